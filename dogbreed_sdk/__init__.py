@@ -1,0 +1,1 @@
+"""dogbreed-sdk: the whole life of an image classifier, on Amazon SageMaker or on one machine."""

@@ -1,0 +1,86 @@
+"""The container contract: the names and encodings that a training job's two sides agree on.
+
+Source: AWS's sagemaker-training toolkit 5.1 (environment.py, params.py) and the developer guide's pages
+"How Amazon SageMaker Provides Training Information" and "Use Your Own Inference Code with Hosting Services".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+PROGRAM_HYPERPARAMETER = "sagemaker_program"
+SUBMIT_DIRECTORY_HYPERPARAMETER = "sagemaker_submit_directory"
+RESERVED_HYPERPARAMETER_PREFIX = "sagemaker_"
+
+TRAINING_LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+ENDPOINT_LOG_GROUP_PREFIX = "/aws/sagemaker/Endpoints/"
+
+MODEL_ARCHIVE = "model.tar.gz"
+OUTPUT_ARCHIVE = "output.tar.gz"
+SOURCE_ARCHIVE = "sourcedir.tar.gz"
+
+# SageMaker sends SIGTERM and kills 120 s later (API reference, StopTrainingJob).
+STOP_GRACE_SECONDS = 120.0
+
+
+def encode_hyperparameter(value: object) -> str:
+    """One hyperparameter in script mode's wire form: JSON, so that "7" and 7 stay apart.
+
+    >>> encode_hyperparameter("adamw"), encode_hyperparameter(0.001), encode_hyperparameter(True)
+    ('"adamw"', '0.001', 'true')
+    """
+    return json.dumps(value)
+
+
+def decode_hyperparameter(text: str) -> object:
+    """The value behind a hyperparameter's wire form; text that is no JSON stands for itself.
+
+    >>> decode_hyperparameter('"adamw"'), decode_hyperparameter("adamw"), decode_hyperparameter("0.001")
+    ('adamw', 'adamw', 0.001)
+    """
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def script_arguments(hyperparameters: Mapping[str, str]) -> list[str]:
+    """The command line that the toolkit builds from a job's hyperparameters, names sorted.
+
+    >>> script_arguments({"lr": "0.01", "sagemaker_program": '"train_model.py"', "optimizer": '"sgd"'})
+    ['--lr', '0.01', '--optimizer', 'sgd']
+    """
+    arguments: list[str] = []
+    for name in sorted(hyperparameters):
+        if name.startswith(RESERVED_HYPERPARAMETER_PREFIX):
+            continue
+        value = decode_hyperparameter(hyperparameters[name])
+        arguments += [f"--{name}" if len(name) > 1 else f"-{name}", "" if value is None else str(value)]
+    return arguments
+
+
+def path_to_uri(path: Path) -> str:
+    """The file:// URI of a path, made absolute.
+
+    >>> path_to_uri(Path("/data/my dogs"))
+    'file:///data/my%20dogs'
+    """
+    return "file://" + quote(str(path.absolute()))
+
+
+def uri_to_path(uri: str) -> Path:
+    """The path behind a file:// URI.
+
+    Raises:
+        ValueError: The URI is not a file:// URI of this machine.
+
+    >>> uri_to_path("file:///data/my%20dogs").as_posix()
+    '/data/my dogs'
+    """
+    parts = urlsplit(uri)
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
+        raise ValueError(f"{uri!r} is not a file:// URI of this machine")
+    return Path(unquote(parts.path))

@@ -1,0 +1,153 @@
+"""Every error of the SDK, each saying what happened, to what, and what to do.
+
+DogBreedError
+ ├── ConfigurationError           a wrong or missing setting, found before anything is sent
+ ├── DatasetError                 the pictures on disk are not what training needs
+ ├── ImageError                   one picture cannot be used
+ │    ├── UnsupportedImageError   not a picture, broken, empty or far too large to decode
+ │    ├── PayloadTooLargeError    fits no request even after shrinking
+ │    └── ImageDownloadError      its URL could not be fetched
+ ├── JobError                     about a training or tuning job
+ │    ├── JobFailedError          it failed: with the traceback, the cause and a fix
+ │    └── JobStoppedError         it was stopped before it finished
+ ├── EndpointError                about an endpoint
+ │    ├── EndpointNotFoundError
+ │    ├── EndpointNotReadyError   being created, updated or failed
+ │    ├── ModelError              the model's own code answered with an error
+ │    ├── ThrottledError          too many requests
+ │    └── EndpointTimeoutError    no answer in time
+ ├── AccessError                  credentials or permissions
+ ├── QuotaError                   an account limit
+ └── LabelError                   labels and scores do not belong together
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AccessError",
+    "ConfigurationError",
+    "DatasetError",
+    "DogBreedError",
+    "EndpointError",
+    "EndpointNotFoundError",
+    "EndpointNotReadyError",
+    "EndpointTimeoutError",
+    "ImageDownloadError",
+    "ImageError",
+    "JobError",
+    "JobFailedError",
+    "JobStoppedError",
+    "LabelError",
+    "ModelError",
+    "PayloadTooLargeError",
+    "QuotaError",
+    "ThrottledError",
+    "UnsupportedImageError",
+]
+
+
+class DogBreedError(Exception):
+    """Base of every error the SDK raises on purpose.
+
+    Attributes:
+        request_id: AWS's id of the request that failed, or None where no request was made.
+    """
+
+    def __init__(self, message: str, *, request_id: str | None = None) -> None:
+        super().__init__(message if request_id is None else f"{message} (AWS request id {request_id})")
+        self.request_id = request_id
+
+
+class ConfigurationError(DogBreedError):
+    """A setting is wrong or missing; nothing has been sent yet."""
+
+
+class DatasetError(DogBreedError):
+    """The pictures on disk are not what training needs."""
+
+
+class ImageError(DogBreedError):
+    """One picture cannot be used."""
+
+
+class UnsupportedImageError(ImageError):
+    """The bytes are no picture, or one that is broken, empty or too large to decode safely."""
+
+
+class PayloadTooLargeError(ImageError):
+    """The picture fits no request, even after shrinking."""
+
+
+class ImageDownloadError(ImageError):
+    """The picture behind a URL could not be fetched."""
+
+
+class JobError(DogBreedError):
+    """Something about a training or tuning job."""
+
+
+class JobFailedError(JobError):
+    """A job failed.
+
+    Attributes:
+        job_name: The job.
+        reason: SageMaker's FailureReason.
+        traceback: The last lines of the script's traceback, or an empty string.
+        cause: The line that says what went wrong, or an empty string.
+        fix: What to try next, or an empty string.
+    """
+
+    def __init__(
+        self, job_name: str, *, reason: str, traceback: str = "", cause: str = "", fix: str = ""
+    ) -> None:
+        parts = [f"Job {job_name} failed: {cause or reason}"]
+        if traceback:
+            parts.append(traceback.rstrip())
+        if fix:
+            parts.append(f"What to do: {fix}")
+        super().__init__("\n".join(parts))
+        self.job_name = job_name
+        self.reason = reason
+        self.traceback = traceback
+        self.cause = cause
+        self.fix = fix
+
+
+class JobStoppedError(JobError):
+    """A job was stopped before it finished."""
+
+
+class EndpointError(DogBreedError):
+    """Something about an endpoint."""
+
+
+class EndpointNotFoundError(EndpointError):
+    """There is no endpoint of that name in this session."""
+
+
+class EndpointNotReadyError(EndpointError):
+    """The endpoint is being created or updated, or its creation failed."""
+
+
+class ModelError(EndpointError):
+    """The code inside the endpoint answered with an error of its own."""
+
+
+class ThrottledError(EndpointError):
+    """The endpoint or the account's API limit refused the request for now."""
+
+
+class EndpointTimeoutError(EndpointError):
+    """The endpoint gave no answer in time."""
+
+
+class AccessError(DogBreedError):
+    """Credentials are missing or expired, or a permission is."""
+
+
+class QuotaError(DogBreedError):
+    """An account limit was reached."""
+
+
+class LabelError(DogBreedError):
+    """Labels and scores do not belong together."""
