@@ -1,0 +1,356 @@
+"""The state of local SageMaker: one SQLite file that threads and processes share.
+
+Importing this module loads neither botocore nor a web framework: a job's supervisor needs it in milliseconds.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dogbreed_sdk.errors import ConfigurationError, DogBreedError
+
+DATABASE = "sagemaker.db"
+JOBS_FOLDER = "jobs"
+ENDPOINTS_FOLDER = "endpoints"
+BUCKET_FOLDER = "bucket"
+
+# AWS never hands out this account number, so a local ARN can't be taken for somebody's real resource.
+ACCOUNT_ID = "000000000000"
+DEFAULT_REGION = "us-east-1"
+
+TRAINING_JOB = "training-job"
+TUNING_JOB = "tuning-job"
+MODEL = "model"
+ENDPOINT_CONFIG = "endpoint-config"
+ENDPOINT = "endpoint"
+_ARN_RESOURCES = {
+    TRAINING_JOB: "training-job",
+    TUNING_JOB: "hyper-parameter-tuning-job",
+    MODEL: "model",
+    ENDPOINT_CONFIG: "endpoint-config",
+    ENDPOINT: "endpoint",
+}
+
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS records (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL, name TEXT NOT NULL, arn TEXT NOT NULL,
+    request TEXT NOT NULL, state TEXT NOT NULL, created REAL NOT NULL, modified REAL NOT NULL);
+CREATE UNIQUE INDEX IF NOT EXISTS record_names ON records (kind, name COLLATE NOCASE);
+CREATE UNIQUE INDEX IF NOT EXISTS record_arns ON records (arn);
+CREATE TABLE IF NOT EXISTS tags (
+    arn TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (arn, key));
+"""
+_COLUMNS = "kind, name, arn, request, state, created, modified"
+_BUSY_SECONDS = 30.0
+
+
+class StoreError(ConfigurationError):
+    """The state file can't be read or written: a full disk, a read-only or foreign folder."""
+
+
+class NotFound(DogBreedError):  # noqa: N818 - a lookup's answer, named as one
+    """There is no record of that kind and name."""
+
+
+class AlreadyExists(DogBreedError):  # noqa: N818
+    """A record of that kind and name (case aside, as on AWS) exists."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One resource as stored.
+
+    Attributes:
+        kind: One of TRAINING_JOB, TUNING_JOB, MODEL, ENDPOINT_CONFIG, ENDPOINT.
+        name: Its name, case kept.
+        arn: Its Amazon Resource Name, lower case as on AWS.
+        request: The create request as sent, with AWS's member names.
+        state: What happened since; a copy, changed through `Store.update` only.
+        created: Epoch seconds.
+        modified: Epoch seconds of the last change of state.
+    """
+
+    kind: str
+    name: str
+    arn: str
+    request: dict[str, Any]
+    state: dict[str, Any]
+    created: float
+    modified: float
+
+    @property
+    def region(self) -> str:
+        """The region the resource was created in."""
+        return self.arn.split(":")[3]
+
+
+def resource_arn(kind: str, name: str, region: str = DEFAULT_REGION) -> str:
+    """The ARN of a resource.
+
+    >>> resource_arn(TRAINING_JOB, "Dogs-1")
+    'arn:aws:sagemaker:us-east-1:000000000000:training-job/dogs-1'
+    """
+    return f"arn:aws:sagemaker:{region}:{ACCOUNT_ID}:{_ARN_RESOURCES[kind]}/{name.lower()}"
+
+
+class Store:
+    """The records of one root folder, safe for several threads and processes.
+
+    Every method is one transaction; inside `with store.transaction():` the calls of that thread join it.
+
+    Args:
+        root: The folder; made with mode 0700 when missing.
+
+    Raises:
+        StoreError: The folder or its file can't be used (also by any method, for instance on a full disk).
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root).absolute()
+        self.path = self.root / DATABASE
+        self._idle: list[sqlite3.Connection] = []
+        self._local = threading.local()
+        # A connection closed by the garbage collector warns from Python 3.13 on.
+        self._finalizer = weakref.finalize(self, _close_all, self._idle)
+        try:
+            _make_root(self.root)
+            with _readable_errors(self.path):
+                self._prepare()
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+
+    def close(self) -> None:
+        """Close the idle connections; the store opens new ones when it is used again."""
+        _close_all(self._idle)
+
+    def create(
+        self,
+        kind: str,
+        name: str,
+        request: Mapping[str, Any],
+        state: Mapping[str, Any],
+        *,
+        region: str = DEFAULT_REGION,
+    ) -> Record:
+        """Add a record.
+
+        Raises:
+            AlreadyExists: The name is taken.
+        """
+        now = time.time()
+        arn = resource_arn(kind, name, region)
+        row = (kind, name, arn, json.dumps(request), json.dumps(state), now, now)
+        with self._connection(write=True) as connection:
+            taken = "SELECT 1 FROM records WHERE kind = ? AND name = ? COLLATE NOCASE"
+            if connection.execute(taken, (kind, name)).fetchone():
+                raise AlreadyExists(f"A {kind} named {name} exists already.")
+            connection.execute(f"INSERT INTO records ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608
+        return _record(row)
+
+    def get(self, kind: str, name: str) -> Record:
+        """The record of that kind and exact name.
+
+        Raises:
+            NotFound: There is none.
+        """
+        with self._connection(write=False) as connection:
+            query = f"SELECT {_COLUMNS} FROM records WHERE kind = ? AND name = ?"  # noqa: S608
+            row = connection.execute(query, (kind, name)).fetchone()
+        if row is None:
+            raise NotFound(f"There is no {kind} named {name}.")
+        return _record(row)
+
+    def list(self, kind: str) -> list[Record]:
+        """All records of a kind, oldest first."""
+        with self._connection(write=False) as connection:
+            query = f"SELECT {_COLUMNS} FROM records WHERE kind = ? ORDER BY sequence"  # noqa: S608
+            rows = connection.execute(query, (kind,)).fetchall()
+        return [_record(row) for row in rows]
+
+    def update(self, kind: str, name: str, change: Callable[[dict[str, Any]], None]) -> Record:
+        """Let `change` edit the record's state in place, with no other writer in between.
+
+        An exception from `change` leaves the record as it was; an edit that changes nothing writes nothing.
+
+        Raises:
+            NotFound: There is no such record.
+        """
+        with self._connection(write=True) as connection:
+            record = self._get_within(connection, kind, name)
+            before = json.dumps(record.state)
+            change(record.state)
+            after = json.dumps(record.state)
+            if after == before:
+                return record
+            now = time.time()
+            connection.execute(
+                "UPDATE records SET state = ?, modified = ? WHERE kind = ? AND name = ?",
+                (after, now, kind, name),
+            )
+        return Record(kind, name, record.arn, record.request, record.state, record.created, now)
+
+    def delete(self, kind: str, name: str) -> None:
+        """Remove a record and its tags.
+
+        Raises:
+            NotFound: There is no such record.
+        """
+        with self._connection(write=True) as connection:
+            record = self._get_within(connection, kind, name)
+            connection.execute("DELETE FROM records WHERE kind = ? AND name = ?", (kind, name))
+            connection.execute("DELETE FROM tags WHERE arn = ?", (record.arn,))
+
+    def find_arn(self, arn: str) -> Record:
+        """The record behind an ARN.
+
+        Raises:
+            NotFound: There is none.
+        """
+        with self._connection(write=False) as connection:
+            query = f"SELECT {_COLUMNS} FROM records WHERE arn = ?"  # noqa: S608
+            row = connection.execute(query, (arn.lower(),)).fetchone()
+        if row is None:
+            raise NotFound(f"There is no resource {arn}.")
+        return _record(row)
+
+    def tags(self, arn: str) -> dict[str, str]:
+        """The tags of a resource, by key."""
+        with self._connection(write=False) as connection:
+            query = "SELECT key, value FROM tags WHERE arn = ? ORDER BY key"
+            return dict(connection.execute(query, (arn.lower(),)).fetchall())
+
+    def set_tags(self, arn: str, tags: Mapping[str, str]) -> None:
+        """Add tags to a resource; a key it has already gets the new value."""
+        rows = [(arn.lower(), key, value) for key, value in tags.items()]
+        with self._connection(write=True) as connection:
+            connection.executemany("INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", rows)
+
+    def remove_tags(self, arn: str, keys: Iterable[str]) -> None:
+        """Take tags off a resource; keys it does not have are no error."""
+        rows = [(arn.lower(), key) for key in keys]
+        with self._connection(write=True) as connection:
+            connection.executemany("DELETE FROM tags WHERE arn = ? AND key = ?", rows)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Hold the write lock over several calls: all of them happen, or none.
+
+        Keep it short and start no process inside: every other writer waits.
+        """
+        with self._connection(write=True):
+            yield
+
+    def _get_within(self, connection: sqlite3.Connection, kind: str, name: str) -> Record:
+        query = f"SELECT {_COLUMNS} FROM records WHERE kind = ? AND name = ?"  # noqa: S608
+        row = connection.execute(query, (kind, name)).fetchone()
+        if row is None:
+            raise NotFound(f"There is no {kind} named {name}.")
+        return _record(row)
+
+    @contextmanager
+    def _connection(self, *, write: bool) -> Iterator[sqlite3.Connection]:
+        """A connection of this thread: the open transaction's, or an idle one with its own transaction."""
+        joined: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if joined is not None:
+            yield joined
+            return
+        with _readable_errors(self.path):
+            connection = self._borrow()
+            try:
+                if not write:
+                    yield connection
+                    return
+                connection.execute("BEGIN IMMEDIATE")
+                self._local.connection = connection
+                try:
+                    yield connection
+                    connection.execute("COMMIT")
+                except BaseException:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    raise
+                finally:
+                    self._local.connection = None
+            finally:
+                self._idle.append(connection)
+
+    def _borrow(self) -> sqlite3.Connection:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        # In WAL mode NORMAL survives a killed process; only a power cut may lose the last commits.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        return connection
+
+    def _prepare(self) -> None:
+        # Switching to WAL is not covered by SQLite's busy handler, so first users take turns by a file lock.
+        with (self.root / f"{DATABASE}.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            connection = self._open()
+            self._idle.append(connection)
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version > _SCHEMA_VERSION:
+                raise StoreError(
+                    f"{self.path} was written by a newer dogbreed-sdk; upgrade to use this folder."
+                )
+            if version < _SCHEMA_VERSION:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(_SCHEMA)
+                connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+
+
+def _make_root(root: Path) -> None:
+    """Make the folder for its owner alone; one that exists and holds things keeps its own mode."""
+    try:
+        root.mkdir(mode=0o700, parents=True)
+    except FileExistsError:
+        if not root.is_dir():
+            raise NotADirectoryError(f"{root} is a file, not a folder") from None
+        if root.stat().st_uid == os.getuid() and not any(root.iterdir()):
+            root.chmod(0o700)
+    for folder in (JOBS_FOLDER, ENDPOINTS_FOLDER, BUCKET_FOLDER):
+        (root / folder).mkdir(mode=0o700, exist_ok=True)
+
+
+def _close_all(connections: list[sqlite3.Connection]) -> None:
+    while connections:
+        connections.pop().close()
+
+
+def _record(row: tuple[Any, ...]) -> Record:
+    kind, name, arn, request, state, created, modified = row
+    return Record(kind, name, arn, json.loads(request), json.loads(state), created, modified)
+
+
+@contextmanager
+def _readable_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _unusable(path, error) from error
+
+
+def _unusable(path: Path, error: Exception) -> StoreError:
+    return StoreError(
+        f"Local SageMaker can't use its state file {path}: {error}. "
+        "Check that the folder is yours, writable and on a disk with free space."
+    )
