@@ -1,0 +1,9 @@
+"""What runs inside a training or inference container: training, feature extraction and serving."""
+
+from __future__ import annotations
+
+__all__ = ["ScriptError"]
+
+
+class ScriptError(ValueError):
+    """A fault the user can mend: entry points show its message without a traceback."""
