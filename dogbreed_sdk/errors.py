@@ -97,9 +97,7 @@ class JobFailedError(JobError):
         fix: What to try next, or an empty string.
     """
 
-    def __init__(
-        self, job_name: str, *, reason: str, traceback: str = "", cause: str = "", fix: str = ""
-    ) -> None:
+    def __init__(self, job_name: str, *, reason: str, traceback: str = "", cause: str = "", fix: str = "") -> None:
         parts = [f"Job {job_name} failed: {cause or reason}"]
         if traceback:
             parts.append(traceback.rstrip())

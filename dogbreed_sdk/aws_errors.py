@@ -1,0 +1,139 @@
+"""AWS's errors as the SDK's: the same facts, the thing named, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    ReadTimeoutError,
+)
+
+from dogbreed_sdk.errors import (
+    AccessError,
+    ConfigurationError,
+    DogBreedError,
+    EndpointError,
+    EndpointNotFoundError,
+    EndpointNotReadyError,
+    EndpointTimeoutError,
+    JobError,
+    ModelError,
+    QuotaError,
+    ThrottledError,
+)
+
+_ACCESS_CODES = {
+    "AccessDenied",
+    "AccessDeniedException",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "MissingAuthenticationToken",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+}
+_THROTTLING_CODES = {"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"}
+_EXPIRED_CODES = {"ExpiredToken", "ExpiredTokenException"}
+
+
+@contextmanager
+def translated(doing: str, *, otherwise: type[DogBreedError] = JobError) -> Iterator[None]:
+    """Turns botocore's errors inside the block into the SDK's.
+
+    Args:
+        doing: What was being done and to what, as in "start training job x".
+        otherwise: The error for answers that belong to no other class.
+    """
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        raise translate(error, doing, otherwise=otherwise) from error
+
+
+def translate(error: Exception, doing: str, *, otherwise: type[DogBreedError] = JobError) -> DogBreedError:
+    """The SDK's error for one of botocore's."""
+    if isinstance(error, ClientError):
+        return _from_answer(error, doing, otherwise)
+    if isinstance(error, (NoCredentialsError, PartialCredentialsError, ProfileNotFound)):
+        return AccessError(
+            f"Could not {doing}: no usable AWS credentials ({error}). Set up a profile with 'aws configure' or "
+            "'aws sso login', or work without AWS through Session.local()."
+        )
+    if isinstance(error, NoRegionError):
+        return ConfigurationError(f"Could not {doing}: no AWS region. Give region=… or set AWS_DEFAULT_REGION.")
+    if isinstance(error, ReadTimeoutError):
+        return EndpointTimeoutError(f"Could not {doing}: no answer in time ({error}).")
+    if isinstance(error, EndpointConnectionError):
+        return EndpointError(f"Could not {doing}: {error} Check the network, the region and any proxy.")
+    if isinstance(error, ParamValidationError):
+        return ConfigurationError(f"Could not {doing}: {error}")
+    return otherwise(f"Could not {doing}: {error}")
+
+
+def invocation_error(error: Exception, endpoint_name: str) -> DogBreedError:
+    """The SDK's error for a failed call of an endpoint."""
+    doing = f"ask endpoint {endpoint_name}"
+    if not isinstance(error, ClientError):
+        return translate(error, doing, otherwise=EndpointError)
+    code, message, request_id = _facts(error)
+    if code == "ModelError":
+        status = error.response.get("OriginalStatusCode", "")
+        original = str(error.response.get("OriginalMessage") or message).strip()
+        return ModelError(
+            f"The model behind endpoint {endpoint_name} answered {status}: {original}", request_id=request_id
+        )
+    if "not found" in message.lower():
+        return EndpointNotFoundError(
+            f"There is no endpoint {endpoint_name}. See which there are with 'dogbreed endpoints'.",
+            request_id=request_id,
+        )
+    if code == "ModelNotReadyException" or "is not in service" in message.lower():
+        return EndpointNotReadyError(f"Endpoint {endpoint_name} is not ready: {message}", request_id=request_id)
+    if code == "ServiceUnavailable":
+        return ThrottledError(f"Endpoint {endpoint_name} is overloaded: {message}", request_id=request_id)
+    return _from_answer(error, doing, EndpointError)
+
+
+def is_missing(error: ClientError) -> bool:
+    """Whether AWS says that the resource asked for does not exist."""
+    code, message, _ = _facts(error)
+    return code in {"ResourceNotFound", "ResourceNotFoundException", "NoSuchKey", "404"} or (
+        code == "ValidationException" and ("Could not find" in message or "does not exist" in message)
+    )
+
+
+def _facts(error: ClientError) -> tuple[str, str, str | None]:
+    details: dict[str, Any] = error.response.get("Error", {})
+    metadata: dict[str, Any] = error.response.get("ResponseMetadata", {})
+    return str(details.get("Code", "")), str(details.get("Message", "")), metadata.get("RequestId")
+
+
+def _from_answer(error: ClientError, doing: str, otherwise: type[DogBreedError]) -> DogBreedError:
+    code, message, request_id = _facts(error)
+    said = f"Could not {doing}: {message or code}"
+    if code in _EXPIRED_CODES:
+        return AccessError(f"{said} Log in again, for example with 'aws sso login'.", request_id=request_id)
+    if code in _ACCESS_CODES:
+        return AccessError(f"{said} Ask for this permission, or give a role that has it.", request_id=request_id)
+    if code == "ResourceLimitExceeded":
+        return QuotaError(
+            f"{said} Ask for more under Service Quotas, delete what you no longer need ('dogbreed endpoints'), "
+            "or choose another instance type.",
+            request_id=request_id,
+        )
+    if code in _THROTTLING_CODES:
+        return ThrottledError(f"{said} Try again in a moment.", request_id=request_id)
+    if code == "ValidationException":
+        return otherwise(said, request_id=request_id)
+    return otherwise(f"{said} ({code})", request_id=request_id)

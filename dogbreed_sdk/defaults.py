@@ -1,0 +1,53 @@
+"""Every default number and name of the client, each with its reason."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# The backbone whose weights come in a package: nothing is downloaded, so the first run works offline.
+BACKBONE: Final = "efficientnet_lite0"
+
+# One framework version trains and serves, so that both compute the same numbers. 2.6 is the newest for which
+# AWS publishes a PyTorch inference image (TorchServe, on which those images stand, is archived).
+FRAMEWORK_VERSION: Final = "2.6"
+PYTHON_VERSION: Final = "py312"
+
+# The cheapest general-purpose types that hold a backbone and its batches in memory. GPU types have a quota of
+# zero in new accounts, and with stored features the heads need no GPU.
+TRAINING_INSTANCE_TYPE: Final = "ml.m5.xlarge"
+SERVING_INSTANCE_TYPE: Final = "ml.m5.large"
+
+# Room for a container image's scratch files and a data set of some tens of thousands of pictures.
+VOLUME_SIZE_GB: Final = 30
+
+# A job that hangs stops costing money after a day, SageMaker's own default (StoppingCondition).
+MAX_RUNTIME_SECONDS: Final = 86_400
+
+# Plain cross-entropy on the validation split falls smoothly where accuracy jumps in steps of one picture, and
+# by it a run keeps its best epoch.
+OBJECTIVE_METRIC: Final = "valid:loss"
+OBJECTIVE_TYPE: Final = "Minimize"
+
+# Enough for Bayesian search to leave its random start, few enough to end over a coffee.
+TUNING_MAX_JOBS: Final = 6
+TUNING_MAX_PARALLEL_JOBS: Final = 2
+TUNING_STRATEGY: Final = "Bayesian"
+
+# Features of the picture and of its mirror image: the cheapest augmentation that helps with photographs.
+VIEWS: Final = "plain,flip"
+
+# SageMaker's limits (developer guide, "Deploy models for inference").
+REALTIME_PAYLOAD_BYTES: Final = 25 * 1024 * 1024
+SERVERLESS_PAYLOAD_BYTES: Final = 4 * 1024 * 1024
+
+# A container has 60 s to answer; ten more let its own error arrive before the client gives up.
+INVOKE_READ_TIMEOUT_SECONDS: Final = 70.0
+INVOKE_CONNECT_TIMEOUT_SECONDS: Final = 5.0
+INVOKE_MAX_ATTEMPTS: Final = 4
+
+# An endpoint pulls a container image of several GB before it serves; half an hour is twice what AWS takes.
+ENDPOINT_READY_TIMEOUT_SECONDS: Final = 1800.0
+
+# Polling: often where it costs nothing, rarely where an API limit is shared with others.
+LOCAL_POLL_SECONDS: Final = 0.25
+AWS_POLL_SECONDS: Final = 10.0

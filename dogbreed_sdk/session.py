@@ -1,0 +1,240 @@
+"""Where calls go: SageMaker on AWS, or local SageMaker under a folder of this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from threading import RLock
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from dogbreed_sdk import _optional, container
+from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.storage import Storage, join
+
+if TYPE_CHECKING:
+    import boto3
+
+    from dogbreed_sdk.local import LocalSageMaker
+
+ROOT_VARIABLE = "DOGBREED_ROOT"
+ROLE_VARIABLE = "DOGBREED_ROLE"
+BUCKET_VARIABLE = "DOGBREED_BUCKET"
+
+_LOCAL_ROLE_ARN = "arn:aws:iam::000000000000:role/local-sagemaker"
+_LOCAL_IMAGE_URI = "local/this-python-environment"
+
+
+class Session:
+    """Where calls go, under which role, and where files lie. Make one with `local` or `aws`.
+
+    Nothing is imported, started or asked for before it is needed, so a session costs nothing to make. One session
+    serves any number of threads.
+
+    Attributes:
+        is_local: Whether this is local SageMaker.
+        root: The folder of local SageMaker, or None.
+        storage: Files behind s3:// and file:// URIs.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: Path | None = None,
+        endpoint_url: str | None = None,
+        region: str | None = None,
+        role: str | None = None,
+        bucket: str | None = None,
+        prefix: str = "dogbreed",
+        profile: str | None = None,
+        boto3_session: boto3.Session | None = None,
+    ) -> None:
+        self.root = root
+        self.is_local = root is not None
+        self.storage = Storage(self)
+        self._endpoint_url = endpoint_url
+        self._region = region
+        self._role = role
+        self._bucket = bucket
+        self._prefix = prefix
+        self._profile = profile
+        self._boto3 = boto3_session
+        self._clients: dict[str, Any] = {}
+        self._server: LocalSageMaker | None = None
+        self._lock = RLock()
+
+    @classmethod
+    def local(cls, root: str | Path | None = None, *, endpoint_url: str | None = None) -> Session:
+        """Local SageMaker under a folder: no account, no network, no Docker.
+
+        Jobs and endpoints outlive the session: open the same folder again, from any process, to find them.
+
+        Args:
+            root: The folder; it is created if missing. Default: ``$DOGBREED_ROOT``, else ``~/.dogbreed``.
+            endpoint_url: A server that already runs on that folder (``dogbreed local up``). Default: a server
+                inside this process, started with the first call.
+
+        Example:
+            >>> import tempfile
+            >>> with tempfile.TemporaryDirectory() as folder, Session.local(folder) as session:
+            ...     session.is_local
+            True
+        """
+        chosen = Path(root or os.environ.get(ROOT_VARIABLE) or "~/.dogbreed").expanduser().absolute()
+        return cls(root=chosen, endpoint_url=endpoint_url)
+
+    @classmethod
+    def aws(
+        cls,
+        *,
+        region: str | None = None,
+        role: str | None = None,
+        bucket: str | None = None,
+        prefix: str = "dogbreed",
+        profile: str | None = None,
+        boto3_session: boto3.Session | None = None,
+    ) -> Session:
+        """SageMaker on AWS.
+
+        Args:
+            region: For example ``us-east-1``. Default: what the credentials' configuration says.
+            role: Name or ARN of the role that jobs and models assume. Default: ``$DOGBREED_ROLE``, else the role
+                this code runs under. Calling an endpoint needs none.
+            bucket: S3 bucket for data, source and models. Default: ``$DOGBREED_BUCKET``, else SageMaker's usual
+                ``sagemaker-<region>-<account>``, created if missing.
+            prefix: Everything lies below this in the bucket.
+            profile: Profile of the AWS configuration files.
+            boto3_session: A session of your own, instead of profile and region.
+        """
+        return cls(
+            region=region,
+            role=role or os.environ.get(ROLE_VARIABLE),
+            bucket=bucket or os.environ.get(BUCKET_VARIABLE),
+            prefix=prefix,
+            profile=profile,
+            boto3_session=boto3_session,
+        )
+
+    @classmethod
+    def default(cls) -> Session:
+        """Local SageMaker where ``$DOGBREED_ROOT`` names its folder, SageMaker on AWS otherwise."""
+        return cls.local() if os.environ.get(ROOT_VARIABLE) else cls.aws()
+
+    @property
+    def boto3_session(self) -> boto3.Session:
+        """The boto3 session whose clients reach this SageMaker; `sagemaker.core` takes it as ``session``."""
+        with self._lock:
+            if self._boto3 is None:
+                self._boto3 = self._local_boto3() if self.is_local else self._aws_boto3()
+            return self._boto3
+
+    @property
+    def region(self) -> str:
+        """The region that calls go to.
+
+        Raises:
+            ConfigurationError: None is configured.
+        """
+        name = self._region or self.boto3_session.region_name
+        if not name:
+            raise ConfigurationError("No AWS region. Give Session.aws(region=…) or set AWS_DEFAULT_REGION.")
+        return str(name)
+
+    @property
+    def role_arn(self) -> str:
+        """The role that jobs and models assume.
+
+        Raises:
+            ConfigurationError: None was given, and this code does not itself run under a role.
+        """
+        if self.is_local:
+            return _LOCAL_ROLE_ARN
+        with self._lock:
+            if self._role is None or not self._role.startswith("arn:"):
+                from dogbreed_sdk import aws_account  # noqa: PLC0415
+
+                self._role = aws_account.role_arn(self, self._role)
+            return self._role
+
+    @property
+    def base_uri(self) -> str:
+        """The folder, an s3:// or file:// URI, below which data, source, features and models lie."""
+        if self.root is not None:
+            return container.path_to_uri(self.root / "bucket")
+        with self._lock:
+            if self._bucket is None:
+                from dogbreed_sdk import aws_account  # noqa: PLC0415
+
+                self._bucket = aws_account.default_bucket(self)
+            return join(f"s3://{self._bucket}", self._prefix)
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of this session, made once and shared."""
+        with self._lock:
+            if service not in self._clients:
+                self._clients[service] = self.boto3_session.client(service, config=_client_config(service))
+            return self._clients[service]
+
+    def image_uri(self, scope: str, instance_type: str) -> str:
+        """The container image for ``training`` or ``inference``; local SageMaker runs this environment instead."""
+        if self.is_local:
+            return _LOCAL_IMAGE_URI
+        images = _optional.load("dogbreed_sdk.aws_requests.images", extra="aws", purpose="work on AWS")
+        return str(images.pytorch_image_uri(scope, region=self.region, instance_type=instance_type))
+
+    def close(self) -> None:
+        """Ends a server that this session started. Jobs and endpoints go on."""
+        with self._lock:
+            if self._server is not None:
+                self._server.stop()
+                self._server = None
+                self._boto3 = None
+                self._clients.clear()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Session.local({str(self.root)!r})" if self.is_local else f"Session.aws(region={self._region!r})"
+
+    def _local_boto3(self) -> boto3.Session:
+        assert self.root is not None
+        local = _optional.load("dogbreed_sdk.local", extra="local", purpose="run local SageMaker")
+        if self._endpoint_url is not None:
+            session: boto3.Session = local.LocalBotoSession(self._endpoint_url)
+            return session
+        self._server = local.LocalSageMaker(self.root)
+        self._server.start()
+        return self._server.boto3_session()
+
+    def _aws_boto3(self) -> boto3.Session:
+        import boto3  # noqa: PLC0415
+
+        from dogbreed_sdk.aws_errors import translated  # noqa: PLC0415
+
+        with translated("open an AWS session", otherwise=ConfigurationError):
+            return boto3.Session(profile_name=self._profile, region_name=self._region)
+
+
+def _client_config(service: str) -> Any:
+    from botocore.config import Config  # noqa: PLC0415
+
+    from dogbreed_sdk import defaults  # noqa: PLC0415
+
+    if service != "sagemaker-runtime":
+        return Config(retries={"mode": "standard", "max_attempts": 5})
+    return Config(
+        connect_timeout=defaults.INVOKE_CONNECT_TIMEOUT_SECONDS,
+        read_timeout=defaults.INVOKE_READ_TIMEOUT_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": defaults.INVOKE_MAX_ATTEMPTS},
+        max_pool_connections=64,
+        tcp_keepalive=True,
+    )

@@ -1,0 +1,185 @@
+"""Files and folders behind s3:// and file:// URIs, through one small interface."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from dogbreed_sdk import container
+from dogbreed_sdk.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.session import Session
+
+# Small objects wait on the network, not on the processor: 16 transfers at a time fill a home connection.
+TRANSFER_THREADS = 16
+
+Progress = Callable[[int, int], None]
+
+
+class Storage:
+    """Reads and writes the files that jobs and clients exchange.
+
+    Args:
+        session: Supplies the S3 client, the first time an s3:// URI is met.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def exists(self, uri: str) -> bool:
+        """Whether there is a file of exactly this URI."""
+        if is_file_uri(uri):
+            return container.uri_to_path(uri).is_file()
+        bucket, key = split_s3_uri(uri)
+        from botocore.exceptions import ClientError  # noqa: PLC0415
+
+        try:
+            self._s3.head_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                return False
+            raise
+        return True
+
+    def sizes(self, uri: str) -> dict[str, int]:
+        """Every file below a folder: path relative to it -> size in bytes."""
+        if is_file_uri(uri):
+            root = container.uri_to_path(uri)
+            return {
+                path.relative_to(root).as_posix(): path.stat().st_size
+                for path in sorted(root.rglob("*"))
+                if path.is_file()
+            }
+        bucket, key = split_s3_uri(uri)
+        prefix = key.rstrip("/") + "/" if key else ""
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        return {
+            entry["Key"][len(prefix) :]: entry["Size"]
+            for page in pages
+            for entry in page.get("Contents", [])
+            if not entry["Key"].endswith("/")
+        }
+
+    def upload_file(self, path: Path, uri: str) -> None:
+        """Copies one file; a reader of the URI sees the old content or the new, never a part."""
+        if is_file_uri(uri):
+            _copy_aside(path, container.uri_to_path(uri))
+        else:
+            bucket, key = split_s3_uri(uri)
+            self._s3.upload_file(str(path), bucket, key)
+
+    def upload_folder(self, path: Path, uri: str, *, progress: Progress | None = None) -> int:
+        """Copies every file below a folder that the URI does not hold yet with the same size.
+
+        An interrupted upload continues where it stopped. Meant for content that never changes under a URI, such
+        as a data set under its fingerprint.
+
+        Args:
+            path: The local folder.
+            uri: Where its files go, under the same relative names.
+            progress: Called with (files done, files in all).
+
+        Returns:
+            How many files were copied.
+        """
+        there = self.sizes(uri)
+        missing = [file for file in _files(path) if there.get(file.relative_to(path).as_posix()) != file.stat().st_size]
+        jobs = ((file, join(uri, file.relative_to(path).as_posix())) for file in missing)
+        self._transfer(self.upload_file, jobs, len(missing), progress)
+        return len(missing)
+
+    def download_file(self, uri: str, path: Path) -> None:
+        """Copies one file to a local path, by way of a name beside it.
+
+        Raises:
+            ConfigurationError: There is nothing behind the URI.
+        """
+        if not self.exists(uri):
+            raise ConfigurationError(f"There is no file at {uri}.")
+        if is_file_uri(uri):
+            _copy_aside(container.uri_to_path(uri), path)
+            return
+        bucket, key = split_s3_uri(uri)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            self._s3.download_file(bucket, key, str(aside))
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
+
+    @property
+    def _s3(self) -> Any:
+        return self._session.client("s3")
+
+    @staticmethod
+    def _transfer(
+        copy: Callable[[Path, str], None],
+        jobs: Iterator[tuple[Path, str]],
+        total: int,
+        progress: Progress | None,
+    ) -> None:
+        if not total:
+            return
+        with ThreadPoolExecutor(TRANSFER_THREADS) as pool:
+            futures = [pool.submit(copy, path, uri) for path, uri in jobs]
+            try:
+                for done, future in enumerate(futures, start=1):
+                    future.result()
+                    if progress is not None:
+                        progress(done, total)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+
+def is_file_uri(uri: str) -> bool:
+    """Whether a URI names a file of this machine."""
+    return uri.startswith("file:")
+
+
+def join(uri: str, *parts: str) -> str:
+    """A URI below another.
+
+    >>> join("s3://bucket/prefix/", "jobs", "model.tar.gz")
+    's3://bucket/prefix/jobs/model.tar.gz'
+    """
+    from urllib.parse import quote  # noqa: PLC0415
+
+    tail = "/".join(part.strip("/") for part in parts)
+    return f"{uri.rstrip('/')}/{quote(tail) if is_file_uri(uri) else tail}"
+
+
+def split_s3_uri(uri: str) -> tuple[str, str]:
+    """Bucket and key of an s3:// URI.
+
+    >>> split_s3_uri("s3://bucket/some/key")
+    ('bucket', 'some/key')
+
+    Raises:
+        ConfigurationError: It is another kind of URI.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme != "s3" or not parts.netloc:
+        raise ConfigurationError(f"{uri!r} is neither an s3:// nor a file:// URI.")
+    return parts.netloc, uri.split(parts.netloc, 1)[1].lstrip("/")
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _copy_aside(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        shutil.copyfile(source, aside)
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
