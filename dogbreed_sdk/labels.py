@@ -1,0 +1,220 @@
+"""LabelMap: the one place where index, class folder and display name of a class are translated."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dogbreed_sdk.errors import LabelError
+from dogbreed_sdk.predictions import BreedScore
+
+# "009.American_water_spaniel" (Udacity's dog breeds) and "n02085620-Chihuahua" (ImageNet's synset ids).
+_FOLDER_PREFIX = re.compile(r"^(?:\d+[.]|n\d{8}-)(?=.)")
+
+
+def display_name(class_folder: str) -> str:
+    """The name to show for a class folder: without its number or synset id, underscores as spaces.
+
+    >>> display_name("009.American_water_spaniel"), display_name("n02085620-Chihuahua"), display_name("Pug")
+    ('American water spaniel', 'Chihuahua', 'Pug')
+    """
+    return _FOLDER_PREFIX.sub("", class_folder).replace("_", " ").strip() or class_folder
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """Index <-> class folder <-> display name, for the classes of one model or data set.
+
+    Attributes:
+        class_folders: The class folders in index order, no two alike.
+
+    Raises:
+        LabelError: No classes, an empty name, or a class listed twice.
+
+    >>> labels = LabelMap.from_list(["001.Affenpinscher", "009.American_water_spaniel"])
+    >>> labels.label(1), labels.index("American water spaniel"), labels.class_folder(1)
+    ('American water spaniel', 1, '009.American_water_spaniel')
+    """
+
+    class_folders: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.class_folders:
+            raise LabelError("a label map needs at least one class, got none")
+        if not all(isinstance(folder, str) and folder.strip() for folder in self.class_folders):
+            raise LabelError("every class needs a name that is a non-empty string")
+        counts = Counter(self.class_folders)
+        if len(counts) != len(self.class_folders):
+            twice = ", ".join(folder for folder, count in counts.items() if count > 1)
+            raise LabelError(
+                f"{len(self.class_folders)} classes are listed, but only {len(counts)} different ones; "
+                f"more than once: {twice}. Give each class once, in the order of the model's outputs."
+            )
+
+    @classmethod
+    def from_list(cls, class_folders: Iterable[str]) -> LabelMap:
+        """The map for class folders in index order.
+
+        Raises:
+            LabelError: As for the class itself.
+        """
+        if isinstance(class_folders, str):
+            raise LabelError(f"expected a list of class names, got the one string {class_folders!r}")
+        return cls(tuple(class_folders))
+
+    @classmethod
+    def from_folder(cls, folder: str | os.PathLike[str]) -> LabelMap:
+        """The map for a folder of class folders, in the order torchvision's ImageFolder counts them.
+
+        Args:
+            folder: A split (one folder a class), or a data set, whose train split then decides.
+                Hidden folders such as .ipynb_checkpoints are no classes.
+
+        Raises:
+            LabelError: There is no such folder, or no folder in it.
+        """
+        root = Path(folder)
+        if (root / "train").is_dir():
+            root = root / "train"
+        if not root.is_dir():
+            raise LabelError(f"{root} is no folder; give the folder that holds one folder a class")
+        names = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+        if not names:
+            raise LabelError(f"{root} holds no class folders; give the folder that holds one folder a class")
+        return cls(tuple(names))
+
+    @classmethod
+    def from_json(cls, path: str | os.PathLike[str]) -> LabelMap:
+        """The map in a JSON file.
+
+        Args:
+            path: A bundle's model.json, or a file with a list of classes in index order,
+                {"index": "class"}, or {"class": index} (torchvision's class_to_idx).
+
+        Raises:
+            LabelError: The file is missing, is no JSON, or its indices are not 0, 1, 2, ...
+        """
+        try:
+            value = json.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise LabelError(f"cannot read the labels in {path}: {error.strerror}") from error
+        except ValueError as error:
+            raise LabelError(f"{path} is no JSON: {error}") from error
+        try:
+            return cls.from_value(value)
+        except LabelError as error:
+            raise LabelError(f"{path}: {error}") from error
+
+    @classmethod
+    def from_value(cls, value: object) -> LabelMap:
+        """The map in what a JSON file held; see from_json for the forms.
+
+        Raises:
+            LabelError: The value has none of these forms, or its indices are not 0, 1, 2, ...
+
+        >>> LabelMap.from_value({"001.Pug": 0, "002.Boxer": 1}).class_folders
+        ('001.Pug', '002.Boxer')
+        """
+        if isinstance(value, Mapping) and isinstance(value.get("classes"), list):
+            value = value["classes"]
+        if isinstance(value, Mapping):
+            return cls(_in_index_order(value))
+        if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+            return cls(tuple(value))
+        raise LabelError('expected a list of classes, {"index": "class"}, {"class": index} or a model.json')
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The display names, in index order."""
+        return tuple(display_name(folder) for folder in self.class_folders)
+
+    def __len__(self) -> int:
+        return len(self.class_folders)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.class_folders)
+
+    def class_folder(self, index: int) -> str:
+        """The class folder at a model output's position.
+
+        Raises:
+            LabelError: The index is not one of 0 .. len - 1 (negative ones count as wrong).
+        """
+        if not 0 <= index < len(self):
+            raise LabelError(f"index {index} is outside the {len(self)} classes, which count from 0")
+        return self.class_folders[index]
+
+    def label(self, index: int) -> str:
+        """The display name at a model output's position.
+
+        Raises:
+            LabelError: The index is not one of 0 .. len - 1.
+        """
+        return display_name(self.class_folder(index))
+
+    def index(self, name: str) -> int:
+        """The model output's position of a class, by its folder or by its display name (in any case).
+
+        Raises:
+            LabelError: No class, or several, have that name.
+        """
+        if name in self.class_folders:
+            return self.class_folders.index(name)
+        found = [index for index, label in enumerate(self.labels) if label.casefold() == name.casefold()]
+        if len(found) > 1:
+            folders = ", ".join(self.class_folders[index] for index in found)
+            raise LabelError(f"{name!r} names {len(found)} classes: {folders}; use the class folder")
+        if not found:
+            raise LabelError(f"{name!r} is none of the {len(self)} classes, such as {self.class_folders[0]!r}")
+        return found[0]
+
+    def rank(self, probabilities: Sequence[float], *, top_k: int | None = None) -> tuple[BreedScore, ...]:
+        """The classes with their probabilities, most probable first; equal ones in index order.
+
+        Args:
+            probabilities: One number a class, in index order.
+            top_k: How many to keep; None keeps all.
+
+        Raises:
+            LabelError: There are more or fewer numbers than classes, or one is no finite number.
+        """
+        if len(probabilities) != len(self):
+            raise LabelError(
+                f"the model answered with {len(probabilities)} scores, but there are {len(self)} labels; "
+                "give the LabelMap of the data set that this model was trained on"
+            )
+        if not all(math.isfinite(probability) for probability in probabilities):
+            raise LabelError("the model answered with a score that is no finite number (NaN or infinity)")
+        order = sorted(range(len(self)), key=lambda index: -probabilities[index])
+        return tuple(
+            BreedScore(self.label(index), self.class_folders[index], index, float(probabilities[index]))
+            for index in order[:top_k]
+        )
+
+
+def _in_index_order(value: Mapping[object, object]) -> tuple[str, ...]:
+    """The classes of {"index": "class"} or {"class": index}, whose indices must be 0 .. n - 1."""
+    if all(isinstance(index, int) for index in value.values()):
+        pairs = [(index, str(name)) for name, index in value.items() if isinstance(index, int)]
+    else:
+        try:
+            pairs = [(int(str(index)), str(name)) for index, name in value.items()]
+        except ValueError:
+            raise LabelError('neither {"index": "class"} nor {"class": index}: no side holds indices') from None
+    if not pairs:
+        raise LabelError("a label map needs at least one class, got none")
+    pairs.sort()
+    indices = [index for index, _ in pairs]
+    if indices != list(range(len(pairs))):
+        raise LabelError(
+            f"{len(pairs)} classes need the indices 0 to {len(pairs) - 1}, each once, but there are "
+            f"{len(set(indices))} different ones from {indices[0]} to {indices[-1]}: "
+            "a class is missing or listed twice"
+        )
+    return tuple(name for _, name in pairs)

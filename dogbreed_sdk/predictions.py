@@ -1,0 +1,121 @@
+"""What a classifier answers: a Prediction with its ranked BreedScores, as plain immutable values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+
+@dataclass(frozen=True, slots=True)
+class BreedScore:
+    """One class and how probable the model holds it to be.
+
+    Attributes:
+        label: Display name, "American water spaniel".
+        class_folder: The class as the data set spells it, "009.American_water_spaniel".
+        index: The class's position in the model's output, from 0.
+        probability: Between 0 and 1; those of all classes add up to 1.
+    """
+
+    label: str
+    class_folder: str
+    index: int
+    probability: float
+
+    def to_dict(self) -> dict[str, object]:
+        """The score as JSON-ready values, with keys that stay."""
+        return {
+            "label": self.label,
+            "class_folder": self.class_folder,
+            "index": self.index,
+            "probability": self.probability,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The answer to one picture.
+
+    Attributes:
+        label: Display name of the most probable class.
+        class_folder: That class as the data set spells it.
+        index: That class's position in the model's output, from 0. Not the number in the folder's name.
+        folder_number: The number that starts the folder's name, 9 for "009.American_water_spaniel", or None.
+        probability: That class's probability, between 0 and 1.
+        scores: The best classes, most probable first; as many as were asked for.
+        model_id: SHA-256 of the weights that answered, or None where the endpoint does not tell.
+        latency_ms: Milliseconds from sending the request to holding the answer, or None if nothing was sent.
+        request_id: The request's id, to quote when asking about it, or None.
+    """
+
+    label: str
+    class_folder: str
+    index: int
+    folder_number: int | None
+    probability: float
+    scores: tuple[BreedScore, ...] = field(repr=False)
+    model_id: str | None = None
+    latency_ms: float | None = None
+    request_id: str | None = None
+
+    @classmethod
+    def from_scores(
+        cls,
+        scores: tuple[BreedScore, ...],
+        *,
+        model_id: str | None = None,
+        latency_ms: float | None = None,
+        request_id: str | None = None,
+    ) -> Prediction:
+        """The prediction that ranked scores amount to.
+
+        Args:
+            scores: At least one, most probable first.
+            model_id: SHA-256 of the weights, if known.
+            latency_ms: Duration of the call, if there was one.
+            request_id: Id of the call, if there was one.
+
+        Raises:
+            ValueError: No score, or the scores are not ranked.
+
+        >>> best = BreedScore("Pug", "002.Pug", 1, 0.75)
+        >>> prediction = Prediction.from_scores((best, BreedScore("Boxer", "001.Boxer", 0, 0.25)))
+        >>> prediction.label, prediction.index, prediction.folder_number
+        ('Pug', 1, 2)
+        """
+        if not scores:
+            raise ValueError("a prediction needs at least one score")
+        if any(before.probability < after.probability for before, after in pairwise(scores)):
+            raise ValueError("the scores of a prediction must be ranked, most probable first")
+        best = scores[0]
+        return cls(
+            label=best.label,
+            class_folder=best.class_folder,
+            index=best.index,
+            folder_number=folder_number(best.class_folder),
+            probability=best.probability,
+            scores=scores,
+            model_id=model_id,
+            latency_ms=latency_ms,
+            request_id=request_id,
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """The prediction as JSON-ready values, with keys that stay."""
+        return {
+            "label": self.label,
+            "class_folder": self.class_folder,
+            "index": self.index,
+            "probability": self.probability,
+            "scores": [score.to_dict() for score in self.scores],
+        }
+
+
+def folder_number(class_folder: str) -> int | None:
+    """The number that starts a class folder's name, or None if there is none.
+
+    >>> folder_number("009.American_water_spaniel"), folder_number("Pug")
+    (9, None)
+    """
+    number, dot, _ = class_folder.partition(".")
+    return int(number) if dot and number.isascii() and number.isdigit() else None
