@@ -1,0 +1,107 @@
+"""What goes over the wire: AWS's error shapes, JSON numbers and times, request ids, the region in a signature."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from dogbreed_sdk.local.store import DEFAULT_REGION
+
+JSON_1_1 = "application/x-amz-json-1.1"
+_CREDENTIAL_SCOPE = re.compile(r"Credential=[^/]+/\d{8}/([a-z0-9-]{1,32})/")
+
+
+class ApiError(Exception):
+    """An answer that is an error, in AWS's terms.
+
+    Args:
+        code: AWS's name of it, for instance "ValidationException".
+        message: What happened and to what.
+        status: The HTTP status.
+        details: Further members of the error's shape, for instance ModelError's OriginalStatusCode.
+    """
+
+    def __init__(self, code: str, message: str, *, status: int = 400, details: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = status
+        self.details = dict(details or {})
+
+
+def validation_error(message: str) -> ApiError:
+    """The request can't be accepted as it is."""
+    return ApiError("ValidationException", message)
+
+
+def resource_not_found() -> ApiError:
+    """A training or tuning job that isn't there; AWS doesn't say more."""
+    return ApiError("ResourceNotFound", "Requested resource not found.")
+
+
+def resource_in_use(message: str) -> ApiError:
+    """A job's name is taken."""
+    return ApiError("ResourceInUse", message)
+
+
+def new_request_id() -> str:
+    """A request id as AWS forms it."""
+    return str(uuid.uuid4())
+
+
+def region_of(authorization: str) -> str:
+    """The region a request was signed for, or us-east-1 where it wasn't signed.
+
+    >>> region_of("AWS4-HMAC-SHA256 Credential=AKID/20261121/eu-west-1/sagemaker/aws4_request, SignedHeaders=host")
+    'eu-west-1'
+    >>> region_of("")
+    'us-east-1'
+    """
+    match = _CREDENTIAL_SCOPE.search(authorization)
+    return match.group(1) if match else DEFAULT_REGION
+
+
+def parse_body(body: bytes) -> dict[str, Any]:
+    """The parameters in a JSON 1.1 request.
+
+    Raises:
+        ApiError: SerializationException, where the body is no JSON object.
+    """
+    if not body:
+        return {}
+    try:
+        parameters = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ApiError("SerializationException", f"The request body is not valid JSON: {error}") from None
+    if not isinstance(parameters, dict):
+        raise ApiError("SerializationException", "The request body must be a JSON object.")
+    return parameters
+
+
+def encode_body(answer: Mapping[str, Any]) -> bytes:
+    """An answer as JSON; members that are None are left out, as AWS does."""
+    return json.dumps(_without_none(answer), allow_nan=False, separators=(",", ":")).encode()
+
+
+def error_body(error: ApiError) -> bytes:
+    """An error in the form that both of AWS's JSON protocols read."""
+    return encode_body({"__type": error.code, "message": error.message, "Message": error.message, **error.details})
+
+
+def number(value: object) -> float | None:
+    """A metric's value fit for JSON, which has no NaN and no infinity."""
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, (list, tuple)):
+        return [_without_none(item) for item in value]
+    return value
