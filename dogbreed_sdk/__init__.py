@@ -1,1 +1,131 @@
-"""dogbreed-sdk: the whole life of an image classifier, on Amazon SageMaker or on one machine."""
+"""dogbreed-sdk: the whole life of an image classifier, on Amazon SageMaker or on one machine.
+
+The names in ``__all__`` are the contract; each is loaded on first use (PEP 562), so that importing this package
+costs milliseconds and an app that only calls an endpoint never loads what training needs.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.classifier import BreedClassifier
+    from dogbreed_sdk.dataset import BreedDataset
+    from dogbreed_sdk.deployment import Deployment, deploy
+    from dogbreed_sdk.errors import (
+        AccessError,
+        ConfigurationError,
+        DatasetError,
+        DogBreedError,
+        EndpointError,
+        EndpointNotFoundError,
+        EndpointNotReadyError,
+        EndpointTimeoutError,
+        ImageDownloadError,
+        ImageError,
+        JobError,
+        JobFailedError,
+        JobStoppedError,
+        LabelError,
+        ModelError,
+        PayloadTooLargeError,
+        QuotaError,
+        ThrottledError,
+        UnsupportedImageError,
+    )
+    from dogbreed_sdk.evaluation import Evaluation, evaluate
+    from dogbreed_sdk.jobs import TrainingJob
+    from dogbreed_sdk.labels import LabelMap
+    from dogbreed_sdk.local import LocalSageMaker
+    from dogbreed_sdk.predictions import BreedScore, Prediction
+    from dogbreed_sdk.session import Session
+    from dogbreed_sdk.trainer import BreedTrainer
+    from dogbreed_sdk.tuning import TuningJob
+
+_HOMES = {
+    "AccessError": "errors",
+    "BreedClassifier": "classifier",
+    "BreedDataset": "dataset",
+    "BreedScore": "predictions",
+    "BreedTrainer": "trainer",
+    "ConfigurationError": "errors",
+    "DatasetError": "errors",
+    "Deployment": "deployment",
+    "DogBreedError": "errors",
+    "EndpointError": "errors",
+    "EndpointNotFoundError": "errors",
+    "EndpointNotReadyError": "errors",
+    "EndpointTimeoutError": "errors",
+    "Evaluation": "evaluation",
+    "ImageDownloadError": "errors",
+    "ImageError": "errors",
+    "JobError": "errors",
+    "JobFailedError": "errors",
+    "JobStoppedError": "errors",
+    "LabelError": "errors",
+    "LabelMap": "labels",
+    "LocalSageMaker": "local",
+    "ModelError": "errors",
+    "PayloadTooLargeError": "errors",
+    "Prediction": "predictions",
+    "QuotaError": "errors",
+    "Session": "session",
+    "ThrottledError": "errors",
+    "TrainingJob": "jobs",
+    "TuningJob": "tuning",
+    "UnsupportedImageError": "errors",
+    "deploy": "deployment",
+    "evaluate": "evaluation",
+}
+
+__all__ = [
+    "AccessError",
+    "BreedClassifier",
+    "BreedDataset",
+    "BreedScore",
+    "BreedTrainer",
+    "ConfigurationError",
+    "DatasetError",
+    "Deployment",
+    "DogBreedError",
+    "EndpointError",
+    "EndpointNotFoundError",
+    "EndpointNotReadyError",
+    "EndpointTimeoutError",
+    "Evaluation",
+    "ImageDownloadError",
+    "ImageError",
+    "JobError",
+    "JobFailedError",
+    "JobStoppedError",
+    "LabelError",
+    "LabelMap",
+    "LocalSageMaker",
+    "ModelError",
+    "PayloadTooLargeError",
+    "Prediction",
+    "QuotaError",
+    "Session",
+    "ThrottledError",
+    "TrainingJob",
+    "TuningJob",
+    "UnsupportedImageError",
+    "deploy",
+    "evaluate",
+]
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -6,7 +6,9 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -66,10 +68,22 @@ class Storage:
             if not entry["Key"].endswith("/")
         }
 
+    def write_bytes(self, content: bytes, uri: str) -> None:
+        """Writes a file unless the URI holds one of the same size; for content that its URI names."""
+        if is_file_uri(uri):
+            target = container.uri_to_path(uri)
+            if not (target.is_file() and target.stat().st_size == len(content)):
+                with _aside(target) as aside:
+                    aside.write_bytes(content)
+        elif not self.exists(uri):
+            bucket, key = split_s3_uri(uri)
+            self._s3.put_object(Bucket=bucket, Key=key, Body=content)
+
     def upload_file(self, path: Path, uri: str) -> None:
         """Copies one file; a reader of the URI sees the old content or the new, never a part."""
         if is_file_uri(uri):
-            _copy_aside(path, container.uri_to_path(uri))
+            with _aside(container.uri_to_path(uri)) as aside:
+                shutil.copyfile(path, aside)
         else:
             bucket, key = split_s3_uri(uri)
             self._s3.upload_file(str(path), bucket, key)
@@ -102,17 +116,12 @@ class Storage:
         """
         if not self.exists(uri):
             raise ConfigurationError(f"There is no file at {uri}.")
-        if is_file_uri(uri):
-            _copy_aside(container.uri_to_path(uri), path)
-            return
-        bucket, key = split_s3_uri(uri)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            self._s3.download_file(bucket, key, str(aside))
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
+        with _aside(path) as aside:
+            if is_file_uri(uri):
+                shutil.copyfile(container.uri_to_path(uri), aside)
+            else:
+                bucket, key = split_s3_uri(uri)
+                self._s3.download_file(bucket, key, str(aside))
 
     @property
     def _s3(self) -> Any:
@@ -175,11 +184,13 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def _copy_aside(source: Path, target: Path) -> None:
+@contextmanager
+def _aside(target: Path) -> Iterator[Path]:
+    """A path beside the target that takes its place once it is written, so that no reader sees a part."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    aside = target.with_name(f".{target.name}.{os.getpid()}-{get_ident()}.part")
     try:
-        shutil.copyfile(source, aside)
+        yield aside
         aside.replace(target)
     finally:
         aside.unlink(missing_ok=True)

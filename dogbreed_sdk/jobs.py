@@ -1,0 +1,255 @@
+"""A training job that runs or ran: wait, read, stop, find out why it failed, take its model away, deploy."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dogbreed_sdk import container, defaults
+from dogbreed_sdk.aws_errors import translated
+from dogbreed_sdk.errors import JobError, JobFailedError, JobStoppedError
+from dogbreed_sdk.failures import Failure, diagnose
+from dogbreed_sdk.logs import LogReader
+from dogbreed_sdk.progress import JobProgress, ProgressCallback, print_progress
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.deployment import Deployment
+    from dogbreed_sdk.session import Session
+    from training_scripts.metrics import EpochMetrics
+
+FINAL_STATUSES = frozenset({"Completed", "Failed", "Stopped"})
+# Enough of a log's end to hold any traceback.
+_LAST_LINES = 500
+_PICTURES_DONE = re.compile(r"\b(\d+)\s*(?:/|of)\s*(\d+)\s+pictures")
+
+
+class TrainingJob:
+    """A training job of this session, running or ended.
+
+    Attributes:
+        name: Its name, unique in the session.
+        session: Where it lives.
+    """
+
+    def __init__(self, name: str, session: Session) -> None:
+        self.name = name
+        self.session = session
+
+    def __repr__(self) -> str:
+        return f"TrainingJob({self.name!r}, {self.session!r})"
+
+    def describe(self) -> dict[str, Any]:
+        """SageMaker's whole answer to DescribeTrainingJob."""
+        with translated(f"read training job {self.name}"):
+            answer: dict[str, Any] = self.session.client("sagemaker").describe_training_job(TrainingJobName=self.name)
+        return answer
+
+    @property
+    def status(self) -> str:
+        """InProgress, Completed, Failed, Stopping or Stopped."""
+        return str(self.describe()["TrainingJobStatus"])
+
+    @property
+    def hyperparameters(self) -> dict[str, object]:
+        """What the script was given, by name."""
+        return script_hyperparameters(self.describe().get("HyperParameters", {}))
+
+    @property
+    def final_metrics(self) -> dict[str, float]:
+        """The last value that SageMaker read for each metric: those of the weights that were kept."""
+        return {entry["MetricName"]: entry["Value"] for entry in self.describe().get("FinalMetricDataList", [])}
+
+    @property
+    def seconds(self) -> float:
+        """Wall time since the job was created, up to its end where it has ended."""
+        return elapsed(self.describe())
+
+    @property
+    def model_uri(self) -> str:
+        """URI of the model artifact.
+
+        Raises:
+            JobError: The job has none, or none yet.
+        """
+        described = self.describe()
+        uri = described.get("ModelArtifacts", {}).get("S3ModelArtifacts")
+        if not uri:
+            raise JobError(
+                f"Training job {self.name} is {described['TrainingJobStatus']} and has no model artifact. "
+                "Wait for it with wait(), or see why it failed with failure()."
+            )
+        return str(uri)
+
+    def wait(self, *, timeout: float | None = None, progress: ProgressCallback = print_progress) -> TrainingJob:
+        """Waits until the job has ended, showing each epoch as it comes.
+
+        Args:
+            timeout: Seconds to wait at most; None waits as long as it takes. The job goes on either way.
+            progress: Called with each step; `dogbreed_sdk.progress.no_progress` for silence.
+
+        Returns:
+            The job itself.
+
+        Raises:
+            JobFailedError: The job failed; with the traceback from its log, the cause and a fix.
+            JobStoppedError: It was stopped.
+            JobError: The time is over.
+        """
+        watcher = _Watcher(self, progress)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not watcher.poll():
+            if deadline is not None and time.monotonic() > deadline:
+                raise JobError(
+                    f"Training job {self.name} is still running after {timeout:.0f} s. It goes on; wait for it "
+                    "again, or stop it with stop()."
+                )
+            time.sleep(poll_seconds(self.session))
+        self.raise_unless_completed()
+        return self
+
+    def raise_unless_completed(self) -> None:
+        """Raises what `wait` raises for a job that has ended badly."""
+        described = self.describe()
+        if described["TrainingJobStatus"] == "Stopped":
+            why = described.get("SecondaryStatus", "Stopped")
+            raise JobStoppedError(
+                f"Training job {self.name} was stopped ({why}). Its model so far, if it had saved one, is at "
+                f"{described.get('ModelArtifacts', {}).get('S3ModelArtifacts', 'no artifact')}."
+            )
+        failure = self.failure()
+        if failure is not None:
+            raise JobFailedError(
+                self.name,
+                reason=failure.reason,
+                traceback=failure.traceback,
+                cause=failure.cause,
+                fix=failure.fix,
+            )
+
+    def logs(self, *, follow: bool = False) -> Iterator[str]:
+        """The lines of the job's log, oldest first.
+
+        Args:
+            follow: Whether to go on with new lines until the job ends.
+        """
+        reader = self._log_reader()
+        while follow:
+            ended = self.status in FINAL_STATUSES
+            yield from reader.new_lines()
+            if ended:
+                return
+            time.sleep(poll_seconds(self.session))
+        yield from reader.new_lines()
+
+    def metrics(self) -> list[EpochMetrics]:
+        """One entry an epoch, read from the log: losses (mean cross-entropy, nats), accuracies (0 to 1)."""
+        from training_scripts.metrics import parse_epoch  # noqa: PLC0415
+
+        epochs = (parse_epoch(line) for line in self.logs())
+        return [epoch for epoch in epochs if epoch is not None and not epoch.best]
+
+    def failure(self) -> Failure | None:
+        """Why the job failed, or None if it did not."""
+        described = self.describe()
+        if described["TrainingJobStatus"] != "Failed":
+            return None
+        return diagnose(described.get("FailureReason", ""), list(deque(self.logs(), maxlen=_LAST_LINES)))
+
+    def stop(self) -> None:
+        """Asks SageMaker to stop the job; the script may still save what it has. No effect on one that ended."""
+        if self.status in FINAL_STATUSES:
+            return
+        with translated(f"stop training job {self.name}"):
+            self.session.client("sagemaker").stop_training_job(TrainingJobName=self.name)
+
+    def download_model(self, dest: str | Path) -> Path:
+        """Copies the model artifact.
+
+        Args:
+            dest: A folder, which then holds ``model.tar.gz``, or the path of the file to write.
+
+        Returns:
+            The path of the file written.
+        """
+        path = Path(dest)
+        target = path if path.suffix else path / container.MODEL_ARCHIVE
+        self.session.storage.download_file(self.model_uri, target)
+        return target
+
+    def deploy(self, **options: Any) -> Deployment:
+        """Serves the job's model behind an endpoint; options as for `dogbreed_sdk.deployment.deploy`."""
+        from dogbreed_sdk.deployment import deploy  # noqa: PLC0415
+
+        return deploy(self.model_uri, session=self.session, **options)
+
+    def _log_reader(self) -> LogReader:
+        return LogReader(self.session.client("logs"), container.TRAINING_LOG_GROUP, f"{self.name}/")
+
+
+class _Watcher:
+    """Turns what changed about a training job since the last look into progress steps."""
+
+    def __init__(self, job: TrainingJob, progress: ProgressCallback) -> None:
+        self._job = job
+        self._progress = progress
+        self._reader = job._log_reader()
+        self._seen: tuple[str, str] | None = None
+
+    def poll(self) -> bool:
+        """Looks once; whether the job has ended."""
+        described = self._job.describe()
+        ended = described["TrainingJobStatus"] in FINAL_STATUSES
+        status = str(described.get("SecondaryStatus", described["TrainingJobStatus"]))
+        seconds = elapsed(described)
+        for line in self._reader.new_lines():
+            fraction = line_fraction(line)
+            if fraction is not None:
+                self._progress(JobProgress(self._job.name, "Training", line.strip(), seconds, fraction))
+        transitions = described.get("SecondaryStatusTransitions") or [{}]
+        message = str(transitions[-1].get("StatusMessage", ""))
+        if (status, message) != self._seen:
+            self._seen = (status, message)
+            self._progress(JobProgress(self._job.name, status, message, seconds, 1.0 if ended else None))
+        return ended
+
+
+def script_hyperparameters(encoded: Mapping[str, str]) -> dict[str, object]:
+    """A request's hyperparameters as the script sees them: decoded, without SageMaker's own."""
+    return {
+        name: container.decode_hyperparameter(value)
+        for name, value in encoded.items()
+        if not name.startswith(("sagemaker_", "_tuning"))
+    }
+
+
+def line_fraction(line: str) -> float | None:
+    """How far a job says that it is in a log line, 0 to 1, or None for a line that says nothing of it.
+
+    >>> line_fraction("epoch 3/10 train:loss=0.5"), line_fraction("features: 100 of 400 pictures")
+    (0.3, 0.25)
+    """
+    from training_scripts.metrics import parse_epoch  # noqa: PLC0415
+
+    epoch = parse_epoch(line)
+    if epoch is not None:
+        return float(epoch.epoch / epoch.epochs)
+    pictures = _PICTURES_DONE.search(line)
+    if pictures is None:
+        return None
+    done, total = map(int, pictures.groups())
+    return done / total if total else None
+
+
+def poll_seconds(session: Session) -> float:
+    """How long to sleep between two looks at a job."""
+    return defaults.LOCAL_POLL_SECONDS if session.is_local else defaults.AWS_POLL_SECONDS
+
+
+def elapsed(described: Mapping[str, Any]) -> float:
+    """Seconds since a job was created, up to its end where it has ended."""
+    end = described.get("TrainingEndTime") or described.get("HyperParameterTuningEndTime")
+    return float((end.timestamp() if end else time.time()) - described["CreationTime"].timestamp())

@@ -1,0 +1,382 @@
+"""BreedTrainer: search, train and find jobs again, on AWS and on one machine through the same code."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from botocore.exceptions import ClientError
+
+from dogbreed_sdk import _optional, defaults, source
+from dogbreed_sdk.aws_errors import is_missing, translate, translated
+from dogbreed_sdk.aws_requests import names
+from dogbreed_sdk.dataset import BreedDataset
+from dogbreed_sdk.errors import ConfigurationError, JobError
+from dogbreed_sdk.jobs import TrainingJob
+from dogbreed_sdk.progress import ProgressCallback, print_progress
+from dogbreed_sdk.session import Session
+from dogbreed_sdk.storage import join
+from dogbreed_sdk.tuning import TuningJob
+from training_scripts import ScriptError, hyperparameters, metrics
+
+if TYPE_CHECKING:
+    from sagemaker.core.parameter import ParameterRange
+
+# Part of the features' address: a change of how they are computed or stored must not meet old ones.
+_FEATURES_VERSION = 1
+_FEATURE_HYPERPARAMETERS = ("model", "weights", "views")
+
+FeatureSource = Literal["stored", "in-job", "off"]
+
+
+class BreedTrainer:
+    """Tunes and trains classifiers on one session.
+
+    With a frozen backbone, the default, the pictures pass through it once: a first job stores their features, and
+    every trial and training run on the same data set, backbone and views trains on those.
+
+    Args:
+        session: Where the jobs run. Default: `Session.default()`.
+        model: Backbone: efficientnet_lite0, resnet18, resnet50, densenet161, mobilenet_v3_large,
+            efficientnet_b0, convnext_tiny, or any torchvision classification model.
+        head: ``"linear"``, or the widths of hidden layers such as ``"512"`` or ``(512, 256)``.
+        weights: ``"pretrained"``, or a file with the backbone's state dict.
+        views: What the head sees of a training picture: ``plain``, ``flip``, ``crops:2``, joined by commas.
+        features: ``"stored"`` shares features between jobs; ``"in-job"`` computes them inside each job, which
+            saves AWS's start-up of a second job when you train once; ``"off"`` runs the backbone every epoch.
+        instance_type: What the jobs run on; ignored by local SageMaker.
+        volume_size_gb: Scratch disk of a job.
+        max_runtime_seconds: After so long a job is stopped; its model so far is kept.
+        image_uri: A training image of your own; default AWS's PyTorch image.
+        environment: Variables for the scripts.
+        tags: Tags for cost reports and clean-up.
+        base_name: What the names of jobs begin with.
+
+    Raises:
+        ConfigurationError: A setting is not possible.
+    """
+
+    def __init__(
+        self,
+        session: Session | None = None,
+        *,
+        model: str = defaults.BACKBONE,
+        head: str | Sequence[int] = "linear",
+        weights: str | Path = "pretrained",
+        views: str = defaults.VIEWS,
+        features: FeatureSource = "stored",
+        instance_type: str = defaults.TRAINING_INSTANCE_TYPE,
+        volume_size_gb: int = defaults.VOLUME_SIZE_GB,
+        max_runtime_seconds: int = defaults.MAX_RUNTIME_SECONDS,
+        image_uri: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        base_name: str = "dogbreed",
+    ) -> None:
+        if features not in ("stored", "in-job", "off"):
+            raise ConfigurationError(f"features is {features!r}; use 'stored', 'in-job' or 'off'.")
+        self.session = session or Session.default()
+        self._weights = str(weights)
+        self._features = features
+        self._base: dict[str, object] = {"model": model, "hidden": _hidden(head), "views": views}
+        self._instance_type = instance_type
+        self._volume_size_gb = volume_size_gb
+        self._max_runtime_seconds = max_runtime_seconds
+        self._image_uri = image_uri
+        self._environment = dict(environment or {})
+        self._tags = {"dogbreed:created-by": "dogbreed-sdk", **(tags or {})}
+        self._base_name = base_name
+        self._account_checked = self.session.is_local
+
+    def train(
+        self,
+        dataset: BreedDataset | str | Path,
+        hyperparameters: Mapping[str, object] | None = None,
+        *,
+        name: str | None = None,
+        progress: ProgressCallback = print_progress,
+    ) -> TrainingJob:
+        """Starts a training job. It ends with a bundle that an endpoint serves as it is.
+
+        Args:
+            dataset: A data set with train, valid and test splits, or its folder.
+            hyperparameters: By name, with dashes or underscores; see `training_scripts.hyperparameters`.
+            name: Default: a fresh name.
+            progress: Called while features are computed, where there are none yet.
+
+        Returns:
+            The job, running. Wait for it with ``wait()``.
+
+        Raises:
+            ConfigurationError: A hyperparameter is unknown or out of its bounds.
+            DatasetError: The pictures are not what training needs.
+        """
+        settled = self._settled(hyperparameters or {}, "train_model")
+        chosen = names.check_name(name or names.unique_name(self._base_name), what="training job")
+        return self._create(
+            chosen,
+            self._settings(),
+            program=source.TRAIN_PROGRAM,
+            hyperparameters=settled,
+            channels=self._channels(_dataset(dataset), settled, progress),
+            checkpoint_uri=join(self.session.base_uri, "checkpoints", chosen),
+            metric_definitions=metrics.METRIC_DEFINITIONS,
+        )
+
+    def tune(
+        self,
+        dataset: BreedDataset | str | Path,
+        search: Mapping[str, ParameterRange] | None = None,
+        *,
+        hyperparameters: Mapping[str, object] | None = None,
+        max_jobs: int = defaults.TUNING_MAX_JOBS,
+        max_parallel_jobs: int = defaults.TUNING_MAX_PARALLEL_JOBS,
+        strategy: str = defaults.TUNING_STRATEGY,
+        objective: str = defaults.OBJECTIVE_METRIC,
+        objective_type: Literal["Minimize", "Maximize"] | None = None,
+        early_stopping: bool = False,
+        random_seed: int = 0,
+        name: str | None = None,
+        progress: ProgressCallback = print_progress,
+    ) -> TuningJob:
+        """Starts a search over hyperparameters; features are computed first where there are none yet.
+
+        Args:
+            dataset: A data set with train, valid and test splits, or its folder.
+            search: Hyperparameter name -> SageMaker's ContinuousParameter, IntegerParameter or
+                CategoricalParameter. Default: `default_search`.
+            hyperparameters: What all trials share.
+            max_jobs: Trials in all.
+            max_parallel_jobs: Trials at a time.
+            strategy: Bayesian, Random, Grid or Hyperband.
+            objective: A metric of the epoch line: valid:loss, valid:accuracy and so on.
+            objective_type: Default: Minimize for a loss, Maximize for anything else.
+            early_stopping: Whether trials that fall behind may be stopped (SageMaker's type Auto).
+            random_seed: Makes the proposals repeatable.
+            name: At most 32 characters. Default: a fresh name.
+            progress: Called while features are computed.
+
+        Returns:
+            The job, running. Wait for it with ``wait()``.
+
+        Raises:
+            ConfigurationError: A range, hyperparameter, objective or limit is wrong.
+            DatasetError: The pictures are not what training needs.
+        """
+        requests = _optional.load("dogbreed_sdk.aws_requests.tuning", extra="aws", purpose="tune")
+        resources = _optional.load("sagemaker.core.resources", extra="aws", purpose="tune")
+        ranges = {dashed(key): value for key, value in (default_search() if search is None else search).items()}
+        shared = self._settled(hyperparameters or {}, "hpo", searched=ranges)
+        _check_objective(objective)
+        chosen = names.check_name(
+            name or names.unique_name(self._base_name, max_length=names.MAX_TUNING_NAME_LENGTH),
+            what="tuning job",
+            max_length=names.MAX_TUNING_NAME_LENGTH,
+        )
+        settings = self._settings()
+        arguments = requests.tuning_job(
+            chosen,
+            settings=settings,
+            search=requests.SearchSettings(
+                strategy=strategy,
+                objective_metric=objective,
+                objective_type=objective_type or ("Minimize" if objective.endswith("loss") else "Maximize"),
+                max_jobs=max_jobs,
+                max_parallel_jobs=min(max_parallel_jobs, max_jobs),
+                early_stopping=early_stopping,
+                random_seed=random_seed,
+            ),
+            program=source.TUNE_PROGRAM,
+            ranges=ranges,
+            hyperparameters=shared,
+            channels=self._channels(_dataset(dataset), shared, progress),
+            metric_definitions=metrics.METRIC_DEFINITIONS,
+        )
+        with translated(f"start tuning job {chosen}"):
+            resources.HyperParameterTuningJob.create(**arguments, **self._where())
+        return TuningJob(chosen, self.session)
+
+    def extract_features(
+        self,
+        dataset: BreedDataset | str | Path,
+        hyperparameters: Mapping[str, object] | None = None,
+        *,
+        progress: ProgressCallback = print_progress,
+    ) -> str:
+        """The URI of the stored features of a data set, computed by a job of their own where there are none yet.
+
+        Raises:
+            JobFailedError: The job failed.
+        """
+        settled = self._settled(hyperparameters or {}, "train_model")
+        return self._stored_features(_dataset(dataset), settled, progress)
+
+    @staticmethod
+    def attach(name: str, session: Session | None = None) -> TrainingJob | TuningJob:
+        """Finds a training or tuning job again by its name.
+
+        Raises:
+            JobError: The session has no such job.
+        """
+        where = session or Session.default()
+        client = where.client("sagemaker")
+        try:
+            client.describe_training_job(TrainingJobName=name)
+            return TrainingJob(name, where)
+        except ClientError as error:
+            if not _no_such_job(error):
+                raise translate(error, f"look for job {name}") from error
+        try:
+            client.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+            return TuningJob(name, where)
+        except ClientError as error:
+            if not _no_such_job(error):
+                raise translate(error, f"look for job {name}") from error
+        raise JobError(f"There is no training or tuning job {name} in {where!r}. See 'dogbreed jobs'.")
+
+    def _create(self, name: str, settings: Any, **request: Any) -> TrainingJob:
+        requests = _optional.load("dogbreed_sdk.aws_requests.training", extra="aws", purpose="train")
+        resources = _optional.load("sagemaker.core.resources", extra="aws", purpose="train")
+        arguments = requests.training_job(name, settings=settings, **request)
+        with translated(f"start training job {name}"):
+            resources.TrainingJob.create(**arguments, **self._where())
+        return TrainingJob(name, self.session)
+
+    def _channels(
+        self, dataset: BreedDataset, settled: Mapping[str, object], progress: ProgressCallback
+    ) -> dict[str, str]:
+        """What the job reads: stored features where they serve, else the pictures (and given weights)."""
+        if self._features == "stored" and settled["features"] != "off" and str(settled["unfreeze"]) == "0":
+            return {"features": self._stored_features(dataset, settled, progress)}
+        return {"training": dataset.upload(self.session), **self._weights_channel()}
+
+    def _weights_channel(self) -> dict[str, str]:
+        """A weights file of the user's travels as a channel, since the job may run on another machine."""
+        path = Path(self._weights)
+        if self._weights == "pretrained":
+            return {}
+        folder = join(self.session.base_uri, "weights", _digest(path)[:16])
+        self.session.storage.upload_file(path, join(folder, path.name))
+        return {"weights": folder}
+
+    def _stored_features(self, dataset: BreedDataset, settled: Mapping[str, object], progress: ProgressCallback) -> str:
+        what = {key: settled[key] for key in _FEATURE_HYPERPARAMETERS}
+        weights = self._weights if self._weights == "pretrained" else _digest(Path(self._weights))
+        address = repr((_FEATURES_VERSION, dataset.fingerprint, weights, sorted(what.items())))
+        folder = f"{what['model']}-{hashlib.sha256(address.encode()).hexdigest()[:16]}"
+        uri = join(self.session.base_uri, "features", folder)
+        if not self.session.storage.exists(join(uri, "features.json")):
+            job = self._create(
+                names.unique_name(f"{self._base_name}-features"),
+                self._settings(),
+                program=source.FEATURES_PROGRAM,
+                hyperparameters=what,
+                channels={"training": dataset.upload(self.session), **self._weights_channel()},
+                checkpoint_uri=uri,
+                metric_definitions=(),
+            )
+            job.wait(progress=progress)
+        return uri
+
+    def _settled(
+        self, given: Mapping[str, object], entry_point: str, *, searched: Mapping[str, object] | None = None
+    ) -> dict[str, object]:
+        """All hyperparameters of a job but those that are searched, checked before anything is sent."""
+        base = dict(self._base)
+        if self._weights != "pretrained":
+            base["weights"] = Path(self._weights).name
+        if self._features == "off":
+            base["features"] = "off"
+        try:
+            checked = hyperparameters.validate(
+                {**base, **{dashed(key): value for key, value in given.items()}}, entry_point=entry_point
+            )
+            hyperparameters.validate(
+                {key: _lowest(value) for key, value in (searched or {}).items()}, entry_point=entry_point
+            )
+        except ScriptError as error:
+            raise ConfigurationError(str(error)) from error
+        return {key: value for key, value in checked.to_dict().items() if key not in (searched or {})}
+
+    def _settings(self) -> Any:
+        requests = _optional.load("dogbreed_sdk.aws_requests.training", extra="aws", purpose="train")
+        if not self._account_checked:
+            from dogbreed_sdk import aws_account  # noqa: PLC0415
+
+            aws_account.check(self.session)
+            self._account_checked = True
+        return requests.JobSettings(
+            image_uri=self._image_uri or self.session.image_uri("training", self._instance_type),
+            role_arn=self.session.role_arn,
+            source_uri=source.upload(self.session),
+            output_uri=join(self.session.base_uri, "jobs"),
+            instance_type=self._instance_type,
+            volume_size_gb=self._volume_size_gb,
+            max_runtime_seconds=self._max_runtime_seconds,
+            environment=self._environment,
+            tags=self._tags,
+        )
+
+    def _where(self) -> dict[str, Any]:
+        return {"session": self.session.boto3_session, "region": self.session.region}
+
+
+def default_search() -> dict[str, ParameterRange]:
+    """What `BreedTrainer.tune` searches unless told otherwise.
+
+    Learning rate and weight decay over two to three powers of ten around what heads on frozen features want, and
+    the batch size.
+    """
+    parameter = _optional.load("sagemaker.core.parameter", extra="aws", purpose="tune")
+    return {
+        "lr": parameter.ContinuousParameter(3e-4, 3e-2, scaling_type="Logarithmic"),
+        "weight-decay": parameter.ContinuousParameter(1e-4, 1e-1, scaling_type="Logarithmic"),
+        "batch-size": parameter.CategoricalParameter([32, 64, 128]),
+    }
+
+
+def dashed(name: str) -> str:
+    """A hyperparameter's name as jobs carry it.
+
+    >>> dashed("batch_size")
+    'batch-size'
+    """
+    return name.replace("_", "-")
+
+
+def _dataset(given: BreedDataset | str | Path) -> BreedDataset:
+    return given if isinstance(given, BreedDataset) else BreedDataset.from_folder(given)
+
+
+def _hidden(head: str | Sequence[int]) -> str:
+    if isinstance(head, str):
+        return "" if head == "linear" else head
+    return ",".join(str(width) for width in head)
+
+
+def _lowest(value: object) -> object:
+    """One value of a range: enough to find out whether its name and kind are right."""
+    values = getattr(value, "values", None)
+    return values[0] if values else getattr(value, "min_value", value)
+
+
+def _check_objective(objective: str) -> None:
+    known = [entry["Name"] for entry in metrics.METRIC_DEFINITIONS]
+    if objective not in known:
+        raise ConfigurationError(f"No script reports {objective!r}; the objective is one of {', '.join(known)}.")
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ConfigurationError(
+            f"The weights file {path} cannot be read: {error.strerror}. Give 'pretrained' or a state-dict file."
+        ) from error
+
+
+def _no_such_job(error: ClientError) -> bool:
+    """A name too long for a tuning job also means that there is none."""
+    return is_missing(error) or error.response["Error"]["Code"] == "ValidationException"

@@ -1,0 +1,204 @@
+"""A tuning job that runs or ran: its trials, the best of them, wait, stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dogbreed_sdk.aws_errors import translated
+from dogbreed_sdk.errors import JobError, JobFailedError, JobStoppedError
+from dogbreed_sdk.failures import diagnose
+from dogbreed_sdk.jobs import FINAL_STATUSES, TrainingJob, elapsed, poll_seconds, script_hyperparameters
+from dogbreed_sdk.progress import JobProgress, ProgressCallback, print_progress
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One training job of a search.
+
+    Attributes:
+        name: Name of the training job.
+        hyperparameters: What the search chose, by name.
+        objective: Final value of the objective metric, or None where there is none.
+        status: The training job's status.
+        seconds: Wall time of the training, or None before it started.
+    """
+
+    name: str
+    hyperparameters: Mapping[str, object]
+    objective: float | None
+    status: str
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BestTrial:
+    """The best training job of a search.
+
+    Attributes:
+        job: The training job, with its model artifact.
+        objective: Final value of the objective metric.
+        hyperparameters: Everything its script was given: what was searched and what all trials share.
+    """
+
+    job: TrainingJob
+    objective: float
+    hyperparameters: Mapping[str, object]
+
+
+class TuningJob:
+    """A tuning job of this session, running or ended.
+
+    Attributes:
+        name: Its name, unique in the session.
+        session: Where it lives.
+    """
+
+    def __init__(self, name: str, session: Session) -> None:
+        self.name = name
+        self.session = session
+
+    def __repr__(self) -> str:
+        return f"TuningJob({self.name!r}, {self.session!r})"
+
+    def describe(self) -> dict[str, Any]:
+        """SageMaker's whole answer to DescribeHyperParameterTuningJob."""
+        with translated(f"read tuning job {self.name}"):
+            answer: dict[str, Any] = self.session.client("sagemaker").describe_hyper_parameter_tuning_job(
+                HyperParameterTuningJobName=self.name
+            )
+        return answer
+
+    @property
+    def status(self) -> str:
+        """InProgress, Completed, Failed, Stopping or Stopped."""
+        return str(self.describe()["HyperParameterTuningJobStatus"])
+
+    @property
+    def seconds(self) -> float:
+        """Wall time since the job was created, up to its end where it has ended."""
+        return elapsed(self.describe())
+
+    @property
+    def best(self) -> BestTrial:
+        """The best training job so far.
+
+        Raises:
+            JobError: No trial has reported the objective metric yet.
+        """
+        described = self.describe()
+        summary = described.get("BestTrainingJob")
+        if not summary:
+            raise JobError(
+                f"Tuning job {self.name} is {described['HyperParameterTuningJobStatus']} and no trial has "
+                f"reported its objective yet. {described.get('FailureReason', '')}".rstrip()
+            )
+        job = TrainingJob(summary["TrainingJobName"], self.session)
+        objective = float(summary["FinalHyperParameterTuningJobObjectiveMetric"]["Value"])
+        return BestTrial(job, objective, job.hyperparameters)
+
+    def trials(self) -> list[Trial]:
+        """Every training job of the search, in the order in which they were started."""
+        pages = self.session.client("sagemaker").get_paginator("list_training_jobs_for_hyper_parameter_tuning_job")
+        with translated(f"list the trials of tuning job {self.name}"):
+            summaries = [
+                summary
+                for page in pages.paginate(
+                    HyperParameterTuningJobName=self.name, SortBy="CreationTime", SortOrder="Ascending"
+                )
+                for summary in page["TrainingJobSummaries"]
+            ]
+        return [_trial(summary) for summary in summaries]
+
+    def wait(self, *, timeout: float | None = None, progress: ProgressCallback = print_progress) -> TuningJob:
+        """Waits until the search has ended, with a line for each trial that starts or ends.
+
+        Args:
+            timeout: Seconds to wait at most; None waits as long as it takes. The job goes on either way.
+            progress: Called with each step; `dogbreed_sdk.progress.no_progress` for silence.
+
+        Returns:
+            The job itself.
+
+        Raises:
+            JobFailedError: The search failed, for example because every trial did.
+            JobStoppedError: It was stopped.
+            JobError: The time is over.
+        """
+        seen: dict[str, str] = {}
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            described = self.describe()
+            status = described["HyperParameterTuningJobStatus"]
+            self._show_changes(described, seen, progress)
+            if status in FINAL_STATUSES:
+                break
+            if deadline is not None and time.monotonic() > deadline:
+                raise JobError(f"Tuning job {self.name} is still running after {timeout:.0f} s. It goes on.")
+            time.sleep(poll_seconds(self.session))
+        if status == "Failed":
+            raise self._failed(str(described.get("FailureReason", "")))
+        if status == "Stopped":
+            raise JobStoppedError(
+                f"Tuning job {self.name} was stopped; its finished trials are in trials(), the best in best."
+            )
+        return self
+
+    def stop(self) -> None:
+        """Asks SageMaker to stop the search and its running trials. No effect on one that has ended."""
+        if self.status in FINAL_STATUSES:
+            return
+        with translated(f"stop tuning job {self.name}"):
+            self.session.client("sagemaker").stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=self.name)
+
+    def _show_changes(self, described: Mapping[str, Any], seen: dict[str, str], progress: ProgressCallback) -> None:
+        """Reports the trials whose status or objective changed since the last look."""
+        limit = described["HyperParameterTuningJobConfig"]["ResourceLimits"].get("MaxNumberOfTrainingJobs")
+        trials = self.trials()
+        ended = sum(trial.status in FINAL_STATUSES for trial in trials)
+        fraction = ended / limit if limit else None
+        for trial in trials:
+            message = _trial_line(trial)
+            if seen.get(trial.name) != message:
+                seen[trial.name] = message
+                progress(JobProgress(trial.name, trial.status, message, trial.seconds or 0.0, fraction))
+
+    def _failed(self, reason: str) -> JobFailedError:
+        """The error for a failed search, with the failure of its first failed trial."""
+        for trial in self.trials():
+            failure = TrainingJob(trial.name, self.session).failure() if trial.status == "Failed" else None
+            if failure is not None:
+                return JobFailedError(
+                    self.name,
+                    reason=reason,
+                    traceback=failure.traceback,
+                    cause=f"trial {trial.name}: {failure.cause}",
+                    fix=failure.fix,
+                )
+        failure = diagnose(reason, ())
+        return JobFailedError(self.name, reason=reason, cause=failure.cause, fix=failure.fix)
+
+
+def _trial(summary: Mapping[str, Any]) -> Trial:
+    objective = summary.get("FinalHyperParameterTuningJobObjectiveMetric")
+    started, ended = summary.get("TrainingStartTime"), summary.get("TrainingEndTime")
+    seconds = None
+    if started is not None:
+        seconds = (ended.timestamp() if ended else time.time()) - started.timestamp()
+    return Trial(
+        name=summary["TrainingJobName"],
+        hyperparameters=script_hyperparameters(summary.get("TunedHyperParameters", {})),
+        objective=None if objective is None else float(objective["Value"]),
+        status=summary["TrainingJobStatus"],
+        seconds=seconds,
+    )
+
+
+def _trial_line(trial: Trial) -> str:
+    chosen = " ".join(f"{name}={value}" for name, value in sorted(trial.hyperparameters.items()))
+    return chosen if trial.objective is None else f"{chosen}  objective {trial.objective:.4f}"
