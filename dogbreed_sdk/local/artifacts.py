@@ -1,0 +1,82 @@
+"""Packs what a script left into the archives that SageMaker uploads after a job."""
+
+from __future__ import annotations
+
+import gzip
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from dogbreed_sdk import container
+from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local.s3_transfer import upload_object
+
+# Weights are noise to a compressor: level 1 takes 8 % off 20 MB of float32 and 0.6 s; level 0 takes 0.03 s.
+_COMPRESSION_LEVEL = 0
+
+
+def upload_outputs(base: Path, output_uri: str, job: str) -> str:
+    """Pack model/ and, when it is not empty, output/data/ to <output_uri>/<job>/output/.
+
+    Args:
+        base: The folder that stands for /opt/ml.
+        output_uri: OutputDataConfig.S3OutputPath, file:// or s3://.
+        job: The job's name.
+
+    Returns:
+        The URI of model.tar.gz.
+
+    Raises:
+        OSError: The disk is full, for instance; nothing partial is left.
+        ConfigurationError: The URI can't be written to.
+    """
+    prefix = f"{output_uri.rstrip('/')}/{job}/output"
+    data = base / "output/data"
+    if any(data.iterdir()):
+        _deliver(data, f"{prefix}/{container.OUTPUT_ARCHIVE}")
+    model_uri = f"{prefix}/{container.MODEL_ARCHIVE}"
+    _deliver(base / "model", model_uri)
+    return model_uri
+
+
+def _deliver(folder: Path, uri: str) -> None:
+    if uri.startswith("s3://"):
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            archive = Path(scratch, "archive.tar.gz")
+            pack(folder, archive)
+            upload_object(archive, uri)
+        return
+    try:
+        destination = container.uri_to_path(uri)
+    except ValueError as error:
+        raise ConfigurationError(f"OutputDataConfig.S3OutputPath: {error}.") from error
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    pack(folder, destination)
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """Write a folder's content to a .tar.gz whose bytes depend on names, modes and content only.
+
+    Raises:
+        OSError: The disk is full, for instance; no partial archive is left.
+    """
+    aside = archive.with_name(f".{archive.name}.part")
+    try:
+        with (
+            aside.open("wb") as raw,
+            gzip.GzipFile("", "wb", compresslevel=_COMPRESSION_LEVEL, fileobj=raw, mtime=0) as stream,
+            tarfile.open(fileobj=stream, mode="w") as tar,
+        ):
+            for path in sorted(folder.rglob("*")):
+                tar.add(path, arcname=path.relative_to(folder).as_posix(), recursive=False, filter=_anonymous)
+        aside.replace(archive)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _anonymous(member: tarfile.TarInfo) -> Any:
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    member.mtime = 0
+    return member

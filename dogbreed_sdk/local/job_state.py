@@ -1,0 +1,75 @@
+"""How a training job's record changes: secondary statuses, their messages and the outcome."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+MAXIMUM_FAILURE_CHARACTERS = 1024  # API reference, DescribeTrainingJob, FailureReason
+
+# AWS's words (API reference, SecondaryStatusTransition).
+MESSAGES = {
+    "Starting": "Starting the training job",
+    "Pending": "Waiting for free cores on this machine",
+    "Downloading": "Downloading input data",
+    "Training": "Training image download completed. Training in progress.",
+    "Uploading": "Uploading generated training model",
+    "Stopping": "Stopping the training job",
+    "Completed": "Training job completed",
+    "Failed": "Training job failed",
+    "Stopped": "Training job stopped",
+    "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
+}
+RUNNING_STATUSES = ("InProgress", "Stopping")
+
+
+def enter(state: dict[str, Any], secondary: str, message: str | None = None) -> None:
+    """Note that a job has come to a secondary status; being there already changes nothing."""
+    if state.get("secondary") == secondary and state.get("transitions"):
+        return
+    now = time.time()
+    transitions = state.setdefault("transitions", [])
+    if transitions:
+        transitions[-1]["end"] = now
+    transitions.append({"status": secondary, "start": now, "end": None, "message": message or MESSAGES[secondary]})
+    state["secondary"] = secondary
+
+
+def finish(state: dict[str, Any], status: str, *, secondary: str | None = None, failure: str | None = None) -> None:
+    """Note a job's outcome; a job that has one keeps it.
+
+    Args:
+        state: The record's state.
+        status: Completed, Failed or Stopped.
+        secondary: Where it differs from the status (MaxRuntimeExceeded).
+        failure: FailureReason, cut to AWS's 1024 characters.
+    """
+    if state.get("status") not in RUNNING_STATUSES:
+        return
+    secondary = secondary or status
+    failure = shorten(failure) if failure else None
+    message = MESSAGES[secondary] if failure is None else failure
+    enter(state, secondary, message)
+    state["status"] = status
+    state["failure"] = failure
+    state["ended"] = state["transitions"][-1]["end"] = time.time()
+
+
+def request_stop(state: dict[str, Any]) -> None:
+    """Ask for a running job's end; its supervisor sees that soon."""
+    if state.get("status") == "InProgress":
+        state["stop"] = True
+        state["status"] = "Stopping"
+        enter(state, "Stopping")
+
+
+def shorten(text: str, limit: int = MAXIMUM_FAILURE_CHARACTERS) -> str:
+    """Text cut in the middle, where a message is least interesting.
+
+    >>> shorten("abcdefghijklmnop", 12)
+    'abcd ... nop'
+    """
+    if len(text) <= limit:
+        return text
+    head = (limit - 5 + 1) // 2
+    return f"{text[:head]} ... {text[len(text) - (limit - 5 - head) :]}"

@@ -1,0 +1,163 @@
+"""Processes that outlive their starter: start them, recognise them again, end them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import dogbreed_sdk
+
+# The kernel's idea of the boot time moves with clock corrections, and a start time with it.
+_CLOCK_TOLERANCE_SECONDS = 2.0
+_PACKAGE_PARENT = Path(dogbreed_sdk.__file__).resolve().parent.parent
+
+# A process started this way is nobody's child: its starter may end first, and leaves no zombie if it does not.
+_DETACH = 'log=$1; shift; "$@" </dev/null >>"$log" 2>&1 & echo $!'
+
+# Reads a pipe whose other end only the supervisor holds. A line means that the job is over; an end of file
+# without one means that the supervisor was killed: then the script gets the chance to save, and is killed.
+_GUARD = (
+    'read -r over || { kill -s TERM "$1"; n=0; while kill -s 0 "$1" && [ $n -lt $2 ]; '
+    'do sleep 1; n=$((n+1)); done; kill -s KILL -- "-$1"; } 2>/dev/null'
+)
+GUARD_GRACE_SECONDS = 10
+
+Process = Mapping[str, Any]
+
+
+def identify(pid: int) -> dict[str, Any] | None:
+    """What recognises a running process later: its id with its start, because ids are used again.
+
+    Returns:
+        {"pid": int, "created": epoch seconds}, or None when it has ended already.
+    """
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return None
+            return {"pid": pid, "created": process.create_time()}
+    except psutil.NoSuchProcess:
+        return None
+
+
+def is_alive(process: Process | None) -> bool:
+    """Whether the process that `identify` described still runs."""
+    if not process:
+        return False
+    current = identify(int(process["pid"]))
+    return current is not None and abs(current["created"] - process["created"]) < _CLOCK_TOLERANCE_SECONDS
+
+
+def start_module(
+    module: str,
+    arguments: Sequence[str],
+    *,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    keep_open: Iterable[int] = (),
+) -> int:
+    """Start `python -m module` in a session of its own, as nobody's child.
+
+    Args:
+        module: A module of this package.
+        arguments: Its arguments.
+        log: Where both standard streams go (appended).
+        environment: Its environment; default: this process's.
+        keep_open: File descriptors it inherits.
+
+    Returns:
+        Its process id.
+    """
+    command = [sys.executable, "-m", module, *arguments]
+    result = subprocess.run(
+        ["/bin/sh", "-c", _DETACH, "sh", str(log), *command],
+        cwd=_PACKAGE_PARENT,  # `-m` finds the package there, installed or not, without touching PYTHONPATH
+        env=None if environment is None else dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        pass_fds=tuple(keep_open),
+        check=True,
+    )
+    return int(result.stdout)
+
+
+def start_guard(group: int) -> int:
+    """Have a process group ended should this process die, whatever kills it.
+
+    Args:
+        group: The process group of a script.
+
+    Returns:
+        The descriptor to pass to `dismiss_guard` when the group has ended.
+    """
+    reading, writing = os.pipe()
+    try:
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", _GUARD, "sh", str(group), str(GUARD_GRACE_SECONDS)],
+            stdin=reading,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    finally:
+        os.close(reading)
+    _GUARDS[writing] = process
+    return writing
+
+
+def dismiss_guard(descriptor: int) -> None:
+    """Tell the guard that its group has ended by itself."""
+    process = _GUARDS.pop(descriptor)
+    try:
+        os.write(descriptor, b"over\n")
+    except BrokenPipeError:
+        pass  # somebody ended the guard: nothing is left to tell it
+    finally:
+        os.close(descriptor)
+    process.wait()
+
+
+_GUARDS: dict[int, subprocess.Popen[bytes]] = {}
+
+
+def signal_group(group: int, number: signal.Signals) -> None:
+    """Send a signal to a process group; one that has ended is no error."""
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        # macOS answers PermissionError for a group of zombies.
+        return
+
+
+def end_process(process: Process | None, *, grace_seconds: float) -> None:
+    """End a process politely: SIGTERM, then SIGKILL when it takes too long."""
+    if process is None or not is_alive(process):
+        return
+    pid = int(process["pid"])
+    for number, patience in ((signal.SIGTERM, grace_seconds), (signal.SIGKILL, 5.0)):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
+        if wait_for_end(process, timeout=patience):
+            return
+
+
+def wait_for_end(process: Process, *, timeout: float) -> bool:
+    """Wait until a process has ended; False when it still runs after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while is_alive(process):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.02)
+    return True

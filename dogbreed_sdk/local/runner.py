@@ -1,0 +1,144 @@
+"""Starts, stops and looks after the supervisors of jobs; everything it knows is in the store."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import Any
+
+from dogbreed_sdk.local import job_state
+from dogbreed_sdk.local.folders import JobFolder, write_atomically
+from dogbreed_sdk.local.processes import identify, is_alive, signal_group, start_module
+from dogbreed_sdk.local.store import ENDPOINT, TRAINING_JOB, TUNING_JOB, Record, Store
+
+# A job without a supervisor is young (its starter is about to start one) or lost.
+_START_SECONDS = 30.0
+_MAXIMUM_RESTARTS = 5
+
+
+def start_training_job(store: Store, name: str) -> None:
+    """Start the detached supervisor of a training job whose record exists.
+
+    A supervisor that can't be started (a full disk) fails the job, with the reason in its record.
+    """
+    _start(store, TRAINING_JOB, name)
+
+
+def start_tuning_job(store: Store, name: str) -> None:
+    """Start the detached supervisor of a tuning job whose record exists; otherwise as `start_training_job`."""
+    _start(store, TUNING_JOB, name)
+
+
+def request_stop(store: Store, kind: str, name: str) -> None:
+    """Ask a running training or tuning job to stop; its supervisor does the rest.
+
+    A job that has ended, or is stopping already, is left as it is.
+    """
+    if kind == TRAINING_JOB:
+        store.update(kind, name, job_state.request_stop)
+        return
+
+    def change(state: dict[str, Any]) -> None:
+        if state.get("status") == "InProgress":
+            state.update(stop=True, status="Stopping")
+
+    store.update(kind, name, change)
+
+
+def reconcile(store: Store, kind: str, name: str) -> None:
+    """Set right what the end of a supervisor (killed, or the machine restarted) left behind.
+
+    A training job gets its outcome: Failed, with the way to continue it. A tuning job gets a new supervisor,
+    which continues the search. An endpoint that was coming up is brought up again. Cheap when nothing is wrong.
+    """
+    if kind == ENDPOINT:
+        from dogbreed_sdk.local import endpoints
+
+        endpoints.reconcile(store, name)
+        return
+    record = store.get(kind, name)
+    if record.state.get("status") not in job_state.RUNNING_STATUSES or not _is_lost(record):
+        return
+    if kind == TRAINING_JOB:
+        _fail_lost_job(store, record)
+    else:
+        _restart_tuning_job(store, record)
+
+
+def _start(store: Store, kind: str, name: str) -> None:
+    folder = JobFolder.of(store.root, name)
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder.path / "request.json", store.get(kind, name).request)
+        arguments = [str(store.root), kind, name]
+        pid = start_module("dogbreed_sdk.local.supervisor", arguments, log=folder.supervisor_log)
+    except OSError as error:
+        reason = f"ClientError: the job could not be started in {folder.path}: {error}"
+        store.update(kind, name, lambda state: job_state.finish(state, "Failed", failure=reason))
+        return
+    process = identify(pid)
+
+    def change(state: dict[str, Any]) -> None:
+        # The supervisor notes itself; this serves whoever asks before it has come so far.
+        if not state.get("process"):
+            state["process"] = process
+
+    store.update(kind, name, change)
+
+
+def _is_lost(record: Record) -> bool:
+    process = record.state.get("process")
+    if process:
+        return not is_alive(process)
+    return time.time() - record.modified > _START_SECONDS
+
+
+def _fail_lost_job(store: Store, record: Record) -> None:
+    script = record.state.get("script")
+    if script and is_alive(script):
+        signal_group(int(script["pid"]), signal.SIGKILL)
+    reason = _lost_reason(store, record)
+
+    def change(state: dict[str, Any]) -> None:
+        # Between the look and this change it may have ended by itself, its outcome written.
+        if state.get("process") == record.state.get("process"):
+            job_state.finish(state, "Failed", failure=reason)
+
+    store.update(TRAINING_JOB, record.name, change)
+
+
+def _lost_reason(store: Store, record: Record) -> str:
+    folder = JobFolder.of(store.root, record.name)
+    uri = record.request.get("CheckpointConfig", {}).get("S3Uri")
+    checkpoints = uri or (folder.container / "checkpoints").as_uri()
+    return (
+        "InternalServerError: the process that supervised this job ended before the job did: it was killed, or the "
+        f"machine was restarted. The log is {folder.log}; checkpoints, if the script saved any, are in {checkpoints}. "
+        f"To continue, create the job again under another name with CheckpointConfig S3Uri {checkpoints}."
+    )
+
+
+def _restart_tuning_job(store: Store, record: Record) -> None:
+    claimed = False
+
+    def change(state: dict[str, Any]) -> None:
+        nonlocal claimed
+        claimed = state.get("process") == record.state.get("process")
+        if not claimed or state.get("status") not in job_state.RUNNING_STATUSES:
+            claimed = False
+            return
+        restarts = state.get("restarts", 0)
+        if restarts >= _MAXIMUM_RESTARTS:
+            claimed = False
+            log = JobFolder.of(store.root, record.name).supervisor_log
+            state.update(
+                status="Failed",
+                ended=time.time(),
+                failure=f"InternalServerError: the search's process ended {restarts + 1} times; see {log}.",
+            )
+            return
+        state.update(process=None, restarts=restarts + 1)
+
+    store.update(TUNING_JOB, record.name, change)
+    if claimed:
+        start_tuning_job(store, record.name)

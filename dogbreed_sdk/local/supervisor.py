@@ -1,0 +1,50 @@
+"""The process beside a job: `python -m dogbreed_sdk.local.supervisor ROOT KIND NAME`.
+
+It does the job's work and writes the outcome, so that neither client nor server has to stay. Kinds are
+training-job, tuning-job, and endpoint (brings a new or changed endpoint up once, to verify it).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import signal
+import sys
+from pathlib import Path
+
+from dogbreed_sdk.local.folders import EndpointFolder, JobFolder
+from dogbreed_sdk.local.store import ENDPOINT, TRAINING_JOB, TUNING_JOB, Store
+
+
+def main(arguments: list[str]) -> int:
+    """Supervise one job; 0 also when another process does so already."""
+    root, kind, name = arguments
+    store = Store(Path(root))
+    folder = EndpointFolder.of(store.root, name).path if kind == ENDPOINT else JobFolder.of(store.root, name).path
+    with (folder / "supervisor.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return 0
+        _supervise(store, kind, name)
+    return 0
+
+
+def _supervise(store: Store, kind: str, name: str) -> None:
+    if kind == TRAINING_JOB:
+        from dogbreed_sdk.local.training_run import TrainingRun
+
+        run = TrainingRun(store, name)
+        signal.signal(signal.SIGTERM, lambda _number, _frame: run.terminate())
+        run.execute()
+    elif kind == TUNING_JOB:
+        from dogbreed_sdk.local.tuner import Tuner
+
+        Tuner(store, name).execute()
+    else:
+        from dogbreed_sdk.local.endpoints import verify
+
+        verify(store, name)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

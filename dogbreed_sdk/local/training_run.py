@@ -1,0 +1,255 @@
+"""One training job from its start to its outcome, as its supervisor goes through it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local import job_state, staging
+from dogbreed_sdk.local.artifacts import upload_outputs
+from dogbreed_sdk.local.failure_reason import full_disk, script_failure
+from dogbreed_sdk.local.folders import JobFolder
+from dogbreed_sdk.local.log_file import LogFile
+from dogbreed_sdk.local.metric_values import MetricReader
+from dogbreed_sdk.local.processes import identify
+from dogbreed_sdk.local.resources import ThreadLedger
+from dogbreed_sdk.local.script_environment import ScriptRun, script_environment
+from dogbreed_sdk.local.script_process import EndReason, ScriptEnd, ScriptProcess, is_full_disk
+from dogbreed_sdk.local.store import TRAINING_JOB, Store, StoreError
+
+_DEFAULT_MAXIMUM_SECONDS = 86_400  # API reference, StoppingCondition
+_METRICS_SECONDS = 1.0
+_QUEUE_SECONDS = 0.2
+_RESERVE_BYTES = 1 << 20
+_OUTCOME_ATTEMPTS = 600
+
+
+class _StoppedError(Exception):
+    """The job was to stop before its script ran."""
+
+
+class TrainingRun:
+    """Runs one training job.
+
+    Args:
+        store: The store with the job's record.
+        name: The job.
+    """
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self._record = store.get(TRAINING_JOB, name)
+        self._folder = JobFolder.of(store.root, name)
+        self._request = self._record.request
+        self._log = LogFile(self._folder.log)
+        self._ledger = ThreadLedger(store.root)
+        self._metrics: dict[str, dict[str, float]] = {}
+        self._metrics_due = 0.0
+        self._terminated = False
+        self._deadline = float("inf")
+
+    def terminate(self) -> None:
+        """Stop the job, because the supervisor itself was told to end; safe in a signal handler."""
+        self._terminated = True
+
+    def execute(self) -> None:
+        """Go through the whole job; its record has the outcome afterwards, whatever happens."""
+        try:
+            status, secondary, failure = self._run()
+        except _StoppedError:
+            status, secondary, failure = "Stopped", None, None
+        except ConfigurationError as error:
+            status, secondary, failure = "Failed", None, f"ClientError: {error}"
+            if isinstance(error, StoreError) and self._disk_is_full():
+                failure = f"ClientError: {full_disk(self._folder.path)}"
+        except Exception as error:  # noqa: BLE001 - the record must get an outcome
+            status, secondary, failure = "Failed", None, self._unexpected(error)
+        self._finish(status, secondary, failure)
+        self._ledger.release(self._record.name)
+        self._log.close()
+
+    def _run(self) -> tuple[str, str | None, str | None]:
+        self._begin()
+        threads = self._wait_for_threads()
+        self._enter("Downloading")
+        program = staging.stage(self._folder, self._request, lambda line: self._log.write([line]))
+        reader = MetricReader.of(self._request["AlgorithmSpecification"].get("MetricDefinitions", ()))
+        checkpoints = staging.checkpoint_folder(self._folder, self._request)
+        run = ScriptRun(
+            name=self._record.name,
+            arn=self._record.arn,
+            request=self._request,
+            base=self._folder.container,
+            checkpoints=checkpoints,
+            program=program,
+            threads=threads,
+        )
+        command = [sys.executable, program, *run.arguments]
+        if not program.endswith(".py"):
+            command = ["/bin/sh", program, *run.arguments]
+        end = self._train(command, script_environment(run, os.environ), reader)
+        return self._judge(end, command)
+
+    def _begin(self) -> None:
+        with self._folder.reserve.open("wb") as handle:
+            handle.write(os.urandom(_RESERVE_BYTES))  # zeros might be stored as nothing
+
+        def change(state: dict[str, Any]) -> None:
+            state["process"] = identify(os.getpid())
+            state.setdefault("log_stream", f"{self._record.name}/algo-1-{int(time.time())}")
+            job_state.enter(state, "Starting")
+
+        self._update(change)
+
+    def _wait_for_threads(self) -> int:
+        state = self._store.get(TRAINING_JOB, self._record.name).state
+        wanted = int(state.get("wanted_threads") or self._ledger.cores)
+        waiting = False
+        while True:
+            self._check_stop()
+            granted = self._ledger.claim(
+                self._record.name, created=self._record.created, process=state["process"], wanted=wanted
+            )
+            if granted:
+                break
+            if not waiting:
+                self._enter("Pending")
+                waiting = True
+            time.sleep(_QUEUE_SECONDS)
+        self._update(lambda state: state.update(threads=granted))
+        return granted
+
+    def _train(self, command: list[str], environment: dict[str, str], reader: MetricReader) -> ScriptEnd:
+        self._check_stop()
+        limit = self._request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", _DEFAULT_MAXIMUM_SECONDS)
+        script = ScriptProcess(
+            command,
+            folder=self._folder.container / "code",
+            environment=environment,
+            consume=lambda lines: self._consume(lines, reader),
+            wish=self._wish,
+        )
+        self._deadline = time.monotonic() + limit
+
+        def change(state: dict[str, Any]) -> None:
+            state["script"] = identify(script.pid)
+            state["started"] = time.time()
+            if not state.get("stop"):
+                job_state.enter(state, "Training")
+
+        try:
+            self._update(change)
+        except ConfigurationError:
+            self._terminated = True
+            script.wait()
+            raise
+        return script.wait()
+
+    def _consume(self, lines: list[str], reader: MetricReader) -> None:
+        for line in lines:
+            for name, value in reader.read(line):
+                self._metrics[name] = {"value": value, "time": time.time()}
+        self._log.write(lines)
+
+    def _wish(self) -> EndReason | None:
+        try:
+            self._write_metrics()
+            stop = self._terminated or self._store.get(TRAINING_JOB, self._record.name).state.get("stop")
+        except StoreError:
+            # A busy store can wait for the next look; a full disk can't.
+            return "disk" if self._disk_is_full() else None
+        if stop:
+            return "stop"
+        return "runtime" if time.monotonic() >= self._deadline else None
+
+    def _write_metrics(self) -> None:
+        if self._metrics and time.monotonic() >= self._metrics_due:
+            self._metrics_due = time.monotonic() + _METRICS_SECONDS
+            metrics, self._metrics = self._metrics, {}
+            self._store.update(
+                TRAINING_JOB, self._record.name, lambda state: state.setdefault("metrics", {}).update(metrics)
+            )
+
+    def _judge(self, end: ScriptEnd, command: list[str]) -> tuple[str, str | None, str | None]:
+        if end.reason == "disk":
+            return "Failed", None, f"ClientError: {full_disk(self._folder.path)}"
+        if end.reason is None and end.exit_status != 0:
+            return (
+                "Failed",
+                None,
+                script_failure(
+                    exit_status=end.exit_status,
+                    command=command,
+                    failure_file=self._folder.container / "output/failure",
+                    tail=tuple(self._log.tail),
+                    folder=self._folder.path,
+                ),
+            )
+        if end.reason is not None:
+            self._update(_stopping)
+        self._enter("Uploading")
+        uri = upload_outputs(
+            self._folder.container, self._request["OutputDataConfig"]["S3OutputPath"], self._record.name
+        )
+        self._update(lambda state: state.update(artifacts=uri))
+        if end.reason is None:
+            return "Completed", None, None
+        return "Stopped", "MaxRuntimeExceeded" if end.reason == "runtime" else None, None
+
+    def _check_stop(self) -> None:
+        if self._terminated or self._store.get(TRAINING_JOB, self._record.name).state.get("stop"):
+            raise _StoppedError
+
+    def _enter(self, secondary: str) -> None:
+        self._update(lambda state: job_state.enter(state, secondary))
+
+    def _update(self, change: Callable[[dict[str, Any]], None]) -> None:
+        self._store.update(TRAINING_JOB, self._record.name, change)
+
+    def _disk_is_full(self) -> bool:
+        try:
+            with self._folder.path.joinpath(".probe").open("wb") as handle:
+                handle.write(os.urandom(64 * 1024))
+        except OSError as error:
+            return is_full_disk(error)
+        finally:
+            self._folder.path.joinpath(".probe").unlink(missing_ok=True)
+        return False
+
+    def _unexpected(self, error: Exception) -> str:
+        traceback.print_exc()
+        if isinstance(error, OSError) and is_full_disk(error):
+            return f"ClientError: {full_disk(self._folder.path)}"
+        return (
+            f"InternalServerError: {type(error).__name__}: {error}. "
+            f"The supervisor's log {self._folder.supervisor_log} has the details."
+        )
+
+    def _finish(self, status: str, secondary: str | None, failure: str | None) -> None:
+        """Write the outcome, on a full disk into the space that was reserved for it."""
+        self._folder.reserve.unlink(missing_ok=True)
+
+        def change(state: dict[str, Any]) -> None:
+            state.setdefault("metrics", {}).update(self._metrics)
+            stopped = status == "Completed" and state.get("stop")
+            job_state.finish(state, "Stopped" if stopped else status, secondary=secondary, failure=failure)
+
+        for attempt in range(_OUTCOME_ATTEMPTS):
+            try:
+                self._update(change)
+                return
+            except StoreError:
+                # Whoever filled the disk may free some of it; nobody else knows this outcome.
+                if attempt == _OUTCOME_ATTEMPTS - 1:
+                    raise
+                time.sleep(1.0)
+
+
+def _stopping(state: dict[str, Any]) -> None:
+    state["status"] = "Stopping"
+    job_state.enter(state, "Stopping")
