@@ -9,6 +9,8 @@ from typing import Any
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
     EndpointConnectionError,
     NoCredentialsError,
     NoRegionError,
@@ -103,6 +105,18 @@ def invocation_error(error: Exception, endpoint_name: str) -> DogBreedError:
     if code == "ServiceUnavailable":
         return ThrottledError(f"Endpoint {endpoint_name} is overloaded: {message}", request_id=request_id)
     return _from_answer(error, doing, EndpointError)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same call may well succeed in a moment: throttled, a server's fault, or a lost connection.
+
+    A model's own error is none of these: the same picture would lead to it again.
+    """
+    if isinstance(error, ClientError):
+        code = error.response.get("Error", {}).get("Code")
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return code in _THROTTLING_CODES or (status >= 500 and code != "ModelError")
+    return isinstance(error, (EndpointConnectionError, ConnectionClosedError, ConnectTimeoutError))
 
 
 def is_missing(error: ClientError) -> bool:

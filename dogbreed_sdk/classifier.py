@@ -6,9 +6,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
 
 from dogbreed_sdk import answers, defaults
-from dogbreed_sdk.aws_errors import invocation_error
+from dogbreed_sdk.aws_errors import invocation_error, is_transient
 from dogbreed_sdk.images import to_payload
 from dogbreed_sdk.session import Session
 
@@ -81,10 +82,20 @@ class BreedClassifier:
         )
 
     def _invoke(self, body: bytes, content_type: str) -> tuple[dict[str, Any], bytes]:
+        retrying = Retrying(
+            retry=retry_if_exception(is_transient),
+            wait=wait_random_exponential(multiplier=defaults.INVOKE_FIRST_PAUSE_SECONDS, max=5),
+            stop=stop_after_attempt(defaults.INVOKE_MAX_ATTEMPTS)
+            | stop_after_delay(defaults.INVOKE_READ_TIMEOUT_SECONDS),
+            reraise=True,
+        )
         try:
-            answer: dict[str, Any] = self.session.client("sagemaker-runtime").invoke_endpoint(
-                EndpointName=self.endpoint_name, Body=body, ContentType=content_type, Accept=answers.ACCEPT
-            )
-            return answer, answer["Body"].read()
+            return retrying(self._invoke_once, body, content_type)
         except (ClientError, BotoCoreError) as error:
             raise invocation_error(error, self.endpoint_name) from error
+
+    def _invoke_once(self, body: bytes, content_type: str) -> tuple[dict[str, Any], bytes]:
+        answer: dict[str, Any] = self.session.client("sagemaker-runtime").invoke_endpoint(
+            EndpointName=self.endpoint_name, Body=body, ContentType=content_type, Accept=answers.ACCEPT
+        )
+        return answer, answer["Body"].read()

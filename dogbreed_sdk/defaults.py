@@ -43,7 +43,9 @@ SERVERLESS_PAYLOAD_BYTES: Final = 4 * 1024 * 1024
 # A container has 60 s to answer; ten more let its own error arrive before the client gives up.
 INVOKE_READ_TIMEOUT_SECONDS: Final = 70.0
 INVOKE_CONNECT_TIMEOUT_SECONDS: Final = 5.0
+# Four attempts, about 0.2, 0.4 and 0.8 s apart at random, outlast a throttled burst and a replaced instance.
 INVOKE_MAX_ATTEMPTS: Final = 4
+INVOKE_FIRST_PAUSE_SECONDS: Final = 0.2
 
 # An endpoint pulls a container image of several GB before it serves; half an hour is twice what AWS takes.
 ENDPOINT_READY_TIMEOUT_SECONDS: Final = 1800.0

@@ -234,7 +234,8 @@ def _client_config(service: str) -> Any:
     return Config(
         connect_timeout=defaults.INVOKE_CONNECT_TIMEOUT_SECONDS,
         read_timeout=defaults.INVOKE_READ_TIMEOUT_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": defaults.INVOKE_MAX_ATTEMPTS},
+        # BreedClassifier retries, within one deadline; twice over would multiply the attempts.
+        retries={"mode": "standard", "total_max_attempts": 1},
         max_pool_connections=64,
         tcp_keepalive=True,
     )

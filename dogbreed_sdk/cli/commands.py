@@ -1,0 +1,283 @@
+"""The commands about jobs and endpoints: arguments in, one call of the library, an outcome out."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+from dogbreed_sdk import deployment
+from dogbreed_sdk.aws_errors import translated
+from dogbreed_sdk.classifier import BreedClassifier
+from dogbreed_sdk.cli import options as read
+from dogbreed_sdk.cli.output import Outcome, counter, job_progress, note, print_table, say
+from dogbreed_sdk.errors import ConfigurationError, DogBreedError, EndpointNotFoundError
+from dogbreed_sdk.jobs import TrainingJob
+from dogbreed_sdk.labels import LabelMap
+from dogbreed_sdk.trainer import BreedTrainer
+from dogbreed_sdk.tuning import TuningJob
+
+
+def tune(options: argparse.Namespace) -> Outcome:
+    """Searches hyperparameters and reports the trials."""
+    with read.session(options) as session, job_progress() as progress:
+        job = read.trainer(options, session).tune(
+            options.data,
+            read.search(options.search),
+            hyperparameters=read.hyperparameters(options),
+            max_jobs=options.max_jobs,
+            max_parallel_jobs=options.max_parallel_jobs,
+            strategy=options.strategy,
+            objective=options.objective,
+            early_stopping=options.early_stopping,
+            name=options.name,
+            progress=progress,
+        )
+        if options.no_wait:
+            return _started(job)
+        job.wait(progress=progress)
+        return tuning_outcome(job)
+
+
+def tuning_outcome(job: TuningJob) -> Outcome:
+    """What a finished search found."""
+    best, trials = job.best, job.trials()
+    document = {
+        "name": job.name,
+        "status": job.status,
+        "hyperparameters": dict(best.hyperparameters),
+        "metrics": best.job.final_metrics,
+        "seconds": round(job.seconds, 2),
+        "best": {
+            "name": best.job.name,
+            "objective": best.objective,
+            "hyperparameters": dict(best.hyperparameters),
+            "model_uri": best.job.model_uri,
+        },
+        "trials": [
+            {
+                "name": trial.name,
+                "status": trial.status,
+                "hyperparameters": dict(trial.hyperparameters),
+                "objective": trial.objective,
+                "seconds": None if trial.seconds is None else round(trial.seconds, 2),
+            }
+            for trial in trials
+        ],
+    }
+
+    def text() -> None:
+        searched = sorted({name for trial in trials for name in trial.hyperparameters})
+        print_table(
+            ["trial", *searched, "objective", "status", "seconds"],
+            [
+                [
+                    trial.name + (" *" if trial.name == best.job.name else ""),
+                    *(trial.hyperparameters.get(name) for name in searched),
+                    trial.objective,
+                    trial.status,
+                    None if trial.seconds is None else f"{trial.seconds:.1f}",
+                ]
+                for trial in trials
+            ],
+        )
+        print(f"{job.name}: the best trial is {best.job.name} with objective {best.objective:.4f} (marked *)")
+
+    return Outcome(document, text)
+
+
+def train(options: argparse.Namespace) -> Outcome:
+    """Trains one model and reports its metrics."""
+    with read.session(options) as session, job_progress() as progress:
+        given = read.hyperparameters(options)
+        if options.best_of is not None:
+            given = {**_best_of(options.best_of, session), **given}
+        job = read.trainer(options, session).train(options.data, given, name=options.name, progress=progress)
+        if options.no_wait:
+            return _started(job)
+        job.wait(progress=progress)
+        return training_outcome(job)
+
+
+def training_outcome(job: TrainingJob) -> Outcome:
+    """What a finished training job achieved."""
+    document = {
+        "name": job.name,
+        "status": job.status,
+        "hyperparameters": job.hyperparameters,
+        "metrics": job.final_metrics,
+        "seconds": round(job.seconds, 2),
+        "model_uri": job.model_uri,
+    }
+    metrics = "  ".join(f"{name} {value:.4f}" for name, value in sorted(job.final_metrics.items()))
+    lines = (f"{job.name}: {document['status']} in {document['seconds']} s", metrics, f"model: {job.model_uri}")
+    return Outcome(document, say(*lines))
+
+
+def jobs(options: argparse.Namespace) -> Outcome:
+    """Lists the newest hundred jobs of each kind."""
+    with read.session(options) as session, translated("list jobs"):
+        client = session.client("sagemaker")
+        newest = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": 100}
+        training = client.list_training_jobs(**newest)["TrainingJobSummaries"]
+        tuning = client.list_hyper_parameter_tuning_jobs(**newest)["HyperParameterTuningJobSummaries"]
+    rows = [_job_row(entry, "training", "TrainingJob") for entry in training]
+    rows += [_job_row(entry, "tuning", "HyperParameterTuningJob") for entry in tuning]
+    rows.sort(key=lambda row: row["created"], reverse=True)
+    return _listing(rows, empty="no jobs yet; start one with 'dogbreed train DATA'")
+
+
+def logs(options: argparse.Namespace) -> Outcome:
+    """Prints a job's log."""
+    with read.session(options) as session:
+        job = BreedTrainer.attach(options.job, session)
+        if isinstance(job, TuningJob):
+            names = ", ".join(trial.name for trial in job.trials())
+            raise ConfigurationError(f"{job.name} is a tuning job; its trials have the logs: {names}")
+        lines = job.logs(follow=options.follow)
+        if options.json:
+            return Outcome({"name": job.name, "lines": list(lines)}, say())
+        for line in lines:
+            print(line, flush=options.follow)
+        return Outcome(None, lambda: None)
+
+
+def stop(options: argparse.Namespace) -> Outcome:
+    """Stops a job."""
+    with read.session(options) as session:
+        job = BreedTrainer.attach(options.job, session)
+        job.stop()
+        status = job.status
+    return Outcome({"name": job.name, "status": status}, say(f"{job.name}: {status}"))
+
+
+def deploy(options: argparse.Namespace) -> Outcome:
+    """Deploys a job's model."""
+    with read.session(options) as session, job_progress() as progress:
+        job = BreedTrainer.attach(options.job, session)
+        model = job.best.job if isinstance(job, TuningJob) else job
+        made = model.deploy(
+            endpoint_name=options.name,
+            instance_type=options.instance_type,
+            serverless_memory_mb=options.serverless_memory_mb,
+            progress=progress,
+        )
+        name = made.endpoint_name
+        document = {"endpoint": name, "status": made.status, "job": model.name, "model_uri": model.model_uri}
+    return Outcome(
+        document,
+        say(f"endpoint {name} serves the model of {model.name}", f"delete it with: dogbreed delete {name}"),
+    )
+
+
+def endpoints(options: argparse.Namespace) -> Outcome:
+    """Lists endpoints."""
+    with read.session(options) as session:
+        found = deployment.list_endpoints(session)
+    rows = [
+        {
+            "name": entry["EndpointName"],
+            "status": entry["EndpointStatus"],
+            "created": entry["CreationTime"].isoformat(timespec="seconds"),
+        }
+        for entry in found
+    ]
+    return _listing(rows, empty="no endpoints")
+
+
+def classify(options: argparse.Namespace) -> Outcome:
+    """Classifies pictures; one that cannot be used does not keep the others from being answered."""
+    rows: list[dict[str, Any]] = []
+    with read.session(options) as session:
+        classifier = BreedClassifier(options.endpoint, session=session, labels=_labels(options.labels))
+        for picture in options.pictures:
+            try:
+                rows.append({"picture": picture, **classifier.classify(picture, top_k=options.top_k).to_dict()})
+            except EndpointNotFoundError:
+                raise
+            except DogBreedError as error:
+                rows.append({"picture": picture, "error": str(error)})
+
+    def text() -> None:
+        for row in rows:
+            print(row["picture"])
+            if "error" in row:
+                print(f"  error: {row['error']}")
+            for score in row.get("scores", ()):
+                print(f"  {score['probability']:7.1%}  {score['label']}")
+
+    return Outcome(rows, text, exit_code=1 if any("error" in row for row in rows) else 0)
+
+
+def evaluate(options: argparse.Namespace) -> Outcome:
+    """Measures an endpoint on labelled pictures."""
+    from dogbreed_sdk.evaluation import evaluate as measure  # noqa: PLC0415
+
+    with read.session(options) as session, counter("pictures classified") as progress:
+        classifier = BreedClassifier(options.endpoint, session=session, labels=_labels(options.labels))
+        result = measure(classifier, options.folder, progress=progress)
+    return Outcome(result.to_dict(), say(str(result)), exit_code=1 if result.errors else 0)
+
+
+def delete(options: argparse.Namespace) -> Outcome:
+    """Deletes an endpoint and what stands behind it."""
+    with read.session(options) as session:
+        found = deployment.Deployment(options.name, session)
+        status = found.status
+        found.delete()
+    return Outcome({"deleted": options.name, "was": status}, say(f"deleted endpoint {options.name} ({status})"))
+
+
+def local_up(options: argparse.Namespace) -> Outcome:
+    """Serves local SageMaker until it is interrupted."""
+    from dogbreed_sdk.local import LocalSageMaker  # noqa: PLC0415
+
+    root = read.root(options)
+    with LocalSageMaker(root, host=options.host, port=options.port) as server:
+        note(f"local SageMaker at {server.endpoint_url}, folder {root}; end it with Ctrl-C")
+        note(f"boto3.client('sagemaker', endpoint_url='{server.endpoint_url}') reaches it")
+        try:
+            while True:
+                time.sleep(3600)
+        except KeyboardInterrupt:
+            note("stopped; jobs and endpoints go on and are there when it comes up again")
+    return Outcome({"endpoint_url": server.endpoint_url, "root": str(root)}, say())
+
+
+def _best_of(name: str, session: Any) -> dict[str, object]:
+    job = BreedTrainer.attach(name, session)
+    if not isinstance(job, TuningJob):
+        raise ConfigurationError(f"{name} is a training job; --best-of takes a tuning job.")
+    return dict(job.best.hyperparameters)
+
+
+def _labels(path: Path | None) -> LabelMap | None:
+    if path is None:
+        return None
+    return LabelMap.from_folder(path) if path.is_dir() else LabelMap.from_json(path)
+
+
+def _started(job: TrainingJob | TuningJob) -> Outcome:
+    return Outcome(
+        {"name": job.name, "status": job.status}, say(f"{job.name} is running; follow it with: dogbreed jobs")
+    )
+
+
+def _job_row(entry: dict[str, Any], kind: str, prefix: str) -> dict[str, Any]:
+    return {
+        "name": entry[f"{prefix}Name"],
+        "kind": kind,
+        "status": entry[f"{prefix}Status"],
+        "created": entry["CreationTime"].isoformat(timespec="seconds"),
+    }
+
+
+def _listing(rows: list[dict[str, Any]], *, empty: str) -> Outcome:
+    def text() -> None:
+        if rows:
+            print_table(list(rows[0]), [list(row.values()) for row in rows])
+        else:
+            print(empty)
+
+    return Outcome(rows, text)

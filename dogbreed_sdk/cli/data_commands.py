@@ -1,0 +1,46 @@
+"""The commands about data sets."""
+
+from __future__ import annotations
+
+import argparse
+
+from dogbreed_sdk.cli.output import Outcome, counter, note, say
+from dogbreed_sdk.dataset import BreedDataset
+
+
+def sample(options: argparse.Namespace) -> Outcome:
+    """Draws a data set."""
+    with counter("pictures drawn") as progress:
+        dataset = BreedDataset.sample(
+            options.folder,
+            breeds=options.breeds,
+            per_breed=options.per_breed,
+            seed=options.seed,
+            progress=progress,
+        )
+    return _described(dataset)
+
+
+def check(options: argparse.Namespace) -> Outcome:
+    """Checks a data set; fails where there is an error."""
+    with counter("pictures checked") as progress:
+        report = BreedDataset.from_folder(options.folder).check(progress=progress)
+    return Outcome(report.to_dict(), say(str(report)), exit_code=0 if report.ok else 1)
+
+
+def split(options: argparse.Namespace) -> Outcome:
+    """Splits a folder of classes."""
+    note(f"splitting {options.folder} into {options.dest}")
+    dataset = BreedDataset.from_folder(options.folder).split(
+        options.dest, valid=options.valid, test=options.test, seed=options.seed
+    )
+    return _described(dataset)
+
+
+def _described(dataset: BreedDataset) -> Outcome:
+    splits = dict(dataset.splits)
+    counts = ", ".join(f"{name} {count}" for name, count in splits.items())
+    return Outcome(
+        {"root": str(dataset.root), "classes": list(dataset.classes), "splits": splits},
+        say(f"{dataset.root}: {len(dataset.classes)} classes; pictures: {counts}"),
+    )

@@ -1,0 +1,142 @@
+"""``dogbreed quickstart``: the whole life of a model on this machine, step by step."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+from dogbreed_sdk.cli import options as read
+from dogbreed_sdk.cli.output import Outcome, counter, job_progress, note
+from dogbreed_sdk.dataset import BreedDataset
+from dogbreed_sdk.deployment import Deployment
+from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.evaluation import Evaluation, evaluate
+from dogbreed_sdk.jobs import TrainingJob
+from dogbreed_sdk.predictions import Prediction
+from dogbreed_sdk.session import Session
+from dogbreed_sdk.trainer import BreedTrainer
+from dogbreed_sdk.tuning import TuningJob
+
+# Enough to show a search at work, few enough for a minute and a half on two cores.
+MAX_JOBS = 4
+EPOCHS = 10
+EXAMPLES = 3
+STEPS = 6
+
+
+def run(options: argparse.Namespace) -> Outcome:
+    """Checks data, searches, trains, deploys, evaluates and classifies; everything stays for a closer look."""
+    if options.aws:
+        raise ConfigurationError("quickstart works on this machine and takes no --aws; see the README for AWS.")
+    start = time.monotonic()
+    root = read.root(options)
+    with read.session(options) as session, job_progress() as progress:
+        dataset = _data(options.data, root)
+        trainer = BreedTrainer(session)
+        note(f"[2/{STEPS}] searching hyperparameters: {MAX_JOBS} trials of {EPOCHS} epochs on features computed once")
+        tuning = trainer.tune(dataset, hyperparameters={"epochs": EPOCHS}, max_jobs=MAX_JOBS, progress=progress).wait(
+            progress=progress
+        )
+        note(f"[3/{STEPS}] training with the best of them")
+        job = trainer.train(dataset, tuning.best.hyperparameters, progress=progress).wait(progress=progress)
+        note(f"[4/{STEPS}] deploying the model behind an endpoint")
+        deployment = job.deploy(progress=progress)
+    examples, measured = _ask(deployment, dataset, session)
+    return _outcome(
+        root=root,
+        dataset=dataset,
+        tuning=tuning,
+        job=job,
+        deployment=deployment,
+        measured=measured,
+        examples=examples,
+        seconds=time.monotonic() - start,
+    )
+
+
+def _data(folder: Path | None, root: Path) -> BreedDataset:
+    """The user's data set, or pictures drawn for the occasion; checked, and split where it is not."""
+    note(f"[1/{STEPS}] " + (f"checking {folder}" if folder else "drawing pictures of dogs, and checking them"))
+    if folder is None:
+        with counter("pictures drawn") as progress:
+            dataset = BreedDataset.sample(root / "data" / "sample-dogs", progress=progress)
+    else:
+        dataset = BreedDataset.from_folder(folder)
+        if not dataset.folders:
+            dest = root / "data" / f"{dataset.root.name}-split"
+            note(f"it has no train, valid and test folders: splitting it into {dest}")
+            dataset = BreedDataset.from_folder(dest) if dest.exists() else dataset.split(dest)
+    with counter("pictures checked") as progress:
+        report = dataset.check(progress=progress)
+    note(str(report))
+    report.raise_for_errors()
+    return dataset
+
+
+def _ask(
+    deployment: Deployment, dataset: BreedDataset, session: Session
+) -> tuple[list[tuple[Path, str, Prediction]], Evaluation]:
+    """Answers about pictures that the model has never seen: three in words, all of the test split in numbers."""
+    with session:
+        classifier = deployment.classifier()
+        note(f"[5/{STEPS}] measuring it on the test split, which it has never seen")
+        with counter("pictures classified") as progress:
+            measured = evaluate(classifier, dataset, progress=progress)
+        note(f"[6/{STEPS}] asking about {EXAMPLES} pictures")
+        pictures = dataset.pictures("test")
+        chosen = [pictures[len(pictures) * place // EXAMPLES] for place in range(min(EXAMPLES, len(pictures)))]
+        return [(picture.path, picture.class_folder, classifier.classify(picture.path)) for picture in chosen], measured
+
+
+def _outcome(
+    *,
+    root: Path,
+    dataset: BreedDataset,
+    tuning: TuningJob,
+    job: TrainingJob,
+    deployment: Deployment,
+    measured: Evaluation,
+    examples: list[tuple[Path, str, Prediction]],
+    seconds: float,
+) -> Outcome:
+    name = deployment.endpoint_name
+    commands = [
+        f"dogbreed classify {name} {examples[0][0]}",
+        f"dogbreed logs {job.name}",
+        f"dogbreed delete {name}",
+    ]
+    document: dict[str, Any] = {
+        "dataset": {"root": str(dataset.root), "classes": list(dataset.classes), "splits": dataset.splits},
+        "tuning_job": tuning.name,
+        "training_job": job.name,
+        "endpoint": name,
+        "accuracy": measured.accuracy,
+        "top5": measured.top5,
+        "examples": [
+            {"picture": str(path), "truth": truth, **prediction.to_dict()} for path, truth, prediction in examples
+        ],
+        "root": str(root),
+        "next": commands,
+        "seconds": round(seconds, 1),
+    }
+
+    def text() -> None:
+        splits = ", ".join(f"{split} {count}" for split, count in dataset.splits.items())
+        print(f"\nDone in {seconds:.0f} s:")
+        print(f"  data       {len(dataset.classes)} classes ({splits}) in {dataset.root}")
+        print(f"  search     {tuning.name}: {MAX_JOBS} trials on features computed once")
+        print(f"  training   {job.name}")
+        print(f"  endpoint   {name}")
+        print(f"  accuracy   {measured.accuracy:.1%} of {measured.n} test pictures (top five: {measured.top5:.1%})")
+        print("\nWhat it says about pictures it has never seen:")
+        for path, truth, prediction in examples:
+            mark = "right" if prediction.class_folder == truth else f"wrong, it is {truth}"
+            print(f"  {path.name}: {prediction.label} ({prediction.probability:.0%}, {mark})")
+        print(f"\nEverything lies in {root}: data, jobs with their logs, features, models.")
+        print("\nNext:")
+        for command in commands:
+            print(f"  {command}")
+
+    return Outcome(document, text)
