@@ -136,6 +136,15 @@ class Store:
         """Close the idle connections; the store opens new ones when it is used again."""
         _close_all(self._idle)
 
+    def check_writable(self) -> None:
+        """Write a page, so that a full disk or a read-only folder shows now and not in the middle of work.
+
+        Raises:
+            StoreError: It can't be written.
+        """
+        with self._connection(write=True) as connection:
+            connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+
     def create(
         self,
         kind: str,
@@ -154,6 +163,7 @@ class Store:
         arn = resource_arn(kind, name, region)
         row = (kind, name, arn, json.dumps(request), json.dumps(state), now, now)
         with self._connection(write=True) as connection:
+            # The unique index guards as well; asking first gives a clear error.
             taken = "SELECT 1 FROM records WHERE kind = ? AND name = ? COLLATE NOCASE"
             if connection.execute(taken, (kind, name)).fetchone():
                 raise AlreadyExists(f"A {kind} named {name} exists already.")
@@ -294,9 +304,7 @@ class Store:
             return self._open()
 
     def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
+        connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         # In WAL mode NORMAL survives a killed process; only a power cut may lose the last commits.
         connection.execute("PRAGMA synchronous = NORMAL")
         return connection
@@ -309,9 +317,7 @@ class Store:
             self._idle.append(connection)
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > _SCHEMA_VERSION:
-                raise StoreError(
-                    f"{self.path} was written by a newer dogbreed-sdk; upgrade to use this folder."
-                )
+                raise StoreError(f"{self.path} was written by a newer dogbreed-sdk; upgrade to use this folder.")
             if version < _SCHEMA_VERSION:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.executescript(_SCHEMA)

@@ -1,0 +1,182 @@
+"""An HTTP client for model servers on loopback: POST /invocations over connections that are kept."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import h11
+
+_READ_BYTES = 256 * 1024
+_MAX_IDLE = 32
+# An answer has the same limit as a request: quotas page of the developer guide, real-time inference payload.
+_MAX_ANSWER_BYTES = 25 * 1024 * 1024
+
+ServerKey = tuple[int, float, int]
+
+
+class ServerGoneError(Exception):
+    """The model server can't be reached, or ended in the middle of a request.
+
+    Args:
+        message: What happened.
+        received_request: Whether it may have begun to work on the request, so that sending it again isn't safe.
+    """
+
+    def __init__(self, message: str, *, received_request: bool) -> None:
+        super().__init__(message)
+        self.received_request = received_request
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model server answered; header names in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class _Connection:
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    protocol: h11.Connection = field(default_factory=lambda: h11.Connection(h11.CLIENT))
+    fresh: bool = True
+    answering: bool = False
+
+    def is_usable(self) -> bool:
+        return not (self.reader.at_eof() or self.writer.is_closing())
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+@dataclass
+class ModelClient:
+    """Keeps idle connections by server, where a server is a process: a reused port is not taken for it."""
+
+    _idle: dict[ServerKey, list[_Connection]] = field(default_factory=dict)
+
+    def knows(self, server: Mapping[str, Any]) -> bool:
+        """Whether a connection to exactly that process is open."""
+        return any(connection.is_usable() for connection in self._idle.get(_key(server), ()))
+
+    async def exchange(self, server: Mapping[str, Any], headers: Mapping[str, str], body: bytes) -> Answer:
+        """One invocation.
+
+        Args:
+            server: The process, {"pid", "created", "port"}.
+            headers: The request's headers.
+            body: The request's body.
+
+        Raises:
+            ServerGoneError: No answer, because there is no server any more.
+        """
+        connection = await self._connection(server)
+        try:
+            answer = await _exchange(connection, headers, body)
+        except ServerGoneError as error:
+            connection.close()
+            if connection.fresh or error.received_request:
+                raise
+            # The server had closed the kept connection while this request was on its way.
+            return await self.exchange(server, headers, body)
+        except BaseException:
+            connection.close()
+            raise
+        self._keep(server, connection)
+        return answer
+
+    async def close(self) -> None:
+        """Close all idle connections."""
+        for connections in self._idle.values():
+            for connection in connections:
+                connection.close()
+        self._idle.clear()
+
+    async def _connection(self, server: Mapping[str, Any]) -> _Connection:
+        idle = self._idle.get(_key(server), [])
+        while idle:
+            connection = idle.pop()
+            if connection.is_usable():
+                return connection
+            connection.close()
+        try:
+            return _Connection(*await asyncio.open_connection("127.0.0.1", int(server["port"])))
+        except OSError as error:
+            raise ServerGoneError(f"The model server can't be reached: {error}.", received_request=False) from error
+
+    def _keep(self, server: Mapping[str, Any], connection: _Connection) -> None:
+        if connection.protocol.our_state is not h11.DONE or connection.protocol.their_state is not h11.DONE:
+            connection.close()
+            return
+        connection.protocol.start_next_cycle()
+        connection.fresh, connection.answering = False, False
+        idle = self._idle.setdefault(_key(server), [])
+        if len(idle) < _MAX_IDLE:
+            idle.append(connection)
+        else:
+            connection.close()
+        self._forget_others(server)
+
+    def _forget_others(self, server: Mapping[str, Any]) -> None:
+        """Drop what is left of servers that have ended, so that restarts don't add up."""
+        for key in [key for key in self._idle if key != _key(server)]:
+            alive = [connection for connection in self._idle[key] if connection.is_usable()]
+            if alive:
+                self._idle[key] = alive
+            else:
+                del self._idle[key]
+
+
+def _key(server: Mapping[str, Any]) -> ServerKey:
+    return int(server["pid"]), float(server["created"]), int(server["port"])
+
+
+async def _exchange(connection: _Connection, headers: Mapping[str, str], body: bytes) -> Answer:
+    request = h11.Request(
+        method="POST",
+        target="/invocations",
+        headers=[("host", "127.0.0.1"), ("content-length", str(len(body))), *headers.items()],
+    )
+    send = connection.protocol.send
+    head = (send(request) or b"") + (send(h11.Data(data=body)) or b"") + (send(h11.EndOfMessage()) or b"")
+    connection.writer.write(head)
+    # Read while writing: a server that refuses a large body answers before it has read all of it.
+    reading = asyncio.ensure_future(_read_answer(connection))
+    try:
+        with contextlib.suppress(ConnectionError):
+            await connection.writer.drain()
+        return await reading
+    except (OSError, h11.RemoteProtocolError) as error:
+        raise ServerGoneError(
+            f"The model server ended the connection without a complete answer ({error or type(error).__name__}). "
+            "Its log may say why; it is started again for the next request.",
+            received_request=connection.fresh or connection.answering,
+        ) from error
+    finally:
+        reading.cancel()
+
+
+async def _read_answer(connection: _Connection) -> Answer:
+    status, headers, chunks, size = 0, {}, [], 0
+    while True:
+        event = connection.protocol.next_event()
+        if event is h11.NEED_DATA:
+            received = await connection.reader.read(_READ_BYTES)
+            connection.answering = connection.answering or bool(received)
+            connection.protocol.receive_data(received)
+        elif isinstance(event, h11.Response):
+            status = event.status_code
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
+        elif isinstance(event, h11.Data):
+            size += len(event.data)
+            if size > _MAX_ANSWER_BYTES:
+                raise ServerGoneError("The model's answer is larger than 25 MB.", received_request=True)
+            chunks.append(bytes(event.data))
+        elif isinstance(event, h11.EndOfMessage):
+            return Answer(status, headers, b"".join(chunks))

@@ -1,0 +1,101 @@
+"""What the operations of all resources share: their context, their way to finish a request, their messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dogbreed_sdk.local.store import NotFound, Record, Store, resource_arn
+from dogbreed_sdk.local.validation import operation_model
+from dogbreed_sdk.local.wire import ApiError, resource_not_found, validation_error
+
+MAX_TAGS = 50
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where a request acts: the store, and the region its signature names."""
+
+    store: Store
+    region: str
+
+
+Operation = Callable[[Context, dict[str, Any]], dict[str, Any]]
+
+
+def get_job(context: Context, kind: str, name: str) -> Record:
+    """A training or tuning job.
+
+    Raises:
+        ApiError: ResourceNotFound.
+    """
+    try:
+        return context.store.get(kind, name)
+    except NotFound:
+        raise resource_not_found() from None
+
+
+def get_hosting(context: Context, kind: str, name: str, noun: str) -> Record:
+    """A model, endpoint configuration or endpoint.
+
+    Raises:
+        ApiError: ValidationException, which is what AWS answers for these kinds.
+    """
+    try:
+        return context.store.get(kind, name)
+    except NotFound:
+        arn = resource_arn(kind, name, context.region)
+        raise validation_error(f'Could not find {noun} "{arn}".') from None
+
+
+def request_members(operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of a create request that the operation's answer repeats (never the tags)."""
+    output = operation_model("sagemaker", operation).output_shape
+    known = output.members if output is not None else {}
+    return {name: value for name, value in request.items() if name in known and value is not None}
+
+
+def require(request: Mapping[str, Any], *names: str, path: str = "") -> None:
+    """Members that AWS demands although its model calls them optional.
+
+    Raises:
+        ApiError: ValidationException that names the first one missing.
+    """
+    for name in names:
+        if request.get(name) is None:
+            member = f"{path}{name[:1].lower()}{name[1:]}"
+            raise validation_error(
+                f"1 validation error detected: Value null at '{member}' failed to satisfy constraint: "
+                "Member must not be null"
+            )
+
+
+def first_duplicate(names: Sequence[str]) -> str | None:
+    """The first name that occurs a second time."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
+
+
+def tags_of(tags: Sequence[Mapping[str, str]] | None) -> dict[str, str]:
+    """Tags by key.
+
+    Raises:
+        ApiError: ValidationException, for a key given twice or too many tags.
+    """
+    pairs = list(tags or [])
+    duplicate = first_duplicate([tag["Key"] for tag in pairs])
+    if duplicate is not None:
+        raise validation_error(f"Duplicate tag key {duplicate!r}: each key may occur once.")
+    if len(pairs) > MAX_TAGS:
+        raise validation_error(f"{len(pairs)} tags given; a resource may have {MAX_TAGS}.")
+    return {tag["Key"]: tag["Value"] for tag in pairs}
+
+
+def cannot_start(what: str, error: Exception) -> ApiError:
+    """A process could not be started for a resource that was accepted."""
+    return ApiError("InternalFailure", f"Could not start {what}: {error}", status=500)

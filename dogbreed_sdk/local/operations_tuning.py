@@ -1,0 +1,200 @@
+"""Tuning jobs: create, describe, list, stop, and the training jobs they started."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dogbreed_sdk.local import runner
+from dogbreed_sdk.local.operations_common import (
+    Context,
+    Operation,
+    cannot_start,
+    get_job,
+    request_members,
+    tags_of,
+)
+from dogbreed_sdk.local.operations_listing import Order, page_of
+from dogbreed_sdk.local.operations_training import current, seconds_of
+from dogbreed_sdk.local.operations_tuning_checks import check_tuning, definitions_of
+from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, AlreadyExists, NotFound, Record, resource_arn
+from dogbreed_sdk.local.wire import number, resource_in_use, validation_error
+
+_ACTIVE = ("InProgress", "Stopping")
+_MAX_FAILURE_REASON = 1024
+
+
+def create_tuning_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """CreateHyperParameterTuningJob: record the job and start its supervisor."""
+    check_tuning(request)
+    name, tags = request["HyperParameterTuningJobName"], tags_of(request.get("Tags"))
+    state: dict[str, Any] = {
+        "status": "InProgress",
+        "failure": None,
+        "process": None,
+        "stop": False,
+        "trials": [],
+        "best": None,
+        "ended": None,
+    }
+    try:
+        record = context.store.create(TUNING_JOB, name, request, state, region=context.region)
+    except AlreadyExists:
+        arn = resource_arn(TUNING_JOB, name, context.region)
+        raise resource_in_use(
+            "Hyperparameter tuning job names must be unique within an AWS account and region, "
+            f"and a hyperparameter tuning job with this name already exists ({arn})"
+        ) from None
+    try:
+        context.store.set_tags(record.arn, tags)
+        runner.start_tuning_job(context.store, name)
+    except Exception as error:
+        context.store.delete(TUNING_JOB, name)
+        raise cannot_start(f"hyperparameter tuning job {name}", error) from error
+    return {"HyperParameterTuningJobArn": record.arn}
+
+
+def describe_tuning_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """DescribeHyperParameterTuningJob."""
+    record = current(context, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
+    trials = _trials(context, record)
+    best = next((trial for trial in trials if trial.name == record.state.get("best")), None)
+    best_summary = _trial_summary(record, best) if best else None
+    failure = record.state.get("failure")
+    return {
+        **request_members("DescribeHyperParameterTuningJob", record.request),
+        **_status(record, trials),
+        "BestTrainingJob": best_summary,
+        "OverallBestTrainingJob": best_summary if record.request.get("WarmStartConfig") else None,
+        "FailureReason": failure[:_MAX_FAILURE_REASON] if failure else None,
+        "ConsumedResources": {"RuntimeInSeconds": sum(seconds_of(trial.state) or 0 for trial in trials)},
+    }
+
+
+def list_tuning_jobs(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """ListHyperParameterTuningJobs."""
+    records = [current(context, record) for record in context.store.list(TUNING_JOB)]
+    shown, token = page_of(records, request, Order(sort_by="Name", sort_order="Ascending"))
+    summaries = []
+    for record in shown:
+        config = record.request["HyperParameterTuningJobConfig"]
+        summaries.append(
+            {
+                **_status(record, _trials(context, record)),
+                "Strategy": config["Strategy"],
+                "ResourceLimits": config["ResourceLimits"],
+            }
+        )
+    return {"HyperParameterTuningJobSummaries": summaries, "NextToken": token}
+
+
+def list_trials(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """ListTrainingJobsForHyperParameterTuningJob."""
+    record = current(context, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
+    trials = _trials(context, record)
+    if request.get("SortBy") == "FinalObjectiveMetricValue":
+        trials = [trial for trial in trials if _objective_value(record, trial) is not None]
+    keys = {"FinalObjectiveMetricValue": lambda trial: _objective_value(record, trial) or 0.0}
+    shown, token = page_of(trials, request, Order(sort_by="Name", sort_order="Ascending", keys=keys))
+    return {"TrainingJobSummaries": [_trial_summary(record, trial) for trial in shown], "NextToken": token}
+
+
+def stop_tuning_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """StopHyperParameterTuningJob; one that is stopping already goes on stopping."""
+    record = current(context, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
+    if record.state["status"] not in _ACTIVE:
+        raise validation_error(
+            f"The request was rejected because the hyperparameter tuning job is in status {record.state['status']}."
+        )
+    runner.request_stop(context.store, TUNING_JOB, record.name)
+    return {}
+
+
+def _trials(context: Context, record: Record) -> list[Record]:
+    trials = []
+    for name in record.state.get("trials") or []:
+        try:
+            trials.append(current(context, context.store.get(TRAINING_JOB, name)))
+        except NotFound:
+            continue
+    return trials
+
+
+def _status(record: Record, trials: list[Record]) -> dict[str, Any]:
+    return {
+        "HyperParameterTuningJobName": record.name,
+        "HyperParameterTuningJobArn": record.arn,
+        "HyperParameterTuningJobStatus": record.state["status"],
+        "CreationTime": record.created,
+        "HyperParameterTuningEndTime": record.state.get("ended"),
+        "LastModifiedTime": record.modified,
+        "TrainingJobStatusCounters": _status_counters(trials),
+        "ObjectiveStatusCounters": _objective_counters(record, trials),
+    }
+
+
+def _status_counters(trials: list[Record]) -> dict[str, int]:
+    statuses = [trial.state["status"] for trial in trials]
+    return {
+        "Completed": statuses.count("Completed"),
+        "InProgress": sum(status in _ACTIVE for status in statuses),
+        "RetryableError": 0,
+        "NonRetryableError": statuses.count("Failed"),
+        "Stopped": statuses.count("Stopped"),
+    }
+
+
+def _objective_counters(record: Record, trials: list[Record]) -> dict[str, int]:
+    statuses = [_objective_status(record, trial) for trial in trials]
+    return {status: statuses.count(status) for status in ("Succeeded", "Pending", "Failed")}
+
+
+def _objective(record: Record, trial: Record) -> Mapping[str, Any]:
+    """The objective that a trial was judged by: the job's own, or that of the trial's definition."""
+    config = record.request["HyperParameterTuningJobConfig"]
+    definitions = definitions_of(record.request)
+    name = trial.state.get("definition")
+    chosen = next((d for d in definitions if d.get("DefinitionName") == name), definitions[0])
+    objective: Mapping[str, Any] = chosen.get("TuningObjective") or config["HyperParameterTuningJobObjective"]
+    return objective
+
+
+def _objective_value(record: Record, trial: Record) -> float | None:
+    metric = (trial.state.get("metrics") or {}).get(_objective(record, trial)["MetricName"])
+    return number(metric["value"]) if metric else None
+
+
+def _objective_status(record: Record, trial: Record) -> str:
+    if trial.state["status"] in _ACTIVE:
+        return "Pending"
+    return "Failed" if _objective_value(record, trial) is None else "Succeeded"
+
+
+def _trial_summary(record: Record, trial: Record) -> dict[str, Any]:
+    objective, value = _objective(record, trial), _objective_value(record, trial)
+    metric = {"Type": objective["Type"], "MetricName": objective["MetricName"], "Value": value}
+    finished = trial.state["status"] not in _ACTIVE
+    failure = trial.state.get("failure")
+    return {
+        "TrainingJobDefinitionName": trial.state.get("definition"),
+        "TrainingJobName": trial.name,
+        "TrainingJobArn": trial.arn,
+        "TuningJobName": record.name,
+        "CreationTime": trial.created,
+        "TrainingStartTime": trial.state.get("started"),
+        "TrainingEndTime": trial.state.get("ended"),
+        "TrainingJobStatus": trial.state["status"],
+        "TunedHyperParameters": {key: str(item) for key, item in (trial.state.get("tuned") or {}).items()},
+        "FailureReason": failure[:_MAX_FAILURE_REASON] if failure else None,
+        "FinalHyperParameterTuningJobObjectiveMetric": metric if finished and value is not None else None,
+        "ObjectiveStatus": _objective_status(record, trial),
+    }
+
+
+OPERATIONS: dict[str, Operation] = {
+    "CreateHyperParameterTuningJob": create_tuning_job,
+    "DescribeHyperParameterTuningJob": describe_tuning_job,
+    "ListHyperParameterTuningJobs": list_tuning_jobs,
+    "ListTrainingJobsForHyperParameterTuningJob": list_trials,
+    "StopHyperParameterTuningJob": stop_tuning_job,
+}
