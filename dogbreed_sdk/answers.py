@@ -83,8 +83,10 @@ def _ranked(answer: dict[str, Any], labels: LabelMap | None, request_id: str | N
         )
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise _unknown_form(json.dumps(answer)[:200], request_id) from error
+    if not scores or not all(math.isfinite(score.probability) for score in scores):
+        raise _unknown_form(json.dumps(answer)[:200], request_id)
     if labels is None:
-        return scores
+        return tuple(sorted(scores, key=lambda score: -score.probability))
     if len(labels) != len(scores):
         raise LabelError(
             f"{len(labels)} labels were given, but the model has {len(scores)} classes. Leave labels out: this "

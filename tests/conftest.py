@@ -1,0 +1,74 @@
+"""What tests share: a local SageMaker a test, tiny pictures, and the photographs where they are at hand."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+from dogbreed_sdk import BreedDataset, Session
+
+TEST_DATA_VARIABLE = "DOGBREED_TEST_DATA"
+TEST_DATA_DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials and settings of whoever runs the tests must not decide what they do."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "DOGBREED_")) and name != TEST_DATA_VARIABLE:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    """A local SageMaker of the test's own."""
+    with Session.local(tmp_path / "root") as local:
+        yield local
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of real photographs; tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get(TEST_DATA_VARIABLE, TEST_DATA_DEFAULT))
+    if not folder.is_dir():
+        pytest.skip(f"no photographs at {folder}; set {TEST_DATA_VARIABLE}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> BreedDataset:
+    """Three classes that any pretrained backbone tells apart: discs, squares and stripes; 3 x (12, 4, 4)."""
+    root = tmp_path_factory.mktemp("shapes")
+    generator = random.Random(7)
+    for split, count in {"train": 12, "valid": 4, "test": 4}.items():
+        for name in ("001.Red_disc", "002.Blue_square", "010.Green_stripes"):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                draw_shape(name, generator).save(folder / f"{number:02}.jpg", quality=90)
+    return BreedDataset.from_folder(root)
+
+
+def draw_shape(name: str, generator: random.Random) -> Image.Image:
+    """One picture of 64 x 64 pixels of a class of `shapes`."""
+    background = tuple(generator.randrange(180, 256) for _ in range(3))
+    image = Image.new("RGB", (64, 64), background)
+    draw = ImageDraw.Draw(image)
+    left, top = generator.randrange(4, 20), generator.randrange(4, 20)
+    box = (left, top, left + generator.randrange(24, 40), top + generator.randrange(24, 40))
+    if name.endswith("disc"):
+        draw.ellipse(box, fill=(200, generator.randrange(60), 40))
+    elif name.endswith("square"):
+        draw.rectangle(box, fill=(30, generator.randrange(60), 200))
+    else:
+        for offset in range(0, 64, generator.randrange(7, 11)):
+            draw.line((0, offset, 64, offset), fill=(20, 150, 40), width=3)
+    return image

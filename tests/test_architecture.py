@@ -1,0 +1,63 @@
+"""The arrows between the parts: who may import whom."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import dogbreed_sdk
+import training_scripts
+
+SDK = Path(dogbreed_sdk.__file__).parent
+SCRIPTS = Path(training_scripts.__file__).parent
+PURE = ("aws_requests/*.py", "labels.py", "predictions.py", "answers.py", "failures.py")
+WITH_SIDE_EFFECTS = {"boto3", "requests", "socket", "subprocess", "shutil", "tempfile", "urllib.request"}
+# What local SageMaker shares with the client: the error tree and the container contract.
+LOCAL_MAY_USE = ("dogbreed_sdk.local", "dogbreed_sdk.errors", "dogbreed_sdk.container")
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path} imports relatively"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def modules(root: Path, pattern: str = "**/*.py") -> list[Path]:
+    found = sorted(root.glob(pattern))
+    assert found, f"nothing matches {pattern} below {root}"
+    return found
+
+
+@pytest.mark.parametrize("path", modules(SCRIPTS), ids=str)
+def test_training_scripts_run_alone(path: Path) -> None:
+    assert not [name for name in imports_of(path) if name.startswith("dogbreed_sdk")]
+
+
+@pytest.mark.parametrize("path", [p for p in modules(SDK) if "cli" not in p.parts], ids=str)
+def test_nothing_imports_the_command_line(path: Path) -> None:
+    assert not [name for name in imports_of(path) if name.startswith("dogbreed_sdk.cli")]
+
+
+@pytest.mark.parametrize("path", modules(SDK, "local/*.py"), ids=str)
+def test_local_sagemaker_knows_nothing_of_the_client(path: Path) -> None:
+    ours = {name for name in imports_of(path) if name.startswith(("dogbreed_sdk.", "training_scripts"))}
+    assert not {name for name in ours if not name.startswith(LOCAL_MAY_USE)}
+
+
+@pytest.mark.parametrize("path", [path for pattern in PURE for path in modules(SDK, pattern)], ids=str)
+def test_pure_parts_do_no_input_or_output(path: Path) -> None:
+    assert not set(imports_of(path)) & WITH_SIDE_EFFECTS
+
+
+@pytest.mark.parametrize("path", [*modules(SDK), *modules(SCRIPTS)], ids=str)
+def test_a_module_says_what_it_does_and_stays_readable(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert ast.get_docstring(ast.parse(text)), "no docstring"
+    assert len(text.splitlines()) <= 400

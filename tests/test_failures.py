@@ -1,0 +1,65 @@
+"""Reasons and logs in, an explanation out."""
+
+from __future__ import annotations
+
+import pytest
+
+from dogbreed_sdk.failures import TRACEBACK_LINES, diagnose
+
+TRACEBACK = [
+    "epoch 1/10 train:loss=0.5",
+    "Traceback (most recent call last):",
+    '  File "train_model.py", line 3, in <module>',
+    "    import simplejpeg",
+    "ModuleNotFoundError: No module named 'simplejpeg'",
+    "supervisor: exit status 1",
+]
+
+
+def test_the_traceback_ends_with_the_exception_and_not_with_what_follows() -> None:
+    failure = diagnose("AlgorithmError: ExecuteUserScriptError", TRACEBACK)
+    assert failure.traceback.splitlines() == TRACEBACK[1:5]
+    assert failure.cause == "ModuleNotFoundError: No module named 'simplejpeg'"
+    assert "'simplejpeg'" in failure.fix
+
+
+def test_of_several_tracebacks_the_last_counts() -> None:
+    later = ["Traceback (most recent call last):", '  File "b.py", line 1', "RuntimeError: CUDA out of memory"]
+    failure = diagnose("", [*TRACEBACK, *later])
+    assert failure.cause == "RuntimeError: CUDA out of memory"
+    assert "batch-size" in failure.fix
+
+
+def test_a_long_traceback_is_cut_at_its_beginning() -> None:
+    frames = [f'  File "deep.py", line {number}' for number in range(100)]
+    failure = diagnose("", ["Traceback (most recent call last):", *frames, "ValueError: deep"])
+    assert len(failure.traceback.splitlines()) == TRACEBACK_LINES
+    assert failure.traceback.endswith("ValueError: deep")
+
+
+def test_a_message_of_a_script_needs_no_traceback() -> None:
+    failure = diagnose("AlgorithmError", ["reading data", "error: lr: -1 is not a number above 0"])
+    assert failure.cause == "lr: -1 is not a number above 0"
+    assert failure.traceback == ""
+
+
+def test_without_a_log_sagemakers_reason_speaks() -> None:
+    reason = 'AlgorithmError: ExecuteUserScriptError:\nExitCode 1\nErrorMessage "disk full"\nCommand "python x.py"'
+    assert diagnose(reason, []).cause == "disk full"
+
+
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [
+        ("OSError: [Errno 28] No space left on device", "disk"),
+        ("AlgorithmError: ExecuteUserScriptError:\nExitCode -9", "memory"),
+        ("CapacityError: Unable to provision requested ML compute capacity", "instance"),
+        ("ClientError: AccessDenied when calling PutObject", "role"),
+    ],
+)
+def test_common_causes_come_with_a_remedy(reason: str, advice: str) -> None:
+    assert advice in diagnose(reason, []).fix
+
+
+def test_an_unknown_cause_is_told_without_a_guess() -> None:
+    assert diagnose("Something new", []).fix == ""

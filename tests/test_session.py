@@ -1,0 +1,88 @@
+"""Sessions: nothing happens before it is needed, and an account's faults are found before work is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from dogbreed_sdk import AccessError, ConfigurationError, Session, aws_account
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    with mock_aws():
+        yield
+
+
+def make_role(name: str) -> str:
+    iam = boto3.client("iam", region_name="us-east-1")
+    return str(iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")["Role"]["Arn"])
+
+
+def test_making_a_session_touches_nothing(tmp_path: Path) -> None:
+    Session.aws(region="us-east-1")
+    Session.local(tmp_path / "root")
+    assert not (tmp_path / "root").exists()
+
+
+def test_the_root_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not Session.default().is_local
+    monkeypatch.setenv("DOGBREED_ROOT", str(tmp_path / "chosen"))
+    assert Session.default().root == tmp_path / "chosen"
+
+
+def test_a_role_may_be_given_by_name(account: None) -> None:
+    arn = make_role("SageMakerRole")
+    assert Session.aws(region="us-east-1", role="SageMakerRole").role_arn == arn
+
+
+def test_a_role_that_does_not_exist_is_named_with_a_remedy(account: None) -> None:
+    with pytest.raises(ConfigurationError, match=r"no role 'Nobody'.*DOGBREED_ROLE"):
+        _ = Session.aws(region="us-east-1", role="Nobody").role_arn
+
+
+def test_a_user_without_a_role_is_told_to_give_one(account: None) -> None:
+    with pytest.raises(ConfigurationError, match="SageMaker needs a role"):
+        _ = Session.aws(region="us-east-1").role_arn
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-west-1"])
+def test_the_default_bucket_is_sagemakers_and_is_created(account: None, region: str) -> None:
+    session = Session.aws(region=region)
+    assert session.base_uri == f"s3://sagemaker-{region}-123456789012/dogbreed"
+    buckets = boto3.client("s3", region_name=region).list_buckets()["Buckets"]
+    assert [bucket["Name"] for bucket in buckets] == [f"sagemaker-{region}-123456789012"]
+
+
+def test_a_missing_bucket_is_found_before_any_job(account: None) -> None:
+    make_role("SageMakerRole")
+    session = Session.aws(region="us-east-1", role="SageMakerRole", bucket="no-such-bucket")
+    with pytest.raises(AccessError, match="reach bucket no-such-bucket"):
+        aws_account.check(session)
+
+
+def test_missing_credentials_are_explained() -> None:
+    with pytest.raises(AccessError, match="no usable AWS credentials"):
+        _ = Session.aws(region="us-east-1").base_uri
+
+
+def test_a_missing_region_is_explained() -> None:
+    with pytest.raises(ConfigurationError, match="No AWS region"):
+        _ = Session.aws().region
+
+
+def test_an_unknown_profile_is_explained() -> None:
+    with pytest.raises(AccessError, match="profile"):
+        _ = Session.aws(profile="nobody").boto3_session
+
+
+def test_aws_images_are_found_offline() -> None:
+    session = Session.aws(region="eu-west-1")
+    assert session.image_uri("training", "ml.m5.xlarge").endswith("pytorch-training:2.6-cpu-py312")
+    assert session.image_uri("inference", "ml.g5.xlarge").endswith("pytorch-inference:2.6-gpu-py312")

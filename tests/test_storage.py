@@ -1,0 +1,74 @@
+"""Storage on disk and on S3 behaves the same; moto stands where S3 would be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from dogbreed_sdk import ConfigurationError, Session
+from dogbreed_sdk.storage import Storage, join
+
+
+@pytest.fixture(params=["file", "s3"])
+def place(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Storage, str]]:
+    """A storage and a URI below which nothing lies yet."""
+    if request.param == "file":
+        yield Session.local(tmp_path / "root").storage, (tmp_path / "bucket" / "with space").as_uri()
+        return
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    with mock_aws():
+        boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="bucket")
+        yield Session.aws(region="us-east-1", bucket="bucket").storage, "s3://bucket/with space"
+
+
+def a_folder(root: Path) -> Path:
+    (root / "inner").mkdir(parents=True)
+    (root / "one.txt").write_text("one")
+    (root / "inner" / "two words.txt").write_text("two")
+    return root
+
+
+def test_a_folder_goes_up_once_and_is_then_there(place: tuple[Storage, str], tmp_path: Path) -> None:
+    storage, uri = place
+    folder = a_folder(tmp_path / "data")
+    seen: list[tuple[int, int]] = []
+    assert storage.upload_folder(folder, uri, progress=lambda done, total: seen.append((done, total))) == 2
+    assert seen[-1] == (2, 2)
+    assert storage.sizes(uri) == {"inner/two words.txt": 3, "one.txt": 3}
+    assert storage.upload_folder(folder, uri) == 0
+
+
+def test_an_interrupted_upload_continues_with_what_is_missing(place: tuple[Storage, str], tmp_path: Path) -> None:
+    storage, uri = place
+    folder = a_folder(tmp_path / "data")
+    storage.upload_file(folder / "one.txt", join(uri, "one.txt"))
+    assert storage.upload_folder(folder, uri) == 1
+
+
+def test_a_file_comes_back_as_it_went(place: tuple[Storage, str], tmp_path: Path) -> None:
+    storage, uri = place
+    storage.write_bytes(b"content", join(uri, "a b", "c.bin"))
+    assert storage.exists(join(uri, "a b", "c.bin"))
+    assert not storage.exists(join(uri, "a b"))
+    storage.download_file(join(uri, "a b", "c.bin"), tmp_path / "new" / "c.bin")
+    assert (tmp_path / "new" / "c.bin").read_bytes() == b"content"
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["c.bin"]
+
+
+def test_a_missing_file_is_named(place: tuple[Storage, str], tmp_path: Path) -> None:
+    storage, uri = place
+    with pytest.raises(ConfigurationError, match=r"no file at .*nothing\.bin"):
+        storage.download_file(join(uri, "nothing.bin"), tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_other_kinds_of_uris_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="neither an s3:// nor a file:// URI"):
+        Session.local(tmp_path).storage.exists("ftp://host/file")
