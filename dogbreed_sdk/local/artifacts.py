@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 import tarfile
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +18,26 @@ from dogbreed_sdk.local.s3_transfer import upload_object
 _COMPRESSION_LEVEL = 0
 
 
-def upload_outputs(base: Path, output_uri: str, job: str) -> str:
-    """Pack model/ and, when it is not empty, output/data/ to <output_uri>/<job>/output/.
+def upload_outputs(base: Path, configuration: Mapping[str, str], job: str) -> str:
+    """Pack model/ and, when it is not empty, output/data/ to <S3OutputPath>/<job>/output/.
 
     Args:
         base: The folder that stands for /opt/ml.
-        output_uri: OutputDataConfig.S3OutputPath, file:// or s3://.
+        configuration: OutputDataConfig, with a file:// or s3:// S3OutputPath.
         job: The job's name.
 
     Returns:
-        The URI of model.tar.gz.
+        The URI of the model artifact: model.tar.gz, or model/ where the CompressionType is NONE.
 
     Raises:
         OSError: The disk is full, for instance; nothing partial is left.
         ConfigurationError: The URI can't be written to.
     """
-    prefix = f"{output_uri.rstrip('/')}/{job}/output"
+    prefix = f"{configuration['S3OutputPath'].rstrip('/')}/{job}/output"
     data = base / "output/data"
+    if configuration.get("CompressionType") == "NONE":
+        _copy(data, f"{prefix}/data/")
+        return _copy(base / "model", f"{prefix}/model/")
     if any(data.iterdir()):
         _deliver(data, f"{prefix}/{container.OUTPUT_ARCHIVE}")
     model_uri = f"{prefix}/{container.MODEL_ARCHIVE}"
@@ -47,12 +52,26 @@ def _deliver(folder: Path, uri: str) -> None:
             pack(folder, archive)
             upload_object(archive, uri)
         return
-    try:
-        destination = container.uri_to_path(uri)
-    except ValueError as error:
-        raise ConfigurationError(f"OutputDataConfig.S3OutputPath: {error}.") from error
+    destination = _local_path(uri)
     destination.parent.mkdir(parents=True, exist_ok=True)
     pack(folder, destination)
+
+
+def _copy(folder: Path, uri: str) -> str:
+    if uri.startswith("s3://"):
+        for path in folder.rglob("*"):
+            if path.is_file():
+                upload_object(path, uri + path.relative_to(folder).as_posix())
+    else:
+        shutil.copytree(folder, _local_path(uri), dirs_exist_ok=True)
+    return uri
+
+
+def _local_path(uri: str) -> Path:
+    try:
+        return container.uri_to_path(uri)
+    except ValueError as error:
+        raise ConfigurationError(f"OutputDataConfig.S3OutputPath: {error}.") from error
 
 
 def pack(folder: Path, archive: Path) -> None:

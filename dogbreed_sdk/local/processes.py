@@ -49,6 +49,11 @@ def identify(pid: int) -> dict[str, Any] | None:
         return None
 
 
+def identify_self() -> dict[str, Any]:
+    """What recognises this process later."""
+    return {"pid": os.getpid(), "created": psutil.Process().create_time()}
+
+
 def is_alive(process: Process | None) -> bool:
     """Whether the process that `identify` described still runs."""
     if not process:

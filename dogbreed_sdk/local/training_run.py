@@ -16,7 +16,7 @@ from dogbreed_sdk.local.failure_reason import full_disk, script_failure
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.log_file import LogFile
 from dogbreed_sdk.local.metric_values import MetricReader
-from dogbreed_sdk.local.processes import identify
+from dogbreed_sdk.local.processes import identify, identify_self
 from dogbreed_sdk.local.resources import ThreadLedger
 from dogbreed_sdk.local.script_environment import ScriptRun, script_environment
 from dogbreed_sdk.local.script_process import EndReason, ScriptEnd, ScriptProcess, is_full_disk
@@ -100,7 +100,7 @@ class TrainingRun:
             handle.write(os.urandom(_RESERVE_BYTES))  # zeros might be stored as nothing
 
         def change(state: dict[str, Any]) -> None:
-            state["process"] = identify(os.getpid())
+            state["process"] = identify_self()
             state.setdefault("log_stream", f"{self._record.name}/algo-1-{int(time.time())}")
             job_state.enter(state, "Starting")
 
@@ -193,9 +193,7 @@ class TrainingRun:
         if end.reason is not None:
             self._update(_stopping)
         self._enter("Uploading")
-        uri = upload_outputs(
-            self._folder.container, self._request["OutputDataConfig"]["S3OutputPath"], self._record.name
-        )
+        uri = upload_outputs(self._folder.container, self._request["OutputDataConfig"], self._record.name)
         self._update(lambda state: state.update(artifacts=uri))
         if end.reason is None:
             return "Completed", None, None

@@ -1,0 +1,207 @@
+"""Runs a tuning job: proposes trials, runs them as training jobs, reads their objective, finds the best."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from dataclasses import dataclass, field
+from typing import Any
+
+from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local import early_stopping, job_state, runner
+from dogbreed_sdk.local.folders import JobFolder
+from dogbreed_sdk.local.log_file import LogFollower
+from dogbreed_sdk.local.processes import identify_self
+from dogbreed_sdk.local.resources import available_cores
+from dogbreed_sdk.local.search import Search, create_search
+from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, Record, Store
+from dogbreed_sdk.local.tuning_request import TuningRequest
+
+_TICK_SECONDS = 0.1
+# AWS's words; the first failure follows.
+_ALL_FAILED = "All training jobs failed. Please take a look at the training jobs failures to get more details."
+
+
+@dataclass
+class Trial:
+    """One training job of a search.
+
+    Attributes:
+        name: The training job.
+        number: What the search calls it.
+        follower: Reads its log.
+        values: Its objective values so far, in order.
+        stopped_early: Whether the tuner ended it.
+        failure: Its FailureReason, once it has failed.
+    """
+
+    name: str
+    number: int
+    follower: LogFollower
+    values: list[float] = field(default_factory=list)
+    stopped_early: bool = False
+    failure: str | None = None
+
+    @property
+    def objective(self) -> float | None:
+        """The last value in the log, which is what SageMaker takes."""
+        return self.values[-1] if self.values else None
+
+
+class Tuner:
+    """Runs one tuning job; a second one, after the first was killed, goes on where the store says it stopped.
+
+    Args:
+        store: The store with the job's record.
+        name: The job.
+    """
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self._record = store.get(TUNING_JOB, name)
+        self._running: list[Trial] = []
+        self._finished: list[Trial] = []
+
+    def execute(self) -> None:
+        """Run the search to its end; the record has the outcome afterwards, unless the process is killed."""
+        self._update(process=identify_self())
+        try:
+            self._request = TuningRequest.read(self._record.request)
+            self._reader = self._request.objective_reader()
+            self._search = self._create_search()
+            self._resume()
+            status, failure = self._loop()
+        except ConfigurationError as error:
+            status, failure = self._abandon(f"ClientError: {error}")
+        except Exception as error:  # noqa: BLE001 - the record must get an outcome
+            traceback.print_exc()
+            log = JobFolder.of(self._store.root, self._record.name).supervisor_log
+            status, failure = self._abandon(f"InternalServerError: {type(error).__name__}: {error}; see {log}.")
+        reason = job_state.shorten(failure) if failure else None
+        self._update(status=status, failure=reason, best=self._best(), ended=time.time())
+
+    def _create_search(self) -> Search:
+        request = self._request
+        return create_search(request.configuration, request.ranges, request.objective_type)
+
+    def _resume(self) -> None:
+        for name in self._record.state.get("trials", ()):
+            record = self._store.get(TRAINING_JOB, name)
+            number = self._search.resume(record.state["tuned"])
+            trial = Trial(name, number, self._follower(name), stopped_early=bool(record.state.get("stopped_early")))
+            self._running.append(trial)
+            if record.state["status"] == "InProgress" and not record.state.get("process"):
+                runner.start_training_job(self._store, name)
+
+    def _loop(self) -> tuple[str, str | None]:
+        deadline = self._record.created + self._request.maximum_seconds
+        exhausted = False
+        while True:
+            for trial in list(self._running):
+                self._look_at(trial)
+            state = self._store.get(TUNING_JOB, self._record.name).state
+            stopping = bool(state.get("stop")) or time.time() >= deadline
+            good_enough = self._request.is_good_enough(self._objectives())
+            if stopping or good_enough:
+                self._stop_trials()
+            else:
+                exhausted = not self._fill()
+            if not self._running and (stopping or good_enough or exhausted):
+                return self._outcome(stopping=stopping)
+            time.sleep(_TICK_SECONDS)
+
+    def _outcome(self, *, stopping: bool) -> tuple[str, str | None]:
+        if stopping:
+            return "Stopped", None
+        if self._objectives() or not self._finished:
+            return "Completed", None
+        first = self._finished[0]
+        cause = first.failure or (
+            f"its log has no line that the Regex of the objective metric {self._request.metric!r} matches; "
+            "compare its output with MetricDefinitions"
+        )
+        return "Failed", f"{_ALL_FAILED} The first one, {first.name}: {cause}"
+
+    def _fill(self) -> bool:
+        """Start trials until enough run; False when there are no more to start."""
+        limit = self._request.maximum_jobs
+        while len(self._running) < self._request.parallel_jobs:
+            count = len(self._running) + len(self._finished)
+            proposal = None if limit is not None and count >= limit else self._search.propose()
+            if proposal is None:
+                return False
+            self._start(count + 1, *proposal)
+        return True
+
+    def _start(self, count: int, number: int, tuned: dict[str, str]) -> None:
+        name = self._request.trial_name(count)
+        state: dict[str, Any] = {
+            "status": "InProgress",
+            "tuning_job": self._record.name,
+            "definition": self._request.definition.get("DefinitionName"),
+            "tuned": tuned,
+            "wanted_threads": max(1, available_cores() // self._request.parallel_jobs),
+            "log_stream": f"{name}/algo-1-{int(time.time())}",
+        }
+        job_state.enter(state, "Starting")
+        # Both or neither: a killed tuner must find every trial it has started.
+        with self._store.transaction():
+            request = self._request.training_request(name, tuned)
+            self._store.create(TRAINING_JOB, name, request, state, region=self._record.region)
+            self._store.update(TUNING_JOB, self._record.name, lambda job: job.setdefault("trials", []).append(name))
+        runner.start_training_job(self._store, name)
+        self._running.append(Trial(name, number, self._follower(name)))
+
+    def _follower(self, name: str) -> LogFollower:
+        return LogFollower(JobFolder.of(self._store.root, name).log)
+
+    def _look_at(self, trial: Trial) -> None:
+        runner.reconcile(self._store, TRAINING_JOB, trial.name)
+        record = self._store.get(TRAINING_JOB, trial.name)
+        # The log is read after the status: a job that has ended writes no more.
+        for line in trial.follower.read():
+            trial.values.extend(value for _, value in self._reader.read(line))
+        if record.state["status"] not in job_state.RUNNING_STATUSES:
+            self._conclude(trial, record)
+        elif not trial.stopped_early and self._is_hopeless(trial):
+            trial.stopped_early = True
+            self._store.update(TRAINING_JOB, trial.name, lambda state: state.update(stopped_early=True))
+            runner.request_stop(self._store, TRAINING_JOB, trial.name)
+
+    def _is_hopeless(self, trial: Trial) -> bool:
+        if self._search.should_stop(trial.number, trial.values):
+            return True
+        others = [other.values for other in self._finished if other.failure is None and not other.stopped_early]
+        return self._request.stops_early and early_stopping.is_hopeless(
+            trial.values, others, maximize=self._request.maximize
+        )
+
+    def _conclude(self, trial: Trial, record: Record) -> None:
+        if record.state["status"] == "Failed":
+            trial.failure = record.state.get("failure") or "no reason is known"
+        value = trial.objective if trial.failure is None else None
+        self._search.tell(trial.number, value, stopped_early=trial.stopped_early)
+        self._running.remove(trial)
+        self._finished.append(trial)
+        self._update(best=self._best())
+
+    def _objectives(self) -> list[float]:
+        return [t.values[-1] for t in self._finished if t.failure is None and t.values]
+
+    def _best(self) -> str | None:
+        candidates = [trial for trial in self._finished if trial.failure is None and trial.values]
+        if not candidates:
+            return None
+        choose = max if self._request.maximize else min
+        return choose(candidates, key=lambda trial: trial.values[-1]).name
+
+    def _stop_trials(self) -> None:
+        for trial in self._running:
+            runner.request_stop(self._store, TRAINING_JOB, trial.name)
+
+    def _abandon(self, failure: str) -> tuple[str, str]:
+        self._stop_trials()
+        return "Failed", failure
+
+    def _update(self, **changes: Any) -> None:
+        self._store.update(TUNING_JOB, self._record.name, lambda state: state.update(changes))
