@@ -1,0 +1,62 @@
+"""The head: the layers that turn a backbone's features into one score per class, and the only ones we train."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+MAX_WIDTH = 65536
+
+
+@dataclass(frozen=True)
+class HeadSpec:
+    """What a head is made of.
+
+    Attributes:
+        hidden: Widths of the hidden layers, each followed by ReLU; none for a linear head.
+        dropout: Share of the last layer's inputs that training drops; serving drops nothing.
+    """
+
+    hidden: tuple[int, ...] = ()
+    dropout: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, which `from_dict` takes back."""
+        return {"hidden": list(self.hidden), "dropout": self.dropout}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> HeadSpec:
+        """Reads what `to_dict` gave.
+
+        Raises:
+            ValueError: A width or the dropout is out of bounds, or something is no number.
+        """
+        hidden, dropout = values.get("hidden"), values.get("dropout")
+        if not isinstance(hidden, list) or not all(type(width) is int and 1 <= width <= MAX_WIDTH for width in hidden):
+            raise ValueError(f"hidden must be a list of widths from 1 to {MAX_WIDTH}, not {hidden!r}")
+        if type(dropout) not in {int, float} or not 0 <= dropout < 1:
+            raise ValueError(f"dropout must be a number from 0 to below 1, not {dropout!r}")
+        return cls(tuple(hidden), float(dropout))
+
+
+def build(spec: HeadSpec, *, width: int, classes: int) -> nn.Module:
+    """A freshly initialised head: features [n, width] -> logits [n, classes].
+
+    Args:
+        spec: Its layers.
+        width: Width of the backbone's features.
+        classes: How many classes there are.
+    """
+    from torch import nn  # noqa: PLC0415
+
+    layers: list[nn.Module] = []
+    for hidden in spec.hidden:
+        layers += [nn.Linear(width, hidden), nn.ReLU()]
+        width = hidden
+    if spec.dropout:
+        layers.append(nn.Dropout(spec.dropout))
+    return nn.Sequential(*layers, nn.Linear(width, classes))

@@ -1,0 +1,343 @@
+"""Trains a head, and where asked the backbone's last blocks: epochs, best weights, checkpoints, early stopping."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training_scripts import ScriptError
+from training_scripts.batches import Batch, Batches
+from training_scripts.checkpoints import Checkpoint
+from training_scripts.hyperparameters import Hyperparameters
+from training_scripts.metrics import EpochMetrics, format_epoch, format_progress
+from training_scripts.stopping import StopFlag, Stopped
+
+# A log line now and then shows that a long epoch is alive; quick epochs need none.
+PROGRESS_SECONDS = 2.0
+
+
+class TrainingError(ScriptError):
+    """Training cannot go on with these settings; the message says which to change."""
+
+
+class Network(nn.Module):
+    """A head, with the backbone below it where pictures rather than stored features come in."""
+
+    def __init__(
+        self, head: nn.Module, backbone: nn.Module | None = None, *, tuned: Sequence[nn.Parameter] = ()
+    ) -> None:
+        """Joins the two.
+
+        Args:
+            head: Features [n, width] -> logits [n, classes].
+            backbone: Pictures [n, 3, h, w] -> features; None where the inputs are features.
+            tuned: The backbone's trainable parameters; none for a frozen one.
+        """
+        super().__init__()
+        self.head = head
+        self.backbone = backbone
+        self.tuned = list(tuned)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits [n, classes]."""
+        if self.backbone is None:
+            return self.head(inputs)
+        with torch.set_grad_enabled(bool(self.tuned) and torch.is_grad_enabled()):
+            features = self.backbone(inputs)
+        return self.head(features.float())
+
+    def train(self, mode: bool = True) -> Network:
+        """Switches the head's dropout. The backbone stays in evaluation mode, trained or not.
+
+        Its batch norms keep the statistics of millions of pictures, which a fine-tuning batch cannot better.
+        """
+        super().train(mode)
+        if self.backbone is not None:
+            self.backbone.eval()
+        return self
+
+    def learned(self) -> dict[str, Tensor]:
+        """Copies of the tensors that training changes: `head.*`, and `backbone.*` where blocks are tuned."""
+        return {
+            name: tensor.detach().to("cpu", copy=True)
+            for name, tensor in self.state_dict().items()
+            if self.tuned or name.startswith("head.")
+        }
+
+    def restore(self, learned: dict[str, Tensor]) -> None:
+        """Takes back what `learned` gave."""
+        self.load_state_dict(learned, strict=False)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A split's mean cross-entropy, accuracy, logits [n, classes] and labels [n] (on the CPU)."""
+
+    loss: float
+    accuracy: float
+    logits: Tensor
+    labels: Tensor
+
+
+@dataclass
+class Progress:
+    """Where a run stands after an epoch; with the weights and the optimiser, all that a restart needs."""
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_loss: float = math.inf
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run; the network holds the weights of its best epoch.
+
+    Attributes:
+        epoch: The epoch whose weights were kept: lowest valid loss, or the last where there is no valid split.
+        history: Metrics of every epoch, first to last.
+        stopped: Whether a request to stop ended it early.
+    """
+
+    epoch: int
+    history: list[dict[str, float]]
+    stopped: bool
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Metrics of the epoch whose weights were kept."""
+        return self.history[self.epoch - 1]
+
+
+class Trainer:
+    """One training run."""
+
+    def __init__(
+        self,
+        network: Network,
+        batches: Batches,
+        hyperparameters: Hyperparameters,
+        *,
+        checkpoint: Checkpoint,
+        stop: StopFlag,
+        report: Callable[[str], Any] = print,
+    ) -> None:
+        """Moves the network to the GPU where there is one; nothing is trained yet.
+
+        Args:
+            network: Freshly initialised; `run` leaves the best weights in it.
+            batches: Its inputs.
+            hyperparameters: The run's settings.
+            checkpoint: Where the state is kept after every epoch.
+            stop: Looked at between batches.
+            report: Takes one line of log at a time.
+        """
+        self.device = device()
+        self.network = network.to(self.device)
+        self._batches = batches
+        self._settings = hyperparameters
+        self._checkpoint = checkpoint
+        self._stop = stop
+        self._report = report
+        self._optimizer = _optimizer(network, hyperparameters)
+        self._precision = _precision(self.device, wanted=hyperparameters.amp and network.backbone is not None)
+        self._scaler = torch.amp.GradScaler(enabled=self._precision is torch.float16)
+        self._steps = math.ceil(batches.size("train") / hyperparameters.batch_size)
+        self._progress = Progress()
+
+    def run(self) -> Outcome:
+        """Trains to the end, from the checkpoint where there is one.
+
+        Raises:
+            TrainingError: The loss is no number any more, and no epoch was good.
+            Stopped: A stop was asked for before the first epoch was done.
+        """
+        self._resume()
+        progress = self._progress
+        stopped = False
+        while progress.epoch < self._settings.epochs and not self._out_of_patience():
+            try:
+                values, seconds = self._epoch(progress.epoch + 1)
+            except Stopped:
+                if not progress.best_weights:
+                    raise
+                self._report(f"asked to stop in epoch {progress.epoch + 1}: keeping epoch {progress.best_epoch}")
+                stopped = True
+                break
+            if not math.isfinite(values["train:loss"]):
+                self._diverged(progress.epoch + 1, values["train:loss"])
+                break
+            self._account(values)
+            self._report(format_epoch(EpochMetrics(progress.epoch, self._settings.epochs, values, seconds=seconds)))
+        self.network.restore(progress.best_weights)
+        return Outcome(progress.best_epoch, progress.history, stopped)
+
+    def evaluate(self, split: str) -> Evaluation:
+        """Judges the network's present weights on a split, each picture in its plain view."""
+        self.network.eval()
+        logits, labels = [], []
+        with torch.inference_mode():
+            for inputs, truth in self._watched(self._batches.plain(split, self._settings.batch_size)):
+                with self._autocast():
+                    logits.append(self.network(inputs).float().cpu())
+                labels.append(truth.cpu())
+        scores, truths = torch.cat(logits), torch.cat(labels)
+        accuracy = float((scores.argmax(1) == truths).double().mean())
+        return Evaluation(float(functional.cross_entropy(scores, truths)), accuracy, scores, truths)
+
+    def _epoch(self, epoch: int) -> tuple[dict[str, float], float]:
+        begin = time.monotonic()
+        # Every epoch draws from the seed and its own number: a restarted run draws what an unbroken one does.
+        torch.manual_seed(self._settings.seed * 1_000_003 + epoch)
+        loss, accuracy = self._train_epoch(epoch)
+        values = {"train:loss": loss, "train:accuracy": accuracy}
+        if self._batches.size("valid") and math.isfinite(loss):
+            valid = self.evaluate("valid")
+            values |= {"valid:loss": valid.loss, "valid:accuracy": valid.accuracy}
+        return values, time.monotonic() - begin
+
+    def _train_epoch(self, epoch: int) -> tuple[float, float]:
+        """One pass over the train split; its mean cross-entropy and accuracy while the weights moved."""
+        self.network.train()
+        totals = torch.zeros(2, dtype=torch.float64, device=self.device)
+        seen, spoken = 0, time.monotonic()
+        batches = self._batches.train(self._settings.batch_size, torch.default_generator)
+        for step, (inputs, labels) in enumerate(self._watched(batches)):
+            self._set_rate(((epoch - 1) * self._steps + step) / (self._settings.epochs * self._steps))
+            totals += self._step(inputs, labels)
+            seen += len(labels)
+            if time.monotonic() - spoken >= PROGRESS_SECONDS:
+                spoken = time.monotonic()
+                total = self._batches.size("train")
+                running = float(totals[0]) / seen
+                self._report(format_progress(epoch, self._settings.epochs, seen, total, running))
+        loss, correct = totals.tolist()
+        return loss / seen, correct / seen
+
+    def _step(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        """One optimiser step; sums of cross-entropy and of correct answers, [2], left on the device."""
+        with self._autocast():
+            logits = self.network(inputs)
+        logits = logits.float()
+        plain = functional.cross_entropy(logits, labels)
+        smoothing = self._settings.label_smoothing
+        objective = functional.cross_entropy(logits, labels, label_smoothing=smoothing) if smoothing else plain
+        self._optimizer.zero_grad(set_to_none=True)
+        self._scaler.scale(objective).backward()
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        correct = (logits.detach().argmax(1) == labels).sum()
+        return torch.stack([plain.detach().double() * len(labels), correct.double()])
+
+    def _watched(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Batches on the device, with a look at the stop flag before each."""
+        with contextlib.closing(batches):  # type: ignore[type-var]
+            for inputs, labels in batches:
+                self._stop.check()
+                yield (
+                    inputs.to(self.device, non_blocking=True),
+                    labels.to(self.device, non_blocking=True),
+                )
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(
+            self.device.type, dtype=self._precision or torch.bfloat16, enabled=self._precision is not None
+        )
+
+    def _set_rate(self, done: float) -> None:
+        for group in self._optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * rate(self._settings.scheduler, done)
+
+    def _account(self, values: dict[str, float]) -> None:
+        """Books an epoch, keeps its weights if they are the best, and saves the checkpoint."""
+        progress = self._progress
+        progress.epoch += 1
+        progress.history.append(values)
+        loss = values.get("valid:loss")
+        if loss is None or loss < progress.best_loss or not progress.best_weights:
+            progress.best_epoch, progress.best_weights = progress.epoch, self.network.learned()
+            progress.best_loss = math.inf if loss is None or math.isnan(loss) else loss
+        self._checkpoint.save(
+            {
+                **vars(progress),
+                "weights": self.network.learned(),
+                "optimizer": self._optimizer.state_dict(),
+                "scaler": self._scaler.state_dict(),
+            }
+        )
+
+    def _resume(self) -> None:
+        state = self._checkpoint.load()
+        if state is None:
+            return
+        self.network.restore(state.pop("weights"))
+        self._optimizer.load_state_dict(state.pop("optimizer"))
+        self._scaler.load_state_dict(state.pop("scaler"))
+        self._progress = Progress(**state)
+        self._report(f"continuing after epoch {self._progress.epoch} from {self._checkpoint.path}")
+
+    def _out_of_patience(self) -> bool:
+        progress, patience = self._progress, self._settings.patience
+        if not patience or progress.epoch - progress.best_epoch < patience:
+            return False
+        self._report(f"no better valid loss for {patience} epochs: stopping after epoch {progress.epoch}")
+        return True
+
+    def _diverged(self, epoch: int, loss: float) -> None:
+        remedy = f"lower --lr (now {self._settings.lr:g})"
+        if not self._progress.best_weights:
+            raise TrainingError(f"training diverged: the loss of epoch {epoch} is {loss}; {remedy}")
+        self._report(
+            f"warning: training diverged: the loss of epoch {epoch} is {loss}; "
+            f"keeping epoch {self._progress.best_epoch}; {remedy}"
+        )
+
+
+def rate(scheduler: str, done: float) -> float:
+    """What the learning rate is multiplied by.
+
+    Args:
+        scheduler: cosine (from 1 to 0 over the run), step (a tenth after each third), none.
+        done: Share of the run's steps that are done, from 0 to below 1.
+    """
+    if scheduler == "cosine":
+        return (1 + math.cos(math.pi * done)) / 2
+    return 0.1 ** int(done * 3) if scheduler == "step" else 1.0
+
+
+def device() -> torch.device:
+    """The GPU where there is one, set to repeat itself exactly; else the CPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what torch asks for to be deterministic
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    return torch.device("cuda")
+
+
+def _precision(where: torch.device, *, wanted: bool) -> torch.dtype | None:
+    """The half precision of a GPU: bfloat16 from Ampere on, float16 (with a loss scaler) before."""
+    if not wanted or where.type != "cuda":
+        return None
+    return torch.bfloat16 if torch.cuda.get_device_capability()[0] >= 8 else torch.float16
+
+
+def _optimizer(network: Network, settings: Hyperparameters) -> torch.optim.Optimizer:
+    groups: list[dict[str, Any]] = [
+        {"params": list(network.head.parameters()), "lr": settings.lr, "initial_lr": settings.lr}
+    ]
+    if network.tuned:
+        groups.append({"params": network.tuned, "lr": settings.backbone_lr, "initial_lr": settings.backbone_lr})
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, momentum=settings.momentum, weight_decay=settings.weight_decay)
+    kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
+    return kind(groups, weight_decay=settings.weight_decay)
