@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 from urllib.parse import unquote_to_bytes
 
+from dogbreed_sdk import defaults
 from dogbreed_sdk.errors import ImageError, PayloadTooLargeError, UnsupportedImageError
 
 if TYPE_CHECKING:
@@ -19,13 +20,11 @@ if TYPE_CHECKING:
 # What may be passed as a picture; numpy arrays are uint8, [height, width] or [height, width, 3 or 4].
 Picture: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | Any"
 
-# Real-time endpoints take 25 MB (AWS: "Amazon SageMaker endpoints and quotas"), whatever its form.
-REAL_TIME_MAX_BYTES = 25_000_000
 # A file is read whole; what is larger than this is no photograph.
 MAX_SOURCE_BYTES = 512_000_000
 _LONGEST_PATH = 4096  # PATH_MAX of Linux
-# Above nearly every camera, below what fills a small server's memory at 3 bytes a pixel.
-MAX_PIXELS = 80_000_000
+# What the server decodes (training_scripts.pictures.MAX_PIXELS): Pillow warns of decompression bombs from here.
+MAX_PIXELS = 89_478_485
 
 # Formats that every endpoint of ours decodes: they go out byte for byte.
 _SENT_AS_THEY_ARE = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
@@ -61,7 +60,7 @@ class Payload:
     source: str
 
 
-def to_payload(picture: Picture, *, max_bytes: int = REAL_TIME_MAX_BYTES) -> Payload:
+def to_payload(picture: Picture, *, max_bytes: int = defaults.REALTIME_PAYLOAD_BYTES) -> Payload:
     """The bytes to send for a picture.
 
     A valid JPEG, PNG or WebP within the limit goes out byte for byte (the server applies EXIF orientation).
@@ -69,7 +68,7 @@ def to_payload(picture: Picture, *, max_bytes: int = REAL_TIME_MAX_BYTES) -> Pay
 
     Args:
         picture: A path, bytes, an open binary file, a PIL image, a uint8 array, or a data: URL.
-        max_bytes: The most the body may hold; 25 MB is what real-time endpoints take.
+        max_bytes: The most the body may hold; default: what real-time endpoints take.
 
     Raises:
         UnsupportedImageError: No picture, or one that is empty, broken, truncated or too large to decode.

@@ -15,6 +15,7 @@ from PIL import Image
 
 from dogbreed_sdk.errors import ImageError, PayloadTooLargeError, UnsupportedImageError
 from dogbreed_sdk.images import MAX_PIXELS, to_payload
+from training_scripts import pictures
 
 
 def picture(size: tuple[int, int] = (64, 48), mode: str = "RGB") -> Image.Image:
@@ -211,6 +212,10 @@ def test_a_bomb_is_refused_by_its_header(side: int) -> None:
 def test_what_cannot_be_read_says_why(held: object, message: str) -> None:
     with pytest.raises(ImageError, match=message):
         to_payload(held)
+
+
+def test_client_and_server_refuse_the_same_sizes() -> None:
+    assert pictures.MAX_PIXELS == MAX_PIXELS
 
 
 def test_a_folder_is_no_picture(tmp_path: Path) -> None:

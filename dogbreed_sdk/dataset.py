@@ -1,0 +1,326 @@
+"""BreedDataset: a folder of pictures with one folder a class; draw, download, check, split and upload it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dogbreed_sdk import dataset_checks
+from dogbreed_sdk.errors import DatasetError
+from dogbreed_sdk.labels import LabelMap
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.dataset_checks import Progress
+    from dogbreed_sdk.dataset_report import DatasetReport
+    from dogbreed_sdk.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledPicture:
+    """One picture of a split: where it lies, its class folder, and that class's index."""
+
+    path: Path
+    class_folder: str
+    index: int
+
+
+class BreedDataset:
+    """Pictures on disk, as train/<class>/<picture>, and valid and test alike.
+
+    Make one with `from_folder`, `sample`, `download` or `split`. Nothing is kept in memory but file names.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     dataset = BreedDataset.sample(f"{folder}/dogs", breeds=2, per_breed=12)
+        ...     dataset.splits, dataset.check().ok
+        ({'train': 16, 'valid': 4, 'test': 4}, True)
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @classmethod
+    def from_folder(cls, path: str | os.PathLike[str]) -> BreedDataset:
+        """The data set in a folder.
+
+        Args:
+            path: Holds train, valid (or validation, val) and test, each with one folder a class; or only class
+                folders, which `split` then divides.
+
+        Raises:
+            DatasetError: There is no such folder, or no folder in it.
+        """
+        root = Path(path).expanduser().absolute()
+        if not root.is_dir():
+            raise DatasetError(f"{root} {'is a file' if root.exists() else 'does not exist'}; give a data set's folder")
+        below = [entry for entry in sorted(root.iterdir()) if entry.is_dir() and not entry.name.startswith(".")]
+        if not below:
+            raise DatasetError(f"{root} has no folders: a data set is train/<class>/<picture>, or <class>/<picture>")
+        inner = [entry for entry in below if dataset_checks.split_folders(entry)]
+        if inner and not dataset_checks.split_folders(root):
+            raise DatasetError(f"{root} is no data set, but {inner[0]} looks like one; give that folder")
+        return cls(root)
+
+    @classmethod
+    def sample(
+        cls,
+        dest: str | os.PathLike[str],
+        *,
+        breeds: int = 8,
+        per_breed: int = 36,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> BreedDataset:
+        """Drawn dogs, to try everything with: no download, no licence, some seconds.
+
+        Args:
+            dest: The folder to make. One that holds exactly this sample already is used as it is.
+            breeds: How many classes, from 2 to 12.
+            per_breed: Pictures a class, at least 6: two thirds to train on, a sixth each to validate and test.
+            seed: Another seed draws other dogs of the same breeds.
+            progress: Called with (pictures drawn, pictures in all).
+
+        Raises:
+            ConfigurationError: A number outside its range.
+            DatasetError: The folder holds something else, or cannot be written.
+        """
+        from dogbreed_sdk import sample  # noqa: PLC0415 - imports Pillow
+
+        root = Path(dest).expanduser().absolute()
+        plan = sample.plan(breeds=breeds, per_breed=per_breed, seed=seed)
+        if sample.is_at(root, plan):
+            return cls(root)
+        with _built_aside(root) as aside:
+            sample.draw(plan, aside, progress=progress)
+        return cls(root)
+
+    @classmethod
+    def download(
+        cls,
+        url: str,
+        dest: str | os.PathLike[str],
+        *,
+        sha256: str | None = None,
+        progress: Progress | None = None,
+    ) -> BreedDataset:
+        """The data set in a zip or tar archive on the web. A broken download continues at the next call.
+
+        Args:
+            url: http:// or https://.
+            dest: The folder to make; a folder that wraps the data set inside the archive is left out.
+            sha256: What the archive must hash to, 64 hexadecimal digits. Without it, nothing but TLS vouches for
+                the content.
+            progress: Called with (bytes here, bytes in all; 0 where the server does not tell).
+
+        Raises:
+            DatasetError: It cannot be fetched, is another file than expected, is no archive or a malicious one, or
+                the folder holds something already.
+        """
+        from dogbreed_sdk import archives  # noqa: PLC0415 - imports requests
+
+        root = Path(dest).expanduser().absolute()
+        with _built_aside(root) as aside:
+            archive = archives.fetch(url, root.parent, sha256=sha256, progress=progress)
+            try:
+                archives.extract(archive, aside)
+            except DatasetError:
+                archive.unlink()  # the next call must not meet the same bad file again
+                raise
+            _unwrap(aside)
+            cls.from_folder(aside)
+        archive.unlink()
+        return cls(root)
+
+    @property
+    def root(self) -> Path:
+        """The data set's folder, absolute."""
+        return self._root
+
+    @cached_property
+    def folders(self) -> dict[str, Path]:
+        """Split -> its folder: "train", and "valid", "test" where they are there; empty without splits."""
+        return dataset_checks.split_folders(self._root)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class folders in index order, which the train split alone decides.
+
+        Raises:
+            DatasetError: The data cannot be trained on; `check` says more.
+        """
+        return tuple(self._listed.classes)
+
+    @property
+    def labels(self) -> LabelMap:
+        """The classes with their display names."""
+        return LabelMap(self.classes)
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """Split -> number of pictures; empty without splits."""
+        return {split: len(samples) for split, samples in self._listed.splits.items() if split in self.folders}
+
+    def __len__(self) -> int:
+        return sum(len(samples) for samples in self._listed.splits.values())
+
+    def __repr__(self) -> str:
+        return f"BreedDataset({str(self._root)!r})"
+
+    def pictures(self, split: str) -> tuple[LabelledPicture, ...]:
+        """The pictures of a split, in a fixed order.
+
+        Raises:
+            DatasetError: There is no such split.
+        """
+        if split not in self.folders:
+            there = ", ".join(self.folders) or "none"
+            raise DatasetError(f"{self._root} has no {split} split; there are: {there}")
+        classes = self.classes
+        return tuple(
+            LabelledPicture(sample.path, classes[sample.label], sample.label) for sample in self._listed.splits[split]
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over names and contents: the same wherever the data lies, another when a byte differs.
+
+        It reads every file once and is then remembered; make a new BreedDataset after changing files.
+        """
+        from training_scripts import data  # noqa: PLC0415 - only needed with a data set at hand
+
+        with _as_dataset_errors():
+            return str(data.fingerprint(self._listed))
+
+    @cached_property
+    def _listed(self) -> Any:
+        """The `training_scripts.data.DataSet` of this folder: what training will see."""
+        from training_scripts import data  # noqa: PLC0415 - only needed with a data set at hand
+
+        with _as_dataset_errors():
+            return data.read_dataset(data.find_splits(self._root) if self.folders else {"train": self._root})
+
+    def check(self, *, progress: Progress | None = None, workers: int | None = None) -> DatasetReport:
+        """Reads and decodes every picture, and says what training or its numbers would suffer from.
+
+        Splits and classes that are missing or unknown, broken, tiny and foreign files, the same picture in two
+        splits or classes, too few pictures, imbalance, and names that confuse.
+
+        Args:
+            progress: Called with (pictures examined, pictures in all).
+            workers: Threads; default: the number of processors, at most 8.
+        """
+        return dataset_checks.check(self._root, progress=progress, workers=workers)
+
+    def split(
+        self,
+        dest: str | os.PathLike[str] | None = None,
+        *,
+        valid: float = 0.15,
+        test: float = 0.15,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> BreedDataset:
+        """Divides class folders into train, valid and test, in a new folder; this one stays as it is.
+
+        Every class is divided alike. Which picture goes where depends on its content and the seed, not on file
+        names; exact copies stay together, in train. Files that cannot be decoded are left out.
+
+        Args:
+            dest: The folder to make; default: beside this one, "<name>-split". Its files are hard links where the
+                file system allows, so that they take no space.
+            valid: Share of the validation split.
+            test: Share of the test split.
+            seed: Another seed gives another split.
+            progress: Called with (pictures examined, pictures in all).
+
+        Raises:
+            ConfigurationError: The shares leave nothing for train.
+            DatasetError: The data has splits already, or the folder holds something.
+        """
+        from dogbreed_sdk import dataset_split  # noqa: PLC0415
+
+        if self.folders:
+            raise DatasetError(f"{self._root} has splits already: {', '.join(self.folders)}. Nothing to divide.")
+        root = Path(dest).expanduser().absolute() if dest else self._root.with_name(f"{self._root.name}-split")
+        listing = dataset_checks.list_pictures(self._root)
+        facts = dataset_checks.examine_all([path for *_, path in listing.pictures()], progress=progress)
+        digests: dict[str, dict[str, str]] = {}
+        for _, class_folder, path in listing.pictures():
+            if not facts[path].problem:
+                name = path.relative_to(self._root / class_folder).as_posix()
+                digests.setdefault(class_folder, {})[name] = facts[path].digest
+        divided = dataset_split.divide(digests, valid=valid, test=test, seed=seed)
+        with _built_aside(root) as aside:
+            for split, names in divided.items():
+                dataset_split.place(self._root, names, aside / split)
+        return BreedDataset(root)
+
+    def upload(self, session: Session, *, progress: Progress | None = None) -> str:
+        """Brings the data to where the session's jobs read it.
+
+        Args:
+            session: On AWS the files go below its bucket, under the data set's fingerprint, each only once. Local
+                jobs read the folder where it lies.
+            progress: Called with (files copied, files in all).
+
+        Returns:
+            The URI of the folder, s3:// or file://.
+        """
+        from dogbreed_sdk import container  # noqa: PLC0415
+        from dogbreed_sdk.storage import join  # noqa: PLC0415
+
+        if session.is_local:
+            return container.path_to_uri(self._root)
+        uri = join(session.base_uri, "datasets", self.fingerprint[:16])
+        session.storage.upload_folder(self._root, uri, progress=progress)
+        return uri
+
+
+@contextmanager
+def _as_dataset_errors() -> Iterator[None]:
+    """Turns the training scripts' own errors into the SDK's."""
+    from training_scripts import data  # noqa: PLC0415
+
+    try:
+        yield
+    except data.DataError as error:
+        raise DatasetError(str(error)) from error
+
+
+@contextmanager
+def _built_aside(root: Path) -> Iterator[Path]:
+    """An empty folder beside `root` that takes its place when it is complete, and vanishes when it is not."""
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise DatasetError(f"{root} holds something already; delete it or name another folder")
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
+        try:
+            yield aside
+            aside.chmod(0o755)
+            aside.replace(root)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    except OSError as error:
+        raise DatasetError(f"cannot make {root}: {error.strerror or error} ({error.filename or root})") from error
+
+
+def _unwrap(folder: Path) -> None:
+    """Lifts a data set out of the one folder that archives like to wrap it in."""
+    while not dataset_checks.split_folders(folder):
+        below = [entry for entry in folder.iterdir() if not entry.name.startswith((".", "__MACOSX"))]
+        holds_folders = len(below) == 1 and below[0].is_dir() and any(entry.is_dir() for entry in below[0].iterdir())
+        if not holds_folders:
+            return
+        wrapped = below[0].rename(folder / f".{below[0].name}.unwrapped")
+        for entry in list(wrapped.iterdir()):
+            entry.rename(folder / entry.name)
+        wrapped.rmdir()
