@@ -212,7 +212,7 @@ def deploy(
         with translated(f"create endpoint {name}", otherwise=EndpointError):
             resources.Model.create(**model, **where)
             undo.append((client.delete_model, {"ModelName": name}))
-            resources.EndpointConfig.create(**config, **where)
+            client.create_endpoint_config(**config)
             undo.append((client.delete_endpoint_config, {"EndpointConfigName": name}))
             resources.Endpoint.create(**endpoint, **where)
             undo.append((client.delete_endpoint, {"EndpointName": name}))

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sagemaker.core.shapes import ContainerDefinition, ProductionVariant, ProductionVariantServerlessConfig
+from sagemaker.core.shapes import ContainerDefinition
 
 from dogbreed_sdk.aws_requests import training
 
 VARIANT_NAME = "AllTraffic"
+
+# Concurrent invocations of a serverless endpoint; an account may have 10 per region before it asks for more.
+SERVERLESS_CONCURRENCY = 5
 
 # What AWS's PyTorch serving container reads (sagemaker-inference toolkit, environment.py): without both, an
 # inference.py inside the model artifact is silently ignored.
@@ -48,7 +51,9 @@ def endpoint_config(
     serverless_memory_mb: int | None,
     tags: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Arguments for ``sagemaker.core.resources.EndpointConfig.create``.
+    """Members of a CreateEndpointConfig request, for boto3.
+
+    Not for `sagemaker.core`, whose 2.27 spells a serverless variant's MemorySizeInMB so that AWS refuses it.
 
     Args:
         name: Name of the endpoint configuration.
@@ -58,24 +63,19 @@ def endpoint_config(
         serverless_memory_mb: 1024 to 6144 in steps of 1024; None makes a real-time endpoint.
         tags: Tags for cost reports and clean-up.
     """
+    variant: dict[str, Any] = {"VariantName": VARIANT_NAME, "ModelName": model_name, "InitialVariantWeight": 1.0}
     if serverless_memory_mb is None:
-        variant = ProductionVariant(
-            variant_name=VARIANT_NAME,
-            model_name=model_name,
-            instance_type=instance_type,
-            initial_instance_count=instance_count,
-            initial_variant_weight=1.0,
-        )
+        variant |= {"InstanceType": instance_type, "InitialInstanceCount": instance_count}
     else:
-        variant = ProductionVariant(
-            variant_name=VARIANT_NAME,
-            model_name=model_name,
-            initial_variant_weight=1.0,
-            serverless_config=ProductionVariantServerlessConfig(
-                memory_size_in_mb=serverless_memory_mb, max_concurrency=5
-            ),
-        )
-    return {"endpoint_config_name": name, "production_variants": [variant], "tags": training.tags(tags)}
+        variant["ServerlessConfig"] = {
+            "MemorySizeInMB": serverless_memory_mb,
+            "MaxConcurrency": SERVERLESS_CONCURRENCY,
+        }
+    return {
+        "EndpointConfigName": name,
+        "ProductionVariants": [variant],
+        "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+    }
 
 
 def endpoint(name: str, *, config_name: str, tags: Mapping[str, str]) -> dict[str, Any]:

@@ -1,0 +1,191 @@
+"""What the library sends to AWS: every request valid by botocore's model, every file where the request says."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto import mock_aws
+from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter
+
+from dogbreed_sdk import AccessError, BreedDataset, BreedTrainer, ConfigurationError, JobError, QuotaError, Session
+from dogbreed_sdk.deployment import deploy
+from dogbreed_sdk.progress import no_progress
+from tests.aws_account import BUCKET, RecordedSageMaker, open_session, refusal
+
+Account = tuple[Session, RecordedSageMaker]
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    with mock_aws():
+        yield open_session()
+
+
+def stored(uri: str) -> bytes:
+    key = uri.removeprefix(f"s3://{BUCKET}/")
+    return bytes(boto3.client("s3", region_name="us-east-1").get_object(Bucket=BUCKET, Key=key)["Body"].read())
+
+
+def keys_below(uri: str) -> set[str]:
+    prefix = uri.removeprefix(f"s3://{BUCKET}/") + "/"
+    found = boto3.client("s3", region_name="us-east-1").list_objects_v2(Bucket=BUCKET, Prefix=prefix)
+    return {entry["Key"].removeprefix(prefix) for entry in found.get("Contents", [])}
+
+
+def test_training_computes_features_in_a_job_of_their_own_and_trains_on_them(
+    account: Account, shapes: BreedDataset
+) -> None:
+    session, aws = account
+    job = BreedTrainer(session, model="resnet18").train(shapes, {"lr": 0.01, "batch_size": 8}, progress=no_progress)
+    features, training = aws.sent("CreateTrainingJob")
+    assert job.name == training["TrainingJobName"]
+    [channel] = features["InputDataConfig"]
+    pictures = keys_below(channel["DataSource"]["S3DataSource"]["S3Uri"])
+    assert len(pictures) == len(shapes)
+    assert "train/001.Red_disc/00.jpg" in pictures
+    assert [entry["ChannelName"] for entry in training["InputDataConfig"]] == ["features"]
+    [features_channel] = training["InputDataConfig"]
+    assert features_channel["DataSource"]["S3DataSource"]["S3Uri"] == features["CheckpointConfig"]["S3Uri"]
+    assert json.loads(training["HyperParameters"]["lr"]) in (0.01, "0.01")
+    assert json.loads(training["HyperParameters"]["batch-size"]) in (8, "8")
+    assert training["AlgorithmSpecification"]["TrainingImage"].endswith("pytorch-training:2.6-cpu-py312")
+
+
+def test_the_packed_source_holds_entry_points_package_and_requirements(account: Account, shapes: BreedDataset) -> None:
+    session, aws = account
+    BreedTrainer(session, features="in-job").train(shapes, progress=no_progress)
+    [request] = aws.sent("CreateTrainingJob")
+    source = json.loads(request["HyperParameters"]["sagemaker_submit_directory"])
+    with tarfile.open(fileobj=io.BytesIO(stored(source))) as archive:
+        names = set(archive.getnames())
+    assert json.loads(request["HyperParameters"]["sagemaker_program"]) in names
+    assert {"requirements.txt", "hpo.py", "training_scripts/__init__.py", "training_scripts/data.py"} <= names
+    assert not [name for name in names if "__pycache__" in name]
+
+
+def test_pictures_are_uploaded_once(account: Account, shapes: BreedDataset) -> None:
+    session, aws = account
+    trainer = BreedTrainer(session, features="off")
+    trainer.train(shapes, progress=no_progress)
+    before = boto3.client("s3", region_name="us-east-1").list_objects_v2(Bucket=BUCKET)["KeyCount"]
+    trainer.train(shapes, progress=no_progress)
+    assert boto3.client("s3", region_name="us-east-1").list_objects_v2(Bucket=BUCKET)["KeyCount"] == before
+    assert len(aws.sent("CreateTrainingJob")) == 2
+
+
+def test_a_search_names_ranges_objective_and_limits(account: Account, shapes: BreedDataset) -> None:
+    session, aws = account
+    BreedTrainer(session, features="in-job").tune(
+        shapes,
+        {
+            "lr": ContinuousParameter(1e-4, 1e-1, scaling_type="Logarithmic"),
+            "epochs": IntegerParameter(2, 5),
+            "optimizer": CategoricalParameter(["adamw", "sgd"]),
+        },
+        max_jobs=3,
+        max_parallel_jobs=5,
+        objective="valid:accuracy",
+        progress=no_progress,
+    )
+    [request] = aws.sent("CreateHyperParameterTuningJob")
+    config = request["HyperParameterTuningJobConfig"]
+    assert config["HyperParameterTuningJobObjective"] == {"Type": "Maximize", "MetricName": "valid:accuracy"}
+    assert config["ResourceLimits"] == {"MaxNumberOfTrainingJobs": 3, "MaxParallelTrainingJobs": 3}
+    ranges = config["ParameterRanges"]
+    assert [entry["Name"] for entry in ranges["ContinuousParameterRanges"]] == ["lr"]
+    assert ranges["CategoricalParameterRanges"] == [{"Name": "optimizer", "Values": ["adamw", "sgd"]}]
+    static = request["TrainingJobDefinition"]["StaticHyperParameters"]
+    assert not {"lr", "epochs", "optimizer"} & set(static)
+    assert len(request["HyperParameterTuningJobName"]) <= 32
+
+
+@pytest.mark.parametrize("serverless", [None, 2048])
+def test_a_deployment_is_made_and_deleted_whole(account: Account, serverless: int | None) -> None:
+    session, aws = account
+    with deploy(
+        f"s3://{BUCKET}/model.tar.gz", session=session, serverless_memory_mb=serverless, progress=no_progress
+    ) as deployment:
+        name = deployment.endpoint_name
+    [model] = aws.sent("CreateModel")
+    assert model["PrimaryContainer"]["Environment"]["SAGEMAKER_PROGRAM"] == "inference.py"
+    [config] = aws.sent("CreateEndpointConfig")
+    [variant] = config["ProductionVariants"]
+    assert ("ServerlessConfig" in variant) == (serverless is not None)
+    assert ("InstanceType" in variant) == (serverless is None)
+    assert [body for operation, body in aws.requests if operation.startswith("Delete")] == [
+        {"EndpointName": name},
+        {"EndpointConfigName": name},
+        {"ModelName": name},
+    ]
+
+
+def test_a_refused_endpoint_leaves_nothing_behind(account: Account) -> None:
+    session, aws = account
+    limit = "The account-level service limit 'ml.m5.large for endpoint usage' is 0 Instances"
+    aws.refusals["CreateEndpoint"] = refusal("ResourceLimitExceeded", limit)
+    with pytest.raises(QuotaError, match="Service Quotas") as caught:
+        deploy(f"s3://{BUCKET}/model.tar.gz", session=session, progress=no_progress)
+    assert caught.value.request_id == "a-request-id"
+    assert [operation for operation, _ in aws.requests if operation.startswith("Delete")] == [
+        "DeleteEndpointConfig",
+        "DeleteModel",
+    ]
+
+
+def test_refusals_become_errors_that_say_what_to_do(account: Account, shapes: BreedDataset) -> None:
+    session, aws = account
+    trainer = BreedTrainer(session, features="in-job")
+    aws.refusals["CreateTrainingJob"] = refusal("AccessDeniedException", "not authorized to perform iam:PassRole")
+    with pytest.raises(AccessError, match="iam:PassRole"):
+        trainer.train(shapes, progress=no_progress)
+    aws.refusals["CreateTrainingJob"] = refusal("ValidationException", "Could not assume role")
+    with pytest.raises(JobError, match="Could not assume role"):
+        trainer.train(shapes, progress=no_progress)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"learning-rate": 0.1}, "learning-rate"),
+        ({"lr": -1}, "lr"),
+        ({"optimizer": "adamx"}, "adamw"),
+        ({"model": "resnet19"}, "resnet18"),
+    ],
+)
+def test_wrong_hyperparameters_are_found_before_anything_is_sent(
+    account: Account, shapes: BreedDataset, given: dict[str, object], message: str
+) -> None:
+    session, aws = account
+    with pytest.raises(ConfigurationError, match=message):
+        BreedTrainer(session).train(shapes, given, progress=no_progress)
+    assert aws.requests == []
+
+
+def test_a_weights_file_travels_as_a_channel(account: Account, shapes: BreedDataset, tmp_path: Path) -> None:
+    session, aws = account
+    weights = tmp_path / "mine.pth"
+    weights.write_bytes(b"weights")
+    BreedTrainer(session, model="resnet18", weights=weights).train(shapes, progress=no_progress)
+    features, _ = aws.sent("CreateTrainingJob")
+    channels = {
+        entry["ChannelName"]: entry["DataSource"]["S3DataSource"]["S3Uri"] for entry in features["InputDataConfig"]
+    }
+    assert keys_below(channels["weights"]) == {"mine.pth"}
+    assert json.loads(features["HyperParameters"]["weights"]) == "mine.pth"
+
+
+def test_a_weights_file_that_is_missing_is_found_before_anything_is_sent(
+    account: Account, shapes: BreedDataset
+) -> None:
+    session, aws = account
+    with pytest.raises(ConfigurationError, match="nowhere"):
+        BreedTrainer(session, weights="nowhere.pth").train(shapes, progress=no_progress)
+    assert not aws.sent("CreateTrainingJob")
