@@ -174,18 +174,22 @@ class BreedDataset:
     def __repr__(self) -> str:
         return f"BreedDataset({str(self._root)!r})"
 
-    def pictures(self, split: str) -> tuple[LabelledPicture, ...]:
+    def pictures(self, split: str | None = None) -> tuple[LabelledPicture, ...]:
         """The pictures of a split, in a fixed order.
+
+        Args:
+            split: "train", "valid" or "test"; None for the pictures of a folder without splits.
 
         Raises:
             DatasetError: There is no such split.
         """
-        if split not in self.folders:
+        if split not in (self.folders or {None}):
             there = ", ".join(self.folders) or "none"
             raise DatasetError(f"{self._root} has no {split} split; there are: {there}")
         classes = self.classes
         return tuple(
-            LabelledPicture(sample.path, classes[sample.label], sample.label) for sample in self._listed.splits[split]
+            LabelledPicture(sample.path, classes[sample.label], sample.label)
+            for sample in self._listed.splits[split or "train"]
         )
 
     @cached_property
