@@ -6,7 +6,7 @@ import signal
 import time
 from typing import Any
 
-from dogbreed_sdk.local import job_state
+from dogbreed_sdk.local import endpoints, job_state
 from dogbreed_sdk.local.folders import JobFolder, write_atomically
 from dogbreed_sdk.local.processes import identify, is_alive, signal_group, start_module
 from dogbreed_sdk.local.store import ENDPOINT, TRAINING_JOB, TUNING_JOB, Record, Store
@@ -27,6 +27,11 @@ def start_training_job(store: Store, name: str) -> None:
 def start_tuning_job(store: Store, name: str) -> None:
     """Start the detached supervisor of a tuning job whose record exists; otherwise as `start_training_job`."""
     _start(store, TUNING_JOB, name)
+
+
+def start_endpoint(store: Store, name: str) -> None:
+    """Bring a new or changed endpoint up in the background; see `endpoints.launch`."""
+    endpoints.launch(store, name)
 
 
 def request_stop(store: Store, kind: str, name: str) -> None:
@@ -52,8 +57,6 @@ def reconcile(store: Store, kind: str, name: str) -> None:
     which continues the search. An endpoint that was coming up is brought up again. Cheap when nothing is wrong.
     """
     if kind == ENDPOINT:
-        from dogbreed_sdk.local import endpoints
-
         endpoints.reconcile(store, name)
         return
     record = store.get(kind, name)

@@ -77,17 +77,21 @@ def script_environment(run: ScriptRun, caller: Mapping[str, str]) -> dict[str, s
         The caller's variables without secrets, thread limits, the request's Environment (it may override
         those), and the container's variables (nothing overrides them).
     """
-    inherited = {
-        name: value
-        for name, value in caller.items()
-        if name in _NEEDED or not (_SECRET.search(name) or _CONTAINER.search(name))
-    }
     return {
-        **inherited,
+        **without_secrets(caller),
         **thread_environment(run.threads),
         "PYTHONUNBUFFERED": "1",
         **run.request.get("Environment", {}),
         **_container_variables(run),
+    }
+
+
+def without_secrets(caller: Mapping[str, str]) -> dict[str, str]:
+    """A caller's variables without what looks like a secret or belongs to another container."""
+    return {
+        name: value
+        for name, value in caller.items()
+        if name in _NEEDED or not (_SECRET.search(name) or _CONTAINER.search(name))
     }
 
 

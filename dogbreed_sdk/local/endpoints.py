@@ -1,0 +1,256 @@
+"""Model servers of endpoints: started on first use, verified once, switched, ended.
+
+An endpoint's state has `status`, `failure`, `container` and `variant_request` (what it is to serve, resolved),
+`previous` (the same before an update), `deployment` (what it serves, unpacked) and `server` ({"pid", "created",
+"port"}).
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import shutil
+import socket
+import time
+from typing import Any
+
+from dogbreed_sdk.errors import ConfigurationError, EndpointNotReadyError
+from dogbreed_sdk.local import job_state
+from dogbreed_sdk.local.endpoint_model import Deployment, prepare, restore
+from dogbreed_sdk.local.folders import EndpointFolder, file_lock
+from dogbreed_sdk.local.log_file import last_lines
+from dogbreed_sdk.local.processes import end_process, identify, identify_self, is_alive, start_module
+from dogbreed_sdk.local.resources import available_cores, thread_environment
+from dogbreed_sdk.local.script_environment import without_secrets
+from dogbreed_sdk.local.store import ENDPOINT, NotFound, Record, Store
+
+IDLE_VARIABLE = "DOGBREED_LOCAL_ENDPOINT_IDLE_SECONDS"
+_IDLE_SECONDS = 900.0  # a forgotten endpoint holds its memory for a quarter of an hour
+_STARTUP_SECONDS = 180.0
+_STOP_SECONDS = 65.0
+_SWITCH_SECONDS = 1.0
+_START_SECONDS = 30.0
+_MAXIMUM_RESTARTS = 3
+_FAILURE_LINES = 8
+_COMING_UP = ("Creating", "Updating")
+
+
+def launch(store: Store, name: str) -> None:
+    """Bring a new endpoint (status Creating) or a changed one (Updating) up in the background.
+
+    Returns at once; a detached process starts the model server, checks /ping and writes InService or Failed.
+    """
+    folder = EndpointFolder.of(store.root, name)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    log = folder.path / "supervisor.log"
+    process = identify(start_module("dogbreed_sdk.local.supervisor", [str(store.root), ENDPOINT, name], log=log))
+
+    def change(state: dict[str, Any]) -> None:
+        if not state.get("process"):
+            state["process"] = process
+
+    store.update(ENDPOINT, name, change)
+
+
+def verify(store: Store, name: str) -> None:
+    """What the process that `launch` started does."""
+    folder = EndpointFolder.of(store.root, name)
+    store.update(ENDPOINT, name, lambda state: state.update(process=identify_self()))
+    with file_lock(folder.lock):
+        record = store.get(ENDPOINT, name)
+        if record.state["status"] not in _COMING_UP:
+            return
+        try:
+            deployment = prepare(folder, record.state)
+            server = _start(folder, deployment)
+        except (ConfigurationError, EndpointNotReadyError, OSError) as error:
+            _note_failure(store, name, str(error))
+            return
+        if not _switch(store, name, deployment, server):
+            end_process(server, grace_seconds=0.0)
+            return
+    _retire(folder, record, deployment)
+
+
+def ensure_running(store: Store, name: str) -> int:
+    """The port of an endpoint's model server on 127.0.0.1, which is started when it does not run.
+
+    Returns:
+        The port; the server answers /ping.
+
+    Raises:
+        NotFound: There is no such endpoint.
+        EndpointNotReadyError: It is in no state to answer, or its model can't be loaded; with the log's last lines.
+    """
+    port = _running_port(store.get(ENDPOINT, name))
+    if port is not None:
+        return port
+    folder = EndpointFolder.of(store.root, name)
+    with file_lock(folder.lock):
+        record = store.get(ENDPOINT, name)
+        port = _running_port(record)
+        if port is not None:
+            return port
+        deployment = record.state.get("deployment")
+        if deployment is None:
+            status = record.state["status"]
+            raise EndpointNotReadyError(
+                f"Endpoint {name} is {status}: {record.state.get('failure') or 'not ready yet'}"
+            )
+        try:
+            server = _start(folder, restore(folder, Deployment(**deployment)))
+        except (ConfigurationError, OSError) as error:
+            raise EndpointNotReadyError(str(error)) from error
+        store.update(ENDPOINT, name, lambda state: state.update(server=server))
+    return int(server["port"])
+
+
+def stop(store: Store, name: str) -> None:
+    """End an endpoint's model server, which answers what it accepted, and remove its unpacked model.
+
+    The logs stay, as on AWS. To be called before the record is deleted.
+
+    Raises:
+        NotFound: There is no such endpoint.
+    """
+    folder = EndpointFolder.of(store.root, name)
+    if not folder.path.is_dir():
+        return
+    with file_lock(folder.lock):
+        end_process(store.get(ENDPOINT, name).state.get("server"), grace_seconds=_STOP_SECONDS)
+        for path in folder.path.glob("model-*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def reconcile(store: Store, name: str) -> None:
+    """Finish what a killed process had begun: bringing an endpoint up (a few times, then Failed), or deleting it."""
+    record = store.get(ENDPOINT, name)
+    if record.state["status"] == "Deleting" and time.time() - record.modified > 2 * _STOP_SECONDS:
+        stop(store, name)
+        store.delete(ENDPOINT, name)
+        return
+    process = record.state.get("process")
+    if record.state["status"] not in _COMING_UP or is_alive(process):
+        return
+    if not process and time.time() - record.modified < _START_SECONDS:
+        return
+    claimed = False
+
+    def change(state: dict[str, Any]) -> None:
+        nonlocal claimed
+        claimed = state.get("process") == process and state["status"] in _COMING_UP
+        if claimed:
+            state.update(process=None, restarts=state.get("restarts", 0) + 1)
+
+    restarts = store.update(ENDPOINT, name, change).state.get("restarts", 0)
+    if claimed and restarts > _MAXIMUM_RESTARTS:
+        _note_failure(store, name, f"The process that brings it up ended {restarts} times.")
+    elif claimed:
+        launch(store, name)
+
+
+def _running_port(record: Record) -> int | None:
+    server = record.state.get("server")
+    return int(server["port"]) if server and is_alive(server) else None
+
+
+def _start(folder: EndpointFolder, deployment: Deployment) -> dict[str, Any]:
+    """Start a model server and wait until it answers /ping."""
+    environment = {
+        **without_secrets(os.environ),
+        **thread_environment(available_cores()),
+        "PYTHONUNBUFFERED": "1",
+        **deployment.environment,
+    }
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        # The server inherits the listening socket: no other process can take the port in between.
+        arguments = ["--model-dir", str(folder.model(deployment.digest)), "--log", str(folder.log)]
+        arguments += ["--descriptor", str(listener.fileno()), "--idle-seconds", str(_idle_seconds())]
+        pid = start_module(
+            "dogbreed_sdk.local.model_server",
+            arguments,
+            log=folder.server_log,
+            environment=environment,
+            keep_open=[listener.fileno()],
+        )
+    process = identify(pid)
+    server = {**(process or {"pid": pid, "created": 0.0}), "port": port}
+    _wait_for_ping(folder, deployment, server)
+    return server
+
+
+def _idle_seconds() -> float:
+    return float(os.environ.get(IDLE_VARIABLE) or _IDLE_SECONDS)
+
+
+def _wait_for_ping(folder: EndpointFolder, deployment: Deployment, server: dict[str, Any]) -> None:
+    limit = deployment.startup_seconds or _STARTUP_SECONDS
+    deadline = time.monotonic() + limit
+    while not _ping(server["port"]):
+        if not is_alive(server):
+            raise EndpointNotReadyError(_unhealthy(folder, deployment, "Its process ended."))
+        if time.monotonic() >= deadline:
+            end_process(server, grace_seconds=1.0)
+            raise EndpointNotReadyError(_unhealthy(folder, deployment, f"It was not ready after {limit:.0f} s."))
+        time.sleep(0.02)
+
+
+def _ping(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2.0)
+    try:
+        connection.request("GET", "/ping")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _unhealthy(folder: EndpointFolder, deployment: Deployment, what: str) -> str:
+    """AWS's words, followed by what its users have to look up in CloudWatch."""
+    lines = last_lines(folder.log, _FAILURE_LINES) or last_lines(folder.server_log, _FAILURE_LINES)
+    head = (
+        f"The primary container for production variant {deployment.variant} did not pass the ping health check. "
+        f"{what} Its log {folder.log} ends with:\n"
+    )
+    tail = "\n".join(lines)
+    return head + tail[-max(0, job_state.MAXIMUM_FAILURE_CHARACTERS - len(head)) :]
+
+
+def _note_failure(store: Store, name: str, failure: str) -> None:
+    def change(state: dict[str, Any]) -> None:
+        # A failed update leaves the endpoint serving what it served.
+        state["status"] = "InService" if state.get("deployment") else "Failed"
+        state["failure"] = job_state.shorten(failure)
+        state.update(state.pop("previous", None) or {})
+
+    try:
+        store.update(ENDPOINT, name, change)
+    except NotFound:
+        return
+
+
+def _switch(store: Store, name: str, deployment: Deployment, server: dict[str, Any]) -> bool:
+    """Make a server the endpoint's own; False when the endpoint was deleted meanwhile."""
+
+    def change(state: dict[str, Any]) -> None:
+        if state["status"] in _COMING_UP:
+            state.update(status="InService", failure=None, deployment=deployment.to_state(), server=server)
+            state.pop("previous", None)
+
+    try:
+        return bool(store.update(ENDPOINT, name, change).state.get("server") == server)
+    except NotFound:
+        return False
+
+
+def _retire(folder: EndpointFolder, before: Record, deployment: Deployment) -> None:
+    """End the server that was replaced, once requests under way to it have arrived, and remove its model."""
+    old = before.state.get("deployment")
+    if old is None:
+        return
+    time.sleep(_SWITCH_SECONDS)
+    end_process(before.state.get("server"), grace_seconds=_STOP_SECONDS)
+    if old["digest"] != deployment.digest:
+        shutil.rmtree(folder.model(old["digest"]), ignore_errors=True)
