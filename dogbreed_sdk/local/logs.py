@@ -79,7 +79,8 @@ def get_log_events(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     first, last = (position, reached) if forward else (reached, position)
     return {
         "events": [
-            {"timestamp": event.timestamp, "message": event.message, "ingestionTime": event.timestamp}
+            # CloudWatch holds no empty message; a space keeps the blank lines of a traceback.
+            {"timestamp": event.timestamp, "message": event.message or " ", "ingestionTime": event.timestamp}
             for event in events
         ],
         "nextForwardToken": f"f/{last:056d}/s",

@@ -1,0 +1,152 @@
+"""The protocol's rim: who may ask, how errors look, and that every request gets an answer."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import sqlite3
+import threading
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from botocore.exceptions import ClientError
+
+from dogbreed_sdk.local import LocalSageMaker, Store
+from dogbreed_sdk.local.store import MODEL
+
+
+def call(
+    local: LocalSageMaker,
+    body: bytes = b"{}",
+    *,
+    path: str = "/",
+    method: str = "POST",
+    target: str = "SageMaker.ListModels",
+    **headers: str,
+) -> tuple[int, dict[str, Any], http.client.HTTPResponse]:
+    """One request as the bytes say it, without a client's checks."""
+    connection = http.client.HTTPConnection(urlsplit(local.endpoint_url).netloc, timeout=30)
+    sent = {"X-Amz-Target": target, "Content-Type": "application/x-amz-json-1.1"}
+    connection.request(method, path, body, {**sent, **{k.replace("_", "-"): v for k, v in headers.items()}})
+    response = connection.getresponse()
+    content = response.read()
+    connection.close()
+    return response.status, json.loads(content), response
+
+
+def test_every_answer_has_a_request_id(local: LocalSageMaker) -> None:
+    _, _, good = call(local)
+    _, _, bad = call(local, target="SageMaker.DescribeModel")
+    assert good.headers["x-amzn-RequestId"] != bad.headers["x-amzn-RequestId"]
+    assert good.headers["Content-Type"] == "application/x-amz-json-1.1"
+    assert bad.headers["x-amzn-ErrorType"] == "ValidationException"
+
+
+def test_a_client_reads_code_message_and_request_id_of_an_error(sagemaker: Any) -> None:
+    with pytest.raises(sagemaker.exceptions.ResourceNotFound) as caught:
+        sagemaker.describe_training_job(TrainingJobName="missing")
+    answer = caught.value.response
+    assert answer["Error"] == {"Code": "ResourceNotFound", "Message": "Requested resource not found."}
+    assert len(answer["ResponseMetadata"]["RequestId"]) == 36
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"{", "SerializationException"),
+        (b"[]", "SerializationException"),
+        (b"\xff\xfe", "SerializationException"),
+        (b"[" * 200_000, "SerializationException"),
+        (b'{"ModelName": "m"}', "ValidationException"),
+    ],
+)
+def test_a_malformed_body_is_refused(local: LocalSageMaker, body: bytes, code: str) -> None:
+    status, error, _ = call(local, body)
+    assert (status, error["__type"]) == (400, code)
+
+
+@pytest.mark.parametrize("target", ["", "SageMaker.CreateProcessingJob", "DynamoDB.GetItem", "SageMaker.__init__"])
+def test_an_operation_that_is_not_offered_is_named_with_those_that_are(local: LocalSageMaker, target: str) -> None:
+    status, error, _ = call(local, target=target)
+    assert (status, error["__type"]) == (400, "UnknownOperationException")
+    assert "It offers" in error["message"]
+
+
+def test_an_unknown_path_is_no_hang_and_no_page(local: LocalSageMaker) -> None:
+    status, error, _ = call(local, path="/endpoints/e/async-invocations")
+    assert (status, error["__type"]) == (404, "UnknownOperationException")
+
+
+def test_a_web_page_is_refused(local: LocalSageMaker) -> None:
+    status, error, _ = call(local, Origin="https://evil.example")
+    assert (status, error["__type"]) == (403, "AccessDeniedException")
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "10.0.0.1:80", ""])
+def test_a_rebound_name_is_refused(local: LocalSageMaker, host: str) -> None:
+    assert call(local, Host=host)[0] == 403
+    assert call(local, path="/endpoints/e/invocations", Host=host)[0] == 403
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:8080", "127.0.0.1", "127.1.2.3:80", "[::1]:80"])
+def test_loopback_has_several_names(local: LocalSageMaker, host: str) -> None:
+    assert call(local, Host=host)[0] == 200
+
+
+def test_a_request_that_is_too_large_is_refused_and_the_server_goes_on(local: LocalSageMaker) -> None:
+    status, error, _ = call(local, b" " * (5 * 1024 * 1024))
+    assert (status, error["message"]) == (413, "HTTP content length exceeded 4194304 bytes.")
+    assert call(local)[0] == 200
+
+
+def test_the_signature_decides_about_the_region(client: Any) -> None:
+    request = {"ModelName": "m", "PrimaryContainer": {"Image": "i"}}
+    arn = client("sagemaker", region="eu-central-1").create_model(**request)["ModelArn"]
+    assert arn == "arn:aws:sagemaker:eu-central-1:000000000000:model/m"
+
+
+def test_a_failure_inside_is_an_answer_with_a_reason(
+    local: LocalSageMaker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("the cable is out")
+
+    monkeypatch.setattr(Store, "list", broken)
+    status, error, response = call(local)
+    assert (status, error["__type"]) == (500, "InternalFailure")
+    assert "the cable is out" in error["message"]
+    assert response.headers["x-amzn-RequestId"] in caplog.text
+
+
+def test_a_state_file_that_goes_bad_is_an_answer_with_a_reason(local: LocalSageMaker) -> None:
+    with contextlib.closing(sqlite3.connect(local.root / "sagemaker.db")) as database:
+        database.execute("DROP TABLE records")
+    status, error, _ = call(local, json.dumps({"ModelName": "m", "PrimaryContainer": {"Image": "i"}}).encode(),
+                            target="SageMaker.CreateModel")  # fmt: skip
+    assert (status, error["__type"]) == (500, "InternalFailure")
+    assert "sagemaker.db" in error["message"]
+
+
+def test_many_clients_at_once_lose_nothing(client: Any, store: Store) -> None:
+    failures: list[Exception] = []
+
+    def create(worker: int) -> None:
+        sagemaker = client("sagemaker")
+        for number in range(10):
+            try:
+                name = f"model-{worker}-{number}"
+                sagemaker.create_model(ModelName=name, PrimaryContainer={"Image": "i"})
+                sagemaker.create_model(ModelName="shared", PrimaryContainer={"Image": "i"})
+            except ClientError as error:
+                failures.append(error)
+
+    threads = [threading.Thread(target=create, args=(worker,)) for worker in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(store.list(MODEL)) == 41
+    assert len(failures) == 39
+    assert all("Cannot create already existing model" in str(failure) for failure in failures)

@@ -1,0 +1,177 @@
+"""The store: one file for threads and processes, nothing lost, clear errors."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local.store import (
+    ENDPOINT,
+    MODEL,
+    TRAINING_JOB,
+    TUNING_JOB,
+    AlreadyExists,
+    NotFound,
+    Store,
+    StoreError,
+    resource_arn,
+)
+
+COUNT_UP = """
+import sys
+from pathlib import Path
+from dogbreed_sdk.local import Store
+
+store = Store(Path(sys.argv[1]))
+for _ in range(50):
+    store.update("model", "counter", lambda state: state.update(n=state["n"] + 1))
+store.close()
+"""
+
+
+def increment(state: dict[str, Any]) -> None:
+    state["n"] += 1
+
+
+def test_a_record_comes_back_as_it_was_created(store: Store) -> None:
+    created = store.create(TRAINING_JOB, "Dogs-1", {"RoleArn": "r"}, {"status": "InProgress"}, region="eu-west-1")
+    assert store.get(TRAINING_JOB, "Dogs-1") == created
+    assert created.arn == "arn:aws:sagemaker:eu-west-1:000000000000:training-job/dogs-1"
+    assert created.region == "eu-west-1"
+    assert store.find_arn(created.arn) == created
+
+
+def test_names_are_unique_within_a_kind_whatever_their_case(store: Store) -> None:
+    store.create(MODEL, "Dogs", {}, {})
+    store.create(ENDPOINT, "Dogs", {}, {})
+    with pytest.raises(AlreadyExists, match="dOGS"):
+        store.create(MODEL, "dOGS", {}, {})
+    with pytest.raises(NotFound):
+        store.get(MODEL, "dogs")
+
+
+def test_a_list_is_in_order_of_creation(store: Store) -> None:
+    for name in ("b", "a", "c"):
+        store.create(TUNING_JOB, name, {}, {})
+    assert [record.name for record in store.list(TUNING_JOB)] == ["b", "a", "c"]
+
+
+def test_a_change_that_raises_changes_nothing(store: Store) -> None:
+    store.create(MODEL, "m", {}, {"n": 1})
+
+    def fail(state: dict[str, Any]) -> None:
+        state["n"] = 2
+        raise OSError("in the middle")
+
+    with pytest.raises(OSError, match="in the middle"):
+        store.update(MODEL, "m", fail)
+    assert store.get(MODEL, "m").state == {"n": 1}
+
+
+def test_a_change_that_changes_nothing_leaves_the_time_of_change(store: Store) -> None:
+    before = store.create(MODEL, "m", {}, {"n": 1})
+    assert store.update(MODEL, "m", dict.copy).modified == before.modified
+    assert store.update(MODEL, "m", increment).modified > before.modified
+
+
+def test_a_transaction_happens_as_a_whole_or_not_at_all(store: Store) -> None:
+    with pytest.raises(NotFound), store.transaction():
+        store.create(MODEL, "a", {}, {})
+        assert store.get(MODEL, "a").name == "a"
+        store.delete(MODEL, "missing")
+    with pytest.raises(NotFound):
+        store.get(MODEL, "a")
+
+
+def test_no_change_is_lost_between_threads_and_processes(root: Path, store: Store) -> None:
+    store.create(MODEL, "counter", {}, {"n": 0})
+    processes = [subprocess.Popen([sys.executable, "-c", COUNT_UP, str(root)]) for _ in range(2)]
+
+    def count() -> None:
+        for _ in range(50):
+            store.update(MODEL, "counter", increment)
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [process.wait(60) for process in processes] == [0, 0]
+    assert store.get(MODEL, "counter").state == {"n": 300}
+
+
+def test_several_processes_may_open_a_new_folder_at_once(root: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from dogbreed_sdk.local import Store; Store(Path(sys.argv[1])).close()"
+    )
+    processes = [subprocess.Popen([sys.executable, "-c", code, str(root)]) for _ in range(6)]
+    assert [process.wait(60) for process in processes] == [0] * 6
+
+
+def test_a_deleted_record_takes_its_tags_along(store: Store) -> None:
+    record = store.create(MODEL, "m", {}, {})
+    store.set_tags(record.arn, {"team": "dogs", "cost": "1"})
+    store.set_tags(record.arn, {"cost": "2"})
+    store.remove_tags(record.arn, ["team", "never-there"])
+    assert store.tags(record.arn) == {"cost": "2"}
+    store.delete(MODEL, "m")
+    store.create(MODEL, "m", {}, {})
+    assert store.tags(resource_arn(MODEL, "m")) == {}
+
+
+def test_the_folder_is_for_its_owner_alone(root: Path, store: Store) -> None:
+    assert stat.S_IMODE(root.stat().st_mode) == 0o700
+    assert {folder.name for folder in root.iterdir() if folder.is_dir()} == {"bucket", "endpoints", "jobs"}
+
+
+def test_a_folder_with_other_things_in_it_keeps_its_mode(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir(mode=0o755)
+    (shared / "notes.txt").write_text("mine")
+    Store(shared).close()
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o755
+    assert stat.S_IMODE((shared / "jobs").stat().st_mode) == 0o700
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "root").write_text("")
+    with pytest.raises(StoreError, match="is a file, not a folder"):
+        Store(tmp_path / "root")
+
+
+def test_a_foreign_file_in_the_place_of_the_database_is_named(root: Path) -> None:
+    root.mkdir()
+    (root / "sagemaker.db").write_bytes(b"this is no database, only some text that is long enough to look at" * 20)
+    with pytest.raises(ConfigurationError, match=r"sagemaker\.db"):
+        Store(root)
+
+
+def test_a_database_of_a_newer_version_is_left_alone(root: Path) -> None:
+    Store(root).close()
+    with sqlite3.connect(root / "sagemaker.db") as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(StoreError, match="newer dogbreed-sdk"):
+        Store(root)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
+def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o500)
+    with pytest.raises(StoreError, match="writable"):
+        Store(tmp_path / "closed" / "root")
+
+
+def test_the_store_alone_loads_neither_botocore_nor_a_web_framework() -> None:
+    code = "import sys, dogbreed_sdk.local.store; print(' '.join(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert not {"boto3", "botocore", "starlette", "uvicorn", "psutil"} & set(loaded)
