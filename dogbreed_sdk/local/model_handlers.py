@@ -95,7 +95,7 @@ def default_input(body: bytes, content_type: str) -> Any:
     Raises:
         RequestError: Another content type, or a body that is not what its content type says.
     """
-    readers = {_JSON: json.loads, _CSV: _read_csv, _NUMPY: _read_numpy}
+    readers: dict[str, Callable[[bytes], Any]] = {_JSON: json.loads, _CSV: _read_csv, _NUMPY: _read_numpy}
     reader = readers.get(content_type.partition(";")[0].strip().lower())
     if reader is None:
         raise RequestError(
