@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 
-_CHUNK = 1 << 20
+# What a broken connection costs at most, since part of a chunk is lost.
+_CHUNK = 1 << 16
 _TIMEOUT_SECONDS = (10.0, 60.0)
 _ATTEMPTS = 5
 _FIRST_PAUSE_SECONDS = 0.5
