@@ -104,6 +104,14 @@ class PictureBatches:
         chosen = [(sample, pictures.PLAIN) for sample in self._dataset.splits[split]]
         return self._batches(split, chosen, batch_size)
 
+    def skipped_lines(self) -> list[str]:
+        """A line for every picture that could not be read so far: its split, name and the reason."""
+        return [
+            f"{split}/{name}: {reason}"
+            for split, reasons in sorted(self.skipped.items())
+            for name, reason in sorted(reasons.items())
+        ]
+
     def _batches(
         self, split: str, chosen: Sequence[tuple[data.Sample, pictures.View]], batch_size: int
     ) -> Iterator[Batch]:

@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from training_scripts.atomic import write_atomically
+
 FILE_NAME = "checkpoint.pth"
 FORMAT_VERSION = 1
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replaces a file in one step: readers and crashes see the old content or the new, never a part.
-
-    Raises:
-        OSError: The disk is full or the folder cannot be written; the old file is still there.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with aside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
-        raise
 
 
 class Checkpoint:

@@ -80,16 +80,12 @@ class Hyperparameters:
     weights: str = _row(
         "pretrained", "text", "pretrained, none (random), or a state-dict file", entry_points=EVERYWHERE
     )
-    hidden: tuple[int, ...] = _row(
-        (), "widths", "widths of the head's hidden layers; nothing for a linear head"
-    )
+    hidden: tuple[int, ...] = _row((), "widths", "widths of the head's hidden layers; nothing for a linear head")
     dropout: float = _row(
         0.0, "number", "dropout before the head's last layer", minimum=0, maximum=1, open_maximum=True
     )
     lr: float = _row(1e-3, "number", "learning rate of the head", minimum=0, open_minimum=True, maximum=100)
-    batch_size: int = _row(
-        64, "integer", "pictures per step", minimum=1, maximum=65536, entry_points=EVERYWHERE
-    )
+    batch_size: int = _row(64, "integer", "pictures per step", minimum=1, maximum=65536, entry_points=EVERYWHERE)
     epochs: int = _row(10, "integer", "passes over the train split", minimum=1, maximum=100_000)
     optimizer: str = _row("adamw", "text", "the optimiser", choices=("adamw", "adam", "sgd"))
     weight_decay: float = _row(1e-2, "number", "weight decay", minimum=0, maximum=100)
@@ -100,12 +96,8 @@ class Hyperparameters:
     scheduler: str = _row(
         "cosine", "text", "how the learning rate changes over the run", choices=("cosine", "none", "step")
     )
-    seed: int = _row(
-        0, "integer", "seed of everything random", minimum=0, maximum=2**32 - 1, entry_points=EVERYWHERE
-    )
-    patience: int = _row(
-        0, "integer", "stop after so many epochs without a better valid loss; 0 never", minimum=0
-    )
+    seed: int = _row(0, "integer", "seed of everything random", minimum=0, maximum=2**32 - 1, entry_points=EVERYWHERE)
+    patience: int = _row(0, "integer", "stop after so many epochs without a better valid loss; 0 never", minimum=0)
     views: str = _row(
         "plain,flip",
         "text",
@@ -209,9 +201,7 @@ def _is_name(token: str) -> bool:
     return len(token) == 2 and token[0] == "-" and token[1].isalpha()
 
 
-def _check(
-    pairs: Sequence[tuple[str, object]], problems: list[str], entry_point: str | None
-) -> Hyperparameters:
+def _check(pairs: Sequence[tuple[str, object]], problems: list[str], entry_point: str | None) -> Hyperparameters:
     rows = {parameter.name: parameter for parameter in table(entry_point)}
     settled: dict[str, Any] = {}
     for written, value in pairs:

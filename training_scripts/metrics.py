@@ -20,9 +20,7 @@ METRICS: tuple[str, ...] = (
 )
 _NUMBER = r"[-+]?(?:[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?|inf|nan)"
 
-METRIC_DEFINITIONS: list[dict[str, str]] = [
-    {"Name": name, "Regex": rf"\b{name}=({_NUMBER})"} for name in METRICS
-]
+METRIC_DEFINITIONS: list[dict[str, str]] = [{"Name": name, "Regex": rf"\b{name}=({_NUMBER})"} for name in METRICS]
 """What a CreateTrainingJob request carries as `AlgorithmSpecification.MetricDefinitions`."""
 
 _EPOCH = re.compile(r"^(?P<best>best )?epoch (?P<epoch>\d+)/(?P<epochs>\d+)(?= |$)")

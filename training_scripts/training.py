@@ -107,11 +107,14 @@ class Outcome:
         epoch: The epoch whose weights were kept: lowest valid loss, or the last where there is no valid split.
         history: Metrics of every epoch, first to last.
         stopped: Whether a request to stop ended it early.
+        valid: The valid split as these weights see it; None without that split, or where a stopped run, begun
+            from a checkpoint, has not judged them itself.
     """
 
     epoch: int
     history: list[dict[str, float]]
     stopped: bool
+    valid: Evaluation | None
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -154,6 +157,8 @@ class Trainer:
         self._scaler = torch.amp.GradScaler(enabled=self._precision is torch.float16)
         self._steps = math.ceil(batches.size("train") / hyperparameters.batch_size)
         self._progress = Progress()
+        self._latest_valid: Evaluation | None = None
+        self._best_valid: Evaluation | None = None
 
     def run(self) -> Outcome:
         """Trains to the end, from the checkpoint where there is one.
@@ -180,10 +185,20 @@ class Trainer:
             self._account(values)
             self._report(format_epoch(EpochMetrics(progress.epoch, self._settings.epochs, values, seconds=seconds)))
         self.network.restore(progress.best_weights)
-        return Outcome(progress.best_epoch, progress.history, stopped)
+        if self._best_valid is None and self.has("valid") and not stopped:
+            self._best_valid = self.evaluate("valid")
+        return Outcome(progress.best_epoch, progress.history, stopped, self._best_valid)
+
+    def has(self, split: str) -> bool:
+        """Whether there is such a split to judge."""
+        return self._batches.size(split) > 0
 
     def evaluate(self, split: str) -> Evaluation:
-        """Judges the network's present weights on a split, each picture in its plain view."""
+        """Judges the network's present weights on a split, each picture in its plain view.
+
+        Raises:
+            Stopped: A stop was asked for meanwhile.
+        """
         self.network.eval()
         logits, labels = [], []
         with torch.inference_mode():
@@ -201,8 +216,8 @@ class Trainer:
         torch.manual_seed(self._settings.seed * 1_000_003 + epoch)
         loss, accuracy = self._train_epoch(epoch)
         values = {"train:loss": loss, "train:accuracy": accuracy}
-        if self._batches.size("valid") and math.isfinite(loss):
-            valid = self.evaluate("valid")
+        if self.has("valid") and math.isfinite(loss):
+            self._latest_valid = valid = self.evaluate("valid")
             values |= {"valid:loss": valid.loss, "valid:accuracy": valid.accuracy}
         return values, time.monotonic() - begin
 
@@ -266,6 +281,7 @@ class Trainer:
         loss = values.get("valid:loss")
         if loss is None or loss < progress.best_loss or not progress.best_weights:
             progress.best_epoch, progress.best_weights = progress.epoch, self.network.learned()
+            self._best_valid = self._latest_valid
             progress.best_loss = math.inf if loss is None or math.isnan(loss) else loss
         self._checkpoint.save(
             {

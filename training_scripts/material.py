@@ -1,0 +1,130 @@
+"""Gathers what a run trains on: stored features, features that are computed first, or the pictures themselves."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from training_scripts import backbones, data, features, pictures, runtime
+from training_scripts.batches import Batches, FeatureBatches, PictureBatches
+from training_scripts.hyperparameters import Hyperparameters
+from training_scripts.pictures import Preprocessing
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a run trains on, and what its bundle has to say about it.
+
+    Attributes:
+        batches: The inputs of every split.
+        classes: Class folders in index order.
+        preprocessing: What the backbone wants of a picture.
+        width: Width of the backbone's features.
+        fingerprint: SHA-256 of the data set.
+        views: Views of a train picture.
+        backbone: The network for pictures; None where the inputs are features already.
+        tuned: Its trainable parameters.
+        backbone_state: Gives the backbone's weights for the bundle; call it when training has ended.
+        skipped: Gives a line for every picture that could not be read.
+    """
+
+    batches: Batches
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    width: int
+    fingerprint: str
+    views: tuple[pictures.View, ...]
+    backbone_state: Callable[[], Mapping[str, torch.Tensor]]
+    skipped: Callable[[], list[str]]
+    backbone: nn.Module | None = None
+    tuned: Sequence[nn.Parameter] = field(default=())
+
+    def run_fingerprint(self, settings: Hyperparameters) -> str:
+        """Identifies the run, for its checkpoint: hyperparameters, data, classes and views."""
+        parts = (settings.fingerprint(), self.fingerprint, self.classes, self.views)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def gather(settings: Hyperparameters, environ: Mapping[str, str], *, report: Callable[[str], Any] = print) -> Material:
+    """Opens the `features` channel, or reads the picture channels.
+
+    With a frozen backbone and no `features` channel, features are computed into the checkpoint folder first: a
+    restarted run finds them there.
+
+    Args:
+        settings: The run's hyperparameters.
+        environ: Holds SageMaker's `SM_CHANNEL_*` variables.
+        report: Takes one line of log at a time.
+
+    Raises:
+        ScriptError: Data, features or backbone cannot be used.
+    """
+    if settings.features == "off" or settings.unfreeze:
+        return _from_pictures(settings, environ)
+    if "SM_CHANNEL_FEATURES" in environ:
+        return _from_features(settings, features.FeatureStore.open(Path(environ["SM_CHANNEL_FEATURES"])))
+    store = features.extract(
+        data.read_dataset(data.split_folders(environ)),
+        backbone_name=settings.model,
+        weights=weights_source(settings.weights, environ),
+        views=pictures.parse_views(settings.views),
+        folder=runtime.checkpoint_folder(environ) / "features",
+        workers=settings.workers or None,
+        progress=report,
+    )
+    return _from_features(settings, store)
+
+
+def weights_source(weights: str, environ: Mapping[str, str]) -> str:
+    """The path of a weights file that came in the `weights` channel, by name; anything else as it stands."""
+    if "SM_CHANNEL_WEIGHTS" in environ:
+        inside = Path(environ["SM_CHANNEL_WEIGHTS"]) / weights
+        if inside.is_file():
+            return str(inside)
+    return weights
+
+
+def _from_features(settings: Hyperparameters, store: features.FeatureStore) -> Material:
+    if store.backbone_name != settings.model:
+        raise data.DataError(
+            f"the features are those of {store.backbone_name}, but the hyperparameter model is {settings.model}: "
+            f"set model to {store.backbone_name}, or leave the features channel out."
+        )
+    splits = {name: store.split(name) for name in data.SPLITS if store.has(name)}
+    return Material(
+        batches=FeatureBatches(splits),
+        classes=store.classes,
+        preprocessing=store.preprocessing,
+        width=store.width,
+        fingerprint=store.fingerprint,
+        views=tuple(store.views),
+        backbone_state=store.backbone_state,
+        skipped=lambda: [f"{one['split']}/{one['name']}: {one['reason']}" for one in store.skipped],
+    )
+
+
+def _from_pictures(settings: Hyperparameters, environ: Mapping[str, str]) -> Material:
+    dataset = data.read_dataset(data.split_folders(environ))
+    spec = backbones.spec(settings.model)
+    views = pictures.parse_views(settings.views)
+    backbone = backbones.create(settings.model, weights=weights_source(settings.weights, environ))
+    tuned = backbones.unfreeze_last(backbone, settings.unfreeze) if settings.unfreeze else []
+    batches = PictureBatches(dataset, spec.preprocessing, views, workers=settings.workers or runtime.available_cores())
+    return Material(
+        batches=batches,
+        classes=dataset.classes,
+        preprocessing=spec.preprocessing,
+        width=spec.feature_width,
+        fingerprint=data.fingerprint(dataset),
+        views=views,
+        backbone_state=backbone.state_dict,
+        skipped=batches.skipped_lines,
+        backbone=backbone if tuned else backbones.for_inference(backbone),
+        tuned=tuned,
+    )

@@ -1,0 +1,114 @@
+"""Entry point of a training job: trains a model on the job's channels and leaves its bundle in the model folder."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from training_scripts import hyperparameters, runtime
+from training_scripts.stopping import StopFlag, Stopped, on_sigterm
+
+if TYPE_CHECKING:
+    from training_scripts.training import Outcome, Trainer
+
+say = functools.partial(print, flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the job; returns its exit status."""
+    return run("train_model", argv)
+
+
+def run(entry_point: str, argv: Sequence[str] | None = None) -> int:
+    """Runs the job of an entry point that trains: `train_model`, or `hpo` for one trial of a search."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    if {"-h", "--help"} & set(arguments):
+        say(f"{entry_point}.py [--name value ...]\n{hyperparameters.describe(entry_point)}")
+        return 0
+    stop = on_sigterm()
+    return runtime.run_entry_point(lambda: train(entry_point, arguments, os.environ, stop))
+
+
+def train(entry_point: str, arguments: Sequence[str], environ: Mapping[str, str], stop: StopFlag) -> int:
+    """One training run, from arguments to bundle."""
+    settings = hyperparameters.parse(arguments, entry_point=entry_point)
+    runtime.prepare()
+    runtime.seed_everything(settings.seed)
+
+    from training_scripts import bundle, heads  # noqa: PLC0415 - wrong arguments should fail before torch loads
+    from training_scripts.checkpoints import Checkpoint  # noqa: PLC0415
+    from training_scripts.material import gather  # noqa: PLC0415
+    from training_scripts.training import Network, Trainer  # noqa: PLC0415
+
+    def report(line: str) -> None:
+        say(line)
+        stop.check()
+
+    try:
+        material = gather(settings, environ, report=report)
+        sizes = ", ".join(f"{split} {material.batches.size(split)}" for split in ("train", "valid", "test"))
+        say(f"{settings.model}: {len(material.classes)} classes; pictures: {sizes}")
+
+        runtime.seed_everything(settings.seed)  # what came before must not decide how the head begins
+        head_spec = heads.HeadSpec(settings.hidden, settings.dropout)
+        head = heads.build(head_spec, width=material.width, classes=len(material.classes))
+        checkpoint = Checkpoint(
+            runtime.checkpoint_folder(environ), fingerprint=material.run_fingerprint(settings), report=say
+        )
+        network = Network(head, material.backbone, tuned=material.tuned)
+        trainer = Trainer(network, material.batches, settings, checkpoint=checkpoint, stop=stop, report=say)
+        outcome = trainer.run()
+    except Stopped:
+        say("stopped before the first epoch was done: there is no model to keep")
+        return 0
+
+    metrics, temperature = judge(trainer, outcome, epochs=settings.epochs)
+    for line in material.skipped():
+        say(f"skipped {line}")
+    description = bundle.write(
+        Path(environ.get("SM_MODEL_DIR", runtime.DEFAULT_MODEL_DIR)),
+        backbone_name=settings.model,
+        backbone_state=material.backbone_state(),
+        head=network.head,
+        head_spec=head_spec,
+        classes=material.classes,
+        preprocessing=material.preprocessing,
+        metrics=metrics,
+        temperature=temperature,
+        fingerprint=material.fingerprint,
+        hyperparameters=settings.to_dict(),
+    )
+    say(f"model {description.model_id} written")
+    return 0
+
+
+def judge(trainer: Trainer, outcome: Outcome, *, epochs: int) -> tuple[dict[str, float], float]:
+    """The kept weights' metrics and temperature; prints the closing line. A stopped run skips the test split."""
+    from training_scripts.calibration import expected_calibration_error, fit_temperature  # noqa: PLC0415
+    from training_scripts.metrics import EpochMetrics, format_epoch  # noqa: PLC0415
+
+    metrics, temperature = dict(outcome.metrics), 1.0
+    judged = {"valid": outcome.valid} if outcome.valid else {}
+    if outcome.valid:
+        temperature = fit_temperature(outcome.valid.logits, outcome.valid.labels)
+    try:
+        if trainer.has("test"):
+            judged["test"] = test = trainer.evaluate("test")
+            metrics |= {"test:loss": test.loss, "test:accuracy": test.accuracy}
+    except Stopped:
+        say("asked to stop: the test split was not judged")
+    say(format_epoch(EpochMetrics(outcome.epoch, epochs, metrics, best=True)))
+    for split, seen in judged.items():
+        before = expected_calibration_error(seen.logits, seen.labels)
+        after = expected_calibration_error(seen.logits, seen.labels, temperature=temperature)
+        metrics |= {f"{split}:ece_uncalibrated": before, f"{split}:ece": after}
+        say(f"{split} calibration error {before:.4f}, at temperature {temperature:.4f} {after:.4f}")
+    return metrics | {"epoch": float(outcome.epoch)}, temperature
+
+
+if __name__ == "__main__":
+    sys.exit(main())
