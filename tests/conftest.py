@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
 
-from dogbreed_sdk import BreedDataset, Session
+from dogbreed_sdk import BreedDataset, BreedTrainer, Session, TrainingJob, TuningJob
+from dogbreed_sdk.progress import JobProgress
 
 TEST_DATA_VARIABLE = "DOGBREED_TEST_DATA"
 TEST_DATA_DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -72,3 +74,30 @@ def draw_shape(name: str, generator: random.Random) -> Image.Image:
         for offset in range(0, 64, generator.randrange(7, 11)):
             draw.line((0, offset, 64, offset), fill=(20, 150, 40), width=3)
     return image
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """A local SageMaker in which a search and a training run have ended."""
+
+    root: Path
+    session: Session
+    dataset: BreedDataset
+    trainer: BreedTrainer
+    tuning: TuningJob
+    job: TrainingJob
+    steps: list[JobProgress]
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory, shapes: BreedDataset) -> Iterator[Workshop]:
+    """One search of three trials and one training run on `shapes`, made once for all tests that look at results."""
+    root = tmp_path_factory.mktemp("workshop") / "root"
+    steps: list[JobProgress] = []
+    with Session.local(root) as session:
+        trainer = BreedTrainer(session, base_name="shapes")
+        tuning = trainer.tune(
+            shapes, hyperparameters={"epochs": 6}, max_jobs=3, max_parallel_jobs=2, progress=steps.append
+        ).wait(progress=steps.append)
+        job = trainer.train(shapes, tuning.best.hyperparameters, progress=steps.append).wait(progress=steps.append)
+        yield Workshop(root, session, shapes, trainer, tuning, job, steps)

@@ -1,0 +1,154 @@
+"""The command line: its documents' stable keys, its exit codes, what goes to which stream."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dogbreed_sdk import BreedDataset
+from tests.conftest import Workshop
+
+
+def run(*arguments: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "dogbreed_sdk.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == expect, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def document(*arguments: object, expect: int = 0) -> Any:
+    return json.loads(run(*arguments, "--json", expect=expect).stdout)
+
+
+@pytest.fixture(scope="module")
+def endpoint(workshop: Workshop) -> str:
+    made = document("deploy", workshop.job.name, "--root", workshop.root)
+    yield made["endpoint"]
+    assert document("delete", made["endpoint"], "--root", workshop.root)["deleted"] == made["endpoint"]
+
+
+def test_tune_and_train_report_name_status_hyperparameters_metrics_and_seconds(workshop: Workshop) -> None:
+    root = ("--root", workshop.root)
+    tuned = document(
+        "tune", workshop.dataset.root, "--max-jobs", 2, "--epochs", 2, "--search", "lr=1e-3:1e-2:log", *root
+    )
+    assert {"name", "status", "hyperparameters", "metrics", "seconds", "best", "trials"} <= set(tuned)
+    assert len(tuned["trials"]) == 2
+    assert all(1e-3 <= float(trial["hyperparameters"]["lr"]) <= 1e-2 for trial in tuned["trials"])
+    trained = document("train", workshop.dataset.root, "--best-of", tuned["name"], "--epochs", 3, *root)
+    assert {"name", "status", "hyperparameters", "metrics", "seconds"} <= set(trained)
+    assert trained["status"] == "Completed"
+    assert str(trained["hyperparameters"]["epochs"]) == "3"
+    assert float(trained["hyperparameters"]["lr"]) == float(tuned["best"]["hyperparameters"]["lr"])
+    listed = {row["name"]: row for row in document("jobs", *root)}
+    assert listed[tuned["name"]]["kind"] == "tuning"
+    assert listed[trained["name"]]["status"] == "Completed"
+    assert any(line.startswith("epoch 3/3") for line in document("logs", trained["name"], *root)["lines"])
+
+
+def test_progress_goes_to_the_error_stream_and_the_result_to_the_output(workshop: Workshop) -> None:
+    done = run("train", workshop.dataset.root, "--epochs", 2, "--root", workshop.root)
+    assert "Training" in done.stderr
+    assert "epoch 2/2" in done.stderr
+    assert "valid:accuracy" in done.stdout
+    assert "model: file://" in done.stdout
+
+
+def test_classify_answers_each_picture_and_fails_if_one_fails(
+    workshop: Workshop, endpoint: str, tmp_path: Path
+) -> None:
+    good = workshop.dataset.pictures("test")[0].path
+    bad = tmp_path / "broken.jpg"
+    bad.write_bytes(b"broken")
+    first, second = document("classify", endpoint, good, bad, "--root", workshop.root, expect=1)
+    assert {"picture", "label", "class_folder", "index", "probability", "scores"} <= set(first)
+    assert set(second) == {"picture", "error"}
+    assert str(bad) in second["error"]
+    text = run("classify", endpoint, good, "--root", workshop.root).stdout
+    assert first["label"] in text
+
+
+def test_evaluate_measures(workshop: Workshop, endpoint: str) -> None:
+    result = document("evaluate", endpoint, workshop.dataset.root, "--root", workshop.root)
+    assert {"accuracy", "top5", "ece", "n", "per_class"} <= set(result)
+    assert result["n"] == 12
+    assert result["accuracy"] >= 0.9
+
+
+def test_endpoints_lists_what_is_there(workshop: Workshop, endpoint: str) -> None:
+    [entry] = [row for row in document("endpoints", "--root", workshop.root) if row["name"] == endpoint]
+    assert entry["status"] == "InService"
+
+
+def test_data_commands_draw_check_and_split(tmp_path: Path) -> None:
+    drawn = document("data", "sample", tmp_path / "dogs", "--breeds", 2, "--per-breed", 8)
+    assert len(drawn["classes"]) == 2
+    assert sum(drawn["splits"].values()) == 16
+    report = document("data", "check", tmp_path / "dogs")
+    assert report["ok"] is True
+    split = document("data", "split", tmp_path / "dogs" / "train", tmp_path / "again")
+    assert set(split["splits"]) == {"train", "valid", "test"}
+
+
+def test_a_data_set_with_errors_fails_the_check(shapes: BreedDataset, tmp_path: Path) -> None:
+    report = document("data", "check", one_picture_twice(shapes, tmp_path / "twice"), expect=1)
+    assert any("duplicate" in finding["code"] for finding in report["findings"])
+
+
+def one_picture_twice(shapes: BreedDataset, root: Path) -> Path:
+    for split in ("train", "valid", "test"):
+        for picture in shapes.pictures("train"):
+            folder = root / split / picture.class_folder
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / picture.path.name).write_bytes(picture.path.read_bytes())
+    return root
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["train"], 2, "DATA"),
+        (["train", "DATA", "--lr", "fast"], 2, "lr"),
+        (["train", "DATA", "--optimizer", "adamx"], 2, "adamw, adam, sgd"),
+        (["tune", "DATA", "--search", "lr"], 2, "NAME=LOW:HIGH"),
+        (["tune", "DATA", "--objective", "f1"], 2, "valid:accuracy"),
+        (["train", "/nowhere"], 1, "/nowhere"),
+        (["logs", "nothing"], 1, "no training or tuning job nothing"),
+        (["deploy", "nothing"], 1, "no training or tuning job nothing"),
+        (["delete", "nothing"], 1, "no endpoint nothing"),
+        (["classify", "nothing", "PICTURE"], 1, "no endpoint nothing"),
+        (["quickstart", "--aws"], 2, "README"),
+        (["nonsense"], 2, "invalid choice"),
+    ],
+)
+def test_wrong_use_and_failed_work_say_why(arguments: list[str], status: int, says: str, workshop: Workshop) -> None:
+    known = {"DATA": str(workshop.dataset.root), "PICTURE": str(workshop.dataset.pictures("test")[0].path)}
+    words = [known.get(word, word) for word in arguments]
+    done = run(*words, *([] if arguments == ["nonsense"] else ["--root", workshop.root]), expect=status)
+    assert says in done.stderr
+    assert done.stdout == ""
+
+
+def test_an_error_is_a_document_too(workshop: Workshop) -> None:
+    assert "nothing" in document("logs", "nothing", "--root", workshop.root, expect=1)["error"]
+
+
+def test_a_failed_job_shows_its_cause(workshop: Workshop, tmp_path: Path) -> None:
+    for split in ("train", "valid"):
+        folder = tmp_path / "data" / split / "only-class"
+        folder.mkdir(parents=True)
+        (folder / "one.jpg").write_bytes(b"no picture")
+    done = run("train", tmp_path / "data", "--root", workshop.root, expect=1)
+    assert "failed" in done.stderr
+    assert "one.jpg" in done.stderr
