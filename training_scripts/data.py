@@ -130,9 +130,7 @@ def read_dataset(folders: Mapping[str, Path]) -> DataSet:
                 f"the {split} split has classes that the train split lacks: {_some(unknown)} "
                 f"(in {folders[split]}). Add them to the train split or remove them."
             )
-        splits[split] = tuple(
-            sample for name in there for sample in _samples(folders[split], name, index[name])
-        )
+        splits[split] = tuple(sample for name in there for sample in _samples(folders[split], name, index[name]))
         if not splits[split]:
             raise DataError(f"the {split} split has no picture: {folders[split]}.")
     taught = {sample.label for sample in splits["train"]}

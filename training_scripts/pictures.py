@@ -61,8 +61,6 @@ def decode(data: bytes | Path) -> Image.Image:
     raise NotImplementedError
 
 
-def to_tensor(
-    image: Image.Image, preprocessing: Preprocessing, view: View = PLAIN, *, key: str = ""
-) -> torch.Tensor:
+def to_tensor(image: Image.Image, preprocessing: Preprocessing, view: View = PLAIN, *, key: str = "") -> torch.Tensor:
     """Gives float32 [3, crop, crop], normalised; `key` (the sample's name) seeds a crop view's rectangle."""
     raise NotImplementedError
