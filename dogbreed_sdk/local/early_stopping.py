@@ -24,9 +24,11 @@ def is_hopeless(values: Sequence[float], finished: Sequence[Sequence[float]], *,
         True when, at the trial's last epoch, at least 3 finished trials got as far and their running
         averages up to that epoch have a median that is better than the trial's value.
     """
+    if not values:
+        return False
     epoch = len(values)
     averages = [fmean(series[:epoch]) for series in finished if len(series) >= epoch]
-    if not epoch or len(averages) < MINIMUM_FINISHED_TRIALS:
+    if len(averages) < MINIMUM_FINISHED_TRIALS:
         return False
     middle = median(averages)
     return values[-1] < middle if maximize else values[-1] > middle

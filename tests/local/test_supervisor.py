@@ -1,0 +1,458 @@
+"""Training jobs as processes: what a script finds, what becomes of it, and what survives which end."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from dogbreed_sdk.local import Store, job_state, runner
+from dogbreed_sdk.local.folders import JobFolder
+from dogbreed_sdk.local.log_file import LogFollower
+from dogbreed_sdk.local.processes import identify, is_alive, start_module, wait_for_end
+from dogbreed_sdk.local.resources import CORES_VARIABLE, ThreadLedger, available_cores, thread_environment
+from dogbreed_sdk.local.script_process import GRACE_VARIABLE
+from dogbreed_sdk.local.store import TRAINING_JOB, Record
+
+Make = Callable[..., dict[str, Any]]
+METRICS = [{"Name": "valid:accuracy", "Regex": r"valid:accuracy=([0-9.]+)"}]
+SPECIFICATION = {"TrainingImage": "local/image", "TrainingInputMode": "File", "MetricDefinitions": METRICS}
+
+
+class Jobs:
+    """Runs training jobs as the API does, without HTTP in between."""
+
+    def __init__(self, store: Store, training_request: Make) -> None:
+        self.store = store
+        self._request = training_request
+
+    def start(self, name: str, hyperparameters: dict[str, str], **changes: Any) -> JobFolder:
+        changes.setdefault("AlgorithmSpecification", SPECIFICATION)
+        state: dict[str, Any] = {"status": "InProgress", "process": None, "stop": False}
+        job_state.enter(state, "Starting")
+        self.store.create(TRAINING_JOB, name, self._request(name, hyperparameters, **changes), state)
+        runner.start_training_job(self.store, name)
+        return JobFolder.of(self.store.root, name)
+
+    def run(self, name: str, hyperparameters: dict[str, str], **changes: Any) -> Record:
+        self.start(name, hyperparameters, **changes)
+        return self.ended(name)
+
+    def get(self, name: str) -> Record:
+        return self.store.get(TRAINING_JOB, name)
+
+    def ended(self, name: str, seconds: float = 30.0) -> Record:
+        return self.until(name, lambda record: record.state["status"] not in job_state.RUNNING_STATUSES, seconds)
+
+    def until(self, name: str, condition: Callable[[Record], Any], seconds: float = 30.0) -> Record:
+        deadline = time.monotonic() + seconds
+        while not condition(self.get(name)):
+            assert time.monotonic() < deadline, self.get(name).state
+            time.sleep(0.01)
+        return self.get(name)
+
+    def log(self, name: str) -> list[str]:
+        return list(LogFollower(JobFolder.of(self.store.root, name).log).read())
+
+    def wait_for_line(self, name: str, line: str) -> None:
+        self.until(name, lambda _: line in self.log(name))
+
+
+@pytest.fixture
+def jobs(store: Store, training_request: Make) -> Jobs:
+    return Jobs(store, training_request)
+
+
+Script = Callable[[str], dict[str, str]]
+
+SAVING = """
+import os, signal, sys, time
+def save(*_):
+    open(os.path.join(os.environ["SM_MODEL_DIR"], "weights"), "w").write("so far")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, save)
+print("ready")
+time.sleep(60)
+"""
+STUBBORN = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("ready")
+time.sleep(60)
+"""
+
+
+def channel(name: str, path: Path) -> dict[str, Any]:
+    source = {"S3DataType": "S3Prefix", "S3Uri": path.as_uri()}
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
+
+
+class TestContainer:
+    def test_a_script_finds_the_container_contract(
+        self, jobs: Jobs, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pictures = tmp_path / "pictures"
+        pictures.mkdir()
+        (pictures / "dog.jpg").write_text("woof")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden")
+        monkeypatch.setenv("SOME_API_KEY", "hidden")
+        monkeypatch.setenv("SM_MODEL_DIR", "of another job")
+        monkeypatch.setenv("HARMLESS", "seen")
+        source = script(
+            "import json, os, sys\n"
+            "seen = {'environ': dict(os.environ), 'argv': sys.argv, 'cwd': os.getcwd()}\n"
+            "seen.update({name: os.listdir(os.environ['SM_CHANNEL_' + name.upper()]) for name in ('train', 'one')})\n"
+            "json.dump(seen, open(os.environ['SM_OUTPUT_DATA_DIR'] + '/seen.json', 'w'))\n"
+            "open(os.environ['SM_MODEL_DIR'] + '/model.pth', 'w').write('weights')\n"
+            "print('valid:accuracy=0.25'); print('valid:accuracy=0.75', file=sys.stderr)\n"
+        )
+        record = jobs.run(
+            "contract",
+            {"lr": "0.01", "optimizer": '"sgd"', **source},
+            InputDataConfig=[channel("train", pictures), channel("one", pictures / "dog.jpg")],
+            Environment={"MY_TOKEN": "meant for the script"},
+        )
+        assert record.state["status"] == "Completed", record.state["failure"]
+        base = JobFolder.of(jobs.store.root, "contract").container
+        seen = json.loads((base / "output/data/seen.json").read_text())
+        environ = seen["environ"]
+        assert seen["argv"] == ["train.py", "--lr", "0.01", "--optimizer", "sgd"]
+        assert seen["cwd"] == os.path.realpath(base / "code")
+        assert (seen["train"], seen["one"]) == (["dog.jpg"], ["dog.jpg"])
+        assert json.loads(environ["SM_HPS"]) == {"lr": 0.01, "optimizer": "sgd"}
+        assert (environ["SM_HP_LR"], environ["SM_HP_OPTIMIZER"]) == ("0.01", "sgd")
+        assert json.loads(environ["SM_USER_ARGS"]) == seen["argv"][1:]
+        assert json.loads(environ["SM_CHANNELS"]) == ["one", "train"]
+        assert environ["SM_MODEL_DIR"] == str(base / "model")
+        assert environ["SM_CHECKPOINT_DIR"] == str(base / "checkpoints")
+        assert environ["TRAINING_JOB_NAME"] == "contract"
+        assert json.loads(environ["SM_TRAINING_ENV"])["hyperparameters"] == {"lr": 0.01, "optimizer": "sgd"}
+        assert environ["SM_NUM_CPUS"] == environ["OMP_NUM_THREADS"] == str(record.state["threads"])
+        assert environ["OMP_WAIT_POLICY"] == "PASSIVE"
+        assert environ["HARMLESS"] == "seen"
+        assert environ["MY_TOKEN"] == "meant for the script"
+        assert not {"AWS_SECRET_ACCESS_KEY", "SOME_API_KEY"} & set(environ)
+        for name in ("hyperparameters", "inputdataconfig", "resourceconfig"):
+            assert json.loads((base / f"input/config/{name}.json").read_text())
+
+    def test_the_outcome_has_awss_form(self, jobs: Jobs, script: Script, tmp_path: Path) -> None:
+        record = jobs.run("outcome", script("print('valid:accuracy=0.5'); print('valid:accuracy=0.75')"))
+        transitions = record.state["transitions"]
+        assert [entry["status"] for entry in transitions] == [
+            "Starting", "Downloading", "Training", "Uploading", "Completed",
+        ]  # fmt: skip
+        assert all(entry["end"] >= entry["start"] and entry["message"] for entry in transitions)
+        assert record.state["metrics"]["valid:accuracy"]["value"] == 0.75
+        uri = (tmp_path / "output/outcome/output/model.tar.gz").as_uri()
+        assert record.state["artifacts"] == uri
+        assert not (tmp_path / "output/outcome/output/output.tar.gz").exists()
+
+    def test_outputs_are_packed_the_same_every_time(self, jobs: Jobs, script: Script, tmp_path: Path) -> None:
+        source = script(
+            "import os, time\nopen(os.environ['SM_MODEL_DIR'] + '/b', 'w').write('1')\n"
+            "os.mkdir(os.environ['SM_MODEL_DIR'] + '/code'); open(os.environ['SM_MODEL_DIR'] + '/code/a', 'w')\n"
+            "open(os.environ['SM_OUTPUT_DATA_DIR'] + '/table', 'w').write('x')\n"
+        )
+        archives = []
+        for name in ("first", "second"):
+            jobs.run(name, source)
+            archives.append((tmp_path / f"output/{name}/output/model.tar.gz").read_bytes())
+        assert archives[0] == archives[1]
+        with tarfile.open(tmp_path / "output/first/output/model.tar.gz") as tar:
+            assert tar.getnames() == ["b", "code", "code/a"]
+        with tarfile.open(tmp_path / "output/first/output/output.tar.gz") as tar:
+            assert tar.getnames() == ["table"]
+
+    def test_checkpoints_go_to_the_configured_folder(self, jobs: Jobs, script: Script, tmp_path: Path) -> None:
+        source = script("import os; open(os.environ['SM_CHECKPOINT_DIR'] + '/epoch-1', 'a').write('x')")
+        folder = tmp_path / "kept"
+        for name in ("one", "two"):
+            jobs.run(name, source, CheckpointConfig={"S3Uri": folder.as_uri()})
+        assert (folder / "epoch-1").read_text() == "xx"
+
+
+class TestFailures:
+    def test_a_script_that_raises(self, jobs: Jobs, script: Script) -> None:
+        record = jobs.run("raises", script("def inner():\n    raise ValueError('no such breed')\ninner()"))
+        reason = record.state["failure"]
+        assert record.state["status"] == record.state["secondary"] == "Failed"
+        assert reason.startswith('AlgorithmError: ExecuteUserScriptError:\nExitCode 1\nErrorMessage "')
+        assert "ValueError: no such breed" in reason
+        assert reason.endswith(f'"\nCommand "{sys.executable} train.py"')
+        assert record.state["transitions"][-1]["message"] == reason
+
+    def test_a_failure_file_wins_over_the_log(self, jobs: Jobs, script: Script) -> None:
+        text = (
+            "import os, sys\n"
+            "open(os.environ['SM_OUTPUT_DIR'] + '/failure', 'w').write('lr must be positive')\n"
+            "sys.exit(3)"
+        )
+        reason = jobs.run("says-why", script(text)).state["failure"]
+        assert 'ExitCode 3\nErrorMessage "lr must be positive"' in reason
+
+    def test_a_long_failure_keeps_its_end(self, jobs: Jobs, script: Script) -> None:
+        reason = jobs.run("long", script("raise ValueError('x' * 5000 + 'the end')")).state["failure"]
+        assert len(reason) == 1024
+        assert 'the end"\nCommand' in reason
+
+    def test_a_script_ended_by_a_signal(self, jobs: Jobs, script: Script) -> None:
+        reason = jobs.run("killed", script("import os; os.kill(os.getpid(), 9)")).state["failure"]
+        assert "SIGKILL" in reason
+        assert "memory" in reason
+
+    def test_a_missing_channel_folder(self, jobs: Jobs, script: Script, tmp_path: Path) -> None:
+        record = jobs.run("no-data", script("print(1)"), InputDataConfig=[channel("train", tmp_path / "nowhere")])
+        assert record.state["status"] == "Failed"
+        assert record.state["failure"].startswith("ClientError: Data download failed: channel 'train'")
+        assert str(tmp_path / "nowhere") in record.state["failure"]
+
+    def test_a_source_that_is_no_archive(self, jobs: Jobs, script: Script, tmp_path: Path) -> None:
+        source = script("print(1)")
+        (tmp_path / "sourcedir.tar.gz").write_text("no tar at all")
+        assert "is not a complete tar archive" in jobs.run("no-tar", source).state["failure"]
+
+    def test_an_archive_that_leads_out_of_its_folder(self, jobs: Jobs, script: Script, tmp_path: Path) -> None:
+        source = script("print(1)")
+        with tarfile.open(tmp_path / "sourcedir.tar.gz", "w:gz") as tar:
+            tar.add(tmp_path / "train.py", "../../escaped.py")
+        record = jobs.run("unsafe", source)
+        assert "not safe" in record.state["failure"]
+        assert not list(jobs.store.root.rglob("escaped.py"))
+
+    def test_an_entry_point_that_is_not_in_the_archive(self, jobs: Jobs, script: Script) -> None:
+        source = {**script("print(1)"), "sagemaker_program": '"other.py"'}
+        assert "'other.py' is not in" in jobs.run("no-entry", source).state["failure"]
+
+    def test_s3_without_credentials(self, jobs: Jobs, script: Script) -> None:
+        source = {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/dogs"}
+        config = [{"ChannelName": "train", "DataSource": {"S3DataSource": source}}]
+        reason = jobs.run("no-keys", script("print(1)"), InputDataConfig=config).state["failure"]
+        assert "s3://bucket/dogs" in reason
+        assert "credentials" in reason
+
+    def test_a_regular_expression_that_is_none(self, jobs: Jobs, script: Script) -> None:
+        specification = {**SPECIFICATION, "MetricDefinitions": [{"Name": "loss", "Regex": "loss=("}]}
+        record = jobs.run("bad-regex", script("print(1)"), AlgorithmSpecification=specification)
+        assert "metric 'loss' is not a valid regular expression" in record.state["failure"]
+
+
+class TestEnds:
+    def test_stopping_lets_the_script_save(self, jobs: Jobs, script: Script, tmp_path: Path) -> None:
+        jobs.start("stopped", script(SAVING))
+        jobs.wait_for_line("stopped", "ready")
+        runner.request_stop(jobs.store, TRAINING_JOB, "stopped")
+        assert jobs.get("stopped").state["status"] == "Stopping"
+        record = jobs.ended("stopped")
+        assert (record.state["status"], record.state["secondary"]) == ("Stopped", "Stopped")
+        with tarfile.open(tmp_path / "output/stopped/output/model.tar.gz") as tar:
+            assert tar.getnames() == ["weights"]
+        assert [entry["status"] for entry in record.state["transitions"]][-3:] == ["Stopping", "Uploading", "Stopped"]
+
+    def test_a_script_that_ignores_the_signal_is_killed(
+        self, jobs: Jobs, script: Script, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(GRACE_VARIABLE, "0.5")
+        jobs.start("stubborn", script(STUBBORN))
+        jobs.wait_for_line("stubborn", "ready")
+        runner.request_stop(jobs.store, TRAINING_JOB, "stubborn")
+        record = jobs.ended("stubborn")
+        assert record.state["status"] == "Stopped"
+        assert not is_alive(record.state["script"])
+
+    def test_the_maximum_runtime_holds(self, jobs: Jobs, script: Script, tmp_path: Path) -> None:
+        record = jobs.run("slow", script(SAVING), StoppingCondition={"MaxRuntimeInSeconds": 1})
+        assert (record.state["status"], record.state["secondary"]) == ("Stopped", "MaxRuntimeExceeded")
+        assert record.state["failure"] is None
+        assert (tmp_path / "output/slow/output/model.tar.gz").exists()
+
+    def test_what_a_script_leaves_running_is_ended(self, jobs: Jobs, script: Script) -> None:
+        text = "import subprocess; print(subprocess.Popen(['sleep', '60']).pid)"
+        started = time.monotonic()
+        record = jobs.run("parent", script(text))
+        assert record.state["status"] == "Completed"
+        assert time.monotonic() - started < 10
+        assert identify(int(jobs.log("parent")[0])) is None
+
+    def test_output_without_end_stays_out_of_memory(self, jobs: Jobs, script: Script) -> None:
+        text = (
+            "import sys, time\n"
+            "for _ in range(400): sys.stdout.write('x' * 100_000)\n"
+            "print(); print('done'); time.sleep(60)"
+        )
+        folder = jobs.start("chatty", script(text))
+        jobs.wait_for_line("chatty", "done")
+        supervisor = psutil.Process(jobs.get("chatty").state["process"]["pid"])
+        assert supervisor.memory_info().rss < 120e6
+        assert max(len(line) for line in folder.log.read_bytes().splitlines()) < 70_000
+        runner.request_stop(jobs.store, TRAINING_JOB, "chatty")
+        jobs.ended("chatty")
+
+    def test_the_death_of_the_client_is_not_the_jobs(self, jobs: Jobs, script: Script) -> None:
+        request = jobs._request("orphan", script("import time; time.sleep(1); print('valid:accuracy=1')"))
+        request["AlgorithmSpecification"] = SPECIFICATION
+        jobs.store.create(TRAINING_JOB, "orphan", request, {"status": "InProgress"})
+        code = (
+            "import sys, time; from pathlib import Path; from dogbreed_sdk.local import Store, runner\n"
+            "runner.start_training_job(Store(Path(sys.argv[1])), 'orphan'); time.sleep(60)"
+        )
+        client = subprocess.Popen([sys.executable, "-c", code, str(jobs.store.root)])
+        jobs.until("orphan", lambda record: record.state.get("secondary") == "Training")
+        client.kill()
+        client.wait()
+        record = jobs.ended("orphan")
+        assert record.state["status"] == "Completed"
+        assert record.state["metrics"]["valid:accuracy"]["value"] == 1.0
+
+    def test_the_death_of_the_supervisor_is_found_and_explained(self, jobs: Jobs, script: Script) -> None:
+        folder = jobs.start("lost", script(SAVING))
+        jobs.wait_for_line("lost", "ready")
+        state = jobs.get("lost").state
+        os.kill(state["process"]["pid"], signal.SIGKILL)
+        assert wait_for_end(state["process"], timeout=5)
+        # Nobody looks, and yet the script may save and does not stay.
+        assert wait_for_end(state["script"], timeout=8)
+        assert (folder.container / "model/weights").read_text() == "so far"
+        runner.reconcile(jobs.store, TRAINING_JOB, "lost")
+        record = jobs.get("lost")
+        assert record.state["status"] == "Failed"
+        for part in (str(folder.log), (folder.container / "checkpoints").as_uri(), "CheckpointConfig"):
+            assert part in record.state["failure"]
+
+    def test_a_running_job_is_left_alone(self, jobs: Jobs, script: Script) -> None:
+        jobs.start("fine", script("import time; time.sleep(0.5)"))
+        while jobs.get("fine").state["status"] == "InProgress":
+            runner.reconcile(jobs.store, TRAINING_JOB, "fine")
+            time.sleep(0.01)
+        assert jobs.get("fine").state["status"] == "Completed"
+
+    def test_a_second_supervisor_steps_back(self, jobs: Jobs, script: Script) -> None:
+        folder = jobs.start("twice", script("import time; time.sleep(1); print('once')"))
+        jobs.until("twice", lambda record: record.state.get("secondary") == "Training")
+        arguments = [str(jobs.store.root), TRAINING_JOB, "twice"]
+        second = identify(start_module("dogbreed_sdk.local.supervisor", arguments, log=folder.supervisor_log))
+        assert second is None or wait_for_end(second, timeout=5)
+        assert jobs.ended("twice").state["status"] == "Completed"
+        assert jobs.log("twice") == ["once"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 6 MB."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("a small disk needs root on Linux")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=6m", "none", str(folder)]
+    mounted = subprocess.run(command, capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"no tmpfs here: {mounted.stderr.decode()}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+class TestFullDisk:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "import os\nf = open(os.environ['SM_MODEL_DIR'] + '/big', 'wb')\nwhile True: f.write(bytes(65536))",
+            "import os\nopen(os.environ['SM_MODEL_DIR'] + '/half', 'wb').write(os.urandom(3_000_000))",
+            "while True: print('y' * 1000)",
+        ],
+        ids=["script writes", "model is packed", "log grows"],
+    )
+    def test_the_job_fails_and_nothing_else_breaks(
+        self, small_disk: Path, training_request: Make, script: Script, text: str
+    ) -> None:
+        store = Store(small_disk / "root")
+        jobs = Jobs(store, training_request)
+        record = jobs.run("full", script(text), OutputDataConfig={"S3OutputPath": (small_disk / "out").as_uri()})
+        assert record.state["status"] == "Failed"
+        assert f"The disk that holds {small_disk}" in record.state["failure"]
+        assert "is full" in record.state["failure"]
+        assert not list(small_disk.rglob("*.part"))
+        database = sqlite3.connect(store.path)
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        database.close()
+        shutil.rmtree(JobFolder.of(store.root, "full").container)
+        JobFolder.of(store.root, "full").log.unlink()
+        assert jobs.run("next", script("print(1)")).state["status"] == "Completed"
+        store.close()
+
+
+class TestThreads:
+    def test_jobs_never_hold_more_threads_than_cores(
+        self, jobs: Jobs, script: Script, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(CORES_VARIABLE, "2")
+        source = script("import time; time.sleep(0.4)")
+        names = ["a", "b", "c"]
+        for name in names:
+            jobs.start(name, source)
+            jobs.until(name, lambda record: record.state.get("process"))
+        held = []
+        while any(jobs.get(name).state["status"] == "InProgress" for name in names):
+            states = [jobs.get(name).state for name in names]
+            held.append(sum(s.get("threads", 0) for s in states if s["secondary"] == "Training"))
+            time.sleep(0.01)
+        assert max(held) == 2
+        records = [jobs.get(name) for name in names]
+        assert all(record.state["status"] == "Completed" for record in records)
+        assert records[0].state["started"] < records[1].state["started"] < records[2].state["started"]
+        waits = [any(entry["status"] == "Pending" for entry in record.state["transitions"]) for record in records]
+        assert waits == [False, True, True]
+
+    def test_a_waiting_job_can_be_stopped(self, jobs: Jobs, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(CORES_VARIABLE, "1")
+        jobs.start("first", script(SAVING))
+        jobs.wait_for_line("first", "ready")
+        jobs.start("second", script("print(1)"))
+        jobs.until("second", lambda record: record.state["secondary"] == "Pending")
+        runner.request_stop(jobs.store, TRAINING_JOB, "second")
+        record = jobs.ended("second")
+        assert (record.state["status"], record.state.get("started")) == ("Stopped", None)
+        runner.request_stop(jobs.store, TRAINING_JOB, "first")
+        jobs.ended("first")
+
+    def test_grants_follow_the_order_and_end_with_their_process(self, tmp_path: Path) -> None:
+        sleepers = [subprocess.Popen(["sleep", "60"]) for _ in range(3)]
+        first, second, third = (identify(process.pid) or {} for process in sleepers)
+        ledger = ThreadLedger(tmp_path, cores=4)
+        assert ledger.claim("one", created=1, process=first, wanted=3) == 3
+        assert ledger.claim("one", created=1, process=first, wanted=3) == 3
+        assert ledger.claim("two", created=2, process=second, wanted=8) == 1
+        assert ledger.claim("three", created=3, process=third, wanted=1) == 0
+        sleepers[0].kill()
+        sleepers[0].wait()
+        assert ledger.claim("three", created=3, process=third, wanted=1) == 1
+        ledger.release("two")
+        assert ledger.claim("four", created=4, process=second, wanted=9) == 3
+        for process in sleepers[1:]:
+            process.kill()
+            process.wait()
+
+    def test_earlier_jobs_go_first(self, tmp_path: Path) -> None:
+        me = identify(os.getpid()) or {}
+        ledger = ThreadLedger(tmp_path, cores=1)
+        assert ledger.claim("holder", created=0, process=me, wanted=1) == 1
+        assert ledger.claim("early", created=1, process=me, wanted=1) == 0
+        assert ledger.claim("late", created=2, process=me, wanted=1) == 0
+        ledger.release("holder")
+        assert ledger.claim("late", created=2, process=me, wanted=1) == 0
+        assert ledger.claim("early", created=1, process=me, wanted=1) == 1
+
+    def test_cores_can_be_set(self) -> None:
+        assert available_cores({CORES_VARIABLE: "3"}) == 3
+        assert available_cores({CORES_VARIABLE: "many"}) == available_cores({}) >= 1
+        assert thread_environment(2)["MKL_NUM_THREADS"] == "2"
