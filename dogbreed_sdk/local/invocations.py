@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from dogbreed_sdk.errors import DogBreedError
+from dogbreed_sdk.errors import EndpointError
 from dogbreed_sdk.local import endpoints
 from dogbreed_sdk.local.logs import endpoint_log_arn
 from dogbreed_sdk.local.model_client import Answer, ModelClient, ServerGoneError
@@ -63,14 +63,16 @@ class Invoker:
             ApiError: ValidationError, or ModelError with what the model answered.
         """
         record = self._serving_endpoint(name)
-        variant = str(record.state.get("variant") or "AllTraffic")
+        variant = str((record.state.get("deployment") or record.state)["variant"])
         _check_headers(record, headers, variant)
         passed = {_PASSED_HEADERS[key]: value for key, value in headers.items() if key in _PASSED_HEADERS}
         try:
             answer = await self._call(record, passed, body)
         except TimeoutError:
             raise _model_error(record, 0, _timed_out(variant)) from None
-        except (ServerGoneError, DogBreedError) as error:
+        except NotFound:
+            raise _not_found(name) from None
+        except (ServerGoneError, EndpointError) as error:
             raise _model_error(record, 500, str(error)) from error
         if not 200 <= answer.status < 300:
             raise _model_error(record, answer.status, answer.body.decode("utf-8", "replace"))
@@ -88,13 +90,12 @@ class Invoker:
     def _serving_endpoint(self, name: str) -> Record:
         if not _NAME.fullmatch(name):
             raise ApiError("ValidationError", f"{name[:64]!r} is not an endpoint name.")
-        missing = f"Endpoint {name} of account {ACCOUNT_ID} not found."
         try:
             record = self.store.get(ENDPOINT, name)
         except NotFound:
-            raise ApiError("ValidationError", missing) from None
+            raise _not_found(name) from None
         if record.state["status"] not in _SERVING:
-            raise ApiError("ValidationError", f"{missing} It is in status {record.state['status']}.")
+            raise _not_found(name, f" It is in status {record.state['status']}.")
         return record
 
     async def _call(self, record: Record, headers: Mapping[str, str], body: bytes) -> Answer:
@@ -123,6 +124,10 @@ class Invoker:
         if server is None:
             raise ServerGoneError("The model server ended as soon as it was started.", received_request=False)
         return server
+
+
+def _not_found(name: str, why: str = "") -> ApiError:
+    return ApiError("ValidationError", f"Endpoint {name} of account {ACCOUNT_ID} not found.{why}")
 
 
 def _check_headers(record: Record, headers: Mapping[str, str], variant: str) -> None:

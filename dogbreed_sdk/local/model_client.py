@@ -126,11 +126,9 @@ class ModelClient:
     def _forget_others(self, server: Mapping[str, Any]) -> None:
         """Drop what is left of servers that have ended, so that restarts don't add up."""
         for key in [key for key in self._idle if key != _key(server)]:
-            alive = [connection for connection in self._idle[key] if connection.is_usable()]
-            if alive:
-                self._idle[key] = alive
-            else:
-                del self._idle[key]
+            if not any(connection.is_usable() for connection in self._idle[key]):
+                for connection in self._idle.pop(key):
+                    connection.close()
 
 
 def _key(server: Mapping[str, Any]) -> ServerKey:

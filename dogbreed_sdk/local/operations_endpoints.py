@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,9 +11,12 @@ from dogbreed_sdk.local import endpoints, runner
 from dogbreed_sdk.local.operations_common import Context, Operation, cannot_start, get_hosting
 from dogbreed_sdk.local.operations_hosting import NOUNS, container_of, create_hosting, delete_hosting
 from dogbreed_sdk.local.operations_listing import Order, page_of
-from dogbreed_sdk.local.store import ENDPOINT, ENDPOINT_CONFIG, MODEL, Record
+from dogbreed_sdk.local.store import ENDPOINT, ENDPOINT_CONFIG, MODEL, NotFound, Record, Store
 from dogbreed_sdk.local.wire import validation_error
 
+logger = logging.getLogger(__name__)
+
+_PATIENCE_SECONDS = 5.0
 _IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 _MAX_FAILURE_REASON = 1024
 
@@ -22,7 +27,7 @@ def create_endpoint(context: Context, request: dict[str, Any]) -> dict[str, Any]
     state = {"status": "Creating", "failure": None, "server": None, **_serving(context, config)}
     record = create_hosting(context, ENDPOINT, name, request, state)
     try:
-        runner.start_endpoint(context.store, name)
+        endpoints.launch(context.store, name)
     except Exception as error:
         delete_hosting(context, ENDPOINT, name)
         raise cannot_start(f"endpoint {name}", error) from error
@@ -73,10 +78,14 @@ def update_endpoint(context: Context, request: dict[str, Any]) -> dict[str, Any]
         if state["status"] == "Failed":
             raise validation_error(f'Cannot update endpoint "{record.arn}" in status Failed; delete it instead.')
         previous = {member: state[member] for member in serving}
-        state.update(status="Updating", failure=None, previous=previous, **serving)
+        state.update(status="Updating", failure=None, previous=previous, process=None, restarts=0, **serving)
 
-    context.store.update(ENDPOINT, record.name, change)
-    runner.start_endpoint(context.store, record.name)
+    before = context.store.update(ENDPOINT, record.name, change).state["previous"]
+    try:
+        endpoints.launch(context.store, record.name)
+    except Exception as error:
+        context.store.update(ENDPOINT, record.name, lambda state: state.update(status="InService", **before))
+        raise cannot_start(f"the update of endpoint {record.name}", error) from error
     return {"EndpointArn": record.arn}
 
 
@@ -89,8 +98,22 @@ def delete_endpoint(context: Context, request: dict[str, Any]) -> dict[str, Any]
         state["status"] = "Deleting"
 
     context.store.update(ENDPOINT, record.name, change)
-    endpoints.stop(context.store, record.name)
-    return delete_hosting(context, ENDPOINT, record.name)
+    worker = threading.Thread(target=_remove, args=(context.store, record.name), name=f"delete-{record.name}")
+    worker.start()
+    # Usually it is gone at once; a model server that still answers somebody goes on in the status Deleting.
+    worker.join(_PATIENCE_SECONDS)
+    return {}
+
+
+def _remove(store: Store, name: str) -> None:
+    """End the model server and forget the endpoint; where that fails, a later look at it tries again."""
+    try:
+        endpoints.stop(store, name)
+        store.delete(ENDPOINT, name)
+    except NotFound:
+        return  # another process has done it
+    except Exception:
+        logger.exception("endpoint %s is not deleted yet", name)
 
 
 def _serving(context: Context, config_name: str) -> dict[str, Any]:

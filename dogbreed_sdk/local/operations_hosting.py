@@ -100,13 +100,12 @@ def container_of(model: Mapping[str, Any]) -> Mapping[str, Any]:
     Raises:
         ApiError: ValidationException, for none, or more than one.
     """
-    containers = list(model.get("Containers") or [])
-    primary = model.get("PrimaryContainer")
-    if bool(primary) == bool(containers):
+    primary, containers = model.get("PrimaryContainer"), list(model.get("Containers") or [])
+    if (primary is None) == (not containers):
         raise validation_error("Give either PrimaryContainer or Containers, and not both.")
     if len(containers) > 1:
         raise validation_error("Local SageMaker runs one container a model, no inference pipeline.")
-    chosen: Mapping[str, Any] = primary or containers[0]
+    chosen: Mapping[str, Any] = containers[0] if primary is None else primary
     return chosen
 
 
