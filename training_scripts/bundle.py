@@ -40,7 +40,17 @@ MAX_DESCRIPTION_BYTES = 16 << 20
 MAX_CLASSES = 100_000
 
 # What inference.py imports, and what those import; a test serves from these alone.
-SERVING_MODULES = ("__init__", "atomic", "backbones", "bundle", "fetching", "heads", "model", "pictures")
+SERVING_MODULES = (
+    "__init__",
+    "atomic",
+    "backbones",
+    "bundle",
+    "fetching",
+    "heads",
+    "model",
+    "pictures",
+    "torchvision_models",
+)
 
 # What AWS's PyTorch inference container lacks for a backbone of this origin (it has torch and Pillow).
 _REQUIREMENTS = {"package": "efficientnet-lite-pytorch>=0.1.0\n", "torchvision": "torchvision>=0.19\n"}

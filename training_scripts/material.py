@@ -23,6 +23,7 @@ class Material:
 
     Attributes:
         batches: The inputs of every split.
+        backbone_name: The backbone, as the registry names it.
         classes: Class folders in index order.
         preprocessing: What the backbone wants of a picture.
         width: Width of the backbone's features.
@@ -35,6 +36,7 @@ class Material:
     """
 
     batches: Batches
+    backbone_name: str
     classes: tuple[str, ...]
     preprocessing: Preprocessing
     width: int
@@ -91,14 +93,16 @@ def weights_source(weights: str, environ: Mapping[str, str]) -> str:
 
 
 def _from_features(settings: Hyperparameters, store: features.FeatureStore) -> Material:
-    if store.backbone_name != settings.model:
+    wanted = backbones.spec(settings.model).name
+    if store.backbone_name != wanted:
         raise data.DataError(
-            f"the features are those of {store.backbone_name}, but the hyperparameter model is {settings.model}: "
+            f"the features are those of {store.backbone_name}, but the hyperparameter model is {wanted}: "
             f"set model to {store.backbone_name}, or leave the features channel out."
         )
     splits = {name: store.split(name) for name in data.SPLITS if store.has(name)}
     return Material(
         batches=FeatureBatches(splits),
+        backbone_name=store.backbone_name,
         classes=store.classes,
         preprocessing=store.preprocessing,
         width=store.width,
@@ -118,6 +122,7 @@ def _from_pictures(settings: Hyperparameters, environ: Mapping[str, str]) -> Mat
     batches = PictureBatches(dataset, spec.preprocessing, views, workers=settings.workers or runtime.available_cores())
     return Material(
         batches=batches,
+        backbone_name=spec.name,
         classes=dataset.classes,
         preprocessing=spec.preprocessing,
         width=spec.feature_width,

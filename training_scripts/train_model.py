@@ -51,7 +51,7 @@ def train(entry_point: str, arguments: Sequence[str], environ: Mapping[str, str]
     try:
         material = gather(settings, environ, report=report)
         sizes = ", ".join(f"{split} {material.batches.size(split)}" for split in ("train", "valid", "test"))
-        say(f"{settings.model}: {len(material.classes)} classes; pictures: {sizes}")
+        say(f"{material.backbone_name}: {len(material.classes)} classes; pictures: {sizes}")
 
         runtime.seed_everything(settings.seed)  # what came before must not decide how the head begins
         head_spec = heads.HeadSpec(settings.hidden, settings.dropout)
@@ -71,7 +71,7 @@ def train(entry_point: str, arguments: Sequence[str], environ: Mapping[str, str]
         say(f"skipped {line}")
     description = bundle.write(
         Path(environ.get("SM_MODEL_DIR", runtime.DEFAULT_MODEL_DIR)),
-        backbone_name=settings.model,
+        backbone_name=material.backbone_name,
         backbone_state=material.backbone_state(),
         head=network.head,
         head_spec=head_spec,
