@@ -79,7 +79,7 @@ def test_a_typo_names_what_was_meant(name: str, meant: str) -> None:
 
 @pytest.mark.parametrize("value", ["-0.1", "nan", "inf", "-inf", "0", "1e400", "", "abc"])
 def test_a_rate_must_be_a_positive_finite_number(value: str) -> None:
-    with pytest.raises(HyperparameterError, match="lr: .* a number above 0"):
+    with pytest.raises(HyperparameterError, match=r"lr: .* a number above 0"):
         parse(["--lr", value])
 
 
