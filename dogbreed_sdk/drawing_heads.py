@@ -67,7 +67,7 @@ def _front_ears(easel: Easel, breed: Breed) -> None:
     if "saddle" in breed.marks and breed.ears in ("drop", "long"):
         colour = shaded(breed.coat, 0.78)
     for mirror in (False, True):
-        lift = easel.rng.uniform(-0.08, 0.08)
+        lift = easel.rng.uniform(-0.18, 0.1)
         ear = easel.at(0, 0, mirror=mirror)
         points = [(x * (0.3 + 0.7 * breed.head), y * (1 + lift)) for x, y in _EARS[breed.ears]]
         patch = ear.part(points, colour, depth=0.3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable
 
@@ -119,7 +118,7 @@ def cover(easel: Easel) -> None:
     """Puts something in front, as happens in photographs: grass, leaves, a ball, a rail. The frame is in pixels."""
     width, height = easel.image.size
     rng = easel.rng
-    kind = rng.choice(("grass", "leaves", "ball", "rail", "hand"))
+    kind = rng.choice(("grass", "leaves", "ball", "rail"))
     if kind == "grass":
         green = _jitter(rng, (92, 140, 60))
         for _ in range(rng.randint(25, 60)):
@@ -136,13 +135,10 @@ def cover(easel: Easel) -> None:
     elif kind == "ball":
         x, y, size = width * rng.uniform(0.1, 0.9), height * rng.uniform(0.78, 0.95), width * rng.uniform(0.06, 0.12)
         easel.part(oval(x, y, size, size), _jitter(rng, rng.choice([(206, 60, 56), (230, 220, 80), (60, 110, 200)])))
-    elif kind == "rail":
+    else:
         y, half = height * rng.uniform(0.55, 0.9), height * 0.025
         bar = [(-9, y - half), (width + 9, y - half * 0.4), (width + 9, y + half * 1.6), (-9, y + half)]
         easel.fill(easel.outline(bar, curved=False), _jitter(rng, rng.choice([(120, 88, 62), (210, 210, 206)])))
-    else:
-        x, reach = width * rng.choice((0.0, 1.0)), width * rng.uniform(0.1, 0.24)
-        easel.part(oval(x, height * rng.uniform(0.3, 0.9), reach, reach * 0.5), (226, 178, 150))
 
 
 def photograph(image: Image.Image, size: tuple[int, int], rng: random.Random) -> Image.Image:
@@ -150,14 +146,14 @@ def photograph(image: Image.Image, size: tuple[int, int], rng: random.Random) ->
     picture = image.resize(size, Image.Resampling.LANCZOS)
     if rng.random() < 0.25:
         picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.4, 1.3)))
-    picture = ImageEnhance.Brightness(picture).enhance(rng.uniform(0.72, 1.2))
-    picture = ImageEnhance.Contrast(picture).enhance(rng.uniform(0.75, 1.15))
-    picture = ImageEnhance.Color(picture).enhance(rng.uniform(0.6, 1.2))
+    picture = ImageEnhance.Brightness(picture).enhance(rng.uniform(0.76, 1.22))
+    picture = ImageEnhance.Contrast(picture).enhance(rng.uniform(0.8, 1.18))
+    picture = ImageEnhance.Color(picture).enhance(rng.uniform(0.65, 1.25))
     warm = rng.uniform(-0.08, 0.08)
     tint = [round(min(255, value * gain)) for gain in (1 + warm, 1.0, 1 - warm) for value in range(256)]
     picture = picture.point(tint)
     dark = Image.radial_gradient("L").resize(size).point([round(255 - 0.22 * value) for value in range(256)])
     picture = ImageChops.multiply(picture, Image.merge("RGB", (dark, dark, dark)))
     grain = Image.frombytes("L", size, rng.randbytes(size[0] * size[1]))
-    strength = rng.uniform(0.01, 0.05) * math.sqrt(3)
+    strength = rng.uniform(0.015, 0.055)
     return Image.blend(picture, Image.merge("RGB", (grain, grain, grain)), strength)

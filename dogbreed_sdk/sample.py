@@ -25,9 +25,12 @@ _SIZES = ((224, 224), (256, 224), (240, 240), (320, 240))
 _SUPERSAMPLING = 1.6
 _EYES: tuple[Colour, ...] = ((112, 72, 42), (84, 54, 34), (146, 100, 52), (60, 42, 32))
 # Where each pose stands: x and y of its origin, half a head, as shares of the picture's smaller side.
-_STANDS = {"portrait": (0.5, 0.37, 0.24), "sitting": (0.5, 0.56, 0.145), "standing": (0.46, 0.58, 0.15)}
+_STANDS = {"portrait": (0.5, 0.41, 0.23), "sitting": (0.5, 0.56, 0.145), "standing": (0.46, 0.58, 0.15)}
 _FEET = {"sitting": (0.0, 1.75), "standing": (0.0, 0.8)}
-_MARKS_LOST = 0.15
+# How often an individual lacks one of its breed's markings, or something stands in front of it. With these a
+# linear head on EfficientNet-Lite0 features gets about 88 % of 8 breeds right (three seeds, 81 to 96 %).
+_MARK_LOST = 0.25
+_COVERED = 0.45
 
 
 @dataclass(frozen=True)
@@ -100,9 +103,9 @@ def draw_dog(breed: Breed, rng: random.Random) -> Image.Image:
     pose = rng.choices(POSES, weights=(4, 3, 3))[0]
     x, y, unit = _STANDS[pose.__name__]
     short = min(width, height)
-    scale = short * unit * rng.uniform(0.72, 1.18)
+    scale = short * unit * rng.uniform(0.55, 1.16)
     easel = canvas.at(
-        width * (x + rng.uniform(-0.12, 0.12)),
+        width * (x + rng.uniform(-0.17, 0.17)),
         height * (y + rng.uniform(-0.06, 0.06)),
         scale=scale,
         turn=rng.uniform(-11, 11),
@@ -113,14 +116,14 @@ def draw_dog(breed: Breed, rng: random.Random) -> Image.Image:
         level, leg = _FEET[pose.__name__]
         drawing_scenes.cast_shadow(easel, level, leg + (0.45 if pose.__name__ == "sitting" else 1.35) * dog.legs, 1.9)
     pose(easel, dog, Mood(rng.uniform(-1, 1), rng.random() < 0.4, rng.choice(_EYES)))
-    if rng.random() < 0.35:
+    if rng.random() < _COVERED:
         drawing_scenes.cover(canvas)
     return drawing_scenes.photograph(image, size, rng)
 
 
 def individual(breed: Breed, rng: random.Random) -> Breed:
     """One dog of a breed: its coat, build and markings differ a little from the description."""
-    tone, red = rng.uniform(0.82, 1.14), rng.uniform(-0.07, 0.07)
+    tone, red = rng.uniform(0.74, 1.18), rng.uniform(-0.1, 0.1)
 
     def coat(colour: Colour) -> Colour:
         r, g, b = shaded(colour, tone)
@@ -131,10 +134,10 @@ def individual(breed: Breed, rng: random.Random) -> Breed:
         coat=coat(breed.coat),
         dark=coat(breed.dark),
         pale=shaded(breed.pale, rng.uniform(0.88, 1.04)),
-        snout=max(0.0, breed.snout + rng.uniform(-0.12, 0.12)),
-        head=breed.head * rng.uniform(0.93, 1.07),
-        hair=max(0.05, breed.hair * rng.uniform(0.7, 1.2)),
-        legs=breed.legs * rng.uniform(0.86, 1.12),
-        girth=breed.girth * rng.uniform(0.92, 1.1),
-        marks=frozenset(mark for mark in sorted(breed.marks) if rng.random() >= _MARKS_LOST),
+        snout=max(0.0, breed.snout + rng.uniform(-0.18, 0.18)),
+        head=breed.head * rng.uniform(0.9, 1.1),
+        hair=max(0.05, breed.hair * rng.uniform(0.5, 1.3)),
+        legs=breed.legs * rng.uniform(0.78, 1.2),
+        girth=breed.girth * rng.uniform(0.88, 1.13),
+        marks=frozenset(mark for mark in sorted(breed.marks) if rng.random() >= _MARK_LOST),
     )
