@@ -12,6 +12,8 @@ import os
 import shutil
 import socket
 import time
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from dogbreed_sdk.errors import ConfigurationError, EndpointNotReadyError
@@ -32,6 +34,8 @@ _SWITCH_SECONDS = 1.0
 _START_SECONDS = 30.0
 _MAXIMUM_RESTARTS = 3
 _FAILURE_LINES = 8
+_CRASH_LINES = 200
+_CRASH = "Fatal Python error"  # how faulthandler begins
 _COMING_UP = ("Creating", "Updating")
 
 
@@ -162,6 +166,7 @@ def _start(folder: EndpointFolder, deployment: Deployment) -> dict[str, Any]:
         "PYTHONUNBUFFERED": "1",
         **deployment.environment,
     }
+    before = {path: _size(path) for path in (folder.log, folder.server_log)}
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         # The server inherits the listening socket: no other process can take the port in between.
@@ -176,7 +181,9 @@ def _start(folder: EndpointFolder, deployment: Deployment) -> dict[str, Any]:
         )
     process = identify(pid)
     server = {**(process or {"pid": pid, "created": 0.0}), "port": port}
-    _wait_for_ping(folder, deployment, server)
+    problem = _wait_for_ping(deployment, server)
+    if problem:
+        raise EndpointNotReadyError(_unhealthy(folder, deployment, problem, before))
     return server
 
 
@@ -184,16 +191,18 @@ def _idle_seconds() -> float:
     return float(os.environ.get(IDLE_VARIABLE) or _IDLE_SECONDS)
 
 
-def _wait_for_ping(folder: EndpointFolder, deployment: Deployment, server: dict[str, Any]) -> None:
+def _wait_for_ping(deployment: Deployment, server: dict[str, Any]) -> str | None:
+    """None once a model server answers, or what is wrong with it; it is ended then."""
     limit = deployment.startup_seconds or _STARTUP_SECONDS
     deadline = time.monotonic() + limit
     while not _ping(server["port"]):
         if not is_alive(server):
-            raise EndpointNotReadyError(_unhealthy(folder, deployment, "Its process ended."))
+            return "Its process ended."
         if time.monotonic() >= deadline:
             end_process(server, grace_seconds=1.0)
-            raise EndpointNotReadyError(_unhealthy(folder, deployment, f"It was not ready after {limit:.0f} s."))
+            return f"It was not ready after {limit:.0f} s."
         time.sleep(0.02)
+    return None
 
 
 def _ping(port: int) -> bool:
@@ -207,15 +216,22 @@ def _ping(port: int) -> bool:
         connection.close()
 
 
-def _unhealthy(folder: EndpointFolder, deployment: Deployment, what: str) -> str:
+def _unhealthy(folder: EndpointFolder, deployment: Deployment, problem: str, before: Mapping[Path, int]) -> str:
     """AWS's words, followed by what its users have to look up in CloudWatch."""
-    lines = last_lines(folder.log, _FAILURE_LINES) or last_lines(folder.server_log, _FAILURE_LINES)
     head = (
         f"The primary container for production variant {deployment.variant} did not pass the ping health check. "
-        f"{what} Its log {folder.log} ends with:\n"
+        f"{problem} The end of its log {folder.log}:\n"
     )
-    tail = "\n".join(lines)
-    return head + tail[-max(0, job_state.MAXIMUM_FAILURE_CHARACTERS - len(head)) :]
+    room = job_state.MAXIMUM_FAILURE_CHARACTERS - len(head)
+    crash = "\n".join(last_lines(folder.server_log, _CRASH_LINES, since=before[folder.server_log]))
+    if _CRASH in crash:
+        return head + crash[crash.index(_CRASH) :][:room]
+    lines = last_lines(folder.log, _FAILURE_LINES, since=before[folder.log]) or crash.splitlines()[-_FAILURE_LINES:]
+    return head + "\n".join(lines)[-room:]
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _note_failure(store: Store, name: str, failure: str) -> None:

@@ -139,11 +139,17 @@ def _message(line: bytes) -> str | None:
         return None
 
 
-def last_lines(path: Path, count: int) -> list[str]:
-    """The messages of a log's last lines; plain text where lines are no JSON."""
+def last_lines(path: Path, count: int, *, since: int = 0) -> list[str]:
+    """The messages of a log's last lines; plain text where lines are no JSON.
+
+    Args:
+        path: The log; one that does not exist has no lines.
+        count: How many lines at most.
+        since: Lines before this position in the file do not count.
+    """
     try:
         with path.open("rb") as handle:
-            handle.seek(max(0, path.stat().st_size - MAXIMUM_LINE_BYTES))
+            handle.seek(max(since, path.stat().st_size - MAXIMUM_LINE_BYTES))
             lines = handle.read().splitlines()[-count:]
     except FileNotFoundError:
         return []
