@@ -40,19 +40,39 @@ def store(root: Path) -> Iterator[Store]:
 ClientMaker = Callable[..., Any]
 
 
+@pytest.fixture(scope="session")
+def boto3_session() -> boto3.Session:
+    """A plain session; one for all tests, since reading SageMaker's model takes longer than most of them."""
+    return boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name="us-east-1")
+
+
 @pytest.fixture
-def client(local: LocalSageMaker) -> ClientMaker:
+def client(local: LocalSageMaker, boto3_session: boto3.Session) -> ClientMaker:
     """Makes plain boto3 clients; each answer that arrives must have the form botocore's model says it has."""
 
     def make(service: str, region: str = "us-east-1", endpoint_url: str | None = None) -> Any:
-        made = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name=region).client(
-            service, endpoint_url=endpoint_url or local.endpoint_url
-        )
-        if service != "sagemaker-runtime":
-            made.meta.events.register(f"after-call.{made.meta.service_model.service_id.hyphenize()}", check_answer)
-        return made
+        return checked_client(boto3_session, service, region, endpoint_url or local.endpoint_url)
 
     return make
+
+
+def checked_client(session: boto3.Session, service: str, region: str, endpoint_url: str) -> Any:
+    made = session.client(service, region_name=region, endpoint_url=endpoint_url)
+    if service != "sagemaker-runtime":
+        made.meta.events.register(f"after-call.{made.meta.service_model.service_id.hyphenize()}", check_answer)
+    return made
+
+
+@pytest.fixture(scope="session")
+def empty_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSageMaker]:
+    """A server that all tests share whose requests are refused, and that therefore stays empty."""
+    with LocalSageMaker(tmp_path_factory.mktemp("empty")) as server:
+        yield server
+
+
+@pytest.fixture
+def empty_sagemaker(empty_local: LocalSageMaker, boto3_session: boto3.Session) -> Any:
+    return checked_client(boto3_session, "sagemaker", "us-east-1", empty_local.endpoint_url)
 
 
 def check_answer(http_response: Any, model: Any, **_: Any) -> None:

@@ -36,9 +36,9 @@ def call(
     return response.status, json.loads(content), response
 
 
-def test_every_answer_has_a_request_id(local: LocalSageMaker) -> None:
-    _, _, good = call(local)
-    _, _, bad = call(local, target="SageMaker.DescribeModel")
+def test_every_answer_has_a_request_id(empty_local: LocalSageMaker) -> None:
+    _, _, good = call(empty_local)
+    _, _, bad = call(empty_local, target="SageMaker.DescribeModel")
     assert good.headers["x-amzn-RequestId"] != bad.headers["x-amzn-RequestId"]
     assert good.headers["Content-Type"] == "application/x-amz-json-1.1"
     assert bad.headers["x-amzn-ErrorType"] == "ValidationException"
@@ -62,37 +62,39 @@ def test_a_client_reads_code_message_and_request_id_of_an_error(sagemaker: Any) 
         (b'{"ModelName": "m"}', "ValidationException"),
     ],
 )
-def test_a_malformed_body_is_refused(local: LocalSageMaker, body: bytes, code: str) -> None:
-    status, error, _ = call(local, body)
+def test_a_malformed_body_is_refused(empty_local: LocalSageMaker, body: bytes, code: str) -> None:
+    status, error, _ = call(empty_local, body)
     assert (status, error["__type"]) == (400, code)
 
 
 @pytest.mark.parametrize("target", ["", "SageMaker.CreateProcessingJob", "DynamoDB.GetItem", "SageMaker.__init__"])
-def test_an_operation_that_is_not_offered_is_named_with_those_that_are(local: LocalSageMaker, target: str) -> None:
-    status, error, _ = call(local, target=target)
+def test_an_operation_that_is_not_offered_is_named_with_those_that_are(
+    empty_local: LocalSageMaker, target: str
+) -> None:
+    status, error, _ = call(empty_local, target=target)
     assert (status, error["__type"]) == (400, "UnknownOperationException")
     assert "It offers" in error["message"]
 
 
-def test_an_unknown_path_is_no_hang_and_no_page(local: LocalSageMaker) -> None:
-    status, error, _ = call(local, path="/endpoints/e/async-invocations")
+def test_an_unknown_path_is_no_hang_and_no_page(empty_local: LocalSageMaker) -> None:
+    status, error, _ = call(empty_local, path="/endpoints/e/async-invocations")
     assert (status, error["__type"]) == (404, "UnknownOperationException")
 
 
-def test_a_web_page_is_refused(local: LocalSageMaker) -> None:
-    status, error, _ = call(local, Origin="https://evil.example")
+def test_a_web_page_is_refused(empty_local: LocalSageMaker) -> None:
+    status, error, _ = call(empty_local, Origin="https://evil.example")
     assert (status, error["__type"]) == (403, "AccessDeniedException")
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "10.0.0.1:80", ""])
-def test_a_rebound_name_is_refused(local: LocalSageMaker, host: str) -> None:
-    assert call(local, Host=host)[0] == 403
-    assert call(local, path="/endpoints/e/invocations", Host=host)[0] == 403
+def test_a_rebound_name_is_refused(empty_local: LocalSageMaker, host: str) -> None:
+    assert call(empty_local, Host=host)[0] == 403
+    assert call(empty_local, path="/endpoints/e/invocations", Host=host)[0] == 403
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:8080", "127.0.0.1", "127.1.2.3:80", "[::1]:80"])
-def test_loopback_has_several_names(local: LocalSageMaker, host: str) -> None:
-    assert call(local, Host=host)[0] == 200
+def test_loopback_has_several_names(empty_local: LocalSageMaker, host: str) -> None:
+    assert call(empty_local, Host=host)[0] == 200
 
 
 def test_a_request_that_is_too_large_is_refused_and_the_server_goes_on(local: LocalSageMaker) -> None:

@@ -218,9 +218,11 @@ def test_names_are_used_once(sagemaker: Any, add_config: Deploy, endpoint: Any) 
         ("list_tags", {"ResourceArn": f"{ARN}:model/m"}, "Could not find resource"),
     ],
 )  # fmt: skip
-def test_what_aws_would_refuse_is_refused(sagemaker: Any, call: str, members: dict[str, Any], complaint: str) -> None:
+def test_what_aws_would_refuse_is_refused(
+    empty_sagemaker: Any, call: str, members: dict[str, Any], complaint: str
+) -> None:
     with pytest.raises(ClientError, match=complaint) as caught:
-        getattr(sagemaker, call)(**members)
+        getattr(empty_sagemaker, call)(**members)
     assert caught.value.response["Error"]["Code"] == "ValidationException"
 
 

@@ -111,9 +111,9 @@ def test_a_name_is_used_once(sagemaker: Any, training_request: Request, script: 
 
 
 @pytest.mark.parametrize("call", ["describe_training_job", "stop_training_job"])
-def test_a_job_that_is_not_there(sagemaker: Any, call: str) -> None:
-    with pytest.raises(sagemaker.exceptions.ResourceNotFound, match="Requested resource not found"):
-        getattr(sagemaker, call)(TrainingJobName="missing")
+def test_a_job_that_is_not_there(empty_sagemaker: Any, call: str) -> None:
+    with pytest.raises(empty_sagemaker.exceptions.ResourceNotFound, match="Requested resource not found"):
+        getattr(empty_sagemaker, call)(TrainingJobName="missing")
 
 
 def channel(name: str) -> dict[str, Any]:
@@ -142,17 +142,17 @@ def channel(name: str) -> dict[str, Any]:
     ],
 )  # fmt: skip
 def test_what_aws_would_refuse_is_refused(
-    sagemaker: Any, training_request: Request, changes: dict[str, Any], complaint: str
+    empty_sagemaker: Any, training_request: Request, changes: dict[str, Any], complaint: str
 ) -> None:
-    message = refused(sagemaker, training_request("dogs", **changes))
+    message = refused(empty_sagemaker, training_request("dogs", **changes))
     assert message.startswith("ValidationException")
     assert re.search(complaint, message), message
-    assert sagemaker.list_training_jobs()["TrainingJobSummaries"] == []
+    assert empty_sagemaker.list_training_jobs()["TrainingJobSummaries"] == []
 
 
-def test_more_machines_than_there_are(sagemaker: Any, training_request: Request) -> None:
+def test_more_machines_than_there_are(empty_sagemaker: Any, training_request: Request) -> None:
     resources = {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 1}
-    message = refused(sagemaker, training_request("dogs", ResourceConfig=resources))
+    message = refused(empty_sagemaker, training_request("dogs", ResourceConfig=resources))
     assert message.startswith("ResourceLimitExceeded: The account-level service limit 'ml.m5.large for training job")
 
 

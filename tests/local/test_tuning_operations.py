@@ -131,9 +131,9 @@ def test_a_name_is_used_once(sagemaker: Any, tuning_request: Request, script: Pa
         "list_training_jobs_for_hyper_parameter_tuning_job",
     ],
 )
-def test_a_search_that_is_not_there(sagemaker: Any, call: str) -> None:
-    with pytest.raises(sagemaker.exceptions.ResourceNotFound, match="Requested resource not found"):
-        getattr(sagemaker, call)(HyperParameterTuningJobName="missing")
+def test_a_search_that_is_not_there(empty_sagemaker: Any, call: str) -> None:
+    with pytest.raises(empty_sagemaker.exceptions.ResourceNotFound, match="Requested resource not found"):
+        getattr(empty_sagemaker, call)(HyperParameterTuningJobName="missing")
 
 
 def continuous(**members: str) -> dict[str, Any]:
@@ -173,11 +173,11 @@ ALGORITHM = {"TrainingImage": "i", "TrainingInputMode": "File"}
     ],
 )  # fmt: skip
 def test_what_aws_would_refuse_is_refused(
-    sagemaker: Any, tuning_request: Request, changes: dict[str, Any], complaint: str
+    empty_sagemaker: Any, tuning_request: Request, changes: dict[str, Any], complaint: str
 ) -> None:
     with pytest.raises(ClientError) as caught:
-        sagemaker.create_hyper_parameter_tuning_job(**tuning_request("search", **changes))
+        empty_sagemaker.create_hyper_parameter_tuning_job(**tuning_request("search", **changes))
     assert caught.value.response["Error"]["Code"] == "ValidationException"
     message = caught.value.response["Error"]["Message"]
     assert re.search(complaint, message), message
-    assert sagemaker.list_hyper_parameter_tuning_jobs()["HyperParameterTuningJobSummaries"] == []
+    assert empty_sagemaker.list_hyper_parameter_tuning_jobs()["HyperParameterTuningJobSummaries"] == []
