@@ -16,8 +16,8 @@ def portrait(easel: Easel, breed: Breed, mood: Mood) -> None:
     girth = breed.girth
     body = easel.part(
         [
-            (0.0, 0.4), (-0.6, 0.6), (-1.0 * girth, 1.4), (-1.35 * girth, 2.4), (-1.4 * girth, 3.6),
-            (1.4 * girth, 3.6), (1.35 * girth, 2.4), (1.0 * girth, 1.4), (0.6, 0.6),
+            (0.0, 0.4), (-0.6, 0.6), (-1.0 * girth, 1.4), (-1.35 * girth, 2.4), (-1.45 * girth, 5.6),
+            (1.45 * girth, 5.6), (1.35 * girth, 2.4), (1.0 * girth, 1.4), (0.6, 0.6),
         ],
         breed.coat,
     )  # fmt: skip
