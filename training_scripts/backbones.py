@@ -1,5 +1,7 @@
 """The pretrained networks: what each wants and gives, and how to build one without its classifier."""
 
+# ruff: noqa: PLC0415 - looking a backbone up must not load torch, nor building efficientnet_lite0 torchvision
+
 from __future__ import annotations
 
 import copy
@@ -314,7 +316,7 @@ def _simplify_lite(network: nn.Module) -> None:
     for name, child in list(network.named_children()):
         if type(child).__name__ == "Conv2dStaticSamePadding":
             setattr(network, name, _plain_convolution(child))
-            network._modules["_swish"].inplace = True  # type: ignore[union-attr]
+            network._modules["_swish"].inplace = True
         elif not isinstance(child, nn.Conv2d):
             _simplify_lite(child)
 

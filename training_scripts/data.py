@@ -53,7 +53,7 @@ def split_folders(environ: Mapping[str, str]) -> dict[str, Path]:
     Raises:
         DataError: No channel holds a train split.
     """
-    found = {}
+    found: dict[str, Path] = {}
     for split, names in SPLIT_FOLDERS.items():
         for name in names:
             if f"SM_CHANNEL_{name.upper()}" in environ:
@@ -210,9 +210,10 @@ def check_skipped(split: str, total: int, skipped: list[str]) -> None:
     Raises:
         DataError: More than two pictures, and more than 5 % of the split, could not be read.
     """
-    if len(skipped) <= max(MAX_SKIPPED_ALWAYS_ALLOWED, MAX_SKIPPED_SHARE * total):
+    allowed = max(MAX_SKIPPED_ALWAYS_ALLOWED, MAX_SKIPPED_SHARE * total)
+    if len(skipped) <= allowed and len(skipped) < total:
         return
     raise DataError(
-        f"{len(skipped)} of the first pictures or all of the {total} in the {split} split cannot be read, more "
-        f"than {MAX_SKIPPED_SHARE:.0%} of it. Replace or delete them: {_some(skipped)}."
+        f"{len(skipped)} or more of the {total} pictures of the {split} split cannot be read; {allowed:.0f} may be. "
+        f"Replace or delete them: {_some(skipped)}."
     )

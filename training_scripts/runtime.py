@@ -1,5 +1,7 @@
 """Prepares the process of an entry point: memory allocator, threads, seeds, and how it ends."""
 
+# ruff: noqa: PLC0415 - the environment must be set before torch and NumPy load
+
 from __future__ import annotations
 
 import ctypes

@@ -1,10 +1,13 @@
 """What torchvision knows of its classification models: names, preprocessing, networks, weights."""
 
+# ruff: noqa: PLC0415 - torch and torchvision load only when a model is asked for
+
 from __future__ import annotations
 
 import re
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -91,8 +94,6 @@ def download(name: str, *, timeout: float) -> Mapping[str, Any]:
     Raises:
         BackboneError: They cannot be fetched; the message names the remedies.
     """
-    from pathlib import Path
-
     from torch import hub
 
     from training_scripts.backbones import BackboneError

@@ -1,0 +1,166 @@
+"""Runs pictures through a backbone: threads decode ahead while the network works, and progress is shown."""
+
+# ruff: noqa: PLC0415 - torch and NumPy load only when a pass is made
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from training_scripts import pictures
+from training_scripts.data import DataError, Sample
+from training_scripts.pictures import Preprocessing, View
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
+# Two feeds ahead keep the network busy; more only take memory.
+_FEEDS_AHEAD = 2
+_PROGRESS_SECONDS = 2.0
+
+
+@dataclass
+class Progress:
+    """Reports how far a pass is, every two seconds.
+
+    Attributes:
+        total: Pictures of the whole pass.
+        views: Views of the whole pass, over all pictures: what takes the time.
+        report: Takes one line.
+        clock: Seconds from any start.
+    """
+
+    total: int
+    views: int
+    report: Callable[[str], Any]
+    clock: Callable[[], float] = time.monotonic
+    _done: int = 0
+    _views_done: int = 0
+    _resumed: tuple[int, int] = (0, 0)
+    _start: float = 0.0
+    _shown: float = field(default=0.0)
+
+    def __post_init__(self) -> None:
+        self._start = self._shown = self.clock()
+
+    def resume(self, done: int, views: int) -> None:
+        """Counts what an interrupted pass had left, which says nothing about today's speed."""
+        self._done, self._views_done, self._resumed = done, views, (done, views)
+
+    def advance(self, count: int, views: int) -> None:
+        """Counts pictures that are through, and reports when it is time to."""
+        self._done += count
+        self._views_done += views
+        now = self.clock()
+        if now - self._shown < _PROGRESS_SECONDS:
+            return
+        self._shown = now
+        pace = (self._done - self._resumed[0]) / (now - self._start)
+        left = (now - self._start) * (self.views - self._views_done) / (self._views_done - self._resumed[1])
+        self.report(f"features {self._done}/{self.total} pictures, {pace:.1f}/s, {left:.0f} s left")
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Features float32 [m, views, width] of the pictures at `kept`, and the reason for each one left out."""
+
+    features: np.ndarray
+    kept: np.ndarray
+    skipped: dict[int, str]
+
+
+class FeaturePass:
+    """Computes features; use it as a context manager, so that its threads end."""
+
+    def __init__(
+        self, backbone: nn.Module, preprocessing: Preprocessing, *, width: int, batch_size: int, workers: int
+    ) -> None:
+        """Prepares a pass.
+
+        Args:
+            backbone: From `backbones.for_inference`.
+            preprocessing: What it wants of a picture.
+            width: Width of its features.
+            batch_size: Views that go through the network at a time.
+            workers: Threads that decode.
+        """
+        import torch
+
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        # Features must equal what an endpoint computes, whatever machine it has: no reduced precision.
+        torch.backends.cudnn.allow_tf32 = False
+        self._backbone = backbone.to(self._device)
+        self._preprocessing = preprocessing
+        self._width = width
+        self._batch_size = batch_size
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+
+    def __enter__(self) -> FeaturePass:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def compute(self, samples: Sequence[Sample], views: Sequence[View], progress: Progress) -> Chunk:
+        """Computes the features of some pictures.
+
+        Args:
+            samples: The pictures.
+            views: The views of each.
+            progress: Counts them.
+
+        Returns:
+            The features, and which pictures could not be read.
+
+        Raises:
+            DataError: The backbone gives numbers that are not finite.
+        """
+        import numpy as np
+
+        step = max(1, self._batch_size // len(views))
+        feeds = [range(start, min(start + step, len(samples))) for start in range(0, len(samples), step)]
+        waiting: deque[list[Future[np.ndarray | str]]] = deque()
+        coming = iter(feeds)
+        computed, kept, skipped = [], [], {}
+        for feed in feeds:
+            while len(waiting) <= _FEEDS_AHEAD and (ahead := next(coming, None)) is not None:
+                waiting.append([self._pool.submit(self._decode, samples[index], views) for index in ahead])
+            decoded = [future.result() for future in waiting.popleft()]
+            good = [pixels for pixels in decoded if not isinstance(pixels, str)]
+            for index, pixels in zip(feed, decoded, strict=True):
+                if isinstance(pixels, str):
+                    skipped[index] = pixels
+                else:
+                    kept.append(index)
+            if good:
+                computed.append(self._forward(np.stack(good)))
+            progress.advance(len(feed), len(feed) * len(views))
+        empty = np.empty((0, len(views), self._width), np.float32)
+        return Chunk(np.concatenate([empty, *computed]), np.array(kept, np.int64), skipped)
+
+    def _decode(self, sample: Sample, views: Sequence[View]) -> np.ndarray | str:
+        try:
+            image = pictures.decode(sample.path)
+            return pictures.all_views(image, self._preprocessing, views, key=sample.name)
+        except pictures.PictureError as error:
+            return str(error)
+
+    def _forward(self, pixels: np.ndarray) -> np.ndarray:
+        import numpy as np
+        import torch
+
+        count, views = pixels.shape[:2]
+        batch = pictures.normalise(pixels, self._preprocessing).flatten(0, 1)
+        with torch.inference_mode():
+            features: np.ndarray = self._backbone(batch.to(self._device)).float().cpu().numpy()
+        if not np.isfinite(features).all():
+            raise DataError("the backbone gives numbers that are not finite: its weights must be damaged.")
+        return features.reshape(count, views, self._width)
