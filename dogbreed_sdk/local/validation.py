@@ -164,7 +164,7 @@ def _is_timestamp(value: Any) -> bool:
         return False
     try:
         timestamp(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return False
     return True
 
@@ -179,7 +179,9 @@ def timestamp(value: float | str) -> float:
     (1795232965.0, 1795232965.0)
     """
     if isinstance(value, str):
-        moment = datetime.datetime.fromisoformat(value.replace("Z", "+00:00"))
+        from botocore.utils import parse_timestamp  # noqa: PLC0415 - as above
+
+        moment: datetime.datetime = parse_timestamp(value)
         return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)).timestamp()
     if not math.isfinite(value):
         raise ValueError(f"{value} is no time")

@@ -14,7 +14,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dogbreed_sdk.local import LocalSageMaker, Store
+from dogbreed_sdk.local.operations import SERVICES
 from dogbreed_sdk.local.store import MODEL
+from dogbreed_sdk.local.validation import operation_model
 
 
 def call(
@@ -152,3 +154,22 @@ def test_many_clients_at_once_lose_nothing(client: Any, store: Store) -> None:
     assert len(store.list(MODEL)) == 41
     assert len(failures) == 39
     assert all("Cannot create already existing model" in str(failure) for failure in failures)
+
+
+def test_no_member_of_any_request_breaks_the_server(empty_local: LocalSageMaker) -> None:
+    wrong = [0, -1, 1e300, True, "", "x" * 300, "\ud800", [], [None], {}, {"a": {"b": []}}, float("nan")]
+    connection = http.client.HTTPConnection(urlsplit(empty_local.endpoint_url).netloc, timeout=30)
+    asked = 0
+    for prefix, service in SERVICES.items():
+        for name in service.operations:
+            shape = operation_model(service.model, name).input_shape
+            for member in shape.members:
+                for value in wrong:
+                    body = json.dumps({member: value})
+                    connection.request("POST", "/", body, {"X-Amz-Target": f"{prefix}.{name}"})
+                    response = connection.getresponse()
+                    assert response.status in (200, 400), (name, body, response.read())
+                    response.read()
+                    asked += 1
+    connection.close()
+    assert asked > 1000
