@@ -14,7 +14,8 @@ from dogbreed_sdk import container
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.s3_transfer import upload_object
 
-# Weights are noise to a compressor: level 1 takes 8 % off 20 MB of float32 and 0.6 s; level 0 takes 0.03 s.
+# Weights are noise to a compressor: for 19 MB of EfficientNet-Lite0 level 1 saves 7 % and takes 0.40 s of CPU, 16
+# times as long as level 0, and every trial of a search packs its model.
 _COMPRESSION_LEVEL = 0
 
 

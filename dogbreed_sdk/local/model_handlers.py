@@ -114,7 +114,7 @@ def _read_csv(body: bytes) -> list[list[float]]:
 
 
 def _read_numpy(body: bytes) -> Any:
-    import numpy as np
+    import numpy as np  # noqa: PLC0415
 
     return np.load(io.BytesIO(body), allow_pickle=False)
 

@@ -79,22 +79,18 @@ def _split(uri: str) -> tuple[str, str]:
 
 
 def _destination(folder: Path, key: str, prefix: str) -> Path | None:
-    """Where an object goes; None for a folder's own marker."""
-    if key.endswith("/"):
+    """Where an object goes; None for a folder's own marker, and for a neighbour that only begins alike."""
+    base = f"{prefix.rstrip('/')}/" if prefix else ""
+    if key.endswith("/") or not (key == prefix or key.startswith(base)):
         return None
-    relative = Path(key).name if key == prefix else key[prefix.rfind("/") + 1 :] if prefix else key
-    if prefix.endswith("/"):
-        relative = key[len(prefix) :]
-    elif key.startswith(prefix + "/"):
-        relative = key[len(prefix) + 1 :]
-    destination = (folder / relative).resolve()
+    destination = (folder / (Path(key).name if key == prefix else key[len(base) :])).resolve()
     if not destination.is_relative_to(folder.resolve()):
         raise ConfigurationError(f"The object key {key!r} leads out of the folder it is copied to; rename it.")
     return destination
 
 
 def _client(uri: str) -> Any:
-    import boto3
+    import boto3  # noqa: PLC0415
 
     session = boto3.Session()
     if session.get_credentials() is None:
@@ -117,8 +113,8 @@ class _Explained:
     def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
         if error is None or isinstance(error, ConfigurationError):
             return
-        from boto3.exceptions import Boto3Error
-        from botocore.exceptions import BotoCoreError, ClientError
+        from boto3.exceptions import Boto3Error  # noqa: PLC0415
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
         if isinstance(error, (Boto3Error, BotoCoreError, ClientError)):
             raise ConfigurationError(f"Copying from or to {self._uri} failed: {error}") from error

@@ -97,7 +97,7 @@ class OptunaSearch:
     """
 
     def __init__(self, space: Sequence[Range], configuration: Mapping[str, Any], objective_type: str) -> None:
-        import optuna
+        import optuna  # noqa: PLC0415
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space = {entry.name: entry for entry in space}
@@ -131,7 +131,7 @@ class OptunaSearch:
 
     def tell(self, number: int, value: float | None, *, stopped_early: bool) -> None:
         """An outcome to learn from."""
-        from optuna.trial import TrialState
+        from optuna.trial import TrialState  # noqa: PLC0415
 
         trial = self._trials.pop(number)
         if value is None:
@@ -148,7 +148,7 @@ class OptunaSearch:
 
 
 def _sampler(configuration: Mapping[str, Any]) -> Any:
-    from optuna.samplers import RandomSampler, TPESampler
+    from optuna.samplers import RandomSampler, TPESampler  # noqa: PLC0415
 
     seed = configuration.get("RandomSeed", _DEFAULT_SEED)
     # Hyperband's own paper samples at random; its gain lies in the early ends.
@@ -166,7 +166,7 @@ def random_starts(jobs: int) -> int:
 
 
 def _pruner(configuration: Mapping[str, Any]) -> Any:
-    from optuna.pruners import HyperbandPruner, NopPruner
+    from optuna.pruners import HyperbandPruner, NopPruner  # noqa: PLC0415
 
     if configuration["Strategy"] != "Hyperband":
         return NopPruner()

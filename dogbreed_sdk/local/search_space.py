@@ -37,7 +37,7 @@ class Range:
 
     def distribution(self) -> Any:
         """Optuna's distribution of this range."""
-        from optuna import distributions
+        from optuna import distributions  # noqa: PLC0415
 
         if self.kind == "categorical":
             return distributions.CategoricalDistribution(self.values)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tarfile
 from collections.abc import Callable, Mapping
@@ -191,9 +190,3 @@ def unpack(archive: Path, folder: Path) -> None:
         raise ConfigurationError(
             f"{archive} is not a complete tar archive ({error}). Pack the files again with: tar -czf {archive.name} *"
         ) from error
-
-
-def read_hyperparameters(folder: Path) -> dict[str, str]:
-    """The hyperparameters as the container's configuration file has them, in wire form."""
-    content: dict[str, str] = json.loads((folder / "input/config/hyperparameters.json").read_text("utf-8"))
-    return content

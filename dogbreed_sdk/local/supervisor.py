@@ -31,17 +31,17 @@ def main(arguments: list[str]) -> int:
 
 def _supervise(store: Store, kind: str, name: str) -> None:
     if kind == TRAINING_JOB:
-        from dogbreed_sdk.local.training_run import TrainingRun
+        from dogbreed_sdk.local.training_run import TrainingRun  # noqa: PLC0415
 
         run = TrainingRun(store, name)
         signal.signal(signal.SIGTERM, lambda _number, _frame: run.terminate())
         run.execute()
     elif kind == TUNING_JOB:
-        from dogbreed_sdk.local.tuner import Tuner
+        from dogbreed_sdk.local.tuner import Tuner  # noqa: PLC0415
 
         Tuner(store, name).execute()
     else:
-        from dogbreed_sdk.local.endpoints import verify
+        from dogbreed_sdk.local.endpoints import verify  # noqa: PLC0415
 
         verify(store, name)
 
