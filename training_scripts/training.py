@@ -19,6 +19,7 @@ from training_scripts.batches import Batch, Batches
 from training_scripts.checkpoints import Checkpoint
 from training_scripts.hyperparameters import Hyperparameters
 from training_scripts.metrics import EpochMetrics, format_epoch, format_progress
+from training_scripts.optimizers import light
 from training_scripts.stopping import StopFlag, Stopped
 
 # A log line now and then shows that a long epoch is alive; quick epochs need none.
@@ -354,6 +355,6 @@ def _optimizer(network: Network, settings: Hyperparameters) -> torch.optim.Optim
     if network.tuned:
         groups.append({"params": network.tuned, "lr": settings.backbone_lr, "initial_lr": settings.backbone_lr})
     if settings.optimizer == "sgd":
-        return torch.optim.SGD(groups, momentum=settings.momentum, weight_decay=settings.weight_decay)
+        return light(torch.optim.SGD)(groups, momentum=settings.momentum, weight_decay=settings.weight_decay)
     kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, weight_decay=settings.weight_decay)
+    return light(kind)(groups, weight_decay=settings.weight_decay)
