@@ -33,7 +33,7 @@ def divide(
         ConfigurationError: The shares leave nothing for train.
 
     >>> divide({"Pug": {"a.jpg": "1", "b.jpg": "2", "c.jpg": "3"}}, valid=0.3, test=0.0, seed=0)
-    {'train': ('Pug/a.jpg', 'Pug/b.jpg'), 'valid': ('Pug/c.jpg',)}
+    {'train': ('Pug/b.jpg', 'Pug/c.jpg'), 'valid': ('Pug/a.jpg',)}
     """
     if not (0 <= valid < 1 and 0 <= test < 1 and valid + test < 1):
         raise ConfigurationError(

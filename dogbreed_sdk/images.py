@@ -27,7 +27,8 @@ _LONGEST_PATH = 4096  # PATH_MAX of Linux
 MAX_PIXELS = 89_478_485
 
 # Formats that every endpoint of ours decodes: they go out byte for byte.
-_SENT_AS_THEY_ARE = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
+# Cameras' MPO is a JPEG with more pictures behind the first.
+_SENT_AS_THEY_ARE = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 # Up to here lossless is affordable, and the model sees exactly the caller's pixels.
 _LOSSLESS_PIXELS = 1_000_000
 # Shorter side and JPEG quality, tried in turn. Models look at 224 to 300 pixels: size is given up first, down
@@ -146,21 +147,29 @@ def _from_bytes(data: bytes, *, max_bytes: int, source: str) -> Payload:
     try:
         image = Image.open(io.BytesIO(data))
     except UnidentifiedImageError:
-        raise UnsupportedImageError(f"{source} is no picture that can be read; it begins with {data[:12]!r}") from None
+        raise UnsupportedImageError(f"{source} {_why_unreadable(data)}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise UnsupportedImageError(f"{source} has more than {MAX_PIXELS:,} pixels; make it smaller first") from None
     except Exception as error:  # Pillow's parsers raise whatever a broken header leads to
         raise UnsupportedImageError(f"{source} is broken: {error}") from error
+    if image.format == "EPS":  # Pillow would start Ghostscript on it
+        raise UnsupportedImageError(f"{source} is PostScript, which is not run; save it as JPEG or PNG")
     _check_pixels(image, source)
     content_type = _SENT_AS_THEY_ARE.get(image.format or "")
     if content_type and len(data) <= max_bytes:
-        if image.format == "JPEG":
+        if content_type == "image/jpeg":
             # At an eighth of the size libjpeg still reads every coefficient, so it finds what a full
             # decode finds, in half the time for small pictures and a quarter for large ones.
             image.draft("RGB", (max(1, image.width // 8), max(1, image.height // 8)))
         _load(image, source)
         return Payload(data, content_type, source)
     return _encode(image, max_bytes=max_bytes, source=source)
+
+
+def _why_unreadable(data: bytes) -> str:
+    if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"mif1"):
+        return "is HEIC, as phones write it: save it as JPEG, or register the package pillow-heif with Pillow"
+    return f"is no picture that can be read; it begins with {data[:12]!r}"
 
 
 def _check_pixels(image: Image.Image, source: str) -> None:
@@ -237,8 +246,14 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     """RGB with transparency on white and 16 bits scaled to 8, as the server converts pictures."""
     from PIL import Image  # noqa: PLC0415 - importing the SDK must stay cheap
 
+    if image.mode == "F":
+        raise UnsupportedImageError(
+            "pixels that are floating-point numbers have no agreed white: give 8 bits a channel"
+        )
     if image.mode.startswith("I;16") or image.mode == "I":
-        image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+        deep = image.convert("I")
+        scale = 1 / 256 if int(deep.getextrema()[1]) > 255 else 1  # type: ignore[arg-type]
+        image = deep.point(lambda value: value * scale).convert("L")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")

@@ -118,6 +118,23 @@ def test_transparency_becomes_white_and_sixteen_bits_become_eight() -> None:
     assert pixels(to_payload(deep).body)[::3] == bytes(range(256))
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGBA", "CMYK", "YCbCr", "I;16", "I"])
+def test_pixels_are_converted_as_the_server_converts_them(mode: str) -> None:
+    image = Image.merge("LA", (picture(mode="L"), Image.linear_gradient("L").resize((64, 48))))
+    image = image.convert("RGBA").convert(mode) if mode in ("RGBA", "LA", "PA") else picture(mode="L").convert(mode)
+    if mode in ("I", "I;16"):
+        image = picture(mode="L").convert("I").point(lambda value: value * 200).convert(mode)
+    by_server = pictures.decode(encoded(image, "TIFF"))
+    assert pixels(to_payload(image).body) == by_server.tobytes()
+
+
+def test_the_first_picture_of_a_camera_file_goes_out_as_it_is() -> None:
+    data = encoded(picture(), "MPO", save_all=True, append_images=[picture((32, 24))])
+    payload = to_payload(data)
+    assert (payload.body, payload.content_type) == (data, "image/jpeg")
+    assert pictures.decode(payload.body).size == (64, 48)
+
+
 def test_an_array_is_a_picture_if_it_is_unsigned_bytes() -> None:
     numpy = pytest.importorskip("numpy")
     array = numpy.asarray(picture())
@@ -173,6 +190,8 @@ def test_damage_inside_a_png_is_found() -> None:
     [
         (b"", "is empty"),
         (b"<html><body>404</body></html>", "no picture"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC, as phones write it"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n", "PostScript"),
         (b"\xff\xd8\xff", "no picture|broken"),
         (b"\x89PNG\r\n\x1a\n", "no picture|broken"),
     ],
