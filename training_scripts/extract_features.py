@@ -1,0 +1,79 @@
+"""Entry point of a job that computes a data set's features once, for every later run to train heads on.
+
+The features go to the checkpoint folder: SageMaker copies it to CheckpointConfig.S3Uri as plain files while the
+job runs, and restores it when an interrupted job starts again. That S3Uri is then the `features` channel of others.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from training_scripts import hyperparameters, runtime
+from training_scripts.atomic import write_atomically
+from training_scripts.stopping import StopFlag, Stopped, on_sigterm
+
+# 128 + SIGTERM, as shells count: half the features are no success.
+STOPPED_STATUS = 143
+
+say = functools.partial(print, flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the job; returns its exit status: 0, 1 (failed, with reason), 143 (stopped, resumes when run again)."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    if {"-h", "--help"} & set(arguments):
+        say(f"extract_features.py [--name value ...]\n{hyperparameters.describe('extract_features')}")
+        return 0
+    stop = on_sigterm()
+    return runtime.run_entry_point(lambda: extract(arguments, os.environ, stop))
+
+
+def extract(arguments: Sequence[str], environ: Mapping[str, str], stop: StopFlag) -> int:
+    """Computes the features, from arguments to manifest."""
+    settings = hyperparameters.parse(arguments, entry_point="extract_features")
+    start = time.monotonic()
+    runtime.prepare()
+
+    from training_scripts import data, features, pictures  # noqa: PLC0415 - wrong arguments should fail before
+    from training_scripts.material import weights_source  # noqa: PLC0415 - torch loads
+
+    def report(line: str) -> None:
+        say(line)
+        stop.check()
+
+    folder = runtime.checkpoint_folder(environ)
+    try:
+        store = features.extract(
+            data.read_dataset(data.split_folders(environ)),
+            backbone_name=settings.model,
+            weights=weights_source(settings.weights, environ),
+            views=pictures.parse_views(settings.views),
+            folder=folder,
+            batch_size=settings.batch_size,
+            workers=settings.workers or None,
+            progress=report,
+        )
+    except Stopped:
+        say(f"stopped: what is done is kept in {folder}, the same job resumes there")
+        return STOPPED_STATUS
+    _leave_description(store.folder / features.MANIFEST, environ)
+    say(
+        f"features: {sum(store.sizes.values())} pictures, {len(store.views)} views, {store.width} wide, "
+        f"{time.monotonic() - start:.1f} seconds, {folder}"
+    )
+    return 0
+
+
+def _leave_description(manifest: Path, environ: Mapping[str, str]) -> None:
+    # SageMaker wants a model artifact of every training job; the features themselves stay out of it.
+    model = Path(environ.get("SM_MODEL_DIR", runtime.DEFAULT_MODEL_DIR))
+    write_atomically(model / manifest.name, manifest.read_bytes())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
