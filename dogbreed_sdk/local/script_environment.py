@@ -28,6 +28,16 @@ _NEEDED = ("AWS_REGION", "AWS_DEFAULT_REGION")
 # Another job's variables, when a job is started from inside a job.
 _CONTAINER = re.compile(r"^(SM_|SAGEMAKER_|TRAINING_JOB_|DOGBREED_LOCAL_)")
 
+# Properties of the toolkit's Environment that become no variable of their own.
+_UNNAMED = {
+    "additional_framework_parameters",
+    "channel_input_dirs",
+    "hyperparameters",
+    "is_master",
+    "job_name",
+    "master_hostname",
+}
+
 
 @dataclass(frozen=True)
 class ScriptRun:
@@ -106,11 +116,11 @@ def _container_variables(run: ScriptRun) -> dict[str, str]:
         "channels": sorted(channels),
         "user_args": run.arguments,
         "training_env": settings,
+        "framework_params": settings["additional_framework_parameters"],
         "checkpoint_dir": str(run.checkpoints),
     }
-    del variables["hyperparameters"], variables["channel_input_dirs"], variables["job_name"]
     return {
-        **{f"SM_{name.upper()}": _text(value) for name, value in variables.items()},
+        **{f"SM_{name.upper()}": _text(value) for name, value in variables.items() if name not in _UNNAMED},
         "TRAINING_JOB_NAME": run.name,
         "TRAINING_JOB_ARN": run.arn,
         "SAGEMAKER_JOB_NAME": run.name,
@@ -133,7 +143,7 @@ def _settings(run: ScriptRun) -> dict[str, Any]:
         "channel_input_dirs": {name: str(base / "input/data" / name) for name in channels},
         "input_data_config": json.loads((base / "input/config/inputdataconfig.json").read_text("utf-8")),
         "resource_config": resources,
-        "framework_params": {},
+        "additional_framework_parameters": {},
         "framework_module": None,
         "hosts": [HOST],
         "current_host": HOST,
@@ -141,6 +151,9 @@ def _settings(run: ScriptRun) -> dict[str, Any]:
         "current_instance_group": INSTANCE_GROUP,
         "current_instance_group_hosts": [HOST],
         "instance_groups": [INSTANCE_GROUP],
+        "instance_groups_dict": {group["instance_group_name"]: group for group in resources["instance_groups"]},
+        "distribution_instance_groups": [],
+        "master_hostname": HOST,
         "is_hetero": False,
         "is_master": True,
         "network_interface_name": resources["network_interface_name"],
