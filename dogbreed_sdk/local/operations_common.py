@@ -6,9 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dogbreed_sdk.local.store import NotFound, Record, Store, resource_arn
+from dogbreed_sdk.local.store import (
+    TRAINING_JOB,
+    TUNING_JOB,
+    AlreadyExists,
+    NotFound,
+    Record,
+    Store,
+    resource_arn,
+)
 from dogbreed_sdk.local.validation import operation_model
-from dogbreed_sdk.local.wire import ApiError, resource_not_found, validation_error
+from dogbreed_sdk.local.wire import ApiError, resource_in_use, resource_not_found, validation_error
 
 MAX_TAGS = 50
 
@@ -34,6 +42,62 @@ def get_job(context: Context, kind: str, name: str) -> Record:
         return context.store.get(kind, name)
     except NotFound:
         raise resource_not_found() from None
+
+
+def create_job(
+    context: Context,
+    kind: str,
+    name: str,
+    request: dict[str, Any],
+    state: dict[str, Any],
+    *,
+    noun: str,
+    start: Callable[[Store, str], None],
+) -> Record:
+    """Record a training or tuning job with its tags, and start its supervisor.
+
+    Args:
+        context: Where the job is created.
+        kind: TRAINING_JOB or TUNING_JOB.
+        name: The job.
+        request: Its create request.
+        state: Its first state.
+        noun: What messages call it.
+        start: Starts its supervisor; where that fails, there is no job.
+
+    Raises:
+        ApiError: ResourceInUse, where the name is taken; InternalFailure, where the job can't be started.
+    """
+    tags = tags_of(request.get("Tags"))
+    try:
+        with context.store.transaction():
+            _refuse_shared_folder(context, kind, name)
+            record = context.store.create(kind, name, request, state, region=context.region)
+            context.store.set_tags(record.arn, tags)
+    except AlreadyExists:
+        arn = resource_arn(kind, name, context.region)
+        raise resource_in_use(
+            f"{noun.capitalize()} names must be unique within an AWS account and region, "
+            f"and a {noun} with this name already exists ({arn})"
+        ) from None
+    try:
+        start(context.store, name)
+    except Exception as error:
+        context.store.delete(kind, name)
+        raise cannot_start(f"{noun} {name}", error) from error
+    return record
+
+
+def _refuse_shared_folder(context: Context, kind: str, name: str) -> None:
+    """Jobs of both kinds keep their files in <root>/jobs/<name>, where AWS has nothing that could collide."""
+    other, noun = (TUNING_JOB, "tuning") if kind == TRAINING_JOB else (TRAINING_JOB, "training")
+    try:
+        context.store.get(other, name)
+    except NotFound:
+        return
+    raise resource_in_use(
+        f"A {noun} job is named {name}, and local SageMaker keeps the files of both in one folder; choose another name."
+    )
 
 
 def get_hosting(context: Context, kind: str, name: str, noun: str) -> Record:

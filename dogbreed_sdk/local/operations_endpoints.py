@@ -18,7 +18,6 @@ logger = logging.getLogger(__name__)
 
 _PATIENCE_SECONDS = 5.0
 _IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
-_MAX_FAILURE_REASON = 1024
 
 
 def create_endpoint(context: Context, request: dict[str, Any]) -> dict[str, Any]:
@@ -37,7 +36,6 @@ def create_endpoint(context: Context, request: dict[str, Any]) -> dict[str, Any]
 def describe_endpoint(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """DescribeEndpoint."""
     record = _current(context, get_hosting(context, ENDPOINT, request["EndpointName"], NOUNS[ENDPOINT]))
-    failure = record.state.get("failure")
     failed = record.state["status"] == "Failed"
     return {
         "EndpointName": record.name,
@@ -45,7 +43,7 @@ def describe_endpoint(context: Context, request: dict[str, Any]) -> dict[str, An
         "EndpointConfigName": record.state["config"],
         "ProductionVariants": None if failed else [_variant_summary(record)],
         "EndpointStatus": record.state["status"],
-        "FailureReason": failure[:_MAX_FAILURE_REASON] if failure else None,
+        "FailureReason": record.state.get("failure"),
         "CreationTime": record.created,
         "LastModifiedTime": record.modified,
     }

@@ -12,44 +12,29 @@ from dogbreed_sdk.local.metric_values import MetricReader
 from dogbreed_sdk.local.operations_common import (
     Context,
     Operation,
-    cannot_start,
+    create_job,
     first_duplicate,
     get_job,
     request_members,
     require,
-    tags_of,
 )
 from dogbreed_sdk.local.operations_listing import Order, page_of
-from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, AlreadyExists, Record, resource_arn
-from dogbreed_sdk.local.wire import ApiError, number, resource_in_use, validation_error
+from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, Record, resource_arn
+from dogbreed_sdk.local.wire import ApiError, number, validation_error
 
 # StoppingCondition in the API reference: one day by default, 28 days at most.
 DEFAULT_MAX_RUNTIME_SECONDS = 24 * 3600
 MAX_RUNTIME_SECONDS = 28 * 24 * 3600
-_MAX_FAILURE_REASON = 1024
-_ACTIVE = ("InProgress", "Stopping")
 _SWITCHES = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining")
 
 
 def create_training_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """CreateTrainingJob: record the job and start its supervisor."""
     check_training(request)
-    name, tags = request["TrainingJobName"], tags_of(request.get("Tags"))
+    name = request["TrainingJobName"]
     state = initial_state(name, time.time())
-    try:
-        record = context.store.create(TRAINING_JOB, name, request, state, region=context.region)
-    except AlreadyExists:
-        arn = resource_arn(TRAINING_JOB, name, context.region)
-        raise resource_in_use(
-            "Training job names must be unique within an AWS account and region, "
-            f"and a training job with this name already exists ({arn})"
-        ) from None
-    try:
-        context.store.set_tags(record.arn, tags)
-        runner.start_training_job(context.store, name)
-    except Exception as error:
-        context.store.delete(TRAINING_JOB, name)
-        raise cannot_start(f"training job {name}", error) from error
+    start = runner.start_training_job
+    record = create_job(context, TRAINING_JOB, name, request, state, noun="training job", start=start)
     return {"TrainingJobArn": record.arn}
 
 
@@ -78,7 +63,6 @@ def describe_training_job(context: Context, request: dict[str, Any]) -> dict[str
     record = current(context, get_job(context, TRAINING_JOB, request["TrainingJobName"]))
     state = record.state
     tuning_job = state.get("tuning_job")
-    failure = state.get("failure")
     return {
         **dict.fromkeys(_SWITCHES, False),
         **request_members("DescribeTrainingJob", record.request),
@@ -90,7 +74,7 @@ def describe_training_job(context: Context, request: dict[str, Any]) -> dict[str
         },
         "TrainingJobStatus": state["status"],
         "SecondaryStatus": state["secondary"],
-        "FailureReason": failure[:_MAX_FAILURE_REASON] if failure else None,
+        "FailureReason": state.get("failure"),
         "StoppingCondition": stopping_condition(record.request),
         "CreationTime": record.created,
         "TrainingStartTime": state.get("started"),
@@ -112,7 +96,7 @@ def list_training_jobs(context: Context, request: dict[str, Any]) -> dict[str, A
 def stop_training_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """StopTrainingJob; one that is stopping already goes on stopping."""
     record = current(context, get_job(context, TRAINING_JOB, request["TrainingJobName"]))
-    if record.state["status"] not in _ACTIVE:
+    if record.state["status"] not in job_state.RUNNING_STATUSES:
         raise validation_error(
             f"The request was rejected because the training job is in status {record.state['status']}."
         )
@@ -122,7 +106,7 @@ def stop_training_job(context: Context, request: dict[str, Any]) -> dict[str, An
 
 def current(context: Context, record: Record) -> Record:
     """The record as it is now: a running job whose supervisor is gone counts as failed."""
-    if record.state.get("status") not in _ACTIVE:
+    if record.state.get("status") not in job_state.RUNNING_STATUSES:
         return record
     runner.reconcile(context.store, record.kind, record.name)
     return context.store.get(record.kind, record.name)

@@ -6,28 +6,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from dogbreed_sdk.local import runner
+from dogbreed_sdk.local.job_state import RUNNING_STATUSES
 from dogbreed_sdk.local.operations_common import (
     Context,
     Operation,
-    cannot_start,
+    create_job,
     get_job,
     request_members,
-    tags_of,
 )
 from dogbreed_sdk.local.operations_listing import Order, page_of
 from dogbreed_sdk.local.operations_training import current, seconds_of
 from dogbreed_sdk.local.operations_tuning_checks import check_tuning, definitions_of
-from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, AlreadyExists, NotFound, Record, resource_arn
-from dogbreed_sdk.local.wire import number, resource_in_use, validation_error
-
-_ACTIVE = ("InProgress", "Stopping")
-_MAX_FAILURE_REASON = 1024
+from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, NotFound, Record
+from dogbreed_sdk.local.wire import number, validation_error
 
 
 def create_tuning_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """CreateHyperParameterTuningJob: record the job and start its supervisor."""
     check_tuning(request)
-    name, tags = request["HyperParameterTuningJobName"], tags_of(request.get("Tags"))
+    name = request["HyperParameterTuningJobName"]
     state: dict[str, Any] = {
         "status": "InProgress",
         "failure": None,
@@ -37,20 +34,8 @@ def create_tuning_job(context: Context, request: dict[str, Any]) -> dict[str, An
         "best": None,
         "ended": None,
     }
-    try:
-        record = context.store.create(TUNING_JOB, name, request, state, region=context.region)
-    except AlreadyExists:
-        arn = resource_arn(TUNING_JOB, name, context.region)
-        raise resource_in_use(
-            "Hyperparameter tuning job names must be unique within an AWS account and region, "
-            f"and a hyperparameter tuning job with this name already exists ({arn})"
-        ) from None
-    try:
-        context.store.set_tags(record.arn, tags)
-        runner.start_tuning_job(context.store, name)
-    except Exception as error:
-        context.store.delete(TUNING_JOB, name)
-        raise cannot_start(f"hyperparameter tuning job {name}", error) from error
+    noun, start = "hyperparameter tuning job", runner.start_tuning_job
+    record = create_job(context, TUNING_JOB, name, request, state, noun=noun, start=start)
     return {"HyperParameterTuningJobArn": record.arn}
 
 
@@ -60,13 +45,12 @@ def describe_tuning_job(context: Context, request: dict[str, Any]) -> dict[str, 
     trials = _trials(context, record)
     best = next((trial for trial in trials if trial.name == record.state.get("best")), None)
     best_summary = _trial_summary(record, best) if best else None
-    failure = record.state.get("failure")
     return {
         **request_members("DescribeHyperParameterTuningJob", record.request),
         **_status(record, trials),
         "BestTrainingJob": best_summary,
         "OverallBestTrainingJob": best_summary if record.request.get("WarmStartConfig") else None,
-        "FailureReason": failure[:_MAX_FAILURE_REASON] if failure else None,
+        "FailureReason": record.state.get("failure"),
         "ConsumedResources": {"RuntimeInSeconds": sum(seconds_of(trial.state) or 0 for trial in trials)},
     }
 
@@ -102,7 +86,7 @@ def list_trials(context: Context, request: dict[str, Any]) -> dict[str, Any]:
 def stop_tuning_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """StopHyperParameterTuningJob; one that is stopping already goes on stopping."""
     record = current(context, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
-    if record.state["status"] not in _ACTIVE:
+    if record.state["status"] not in RUNNING_STATUSES:
         raise validation_error(
             f"The request was rejected because the hyperparameter tuning job is in status {record.state['status']}."
         )
@@ -137,7 +121,7 @@ def _status_counters(trials: list[Record]) -> dict[str, int]:
     statuses = [trial.state["status"] for trial in trials]
     return {
         "Completed": statuses.count("Completed"),
-        "InProgress": sum(status in _ACTIVE for status in statuses),
+        "InProgress": sum(status in RUNNING_STATUSES for status in statuses),
         "RetryableError": 0,
         "NonRetryableError": statuses.count("Failed"),
         "Stopped": statuses.count("Stopped"),
@@ -165,7 +149,7 @@ def _objective_value(record: Record, trial: Record) -> float | None:
 
 
 def _objective_status(record: Record, trial: Record) -> str:
-    if trial.state["status"] in _ACTIVE:
+    if trial.state["status"] in RUNNING_STATUSES:
         return "Pending"
     return "Failed" if _objective_value(record, trial) is None else "Succeeded"
 
@@ -173,8 +157,7 @@ def _objective_status(record: Record, trial: Record) -> str:
 def _trial_summary(record: Record, trial: Record) -> dict[str, Any]:
     objective, value = _objective(record, trial), _objective_value(record, trial)
     metric = {"Type": objective["Type"], "MetricName": objective["MetricName"], "Value": value}
-    finished = trial.state["status"] not in _ACTIVE
-    failure = trial.state.get("failure")
+    finished = trial.state["status"] not in RUNNING_STATUSES
     return {
         "TrainingJobDefinitionName": trial.state.get("definition"),
         "TrainingJobName": trial.name,
@@ -185,7 +168,7 @@ def _trial_summary(record: Record, trial: Record) -> dict[str, Any]:
         "TrainingEndTime": trial.state.get("ended"),
         "TrainingJobStatus": trial.state["status"],
         "TunedHyperParameters": {key: str(item) for key, item in (trial.state.get("tuned") or {}).items()},
-        "FailureReason": failure[:_MAX_FAILURE_REASON] if failure else None,
+        "FailureReason": trial.state.get("failure"),
         "FinalHyperParameterTuningJobObjectiveMetric": metric if finished and value is not None else None,
         "ObjectiveStatus": _objective_status(record, trial),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,13 @@ def create_training_job(resources: Any, shapes: Any, session: Any, common: dict[
 
 
 def test_a_training_job(
-    resources: Any, shapes: Any, session: Any, common: Any, local: LocalSageMaker, monkeypatch: pytest.MonkeyPatch
+    resources: Any,
+    shapes: Any,
+    session: Any,
+    common: Any,
+    local: LocalSageMaker,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     # Its log reader makes a session of its own; the standard variables lead it here.
     monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", local.endpoint_url)
@@ -94,7 +101,9 @@ def test_a_training_job(
         monkeypatch.setenv(variable, "x")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     job = create_training_job(resources, shapes, session, common, "dogs")
-    job.wait(poll=1, timeout=60, logs=True)
+    with caplog.at_level(logging.INFO, logger="sagemaker.core.resources"):
+        job.wait(poll=1, timeout=60, logs=True)
+    assert "score=0.5000 [in/brackets]" in caplog.text
     job.refresh()
     assert job.training_job_status == "Completed"
     assert job.secondary_status_transitions[-1].status_message

@@ -123,6 +123,15 @@ def test_a_name_is_used_once(sagemaker: Any, tuning_request: Request, script: Pa
     sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName="search")
 
 
+def test_a_training_job_of_the_same_name_is_in_the_way(
+    sagemaker: Any, tuning_request: Request, training_request: Request, script: Pack
+) -> None:
+    sagemaker.create_hyper_parameter_tuning_job(**tuning_request("search", script(SCORE)))
+    with pytest.raises(sagemaker.exceptions.ResourceInUse, match="A tuning job is named search"):
+        sagemaker.create_training_job(**training_request("search", script(SCORE)))
+    sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName="search")
+
+
 @pytest.mark.parametrize(
     "call",
     [
