@@ -19,7 +19,7 @@ from dogbreed_sdk.progress import ProgressCallback, print_progress
 from dogbreed_sdk.session import Session
 from dogbreed_sdk.storage import join
 from dogbreed_sdk.tuning import TuningJob
-from training_scripts import ScriptError, hyperparameters, metrics
+from training_scripts import ScriptError, backbones, hyperparameters, metrics
 
 if TYPE_CHECKING:
     from sagemaker.core.parameter import ParameterRange
@@ -296,6 +296,7 @@ class BreedTrainer:
             hyperparameters.validate(
                 {key: _lowest(value) for key, value in (searched or {}).items()}, entry_point=entry_point
             )
+            _check_model(checked.model)
         except ScriptError as error:
             raise ConfigurationError(str(error)) from error
         return {key: value for key, value in checked.to_dict().items() if key not in (searched or {})}
@@ -360,6 +361,14 @@ def _lowest(value: object) -> object:
     """One value of a range: enough to find out whether its name and kind are right."""
     values = getattr(value, "values", None)
     return values[0] if values else getattr(value, "min_value", value)
+
+
+def _check_model(name: str) -> None:
+    """Refuses an unknown backbone, as far as it can be known: only torchvision knows torchvision's."""
+    try:
+        backbones.spec(name)
+    except ModuleNotFoundError:
+        return
 
 
 def _check_objective(objective: str) -> None:

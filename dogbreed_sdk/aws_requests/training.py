@@ -16,7 +16,6 @@ from sagemaker.core.shapes import (
     ResourceConfig,
     S3DataSource,
     StoppingCondition,
-    Tag,
 )
 
 from dogbreed_sdk import container
@@ -128,6 +127,6 @@ def metrics(definitions: Sequence[Mapping[str, str]]) -> list[MetricDefinition]:
     return [MetricDefinition(name=entry["Name"], regex=entry["Regex"]) for entry in definitions]
 
 
-def tags(pairs: Mapping[str, str]) -> list[Tag]:
-    """Tags as shapes."""
-    return [Tag(key=key, value=value) for key, value in pairs.items()]
+def tags(pairs: Mapping[str, str]) -> list[dict[str, str]]:
+    """Tags as plain values: `sagemaker.core` has two classes Tag and takes a different one from call to call."""
+    return [{"key": key, "value": value} for key, value in pairs.items()]
