@@ -21,7 +21,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
-    except OSError:
+    except BaseException:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
         raise

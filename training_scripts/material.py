@@ -32,7 +32,7 @@ class Material:
         backbone: The network for pictures; None where the inputs are features already.
         tuned: Its trainable parameters.
         backbone_state: Gives the backbone's weights for the bundle; call it when training has ended.
-        skipped: Gives a line for every picture that could not be read.
+        skipped: Gives what to say about pictures that could not be read.
     """
 
     batches: Batches
@@ -109,7 +109,9 @@ def _from_features(settings: Hyperparameters, store: features.FeatureStore) -> M
         fingerprint=store.fingerprint,
         views=tuple(store.views),
         backbone_state=store.backbone_state,
-        skipped=lambda: [f"{one['split']}/{one['name']}: {one['reason']}" for one in store.skipped],
+        skipped=lambda: (
+            [f"{len(store.skipped)} pictures that the feature pass could not read"] if store.skipped else []
+        ),
     )
 
 

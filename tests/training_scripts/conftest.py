@@ -1,0 +1,65 @@
+"""A data set, its stored features and a bundle, made once: their networks have random weights."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.training_scripts.trial_material import CLASSES, draw_pictures
+from training_scripts import backbones, bundle, data, features, heads, pictures
+
+
+@pytest.fixture(scope="session")
+def picture_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes of tiny pictures, 8 + 4 + 4 of each."""
+    return draw_pictures(tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture(scope="session")
+def feature_folder(picture_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Their features by a backbone of random weights."""
+    folder = tmp_path_factory.mktemp("features")
+    features.extract(
+        data.read_dataset(data.find_splits(picture_folder)),
+        backbone_name="efficientnet_lite0",
+        weights="none",
+        views=pictures.parse_views("plain,flip"),
+        folder=folder,
+        progress=lambda _: None,
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def written_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle; tests only read it."""
+    return write_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture
+def own_bundle(written_bundle: Path, tmp_path: Path) -> Path:
+    """A copy of the bundle that the test may spoil."""
+    return Path(shutil.copytree(written_bundle, tmp_path / "bundle"))
+
+
+def write_bundle(folder: Path) -> Path:
+    spec = backbones.spec("efficientnet_lite0")
+    head_spec = heads.HeadSpec((8,), 0.5)
+    torch.manual_seed(0)
+    bundle.write(
+        folder,
+        backbone_name=spec.name,
+        backbone_state=backbones.create(spec.name, weights="none").state_dict(),
+        head=heads.build(head_spec, width=spec.feature_width, classes=len(CLASSES)),
+        head_spec=head_spec,
+        classes=tuple(CLASSES),
+        preprocessing=spec.preprocessing,
+        metrics={"valid:accuracy": 0.75, "valid:loss": float("nan")},
+        temperature=1.5,
+        fingerprint="f" * 64,
+        hyperparameters={"lr": "0.001"},
+    )
+    return folder

@@ -1,0 +1,212 @@
+"""Serving: every content type of the contract is answered, and a client's fault is the client's."""
+
+from __future__ import annotations
+
+import http.server
+import io
+import json
+import math
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from tests.training_scripts.trial_material import CLASSES
+from training_scripts import inference, pictures
+from training_scripts.inference import RequestError, input_fn, model_fn, output_fn, predict_fn
+from training_scripts.model import Model
+
+RANKED = "application/vnd.dogbreed+json"
+
+
+@pytest.fixture(scope="module")
+def model(written_bundle: Path) -> Model:
+    return model_fn(str(written_bundle))
+
+
+def picture() -> Image.Image:
+    return Image.linear_gradient("L").resize((300, 240)).convert("RGB")
+
+
+def encoded(form: str) -> bytes:
+    buffer = io.BytesIO()
+    picture().save(buffer, form, lossless=True)
+    return buffer.getvalue()
+
+
+def answer(model: Model, body: bytes | str, content_type: str, accept: str | None = None) -> object:
+    text, _ = output_fn(predict_fn(input_fn(body, content_type), model), accept)
+    return json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("form", "content_type"),
+    [
+        ("PNG", "image/png"),
+        ("WEBP", "image/webp"),
+        ("PNG", "image/jpeg"),
+        ("WEBP", "application/x-image"),
+        ("PNG", "IMAGE/PNG; charset=binary"),
+    ],
+)
+def test_the_bytes_decide_what_a_picture_is_and_the_same_picture_gets_the_same_scores(
+    model: Model, form: str, content_type: str
+) -> None:
+    with torch.inference_mode():
+        expected = model(pictures.to_tensor(picture(), model.preprocessing)[None]).tolist()
+    assert answer(model, encoded(form), content_type) == expected
+
+
+def test_a_jpeg_is_answered_with_one_row_of_logits(model: Model) -> None:
+    rows = answer(model, encoded("JPEG"), "image/jpeg")
+    assert isinstance(rows, list)
+    assert [len(row) for row in rows] == [3]
+
+
+def test_a_preprocessed_tensor_gets_the_scores_of_its_picture(model: Model) -> None:
+    tensor = pictures.to_tensor(picture(), model.preprocessing)
+    of_the_picture = answer(model, encoded("PNG"), "image/png")
+    assert answer(model, json.dumps(tensor.tolist()), "application/json") == of_the_picture
+    several = answer(model, json.dumps([tensor.tolist()] * 2).encode(), "application/json")
+    assert isinstance(several, list)
+    assert len(several) == 2
+    assert several[0] == pytest.approx(several[1], abs=1e-5)
+
+
+def test_the_ranked_answer_has_every_class_with_honest_probabilities(model: Model) -> None:
+    ranked = answer(model, encoded("PNG"), "image/png", RANKED)
+    plain = answer(model, encoded("PNG"), "image/png")
+    assert isinstance(ranked, dict)
+    assert isinstance(plain, list)
+    assert (ranked["model_id"], ranked["classes"]) == (model.model_id, 3)
+    scores = ranked["predictions"][0]["scores"]
+    assert [score["logit"] for score in scores] == sorted(plain[0], reverse=True)
+    assert sum(score["probability"] for score in scores) == pytest.approx(1)
+    ratio = scores[0]["probability"] / scores[1]["probability"]
+    assert math.log(ratio) == pytest.approx((scores[0]["logit"] - scores[1]["logit"]) / 1.5, rel=1e-4)
+    for score in scores:
+        assert score["class_folder"] == list(CLASSES)[score["index"]]
+        assert score["label"] == score["class_folder"][4:].replace("_", " ")
+
+
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    [
+        (None, "application/json"),
+        ("", "application/json"),
+        ("*/*", "application/json"),
+        ("application/json", "application/json"),
+        ("text/html, application/*;q=0.5", "application/json"),
+        (RANKED, RANKED),
+        (f"application/json;q=0.4, {RANKED}", RANKED),
+        (f"{RANKED};q=0, */*", "application/json"),
+    ],
+)
+def test_the_form_of_the_answer_is_what_the_client_prefers(model: Model, accept: str | None, form: str) -> None:
+    prediction = predict_fn(torch.zeros(1, 3, 64, 64), model)
+    assert output_fn(prediction, accept)[1] == form
+
+
+def test_a_form_that_is_not_spoken_is_406(model: Model) -> None:
+    with pytest.raises(RequestError, match="text/csv") as caught:
+        output_fn(predict_fn(torch.zeros(1, 3, 64, 64), model), "text/csv")
+    assert caught.value.status_code == 406
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/octet-stream", "", None])
+def test_a_content_type_that_is_not_served_is_415_and_names_those_that_are(content_type: str | None) -> None:
+    with pytest.raises(RequestError, match="image/jpeg") as caught:
+        input_fn(b"", content_type)
+    assert caught.value.status_code == 415
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"", "image/jpeg"),
+        (b"no picture", "image/png"),
+        (encoded("JPEG")[:400], "image/jpeg"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "application/x-image"),
+        ("text where bytes belong", "image/jpeg"),
+        (b"{", "application/json"),
+        (b"\xff\xfe", "application/json"),
+        (b"[" * 100_000, "application/json"),
+        (b"{}", "application/json"),
+        (b'{"url": 3}', "application/json"),
+        (b"3", "application/json"),
+        (b"[]", "application/json"),
+        (b"[[1, 2], [3]]", "application/json"),
+        (b'[[["a"]]]', "application/json"),
+        (b"[[[1]]]", "application/json"),
+        (json.dumps([[[0] * 8] * 8] * 3), "application/json"),
+        (json.dumps([[[float("nan")] * 32] * 32] * 3), "application/json"),
+        (json.dumps([[[0] * 32] * 32] * 4), "application/json"),
+        (json.dumps([[[10**400] * 32] * 32] * 3), "application/json"),
+    ],
+)
+def test_content_that_cannot_be_used_is_400_with_a_plain_reason(body: bytes | str, content_type: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        input_fn(body, content_type)
+    assert caught.value.status_code == 400
+    assert caught.value.message == str(caught.value)
+    assert "Traceback" not in caught.value.message
+
+
+@pytest.fixture
+def picture_url() -> Iterator[str]:
+    class PictureHost(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(encoded("PNG"))
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), PictureHost) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/dog.png"
+        server.shutdown()
+
+
+def test_a_url_is_fetched_where_the_endpoint_allows_it(
+    model: Model, picture_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = json.dumps({"url": picture_url})
+    with pytest.raises(RequestError, match="fetches no URLs") as off:
+        input_fn(request, "application/json")
+    monkeypatch.setenv("DOGBREED_FETCH_URLS", "1")
+    with pytest.raises(RequestError, match="not a public address") as refused:
+        input_fn(request, "application/json")
+    assert off.value.status_code == refused.value.status_code == 400
+    monkeypatch.setenv("DOGBREED_FETCH_NETWORKS", "127.0.0.0/8")
+    assert answer(model, request, "application/json") == answer(model, encoded("PNG"), "image/png")
+
+
+def test_a_bundle_serves_from_its_own_code_alone(written_bundle: Path, tmp_path: Path) -> None:
+    """What is beside it, or installed, must not be needed."""
+    (tmp_path / "dog.png").write_bytes(encoded("PNG"))
+    code = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1] + '/code'); import inference;"
+        "model = inference.model_fn(sys.argv[1]);"
+        "picture = inference.input_fn(Path('dog.png').read_bytes(), 'image/png');"
+        "import training_scripts;"
+        "print(training_scripts.__file__);"
+        "print(inference.output_fn(inference.predict_fn(picture, model), None)[0])"
+    )
+    served = subprocess.run(
+        [sys.executable, "-c", code, str(written_bundle)], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    file, scores = served.stdout.splitlines()
+    assert Path(file).is_relative_to(written_bundle)
+    model = model_fn(str(written_bundle))
+    assert json.loads(scores)[0] == pytest.approx(answer(model, encoded("PNG"), "image/png")[0], abs=1e-5)  # type: ignore[index]
+
+
+def test_the_errors_are_ours_where_awss_toolkit_is_not(model: Model) -> None:
+    assert inference.RequestError.__mro__[1] is Exception
