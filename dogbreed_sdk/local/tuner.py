@@ -115,7 +115,7 @@ class Tuner:
             return "Stopped", None
         if self._objectives() or not self._finished:
             return "Completed", None
-        first = self._finished[0]
+        first = min(self._finished, key=lambda trial: trial.name)
         cause = first.failure or (
             f"its log has no line that the Regex of the objective metric {self._request.metric!r} matches; "
             "compare its output with MetricDefinitions"
@@ -189,7 +189,9 @@ class Tuner:
         return [t.values[-1] for t in self._finished if t.failure is None and t.values]
 
     def _best(self) -> str | None:
-        candidates = [trial for trial in self._finished if trial.failure is None and trial.values]
+        # By name, so that of equal trials the earlier proposal wins, whichever ended first.
+        ordered = sorted(self._finished, key=lambda trial: trial.name)
+        candidates = [trial for trial in ordered if trial.failure is None and trial.values]
         if not candidates:
             return None
         choose = max if self._request.maximize else min
