@@ -1,4 +1,4 @@
-"""A job's log, read from CloudWatch Logs or from local SageMaker's copy of that API."""
+"""The log of a job or endpoint, read from CloudWatch Logs or from local SageMaker's copy of that API."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _PAGE = 10_000
 
 
 class LogReader:
-    """Reads a job's log lines once each, in order, for as long as they come.
+    """Reads log lines once each, in order, for as long as they come.
 
     Args:
         client: A CloudWatch Logs client.
         group: Log group.
-        prefix: What the names of the job's streams begin with.
+        prefix: What the names of the streams to read begin with; an empty string reads all of the group.
     """
 
     def __init__(self, client: Any, group: str, prefix: str) -> None:
@@ -39,7 +39,8 @@ class LogReader:
 
     def _streams(self) -> list[str]:
         if not self._tokens:
-            answer = self._client.describe_log_streams(logGroupName=self._group, logStreamNamePrefix=self._prefix)
+            arguments = {"logStreamNamePrefix": self._prefix} if self._prefix else {}
+            answer = self._client.describe_log_streams(logGroupName=self._group, **arguments)
             self._tokens = {stream["logStreamName"]: None for stream in answer["logStreams"]}
         return list(self._tokens)
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from dogbreed_sdk.progress import JobProgress, ProgressCallback, print_progress
+
+# Work that is over sooner needs no line of its own.
+LINE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -86,15 +90,14 @@ def job_progress() -> Iterator[ProgressCallback]:
 
 @contextmanager
 def counter(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A callback (done, total) for counted work: a bar on a terminal, a line every tenth part elsewhere."""
+    """A callback (done, total) for counted work: a bar on a terminal, a line now and then elsewhere."""
     if not sys.stderr.isatty():
-        shown = -1
+        shown = time.monotonic()
 
         def line(done: int, total: int) -> None:
             nonlocal shown
-            tenth = 10 * done // max(total, 1)
-            if tenth > shown:
-                shown = tenth
+            if time.monotonic() - shown >= LINE_SECONDS:
+                shown = time.monotonic()
                 note(f"{what}: {done} of {total}")
 
         yield line
