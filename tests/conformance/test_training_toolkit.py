@@ -1,0 +1,72 @@
+"""AWS's sagemaker-training toolkit runs our packed scripts as they are."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dogbreed_sdk import source
+from dogbreed_sdk.container import encode_hyperparameter
+from tests.training_scripts.trial_material import CLASSES, draw_pictures
+from training_scripts.bundle import load, read_description
+from training_scripts.metrics import parse_epoch
+
+HYPERPARAMETERS = {"weights": "none", "epochs": 2, "hidden": "8", "dropout": 0.1, "batch-size": 8, "amp": False}
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    """A folder like /opt/ml, with the pictures in the channel `training`."""
+    config = tmp_path / "input" / "config"
+    config.mkdir(parents=True)
+    for folder in ("model", "output", "checkpoints"):
+        (tmp_path / folder).mkdir()
+    draw_pictures(tmp_path / "input" / "data" / "training")
+    # A host that resolves: the toolkit waits for its cluster's names.
+    hosts = {"current_host": "localhost", "hosts": ["localhost"], "network_interface_name": "lo"}
+    (config / "resourceconfig.json").write_text(json.dumps(hosts))
+    channel = {"TrainingInputMode": "File", "S3DistributionType": "FullyReplicated", "RecordWrapperType": "None"}
+    (config / "inputdataconfig.json").write_text(json.dumps({"training": channel}))
+    return tmp_path
+
+
+def run(python: Path, base: Path, program: str, **changes: object) -> subprocess.CompletedProcess[str]:
+    packed = base / "sourcedir.tar.gz"
+    packed.write_bytes(source.pack())
+    values = {"sagemaker_program": program, "sagemaker_submit_directory": str(packed), **HYPERPARAMETERS, **changes}
+    encoded = {name: encode_hyperparameter(value) for name, value in values.items()}
+    (base / "input" / "config" / "hyperparameters.json").write_text(json.dumps(encoded))
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("SM_", "PYTHONPATH"))}
+    environ |= {
+        "SAGEMAKER_BASE_DIR": str(base),
+        "SM_CHECKPOINT_DIR": str(base / "checkpoints"),
+        "PATH": f"{python.parent}:{environ['PATH']}",
+        "PIP_NO_INDEX": "1",  # what requirements.txt names must be there already
+    }
+    toolkit = [python, "-c", "from sagemaker_training.cli.train import main; main()"]
+    return subprocess.run(toolkit, env=environ, capture_output=True, text=True, check=False, timeout=200, cwd=base)
+
+
+@pytest.mark.parametrize("program", ["train_model.py", "hpo.py"])
+def test_the_toolkit_runs_an_entry_point_to_its_bundle(conformance_python: Path, base: Path, program: str) -> None:
+    done = run(conformance_python, base, program)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (base / "output" / "success").exists()
+    epochs = [epoch for epoch in map(parse_epoch, done.stdout.splitlines()) if epoch]
+    assert [(epoch.epoch, epoch.best) for epoch in epochs][:2] == [(1, False), (2, False)]
+    assert "test:accuracy" in epochs[-1].values
+    description = read_description(base / "model")
+    assert description.classes == tuple(sorted(CLASSES))
+    assert description.hyperparameters["hidden"] == "8"
+    assert load(base / "model").model_id == description.model_id
+
+
+def test_the_toolkit_reports_a_wrong_hyperparameter_as_a_failure(conformance_python: Path, base: Path) -> None:
+    done = run(conformance_python, base, "train_model.py", learning_rate=0.1)
+    assert done.returncode != 0
+    assert "did you mean lr?" in done.stdout + done.stderr
+    assert (base / "output" / "failure").read_text().startswith("this hyperparameter is wrong:")
