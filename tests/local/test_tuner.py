@@ -206,9 +206,10 @@ class TestEnds:
 
     def test_a_killed_tuner_loses_nothing(self, tunings: Tunings) -> None:
         tunings.start(jobs=6, static={"epochs": "4"})
-        tunings.until(lambda: len(tunings.trials()) == 3)
+        tunings.until(lambda: len(tunings.trials()) >= 3)
         process = tunings.get().state["process"]
         running = [trial.name for trial in tunings.trials() if not trial.state.get("ended")]
+        assert running
         os.kill(process["pid"], signal.SIGKILL)
         assert wait_for_end(process, timeout=5)
         # The trials do not need it.
