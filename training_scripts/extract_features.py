@@ -42,10 +42,6 @@ def extract(arguments: Sequence[str], environ: Mapping[str, str], stop: StopFlag
     from training_scripts import data, features, pictures  # noqa: PLC0415 - wrong arguments should fail before
     from training_scripts.material import weights_source  # noqa: PLC0415 - torch loads
 
-    def report(line: str) -> None:
-        say(line)
-        stop.check()
-
     folder = runtime.checkpoint_folder(environ)
     try:
         store = features.extract(
@@ -56,7 +52,8 @@ def extract(arguments: Sequence[str], environ: Mapping[str, str], stop: StopFlag
             folder=folder,
             batch_size=settings.batch_size,
             workers=settings.workers or None,
-            progress=report,
+            progress=say,
+            check=stop.check,
         )
     except Stopped:
         say(f"stopped: what is done is kept in {folder}, the same job resumes there")

@@ -79,7 +79,14 @@ class FeaturePass:
     """Computes features; use it as a context manager, so that its threads end."""
 
     def __init__(
-        self, backbone: nn.Module, preprocessing: Preprocessing, *, width: int, batch_size: int, workers: int
+        self,
+        backbone: nn.Module,
+        preprocessing: Preprocessing,
+        *,
+        width: int,
+        batch_size: int,
+        workers: int,
+        check: Callable[[], Any],
     ) -> None:
         """Prepares a pass.
 
@@ -89,6 +96,7 @@ class FeaturePass:
             width: Width of its features.
             batch_size: Views that go through the network at a time.
             workers: Threads that decode.
+            check: Called after every batch; what it raises ends the pass.
         """
         import torch
 
@@ -99,6 +107,7 @@ class FeaturePass:
         self._preprocessing = preprocessing
         self._width = width
         self._batch_size = batch_size
+        self._check = check
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
 
     def __enter__(self) -> FeaturePass:
@@ -143,6 +152,7 @@ class FeaturePass:
             if good:
                 computed.append(self._forward(np.stack(good)))
             progress.advance(len(feed), len(feed) * len(views))
+            self._check()
         empty = np.empty((0, len(views), self._width), np.float32)
         return Chunk(np.concatenate([empty, *computed]), np.array(kept, np.int64), skipped)
 

@@ -44,6 +44,10 @@ _DEFAULT_WORKERS = 2
 _say = functools.partial(print, flush=True)
 
 
+def _go_on() -> None:
+    """Never asks for a stop."""
+
+
 @dataclass(frozen=True)
 class SplitFeatures:
     """Features float32 [n, views, width] (memory-mapped), labels int64 [n], names of the n pictures."""
@@ -171,6 +175,7 @@ def extract(
     batch_size: int = 32,
     workers: int | None = None,
     progress: Callable[[str], Any] = _say,
+    check: Callable[[], Any] = _go_on,
 ) -> FeatureStore:
     """Computes and stores the features of every split, or opens them where they are already there.
 
@@ -185,7 +190,9 @@ def extract(
         folder: Where the features go; it becomes a complete store, and can be copied as it is.
         batch_size: Views that go through the network at a time; from 16 on the speed hardly changes on a CPU.
         workers: Threads that decode; default 2.
-        progress: Takes one line of log at a time; what it raises ends the pass, with what is done kept.
+        progress: Takes one line of log at a time, every two seconds; what it raises ends the pass, with what is
+            done kept.
+        check: Called after every batch; what it raises ends the pass likewise.
 
     Returns:
         The finished store, opened.
@@ -207,6 +214,7 @@ def extract(
             width=made.feature_width,
             batch_size=batch_size,
             workers=workers or _DEFAULT_WORKERS,
+            check=check,
         )
         with runner:
             skipped = _compute_parts(dataset, tuple(views), folder, runner, made.feature_width, report=progress)
@@ -319,7 +327,8 @@ def _read_part(path: Path, count: int, views: int, width: int) -> Chunk | None:
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # np.load forgets to close a damaged file that it opened itself.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             features, kept = arrays["features"], arrays["kept"]
             skipped = {int(index): reason for index, reason in json.loads(str(arrays["skipped"])).items()}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):

@@ -1,0 +1,148 @@
+"""The extraction as a job: a real process in SageMaker's folders, stopped, killed, started again."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import training_scripts
+from training_scripts import features
+from training_scripts.features import FeatureStore
+
+SCRIPT = Path(training_scripts.__file__).with_name("extract_features.py")
+
+# More than one part, so that there is something to keep when the process ends early.
+TRAIN_PICTURES = features.CHUNK + 72
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    dice = random.Random(0)
+    for split, count in {"train": TRAIN_PICTURES // 2, "valid": 2, "test": 2}.items():
+        for name in ("001.A", "002.B"):
+            (folder / split / name).mkdir(parents=True)
+            for number in range(count):
+                Image.frombytes("RGB", (8, 8), dice.randbytes(192)).save(folder / split / name / f"{number}.png")
+    return folder
+
+
+class Job:
+    """One training job's folders, and the processes that run in them."""
+
+    def __init__(self, folder: Path, channels: dict[str, Path]) -> None:
+        self.checkpoints, self.model, self.output = folder / "checkpoints", folder / "model", folder / "output"
+        self.environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("SM_")},
+            **{f"SM_CHANNEL_{name.upper()}": str(path) for name, path in channels.items()},
+            "SM_CHECKPOINT_DIR": str(self.checkpoints),
+            "SM_MODEL_DIR": str(self.model),
+            "SM_OUTPUT_DIR": str(self.output),
+            "PYTHONPATH": str(SCRIPT.parents[1]),
+        }
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, str(SCRIPT), "--views", "plain", *arguments],
+            env=self.environ,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=120)
+        return process.returncode, out, err
+
+    def interrupt(self, number: signal.Signals) -> tuple[int, str]:
+        """Ends a run by a signal as soon as its first part is there."""
+        process = self.start()
+        try:
+            while process.poll() is None and not list(self.checkpoints.glob("parts/*.npz")):
+                time.sleep(0.005)
+            process.send_signal(number)
+            out, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+        return process.returncode, out
+
+    def content(self) -> dict[str, bytes]:
+        return {str(path.relative_to(self.checkpoints)): path.read_bytes() for path in self.checkpoints.rglob("*.*")}
+
+
+@pytest.fixture(scope="module")
+def unbroken(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, str]:
+    job = Job(tmp_path_factory.mktemp("job"), {"training": root})
+    status, out, err = job.run()
+    assert status == 0, err
+    return job, out
+
+
+def test_leaves_a_store_in_the_checkpoint_folder_and_a_description_as_the_model(unbroken: tuple[Job, str]) -> None:
+    job, out = unbroken
+    store = FeatureStore.open(job.checkpoints)
+    assert store.sizes == {"train": TRAIN_PICTURES, "valid": 4, "test": 4}
+    last = rf"features: {TRAIN_PICTURES + 8} pictures, 1 views, 1280 wide, [\d.]+ seconds, {job.checkpoints}"
+    assert re.fullmatch(last, out.splitlines()[-1])
+    assert [path.name for path in job.model.iterdir()] == ["features.json"]
+    assert json.loads((job.model / "features.json").read_bytes())["key"]["backbone"] == "efficientnet_lite0"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_job_resumes_and_ends_with_the_same_bytes(
+    unbroken: tuple[Job, str], root: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    job = Job(tmp_path, {"training": root})
+    status, out = job.interrupt(number)
+    assert status == (143 if number == signal.SIGTERM else -9)
+    assert ("the same job resumes there" in out) == (number == signal.SIGTERM)
+    assert not (job.checkpoints / "features.json").exists()
+    status, out, err = job.run()
+    assert status == 0, err
+    assert re.search(r"features: \d+ pictures, views plain, \d+ of them already there", out)
+    assert job.content() == unbroken[0].content()
+
+
+def test_a_channel_for_each_split_gives_the_same(unbroken: tuple[Job, str], root: Path, tmp_path: Path) -> None:
+    job = Job(tmp_path, {split: root / split for split in ("train", "valid", "test")})
+    assert job.run()[0] == 0
+    assert job.content() == unbroken[0].content()
+
+
+@pytest.mark.parametrize(
+    ("channels", "arguments", "message"),
+    [
+        ({"training": "."}, ["--modle", "x"], "modle: there is no such hyperparameter; did you mean model?"),
+        ({"training": "."}, ["--views", "plain,zoom"], "plain, flip"),
+        ({"training": "."}, ["--model", "resnet8"], "unknown backbone 'resnet8'"),
+        ({"training": "train"}, [], "has no folder named train"),
+        ({}, [], "no training pictures: the job has no channel"),
+    ],
+)
+def test_a_mistake_is_named_without_a_traceback(
+    root: Path, tmp_path: Path, channels: dict[str, str], arguments: list[str], message: str
+) -> None:
+    job = Job(tmp_path, {name: root / path for name, path in channels.items()})
+    status, _, err = job.run(*arguments)
+    assert status == 1
+    assert err.startswith("error: ")
+    assert message in err
+    assert "Traceback" not in err
+    assert message in (job.output / "failure").read_text()
+
+
+def test_help_lists_what_is_accepted() -> None:
+    ended = subprocess.run([sys.executable, str(SCRIPT), "--help"], capture_output=True, text=True, check=True)
+    assert "--views" in ended.stdout
+    assert "--epochs" not in ended.stdout
