@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections import deque
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 FINAL_STATUSES = frozenset({"Completed", "Failed", "Stopped"})
 # Enough of a log's end to hold any traceback.
 _LAST_LINES = 500
+# How far apart the steps of a running job are that ``wait`` shows.
+NEWS_FRACTION = 0.05
+NEWS_SECONDS = 10.0
 _PICTURES_DONE = re.compile(r"\b(\d+)\s*(?:/|of)\s*(\d+)\s+pictures")
 
 
@@ -198,6 +202,8 @@ class _Watcher:
         self._progress = progress
         self._reader = job._log_reader()
         self._seen: tuple[str, str] | None = None
+        self._shown_fraction = 0.0
+        self._shown_at = -math.inf
 
     def poll(self) -> bool:
         """Looks once; whether the job has ended."""
@@ -207,7 +213,7 @@ class _Watcher:
         seconds = elapsed(described)
         for line in self._reader.new_lines():
             fraction = line_fraction(line)
-            if fraction is not None:
+            if fraction is not None and self._is_news(fraction):
                 self._progress(JobProgress(self._job.name, "Training", line.strip(), seconds, fraction))
         transitions = described.get("SecondaryStatusTransitions") or [{}]
         message = str(transitions[-1].get("StatusMessage", ""))
@@ -215,6 +221,14 @@ class _Watcher:
             self._seen = (status, message)
             self._progress(JobProgress(self._job.name, status, message, seconds, 1.0 if ended else None))
         return ended
+
+    def _is_news(self, fraction: float) -> bool:
+        """Whether a step is far enough, or long enough, from the last one shown: a thousand epochs are no news."""
+        now = time.monotonic()
+        if 0 <= fraction - self._shown_fraction < NEWS_FRACTION and now - self._shown_at < NEWS_SECONDS:
+            return fraction == 1.0
+        self._shown_fraction, self._shown_at = fraction, now
+        return True
 
 
 def script_hyperparameters(encoded: Mapping[str, str]) -> dict[str, object]:
@@ -229,14 +243,14 @@ def script_hyperparameters(encoded: Mapping[str, str]) -> dict[str, object]:
 def line_fraction(line: str) -> float | None:
     """How far a job says that it is in a log line, 0 to 1, or None for a line that says nothing of it.
 
-    >>> line_fraction("epoch 3/10 train:loss=0.5"), line_fraction("features: 100 of 400 pictures")
+    >>> line_fraction("epoch 3/10 train:loss=0.5"), line_fraction("features 100/400 pictures")
     (0.3, 0.25)
     """
     from training_scripts.metrics import parse_epoch  # noqa: PLC0415
 
     epoch = parse_epoch(line)
     if epoch is not None:
-        return float(epoch.epoch / epoch.epochs)
+        return 1.0 if epoch.best else float(epoch.epoch / epoch.epochs)
     pictures = _PICTURES_DONE.search(line)
     if pictures is None:
         return None
