@@ -9,18 +9,16 @@ import errno
 import functools
 import io
 import json
-import os
 import shutil
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training_scripts import backbones, data
+from training_scripts import backbones, data, feature_parts
 from training_scripts.atomic import write_atomically
 from training_scripts.data import DataError, DataSet, Sample
-from training_scripts.feature_pass import Chunk, FeaturePass, Progress
+from training_scripts.feature_pass import FeaturePass, Progress
 from training_scripts.locking import exclusive
 from training_scripts.pictures import PLAIN, Preprocessing, View, format_views, parse_views
 
@@ -290,7 +288,7 @@ def _compute_parts(
     progress = Progress(total, sum(len(dataset.splits[split]) * len(of_split[split]) for split in of_split), report)
     there = {}
     for split, start, samples in _chunks(dataset):
-        chunk = _read_part(_part(folder, split, start), len(samples), len(of_split[split]), width)
+        chunk = feature_parts.read(_part(folder, split, start), len(samples), len(of_split[split]), width)
         if chunk is not None:
             there[split, start] = chunk.skipped
     done = [
@@ -305,36 +303,12 @@ def _compute_parts(
         faults = there.get((split, start))
         if faults is None:
             chunk = runner.compute(samples, of_split[split], progress)
-            _write_part(_part(folder, split, start), chunk)
+            feature_parts.write(_part(folder, split, start), chunk)
             faults = chunk.skipped
         skipped += [{"split": split, "name": samples[index].name, "reason": reason} for index, reason in faults.items()]
         listing = [f"{one['name']} ({one['reason']})" for one in skipped if one["split"] == split]
         data.check_skipped(split, len(dataset.splits[split]), listing)
     return skipped
-
-
-def _write_part(path: Path, chunk: Chunk) -> None:
-    import numpy as np
-
-    content = io.BytesIO()
-    reasons = json.dumps({str(index): reason for index, reason in chunk.skipped.items()})
-    np.savez(content, features=chunk.features, kept=chunk.kept, skipped=np.array(reasons))
-    write_atomically(path, content.getvalue())
-
-
-def _read_part(path: Path, count: int, views: int, width: int) -> Chunk | None:
-    """Reads a part (its checksums are verified); None where it is missing, damaged or copied in part."""
-    import numpy as np
-
-    try:
-        # np.load forgets to close a damaged file that it opened itself.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            features, kept = arrays["features"], arrays["kept"]
-            skipped = {int(index): reason for index, reason in json.loads(str(arrays["skipped"])).items()}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
-    whole = features.shape == (len(kept), views, width) and len(kept) + len(skipped) == count
-    return Chunk(features, kept, skipped) if whole else None
 
 
 def _write_backbone(folder: Path, state: Mapping[str, torch.Tensor]) -> None:
@@ -354,7 +328,7 @@ def _assemble(dataset: DataSet, folder: Path, key: Mapping[str, Any], skipped: l
         listing[split] = {"names": [sample.name for sample in kept], "labels": [sample.label for sample in kept]}
         views = len(parse_views(key["views"])) if split == "train" else 1
         parts = [_part(folder, split, start) for start in range(0, len(samples), CHUNK)]
-        _join(parts, folder / f"{split}.npy", shape=(len(kept), views, key["width"]))
+        feature_parts.join(parts, folder / f"{split}.npy", shape=(len(kept), views, key["width"]))
     write_atomically(folder / PICTURES_FILE, json.dumps(listing).encode())
     files = [*(f"{split}.npy" for split in dataset.splits), PICTURES_FILE, BACKBONE_FILE]
     manifest = {
@@ -364,24 +338,6 @@ def _assemble(dataset: DataSet, folder: Path, key: Mapping[str, Any], skipped: l
         "files": {name: (folder / name).stat().st_size for name in files},
     }
     write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
-
-
-def _join(parts: Sequence[Path], path: Path, *, shape: tuple[int, int, int]) -> None:
-    import numpy as np
-
-    # Written in order, not through a memory map: that would end the process with SIGBUS on a full disk.
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with aside.open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
-            for part in parts:
-                with np.load(part, allow_pickle=False) as arrays:
-                    file.write(np.ascontiguousarray(arrays["features"], "<f4").tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _read_json(path: Path) -> Any:

@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from training_scripts import backbones, feature_pass, features, pictures
+from training_scripts import backbones, feature_parts, feature_pass, features, pictures
 from training_scripts.data import DataError, DataSet, find_splits, read_dataset
 from training_scripts.features import FeatureStore
 from training_scripts.locking import exclusive
@@ -97,7 +97,7 @@ class CutOffError(Exception):
 
 def interrupt_after(parts: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets a pass write so many parts and then breaks it."""
-    write = features._write_part
+    write = feature_parts.write
 
     def write_some(path: Path, chunk: feature_pass.Chunk) -> None:
         if len(list((folder / features.PARTS).glob("*.npz"))) == parts:
@@ -105,7 +105,7 @@ def interrupt_after(parts: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -
         write(path, chunk)
 
     with monkeypatch.context() as patched:
-        patched.setattr(features, "_write_part", write_some)
+        patched.setattr(feature_parts, "write", write_some)
         with pytest.raises(CutOffError):
             extract(read_dataset(find_splits(folder.parent / "pictures")), folder)
 
