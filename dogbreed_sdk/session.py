@@ -80,7 +80,7 @@ class Session:
             ...     session.is_local
             True
         """
-        chosen = Path(root or os.environ.get(ROOT_VARIABLE) or "~/.dogbreed").expanduser().absolute()
+        chosen = Path(root).expanduser().absolute() if root else default_root()
         return cls(root=chosen, endpoint_url=endpoint_url)
 
     @classmethod
@@ -222,6 +222,11 @@ class Session:
 
         with translated("open an AWS session", otherwise=ConfigurationError):
             return boto3.Session(profile_name=self._profile, region_name=self._region)
+
+
+def default_root() -> Path:
+    """The folder of local SageMaker where none is named: ``$DOGBREED_ROOT``, else ``~/.dogbreed``."""
+    return Path(os.environ.get(ROOT_VARIABLE) or "~/.dogbreed").expanduser().absolute()
 
 
 def _client_config(service: str) -> Any:

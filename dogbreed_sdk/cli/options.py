@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from dogbreed_sdk import _optional
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.session import ROOT_VARIABLE, Session
+from dogbreed_sdk.session import Session, default_root
 from dogbreed_sdk.trainer import BreedTrainer, dashed
 from training_scripts.hyperparameters import table
 
@@ -26,8 +25,7 @@ def session(options: argparse.Namespace) -> Session:
 
 def root(options: argparse.Namespace) -> Path:
     """The folder of local SageMaker."""
-    chosen = options.root or os.environ.get(ROOT_VARIABLE) or "~/.dogbreed"
-    return Path(chosen).expanduser().absolute()
+    return Path(options.root).expanduser().absolute() if options.root else default_root()
 
 
 def trainer(options: argparse.Namespace, where: Session) -> BreedTrainer:

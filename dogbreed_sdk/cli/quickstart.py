@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.evaluation import Evaluation, evaluate
 from dogbreed_sdk.jobs import TrainingJob
 from dogbreed_sdk.predictions import Prediction
-from dogbreed_sdk.session import Session
+from dogbreed_sdk.session import Session, default_root
 from dogbreed_sdk.trainer import BreedTrainer
 from dogbreed_sdk.tuning import TuningJob
 
@@ -103,9 +106,9 @@ def _outcome(
 ) -> Outcome:
     name = deployment.endpoint_name
     commands = [
-        f"dogbreed classify {name} {examples[0][0]}",
-        f"dogbreed logs {job.name}",
-        f"dogbreed delete {name}",
+        _command("classify", name, examples[0][0], root=root),
+        _command("logs", job.name, root=root),
+        _command("delete", name, root=root),
     ]
     document: dict[str, Any] = {
         "dataset": {"root": str(dataset.root), "classes": list(dataset.classes), "splits": dataset.splits},
@@ -140,3 +143,10 @@ def _outcome(
             print(f"  {command}")
 
     return Outcome(document, text)
+
+
+def _command(*words: object, root: Path) -> str:
+    """A command line that works when it is pasted: with the program's path and the folder where they are needed."""
+    program = "dogbreed" if shutil.which("dogbreed") else sys.argv[0]
+    where = [] if root == default_root() else ["--root", root]
+    return shlex.join(str(word) for word in (program, *words, *where))
