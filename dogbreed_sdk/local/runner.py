@@ -11,8 +11,10 @@ from dogbreed_sdk.local.folders import JobFolder, write_atomically
 from dogbreed_sdk.local.processes import identify, is_alive, signal_group, start_module
 from dogbreed_sdk.local.store import ENDPOINT, TRAINING_JOB, TUNING_JOB, Record, Store
 
-# A job without a supervisor is young (its starter is about to start one) or lost.
+# A job that never had a supervisor is young (its starter is about to start one), or its starter was killed: then
+# it is started again, for a while.
 _START_SECONDS = 30.0
+_START_AGAIN_SECONDS = 600.0
 _MAXIMUM_RESTARTS = 5
 
 
@@ -62,7 +64,9 @@ def reconcile(store: Store, kind: str, name: str) -> None:
     record = store.get(kind, name)
     if record.state.get("status") not in job_state.RUNNING_STATUSES or not _is_lost(record):
         return
-    if kind == TRAINING_JOB:
+    if not record.state.get("process") and time.time() - record.created < _START_AGAIN_SECONDS:
+        _start(store, kind, name)
+    elif kind == TRAINING_JOB:
         _fail_lost_job(store, record)
     else:
         _restart_tuning_job(store, record)

@@ -337,6 +337,19 @@ class TestEnds:
             time.sleep(0.01)
         assert jobs.get("fine").state["status"] == "Completed"
 
+    def test_a_job_whose_starter_was_killed_is_started(
+        self, jobs: Jobs, script: Script, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(runner, "_START_SECONDS", 0.2)
+        request = jobs._request("unstarted", script("print('here')"))
+        jobs.store.create(TRAINING_JOB, "unstarted", request, {"status": "InProgress", "process": None})
+        runner.reconcile(jobs.store, TRAINING_JOB, "unstarted")
+        assert jobs.get("unstarted").state["process"] is None, "its starter may be about to start it"
+        time.sleep(0.3)
+        runner.reconcile(jobs.store, TRAINING_JOB, "unstarted")
+        assert jobs.ended("unstarted").state["status"] == "Completed"
+        assert jobs.log("unstarted") == ["here"]
+
     def test_a_second_supervisor_steps_back(self, jobs: Jobs, script: Script) -> None:
         folder = jobs.start("twice", script("import time; time.sleep(1); print('once')"))
         jobs.until("twice", lambda record: record.state.get("secondary") == "Training")

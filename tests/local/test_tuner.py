@@ -206,9 +206,9 @@ class TestEnds:
 
     def test_a_killed_tuner_loses_nothing(self, tunings: Tunings) -> None:
         tunings.start(jobs=6, static={"epochs": "4"})
-        tunings.until(lambda: len(tunings.trials()) >= 3)
+        tunings.until(lambda: [trial.state["secondary"] for trial in tunings.trials()[2:3]] == ["Training"])
         process = tunings.get().state["process"]
-        running = [trial.name for trial in tunings.trials() if not trial.state.get("ended")]
+        running = [trial.name for trial in tunings.trials() if trial.state.get("started")]
         assert running
         os.kill(process["pid"], signal.SIGKILL)
         assert wait_for_end(process, timeout=5)
@@ -226,6 +226,23 @@ class TestEnds:
         assert all(trial.state["status"] == "Completed" for trial in trials)
         values = {trial.name: trial.state["metrics"]["score"]["value"] for trial in trials}
         assert record.state["best"] == max(values, key=lambda name: values[name])
+
+    def test_a_trial_whose_tuner_was_killed_before_its_start_is_started(self, tunings: Tunings) -> None:
+        tunings.start(jobs=3, parallel=1, limits={"MaxRuntimeInSeconds": 60})
+        tunings.ended()
+        first = tunings.trials()[0]
+        tunings.store.delete(TRAINING_JOB, first.name)
+        fresh = {"status": "InProgress", "tuned": first.state["tuned"], "tuning_job": "search"}
+        request = {**first.request, "TrainingJobName": "search-004-deadbeef"}
+        tunings.store.create(TRAINING_JOB, "search-004-deadbeef", request, fresh)
+        dead = {"pid": os.getpid(), "created": 1.0}
+        trials = [trial.name for trial in tunings.trials()]
+        again = {"status": "InProgress", "process": dead, "trials": trials}
+        tunings.store.update(TUNING_JOB, "search", lambda state: state.update(again))
+        runner.reconcile(tunings.store, TUNING_JOB, "search")
+        record = tunings.ended()
+        assert record.state["trials"] == trials
+        assert tunings.store.get(TRAINING_JOB, "search-004-deadbeef").state["status"] == "Completed"
 
     def test_a_tuner_that_dies_again_and_again_is_given_up(self, tunings: Tunings) -> None:
         request = {"HyperParameterTuningJobName": "search"}
