@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -152,3 +153,21 @@ def test_a_failed_job_shows_its_cause(workshop: Workshop, tmp_path: Path) -> Non
     done = run("train", tmp_path / "data", "--root", workshop.root, expect=1)
     assert "failed" in done.stderr
     assert "one.jpg" in done.stderr
+
+
+def test_quickstart_goes_from_a_plain_folder_of_classes_to_answers_and_commands_that_work(
+    shapes: BreedDataset, tmp_path: Path
+) -> None:
+    everything = tmp_path / "shapes"
+    for split in shapes.folders:
+        for picture in shapes.pictures(split):
+            target = everything / picture.class_folder / f"{split}-{picture.path.name}"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(picture.path.read_bytes())
+    result = document("quickstart", "--data", everything, "--root", tmp_path / "root")
+    assert set(result["dataset"]["splits"]) == {"train", "valid", "test"}
+    assert result["accuracy"] >= 0.8
+    assert len(result["examples"]) == 3
+    for command in result["next"]:
+        run(*shlex.split(command)[1:])
+    assert document("endpoints", "--root", tmp_path / "root") == []
