@@ -57,9 +57,16 @@ def script_arguments(hyperparameters: Mapping[str, str]) -> list[str]:
     for name in sorted(hyperparameters):
         if name.startswith(RESERVED_HYPERPARAMETER_PREFIX):
             continue
-        value = decode_hyperparameter(hyperparameters[name])
-        arguments += [f"--{name}" if len(name) > 1 else f"-{name}", "" if value is None else str(value)]
+        arguments.append(f"--{name}" if len(name) > 1 else f"-{name}")
+        arguments.append(_argument(decode_hyperparameter(hyperparameters[name])))
     return arguments
+
+
+def _argument(value: object) -> str:
+    """A value as the toolkit writes it on a command line (mapping.py, to_cmd_args)."""
+    if isinstance(value, Mapping):
+        return ",".join(f"{key}={value[key]}" for key in sorted(value))
+    return "" if value is None else str(value)
 
 
 def path_to_uri(path: Path) -> str:

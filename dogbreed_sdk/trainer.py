@@ -327,13 +327,13 @@ class BreedTrainer:
 def default_search() -> dict[str, ParameterRange]:
     """What `BreedTrainer.tune` searches unless told otherwise.
 
-    Learning rate and weight decay over two to three powers of ten around what heads on frozen features want, and
-    the batch size.
+    Learning rate and weight decay around what heads on frozen features want (on 120 breeds of real dogs every
+    optimum of a wider search lay well inside), and the batch size.
     """
     parameter = _optional.load("sagemaker.core.parameter", extra="aws", purpose="tune")
     return {
-        "lr": parameter.ContinuousParameter(3e-4, 3e-2, scaling_type="Logarithmic"),
-        "weight-decay": parameter.ContinuousParameter(1e-4, 1e-1, scaling_type="Logarithmic"),
+        "lr": parameter.ContinuousParameter(5e-4, 1e-2, scaling_type="Logarithmic"),
+        "weight-decay": parameter.ContinuousParameter(1e-2, 1.0, scaling_type="Logarithmic"),
         "batch-size": parameter.CategoricalParameter([32, 64, 128]),
     }
 

@@ -23,8 +23,14 @@ def test_text_that_is_no_json_stands_for_itself() -> None:
 
 
 def test_sagemakers_own_hyperparameters_do_not_reach_the_script() -> None:
-    encoded = {"sagemaker_program": '"train_model.py"', "epochs": "3", "hidden": '""', "n": "null"}
-    assert container.script_arguments(encoded) == ["--epochs", "3", "--hidden", "", "-n", ""]
+    encoded = {
+        "sagemaker_program": '"train_model.py"',
+        "epochs": "3",
+        "hidden": '""',
+        "n": "null",
+        "m": '{"b":2,"a":1}',
+    }
+    assert container.script_arguments(encoded) == ["--epochs", "3", "--hidden", "", "-m", "a=1,b=2", "-n", ""]
 
 
 @pytest.mark.parametrize("name", ["plain", "with space", "per%cent", "ümläut", "#hash?"])
