@@ -19,6 +19,7 @@ from dogbreed_sdk.progress import JobProgress, ProgressCallback, print_progress
 
 if TYPE_CHECKING:
     from dogbreed_sdk.classifier import BreedClassifier
+    from dogbreed_sdk.labels import LabelMap
     from dogbreed_sdk.session import Session
 
 _LAST_LOG_LINES = 15
@@ -53,11 +54,15 @@ class Deployment:
         """
         return str(self._describe()["EndpointStatus"])
 
-    def classifier(self, **options: Any) -> BreedClassifier:
-        """A client of the endpoint; options as for `BreedClassifier`."""
+    def classifier(
+        self, *, labels: LabelMap | None = None, max_payload_bytes: int = defaults.REALTIME_PAYLOAD_BYTES
+    ) -> BreedClassifier:
+        """A client of the endpoint; arguments are `BreedClassifier`'s."""
         from dogbreed_sdk.classifier import BreedClassifier  # noqa: PLC0415
 
-        return BreedClassifier(self.endpoint_name, session=self.session, **options)
+        return BreedClassifier(
+            self.endpoint_name, session=self.session, labels=labels, max_payload_bytes=max_payload_bytes
+        )
 
     def wait(
         self,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 import time
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +32,8 @@ NEWS_SECONDS = 10.0
 _PICTURES_DONE = re.compile(r"\b(\d+)\s*(?:/|of)\s*(\d+)\s+pictures")
 
 
-class TrainingJob:
-    """A training job of this session, running or ended.
+class Job(ABC):
+    """What training jobs and tuning jobs have in common.
 
     Attributes:
         name: Its name, unique in the session.
@@ -44,7 +45,35 @@ class TrainingJob:
         self.session = session
 
     def __repr__(self) -> str:
-        return f"TrainingJob({self.name!r}, {self.session!r})"
+        return f"{type(self).__name__}({self.name!r}, {self.session!r})"
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """SageMaker's whole description of the job."""
+
+    @property
+    def seconds(self) -> float:
+        """Wall time since the job was created, up to its end where it has ended."""
+        return elapsed(self.describe())
+
+    def _wait_for(self, ended: Callable[[], bool], *, timeout: float | None) -> None:
+        """Looks again and again until the job has ended.
+
+        Raises:
+            JobError: The time is over.
+        """
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        while not ended():
+            if time.monotonic() > deadline:
+                raise JobError(
+                    f"Job {self.name} is still running after {timeout:.0f} s. It goes on; wait for it again, or stop "
+                    "it with stop()."
+                )
+            time.sleep(poll_seconds(self.session))
+
+
+class TrainingJob(Job):
+    """A training job of this session, running or ended."""
 
     def describe(self) -> dict[str, Any]:
         """SageMaker's whole answer to DescribeTrainingJob."""
@@ -66,11 +95,6 @@ class TrainingJob:
     def final_metrics(self) -> dict[str, float]:
         """The last value that SageMaker read for each metric: those of the weights that were kept."""
         return {entry["MetricName"]: entry["Value"] for entry in self.describe().get("FinalMetricDataList", [])}
-
-    @property
-    def seconds(self) -> float:
-        """Wall time since the job was created, up to its end where it has ended."""
-        return elapsed(self.describe())
 
     @property
     def model_uri(self) -> str:
@@ -103,15 +127,7 @@ class TrainingJob:
             JobStoppedError: It was stopped.
             JobError: The time is over.
         """
-        watcher = _Watcher(self, progress)
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while not watcher.poll():
-            if deadline is not None and time.monotonic() > deadline:
-                raise JobError(
-                    f"Training job {self.name} is still running after {timeout:.0f} s. It goes on; wait for it "
-                    "again, or stop it with stop()."
-                )
-            time.sleep(poll_seconds(self.session))
+        self._wait_for(_Watcher(self, progress).poll, timeout=timeout)
         self.raise_unless_completed()
         return self
 
@@ -141,12 +157,12 @@ class TrainingJob:
             follow: Whether to go on with new lines until the job ends.
         """
         reader = self._log_reader()
-        while follow:
+        ended = not follow
+        while not ended:
             ended = self.status in FINAL_STATUSES
             yield from reader.new_lines()
-            if ended:
-                return
-            time.sleep(poll_seconds(self.session))
+            if not ended:
+                time.sleep(poll_seconds(self.session))
         yield from reader.new_lines()
 
     def metrics(self) -> list[EpochMetrics]:
@@ -184,11 +200,35 @@ class TrainingJob:
         self.session.storage.download_file(self.model_uri, target)
         return target
 
-    def deploy(self, **options: Any) -> Deployment:
-        """Serves the job's model behind an endpoint; options as for `dogbreed_sdk.deployment.deploy`."""
+    def deploy(
+        self,
+        *,
+        endpoint_name: str | None = None,
+        instance_type: str = defaults.SERVING_INSTANCE_TYPE,
+        instance_count: int = 1,
+        serverless_memory_mb: int | None = None,
+        image_uri: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        wait: bool = True,
+        progress: ProgressCallback = print_progress,
+    ) -> Deployment:
+        """Serves the job's model behind a new endpoint; arguments and errors are `dogbreed_sdk.deploy`'s."""
         from dogbreed_sdk.deployment import deploy  # noqa: PLC0415
 
-        return deploy(self.model_uri, session=self.session, **options)
+        return deploy(
+            self.model_uri,
+            session=self.session,
+            endpoint_name=endpoint_name,
+            instance_type=instance_type,
+            instance_count=instance_count,
+            serverless_memory_mb=serverless_memory_mb,
+            image_uri=image_uri,
+            environment=environment,
+            tags=tags,
+            wait=wait,
+            progress=progress,
+        )
 
     def _log_reader(self) -> LogReader:
         return LogReader(self.session.client("logs"), container.TRAINING_LOG_GROUP, f"{self.name}/")

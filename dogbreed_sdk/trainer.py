@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from botocore.exceptions import ClientError
 
 from dogbreed_sdk import _optional, defaults, source
-from dogbreed_sdk.aws_errors import is_missing, translate, translated
+from dogbreed_sdk.aws_errors import is_missing, translated
 from dogbreed_sdk.aws_requests import names
 from dogbreed_sdk.dataset import BreedDataset
 from dogbreed_sdk.errors import ConfigurationError, JobError
@@ -221,19 +221,15 @@ class BreedTrainer:
             JobError: The session has no such job.
         """
         where = session or Session.default()
-        client = where.client("sagemaker")
-        try:
-            client.describe_training_job(TrainingJobName=name)
-            return TrainingJob(name, where)
-        except ClientError as error:
-            if not _no_such_job(error):
-                raise translate(error, f"look for job {name}") from error
-        try:
-            client.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
-            return TuningJob(name, where)
-        except ClientError as error:
-            if not _no_such_job(error):
-                raise translate(error, f"look for job {name}") from error
+        for kind in (TrainingJob, TuningJob):
+            job = kind(name, where)
+            try:
+                job.describe()
+            except JobError as error:
+                if not _no_such_job(error):
+                    raise
+            else:
+                return job
         raise JobError(f"There is no training or tuning job {name} in {where!r}. See 'dogbreed jobs'.")
 
     def _create(self, name: str, settings: Any, **request: Any) -> TrainingJob:
@@ -386,6 +382,9 @@ def _digest(path: Path) -> str:
         ) from error
 
 
-def _no_such_job(error: ClientError) -> bool:
-    """A name too long for a tuning job also means that there is none."""
-    return is_missing(error) or error.response["Error"]["Code"] == "ValidationException"
+def _no_such_job(error: JobError) -> bool:
+    """A name that is too long for a tuning job also means that there is none."""
+    cause = error.__cause__
+    if not isinstance(cause, ClientError):
+        return False
+    return is_missing(cause) or cause.response["Error"]["Code"] == "ValidationException"

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from dogbreed_sdk.aws_errors import translated
 from dogbreed_sdk.errors import JobError, JobFailedError, JobStoppedError
 from dogbreed_sdk.failures import diagnose
-from dogbreed_sdk.jobs import FINAL_STATUSES, TrainingJob, elapsed, poll_seconds, script_hyperparameters
+from dogbreed_sdk.jobs import FINAL_STATUSES, Job, TrainingJob, script_hyperparameters
 from dogbreed_sdk.progress import JobProgress, ProgressCallback, print_progress
 
 if TYPE_CHECKING:
-    from dogbreed_sdk.session import Session
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +51,8 @@ class BestTrial:
     hyperparameters: Mapping[str, object]
 
 
-class TuningJob:
-    """A tuning job of this session, running or ended.
-
-    Attributes:
-        name: Its name, unique in the session.
-        session: Where it lives.
-    """
-
-    def __init__(self, name: str, session: Session) -> None:
-        self.name = name
-        self.session = session
-
-    def __repr__(self) -> str:
-        return f"TuningJob({self.name!r}, {self.session!r})"
+class TuningJob(Job):
+    """A tuning job of this session, running or ended."""
 
     def describe(self) -> dict[str, Any]:
         """SageMaker's whole answer to DescribeHyperParameterTuningJob."""
@@ -78,11 +66,6 @@ class TuningJob:
     def status(self) -> str:
         """InProgress, Completed, Failed, Stopping or Stopped."""
         return str(self.describe()["HyperParameterTuningJobStatus"])
-
-    @property
-    def seconds(self) -> float:
-        """Wall time since the job was created, up to its end where it has ended."""
-        return elapsed(self.describe())
 
     @property
     def best(self) -> BestTrial:
@@ -131,16 +114,15 @@ class TuningJob:
             JobError: The time is over.
         """
         seen: dict[str, str] = {}
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
+
+        def ended() -> bool:
             described = self.describe()
-            status = described["HyperParameterTuningJobStatus"]
             self._show_changes(described, seen, progress)
-            if status in FINAL_STATUSES:
-                break
-            if deadline is not None and time.monotonic() > deadline:
-                raise JobError(f"Tuning job {self.name} is still running after {timeout:.0f} s. It goes on.")
-            time.sleep(poll_seconds(self.session))
+            return described["HyperParameterTuningJobStatus"] in FINAL_STATUSES
+
+        self._wait_for(ended, timeout=timeout)
+        described = self.describe()
+        status = described["HyperParameterTuningJobStatus"]
         if status == "Failed":
             raise self._failed(str(described.get("FailureReason", "")))
         if status == "Stopped":
