@@ -38,7 +38,7 @@ class HeadSpec:
         hidden, dropout = values.get("hidden"), values.get("dropout")
         if not isinstance(hidden, list) or not all(type(width) is int and 1 <= width <= MAX_WIDTH for width in hidden):
             raise ValueError(f"hidden must be a list of widths from 1 to {MAX_WIDTH}, not {hidden!r}")
-        if type(dropout) not in {int, float} or not 0 <= dropout < 1:
+        if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
             raise ValueError(f"dropout must be a number from 0 to below 1, not {dropout!r}")
         return cls(tuple(hidden), float(dropout))
 
