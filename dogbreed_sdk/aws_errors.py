@@ -46,6 +46,8 @@ _ACCESS_CODES = {
     "UnrecognizedClientException",
 }
 _THROTTLING_CODES = {"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"}
+# A validation error lists every value that would have been right, hundreds for an instance type.
+_LONGEST_MESSAGE = 1200
 _EXPIRED_CODES = {"ExpiredToken", "ExpiredTokenException"}
 
 
@@ -123,14 +125,18 @@ def is_missing(error: ClientError) -> bool:
     """Whether AWS says that the resource asked for does not exist."""
     code, message, _ = _facts(error)
     return code in {"ResourceNotFound", "ResourceNotFoundException", "NoSuchKey", "404"} or (
-        code == "ValidationException" and ("Could not find" in message or "does not exist" in message)
+        code == "ValidationException"
+        and any(words in message for words in ("Could not find", "does not exist", "not found"))
     )
 
 
 def _facts(error: ClientError) -> tuple[str, str, str | None]:
     details: dict[str, Any] = error.response.get("Error", {})
     metadata: dict[str, Any] = error.response.get("ResponseMetadata", {})
-    return str(details.get("Code", "")), str(details.get("Message", "")), metadata.get("RequestId")
+    message = str(details.get("Message", ""))
+    if len(message) > _LONGEST_MESSAGE:
+        message = f"{message[: _LONGEST_MESSAGE // 2]} … {message[-_LONGEST_MESSAGE // 2 :]}"
+    return str(details.get("Code", "")), message, metadata.get("RequestId")
 
 
 def _from_answer(error: ClientError, doing: str, otherwise: type[DogBreedError]) -> DogBreedError:

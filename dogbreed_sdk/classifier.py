@@ -10,6 +10,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_afte
 
 from dogbreed_sdk import answers, defaults
 from dogbreed_sdk.aws_errors import invocation_error, is_transient
+from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.images import to_payload
 from dogbreed_sdk.session import Session
 
@@ -67,9 +68,10 @@ class BreedClassifier:
             ImageError: The picture cannot be used; nothing was sent.
             EndpointError: The endpoint is missing, not ready, overloaded, too slow, or its model failed.
             LabelError: The labels given do not fit the model.
+            ConfigurationError: ``top_k`` is below 1.
         """
         if top_k < 1:
-            raise ValueError(f"top_k must be at least 1, got {top_k}")
+            raise ConfigurationError(f"top_k must be at least 1, got {top_k}.")
         payload = to_payload(picture, max_bytes=self._max_payload_bytes)
         start = time.perf_counter()
         answer, body = self._invoke(payload.body, payload.content_type)

@@ -211,6 +211,7 @@ def deploy(
     )
     endpoint = hosting.endpoint(name, config_name=name, tags=marks)
     client = session.client("sagemaker")
+    _refuse_taken(name, session)
     where = {"session": session.boto3_session, "region": session.region}
     undo: list[tuple[Any, dict[str, str]]] = []
     try:
@@ -230,6 +231,14 @@ def deploy(
             except EndpointError as left:
                 logger.warning("After a failed deployment something is left: %s", left)
         raise
+
+
+def _refuse_taken(name: str, session: Session) -> None:
+    try:
+        status = Deployment(name, session).status
+    except EndpointNotFoundError:
+        return
+    raise EndpointError(f"There is an endpoint {name} already ({status}). Delete it, or choose another name.")
 
 
 def list_endpoints(session: Session) -> list[dict[str, Any]]:

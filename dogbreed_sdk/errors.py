@@ -54,7 +54,9 @@ class DogBreedError(Exception):
     """
 
     def __init__(self, message: str, *, request_id: str | None = None) -> None:
-        super().__init__(message if request_id is None else f"{message} (AWS request id {request_id})")
+        # Local SageMaker's ids say so; they help nobody.
+        known = request_id is not None and not request_id.startswith("local-")
+        super().__init__(f"{message} (AWS request id {request_id})" if known else message)
         self.request_id = request_id
 
 

@@ -104,12 +104,24 @@ class TrainingJob(Job):
             JobError: The job has none, or none yet.
         """
         described = self.describe()
+        status = described["TrainingJobStatus"]
         uri = described.get("ModelArtifacts", {}).get("S3ModelArtifacts")
+        if status == "Failed" or not uri:
+            raise JobError(f"Training job {self.name} is {status} and has no model. failure() says why it failed.")
+        if status not in FINAL_STATUSES:
+            raise JobError(f"Training job {self.name} is {status}; it has a model when it has ended. Call wait().")
+        return str(uri)
+
+    @property
+    def checkpoint_uri(self) -> str:
+        """URI of the folder with the job's checkpoints.
+
+        Raises:
+            JobError: It was started without one.
+        """
+        uri = self.describe().get("CheckpointConfig", {}).get("S3Uri")
         if not uri:
-            raise JobError(
-                f"Training job {self.name} is {described['TrainingJobStatus']} and has no model artifact. "
-                "Wait for it with wait(), or see why it failed with failure()."
-            )
+            raise JobError(f"Training job {self.name} keeps no checkpoints, so none can be continued.")
         return str(uri)
 
     def wait(self, *, timeout: float | None = None, progress: ProgressCallback = print_progress) -> TrainingJob:
@@ -216,6 +228,8 @@ class TrainingJob(Job):
         """Serves the job's model behind a new endpoint; arguments and errors are `dogbreed_sdk.deploy`'s."""
         from dogbreed_sdk.deployment import deploy  # noqa: PLC0415
 
+        if "extract_features" in self.describe().get("HyperParameters", {}).get(container.PROGRAM_HYPERPARAMETER, ""):
+            raise JobError(f"Training job {self.name} computed features; it has no model to deploy.")
         return deploy(
             self.model_uri,
             session=self.session,
@@ -256,7 +270,8 @@ class _Watcher:
             if fraction is not None and self._is_news(fraction):
                 self._progress(JobProgress(self._job.name, "Training", line.strip(), seconds, fraction))
         transitions = described.get("SecondaryStatusTransitions") or [{}]
-        message = str(transitions[-1].get("StatusMessage", ""))
+        # Why a job failed is the error's to say, once and with the log's end.
+        message = "" if status == "Failed" else str(transitions[-1].get("StatusMessage", ""))
         if (status, message) != self._seen:
             self._seen = (status, message)
             self._progress(JobProgress(self._job.name, status, message, seconds, 1.0 if ended else None))

@@ -80,7 +80,7 @@ class Session:
             ...     session.is_local
             True
         """
-        chosen = Path(root).expanduser().absolute() if root else default_root()
+        chosen = default_root() if root is None else Path(root).expanduser().absolute()
         return cls(root=chosen, endpoint_url=endpoint_url)
 
     @classmethod
@@ -160,7 +160,7 @@ class Session:
     def base_uri(self) -> str:
         """The folder, an s3:// or file:// URI, below which data, source, features and models lie."""
         if self.root is not None:
-            return container.path_to_uri(self.root / "bucket")
+            return container.path_to_uri(self._made_root() / "bucket")
         with self._lock:
             if self._bucket is None:
                 from dogbreed_sdk import aws_account  # noqa: PLC0415
@@ -205,13 +205,22 @@ class Session:
     def __repr__(self) -> str:
         return f"Session.local({str(self.root)!r})" if self.is_local else f"Session.aws(region={self._region!r})"
 
-    def _local_boto3(self) -> boto3.Session:
+    def _made_root(self) -> Path:
         assert self.root is not None
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"The folder of local SageMaker, {self.root}, cannot be made: {error.strerror}. Choose another."
+            ) from error
+        return self.root
+
+    def _local_boto3(self) -> boto3.Session:
         local = _optional.load("dogbreed_sdk.local", extra="local", purpose="run local SageMaker")
         if self._endpoint_url is not None:
             session: boto3.Session = local.LocalBotoSession(self._endpoint_url)
             return session
-        self._server = local.LocalSageMaker(self.root)
+        self._server = local.LocalSageMaker(self._made_root())
         self._server.start()
         return self._server.boto3_session()
 

@@ -13,7 +13,7 @@ from dogbreed_sdk import _optional, defaults, source
 from dogbreed_sdk.aws_errors import is_missing, translated
 from dogbreed_sdk.aws_requests import names
 from dogbreed_sdk.dataset import BreedDataset
-from dogbreed_sdk.errors import ConfigurationError, JobError
+from dogbreed_sdk.errors import ConfigurationError, DatasetError, JobError
 from dogbreed_sdk.jobs import TrainingJob
 from dogbreed_sdk.progress import ProgressCallback, print_progress
 from dogbreed_sdk.session import Session
@@ -41,7 +41,7 @@ class BreedTrainer:
         session: Where the jobs run. Default: `Session.default()`.
         model: Backbone: efficientnet_lite0, resnet18, resnet50, densenet161, mobilenet_v3_large,
             efficientnet_b0, convnext_tiny, or any torchvision classification model.
-        head: ``"linear"``, or the widths of hidden layers such as ``"512"`` or ``(512, 256)``.
+        head: ``"linear"``, or the widths of hidden layers such as ``512`` or ``(512, 256)``.
         weights: ``"pretrained"``, or a file with the backbone's state dict.
         views: What the head sees of a training picture: ``plain``, ``flip``, ``crops:2``, joined by commas.
         features: ``"stored"`` shares features between jobs; ``"in-job"`` computes them inside each job, which
@@ -63,7 +63,7 @@ class BreedTrainer:
         session: Session | None = None,
         *,
         model: str = defaults.BACKBONE,
-        head: str | Sequence[int] = "linear",
+        head: str | int | Sequence[int] = "linear",
         weights: str | Path = "pretrained",
         views: str = defaults.VIEWS,
         features: FeatureSource = "stored",
@@ -89,12 +89,17 @@ class BreedTrainer:
         self._tags = {"dogbreed:created-by": "dogbreed-sdk", **(tags or {})}
         self._base_name = base_name
         self._account_checked = self.session.is_local
+        self._settled({}, "train_model")
+
+    def __repr__(self) -> str:
+        return f"BreedTrainer({self.session!r}, model={self._base['model']!r})"
 
     def train(
         self,
         dataset: BreedDataset | str | Path,
         hyperparameters: Mapping[str, object] | None = None,
         *,
+        resume: str | None = None,
         name: str | None = None,
         progress: ProgressCallback = print_progress,
     ) -> TrainingJob:
@@ -103,6 +108,8 @@ class BreedTrainer:
         Args:
             dataset: A data set with train, valid and test splits, or its folder.
             hyperparameters: By name, with dashes or underscores; see `training_scripts.hyperparameters`.
+            resume: A job that was stopped or lost: this one goes on from its last checkpoint, with its
+                hyperparameters.
             name: Default: a fresh name.
             progress: Called while features are computed, where there are none yet.
 
@@ -113,15 +120,21 @@ class BreedTrainer:
             ConfigurationError: A hyperparameter is unknown or out of its bounds.
             DatasetError: The pictures are not what training needs.
         """
-        settled = self._settled(hyperparameters or {}, "train_model")
+        pictures = _dataset(dataset)
+        given, checkpoint_uri = dict(hyperparameters or {}), None
+        if resume is not None:
+            stopped = TrainingJob(resume, self.session)
+            checkpoint_uri = stopped.checkpoint_uri
+            given = {**stopped.hyperparameters, **given}
+        settled = self._settled(given, "train_model")
         chosen = names.check_name(name or names.unique_name(self._base_name), what="training job")
         return self._create(
             chosen,
             self._settings(),
             program=source.TRAIN_PROGRAM,
             hyperparameters=settled,
-            channels=self._channels(_dataset(dataset), settled, progress),
-            checkpoint_uri=join(self.session.base_uri, "checkpoints", chosen),
+            channels=self._channels(pictures, settled, progress),
+            checkpoint_uri=checkpoint_uri or join(self.session.base_uri, "checkpoints", chosen),
             metric_definitions=metrics.METRIC_DEFINITIONS,
         )
 
@@ -131,7 +144,7 @@ class BreedTrainer:
         search: Mapping[str, ParameterRange] | None = None,
         *,
         hyperparameters: Mapping[str, object] | None = None,
-        max_jobs: int = defaults.TUNING_MAX_JOBS,
+        max_jobs: int | None = None,
         max_parallel_jobs: int = defaults.TUNING_MAX_PARALLEL_JOBS,
         strategy: str = defaults.TUNING_STRATEGY,
         objective: str = defaults.OBJECTIVE_METRIC,
@@ -148,7 +161,7 @@ class BreedTrainer:
             search: Hyperparameter name -> SageMaker's ContinuousParameter, IntegerParameter or
                 CategoricalParameter. Default: `default_search`.
             hyperparameters: What all trials share.
-            max_jobs: Trials in all.
+            max_jobs: Trials in all. Default: 6; a Grid search has one a combination.
             max_parallel_jobs: Trials at a time.
             strategy: Bayesian, Random, Grid or Hyperband.
             objective: A metric of the epoch line: valid:loss, valid:accuracy and so on.
@@ -168,8 +181,13 @@ class BreedTrainer:
         requests = _optional.load("dogbreed_sdk.aws_requests.tuning", extra="aws", purpose="tune")
         resources = _optional.load("sagemaker.core.resources", extra="aws", purpose="tune")
         ranges = {dashed(key): value for key, value in (default_search() if search is None else search).items()}
+        pictures = _dataset(dataset, needs=("train", "valid"))
         shared = self._settled(hyperparameters or {}, "hpo", searched=ranges)
         _check_objective(objective)
+        if max_jobs is None and strategy != "Grid":
+            max_jobs = defaults.TUNING_MAX_JOBS
+        if min(max_jobs or 1, max_parallel_jobs) < 1:
+            raise ConfigurationError(f"max_jobs={max_jobs}, max_parallel_jobs={max_parallel_jobs}: both start at 1.")
         chosen = names.check_name(
             name or names.unique_name(self._base_name, max_length=names.MAX_TUNING_NAME_LENGTH),
             what="tuning job",
@@ -184,14 +202,14 @@ class BreedTrainer:
                 objective_metric=objective,
                 objective_type=objective_type or ("Minimize" if objective.endswith("loss") else "Maximize"),
                 max_jobs=max_jobs,
-                max_parallel_jobs=min(max_parallel_jobs, max_jobs),
+                max_parallel_jobs=min(max_parallel_jobs, max_jobs or max_parallel_jobs),
                 early_stopping=early_stopping,
                 random_seed=random_seed,
             ),
             program=source.TUNE_PROGRAM,
             ranges=ranges,
             hyperparameters=shared,
-            channels=self._channels(_dataset(dataset), shared, progress),
+            channels=self._channels(pictures, shared, progress),
             metric_definitions=metrics.METRIC_DEFINITIONS,
         )
         with translated(f"start tuning job {chosen}"):
@@ -210,8 +228,8 @@ class BreedTrainer:
         Raises:
             JobFailedError: The job failed.
         """
-        settled = self._settled(hyperparameters or {}, "train_model")
-        return self._stored_features(_dataset(dataset), settled, progress)
+        pictures = _dataset(dataset)
+        return self._stored_features(pictures, self._settled(hyperparameters or {}, "train_model"), progress)
 
     @staticmethod
     def attach(name: str, session: Session | None = None) -> TrainingJob | TuningJob:
@@ -280,6 +298,9 @@ class BreedTrainer:
         self, given: Mapping[str, object], entry_point: str, *, searched: Mapping[str, object] | None = None
     ) -> dict[str, object]:
         """All hyperparameters of a job but those that are searched, checked before anything is sent."""
+        both = sorted(set(searched or {}) & {dashed(key) for key in given})
+        if both:
+            raise ConfigurationError(f"{', '.join(both)}: either searched or given, not both.")
         base = dict(self._base)
         if self._weights != "pretrained":
             base["weights"] = Path(self._weights).name
@@ -289,9 +310,9 @@ class BreedTrainer:
             checked = hyperparameters.validate(
                 {**base, **{dashed(key): value for key, value in given.items()}}, entry_point=entry_point
             )
-            hyperparameters.validate(
-                {key: _lowest(value) for key, value in (searched or {}).items()}, entry_point=entry_point
-            )
+            for key, parameter in (searched or {}).items():
+                for value in _bounds(key, parameter):
+                    hyperparameters.validate({key: value}, entry_point=entry_point)
             _check_model(checked.model)
         except ScriptError as error:
             raise ConfigurationError(str(error)) from error
@@ -343,20 +364,42 @@ def dashed(name: str) -> str:
     return name.replace("_", "-")
 
 
-def _dataset(given: BreedDataset | str | Path) -> BreedDataset:
-    return given if isinstance(given, BreedDataset) else BreedDataset.from_folder(given)
+def _dataset(given: BreedDataset | str | Path, *, needs: Sequence[str] = ("train",)) -> BreedDataset:
+    """The data set, with the splits that the work cannot do without."""
+    dataset = given if isinstance(given, BreedDataset) else BreedDataset.from_folder(given)
+    missing = [split for split in needs if split not in dataset.folders]
+    if missing:
+        raise DatasetError(
+            f"{dataset.root} has no {' and no '.join(missing)} split. Make the splits with BreedDataset.split(), on "
+            f"the command line: dogbreed data split {dataset.root} DEST"
+        )
+    return dataset
 
 
-def _hidden(head: str | Sequence[int]) -> str:
-    if isinstance(head, str):
-        return "" if head == "linear" else head
+def _hidden(head: str | int | Sequence[int]) -> str:
+    if isinstance(head, (str, int)):
+        return "" if head == "linear" else str(head)
     return ",".join(str(width) for width in head)
 
 
-def _lowest(value: object) -> object:
-    """One value of a range: enough to find out whether its name and kind are right."""
-    values = getattr(value, "values", None)
-    return values[0] if values else getattr(value, "min_value", value)
+def _bounds(name: str, parameter: object) -> list[object]:
+    """The values of a range that must be allowed if all are: its ends, or its categories.
+
+    Raises:
+        ConfigurationError: It is no range, or an empty one.
+    """
+    categories = getattr(parameter, "values", None)
+    if isinstance(categories, list) and categories:
+        return categories
+    low, high = getattr(parameter, "min_value", None), getattr(parameter, "max_value", None)
+    if low is None or high is None:
+        raise ConfigurationError(
+            f"The search range of {name!r} is {parameter!r}; give a ContinuousParameter, IntegerParameter or "
+            "CategoricalParameter of sagemaker.core.parameter."
+        )
+    if not low < high:
+        raise ConfigurationError(f"The search range of {name!r} goes from {low} to {high}; it must rise.")
+    return [low, high]
 
 
 def _check_model(name: str) -> None:

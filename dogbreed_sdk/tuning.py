@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dogbreed_sdk.aws_errors import translated
 from dogbreed_sdk.errors import JobError, JobFailedError, JobStoppedError
 from dogbreed_sdk.failures import diagnose
-from dogbreed_sdk.jobs import FINAL_STATUSES, Job, TrainingJob, script_hyperparameters
+from dogbreed_sdk.jobs import FINAL_STATUSES, Job, TrainingJob, elapsed, script_hyperparameters
 from dogbreed_sdk.progress import JobProgress, ProgressCallback, print_progress
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Trial:
         hyperparameters: What the search chose, by name.
         objective: Final value of the objective metric, or None where there is none.
         status: The training job's status.
+        failure: SageMaker's FailureReason, or an empty string.
         seconds: Wall time of the training, or None before it started.
     """
 
@@ -34,6 +36,7 @@ class Trial:
     objective: float | None
     status: str
     seconds: float | None
+    failure: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,16 +142,23 @@ class TuningJob(Job):
             self.session.client("sagemaker").stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=self.name)
 
     def _show_changes(self, described: Mapping[str, Any], seen: dict[str, str], progress: ProgressCallback) -> None:
-        """Reports the trials whose status or objective changed since the last look."""
-        limit = described["HyperParameterTuningJobConfig"]["ResourceLimits"].get("MaxNumberOfTrainingJobs")
+        """Reports the trials whose status or objective changed since the last look, and how many have ended."""
+        config = described["HyperParameterTuningJobConfig"]
+        limit = config["ResourceLimits"].get("MaxNumberOfTrainingJobs")
+        metric = config["HyperParameterTuningJobObjective"]["MetricName"]
         trials = self.trials()
-        ended = sum(trial.status in FINAL_STATUSES for trial in trials)
-        fraction = ended / limit if limit else None
         for trial in trials:
-            message = _trial_line(trial)
-            if seen.get(trial.name) != message:
-                seen[trial.name] = message
+            message = _trial_line(trial, metric)
+            if seen.get(trial.name) != trial.status + message:
+                seen[trial.name] = trial.status + message
+                fraction = 1.0 if trial.status in FINAL_STATUSES else None
                 progress(JobProgress(trial.name, trial.status, message, trial.seconds or 0.0, fraction))
+        ended = sum(trial.status in FINAL_STATUSES for trial in trials)
+        message = f"{ended} of {limit or 'all'} trials ended"
+        if seen.get(self.name) != message:
+            seen[self.name] = message
+            status = str(described["HyperParameterTuningJobStatus"])
+            progress(JobProgress(self.name, status, message, elapsed(described), ended / limit if limit else None))
 
     def _failed(self, reason: str) -> JobFailedError:
         """The error for a failed search, with the failure of its first failed trial."""
@@ -178,9 +188,22 @@ def _trial(summary: Mapping[str, Any]) -> Trial:
         objective=None if objective is None else float(objective["Value"]),
         status=summary["TrainingJobStatus"],
         seconds=seconds,
+        failure=summary.get("FailureReason", ""),
     )
 
 
-def _trial_line(trial: Trial) -> str:
-    chosen = " ".join(f"{name}={value}" for name, value in sorted(trial.hyperparameters.items()))
-    return chosen if trial.objective is None else f"{chosen}  objective {trial.objective:.4f}"
+def _trial_line(trial: Trial, metric: str) -> str:
+    chosen = " ".join(f"{name}={short(value)}" for name, value in sorted(trial.hyperparameters.items()))
+    if trial.status == "Failed":
+        cause = diagnose(trial.failure, ()).cause
+        return f"{chosen}  {textwrap.shorten(cause, 120, placeholder='…')}"
+    return chosen if trial.objective is None else f"{metric} {trial.objective:.4f}  {chosen}"
+
+
+def short(value: object) -> str:
+    """A value for people: numbers to three significant digits.
+
+    >>> short(0.00259123), short("adamw"), short(64)
+    ('0.00259', 'adamw', '64')
+    """
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -38,7 +38,7 @@ class SearchSettings:
         strategy: Bayesian, Random, Grid or Hyperband.
         objective_metric: One of the metric definitions' names.
         objective_type: Minimize or Maximize.
-        max_jobs: Training jobs in all.
+        max_jobs: Training jobs in all; None for a Grid search, which has one a combination.
         max_parallel_jobs: Training jobs at a time.
         early_stopping: Whether SageMaker may stop trials that fall behind (its type ``Auto``).
         random_seed: Makes the proposals repeatable.
@@ -47,7 +47,7 @@ class SearchSettings:
     strategy: str
     objective_metric: str
     objective_type: str
-    max_jobs: int
+    max_jobs: int | None
     max_parallel_jobs: int
     early_stopping: bool
     random_seed: int
@@ -83,10 +83,7 @@ def tuning_job(
             hyper_parameter_tuning_job_objective=HyperParameterTuningJobObjective(
                 type=search.objective_type, metric_name=search.objective_metric
             ),
-            resource_limits=ResourceLimits(
-                max_number_of_training_jobs=search.max_jobs,
-                max_parallel_training_jobs=search.max_parallel_jobs,
-            ),
+            resource_limits=_limits(search),
             parameter_ranges=parameter_ranges(ranges),
             training_job_early_stopping_type="Auto" if search.early_stopping else "Off",
             random_seed=search.random_seed,
@@ -141,6 +138,14 @@ def parameter_ranges(ranges: Mapping[str, ParameterRange]) -> ParameterRanges:
         continuous_parameter_ranges=continuous,
         integer_parameter_ranges=integer,
         categorical_parameter_ranges=categorical,
+    )
+
+
+def _limits(search: SearchSettings) -> ResourceLimits:
+    if search.max_jobs is None:
+        return ResourceLimits(max_parallel_training_jobs=search.max_parallel_jobs)
+    return ResourceLimits(
+        max_number_of_training_jobs=search.max_jobs, max_parallel_training_jobs=search.max_parallel_jobs
     )
 
 
