@@ -187,7 +187,11 @@ class Trainer:
             self._report(format_epoch(EpochMetrics(progress.epoch, self._settings.epochs, values, seconds=seconds)))
         self.network.restore(progress.best_weights)
         if self._best_valid is None and self.has("valid") and not stopped:
-            self._best_valid = self.evaluate("valid")
+            try:
+                self._best_valid = self.evaluate("valid")
+            except Stopped:  # the model is finished; only its calibration is lost
+                self._report("asked to stop: the valid split was not judged again")
+                stopped = True
         return Outcome(progress.best_epoch, progress.history, stopped, self._best_valid)
 
     def has(self, split: str) -> bool:

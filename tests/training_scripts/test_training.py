@@ -168,6 +168,17 @@ def test_a_stop_before_the_first_epoch_leaves_nothing_to_keep(tmp_path: Path) ->
         trainer(tmp_path, stop=stop).run()
 
 
+def test_a_stop_while_a_restarted_finished_run_is_judged_keeps_its_model(tmp_path: Path) -> None:
+    first = trainer(tmp_path, epochs=2)
+    whole = first.run()
+    stop = StopFlag()
+    stop.request()
+    second = trainer(tmp_path, epochs=2, stop=stop)
+    outcome = second.run()
+    assert (outcome.epoch, outcome.stopped, outcome.valid) == (whole.epoch, True, None)
+    assert same_weights(first.network.learned(), second.network.learned())
+
+
 def test_a_run_that_diverges_at_once_says_what_to_change(tmp_path: Path) -> None:
     huge = clouds()
     huge["train"].features[0] = float("inf")
