@@ -56,7 +56,7 @@ class Checkpoint:
             self._report(f"ignored the checkpoint {self.path}: it cannot be read ({_first_line(error)})")
             return None
         if version != FORMAT_VERSION or fingerprint != self.fingerprint:
-            self._report(f"ignored the checkpoint {self.path}: other hyperparameters or other data made it")
+            self._report(f"ignored the checkpoint {self.path}: other hyperparameters, data or backbone weights made it")
             return None
         return dict(state)
 

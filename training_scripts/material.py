@@ -28,6 +28,7 @@ class Material:
         preprocessing: What the backbone wants of a picture.
         width: Width of the backbone's features.
         fingerprint: SHA-256 of the data set.
+        weights: SHA-256 of the backbone's weights as the run begins with them.
         views: Views of a train picture.
         backbone: The network for pictures; None where the inputs are features already.
         tuned: Its trainable parameters.
@@ -41,6 +42,7 @@ class Material:
     preprocessing: Preprocessing
     width: int
     fingerprint: str
+    weights: str
     views: tuple[pictures.View, ...]
     backbone_state: Callable[[], Mapping[str, torch.Tensor]]
     skipped: Callable[[], list[str]]
@@ -48,8 +50,8 @@ class Material:
     tuned: Sequence[nn.Parameter] = field(default=())
 
     def run_fingerprint(self, settings: Hyperparameters) -> str:
-        """Identifies the run, for its checkpoint: hyperparameters, data, classes and views."""
-        parts = (settings.fingerprint(), self.fingerprint, self.classes, self.views)
+        """Identifies the run, for its checkpoint: hyperparameters, data, classes, views and the backbone's weights."""
+        parts = (settings.fingerprint(), self.fingerprint, self.classes, self.views, self.weights)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
@@ -107,6 +109,7 @@ def _from_features(settings: Hyperparameters, store: features.FeatureStore) -> M
         preprocessing=store.preprocessing,
         width=store.width,
         fingerprint=store.fingerprint,
+        weights=store.key["weights"],
         views=tuple(store.views),
         backbone_state=store.backbone_state,
         skipped=lambda: (
@@ -129,6 +132,7 @@ def _from_pictures(settings: Hyperparameters, environ: Mapping[str, str]) -> Mat
         preprocessing=spec.preprocessing,
         width=spec.feature_width,
         fingerprint=data.fingerprint(dataset),
+        weights=backbones.digest(backbone.state_dict()),
         views=views,
         backbone_state=backbone.state_dict,
         skipped=batches.skipped_lines,

@@ -37,7 +37,7 @@ def test_another_configurations_checkpoint_is_ignored_aloud(tmp_path: Path) -> N
     lines: list[str] = []
     assert Checkpoint(tmp_path, fingerprint="b", report=lines.append).load() is None
     assert len(lines) == 1
-    assert lines[0].endswith("other hyperparameters or other data made it")
+    assert lines[0].endswith("other hyperparameters, data or backbone weights made it")
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", None])
