@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import os
 import random
 import sys
@@ -87,6 +88,9 @@ def run_entry_point(work: Callable[[], int]) -> int:
         `failure` file of `SM_OUTPUT_DIR` (SageMaker shows it as the job's FailureReason). Any other
         exception is recorded in the same file, with its traceback, and raised again.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names need not be Unicode, and show up in messages
     try:
         return work()
     except ScriptError as error:
@@ -102,6 +106,6 @@ def _record_failure(text: str) -> None:
     folder = Path(os.environ.get("SM_OUTPUT_DIR", DEFAULT_OUTPUT_DIR))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "failure").write_text(text, encoding="utf-8")
+        (folder / "failure").write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         print(f"warning: cannot write {folder / 'failure'}: {error}", file=sys.stderr, flush=True)

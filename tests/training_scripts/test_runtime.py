@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.training_scripts.trial_material import REPOSITORY
 from training_scripts import ScriptError, runtime
 
 
@@ -25,6 +26,21 @@ def test_a_script_error_is_shown_and_recorded_without_a_traceback(
     assert runtime.run_entry_point(work) == 1
     assert capsys.readouterr().err == "error: no pictures\n"
     assert (tmp_path / "output/failure").read_text() == "no pictures"
+
+
+def test_a_name_that_is_no_unicode_can_be_said_and_recorded(tmp_path: Path) -> None:
+    code = (
+        "from training_scripts import ScriptError, runtime\n"
+        "def work():\n"
+        "    print('skipped \\udcff.jpg')\n"
+        "    raise ScriptError('broken: \\udcff.jpg')\n"
+        "raise SystemExit(runtime.run_entry_point(work))"
+    )
+    environ = {"SM_OUTPUT_DIR": str(tmp_path), "PYTHONIOENCODING": "utf-8:strict", "PYTHONPATH": str(REPOSITORY)}
+    ended = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "skipped \\udcff.jpg\n")
+    assert ended.stderr == "error: broken: \\udcff.jpg\n"
+    assert (tmp_path / "failure").read_text() == "broken: \\udcff.jpg"
 
 
 def test_any_other_exception_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
