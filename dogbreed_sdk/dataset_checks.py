@@ -222,7 +222,7 @@ def find_broken(listing: Listing, facts: Mapping[Path, PictureFacts]) -> Iterato
         allowed = max(data.MAX_SKIPPED_ALWAYS_ALLOWED, data.MAX_SKIPPED_SHARE * totals[split])
         if len(paths) > allowed:
             message = f"{len(paths)} of the {totals[split]} files in the {split} split cannot be used."
-            remedy = f"Training stops above {data.MAX_SKIPPED_SHARE:.0%}: replace or delete them."
+            remedy = f"{data.SKIPPED_RULE}: replace or delete them."
             yield Finding("error", "too-many-corrupt", message, tuple(paths), remedy)
 
 

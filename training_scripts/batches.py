@@ -137,6 +137,7 @@ class PictureBatches:
                 pool.shutdown(cancel_futures=True)
         listing = [f"{name} ({reason})" for name, reason in sorted(self.skipped.get(split, {}).items())]
         data.check_skipped(split, len(chosen), listing)
+        data.check_taught(self._dataset, self.skipped.get("train", {}))
 
     def _tensor(self, split: str, sample: data.Sample, view: pictures.View) -> torch.Tensor | None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +14,13 @@ SPLITS = ("train", "valid", "test")
 SPLIT_FOLDERS = {"train": ("train",), "valid": ("valid", "validation", "val"), "test": ("test",)}
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm"})
 
-# A split may lose this share of its pictures, and always two: small splits should survive a stray file.
+# A split may lose this share of its pictures, or two where that is more: small splits should survive a stray file.
 MAX_SKIPPED_SHARE = 0.05
 MAX_SKIPPED_ALWAYS_ALLOWED = 2
+SKIPPED_RULE = (
+    f"Up to {100 * MAX_SKIPPED_SHARE:.0f} % of a split may be unreadable, or {MAX_SKIPPED_ALWAYS_ALLOWED} where that "
+    "is more, and not all"
+)
 
 
 class DataError(ScriptError):
@@ -146,7 +150,8 @@ def _class_folders(folder: Path, split: str) -> list[str]:
     if not folder.is_dir():
         raise DataError(f"the {split} split's folder {folder} does not exist.")
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    if "train" in names:
+    # A class may be called train; folders that are all called like splits are a data set.
+    if "train" in names and set(names) <= {name for split in SPLIT_FOLDERS.values() for name in split}:
         raise DataError(
             f"{folder} holds a folder named train: it is a whole data set, not its {split} split. "
             "Pass it as the channel named training."
@@ -208,12 +213,31 @@ def check_skipped(split: str, total: int, skipped: list[str]) -> None:
         skipped: One line for each picture that could not be read: its name and the reason.
 
     Raises:
-        DataError: More than two pictures, and more than 5 % of the split, could not be read.
+        DataError: More than 5 % of the split, and more than two pictures, could not be read; or none could.
     """
     allowed = max(MAX_SKIPPED_ALWAYS_ALLOWED, MAX_SKIPPED_SHARE * total)
     if len(skipped) <= allowed and len(skipped) < total:
         return
     raise DataError(
-        f"{len(skipped)} or more of the {total} pictures of the {split} split cannot be read; {allowed:.0f} may be. "
+        f"{len(skipped)} or more of the {total} pictures of the {split} split cannot be read. {SKIPPED_RULE}. "
         f"Replace or delete them: {_some(skipped)}."
     )
+
+
+def check_taught(dataset: DataSet, skipped: Collection[str]) -> None:
+    """Refuses a train split in which a class has lost every picture: a model could never answer with it.
+
+    Args:
+        dataset: The data set.
+        skipped: Names of the train split's pictures that could not be read.
+
+    Raises:
+        DataError: Of a class, not one train picture could be read.
+    """
+    taught = {sample.label for sample in dataset.splits["train"] if sample.name not in skipped}
+    lost = [name for label, name in enumerate(dataset.classes) if label not in taught]
+    if lost:
+        raise DataError(
+            f"no picture of these classes in the train split can be read: {_some(lost)}. "
+            "Replace their pictures or remove the classes."
+        )

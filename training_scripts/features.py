@@ -308,6 +308,7 @@ def _compute_parts(
         skipped += [{"split": split, "name": samples[index].name, "reason": reason} for index, reason in faults.items()]
         listing = [f"{one['name']} ({one['reason']})" for one in skipped if one["split"] == split]
         data.check_skipped(split, len(dataset.splits[split]), listing)
+    data.check_taught(dataset, {one["name"] for one in skipped if one["split"] == "train"})
     return skipped
 
 

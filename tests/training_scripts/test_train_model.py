@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable
@@ -111,6 +112,21 @@ def test_corrupt_pictures_are_left_out_and_listed(picture_folder: Path, tmp_path
     assert "skipped train/001.Red_dog/0.png: " in done.stdout
     assert list(epochs(done.stdout)[0].values) == ["train:loss", "train:accuracy"]
     assert read_description(tmp_path / "model").temperature == 1.0
+
+
+@pytest.mark.parametrize("features", ["auto", "off"])
+def test_a_class_without_one_readable_train_picture_is_refused_by_name(
+    picture_folder: Path, tmp_path: Path, features: str
+) -> None:
+    shutil.copytree(picture_folder / "train", tmp_path / "train")
+    spoiled, *others = sorted((tmp_path / "train" / "001.Red_dog").iterdir())
+    spoiled.write_bytes(b"no picture")
+    for other in others:
+        other.unlink()
+    environ = environment(tmp_path, train=tmp_path / "train")
+    done = run("--weights", "none", "--epochs", "1", "--features", features, environ=environ)
+    assert "no picture of these classes in the train split can be read: 001.Red_dog" in failure(done, tmp_path)
+    assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
