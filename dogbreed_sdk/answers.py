@@ -13,7 +13,8 @@ from dogbreed_sdk.predictions import BreedScore, Prediction
 
 CONTENT_TYPE = "application/vnd.dogbreed+json"
 PLAIN_CONTENT_TYPE = "application/json"
-ACCEPT = f"{CONTENT_TYPE}, {PLAIN_CONTENT_TYPE};q=0.9"
+# No weights: AWS's serving toolkit splits at commas and takes "application/json;q=0.9" for a type it lacks.
+ACCEPT = f"{CONTENT_TYPE}, {PLAIN_CONTENT_TYPE}"
 
 # How far the sum of float32 probabilities may be from one, and still be told from logits.
 _SUM_TOLERANCE = 1e-3

@@ -211,7 +211,8 @@ def deploy(
     )
     endpoint = hosting.endpoint(name, config_name=name, tags=marks)
     client = session.client("sagemaker")
-    _refuse_taken(name, session)
+    if endpoint_name is not None:
+        _refuse_taken(name, session)
     where = {"session": session.boto3_session, "region": session.region}
     undo: list[tuple[Any, dict[str, str]]] = []
     try:

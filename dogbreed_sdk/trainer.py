@@ -16,6 +16,7 @@ from dogbreed_sdk.dataset import BreedDataset
 from dogbreed_sdk.errors import ConfigurationError, DatasetError, JobError
 from dogbreed_sdk.jobs import TrainingJob
 from dogbreed_sdk.progress import ProgressCallback, print_progress
+from dogbreed_sdk.search import check_objective, checked_ranges, dashed
 from dogbreed_sdk.session import Session
 from dogbreed_sdk.storage import join
 from dogbreed_sdk.tuning import TuningJob
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 # Part of the features' address: a change of how they are computed or stored must not meet old ones.
 _FEATURES_VERSION = 1
 _FEATURE_HYPERPARAMETERS = ("model", "weights", "views")
+
+_WEIGHTS_BY_NAME = ("pretrained", "none")
 
 FeatureSource = Literal["stored", "in-job", "off"]
 
@@ -42,7 +45,7 @@ class BreedTrainer:
         model: Backbone: efficientnet_lite0, resnet18, resnet50, densenet161, mobilenet_v3_large,
             efficientnet_b0, convnext_tiny, or any torchvision classification model.
         head: ``"linear"``, or the widths of hidden layers such as ``512`` or ``(512, 256)``.
-        weights: ``"pretrained"``, or a file with the backbone's state dict.
+        weights: ``"pretrained"``, ``"none"`` (random), or a file with the backbone's state dict.
         views: What the head sees of a training picture: ``plain``, ``flip``, ``crops:2``, joined by commas.
         features: ``"stored"`` shares features between jobs; ``"in-job"`` computes them inside each job, which
             saves AWS's start-up of a second job when you train once; ``"off"`` runs the backbone every epoch.
@@ -78,9 +81,17 @@ class BreedTrainer:
         if features not in ("stored", "in-job", "off"):
             raise ConfigurationError(f"features is {features!r}; use 'stored', 'in-job' or 'off'.")
         self.session = session or Session.default()
-        self._weights = str(weights)
         self._features = features
-        self._base: dict[str, object] = {"model": model, "hidden": _hidden(head), "views": views}
+        self._weights_file = None if str(weights) in _WEIGHTS_BY_NAME else Path(weights)
+        self._weights_digest = _digest(self._weights_file) if self._weights_file else ""
+        self._base: dict[str, object] = {
+            "model": model,
+            "hidden": _hidden(head),
+            "views": views,
+            "weights": self._weights_file.name if self._weights_file else str(weights),
+        }
+        if features == "off":
+            self._base["features"] = "off"
         self._instance_type = instance_type
         self._volume_size_gb = volume_size_gb
         self._max_runtime_seconds = max_runtime_seconds
@@ -150,7 +161,7 @@ class BreedTrainer:
         objective: str = defaults.OBJECTIVE_METRIC,
         objective_type: Literal["Minimize", "Maximize"] | None = None,
         early_stopping: bool = False,
-        random_seed: int = 0,
+        random_seed: int = 1,
         name: str | None = None,
         progress: ProgressCallback = print_progress,
     ) -> TuningJob:
@@ -167,7 +178,7 @@ class BreedTrainer:
             objective: A metric of the epoch line: valid:loss, valid:accuracy and so on.
             objective_type: Default: Minimize for a loss, Maximize for anything else.
             early_stopping: Whether trials that fall behind may be stopped (SageMaker's type Auto).
-            random_seed: Makes the proposals repeatable.
+            random_seed: From 1; the same seed proposes the same, as far as parallel trials end in the same order.
             name: At most 32 characters. Default: a fresh name.
             progress: Called while features are computed.
 
@@ -180,14 +191,14 @@ class BreedTrainer:
         """
         requests = _optional.load("dogbreed_sdk.aws_requests.tuning", extra="aws", purpose="tune")
         resources = _optional.load("sagemaker.core.resources", extra="aws", purpose="tune")
-        ranges = {dashed(key): value for key, value in (default_search() if search is None else search).items()}
+        ranges = checked_ranges(search)
+        check_objective(objective, strategy)
         pictures = _dataset(dataset, needs=("train", "valid"))
         shared = self._settled(hyperparameters or {}, "hpo", searched=ranges)
-        _check_objective(objective)
         if max_jobs is None and strategy != "Grid":
             max_jobs = defaults.TUNING_MAX_JOBS
-        if min(max_jobs or 1, max_parallel_jobs) < 1:
-            raise ConfigurationError(f"max_jobs={max_jobs}, max_parallel_jobs={max_parallel_jobs}: both start at 1.")
+        if min(1 if max_jobs is None else max_jobs, max_parallel_jobs, random_seed) < 1:
+            raise ConfigurationError("max_jobs, max_parallel_jobs and random_seed start at 1.")
         chosen = names.check_name(
             name or names.unique_name(self._base_name, max_length=names.MAX_TUNING_NAME_LENGTH),
             what="tuning job",
@@ -262,23 +273,25 @@ class BreedTrainer:
         self, dataset: BreedDataset, settled: Mapping[str, object], progress: ProgressCallback
     ) -> dict[str, str]:
         """What the job reads: stored features where they serve, else the pictures (and given weights)."""
-        if self._features == "stored" and settled["features"] != "off" and str(settled["unfreeze"]) == "0":
+        # What a search chooses is not settled: a trial may then need the pictures.
+        frozen = settled.get("unfreeze") == "0" and settled.get("features") == "auto"
+        if self._features == "stored" and frozen:
             return {"features": self._stored_features(dataset, settled, progress)}
         return {"training": dataset.upload(self.session), **self._weights_channel()}
 
     def _weights_channel(self) -> dict[str, str]:
         """A weights file of the user's travels as a channel, since the job may run on another machine."""
-        path = Path(self._weights)
-        if self._weights == "pretrained":
+        if self._weights_file is None:
             return {}
-        folder = join(self.session.base_uri, "weights", _digest(path)[:16])
-        self.session.storage.upload_file(path, join(folder, path.name))
+        folder = join(self.session.base_uri, "weights", self._weights_digest[:16])
+        uri = join(folder, self._weights_file.name)
+        if not self.session.storage.exists(uri):
+            self.session.storage.upload_file(self._weights_file, uri)
         return {"weights": folder}
 
     def _stored_features(self, dataset: BreedDataset, settled: Mapping[str, object], progress: ProgressCallback) -> str:
         what = {key: settled[key] for key in _FEATURE_HYPERPARAMETERS}
-        weights = self._weights if self._weights == "pretrained" else _digest(Path(self._weights))
-        address = repr((_FEATURES_VERSION, dataset.fingerprint, weights, sorted(what.items())))
+        address = repr((_FEATURES_VERSION, dataset.fingerprint, self._weights_digest, sorted(what.items())))
         folder = f"{what['model']}-{hashlib.sha256(address.encode()).hexdigest()[:16]}"
         uri = join(self.session.base_uri, "features", folder)
         if not self.session.storage.exists(join(uri, "features.json")):
@@ -298,21 +311,17 @@ class BreedTrainer:
         self, given: Mapping[str, object], entry_point: str, *, searched: Mapping[str, object] | None = None
     ) -> dict[str, object]:
         """All hyperparameters of a job but those that are searched, checked before anything is sent."""
-        both = sorted(set(searched or {}) & {dashed(key) for key in given})
+        named = {dashed(key): value for key, value in given.items()}
+        both = sorted(set(searched or {}) & set(named))
         if both:
             raise ConfigurationError(f"{', '.join(both)}: either searched or given, not both.")
-        base = dict(self._base)
-        if self._weights != "pretrained":
-            base["weights"] = Path(self._weights).name
-        if self._features == "off":
-            base["features"] = "off"
+        for key, value in self._base.items():
+            if str(named.get(key, value)) != str(value):
+                raise ConfigurationError(
+                    f"The trainer has {key}={value!r}, the hyperparameters {named[key]!r}; make a BreedTrainer of that."
+                )
         try:
-            checked = hyperparameters.validate(
-                {**base, **{dashed(key): value for key, value in given.items()}}, entry_point=entry_point
-            )
-            for key, parameter in (searched or {}).items():
-                for value in _bounds(key, parameter):
-                    hyperparameters.validate({key: value}, entry_point=entry_point)
+            checked = hyperparameters.validate({**self._base, **named}, entry_point=entry_point)
             _check_model(checked.model)
         except ScriptError as error:
             raise ConfigurationError(str(error)) from error
@@ -341,29 +350,6 @@ class BreedTrainer:
         return {"session": self.session.boto3_session, "region": self.session.region}
 
 
-def default_search() -> dict[str, ParameterRange]:
-    """What `BreedTrainer.tune` searches unless told otherwise.
-
-    Learning rate and weight decay around what heads on frozen features want (on 120 breeds of real dogs every
-    optimum of a wider search lay well inside), and the batch size.
-    """
-    parameter = _optional.load("sagemaker.core.parameter", extra="aws", purpose="tune")
-    return {
-        "lr": parameter.ContinuousParameter(5e-4, 1e-2, scaling_type="Logarithmic"),
-        "weight-decay": parameter.ContinuousParameter(1e-2, 1.0, scaling_type="Logarithmic"),
-        "batch-size": parameter.CategoricalParameter([32, 64, 128]),
-    }
-
-
-def dashed(name: str) -> str:
-    """A hyperparameter's name as jobs carry it.
-
-    >>> dashed("batch_size")
-    'batch-size'
-    """
-    return name.replace("_", "-")
-
-
 def _dataset(given: BreedDataset | str | Path, *, needs: Sequence[str] = ("train",)) -> BreedDataset:
     """The data set, with the splits that the work cannot do without."""
     dataset = given if isinstance(given, BreedDataset) else BreedDataset.from_folder(given)
@@ -382,26 +368,6 @@ def _hidden(head: str | int | Sequence[int]) -> str:
     return ",".join(str(width) for width in head)
 
 
-def _bounds(name: str, parameter: object) -> list[object]:
-    """The values of a range that must be allowed if all are: its ends, or its categories.
-
-    Raises:
-        ConfigurationError: It is no range, or an empty one.
-    """
-    categories = getattr(parameter, "values", None)
-    if isinstance(categories, list) and categories:
-        return categories
-    low, high = getattr(parameter, "min_value", None), getattr(parameter, "max_value", None)
-    if low is None or high is None:
-        raise ConfigurationError(
-            f"The search range of {name!r} is {parameter!r}; give a ContinuousParameter, IntegerParameter or "
-            "CategoricalParameter of sagemaker.core.parameter."
-        )
-    if not low < high:
-        raise ConfigurationError(f"The search range of {name!r} goes from {low} to {high}; it must rise.")
-    return [low, high]
-
-
 def _check_model(name: str) -> None:
     """Refuses an unknown backbone, as far as it can be known: only torchvision knows torchvision's."""
     try:
@@ -410,15 +376,13 @@ def _check_model(name: str) -> None:
         return
 
 
-def _check_objective(objective: str) -> None:
-    known = [entry["Name"] for entry in metrics.METRIC_DEFINITIONS]
-    if objective not in known:
-        raise ConfigurationError(f"No script reports {objective!r}; the objective is one of {', '.join(known)}.")
-
-
 def _digest(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+        return digest.hexdigest()
     except OSError as error:
         raise ConfigurationError(
             f"The weights file {path} cannot be read: {error.strerror}. Give 'pretrained' or a state-dict file."

@@ -38,6 +38,8 @@ class RecordedSageMaker:
         self.requests.append((model.name, body))
         if model.name in self.refusals:
             return response(400), self.refusals[model.name]
+        if model.name == "DescribeEndpoint" and not self.sent("CreateEndpoint"):
+            return response(400), refusal("ValidationException", 'Could not find endpoint "arn:aws:sagemaker:…".')
         return response(200), {**self._content(model.name, body), "ResponseMetadata": {"HTTPStatusCode": 200}}
 
     def _content(self, operation: str, body: dict[str, Any]) -> dict[str, Any]:

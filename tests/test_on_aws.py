@@ -7,13 +7,23 @@ import json
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
 from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter
 
-from dogbreed_sdk import AccessError, BreedDataset, BreedTrainer, ConfigurationError, JobError, QuotaError, Session
+from dogbreed_sdk import (
+    AccessError,
+    BreedDataset,
+    BreedTrainer,
+    ConfigurationError,
+    DatasetError,
+    JobError,
+    QuotaError,
+    Session,
+)
 from dogbreed_sdk.deployment import deploy
 from dogbreed_sdk.progress import no_progress
 from tests.aws_account import BUCKET, RecordedSageMaker, open_session, refusal
@@ -74,11 +84,61 @@ def test_the_packed_source_holds_entry_points_package_and_requirements(account: 
 def test_pictures_are_uploaded_once(account: Account, shapes: BreedDataset) -> None:
     session, aws = account
     trainer = BreedTrainer(session, features="off")
+    puts: list[str] = []
+    session.boto3_session.events.register("before-call.s3.PutObject", lambda **_: puts.append("put"))
     trainer.train(shapes, progress=no_progress)
-    before = boto3.client("s3", region_name="us-east-1").list_objects_v2(Bucket=BUCKET)["KeyCount"]
+    assert len(puts) == len(shapes) + 1  # the pictures, and the source
     trainer.train(shapes, progress=no_progress)
-    assert boto3.client("s3", region_name="us-east-1").list_objects_v2(Bucket=BUCKET)["KeyCount"] == before
+    assert len(puts) == len(shapes) + 1
     assert len(aws.sent("CreateTrainingJob")) == 2
+
+
+@pytest.mark.parametrize(
+    ("search", "options", "message"),
+    [
+        ({"lr": 0.1}, {}, "ContinuousParameter"),
+        ({"lr": ContinuousParameter(1, 0)}, {}, "must rise"),
+        ({"dropout": ContinuousParameter(0, 5)}, {}, "dropout"),
+        ({"optimizer": CategoricalParameter(["sgd", "adamx"])}, {}, "adamx"),
+        ({"views": CategoricalParameter(["plain", "flip"])}, {}, "cannot be searched"),
+        ({"lr": ContinuousParameter(0.01, 0.1)}, {"hyperparameters": {"lr": 0.1}}, "either searched or given"),
+        ({"lr": ContinuousParameter(0.01, 0.1)}, {"strategy": "Guess"}, "Bayesian, Random, Grid, Hyperband"),
+        ({"lr": ContinuousParameter(0.01, 0.1)}, {"max_jobs": 0}, "start at 1"),
+        ({"lr": ContinuousParameter(0.01, 0.1)}, {"objective": "f1"}, "valid:accuracy"),
+    ],
+)
+def test_a_wrong_search_is_found_before_features_are_computed(
+    account: Account, shapes: BreedDataset, search: dict[str, Any], options: dict[str, Any], message: str
+) -> None:
+    session, aws = account
+    with pytest.raises(ConfigurationError, match=message):
+        BreedTrainer(session).tune(shapes, search, progress=no_progress, **options)
+    assert aws.requests == []
+
+
+def test_a_search_over_what_is_unfrozen_reads_pictures(account: Account, shapes: BreedDataset) -> None:
+    session, aws = account
+    BreedTrainer(session).tune(shapes, {"unfreeze": IntegerParameter(0, 2)}, progress=no_progress)
+    [request] = aws.sent("CreateHyperParameterTuningJob")
+    assert [channel["ChannelName"] for channel in request["TrainingJobDefinition"]["InputDataConfig"]] == ["training"]
+
+
+def test_a_grid_says_for_itself_how_many_trials_it_has(account: Account, shapes: BreedDataset) -> None:
+    session, aws = account
+    BreedTrainer(session, features="in-job").tune(
+        shapes, {"epochs": CategoricalParameter([1, 2])}, strategy="Grid", progress=no_progress
+    )
+    [request] = aws.sent("CreateHyperParameterTuningJob")
+    assert "MaxNumberOfTrainingJobs" not in request["HyperParameterTuningJobConfig"]["ResourceLimits"]
+
+
+def test_a_folder_without_splits_is_refused_with_the_command_that_makes_them(
+    account: Account, shapes: BreedDataset
+) -> None:
+    session, aws = account
+    with pytest.raises(DatasetError, match="dogbreed data split"):
+        BreedTrainer(session).train(shapes.root / "train", progress=no_progress)
+    assert aws.requests == []
 
 
 def test_a_search_names_ranges_objective_and_limits(account: Account, shapes: BreedDataset) -> None:
@@ -105,6 +165,7 @@ def test_a_search_names_ranges_objective_and_limits(account: Account, shapes: Br
     static = request["TrainingJobDefinition"]["StaticHyperParameters"]
     assert not {"lr", "epochs", "optimizer"} & set(static)
     assert len(request["HyperParameterTuningJobName"]) <= 32
+    assert config["RandomSeed"] == 1
 
 
 @pytest.mark.parametrize("serverless", [None, 2048])
@@ -157,7 +218,7 @@ def test_refusals_become_errors_that_say_what_to_do(account: Account, shapes: Br
         ({"learning-rate": 0.1}, "learning-rate"),
         ({"lr": -1}, "lr"),
         ({"optimizer": "adamx"}, "adamw"),
-        ({"model": "resnet19"}, "resnet18"),
+        ({"model": "resnet18"}, "make a BreedTrainer of that"),
     ],
 )
 def test_wrong_hyperparameters_are_found_before_anything_is_sent(
@@ -187,5 +248,7 @@ def test_a_weights_file_that_is_missing_is_found_before_anything_is_sent(
 ) -> None:
     session, aws = account
     with pytest.raises(ConfigurationError, match="nowhere"):
-        BreedTrainer(session, weights="nowhere.pth").train(shapes, progress=no_progress)
-    assert not aws.sent("CreateTrainingJob")
+        BreedTrainer(session, weights="nowhere.pth")
+    with pytest.raises(ConfigurationError, match="resnet18"):
+        BreedTrainer(session, model="resnet19")
+    assert aws.requests == []

@@ -10,7 +10,7 @@ from typing import Any
 from dogbreed_sdk import _optional
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.session import Session, default_root
-from dogbreed_sdk.trainer import BreedTrainer, dashed
+from dogbreed_sdk.search import dashed
 from training_scripts.hyperparameters import table
 
 _HYPERPARAMETER = "hp:"
