@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -90,8 +91,8 @@ def _model_uri(definition: Mapping[str, Any]) -> str | None:
 def _unpack(folder: EndpointFolder, model: str | None, source: str | None) -> str:
     digest = hashlib.sha256()
     folder.path.mkdir(parents=True, exist_ok=True)
-    aside = folder.path / ".unpacking"
-    shutil.rmtree(aside, ignore_errors=True)
+    # An update may be unpacked while the model that serves is unpacked again: each has its own folder.
+    aside = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=folder.path))
     try:
         content = aside / "model"
         content.mkdir(parents=True)

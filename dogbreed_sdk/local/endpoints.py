@@ -12,6 +12,7 @@ import os
 import shutil
 import socket
 import time
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -59,21 +60,33 @@ def launch(store: Store, name: str) -> None:
 def verify(store: Store, name: str) -> None:
     """What the process that `launch` started does."""
     folder = EndpointFolder.of(store.root, name)
-    store.update(ENDPOINT, name, lambda state: state.update(process=identify_self()))
+    # An update that comes while another process is at it waits; the old server ends when nobody waits any more.
+    with file_lock(folder.supervisor_lock):
+        before = _bring_up(store, name, folder)
+    if before is not None:
+        _retire(store, folder, before)
+
+
+def _bring_up(store: Store, name: str, folder: EndpointFolder) -> Record | None:
+    """Start what an endpoint is to serve; the record before the switch, or None where there was none."""
+    record = store.update(ENDPOINT, name, lambda state: state.update(process=identify_self()))
+    if record.state["status"] not in _COMING_UP:
+        return None
+    try:
+        deployment = prepare(folder, record.state)
+        server = _start(folder, deployment)
+    except Exception as error:  # noqa: BLE001 - the record must get an outcome
+        if not isinstance(error, (ConfigurationError, EndpointNotReadyError, OSError)):
+            traceback.print_exc()
+        _note_failure(store, name, str(error) or type(error).__name__)
+        return None
+    # Only the switch needs the lock: meanwhile an idle endpoint can be woken to answer with what it served.
     with file_lock(folder.lock):
-        record = store.get(ENDPOINT, name)
-        if record.state["status"] not in _COMING_UP:
-            return
-        try:
-            deployment = prepare(folder, record.state)
-            server = _start(folder, deployment)
-        except (ConfigurationError, EndpointNotReadyError, OSError) as error:
-            _note_failure(store, name, str(error))
-            return
-        if not _switch(store, name, deployment, server):
-            end_process(server, grace_seconds=0.0)
-            return
-    _retire(folder, record, deployment)
+        before = store.get(ENDPOINT, name)
+        if _switch(store, name, deployment, server):
+            return before
+    end_process(server, grace_seconds=0.0)
+    return None
 
 
 def ensure_running(store: Store, name: str) -> int:
@@ -261,12 +274,22 @@ def _switch(store: Store, name: str, deployment: Deployment, server: dict[str, A
         return False
 
 
-def _retire(folder: EndpointFolder, before: Record, deployment: Deployment) -> None:
+def _retire(store: Store, folder: EndpointFolder, before: Record) -> None:
     """End the server that was replaced, once requests under way to it have arrived, and remove its model."""
     old = before.state.get("deployment")
     if old is None:
         return
     time.sleep(_SWITCH_SECONDS)
     end_process(before.state.get("server"), grace_seconds=_STOP_SECONDS)
-    if old["digest"] != deployment.digest:
-        shutil.rmtree(folder.model(old["digest"]), ignore_errors=True)
+    # A later update may have gone back to that model; none is under way while this lock is held.
+    with file_lock(folder.supervisor_lock):
+        if _deployed_digest(store, before.name) != old["digest"]:
+            shutil.rmtree(folder.model(old["digest"]), ignore_errors=True)
+
+
+def _deployed_digest(store: Store, name: str) -> str | None:
+    try:
+        deployment = store.get(ENDPOINT, name).state.get("deployment")
+    except NotFound:
+        return None
+    return str(deployment["digest"]) if deployment else None

@@ -86,6 +86,11 @@ class EndpointFolder:
         """Held while somebody starts or ends the endpoint's model server."""
         return self.path / "lock"
 
+    @property
+    def supervisor_lock(self) -> Path:
+        """Held by the process that brings the endpoint up, until the new server has taken over."""
+        return self.path / "supervisor.lock"
+
     def model(self, digest: str) -> Path:
         """Where the archive of that digest is unpacked."""
         return self.path / f"model-{digest[:16]}"

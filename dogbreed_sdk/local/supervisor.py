@@ -11,16 +11,20 @@ import signal
 import sys
 from pathlib import Path
 
-from dogbreed_sdk.local.folders import EndpointFolder, JobFolder
-from dogbreed_sdk.local.store import ENDPOINT, TRAINING_JOB, TUNING_JOB, Store
+from dogbreed_sdk.local.folders import JobFolder
+from dogbreed_sdk.local.store import ENDPOINT, TRAINING_JOB, Store
 
 
 def main(arguments: list[str]) -> int:
     """Supervise one job; 0 also when another process does so already."""
     root, kind, name = arguments
     store = Store(Path(root))
-    folder = EndpointFolder.of(store.root, name).path if kind == ENDPOINT else JobFolder.of(store.root, name).path
-    with (folder / "supervisor.lock").open("a") as lock:
+    if kind == ENDPOINT:
+        from dogbreed_sdk.local.endpoints import verify  # noqa: PLC0415
+
+        verify(store, name)
+        return 0
+    with JobFolder.of(store.root, name).lock.open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -36,14 +40,10 @@ def _supervise(store: Store, kind: str, name: str) -> None:
         run = TrainingRun(store, name)
         signal.signal(signal.SIGTERM, lambda _number, _frame: run.terminate())
         run.execute()
-    elif kind == TUNING_JOB:
+    else:
         from dogbreed_sdk.local.tuner import Tuner  # noqa: PLC0415
 
         Tuner(store, name).execute()
-    else:
-        from dogbreed_sdk.local.endpoints import verify  # noqa: PLC0415
-
-        verify(store, name)
 
 
 if __name__ == "__main__":

@@ -187,6 +187,28 @@ class TestLife:
         assert {answer for answer in answers if answer != (200, "[2]")} <= {(200, "[3]")}
         hosting.until(lambda: len(list(hosting.folder.path.glob("model-*"))) == 1)
 
+    def test_an_update_may_follow_an_update(self, hosting: Endpoints) -> None:
+        hosting.create()
+        # The first server still ends, and the model it had is wanted again.
+        hosting.update(CODE.replace("return 2", "return 3"))
+        hosting.update(CODE)
+        assert hosting.call([1]) == (200, "[2]")
+        hosting.until(lambda: len(list(hosting.folder.path.glob("model-*"))) == 1)
+        assert hosting.folder.model(hosting.state["deployment"]["digest"]).is_dir()
+
+    def test_an_idle_endpoint_answers_during_an_update(self, hosting: Endpoints) -> None:
+        hosting.create()
+        os.kill(hosting.state["server"]["pid"], signal.SIGKILL)
+        assert wait_for_end(hosting.state["server"], timeout=5)
+        slow = CODE.replace("return 2", "time.sleep(4); return 3")
+        with ThreadPoolExecutor(1) as pool:
+            update = pool.submit(hosting.update, slow)
+            time.sleep(1)
+            assert hosting.call([1]) == (200, "[2]")
+            assert hosting.state["status"] == "Updating"
+            update.result()
+        assert hosting.call([1]) == (200, "[3]")
+
     def test_an_update_that_fails_leaves_the_old_model_serving(self, hosting: Endpoints) -> None:
         hosting.create()
         config = hosting.state["config"]
