@@ -268,7 +268,7 @@ class BreedDataset:
         return BreedDataset(root)
 
     def upload(self, session: Session, *, progress: Progress | None = None) -> str:
-        """Brings the data to where the session's jobs read it.
+        """Brings the pictures to where the session's jobs read them, and nothing else that lies beside them.
 
         Args:
             session: On AWS the files go below its bucket, under the data set's fingerprint, each only once. Local
@@ -284,8 +284,16 @@ class BreedDataset:
         if session.is_local:
             return container.path_to_uri(self._root)
         uri = join(session.base_uri, "datasets", self.fingerprint[:16])
-        session.storage.upload_folder(self._root, uri, progress=progress)
+        session.storage.upload_files(self._files(), uri, progress=progress)
         return uri
+
+    def _files(self) -> dict[str, Path]:
+        """What training reads: name below the data set's folder -> picture. Links to folders are followed."""
+        return {
+            f"{self.folders[split].name}/{sample.name}" if self.folders else sample.name: sample.path
+            for split, samples in self._listed.splits.items()
+            for sample in samples
+        }
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,24 +88,23 @@ class Storage:
             bucket, key = split_s3_uri(uri)
             self._s3.upload_file(str(path), bucket, key)
 
-    def upload_folder(self, path: Path, uri: str, *, progress: Progress | None = None) -> int:
-        """Copies every file below a folder that the URI does not hold yet with the same size.
+    def upload_files(self, files: Mapping[str, Path], uri: str, *, progress: Progress | None = None) -> int:
+        """Copies the files that a folder's URI does not hold yet with the same size.
 
         An interrupted upload continues where it stopped. Meant for content that never changes under a URI, such
         as a data set under its fingerprint.
 
         Args:
-            path: The local folder.
-            uri: Where its files go, under the same relative names.
+            files: Name below the URI, with forward slashes -> local file. Links are followed.
+            uri: The folder that they go to.
             progress: Called with (files done, files in all).
 
         Returns:
             How many files were copied.
         """
         there = self.sizes(uri)
-        missing = [file for file in _files(path) if there.get(file.relative_to(path).as_posix()) != file.stat().st_size]
-        jobs = ((file, join(uri, file.relative_to(path).as_posix())) for file in missing)
-        self._transfer(self.upload_file, jobs, len(missing), progress)
+        missing = [(path, join(uri, name)) for name, path in files.items() if there.get(name) != path.stat().st_size]
+        self._transfer(self.upload_file, missing, progress)
         return len(missing)
 
     def download_file(self, uri: str, path: Path) -> None:
@@ -130,19 +129,16 @@ class Storage:
     @staticmethod
     def _transfer(
         copy: Callable[[Path, str], None],
-        jobs: Iterator[tuple[Path, str]],
-        total: int,
+        jobs: Sequence[tuple[Path, str]],
         progress: Progress | None,
     ) -> None:
-        if not total:
-            return
         with ThreadPoolExecutor(TRANSFER_THREADS) as pool:
             futures = [pool.submit(copy, path, uri) for path, uri in jobs]
             try:
                 for done, future in enumerate(futures, start=1):
                     future.result()
                     if progress is not None:
-                        progress(done, total)
+                        progress(done, len(jobs))
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -178,10 +174,6 @@ def split_s3_uri(uri: str) -> tuple[str, str]:
     if parts.scheme != "s3" or not parts.netloc:
         raise ConfigurationError(f"{uri!r} is neither an s3:// nor a file:// URI.")
     return parts.netloc, uri.split(parts.netloc, 1)[1].lstrip("/")
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 @contextmanager

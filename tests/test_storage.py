@@ -9,7 +9,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from dogbreed_sdk import ConfigurationError, Session
+from dogbreed_sdk import BreedDataset, ConfigurationError, Session
 from dogbreed_sdk.storage import Storage, join
 
 
@@ -28,28 +28,30 @@ def place(
         yield Session.aws(region="us-east-1", bucket="bucket").storage, "s3://bucket/with space"
 
 
-def a_folder(root: Path) -> Path:
-    (root / "inner").mkdir(parents=True)
-    (root / "one.txt").write_text("one")
-    (root / "inner" / "two words.txt").write_text("two")
-    return root
+def some_files(root: Path) -> dict[str, Path]:
+    root.mkdir()
+    files = {"one.txt": root / "one.txt", "inner/two words.txt": root / "elsewhere.txt"}
+    for path in files.values():
+        path.write_text("one")
+    return files
 
 
-def test_a_folder_goes_up_once_and_is_then_there(place: tuple[Storage, str], tmp_path: Path) -> None:
+def test_files_go_up_once_and_are_then_there(place: tuple[Storage, str], tmp_path: Path) -> None:
     storage, uri = place
-    folder = a_folder(tmp_path / "data")
+    files = some_files(tmp_path / "data")
+    (tmp_path / "data" / ".env").write_text("a secret beside them")
     seen: list[tuple[int, int]] = []
-    assert storage.upload_folder(folder, uri, progress=lambda done, total: seen.append((done, total))) == 2
+    assert storage.upload_files(files, uri, progress=lambda done, total: seen.append((done, total))) == 2
     assert seen[-1] == (2, 2)
     assert storage.sizes(uri) == {"inner/two words.txt": 3, "one.txt": 3}
-    assert storage.upload_folder(folder, uri) == 0
+    assert storage.upload_files(files, uri) == 0
 
 
 def test_an_interrupted_upload_continues_with_what_is_missing(place: tuple[Storage, str], tmp_path: Path) -> None:
     storage, uri = place
-    folder = a_folder(tmp_path / "data")
-    storage.upload_file(folder / "one.txt", join(uri, "one.txt"))
-    assert storage.upload_folder(folder, uri) == 1
+    files = some_files(tmp_path / "data")
+    storage.upload_file(files["one.txt"], join(uri, "one.txt"))
+    assert storage.upload_files(files, uri) == 1
 
 
 def test_a_file_comes_back_as_it_went(place: tuple[Storage, str], tmp_path: Path) -> None:
@@ -72,3 +74,34 @@ def test_a_missing_file_is_named(place: tuple[Storage, str], tmp_path: Path) -> 
 def test_other_kinds_of_uris_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="neither an s3:// nor a file:// URI"):
         Session.local(tmp_path).storage.exists("ftp://host/file")
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    """A session on AWS whose bucket is there."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    with mock_aws():
+        boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="bucket")
+        yield Session.aws(region="us-east-1", bucket="bucket")
+
+
+@pytest.mark.parametrize("linked", ["nothing", "splits", "classes", "pictures"])
+def test_a_data_set_goes_up_whole_and_alone(
+    account: Session, shapes: BreedDataset, tmp_path: Path, linked: str
+) -> None:
+    root = tmp_path / "dogs"
+    for source in shapes.root.glob({"splits": "*", "classes": "*/*"}.get(linked, "*/*/*")):
+        target = root / source.relative_to(shapes.root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if linked == "nothing":
+            target.write_bytes(source.read_bytes())
+        else:
+            target.symlink_to(source)
+    for name in (".env", ".git/config", "notes.pdf", "sample.json"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text("private")
+    uri = BreedDataset.from_folder(root).upload(account)
+    assert set(account.storage.sizes(uri)) == {
+        path.relative_to(shapes.root).as_posix() for path in shapes.root.glob("*/*/*.jpg")
+    }
