@@ -6,18 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from boto3.exceptions import Boto3Error
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConnectionClosedError,
     ConnectTimeoutError,
+    CredentialRetrievalError,
     EndpointConnectionError,
     NoCredentialsError,
     NoRegionError,
     ParamValidationError,
     PartialCredentialsError,
     ProfileNotFound,
+    ProxyConnectionError,
     ReadTimeoutError,
+    SSOError,
+    TokenRetrievalError,
 )
 
 from dogbreed_sdk.errors import (
@@ -33,8 +38,11 @@ from dogbreed_sdk.errors import (
     QuotaError,
     ThrottledError,
 )
+from dogbreed_sdk.redaction import redacted
 
+# S3 answers some questions (HEAD) with a status alone.
 _ACCESS_CODES = {
+    "403",
     "AccessDenied",
     "AccessDeniedException",
     "ExpiredToken",
@@ -45,15 +53,24 @@ _ACCESS_CODES = {
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 }
-_THROTTLING_CODES = {"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"}
+_THROTTLING_CODES = {
+    "RequestLimitExceeded",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+}
+_VALIDATION_CODES = {"ValidationError", "ValidationException"}
 # A validation error lists every value that would have been right, hundreds for an instance type.
 _LONGEST_MESSAGE = 1200
 _EXPIRED_CODES = {"ExpiredToken", "ExpiredTokenException"}
+# A multi-model or asynchronous model is still being loaded (API reference, InvokeEndpoint: status 429).
+_NOT_READY_CODE = "ModelNotReadyException"
 
 
 @contextmanager
 def translated(doing: str, *, otherwise: type[DogBreedError] = JobError) -> Iterator[None]:
-    """Turns botocore's errors inside the block into the SDK's.
+    """Turns errors of botocore and boto3 inside the block into the SDK's.
 
     Args:
         doing: What was being done and to what, as in "start training job x".
@@ -61,14 +78,19 @@ def translated(doing: str, *, otherwise: type[DogBreedError] = JobError) -> Iter
     """
     try:
         yield
-    except (ClientError, BotoCoreError) as error:
+    except (ClientError, BotoCoreError, Boto3Error) as error:
         raise translate(error, doing, otherwise=otherwise) from error
 
 
 def translate(error: Exception, doing: str, *, otherwise: type[DogBreedError] = JobError) -> DogBreedError:
-    """The SDK's error for one of botocore's."""
+    """The SDK's error for one of botocore's or boto3's."""
+    if isinstance(error, Boto3Error) and isinstance(error.__context__, (ClientError, BotoCoreError)):
+        # boto3's transfers put the error that says more into words.
+        error = error.__context__
     if isinstance(error, ClientError):
         return _from_answer(error, doing, otherwise)
+    if isinstance(error, (SSOError, TokenRetrievalError, CredentialRetrievalError)):
+        return AccessError(f"Could not {doing}: {error} Log in again, for example with 'aws sso login'.")
     if isinstance(error, (NoCredentialsError, PartialCredentialsError, ProfileNotFound)):
         return AccessError(
             f"Could not {doing}: no usable AWS credentials ({error}). Set up a profile with 'aws configure' or "
@@ -78,6 +100,8 @@ def translate(error: Exception, doing: str, *, otherwise: type[DogBreedError] = 
         return ConfigurationError(f"Could not {doing}: no AWS region. Give region=… or set AWS_DEFAULT_REGION.")
     if isinstance(error, ReadTimeoutError):
         return EndpointTimeoutError(f"Could not {doing}: no answer in time ({error}).")
+    if isinstance(error, ProxyConnectionError):
+        return EndpointError(f"Could not {doing}: {redacted(str(error))} Check the proxy's address and password.")
     if isinstance(error, EndpointConnectionError):
         return EndpointError(f"Could not {doing}: {error} Check the network, the region and any proxy.")
     if isinstance(error, ParamValidationError):
@@ -97,12 +121,12 @@ def invocation_error(error: Exception, endpoint_name: str) -> DogBreedError:
         return ModelError(
             f"The model behind endpoint {endpoint_name} answered {status}: {original}", request_id=request_id
         )
-    if "not found" in message.lower():
+    if code in _VALIDATION_CODES and "not found" in message.lower():
         return EndpointNotFoundError(
             f"There is no endpoint {endpoint_name}. See which there are with 'dogbreed endpoints'.",
             request_id=request_id,
         )
-    if code == "ModelNotReadyException" or "is not in service" in message.lower():
+    if code == _NOT_READY_CODE or "is not in service" in message.lower():
         return EndpointNotReadyError(f"Endpoint {endpoint_name} is not ready: {message}", request_id=request_id)
     if code == "ServiceUnavailable":
         return ThrottledError(f"Endpoint {endpoint_name} is overloaded: {message}", request_id=request_id)
@@ -117,7 +141,7 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, ClientError):
         code = error.response.get("Error", {}).get("Code")
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return code in _THROTTLING_CODES or (status >= 500 and code != "ModelError")
+        return code in _THROTTLING_CODES or code == _NOT_READY_CODE or (status >= 500 and code != "ModelError")
     return isinstance(error, (EndpointConnectionError, ConnectionClosedError, ConnectTimeoutError))
 
 
@@ -125,7 +149,7 @@ def is_missing(error: ClientError) -> bool:
     """Whether AWS says that the resource asked for does not exist."""
     code, message, _ = _facts(error)
     return code in {"ResourceNotFound", "ResourceNotFoundException", "NoSuchKey", "404"} or (
-        code == "ValidationException"
+        code in _VALIDATION_CODES
         and any(words in message for words in ("Could not find", "does not exist", "not found"))
     )
 
@@ -152,8 +176,13 @@ def _from_answer(error: ClientError, doing: str, otherwise: type[DogBreedError])
             "or choose another instance type.",
             request_id=request_id,
         )
+    if code == "NoSuchBucket":
+        return ConfigurationError(
+            f"{said} Give Session.aws(bucket=…) or set DOGBREED_BUCKET to a bucket that is there.",
+            request_id=request_id,
+        )
     if code in _THROTTLING_CODES:
         return ThrottledError(f"{said} Try again in a moment.", request_id=request_id)
-    if code == "ValidationException":
+    if code in _VALIDATION_CODES:
         return otherwise(said, request_id=request_id)
     return otherwise(f"{said} ({code})", request_id=request_id)

@@ -6,14 +6,14 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from dogbreed_sdk import container
-from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.errors import AccessError, ConfigurationError
 
 if TYPE_CHECKING:
     from dogbreed_sdk.session import Session
@@ -41,12 +41,13 @@ class Storage:
         bucket, key = split_s3_uri(uri)
         from botocore.exceptions import ClientError  # noqa: PLC0415
 
-        try:
-            self._s3.head_object(Bucket=bucket, Key=key)
-        except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
-                return False
-            raise
+        with _translated(f"look for {uri}"):
+            try:
+                self._s3.head_object(Bucket=bucket, Key=key)
+            except ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                    return False
+                raise
         return True
 
     def sizes(self, uri: str) -> dict[str, int]:
@@ -60,13 +61,14 @@ class Storage:
             }
         bucket, key = split_s3_uri(uri)
         prefix = key.rstrip("/") + "/" if key else ""
-        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        return {
-            entry["Key"][len(prefix) :]: entry["Size"]
-            for page in pages
-            for entry in page.get("Contents", [])
-            if not entry["Key"].endswith("/")
-        }
+        with _translated(f"list what is below {uri}"):
+            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+            return {
+                entry["Key"][len(prefix) :]: entry["Size"]
+                for page in pages
+                for entry in page.get("Contents", [])
+                if not entry["Key"].endswith("/")
+            }
 
     def write_bytes(self, content: bytes, uri: str) -> None:
         """Writes a file unless the URI holds one of the same size; for content that its URI names."""
@@ -77,7 +79,8 @@ class Storage:
                     aside.write_bytes(content)
         elif not self.exists(uri):
             bucket, key = split_s3_uri(uri)
-            self._s3.put_object(Bucket=bucket, Key=key, Body=content)
+            with _translated(f"write {uri}"):
+                self._s3.put_object(Bucket=bucket, Key=key, Body=content)
 
     def upload_file(self, path: Path, uri: str) -> None:
         """Copies one file; a reader of the URI sees the old content or the new, never a part."""
@@ -86,7 +89,8 @@ class Storage:
                 shutil.copyfile(path, aside)
         else:
             bucket, key = split_s3_uri(uri)
-            self._s3.upload_file(str(path), bucket, key)
+            with _translated(f"upload {path} to {uri}"):
+                self._s3.upload_file(str(path), bucket, key)
 
     def upload_files(self, files: Mapping[str, Path], uri: str, *, progress: Progress | None = None) -> int:
         """Copies the files that a folder's URI does not hold yet with the same size.
@@ -120,7 +124,8 @@ class Storage:
                 shutil.copyfile(container.uri_to_path(uri), aside)
             else:
                 bucket, key = split_s3_uri(uri)
-                self._s3.download_file(bucket, key, str(aside))
+                with _translated(f"download {uri}"):
+                    self._s3.download_file(bucket, key, str(aside))
 
     @property
     def _s3(self) -> Any:
@@ -174,6 +179,13 @@ def split_s3_uri(uri: str) -> tuple[str, str]:
     if parts.scheme != "s3" or not parts.netloc:
         raise ConfigurationError(f"{uri!r} is neither an s3:// nor a file:// URI.")
     return parts.netloc, uri.split(parts.netloc, 1)[1].lstrip("/")
+
+
+def _translated(doing: str) -> AbstractContextManager[None]:
+    """Turns the errors of S3 into the SDK's: what it refuses is nearly always a matter of permissions."""
+    from dogbreed_sdk.aws_errors import translated  # noqa: PLC0415 - local sessions need no botocore here
+
+    return translated(doing, otherwise=AccessError)
 
 
 @contextmanager

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
 from moto import mock_aws
 
-from dogbreed_sdk import BreedDataset, ConfigurationError, Session
+from dogbreed_sdk import AccessError, BreedDataset, ConfigurationError, Session
 from dogbreed_sdk.storage import Storage, join
 
 
@@ -105,3 +107,47 @@ def test_a_data_set_goes_up_whole_and_alone(
     assert set(account.storage.sizes(uri)) == {
         path.relative_to(shapes.root).as_posix() for path in shapes.root.glob("*/*/*.jpg")
     }
+
+
+@pytest.mark.parametrize("call", ["exists", "sizes", "write_bytes", "upload_file", "upload_files", "download_file"])
+class TestErrorsOfS3:
+    """Every operation of the storage puts S3's errors into the SDK's words."""
+
+    def do(self, session: Session, call: str, tmp_path: Path, bucket: str = "bucket") -> None:
+        source, uri = tmp_path / "source", f"s3://{bucket}/key"
+        source.write_text("content")
+        arguments: dict[str, tuple[object, ...]] = {
+            "write_bytes": (b"content", uri),
+            "upload_file": (source, uri),
+            "upload_files": ({"name": source}, uri),
+            "download_file": (uri, tmp_path / "target"),
+        }
+        getattr(session.storage, call)(*arguments.get(call, (uri,)))
+
+    def test_missing_credentials(self, call: str, tmp_path: Path) -> None:
+        with mock_aws(), pytest.raises(AccessError, match="no usable AWS credentials"):
+            session = Session.aws(boto3_session=_without_credentials(), bucket="bucket")
+            self.do(session, call, tmp_path)
+
+    def test_a_refusal(self, account: Session, call: str, tmp_path: Path) -> None:
+        account.client("s3").meta.events.register("before-call.s3", _forbid)
+        with pytest.raises(AccessError, match=r"Could not .* s3://bucket/key: "):
+            self.do(account, call, tmp_path)
+
+    def test_a_missing_bucket(self, account: Session, call: str, tmp_path: Path) -> None:
+        if call == "exists":
+            assert not account.storage.exists("s3://gone/key")
+            return
+        with pytest.raises(ConfigurationError, match=r"bucket does not exist|no file at"):
+            self.do(account, call, tmp_path, bucket="gone")
+
+
+def _without_credentials() -> boto3.Session:
+    session = boto3.Session(region_name="us-east-1")
+    session._session.get_component("credential_provider").providers.clear()
+    return session
+
+
+def _forbid(**_: object) -> tuple[AWSResponse, dict[str, object]]:
+    answer = AWSResponse("https://s3", 403, {}, io.BytesIO())
+    return answer, {"Error": {"Code": "403", "Message": "Forbidden"}, "ResponseMetadata": {"HTTPStatusCode": 403}}

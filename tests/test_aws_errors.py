@@ -1,0 +1,149 @@
+"""What AWS and botocore say becomes the SDK's error, with the remedy."""
+
+from __future__ import annotations
+
+import pytest
+from boto3.exceptions import S3UploadFailedError
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+    ProxyConnectionError,
+    ReadTimeoutError,
+    SSOTokenLoadError,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
+)
+
+from dogbreed_sdk import aws_errors
+from dogbreed_sdk.errors import (
+    AccessError,
+    ConfigurationError,
+    DogBreedError,
+    EndpointError,
+    EndpointNotFoundError,
+    EndpointNotReadyError,
+    EndpointTimeoutError,
+    JobError,
+    ModelError,
+    QuotaError,
+    ThrottledError,
+)
+
+
+def answer(code: str, message: str = "no", status: int = 400, **more: object) -> ClientError:
+    content = {
+        "Error": {"Code": code, "Message": message},
+        "ResponseMetadata": {"HTTPStatusCode": status, "RequestId": "id-1"},
+    }
+    return ClientError({**content, **more}, "InvokeEndpoint")  # type: ignore[arg-type]
+
+
+EXPIRED_LOGINS = [
+    UnauthorizedSSOTokenError(),
+    SSOTokenLoadError(error_msg="Token has expired"),
+    TokenRetrievalError(provider="sso", error_msg="Token has expired"),
+    CredentialRetrievalError(provider="sso", error_msg="expired"),
+    answer("ExpiredTokenException"),
+]
+
+
+@pytest.mark.parametrize("error", EXPIRED_LOGINS, ids=lambda error: type(error).__name__)
+def test_an_expired_login_says_how_to_log_in(error: Exception) -> None:
+    translated = aws_errors.translate(error, "start job x")
+    assert isinstance(translated, AccessError)
+    assert "start job x" in str(translated)
+    assert "aws sso login" in str(translated)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "said"),
+    [
+        (NoCredentialsError(), AccessError, "aws configure"),
+        (NoRegionError(), ConfigurationError, "AWS_DEFAULT_REGION"),
+        (answer("AccessDeniedException"), AccessError, "permission"),
+        (answer("403", "Forbidden", 403), AccessError, "permission"),
+        (answer("NoSuchBucket"), ConfigurationError, "DOGBREED_BUCKET"),
+        (answer("ResourceLimitExceeded"), QuotaError, "Service Quotas"),
+        (answer("ThrottlingException"), ThrottledError, "Try again"),
+        (answer("SlowDown", status=503), ThrottledError, "Try again"),
+        (ReadTimeoutError(endpoint_url="https://x"), EndpointTimeoutError, "no answer in time"),
+        (EndpointConnectionError(endpoint_url="https://x"), EndpointError, "Check the network"),
+        (answer("ValidationException", "wrong"), JobError, "wrong"),
+        (answer("SomethingNew", "odd"), JobError, "odd (SomethingNew)"),
+    ],
+)
+def test_each_error_has_its_class_and_remedy(error: Exception, expected: type[DogBreedError], said: str) -> None:
+    translated = aws_errors.translate(error, "start job x")
+    assert type(translated) is expected
+    assert said in str(translated)
+
+
+def test_errors_of_boto3_count_as_the_error_behind_them() -> None:
+    def upload() -> None:
+        try:
+            raise answer("AccessDenied", status=403)
+        except ClientError:
+            raise S3UploadFailedError("Failed to upload a to b")  # noqa: B904 - as boto3 raises it
+
+    with pytest.raises(AccessError, match="Could not copy a"), aws_errors.translated("copy a"):
+        upload()
+    with pytest.raises(JobError, match="Failed to upload"), aws_errors.translated("copy a"):
+        raise S3UploadFailedError("Failed to upload a to b")
+
+
+def test_a_proxys_password_stays_out_of_the_message() -> None:
+    error = aws_errors.translate(ProxyConnectionError(proxy_url="http://me:secret@proxy:3128"), "read job x")
+    assert "proxy:3128" in str(error)
+    assert "secret" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "transient"),
+    [
+        (answer("ThrottlingException"), True),
+        (answer("ModelNotReadyException", status=429), True),
+        (answer("InternalFailure", status=500), True),
+        (answer("ServiceUnavailable", status=503), True),
+        (ConnectionClosedError(endpoint_url="https://x"), True),
+        (EndpointConnectionError(endpoint_url="https://x"), True),
+        (answer("ModelError", status=424), False),
+        (answer("ModelError", status=500), False),
+        (answer("ValidationError"), False),
+        (ReadTimeoutError(endpoint_url="https://x"), False),
+        (ValueError("x"), False),
+    ],
+)
+def test_what_may_succeed_in_a_moment_is_transient(error: Exception, transient: bool) -> None:
+    assert aws_errors.is_transient(error) is transient
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (answer("ValidationError", "Endpoint dogs of account 1 not found."), EndpointNotFoundError),
+        (answer("ValidationException", "Endpoint dogs not found"), EndpointNotFoundError),
+        (answer("InternalDependencyException", "Variant not found", 530), EndpointError),
+        (answer("ModelNotReadyException", "Model is loading", 429), EndpointNotReadyError),
+        (answer("ValidationError", "Endpoint dogs is not in service."), EndpointNotReadyError),
+        (answer("ServiceUnavailable", status=503), ThrottledError),
+        (answer("ThrottlingException"), ThrottledError),
+        (answer("AccessDeniedException"), AccessError),
+        (ReadTimeoutError(endpoint_url="https://x"), EndpointTimeoutError),
+    ],
+)
+def test_a_failed_call_of_an_endpoint_has_its_class(error: Exception, expected: type[DogBreedError]) -> None:
+    translated = aws_errors.invocation_error(error, "dogs")
+    assert type(translated) is expected
+    assert "dogs" in str(translated)
+
+
+def test_a_models_own_words_are_kept_even_if_they_say_not_found() -> None:
+    error = answer("ModelError", "long", 424, OriginalStatusCode=500, OriginalMessage="label not found")
+    translated = aws_errors.invocation_error(error, "dogs")
+    assert type(translated) is ModelError
+    assert "answered 500: label not found" in str(translated)
+    assert translated.request_id == "id-1"
