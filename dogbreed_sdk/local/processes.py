@@ -37,21 +37,36 @@ def identify(pid: int) -> dict[str, Any] | None:
     """What recognises a running process later: its id with its start, because ids are used again.
 
     Returns:
-        {"pid": int, "created": epoch seconds}, or None when it has ended already.
+        {"pid": int, "created": epoch seconds}, on Linux with "start", which no change of the clock moves; or None
+        when it has ended already.
     """
     try:
         process = psutil.Process(pid)
         with process.oneshot():
             if process.status() == psutil.STATUS_ZOMBIE:
                 return None
-            return {"pid": pid, "created": process.create_time()}
+            start = _start_of(pid)
+            return {"pid": pid, "created": process.create_time(), **({"start": start} if start else {})}
     except psutil.NoSuchProcess:
         return None
 
 
+def _start_of(pid: int) -> str | None:
+    """The boot a process was started in and the ticks since then, where the kernel tells them."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        status = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    # proc(5): the 22nd field; the 2nd, the command's name in brackets, may hold anything.
+    return f"{boot}:{int(status.rpartition(b')')[2].split()[19])}"
+
+
 def identify_self() -> dict[str, Any]:
     """What recognises this process later."""
-    return {"pid": os.getpid(), "created": psutil.Process().create_time()}
+    process = identify(os.getpid())
+    assert process is not None  # it runs: it asks
+    return process
 
 
 def is_alive(process: Process | None) -> bool:
@@ -59,7 +74,11 @@ def is_alive(process: Process | None) -> bool:
     if not process:
         return False
     current = identify(int(process["pid"]))
-    return current is not None and abs(current["created"] - process["created"]) < _CLOCK_TOLERANCE_SECONDS
+    if current is None:
+        return False
+    if "start" in current and "start" in process:
+        return bool(current["start"] == process["start"])
+    return bool(abs(current["created"] - process["created"]) < _CLOCK_TOLERANCE_SECONDS)
 
 
 def start_module(
