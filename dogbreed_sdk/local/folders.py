@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -105,11 +106,28 @@ def file_lock(path: Path) -> Iterator[None]:
         yield
 
 
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the exclusive lock on a file."""
+    try:
+        with path.open("rb") as handle:
+            # Shared: several may look at once and see no lock but the holder's.
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 def write_atomically(path: Path, content: object) -> None:
     """Write a JSON file so that readers see the old one or the new one, never half of it."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    # Threads and processes may write the same file at once: each writes aside under a name of its own.
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        aside.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        with aside.open("w", encoding="utf-8") as handle:
+            handle.write(json.dumps(content, indent=1))
+            handle.flush()
+            os.fsync(handle.fileno())  # a power cut must not leave an empty file under the right name
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)

@@ -24,7 +24,9 @@ RUNNING_STATUSES = ("InProgress", "Stopping")
 
 
 def enter(state: dict[str, Any], secondary: str, message: str | None = None) -> None:
-    """Note that a job has come to a secondary status; being there already changes nothing."""
+    """Note that a job has come to a secondary status; being there already, or having ended, changes nothing."""
+    if state.get("status", "InProgress") not in RUNNING_STATUSES:
+        return
     if state.get("secondary") == secondary and state.get("transitions"):
         return
     now = time.time()

@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 from dogbreed_sdk.local import endpoints, job_state
-from dogbreed_sdk.local.folders import JobFolder, write_atomically
-from dogbreed_sdk.local.processes import identify, is_alive, signal_group, start_module
+from dogbreed_sdk.local.folders import JobFolder, is_locked, write_atomically
+from dogbreed_sdk.local.processes import GUARD_GRACE_SECONDS, identify, is_alive, signal_group, start_module
 from dogbreed_sdk.local.store import ENDPOINT, TRAINING_JOB, TUNING_JOB, Record, Store
 
 # A job that never had a supervisor is young (its starter is about to start one), or its starter was killed: then
@@ -16,6 +16,7 @@ from dogbreed_sdk.local.store import ENDPOINT, TRAINING_JOB, TUNING_JOB, Record,
 _START_SECONDS = 30.0
 _START_AGAIN_SECONDS = 600.0
 _MAXIMUM_RESTARTS = 5
+_GUARD_MARGIN_SECONDS = 5.0
 
 
 def start_training_job(store: Store, name: str) -> None:
@@ -62,10 +63,11 @@ def reconcile(store: Store, kind: str, name: str) -> None:
         endpoints.reconcile(store, name)
         return
     record = store.get(kind, name)
-    if record.state.get("status") not in job_state.RUNNING_STATUSES or not _is_lost(record):
+    if record.state.get("status") not in job_state.RUNNING_STATUSES or not _is_lost(store, record):
         return
     if not record.state.get("process") and time.time() - record.created < _START_AGAIN_SECONDS:
-        _start(store, kind, name)
+        if _claim_start(store, record):
+            _start(store, kind, name)
     elif kind == TRAINING_JOB:
         _fail_lost_job(store, record)
     else:
@@ -93,7 +95,30 @@ def _start(store: Store, kind: str, name: str) -> None:
     store.update(kind, name, change)
 
 
-def _is_lost(record: Record) -> bool:
+def _claim_start(store: Store, record: Record) -> bool:
+    """Whether it is this caller who starts a job again; of several who look at once, one does."""
+    claimed = False
+
+    def change(state: dict[str, Any]) -> None:
+        nonlocal claimed
+        claimed = _is_unchanged(state, record) and state.get("starts") == record.state.get("starts")
+        if claimed:
+            state["starts"] = (state.get("starts") or 0) + 1
+
+    store.update(record.kind, record.name, change)
+    return claimed
+
+
+def _is_unchanged(state: dict[str, Any], record: Record) -> bool:
+    """Whether a job still runs, and with the supervisor that the record names."""
+    running = state.get("status") in job_state.RUNNING_STATUSES
+    return running and state.get("process") == record.state.get("process")
+
+
+def _is_lost(store: Store, record: Record) -> bool:
+    # The lock is the truth, freed by the kernel when its holder ends; one that is starting has not taken it yet.
+    if is_locked(JobFolder.of(store.root, record.name).lock):
+        return False
     process = record.state.get("process")
     if process:
         return not is_alive(process)
@@ -103,15 +128,27 @@ def _is_lost(record: Record) -> bool:
 def _fail_lost_job(store: Store, record: Record) -> None:
     script = record.state.get("script")
     if script and is_alive(script):
+        # Its guard has told it to end and lets it save.
+        patience = GUARD_GRACE_SECONDS + _GUARD_MARGIN_SECONDS
+        if time.time() - record.state.get("orphaned", time.time()) < patience:
+            store.update(TRAINING_JOB, record.name, lambda state: _orphan(state, record))
+            return
         signal_group(int(script["pid"]), signal.SIGKILL)
     reason = _lost_reason(store, record)
 
     def change(state: dict[str, Any]) -> None:
         # Between the look and this change it may have ended by itself, its outcome written.
-        if state.get("process") == record.state.get("process"):
+        if _is_unchanged(state, record):
             job_state.finish(state, "Failed", failure=reason)
 
     store.update(TRAINING_JOB, record.name, change)
+
+
+def _orphan(state: dict[str, Any], record: Record) -> None:
+    if _is_unchanged(state, record):
+        state.setdefault("orphaned", time.time())
+        state["status"] = "Stopping"
+        job_state.enter(state, "Stopping")
 
 
 def _lost_reason(store: Store, record: Record) -> str:
@@ -130,9 +167,8 @@ def _restart_tuning_job(store: Store, record: Record) -> None:
 
     def change(state: dict[str, Any]) -> None:
         nonlocal claimed
-        claimed = state.get("process") == record.state.get("process")
-        if not claimed or state.get("status") not in job_state.RUNNING_STATUSES:
-            claimed = False
+        claimed = _is_unchanged(state, record)
+        if not claimed:
             return
         restarts = state.get("restarts", 0)
         if restarts >= _MAXIMUM_RESTARTS:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import fcntl
 import signal
 import sys
+import time
 from pathlib import Path
 
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.store import ENDPOINT, TRAINING_JOB, Store
+
+_LOOK_SECONDS = 1.0
 
 
 def main(arguments: list[str]) -> int:
@@ -25,12 +28,23 @@ def main(arguments: list[str]) -> int:
         verify(store, name)
         return 0
     with JobFolder.of(store.root, name).lock.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return 0
-        _supervise(store, kind, name)
+        if _take(lock.fileno()):
+            _supervise(store, kind, name)
     return 0
+
+
+def _take(descriptor: int) -> bool:
+    """Take the lock; False when another supervisor has it, and not just somebody who looks whether one does."""
+    deadline = time.monotonic() + _LOOK_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.02)
+        else:
+            return True
 
 
 def _supervise(store: Store, kind: str, name: str) -> None:

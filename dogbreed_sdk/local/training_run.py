@@ -33,6 +33,10 @@ class _StoppedError(Exception):
     """The job was to stop before its script ran."""
 
 
+class _OverError(Exception):
+    """The job has ended, or another supervisor has begun it: it must not run again."""
+
+
 class TrainingRun:
     """Runs one training job.
 
@@ -60,7 +64,11 @@ class TrainingRun:
     def execute(self) -> None:
         """Go through the whole job; its record has the outcome afterwards, whatever happens."""
         try:
+            self._begin()
             status, secondary, failure = self._run()
+        except _OverError:
+            self._log.close()
+            return
         except _StoppedError:
             status, secondary, failure = "Stopped", None, None
         except ConfigurationError as error:
@@ -74,7 +82,7 @@ class TrainingRun:
         self._log.close()
 
     def _run(self) -> tuple[str, str | None, str | None]:
-        self._begin()
+        self._reserve()
         threads = self._wait_for_threads()
         self._enter("Downloading")
         program = staging.stage(self._folder, self._request, lambda line: self._log.write([line]))
@@ -96,15 +104,19 @@ class TrainingRun:
         return self._judge(end, command)
 
     def _begin(self) -> None:
-        with self._folder.reserve.open("wb") as handle:
-            handle.write(os.urandom(_RESERVE_BYTES))  # zeros might be stored as nothing
-
         def change(state: dict[str, Any]) -> None:
+            if state.get("begun") or state.get("status") not in job_state.RUNNING_STATUSES:
+                raise _OverError
+            state["begun"] = True
             state["process"] = identify_self()
             state.setdefault("log_stream", f"{self._record.name}/algo-1-{int(time.time())}")
             job_state.enter(state, "Starting")
 
         self._update(change)
+
+    def _reserve(self) -> None:
+        with self._folder.reserve.open("wb") as handle:
+            handle.write(os.urandom(_RESERVE_BYTES))  # zeros might be stored as nothing
 
     def _wait_for_threads(self) -> int:
         state = self._store.get(TRAINING_JOB, self._record.name).state
@@ -249,5 +261,6 @@ class TrainingRun:
 
 
 def _stopping(state: dict[str, Any]) -> None:
-    state["status"] = "Stopping"
-    job_state.enter(state, "Stopping")
+    if state.get("status") in job_state.RUNNING_STATUSES:
+        state["status"] = "Stopping"
+        job_state.enter(state, "Stopping")

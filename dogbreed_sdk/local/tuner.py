@@ -63,8 +63,12 @@ class Tuner:
         self._finished: list[Trial] = []
 
     def execute(self) -> None:
-        """Run the search to its end; the record has the outcome afterwards, unless the process is killed."""
-        self._update(process=identify_self())
+        """Run the search to its end; the record has the outcome afterwards, unless the process is killed.
+
+        A search that has ended already is left as it is.
+        """
+        if not self._begin():
+            return
         try:
             self._request = TuningRequest.read(self._record.request)
             self._reader = self._request.objective_reader()
@@ -79,6 +83,15 @@ class Tuner:
             status, failure = self._abandon(f"InternalServerError: {type(error).__name__}: {error}; see {log}.")
         reason = job_state.shorten(failure) if failure else None
         self._update(status=status, failure=reason, best=self._best(), ended=time.time())
+
+    def _begin(self) -> bool:
+        process = identify_self()
+
+        def change(state: dict[str, Any]) -> None:
+            if state.get("status") in job_state.RUNNING_STATUSES:
+                state["process"] = process
+
+        return self._store.update(TUNING_JOB, self._record.name, change).state.get("process") == process
 
     def _create_search(self) -> Search:
         request = self._request

@@ -12,6 +12,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -330,6 +331,36 @@ class TestEnds:
         for part in (str(folder.log), (folder.container / "checkpoints").as_uri(), "CheckpointConfig"):
             assert part in record.state["failure"]
 
+    def test_looking_at_a_lost_job_leaves_its_script_time_to_save(self, jobs: Jobs, script: Script) -> None:
+        folder = jobs.start("polled", script(SAVING.replace("def save(*_):", "def save(*_):\n    time.sleep(1)")))
+        jobs.wait_for_line("polled", "ready")
+        state = jobs.get("polled").state
+        os.kill(state["process"]["pid"], signal.SIGKILL)
+        assert wait_for_end(state["process"], timeout=5)
+        runner.reconcile(jobs.store, TRAINING_JOB, "polled")
+        assert jobs.get("polled").state["status"] == "Stopping"
+        while is_alive(state["script"]):
+            runner.reconcile(jobs.store, TRAINING_JOB, "polled")
+            time.sleep(0.02)
+        assert (folder.container / "model/weights").read_text() == "so far"
+        runner.reconcile(jobs.store, TRAINING_JOB, "polled")
+        record = jobs.get("polled")
+        assert record.state["status"] == "Failed"
+        assert [entry["status"] for entry in record.state["transitions"]][-2:] == ["Stopping", "Failed"]
+
+    def test_a_correction_of_the_clock_ends_no_job(
+        self, jobs: Jobs, script: Script, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        jobs.start("timeless", script("import time; time.sleep(0.5)"))
+        record = jobs.until("timeless", lambda record: record.state["secondary"] == "Training")
+        created = psutil.Process.create_time
+        # What a process sees that starts after the clock was put forward.
+        monkeypatch.setattr(psutil.Process, "create_time", lambda process: created(process) + 60)
+        runner.reconcile(jobs.store, TRAINING_JOB, "timeless")
+        if sys.platform == "linux":
+            assert is_alive(record.state["script"])
+        assert jobs.ended("timeless").state["status"] == "Completed"
+
     def test_a_running_job_is_left_alone(self, jobs: Jobs, script: Script) -> None:
         jobs.start("fine", script("import time; time.sleep(0.5)"))
         while jobs.get("fine").state["status"] == "InProgress":
@@ -349,6 +380,45 @@ class TestEnds:
         runner.reconcile(jobs.store, TRAINING_JOB, "unstarted")
         assert jobs.ended("unstarted").state["status"] == "Completed"
         assert jobs.log("unstarted") == ["here"]
+
+    def test_of_many_who_look_one_starts_the_job(
+        self, jobs: Jobs, script: Script, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(runner, "_START_SECONDS", 0.2)
+        started: list[str] = []
+
+        def start(*arguments: Any, **options: Any) -> int:
+            started.append(arguments[0])
+            return start_module(*arguments, **options)
+
+        monkeypatch.setattr(runner, "start_module", start)
+        request = jobs._request("crowd", script("print('here')"))
+        jobs.store.create(TRAINING_JOB, "crowd", request, {"status": "InProgress", "process": None})
+        time.sleep(0.3)
+        with ThreadPoolExecutor(8) as pool:
+            looks = [pool.submit(runner.reconcile, jobs.store, TRAINING_JOB, "crowd") for _ in range(8)]
+        assert [look.exception() for look in looks] == [None] * 8
+        assert len(started) == 1
+        while jobs.get("crowd").state["status"] == "InProgress":
+            runner.reconcile(jobs.store, TRAINING_JOB, "crowd")
+        assert jobs.get("crowd").state["status"] == "Completed"
+        assert jobs.log("crowd") == ["here"]
+
+    def test_a_supervisor_that_holds_the_lock_is_alive(self, jobs: Jobs, script: Script) -> None:
+        folder = jobs.start("held", script("import time; time.sleep(1)"))
+        jobs.until("held", lambda record: record.state.get("secondary") == "Training")
+        dead = {"pid": os.getpid(), "created": 1.0}
+        # A second one that has stepped back may be the one that was noted.
+        jobs.store.update(TRAINING_JOB, "held", lambda state: state.update(process=dead))
+        runner.reconcile(jobs.store, TRAINING_JOB, "held")
+        assert jobs.ended("held").state["status"] == "Completed", folder
+
+    def test_a_job_that_has_ended_does_not_run_again(self, jobs: Jobs, script: Script) -> None:
+        before = jobs.run("over", script("print('once')"))
+        command = [sys.executable, "-m", "dogbreed_sdk.local.supervisor", str(jobs.store.root), TRAINING_JOB, "over"]
+        assert subprocess.run(command, check=False).returncode == 0
+        assert jobs.get("over") == before
+        assert jobs.log("over") == ["once"]
 
     def test_a_second_supervisor_steps_back(self, jobs: Jobs, script: Script) -> None:
         folder = jobs.start("twice", script("import time; time.sleep(1); print('once')"))

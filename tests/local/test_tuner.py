@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -243,6 +245,15 @@ class TestEnds:
         record = tunings.ended()
         assert record.state["trials"] == trials
         assert tunings.store.get(TRAINING_JOB, "search-004-deadbeef").state["status"] == "Completed"
+
+    def test_a_search_that_has_ended_does_not_go_on(self, tunings: Tunings) -> None:
+        before = tunings.run(jobs=1)
+        tunings.store.update(TUNING_JOB, "search", lambda state: state.update(best=None))
+        changed = tunings.get()
+        command = [sys.executable, "-m", "dogbreed_sdk.local.supervisor", str(tunings.store.root), TUNING_JOB, "search"]
+        assert subprocess.run(command, check=False).returncode == 0
+        assert tunings.get() == changed
+        assert before.state["status"] == "Completed"
 
     def test_a_tuner_that_dies_again_and_again_is_given_up(self, tunings: Tunings) -> None:
         request = {"HyperParameterTuningJobName": "search"}
