@@ -182,10 +182,8 @@ class TrainingRun:
     def _write_metrics(self) -> None:
         if self._metrics and time.monotonic() >= self._metrics_due:
             self._metrics_due = time.monotonic() + _METRICS_SECONDS
-            metrics, self._metrics = self._metrics, {}
-            self._store.update(
-                TRAINING_JOB, self._record.name, lambda state: state.setdefault("metrics", {}).update(metrics)
-            )
+            self._update(lambda state: state.setdefault("metrics", {}).update(self._metrics))
+            self._metrics.clear()  # only now: what a busy store did not take is written with the next values
 
     def _judge(self, end: ScriptEnd, command: list[str]) -> tuple[str, str | None, str | None]:
         if end.reason == "disk":

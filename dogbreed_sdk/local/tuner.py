@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local import early_stopping, job_state, runner
@@ -14,10 +15,15 @@ from dogbreed_sdk.local.log_file import LogFollower
 from dogbreed_sdk.local.processes import identify_self
 from dogbreed_sdk.local.resources import available_cores
 from dogbreed_sdk.local.search import Search, create_search
-from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, Record, Store
+from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, Record, Store, StoreError
 from dogbreed_sdk.local.tuning_request import TuningRequest
 
 _TICK_SECONDS = 0.1
+# The store itself waits half a minute for its turn.
+_STORE_ATTEMPTS = 60
+_STORE_SECONDS = 0.5
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 # AWS's words; the first failure follows.
 _ALL_FAILED = "All training jobs failed. Please take a look at the training jobs failures to get more details."
 
@@ -61,6 +67,7 @@ class Tuner:
         self._record = store.get(TUNING_JOB, name)
         self._running: list[Trial] = []
         self._finished: list[Trial] = []
+        self._best_noted: str | None = self._record.state.get("best")
 
     def execute(self) -> None:
         """Run the search to its end; the record has the outcome afterwards, unless the process is killed.
@@ -82,7 +89,7 @@ class Tuner:
             log = JobFolder.of(self._store.root, self._record.name).supervisor_log
             status, failure = self._abandon(f"InternalServerError: {type(error).__name__}: {error}; see {log}.")
         reason = job_state.shorten(failure) if failure else None
-        self._update(status=status, failure=reason, best=self._best(), ended=time.time())
+        _patiently(self._update, status=status, failure=reason, best=self._best(), ended=time.time())
 
     def _begin(self) -> bool:
         process = identify_self()
@@ -111,8 +118,9 @@ class Tuner:
         exhausted = False
         while True:
             for trial in list(self._running):
-                self._look_at(trial)
-            state = self._store.get(TUNING_JOB, self._record.name).state
+                _patiently(self._look_at, trial)
+            _patiently(self._note_best)
+            state = _patiently(self._store.get, TUNING_JOB, self._record.name).state
             stopping = bool(state.get("stop")) or time.time() >= deadline
             good_enough = self._request.is_good_enough(self._objectives())
             if stopping or good_enough:
@@ -157,13 +165,16 @@ class Tuner:
             "log_stream": f"{name}/algo-1-{int(time.time())}",
         }
         job_state.enter(state, "Starting")
+        _patiently(self._record_trial, name, state)
+        self._running.append(Trial(name, number, self._follower(name)))
+        _patiently(runner.start_training_job, self._store, name)
+
+    def _record_trial(self, name: str, state: dict[str, Any]) -> None:
         # Both or neither: a killed tuner must find every trial it has started.
         with self._store.transaction():
-            request = self._request.training_request(name, tuned)
+            request = self._request.training_request(name, state["tuned"])
             self._store.create(TRAINING_JOB, name, request, state, region=self._record.region)
             self._store.update(TUNING_JOB, self._record.name, lambda job: job.setdefault("trials", []).append(name))
-        runner.start_training_job(self._store, name)
-        self._running.append(Trial(name, number, self._follower(name)))
 
     def _follower(self, name: str) -> LogFollower:
         return LogFollower(JobFolder.of(self._store.root, name).log)
@@ -177,9 +188,9 @@ class Tuner:
         if record.state["status"] not in job_state.RUNNING_STATUSES:
             self._conclude(trial, record)
         elif not trial.stopped_early and self._is_hopeless(trial):
-            trial.stopped_early = True
             self._store.update(TRAINING_JOB, trial.name, lambda state: state.update(stopped_early=True))
             runner.request_stop(self._store, TRAINING_JOB, trial.name)
+            trial.stopped_early = True
 
     def _is_hopeless(self, trial: Trial) -> bool:
         if self._search.should_stop(trial.number, trial.values):
@@ -196,7 +207,12 @@ class Tuner:
         self._search.tell(trial.number, value, stopped_early=trial.stopped_early)
         self._running.remove(trial)
         self._finished.append(trial)
-        self._update(best=self._best())
+
+    def _note_best(self) -> None:
+        best = self._best()
+        if best != self._best_noted:
+            self._update(best=best)
+            self._best_noted = best
 
     def _objectives(self) -> list[float]:
         return [t.values[-1] for t in self._finished if t.failure is None and t.values]
@@ -212,7 +228,7 @@ class Tuner:
 
     def _stop_trials(self) -> None:
         for trial in self._running:
-            runner.request_stop(self._store, TRAINING_JOB, trial.name)
+            _patiently(runner.request_stop, self._store, TRAINING_JOB, trial.name)
 
     def _abandon(self, failure: str) -> tuple[str, str]:
         self._stop_trials()
@@ -220,3 +236,15 @@ class Tuner:
 
     def _update(self, **changes: Any) -> None:
         self._store.update(TUNING_JOB, self._record.name, lambda state: state.update(changes))
+
+
+def _patiently(
+    action: Callable[_Arguments, _Result], *arguments: _Arguments.args, **named: _Arguments.kwargs
+) -> _Result:
+    """Do something with the store; one that is busy, or whose disk is full for a while, must not end a search."""
+    for _ in range(_STORE_ATTEMPTS - 1):
+        try:
+            return action(*arguments, **named)
+        except StoreError:
+            time.sleep(_STORE_SECONDS)
+    return action(*arguments, **named)

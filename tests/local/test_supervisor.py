@@ -25,7 +25,8 @@ from dogbreed_sdk.local.log_file import LogFollower
 from dogbreed_sdk.local.processes import identify, is_alive, start_module, wait_for_end
 from dogbreed_sdk.local.resources import CORES_VARIABLE, ThreadLedger, available_cores, thread_environment
 from dogbreed_sdk.local.script_process import GRACE_VARIABLE
-from dogbreed_sdk.local.store import TRAINING_JOB, Record
+from dogbreed_sdk.local.store import TRAINING_JOB, Record, StoreError
+from dogbreed_sdk.local.training_run import TrainingRun
 
 Make = Callable[..., dict[str, Any]]
 METRICS = [{"Name": "valid:accuracy", "Regex": r"valid:accuracy=([0-9.]+)"}]
@@ -360,6 +361,29 @@ class TestEnds:
         if sys.platform == "linux":
             assert is_alive(record.state["script"])
         assert jobs.ended("timeless").state["status"] == "Completed"
+
+    def test_a_busy_store_loses_no_metric(self, jobs: Jobs, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(runner, "_start", lambda *_: None)
+        folder = jobs.start("busy", script("import time; print('valid:accuracy=0.5'); time.sleep(1.5)"))
+        folder.path.mkdir(parents=True)
+        refused = []
+
+        class BusyStore(Store):
+            def update(self, kind: str, name: str, change: Callable[[dict[str, Any]], None]) -> Record:
+                before = self.get(kind, name).state
+                after = {**before, "metrics": {}}
+                if before.get("script") and not refused:
+                    change(after)
+                    if after["metrics"]:
+                        refused.append(after["metrics"])
+                        raise StoreError("database is locked")
+                return super().update(kind, name, change)
+
+        busy = BusyStore(jobs.store.root)
+        TrainingRun(busy, "busy").execute()
+        busy.close()
+        assert refused
+        assert jobs.get("busy").state["metrics"]["valid:accuracy"]["value"] == 0.5
 
     def test_a_running_job_is_left_alone(self, jobs: Jobs, script: Script) -> None:
         jobs.start("fine", script("import time; time.sleep(0.5)"))

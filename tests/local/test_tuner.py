@@ -23,7 +23,8 @@ from dogbreed_sdk.local.processes import is_alive, wait_for_end
 from dogbreed_sdk.local.resources import CORES_VARIABLE
 from dogbreed_sdk.local.search import create_search, random_starts
 from dogbreed_sdk.local.search_space import read_ranges
-from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, Record
+from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, Record, StoreError
+from dogbreed_sdk.local.tuner import Tuner
 
 # Best at lr = 0.01 with "good".
 SCRIPT = """
@@ -245,6 +246,29 @@ class TestEnds:
         record = tunings.ended()
         assert record.state["trials"] == trials
         assert tunings.store.get(TRAINING_JOB, "search-004-deadbeef").state["status"] == "Completed"
+
+    def test_a_busy_store_ends_no_search(self, tunings: Tunings, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(runner, "start_tuning_job", lambda _store, _name: None)
+        tunings.start(jobs=2, parallel=1)
+        monkeypatch.undo()
+        JobFolder.of(tunings.store.root, "search").path.mkdir(parents=True)
+        calls = itertools.count()
+
+        class BusyStore(Store):
+            def update(self, *arguments: Any) -> Record:
+                if next(calls) % 3 == 1:
+                    raise StoreError("database is locked")
+                return super().update(*arguments)
+
+        busy = BusyStore(tunings.store.root)
+        tuner = Tuner(busy, "search")
+        tuner.execute()
+        busy.close()
+        record = tunings.get()
+        assert record.state["status"] == "Completed", record.state["failure"]
+        assert [trial.state["status"] for trial in tunings.trials()] == ["Completed"] * 2
+        assert [trial.name for trial in tunings.trials()] == record.state["trials"]
+        assert record.state["best"] in record.state["trials"]
 
     def test_a_search_that_has_ended_does_not_go_on(self, tunings: Tunings) -> None:
         before = tunings.run(jobs=1)
