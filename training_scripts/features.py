@@ -190,7 +190,8 @@ def extract(
         workers: Threads that decode; default 2.
         progress: Takes one line of log at a time, every two seconds; what it raises ends the pass, with what is
             done kept.
-        check: Called after every batch; what it raises ends the pass likewise.
+        check: Called after every batch, and while another process has the folder; what it raises ends the pass
+            likewise.
 
     Returns:
         The finished store, opened.
@@ -202,7 +203,7 @@ def extract(
     made = backbones.spec(backbone_name)
     backbone = backbones.create(backbone_name, weights=weights)
     key = _key(dataset, made, backbone.state_dict(), views)
-    with _full_disk_explained(folder), exclusive(folder, report=progress):
+    with _full_disk_explained(folder), exclusive(folder, report=progress, check=check):
         if (folder / MANIFEST).is_file():
             return _already_there(folder, key, progress)
         _prepare_parts(folder, key, progress)

@@ -14,12 +14,13 @@ _REPORT_SECONDS = 5.0
 
 
 @contextlib.contextmanager
-def exclusive(folder: Path, *, report: Callable[[str], Any]) -> Iterator[None]:
+def exclusive(folder: Path, *, report: Callable[[str], Any], check: Callable[[], Any] = lambda: None) -> Iterator[None]:
     """Holds a folder; the kernel lets go of it when the process ends, however that happens.
 
     Args:
         folder: Made where it is missing; a file named `.lock` stays in it.
         report: Takes a line every few seconds while another process has the folder.
+        check: Called twice a second meanwhile; what it raises ends the waiting.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a") as file:
@@ -28,6 +29,7 @@ def exclusive(folder: Path, *, report: Callable[[str], Any]) -> Iterator[None]:
             if time.monotonic() - reported > _REPORT_SECONDS:
                 reported = time.monotonic()
                 report(f"waiting: another process works in {folder}")
+            check()
             time.sleep(_RETRY_SECONDS)
         yield
 

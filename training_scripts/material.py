@@ -55,7 +55,13 @@ class Material:
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def gather(settings: Hyperparameters, environ: Mapping[str, str], *, report: Callable[[str], Any] = print) -> Material:
+def gather(
+    settings: Hyperparameters,
+    environ: Mapping[str, str],
+    *,
+    report: Callable[[str], Any] = print,
+    check: Callable[[], Any] = lambda: None,
+) -> Material:
     """Opens the `features` channel, or reads the picture channels.
 
     With a frozen backbone and no `features` channel, features are computed into the checkpoint folder first: a
@@ -65,6 +71,7 @@ def gather(settings: Hyperparameters, environ: Mapping[str, str], *, report: Cal
         settings: The run's hyperparameters.
         environ: Holds SageMaker's `SM_CHANNEL_*` variables.
         report: Takes one line of log at a time.
+        check: Called after every batch of a feature pass; what it raises ends the pass, with what is done kept.
 
     Raises:
         ScriptError: Data, features or backbone cannot be used.
@@ -79,8 +86,11 @@ def gather(settings: Hyperparameters, environ: Mapping[str, str], *, report: Cal
         weights=weights_source(settings.weights, environ),
         views=pictures.parse_views(settings.views),
         folder=runtime.checkpoint_folder(environ) / "features",
+        # Not the run's own batch size: a trial with a small or a huge one needs the same features.
+        batch_size=Hyperparameters.batch_size,
         workers=settings.workers or None,
         progress=report,
+        check=check,
     )
     return _from_features(settings, store)
 

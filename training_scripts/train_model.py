@@ -44,12 +44,8 @@ def train(entry_point: str, arguments: Sequence[str], environ: Mapping[str, str]
     from training_scripts.material import gather  # noqa: PLC0415
     from training_scripts.training import Network, Trainer  # noqa: PLC0415
 
-    def report(line: str) -> None:
-        say(line)
-        stop.check()
-
     try:
-        material = gather(settings, environ, report=report)
+        material = gather(settings, environ, report=say, check=stop.check)
         sizes = ", ".join(f"{split} {material.batches.size(split)}" for split in ("train", "valid", "test"))
         say(f"{material.backbone_name}: {len(material.classes)} classes; pictures: {sizes}")
 

@@ -18,6 +18,7 @@ from PIL import Image
 import training_scripts
 from training_scripts import features
 from training_scripts.features import FeatureStore
+from training_scripts.locking import exclusive
 
 SCRIPT = Path(training_scripts.__file__).with_name("extract_features.py")
 
@@ -112,6 +113,21 @@ def test_an_interrupted_job_resumes_and_ends_with_the_same_bytes(
     assert status == 0, err
     assert re.search(r"features: \d+ pictures, views plain, \d+ of them already there", out)
     assert job.content() == unbroken[0].content()
+
+
+def test_a_job_that_waits_for_another_process_stops_when_asked(root: Path, tmp_path: Path) -> None:
+    job = Job(tmp_path, {"training": root})
+    with exclusive(job.checkpoints, report=print):
+        process = job.start()
+        try:
+            assert process.stdout is not None
+            assert any("waiting: another process" in line for line in process.stdout)
+            process.terminate()
+            out, _ = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == 143
+    assert "the same job resumes there" in out
 
 
 def test_a_channel_for_each_split_gives_the_same(unbroken: tuple[Job, str], root: Path, tmp_path: Path) -> None:

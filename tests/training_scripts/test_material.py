@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
 import torch
 
 from training_scripts.hyperparameters import Hyperparameters
 from training_scripts.material import gather
+from training_scripts.stopping import StopFlag, Stopped
 
 
 def with_other_weights(feature_folder: Path, folder: Path) -> Path:
@@ -45,3 +47,14 @@ def test_other_weights_in_the_same_file_make_another_run(
         fingerprints.append(gather(settings, environ).run_fingerprint(settings))
     one, again, another = fingerprints
     assert one == again != another
+
+
+def test_a_stop_ends_the_feature_pass_of_a_training_job_after_the_next_batch(
+    picture_folder: Path, tmp_path: Path
+) -> None:
+    environ = {"SM_CHANNEL_TRAINING": str(picture_folder), "SM_CHECKPOINT_DIR": str(tmp_path)}
+    stop = StopFlag()
+    stop.request()
+    with pytest.raises(Stopped):
+        gather(Hyperparameters(weights="none"), environ, report=lambda _: None, check=stop.check)
+    assert not (tmp_path / "features" / "features.json").exists()
