@@ -31,6 +31,7 @@ from starlette.routing import Route
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.log_file import LogFile
 from dogbreed_sdk.local.model_handlers import DEFAULT_PROGRAM, ModelHandlers
+from dogbreed_sdk.local.processes import restore_interrupts
 
 # SageMaker's limit of a real-time request (developer guide, quotas of SageMaker endpoints).
 MAXIMUM_BODY_BYTES = 25 * 1024 * 1024
@@ -171,6 +172,7 @@ class LogStream(io.TextIOBase):
 def main(arguments: list[str] | None = None) -> int:
     """Load the model and serve it; 1 where it can't be loaded, with the traceback on standard error."""
     options = _options(arguments)
+    restore_interrupts()
     if options.log:
         sys.stdout = sys.stderr = LogStream(LogFile(options.log))
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)

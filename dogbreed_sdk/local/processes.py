@@ -115,6 +115,12 @@ def start_module(
     return int(result.stdout)
 
 
+def restore_interrupts() -> None:
+    """Have this process, and what it starts, heed SIGINT and SIGQUIT again: a shell's `&` makes them ignored."""
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def start_guard(group: int) -> int:
     """Have a process group ended should this process die, whatever kills it.
 

@@ -116,6 +116,9 @@ class ThreadLedger:
             return [_Claim(**claim) for claim in json.loads(self._path.read_text(encoding="utf-8"))]
         except FileNotFoundError:
             return []
+        except (ValueError, TypeError):
+            # A damaged file holds no grants worth more than the jobs that all of it would keep from running.
+            return []
 
     def _write(self, claims: list[_Claim]) -> None:
         write_atomically(self._path, [asdict(claim) for claim in claims])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import tarfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from dogbreed_sdk.local.s3_transfer import download_object, download_prefix
 
 HOST = "algo-1"
 INSTANCE_GROUP = "homogeneousCluster"
+
+_CHUNK_BYTES = 1 << 20
 
 Report = Callable[[str], None]
 
@@ -184,9 +188,22 @@ def unpack(archive: Path, folder: Path) -> None:
     try:
         with tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data")
+            # A tar archive ends before its file does, and the checksum of a .gz file comes last.
+            while tar.fileobj is not None and tar.fileobj.read(_CHUNK_BYTES):
+                pass
     except tarfile.FilterError as error:
         raise ConfigurationError(f"{archive} is not unpacked, because it is not safe: {error}") from error
-    except (tarfile.TarError, EOFError) as error:
-        raise ConfigurationError(
-            f"{archive} is not a complete tar archive ({error}). Pack the files again with: tar -czf {archive.name} *"
-        ) from error
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
+        raise _damaged(archive, error) from error
+    except OSError as error:
+        # The decompressors' own have no number; the system's (a full disk) do.
+        if error.errno is not None:
+            raise
+        raise _damaged(archive, error) from error
+
+
+def _damaged(archive: Path, error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"{archive} is not a complete tar archive, or it is damaged ({error}). "
+        f"Pack the files again with: tar -czf {archive.name} *"
+    )

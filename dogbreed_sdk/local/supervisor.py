@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from dogbreed_sdk.local.folders import JobFolder
+from dogbreed_sdk.local.processes import restore_interrupts
 from dogbreed_sdk.local.store import ENDPOINT, TRAINING_JOB, Store
 
 _LOOK_SECONDS = 1.0
@@ -21,6 +22,7 @@ _LOOK_SECONDS = 1.0
 def main(arguments: list[str]) -> int:
     """Supervise one job; 0 also when another process does so already."""
     root, kind, name = arguments
+    restore_interrupts()
     store = Store(Path(root))
     if kind == ENDPOINT:
         from dogbreed_sdk.local.endpoints import verify  # noqa: PLC0415

@@ -129,6 +129,28 @@ class TestLife:
         with pytest.raises(EndpointNotReadyError, match="no module named dogs"):
             hosting.call([1])
 
+    def test_a_damaged_archive_is_the_reason(self, hosting: Endpoints, tmp_path: Path) -> None:
+        serving = hosting.serving(CODE, None)
+        (archive,) = tmp_path.glob("model-*.tar.gz")
+        content = archive.read_bytes()
+        archive.write_bytes(content[:-8] + bytes(4) + content[-4:])
+        hosting.store.create(ENDPOINT, NAME, {}, {"status": "Creating", "server": None, **serving})
+        runner.start_endpoint(hosting.store, NAME)
+        hosting.until(lambda: hosting.state["status"] != "Creating")
+        assert hosting.state["status"] == "Failed"
+        assert f"{archive} is not a complete tar archive, or it is damaged" in hosting.state["failure"]
+
+    def test_whatever_goes_wrong_is_noted(self, hosting: Endpoints, monkeypatch: pytest.MonkeyPatch) -> None:
+        hosting.store.create(ENDPOINT, NAME, {}, {"status": "Creating", "server": None, **hosting.serving(CODE, None)})
+
+        def fail(*_: object) -> None:
+            raise RuntimeError("never seen before")
+
+        monkeypatch.setattr(endpoints, "prepare", fail)
+        hosting.folder.path.mkdir(parents=True)
+        endpoints.verify(hosting.store, NAME)
+        assert (hosting.state["status"], hosting.state["failure"]) == ("Failed", "never seen before")
+
     def test_a_crash_in_native_code_leaves_its_trace(self, hosting: Endpoints) -> None:
         hosting.create("import ctypes; ctypes.string_at(0)")
         assert hosting.state["status"] == "Failed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import sqlite3
@@ -19,12 +20,14 @@ from typing import Any
 import psutil
 import pytest
 
+from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local import Store, job_state, runner
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.log_file import LogFollower
 from dogbreed_sdk.local.processes import identify, is_alive, start_module, wait_for_end
 from dogbreed_sdk.local.resources import CORES_VARIABLE, ThreadLedger, available_cores, thread_environment
 from dogbreed_sdk.local.script_process import GRACE_VARIABLE
+from dogbreed_sdk.local.staging import unpack
 from dogbreed_sdk.local.store import TRAINING_JOB, Record, StoreError
 from dogbreed_sdk.local.training_run import TrainingRun
 
@@ -225,6 +228,18 @@ class TestFailures:
         (tmp_path / "sourcedir.tar.gz").write_text("no tar at all")
         assert "is not a complete tar archive" in jobs.run("no-tar", source).state["failure"]
 
+    @pytest.mark.parametrize("packing", ["gz", "bz2", "xz"])
+    def test_an_archive_with_a_flipped_byte_is_refused(self, tmp_path: Path, packing: str) -> None:
+        (tmp_path / "weights").write_bytes(random.Random(0).randbytes(30_000))
+        archive = tmp_path / f"model.tar.{packing}"
+        with tarfile.open(archive, f"w:{packing}") as tar:
+            tar.add(tmp_path / "weights", "weights")
+        good = archive.read_bytes()
+        for place in range(20, len(good), 1_501):
+            archive.write_bytes(good[:place] + bytes([good[place] ^ 0x55]) + good[place + 1 :])
+            with pytest.raises(ConfigurationError, match=f"{archive.name} is not a complete tar archive, or it is dam"):
+                unpack(archive, tmp_path / "unpacked")
+
     def test_an_archive_that_leads_out_of_its_folder(self, jobs: Jobs, script: Script, tmp_path: Path) -> None:
         source = script("print(1)")
         with tarfile.open(tmp_path / "sourcedir.tar.gz", "w:gz") as tar:
@@ -251,6 +266,16 @@ class TestFailures:
 
 
 class TestEnds:
+    def test_a_script_can_be_interrupted(self, jobs: Jobs, script: Script) -> None:
+        text = (
+            "import os, signal\n"
+            "assert signal.getsignal(signal.SIGQUIT) == signal.SIG_DFL\n"
+            "try: os.kill(os.getpid(), signal.SIGINT)\n"
+            "except KeyboardInterrupt: print('interrupted')"
+        )
+        assert jobs.run("interruptible", script(text)).state["status"] == "Completed"
+        assert jobs.log("interruptible") == ["interrupted"]
+
     def test_stopping_lets_the_script_save(self, jobs: Jobs, script: Script, tmp_path: Path) -> None:
         jobs.start("stopped", script(SAVING))
         jobs.wait_for_line("stopped", "ready")
@@ -548,6 +573,13 @@ class TestThreads:
         for process in sleepers[1:]:
             process.kill()
             process.wait()
+
+    @pytest.mark.parametrize("content", ["", "{", "[1]", '[{"job": "a"}]'])
+    def test_a_damaged_ledger_keeps_no_job_from_running(self, tmp_path: Path, content: str) -> None:
+        (tmp_path / "threads.json").write_text(content)
+        assert (
+            ThreadLedger(tmp_path, cores=2).claim("one", created=1, process=identify(os.getpid()) or {}, wanted=2) == 2
+        )
 
     def test_earlier_jobs_go_first(self, tmp_path: Path) -> None:
         me = identify(os.getpid()) or {}
