@@ -16,7 +16,7 @@ from dogbreed_sdk.local.operations_common import (
 )
 from dogbreed_sdk.local.operations_listing import Order, page_of
 from dogbreed_sdk.local.operations_training import current, seconds_of
-from dogbreed_sdk.local.operations_tuning_checks import check_tuning, definitions_of
+from dogbreed_sdk.local.operations_tuning_checks import check_tuning, definition_of
 from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, NotFound, Record
 from dogbreed_sdk.local.wire import number, validation_error
 
@@ -49,7 +49,6 @@ def describe_tuning_job(context: Context, request: dict[str, Any]) -> dict[str, 
         **request_members("DescribeHyperParameterTuningJob", record.request),
         **_status(record, trials),
         "BestTrainingJob": best_summary,
-        "OverallBestTrainingJob": best_summary if record.request.get("WarmStartConfig") else None,
         "FailureReason": record.state.get("failure"),
         "ConsumedResources": {"RuntimeInSeconds": sum(seconds_of(trial.state) or 0 for trial in trials)},
     }
@@ -133,18 +132,16 @@ def _objective_counters(record: Record, trials: list[Record]) -> dict[str, int]:
     return {status: statuses.count(status) for status in ("Succeeded", "Pending", "Failed")}
 
 
-def _objective(record: Record, trial: Record) -> Mapping[str, Any]:
-    """The objective that a trial was judged by: the job's own, or that of the trial's definition."""
+def _objective(record: Record) -> Mapping[str, Any]:
+    """The objective that trials are judged by: the job's own, or that of its definition."""
     config = record.request["HyperParameterTuningJobConfig"]
-    definitions = definitions_of(record.request)
-    name = trial.state.get("definition")
-    chosen = next((d for d in definitions if d.get("DefinitionName") == name), definitions[0])
-    objective: Mapping[str, Any] = chosen.get("TuningObjective") or config["HyperParameterTuningJobObjective"]
+    definition = definition_of(record.request)
+    objective: Mapping[str, Any] = definition.get("TuningObjective") or config["HyperParameterTuningJobObjective"]
     return objective
 
 
 def _objective_value(record: Record, trial: Record) -> float | None:
-    metric = (trial.state.get("metrics") or {}).get(_objective(record, trial)["MetricName"])
+    metric = (trial.state.get("metrics") or {}).get(_objective(record)["MetricName"])
     return number(metric["value"]) if metric else None
 
 
@@ -155,7 +152,7 @@ def _objective_status(record: Record, trial: Record) -> str:
 
 
 def _trial_summary(record: Record, trial: Record) -> dict[str, Any]:
-    objective, value = _objective(record, trial), _objective_value(record, trial)
+    objective, value = _objective(record), _objective_value(record, trial)
     metric = {"Type": objective["Type"], "MetricName": objective["MetricName"], "Value": value}
     finished = trial.state["status"] not in RUNNING_STATUSES
     return {

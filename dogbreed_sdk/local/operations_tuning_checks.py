@@ -13,14 +13,14 @@ from dogbreed_sdk.local.wire import validation_error
 _RANGE_LISTS = ("IntegerParameterRanges", "ContinuousParameterRanges", "CategoricalParameterRanges")
 
 
-def definitions_of(request: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The training job definitions of a tuning job, whichever of the two members they came in."""
-    single = request.get("TrainingJobDefinition")
-    return [single] if single else list(request.get("TrainingJobDefinitions") or [])
+def definition_of(request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The training job definition of a tuning job, whichever of the two members it came in."""
+    definition: Mapping[str, Any] = request.get("TrainingJobDefinition") or request["TrainingJobDefinitions"][0]
+    return definition
 
 
 def check_tuning(request: Mapping[str, Any]) -> None:
-    """Refuse a tuning job that AWS would refuse.
+    """Refuse a tuning job that AWS would refuse, or that asks for what local SageMaker does not do.
 
     Raises:
         ApiError: ValidationException or ResourceLimitExceeded.
@@ -28,34 +28,37 @@ def check_tuning(request: Mapping[str, Any]) -> None:
     config = request["HyperParameterTuningJobConfig"]
     if bool(request.get("TrainingJobDefinition")) == bool(request.get("TrainingJobDefinitions")):
         raise validation_error("Give either TrainingJobDefinition or TrainingJobDefinitions, and not both.")
-    for definition, ranges, objective, path in _searches(request):
-        check_training(definition, path=path)
-        _check_objective(definition, objective)
-        _check_ranges(definition, ranges)
-        _check_strategy(config, ranges)
-    if request.get("TrainingJobDefinitions"):
-        names = [definition["DefinitionName"] for definition in request["TrainingJobDefinitions"]]
-        duplicate = first_duplicate(names)
-        if duplicate is not None:
-            raise validation_error(f"Training job definition name {duplicate!r} is used more than once.")
-
-
-def _searches(
-    request: Mapping[str, Any],
-) -> list[tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any], str]]:
-    """Each definition with the ranges and the objective that apply to it, and its place in the request."""
-    config = request["HyperParameterTuningJobConfig"]
+    _refuse_unsupported(request)
+    definition = definition_of(request)
     if request.get("TrainingJobDefinition"):
-        place = "hyperParameterTuningJobConfig."
-        require(config, "HyperParameterTuningJobObjective", "ParameterRanges", path=place)
-        objective = config["HyperParameterTuningJobObjective"]
-        return [(request["TrainingJobDefinition"], config["ParameterRanges"], objective, "trainingJobDefinition.")]
-    searches = []
-    for index, definition in enumerate(request["TrainingJobDefinitions"], start=1):
-        path = f"trainingJobDefinitions.{index}.member."
-        require(definition, "DefinitionName", "TuningObjective", "HyperParameterRanges", path=path)
-        searches.append((definition, definition["HyperParameterRanges"], definition["TuningObjective"], path))
-    return searches
+        path, ranges, objective = "trainingJobDefinition.", "ParameterRanges", "HyperParameterTuningJobObjective"
+        place, place_path = config, "hyperParameterTuningJobConfig."
+    else:
+        path, ranges, objective = "trainingJobDefinitions.1.member.", "HyperParameterRanges", "TuningObjective"
+        place, place_path = definition, path
+        require(definition, "DefinitionName", path=path)
+    require(place, objective, ranges, path=place_path)
+    check_training(definition, path=path)
+    _check_objective(definition, place[objective])
+    _check_ranges(definition, place[ranges])
+    _check_strategy(config, place[ranges])
+
+
+def _refuse_unsupported(request: Mapping[str, Any]) -> None:
+    config = request["HyperParameterTuningJobConfig"]
+    criteria = config.get("TuningJobCompletionCriteria") or {}
+    definitions = request.get("TrainingJobDefinitions") or ()
+    ranges = [config.get("ParameterRanges"), *(definition.get("HyperParameterRanges") for definition in definitions)]
+    unsupported = {
+        "WarmStartConfig": request.get("WarmStartConfig"),
+        "Autotune": request.get("Autotune"),
+        "more than one entry in TrainingJobDefinitions": len(definitions) > 1,
+        "TuningJobCompletionCriteria.ConvergenceDetected": criteria.get("ConvergenceDetected"),
+        "ParameterRanges.AutoParameters": any(entry and entry.get("AutoParameters") for entry in ranges),
+    }
+    for name, given in unsupported.items():
+        if given:
+            raise validation_error(f"Local SageMaker does not support {name}; leave it out.")
 
 
 def _check_objective(definition: Mapping[str, Any], objective: Mapping[str, Any]) -> None:
@@ -75,7 +78,7 @@ def _check_objective(definition: Mapping[str, Any], objective: Mapping[str, Any]
 
 def _check_ranges(definition: Mapping[str, Any], ranges: Mapping[str, Any]) -> None:
     entries = [entry for member in _RANGE_LISTS for entry in ranges.get(member) or []]
-    if not entries and not ranges.get("AutoParameters"):
+    if not entries:
         raise validation_error("A tuning job needs at least one hyperparameter range.")
     duplicate = first_duplicate([entry["Name"] for entry in entries])
     if duplicate is not None:

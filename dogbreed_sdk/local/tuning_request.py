@@ -48,15 +48,9 @@ class TuningRequest:
 
     @classmethod
     def read(cls, request: Mapping[str, Any]) -> TuningRequest:
-        """Read a request.
-
-        Raises:
-            ConfigurationError: It asks for what local SageMaker does not do.
-        """
+        """Read a request that the API has checked."""
         configuration = request["HyperParameterTuningJobConfig"]
-        _refuse_unsupported(request, configuration)
-        single = request.get("TrainingJobDefinition")
-        definition = single or request["TrainingJobDefinitions"][0]
+        definition = request.get("TrainingJobDefinition") or request["TrainingJobDefinitions"][0]
         objective = definition.get("TuningObjective") or configuration["HyperParameterTuningJobObjective"]
         return cls(
             name=request["HyperParameterTuningJobName"],
@@ -151,16 +145,3 @@ def _resources(configuration: Mapping[str, Any] | None) -> dict[str, Any]:
         "InstanceCount": chosen.get("InstanceCount") or instances[0].get("InstanceCount", 1),
         "VolumeSizeInGB": chosen.get("VolumeSizeInGB") or instances[0].get("VolumeSizeInGB", 1),
     }
-
-
-def _refuse_unsupported(request: Mapping[str, Any], configuration: Mapping[str, Any]) -> None:
-    criteria = configuration.get("TuningJobCompletionCriteria") or {}
-    unsupported = {
-        "WarmStartConfig": request.get("WarmStartConfig"),
-        "Autotune": request.get("Autotune"),
-        "more than one entry in TrainingJobDefinitions": len(request.get("TrainingJobDefinitions") or ()) > 1,
-        "TuningJobCompletionCriteria.ConvergenceDetected": criteria.get("ConvergenceDetected"),
-    }
-    for name, given in unsupported.items():
-        if given:
-            raise ConfigurationError(f"Local SageMaker does not support {name}; leave it out.")

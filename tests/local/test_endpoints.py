@@ -198,15 +198,18 @@ class TestLife:
             while not over.is_set():
                 answers.append(hosting.call([1]))
 
-        caller = threading.Thread(target=keep_calling)
-        caller.start()
-        old = hosting.state["server"]
-        hosting.update(CODE.replace("return 2", "return 3"))
-        assert hosting.call([1]) == (200, "[3]")
-        assert wait_for_end(old, timeout=10)
-        over.set()
-        caller.join()
-        assert {answer for answer in answers if answer != (200, "[2]")} <= {(200, "[3]")}
+        with ThreadPoolExecutor(1) as pool:
+            caller = pool.submit(keep_calling)
+            hosting.until(lambda: answers)
+            old = hosting.state["server"]
+            hosting.update(CODE.replace("return 2", "return 3"))
+            assert hosting.call([1]) == (200, "[3]")
+            assert wait_for_end(old, timeout=10)
+            over.set()
+            caller.result()
+        first = answers.index((200, "[3]"))
+        assert set(answers[:first]) == {(200, "[2]")}
+        assert set(answers[first:]) == {(200, "[3]")}
         hosting.until(lambda: len(list(hosting.folder.path.glob("model-*"))) == 1)
 
     def test_an_update_may_follow_an_update(self, hosting: Endpoints) -> None:

@@ -102,6 +102,33 @@ def test_a_search_tells_what_came_of_it(sagemaker: Any, tuning_request: Request,
         sagemaker.stop_hyper_parameter_tuning_job(**name)
 
 
+def several_definitions(request: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """The same search with its objective and its ranges in each of the definitions."""
+    definition = request.pop("TrainingJobDefinition")
+    config = request["HyperParameterTuningJobConfig"]
+    definition["TuningObjective"] = config.pop("HyperParameterTuningJobObjective")
+    definition["HyperParameterRanges"] = config.pop("ParameterRanges")
+    return {**request, "TrainingJobDefinitions": [{**definition, "DefinitionName": name} for name in names]}
+
+
+def test_one_definition_may_come_in_a_list(sagemaker: Any, tuning_request: Request, script: Pack) -> None:
+    request = several_definitions(tuning_request("search", script(SCORE)), ["only"])
+    sagemaker.create_hyper_parameter_tuning_job(**request)
+    name = {"HyperParameterTuningJobName": "search"}
+    wait_until(
+        lambda: sagemaker.describe_hyper_parameter_tuning_job(**name)["HyperParameterTuningJobStatus"] == "Completed"
+    )
+    best = sagemaker.describe_hyper_parameter_tuning_job(**name)["BestTrainingJob"]
+    assert best["TrainingJobDefinitionName"] == "only"
+    assert best["FinalHyperParameterTuningJobObjectiveMetric"]["MetricName"] == "score"
+
+
+def test_several_definitions_are_refused(empty_sagemaker: Any, tuning_request: Request) -> None:
+    request = several_definitions(tuning_request("search"), ["one", "two"])
+    with pytest.raises(ClientError, match=r"ValidationException.*more than one entry in TrainingJobDefinitions"):
+        empty_sagemaker.create_hyper_parameter_tuning_job(**request)
+
+
 def test_a_search_that_is_stopped_stops_its_trials(sagemaker: Any, tuning_request: Request, script: Pack) -> None:
     sagemaker.create_hyper_parameter_tuning_job(**tuning_request("search", script("import time; time.sleep(60)")))
     name = {"HyperParameterTuningJobName": "search"}
@@ -152,6 +179,8 @@ def continuous(**members: str) -> dict[str, Any]:
 GRID = {"ParameterRanges": {"CategoricalParameterRanges": [{"Name": "level", "Values": ["1", "2", "3"]}]}}
 INTEGERS = {"ParameterRanges": {"IntegerParameterRanges": [{"Name": "level", "MinValue": "1", "MaxValue": "2.5"}]}}
 TWICE = {"ParameterRanges": {"ContinuousParameterRanges": [RANGE, RANGE]}}
+WARM = {"ParentHyperParameterTuningJobs": [{"HyperParameterTuningJobName": "a"}], "WarmStartType": "TransferLearning"}
+CONVERGED = {"TuningJobCompletionCriteria": {"ConvergenceDetected": {"CompleteOnConvergence": "Enabled"}}}
 ALGORITHM = {"TrainingImage": "i", "TrainingInputMode": "File"}
 
 
@@ -178,6 +207,10 @@ ALGORITHM = {"TrainingImage": "i", "TrainingInputMode": "File"}
         ({"config": {"ResourceLimits": {"MaxParallelTrainingJobs": 1}}}, "MaxNumberOfTrainingJobs is required"),
         ({"config": {"Strategy": "Hyperband", "TrainingJobEarlyStoppingType": "Auto"}}, "must be Off"),
         ({"config": {"Strategy": "Simulated"}}, "enum value set: .Bayesian, Random, Hyperband, Grid"),
+        ({"WarmStartConfig": WARM}, "does not support WarmStartConfig; leave it out"),
+        ({"Autotune": {"Mode": "Enabled"}}, "does not support Autotune"),
+        ({"config": CONVERGED}, "does not support .*ConvergenceDetected"),
+        ({"config": {"ParameterRanges": {"AutoParameters": [{"Name": "level", "ValueHint": "1"}]}}}, "AutoParameters"),
         ({"definition": {"StoppingCondition": {"MaxRuntimeInSeconds": 9_000_000}}}, "28 days"),
     ],
 )  # fmt: skip
