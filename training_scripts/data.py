@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +72,38 @@ def split_folders(environ: Mapping[str, str]) -> dict[str, Path]:
         "Give it a channel named train (and valid, test), or one named training with the folders train, "
         "valid and test below it."
     )
+
+
+def channel_classes(environ: Mapping[str, str]) -> tuple[str, ...] | None:
+    """Lists the class folders of a job's train pictures, sorted; None where no channel holds any.
+
+    Raises:
+        DataError: There is a channel for them, but it is no data set.
+    """
+    if not {"SM_CHANNEL_TRAIN", "SM_CHANNEL_TRAINING"} & set(environ):
+        return None
+    return tuple(_class_folders(split_folders(environ)["train"], "train"))
+
+
+def check_same_classes(of_features: Sequence[str], of_pictures: Sequence[str]) -> None:
+    """Refuses features and pictures, both given to one job, whose classes differ.
+
+    Raises:
+        DataError: Names the classes that only one of them has.
+    """
+    differences = [
+        f"only the {which} have {_some(only)}"
+        for which, only in (
+            ("features", [name for name in of_features if name not in of_pictures]),
+            ("pictures", [name for name in of_pictures if name not in of_features]),
+        )
+        if only
+    ]
+    if differences:
+        raise DataError(
+            f"the features channel and the picture channels have different classes: {'; '.join(differences)}. "
+            "Leave one of the channels out, or compute the features of these pictures."
+        )
 
 
 def _is_channel(variable: str) -> bool:

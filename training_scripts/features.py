@@ -69,6 +69,7 @@ class FeatureStore:
         fingerprint: That of the data set.
         skipped: Pictures that could not be read: "split", "name", "reason" of each.
         sizes: Pictures of each split.
+        weights: What the weights were called: pretrained, none, or a file's name; empty where the store does not tell.
         key: Everything that decides the features; two stores with the same key are equal.
     """
 
@@ -81,6 +82,7 @@ class FeatureStore:
     fingerprint: str
     skipped: list[dict[str, str]]
     sizes: Mapping[str, int]
+    weights: str
     key: Mapping[str, Any]
 
     @classmethod
@@ -125,6 +127,7 @@ class FeatureStore:
             fingerprint=key["fingerprint"],
             skipped=manifest["skipped"],
             sizes=manifest["sizes"],
+            weights=manifest.get("weights", ""),
             key=key,
         )
 
@@ -218,7 +221,7 @@ def extract(
         with runner:
             skipped = _compute_parts(dataset, tuple(views), folder, runner, made.feature_width, report=progress)
         _write_backbone(folder, backbone.state_dict())
-        _assemble(dataset, folder, key, skipped)
+        _assemble(dataset, folder, key, skipped, weights=Path(weights).name)
         store = FeatureStore.open(folder)
         shutil.rmtree(folder / PARTS, ignore_errors=True)
     for picture in skipped:
@@ -321,7 +324,9 @@ def _write_backbone(folder: Path, state: Mapping[str, torch.Tensor]) -> None:
     write_atomically(folder / BACKBONE_FILE, content.getvalue())
 
 
-def _assemble(dataset: DataSet, folder: Path, key: Mapping[str, Any], skipped: list[dict[str, str]]) -> None:
+def _assemble(
+    dataset: DataSet, folder: Path, key: Mapping[str, Any], skipped: list[dict[str, str]], *, weights: str
+) -> None:
     """Joins the parts into one array a split; the manifest comes last, and makes the store a store."""
     lost = {(one["split"], one["name"]) for one in skipped}
     listing: dict[str, dict[str, list[Any]]] = {}
@@ -337,6 +342,7 @@ def _assemble(dataset: DataSet, folder: Path, key: Mapping[str, Any], skipped: l
         "key": key,
         "sizes": {split: len(listing[split]["names"]) for split in listing},
         "skipped": skipped,
+        "weights": weights,
         "files": {name: (folder / name).stat().st_size for name in files},
     }
     write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1).encode())

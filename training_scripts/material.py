@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ class Material:
 
     Attributes:
         batches: The inputs of every split.
+        settings: The run's hyperparameters, with the views and weights that are really used.
         backbone_name: The backbone, as the registry names it.
         classes: Class folders in index order.
         preprocessing: What the backbone wants of a picture.
@@ -37,6 +38,7 @@ class Material:
     """
 
     batches: Batches
+    settings: Hyperparameters
     backbone_name: str
     classes: tuple[str, ...]
     preprocessing: Preprocessing
@@ -79,7 +81,9 @@ def gather(
     if settings.features == "off" or settings.unfreeze:
         return _from_pictures(settings, environ)
     if "SM_CHANNEL_FEATURES" in environ:
-        return _from_features(settings, features.FeatureStore.open(Path(environ["SM_CHANNEL_FEATURES"])))
+        store = features.FeatureStore.open(Path(environ["SM_CHANNEL_FEATURES"]))
+        _check_goes_with(store, settings, environ)
+        return _from_features(settings, store)
     store = features.extract(
         data.read_dataset(data.split_folders(environ)),
         backbone_name=settings.model,
@@ -104,16 +108,37 @@ def weights_source(weights: str, environ: Mapping[str, str]) -> str:
     return weights
 
 
-def _from_features(settings: Hyperparameters, store: features.FeatureStore) -> Material:
+def _check_goes_with(store: features.FeatureStore, settings: Hyperparameters, environ: Mapping[str, str]) -> None:
+    """Refuses settings and pictures that the features of a channel do not have.
+
+    Views and weights at their defaults were probably not given: the features' own are used then.
+    """
     wanted = backbones.spec(settings.model).name
     if store.backbone_name != wanted:
         raise data.DataError(
             f"the features are those of {store.backbone_name}, but the hyperparameter model is {wanted}: "
             f"set model to {store.backbone_name}, or leave the features channel out."
         )
+    views = pictures.parse_views(settings.views)
+    for name, there, given, same in (
+        ("views", pictures.format_views(store.views), settings.views, views == tuple(store.views)),
+        ("weights", store.weights, settings.weights, store.weights in ("", Path(settings.weights).name)),
+    ):
+        if not same and given != getattr(Hyperparameters, name):
+            raise data.DataError(
+                f"the features are of the {name} {there}, but the hyperparameter {name} is {given}: "
+                f"set {name} to {there}, or leave the features channel out."
+            )
+    of_pictures = data.channel_classes(environ)
+    if of_pictures is not None:
+        data.check_same_classes(store.classes, of_pictures)
+
+
+def _from_features(settings: Hyperparameters, store: features.FeatureStore) -> Material:
     splits = {name: store.split(name) for name in data.SPLITS if store.has(name)}
     return Material(
         batches=FeatureBatches(splits),
+        settings=replace(settings, views=pictures.format_views(store.views), weights=store.weights or settings.weights),
         backbone_name=store.backbone_name,
         classes=store.classes,
         preprocessing=store.preprocessing,
@@ -137,6 +162,7 @@ def _from_pictures(settings: Hyperparameters, environ: Mapping[str, str]) -> Mat
     batches = PictureBatches(dataset, spec.preprocessing, views, workers=settings.workers or runtime.available_cores())
     return Material(
         batches=batches,
+        settings=settings,
         backbone_name=spec.name,
         classes=dataset.classes,
         preprocessing=spec.preprocessing,

@@ -76,7 +76,7 @@ def train(entry_point: str, arguments: Sequence[str], environ: Mapping[str, str]
         metrics=metrics,
         temperature=temperature,
         fingerprint=material.fingerprint,
-        hyperparameters=settings.to_dict(),
+        hyperparameters=material.settings.to_dict(),
     )
     say(f"model {description.model_id} written")
     return 0

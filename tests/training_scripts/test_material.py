@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.training_scripts.trial_material import CLASSES
+from training_scripts import data, pictures
+from training_scripts.data import DataError
+from training_scripts.features import extract
 from training_scripts.hyperparameters import Hyperparameters
 from training_scripts.material import gather
 from training_scripts.stopping import StopFlag, Stopped
@@ -58,3 +62,39 @@ def test_a_stop_ends_the_feature_pass_of_a_training_job_after_the_next_batch(
     with pytest.raises(Stopped):
         gather(Hyperparameters(weights="none"), environ, report=lambda _: None, check=stop.check)
     assert not (tmp_path / "features" / "features.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            Hyperparameters(views="plain,crops:4"),
+            "are of the views plain,flip, but the hyperparameter views is plain,crop",
+        ),
+        (Hyperparameters(weights="/a/my.pth"), "are of the weights none, but the hyperparameter weights is /a/my.pth"),
+    ],
+)
+def test_settings_that_the_features_do_not_have_are_refused(
+    feature_folder: Path, settings: Hyperparameters, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        gather(settings, {"SM_CHANNEL_FEATURES": str(feature_folder)})
+
+
+def test_settings_left_at_their_defaults_become_those_of_the_features(picture_folder: Path, tmp_path: Path) -> None:
+    dataset = data.read_dataset(data.find_splits(picture_folder))
+    views = pictures.parse_views("plain")
+    extract(dataset, backbone_name="efficientnet_lite0", weights="none", views=views, folder=tmp_path)
+    material = gather(Hyperparameters(), {"SM_CHANNEL_FEATURES": str(tmp_path)})
+    assert material.settings == Hyperparameters(views="plain", weights="none")
+
+
+def test_pictures_of_other_classes_beside_the_features_are_refused(
+    picture_folder: Path, feature_folder: Path, tmp_path: Path
+) -> None:
+    environ = {"SM_CHANNEL_FEATURES": str(feature_folder), "SM_CHANNEL_TRAIN": str(picture_folder / "train")}
+    assert gather(Hyperparameters(), environ).classes == tuple(CLASSES)
+    for name in ("001.Red_dog", "002.Green_dog", "004.Grey_dog"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+    with pytest.raises(DataError, match=r"only the features have 003\.Blue_dog; only the pictures have 004\.Grey_dog"):
+        gather(Hyperparameters(), environ | {"SM_CHANNEL_TRAIN": str(tmp_path / "train")})
