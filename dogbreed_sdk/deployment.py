@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from dogbreed_sdk import _optional, container, defaults
-from dogbreed_sdk.aws_errors import is_missing, translate, translated
+from dogbreed_sdk.aws_errors import is_missing, translated
 from dogbreed_sdk.aws_requests import names
-from dogbreed_sdk.errors import EndpointError, EndpointNotFoundError, EndpointNotReadyError
+from dogbreed_sdk.errors import DogBreedError, EndpointError, EndpointNotFoundError, EndpointNotReadyError
 from dogbreed_sdk.logs import LogReader
 from dogbreed_sdk.progress import JobProgress, ProgressCallback, print_progress
 
@@ -33,14 +35,22 @@ class Deployment:
     As a context manager it deletes all three at the end of the block, also after an error: a forgotten endpoint
     costs money by the hour.
 
-    Attributes:
+    Args:
         endpoint_name: Name of the endpoint.
         session: Where it lives.
+        max_payload_bytes: The most that the endpoint takes in a request; less if it is serverless.
     """
 
-    def __init__(self, endpoint_name: str, session: Session) -> None:
+    def __init__(
+        self,
+        endpoint_name: str,
+        session: Session,
+        *,
+        max_payload_bytes: int = defaults.REALTIME_PAYLOAD_BYTES,
+    ) -> None:
         self.endpoint_name = endpoint_name
         self.session = session
+        self.max_payload_bytes = max_payload_bytes
 
     def __repr__(self) -> str:
         return f"Deployment({self.endpoint_name!r}, {self.session!r})"
@@ -54,15 +64,17 @@ class Deployment:
         """
         return str(self._describe()["EndpointStatus"])
 
-    def classifier(
-        self, *, labels: LabelMap | None = None, max_payload_bytes: int = defaults.REALTIME_PAYLOAD_BYTES
-    ) -> BreedClassifier:
-        """A client of the endpoint; arguments are `BreedClassifier`'s."""
+    def classifier(self, *, labels: LabelMap | None = None, max_payload_bytes: int | None = None) -> BreedClassifier:
+        """A client of the endpoint; arguments are `BreedClassifier`'s.
+
+        Args:
+            labels: Names of the classes, for endpoints that answer with plain scores.
+            max_payload_bytes: Larger pictures are shrunk to fit. Default: this deployment's limit.
+        """
         from dogbreed_sdk.classifier import BreedClassifier  # noqa: PLC0415
 
-        return BreedClassifier(
-            self.endpoint_name, session=self.session, labels=labels, max_payload_bytes=max_payload_bytes
-        )
+        limit = self.max_payload_bytes if max_payload_bytes is None else max_payload_bytes
+        return BreedClassifier(self.endpoint_name, session=self.session, labels=labels, max_payload_bytes=limit)
 
     def wait(
         self,
@@ -97,15 +109,32 @@ class Deployment:
             time.sleep(defaults.LOCAL_POLL_SECONDS if self.session.is_local else defaults.AWS_POLL_SECONDS)
 
     def delete(self) -> None:
-        """Deletes endpoint, endpoint configuration and models. What is already gone is no error."""
+        """Deletes endpoint, endpoint configuration and models. What is already gone is no error.
+
+        Every deletion is tried, also after an error: call it again to delete what was left.
+
+        Raises:
+            EndpointError: SageMaker refused one of them; the first error is raised.
+            AccessError: Credentials or a permission are missing.
+        """
         client = self.session.client("sagemaker")
-        config_name = self._config_name()
-        models = self._model_names(config_name)
-        _delete(client.delete_endpoint, EndpointName=self.endpoint_name)
-        if config_name is not None:
-            _delete(client.delete_endpoint_config, EndpointConfigName=config_name)
-        for model_name in models:
-            _delete(client.delete_model, ModelName=model_name)
+        errors: list[DogBreedError] = []
+        config_name = self._config_name(errors)
+        deletions = [
+            partial(_delete, client.delete_endpoint, EndpointName=self.endpoint_name),
+            partial(_delete, client.delete_endpoint_config, EndpointConfigName=config_name),
+            *(
+                partial(_delete, client.delete_model, ModelName=model)
+                for model in self._model_names(config_name, errors)
+            ),
+        ]
+        for deletion in deletions:
+            try:
+                deletion()
+            except DogBreedError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def __enter__(self) -> Deployment:
         return self
@@ -116,39 +145,53 @@ class Deployment:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.delete()
+        try:
+            self.delete()
+        except DogBreedError as left:
+            if value is None:
+                raise
+            _warn_of_something_left(left)
 
     def _describe(self) -> dict[str, Any]:
-        try:
-            answer: dict[str, Any] = self.session.client("sagemaker").describe_endpoint(EndpointName=self.endpoint_name)
-        except ClientError as error:
-            if is_missing(error):
+        with translated(f"read endpoint {self.endpoint_name}", otherwise=EndpointError):
+            try:
+                client = self.session.client("sagemaker")
+                answer: dict[str, Any] = client.describe_endpoint(EndpointName=self.endpoint_name)
+            except ClientError as error:
+                if not is_missing(error):
+                    raise
                 raise EndpointNotFoundError(
                     f"There is no endpoint {self.endpoint_name} in {self.session!r}. See 'dogbreed endpoints'."
                 ) from error
-            raise translate(error, f"read endpoint {self.endpoint_name}", otherwise=EndpointError) from error
         return answer
 
-    def _config_name(self) -> str | None:
+    def _config_name(self, errors: list[DogBreedError]) -> str:
+        """The endpoint's configuration; where the endpoint cannot tell, `deploy` gave all three one name."""
         try:
             return str(self._describe()["EndpointConfigName"])
         except EndpointNotFoundError:
-            return None
+            pass
+        except DogBreedError as error:
+            errors.append(error)
+        return self.endpoint_name
 
-    def _model_names(self, config_name: str | None) -> list[str]:
-        if config_name is None:
-            return []
+    def _model_names(self, config_name: str, errors: list[DogBreedError]) -> list[str]:
+        """The configuration's models; where it cannot tell, the one that `deploy` made."""
         try:
-            config = self.session.client("sagemaker").describe_endpoint_config(EndpointConfigName=config_name)
-        except ClientError as error:
-            if is_missing(error):
-                return []
-            raise translate(error, f"read endpoint configuration {config_name}", otherwise=EndpointError) from error
+            with translated(f"read endpoint configuration {config_name}", otherwise=EndpointError):
+                client = self.session.client("sagemaker")
+                config = _unless_missing(client.describe_endpoint_config, EndpointConfigName=config_name)
+        except DogBreedError as error:
+            errors.append(error)
+            config = None
+        if config is None:
+            return [self.endpoint_name]
         return [str(variant["ModelName"]) for variant in config["ProductionVariants"]]
 
     def _failure(self, reason: str) -> str:
         group = container.ENDPOINT_LOG_GROUP_PREFIX + self.endpoint_name
-        lines = list(LogReader(self.session.client("logs"), group, "").new_lines())[-_LAST_LOG_LINES:]
+        reader = LogReader(self.session.client("logs"), group, "")
+        lines = list(reader.new_lines(required=False))[-_LAST_LOG_LINES:]
         log = "\n".join(["", "The end of its log:", *lines]) if lines else ""
         return f"Endpoint {self.endpoint_name} failed: {reason}{log}"
 
@@ -190,7 +233,6 @@ def deploy(
         QuotaError: The account may not have such an instance.
     """
     hosting = _optional.load("dogbreed_sdk.aws_requests.hosting", extra="aws", purpose="deploy a model")
-    resources = _optional.load("sagemaker.core.resources", extra="aws", purpose="deploy a model")
     name = names.check_name(endpoint_name or names.unique_name("dogbreed"), what="endpoint")
     marks = {"dogbreed:created-by": "dogbreed-sdk", **(tags or {})}
     model = hosting.model(
@@ -210,28 +252,70 @@ def deploy(
         tags=marks,
     )
     endpoint = hosting.endpoint(name, config_name=name, tags=marks)
-    client = session.client("sagemaker")
     if endpoint_name is not None:
         _refuse_taken(name, session)
-    where = {"session": session.boto3_session, "region": session.region}
-    undo: list[tuple[Any, dict[str, str]]] = []
-    try:
-        with translated(f"create endpoint {name}", otherwise=EndpointError):
-            resources.Model.create(**model, **where)
-            undo.append((client.delete_model, {"ModelName": name}))
-            client.create_endpoint_config(**config)
-            undo.append((client.delete_endpoint_config, {"EndpointConfigName": name}))
-            resources.Endpoint.create(**endpoint, **where)
-            undo.append((client.delete_endpoint, {"EndpointName": name}))
-        deployment = Deployment(name, session)
+    serverless = serverless_memory_mb is not None
+    limit = defaults.SERVERLESS_PAYLOAD_BYTES if serverless else defaults.REALTIME_PAYLOAD_BYTES
+    with _undone_after_an_error() as undo:
+        _create(session, undo, model, config, endpoint)
+        deployment = Deployment(name, session, max_payload_bytes=limit)
         return deployment.wait(progress=progress) if wait else deployment
-    except BaseException:
-        for call, argument in reversed(undo):
-            try:
-                _delete(call, **argument)
-            except EndpointError as left:
-                logger.warning("After a failed deployment something is left: %s", left)
+
+
+def _create(
+    session: Session,
+    undo: list[Callable[[], None]],
+    model: dict[str, Any],
+    config: dict[str, Any],
+    endpoint: dict[str, Any],
+) -> None:
+    """Creates model, configuration and endpoint, noting for each how it is deleted again."""
+    resources = _optional.load("sagemaker.core.resources", extra="aws", purpose="deploy a model")
+    client = session.client("sagemaker")
+    name = endpoint["endpoint_name"]
+    where = {"session": session.boto3_session, "region": session.region}
+    with translated(f"create endpoint {name}", otherwise=EndpointError):
+        with _noted(undo, partial(_delete, client.delete_model, ModelName=name)):
+            resources.Model.create(**model, **where)
+        with _noted(undo, partial(_delete, client.delete_endpoint_config, EndpointConfigName=name)):
+            client.create_endpoint_config(**config)
+        with _noted(undo, partial(_delete, client.delete_endpoint, EndpointName=name)):
+            resources.Endpoint.create(**endpoint, **where)
+
+
+@contextmanager
+def _noted(undo: list[Callable[[], None]], deletion: Callable[[], None]) -> Iterator[None]:
+    """Notes how to delete what the block creates, unless SageMaker refused to create it.
+
+    An answer that was lost, or an error of a later look at it, may leave something behind; after a refusal, what
+    has the name is somebody else's.
+    """
+    undo.append(deletion)
+    try:
+        yield
+    except ClientError as error:
+        if error.operation_name.startswith("Create"):
+            undo.remove(deletion)
         raise
+
+
+@contextmanager
+def _undone_after_an_error() -> Iterator[list[Callable[[], None]]]:
+    """Calls what the block noted, last first, when the block fails; its own error is the one to be seen."""
+    undo: list[Callable[[], None]] = []
+    try:
+        yield undo
+    except BaseException:
+        for deletion in reversed(undo):
+            try:
+                deletion()
+            except DogBreedError as left:
+                _warn_of_something_left(left)
+        raise
+
+
+def _warn_of_something_left(error: DogBreedError) -> None:
+    logger.warning("After an error something is left that may cost money: %s", error)
 
 
 def _refuse_taken(name: str, session: Session) -> None:
@@ -250,9 +334,18 @@ def list_endpoints(session: Session) -> list[dict[str, Any]]:
 
 
 def _delete(call: Any, **name: str) -> None:
+    [(kind, value)] = name.items()
+    what = {"EndpointName": "endpoint", "EndpointConfigName": "endpoint configuration", "ModelName": "model"}[kind]
+    with translated(f"delete {what} {value}", otherwise=EndpointError):
+        _unless_missing(call, **name)
+
+
+def _unless_missing(call: Any, **name: str) -> dict[str, Any] | None:
+    """The answer of a call, or None where AWS says that there is nothing of this name."""
     try:
-        call(**name)
+        answer: dict[str, Any] = call(**name)
     except ClientError as error:
-        if not is_missing(error):
-            what = " ".join(name.values())
-            raise translate(error, f"delete {what}", otherwise=EndpointError) from error
+        if is_missing(error):
+            return None
+        raise
+    return answer

@@ -189,7 +189,8 @@ class TrainingJob(Job):
         described = self.describe()
         if described["TrainingJobStatus"] != "Failed":
             return None
-        return diagnose(described.get("FailureReason", ""), list(deque(self.logs(), maxlen=_LAST_LINES)))
+        log = deque(self._log_reader().new_lines(required=False), maxlen=_LAST_LINES)
+        return diagnose(described.get("FailureReason", ""), list(log))
 
     def stop(self) -> None:
         """Asks SageMaker to stop the job; the script may still save what it has. No effect on one that ended."""
@@ -265,7 +266,7 @@ class _Watcher:
         ended = described["TrainingJobStatus"] in FINAL_STATUSES
         status = str(described.get("SecondaryStatus", described["TrainingJobStatus"]))
         seconds = elapsed(described)
-        for line in self._reader.new_lines():
+        for line in self._reader.new_lines(required=False):
             fraction = line_fraction(line)
             if fraction is not None and self._is_news(fraction):
                 self._progress(JobProgress(self._job.name, "Training", line.strip(), seconds, fraction))
