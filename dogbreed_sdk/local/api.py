@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -40,6 +40,7 @@ MAX_REQUEST_BYTES = 4 * 1024 * 1024
 _MAX_DISCARDED_BYTES = 16 * MAX_PAYLOAD_BYTES
 # SQLite and process starts block; they run in these threads, and invocations never wait for one.
 _CONTROL_THREADS = 16
+_CLIENT_CLOSED_REQUEST = 499  # nginx's number, there is no official one
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -99,6 +100,9 @@ def _guarded(handler: Handler) -> Handler:
         try:
             _refuse_foreigners(request)
             response = await handler(request)
+        except ClientDisconnect:
+            # Somebody pressed Ctrl-C while sending; nobody reads this answer.
+            response = Response(status_code=_CLIENT_CLOSED_REQUEST)
         except ApiError as error:
             response = _error_response(error)
         except StoreError as error:

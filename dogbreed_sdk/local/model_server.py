@@ -24,7 +24,7 @@ from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -85,6 +85,8 @@ class ModelApp:
             )
             answer, answer_type = await call
             return Response(answer, media_type=answer_type)
+        except ClientDisconnect:
+            return Response(status_code=499)  # nobody is left to read it
         except Exception as error:  # noqa: BLE001 - whatever the model's code raises belongs to this request alone
             return _failure(error)
         finally:

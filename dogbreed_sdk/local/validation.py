@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # Longer values have failed their length limit; a pattern is not tried on them, so that none can run for minutes.
 _LONGEST_PATTERN_VALUE = 8192
 _LONGEST_SHOWN_VALUE = 200
+_MOST_SHOWN_MEMBERS = 10
 _TYPE_NAMES = {
     "string": str,
     "integer": int,
@@ -115,11 +116,18 @@ def _structure_problems(shape: StructureShape, value: Mapping[str, Any], path: s
 def _string_problems(shape: Shape, value: str, path: str) -> Iterator[str]:
     allowed = shape.metadata.get("enum")
     if allowed and value not in allowed:
-        yield _problem(path, value, f"Member must satisfy enum value set: [{', '.join(allowed)}]")
+        yield _problem(path, value, f"Member must satisfy enum value set: [{_listed(allowed)}]")
     yield from _size_problems(shape, value, path)
     pattern = shape.metadata.get("pattern")
     if pattern and len(value) <= _LONGEST_PATTERN_VALUE and not matches(pattern, value):
         yield _problem(path, value, f"Member must satisfy regular expression pattern: {pattern}")
+
+
+def _listed(allowed: Sequence[str]) -> str:
+    """Some of the members: AWS lists all of them, but instance types are hundreds."""
+    rest = len(allowed) - _MOST_SHOWN_MEMBERS
+    shown = ", ".join(allowed[:_MOST_SHOWN_MEMBERS])
+    return shown if rest <= 0 else f"{shown}, … and {rest} more"
 
 
 def _size_problems(shape: Shape, value: Any, path: str) -> Iterator[str]:

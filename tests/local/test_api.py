@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import re
+import socket
 import sqlite3
 import threading
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -51,7 +54,7 @@ def test_a_client_reads_code_message_and_request_id_of_an_error(sagemaker: Any) 
         sagemaker.describe_training_job(TrainingJobName="missing")
     answer = caught.value.response
     assert answer["Error"] == {"Code": "ResourceNotFound", "Message": "Requested resource not found."}
-    assert len(answer["ResponseMetadata"]["RequestId"]) == 36
+    assert re.fullmatch("local-[0-9a-f-]{36}", answer["ResponseMetadata"]["RequestId"])
 
 
 @pytest.mark.parametrize(
@@ -103,6 +106,19 @@ def test_a_request_that_is_too_large_is_refused_and_the_server_goes_on(local: Lo
     status, error, _ = call(local, b" " * (5 * 1024 * 1024))
     assert (status, error["message"]) == (413, "HTTP content length exceeded 4194304 bytes.")
     assert call(local)[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/endpoints/dogs/invocations"])
+def test_a_client_that_goes_away_while_it_sends_is_no_failure(
+    local: LocalSageMaker, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    address = urlsplit(local.endpoint_url)
+    with socket.create_connection((str(address.hostname), int(address.port or 0))) as connection:
+        connection.sendall(f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nhalf".encode())
+        time.sleep(0.2)
+    time.sleep(0.3)
+    assert call(local)[0] == 200
+    assert caplog.records == []
 
 
 def test_the_signature_decides_about_the_region(client: Any) -> None:

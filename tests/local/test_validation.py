@@ -118,6 +118,18 @@ def test_hostile_names_are_refused_at_once(name: str) -> None:
     assert time.perf_counter() - begin < 1.0
 
 
+def test_of_many_allowed_values_some_are_listed() -> None:
+    resources = {"InstanceType": "ml.huge", "InstanceCount": 1, "VolumeSizeInGB": 1}
+    with pytest.raises(ApiError) as caught:
+        validate("sagemaker", "CreateTrainingJob", {"TrainingJobName": "a", "ResourceConfig": resources})
+    (message,) = re.findall(
+        r"'ml.huge' at 'resourceConfig.instanceType' .*? enum value set: \[(.*?)\]", str(caught.value)
+    )
+    shown = message.split(", ")
+    assert len(shown) == 11
+    assert re.fullmatch(r"… and \d{2,} more", shown[-1])
+
+
 def test_long_values_are_shown_shortened() -> None:
     message = refusal("DescribeModel", {"ModelName": "x" * 5000}).message
     assert len(message) < 700
