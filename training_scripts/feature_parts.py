@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from training_scripts.atomic import write_atomically
+from training_scripts.atomic import remove_leftovers, write_atomically
 from training_scripts.feature_pass import Chunk
 
 
@@ -34,7 +34,14 @@ def read(path: Path, count: int, views: int, width: int) -> Chunk | None:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             features, kept = arrays["features"], arrays["kept"]
             skipped = {int(index): reason for index, reason in json.loads(str(arrays["skipped"])).items()}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        EOFError,
+        RuntimeError,
+        zipfile.BadZipFile,
+    ):  # NotImplementedError is a RuntimeError
         return None
     whole = features.shape == (len(kept), views, width) and len(kept) + len(skipped) == count
     return Chunk(features, kept, skipped) if whole else None
@@ -45,6 +52,7 @@ def join(parts: Sequence[Path], path: Path, *, shape: tuple[int, int, int]) -> N
     import numpy as np
 
     # Written in order, not through a memory map: that would end the process with SIGBUS on a full disk.
+    remove_leftovers(path)
     aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with aside.open("wb") as file:

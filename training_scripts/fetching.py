@@ -29,6 +29,8 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CHUNK_BYTES = 64 << 10
 # NAT64 (RFC 6052): the last 32 bits are an IPv4 address, which must be judged as one.
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# Retired (RFC 3879), but networks that still use it are private; Python calls it global.
+_SITE_LOCAL = ipaddress.ip_network("fec0::/10")
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -182,7 +184,11 @@ def is_allowed(address: str, networks: Sequence[_Network] = ()) -> bool:
     parsed = _innermost(ipaddress.ip_address(address.partition("%")[0]))
     if any(parsed in network for network in networks):
         return True
-    return parsed.is_global and not (parsed.is_multicast or parsed.is_reserved or parsed.is_unspecified)
+    return (
+        parsed.is_global
+        and parsed not in _SITE_LOCAL
+        and not (parsed.is_multicast or parsed.is_reserved or parsed.is_unspecified)
+    )
 
 
 def _innermost(address: _Address) -> _Address:

@@ -106,6 +106,7 @@ def test_no_way_to_write_loopback_gets_through(host: http.server.ThreadingHTTPSe
         "::1",
         "fe80::1",
         "fe80::1%eth0",
+        "fec0::1",
         "fd00:ec2::254",
         "ff02::1",
         "::ffff:10.0.0.1",
