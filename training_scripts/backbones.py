@@ -225,6 +225,17 @@ def _unwrapped(state: Mapping[str, Any]) -> dict[str, Any]:
     return dict(state)
 
 
+def exact_arithmetic() -> None:
+    """Makes GPUs compute float32 in full: features, training and endpoints must agree, on any machine.
+
+    Torch's default lets convolutions round their inputs to TF32's ten bits (PyTorch documentation, CUDA semantics).
+    """
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
 def digest(state: Mapping[str, torch.Tensor]) -> str:
     """Identifies weights: SHA-256, hexadecimal, over the names, kinds, shapes and values of a state dict."""
     total = hashlib.sha256()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from training_scripts import pictures
+from training_scripts import backbones, pictures
 from training_scripts.data import DataError, Sample
 from training_scripts.pictures import Preprocessing, View
 
@@ -101,8 +101,7 @@ class FeaturePass:
         import torch
 
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        # Features must equal what an endpoint computes, whatever machine it has: no reduced precision.
-        torch.backends.cudnn.allow_tf32 = False
+        backbones.exact_arithmetic()
         self._backbone = backbone.to(self._device)
         self._preprocessing = preprocessing
         self._width = width

@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from training_scripts import fetching, pictures
+from training_scripts import backbones, fetching, pictures
 from training_scripts.bundle import display_name
 from training_scripts.model import Model, load
 
@@ -65,6 +65,7 @@ class Prediction:
 
 def model_fn(model_dir: str, context: object = None) -> Model:  # noqa: ARG001 - the toolkit passes it
     """The bundle's model, on the GPU where there is one."""
+    backbones.exact_arithmetic()
     return load(Path(model_dir)).to("cuda" if torch.cuda.is_available() else "cpu")
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training_scripts import ScriptError
+from training_scripts import ScriptError, backbones
 from training_scripts.batches import Batch, Batches
 from training_scripts.checkpoints import Checkpoint
 from training_scripts.hyperparameters import Hyperparameters
@@ -146,6 +146,7 @@ class Trainer:
             stop: Looked at between batches.
             report: Takes one line of log at a time.
         """
+        backbones.exact_arithmetic()
         self.device = device()
         self.network = network.to(self.device)
         self._batches = batches
@@ -208,8 +209,8 @@ class Trainer:
         logits, labels = [], []
         with torch.inference_mode():
             for inputs, truth in self._watched(self._batches.plain(split, self._settings.batch_size)):
-                with self._autocast():
-                    logits.append(self.network(inputs).float().cpu())
+                # In full precision, as the endpoint will compute them.
+                logits.append(self.network(inputs).float().cpu())
                 labels.append(truth.cpu())
         scores, truths = torch.cat(logits), torch.cat(labels)
         accuracy = float((scores.argmax(1) == truths).double().mean())

@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from tests.training_scripts.trial_material import cloud_batches, clouds, environment, same_weights
-from training_scripts import heads, training
+from training_scripts import backbones, heads, inference, training
 from training_scripts.batches import FeatureBatches
 from training_scripts.checkpoints import Checkpoint
+from training_scripts.feature_pass import FeaturePass
 from training_scripts.hyperparameters import Hyperparameters
 from training_scripts.metrics import parse_epoch
 from training_scripts.optimizers import light
@@ -257,6 +258,29 @@ def test_unfrozen_parameters_learn_and_batch_norms_keep_their_statistics(tmp_pat
     after = backbone.state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"norm.weight", "norm.bias"}
+
+
+@pytest.mark.parametrize("what", ["training", "feature pass", "endpoint"])
+def test_whatever_computes_asks_for_exact_arithmetic(tmp_path: Path, written_bundle: Path, what: str) -> None:
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
+    if what == "training":
+        trainer(tmp_path)
+    elif what == "endpoint":
+        inference.model_fn(str(written_bundle))
+    else:
+        preprocessing = backbones.spec("resnet18").preprocessing
+        with FeaturePass(TinyBackbone(), preprocessing, width=16, batch_size=1, workers=1, check=lambda: None):
+            pass
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+
+
+def test_judging_uses_full_precision_where_training_does_not(tmp_path: Path) -> None:
+    """On a GPU; bfloat16 stands in for it here, on the CPU."""
+    run = picture_trainer(tmp_path, TinyBackbone().requires_grad_(False), [])
+    before = run.evaluate("valid").logits
+    run._precision = torch.bfloat16
+    assert torch.equal(run.evaluate("valid").logits, before)
 
 
 def test_the_light_optimisers_step_exactly_as_torchs_own() -> None:
