@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
 from dogbreed_sdk.errors import DatasetError
+from dogbreed_sdk.redaction import redacted
 
 if TYPE_CHECKING:
     import requests
@@ -48,7 +49,7 @@ def fetch(url: str, folder: Path, *, sha256: str | None = None, progress: Progre
         DatasetError: The URL is of another kind, the server refuses, or the content is another one.
     """
     if not url.startswith(("http://", "https://")):
-        raise DatasetError(f"{url!r} is neither an http:// nor an https:// URL")
+        raise DatasetError(f"{redacted(url)!r} is neither an http:// nor an https:// URL")
     path = folder / f".download-{hashlib.sha256(url.encode()).hexdigest()[:16]}"
     part = path.with_name(path.name + ".part")
     if not path.exists():
@@ -73,7 +74,8 @@ def _fetch_with_patience(url: str, part: Path, progress: Progress | None) -> Non
             failures, before = (1 if here > before else failures + 1), here
             if failures >= _ATTEMPTS or not _is_temporary(error):
                 kept = f" {here:,} bytes are kept; call again to continue." if here else ""
-                raise DatasetError(f"cannot download {url}: {error}.{kept}") from error
+                # Without the cause, whose own message would show what the URL must not.
+                raise DatasetError(f"cannot download {redacted(url)}: {redacted(str(error))}.{kept}") from None
         else:
             return
         time.sleep(pause)
@@ -144,7 +146,7 @@ def _verify(url: str, path: Path, expected: str) -> None:
     if digest.hexdigest() != expected.lower():
         path.unlink()
         raise DatasetError(
-            f"{url} is not the file that was expected: its SHA-256 is {digest.hexdigest()}, not {expected}. "
+            f"{redacted(url)} is not the file that was expected: its SHA-256 is {digest.hexdigest()}, not {expected}. "
             "It was deleted; check the URL and the digest."
         )
 

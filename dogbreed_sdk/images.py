@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk.errors import ImageError, PayloadTooLargeError, UnsupportedImageError
+from dogbreed_sdk.redaction import redacted
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -90,7 +91,9 @@ def _read(picture: Picture) -> tuple[bytes, str]:
     if isinstance(picture, str) and picture.startswith("data:"):
         return _decode_data_url(picture), "data: URL"
     if isinstance(picture, str) and picture.startswith(("http://", "https://")):
-        raise ImageError(f"pictures behind a URL are not fetched: download {picture} and pass its bytes or path")
+        raise ImageError(
+            f"pictures behind a URL are not fetched: download {redacted(picture)} and pass its bytes or path"
+        )
     if isinstance(picture, str) and len(picture) > _LONGEST_PATH:
         raise UnsupportedImageError(
             f"a string of {len(picture):,} characters is no path; base64 text goes into a data: URL"

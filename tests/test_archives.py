@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
+import traceback
 import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -190,6 +191,15 @@ def test_a_refusal_is_final_and_leaves_no_folder(server: Server, tmp_path: Path)
         BreedDataset.download(server.url, tmp_path / "dogs")
     assert len(server.requests) == 1
     assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("statuses", [[404], [503] * 20, []])
+def test_secrets_of_a_url_stay_out_of_errors(server: Server, tmp_path: Path, statuses: list[int]) -> None:
+    server.statuses = statuses
+    url = server.url.replace("//", "//me:hunter2@") + "?X-Amz-Signature=hunter2"
+    with pytest.raises(DatasetError, match=r"/dogs\.zip") as caught:
+        archives.fetch(url, tmp_path, sha256="0" * 64)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_another_content_than_expected_is_deleted(server: Server, tmp_path: Path) -> None:

@@ -245,3 +245,9 @@ def test_a_folder_is_no_picture(tmp_path: Path) -> None:
 def test_a_limit_that_is_none_is_a_mistake_of_the_caller() -> None:
     with pytest.raises(ValueError, match="max_bytes"):
         to_payload(JPEG, max_bytes=0)
+
+
+def test_a_presigned_url_keeps_its_signature_out_of_the_error() -> None:
+    with pytest.raises(ImageError, match=r"download https://bucket/dog\.jpg") as caught:
+        to_payload("https://bucket/dog.jpg?X-Amz-Signature=hunter2")
+    assert "hunter2" not in str(caught.value)
