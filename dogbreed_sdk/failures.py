@@ -52,7 +52,10 @@ _FIXES: tuple[tuple[str, str], ...] = (
         "Let the script print the objective metric in a form that its metric definition matches.",
     ),
     (
-        r"channel|no such (?:file or directory|folder)|does not exist",
+        (
+            r"the job has (?:no channel|the channels)|Data download failed|No S3 objects found|"
+            r"no such (?:file or directory|folder)|does not exist"
+        ),
         "Check that the data set's folder still exists and that its URI is spelled right.",
     ),
     (
@@ -64,7 +67,6 @@ _FIXES: tuple[tuple[str, str], ...] = (
         "Give the job's role the permission named above.",
     ),
 )
-_EXCEPTION = re.compile(r"^[\w.]*(?:Error|Exception|Interrupt|Exit|Warning)\b.*")
 _REPORTED = re.compile(r'ErrorMessage "(.*?)"\s*(?:\n|Command|$)', re.DOTALL)
 
 
@@ -90,11 +92,11 @@ def diagnose(reason: str, log: Sequence[str]) -> Failure:
 
 
 def _last_traceback(log: Sequence[str]) -> list[str]:
-    """The last traceback: from its heading to the line that names the exception."""
+    """The last traceback: from its heading to the exception, the first line after the frames that is not indented."""
     for start in range(len(log) - 1, -1, -1):
         if log[start].startswith("Traceback (most recent call last)"):
-            for end in range(start + 1, len(log)):
-                if not log[end].startswith(" ") and _EXCEPTION.match(log[end]):
+            for end in range(start + 2, len(log)):
+                if log[end].strip() and not log[end].startswith(" ") and log[end - 1].startswith(" "):
                     return list(log[start : end + 1])
             return list(log[start:])
     return []

@@ -23,6 +23,21 @@ def test_the_traceback_ends_with_the_exception_and_not_with_what_follows() -> No
     assert "'simplejpeg'" in failure.fix
 
 
+@pytest.mark.parametrize(
+    "exception",
+    ["subprocess.TimeoutExpired: Command 'x' timed out after 5 seconds", "mine.DataCorrupt: record 7", "StopIteration"],
+)
+def test_an_exception_may_have_any_name(exception: str) -> None:
+    log = ["Traceback (most recent call last):", '  File "x.py", line 1', "    run()", exception, "ValueError: later"]
+    failure = diagnose("", log)
+    assert failure.cause == exception
+    assert failure.traceback.splitlines() == log[:4]
+
+
+def test_channels_of_pictures_are_no_channels_of_jobs() -> None:
+    assert diagnose("RuntimeError: expected input to have 3 channels, but got 4 channels instead", []).fix == ""
+
+
 def test_of_several_tracebacks_the_last_counts() -> None:
     later = ["Traceback (most recent call last):", '  File "b.py", line 1', "RuntimeError: CUDA out of memory"]
     failure = diagnose("", [*TRACEBACK, *later])
@@ -54,6 +69,8 @@ def test_without_a_log_sagemakers_reason_speaks() -> None:
         ("OSError: [Errno 28] No space left on device", "disk"),
         ("AlgorithmError: ExecuteUserScriptError:\nExitCode -9", "memory"),
         ("CapacityError: Unable to provision requested ML compute capacity", "instance"),
+        ("no training pictures: the job has the channels features. Give it a channel named train", "URI"),
+        ("Data download failed: channel 'train': there is no object below s3://bucket/dogs", "URI"),
         ("ClientError: AccessDenied when calling PutObject", "role"),
     ],
 )
