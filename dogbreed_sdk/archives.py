@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import hashlib
 import json
+import lzma
 import tarfile
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from dogbreed_sdk.errors import DatasetError
 from dogbreed_sdk.redaction import redacted
+from dogbreed_sdk.tar_reader import TarReader
 
 if TYPE_CHECKING:
     import requests
@@ -29,6 +34,19 @@ _FIRST_PAUSE_SECONDS = 0.5
 # some million files (ImageNet 1.4 million).
 MAX_GROWTH = 100
 MAX_FILES = 2_000_000
+# What unpacking a broken archive may raise; an OSError without a number is the packers' own too.
+_BROKEN = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+)
+# What macOS puts beside the files that somebody packed there.
+_RESOURCE_FORKS = "__MACOSX/"
 # Below this, growth harms nobody (a tar of small text files may well shrink hundredfold).
 _HARMLESS_BYTES = 64_000_000
 
@@ -168,12 +186,13 @@ def extract(archive: Path, folder: Path, *, max_growth: int = MAX_GROWTH, max_fi
     """
     allowed = max(_HARMLESS_BYTES, archive.stat().st_size * max_growth)
     try:
-        for count, (name, content) in enumerate(_members(archive), start=1):
+        for count, (name, content) in enumerate(_members(archive, allowed), start=1):
             if count > max_files:
                 raise DatasetError(f"the archive holds more than {max_files:,} files; it was not unpacked")
             with content:
-                allowed -= _write(content, _inside(folder, name), allowed)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+                if not name.startswith(_RESOURCE_FORKS):
+                    allowed -= _write(content, _inside(folder, name), allowed)
+    except _BROKEN as error:
         raise DatasetError(f"the archive is broken or of an unknown kind: {error}") from error
     except OSError as error:
         if error.errno is not None:
@@ -181,8 +200,8 @@ def extract(archive: Path, folder: Path, *, max_growth: int = MAX_GROWTH, max_fi
         raise DatasetError(f"the archive is broken: {error}") from error
 
 
-def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """The files of an archive with their names, one after the other."""
+def _members(archive: Path, allowed: int) -> Iterator[tuple[str, IO[bytes]]]:
+    """The files of an archive with their names, one after the other; of a tar at most the allowed bytes are read."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as packed:
             for entry in packed.infolist():
@@ -192,15 +211,40 @@ def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
                 if not entry.is_dir():
                     yield entry.filename, packed.open(entry)
         return
-    if not tarfile.is_tarfile(archive):
-        raise DatasetError("the downloaded file is neither a zip nor a tar archive; is the URL a web page?")
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            if not (member.isfile() or member.isdir()):
-                raise DatasetError(f"the archive holds a link or device, {member.name!r}; it was not unpacked")
-            content = tar.extractfile(member)
-            if content is not None:
-                yield member.name, content
+    with _decompressed(archive) as plain:
+        reader = TarReader(plain, allowed + _HARMLESS_BYTES)
+        try:
+            tar = tarfile.TarFile(fileobj=cast("IO[bytes]", reader))
+        except tarfile.ReadError:
+            reader.drain()  # raises where it is a broken archive rather than none
+            raise DatasetError(
+                "the downloaded file is neither a zip nor a tar archive; is the URL a web page?"
+            ) from None
+        with tar:
+            yield from _tar_members(tar)
+        reader.drain()
+
+
+def _tar_members(tar: tarfile.TarFile) -> Iterator[tuple[str, IO[bytes]]]:
+    for member in tar:
+        if not (member.isfile() or member.isdir()):
+            raise DatasetError(f"the archive holds a link or device, {member.name!r}; it was not unpacked")
+        content = tar.extractfile(member)
+        if content is not None:
+            yield member.name, content
+
+
+def _decompressed(archive: Path) -> IO[bytes]:
+    """The content of a compressed file, or a plain file as it is."""
+    with archive.open("rb") as file:
+        start = file.read(6)
+    if start.startswith(b"\x1f\x8b"):
+        return cast("IO[bytes]", gzip.open(archive))
+    if start.startswith(b"BZh"):
+        return cast("IO[bytes]", bz2.open(archive))
+    if start == b"\xfd7zXZ\x00":
+        return cast("IO[bytes]", lzma.open(archive))
+    return archive.open("rb")
 
 
 def _inside(folder: Path, name: str) -> Path:
@@ -217,12 +261,12 @@ def _write(content: IO[bytes], path: Path, allowed: int) -> int:
     Raises:
         DatasetError: It is larger than allowed, or its name is there already.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     written = 0
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("xb")
-    except FileExistsError:
-        raise DatasetError(f"the archive holds {path.name!r} twice in one folder; it was not unpacked") from None
+    except (FileExistsError, NotADirectoryError):
+        raise DatasetError(f"the archive holds {path.name!r} or its folder twice; it was not unpacked") from None
     with file:
         while chunk := content.read(_CHUNK):
             written += len(chunk)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -131,11 +132,13 @@ class BreedDataset:
             archive = archives.fetch(url, root.parent, sha256=sha256, progress=progress)
             try:
                 archives.extract(archive, aside)
-            except DatasetError:
-                archive.unlink()  # the next call must not meet the same bad file again
+                _unwrap(aside)
+                cls.from_folder(aside)
+            except (DatasetError, OSError) as error:
+                # The next call must not meet the same bad file again, but one for which there was no room.
+                if getattr(error, "errno", None) != errno.ENOSPC:
+                    archive.unlink()
                 raise
-            _unwrap(aside)
-            cls.from_folder(aside)
         archive.unlink()
         return cls(root)
 
@@ -314,10 +317,11 @@ def _built_aside(root: Path) -> Iterator[Path]:
         raise DatasetError(f"{root} holds something already; delete it or name another folder")
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
+        # Not by mkdtemp, whose folders are private: this one becomes the data set, as the umask would have it.
+        aside = root.with_name(f".{root.name}.{secrets.token_hex(8)}")
+        aside.mkdir()
         try:
             yield aside
-            aside.chmod(0o755)
             aside.replace(root)
         finally:
             shutil.rmtree(aside, ignore_errors=True)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import gzip
 import hashlib
 import io
+import os
+import random
 import tarfile
 import traceback
+import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -298,3 +303,93 @@ def test_the_same_name_twice_is_refused(tmp_path: Path) -> None:
             archive.addfile(tarfile.TarInfo("a.png"), io.BytesIO())
     with pytest.raises(DatasetError, match="twice"):
         archives.extract(tmp_path / "archive", tmp_path / "inner")
+
+
+def pax_bomb(size: int) -> bytes:
+    """A tar whose one extended header says, truly, that it is so large."""
+    header = tarfile.TarInfo("PaxHeader")
+    header.type, header.size = tarfile.XHDTYPE, size
+    return gzip.compress(header.tobuf(tarfile.USTAR_FORMAT) + bytes(size) + tarfile.TarInfo("a.jpg").tobuf())
+
+
+def test_a_header_that_would_fill_the_memory_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "archive").write_bytes(pax_bomb(48 << 20))
+    (tmp_path / "inner").mkdir()
+    tracemalloc.start()
+    with pytest.raises(DatasetError, match=r"header of .* bytes: a bomb"):
+        archives.extract(tmp_path / "archive", tmp_path / "inner")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 << 20
+
+
+def test_what_is_skipped_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "_HARMLESS_BYTES", 1_000_000)
+    (tmp_path / "archive").write_bytes(tarred({"__MACOSX/x": bytes(8_000_000)}))
+    (tmp_path / "inner").mkdir()
+    with pytest.raises(DatasetError, match="a bomb"):
+        archives.extract(tmp_path / "archive", tmp_path / "inner")
+
+
+def test_long_names_and_many_sizes_come_out_as_they_went_in(tmp_path: Path) -> None:
+    files = {f"{'long' * 40}/{size}.png": bytes([size % 251]) * size for size in (0, 1, 511, 512, 513, 70_000, 3 << 20)}
+    for mode in ("w", "w:gz", "w:bz2", "w:xz"):
+        (tmp_path / "archive").write_bytes(tarred(files, mode))
+        inner = tmp_path / mode.replace(":", "")
+        inner.mkdir()
+        archives.extract(tmp_path / "archive", inner)
+        assert {path.relative_to(inner).as_posix(): path.read_bytes() for path in inner.glob("*/*")} == files
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
+@pytest.mark.parametrize("at", [0.5, 0.9])
+def test_a_flipped_byte_is_found_and_the_file_not_kept(server: Server, tmp_path: Path, mode: str, at: float) -> None:
+    noise = random.Random(1)
+    data = bytearray(tarred({f"train/a/{number}.png": noise.randbytes(4000) for number in range(20)}, mode))
+    data[int(len(data) * at)] ^= 0xFF
+    server.body = bytes(data)
+    with pytest.raises(DatasetError, match="broken"):
+        BreedDataset.download(server.url, tmp_path / "dogs")
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("names", [("a", "a/b"), ("a/b", "a")])
+@pytest.mark.parametrize("pack", [zipped, tarred])
+def test_a_file_in_the_place_of_a_folder_leaves_nothing_behind(
+    server: Server, tmp_path: Path, names: tuple[str, ...], pack
+) -> None:
+    server.body = pack(dict.fromkeys(names, b"x"))
+    with pytest.raises(DatasetError, match="twice"):
+        BreedDataset.download(server.url, tmp_path / "dogs")
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize(("number", "kept"), [(errno.ENOSPC, True), (errno.ENAMETOOLONG, False)])
+def test_only_want_of_room_keeps_an_archive_that_could_not_be_unpacked(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kept: bool
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(archives, "_write", fail)
+    server.body = zipped(FILES)
+    with pytest.raises(DatasetError, match=os.strerror(number)):
+        BreedDataset.download(server.url, tmp_path / "dogs")
+    assert bool(leftovers(tmp_path)) == kept
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred])
+def test_what_macos_adds_is_no_part_of_a_data_set(server: Server, tmp_path: Path, pack) -> None:
+    classes = {f"dogs/{name}/{number}.png": picture(number) for name in ("Boxer", "Pug") for number in range(3)}
+    server.body = pack(classes | {f"__MACOSX/{name}": b"junk" for name in classes})
+    assert BreedDataset.download(server.url, tmp_path / "dogs").classes == ("Boxer", "Pug")
+
+
+def test_the_folder_is_as_private_as_the_umask_says(server: Server, tmp_path: Path) -> None:
+    server.body = zipped(FILES)
+    before = os.umask(0o027)
+    try:
+        BreedDataset.download(server.url, tmp_path / "dogs")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "dogs").stat().st_mode & 0o777 == 0o750

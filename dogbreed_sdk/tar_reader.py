@@ -1,0 +1,69 @@
+"""What tarfile reads an untrusted tar through: forwards only, never more than allowed, no header of any size."""
+
+from __future__ import annotations
+
+from typing import IO
+
+from dogbreed_sdk.errors import DatasetError
+
+# tarfile reads a header into memory whole, however long it says that it is; honest ones hold a path or two.
+# Contents are read in smaller pieces.
+LARGEST_READ = 1 << 20
+
+
+class TarReader:
+    """The readable file that `tarfile.TarFile` needs, over a decompressor that must not be trusted.
+
+    Args:
+        plain: The decompressed tar.
+        allowed: The most bytes to read of it.
+    """
+
+    def __init__(self, plain: IO[bytes], allowed: int) -> None:
+        self._plain = plain
+        self._allowed = allowed
+        self._position = 0
+        self._last = b""
+        self._one_back = False
+
+    def tell(self) -> int:
+        """The position in the decompressed tar."""
+        return self._position - self._one_back
+
+    def read(self, size: int) -> bytes:
+        """Up to so many bytes, fewer only at the end.
+
+        Raises:
+            DatasetError: They are too many, at once or together.
+        """
+        if not 0 <= size <= LARGEST_READ:
+            raise DatasetError(f"the archive has a header of {size:,} bytes: a bomb; it was not unpacked")
+        start = self._last if self._one_back and size else b""
+        self._one_back = self._one_back and not size
+        data = self._plain.read(size - len(start))
+        self._position += len(data)
+        if self._position > self._allowed:
+            raise DatasetError("the archive unpacks to far more than it is: a bomb; it was not unpacked")
+        self._last = data[-1:] or self._last
+        return start + data
+
+    def seek(self, position: int) -> int:
+        """Goes forwards, or one byte back, as tarfile does to see whether a member is there to its end."""
+        if position == self.tell():
+            return position
+        if position == self._position - 1 and self._last:
+            self._one_back = True
+            return position
+        if position < self.tell():
+            raise ValueError("its parts are out of order")
+        self._skip(position)
+        return self.tell()
+
+    def drain(self) -> None:
+        """Reads on to the end, where decompressors find out whether the check sum is right."""
+        while self.read(LARGEST_READ):
+            pass
+
+    def _skip(self, position: int) -> None:
+        while (missing := position - self.tell()) and self.read(min(missing, LARGEST_READ)):
+            pass
