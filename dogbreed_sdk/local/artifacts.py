@@ -46,6 +46,12 @@ def upload_outputs(base: Path, configuration: Mapping[str, str], job: str) -> st
     return model_uri
 
 
+def remove_uploaded(base: Path) -> None:
+    """Remove what `upload_outputs` has packed: a container's disk does not outlive its job on AWS either."""
+    for folder in (base / "model", base / "output/data"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _deliver(folder: Path, uri: str) -> None:
     if uri.startswith("s3://"):
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:

@@ -108,9 +108,8 @@ def ensure_running(store: Store, name: str) -> int:
         port = _running_port(record)
         if port is not None:
             return port
-        deployment = record.state.get("deployment")
-        if deployment is None:
-            status = record.state["status"]
+        deployment, status = record.state.get("deployment"), record.state["status"]
+        if deployment is None or status == "Deleting":
             raise EndpointNotReadyError(
                 f"Endpoint {name} is {status}: {record.state.get('failure') or 'not ready yet'}"
             )
@@ -135,8 +134,9 @@ def stop(store: Store, name: str) -> None:
         return
     with file_lock(folder.lock):
         end_process(store.get(ENDPOINT, name).state.get("server"), grace_seconds=_STOP_SECONDS)
-        for path in folder.path.glob("model-*"):
-            shutil.rmtree(path, ignore_errors=True)
+        for path in folder.path.iterdir():
+            if path.is_dir():  # an unpacked model, or what a killed process had begun to unpack
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def reconcile(store: Store, name: str) -> None:

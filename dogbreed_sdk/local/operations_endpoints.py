@@ -95,7 +95,12 @@ def delete_endpoint(context: Context, request: dict[str, Any]) -> dict[str, Any]
         _refuse_in_progress(record, state)
         state["status"] = "Deleting"
 
-    context.store.update(ENDPOINT, record.name, change)
+    try:
+        context.store.update(ENDPOINT, record.name, change)
+    except NotFound:
+        # Another client's deletion has just ended: the answer is that of an endpoint that is not there.
+        get_hosting(context, ENDPOINT, record.name, NOUNS[ENDPOINT])
+        raise
     worker = threading.Thread(target=_remove, args=(context.store, record.name), name=f"delete-{record.name}")
     worker.start()
     # Usually it is gone at once; a model server that still answers somebody goes on in the status Deleting.
@@ -129,6 +134,8 @@ def _serving(context: Context, config_name: str) -> dict[str, Any]:
 
 
 def _refuse_in_progress(record: Record, state: Mapping[str, Any]) -> None:
+    if state["status"] == "Deleting":
+        raise validation_error(f'Endpoint "{record.arn}" is being deleted.')
     if state["status"] in _IN_PROGRESS:
         raise validation_error(f'Cannot update in-progress endpoint "{record.arn}".')
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local import job_state, staging
-from dogbreed_sdk.local.artifacts import upload_outputs
+from dogbreed_sdk.local.artifacts import remove_uploaded, upload_outputs
 from dogbreed_sdk.local.failure_reason import full_disk, script_failure
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.log_file import LogFile
@@ -205,6 +205,7 @@ class TrainingRun:
         self._enter("Uploading")
         uri = upload_outputs(self._folder.container, self._request["OutputDataConfig"], self._record.name)
         self._update(lambda state: state.update(artifacts=uri))
+        remove_uploaded(self._folder.container)
         if end.reason is None:
             return "Completed", None, None
         return "Stopped", "MaxRuntimeExceeded" if end.reason == "runtime" else None, None

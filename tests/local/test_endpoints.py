@@ -262,8 +262,24 @@ class TestLife:
             endpoints.stop(hosting.store, NAME)
             assert slow.result() == (200, '["ss", "ll", "oo", "ww"]')
         assert not is_alive(server)
-        assert not list(hosting.folder.path.glob("model-*"))
         assert hosting.folder.log.exists()
+
+    def test_stopping_leaves_the_logs_alone(self, hosting: Endpoints) -> None:
+        hosting.create()
+        # What a killed process had begun to unpack.
+        (hosting.folder.path / ".unpacking-killed/model").mkdir(parents=True)
+        endpoints.stop(hosting.store, NAME)
+        assert {path.name for path in hosting.folder.path.iterdir()} == {
+            "log.jsonl", "server.log", "supervisor.log", "lock", "supervisor.lock"
+        }  # fmt: skip
+
+    def test_an_endpoint_that_is_being_deleted_is_not_started_again(self, hosting: Endpoints) -> None:
+        hosting.create()
+        hosting.store.update(ENDPOINT, NAME, lambda state: state.update(status="Deleting"))
+        endpoints.stop(hosting.store, NAME)
+        with pytest.raises(EndpointNotReadyError, match="Endpoint doubling is Deleting"):
+            endpoints.ensure_running(hosting.store, NAME)
+        assert not [path for path in hosting.folder.path.iterdir() if path.is_dir()]
 
 
 class TestContainerEnvironment:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tarfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,19 @@ def test_the_models_own_errors_come_through(client: Any, endpoint: Any) -> None:
     logs, group = client("logs"), "/aws/sagemaker/Endpoints/shout"
     (stream,) = logs.describe_log_streams(logGroupName=group)["logStreams"]
     assert stream["logStreamName"].startswith("Main/")
+
+
+def test_an_endpoint_is_deleted_once(sagemaker: Any, endpoint: Any, store: Store) -> None:
+    change = {"status": "Deleting"}
+    store.update(ENDPOINT, "shout", lambda state: state.update(change))
+    with pytest.raises(ClientError, match=f'ValidationException.*"{ARN}:endpoint/shout" is being deleted'):
+        sagemaker.delete_endpoint(EndpointName="shout")
+    store.update(ENDPOINT, "shout", lambda state: state.update(status="InService"))
+    with ThreadPoolExecutor(4) as pool:
+        deletions = [pool.submit(sagemaker.delete_endpoint, EndpointName="shout") for _ in range(4)]
+    errors = [str(deletion.exception()) for deletion in deletions if deletion.exception()]
+    assert len(errors) == 3
+    assert all("is being deleted" in error or "Could not find endpoint" in error for error in errors), errors
 
 
 def test_names_are_used_once(sagemaker: Any, add_config: Deploy, endpoint: Any) -> None:

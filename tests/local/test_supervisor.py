@@ -131,7 +131,8 @@ class TestContainer:
         )
         assert record.state["status"] == "Completed", record.state["failure"]
         base = JobFolder.of(jobs.store.root, "contract").container
-        seen = json.loads((base / "output/data/seen.json").read_text())
+        with tarfile.open(tmp_path / "output/contract/output/output.tar.gz") as tar:
+            seen = json.loads(tar.extractfile("seen.json").read())  # type: ignore[union-attr]
         environ = seen["environ"]
         assert seen["argv"] == ["train.py", "--lr", "0.01", "--optimizer", "sgd"]
         assert seen["cwd"] == os.path.realpath(base / "code")
@@ -266,6 +267,17 @@ class TestFailures:
 
 
 class TestEnds:
+    def test_what_was_packed_lies_there_once(self, jobs: Jobs, script: Script, tmp_path: Path) -> None:
+        text = (
+            "import os\n"
+            "for name in ('MODEL', 'OUTPUT_DATA'): open(os.environ[f'SM_{name}_DIR'] + '/big', 'w').write('big')"
+        )
+        jobs.run("tidy", script(text))
+        for archive in ("model", "output"):
+            with tarfile.open(tmp_path / f"output/tidy/output/{archive}.tar.gz") as tar:
+                assert tar.getnames() == ["big"]
+        assert not list(jobs.store.root.rglob("big"))
+
     def test_a_script_can_be_interrupted(self, jobs: Jobs, script: Script) -> None:
         text = (
             "import os, signal\n"
