@@ -315,10 +315,11 @@ class BreedTrainer:
         both = sorted(set(searched or {}) & set(named))
         if both:
             raise ConfigurationError(f"{', '.join(both)}: either searched or given, not both.")
-        for key, value in self._base.items():
-            if str(named.get(key, value)) != str(value):
+        for key in ("model", "weights", "views"):
+            if named.get(key, self._base[key]) != self._base[key]:
                 raise ConfigurationError(
-                    f"The trainer has {key}={value!r}, the hyperparameters {named[key]!r}; make a BreedTrainer of that."
+                    f"The trainer has {key}={self._base[key]!r}, the hyperparameters {named[key]!r}; make a "
+                    "BreedTrainer of that."
                 )
         try:
             checked = hyperparameters.validate({**self._base, **named}, entry_point=entry_point)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import time
+import contextlib
+import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +14,23 @@ from dogbreed_sdk.aws_errors import translated
 from dogbreed_sdk.classifier import BreedClassifier
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.output import Outcome, counter, job_progress, note, print_table, say
-from dogbreed_sdk.errors import ConfigurationError, DogBreedError, EndpointNotFoundError
+from dogbreed_sdk.errors import ConfigurationError, ImageError, ModelError
+from dogbreed_sdk.failures import diagnose
 from dogbreed_sdk.jobs import TrainingJob
 from dogbreed_sdk.labels import LabelMap
+from dogbreed_sdk.session import Session
 from dogbreed_sdk.trainer import BreedTrainer
-from dogbreed_sdk.tuning import TuningJob
+from dogbreed_sdk.tuning import TuningJob, short
 
 
 def tune(options: argparse.Namespace) -> Outcome:
     """Searches hyperparameters and reports the trials."""
     with read.session(options) as session, job_progress() as progress:
-        job = read.trainer(options, session).tune(
+        trainer, shared = read.trainer(options, session)
+        job = trainer.tune(
             options.data,
             read.search(options.search),
-            hyperparameters=read.hyperparameters(options),
+            hyperparameters=shared,
             max_jobs=options.max_jobs,
             max_parallel_jobs=options.max_parallel_jobs,
             strategy=options.strategy,
@@ -74,7 +79,7 @@ def tuning_outcome(job: TuningJob) -> Outcome:
             [
                 [
                     trial.name + (" *" if trial.name == best.job.name else ""),
-                    *(trial.hyperparameters.get(name) for name in searched),
+                    *(short(trial.hyperparameters.get(name)) for name in searched),
                     trial.objective,
                     trial.status,
                     None if trial.seconds is None else f"{trial.seconds:.1f}",
@@ -83,6 +88,9 @@ def tuning_outcome(job: TuningJob) -> Outcome:
             ],
         )
         print(f"{job.name}: the best trial is {best.job.name} with objective {best.objective:.4f} (marked *)")
+        failed = next((trial for trial in trials if trial.status == "Failed"), None)
+        if failed is not None:
+            print(f"{failed.name} failed: {diagnose(failed.failure, ()).cause} (dogbreed logs {failed.name})")
 
     return Outcome(document, text)
 
@@ -90,10 +98,8 @@ def tuning_outcome(job: TuningJob) -> Outcome:
 def train(options: argparse.Namespace) -> Outcome:
     """Trains one model and reports its metrics."""
     with read.session(options) as session, job_progress() as progress:
-        given = read.hyperparameters(options)
-        if options.best_of is not None:
-            given = {**_best_of(options.best_of, session), **given}
-        job = read.trainer(options, session).train(options.data, given, name=options.name, progress=progress)
+        trainer, given = read.trainer(options, session, _earlier(options, session))
+        job = trainer.train(options.data, given, resume=options.resume, name=options.name, progress=progress)
         if options.no_wait:
             return _started(job)
         job.wait(progress=progress)
@@ -102,17 +108,17 @@ def train(options: argparse.Namespace) -> Outcome:
 
 def training_outcome(job: TrainingJob) -> Outcome:
     """What a finished training job achieved."""
+    metrics, model_uri, seconds = job.final_metrics, job.model_uri, round(job.seconds, 2)
     document = {
         "name": job.name,
-        "status": job.status,
+        "status": "Completed",
         "hyperparameters": job.hyperparameters,
-        "metrics": job.final_metrics,
-        "seconds": round(job.seconds, 2),
-        "model_uri": job.model_uri,
+        "metrics": metrics,
+        "seconds": seconds,
+        "model_uri": model_uri,
     }
-    metrics = "  ".join(f"{name} {value:.4f}" for name, value in sorted(job.final_metrics.items()))
-    lines = (f"{job.name}: {document['status']} in {document['seconds']} s", metrics, f"model: {job.model_uri}")
-    return Outcome(document, say(*lines))
+    numbers = "  ".join(f"{name} {value:.4f}" for name, value in sorted(metrics.items()))
+    return Outcome(document, say(f"{job.name}: Completed in {seconds} s", numbers, f"model: {model_uri}"))
 
 
 def jobs(options: argparse.Namespace) -> Outcome:
@@ -133,14 +139,14 @@ def logs(options: argparse.Namespace) -> Outcome:
     with read.session(options) as session:
         job = BreedTrainer.attach(options.job, session)
         if isinstance(job, TuningJob):
-            names = ", ".join(trial.name for trial in job.trials())
-            raise ConfigurationError(f"{job.name} is a tuning job; its trials have the logs: {names}")
+            names = ", ".join(trial.name for trial in job.trials()[-3:])
+            raise ConfigurationError(f"{job.name} is a tuning job; its trials have the logs, the last {names}.")
         lines = job.logs(follow=options.follow)
         if options.json:
             return Outcome({"name": job.name, "lines": list(lines)}, say())
         for line in lines:
             print(line, flush=options.follow)
-        return Outcome(None, lambda: None)
+        return Outcome(None, say(), quiet=True)
 
 
 def stop(options: argparse.Namespace) -> Outcome:
@@ -194,9 +200,7 @@ def classify(options: argparse.Namespace) -> Outcome:
         for picture in options.pictures:
             try:
                 rows.append({"picture": picture, **classifier.classify(picture, top_k=options.top_k).to_dict()})
-            except EndpointNotFoundError:
-                raise
-            except DogBreedError as error:
+            except (ImageError, ModelError) as error:
                 rows.append({"picture": picture, "error": str(error)})
 
     def text() -> None:
@@ -217,7 +221,8 @@ def evaluate(options: argparse.Namespace) -> Outcome:
     with read.session(options) as session, counter("pictures classified") as progress:
         classifier = BreedClassifier(options.endpoint, session=session, labels=_labels(options.labels))
         result = measure(classifier, options.folder, progress=progress)
-    return Outcome(result.to_dict(), say(str(result)), exit_code=1 if result.errors else 0)
+    failed = [f"{entry.path}: {entry.error}" for entry in result.errors[:10]]
+    return Outcome(result.to_dict(), say(str(result), *failed), exit_code=1 if result.errors else 0)
 
 
 def delete(options: argparse.Namespace) -> Outcome:
@@ -226,7 +231,7 @@ def delete(options: argparse.Namespace) -> Outcome:
         found = deployment.Deployment(options.name, session)
         status = found.status
         found.delete()
-    return Outcome({"deleted": options.name, "was": status}, say(f"deleted endpoint {options.name} ({status})"))
+    return Outcome({"deleted": options.name, "was": status}, say(f"deleted endpoint {options.name}; it was {status}"))
 
 
 def local_up(options: argparse.Namespace) -> Outcome:
@@ -235,20 +240,30 @@ def local_up(options: argparse.Namespace) -> Outcome:
 
     root = read.root(options)
     with LocalSageMaker(root, host=options.host, port=options.port) as server:
-        note(f"local SageMaker at {server.endpoint_url}, folder {root}; end it with Ctrl-C")
-        note(f"boto3.client('sagemaker', endpoint_url='{server.endpoint_url}') reaches it")
-        try:
-            while True:
-                time.sleep(3600)
-        except KeyboardInterrupt:
-            note("stopped; jobs and endpoints go on and are there when it comes up again")
-    return Outcome({"endpoint_url": server.endpoint_url, "root": str(root)}, say())
+        url = server.endpoint_url
+        note(f"local SageMaker at {url}, folder {root}; end it with Ctrl-C")
+        note("it runs whatever code it is sent, from any user of this machine")
+        note(
+            f"reach it with boto3.client('sagemaker', endpoint_url='{url}', region_name='us-east-1', "
+            "aws_access_key_id='local', aws_secret_access_key='local')"
+        )
+        if options.json:
+            print(json.dumps({"endpoint_url": url, "root": str(root)}), flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
+    note("stopped; jobs and endpoints go on and are there when it comes up again")
+    return Outcome(None, say(), quiet=True)
 
 
-def _best_of(name: str, session: Any) -> dict[str, object]:
-    job = BreedTrainer.attach(name, session)
+def _earlier(options: argparse.Namespace, session: Session) -> dict[str, object]:
+    """Hyperparameters of the job to begin with, if one was named."""
+    if options.resume is not None:
+        return TrainingJob(options.resume, session).hyperparameters
+    if options.best_of is None:
+        return {}
+    job = BreedTrainer.attach(options.best_of, session)
     if not isinstance(job, TuningJob):
-        raise ConfigurationError(f"{name} is a training job; --best-of takes a tuning job.")
+        raise ConfigurationError(f"{options.best_of} is a training job; --best-of takes a tuning job.")
     return dict(job.best.hyperparameters)
 
 
@@ -259,8 +274,17 @@ def _labels(path: Path | None) -> LabelMap | None:
 
 
 def _started(job: TrainingJob | TuningJob) -> Outcome:
+    follow = f"dogbreed logs -f {job.name}" if isinstance(job, TrainingJob) else "dogbreed jobs"
+    text = f"{job.name} is running; follow it with: {follow}"
     return Outcome(
-        {"name": job.name, "status": job.status}, say(f"{job.name} is running; follow it with: dogbreed jobs")
+        {
+            "name": job.name,
+            "status": job.status,
+            "hyperparameters": job.hyperparameters if isinstance(job, TrainingJob) else {},
+            "metrics": {},
+            "seconds": round(job.seconds, 2),
+        },
+        say(text),
     )
 
 

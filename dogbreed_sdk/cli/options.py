@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dogbreed_sdk import _optional
+from dogbreed_sdk import _optional, defaults
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.session import Session, default_root
 from dogbreed_sdk.search import dashed
+from dogbreed_sdk.session import Session, default_root
+from dogbreed_sdk.trainer import BreedTrainer
 from training_scripts.hyperparameters import table
 
 _HYPERPARAMETER = "hp:"
+_TRAINER_DEFAULTS = {
+    "model": defaults.BACKBONE,
+    "hidden": "linear",
+    "weights": "pretrained",
+    "views": defaults.VIEWS,
+}
 
 
 def session(options: argparse.Namespace) -> Session:
-    """Local SageMaker, or SageMaker on AWS where ``--aws`` says so."""
+    """Local SageMaker, or SageMaker on AWS where ``--aws`` says so.
+
+    Raises:
+        ConfigurationError: An option of AWS was given without ``--aws``.
+    """
     if not options.aws:
+        stray = [name for name in ("region", "profile", "role", "bucket") if getattr(options, name)]
+        if stray:
+            raise ConfigurationError(f"--{stray[0]} goes with --aws; without it, this is about local SageMaker.")
         return Session.local(root(options))
     return Session.aws(region=options.region, role=options.role, bucket=options.bucket, profile=options.profile)
 
@@ -28,17 +42,33 @@ def root(options: argparse.Namespace) -> Path:
     return Path(options.root).expanduser().absolute() if options.root else default_root()
 
 
-def trainer(options: argparse.Namespace, where: Session) -> BreedTrainer:
-    """A trainer with the options of ``tune`` and ``train``."""
-    return BreedTrainer(
+def trainer(
+    options: argparse.Namespace, where: Session, earlier: Mapping[str, object] | None = None
+) -> tuple[BreedTrainer, dict[str, object]]:
+    """A trainer with the options of ``tune`` and ``train``, and the hyperparameters beside it.
+
+    Args:
+        options: What was given.
+        where: The session.
+        earlier: Hyperparameters of another job to begin with; what was given goes before them.
+    """
+    before = dict(earlier or {})
+    mode = before.pop("features", None)
+    chosen = {
+        name: getattr(options, name) if getattr(options, name) is not None else before.get(name, default)
+        for name, default in _TRAINER_DEFAULTS.items()
+    }
+    made = BreedTrainer(
         where,
-        model=options.model,
-        head=options.hidden,
-        weights=options.weights,
-        views=options.views,
-        features=options.features,
+        model=str(chosen["model"]),
+        head=str(chosen["hidden"]),
+        weights=str(chosen["weights"]),
+        views=str(chosen["views"]),
+        features=options.features or ("off" if mode == "off" else "stored"),
         instance_type=options.instance_type,
     )
+    rest = {name: value for name, value in before.items() if name not in _TRAINER_DEFAULTS}
+    return made, {**rest, **hyperparameters(options)}
 
 
 def hyperparameters(options: argparse.Namespace) -> dict[str, object]:

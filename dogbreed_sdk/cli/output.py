@@ -11,6 +11,9 @@ from typing import Any
 
 from dogbreed_sdk.progress import JobProgress, ProgressCallback, print_progress
 
+# States after which a job or endpoint does nothing more by itself.
+ENDED = frozenset({"Completed", "Failed", "Stopped", "MaxRuntimeExceeded", "InService"})
+_NAME_WIDTH = 17
 # Work that is over sooner needs no line of its own.
 LINE_SECONDS = 2.0
 
@@ -23,11 +26,13 @@ class Outcome:
         document: For ``--json``: one value that becomes one JSON document.
         text: For people: called to print it on standard output.
         exit_code: 0, or 1 where the work failed.
+        quiet: Whether all has been said already.
     """
 
     document: Any
     text: Callable[[], None] = field(repr=False)
     exit_code: int = 0
+    quiet: bool = False
 
     def print_text(self) -> None:
         """Prints the part for people."""
@@ -59,33 +64,62 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
     console.print(table)
 
 
+# Jobs seen by `job_progress` that had not ended when they were last seen.
+_under_way: dict[str, None] = {}
+
+
+def jobs_under_way() -> list[str]:
+    """Names of the jobs that this command has watched and that have not ended."""
+    return list(_under_way)
+
+
 @contextmanager
 def job_progress() -> Iterator[ProgressCallback]:
     """A callback for ``wait``: one bar a job on a terminal, one line a step elsewhere; on standard error."""
     if not sys.stderr.isatty():
-        yield print_progress
+        yield _watched(print_progress)
         return
     from rich.console import Console  # noqa: PLC0415
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+    from rich.table import Column  # noqa: PLC0415
 
     columns = (
-        SpinnerColumn(),
-        TextColumn("{task.fields[job]}", markup=False),
-        BarColumn(bar_width=20),
-        TextColumn("{task.description}", markup=False),
-        TimeElapsedColumn(),
+        TextColumn("{task.fields[job]}", markup=False, table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=10, table_column=Column(min_width=10)),
+        TimeElapsedColumn(table_column=Column(min_width=7)),
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
     )
     bars: dict[str, Any] = {}
-    with Progress(*columns, console=Console(stderr=True), transient=False) as display:
+    with Progress(*columns, console=Console(stderr=True), expand=True) as display:
 
         def update(step: JobProgress) -> None:
             if step.job not in bars:
-                bars[step.job] = display.add_task("", total=None, job=step.job)
+                bars[step.job] = display.add_task("", total=None, job=_short_name(step.job))
             total = None if step.fraction is None else 1.0
             text = f"{step.status}  {step.message}" if step.message else step.status
             display.update(bars[step.job], total=total, completed=step.fraction or 0.0, description=text)
 
-        yield update
+        yield _watched(update)
+
+
+def _watched(show: ProgressCallback) -> ProgressCallback:
+    def update(step: JobProgress) -> None:
+        if step.status in ENDED:
+            _under_way.pop(step.job, None)
+        else:
+            _under_way[step.job] = None
+        show(step)
+
+    return update
+
+
+def _short_name(job: str) -> str:
+    """A name that leaves room for the rest; what tells a search's trials apart stands at its end.
+
+    >>> _short_name("dogbreed-261121-043544-2cec-001-4a879d24"), _short_name("my-job")
+    ('…cec-001-4a879d24', 'my-job')
+    """
+    return job if len(job) <= _NAME_WIDTH else "…" + job[1 - _NAME_WIDTH :]
 
 
 @contextmanager

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import dogbreed_sdk
-from dogbreed_sdk import defaults
+from dogbreed_sdk import defaults, search
 from dogbreed_sdk.cli import commands, data_commands, quickstart
 from dogbreed_sdk.cli.output import Outcome
 from training_scripts import hyperparameters
@@ -19,8 +21,19 @@ _TRAINER_OPTIONS = {"model", "weights", "views", "features", "hidden"}
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The options of a command line; ends the process with status 2 and a usage line where it makes no sense."""
-    return _parser().parse_args(arguments)
+    """The options of a command line; ends the process with status 2 and what is wrong where it makes no sense."""
+    parser = _parser()
+    if not arguments:
+        parser.print_help(sys.stderr)
+        sys.exit(2)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        command: argparse.ArgumentParser = options.parser
+        known = [name for action in command._actions for name in action.option_strings]
+        near = difflib.get_close_matches(unknown[0].partition("=")[0].replace("_", "-"), known, n=1, cutoff=0.5)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        command.error(f"unrecognized arguments: {' '.join(unknown)}{meant}")
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -36,15 +49,19 @@ def _parser() -> argparse.ArgumentParser:
     _add_endpoints(groups)
     local = groups.add_parser("local", help="local SageMaker as a server")
     inner = local.add_subparsers(metavar="COMMAND", required=True)
-    up = _command(inner, "up", "serve SageMaker's API in the foreground, until Ctrl-C", commands.local_up)
+    up = _command(inner, "up", "serve SageMaker's API in the foreground, until Ctrl-C", commands.local_up, on_aws=False)
     up.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
-    up.add_argument("--port", type=int, default=8765, help="port; 0 takes a free one (default: %(default)s)")
+    up.add_argument("--port", type=_port, default=8765, help="port; 0 takes a free one (default: %(default)s)")
     return parser
 
 
 def _add_quickstart(groups: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = _command(
-        groups, "quickstart", "the main job from data to answers on this machine, in a minute", quickstart.run
+        groups,
+        "quickstart",
+        "the main job from data to answers, on this machine",
+        quickstart.run,
+        on_aws=False,
     )
     command.add_argument("--data", type=Path, metavar="DIR", help="your data set (default: pictures it draws)")
 
@@ -52,18 +69,18 @@ def _add_quickstart(groups: argparse._SubParsersAction[argparse.ArgumentParser])
 def _add_data(groups: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     data = groups.add_parser("data", help="make, check and split data sets")
     inner = data.add_subparsers(metavar="COMMAND", required=True)
-    sample = _command(inner, "sample", "draw a small data set of dogs", data_commands.sample)
+    sample = _command(inner, "sample", "draw a small data set of dogs", data_commands.sample, on_aws=False)
     sample.add_argument("folder", type=Path, metavar="DIR")
     sample.add_argument("--breeds", type=int, default=8, help="classes (default: %(default)s)")
     sample.add_argument("--per-breed", type=int, default=36, help="pictures a class (default: %(default)s)")
     sample.add_argument("--seed", type=int, default=0, help="same seed, same pictures (default: %(default)s)")
-    check = _command(inner, "check", "look for what would spoil training", data_commands.check)
+    check = _command(inner, "check", "look for what would spoil training", data_commands.check, on_aws=False)
     check.add_argument("folder", type=Path, metavar="DIR")
-    split = _command(inner, "split", "make train, valid and test of a folder of classes", data_commands.split)
-    split.add_argument("folder", type=Path, metavar="DIR")
-    split.add_argument("dest", type=Path, metavar="DEST")
-    split.add_argument("--valid", type=float, default=0.15, help="share (default: %(default)s)")
-    split.add_argument("--test", type=float, default=0.15, help="share (default: %(default)s)")
+    split = _command(inner, "split", "make train, valid and test of class folders", data_commands.split, on_aws=False)
+    split.add_argument("folder", type=Path, metavar="DIR", help="holds one folder a class")
+    split.add_argument("dest", type=Path, metavar="DEST", help="the folder to make; files are linked where possible")
+    split.add_argument("--valid", type=float, default=0.15, help="share of the pictures, 0 to 1 (default: %(default)s)")
+    split.add_argument("--test", type=float, default=0.15, help="share of the pictures, 0 to 1 (default: %(default)s)")
     split.add_argument("--seed", type=int, default=0, help="same seed, same split (default: %(default)s)")
 
 
@@ -76,74 +93,116 @@ def _add_jobs(groups: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         metavar="NAME=RANGE",
         help="what to search: lr=1e-4:1e-1:log, dropout=0:0.5 or batch-size=32,64; may be given several times",
     )
-    tune.add_argument("--max-jobs", type=int, default=defaults.TUNING_MAX_JOBS)
-    tune.add_argument("--max-parallel-jobs", type=int, default=defaults.TUNING_MAX_PARALLEL_JOBS)
     tune.add_argument(
-        "--strategy", default=defaults.TUNING_STRATEGY, choices=["Bayesian", "Random", "Grid", "Hyperband"]
+        "--max-jobs", type=_at_least_one, metavar="N", help="trials in all (default: 6; Grid: every combination)"
     )
-    tune.add_argument("--objective", default=defaults.OBJECTIVE_METRIC, metavar="METRIC")
+    tune.add_argument(
+        "--max-parallel-jobs",
+        type=_at_least_one,
+        default=defaults.TUNING_MAX_PARALLEL_JOBS,
+        metavar="N",
+        help="trials at a time (default: %(default)s)",
+    )
+    tune.add_argument(
+        "--strategy", default=defaults.TUNING_STRATEGY, choices=search.STRATEGIES, help="default: %(default)s"
+    )
+    tune.add_argument(
+        "--objective",
+        default=defaults.OBJECTIVE_METRIC,
+        metavar="METRIC",
+        help="valid:loss, valid:accuracy, … (default: %(default)s)",
+    )
     tune.add_argument("--early-stopping", action="store_true", help="stop trials that fall behind")
     train = _command(groups, "train", "train one model", commands.train)
     _trainer_options(train, "train_model")
-    train.add_argument("--best-of", metavar="TUNING_JOB", help="begin with the best hyperparameters of a search")
+    before = train.add_mutually_exclusive_group()
+    before.add_argument("--best-of", metavar="TUNING_JOB", help="begin with the best hyperparameters of a search")
+    before.add_argument("--resume", metavar="JOB", help="go on from the last checkpoint of a job that was stopped")
     _command(groups, "jobs", "list training and tuning jobs", commands.jobs)
     logs = _command(groups, "logs", "print a job's log", commands.logs)
-    logs.add_argument("job", metavar="JOB")
+    logs.add_argument("job", metavar="JOB", help="a training job, or a trial of a search")
     logs.add_argument("-f", "--follow", action="store_true", help="go on until the job ends")
     stop = _command(groups, "stop", "stop a job; what it has so far is kept", commands.stop)
-    stop.add_argument("job", metavar="JOB")
+    stop.add_argument("job", metavar="JOB", help="a training or tuning job")
 
 
 def _add_endpoints(groups: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     deploy = _command(groups, "deploy", "serve a job's model behind an endpoint", commands.deploy)
     deploy.add_argument("job", metavar="JOB", help="a training job, or a tuning job for its best")
     deploy.add_argument("--name", help="name of the endpoint (default: a fresh one)")
-    deploy.add_argument("--instance-type", default=defaults.SERVING_INSTANCE_TYPE)
+    deploy.add_argument("--instance-type", default=defaults.SERVING_INSTANCE_TYPE, help="on AWS (default: %(default)s)")
     deploy.add_argument("--serverless-memory-mb", type=int, metavar="MB", help="make it serverless")
     _command(groups, "endpoints", "list endpoints", commands.endpoints)
     classify = _command(groups, "classify", "say what is in pictures", commands.classify)
-    classify.add_argument("endpoint", metavar="ENDPOINT")
-    classify.add_argument("pictures", nargs="+", metavar="PICTURE")
-    classify.add_argument("--top-k", type=int, default=5, help="classes to rank (default: %(default)s)")
+    classify.add_argument("endpoint", metavar="ENDPOINT", help="name of the endpoint")
+    classify.add_argument("pictures", nargs="+", metavar="PICTURE", help="files")
+    classify.add_argument("--top-k", type=_at_least_one, default=5, help="classes to rank (default: %(default)s)")
     classify.add_argument("--labels", type=Path, help="a folder of classes or JSON file, for plain endpoints")
     evaluate = _command(groups, "evaluate", "measure an endpoint on labelled pictures", commands.evaluate)
-    evaluate.add_argument("endpoint", metavar="ENDPOINT")
+    evaluate.add_argument("endpoint", metavar="ENDPOINT", help="name of the endpoint")
     evaluate.add_argument("folder", type=Path, metavar="DIR", help="a folder of classes, or a data set")
     evaluate.add_argument("--labels", type=Path, help="a folder of classes or JSON file, for plain endpoints")
     delete = _command(groups, "delete", "delete an endpoint with its configuration and model", commands.delete)
-    delete.add_argument("name", metavar="NAME")
+    delete.add_argument("name", metavar="NAME", help="name of the endpoint")
 
 
 def _command(
-    groups: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, run: Run
+    groups: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    summary: str,
+    run: Run,
+    *,
+    on_aws: bool = True,
 ) -> argparse.ArgumentParser:
     command = groups.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, parser=command, aws=False)
     common = command.add_argument_group("where and how")
     common.add_argument("--json", action="store_true", help="one JSON document on standard output")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     common.add_argument("--root", type=Path, metavar="DIR", help="folder of local SageMaker (default: ~/.dogbreed)")
-    common.add_argument("--aws", action="store_true", help="use SageMaker on AWS instead of this machine")
-    common.add_argument("--region", help="AWS region")
-    common.add_argument("--profile", help="profile of the AWS configuration")
-    common.add_argument("--role", help="role that jobs and models assume (default: $DOGBREED_ROLE)")
-    common.add_argument("--bucket", help="S3 bucket (default: $DOGBREED_BUCKET, else SageMaker's own)")
+    if on_aws:
+        common.add_argument("--aws", action="store_true", help="use SageMaker on AWS instead of this machine")
+        common.add_argument("--region", help="AWS region")
+        common.add_argument("--profile", help="profile of the AWS configuration")
+        common.add_argument("--role", help="role that jobs and models assume (default: $DOGBREED_ROLE)")
+        common.add_argument("--bucket", help="S3 bucket (default: $DOGBREED_BUCKET, else SageMaker's own)")
+    else:
+        command.set_defaults(region=None, profile=None, role=None, bucket=None)
     return command
+
+
+def _at_least_one(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return value
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port (0 to 65535)")
+    return value
 
 
 def _trainer_options(command: argparse.ArgumentParser, entry_point: str) -> None:
     command.add_argument("data", type=Path, metavar="DATA", help="a data set with train, valid and test folders")
     command.add_argument("--name", help="name of the job (default: a fresh one)")
-    command.add_argument("--no-wait", action="store_true", help="start the job and return")
-    command.add_argument("--model", default=defaults.BACKBONE, help="backbone (default: %(default)s)")
-    command.add_argument("--hidden", default="linear", metavar="WIDTHS", help="hidden layers of the head: 512,256")
-    command.add_argument("--weights", default="pretrained", help="pretrained, or a state-dict file")
-    command.add_argument("--views", default=defaults.VIEWS, help="plain,flip,crops:K (default: %(default)s)")
     command.add_argument(
-        "--features", default="stored", choices=["stored", "in-job", "off"], help="default: %(default)s"
+        "--no-wait", action="store_true", help="return once the job has started, after the feature pass"
     )
-    command.add_argument("--instance-type", default=defaults.TRAINING_INSTANCE_TYPE)
-    group = command.add_argument_group("hyperparameters", "the same for every trial of a search")
+    command.add_argument("--model", help=f"backbone (default: {defaults.BACKBONE})")
+    command.add_argument("--hidden", metavar="WIDTHS", help="hidden layers of the head: 512,256 (default: none)")
+    command.add_argument("--weights", help="pretrained (default), none, or a state-dict file")
+    command.add_argument("--views", help=f"plain,flip,crops:K (default: {defaults.VIEWS})")
+    command.add_argument(
+        "--features", choices=["stored", "in-job", "off"], help="shared by jobs (default), in this job, or none"
+    )
+    command.add_argument(
+        "--instance-type", default=defaults.TRAINING_INSTANCE_TYPE, help="on AWS (default: %(default)s)"
+    )
+    shared = "the same for every trial" if entry_point == "hpo" else None
+    group = command.add_argument_group("hyperparameters", shared)
     for parameter in hyperparameters.table(entry_point):
         if parameter.name not in _TRAINER_OPTIONS:
             text = f"{parameter.help}: {parameter.allowed()} (default: {parameter.default})".replace("%", "%%")

@@ -14,11 +14,11 @@ from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.output import Outcome, counter, job_progress, note
 from dogbreed_sdk.dataset import BreedDataset
 from dogbreed_sdk.deployment import Deployment
-from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.errors import DatasetError
 from dogbreed_sdk.evaluation import Evaluation, evaluate
 from dogbreed_sdk.jobs import TrainingJob
 from dogbreed_sdk.predictions import Prediction
-from dogbreed_sdk.session import Session, default_root
+from dogbreed_sdk.session import default_root
 from dogbreed_sdk.trainer import BreedTrainer
 from dogbreed_sdk.tuning import TuningJob
 
@@ -31,22 +31,23 @@ STEPS = 6
 
 def run(options: argparse.Namespace) -> Outcome:
     """Checks data, searches, trains, deploys, evaluates and classifies; everything stays for a closer look."""
-    if options.aws:
-        raise ConfigurationError("quickstart works on this machine and takes no --aws; see the README for AWS.")
     start = time.monotonic()
     root = read.root(options)
-    with read.session(options) as session, job_progress() as progress:
+    with read.session(options) as session:
         dataset = _data(options.data, root)
         trainer = BreedTrainer(session)
         note(f"[2/{STEPS}] searching hyperparameters: {MAX_JOBS} trials of {EPOCHS} epochs on features computed once")
-        tuning = trainer.tune(dataset, hyperparameters={"epochs": EPOCHS}, max_jobs=MAX_JOBS, progress=progress).wait(
-            progress=progress
-        )
+        with job_progress() as progress:
+            tuning = trainer.tune(
+                dataset, hyperparameters={"epochs": EPOCHS}, max_jobs=MAX_JOBS, progress=progress
+            ).wait(progress=progress)
         note(f"[3/{STEPS}] training with the best of them")
-        job = trainer.train(dataset, tuning.best.hyperparameters, progress=progress).wait(progress=progress)
+        with job_progress() as progress:
+            job = trainer.train(dataset, tuning.best.hyperparameters, progress=progress).wait(progress=progress)
         note(f"[4/{STEPS}] deploying the model behind an endpoint")
-        deployment = job.deploy(progress=progress)
-    examples, measured = _ask(deployment, dataset, session)
+        with job_progress() as progress:
+            deployment = job.deploy(progress=progress)
+        examples, measured = _ask(deployment, dataset)
     return _outcome(
         root=root,
         dataset=dataset,
@@ -68,29 +69,33 @@ def _data(folder: Path | None, root: Path) -> BreedDataset:
     else:
         dataset = BreedDataset.from_folder(folder)
         if not dataset.folders:
-            dest = root / "data" / f"{dataset.root.name}-split"
+            # Named after the content, so that neither another folder of this name nor an older state is met.
+            dest = root / "data" / f"{dataset.root.name}-{dataset.fingerprint[:8]}-split"
             note(f"it has no train, valid and test folders: splitting it into {dest}")
             dataset = BreedDataset.from_folder(dest) if dest.exists() else dataset.split(dest)
+        missing = [split for split in ("train", "valid", "test") if split not in dataset.folders]
+        if missing:
+            raise DatasetError(
+                f"{dataset.root} has no {' and no '.join(missing)} split; quickstart needs all three, or none of them: "
+                "it divides a plain folder of classes itself."
+            )
     with counter("pictures checked") as progress:
         report = dataset.check(progress=progress)
-    note(str(report))
     report.raise_for_errors()
+    note(str(report))
     return dataset
 
 
-def _ask(
-    deployment: Deployment, dataset: BreedDataset, session: Session
-) -> tuple[list[tuple[Path, str, Prediction]], Evaluation]:
+def _ask(deployment: Deployment, dataset: BreedDataset) -> tuple[list[tuple[Path, str, Prediction]], Evaluation]:
     """Answers about pictures that the model has never seen: three in words, all of the test split in numbers."""
-    with session:
-        classifier = deployment.classifier()
-        note(f"[5/{STEPS}] measuring it on the test split, which it has never seen")
-        with counter("pictures classified") as progress:
-            measured = evaluate(classifier, dataset, progress=progress)
-        note(f"[6/{STEPS}] asking about {EXAMPLES} pictures")
-        pictures = dataset.pictures("test")
-        chosen = [pictures[len(pictures) * place // EXAMPLES] for place in range(min(EXAMPLES, len(pictures)))]
-        return [(picture.path, picture.class_folder, classifier.classify(picture.path)) for picture in chosen], measured
+    classifier = deployment.classifier()
+    note(f"[5/{STEPS}] measuring it on the test split, which it has never seen")
+    with counter("pictures classified") as progress:
+        measured = evaluate(classifier, dataset, progress=progress)
+    note(f"[6/{STEPS}] asking about {EXAMPLES} pictures")
+    pictures = dataset.pictures("test")
+    chosen = [pictures[len(pictures) * place // EXAMPLES] for place in range(min(EXAMPLES, len(pictures)))]
+    return [(picture.path, picture.class_folder, classifier.classify(picture.path)) for picture in chosen], measured
 
 
 def _outcome(
@@ -138,6 +143,7 @@ def _outcome(
             mark = "right" if prediction.class_folder == truth else f"wrong, it is {truth}"
             print(f"  {path.name}: {prediction.label} ({prediction.probability:.0%}, {mark})")
         print(f"\nEverything lies in {root}: data, jobs with their logs, features, models.")
+        print("The endpoint's model server takes some memory, until it is deleted or nobody has asked for 15 minutes.")
         print("\nNext:")
         for command in commands:
             print(f"  {command}")
