@@ -254,13 +254,20 @@ def unfreeze_last(backbone: nn.Module, count: int) -> list[nn.Parameter]:
 
     Args:
         backbone: From `create`; it stays in eval mode.
-        count: How many layers, from the end; more than there are means all.
+        count: How many layers, from the end.
 
     Returns:
         Their parameters, in the network's order.
+
+    Raises:
+        BackboneError: There are not so many.
     """
     layers = _layers(backbone)
-    chosen = layers[max(0, len(layers) - count) :] if count > 0 else []
+    if count > len(layers):
+        raise BackboneError(
+            f"unfreeze is {count}, but the backbone has {len(layers)} blocks: set unfreeze to at most {len(layers)}."
+        )
+    chosen = layers[len(layers) - count :]
     parameters = [parameter for layer in chosen for part in layer for parameter in part.parameters()]
     for parameter in parameters:
         parameter.requires_grad_(True)

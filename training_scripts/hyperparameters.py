@@ -96,7 +96,7 @@ class Hyperparameters:
     scheduler: str = _row(
         "cosine", "text", "how the learning rate changes over the run", choices=("cosine", "none", "step")
     )
-    seed: int = _row(0, "integer", "seed of everything random", minimum=0, maximum=2**32 - 1, entry_points=EVERYWHERE)
+    seed: int = _row(0, "integer", "seed of everything random", minimum=0, maximum=2**32 - 1)
     patience: int = _row(0, "integer", "stop after so many epochs without a better valid loss; 0 never", minimum=0)
     views: str = _row(
         "plain,flip",
@@ -217,14 +217,17 @@ def _check(pairs: Sequence[tuple[str, object]], problems: list[str], entry_point
         if settled.setdefault(_attribute(parameter.name), read) != read:
             problems.append(f"{parameter.name}: given twice, with different values")
     if problems:
-        raise HyperparameterError(_message(problems, tuple(rows)))
+        wrong_name = any(written.replace("_", "-") not in rows for written, _ in pairs)
+        raise HyperparameterError(_message(problems, tuple(rows) if wrong_name else ()))
     return Hyperparameters(**settled)
 
 
 def _message(problems: Sequence[str], allowed: Sequence[str]) -> str:
+    """The problems, and the names there are where `allowed` has them."""
     heading = "this hyperparameter is" if len(problems) == 1 else f"{len(problems)} hyperparameters are"
     listing = "".join(f"\n  {problem}" for problem in problems)
-    return f"{heading} wrong:{listing}\nallowed names: {', '.join(allowed)}"
+    names_there_are = f"\nallowed names: {', '.join(allowed)}" if allowed else ""
+    return f"{heading} wrong:{listing}{names_there_are}"
 
 
 def _unknown(name: str, allowed: Sequence[str], entry_point: str | None) -> str:

@@ -13,6 +13,11 @@ from training_scripts import hyperparameters, runtime
 from training_scripts.stopping import StopFlag, Stopped, on_sigterm
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from training_scripts.heads import HeadSpec
+    from training_scripts.hyperparameters import Hyperparameters
+    from training_scripts.material import Material
     from training_scripts.training import Outcome, Trainer
 
 say = functools.partial(print, flush=True)
@@ -39,24 +44,14 @@ def train(entry_point: str, arguments: Sequence[str], environ: Mapping[str, str]
     runtime.prepare()
     runtime.seed_everything(settings.seed)
 
-    from training_scripts import bundle, heads  # noqa: PLC0415 - wrong arguments should fail before torch loads
-    from training_scripts.checkpoints import Checkpoint  # noqa: PLC0415
-    from training_scripts.material import gather  # noqa: PLC0415
-    from training_scripts.training import Network, Trainer  # noqa: PLC0415
+    from training_scripts.material import gather  # noqa: PLC0415 - wrong arguments should fail before torch loads
 
     try:
         material = gather(settings, environ, report=say, check=stop.check)
         sizes = ", ".join(f"{split} {material.batches.size(split)}" for split in ("train", "valid", "test"))
         say(f"{material.backbone_name}: {len(material.classes)} classes; pictures: {sizes}")
 
-        runtime.seed_everything(settings.seed)  # what came before must not decide how the head begins
-        head_spec = heads.HeadSpec(settings.hidden, settings.dropout)
-        head = heads.build(head_spec, width=material.width, classes=len(material.classes))
-        checkpoint = Checkpoint(
-            runtime.checkpoint_folder(environ), fingerprint=material.run_fingerprint(settings), report=say
-        )
-        network = Network(head, material.backbone, tuned=material.tuned)
-        trainer = Trainer(network, material.batches, settings, checkpoint=checkpoint, stop=stop, report=say)
+        trainer = prepare_trainer(material, settings, environ, stop)
         outcome = trainer.run()
     except Stopped:
         say("stopped before the first epoch was done: there is no model to keep")
@@ -65,12 +60,47 @@ def train(entry_point: str, arguments: Sequence[str], environ: Mapping[str, str]
     metrics, temperature = judge(trainer, outcome, epochs=settings.epochs)
     for line in material.skipped():
         say(f"skipped {line}")
+    folder = Path(environ.get("SM_MODEL_DIR", runtime.DEFAULT_MODEL_DIR))
+    write_bundle(folder, material, trainer.network.head, metrics, temperature)
+    return 0
+
+
+def prepare_trainer(
+    material: Material, settings: Hyperparameters, environ: Mapping[str, str], stop: StopFlag
+) -> Trainer:
+    """A trainer with a fresh head, drawn from the run's seed alone."""
+    from training_scripts import heads  # noqa: PLC0415 - torch loads
+    from training_scripts.checkpoints import Checkpoint  # noqa: PLC0415
+    from training_scripts.training import Network, Trainer  # noqa: PLC0415
+
+    runtime.seed_everything(settings.seed)  # what came before must not decide how the head begins
+    head = heads.build(head_spec(settings), width=material.width, classes=len(material.classes))
+    checkpoint = Checkpoint(
+        runtime.checkpoint_folder(environ), fingerprint=material.run_fingerprint(settings), report=say
+    )
+    network = Network(head, material.backbone, tuned=material.tuned)
+    return Trainer(network, material.batches, settings, checkpoint=checkpoint, stop=stop, report=say)
+
+
+def head_spec(settings: Hyperparameters) -> HeadSpec:
+    """The head that the hyperparameters describe."""
+    from training_scripts.heads import HeadSpec  # noqa: PLC0415 - torch loads
+
+    return HeadSpec(settings.hidden, settings.dropout)
+
+
+def write_bundle(
+    folder: Path, material: Material, head: nn.Module, metrics: Mapping[str, float], temperature: float
+) -> None:
+    """Leaves the trained model in a folder."""
+    from training_scripts import bundle  # noqa: PLC0415 - torch loads
+
     description = bundle.write(
-        Path(environ.get("SM_MODEL_DIR", runtime.DEFAULT_MODEL_DIR)),
+        folder,
         backbone_name=material.backbone_name,
         backbone_state=material.backbone_state(),
-        head=network.head,
-        head_spec=head_spec,
+        head=head,
+        head_spec=head_spec(material.settings),
         classes=material.classes,
         preprocessing=material.preprocessing,
         metrics=metrics,
@@ -79,7 +109,6 @@ def train(entry_point: str, arguments: Sequence[str], environ: Mapping[str, str]
         hyperparameters=material.settings.to_dict(),
     )
     say(f"model {description.model_id} written")
-    return 0
 
 
 def judge(trainer: Trainer, outcome: Outcome, *, epochs: int) -> tuple[dict[str, float], float]:

@@ -206,4 +206,7 @@ class TestUnfreeze:
     def test_none_and_more_than_all(self) -> None:
         network = create("resnet18", weights="none")
         assert unfreeze_last(network, 0) == []
-        assert len(unfreeze_last(network, 1000)) == len(list(network.parameters()))
+        blocks = len(backbones._layers(network))
+        with pytest.raises(BackboneError, match=f"unfreeze is {blocks + 1}, but the backbone has {blocks} blocks"):
+            unfreeze_last(network, blocks + 1)
+        assert len(unfreeze_last(network, blocks)) == len(list(network.parameters()))

@@ -68,6 +68,16 @@ def test_every_problem_is_in_one_message_with_what_is_allowed() -> None:
     assert message.endswith("allowed names: " + ", ".join(hyperparameters.names()))
 
 
+def test_names_are_listed_only_where_a_name_was_wrong() -> None:
+    with pytest.raises(HyperparameterError) as caught:
+        parse(["--epochs", "zero"])
+    assert str(caught.value) == (
+        "this hyperparameter is wrong:\n  epochs: 'zero' is not allowed; write a whole number from 1 up to 100000"
+    )
+    with pytest.raises(HyperparameterError, match=r"allowed names: model, weights, batch-size, views, workers$"):
+        parse(["--lr", "1"], entry_point="extract_features")
+
+
 @pytest.mark.parametrize(
     ("name", "meant"),
     [("batchsize", "batch-size"), ("Epochs", "epochs"), ("weight_decy", "weight-decay"), ("wd", "weight-decay")],
