@@ -164,6 +164,12 @@ def _settings(run: ScriptRun) -> dict[str, Any]:
         "num_cpus": run.threads,
         "num_gpus": gpu_count(),
         "num_neurons": 0,
+        **_folders(base),
+    }
+
+
+def _folders(base: Path) -> dict[str, str]:
+    return {
         "input_dir": str(base / "input"),
         "input_config_dir": str(base / "input/config"),
         "model_dir": str(base / "model"),
