@@ -268,7 +268,8 @@ def find_balance(listing: Listing) -> Iterator[Finding]:
         yield Finding("error", "one-class", message, (folder,), "Add a folder for at least one more class.")
     few = [name for name, count in counts.items() if count < MIN_PICTURES_PER_CLASS]
     if few:
-        message = f"{len(few)} classes have fewer than {MIN_PICTURES_PER_CLASS} pictures to train on: {_some(few)}."
+        have = "1 class has" if len(few) == 1 else f"{len(few)} classes have"
+        message = f"{have} fewer than {MIN_PICTURES_PER_CLASS} pictures to train on: {_some(few)}."
         yield Finding("warning", "few-pictures", message, tuple(folder / name for name in few), "Add pictures.")
     smallest, largest = min(counts, key=lambda name: counts[name]), max(counts, key=lambda name: counts[name])
     ratio = counts[largest] / counts[smallest]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import io
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
@@ -145,6 +147,7 @@ def _from_bytes(data: bytes, *, max_bytes: int, source: str) -> Payload:
     """The payload for encoded bytes, which are checked by decoding them."""
     from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - importing the SDK must stay cheap
 
+    _silence_pillow()
     if not data:
         raise UnsupportedImageError(f"{source} is empty (0 bytes)")
     try:
@@ -152,7 +155,9 @@ def _from_bytes(data: bytes, *, max_bytes: int, source: str) -> Payload:
     except UnidentifiedImageError:
         raise UnsupportedImageError(f"{source} {_why_unreadable(data)}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise UnsupportedImageError(f"{source} has more than {MAX_PIXELS:,} pixels; make it smaller first") from None
+        raise UnsupportedImageError(
+            f"{source} has more than {MAX_PIXELS // 10**6} megapixels; make it smaller first"
+        ) from None
     except Exception as error:  # Pillow's parsers raise whatever a broken header leads to
         raise UnsupportedImageError(f"{source} is broken: {error}") from error
     if image.format == "EPS":  # Pillow would start Ghostscript on it
@@ -169,6 +174,17 @@ def _from_bytes(data: bytes, *, max_bytes: int, source: str) -> Payload:
     return _encode(image, max_bytes=max_bytes, source=source)
 
 
+@functools.cache
+def _silence_pillow() -> None:
+    """Ends Pillow's warning of large pictures, which are refused here anyway.
+
+    Once and for all: warnings.catch_warnings is not safe among threads.
+    """
+    from PIL import Image  # noqa: PLC0415 - importing the SDK must stay cheap
+
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
 def _why_unreadable(data: bytes) -> str:
     if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"mif1"):
         return "is HEIC, as phones write it: save it as JPEG, or register the package pillow-heif with Pillow"
@@ -179,7 +195,7 @@ def _check_pixels(image: Image.Image, source: str) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise UnsupportedImageError(
-            f"{source} is {width} x {height}, more than {MAX_PIXELS:,} pixels; make it smaller first"
+            f"{source} is {width} x {height}, more than {MAX_PIXELS // 10**6} megapixels; make it smaller first"
         )
     if not width or not height:
         raise UnsupportedImageError(f"{source} is {width} x {height}: it has no pixels")

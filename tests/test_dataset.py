@@ -213,6 +213,7 @@ class TestCheck:
         assert finding.level == "warning"
         assert "13.3 times" in finding.message
         assert findings(root, "few-pictures")[0].paths == (root / "train/c",)
+        assert findings(root, "few-pictures")[0].message.startswith("1 class has fewer than 10 pictures")
 
     def test_one_class_cannot_be_told_apart(self, tmp_path: Path) -> None:
         for split in ("train", "valid", "test"):

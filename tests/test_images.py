@@ -6,6 +6,8 @@ import base64
 import io
 import random
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -211,7 +213,7 @@ def test_a_bomb_is_refused_by_its_header(side: int) -> None:
 
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
-    with pytest.raises(UnsupportedImageError, match=f"more than {MAX_PIXELS:,} pixels"):
+    with pytest.raises(UnsupportedImageError, match="more than 89 megapixels"):
         to_payload(bomb)
 
 
@@ -251,3 +253,17 @@ def test_a_presigned_url_keeps_its_signature_out_of_the_error() -> None:
     with pytest.raises(ImageError, match=r"download https://bucket/dog\.jpg") as caught:
         to_payload("https://bucket/dog.jpg?X-Amz-Signature=hunter2")
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "read",
+    ["from dogbreed_sdk.images import to_payload as read", "from training_scripts.pictures import decode as read"],
+)
+def test_a_picture_that_is_too_large_is_refused_without_a_warning_from_pillow(tmp_path: Path, read: str) -> None:
+    Image.new("1", (10_000, 9_000)).save(tmp_path / "large.png")
+    code = f"import pathlib, sys; {read}\ntry: read(pathlib.Path(sys.argv[1]))\nexcept Exception as error: print(error)"
+    arguments = [sys.executable, "-c", code, str(tmp_path / "large.png")]
+    ended = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert "10000 x 9000" in ended.stdout
+    assert "89 megapixels" in ended.stdout
+    assert ended.stderr == ""

@@ -8,6 +8,7 @@ import io
 import random
 import re
 import struct
+import warnings
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -30,6 +31,10 @@ MAX_PIXELS = 89_478_485
 DRAFT_SIDE = 700
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+# Pictures above MAX_PIXELS are refused here; Pillow's warning would only show up in the user's terminal as well.
+# Set once, at import: warnings.catch_warnings is not safe among threads.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -196,11 +201,11 @@ def _opened(content: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise PictureError(f"more than the {MAX_PIXELS:,} pixels allowed") from error
+        raise PictureError(f"more than the {MAX_PIXELS // 10**6} megapixels allowed") from error
     except _BROKEN as error:
         raise PictureError(f"not a picture in a known format ({', '.join(FORMATS)})") from error
     if image.width * image.height > MAX_PIXELS:
-        raise PictureError(f"{image.width} x {image.height} are more than the {MAX_PIXELS:,} pixels allowed")
+        raise PictureError(f"{image.width} x {image.height} are more than the {MAX_PIXELS // 10**6} megapixels allowed")
     return image
 
 
