@@ -14,6 +14,7 @@ import socket
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,8 @@ def _bring_up(store: Store, name: str, folder: EndpointFolder) -> Record | None:
         _note_failure(store, name, str(error) or type(error).__name__)
         return None
     # Only the switch needs the lock: meanwhile an idle endpoint can be woken to answer with what it served.
-    with file_lock(folder.lock):
+    # Where the endpoint was deleted meanwhile, there is none before and nothing to switch.
+    with file_lock(folder.lock), suppress(NotFound):
         before = store.get(ENDPOINT, name)
         if _switch(store, name, deployment, server):
             return before

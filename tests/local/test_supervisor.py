@@ -403,7 +403,7 @@ class TestEnds:
         monkeypatch.setattr(runner, "_start", lambda *_: None)
         folder = jobs.start("busy", script("import time; print('valid:accuracy=0.5'); time.sleep(1.5)"))
         folder.path.mkdir(parents=True)
-        refused = []
+        refused: list[Any] = []
 
         class BusyStore(Store):
             def update(self, kind: str, name: str, change: Callable[[dict[str, Any]], None]) -> Record:
