@@ -203,13 +203,14 @@ class TrainingJob(Job):
         """Copies the model artifact.
 
         Args:
-            dest: A folder, which then holds ``model.tar.gz``, or the path of the file to write.
+            dest: A folder, which then holds ``model.tar.gz``, or the path of a .tar.gz to write.
 
         Returns:
             The path of the file written.
         """
         path = Path(dest)
-        target = path if path.suffix else path / container.MODEL_ARCHIVE
+        named = path.name.endswith((".tar.gz", ".tgz")) and not path.is_dir()
+        target = path if named else path / container.MODEL_ARCHIVE
         self.session.storage.download_file(self.model_uri, target)
         return target
 
@@ -285,6 +286,32 @@ class _Watcher:
             return fraction == 1.0
         self._shown_fraction, self._shown_at = fraction, now
         return True
+
+
+def list_jobs(session: Session, *, newest: int = 100) -> list[dict[str, Any]]:
+    """The newest jobs of each kind, newest first: name, kind (training or tuning), status, created (ISO 8601).
+
+    Args:
+        session: Where to look.
+        newest: How many of each kind, 1 to 100.
+    """
+    wanted = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": newest}
+    client = session.client("sagemaker")
+    with translated("list jobs"):
+        training = client.list_training_jobs(**wanted)["TrainingJobSummaries"]
+        tuning = client.list_hyper_parameter_tuning_jobs(**wanted)["HyperParameterTuningJobSummaries"]
+    found = [_listed(entry, "training", "TrainingJob") for entry in training]
+    found += [_listed(entry, "tuning", "HyperParameterTuningJob") for entry in tuning]
+    return sorted(found, key=lambda entry: str(entry["created"]), reverse=True)
+
+
+def _listed(entry: Mapping[str, Any], kind: str, prefix: str) -> dict[str, Any]:
+    return {
+        "name": entry[f"{prefix}Name"],
+        "kind": kind,
+        "status": entry[f"{prefix}Status"],
+        "created": entry["CreationTime"].isoformat(timespec="seconds"),
+    }
 
 
 def script_hyperparameters(encoded: Mapping[str, str]) -> dict[str, object]:

@@ -13,8 +13,9 @@ import training_scripts
 
 SDK = Path(dogbreed_sdk.__file__).parent
 SCRIPTS = Path(training_scripts.__file__).parent
-PURE = ("aws_requests/*.py", "labels.py", "predictions.py", "answers.py", "failures.py")
+PURE = ("aws_requests/*.py", "predictions.py", "answers.py", "failures.py", "search.py")
 WITH_SIDE_EFFECTS = {"boto3", "requests", "socket", "subprocess", "shutil", "tempfile", "urllib.request"}
+OPENING = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "iterdir", "glob", "rglob", "print"}
 # What local SageMaker shares with the client: the error tree and the container contract.
 LOCAL_MAY_USE = ("dogbreed_sdk.local", "dogbreed_sdk.errors", "dogbreed_sdk.container")
 
@@ -54,6 +55,9 @@ def test_local_sagemaker_knows_nothing_of_the_client(path: Path) -> None:
 @pytest.mark.parametrize("path", [path for pattern in PURE for path in modules(SDK, pattern)], ids=str)
 def test_pure_parts_do_no_input_or_output(path: Path) -> None:
     assert not set(imports_of(path)) & WITH_SIDE_EFFECTS
+    calls = [node.func for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    names = {call.id if isinstance(call, ast.Name) else getattr(call, "attr", "") for call in calls}
+    assert not names & OPENING
 
 
 @pytest.mark.parametrize("path", [*modules(SDK), *modules(SCRIPTS)], ids=str)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+import psutil
 import pytest
 
 from dogbreed_sdk import BreedClassifier, BreedDataset, BreedTrainer, Session, TrainingJob, TuningJob
@@ -126,5 +126,47 @@ def find(session: Session, name: str) -> TrainingJob | None:
 
 def kill_model_server(root: Path, endpoint: str) -> None:
     store = Store(root)
-    os.kill(int(store.get("endpoint", endpoint).state["server"]["pid"]), signal.SIGKILL)
+    server = psutil.Process(int(store.get("endpoint", endpoint).state["server"]["pid"]))
     store.close()
+    server.kill()
+    server.wait(10)  # a request that meets a dying process is an error; this is about the next one
+
+
+def test_a_server_that_is_interrupted_says_goodbye(tmp_path: Path) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        process = dogbreed("local", "up", "--port", 0, "--root", tmp_path / "root")
+        assert process.stderr is not None
+        assert "http://127.0.0.1:" in process.stderr.readline()
+        process.send_signal(number)
+        rest = process.communicate(timeout=20)[1]
+        assert "stopped; jobs and endpoints go on" in rest
+        assert "error" not in rest
+        assert process.returncode == 0
+
+
+def test_an_interrupted_command_names_what_goes_on_and_how_to_stop_it(shapes: BreedDataset, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    client = dogbreed("train", shapes.root, "--name", "forever", "--epochs", 100_000, "--root", root)
+    with Session.local(root) as session:
+        job = until(lambda: find(session, "forever"))
+        until(lambda: any(line.startswith("epoch 2/") for line in job.logs()))
+        client.send_signal(signal.SIGINT)
+        shown = client.communicate(timeout=20)[1]
+        assert client.returncode == 130
+        assert "dogbreed stop forever" in shown
+        assert "Traceback" not in shown
+        job.stop()
+        until(lambda: job.status == "Stopped")
+
+
+def test_a_stopped_job_is_continued_and_ends_like_an_unbroken_one(workshop: Workshop) -> None:
+    settings = {"epochs": 4000, "lr": 1e-5}
+    first = workshop.trainer.train(workshop.dataset, settings)
+    until(lambda: any(line.startswith("epoch 20/") for line in first.logs()))
+    first.stop()
+    until(lambda: first.status == "Stopped")
+    second = workshop.trainer.train(workshop.dataset, {"epochs": 4000}, resume=first.name)
+    continued = until(lambda: [line for line in second.logs() if "continuing after epoch" in line])
+    second.stop()
+    assert int(re.findall(r"\d+", continued[0])[0]) >= 19
+    until(lambda: second.status == "Stopped")

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from dogbreed_sdk import deployment
-from dogbreed_sdk.aws_errors import translated
 from dogbreed_sdk.classifier import BreedClassifier
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.output import Outcome, counter, job_progress, note, print_table, say
 from dogbreed_sdk.errors import ConfigurationError, ImageError, ModelError
 from dogbreed_sdk.failures import diagnose
-from dogbreed_sdk.jobs import TrainingJob
+from dogbreed_sdk.jobs import TrainingJob, list_jobs
 from dogbreed_sdk.labels import LabelMap
 from dogbreed_sdk.session import Session
 from dogbreed_sdk.trainer import BreedTrainer
@@ -123,15 +122,8 @@ def training_outcome(job: TrainingJob) -> Outcome:
 
 def jobs(options: argparse.Namespace) -> Outcome:
     """Lists the newest hundred jobs of each kind."""
-    with read.session(options) as session, translated("list jobs"):
-        client = session.client("sagemaker")
-        newest = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": 100}
-        training = client.list_training_jobs(**newest)["TrainingJobSummaries"]
-        tuning = client.list_hyper_parameter_tuning_jobs(**newest)["HyperParameterTuningJobSummaries"]
-    rows = [_job_row(entry, "training", "TrainingJob") for entry in training]
-    rows += [_job_row(entry, "tuning", "HyperParameterTuningJob") for entry in tuning]
-    rows.sort(key=lambda row: row["created"], reverse=True)
-    return _listing(rows, empty="no jobs yet; start one with 'dogbreed train DATA'")
+    with read.session(options) as session:
+        return _listing(list_jobs(session), empty="no jobs yet; start one with 'dogbreed train DATA'")
 
 
 def logs(options: argparse.Namespace) -> Outcome:
@@ -229,8 +221,10 @@ def delete(options: argparse.Namespace) -> Outcome:
     """Deletes an endpoint and what stands behind it."""
     with read.session(options) as session:
         found = deployment.Deployment(options.name, session)
-        status = found.status
-        found.delete()
+        try:
+            status = found.status
+        finally:
+            found.delete()  # also what a lost endpoint left behind
     return Outcome({"deleted": options.name, "was": status}, say(f"deleted endpoint {options.name}; it was {status}"))
 
 
@@ -286,15 +280,6 @@ def _started(job: TrainingJob | TuningJob) -> Outcome:
         },
         say(text),
     )
-
-
-def _job_row(entry: dict[str, Any], kind: str, prefix: str) -> dict[str, Any]:
-    return {
-        "name": entry[f"{prefix}Name"],
-        "kind": kind,
-        "status": entry[f"{prefix}Status"],
-        "created": entry["CreationTime"].isoformat(timespec="seconds"),
-    }
 
 
 def _listing(rows: list[dict[str, Any]], *, empty: str) -> Outcome:
