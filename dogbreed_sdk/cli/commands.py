@@ -19,7 +19,7 @@ from dogbreed_sdk.jobs import TrainingJob, list_jobs
 from dogbreed_sdk.labels import LabelMap
 from dogbreed_sdk.session import Session
 from dogbreed_sdk.trainer import BreedTrainer
-from dogbreed_sdk.tuning import TuningJob, short
+from dogbreed_sdk.tuning import BestTrial, Trial, TuningJob, short
 
 
 def tune(options: argparse.Namespace) -> Outcome:
@@ -71,27 +71,28 @@ def tuning_outcome(job: TuningJob) -> Outcome:
         ],
     }
 
-    def text() -> None:
-        searched = sorted({name for trial in trials for name in trial.hyperparameters})
-        print_table(
-            ["trial", *searched, "objective", "status", "seconds"],
-            [
-                [
-                    trial.name + (" *" if trial.name == best.job.name else ""),
-                    *(short(trial.hyperparameters.get(name)) for name in searched),
-                    trial.objective,
-                    trial.status,
-                    None if trial.seconds is None else f"{trial.seconds:.1f}",
-                ]
-                for trial in trials
-            ],
-        )
-        print(f"{job.name}: the best trial is {best.job.name} with objective {best.objective:.4f} (marked *)")
-        failed = next((trial for trial in trials if trial.status == "Failed"), None)
-        if failed is not None:
-            print(f"{failed.name} failed: {diagnose(failed.failure, ()).cause} (dogbreed logs {failed.name})")
+    return Outcome(document, lambda: _print_trials(job, best, trials))
 
-    return Outcome(document, text)
+
+def _print_trials(job: TuningJob, best: BestTrial, trials: list[Trial]) -> None:
+    searched = sorted({name for trial in trials for name in trial.hyperparameters})
+    print_table(
+        ["trial", *searched, "objective", "status", "seconds"],
+        [
+            [
+                trial.name + (" *" if trial.name == best.job.name else ""),
+                *(short(trial.hyperparameters.get(name)) for name in searched),
+                trial.objective,
+                trial.status,
+                None if trial.seconds is None else f"{trial.seconds:.1f}",
+            ]
+            for trial in trials
+        ],
+    )
+    print(f"{job.name}: the best trial is {best.job.name} with objective {best.objective:.4f} (marked *)")
+    failed = next((trial for trial in trials if trial.status == "Failed"), None)
+    if failed is not None:
+        print(f"{failed.name} failed: {diagnose(failed.failure, ()).cause} (dogbreed logs {failed.name})")
 
 
 def train(options: argparse.Namespace) -> Outcome:
