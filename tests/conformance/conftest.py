@@ -30,7 +30,7 @@ _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dog
 
 @pytest.fixture(scope="session")
 def conformance_python() -> Path:
-    """The interpreter; tests are skipped, in continuous integration failed, where there is none and none can be made."""
+    """The interpreter; where none can be made, tests are skipped, or failed in continuous integration."""
     python = Path(_GIVEN) if _GIVEN else _made()
     probe = "import torch, sagemaker_training, sagemaker_inference, sagemaker_pytorch_serving_container"
     answer = subprocess.run([python, "-c", probe], capture_output=True, text=True, check=False)
