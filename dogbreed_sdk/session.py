@@ -216,13 +216,14 @@ class Session:
         return self.root
 
     def _local_boto3(self) -> boto3.Session:
-        local = _optional.load("dogbreed_sdk.local", extra="local", purpose="run local SageMaker")
         if self._endpoint_url is not None:
-            session: boto3.Session = local.LocalBotoSession(self._endpoint_url)
-            return session
-        self._server = local.LocalSageMaker(self._made_root())
-        self._server.start()
-        return self._server.boto3_session()
+            from dogbreed_sdk.local.boto import LocalBotoSession  # noqa: PLC0415
+
+            return LocalBotoSession(self._endpoint_url)
+        local = _optional.load("dogbreed_sdk.local.server", extra="local", purpose="run local SageMaker")
+        server: LocalSageMaker = local.LocalSageMaker(self._made_root())
+        self._server = server.start()
+        return server.boto3_session()
 
     def _aws_boto3(self) -> boto3.Session:
         import boto3  # noqa: PLC0415

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from dogbreed_sdk import deployment
+from dogbreed_sdk import _optional, deployment
 from dogbreed_sdk.classifier import BreedClassifier
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.output import Outcome, counter, job_progress, note, print_table, say
@@ -231,10 +231,9 @@ def delete(options: argparse.Namespace) -> Outcome:
 
 def local_up(options: argparse.Namespace) -> Outcome:
     """Serves local SageMaker until it is interrupted."""
-    from dogbreed_sdk.local import LocalSageMaker  # noqa: PLC0415
-
+    local = _optional.load("dogbreed_sdk.local.server", extra="local", purpose="run local SageMaker")
     root = read.root(options)
-    with LocalSageMaker(root, host=options.host, port=options.port) as server:
+    with local.LocalSageMaker(root, host=options.host, port=options.port) as server:
         url = server.endpoint_url
         note(f"local SageMaker at {url}, folder {root}; end it with Ctrl-C")
         note("it runs whatever code it is sent, from any user of this machine")
