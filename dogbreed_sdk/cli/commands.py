@@ -233,7 +233,11 @@ def local_up(options: argparse.Namespace) -> Outcome:
     """Serves local SageMaker until it is interrupted."""
     local = _optional.load("dogbreed_sdk.local.server", extra="local", purpose="run local SageMaker")
     root = read.root(options)
-    with local.LocalSageMaker(root, host=options.host, port=options.port) as server:
+    # Whenever the interruption comes, the server is left properly.
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        local.LocalSageMaker(root, host=options.host, port=options.port) as server,
+    ):
         url = server.endpoint_url
         note(f"local SageMaker at {url}, folder {root}; end it with Ctrl-C")
         note("it runs whatever code it is sent, from any user of this machine")
@@ -243,8 +247,7 @@ def local_up(options: argparse.Namespace) -> Outcome:
         )
         if options.json:
             print(json.dumps({"endpoint_url": url, "root": str(root)}), flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            threading.Event().wait()
+        threading.Event().wait()
     note("stopped; jobs and endpoints go on and are there when it comes up again")
     return Outcome(None, say(), quiet=True)
 
