@@ -18,7 +18,7 @@ def test_no_arguments_are_the_defaults() -> None:
     assert settings == Hyperparameters()
     assert (settings.model, settings.lr, settings.batch_size, settings.epochs) == (
         "efficientnet_lite0",
-        1e-3,
+        2e-3,
         64,
         10,
     )
