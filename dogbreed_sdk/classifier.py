@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from dogbreed_sdk.labels import LabelMap
     from dogbreed_sdk.predictions import Prediction
 
+# Made once; it keeps the state of a call per thread.
+_RETRYING = Retrying(
+    retry=retry_if_exception(is_transient),
+    wait=wait_random_exponential(multiplier=defaults.INVOKE_FIRST_PAUSE_SECONDS, max=5),
+    stop=stop_after_attempt(defaults.INVOKE_MAX_ATTEMPTS) | stop_after_delay(defaults.INVOKE_READ_TIMEOUT_SECONDS),
+    reraise=True,
+)
+
 
 class BreedClassifier:
     """A client of one endpoint. Thread-safe: make one and keep it for the life of a program.
@@ -84,15 +92,8 @@ class BreedClassifier:
         )
 
     def _invoke(self, body: bytes, content_type: str) -> tuple[dict[str, Any], bytes]:
-        retrying = Retrying(
-            retry=retry_if_exception(is_transient),
-            wait=wait_random_exponential(multiplier=defaults.INVOKE_FIRST_PAUSE_SECONDS, max=5),
-            stop=stop_after_attempt(defaults.INVOKE_MAX_ATTEMPTS)
-            | stop_after_delay(defaults.INVOKE_READ_TIMEOUT_SECONDS),
-            reraise=True,
-        )
         try:
-            return retrying(self._invoke_once, body, content_type)
+            return _RETRYING(self._invoke_once, body, content_type)
         except (ClientError, BotoCoreError) as error:
             raise invocation_error(error, self.endpoint_name) from error
 

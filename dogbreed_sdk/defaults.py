@@ -26,7 +26,6 @@ MAX_RUNTIME_SECONDS: Final = 86_400
 # Plain cross-entropy on the validation split falls smoothly where accuracy jumps in steps of one picture, and
 # by it a run keeps its best epoch.
 OBJECTIVE_METRIC: Final = "valid:loss"
-OBJECTIVE_TYPE: Final = "Minimize"
 
 # Enough for Bayesian search to leave its random start, few enough to end over a coffee.
 TUNING_MAX_JOBS: Final = 6

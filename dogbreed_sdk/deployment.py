@@ -16,6 +16,7 @@ from dogbreed_sdk import _optional, container, defaults
 from dogbreed_sdk.aws_errors import is_missing, translated
 from dogbreed_sdk.aws_requests import names
 from dogbreed_sdk.errors import DogBreedError, EndpointError, EndpointNotFoundError, EndpointNotReadyError
+from dogbreed_sdk.jobs import poll_seconds
 from dogbreed_sdk.logs import LogReader
 from dogbreed_sdk.progress import JobProgress, ProgressCallback, print_progress
 
@@ -106,7 +107,7 @@ class Deployment:
                     f"Endpoint {self.endpoint_name} is still {status} after {timeout:.0f} s. It goes on; wait again, "
                     "or delete it with delete()."
                 )
-            time.sleep(defaults.LOCAL_POLL_SECONDS if self.session.is_local else defaults.AWS_POLL_SECONDS)
+            time.sleep(poll_seconds(self.session))
 
     def delete(self) -> None:
         """Deletes endpoint, endpoint configuration and models. What is already gone is no error.

@@ -342,7 +342,7 @@ def line_fraction(line: str) -> float | None:
 
 
 def poll_seconds(session: Session) -> float:
-    """How long to sleep between two looks at a job."""
+    """How long to sleep between two looks at a job or endpoint."""
     return defaults.LOCAL_POLL_SECONDS if session.is_local else defaults.AWS_POLL_SECONDS
 
 
