@@ -18,7 +18,8 @@ DogBreedError
  │    └── EndpointTimeoutError    no answer in time
  ├── AccessError                  credentials or permissions
  ├── QuotaError                   an account limit
- └── LabelError                   labels and scores do not belong together
+ ├── LabelError                   labels and scores do not belong together
+ └── RecordingError               a recorded run cannot be found or read
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ __all__ = [
     "ModelError",
     "PayloadTooLargeError",
     "QuotaError",
+    "RecordingError",
     "ThrottledError",
     "UnsupportedImageError",
 ]
@@ -151,3 +153,7 @@ class QuotaError(DogBreedError):
 
 class LabelError(DogBreedError):
     """Labels and scores do not belong together."""
+
+
+class RecordingError(DogBreedError):
+    """A recorded run, or a part of it that was asked for, is not there or cannot be read."""

@@ -46,6 +46,12 @@ def test_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def fixtures_folder(test_data: Path) -> Path:
+    """The folder of recordings that smdebug and SageMaker's own profiler made, beside the photographs."""
+    return test_data.parent / "fixtures"
+
+
+@pytest.fixture(scope="session")
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> BreedDataset:
     """Three classes that any pretrained backbone tells apart: discs, squares and stripes; 3 x (12, 4, 4)."""
     root = tmp_path_factory.mktemp("shapes")

@@ -1,0 +1,132 @@
+"""Where a run's time and its machine went: what the profiler recorded, or AWS's own profiler report, as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training_scripts.rules.findings import RuleResult
+
+CPU, CPU_MEMORY, GPU, GPU_MEMORY, IO_WAIT, NETWORK, DISK = (
+    "CPU",
+    "CPU memory",
+    "GPU",
+    "GPU memory",
+    "I/O",
+    "Network",
+    "Disk",
+)
+"""System metrics, named as AWS's OverallSystemUsage does, and Disk. Percent; Network and Disk bytes a second."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One system metric of one node over time.
+
+    Attributes:
+        times: Seconds since 1970, float64 [n], ascending.
+        values: Mean (CPU, GPU) or sum (Network, Disk) over the devices, float64 [n].
+        devices: Each device's own values, float64 [n]: cpu0, cpu1, gpu0, ...; empty where there is just one.
+    """
+
+    times: NDArray[np.float64]
+    values: NDArray[np.float64]
+    devices: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Many passes through one phase: a step, a forward pass, a wait for data.
+
+    Attributes:
+        steps: Step number of each, int64 [n]; -1 where unknown.
+        begins: Seconds since 1970, float64 [n], ascending.
+        seconds: Wall time of each, float64 [n].
+    """
+
+    steps: NDArray[np.int64]
+    begins: NDArray[np.float64]
+    seconds: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Five numbers, and where known the mean, of a metric or of a phase's seconds.
+
+    Attributes:
+        what: The metric or phase, for example CPU or Step:ModeKeys.TRAIN.
+        node: algo-1, ...
+        count: How many values there were; None where unknown.
+        histogram: Counts [b]; empty where unknown.
+        edges: Edges of the histogram's bins [b + 1].
+    """
+
+    what: str
+    node: str
+    maximum: float
+    p99: float
+    p95: float
+    p50: float
+    minimum: float
+    mean: float | None = None
+    count: int | None = None
+    histogram: tuple[float, ...] = ()
+    edges: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Operator:
+    """What one operator of the network cost over the steps that were looked at, self time, in seconds."""
+
+    name: str
+    calls: int
+    cpu_seconds: float
+    gpu_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """A job's phases: `begin` to `training` initialisation, to `trained` training, to `end` finalisation.
+
+    All seconds since 1970; None where unknown.
+    """
+
+    begin: float | None = None
+    training: float | None = None
+    trained: float | None = None
+    end: float | None = None
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A run's profile.
+
+    Attributes:
+        source: profiler (recorded samples) or report (AWS's profiler report: statistics, no samples).
+        system: Node -> metric name -> metric.
+        phases: Phase name (Step:ModeKeys.TRAIN, Forward, Backward(post-forward), DataLoaderIter, ...) -> spans.
+        usage: The system metrics' statistics.
+        step_statistics: The statistics of the phases that are steps.
+        operators: Most expensive first.
+        operators_note: Why there are none, where there are none.
+        timeline: The job's phases.
+        facts: cores, gpus, workers (decoding threads), pin_memory, batch_size, instance_type and so on, where known.
+        results: The rules' answers, where the source brings them (AWS's report).
+        problems: A sentence for everything that could not be read.
+    """
+
+    source: str = "profiler"
+    system: Mapping[str, Mapping[str, Metric]] = field(default_factory=dict)
+    phases: Mapping[str, Spans] = field(default_factory=dict)
+    usage: tuple[Statistics, ...] = ()
+    step_statistics: tuple[Statistics, ...] = ()
+    operators: tuple[Operator, ...] = ()
+    operators_note: str = ""
+    timeline: Timeline = Timeline()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    results: tuple[RuleResult, ...] = ()
+    problems: tuple[str, ...] = ()

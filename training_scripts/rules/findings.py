@@ -1,0 +1,126 @@
+"""What a rule says about a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from training_scripts import ScriptError
+
+ISSUES_FOUND = "IssuesFound"
+NO_ISSUES_FOUND = "NoIssuesFound"
+ERROR = "Error"
+NOT_EVALUATED = "NotEvaluated"
+"""AWS's RuleEvaluationStatus values, and ours for a rule that had nothing to look at."""
+
+PARAMETER_SETS = ("default", "aws")
+
+
+class RuleError(ScriptError):
+    """A rule, or a parameter of one, that there is not; the message has the names there are."""
+
+
+class NotEvaluated(Exception):  # noqa: N818 - no error: a rule has nothing to look at
+    """Raised by a rule that cannot judge; the message says why, and what to record or set so that it can."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a rule found.
+
+    Attributes:
+        message: A plain sentence with the numbers.
+        tensor: The tensor that it concerns; empty where it concerns the run.
+        mode: The mode in which the steps are counted.
+        steps: Where it was seen, ascending; the first is where it began.
+        numbers: The values that decided, by name.
+    """
+
+    message: str
+    tensor: str = ""
+    mode: str = ""
+    steps: tuple[int, ...] = ()
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RuleResult:
+    """A rule's answer.
+
+    Attributes:
+        name: The rule.
+        status: IssuesFound, NoIssuesFound, NotEvaluated or Error.
+        message: The answer in a sentence or two; for NotEvaluated and Error, the reason.
+        advice: What to do about it; empty without an issue.
+        parameters: Every parameter that it used.
+        findings: The evidence.
+        kind: debugging or profiling.
+        details: Numbers worth a table, for rules that summarise.
+    """
+
+    name: str
+    status: str
+    message: str
+    advice: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    kind: str = "debugging"
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """All steps of its findings, ascending."""
+        return tuple(sorted({step for finding in self.findings for step in finding.steps}))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: name, status, steps, message, advice, parameters, findings, details, kind."""
+        return {
+            "name": self.name,
+            "status": self.status,
+            "steps": list(self.steps),
+            "message": self.message,
+            "advice": self.advice,
+            "parameters": dict(self.parameters),
+            "kind": self.kind,
+            "findings": [
+                {
+                    "message": finding.message,
+                    "tensor": finding.tensor,
+                    "mode": finding.mode,
+                    "steps": list(finding.steps),
+                    "numbers": dict(finding.numbers),
+                }
+                for finding in self.findings
+            ],
+            "details": dict(self.details),
+        }
+
+
+Judge = Callable[[Any, Mapping[str, Any]], Sequence[Finding]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule that can be evaluated.
+
+    Attributes:
+        name: AWS's name, or the user's.
+        judge: Takes a trial (kind debugging) or a profile (kind profiling) and all parameters; gives the findings,
+            none where all is well; raises NotEvaluated where it cannot judge.
+        aws: AWS's parameters with their defaults.
+        default: Ours; names that AWS does not have may be added.
+        description: What it looks for, in a sentence.
+        advice: What to do where it finds something.
+        kind: debugging or profiling.
+        judge_aws: AWS's definition to the letter, where it is more than other numbers for `judge`.
+    """
+
+    name: str
+    judge: Judge
+    aws: Mapping[str, Any]
+    default: Mapping[str, Any]
+    description: str
+    advice: str
+    kind: str = "debugging"
+    judge_aws: Judge | None = None
