@@ -52,3 +52,19 @@ ENDPOINT_READY_TIMEOUT_SECONDS: Final = 1800.0
 # Polling: often where it costs nothing, rarely where an API limit is shared with others.
 LOCAL_POLL_SECONDS: Final = 0.25
 AWS_POLL_SECONDS: Final = 10.0
+
+# What the managed Debugger is asked for: the rules that need nothing but losses, weights and gradients, and the two
+# profiling answers that people act on. Every hundredth training step keeps recordings small; evaluation has few steps.
+# 500 ms is SageMaker's own default for the machine; ten framework steps show the pattern and cost seconds.
+DEBUGGER_RULES: Final = (
+    "VanishingGradient",
+    "Overfit",
+    "Overtraining",
+    "PoorWeightInitialization",
+    "LossNotDecreasing",
+)
+DEBUGGER_PROFILER_RULES: Final = ("LowGPUUtilization", "ProfilerReport")
+DEBUGGER_TRAIN_SAVE_INTERVAL: Final = 100
+DEBUGGER_EVAL_SAVE_INTERVAL: Final = 10
+DEBUGGER_SYSTEM_INTERVAL_MS: Final = 500
+DEBUGGER_FRAMEWORK_STEPS: Final = 10

@@ -13,6 +13,7 @@ from dogbreed_sdk import _optional, defaults, source
 from dogbreed_sdk.aws_errors import is_missing, translated
 from dogbreed_sdk.aws_requests import names
 from dogbreed_sdk.dataset import BreedDataset
+from dogbreed_sdk.debugging.managed import Debugger, closure_explained
 from dogbreed_sdk.errors import ConfigurationError, DatasetError, JobError
 from dogbreed_sdk.jobs import TrainingJob
 from dogbreed_sdk.progress import ProgressCallback, print_progress
@@ -20,6 +21,7 @@ from dogbreed_sdk.search import check_objective, checked_ranges, dashed
 from dogbreed_sdk.session import Session
 from dogbreed_sdk.storage import join
 from dogbreed_sdk.tuning import TuningJob
+from dogbreed_sdk.weights import WeightsFile
 from training_scripts import ScriptError, backbones, hyperparameters, metrics
 
 if TYPE_CHECKING:
@@ -55,6 +57,8 @@ class BreedTrainer:
         image_uri: A training image of your own; default AWS's PyTorch image.
         environment: Variables for the scripts.
         tags: Tags for cost reports and clean-up.
+        debugger: `Debugger.managed(...)` switches SageMaker's own Debugger and Profiler on for `train`, where the
+            account has them; a search cannot have them. Default: none. Training records and judges by itself.
         base_name: What the names of jobs begin with.
 
     Raises:
@@ -76,19 +80,19 @@ class BreedTrainer:
         image_uri: str | None = None,
         environment: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
+        debugger: Debugger | None = None,
         base_name: str = "dogbreed",
     ) -> None:
         if features not in ("stored", "in-job", "off"):
             raise ConfigurationError(f"features is {features!r}; use 'stored', 'in-job' or 'off'.")
         self.session = session or Session.default()
         self._features = features
-        self._weights_file = None if str(weights) in _WEIGHTS_BY_NAME else Path(weights)
-        self._weights_digest = _digest(self._weights_file) if self._weights_file else ""
+        self._weights = None if str(weights) in _WEIGHTS_BY_NAME else WeightsFile(Path(weights))
         self._base: dict[str, object] = {
             "model": model,
             "hidden": _hidden(head),
             "views": views,
-            "weights": self._weights_file.name if self._weights_file else str(weights),
+            "weights": self._weights.path.name if self._weights else str(weights),
         }
         if features == "off":
             self._base["features"] = "off"
@@ -98,6 +102,7 @@ class BreedTrainer:
         self._image_uri = image_uri
         self._environment = dict(environment or {})
         self._tags = {"dogbreed:created-by": "dogbreed-sdk", **(tags or {})}
+        self._debugger = debugger
         self._base_name = base_name
         self._account_checked = self.session.is_local
         self._settled({}, "train_model")
@@ -139,9 +144,11 @@ class BreedTrainer:
             given = {**stopped.hyperparameters, **given}
         settled = self._settled(given, "train_model")
         chosen = names.check_name(name or names.unique_name(self._base_name), what="training job")
+        settings = self._settings()
         return self._create(
             chosen,
-            self._settings(),
+            settings,
+            self._managed_debugging(chosen, settings, progress),
             program=source.TRAIN_PROGRAM,
             hyperparameters=settled,
             channels=self._channels(pictures, settled, progress),
@@ -261,13 +268,26 @@ class BreedTrainer:
                 return job
         raise JobError(f"There is no training or tuning job {name} in {where!r}. See 'dogbreed jobs'.")
 
-    def _create(self, name: str, settings: Any, **request: Any) -> TrainingJob:
+    def _create(
+        self, name: str, settings: Any, debugging: Mapping[str, Any] | None = None, **request: Any
+    ) -> TrainingJob:
         requests = _optional.load("dogbreed_sdk.aws_requests.training", extra="aws", purpose="train")
         resources = _optional.load("sagemaker.core.resources", extra="aws", purpose="train")
         arguments = requests.training_job(name, settings=settings, **request)
-        with translated(f"start training job {name}"):
-            resources.TrainingJob.create(**arguments, **self._where())
+        with translated(f"start training job {name}"), closure_explained(bool(debugging)):
+            resources.TrainingJob.create(**arguments, **(debugging or {}), **self._where())
         return TrainingJob(name, self.session)
+
+    def _managed_debugging(self, name: str, settings: Any, progress: ProgressCallback) -> dict[str, Any]:
+        if self._debugger is None:
+            return {}
+        return self._debugger.request(
+            name,
+            output_uri=settings.output_uri,
+            image_uri=settings.image_uri,
+            region=self.session.region,
+            progress=progress,
+        )
 
     def _channels(
         self, dataset: BreedDataset, settled: Mapping[str, object], progress: ProgressCallback
@@ -280,18 +300,12 @@ class BreedTrainer:
         return {"training": dataset.upload(self.session), **self._weights_channel()}
 
     def _weights_channel(self) -> dict[str, str]:
-        """A weights file of the user's travels as a channel, since the job may run on another machine."""
-        if self._weights_file is None:
-            return {}
-        folder = join(self.session.base_uri, "weights", self._weights_digest[:16])
-        uri = join(folder, self._weights_file.name)
-        if not self.session.storage.exists(uri):
-            self.session.storage.upload_file(self._weights_file, uri)
-        return {"weights": folder}
+        return {"weights": self._weights.upload(self.session)} if self._weights else {}
 
     def _stored_features(self, dataset: BreedDataset, settled: Mapping[str, object], progress: ProgressCallback) -> str:
         what = {key: settled[key] for key in _FEATURE_HYPERPARAMETERS}
-        address = repr((_FEATURES_VERSION, dataset.fingerprint, self._weights_digest, sorted(what.items())))
+        weights = self._weights.digest if self._weights else ""
+        address = repr((_FEATURES_VERSION, dataset.fingerprint, weights, sorted(what.items())))
         folder = f"{what['model']}-{hashlib.sha256(address.encode()).hexdigest()[:16]}"
         uri = join(self.session.base_uri, "features", folder)
         if not self.session.storage.exists(join(uri, "features.json")):
@@ -375,19 +389,6 @@ def _check_model(name: str) -> None:
         backbones.spec(name)
     except ModuleNotFoundError:
         return
-
-
-def _digest(path: Path) -> str:
-    try:
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-        return digest.hexdigest()
-    except OSError as error:
-        raise ConfigurationError(
-            f"The weights file {path} cannot be read: {error.strerror}. Give 'pretrained' or a state-dict file."
-        ) from error
 
 
 def _no_such_job(error: JobError) -> bool:
