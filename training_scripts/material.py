@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -33,6 +34,8 @@ class Material:
         views: Views of a train picture.
         backbone: The network for pictures; None where the inputs are features already.
         tuned: Its trainable parameters.
+        labels: Class index of each picture, by split.
+        names: Name of each picture, by split.
         backbone_state: Gives the backbone's weights for the bundle; call it when training has ended.
         skipped: Gives what to say about pictures that could not be read.
     """
@@ -50,6 +53,19 @@ class Material:
     skipped: Callable[[], list[str]]
     backbone: nn.Module | None = None
     tuned: Sequence[nn.Parameter] = field(default=())
+    labels: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def facts(self) -> dict[str, Any]:
+        """What those who watch the run are told of it (see `Watcher.run_begins`)."""
+        counts = np.bincount(np.asarray(self.labels["train"], dtype=np.int64), minlength=len(self.classes))
+        return {
+            "backbone": self.backbone_name,
+            "classes": list(self.classes),
+            "class_counts": counts.tolist(),
+            "inputs": "features" if self.backbone is None else "pictures",
+            "valid_names": list(self.names.get("valid", ())),
+        }
 
     def run_fingerprint(self, settings: Hyperparameters) -> str:
         """Identifies the run, for its checkpoint: hyperparameters, data, classes, views and the backbone's weights."""
@@ -150,6 +166,8 @@ def _from_features(settings: Hyperparameters, store: features.FeatureStore) -> M
         skipped=lambda: (
             [f"{len(store.skipped)} pictures that the feature pass could not read"] if store.skipped else []
         ),
+        labels={name: split.labels for name, split in splits.items()},
+        names={name: split.names for name, split in splits.items()},
     )
 
 
@@ -174,4 +192,6 @@ def _from_pictures(settings: Hyperparameters, environ: Mapping[str, str]) -> Mat
         skipped=batches.skipped_lines,
         backbone=backbone if tuned else backbones.for_inference(backbone),
         tuned=tuned,
+        labels={name: [sample.label for sample in samples] for name, samples in dataset.splits.items()},
+        names={name: [sample.name for sample in samples] for name, samples in dataset.splits.items()},
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from training_scripts import hyperparameters, runtime
 from training_scripts.stopping import StopFlag, Stopped, on_sigterm
+from training_scripts.watching import Watchers
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,6 +42,20 @@ def run(entry_point: str, argv: Sequence[str] | None = None) -> int:
 def train(entry_point: str, arguments: Sequence[str], environ: Mapping[str, str], stop: StopFlag) -> int:
     """One training run, from arguments to bundle."""
     settings = hyperparameters.parse(arguments, entry_point=entry_point)
+    watchers = watch() if entry_point == "train_model" else Watchers()
+    try:
+        return train_watched(settings, environ, stop, watchers)
+    finally:
+        watchers.run_ends()
+
+
+def watch() -> Watchers:
+    """Those who watch a training job, as its hyperparameters ask for them; trials of a search have none."""
+    return Watchers(report=say)
+
+
+def train_watched(settings: Hyperparameters, environ: Mapping[str, str], stop: StopFlag, watchers: Watchers) -> int:
+    """One training run of checked hyperparameters, told to those who watch."""
     runtime.prepare()
     runtime.seed_everything(settings.seed)
 
@@ -51,7 +66,7 @@ def train(entry_point: str, arguments: Sequence[str], environ: Mapping[str, str]
         sizes = ", ".join(f"{split} {material.batches.size(split)}" for split in ("train", "valid", "test"))
         say(f"{material.backbone_name}: {len(material.classes)} classes; pictures: {sizes}")
 
-        trainer = prepare_trainer(material, settings, environ, stop)
+        trainer = prepare_trainer(material, settings, environ, stop, watchers)
         outcome = trainer.run()
     except Stopped:
         say("stopped before the first epoch was done: there is no model to keep")
@@ -66,12 +81,17 @@ def train(entry_point: str, arguments: Sequence[str], environ: Mapping[str, str]
 
 
 def prepare_trainer(
-    material: Material, settings: Hyperparameters, environ: Mapping[str, str], stop: StopFlag
+    material: Material,
+    settings: Hyperparameters,
+    environ: Mapping[str, str],
+    stop: StopFlag,
+    watchers: Watchers,
 ) -> Trainer:
     """A trainer with a fresh head, drawn from the run's seed alone."""
     from training_scripts import heads  # noqa: PLC0415 - torch loads
     from training_scripts.checkpoints import Checkpoint  # noqa: PLC0415
-    from training_scripts.training import Network, Trainer  # noqa: PLC0415
+    from training_scripts.network import Network  # noqa: PLC0415
+    from training_scripts.training import Trainer  # noqa: PLC0415
 
     runtime.seed_everything(settings.seed)  # what came before must not decide how the head begins
     head = heads.build(head_spec(settings), width=material.width, classes=len(material.classes))
@@ -79,7 +99,16 @@ def prepare_trainer(
         runtime.checkpoint_folder(environ), fingerprint=material.run_fingerprint(settings), report=say
     )
     network = Network(head, material.backbone, tuned=material.tuned)
-    return Trainer(network, material.batches, settings, checkpoint=checkpoint, stop=stop, report=say)
+    return Trainer(
+        network,
+        material.batches,
+        settings,
+        checkpoint=checkpoint,
+        stop=stop,
+        report=say,
+        watchers=watchers,
+        facts=material.facts() if watchers else {},
+    )
 
 
 def head_spec(settings: Hyperparameters) -> HeadSpec:

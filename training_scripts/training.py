@@ -6,21 +6,25 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from training_scripts import ScriptError, backbones
 from training_scripts.batches import Batch, Batches
 from training_scripts.checkpoints import Checkpoint
+from training_scripts.data import SPLITS
 from training_scripts.hyperparameters import Hyperparameters
 from training_scripts.metrics import EpochMetrics, format_epoch, format_progress
+from training_scripts.network import Network
 from training_scripts.optimizers import light
+from training_scripts.recording.trial import EVAL, TRAIN
 from training_scripts.stopping import StopFlag, Stopped
+from training_scripts.watching import Watchers
 
 # A log line now and then shows that a long epoch is alive; quick epochs need none.
 PROGRESS_SECONDS = 2.0
@@ -28,55 +32,6 @@ PROGRESS_SECONDS = 2.0
 
 class TrainingError(ScriptError):
     """Training cannot go on with these settings; the message says which to change."""
-
-
-class Network(nn.Module):
-    """A head, with the backbone below it where pictures rather than stored features come in."""
-
-    def __init__(
-        self, head: nn.Module, backbone: nn.Module | None = None, *, tuned: Sequence[nn.Parameter] = ()
-    ) -> None:
-        """Joins the two.
-
-        Args:
-            head: Features [n, width] -> logits [n, classes].
-            backbone: Pictures [n, 3, h, w] -> features; None where the inputs are features.
-            tuned: The backbone's trainable parameters; none for a frozen one.
-        """
-        super().__init__()
-        self.head = head
-        self.backbone = backbone
-        self.tuned = list(tuned)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Logits [n, classes]."""
-        if self.backbone is None:
-            return self.head(inputs)
-        with torch.set_grad_enabled(bool(self.tuned) and torch.is_grad_enabled()):
-            features = self.backbone(inputs)
-        return self.head(features.float())
-
-    def train(self, mode: bool = True) -> Network:
-        """Switches the head's dropout. The backbone stays in evaluation mode, trained or not.
-
-        Its batch norms keep the statistics of millions of pictures, which a fine-tuning batch cannot better.
-        """
-        super().train(mode)
-        if self.backbone is not None:
-            self.backbone.eval()
-        return self
-
-    def learned(self) -> dict[str, Tensor]:
-        """Copies of the tensors that training changes: `head.*`, and `backbone.*` where blocks are tuned."""
-        return {
-            name: tensor.detach().to("cpu", copy=True)
-            for name, tensor in self.state_dict().items()
-            if self.tuned or name.startswith("head.")
-        }
-
-    def restore(self, learned: dict[str, Tensor]) -> None:
-        """Takes back what `learned` gave."""
-        self.load_state_dict(learned, strict=False)
 
 
 @dataclass(frozen=True)
@@ -98,6 +53,7 @@ class Progress:
     best_loss: float = math.inf
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
+    ended: str = ""  # why a watcher ended the run; a restarted one trains no further
 
 
 @dataclass(frozen=True)
@@ -135,6 +91,8 @@ class Trainer:
         checkpoint: Checkpoint,
         stop: StopFlag,
         report: Callable[[str], Any] = print,
+        watchers: Watchers | None = None,
+        facts: Mapping[str, Any] | None = None,
     ) -> None:
         """Moves the network to the GPU where there is one; nothing is trained yet.
 
@@ -145,6 +103,8 @@ class Trainer:
             checkpoint: Where the state is kept after every epoch.
             stop: Looked at between batches.
             report: Takes one line of log at a time.
+            watchers: Are told what happens. Whoever made them tells them at last that the run has ended.
+            facts: What only the caller knows of what `Watcher.run_begins` is told.
         """
         backbones.exact_arithmetic()
         self.device = device()
@@ -154,6 +114,8 @@ class Trainer:
         self._checkpoint = checkpoint
         self._stop = stop
         self._report = report
+        self._watchers = watchers or Watchers()
+        self._facts = dict(facts or {})
         self._optimizer = _optimizer(network, hyperparameters)
         self._precision = _precision(self.device, wanted=hyperparameters.amp and network.backbone is not None)
         self._scaler = torch.amp.GradScaler(enabled=self._precision is torch.float16)
@@ -171,8 +133,9 @@ class Trainer:
         """
         self._resume()
         progress = self._progress
+        self._watchers.run_begins(self.network, self._run_facts())
         stopped = False
-        while progress.epoch < self._settings.epochs and not self._out_of_patience():
+        while progress.epoch < self._settings.epochs and not progress.ended and not self._out_of_patience():
             try:
                 values, seconds = self._epoch(progress.epoch + 1)
             except Stopped:
@@ -182,10 +145,13 @@ class Trainer:
                 stopped = True
                 break
             if not math.isfinite(values["train:loss"]):
+                self._watchers.epoch_ends(progress.epoch + 1, values)
                 self._diverged(progress.epoch + 1, values["train:loss"])
                 break
             self._account(values)
             self._report(format_epoch(EpochMetrics(progress.epoch, self._settings.epochs, values, seconds=seconds)))
+            self._ask_watchers(values)
+            self._save()
         self.network.restore(progress.best_weights)
         if self._best_valid is None and self.has("valid") and not stopped:
             try:
@@ -205,14 +171,23 @@ class Trainer:
         Raises:
             Stopped: A stop was asked for meanwhile.
         """
+        return self._evaluate(split, Watchers())
+
+    def _evaluate(self, split: str, watchers: Watchers) -> Evaluation:
         self.network.eval()
         logits, labels = [], []
         with torch.inference_mode():
-            for inputs, truth in self._watched(self._batches.plain(split, self._settings.batch_size)):
+            for inputs, truth in self._fetched(EVAL, self._batches.plain(split, self._settings.batch_size), watchers):
                 # In full precision, as the endpoint will compute them.
-                logits.append(self.network(inputs).float().cpu())
+                scored = self.network(inputs).float()
+                watchers.forward_done(EVAL, scored)
+                if watchers:
+                    right = (scored.argmax(1) == truth).sum()
+                    watchers.step_ends(EVAL, functional.cross_entropy(scored, truth), right, len(truth))
+                logits.append(scored.cpu())
                 labels.append(truth.cpu())
         scores, truths = torch.cat(logits), torch.cat(labels)
+        watchers.evaluation_ends(split, scores, truths)
         accuracy = float((scores.argmax(1) == truths).double().mean())
         return Evaluation(float(functional.cross_entropy(scores, truths)), accuracy, scores, truths)
 
@@ -223,7 +198,7 @@ class Trainer:
         loss, accuracy = self._train_epoch(epoch)
         values = {"train:loss": loss, "train:accuracy": accuracy}
         if self.has("valid") and math.isfinite(loss):
-            self._latest_valid = valid = self.evaluate("valid")
+            self._latest_valid = valid = self._evaluate("valid", self._watchers)
             values |= {"valid:loss": valid.loss, "valid:accuracy": valid.accuracy}
         return values, time.monotonic() - begin
 
@@ -233,7 +208,7 @@ class Trainer:
         totals = torch.zeros(2, dtype=torch.float64, device=self.device)
         seen, spoken = 0, time.monotonic()
         batches = self._batches.train(self._settings.batch_size, torch.default_generator)
-        for step, (inputs, labels) in enumerate(self._watched(batches)):
+        for step, (inputs, labels) in enumerate(self._fetched(TRAIN, batches, self._watchers)):
             self._set_rate(((epoch - 1) * self._steps + step) / (self._settings.epochs * self._steps))
             totals += self._step(inputs, labels)
             seen += len(labels)
@@ -247,28 +222,35 @@ class Trainer:
 
     def _step(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """One optimiser step; sums of cross-entropy and of correct answers, [2], left on the device."""
+        watchers = self._watchers
         with self._autocast():
             logits = self.network(inputs)
         logits = logits.float()
+        watchers.forward_done(TRAIN, logits)
         plain = functional.cross_entropy(logits, labels)
         smoothing = self._settings.label_smoothing
         objective = functional.cross_entropy(logits, labels, label_smoothing=smoothing) if smoothing else plain
         self._optimizer.zero_grad(set_to_none=True)
         self._scaler.scale(objective).backward()
+        self._scaler.unscale_(self._optimizer)
+        watchers.backward_done(TRAIN)
         self._scaler.step(self._optimizer)
         self._scaler.update()
         correct = (logits.detach().argmax(1) == labels).sum()
+        watchers.step_ends(TRAIN, plain.detach(), correct, len(labels))
         return torch.stack([plain.detach().double() * len(labels), correct.double()])
 
-    def _watched(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+    def _fetched(self, mode: str, batches: Iterator[Batch], watchers: Watchers) -> Iterator[Batch]:
         """Batches on the device, with a look at the stop flag before each."""
         with contextlib.closing(batches):  # type: ignore[type-var]
-            for inputs, labels in batches:
+            watchers.step_begins(mode)
+            for fetched, truth in batches:
                 self._stop.check()
-                yield (
-                    inputs.to(self.device, non_blocking=True),
-                    labels.to(self.device, non_blocking=True),
-                )
+                inputs = fetched.to(self.device, non_blocking=True)
+                labels = truth.to(self.device, non_blocking=True)
+                watchers.batch_ready(mode, inputs, labels)
+                yield inputs, labels
+                watchers.step_begins(mode)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(
@@ -280,7 +262,7 @@ class Trainer:
             group["lr"] = group["initial_lr"] * rate(self._settings.scheduler, done)
 
     def _account(self, values: dict[str, float]) -> None:
-        """Books an epoch, keeps its weights if they are the best, and saves the checkpoint."""
+        """Books an epoch, and keeps its weights if they are the best."""
         progress = self._progress
         progress.epoch += 1
         progress.history.append(values)
@@ -289,9 +271,18 @@ class Trainer:
             progress.best_epoch, progress.best_weights = progress.epoch, self.network.learned()
             self._best_valid = self._latest_valid
             progress.best_loss = math.inf if loss is None or math.isnan(loss) else loss
+
+    def _ask_watchers(self, values: Mapping[str, float]) -> None:
+        """Tells the watchers of an epoch; one of them may end the run."""
+        progress = self._progress
+        progress.ended = self._watchers.epoch_ends(progress.epoch, values) or ""
+        if progress.ended:
+            self._report(f"stopping after epoch {progress.epoch}: {progress.ended}")
+
+    def _save(self) -> None:
         self._checkpoint.save(
             {
-                **vars(progress),
+                **vars(self._progress),
                 "weights": self.network.learned(),
                 "optimizer": self._optimizer.state_dict(),
                 "scaler": self._scaler.state_dict(),
@@ -307,6 +298,16 @@ class Trainer:
         self._scaler.load_state_dict(state.pop("scaler"))
         self._progress = Progress(**state)
         self._report(f"continuing after epoch {self._progress.epoch} from {self._checkpoint.path}")
+
+    def _run_facts(self) -> dict[str, Any]:
+        return {
+            "hyperparameters": self._settings.to_dict(),
+            "sizes": {split: self._batches.size(split) for split in SPLITS if self.has(split)},
+            "steps_per_epoch": self._steps,
+            "epoch": self._progress.epoch,
+            "fingerprint": self._checkpoint.fingerprint,
+            **self._facts,
+        }
 
     def _out_of_patience(self) -> bool:
         progress, patience = self._progress, self._settings.patience

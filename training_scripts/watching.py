@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +23,12 @@ class Watcher:
         Args:
             network: What is trained.
             facts: hyperparameters, sizes (pictures a split), steps_per_epoch, classes, class_counts (of the train
-                split), epoch (done before), fingerprint (of the run), valid_names (pictures of the valid split).
+                split), epoch (done before), fingerprint (of the run), valid_names (pictures of the valid split),
+                inputs (features or pictures), backbone.
         """
 
     def step_begins(self, mode: str) -> None:
-        """The next batch is about to be fetched."""
+        """The next batch is about to be fetched; after the last one of a pass there turns out to be none."""
 
     def batch_ready(self, mode: str, inputs: Tensor, labels: Tensor) -> None:
         """The batch is on the device."""
@@ -54,5 +56,79 @@ class Watchers(Watcher):
     """Several watchers as one. One that raises is left out from then on, with a warning: it may fail only itself."""
 
     def __init__(self, watchers: Iterable[Watcher] = (), *, report: Callable[[str], Any] = print) -> None:
-        self._watchers = list(watchers)
+        """Takes the watchers, who are called in this order.
+
+        Args:
+            watchers: Those who are to be told.
+            report: Takes one line of log at a time.
+        """
         self._report = report
+        self._settle(tuple(watchers))
+
+    def __bool__(self) -> bool:
+        """Whether anyone is left who watches."""
+        return bool(self._watchers)
+
+    def run_begins(self, network: nn.Module, facts: Mapping[str, Any]) -> None:
+        """Tells them."""
+        self._tell("run_begins", network, facts)
+
+    def step_begins(self, mode: str) -> None:
+        """Tells them."""
+        self._tell("step_begins", mode)
+
+    def batch_ready(self, mode: str, inputs: Tensor, labels: Tensor) -> None:
+        """Tells them."""
+        self._tell("batch_ready", mode, inputs, labels)
+
+    def forward_done(self, mode: str, logits: Tensor) -> None:
+        """Tells them."""
+        self._tell("forward_done", mode, logits)
+
+    def backward_done(self, mode: str) -> None:
+        """Tells them."""
+        self._tell("backward_done", mode)
+
+    def step_ends(self, mode: str, loss: Tensor, correct: Tensor, size: int) -> None:
+        """Tells them."""
+        self._tell("step_ends", mode, loss, correct, size)
+
+    def evaluation_ends(self, split: str, logits: Tensor, labels: Tensor) -> None:
+        """Tells them."""
+        self._tell("evaluation_ends", split, logits, labels)
+
+    def epoch_ends(self, epoch: int, values: Mapping[str, float]) -> str | None:
+        """Tells all of them; the first reason to end the run, if one has any."""
+        reasons = self._tell("epoch_ends", epoch, values)
+        return next((reason for reason in reasons if reason), None)
+
+    def run_ends(self) -> None:
+        """Tells them."""
+        self._tell("run_ends")
+
+    def _settle(self, watchers: tuple[Watcher, ...]) -> None:
+        self._watchers = watchers
+        # A training step takes a millisecond: only those are called that have something to do.
+        self._told = {
+            hook: [watcher for watcher in watchers if getattr(type(watcher), hook) is not getattr(Watcher, hook)]
+            for hook in _HOOKS
+        }
+
+    def _tell(self, hook: str, *what: Any) -> list[Any]:
+        answers = []
+        for watcher in self._told[hook]:
+            try:
+                answers.append(getattr(watcher, hook)(*what))
+            except Exception as error:  # noqa: BLE001 - whatever goes wrong with watching, training goes on
+                self._leave_out(watcher, error)
+        return answers
+
+    def _leave_out(self, watcher: Watcher, error: Exception) -> None:
+        self._settle(tuple(other for other in self._watchers if other is not watcher))
+        with contextlib.suppress(Exception):  # its threads and files should end with it
+            watcher.run_ends()
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        self._report(f"warning: {type(watcher).__name__} failed and is left out; training goes on: {reason}")
+
+
+_HOOKS = tuple(name for name, value in vars(Watcher).items() if callable(value) and not name.startswith("_"))

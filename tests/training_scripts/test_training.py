@@ -18,9 +18,11 @@ from training_scripts.checkpoints import Checkpoint
 from training_scripts.feature_pass import FeaturePass
 from training_scripts.hyperparameters import Hyperparameters
 from training_scripts.metrics import parse_epoch
+from training_scripts.network import Network
 from training_scripts.optimizers import light
 from training_scripts.stopping import StopFlag, Stopped
-from training_scripts.training import Network, Trainer, TrainingError, rate
+from training_scripts.training import Trainer, TrainingError, rate
+from training_scripts.watching import Watchers
 
 
 def trainer(
@@ -29,6 +31,7 @@ def trainer(
     *,
     lines: list[str] | None = None,
     stop: StopFlag | None = None,
+    watchers: Watchers | None = None,
     **changes: object,
 ) -> Trainer:
     settings = Hyperparameters(**{"lr": 0.05, "epochs": 6, "batch_size": 16, **changes})  # type: ignore[arg-type]
@@ -42,6 +45,7 @@ def trainer(
         checkpoint=Checkpoint(folder, fingerprint=settings.fingerprint(), report=log.append),
         stop=stop or StopFlag(),
         report=log.append,
+        watchers=watchers,
     )
 
 
