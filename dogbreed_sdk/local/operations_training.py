@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.local import job_state, runner
+from dogbreed_sdk.local import job_state, rule_states, runner
 from dogbreed_sdk.local.metric_values import MetricReader
 from dogbreed_sdk.local.operations_common import (
     Context,
@@ -32,7 +32,9 @@ def create_training_job(context: Context, request: dict[str, Any]) -> dict[str, 
     """CreateTrainingJob: record the job and start its supervisor."""
     check_training(request)
     name = request["TrainingJobName"]
-    state = initial_state(name, time.time())
+    now = time.time()
+    state = initial_state(name, now)
+    state["rules"] = rule_states.initial_statuses(request, resource_arn(TRAINING_JOB, name, context.region), now)
     start = runner.start_training_job
     record = create_job(context, TRAINING_JOB, name, request, state, noun="training job", start=start)
     return {"TrainingJobArn": record.arn}
@@ -83,6 +85,7 @@ def describe_training_job(context: Context, request: dict[str, Any]) -> dict[str
         "SecondaryStatusTransitions": [_transition(entry) for entry in state["transitions"]],
         "FinalMetricDataList": _metrics(state) or None,
         **_seconds(state),
+        **rule_states.described(state.get("rules") or [], ended=state["status"] not in job_state.RUNNING_STATUSES),
     }
 
 
@@ -146,6 +149,7 @@ def check_training(request: Mapping[str, Any], path: str = "") -> None:
     _check_algorithm(request["AlgorithmSpecification"])
     _check_resources(request["ResourceConfig"], path)
     _check_stopping(request)
+    _check_debugging(request)
     channels = request.get("InputDataConfig") or []
     duplicate = first_duplicate([channel["ChannelName"] for channel in channels])
     if duplicate is not None:
@@ -155,6 +159,22 @@ def check_training(request: Mapping[str, Any], path: str = "") -> None:
             raise validation_error(
                 f"Channel {channel['ChannelName']!r} has no S3DataSource; local SageMaker reads no other source."
             )
+
+
+def _check_debugging(request: Mapping[str, Any]) -> None:
+    if request.get("DebugRuleConfigurations") and not request.get("DebugHookConfig"):
+        raise validation_error("DebugRuleConfigurations need a DebugHookConfig: without it nothing is recorded.")
+    profiler = request.get("ProfilerConfig") or {}
+    if profiler.get("DisableProfiler") and request.get("ProfilerRuleConfigurations"):
+        raise validation_error("ProfilerRuleConfigurations must be empty when the profiler is disabled.")
+    names = [
+        entry["RuleConfigurationName"]
+        for kind in rule_states.KINDS
+        for entry in rule_states.configurations(request, kind)
+    ]
+    duplicate = first_duplicate(names)
+    if duplicate is not None:
+        raise validation_error(f"Rule configuration names must be unique; {duplicate!r} is used more than once.")
 
 
 def _check_algorithm(algorithm: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ import dogbreed_sdk
 
 # The kernel's idea of the boot time moves with clock corrections, and a start time with it.
 _CLOCK_TOLERANCE_SECONDS = 2.0
-_PACKAGE_PARENT = Path(dogbreed_sdk.__file__).resolve().parent.parent
+PACKAGE_PARENT = Path(dogbreed_sdk.__file__).resolve().parent.parent
 
 # A process started this way is nobody's child: its starter may end first, and leaves no zombie if it does not.
 _DETACH = 'log=$1; shift; "$@" </dev/null >>"$log" 2>&1 & echo $!'
@@ -104,7 +104,7 @@ def start_module(
     command = [sys.executable, "-m", module, *arguments]
     result = subprocess.run(
         ["/bin/sh", "-c", _DETACH, "sh", str(log), *command],
-        cwd=_PACKAGE_PARENT,  # `-m` finds the package there, installed or not, without touching PYTHONPATH
+        cwd=PACKAGE_PARENT,  # `-m` finds the package there, installed or not, without touching PYTHONPATH
         env=None if environment is None else dict(environment),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

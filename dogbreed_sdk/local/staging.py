@@ -12,6 +12,7 @@ from typing import Any
 
 from dogbreed_sdk import container
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local import debugging
 from dogbreed_sdk.local.folders import JobFolder, write_atomically
 from dogbreed_sdk.local.s3_transfer import download_object, download_prefix
 
@@ -44,6 +45,7 @@ def stage(folder: JobFolder, request: Mapping[str, Any], report: Report) -> str:
     for channel in request.get("InputDataConfig", ()):
         _stage_channel(base / "input/data", channel, report)
     _link_checkpoints(base, request)
+    debugging.stage(base, request, folder.path.name)
     return _stage_source(base, request.get("HyperParameters", {}))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.local import job_state, staging
+from dogbreed_sdk.local import debugging, job_state, rule_states, staging
 from dogbreed_sdk.local.artifacts import remove_uploaded, upload_outputs
 from dogbreed_sdk.local.failure_reason import full_disk, script_failure
 from dogbreed_sdk.local.folders import JobFolder
@@ -188,6 +188,7 @@ class TrainingRun:
     def _judge(self, end: ScriptEnd, command: list[str]) -> tuple[str, str | None, str | None]:
         if end.reason == "disk":
             return "Failed", None, f"ClientError: {full_disk(self._folder.path)}"
+        self._evaluate_rules()
         if end.reason is None and end.exit_status != 0:
             return (
                 "Failed",
@@ -209,6 +210,19 @@ class TrainingRun:
         if end.reason is None:
             return "Completed", None, None
         return "Stopped", "MaxRuntimeExceeded" if end.reason == "runtime" else None, None
+
+    def _evaluate_rules(self) -> None:
+        """A job's rules are judged also when its script failed: what it recorded may say why."""
+        if not (self._request.get("DebugHookConfig") or self._request.get("ProfilerConfig")):
+            return
+        outcome = debugging.evaluate(
+            self._folder, self._request, self._record.name, lambda line: self._log.write([line])
+        )
+
+        def change(state: dict[str, Any]) -> None:
+            state["rules"] = rule_states.with_outcome(state.get("rules") or [], outcome, time.time())
+
+        self._update(change)
 
     def _check_stop(self) -> None:
         if self._terminated or self._store.get(TRAINING_JOB, self._record.name).state.get("stop"):
