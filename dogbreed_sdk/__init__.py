@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dogbreed_sdk.classifier import BreedClassifier
     from dogbreed_sdk.dataset import BreedDataset
+    from dogbreed_sdk.debugging.managed import Debugger
+    from dogbreed_sdk.debugging.report import DebugReport
     from dogbreed_sdk.deployment import Deployment, deploy
     from dogbreed_sdk.errors import (
         AccessError,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
         ModelError,
         PayloadTooLargeError,
         QuotaError,
+        RecordingError,
         ThrottledError,
         UnsupportedImageError,
     )
@@ -51,6 +54,8 @@ _HOMES = {
     "BreedTrainer": "trainer",
     "ConfigurationError": "errors",
     "DatasetError": "errors",
+    "DebugReport": "debugging.report",
+    "Debugger": "debugging.managed",
     "Deployment": "deployment",
     "DogBreedError": "errors",
     "EndpointError": "errors",
@@ -70,6 +75,7 @@ _HOMES = {
     "PayloadTooLargeError": "errors",
     "Prediction": "predictions",
     "QuotaError": "errors",
+    "RecordingError": "errors",
     "Session": "session",
     "ThrottledError": "errors",
     "TrainingJob": "jobs",
@@ -87,6 +93,8 @@ __all__ = [
     "BreedTrainer",
     "ConfigurationError",
     "DatasetError",
+    "DebugReport",
+    "Debugger",
     "Deployment",
     "DogBreedError",
     "EndpointError",
@@ -106,6 +114,7 @@ __all__ = [
     "PayloadTooLargeError",
     "Prediction",
     "QuotaError",
+    "RecordingError",
     "Session",
     "ThrottledError",
     "TrainingJob",
