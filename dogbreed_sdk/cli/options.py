@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dogbreed_sdk import _optional, defaults
+from dogbreed_sdk.debugging.managed import Debugger
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.search import dashed
 from dogbreed_sdk.session import Session, default_root
@@ -66,6 +67,7 @@ def trainer(
         views=str(chosen["views"]),
         features=options.features or ("off" if mode == "off" else "stored"),
         instance_type=options.instance_type,
+        debugger=Debugger.managed() if getattr(options, "managed_debugger", False) else None,
     )
     rest = {name: value for name, value in before.items() if name not in _TRAINER_DEFAULTS}
     return made, {**rest, **hyperparameters(options)}

@@ -118,6 +118,11 @@ def _add_jobs(groups: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     before = train.add_mutually_exclusive_group()
     before.add_argument("--best-of", metavar="TUNING_JOB", help="begin with the best hyperparameters of a search")
     before.add_argument("--resume", metavar="JOB", help="go on from the last checkpoint of a job that was stopped")
+    train.add_argument(
+        "--managed-debugger",
+        action="store_true",
+        help="switch SageMaker's own Debugger on too, where the account has it",
+    )
     _command(groups, "jobs", "list training and tuning jobs", commands.jobs)
     logs = _command(groups, "logs", "print a job's log", commands.logs)
     logs.add_argument("job", metavar="JOB", help="a training job, or a trial of a search")
