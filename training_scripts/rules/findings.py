@@ -97,7 +97,22 @@ class RuleResult:
         }
 
 
-Judge = Callable[[Any, Mapping[str, Any]], Sequence[Finding]]
+@dataclass(frozen=True)
+class Answer:
+    """What a rule may return instead of its findings alone.
+
+    Attributes:
+        findings: The evidence; empty where all is well.
+        details: Numbers worth a table: `RuleResult.details`.
+        message: The answer in a sentence or two; empty for one made from the findings.
+    """
+
+    findings: Sequence[Finding] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+    message: str = ""
+
+
+Judge = Callable[[Any, Mapping[str, Any]], "Sequence[Finding] | Answer"]
 
 
 @dataclass(frozen=True)

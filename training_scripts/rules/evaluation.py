@@ -1,0 +1,141 @@
+"""Evaluates rules on what was recorded of a run."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from training_scripts.recording.trial import RecordingError, Trial
+from training_scripts.rules import registry
+from training_scripts.rules.evidence import Evidence
+from training_scripts.rules.findings import (
+    ERROR,
+    ISSUES_FOUND,
+    NO_ISSUES_FOUND,
+    NOT_EVALUATED,
+    PARAMETER_SETS,
+    Answer,
+    Finding,
+    NotEvaluated,
+    Rule,
+    RuleError,
+    RuleResult,
+)
+
+if TYPE_CHECKING:
+    from training_scripts.recording.profile import Profile
+
+SHOWN_IN_MESSAGE = 3
+"""So many findings are spelled out in a result's message; the others are counted. All are in `findings`."""
+
+MISSING = {
+    registry.DEBUGGING: "No recording of tensors: train with recorder=builtin (train_model's default).",
+    registry.PROFILING: "No profile: train with profiler=on (train_model's default).",
+}
+
+
+def evaluate(
+    *,
+    trial: Trial | None = None,
+    profile: Profile | None = None,
+    parameters: str = "default",
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    only: Sequence[str] | None = None,
+    others: Sequence[Trial] = (),
+    now: float | None = None,
+) -> list[RuleResult]:
+    """Every rule's answer on a run. A rule that fails says so in its own result and disturbs no other.
+
+    Args:
+        trial: What debugging rules look at.
+        profile: What profiling rules look at.
+        parameters: default (ours, trustworthy) or aws (AWS's definitions and defaults to the letter).
+        overrides: Rule name -> parameter name -> value; text is read as the parameter's own kind.
+        only: Names of the rules to evaluate; None for all.
+        others: Other runs of the same kind, for rules that compare (SimilarAcrossRuns).
+        now: Seconds since 1970, for rules that ask how long nothing has come (StalledTraining); None for the clock.
+
+    Returns:
+        One result a rule, in the order of `names`.
+
+    Raises:
+        RuleError: A rule, parameter or parameter set that there is not; the message lists those there are.
+    """
+    if parameters not in PARAMETER_SETS:
+        raise RuleError(f"There is no parameter set {parameters!r}; there are {', '.join(PARAMETER_SETS)}.")
+    for name in (*(overrides or {}), *(only or ())):
+        registry.rule(name)
+    wanted = [made for made in map(registry.rule, registry.names()) if only is None or made.name in only]
+    settled = [registry.settle(made, parameters, (overrides or {}).get(made.name, {})) for made in wanted]
+    evidence = None
+    if trial is not None:
+        evidence = Evidence(trial, others=others, now=time.time() if now is None else now)
+    recorded = {registry.DEBUGGING: evidence, registry.PROFILING: profile}
+    # AWS's profiler report has statistics but no samples to judge: its own answers stand.
+    brought = {result.name: result for result in profile.results} if profile is not None else {}
+    return [
+        brought.get(made.name) or _judged(made, recorded[made.kind], values, aws=parameters == "aws")
+        for made, values in zip(wanted, settled, strict=True)
+    ]
+
+
+def _judged(made: Rule, recorded: Any, values: dict[str, Any], *, aws: bool) -> RuleResult:
+    result = RuleResult(name=made.name, status=NOT_EVALUATED, message="", parameters=plain(values), kind=made.kind)
+    if recorded is None:
+        return replace(result, message=MISSING[made.kind])
+    judge = made.judge_aws if aws and made.judge_aws is not None else made.judge
+    try:
+        with np.errstate(all="ignore"):  # what diverged overflows in our sums too; that is no news
+            answer = judge(recorded, values)
+        if not isinstance(answer, Answer):
+            answer = Answer(answer)
+        findings = tuple(_plain_finding(finding) for finding in answer.findings)
+    except NotEvaluated as reason:
+        return replace(result, message=str(reason))
+    except RecordingError as problem:
+        return replace(result, status=ERROR, message=f"The recording cannot be read: {problem}")
+    except Exception as problem:  # noqa: BLE001 - a rule may be anybody's; its fault is its own
+        return replace(result, status=ERROR, message=f"The rule failed: {type(problem).__name__}: {problem}")
+    return replace(
+        result,
+        status=ISSUES_FOUND if findings else NO_ISSUES_FOUND,
+        message=answer.message or (summary(findings) if findings else "Nothing found."),
+        advice=made.advice if findings else "",
+        findings=findings,
+        details=plain(answer.details),
+    )
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """What was found, in a sentence or two, however many findings there are."""
+    shown = " ".join(finding.message for finding in findings[:SHOWN_IN_MESSAGE])
+    more = len(findings) - SHOWN_IN_MESSAGE
+    return f"{shown} And {more} more of the kind." if more > 0 else shown
+
+
+def _plain_finding(finding: Finding) -> Finding:
+    if not isinstance(finding, Finding):
+        raise TypeError(f"judge must give Finding objects, not {finding!r}")
+    return replace(
+        finding,
+        steps=tuple(sorted(int(step) for step in finding.steps)),
+        numbers={str(name): plain(value) for name, value in finding.numbers.items()},
+    )
+
+
+def plain(value: Any) -> Any:
+    """The same in JSON's kinds: no NumPy, tuples as lists, and NaN and infinities as text."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(one) for name, one in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple | set):
+        return [plain(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
