@@ -31,3 +31,56 @@ def reduce(kind: str, array: NDArray[np.generic]) -> float:
         return float("nan")
     with np.errstate(all="ignore"):  # a diverged run's tensors overflow; that is what the number shall say
         return REDUCTIONS[kind](np.asarray(array, dtype=np.float64) if array.dtype.kind != "f" else array)
+
+
+def reduce_numbers(kind: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What `reduce` makes of each of many tensors of one element."""
+    if kind in {"l2", "abs_mean"}:
+        return np.abs(values)
+    if kind == "std":
+        return np.where(np.isfinite(values), 0.0, np.nan)
+    if kind == "zero_fraction":
+        return (values == 0).astype(np.float64)
+    if kind == "nonfinite_fraction":
+        return (~np.isfinite(values)).astype(np.float64)
+    return values  # their own minimum, maximum and mean
+
+
+SATURATION = {"sigmoid": (-23.0, 16.99999), "tanh": (-9.4999, 9.4999)}
+"""Activation -> the inputs beyond which its output no longer changes in float32 (AWS's SaturatedActivation)."""
+
+
+def inactive_fraction(outputs: NDArray[np.generic], threshold_inactivity: float = 1.0) -> float:
+    """The share of a layer's units that hardly ever fire.
+
+    Args:
+        outputs: Of a ReLU, [batch, units ...], or [batch, channels, height, width], where a channel is a unit.
+        threshold_inactivity: A unit is inactive where less than so many percent of its outputs are above zero.
+    """
+    return _share(~(_by_unit(outputs) <= 0), lambda percent: percent < threshold_inactivity)
+
+
+def saturated_fraction(
+    inputs: NDArray[np.generic], low: float, high: float, threshold_inactivity: float = 1.0
+) -> float:
+    """The share of a layer's units that are pinned to a limit.
+
+    Args:
+        inputs: Of a sigmoid or tanh, shaped as for `inactive_fraction`.
+        low: Inputs at or below it saturate the unit (see `SATURATION`).
+        high: Inputs at or above it do, too.
+        threshold_inactivity: A unit is saturated where more than so many percent of its inputs are beyond the limits.
+    """
+    units = _by_unit(inputs)
+    return _share((units <= low) | (units >= high), lambda percent: percent > threshold_inactivity)
+
+
+def _by_unit(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    """[passes, units]."""
+    if array.ndim == 4:
+        return np.moveaxis(array, 1, -1).reshape(-1, array.shape[1])
+    return array.reshape(len(array), -1) if array.ndim else array.reshape(1, 1)
+
+
+def _share(happened: NDArray[np.bool_], judge: Callable[[NDArray[np.floating]], NDArray[np.bool_]]) -> float:
+    return float(judge(100 * happened.mean(axis=0)).mean()) if happened.size else float("nan")

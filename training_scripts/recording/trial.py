@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import difflib
 import re
 from abc import ABC, abstractmethod
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training_scripts import ScriptError
-from training_scripts.recording.reductions import REDUCTIONS, reduce
+from training_scripts.recording.reductions import REDUCTIONS, reduce, reduce_numbers
 
 TRAIN, EVAL, PREDICT, GLOBAL = MODES = ("TRAIN", "EVAL", "PREDICT", "GLOBAL")
 
@@ -127,6 +128,10 @@ class Trial(ABC):
     def _recorded_reductions(self, name: str, mode: str) -> Mapping[str, Series]:
         """The numbers that were recorded for a tensor, by kind."""
 
+    def _numbers(self, name: str, mode: str) -> Series | None:  # noqa: ARG002 - for trials that know a way
+        """All values of a tensor of one element at once; None where it has more, or its trial knows no such way."""
+        return None
+
 
 class Tensor:
     """A recorded tensor of a trial."""
@@ -190,6 +195,9 @@ class Tensor:
         recorded = self.trial._recorded_reductions(self.name, mode).get(kind)
         if recorded is not None and len(recorded):
             return recorded
+        numbers = self.trial._numbers(self.name, mode) if kind in REDUCTIONS else None
+        if numbers is not None:
+            return Series(numbers.steps, reduce_numbers(kind, numbers.values))
         steps = self.trial._steps_in_full(self.name, mode)
         if not len(steps) or kind not in REDUCTIONS:
             there = ", ".join(self.reductions(mode)) or f"nothing in mode {mode}"
@@ -210,7 +218,8 @@ class MemoryTrial(Trial):
 
     def __post_init__(self) -> None:
         self._full: dict[tuple[str, str], dict[int, NDArray[Any]]] = {}
-        self._numbers: dict[tuple[str, str], dict[str, tuple[list[int], list[float]]]] = {}
+        self._single: dict[tuple[str, str], _Column] = {}
+        self._reduced: dict[tuple[str, str], dict[str, _Column]] = {}
         self._table: dict[str, dict[int, tuple[int, float]]] = {}
 
     def add_step(self, step: int, mode: str, *, global_step: int, time: float = float("nan")) -> None:
@@ -222,14 +231,19 @@ class MemoryTrial(Trial):
         self._join(name, collection)
         self._full.setdefault((name, mode), {})[step] = np.asarray(value)
 
+    def add_numbers(
+        self, name: str, steps: Sequence[int], values: Sequence[float], mode: str, *, collection: str | None = None
+    ) -> None:
+        """The values of a tensor of one element at many steps, which come in order."""
+        self._join(name, collection)
+        self._single.setdefault((name, mode), _Column()).extend(steps, values)
+
     def add_reduction(
         self, name: str, kind: str, step: int, mode: str, value: float, *, collection: str | None = None
     ) -> None:
         """A number that stands for a tensor at a step; steps come in order."""
         self._join(name, collection)
-        steps, values = self._numbers.setdefault((name, mode), {}).setdefault(kind, ([], []))
-        steps.append(step)
-        values.append(value)
+        self._reduced.setdefault((name, mode), {}).setdefault(kind, _Column()).extend((step,), (value,))
 
     def steps(self, mode: str) -> StepTable:
         """The recorded steps of a mode; empty arrays where there are none."""
@@ -247,22 +261,54 @@ class MemoryTrial(Trial):
                 members.append(name)
 
     def _names(self) -> set[str]:
-        return {name for name, _ in (*self._full, *self._numbers)}
+        return {name for name, _ in (*self._full, *self._single, *self._reduced)}
 
     def _modes(self, name: str) -> tuple[str, ...]:
-        return tuple(mode for mode in MODES if (name, mode) in self._full or (name, mode) in self._numbers)
+        return tuple(
+            mode for mode in MODES if any((name, mode) in there for there in (self._full, self._single, self._reduced))
+        )
 
     def _steps_in_full(self, name: str, mode: str) -> NDArray[np.int64]:
-        return np.array(sorted(self._full.get((name, mode), ())), dtype=np.int64)
+        whole = self._full.get((name, mode), {})
+        single = self._single.get((name, mode))
+        if single is None:
+            return np.array(sorted(whole), dtype=np.int64)
+        return np.array(sorted({*whole, *single.steps}), dtype=np.int64) if whole else single.series().steps
 
     def _value(self, name: str, step: int, mode: str) -> NDArray[Any]:
-        return self._full[name, mode][step]
+        whole = self._full.get((name, mode), {})
+        return whole[step] if step in whole else np.asarray(self._single[name, mode].at(step))
 
     def _recorded_reductions(self, name: str, mode: str) -> Mapping[str, Series]:
-        return {
-            kind: Series(np.array(steps, dtype=np.int64), np.array(values, dtype=np.float64))
-            for kind, (steps, values) in self._numbers.get((name, mode), {}).items()
-        }
+        return {kind: column.series() for kind, column in self._reduced.get((name, mode), {}).items()}
+
+    def _numbers(self, name: str, mode: str) -> Series | None:
+        single = self._single.get((name, mode))
+        return single.series() if single is not None and (name, mode) not in self._full else None
+
+
+class _Column:
+    """A growing series, whose arrays are made once for as long as it does not grow."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+        self._values: list[float] = []
+        self._series = Series(np.empty(0, np.int64), np.empty(0))
+
+    def extend(self, steps: Sequence[int], values: Sequence[float]) -> None:
+        self.steps.extend(steps)
+        self._values.extend(values)
+
+    def at(self, step: int) -> float:
+        return self._values[bisect.bisect_left(self.steps, step)]
+
+    def series(self) -> Series:
+        known, now = len(self._series), len(self.steps)
+        if known != now:  # converting all of it anew would cost every look at it the length of the run
+            steps = np.concatenate([self._series.steps, np.array(self.steps[known:], dtype=np.int64)])
+            values = np.concatenate([self._series.values, np.array(self._values[known:], dtype=np.float64)])
+            self._series = Series(steps, values)
+        return self._series
 
 
 def _few(steps: Sequence[int]) -> str:

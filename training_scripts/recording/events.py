@@ -1,0 +1,298 @@
+"""TensorFlow's Event, Summary and TensorProto messages, as far as a trial needs them, without protobuf.
+
+Field numbers are those of tensorflow/core/util/event.proto and tensorflow/core/framework/{summary,tensor}.proto.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MODE_NUMBERS = {"TRAIN": 1, "EVAL": 2, "PREDICT": 3, "GLOBAL": 4}  # smdebug.core.modes.ModeKeys
+_MODE_NAMES = {number: name for name, number in MODE_NUMBERS.items()}
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_DT_STRING, _DT_BFLOAT16, _DT_HALF = 7, 14, 19
+_DTYPES: dict[int, np.dtype[Any]] = {
+    1: np.dtype("<f4"),
+    2: np.dtype("<f8"),
+    3: np.dtype("<i4"),
+    4: np.dtype("u1"),
+    5: np.dtype("<i2"),
+    6: np.dtype("i1"),
+    8: np.dtype("<c8"),
+    9: np.dtype("<i8"),
+    10: np.dtype("?"),
+    17: np.dtype("<u2"),
+    18: np.dtype("<c16"),
+    _DT_HALF: np.dtype("<f2"),
+    22: np.dtype("<u4"),
+    23: np.dtype("<u8"),
+}
+_NUMBERS = {dtype: number for number, dtype in _DTYPES.items()}
+# Fields of TensorProto that hold values one by one, where tensor_content is empty, and how each is packed.
+_VALUE_FIELDS = {5: "<f4", 6: "<f8", 7: "varint", 10: "varint", 11: "varint", 13: "varint", 16: "varint", 17: "varint"}
+MAX_TAG_BYTES = 4096
+MAX_DIMENSIONS = 64
+
+
+class EventError(ValueError):
+    """The bytes are no event of a trial."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One tensor of an event file.
+
+    Attributes:
+        name: The tensor's tag.
+        step: The global step.
+        mode: TRAIN, EVAL, PREDICT or GLOBAL.
+        mode_step: The step counted within the mode.
+        time: Seconds since 1970.
+        begin: Where its TensorProto begins in the data that was read.
+        end: Where it ends.
+    """
+
+    name: str
+    step: int
+    mode: str
+    mode_step: int
+    time: float
+    begin: int
+    end: int
+
+
+def encode(name: str, array: NDArray[Any], *, step: int, mode: str, mode_step: int, time: float) -> bytes:
+    """One event with one tensor, byte for byte as smdebug writes it.
+
+    Args:
+        name: The tensor's tag.
+        array: Its value.
+        step: The global step.
+        mode: TRAIN, EVAL, PREDICT or GLOBAL.
+        mode_step: The step counted within the mode.
+        time: Seconds since 1970.
+
+    Raises:
+        EventError: The array is of a kind that smdebug cannot read (strings, bfloat16, objects).
+    """
+    tag = name.encode()
+    value = _field(1, tag) + _field(8, encode_tensor(tag, array)) + _field(9, _metadata(mode, mode_step))
+    return b"\x09" + struct.pack("<d", time) + _step_field(step) + _field(5, _field(1, value))
+
+
+def encode_tensor(tag: bytes, array: NDArray[Any]) -> bytes:
+    """A TensorProto."""
+    dtype = array.dtype.newbyteorder("<")
+    if dtype not in _NUMBERS:
+        raise EventError(f"{tag.decode()} is of dtype {array.dtype}, which a trial cannot hold")
+    dimensions = b"".join(
+        _field(2, (b"\x08" + varint(size) if size else b"") + _field(2, b"%b_%d" % (tag, size))) for size in array.shape
+    )
+    content = np.ascontiguousarray(array, dtype=dtype).tobytes()
+    return b"\x08" + varint(_NUMBERS[dtype]) + _field(2, dimensions) + (_field(4, content) if content else b"")
+
+
+def _metadata(mode: str, mode_step: int) -> bytes:
+    plugins = ((b"mode_step", mode_step), (b"mode", MODE_NUMBERS[mode]))
+    return b"".join(_field(1, _field(1, key) + _field(2, b"%d" % number)) for key, number in plugins)
+
+
+def _step_field(step: int) -> bytes:
+    return b"\x10" + varint(step) if step else b""  # protobuf 3 leaves zeros out
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return varint(number << 3 | _BYTES) + varint(len(content)) + content
+
+
+def varint(value: int) -> bytes:
+    """A base-128 number of at least 0."""
+    parts = bytearray()
+    while value > 0x7F:
+        parts.append(value & 0x7F | 0x80)
+        value >>= 7
+    parts.append(value)
+    return bytes(parts)
+
+
+def decode(data: bytes | memoryview, begin: int, end: int) -> list[Record]:
+    """The tensors of an event, each without its content; none for events that hold something else.
+
+    Args:
+        data: A file's content.
+        begin: Where the event begins.
+        end: Where it ends.
+
+    Raises:
+        EventError: It is no event, or one that no trial has.
+    """
+    time, step, values = float("nan"), 0, []
+    try:
+        for field, first, last in _fields(data, begin, end):
+            if field == 1 and last - first == 8:
+                (time,) = struct.unpack_from("<d", data, first)
+            elif field == 2:
+                step = _number(data, first, last)
+            elif field == 5:
+                values += [(low, high) for inner, low, high in _fields(data, first, last) if inner == 1]
+        found = (_record(data, low, high, step, time) for low, high in values)
+        return [record for record in found if record is not None]
+    except (IndexError, ValueError, struct.error) as error:
+        raise EventError(f"no event of a trial: {error}") from error
+
+
+def _record(data: bytes | memoryview, begin: int, end: int, step: int, time: float) -> Record | None:
+    name, tensor, mode, mode_step = "", None, "GLOBAL", step
+    for field, first, last in _fields(data, begin, end):
+        if field == 1:
+            if last - first > MAX_TAG_BYTES:
+                raise EventError("a tensor's name is too long")
+            name = str(bytes(data[first:last]), "utf-8", "replace")
+        elif field == 8:
+            tensor = first, last
+        elif field == 9:
+            mode, mode_step = _mode(data, first, last, mode, mode_step)
+    if tensor is None:  # a histogram or a scalar summary, which is no tensor of the trial
+        return None
+    return Record(name, step, mode, mode_step, time, *tensor)
+
+
+def _mode(data: bytes | memoryview, begin: int, end: int, mode: str, mode_step: int) -> tuple[str, int]:
+    for field, first, last in _fields(data, begin, end):
+        if field != 1:
+            continue
+        parts = {inner: bytes(data[low:high]) for inner, low, high in _fields(data, first, last)}
+        if parts.get(1) == b"mode":
+            mode = _MODE_NAMES.get(int(parts.get(2, b"4")), "GLOBAL")
+        elif parts.get(1) == b"mode_step":
+            mode_step = int(parts.get(2, b"0"))
+    return mode, mode_step
+
+
+def tensor(data: bytes | memoryview, begin: int, end: int) -> NDArray[Any]:
+    """The array that a TensorProto holds.
+
+    Raises:
+        EventError: Its content does not go with its shape, or it is of a kind that no trial has.
+    """
+    try:
+        return _tensor(data, begin, end)
+    except (IndexError, ValueError, struct.error, OverflowError) as error:
+        raise EventError(f"a tensor's content is spoilt: {error}") from error
+
+
+def _tensor(data: bytes | memoryview, begin: int, end: int) -> NDArray[Any]:
+    kind, shape, content = 0, (), None
+    listed: list[tuple[int, int, int]] = []
+    texts = []
+    for field, first, last in _fields(data, begin, end):
+        if field == 1:
+            kind = _number(data, first, last)
+        elif field == 2:
+            shape = _shape(data, first, last)
+        elif field == 4:
+            content = first, last
+        elif field == 8:
+            texts.append(str(bytes(data[first:last]), "utf-8", "replace"))
+        elif field in _VALUE_FIELDS:
+            listed.append((field, first, last))
+    if texts or kind == _DT_STRING:
+        return np.array(texts)
+    if content is not None:
+        return _from_content(data[content[0] : content[1]], kind, shape)
+    values = [value for field, first, last in listed for value in _listed(data, field, first, last)]
+    return _from_values(values, kind, shape)
+
+
+def _from_content(content: bytes | memoryview, kind: int, shape: tuple[int, ...]) -> NDArray[Any]:
+    if kind == _DT_BFLOAT16:
+        halves = np.frombuffer(content, dtype="<u2").astype(np.uint32) << 16
+        return halves.view(np.float32).reshape(shape)
+    if kind not in _DTYPES:
+        raise EventError(f"its dtype, number {kind}, is none that a trial has")
+    return np.frombuffer(content, dtype=_DTYPES[kind]).reshape(shape).copy()
+
+
+def _from_values(values: list[float], kind: int, shape: tuple[int, ...]) -> NDArray[Any]:
+    if kind not in _DTYPES:
+        raise EventError(f"its dtype, number {kind}, is none that a trial has")
+    if kind == _DT_HALF:
+        return np.array(values, dtype=np.uint16).view(np.float16).reshape(shape)
+    size = int(np.prod(shape, dtype=object))
+    if len(values) == 1 and 1 < size <= 1 << 24:  # TensorFlow writes a constant tensor's value once
+        return np.full(shape, values[0], dtype=_DTYPES[kind])
+    return np.array(values).astype(_DTYPES[kind]).reshape(shape)
+
+
+def _listed(data: bytes | memoryview, field: int, first: int, last: int) -> list[float]:
+    if _VALUE_FIELDS[field] != "varint":
+        values: list[float] = np.frombuffer(data[first:last], dtype=_VALUE_FIELDS[field]).tolist()
+        return values
+    numbers = []
+    while first < last:
+        number, first = _varint(data, first, last)
+        numbers.append(number - (1 << 64) if number >> 63 else number)
+    return [float(number) for number in numbers] if field in {5, 6} else list(numbers)
+
+
+def _shape(data: bytes | memoryview, begin: int, end: int) -> tuple[int, ...]:
+    sizes = []
+    for field, first, last in _fields(data, begin, end):
+        if field == 2:
+            parts = {inner: _number(data, low, high) for inner, low, high in _fields(data, first, last) if inner == 1}
+            sizes.append(parts.get(1, 0))
+    if len(sizes) > MAX_DIMENSIONS:
+        raise EventError("it has too many dimensions")
+    return tuple(sizes)
+
+
+def _fields(data: bytes | memoryview, offset: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Number, begin and end of the content of each field of a message."""
+    while offset < end:
+        key = data[offset]
+        offset += 1
+        if key > 0x7F:
+            key, offset = _varint(data, offset - 1, end)
+        kind = key & 7
+        if kind == _BYTES:
+            length = data[offset]
+            offset += 1
+            if length > 0x7F:
+                length, offset = _varint(data, offset - 1, end)
+            begin, offset = offset, offset + length
+        elif kind == _VARINT:
+            begin = offset
+            while data[offset] > 0x7F:
+                offset += 1
+            offset += 1
+        elif kind in {_FIXED64, _FIXED32}:
+            begin, offset = offset, offset + (8 if kind == _FIXED64 else 4)
+        else:
+            raise EventError(f"wire type {kind}")
+        if offset > end:
+            raise EventError("a field is longer than its message")
+        yield key >> 3, begin, offset
+
+
+def _number(data: bytes | memoryview, begin: int, end: int) -> int:
+    return _varint(data, begin, end)[0]
+
+
+def _varint(data: bytes | memoryview, offset: int, end: int) -> tuple[int, int]:
+    """A number, and where the next field begins."""
+    value = shift = 0
+    while offset < end and shift < 70:
+        byte = data[offset]
+        offset += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, offset
+        shift += 7
+    raise EventError("a number is cut off")

@@ -1,0 +1,101 @@
+"""TFRecord frames, as smdebug writes them: length, its checksum, payload, and a checksum of something else."""
+
+from __future__ import annotations
+
+import functools
+import struct
+from collections.abc import Iterator
+
+HEADER_BYTES, FOOTER_BYTES = 12, 4
+# Beyond it, checking a payload's own checksum in Python takes longer than a reader waits.
+CHECKED_BYTES = 1 << 20
+_POLYNOMIAL = 0x82F63B78  # CRC-32C (Castagnoli), reflected: RFC 3720, appendix B.4
+
+
+class FrameError(ValueError):
+    """The bytes at `offset` are no whole frame; `truncated` where the file merely ends within it."""
+
+    def __init__(self, message: str, *, offset: int, truncated: bool = False) -> None:
+        super().__init__(message)
+        self.offset = offset
+        self.truncated = truncated
+
+
+def crc32c(data: bytes | memoryview) -> int:
+    """The CRC-32C of some bytes.
+
+    >>> hex(crc32c(b"123456789"))
+    '0xe3069283'
+    """
+    table = _table()
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = table[(crc ^ byte) & 0xFF] ^ (crc >> 8)
+    return crc ^ 0xFFFFFFFF
+
+
+def masked_crc32c(data: bytes | memoryview) -> int:
+    """TFRecord's masked CRC-32C: rotated and shifted, so that a checksum of a checksum is no trap."""
+    crc = crc32c(data)
+    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+@functools.cache
+def _table() -> tuple[int, ...]:
+    entries = []
+    for entry in range(256):
+        crc = entry
+        for _ in range(8):
+            crc = (crc >> 1) ^ (_POLYNOMIAL if crc & 1 else 0)
+        entries.append(crc)
+    return tuple(entries)
+
+
+FOOTER = struct.pack("<I", masked_crc32c(b"0x12345678"))
+"""What smdebug puts after every payload: the checksum of these literal bytes, whatever the payload."""
+
+
+@functools.lru_cache(maxsize=4096)
+def header(length: int) -> bytes:
+    """The frame's first twelve bytes."""
+    packed = struct.pack("<Q", length)
+    return packed + struct.pack("<I", masked_crc32c(packed))
+
+
+def frame(payload: bytes) -> bytes:
+    """A payload as smdebug would write it."""
+    return header(len(payload)) + payload + FOOTER
+
+
+def frames(data: bytes | memoryview, offset: int = 0) -> Iterator[tuple[int, int]]:
+    """Begin and end of every payload from an offset on.
+
+    Args:
+        data: A file's content, or as much of it as there is.
+        offset: Where a frame begins.
+
+    Raises:
+        FrameError: A frame is cut off or spoilt; the frames before it have been given.
+    """
+    size = len(data)
+    while offset < size:
+        begin = offset + HEADER_BYTES
+        if begin > size:
+            raise FrameError("it ends within a record's header", offset=offset, truncated=True)
+        found = bytes(data[offset:begin])
+        (length,) = struct.unpack_from("<Q", found)
+        if (length < 1 << 40 and found != header(length)) or length >= 1 << 40:
+            raise FrameError("a record's header is spoilt (its checksum is wrong)", offset=offset)
+        end = begin + length
+        if end + FOOTER_BYTES > size:
+            raise FrameError("it ends within a record", offset=offset, truncated=True)
+        footer = bytes(data[end : end + FOOTER_BYTES])
+        if footer != FOOTER and not _is_payloads_own(footer, data, begin, end):
+            raise FrameError("a record's content is spoilt (its checksum is wrong)", offset=offset)
+        yield begin, end
+        offset = end + FOOTER_BYTES
+
+
+def _is_payloads_own(footer: bytes, data: bytes | memoryview, begin: int, end: int) -> bool:
+    """TensorFlow and later writers put the payload's own checksum there."""
+    return end - begin > CHECKED_BYTES or footer == struct.pack("<I", masked_crc32c(data[begin:end]))
