@@ -126,11 +126,7 @@ class Trial(ABC):
 
     @abstractmethod
     def _recorded_reductions(self, name: str, mode: str) -> Mapping[str, Series]:
-        """The numbers that were recorded for a tensor, by kind."""
-
-    def _numbers(self, name: str, mode: str) -> Series | None:  # noqa: ARG002 - for trials that know a way
-        """All values of a tensor of one element at once; None where it has more, or its trial knows no such way."""
-        return None
+        """The numbers that were recorded for a tensor, by kind; for one of one element, all kinds follow from it."""
 
 
 class Tensor:
@@ -195,9 +191,6 @@ class Tensor:
         recorded = self.trial._recorded_reductions(self.name, mode).get(kind)
         if recorded is not None and len(recorded):
             return recorded
-        numbers = self.trial._numbers(self.name, mode) if kind in REDUCTIONS else None
-        if numbers is not None:
-            return Series(numbers.steps, reduce_numbers(kind, numbers.values))
         steps = self.trial._steps_in_full(self.name, mode)
         if not len(steps) or kind not in REDUCTIONS:
             there = ", ".join(self.reductions(mode)) or f"nothing in mode {mode}"
@@ -280,11 +273,16 @@ class MemoryTrial(Trial):
         return whole[step] if step in whole else np.asarray(self._single[name, mode].at(step))
 
     def _recorded_reductions(self, name: str, mode: str) -> Mapping[str, Series]:
-        return {kind: column.series() for kind, column in self._reduced.get((name, mode), {}).items()}
-
-    def _numbers(self, name: str, mode: str) -> Series | None:
+        found = {kind: column.series() for kind, column in self._reduced.get((name, mode), {}).items()}
         single = self._single.get((name, mode))
-        return single.series() if single is not None and (name, mode) not in self._full else None
+        if single is None or (name, mode) in self._full:
+            return found
+        return of_one_element(single.series()) | found
+
+
+def of_one_element(series: Series) -> dict[str, Series]:
+    """All reductions of a tensor of one element, without a look at each value by itself."""
+    return {kind: Series(series.steps, reduce_numbers(kind, series.values)) for kind in REDUCTIONS}
 
 
 class _Column:
