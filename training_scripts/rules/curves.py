@@ -1,0 +1,84 @@
+"""Statistics of noisy curves: levels with their uncertainty, smoothing, and tests for small counts."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+class Level(NamedTuple):
+    """The mean of a stretch of a curve and its standard error."""
+
+    mean: float
+    error: float
+
+
+def level(values: Floats) -> Level:
+    """Mean and standard error of a stretch of a curve, [n] with n >= 1.
+
+    Neighbouring values of a training curve are alike, so the error is that of fewer, independent values: for a
+    first-order autoregression with lag-one correlation r, n (1 - r) / (1 + r) of them. A single value has no known
+    error: infinity.
+    """
+    count = len(values)
+    mean = float(values.mean())
+    if count == 1:
+        return Level(mean, math.inf)
+    deviations = values - mean
+    variance = float(deviations @ deviations) / (count - 1)
+    if variance <= 0:
+        return Level(mean, 0.0)
+    alike = float(deviations[1:] @ deviations[:-1]) / (variance * (count - 1)) if count >= 8 else 0.0
+    alike = min(max(alike, 0.0), 0.9)
+    return Level(mean, math.sqrt(variance / count * (1 + alike) / (1 - alike)))
+
+
+def jitter(values: Floats) -> float:
+    """Standard deviation of a curve's noise around its trend, from the differences of neighbours; 0 below two."""
+    if len(values) < 2:
+        return 0.0
+    return float(np.sqrt(np.square(np.diff(values)).mean() / 2))
+
+
+def smooth(values: Floats, width: int) -> Floats:
+    """Means over `width` neighbours up to and including each value; over fewer at the beginning."""
+    sums = np.cumsum(values)
+    counts = np.minimum(np.arange(1, len(values) + 1), width)
+    sums[width:] -= sums[:-width].copy()
+    return sums / counts
+
+
+def first_streak(flags: NDArray[np.bool_], length: int) -> int:
+    """Where the first run of at least `length` true flags begins; -1 where there is none."""
+    inside = 0
+    for place, flag in enumerate(flags.tolist()):
+        inside = inside + 1 if flag else 0
+        if inside >= length:
+            return place - length + 1
+    return -1
+
+
+def at_least(successes: int, trials: int, probability: float) -> float:
+    """Probability of at least so many successes of a binomial distribution."""
+    if successes <= 0:
+        return 1.0
+    if probability <= 0:
+        return 0.0
+    if probability >= 1:
+        return 1.0
+    logs = math.log(probability), math.log1p(-probability)
+    total = 0.0
+    for count in range(successes, trials + 1):
+        ways = math.lgamma(trials + 1) - math.lgamma(count + 1) - math.lgamma(trials - count + 1)
+        total += math.exp(ways + count * logs[0] + (trials - count) * logs[1])
+    return min(total, 1.0)
+
+
+def surely_above(successes: int, trials: int, share: float, error: float) -> bool:
+    """Whether the true share is above `share`: Clopper and Pearson's lower bound at a one-sided error probability."""
+    return successes > share * trials and at_least(successes, trials, share) < error
