@@ -22,6 +22,15 @@ CPU, CPU_MEMORY, GPU, GPU_MEMORY, IO_WAIT, NETWORK, DISK = (
 )
 """System metrics, named as AWS's OverallSystemUsage does, and Disk. Percent; Network and Disk bytes a second."""
 
+TRAIN_STEP, EVAL_STEP, FORWARD, BACKWARD, DATA = (
+    "Step:ModeKeys.TRAIN",
+    "Step:ModeKeys.EVAL",
+    "Forward",
+    "Backward(post-forward)",
+    "DataLoaderIter",
+)
+"""Phases, named as smdebug does."""
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -46,11 +55,31 @@ class Spans:
         steps: Step number of each, int64 [n]; -1 where unknown.
         begins: Seconds since 1970, float64 [n], ascending.
         seconds: Wall time of each, float64 [n].
+        nodes: Which of the profile's nodes each ran on, int64 [n]; empty where all ran on the first.
     """
 
     steps: NDArray[np.int64]
     begins: NDArray[np.float64]
     seconds: NDArray[np.float64]
+    nodes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.seconds)
+
+    def of_node(self, number: int) -> Spans:
+        """Those that ran on one of the profile's nodes."""
+        if not len(self.nodes):
+            return self if number == 0 else self.where(np.zeros(len(self), dtype=bool))
+        return self.where(self.nodes == number)
+
+    def where(self, chosen: NDArray[np.bool_]) -> Spans:
+        """Some of them.
+
+        Args:
+            chosen: Which, bool [n].
+        """
+        nodes = self.nodes[chosen] if len(self.nodes) else self.nodes
+        return Spans(self.steps[chosen], self.begins[chosen], self.seconds[chosen], nodes)
 
 
 @dataclass(frozen=True)
@@ -80,7 +109,11 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Operator:
-    """What one operator of the network cost over the steps that were looked at, self time, in seconds."""
+    """What one operator of the network cost over the steps that were looked at, in seconds.
+
+    Self time, without the operators called inside; `Profile.operators_note` says where it is not. `calls` is 0 where
+    unknown.
+    """
 
     name: str
     calls: int
@@ -112,11 +145,15 @@ class Profile:
         usage: The system metrics' statistics.
         step_statistics: The statistics of the phases that are steps.
         operators: Most expensive first.
-        operators_note: Why there are none, where there are none.
+        operators_note: Why there are none, where there are none; else what to know about them.
         timeline: The job's phases.
-        facts: cores, gpus, workers (decoding threads), pin_memory, batch_size, instance_type and so on, where known.
+        facts: cores, gpus (how many), gpu_names, workers (decoding threads), pin_memory, batch_size, inputs,
+            instance_type, device and so on, where known; operator_steps (slowed down by being looked at);
+            launch_times (whether forward and backward are times of launching kernels, not of running them);
+            steps (how many there were, by mode) and kept_one_in (of long runs not every step is written).
         results: The rules' answers, where the source brings them (AWS's report).
         problems: A sentence for everything that could not be read.
+        nodes: algo-1, ..., as `Spans.nodes` counts them.
     """
 
     source: str = "profiler"
@@ -130,3 +167,4 @@ class Profile:
     facts: Mapping[str, Any] = field(default_factory=dict)
     results: tuple[RuleResult, ...] = ()
     problems: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
