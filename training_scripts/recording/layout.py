@@ -1,0 +1,112 @@
+"""Where things lie in a trial's folder, and what its JSON files hold: smdebug's layout, and `run.json` of ours."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+EVENTS, INDEX, COLLECTIONS = "events", "index", "collections"
+END_FILE, RUN_FILE = "training_job_end.ts", "run.json"
+WORKER = "worker_0"
+REDUCTIONS_PREFIX = "smdebug/reductions/"
+INDEX_FILES_A_FOLDER = 1000
+MAX_JSON_BYTES = 64 << 20
+
+_FILE_NAME = re.compile(r"^(\d{1,18})_(.{1,200})\.(?:tfevents|json)$", re.DOTALL)
+
+
+def event_path(step: int, worker: str = WORKER) -> str:
+    """Where the events of a step lie, within the trial.
+
+    >>> event_path(7)
+    'events/000000000007/000000000007_worker_0.tfevents'
+    """
+    return f"{EVENTS}/{step:012}/{step:012}_{worker}.tfevents"
+
+
+def index_path(step: int, worker: str = WORKER) -> str:
+    """Where the index of a step lies, within the trial.
+
+    >>> index_path(1007)
+    'index/000000001/000000001007_worker_0.json'
+    """
+    return f"{INDEX}/{step // INDEX_FILES_A_FOLDER:09}/{step:012}_{worker}.json"
+
+
+def step_and_worker(file_name: str) -> tuple[int, str] | None:
+    """What the name of an event or index file says; None for other files.
+
+    >>> step_and_worker("000000000007_worker_0.tfevents")
+    (7, 'worker_0')
+    """
+    found = _FILE_NAME.match(file_name)
+    return (int(found[1]), found[2]) if found else None
+
+
+def reduction_name(kind: str, tensor: str) -> str:
+    """The name under which smdebug keeps a number that stands for a tensor.
+
+    >>> reduction_name("abs_mean", "gradient/Network_head.0.weight")
+    'smdebug/reductions/abs_mean/gradient/Network_head.0.weight'
+    """
+    return f"{REDUCTIONS_PREFIX}{kind}/{tensor}"
+
+
+def split_reduction_name(name: str) -> tuple[str, str] | None:
+    """Kind and tensor of such a name; None for the name of a tensor.
+
+    >>> split_reduction_name("smdebug/reductions/l2/Network_head.0.weight")
+    ('l2', 'Network_head.0.weight')
+    """
+    if not name.startswith(REDUCTIONS_PREFIX):
+        return None
+    kind, slash, tensor = name[len(REDUCTIONS_PREFIX) :].partition("/")
+    return (kind, tensor) if slash else None
+
+
+def collections_json(collections: Mapping[str, Sequence[str]], intervals: Mapping[str, int]) -> str:
+    """The collections file of a trial of one worker.
+
+    Args:
+        collections: Collection -> its tensors' names.
+        intervals: Mode -> every how many steps tensors were saved.
+    """
+    saving = {
+        mode: {"save_interval": interval, "save_steps": [], "start_step": 0, "end_step": None}
+        for mode, interval in intervals.items()
+    }
+    described = {
+        name: {
+            "name": name,
+            "include_regex": [],
+            "tensor_names": sorted(tensors),
+            "reduction_config": {"save_raw_tensor": True, "reductions": "", "save_shape": False},
+            "save_config": {"TRAIN": None, "EVAL": None, "PREDICT": None, "GLOBAL": None} | saving,
+            "save_histogram": False,
+        }
+        for name, tensors in collections.items()
+    }
+    return json.dumps({"collections": described, "_meta": {"num_workers": 1}})
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        OSError: There is no such file, or it cannot be read.
+        ValueError: It holds no JSON object, or is too large to be one of ours.
+    """
+    with path.open("rb") as file:
+        content = file.read(MAX_JSON_BYTES + 1)
+    if len(content) > MAX_JSON_BYTES:
+        raise ValueError(f"it is larger than {MAX_JSON_BYTES >> 20} MiB")
+    try:
+        value = json.loads(content)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError("it holds no JSON object")
+    return value
