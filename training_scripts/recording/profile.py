@@ -143,7 +143,8 @@ class Profile:
         system: Node -> metric name -> metric.
         phases: Phase name (Step:ModeKeys.TRAIN, Forward, Backward(post-forward), DataLoaderIter, ...) -> spans.
         usage: The system metrics' statistics.
-        step_statistics: The statistics of the phases that are steps.
+        step_statistics: The statistics of the phases that are steps, in seconds.
+        phase_statistics: Those of all phases.
         operators: Most expensive first.
         operators_note: Why there are none, where there are none; else what to know about them.
         timeline: The job's phases.
@@ -161,6 +162,7 @@ class Profile:
     phases: Mapping[str, Spans] = field(default_factory=dict)
     usage: tuple[Statistics, ...] = ()
     step_statistics: tuple[Statistics, ...] = ()
+    phase_statistics: tuple[Statistics, ...] = ()
     operators: tuple[Operator, ...] = ()
     operators_note: str = ""
     timeline: Timeline = Timeline()

@@ -51,6 +51,8 @@ class OperatorWatch:
 
     def before_step(self, step: int) -> bool:
         """A training step of this number is about to begin; returns whether it is looked at."""
+        if self.done:
+            return False
         if self._profile is None and self._skip:
             self._skip -= 1
         elif self._profile is None:
