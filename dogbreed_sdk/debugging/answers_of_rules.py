@@ -1,0 +1,128 @@
+"""The rules' answers to a recording, and the profile in plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from dogbreed_sdk.debugging.plain_values import clipped
+from dogbreed_sdk.errors import ConfigurationError
+from training_scripts import rules
+from training_scripts.recording.profile import Profile, Spans, Statistics
+from training_scripts.recording.trial import Trial
+from training_scripts.rules.findings import (
+    ERROR,
+    ISSUES_FOUND,
+    NO_ISSUES_FOUND,
+    NOT_EVALUATED,
+    Finding,
+    RuleError,
+    RuleResult,
+)
+
+_STATUSES = (ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, ERROR)
+
+
+def evaluated(
+    trial: Trial | None,
+    profile: Profile | None,
+    *,
+    stored: Mapping[str, Any],
+    parameters: str,
+    overrides: Mapping[str, Mapping[str, Any]] | None,
+    only: Sequence[str] | None,
+    others: Sequence[Trial],
+    now: float | None,
+) -> list[RuleResult]:
+    """Every rule's answer; where the recording itself brings answers that cannot be found anew, those.
+
+    Raises:
+        ConfigurationError: There is no such rule, parameter or set of parameters.
+    """
+    try:
+        answers: list[RuleResult] = rules.evaluate(
+            trial=trial,
+            profile=profile,
+            parameters=parameters,
+            overrides=overrides,
+            only=only,
+            others=others,
+            now=now,
+        )
+    except RuleError as error:
+        raise ConfigurationError(str(error)) from error
+    brought = {result.name: result for result in (profile.results if profile is not None else ())}
+    if trial is None:
+        brought = {**_stored_results(stored), **brought}
+    return [
+        brought.get(answer.name, answer) if answer.status == NOT_EVALUATED else answer  # what is judged here is newer
+        for answer in answers
+    ]
+
+
+def _stored_results(stored: Mapping[str, Any]) -> dict[str, RuleResult]:
+    entries = stored.get("rules")
+    found = (_result(entry) for entry in (entries if isinstance(entries, list) else ()))
+    return {result.name: result for result in found if result is not None}
+
+
+def _result(entry: Any) -> RuleResult | None:
+    """A rule's answer from JSON; None for what is none."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or entry.get("status") not in _STATUSES:
+        return None
+    parameters, details, findings = (entry.get(key) for key in ("parameters", "details", "findings"))
+    return RuleResult(
+        name=clipped(entry["name"], 200),
+        status=entry["status"],
+        message=clipped(entry.get("message", "")),
+        advice=clipped(entry.get("advice", "")),
+        parameters=parameters if isinstance(parameters, dict) else {},
+        findings=tuple(_finding(each) for each in (findings if isinstance(findings, list) else ())),
+        kind="profiling" if entry.get("kind") == "profiling" else "debugging",
+        details=details if isinstance(details, dict) else {},
+    )
+
+
+def _finding(entry: Any) -> Finding:
+    values: Mapping[str, Any] = entry if isinstance(entry, dict) else {}
+    steps, numbers = values.get("steps"), values.get("numbers")
+    return Finding(
+        message=clipped(values.get("message", "")),
+        tensor=clipped(values.get("tensor", ""), 300),
+        mode=clipped(values.get("mode", ""), 20),
+        steps=tuple(step for step in (steps if isinstance(steps, list) else ()) if isinstance(step, int)),
+        numbers={
+            str(name): float(value)
+            for name, value in (numbers.items() if isinstance(numbers, dict) else ())
+            if isinstance(value, (int, float))
+        },
+    )
+
+
+def profile_document(profile: Profile) -> dict[str, Any]:
+    """A profile's numbers without its samples: usage, phases, step statistics, operators, timeline, facts."""
+    return {
+        "source": profile.source,
+        "facts": dict(profile.facts),
+        "timeline": asdict(profile.timeline),
+        "usage": [_statistics(entry) for entry in profile.usage],
+        "steps": [_statistics(entry) for entry in profile.step_statistics],
+        "phases": {name: _spans(spans) for name, spans in profile.phases.items()},
+        "operators": [asdict(operator) for operator in profile.operators],
+        "operators_note": profile.operators_note,
+    }
+
+
+def _statistics(entry: Statistics) -> dict[str, Any]:
+    named = asdict(entry)
+    named["max"], named["min"] = named.pop("maximum"), named.pop("minimum")
+    return named
+
+
+def _spans(spans: Spans) -> dict[str, Any]:
+    return {
+        "count": len(spans.seconds),
+        "total_seconds": float(spans.seconds.sum()),
+        "mean_seconds": float(spans.seconds.mean()) if len(spans.seconds) else None,
+    }

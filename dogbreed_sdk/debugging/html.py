@@ -1,0 +1,151 @@
+"""The whole report as one HTML file: no network, no library, less than 2 MB, from one template for every source."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import time
+from importlib import resources
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+import dogbreed_sdk
+from dogbreed_sdk.debugging.html_curves import curves_section
+from dogbreed_sdk.debugging.html_machine import timeline_section, usage_section
+from dogbreed_sdk.debugging.html_markup import Markup, element, inner
+from dogbreed_sdk.debugging.html_sections import (
+    insights_section,
+    not_evaluated_section,
+    problems_section,
+    rules_section,
+    run_section,
+    verdict_section,
+)
+from dogbreed_sdk.debugging.html_steps import operators_section, steps_section
+from dogbreed_sdk.debugging.html_tensors import tensors_section
+from dogbreed_sdk.debugging.plain_values import clipped
+from dogbreed_sdk.debugging.verdict import Verdict, verdict
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.debugging.report import DebugReport
+
+MAX_BYTES = 2_000_000
+# Points a long curve, points a layer's curve, layers a table: fewer and fewer until the file is small enough.
+_DETAIL = ((3_000, 120, 120), (1_500, 60, 80), (800, 40, 48), (400, 24, 24), (200, 12, 8))
+_SECTIONS = (
+    ("curves", "Curves"),
+    ("insights", "Insights"),
+    ("rules", "Rules"),
+    ("tensors", "Tensors"),
+    ("timeline", "Time"),
+    ("usage", "System"),
+    ("steps", "Steps"),
+    ("operators", "Operators"),
+    ("run", "Run"),
+    ("problems", "Gaps"),
+    ("not-evaluated", "Not evaluated"),
+)
+
+
+def document(report: DebugReport) -> bytes:
+    """The page, UTF-8."""
+    judged = verdict(report)
+    page = b""
+    for points, layer_points, layers in _DETAIL:
+        page = _page(report, judged, points, layer_points, layers)
+        if len(page) < MAX_BYTES:
+            break
+    return page
+
+
+def _page(report: DebugReport, judged: Verdict, points: int, layer_points: int, layers: int) -> bytes:
+    charts: dict[str, Any] = {}
+    body = _body(report, judged, charts, points, layer_points, layers)
+    script = _asset("charts.js") + _asset("report.js")
+    style = _asset("report.css")
+    filled = Template(_asset("report.html")).substitute(
+        policy=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; "
+        "form-action 'none'",
+        title=element("title", f"{clipped(judged.headline, 120)} · {clipped(report.source, 120)}"),
+        style=style,
+        navigation=_navigation(),
+        body=body,
+        data=_embedded(charts),
+        script=script,
+        footer=_footer(report),
+    )
+    return filled.encode("utf-8", "replace")  # names from disk may hold half a character
+
+
+def _body(
+    report: DebugReport, judged: Verdict, charts: dict[str, Any], points: int, layer_points: int, layers: int
+) -> Markup:
+    trial, profile, results = report.trial, report.profile, report.rules
+    return inner(
+        [
+            element("p", _about(report), class_="about"),
+            verdict_section(judged, _stopped(report)),
+            curves_section(trial, report.curves, results, charts, points=points),
+            insights_section(report.insights()),
+            rules_section(results),
+            tensors_section(trial, results, charts, points=layer_points, layers=layers),
+            timeline_section(profile),
+            usage_section(profile, charts, points=points // 2),
+            steps_section(profile, charts, points=points),
+            operators_section(profile),
+            run_section(trial.run if trial is not None else {}),
+            problems_section(report.problems),
+            not_evaluated_section(results),
+        ]
+    )
+
+
+def _about(report: DebugReport) -> Markup:
+    """What the report is about, in one line."""
+    status = report.job.get("TrainingJobStatus") or ("still being recorded" if report.is_running else "")
+    parts = [element("b", clipped(report.source, 300))]
+    if status:
+        parts.append(element("span", status))
+    parts.append(element("span", f"rules: {report.parameters} parameters"))
+    return inner(parts)
+
+
+def _stopped(report: DebugReport) -> str:
+    """Why the job ended early, if it did because of a rule; or why it failed."""
+    reason = str(report.job.get("FailureReason") or "")
+    stopped = report.stored.get("stopped")
+    if isinstance(stopped, dict):
+        rule, why = stopped.get("rule", "a rule"), stopped.get("reason") or stopped.get("message", "")
+        return f"The job ended early because of {rule}: {why}"
+    return f"SageMaker says: {reason}" if reason else ""
+
+
+def _navigation() -> Markup:
+    return inner([element("a", title, href=f"#{anchor}") for anchor, title in _SECTIONS])
+
+
+def _footer(report: DebugReport) -> Markup:
+    made = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    return inner(
+        [f"dogbreed-sdk {dogbreed_sdk.__version__}, {made}. ", "Read again: ", element("code", _again(report))]
+    )
+
+
+def _again(report: DebugReport) -> str:
+    return f"dogbreed report {clipped(report.source, 300)} --html report.html"
+
+
+def _embedded(charts: dict[str, Any]) -> str:
+    """JSON that cannot end the element it stands in."""
+    text = json.dumps(charts, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _hash(content: str) -> str:
+    """What the page's own policy allows: this very content."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
+
+
+def _asset(name: str) -> str:
+    return resources.files("dogbreed_sdk.debugging").joinpath("assets").joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,122 @@
+"""The report as a notebook shows it: verdict, loss curve, findings and insights, without a script, in a few kilobytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dogbreed_sdk.debugging.curves import Curve
+from dogbreed_sdk.debugging.html_markup import Markup, element, inner
+from dogbreed_sdk.debugging.html_series import thinned
+from dogbreed_sdk.debugging.plain_values import clipped, number
+from dogbreed_sdk.debugging.verdict import verdict
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.debugging.report import DebugReport
+
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 640, 200, 48, 24
+_POINTS = 400
+MAX_POINTS = 4
+MAX_INSIGHTS = 4
+# Notebooks bring their own paper and ink; colours that show on both.
+_SIGNS = {
+    "problem": ("▲", "#c24e00"),
+    "slow": ("◆", "#a07000"),
+    "hint": ("◆", "#a07000"),
+    "well": ("✓", "#007a57"),
+    "unknown": ("?", "#777777"),
+}
+
+
+def fragment(report: DebugReport) -> str:
+    """HTML to stand in a cell's output."""
+    judged = verdict(report)
+    sign, colour = _SIGNS[judged.level]
+    loss = report.curves.get("loss")
+    points = [
+        element(
+            "li",
+            element("b", point.title),
+            f" {point.where}: " if point.where else ": ",
+            clipped(point.message, 400),
+            element("div", "→ ", clipped(point.advice, 400)) if point.advice else None,
+        )
+        for point in judged.points[:MAX_POINTS]
+    ]
+    cards = [
+        element(
+            "li",
+            element("b", clipped(insight.title, 300)),
+            f" ({insight.confidence} confidence)",
+            element("div", "→ ", clipped(insight.next_step, 400)) if insight.next_step else None,
+        )
+        for insight in report.insights()[:MAX_INSIGHTS]
+    ]
+    numbers = " · ".join(f"{name} {value}" for name, value, _ in judged.numbers)
+    return str(
+        element(
+            "div",
+            element(
+                "p",
+                element("span", sign, style=f"color:{colour}"),
+                " ",
+                element("b", judged.headline, style="font-size:1.25em"),
+                element("br"),
+                element("span", f"{clipped(report.source, 300)}: {numbers}", style="opacity:.75"),
+            ),
+            element("ul", points) if points else None,
+            _drawing(loss) if loss is not None else None,
+            inner([element("p", element("b", "Insights")), element("ul", cards)]) if cards else None,
+            element("p", element("code", "report.to_html('report.html')"), " writes all of it.", style="opacity:.75"),
+            style="max-width:46rem",
+        )
+    )
+
+
+def _drawing(curve: Curve) -> Markup | None:
+    """Training loss, smoothed, and validation loss by epoch."""
+    lines = [(curve.train.steps.astype(float), curve.smooth), (curve.positions, curve.valid)]
+    finite = np.concatenate([values[np.isfinite(values)] for _, values in lines])
+    ends = np.concatenate([steps[np.isfinite(steps)] for steps, _ in lines])
+    if not len(finite) or not len(ends):
+        return None
+    low, high = float(finite.min()), float(finite.max())
+    first, last = float(ends.min()), float(ends.max())
+
+    def path(
+        steps: np.ndarray[tuple[int], np.dtype[np.float64]], values: np.ndarray[tuple[int], np.dtype[np.float64]]
+    ) -> str:
+        x, y = thinned(steps, values, _POINTS)
+        across = _LEFT + (_WIDTH - _LEFT - 4) * (x - first) / ((last - first) or 1.0)
+        down = 6 + (_HEIGHT - _BOTTOM - 6) * (high - y) / ((high - low) or 1.0)
+        points = [
+            f"{a:.1f} {b:.1f}" for a, b in zip(across.tolist(), down.tolist(), strict=True) if np.isfinite([a, b]).all()
+        ]
+        return "M" + "L".join(points) if points else ""
+
+    looks = (("#2f8fd0", None, "train, smoothed"), ("#e0702a", "6 4", "validation, by epoch"))
+    drawn = [
+        element(
+            "path",
+            element("title", name),
+            d=path(*line),
+            fill="none",
+            stroke=colour,
+            stroke_width=2,
+            stroke_dasharray=dash,
+        )
+        for line, (colour, dash, name) in zip(lines, looks, strict=True)
+    ]
+    text = {"fill": "currentColor", "font_size": 11, "opacity": 0.75}
+    labels = [
+        element("text", number(high), x=2, y=14, **text),
+        element("text", number(low), x=2, y=_HEIGHT - _BOTTOM, **text),
+        element("text", f"step {number(first)}", x=_LEFT, y=_HEIGHT - 6, **text),
+        element("text", f"step {number(last)}", x=_WIDTH - 4, y=_HEIGHT - 6, text_anchor="end", **text),
+        element("text", "loss: train ━   validation ╍", x=_WIDTH / 2, y=_HEIGHT - 6, text_anchor="middle", **text),
+    ]
+    return element(
+        "svg", drawn, labels, viewbox=f"0 0 {_WIDTH} {_HEIGHT}", width="100%", role="img",
+        aria_label="Training and validation loss over the steps",
+    )  # fmt: skip

@@ -1,0 +1,119 @@
+"""Curves, tensors and the machine's use as matplotlib axes, for notebooks and papers (extra: plots)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dogbreed_sdk import _optional
+from dogbreed_sdk.errors import RecordingError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from dogbreed_sdk.debugging.report import DebugReport
+
+# After Okabe and Ito: told apart without colour vision; dashes tell them apart without colours.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555")
+_DASHES = ("-", "--", ":", "-.", (0, (8, 2)), (0, (3, 1)), (0, (1, 1)))
+_RATES = ("Network", "Disk")
+
+
+def losses(report: DebugReport) -> Axes:
+    """Training loss by step and validation loss by epoch."""
+    curve = report.curves.get("loss")
+    if curve is None:
+        raise RecordingError(f"{report.source} has no loss to plot: none was recorded.")
+    axes: Axes = _axes()
+    if len(curve.train):
+        axes.plot(
+            curve.train.steps,
+            curve.train.values,
+            color=_COLOURS[0],
+            alpha=0.35,
+            linewidth=0.8,
+            label="train, each step",
+        )
+        axes.plot(curve.train.steps, curve.smooth, color=_COLOURS[0], label="train, smoothed")
+    if len(curve.numbers):
+        axes.errorbar(
+            curve.positions,
+            curve.valid,
+            yerr=2 * curve.errors,
+            color=_COLOURS[1],
+            linestyle=_DASHES[1],
+            marker="s",
+            markersize=4,
+            label="validation, by epoch",
+        )
+    if curve.best is not None:
+        label = f"best epoch: {curve.numbers[curve.best]}"
+        axes.axvline(curve.positions[curve.best], color=_COLOURS[2], linestyle=":", label=label)
+    for name, step in _first_findings(report):
+        axes.axvline(step, color=_COLOURS[6], linestyle="--", linewidth=0.8)
+        axes.annotate(
+            name, (step, 1), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right", fontsize=8
+        )
+    axes.set(title=report.source, xlabel="training step", ylabel="loss (cross-entropy)")
+    axes.legend()
+    return axes
+
+
+def tensor(report: DebugReport, name: str, *, kind: str | None, mode: str | None) -> Axes:
+    """One tensor over the steps: one number of it, or its mean within its range."""
+    if report.trial is None:
+        raise RecordingError(f"{report.source} has no tensors to plot: none were recorded.")
+    recorded = report.trial.tensor(name)
+    chosen = mode or recorded.modes[0]
+    there = recorded.reductions(chosen)
+    main = kind or next((each for each in ("mean", *there) if each in there), "mean")
+    series = recorded.reduction(main, chosen)
+    axes: Axes = _axes()
+    axes.plot(series.steps, series.values, color=_COLOURS[0], marker="o", markersize=3, label=main.replace("_", " "))
+    if kind is None and {"min", "max"} <= set(there):
+        low, high = (recorded.reduction(end, chosen) for end in ("min", "max"))
+        if len(low) == len(high) and (low.values != high.values).any():
+            axes.fill_between(low.steps, low.values, high.values, color=_COLOURS[0], alpha=0.15, label="min to max")
+    axes.set(title=name, xlabel=f"{chosen} step", ylabel=main.replace("_", " "))
+    axes.legend()
+    return axes
+
+
+def utilisation(report: DebugReport) -> Axes:
+    """The machine's use over time in percent, every node and metric a curve."""
+    profile = report.profile
+    curves = [
+        (node, name, metric)
+        for node, metrics in (profile.system.items() if profile is not None else ())
+        for name, metric in metrics.items()
+        if name not in _RATES and len(metric.times)
+    ]
+    if not curves:
+        why = "AWS's report has statistics only" if profile is not None else "the job was not profiled"
+        raise RecordingError(f"{report.source} has no samples of the machine's use to plot: {why}.")
+    axes: Axes = _axes()
+    begin = min(float(metric.times[0]) for _, _, metric in curves)
+    nodes = {node for node, _, _ in curves}
+    for index, (node, name, metric) in enumerate(curves):
+        look = index % len(_COLOURS)
+        label = f"{name}, {node}" if len(nodes) > 1 else name
+        axes.plot(
+            metric.times - begin, metric.values, color=_COLOURS[look], linestyle=_DASHES[look], linewidth=1, label=label
+        )
+    axes.set(title=report.source, xlabel="seconds since the first sample", ylabel="percent", ylim=(0, 105))
+    axes.legend()
+    return axes
+
+
+def _axes() -> Any:
+    pyplot = _optional.load("matplotlib.pyplot", extra="plots", purpose="plot a report")
+    return pyplot.subplots(figsize=(8, 4.5), layout="constrained")[1]
+
+
+def _first_findings(report: DebugReport) -> list[tuple[str, int]]:
+    """The first training step of every rule that fired."""
+    found = []
+    for result in report.rules:
+        steps = [min(finding.steps) for finding in result.findings if finding.steps and finding.mode in ("", "TRAIN")]
+        if steps:
+            found.append((result.name, min(steps)))
+    return found

@@ -1,0 +1,329 @@
+"""DebugReport: a recorded run and what rules and insights say of it, in a terminal, in a notebook, as one HTML file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dogbreed_sdk.debugging.loading import Recording, locate
+from dogbreed_sdk.debugging.loading_layout import LOOKED_FOR, Parts, find
+from dogbreed_sdk.debugging.plain_values import plain
+from dogbreed_sdk.errors import ConfigurationError, RecordingError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from dogbreed_sdk.debugging.curves import Curve
+    from dogbreed_sdk.debugging.insights import Insight
+    from dogbreed_sdk.jobs import TrainingJob
+    from dogbreed_sdk.session import Session
+    from training_scripts.recording.profile import Profile
+    from training_scripts.recording.trial import Trial
+    from training_scripts.rules.findings import RuleResult
+
+# What a job's rules say fits into kilobytes.
+_MAX_RULES_BYTES = 16 * 2**20
+
+
+class DebugReport:
+    """What a training run recorded, what went wrong in it, why, and what to do. Make one with `load`.
+
+    Everything is read on first use and then kept: a report is a picture of the moment. Load it again to see how a
+    running job went on.
+
+    Attributes:
+        source: What the report is about: a job's name, a folder or a URI.
+
+    Example:
+        >>> from training_scripts.recording.trial import MemoryTrial
+        >>> DebugReport("an empty run", trial=MemoryTrial()).to_dict()["source"]
+        'an empty run'
+    """
+
+    def __init__(
+        self,
+        source: str,
+        *,
+        trial: Trial | None = None,
+        profile: Profile | None = None,
+        parameters: str = "default",
+        overrides: Mapping[str, Mapping[str, Any]] | None = None,
+        rules: Sequence[str] | None = None,
+        compare_with: Sequence[Trial | Recording] = (),
+        recording: Recording | None = None,
+    ) -> None:
+        self.source = source
+        self.parameters = parameters
+        self._overrides = overrides
+        self._only = rules
+        self._others = compare_with
+        self._recording = recording or Recording(source, Parts())
+        self._unread: list[str] = []
+        if trial is not None:
+            self.__dict__["trial"] = trial
+        if profile is not None:
+            self.__dict__["profile"] = profile
+
+    @classmethod
+    def load(
+        cls,
+        source: TrainingJob | str | Path,
+        *,
+        session: Session | None = None,
+        parameters: str = "default",
+        overrides: Mapping[str, Mapping[str, Any]] | None = None,
+        rules: Sequence[str] | None = None,
+        compare_with: Sequence[TrainingJob | str | Path] = (),
+    ) -> DebugReport:
+        """The report on a recorded run: ours, smdebug's or the managed Debugger's; finished or under way.
+
+        Args:
+            source: A `TrainingJob`; the name of one; a folder (the trial itself, or one with debug-output,
+                profiler-output or rule-output in it, or with the JSON files of AWS's profiler report); an s3:// or
+                file:// URI of such a folder. A folder goes before a job of the same name.
+            session: Where the job is, and whose storage reads S3. Default: `Session.default()`; for S3 AWS.
+            parameters: default (ours: made to be trusted) or aws (AWS's definitions to the letter).
+            overrides: Rule -> parameter -> value, before both sets.
+            rules: Names of the rules to evaluate. Default: all.
+            compare_with: Other runs, for the rule SimilarAcrossRuns; named as the source is.
+
+        Raises:
+            RecordingError: There is no such run, or it recorded nothing; the message says why.
+            ConfigurationError: There is no such rule, parameter or set of parameters (raised where rules are
+                evaluated first).
+        """
+        recording = locate(source, session)
+        return cls(
+            recording.source,
+            parameters=parameters,
+            overrides=overrides,
+            rules=rules,
+            compare_with=[locate(other, session) for other in compare_with],
+            recording=recording,
+        )
+
+    @classmethod
+    def load_folders(cls, *, trial: Path | None = None, profile: Path | None = None) -> DebugReport:
+        """The report on a recording whose parts lie in folders of their own, as the managed Debugger's may.
+
+        Args:
+            trial: The folder with the tensors.
+            profile: The folder with system and framework.
+
+        Raises:
+            RecordingError: Neither holds anything.
+        """
+        parts = Parts()
+        for folder in (trial, profile):
+            parts = parts.or_else(find(folder)) if folder is not None else parts
+        named = " and ".join(str(folder) for folder in (trial, profile) if folder is not None)
+        if not parts:
+            raise RecordingError(f"{named} hold no recording. Looked in them and below for {LOOKED_FOR}.")
+        return cls(named, recording=Recording(named, parts))
+
+    @cached_property
+    def trial(self) -> Trial | None:
+        """The recorded tensors, or None where there are none."""
+        path = self._recording.parts.trial
+        return None if path is None else self._read(path, _trial)
+
+    @cached_property
+    def profile(self) -> Profile | None:
+        """Where time and machine went, or None where nothing says so."""
+        parts = self._recording.parts
+        path = parts.profile or parts.report
+        return None if path is None else self._read(path, _profile)
+
+    @cached_property
+    def rules(self) -> list[RuleResult]:
+        """Every rule's answer.
+
+        Raises:
+            ConfigurationError: There is no such rule, parameter or set of parameters.
+        """
+        from dogbreed_sdk.debugging.answers_of_rules import evaluated  # noqa: PLC0415 - needs NumPy
+
+        return evaluated(
+            self.trial,
+            self.profile,
+            stored=self.stored,
+            parameters=self.parameters,
+            overrides=self._overrides,
+            only=self._only,
+            others=[trial for trial in map(self._other, self._others) if trial is not None],
+            now=ended.timestamp() if (ended := self.job.get("TrainingEndTime")) is not None else None,
+        )
+
+    @cached_property
+    def curves(self) -> Mapping[str, Curve]:
+        """Loss and accuracy as they are drawn, by name, as far as they were recorded."""
+        from dogbreed_sdk.debugging.curves import curves  # noqa: PLC0415 - needs NumPy
+
+        return {} if self.trial is None else curves(self.trial)
+
+    def insights(self) -> list[Insight]:
+        """What the curves mean, most important first: each with its evidence, its confidence and a next step."""
+        return list(self._insights)
+
+    @property
+    def problems(self) -> list[str]:
+        """A sentence for everything that could not be read."""
+        found = [*self._recording.problems]
+        for part in (self.trial, self.profile):
+            found += part.problems if part is not None else ()
+        return list(dict.fromkeys([*found, *self._unread]))
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the run had not ended when the report was loaded."""
+        if self.job:
+            return self._recording.is_running
+        return self.trial is not None and not self.trial.ended
+
+    @property
+    def job(self) -> Mapping[str, Any]:
+        """DescribeTrainingJob's answer where the source is a job; empty otherwise."""
+        return self._recording.job
+
+    @cached_property
+    def stored(self) -> Mapping[str, Any]:
+        """What the job's own rules wrote down while it ran (rules.json); empty where they did not."""
+        path = self._recording.parts.rules
+        if path is None:
+            return {}
+        try:
+            if path.stat().st_size > _MAX_RULES_BYTES:
+                raise ValueError("it is far too large")
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            self._unread.append(f"{path} cannot be read: {error}.")
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain values for JSON: source, rules, insights, profile, problems."""
+        from dogbreed_sdk.debugging.answers_of_rules import profile_document  # noqa: PLC0415
+
+        return {
+            "source": self.source,
+            "rules": [plain(result.to_dict()) for result in self.rules],
+            "insights": [plain(insight.to_dict()) for insight in self.insights()],
+            "profile": None if self.profile is None else plain(profile_document(self.profile)),
+            "problems": self.problems,
+        }
+
+    def to_html(self, path: str | Path) -> Path:
+        """Writes the whole report as one file that needs no network; less than 2 MB, whatever the run's length.
+
+        Args:
+            path: The file, or a folder, which then holds ``report.html``.
+
+        Returns:
+            The path of the file written.
+        """
+        from dogbreed_sdk.debugging.html import document  # noqa: PLC0415
+        from training_scripts.atomic import write_atomically  # noqa: PLC0415
+
+        target = Path(path).expanduser()
+        target = target / "report.html" if target.is_dir() else target
+        write_atomically(target, document(self))
+        return target
+
+    def summary(self, *, width: int = 100) -> str:
+        """The report in lines for a terminal.
+
+        Args:
+            width: Characters a line.
+        """
+        from dogbreed_sdk.debugging.summary import summary  # noqa: PLC0415
+
+        return summary(self, width=width)
+
+    def plot_losses(self) -> Axes:
+        """Training and validation loss over the steps, as matplotlib axes (extra: plots).
+
+        Raises:
+            RecordingError: No loss was recorded.
+            ConfigurationError: matplotlib is not installed.
+        """
+        from dogbreed_sdk.debugging.plots import losses  # noqa: PLC0415
+
+        return losses(self)
+
+    def plot_tensor(self, name: str, *, kind: str | None = None, mode: str | None = None) -> Axes:
+        """A tensor over the steps, as matplotlib axes (extra: plots).
+
+        Args:
+            name: One of ``trial.tensor_names()``.
+            kind: Which number of it: mean, abs_mean, l2, min, max, std, ... Default: the mean within the range from
+                the smallest to the largest element, where they are known.
+            mode: TRAIN, EVAL, ... Default: the first in which it was recorded.
+
+        Raises:
+            RecordingError: No such tensor, or no such number of it, was recorded.
+            ConfigurationError: matplotlib is not installed.
+        """
+        from dogbreed_sdk.debugging.plots import tensor  # noqa: PLC0415
+
+        return tensor(self, name, kind=kind, mode=mode)
+
+    def plot_utilisation(self) -> Axes:
+        """CPU, GPU, memory and I/O wait over time in percent, as matplotlib axes (extra: plots).
+
+        Raises:
+            RecordingError: The machine's use was not recorded.
+            ConfigurationError: matplotlib is not installed.
+        """
+        from dogbreed_sdk.debugging.plots import utilisation  # noqa: PLC0415
+
+        return utilisation(self)
+
+    def __repr__(self) -> str:
+        return f"DebugReport({self.source!r})"
+
+    def _repr_html_(self) -> str:
+        from dogbreed_sdk.debugging.html_notebook import fragment  # noqa: PLC0415
+
+        return fragment(self)
+
+    @cached_property
+    def _insights(self) -> list[Insight]:
+        from dogbreed_sdk.debugging.insights import insights  # noqa: PLC0415
+
+        return insights(self.trial, self.profile, self.rules)
+
+    def _read(self, path: Path, reader: Any) -> Any:
+        """A part of the recording; one that cannot be read is a problem, or the error where there is no other."""
+        from training_scripts import ScriptError  # noqa: PLC0415
+
+        try:
+            return reader(path)
+        except (ScriptError, OSError) as error:
+            parts = self._recording.parts
+            if sum(part is not None for part in (parts.trial, parts.profile, parts.report, parts.rules)) == 1:
+                raise RecordingError(f"{self.source} cannot be read: {error}") from error
+            self._unread.append(str(error))
+            return None
+
+    def _other(self, other: Trial | Recording) -> Trial | None:
+        if not isinstance(other, Recording):
+            return other
+        if other.parts.trial is None:
+            raise ConfigurationError(f"{other.source} holds no tensors to compare with.")
+        trial: Trial | None = self._read(other.parts.trial, _trial)
+        return trial
+
+
+def _trial(path: Path) -> Any:
+    from training_scripts.recording.file_trial import FileTrial  # noqa: PLC0415 - needs NumPy
+
+    return FileTrial(path)
+
+
+def _profile(path: Path) -> Any:
+    from training_scripts.recording.profile_reader import read_profile  # noqa: PLC0415 - needs NumPy
+
+    return read_profile(path)

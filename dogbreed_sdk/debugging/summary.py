@@ -1,0 +1,103 @@
+"""The report in lines for a terminal: the verdict first, then rules and insights, and how to see the rest."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from dogbreed_sdk.debugging.plain_values import clipped, joined
+from dogbreed_sdk.debugging.verdict import STATUS_ORDER, STATUS_WORDS, first_steps, verdict
+from training_scripts.rules.findings import ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, RuleResult
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.debugging.insights import Insight
+    from dogbreed_sdk.debugging.report import DebugReport
+
+MIN_WIDTH = 40
+MAX_INSIGHTS = 8
+MAX_PROBLEMS = 5
+_SIGNS = {"problem": "!", "slow": "!", "hint": "?", "well": "+", "unknown": "?"}
+
+
+def summary(report: DebugReport, *, width: int) -> str:
+    """The report in lines of at most so many characters."""
+    width = max(MIN_WIDTH, width)
+    judged = verdict(report)
+    lines = [f"{_SIGNS[judged.level]} {line}" for line in _wrapped(judged.headline, width - 2)]
+    running = " (still running)" if report.is_running else ""
+    lines.append(_cut(f"  {report.source}{running}, rules with {report.parameters} parameters", width))
+    lines += ["", *_numbers(judged.numbers, width)]
+    lines += _rules(report.rules, width)
+    lines += _insights(report.insights(), width)
+    problems = report.problems
+    if problems:
+        lines += ["", "Could not be read"]
+        lines += [line for problem in problems[:MAX_PROBLEMS] for line in _hanging("  ", problem, width)]
+        if len(problems) > MAX_PROBLEMS:
+            lines.append(f"  and {len(problems) - MAX_PROBLEMS} more")
+    lines += ["", f"Curves, tensors, machine: dogbreed report {report.source} --html report.html"]
+    return "\n".join(lines)
+
+
+def _numbers(numbers: tuple[tuple[str, str, str], ...], width: int) -> Iterator[str]:
+    longest = max((len(name) for name, _, _ in numbers), default=0)
+    for name, value, remark in numbers:
+        yield _cut(f"  {name:<{longest}}  {value}" + (f"  ({remark})" if remark else ""), width)
+
+
+def _rules(results: list[RuleResult], width: int) -> Iterator[str]:
+    """What was found, each with its first steps and what to do; the rest by name."""
+    yield ""
+    yield "Rules"
+    name_width = max((len(result.name) for result in results if result.status != NOT_EVALUATED), default=0)
+    for status in STATUS_ORDER:
+        group = [result for result in results if result.status == status]
+        if status in (NO_ISSUES_FOUND, NOT_EVALUATED):
+            if group:
+                yield from _hanging(
+                    f"  {STATUS_WORDS[status]:<14}", joined([each.name for each in group], most=99), width
+                )
+            continue
+        for result in group:
+            steps = first_steps(result)
+            where = f"[{steps}] " if steps else ""
+            begin = f"  {STATUS_WORDS[status]:<14}{result.name:<{name_width}}  "
+            yield from _hanging(begin, f"{where}{clipped(result.message, 400)}", width, hang=16)
+            if result.advice and status == ISSUES_FOUND:
+                yield from _hanging(" " * 16 + "-> ", clipped(result.advice, 400), width)
+
+
+def _insights(insights: list[Insight], width: int) -> Iterator[str]:
+    if not insights:
+        return
+    yield ""
+    yield "Insights"
+    for insight in insights[:MAX_INSIGHTS]:
+        yield from _hanging("  * ", f"{clipped(insight.title, 300)} ({insight.confidence} confidence)", width)
+        for fact in insight.evidence[:3]:
+            yield from _hanging("      ", clipped(fact, 300), width)
+        if insight.next_step:
+            yield from _hanging("    -> ", clipped(insight.next_step, 400), width)
+    if len(insights) > MAX_INSIGHTS:
+        yield f"  and {len(insights) - MAX_INSIGHTS} more"
+
+
+def _hanging(begin: str, text: str, width: int, *, hang: int | None = None) -> list[str]:
+    """A text after its beginning, further lines below the text or at a column of their own."""
+    indent = " " * (len(begin) if hang is None else hang)
+    return textwrap.wrap(_one_line(text), width, initial_indent=begin, subsequent_indent=indent) or [begin.rstrip()]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(_one_line(text), width) or [""]
+
+
+def _cut(line: str, width: int) -> str:
+    clean = "".join(letter if letter.isprintable() else " " for letter in line)
+    return clean if len(clean) <= width else clean[: width - 1] + "…"
+
+
+def _one_line(text: str) -> str:
+    """Names from disk may hold anything; a terminal obeys some of it."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())

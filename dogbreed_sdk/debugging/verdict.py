@@ -1,0 +1,171 @@
+"""The verdict on a run: is something wrong, what, since when, what to do; and the numbers that matter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dogbreed_sdk.debugging.curves import Curve
+from dogbreed_sdk.debugging.plain_values import joined, number, percent, seconds, step_list
+from training_scripts.recording.trial import EVAL, TRAIN
+from training_scripts.rules.findings import ERROR, ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, RuleResult
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.debugging.report import DebugReport
+
+STATUS_WORDS = {
+    ISSUES_FOUND: "Issue found",
+    NO_ISSUES_FOUND: "No issue",
+    NOT_EVALUATED: "Not evaluated",
+    ERROR: "Rule failed",
+}
+STATUS_ORDER = (ISSUES_FOUND, ERROR, NO_ISSUES_FOUND, NOT_EVALUATED)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One thing that is wrong.
+
+    Attributes:
+        title: The rule, or what an insight says.
+        message: The answer in a sentence or two.
+        advice: What to do.
+        where: The first steps, in words; empty where it concerns the whole run.
+    """
+
+    title: str
+    message: str
+    advice: str
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a reader must know first.
+
+    Attributes:
+        level: problem (training itself), slow (only the machine's use), hint, well or unknown.
+        headline: In a sentence.
+        points: What is wrong, most important first.
+        numbers: Name, value and a remark of each number that matters.
+    """
+
+    level: str
+    headline: str
+    points: tuple[Point, ...]
+    numbers: tuple[tuple[str, str, str], ...]
+
+
+def verdict(report: DebugReport) -> Verdict:
+    """The verdict on a report's run."""
+    issues = [result for result in report.rules if result.status == ISSUES_FOUND]
+    judged = sum(result.status in (ISSUES_FOUND, NO_ISSUES_FOUND) for result in report.rules)
+    serious = [insight for insight in report.insights() if insight.severity == "problem"]
+    points = [_point(result) for result in sorted(issues, key=lambda result: result.kind == "profiling")]
+    points = points or [Point(each.title, each.explanation, each.next_step) for each in serious]
+    level, headline = _headline(report, issues, judged, bool(serious))
+    return Verdict(level, headline, tuple(points), tuple(_numbers(report)))
+
+
+def first_steps(result: RuleResult) -> str:
+    """Where a rule's findings began, in words, mode by mode: steps of different modes are counted apart."""
+    by_mode: dict[str, set[int]] = {}
+    for finding in result.findings:
+        by_mode.setdefault(finding.mode, set()).update(finding.steps)
+    parts = [
+        f"{mode.lower() + ' ' if mode not in ('', TRAIN) else ''}step{'s' if len(steps) > 1 else ''} "
+        f"{step_list(sorted(steps))}"
+        for mode, steps in by_mode.items()
+        if steps
+    ]
+    return "; ".join(parts)
+
+
+def _point(result: RuleResult) -> Point:
+    return Point(result.name, result.message, result.advice, first_steps(result))
+
+
+def _headline(report: DebugReport, issues: list[RuleResult], judged: int, serious: bool) -> tuple[str, str]:
+    training = [result.name for result in issues if result.kind != "profiling"]
+    machine = [result.name for result in issues if result.kind == "profiling"]
+    if report.job.get("TrainingJobStatus") == "Failed":
+        found = f" {joined(training)} found a problem before that." if training else ""
+        return "problem", f"The job failed.{found}"
+    if training:
+        return "problem", f"{_count(len(issues))}: {joined(training + machine)}."
+    if machine:
+        fine = (
+            "Training looks sound; the machine is not used well"
+            if report.trial is not None
+            else "The machine is not used well"
+        )
+        return "slow", f"{fine}: {joined(machine)}."
+    if serious:
+        return "hint", "No rule found a problem, but the curves show one."
+    if judged:
+        far = " so far" if report.is_running else ""
+        return "well", f"All is well{far}: no rule found a problem ({judged} judged)."
+    return "unknown", "Nothing could be judged: too little was recorded."
+
+
+def _count(problems: int) -> str:
+    return "One problem" if problems == 1 else f"{problems} problems"
+
+
+def _numbers(report: DebugReport) -> list[tuple[str, str, str]]:
+    trial, found = report.trial, []
+    if trial is not None:
+        loss, accuracy = report.curves.get("loss"), report.curves.get("accuracy")
+        if loss is not None:
+            found += _of_loss(loss)
+        if accuracy is not None and accuracy.best is not None:
+            best = accuracy.best
+            found.append(
+                ("Best validation accuracy", percent(float(accuracy.valid[best])), f"epoch {accuracy.numbers[best]}")
+            )
+        steps = trial.steps(TRAIN)
+        if len(steps.steps):
+            judged = loss is not None and len(loss.numbers) > 0
+            epochs = (
+                f"{len(loss.numbers)} epochs"
+                if loss is not None and judged
+                else f"{len(trial.steps(EVAL).steps)} eval steps"
+            )
+            found.append(("Training steps", number(int(steps.steps[-1]) + 1), epochs))
+    return [*found, *_of_machine(report)]
+
+
+def _of_loss(loss: Curve) -> list[tuple[str, str, str]]:
+    found = []
+    finite = loss.smooth[np.isfinite(loss.smooth)]
+    broken = len(loss.train.values) - int(np.isfinite(loss.train.values).sum())
+    if len(finite):
+        remark = f"{broken} steps not finite" if broken else f"from {number(float(finite[0]))}, smoothed"
+        found.append(("Training loss", number(float(finite[-1])), remark))
+    if loss.best is not None:
+        last = float(loss.valid[-1])
+        found.append(
+            (
+                "Best validation loss",
+                number(float(loss.valid[loss.best])),
+                f"epoch {loss.numbers[loss.best]}; last {number(last)}",
+            )
+        )
+    return found
+
+
+def _of_machine(report: DebugReport) -> list[tuple[str, str, str]]:
+    profile = report.profile
+    if profile is None:
+        return []
+    found = []
+    line = profile.timeline
+    if line.begin is not None and line.end is not None:
+        share = (line.trained - line.training) / (line.end - line.begin) if line.training and line.trained else None
+        found.append(("Duration", seconds(line.end - line.begin), f"{percent(share)} of it training" if share else ""))
+    for entry in profile.usage:
+        if entry.what in ("CPU", "GPU"):
+            found.append((f"{entry.what}, median", f"{number(entry.p50, digits=3)} %", f"p95 {number(entry.p95)} %"))
+    return found[:4]
