@@ -35,8 +35,9 @@ def read_profile(folder: Path) -> Profile:
 
     Args:
         folder: `profiler-output` or the folder that holds it, or one with the JSON files of AWS's profiler report,
-            itself or in `rule-output/ProfilerReport-*/profiler-output/profiler-reports`. Where there are samples and
-            a report, the profile has the samples, and the report's answers in `results`.
+            itself or in `rule-output/ProfilerReport-*/profiler-output/profiler-reports`. Where there are samples too,
+            rules can judge them anew: of the report, the profile then has only the operators and step statistics
+            that nothing else tells.
 
     Raises:
         RecordingError: There is neither.
@@ -52,10 +53,20 @@ def read_profile(folder: Path) -> Profile:
             )
         return read_reports(reports)
     profile = _read_samples(samples)
-    if reports:
-        theirs = read_reports(reports)
-        profile = replace(profile, results=theirs.results, problems=(*profile.problems, *theirs.problems))
-    return profile
+    return _completed(profile, read_reports(reports)) if reports else profile
+
+
+def _completed(profile: Profile, theirs: Profile) -> Profile:
+    """A profile with what only AWS's report tells."""
+    if theirs.operators and not profile.operators:
+        profile = replace(profile, operators=theirs.operators, operators_note=theirs.operators_note)
+    if not profile.phase_statistics:
+        profile = replace(profile, step_statistics=theirs.step_statistics, phase_statistics=theirs.phase_statistics)
+    return replace(
+        profile,
+        facts={**theirs.facts, **profile.facts},
+        problems=(*profile.problems, *theirs.problems),
+    )
 
 
 def has_profile(folder: Path) -> bool:

@@ -9,20 +9,9 @@ from typing import Any
 from training_scripts.recording.profile import DATA, Operator, Profile, Statistics, Timeline
 from training_scripts.recording.profile_files import Problems, Reader, json_or_none, number, short
 from training_scripts.rules.findings import ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, Finding, RuleResult
+from training_scripts.rules.profiling_advice import ADVICE
 
-RULES = (
-    "LowGPUUtilization",
-    "CPUBottleneck",
-    "IOBottleneck",
-    "BatchSize",
-    "GPUMemoryIncrease",
-    "LoadBalancing",
-    "StepOutlier",
-    "MaxInitializationTime",
-    "Dataloader",
-    "OverallSystemUsage",
-    "OverallFrameworkMetrics",
-)
+RULES = tuple(ADVICE)
 """Names of the files, and of the rules, in the order in which reports show them."""
 
 SUMMARIES = ("OverallSystemUsage", "OverallFrameworkMetrics")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from training_scripts.runtime import available_cores
+
 
 class Reading(NamedTuple):
     """One value, in the terms of Debugger's system metrics: percent, or bytes a second."""
@@ -27,7 +29,7 @@ class Machine:
 
         self._psutil = psutil
         self.gpus = Gpus()
-        self.cores: int = psutil.cpu_count() or 1
+        self.cores = available_cores()
         self.memory_bytes: int = psutil.virtual_memory().total
         self._cores = _core_times(psutil)
         self._counters = self._count()
