@@ -47,10 +47,9 @@ def jitter(values: Floats) -> float:
 
 def smooth(values: Floats, width: int) -> Floats:
     """Means over `width` neighbours up to and including each value; over fewer at the beginning."""
-    sums = np.cumsum(values)
-    counts = np.minimum(np.arange(1, len(values) + 1), width)
-    sums[width:] -= sums[:-width].copy()
-    return sums / counts
+    width = max(1, min(width, len(values)))
+    whole = np.lib.stride_tricks.sliding_window_view(values, width).mean(axis=1)
+    return np.concatenate([np.cumsum(values[: width - 1]) / np.arange(1, width), whole])
 
 
 def first_streak(flags: NDArray[np.bool_], length: int) -> int:

@@ -185,9 +185,7 @@ def _last_share(run: Evidence, mode: str, counts: Integers, last: Integers) -> F
     return share
 
 
-def _of_pictures(
-    run: Evidence, ends: Integers, error: Floats, batches: Integers
-) -> tuple[Floats, Integers]:
+def _of_pictures(run: Evidence, ends: Integers, error: Floats, batches: Integers) -> tuple[Floats, Integers]:
     """Standard errors from the single pictures' losses, where they were recorded at an evaluation's last step."""
     names = selection.natural(selection.members(run, "valid_losses"))
     if not names:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-import importlib.util
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
@@ -12,7 +12,20 @@ from training_scripts.rules.findings import Finding, Judge, Rule, RuleError
 
 DEBUGGING, PROFILING = KINDS = ("debugging", "profiling")
 
-_MODULES = ("gradients", "profiling")
+_MODULES = (
+    "gradients",
+    "tensors",
+    "losses",
+    "validation",
+    "initialization",
+    "activations",
+    "weights",
+    "classification",
+    "inputs",
+    "comparison",
+    "stalling",
+    "profiling",
+)
 """The modules that hold built-in rules, each as a tuple RULES, in the order in which they are evaluated."""
 
 _registered: dict[str, Rule] = {}
@@ -174,7 +187,7 @@ def _as_rule(
     if isinstance(given, Rule):
         return given
     judge: Judge
-    if isinstance(given, type) or isinstance(given, RuleClass):
+    if isinstance(given, (type, RuleClass)):
         instance = given() if isinstance(given, type) else given
         if not isinstance(instance, RuleClass):
             raise RuleError(
@@ -207,8 +220,6 @@ def _as_rule(
 def _built_in() -> dict[str, Rule]:
     found: dict[str, Rule] = {}
     for module in _MODULES:
-        if importlib.util.find_spec(f"training_scripts.rules.{module}") is None:
-            continue
         for made in importlib.import_module(f"training_scripts.rules.{module}").RULES:
             found[made.name] = made
     return found

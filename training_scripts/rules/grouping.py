@@ -1,0 +1,35 @@
+"""Findings about many tensors, told as one first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from training_scripts.rules.findings import Finding
+
+
+def together(findings: Sequence[Finding], sentence: str) -> list[Finding]:
+    """The findings, after one for all of them where there are several.
+
+    Args:
+        findings: One a tensor.
+        sentence: What they have in common, with `{count}`, `{begin}` (the first step of all) and `{names}` (the
+            first three tensors) to be filled in.
+    """
+    if len(findings) < 2:
+        return list(findings)
+    steps = sorted({step for finding in findings for step in finding.steps})
+    names = ", ".join(finding.tensor for finding in findings[:3])
+    if len(findings) > 3:
+        names += f" and {len(findings) - 3} more"
+    message = sentence.format(count=len(findings), begin=steps[0] if steps else "?", names=names)
+    modes = {finding.mode for finding in findings}
+    first = Finding(
+        message, mode=modes.pop() if len(modes) == 1 else "", steps=tuple(steps), numbers={"tensors": len(findings)}
+    )
+    return [first, *findings]
+
+
+def long_list(steps: Sequence[int], most: int = 50) -> tuple[int, ...]:
+    """Steps to be shown: the first ones and the last where there are many."""
+    plain = [int(step) for step in steps]
+    return tuple(plain if len(plain) <= most else [*plain[: most - 1], plain[-1]])

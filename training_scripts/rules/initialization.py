@@ -1,0 +1,263 @@
+"""PoorWeightInitialization: weights that a run cannot start from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training_scripts.recording.trial import TRAIN, Trial
+from training_scripts.rules import evidence as evidences
+from training_scripts.rules import selection
+from training_scripts.rules.epochs import training_loss
+from training_scripts.rules.evidence import Evidence
+from training_scripts.rules.findings import Finding, NotEvaluated, Rule
+from training_scripts.rules.gradients import Gradients
+from training_scripts.rules.grouping import together
+from training_scripts.rules.learning import Learning, learning
+
+NO_START = (
+    "Neither weights nor gradients were recorded in the first {steps} steps (steps). Record the collections weights and"
+    " gradients from step 0 on (recorder=builtin does; for smdebug, start_step 0)."
+)
+
+
+def _aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+    """AWS: in the first steps, variances differ too much, gradients are too narrow, or the loss does not fall."""
+    run = evidences.of(trial)
+    limit = parameters["steps"]
+    inputs = [name for name in run._names() if selection.matches(parameters["activation_inputs_regex"], name)]
+    variances = _early(run, inputs or selection.weights(run), "std", limit)
+    widths = _widths(run, limit)
+    loss = training_loss(run)
+    early = loss is not None and len(loss) and loss.steps[0] < limit
+    if not variances and not widths and not early:
+        raise NotEvaluated(NO_START.format(steps=limit))
+    found = [_ratio(variances, parameters["threshold"]), _narrow(widths, parameters["distribution_range"])]
+    if loss is not None and early:
+        inside = loss.steps < limit
+        found.append(_stuck(loss.steps[inside], loss.values[inside], parameters["patience"]))
+    return [finding for finding in found if finding is not None]
+
+
+def _early(run: Evidence, names: list[str], kind: str, limit: int) -> dict[int, list[tuple[float, str]]]:
+    """Step below the limit -> (the reduction, tensor) of all that have it."""
+    found: dict[int, list[tuple[float, str]]] = {}
+    for name in names:
+        series = run.reduction(name, kind, selection.first_mode(run, name))
+        if series is not None:
+            for step, value in zip(series.steps.tolist(), series.values.tolist(), strict=True):
+                if step < limit:
+                    found.setdefault(step, []).append((value, name))
+    return found
+
+
+def _ratio(variances: dict[int, list[tuple[float, str]]], threshold: float) -> Finding | None:
+    steps, worst, text = [], 0.0, ""
+    for step, spreads in sorted(variances.items()):
+        (least, narrow), (most, wide) = min(spreads), max(spreads)
+        ratio = (most / least) ** 2 if least else (math.inf if most else 1.0)
+        if ratio > threshold:
+            steps.append(step)
+            if ratio > worst:
+                worst, text = ratio, f"{wide} {most**2:.2g}, {narrow} {least**2:.2g}"
+    if not steps:
+        return None
+    message = f"Variances of layers differ by a factor of {worst:.3g}, above {threshold:g}: {text}."
+    return Finding(message, mode=TRAIN, steps=tuple(steps), numbers={"variance_ratio": worst})
+
+
+def _widths(run: Evidence, limit: int) -> dict[int, tuple[float, str]]:
+    """Step below the limit -> the narrowest gradient's distance from its 5th to its 95th percentile."""
+    narrowest: dict[int, tuple[float, str]] = {}
+    for name in selection.gradients(run):
+        for step in run._steps_in_full(name, TRAIN).tolist():
+            if step < limit:
+                low, high = np.percentile(run._value(name, step, TRAIN), [5, 95])
+                narrowest[step] = min(narrowest.get(step, (math.inf, "")), (float(high - low), name))
+    return narrowest
+
+
+def _narrow(widths: dict[int, tuple[float, str]], distribution_range: float) -> Finding | None:
+    hit = {step: width for step, width in widths.items() if width[0] < distribution_range}
+    if not hit:
+        return None
+    width, name = min(hit.values())
+    return Finding(
+        f"90 % of the values of {name} lie within {width:.2g}, less than {distribution_range:g}.",
+        tensor=name,
+        mode=TRAIN,
+        steps=tuple(sorted(hit)),
+        numbers={"p95_minus_p5": width},
+    )
+
+
+def _stuck(steps: NDArray[np.int64], values: NDArray[np.float64], patience: int) -> Finding | None:
+    best, waited = math.inf, 0
+    for step, value in zip(steps.tolist(), values.tolist(), strict=True):
+        best, waited = (value, 0) if value < best else (best, waited + 1)
+        if waited >= patience:
+            message = f"The loss did not fall for {patience} of the first steps, up to step {step}."
+            return Finding(message, mode=TRAIN, steps=(step,), numbers={"best": best})
+    return None
+
+
+def _default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+    """Ours: a start that is wrong by itself, and a run that did not get over it.
+
+    Layers of different width have different variances by design (Xavier, He), narrow gradients are usual in wide
+    layers, and losses rise in single steps: AWS's three signs alone are none.
+    """
+    run = evidences.of(trial)
+    names = selection.trained_weights(run)
+    table = Gradients.of(run)
+    early = _early(run, names, "std", parameters["steps"])
+    begun = table is not None and bool((table.steps < parameters["steps"]).any())
+    if not early and not begun:
+        raise NotEvaluated(NO_START.format(steps=parameters["steps"]))
+    found = _alike(run, names, parameters["steps"])
+    seen = learning(run)
+    if seen is not None and len(seen.values) >= parameters["min_points"] and not seen.learned and not seen.falling:
+        found += _from_the_start(run, names, seen, table, parameters)
+    return found
+
+
+def _alike(run: Evidence, names: list[str], limit: int) -> list[Finding]:
+    """Weights that are all the same: units that begin as copies of each other stay copies."""
+    found = []
+    for name in names:
+        steps = _constant_steps(run, name)
+        recorded = run.tensor(name).steps(TRAIN)
+        if not steps or steps[0] != recorded[0] or recorded[0] >= limit:
+            continue
+        # A layer that begins at zero (a new head) gets different gradients and is no longer constant a step later.
+        if len(recorded) > 1 and recorded[1] not in steps:
+            continue
+        found.append(
+            Finding(
+                f"The units of {name} begin as copies of each other, so they learn the same.",
+                tensor=name,
+                mode=TRAIN,
+                steps=tuple(steps[:50]),
+            )
+        )
+    if len(names) > 1 and len(found) == 1 and len(run.tensor(found[0].tensor).steps(TRAIN)) == 1:
+        return []  # seen only once, and only one layer: the usual start at zero
+    return together(
+        found, "The units of {count} layers begin as copies of each other, so they learn the same: {names}."
+    )
+
+
+def _constant_steps(run: Evidence, name: str) -> list[int]:
+    full = run._steps_in_full(name, TRAIN).tolist()
+    if full:
+        steps = []
+        for step in full[:3]:
+            value = run._value(name, step, TRAIN)
+            if value.ndim >= 2 and len(value) > 1 and bool((value == value[:1]).all()):
+                steps.append(step)
+        return steps
+    spread, mean = run.reduction(name, "std", TRAIN), run.reduction(name, "mean", TRAIN)
+    if spread is None or mean is None or len(spread) != len(mean):
+        return []
+    # A normalisation's scale begins as ones; reductions do not tell its shape, but that is its number.
+    constant = (spread.values <= 1e-12 * np.abs(mean.values)) & (mean.values != 1)
+    return [int(step) for step in spread.steps[constant][:3]]
+
+
+def _from_the_start(
+    run: Evidence, names: list[str], seen: Learning, table: Gradients | None, parameters: Mapping[str, Any]
+) -> list[Finding]:
+    found = []
+    first = float(seen.values[0])
+    if (
+        seen.chance is not None
+        and seen.steps[0] < parameters["steps"]
+        and first > parameters["times_chance"] * seen.chance
+    ):
+        found.append(
+            Finding(
+                f"The loss begins at {first:.3g}, when guessing costs {seen.chance:.3g}: the first outputs are far too"
+                " large.",
+                mode=TRAIN,
+                steps=(int(seen.steps[0]),),
+                numbers={"initial": first, "chance": seen.chance},
+            )
+        )
+    if table is not None and table.steps[0] < parameters["steps"]:
+        found += _uneven(table, parameters["share"])
+    for name in names:
+        gain = _gain(run, name, parameters["steps"])
+        low, high = parameters["min_gain"], parameters["max_gain"]
+        if gain is not None and not low <= gain <= high:
+            found.append(
+                Finding(
+                    f"{name} begins with a standard deviation of {gain:.2g} / sqrt(inputs), out of {low:g} to {high:g}:"
+                    f" each such layer makes signals {'smaller' if gain < low else 'larger'} by that factor.",
+                    tensor=name,
+                    mode=TRAIN,
+                    steps=(run.tensor(name).steps(TRAIN)[0],),
+                    numbers={"gain": gain},
+                )
+            )
+    return found
+
+
+def _uneven(table: Gradients, share: float) -> list[Finding]:
+    first = table.lengths[:, 0]
+    least, most = int(np.argmin(first)), int(np.argmax(first))
+    if first[most] <= 0 or first[least] >= share * first[most]:
+        return []
+    return [
+        Finding(
+            f"At step {int(table.steps[0])} the gradient of {table.names[least]} is {first[least] / first[most]:.1g} of"
+            f" that of {table.names[most]}: the initialisation does not let it through.",
+            tensor=table.names[least],
+            mode=TRAIN,
+            steps=(int(table.steps[0]),),
+            numbers={"share_of_largest": float(first[least] / first[most])},
+        )
+    ]
+
+
+def _gain(run: Evidence, name: str, limit: int) -> float | None:
+    """Standard deviation times the root of the number of inputs at the first step: 0.6 to 1.4 by usual recipes."""
+    steps = run._steps_in_full(name, TRAIN).tolist()
+    if not steps or steps[0] >= limit:
+        return None
+    value = run._value(name, steps[0], TRAIN)
+    if value.ndim < 2 or value.size < 2:
+        return None
+    return float(value.std()) * math.sqrt(value[0].size)
+
+
+RULES = (
+    Rule(
+        name="PoorWeightInitialization",
+        judge=_default,
+        judge_aws=_aws,
+        aws={
+            "activation_inputs_regex": ".*relu_input",
+            "threshold": 10.0,
+            "distribution_range": 0.001,
+            "patience": 5,
+            "steps": 10,
+        },
+        default={
+            "steps": 10,
+            "min_points": 10,  # losses, to tell that the run did not get over it
+            "share": 1e-4,  # as VanishingGradient's
+            "times_chance": 5.0,  # outputs of order 1 cost up to twice what guessing costs
+            "min_gain": 0.02,  # usual recipes give 0.6 to 1.4; 0.02 standard deviation on 512 inputs gives 0.45
+            "max_gain": 10.0,  # a layer that multiplies by ten saturates, or explodes within a few layers
+        },
+        description="Initial weights from which the network cannot learn.",
+        advice=(
+            "Initialise weights at random with a standard deviation of about 1 / sqrt(inputs) (Xavier for tanh and"
+            " sigmoid, He for ReLU; PyTorch's default does), biases at zero."
+        ),
+    ),
+)

@@ -1,0 +1,235 @@
+"""LossNotDecreasing: the training loss does not fall, or rises."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from training_scripts.recording.trial import EVAL, GLOBAL, TRAIN, Series, Trial
+from training_scripts.rules import curves, selection
+from training_scripts.rules import evidence as evidences
+from training_scripts.rules.epochs import epoch_losses, loss_names, loss_series
+from training_scripts.rules.evidence import Evidence
+from training_scripts.rules.findings import Finding, NotEvaluated, Rule
+from training_scripts.rules.learning import SIGMAS, Learning, learning
+
+NO_LOSS = "No loss was recorded. Record the collection losses, best at every step (recorder=builtin does)."
+
+IDENTICAL = 1e-6
+"""Epochs whose mean losses agree to this share saw a network that does not change: shuffling alone moves a mean of
+float32 numbers by 1e-7, any update of the weights by far more."""
+
+
+def _loss_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+    """AWS: every num_steps, the loss must be lower by diff_percent than at least num_steps before."""
+    run = evidences.of(trial)
+    names = selection.chosen(run, parameters, loss_names(run))
+    if parameters["use_losses_collection"]:
+        names = selection.natural(set(names) | selection.members(run, "losses"))
+    findings, judged = [], False
+    for mode in [parameters["mode"]] if parameters["mode"] else [EVAL, TRAIN, GLOBAL]:
+        for name in names:
+            series = run.reduction(name, "mean", mode)
+            if series is None:
+                continue
+            checks = _checks(series, parameters["num_steps"])
+            judged = judged or bool(checks)
+            findings += _unfallen(series, checks, name, mode, parameters)
+    if not judged:
+        if not names:
+            raise NotEvaluated(NO_LOSS)
+        raise NotEvaluated(
+            f"No loss was recorded over {parameters['num_steps']} steps or more (num_steps)."
+            " Train for more steps, or record losses more often (save_interval)."
+        )
+    return findings
+
+
+def _checks(series: Series, num_steps: int) -> list[tuple[int, int]]:
+    """Places that are compared (earlier, later): the next check is at least num_steps after the last one."""
+    pairs, due = [], int(series.steps[0]) + num_steps
+    for later, step in enumerate(series.steps.tolist()):
+        if step >= due:
+            earlier = int(np.searchsorted(series.steps, step - num_steps, side="right")) - 1
+            pairs.append((earlier, later))
+            due = step + num_steps
+    return pairs
+
+
+def _unfallen(
+    series: Series, checks: list[tuple[int, int]], name: str, mode: str, parameters: Mapping[str, Any]
+) -> list[Finding]:
+    steps, worst = [], -math.inf
+    for earlier, later in checks:
+        before, after = float(series.values[earlier]), float(series.values[later])
+        change = (after - before) / abs(before) * 100 if before else math.copysign(math.inf, after - before)
+        # AWS allows a rise up to increase_threshold_percent, but no standstill; NaN is neither, and not allowed.
+        if not (change <= -parameters["diff_percent"] or 0 < change <= parameters["increase_threshold_percent"]):
+            steps.append(int(series.steps[later]))
+            worst = max(worst, change)
+    if not steps:
+        return []
+    message = (
+        f"{name} ({mode}) did not fall by {parameters['diff_percent']:g} % within {parameters['num_steps']} steps"
+        f" at {len(steps)} of {len(checks)} checks, first at step {steps[0]}; the worst change was {worst:+.1f} %."
+    )
+    return [Finding(message, tensor=name, mode=mode, steps=tuple(steps), numbers={"change_percent": worst})]
+
+
+def _loss_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+    """Ours: the run as a whole must learn, and must not lose again what it learned.
+
+    A loss that is low, or that fell and then stays, is converged and no fault. A loss is flat only where the data
+    rule out that it fell by flat_percent; noisy or short runs are not judged.
+    """
+    run = evidences.of(trial)
+    if not loss_names(run):
+        raise NotEvaluated(NO_LOSS)
+    seen = learning(run)
+    if seen is None or len(seen.values) < parameters["min_points"]:
+        raise NotEvaluated(
+            f"{0 if seen is None else len(seen.values)} finite training losses were recorded,"
+            f" {parameters['min_points']} are needed to tell a trend from noise."
+            " Train for more steps or record losses more often (save_interval)."
+        )
+    found = _frozen(run, seen) or _risen(run, seen, parameters) or _flat(run, seen, parameters)
+    return [found] if found else []
+
+
+def _frozen(run: Evidence, seen: Learning) -> Finding | None:
+    """The network does not change at all: every epoch, or every evaluation, gives exactly the same loss."""
+    means = epoch_losses(run)
+    for mode, values, what in ((TRAIN, means.train, "training"), (EVAL, means.valid, "validation")):
+        series = loss_series(run, mode)
+        if len(values) < 3 or series is None or not np.isfinite(values).all():
+            continue
+        size = float(np.abs(values).max())
+        # A loss of exactly or nearly nothing has nothing left to change.
+        if size > IDENTICAL and float(np.ptp(values)) <= IDENTICAL * size:
+            return Finding(
+                f"The {what} loss is {values[0]:.6g} in every epoch: the network does not change.",
+                tensor=_name(run),
+                mode=TRAIN,
+                steps=(int(seen.steps[0]), int(seen.steps[-1])),
+                numbers={"first": float(values[0]), "last": float(values[-1])},
+            )
+    return None
+
+
+def _risen(run: Evidence, seen: Learning, parameters: Mapping[str, Any]) -> Finding | None:
+    """The loss is higher at the end than it was before: by much of what it had fallen, for long, and still is."""
+    values = seen.values
+    width = max(len(values) // 10, min(3, len(values) // 3))
+    smoothed = curves.smooth(values, width)[width - 1 :]
+    past = smoothed[:-width] if len(smoothed) > width else smoothed[:1]
+    best = int(np.argmin(past))
+    lowest = curves.level(values[best : best + width])
+    start = max(seen.initial.mean, float(smoothed[0]))
+    scale = seen.chance if seen.chance is not None else math.log(2) if seen.entropy else abs(start)
+    limit = max(
+        parameters["rise_of_fall"] * max(start - lowest.mean, 0.0),
+        (parameters["rise_of_chance"] if seen.entropy else parameters["rise_of_start"]) * scale,
+    )
+    rise = seen.final.mean - lowest.mean
+    if rise <= limit or rise <= SIGMAS * math.hypot(seen.final.error, lowest.error):
+        return None
+    last = values[-max(len(values) // 5, 3) :]
+    recovering = last[len(last) // 2 :].mean() < lowest.mean + rise / 2
+    above = smoothed[best:] > lowest.mean + limit
+    if recovering or (seen.learned and seen.falling):
+        return None
+    begin = best + int(np.argmax(above)) + width - 1
+    steps = (int(seen.steps[begin]), int(seen.steps[-1]))
+    return Finding(
+        f"The training loss rose from {lowest.mean:.3g} (around step {int(seen.steps[best + width - 1])}) to"
+        f" {seen.final.mean:.3g} at the end.",
+        tensor=_name(run),
+        mode=TRAIN,
+        steps=steps,
+        numbers={"lowest": lowest.mean, "final": seen.final.mean, "initial": seen.initial.mean},
+    )
+
+
+def _flat(run: Evidence, seen: Learning, parameters: Mapping[str, Any]) -> Finding | None:
+    """The loss never got below where it began, or below guessing, although there was time and evidence enough."""
+    if seen.learned or seen.falling:
+        return None
+    if not math.isfinite(seen.floor) or seen.final.mean < seen.floor:
+        return None
+    fall, error = _fall(run, seen)
+    reference = seen.initial.mean if seen.chance is None else min(seen.initial.mean, seen.chance)
+    high = seen.final.mean - seen.final.error > reference
+    if fall + 2 * error > parameters["flat_percent"] / 100 and not (high and _spread(seen, reference)):
+        return None
+    beside = f"; guessing costs {seen.chance:.3g}" if seen.chance is not None else ""
+    return Finding(
+        f"The training loss did not fall: {seen.initial.mean:.3g} at the beginning, {seen.final.mean:.3g} after"
+        f" {int(seen.steps[-1] - seen.steps[0]) + 1} steps{beside}.",
+        tensor=_name(run),
+        mode=TRAIN,
+        steps=(int(seen.steps[0]), int(seen.steps[-1])),
+        numbers={"initial": seen.initial.mean, "final": seen.final.mean, "fall_percent": 100 * fall},
+    )
+
+
+def _fall(run: Evidence, seen: Learning) -> tuple[float, float]:
+    """The loss's relative fall over the run, and its standard error, from the better of two views.
+
+    Epochs see the same pictures, so the means of epochs are far less noisy than steps; but there may be too few.
+    """
+    first, last = np.array_split(seen.values, 2)
+    before, after = curves.level(first), curves.level(last)
+    scale = abs(seen.initial.mean) or 1.0
+    views = [((before.mean - after.mean) / scale, math.hypot(before.error, after.error) / scale)]
+    means = epoch_losses(run).train
+    if len(means) >= 4 and np.isfinite(means).all():
+        # the first epoch's mean has the transient in it; one difference of neighbours is one degree of freedom
+        noise = curves.jitter(means) * math.sqrt(2 / (len(means) // 2))
+        half = len(means) // 2
+        views.append(((float(means[:half].mean()) - float(means[-half:].mean())) / scale, noise / scale))
+    return min(views, key=lambda view: view[1])
+
+
+def _spread(seen: Learning, reference: float) -> bool:
+    """Whether the loss jumps about, far above where it began, as it does where steps are too long."""
+    last = seen.values[len(seen.values) // 2 :]
+    return float((last > 2 * reference).mean()) > 0.15
+
+
+def _name(run: Evidence) -> str:
+    names = loss_names(run)
+    return names[0] if names else ""
+
+
+RULES = (
+    Rule(
+        name="LossNotDecreasing",
+        judge=_loss_default,
+        judge_aws=_loss_aws,
+        aws={
+            "collection_names": None,
+            "tensor_regex": None,
+            "use_losses_collection": True,
+            "num_steps": 10,
+            "diff_percent": 0.1,
+            "increase_threshold_percent": 5.0,
+            "mode": None,
+        },
+        default={
+            "min_points": 10,
+            "flat_percent": 5.0,
+            "rise_of_fall": 0.25,
+            "rise_of_chance": 0.1,
+            "rise_of_start": 0.5,
+        },
+        description="A training loss that does not fall, or rises again.",
+        advice=(
+            "Where it rises, jumps about or stays at guessing, lower lr (by 10). Where it creeps, raise lr. Where it"
+            " does not move at all, check that lr is not nearly 0, that weights are trained, and that labels belong"
+            " to their pictures."
+        ),
+    ),
+)

@@ -1,0 +1,70 @@
+"""StalledTraining: nothing has been recorded for too long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from training_scripts.recording.trial import EVAL, GLOBAL, PREDICT, TRAIN, Trial
+from training_scripts.rules import evidence as evidences
+from training_scripts.rules.findings import Finding, NotEvaluated, Rule
+
+
+def _stalled(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+    """No recorded step for threshold seconds: between two steps, or until now for a run that has not ended.
+
+    With `times_usual`, a pause counts only where it is also so many times as long as the usual one, so that runs
+    with slow steps, or that are recorded seldom, are not called stalled.
+    """
+    run = evidences.of(trial)
+    tables = [(mode, run.steps(mode)) for mode in (TRAIN, EVAL, PREDICT, GLOBAL)]
+    rows = sorted(
+        (float(time), mode, int(step))
+        for mode, table in tables
+        for time, step in zip(table.times.tolist(), table.steps.tolist(), strict=True)
+        if np.isfinite(time)
+    )
+    if not rows:
+        raise NotEvaluated("It is not known when steps were recorded: this recording has no times.")
+    times = np.array([row[0] for row in rows])
+    gaps = np.diff(times)
+    usual = float(np.median(gaps)) if len(gaps) else 0.0
+    limit = max(parameters["threshold"], (parameters.get("times_usual") or 0) * usual)
+    findings = [
+        _pause(rows[place], float(gaps[place]), "before the next step", limit)
+        for place in np.flatnonzero(gaps > limit).tolist()
+    ]
+    silence = run.now - float(times[-1])
+    if not run.ended and silence > limit:
+        findings.append(_pause(rows[-1], silence, "until now, and the run has not ended", limit))
+    return findings
+
+
+def _pause(row: tuple[float, str, int], seconds: float, until: str, limit: float) -> Finding:
+    _, mode, step = row
+    return Finding(
+        f"Nothing was recorded for {seconds:.0f} s after {mode} step {step} {until} (limit {limit:.0f} s).",
+        mode=mode,
+        steps=(step,),
+        numbers={"seconds": seconds, "limit": limit},
+    )
+
+
+RULES = (
+    Rule(
+        name="StalledTraining",
+        judge=_stalled,
+        aws={"threshold": 1800.0},
+        default={
+            "threshold": 1800.0,  # AWS's
+            "times_usual": 20.0,  # evaluations and checkpoints pause training for many steps' time, not for twenty
+        },
+        description="A run that stopped recording without having ended.",
+        advice=(
+            "Look at the job's log: waiting for data, a dead worker and a full disk are usual. Stop the job if nothing"
+            " moves; a stalled instance costs as much as a busy one."
+        ),
+    ),
+)
