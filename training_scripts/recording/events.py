@@ -5,6 +5,8 @@ Field numbers are those of tensorflow/core/util/event.proto and tensorflow/core/
 
 from __future__ import annotations
 
+import functools
+import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 MODE_NUMBERS = {"TRAIN": 1, "EVAL": 2, "PREDICT": 3, "GLOBAL": 4}  # smdebug.core.modes.ModeKeys
 _MODE_NAMES = {number: name for name, number in MODE_NUMBERS.items()}
 
+_FLOAT32, _FLOAT64 = struct.Struct("<f"), struct.Struct("<d")
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _DT_STRING, _DT_BFLOAT16, _DT_HALF = 7, 14, 19
 _DTYPES: dict[int, np.dtype[Any]] = {
@@ -87,6 +90,38 @@ def encode(name: str, array: NDArray[Any], *, step: int, mode: str, mode_step: i
     return b"\x09" + struct.pack("<d", time) + _step_field(step) + _field(5, _field(1, value))
 
 
+def number_parts(*, step: int, mode: str, mode_step: int, time: float) -> tuple[bytes, bytes]:
+    """What all numbers of a step have in common, for `encode_number`; arguments as for `encode`."""
+    digits = b"%d" % mode_step
+    size = len(digits)
+    plugin = b"\x0a" + _VARINTS[13 + size] + b"\x0a\x09mode_step\x12" + _VARINTS[size] + digits
+    tail = b"\x4a" + _VARINTS[26 + size] + plugin + b"\x0a\x09\x0a\x04mode\x12\x01%d" % MODE_NUMBERS[mode]
+    return b"\x09" + _FLOAT64.pack(time) + _step_field(step), tail
+
+
+def encode_number(name: str, value: float, parts: tuple[bytes, bytes]) -> bytes:
+    """What `encode` gives for a float32 of shape (), several times as fast.
+
+    Args:
+        name: The tensor's tag.
+        value: Rounded to float32; what is too large for it becomes infinite.
+        parts: What `number_parts` gave for the step.
+    """
+    try:
+        content = _FLOAT32.pack(value)
+    except OverflowError:
+        content = _FLOAT32.pack(math.copysign(math.inf, value))
+    head, tail = parts
+    value = _number_head(name) + content + tail
+    size = varint(len(value))
+    return b"%b\x2a%b\x0a%b%b" % (head, varint(1 + len(size) + len(value)), size, value)
+
+
+@functools.lru_cache(maxsize=4096)
+def _number_head(name: str) -> bytes:
+    return _field(1, name.encode()) + b"\x42\x0a\x08\x01\x12\x00\x22\x04"
+
+
 def encode_tensor(tag: bytes, array: NDArray[Any]) -> bytes:
     """A TensorProto."""
     dtype = array.dtype.newbyteorder("<")
@@ -114,12 +149,19 @@ def _field(number: int, content: bytes) -> bytes:
 
 def varint(value: int) -> bytes:
     """A base-128 number of at least 0."""
+    return _VARINTS[value] if value < len(_VARINTS) else _long_varint(value)
+
+
+def _long_varint(value: int) -> bytes:
     parts = bytearray()
     while value > 0x7F:
         parts.append(value & 0x7F | 0x80)
         value >>= 7
     parts.append(value)
     return bytes(parts)
+
+
+_VARINTS = [_long_varint(value) for value in range(1 << 14)]
 
 
 def decode(data: bytes | memoryview, begin: int, end: int) -> list[Record]:

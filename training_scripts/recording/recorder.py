@@ -1,0 +1,221 @@
+"""Records a training run while it is trained: into a folder in smdebug's layout, into memory for rules, or both."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from training_scripts.recording.continuing import continue_trial
+from training_scripts.recording.names import CLASS_COUNTS, INPUT_IMAGE, LABELS, PREDICTIONS, VALID_LOSSES
+from training_scripts.recording.taking import Layers, Taken
+from training_scripts.recording.trial import EVAL, TRAIN, MemoryTrial
+from training_scripts.recording.writing import Books
+from training_scripts.watching import Watcher
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+# A save costs a quarter of a step on stored features: every 50 steps that is half a percent. A short run is saved
+# some twenty times nevertheless, for rules compare saves.
+SAVE_INTERVAL, SAVES_OF_A_SHORT_RUN = 50, 20
+# smdebug wants a file a step, 4 KiB of disk each: longer runs keep every second, third, ... loss.
+LOSSES_OF_A_RUN = 20_000
+PER_PICTURE = 10_000
+_WAIT_AT_END = 60.0
+
+
+class Recorder(Watcher):
+    """Records what happens: losses and accuracies of every step, numbers that stand for tensors now and then.
+
+    It also serves other training loops, with any module: call its hooks in the order that `Watcher` describes::
+
+        recorder = Recorder(None, memory=MemoryTrial())   # or a folder, or both
+        recorder.run_begins(network, {"steps_per_epoch": 10})
+        for inputs, labels in batches:
+            recorder.batch_ready("TRAIN", inputs, labels)
+            logits = network(inputs)
+            recorder.forward_done("TRAIN", logits)
+            loss = cross_entropy(logits, labels); optimizer.zero_grad(); loss.backward()
+            recorder.backward_done("TRAIN")
+            optimizer.step()
+            recorder.step_ends("TRAIN", loss.detach(), (logits.argmax(1) == labels).sum(), len(labels))
+        recorder.epoch_ends(1, {})                        # the trial now has all steps so far
+        recorder.run_ends()
+
+    Attributes:
+        memory: The trial in memory, where one was asked for; complete up to the last `epoch_ends`.
+        folder: Where the trial on disk lies; None where there is none.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str | None,
+        *,
+        memory: MemoryTrial | None = None,
+        train_interval: int = 0,
+        eval_interval: int = 1,
+        full_tensors: bool = False,
+        report: Callable[[str], Any] = print,
+    ) -> None:
+        """Nothing is recorded or written yet.
+
+        Args:
+            folder: The trial's folder; None to record into memory only.
+            memory: Is filled at the end of every epoch.
+            train_interval: Weights, gradients and activations every so many TRAIN steps; 0: every 50, and in runs
+                of less than a thousand steps so often that there are about twenty.
+            eval_interval: Labels, predictions and losses of the valid pictures every so many EVAL steps.
+            full_tensors: Whole weights, gradients and activations, too: megabytes a save.
+            report: Takes one line of log at a time.
+        """
+        self.folder = Path(folder) if folder is not None else None
+        self.memory = memory
+        self._report = report
+        self._intervals = {TRAIN: train_interval, EVAL: eval_interval}
+        self._full_tensors = full_tensors
+        self._books: Books | None = None
+        self._layers: Layers | None = None
+        self._taken: Taken | None = None
+        self._steps = {TRAIN: 0, EVAL: 0}
+        self._evaluated_from = -1
+        self._every = 1
+        self._class_counts: Any = None
+        self._labels: Tensor | None = None
+
+    def run_begins(self, network: nn.Module, facts: Mapping[str, Any]) -> None:
+        """Opens the trial: a new one, or that of the same run which a restart continues."""
+        self._layers = Layers(network, full_tensors=self._full_tensors)
+        self._plan(facts)
+        run = _run_json(facts)
+        self._books = Books(self.folder, self.memory, run, self._intervals, report=self._report)
+        self._steps = continue_trial(self._books, run, facts)
+        if facts.get("class_counts") and not self._steps[TRAIN]:
+            self._class_counts = np.asarray(facts["class_counts"], dtype=np.int64)
+
+    def _plan(self, facts: Mapping[str, Any]) -> None:
+        epochs = int(facts.get("hyperparameters", {}).get("epochs", 0) or 0)
+        total = epochs * int(facts.get("steps_per_epoch", 0) or 0)
+        if not self._intervals[TRAIN]:
+            few = total // SAVES_OF_A_SHORT_RUN if total else SAVE_INTERVAL
+            self._intervals[TRAIN] = max(1, min(SAVE_INTERVAL, few))
+        self._every = max(1, math.ceil(total / LOSSES_OF_A_RUN))
+
+    def batch_ready(self, mode: str, inputs: Tensor, labels: Tensor) -> None:
+        """At a step that is saved, takes the weights as they are before it."""
+        if mode != TRAIN or self._steps[TRAIN] % self._intervals[TRAIN]:
+            if mode == EVAL and self._evaluated_from < 0:
+                self._evaluated_from = self._steps[EVAL]
+            return
+        assert self._layers is not None
+        self._taken = taken = Taken()
+        self._labels = labels
+        self._layers.take_weights(taken)
+        self._layers.watch_activations(taken)
+        if inputs.dim() == 4 and inputs.shape[1] == 3:
+            _whole(taken, INPUT_IMAGE, inputs.detach().float().mean((2, 3)), "inputs")
+
+    def forward_done(self, mode: str, logits: Tensor) -> None:
+        """At a step that is saved, takes the predictions."""
+        if self._taken is None or mode != TRAIN:
+            return
+        assert self._layers is not None
+        self._layers.ignore_activations()
+        _whole(self._taken, LABELS, self._labels.int(), LABELS)  # type: ignore[union-attr]
+        _whole(self._taken, PREDICTIONS, logits.detach().argmax(1).int(), PREDICTIONS)
+
+    def backward_done(self, mode: str) -> None:
+        """At a step that is saved, takes the gradients."""
+        if self._taken is not None and mode == TRAIN:
+            assert self._layers is not None
+            self._layers.take_gradients(self._taken)
+
+    def step_ends(self, mode: str, loss: Tensor, correct: Tensor, size: int) -> None:
+        """Keeps the step's loss and number of right answers, where they lie."""
+        assert self._books is not None
+        step = self._steps[mode]
+        self._steps[mode] = step + 1
+        if self._taken is not None and mode == TRAIN:
+            self._books.keep(mode, step, loss, correct, size, taken=self._finished(self._taken))
+            self._taken = None
+        elif mode == TRAIN and step % self._every:
+            self._books.skip()
+        else:
+            self._books.keep(mode, step, loss, correct, size)
+
+    def _finished(self, taken: Taken) -> Taken:
+        assert self._layers is not None
+        self._layers.take_updates(taken)
+        if self._class_counts is not None:
+            _whole(taken, CLASS_COUNTS, self._class_counts, CLASS_COUNTS)
+            self._class_counts = None
+        return taken
+
+    def evaluation_ends(self, split: str, logits: Tensor, labels: Tensor) -> None:
+        """Keeps what the valid pictures were taken for, and how wrong that was, with the evaluation's last step."""
+        first, self._evaluated_from = self._evaluated_from, -1
+        if split != "valid" or not self._steps[EVAL] or self._books is None:
+            return
+        interval = self._intervals[EVAL]
+        last = self._steps[EVAL] - 1
+        if last // interval * interval < max(first, 0):
+            return
+        from torch.nn import functional  # noqa: PLC0415
+
+        taken = Taken()
+        _whole(taken, LABELS, labels.int(), LABELS)
+        _whole(taken, PREDICTIONS, logits.argmax(1).int(), PREDICTIONS)
+        if len(labels) <= PER_PICTURE:
+            losses = functional.cross_entropy(logits, labels, reduction="none")
+            _whole(taken, VALID_LOSSES, losses, VALID_LOSSES)
+        self._books.add_to_last(taken)
+
+    def epoch_ends(self, epoch: int, values: Mapping[str, float]) -> str | None:  # noqa: ARG002
+        """Writes the epoch, and fills the trial in memory with it."""
+        if self._books is not None:
+            self._books.flush()
+        return None
+
+    def run_ends(self) -> None:
+        """Writes what is left, and says that the run has ended."""
+        if self._layers is not None:
+            self._layers.ignore_activations()
+        if self._books is not None:
+            books, self._books = self._books, None
+            books.flush()
+            books.end(_WAIT_AT_END)
+
+
+def _whole(taken: Taken, name: str, tensor: Any, collection: str) -> None:
+    taken.whole[name], taken.collections[name] = tensor, collection
+
+
+def _run_json(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What `run.json` says of the run."""
+    settings = dict(facts.get("hyperparameters", {}))
+    names = facts.get("valid_names", ())
+    return {
+        "format": 1,
+        "recorder": "builtin",
+        "fingerprint": facts.get("fingerprint", ""),
+        "started": time.time(),
+        "hyperparameters": settings,
+        "sizes": dict(facts.get("sizes", {})),
+        "steps_per_epoch": facts.get("steps_per_epoch"),
+        "batch_size": _as(int, settings.get("batch-size")),
+        "epochs": _as(int, settings.get("epochs")),
+        "learning_rate": _as(float, settings.get("lr")),
+        "classes": list(facts.get("classes", ())),
+        "class_counts": list(facts.get("class_counts", ())),
+        "valid_names": list(names) if len(names) <= PER_PICTURE else [],
+        "inputs": facts.get("inputs"),
+        "backbone": facts.get("backbone"),
+    }
+
+
+def _as(kind: Callable[[Any], Any], value: Any) -> Any:
+    return None if value is None else kind(value)

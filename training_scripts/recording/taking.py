@@ -1,0 +1,137 @@
+"""Takes from a training step what is recorded of it, as tensors that are turned into numbers later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from training_scripts.recording import tensor_reductions
+from training_scripts.recording.reductions import REDUCTIONS, SATURATION
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+UPDATE_RATIO, INACTIVE, SATURATED = "update_ratio", "inactive_fraction", "saturated_fraction"
+
+
+class Taken:
+    """What was taken at one step.
+
+    Attributes:
+        reduced: Tensor's name -> kind -> number, or a tensor of one element that holds it.
+        all_kinds: Tensor's name -> all of `REDUCTIONS`, as numbers or as one tensor.
+        whole: Tensor's name -> the tensor.
+        collections: Tensor's name -> collection.
+    """
+
+    def __init__(self) -> None:
+        self.reduced: dict[str, dict[str, Any]] = {}
+        self.all_kinds: dict[str, Any] = {}
+        self.whole: dict[str, Any] = {}
+        self.collections: dict[str, str] = {}
+
+    def numbers(self) -> Iterator[tuple[str, str, float]]:
+        """Tensor's name, kind and number; this is where a GPU is waited for."""
+        for name, values in self.all_kinds.items():
+            listed = values if isinstance(values, list) else values.tolist()
+            yield from ((name, kind, value) for kind, value in zip(REDUCTIONS, listed, strict=True))
+        for name, kinds in self.reduced.items():
+            yield from ((name, kind, float(value)) for kind, value in kinds.items())
+
+
+class Layers:
+    """The trained parameters and the activations of a network, by the names that smdebug gives them.
+
+    Attributes:
+        parameters: Name (`<class of the network>_<parameter>`) -> parameter, trained ones only.
+    """
+
+    def __init__(self, network: nn.Module, *, full_tensors: bool) -> None:
+        """Looks at the network; nothing of it is changed.
+
+        Args:
+            network: What is trained.
+            full_tensors: Take whole tensors besides the numbers that stand for them.
+        """
+        prefix = network._get_name()
+        self.parameters = {
+            f"{prefix}_{name}": parameter for name, parameter in network.named_parameters() if parameter.requires_grad
+        }
+        self._full = full_tensors
+        self._activations = list(_activations(network))
+        self._before: dict[str, Tensor] = {}
+        self._handles: list[Any] = []
+        self._calls: dict[str, int] = {}
+
+    def take_weights(self, taken: Taken) -> None:
+        """Before the forward pass: weights and biases as they are."""
+        self._before = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
+        for name, tensor in self._before.items():
+            self._take(taken, name, tensor, "biases" if name.endswith("bias") else "weights")
+
+    def watch_activations(self, taken: Taken) -> None:
+        """Listens to the next forward passes, until `ignore_activations`."""
+        self._calls = {}
+        for module, name, kind in self._activations:
+            self._handles.append(module.register_forward_hook(self._listener(taken, name, kind)))
+
+    def ignore_activations(self) -> None:
+        """Listens no longer: hooks cost every step."""
+        while self._handles:
+            self._handles.pop().remove()
+
+    def take_gradients(self, taken: Taken) -> None:
+        """Between backward pass and optimiser."""
+        for name, parameter in self.parameters.items():
+            if parameter.grad is not None:
+                self._take(taken, f"gradient/{name}", parameter.grad, "gradients")
+
+    def take_updates(self, taken: Taken) -> None:
+        """After the optimiser: how far it moved every tensor."""
+        for name, before in self._before.items():
+            ratio = tensor_reductions.update_ratio(self.parameters[name], before)
+            taken.reduced.setdefault(name, {})[UPDATE_RATIO] = ratio
+        self._before = {}
+
+    def _take(self, taken: Taken, name: str, tensor: Tensor, collection: str) -> None:
+        if not tensor.numel():
+            return
+        taken.collections[name] = collection
+        taken.all_kinds[name] = tensor_reductions.reduce_all(tensor)
+        if self._full:
+            taken.whole[name] = tensor.detach().clone()
+
+    def _listener(self, taken: Taken, module_name: str, kind: str) -> Callable[..., None]:
+        def listen(_module: Any, inputs: tuple[Any, ...], output: Any) -> None:
+            call = self._calls[module_name] = self._calls.get(module_name, -1) + 1
+            name = f"{module_name}_{kind}_output_{call}"
+            taken.collections[name] = f"{kind}_output"
+            if kind == "relu":
+                taken.reduced[name] = {INACTIVE: tensor_reductions.inactive_fraction(output)}
+            else:
+                low, high = SATURATION[kind]
+                taken.reduced[name] = {SATURATED: tensor_reductions.saturated_fraction(inputs[0], low, high)}
+            if self._full:
+                taken.whole[name] = output.detach().clone()
+                if kind != "relu":
+                    inner = f"{module_name}_{kind}_input_{call}"
+                    taken.whole[inner], taken.collections[inner] = inputs[0].detach().clone(), f"{kind}_input"
+
+        return listen
+
+
+def _activations(network: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
+    """The activations beside or behind a trained layer; those of a frozen backbone are as its makers left them."""
+    from torch import nn  # noqa: PLC0415
+
+    kinds: Mapping[str, tuple[type[nn.Module], ...]] = {
+        "relu": (nn.ReLU, nn.ReLU6, nn.LeakyReLU),
+        "sigmoid": (nn.Sigmoid,),
+        "tanh": (nn.Tanh,),
+    }
+    modules = dict(network.named_modules())
+    for name, module in modules.items():
+        kind = next((kind for kind, classes in kinds.items() if isinstance(module, classes)), None)
+        parent = modules[name.rpartition(".")[0]] if name else module
+        if kind and any(parameter.requires_grad for parameter in parent.parameters()):
+            yield module, name, kind

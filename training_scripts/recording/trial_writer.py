@@ -1,0 +1,185 @@
+"""Writes a trial in smdebug's layout: many steps in one event file, and an index file for each step.
+
+smdebug wants an index file a step, which takes longer to make than a quick training step. So the index is written at
+once only where steps take their time; otherwise when the run ends. Our own reader needs no index.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from training_scripts.recording import event_files, events, layout, tfrecord
+
+# What making a file costs, generously; and the share of the time between two writes that the index may take of it.
+_FILE_SECONDS, _INDEX_SHARE = 50e-6, 0.01
+
+
+@dataclass
+class Step:
+    """One recorded step: `numbers` are tensors of one element, `arrays` any others."""
+
+    mode: str
+    mode_step: int
+    global_step: int
+    time: float
+    numbers: list[tuple[str, float]] = field(default_factory=list)
+    arrays: list[tuple[str, NDArray[Any]]] = field(default_factory=list)
+
+
+_Location = tuple[str, int, int]
+
+
+class TrialWriter:
+    """Writes one worker's trial; every method may raise OSError, and leaves whole files behind."""
+
+    def __init__(self, folder: Path) -> None:
+        """Nothing is written yet.
+
+        Args:
+            folder: The trial's; `events/`, `index/` and `collections/` come into it.
+        """
+        self.folder = folder
+        self._unindexed: deque[tuple[str, Step, list[_Location]]] = deque()
+
+    def describe(
+        self, run: Mapping[str, Any], collections: Mapping[str, Sequence[str]], intervals: Mapping[str, int]
+    ) -> None:
+        """Writes what the trial says about itself: `run.json` and the collections."""
+        self._write(layout.RUN_FILE, json.dumps(run, default=str).encode())
+        content = layout.collections_json(collections, intervals)
+        self._write(f"{layout.COLLECTIONS}/{0:09}/{layout.WORKER}_collections.json", content.encode())
+
+    def write(self, steps: Sequence[Step], *, seconds: float) -> None:
+        """Writes steps, in order, as one event file.
+
+        Args:
+            steps: At least one.
+            seconds: How long they took: whether there is time to write their index at once.
+        """
+        path = layout.event_path(steps[0].global_step)
+        content = bytearray()
+        located = [(path, step, _append(content, step)) for step in steps]
+        self._write(path, bytes(content))
+        self._unindexed.extend(located)
+        if len(self._unindexed) * _FILE_SECONDS < _INDEX_SHARE * seconds:
+            self.write_index()
+
+    def write_index(self) -> None:
+        """Writes the index files that are still missing."""
+        made: set[str] = set()
+        while self._unindexed:
+            event_path, step, locations = self._unindexed[0]
+            path = layout.index_path(step.global_step)
+            parent = os.path.dirname(path)  # noqa: PTH120 - a thousand of these must be quick
+            if parent not in made:
+                (self.folder / parent).mkdir(parents=True, exist_ok=True)
+                made.add(parent)
+            _put(f"{self.folder}/{path}", _index(step.mode, step.mode_step, event_path, locations).encode())
+            self._unindexed.popleft()
+
+    def end(self) -> None:
+        """Completes the index and says that nothing more will come."""
+        self.write_index()
+        self._write(layout.END_FILE, b"")
+
+    def clear(self) -> None:
+        """Removes a trial that lies there."""
+        for part in (layout.EVENTS, layout.INDEX, layout.COLLECTIONS):
+            if (self.folder / part).is_symlink():
+                (self.folder / part).unlink()
+            elif (self.folder / part).exists():
+                shutil.rmtree(self.folder / part)
+        for name in (layout.RUN_FILE, layout.END_FILE):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def drop_from(self, global_step: int) -> None:
+        """Takes back the steps from one on, and completes the index of those before: a restarted run does them anew."""
+        (self.folder / layout.END_FILE).unlink(missing_ok=True)
+        indexed = event_files.indexed_steps(self.folder)
+        for step, path in indexed.items():
+            if step >= global_step:
+                Path(path).unlink()
+        for path, _, _ in list(event_files.listed(self.folder)):
+            self._drop_events(Path(path), global_step, indexed.keys())
+
+    def _drop_events(self, path: Path, global_step: int, indexed: Any) -> None:
+        relative = path.relative_to(self.folder).as_posix()
+        content = path.read_bytes()
+        kept: dict[int, tuple[str, Step, list[_Location]]] = {}
+        end = 0
+        try:
+            for begin, payload_end in tfrecord.frames(content):
+                last = payload_end + tfrecord.FOOTER_BYTES
+                records = events.decode(content, begin, payload_end)
+                if any(record.step >= global_step for record in records):
+                    break
+                for record in records:
+                    found = Step(record.mode, record.mode_step, record.step, record.time)
+                    entry = kept.setdefault(record.step, (relative, found, []))
+                    entry[2].append((record.name, begin - tfrecord.HEADER_BYTES, last - begin + tfrecord.HEADER_BYTES))
+                end = last
+        except (tfrecord.FrameError, events.EventError):
+            pass  # what is whole before the spoilt place is kept
+        if not end:
+            shutil.rmtree(path.parent)
+        elif end < len(content):
+            self._write(relative, content[:end])
+        self._unindexed.extend(entry for step, entry in kept.items() if step not in indexed)
+
+    def _write(self, name: str, content: bytes) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _put(str(path), content)
+
+
+def _put(path: str, content: bytes) -> None:
+    """Writes a file aside and renames it. Unlike a checkpoint, a recording is not worth waiting for the disk."""
+    folder, name = os.path.split(path)
+    aside = f"{folder}/.{name}.partial"
+    try:
+        handle = os.open(aside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o644)
+        try:
+            written = os.write(handle, content)
+            while written < len(content):
+                written += os.write(handle, content[written:])
+        finally:
+            os.close(handle)
+        os.rename(aside, path)  # noqa: PTH104
+    except BaseException:
+        if os.path.lexists(aside):
+            os.unlink(aside)  # noqa: PTH108
+        raise
+
+
+def _index(mode: str, mode_step: int, event_path: str, locations: Sequence[_Location]) -> str:
+    payload = ",".join(
+        f'{{"tensorname":{json.dumps(name)},"start_idx":{begin},"length":{length}}}'
+        for name, begin, length in locations
+    )
+    meta = f'{{"mode":"{mode}","mode_step":{mode_step},"event_file_name":"{event_path}"}}'
+    return f'{{"meta":{meta},"tensor_payload":[{payload}],"shape_payload":[]}}'
+
+
+def _append(content: bytearray, step: Step) -> list[_Location]:
+    """Adds a step's events; where each lies."""
+    locations = []
+    common = {"step": step.global_step, "mode": step.mode, "mode_step": step.mode_step, "time": step.time}
+    number_parts = events.number_parts(**common)
+    for name, value in step.numbers:
+        framed = tfrecord.frame(events.encode_number(name, value, number_parts))
+        locations.append((name, len(content), len(framed)))
+        content += framed
+    for name, array in step.arrays:
+        framed = tfrecord.frame(events.encode(name, array, **common))
+        locations.append((name, len(content), len(framed)))
+        content += framed
+    return locations

@@ -1,0 +1,181 @@
+"""Keeps what a run has given since it was last written, and hands it on: to the trial in memory and to the disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training_scripts.recording.background import Background
+from training_scripts.recording.layout import reduction_name
+from training_scripts.recording.names import ACCURACY, LOSS, PER_RUN
+from training_scripts.recording.taking import Taken
+from training_scripts.recording.trial import MemoryTrial
+from training_scripts.recording.trial_writer import Step, TrialWriter
+
+# A local disk takes milliseconds, and a job that is killed then finds its steps beside its checkpoint. A slow disk
+# gets no more than a hundredth of the time.
+_WAIT_SECONDS, _WAIT_SHARE = 0.05, 0.01
+
+
+class Books:
+    """The steps of a run.
+
+    Attributes:
+        writer: Writes the trial; None where there is none, or where it could not be written.
+        memory: The trial in memory, if any.
+        collections: Collection -> tensors' names.
+        global_step: The next step's number, counted over all modes.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None,
+        memory: MemoryTrial | None,
+        run: dict[str, Any],
+        intervals: Mapping[str, int],
+        *,
+        report: Callable[[str], Any],
+    ) -> None:
+        """Nothing is written yet."""
+        self.writer = TrialWriter(folder) if folder is not None else None
+        self.memory = memory
+        self.collections: dict[str, list[str]] = {"losses": [LOSS], "metrics": [ACCURACY]}
+        self.global_step = 0
+        self._run = run
+        self._intervals = intervals
+        self._report = report
+        self._background = Background(self.stop)
+        # Mode, step, global step, time, loss, number of right answers (both may still be on a GPU), size.
+        self._kept: list[tuple[str, int, int, float, Any, Any, int]] = []
+        self._taken: dict[int, Taken] = {}
+        self._flushed = time.monotonic()
+
+    def keep(self, mode: str, step: int, loss: Any, correct: Any, size: int, *, taken: Taken | None = None) -> None:
+        """A step was done; loss and correct are numbers or tensors of one element."""
+        if getattr(loss, "is_cpu", False):
+            # A tensor kept a step would scatter the heap, and the next batches' memory be paged in anew.
+            loss, correct = loss.item(), float(correct)
+        if taken is not None:
+            self._taken[self.global_step] = taken
+        self._kept.append((mode, step, self.global_step, time.time(), loss, correct, size))
+        self.global_step += 1
+
+    def skip(self) -> None:
+        """A step was done of which nothing is kept."""
+        self.global_step += 1
+
+    def add_to_last(self, taken: Taken) -> None:
+        """More of the last step that was kept."""
+        if self._kept:
+            self._taken[self._kept[-1][2]] = taken
+
+    def describe(self) -> None:
+        """Writes what the trial says of itself.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        if self.memory is not None:
+            self.memory.run.update(self._run)
+        if self.writer is not None:
+            self.writer.describe(self._run, self.collections, self._intervals)
+
+    def stop(self, error: Exception) -> None:
+        """Writes no more, and says why."""
+        folder, self.writer = self.writer and self.writer.folder, None
+        if folder is not None:
+            reason = getattr(error, "strerror", None) or error
+            self._report(f"warning: recording stops: cannot write to {folder}: {reason}; training goes on")
+
+    def flush(self) -> None:
+        """Hands on what was kept."""
+        kept, self._kept = self._kept, []
+        taken, self._taken = self._taken, {}
+        now = time.monotonic()
+        seconds, self._flushed = now - self._flushed, now
+        if not kept:
+            return
+        modes, numbers, places, times, losses, correct, sizes = zip(*kept, strict=True)
+        losses, correct = _numbers(losses), _numbers(correct)
+        accuracies = [right / size for right, size in zip(correct, sizes, strict=True)]
+        steps = [Step(*parts) for parts in zip(modes, numbers, places, times, strict=True)]
+        fresh = False
+        for step, loss, accuracy in zip(steps, losses, accuracies, strict=True):
+            step.numbers = [(LOSS, loss), (ACCURACY, accuracy)]
+            if step.global_step in taken:
+                fresh |= self._join(taken[step.global_step])
+                self._settle(step, taken[step.global_step])
+        if self.memory is not None:
+            self._remember(self.memory, steps, losses, accuracies)
+        writer = self.writer
+        if writer is not None:
+            if fresh:
+                self._background.do(self.describe)
+            self._background.do(lambda: writer.write(steps, seconds=seconds))
+            self._background.wait(max(_WAIT_SECONDS, _WAIT_SHARE * seconds))
+
+    def end(self, seconds: float) -> None:
+        """Completes the trial; what takes longer than so many seconds is given up."""
+        if self.memory is not None:
+            self.memory.ended = True
+        if self.writer is not None:
+            self._background.do(self.writer.end)
+        if not self._background.end(seconds):
+            self.stop(TimeoutError(f"the disk took more than {seconds:.0f} seconds"))
+
+    def _join(self, taken: Taken) -> bool:
+        """Notes the tensors' collections; whether one was not known."""
+        fresh = False
+        for name, collection in taken.collections.items():
+            members = self.collections.setdefault(collection, [])
+            if name not in members:
+                members.append(name)
+                fresh = True
+        return fresh
+
+    def _settle(self, step: Step, taken: Taken) -> None:
+        """Turns tensors into numbers and arrays."""
+        numbers = list(taken.numbers())
+        step.numbers += [(reduction_name(kind, name), value) for name, kind, value in numbers]
+        step.arrays = [(name, _array(value)) for name, value in taken.whole.items()]
+        if self.memory is None:
+            return
+        for name, kind, value in numbers:
+            self.memory.add_reduction(name, kind, step.mode_step, step.mode, value, collection=taken.collections[name])
+        for name, array in step.arrays:
+            if self.writer is None or name in PER_RUN:  # whole weights would fill the memory
+                collection = taken.collections[name]
+                self.memory.add(name, step.mode_step, step.mode, array, collection=collection)
+
+    def _remember(
+        self, memory: MemoryTrial, steps: Sequence[Step], losses: Sequence[float], accuracies: Sequence[float]
+    ) -> None:
+        for step in steps:
+            memory.add_step(step.mode_step, step.mode, global_step=step.global_step, time=step.time)
+        for mode in {step.mode for step in steps}:
+            rows = [row for row, step in enumerate(steps) if step.mode == mode]
+            numbers = [steps[row].mode_step for row in rows]
+            memory.add_numbers(LOSS, numbers, [losses[row] for row in rows], mode, collection="losses")
+            memory.add_numbers(ACCURACY, numbers, [accuracies[row] for row in rows], mode, collection="metrics")
+
+
+def _numbers(values: Sequence[Any]) -> list[float]:
+    """Numbers, or tensors of one element, as numbers; a GPU is waited for once."""
+    import torch  # noqa: PLC0415 - where nothing is recorded, this module is imported without it
+
+    if all(isinstance(value, torch.Tensor) for value in values):
+        listed: list[float] = torch.stack([value.detach().reshape(()).double() for value in values]).tolist()
+        return listed
+    return [float(value) for value in values]
+
+
+def _array(value: Any) -> NDArray[Any]:
+    if hasattr(value, "detach"):
+        tensor = value.detach().cpu()
+        value = (tensor if str(tensor.dtype) != "torch.bfloat16" else tensor.float()).numpy()
+    return np.asarray(value)
