@@ -96,7 +96,8 @@ def _result(rule: str, report: _Report, details: Mapping[str, Any]) -> RuleResul
         message += f" Its patience of {parameters['patience']} data points was not used up."
     elif violations:
         message = f"AWS's report: {violations} violations in {points} data points, too few to be an issue."
-    return RuleResult(rule, status, message, parameters=parameters, findings=findings, kind="profiling", details=shown)
+    advice = ADVICE[rule] if status == ISSUES_FOUND else ""
+    return RuleResult(rule, status, message, advice, parameters, findings, "profiling", shown)
 
 
 def _findings(rule: str, message: str, details: Mapping[str, Any], numbers: Mapping[str, float]) -> tuple[Finding, ...]:

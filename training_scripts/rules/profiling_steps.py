@@ -214,7 +214,8 @@ def dataloader_aws(profile: Profile, parameters: _Parameters) -> Sequence[Findin
         )
         findings.append(Finding(text, numbers=numbers))
     if fact(profile, "pin_memory") is False and fact(profile, "gpus"):
-        findings.append(Finding("Batches are not in pinned memory, which slows copying to the GPU.", numbers=numbers))
+        text = f"Batches for {fact(profile, 'gpus')} GPU(s) are not in pinned memory, which slows copying them there."
+        findings.append(Finding(text, numbers=numbers))
     return Answer(findings, numbers)
 
 
