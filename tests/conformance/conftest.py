@@ -1,7 +1,8 @@
-"""An interpreter with AWS's own toolkits, which judge our scripts and our bundle.
+"""Interpreters with the toolkits that judge our work: AWS's for scripts and bundles, smdebug for recordings.
 
-`DOGBREED_CONFORMANCE_PYTHON` names one (it must have torch too). Otherwise one is made once, in the cache folder: a
-virtual environment with the two toolkits that sees this environment's torch through a .pth file, since torch is 5 GB.
+`DOGBREED_CONFORMANCE_PYTHON` and `DOGBREED_SMDEBUG_PYTHON` name ready ones (they must have torch too). Otherwise each
+is made once, in the cache folder: a virtual environment with its packages that sees this environment's torch through a
+.pth file, since torch is 5 GB.
 """
 
 from __future__ import annotations
@@ -13,50 +14,108 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-PYTHON_VARIABLE = "DOGBREED_CONFORMANCE_PYTHON"
-# sagemaker-inference 1.10 imports pkg_resources, which setuptools dropped in 81; torch wants 77.0.3.
-REQUIREMENTS = ("sagemaker-training>=5.1.4", "sagemaker-pytorch-inference>=2.0.25", "setuptools>=77.0.3,<81")
 INSTALL_SECONDS = 280
-# Read at once: tests run with the developer's variables removed.
-_GIVEN = os.environ.get(PYTHON_VARIABLE)
-# Continuous integration must not be green without having asked AWS's toolkits.
+# Continuous integration must not be green without having asked the judges.
 _give_up = pytest.fail if os.environ.get("CI") else pytest.skip
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dogbreed-sdk"
 
 
+@dataclass(frozen=True)
+class Judge:
+    """An environment beside this one.
+
+    Attributes:
+        name: What it is called in the cache.
+        variable: Names a ready interpreter.
+        requirements: What is installed; it goes before this environment's packages.
+        probe: Imports what the tests need.
+        before: The Python version that it must be older than, if any.
+    """
+
+    name: str
+    variable: str
+    requirements: tuple[str, ...]
+    probe: str
+    before: tuple[int, int] | None = None
+
+
+TOOLKITS = Judge(
+    "conformance",
+    "DOGBREED_CONFORMANCE_PYTHON",
+    # sagemaker-inference 1.10 imports pkg_resources, which setuptools dropped in 81; torch wants 77.0.3.
+    ("sagemaker-training>=5.1.4", "sagemaker-pytorch-inference>=2.0.25", "setuptools>=77.0.3,<81"),
+    "import torch, sagemaker_training, sagemaker_inference, sagemaker_pytorch_serving_container",
+)
+SMDEBUG = Judge(
+    "smdebug",
+    "DOGBREED_SMDEBUG_PYTHON",
+    # smdebug's last release declares only half of what it needs, and works with neither newer NumPy nor protobuf.
+    (
+        "smdebug==1.0.34",
+        "numpy<2.3",
+        "protobuf==3.20.3",
+        "requests",
+        "psutil",
+        "pandas",
+        "setuptools>=77.0.3,<81",
+    ),
+    "import torch, smdebug.pytorch, smdebug.trials, smdebug.profiler",
+    before=(3, 13),
+)
+# Read at once: tests run with the developer's variables removed.
+_GIVEN = {judge.name: os.environ.get(judge.variable) for judge in (TOOLKITS, SMDEBUG)}
+
+
 @pytest.fixture(scope="session")
 def conformance_python() -> Path:
-    """The interpreter; where none can be made, tests are skipped, or failed in continuous integration."""
-    python = Path(_GIVEN) if _GIVEN else _made()
-    probe = "import torch, sagemaker_training, sagemaker_inference, sagemaker_pytorch_serving_container"
-    answer = subprocess.run([python, "-c", probe], capture_output=True, text=True, check=False)
+    """An interpreter with AWS's toolkits; where none can be made, tests are skipped, or failed in CI."""
+    return _interpreter(TOOLKITS)
+
+
+@pytest.fixture(scope="session")
+def smdebug_python() -> Path:
+    """An interpreter with smdebug; where none can be made, tests are skipped, or failed in CI."""
+    return _interpreter(SMDEBUG)
+
+
+def _interpreter(judge: Judge) -> Path:
+    given = _GIVEN[judge.name]
+    python = Path(given) if given else _made(judge)
+    answer = subprocess.run([python, "-c", judge.probe], capture_output=True, text=True, check=False)
     if answer.returncode:
         pytest.fail(f"{python} lacks what these tests need: {answer.stderr.strip().splitlines()[-1]}")
     return python
 
 
-def _made() -> Path:
+def _made(judge: Judge) -> Path:
+    if judge.before and sys.version_info >= judge.before:
+        # Its torch could not be this environment's, and another 5 GB are not installed for a test.
+        _give_up(
+            f"{judge.name} needs a Python below {'.'.join(map(str, judge.before))}, and torch for it; "
+            f"set {judge.variable}"
+        )
     packages = sysconfig.get_path("purelib")
-    key = hashlib.sha256(repr((sys.version, packages, REQUIREMENTS)).encode()).hexdigest()[:12]
-    home = _CACHE / f"conformance-{key}"
+    key = hashlib.sha256(repr((sys.version, packages, judge.requirements)).encode()).hexdigest()[:12]
+    home = _CACHE / f"{judge.name}-{key}"
     home.parent.mkdir(parents=True, exist_ok=True)
     with (home.parent / f"{home.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (home / "complete").exists():
-            _make(home, packages)
+            _make(judge, home, packages)
     return home / "bin" / "python"
 
 
-def _make(home: Path, packages: str) -> None:
+def _make(judge: Judge, home: Path, packages: str) -> None:
     venv.create(home, with_pip=True, clear=True, symlinks=True)
     python = home / "bin" / "python"
     try:
         subprocess.run(
-            [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *REQUIREMENTS],
+            [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *judge.requirements],
             capture_output=True,
             text=True,
             check=True,
@@ -64,9 +123,9 @@ def _make(home: Path, packages: str) -> None:
         )
     except subprocess.CalledProcessError as error:
         last = (error.stderr.strip().splitlines() or ["no message"])[-1]
-        _give_up(f"AWS's toolkits cannot be installed here ({last}); set {PYTHON_VARIABLE}")
+        _give_up(f"{judge.name} cannot be installed here ({last}); set {judge.variable}")
     except subprocess.TimeoutExpired:
-        _give_up(f"installing AWS's toolkits took more than {INSTALL_SECONDS} s; set {PYTHON_VARIABLE}")
+        _give_up(f"installing {judge.name} took more than {INSTALL_SECONDS} s; set {judge.variable}")
     own = subprocess.run(
         [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
         capture_output=True,

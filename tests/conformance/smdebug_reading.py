@@ -1,0 +1,55 @@
+"""Reads a trial with smdebug and prints all of it as JSON; runs in smdebug's environment.
+
+Usage: smdebug_reading.py TRIAL OUTPUT
+The output is {"collections": {name: [tensor, ...]}, "steps": {mode: [step, ...]}, "tensors": {name: {mode: {step:
+{"value": ..., "dtype": ..., "reductions": {kind: number}}}}}}.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from smdebug import modes
+from smdebug.exceptions import TensorUnavailableForStep
+from smdebug.trials import create_trial
+
+MODES = {"TRAIN": modes.TRAIN, "EVAL": modes.EVAL}
+
+
+def at(tensor: Any, step: int, mode: Any) -> dict[str, Any]:
+    """What smdebug has of a tensor at a step."""
+    found: dict[str, Any] = {}
+    try:
+        value = tensor.value(step, mode=mode)
+        found |= {"value": value.tolist(), "dtype": str(value.dtype)}
+    except TensorUnavailableForStep:
+        pass
+    kinds = tensor.reduction_values(step, mode=mode)
+    found["reductions"] = {
+        f"{'abs_' if absolute else ''}{kind}": float(value) for (kind, absolute), value in kinds.items()
+    }
+    return found
+
+
+def main() -> None:
+    trial = create_trial(sys.argv[1])
+    tensors: dict[str, Any] = {}
+    for name in trial.tensor_names():
+        tensor = trial.tensor(name)
+        for mode, key in MODES.items():
+            steps = tensor.steps(mode=key)
+            if steps:
+                tensors.setdefault(name, {})[mode] = {step: at(tensor, step, key) for step in steps}
+    read = {
+        "collections": {name: trial.tensor_names(collection=name) for name in trial.collections()},
+        "steps": {mode: trial.steps(mode=key) for mode, key in MODES.items()},
+        "tensors": tensors,
+    }
+    Path(sys.argv[2]).write_text(json.dumps(read))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""smdebug reads what we record, and we read what smdebug records, value for value."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.training_scripts.recording.loops import train
+from training_scripts.recording.file_trial import FileTrial
+from training_scripts.recording.recorder import Recorder
+
+READING = Path(__file__).with_name("smdebug_reading.py")
+
+
+def read_by_smdebug(python: Path, trial: Path, output: Path) -> dict[str, Any]:
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environ["TRAINING_END_DELAY_REFRESH"] = "0"
+    done = subprocess.run(
+        [python, READING, trial, output], env=environ, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    read: dict[str, Any] = json.loads(output.read_text())
+    return read
+
+
+def assert_same(ours: FileTrial, theirs: dict[str, Any]) -> int:
+    """All that either has, the other has too; how many values were compared."""
+    assert ours.problems == []
+    assert ours.tensor_names() == sorted(theirs["tensors"])
+    assert {name: sorted(members) for name, members in ours.collections.items()} == theirs["collections"]
+    compared = 0
+    for mode, steps in theirs["steps"].items():
+        assert ours.steps(mode).steps.tolist() == steps
+    for name, by_mode in theirs["tensors"].items():
+        tensor = ours.tensor(name)
+        assert set(tensor.modes) == set(by_mode)
+        for mode, by_step in by_mode.items():
+            assert tensor.steps(mode) == [int(step) for step in by_step]
+            for step, found in by_step.items():
+                if "value" in found:
+                    value = tensor.value(int(step), mode)
+                    assert str(value.dtype) == found["dtype"]
+                    np.testing.assert_array_equal(value, np.array(found["value"], dtype=value.dtype))
+                    compared += 1
+                for kind, number in found["reductions"].items():
+                    series = tensor.reduction(kind, mode)
+                    np.testing.assert_equal(series.values[series.steps == int(step)], [number])
+                    compared += 1
+    return compared
+
+
+@pytest.mark.parametrize("fixture", ["healthy", "healthy_reductions", "vanishing"])
+def test_we_read_smdebugs_own_recordings_as_smdebug_does(
+    smdebug_python: Path, fixtures_folder: Path, tmp_path: Path, fixture: str
+) -> None:
+    folder = fixtures_folder / "smdebug-trials" / fixture
+    assert assert_same(FileTrial(folder), read_by_smdebug(smdebug_python, folder, tmp_path / "read.json")) > 100
+
+
+@pytest.mark.parametrize("full_tensors", [False, True])
+def test_smdebug_reads_our_recording_as_we_do(smdebug_python: Path, tmp_path: Path, full_tensors: bool) -> None:
+    folder = tmp_path / "debug-output"
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3))
+    with torch.no_grad():
+        network[4].bias[0] = float("nan")
+        network[4].bias[1] = float("inf")
+    train(network, Recorder(folder, train_interval=4, full_tensors=full_tensors), epochs=3)
+    theirs = read_by_smdebug(smdebug_python, folder, tmp_path / "read.json")
+    assert assert_same(FileTrial(folder), theirs) > 300
+    weight = theirs["tensors"]["Sequential_0.weight"]["TRAIN"]
+    assert list(weight) == ["0", "4", "8", "12", "16", "20"]
+    assert {
+        "min",
+        "max",
+        "mean",
+        "std",
+        "l2",
+        "abs_mean",
+        "zero_fraction",
+        "nonfinite_fraction",
+        "update_ratio",
+    } == set(weight["0"]["reductions"])
+    assert ("value" in weight["0"]) == full_tensors
+    assert theirs["collections"]["losses"] == ["CrossEntropyLoss_output_0"]
+    assert theirs["collections"]["relu_output"] == ["1_relu_output_0"]
+    assert theirs["steps"]["TRAIN"] == list(range(24))
