@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from dogbreed_sdk.debugging.plain_values import clipped
@@ -55,10 +55,25 @@ def evaluated(
     brought = {result.name: result for result in (profile.results if profile is not None else ())}
     if trial is None:
         brought = {**_stored_results(stored), **brought}
-    return [
-        brought.get(answer.name, answer) if answer.status == NOT_EVALUATED else answer  # what is judged here is newer
+    kept = [
+        brought.pop(answer.name, answer) if answer.status == NOT_EVALUATED else answer  # what is judged here is newer
         for answer in answers
     ]
+    known = {answer.name for answer in answers}
+    kept += [result for name, result in brought.items() if name not in known and only is None]
+    return [_with_advice(result) for result in kept]
+
+
+def _with_advice(result: RuleResult) -> RuleResult:
+    """AWS's report says that a rule was triggered, not what to do then."""
+    if result.status != ISSUES_FOUND or result.advice or result.name not in rules.names():
+        return result
+    return replace(result, advice=rules.rule(result.name).advice)
+
+
+def description(name: str) -> str:
+    """What a rule looks for; empty for a rule that is not ours."""
+    return str(rules.rule(name).description) if name in rules.names() else ""
 
 
 def _stored_results(stored: Mapping[str, Any]) -> dict[str, RuleResult]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,8 @@ from training_scripts.rules.epochs import Epoch, epoch_losses, epochs, loss_seri
 
 Floats = NDArray[np.float64]
 
-# A smoothed curve forgets at this share of its length: enough to hide batches, too little to hide trends.
-SMOOTHING_SHARE = 0.04
+# A smoothed value takes in this share of the run: enough to hide batches, too little to hide trends.
+SMOOTHING_SHARE = 0.03
 SMOOTHING_MIN_STEPS = 4
 
 
@@ -50,16 +51,25 @@ def curves(trial: Trial) -> dict[str, Curve]:
 
 
 def smoothed(values: Floats) -> Floats:
-    """An exponential moving average without bias at the beginning; what is not finite neither counts nor spreads."""
-    window = max(SMOOTHING_MIN_STEPS, SMOOTHING_SHARE * len(values))
-    keep = 1 - 1 / window
-    result = np.full(len(values), np.nan)
-    total = weight = 0.0
-    for index, value in enumerate(values.tolist()):
-        if np.isfinite(value):
-            total, weight = keep * total + value, keep * weight + 1.0
-            result[index] = total / weight
-    return result
+    """Means over neighbours on both sides, nearer ones counting more; NaN where a value is not finite.
+
+    What is not finite neither counts nor spreads. A mean of earlier values alone would show a falling loss too high.
+    """
+    half = max(SMOOTHING_MIN_STEPS, round(SMOOTHING_SHARE * len(values))) // 2
+    finite = np.isfinite(values)
+    sums, weights = np.where(finite, values, 0.0), finite.astype(np.float64)
+    for _ in range(2):  # twice an even window makes a triangle
+        sums, weights = _window_sums(sums, half), _window_sums(weights, half)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(finite, sums / weights, np.nan)
+
+
+def _window_sums(values: Floats, half: int) -> Floats:
+    """Sums over each value and so many neighbours on both sides, as far as there are any."""
+    sums = np.concatenate(([0.0], np.cumsum(values)))
+    places = np.arange(len(values))
+    found: Floats = sums[np.minimum(places + half + 1, len(values))] - sums[np.maximum(places - half, 0)]
+    return found
 
 
 def train_position(trial: Trial, mode: str, steps: NDArray[np.int64]) -> Floats:
@@ -81,9 +91,9 @@ def _loss(trial: Trial) -> Curve | None:
         table = epoch_losses(trial)
         known = np.isfinite(table.valid) | (table.counts > 0)
         ends = table.train_ends[known].astype(np.float64)
-        return _curve("loss", train, table.epochs[known], ends, table.valid[known], table.valid_error[known])
+        return _curve("loss", train, _Epochs(table.epochs[known], ends, table.valid[known], table.valid_error[known]))
     valid = loss_series(trial, EVAL)
-    return None if valid is None else _curve("loss", _NOTHING, *_by_epoch(trial, valid))
+    return None if valid is None else _curve("loss", _NOTHING, _by_epoch(trial, valid))
 
 
 def _accuracy(trial: Trial) -> Curve | None:
@@ -94,30 +104,35 @@ def _accuracy(trial: Trial) -> Curve | None:
     train, valid = _series(trial, name, TRAIN), _series(trial, name, EVAL)
     if not len(train) and not len(valid):
         return None
-    return _curve("accuracy", train, *_by_epoch(trial, valid))
+    return _curve("accuracy", train, _by_epoch(trial, valid))
 
 
 _NOTHING = Series(np.zeros(0, dtype=np.int64), np.zeros(0))
 
 
-def _curve(
-    name: str, train: Series, numbers: NDArray[np.int64], positions: Floats, valid: Floats, errors: Floats
-) -> Curve:
-    finite = np.flatnonzero(np.isfinite(valid))
+class _Epochs(NamedTuple):
+    numbers: NDArray[np.int64]
+    positions: Floats
+    valid: Floats
+    errors: Floats
+
+
+def _curve(name: str, train: Series, epochs: _Epochs) -> Curve:
+    finite = np.flatnonzero(np.isfinite(epochs.valid))
     best_of = np.argmin if name == "loss" else np.argmax
-    best = int(finite[best_of(valid[finite])]) if len(finite) else None
-    return Curve(name, train, smoothed(train.values), numbers, positions, valid, errors, best)
+    best = int(finite[best_of(epochs.valid[finite])]) if len(finite) else None
+    return Curve(name, train, smoothed(train.values), *epochs, best)
 
 
-def _by_epoch(trial: Trial, valid: Series) -> tuple[NDArray[np.int64], Floats, Floats, Floats]:
-    """Epoch numbers, last training steps, mean values and standard errors of a measure between 0 and 1."""
+def _by_epoch(trial: Trial, valid: Series) -> _Epochs:
+    """The epochs' mean values."""
     rows = []
     for epoch in epochs(trial):
         judged = valid.values[np.isin(valid.steps, epoch.eval_steps)]
         if len(judged):
             rows.append((epoch.number, _end(epoch), *_mean(trial.run, judged)))
     table = np.array(rows, dtype=np.float64).reshape(-1, 4)
-    return table[:, 0].astype(np.int64), table[:, 1], table[:, 2], table[:, 3]
+    return _Epochs(table[:, 0].astype(np.int64), table[:, 1], table[:, 2], table[:, 3])
 
 
 def _end(epoch: Epoch) -> float:

@@ -8,7 +8,7 @@ import json
 import time
 from importlib import resources
 from string import Template
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dogbreed_sdk
 from dogbreed_sdk.debugging.html_curves import curves_section
@@ -31,8 +31,24 @@ if TYPE_CHECKING:
     from dogbreed_sdk.debugging.report import DebugReport
 
 MAX_BYTES = 2_000_000
-# Points a long curve, points a layer's curve, layers a table: fewer and fewer until the file is small enough.
-_DETAIL = ((3_000, 120, 120), (1_500, 60, 80), (800, 40, 48), (400, 24, 24), (200, 12, 8))
+
+
+class Detail(NamedTuple):
+    """How much of a long recording a page holds.
+
+    Attributes:
+        points: Of a curve.
+        layer_points: Of a layer's curve.
+        layers: Of a table.
+    """
+
+    points: int
+    layer_points: int
+    layers: int
+
+
+# Less and less, until the file is small enough.
+DETAILS = (Detail(3_000, 120, 120), Detail(1_500, 60, 80), Detail(800, 40, 48), Detail(400, 24, 24), Detail(200, 12, 8))
 _SECTIONS = (
     ("curves", "Curves"),
     ("insights", "Insights"),
@@ -52,16 +68,16 @@ def document(report: DebugReport) -> bytes:
     """The page, UTF-8."""
     judged = verdict(report)
     page = b""
-    for points, layer_points, layers in _DETAIL:
-        page = _page(report, judged, points, layer_points, layers)
+    for detail in DETAILS:
+        page = _page(report, judged, detail)
         if len(page) < MAX_BYTES:
             break
     return page
 
 
-def _page(report: DebugReport, judged: Verdict, points: int, layer_points: int, layers: int) -> bytes:
+def _page(report: DebugReport, judged: Verdict, detail: Detail) -> bytes:
     charts: dict[str, Any] = {}
-    body = _body(report, judged, charts, points, layer_points, layers)
+    body = _body(report, judged, charts, detail)
     script = _asset("charts.js") + _asset("report.js")
     style = _asset("report.css")
     filled = Template(_asset("report.html")).substitute(
@@ -78,21 +94,19 @@ def _page(report: DebugReport, judged: Verdict, points: int, layer_points: int, 
     return filled.encode("utf-8", "replace")  # names from disk may hold half a character
 
 
-def _body(
-    report: DebugReport, judged: Verdict, charts: dict[str, Any], points: int, layer_points: int, layers: int
-) -> Markup:
+def _body(report: DebugReport, judged: Verdict, charts: dict[str, Any], detail: Detail) -> Markup:
     trial, profile, results = report.trial, report.profile, report.rules
     return inner(
         [
             element("p", _about(report), class_="about"),
             verdict_section(judged, _stopped(report)),
-            curves_section(trial, report.curves, results, charts, points=points),
+            curves_section(trial, report.curves, results, charts, points=detail.points),
             insights_section(report.insights()),
             rules_section(results),
-            tensors_section(trial, results, charts, points=layer_points, layers=layers),
+            tensors_section(trial, results, charts, points=detail.layer_points, layers=detail.layers),
             timeline_section(profile),
-            usage_section(profile, charts, points=points // 2),
-            steps_section(profile, charts, points=points),
+            usage_section(profile, charts, points=detail.points // 2),
+            steps_section(profile, charts, points=detail.points),
             operators_section(profile),
             run_section(trial.run if trial is not None else {}),
             problems_section(report.problems),

@@ -71,7 +71,7 @@ def _chart(trial: Trial, curve: Curve, results: Sequence[RuleResult], points: in
         y="cross-entropy" if is_loss else "share right",
         unit="number" if is_loss else "share",
         marks=[*_epoch_marks(curve), *_best(curve), *_broken(curve), *_findings(trial, results)],
-        low=None if is_loss else 0.0,
+        low=0.0,
         high=None if is_loss else 1.0,
         link="training",
         log=None if is_loss else False,
@@ -87,9 +87,8 @@ def _lead(curve: Curve) -> str:
     if curve.best is not None:
         best, last = float(curve.valid[curve.best]), float(curve.valid[-1])
         turned = f", {said(last)} at the end" if curve.best < len(curve.numbers) - 1 else ", at the end"
-        parts.append(
-            f"{'validation' if parts else 'Validation'} was best in epoch {curve.numbers[curve.best]} ({said(best)}{turned})"
-        )
+        subject = "validation" if parts else "Validation"
+        parts.append(f"{subject} was best in epoch {curve.numbers[curve.best]} ({said(best)}{turned})")
     return "; ".join(parts) + "." if parts else ""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from dogbreed_sdk.debugging.html_drawings import box_plot, histogram
 from dogbreed_sdk.debugging.html_markup import Child, Markup, element
-from dogbreed_sdk.debugging.plain_values import clipped, number
+from dogbreed_sdk.debugging.plain_values import clipped, number, seconds
 
 _MAX_NUMBERS = 40
 _MAX_DRAWINGS = 16
@@ -27,6 +27,7 @@ def details(values: Mapping[str, Any]) -> Markup | None:
     return element(
         "div",
         element("div", drawings, class_="drawings") if drawings else None,
+        element("p", "Details", class_="caption") if said else None,
         element("dl", said, class_="parameters", aria_label="Details") if said else None,
     )
 
@@ -37,7 +38,8 @@ def _drawings(values: Mapping[str, Any], name: str, depth: int) -> Iterator[Chil
     counts, edges = _first(values, _COUNTS), _first(values, _EDGES)
     if _is_numbers(counts) and _is_numbers(edges) and len(edges) == len(counts) + 1:
         label = _label(str(values.get("phase", "")) or name or "distribution")
-        yield _captioned(label, histogram(counts, edges, label=f"Histogram: {label}"))
+        unit = seconds if "time" in label or label.startswith("Step") else number
+        yield _captioned(label, histogram(counts, edges, label=f"Histogram: {label}", unit=unit))
     elif all(isinstance(values.get(key), (int, float)) for key in _BOX):
         yield _captioned(_label(name), _box(values, _label(name)))
     for key, value in values.items():
@@ -46,7 +48,9 @@ def _drawings(values: Mapping[str, Any], name: str, depth: int) -> Iterator[Chil
         elif key == "workloads" or (_is_numbers(value) and name.endswith("workloads")):
             # AWS: how many samples a GPU spent at each utilisation, in equal steps up to 100 %.
             edges = [100 * index / len(value) for index in range(len(value) + 1)]
-            yield _captioned(f"{key}: utilisation", histogram(value, edges, label=f"Utilisation of {key}", unit=" %"))
+            yield _captioned(
+                f"{key}: utilisation", histogram(value, edges, label=f"Utilisation of {key}", unit=_percent)
+            )
 
 
 def _box(values: Mapping[str, Any], label: str) -> Markup:
@@ -65,6 +69,8 @@ def _numbers(values: Mapping[str, Any], name: str, depth: int) -> Iterator[tuple
                 yield _label(full), f"{len(value)} times"
             else:
                 yield from _numbers(value, full, depth + 1)
+        elif "timestamp" in key:
+            continue
         elif isinstance(value, (bool, int, float)):
             yield _label(full), number(value)
         elif isinstance(value, str) and value:
@@ -77,6 +83,10 @@ def _numbers(values: Mapping[str, Any], name: str, depth: int) -> Iterator[tuple
 def _is_long_list(value: Mapping[str, Any]) -> bool:
     """AWS lists bottlenecks by their time: how many there were says more than all of them."""
     return len(value) > _MAX_NUMBERS or all(key.replace(".", "").isdigit() and len(key) > 9 for key in map(str, value))
+
+
+def _percent(value: float) -> str:
+    return f"{number(value)} %"
 
 
 def _first(values: Mapping[str, Any], names: tuple[str, ...]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,7 +40,9 @@ def sparkline(values: ArrayLike, *, label: str, points: int = 60) -> Markup:
     )
 
 
-def histogram(counts: Sequence[float], edges: Sequence[float], *, label: str, unit: str = "") -> Markup:
+def histogram(
+    counts: Sequence[float], edges: Sequence[float], *, label: str, unit: Callable[[float], str] = number
+) -> Markup:
     """Bars, one a bin; what a bar stands for shows when the pointer rests on it."""
     heights, borders = _merged(counts, edges)
     top = max(heights, default=0) or 1
@@ -48,7 +50,7 @@ def histogram(counts: Sequence[float], edges: Sequence[float], *, label: str, un
     bars = [
         element(
             "rect",
-            element("title", f"{number(borders[index])} to {number(borders[index + 1])}{unit}: {number(count)}"),
+            element("title", f"{unit(borders[index])} to {unit(borders[index + 1])}: {number(count)}"),
             x=round(index * width, 2),
             y=round(_HISTOGRAM_HEIGHT * (1 - count / top), 2),
             width=round(max(0.4, width - 0.6), 2),
@@ -60,7 +62,7 @@ def histogram(counts: Sequence[float], edges: Sequence[float], *, label: str, un
         "svg", bars, viewbox=f"0 0 {_HISTOGRAM_WIDTH} {_HISTOGRAM_HEIGHT}", preserveaspectratio="none",
         class_="histogram", role="img", aria_label=label,
     )  # fmt: skip
-    ends = [element("span", f"{number(border)}{unit}") for border in (borders[0], borders[-1])]
+    ends = [element("span", unit(border)) for border in (borders[0], borders[-1])]
     return element("figure", drawn, element("div", ends, class_="ends"), class_="small")
 
 
@@ -120,7 +122,7 @@ def phases(parts: Sequence[tuple[str, float]]) -> Markup:
                 width=round(max(1.0, width - 2), 2),
                 height=26,
                 class_=f"fill-{index}",
-            )  # fmt: skip
+            )
         )
         x += width
     label = ", ".join(f"{name} {percent(length / total)}" for name, length in parts)

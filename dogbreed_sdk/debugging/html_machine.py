@@ -1,4 +1,4 @@
-"""The report's sections on the machine: the job's phases, and how much of CPU, GPU, memory, disk and network was used."""
+"""The report's sections on the machine: the job's phases, and the use of CPU, GPU, memory, disk and network."""
 
 from __future__ import annotations
 
@@ -98,8 +98,8 @@ def _usage_lead(profile: Profile) -> str:
     medians = {entry.what: entry.p50 for entry in profile.usage}
     said = [f"{name} {number(medians[name], digits=3)} %" for name in ("CPU", "GPU", "GPU memory") if name in medians]
     facts = [
-        f"{profile.facts[name]} {word}"
-        for name, word in (("cores", "cores"), ("gpus", "GPUs"))
+        f"{profile.facts[name]} {word}{'' if profile.facts[name] == 1 else 's'}"
+        for name, word in (("cores", "core"), ("gpus", "GPU"))
         if name in profile.facts
     ]
     machine = f" The machine has {' and '.join(facts)}." if facts else ""
@@ -139,6 +139,7 @@ def _node(
                 time=True,
                 marks=marks if unit == "percent" else (),
                 low=0.0,
+                whole=True,
                 high=100.0 if unit == "percent" else None,
                 link=f"machine:{node}",
                 log=False,
@@ -165,7 +166,7 @@ def _heat_maps(node: str, known: Mapping[str, Metric], begin: float, charts: dic
                 for device, values in devices.items()
             ],
         }
-        found.append(figure(name, f"{clipped(what, 60)} by device, {clipped(node, 60)}", note=" darker is busier"))
+        found.append(figure(name, f"{clipped(what, 60)} by device, {clipped(node, 60)}", note="darker is busier"))
     return found
 
 

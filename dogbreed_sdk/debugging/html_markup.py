@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable
 
 _VOID = frozenset({"br", "hr", "input", "meta", "link"})
@@ -76,6 +77,11 @@ def table(
     body = [element("tr", [cell(index, value) for index, value in enumerate(row)]) for row in rows]
     made = element("table", element("thead", element("tr", headings)), element("tbody", body), **attributes)
     return element("div", made, class_="scroller", tabindex="0", role="region", aria_label="table")
+
+
+def breakable(name: str) -> Markup:
+    """A long name that a narrow screen may break where its parts end."""
+    return Markup(re.sub(r"([/._:]+)(?=\w)", r"\1<wbr>", html.escape(name)))
 
 
 def _attribute(name: str, value: object) -> str:

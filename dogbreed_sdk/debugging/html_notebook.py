@@ -1,4 +1,4 @@
-"""The report as a notebook shows it: verdict, loss curve, findings and insights, without a script, in a few kilobytes."""
+"""The report as a notebook shows it: verdict, findings, loss curve and insights in a few kilobytes, without a script."""
 
 from __future__ import annotations
 

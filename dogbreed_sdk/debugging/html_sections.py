@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dogbreed_sdk.debugging.answers_of_rules import description
 from dogbreed_sdk.debugging.html_details import details
 from dogbreed_sdk.debugging.html_markup import Child, Markup, element, table
 from dogbreed_sdk.debugging.plain_values import clipped, number, plain
-from dogbreed_sdk.debugging.verdict import STATUS_ORDER, STATUS_WORDS, Verdict, first_steps
+from dogbreed_sdk.debugging.verdict import STATUS_ORDER, STATUS_WORDS, Verdict, first_steps, main_message
 from training_scripts.rules.findings import ISSUES_FOUND, NOT_EVALUATED, RuleResult
 
 if TYPE_CHECKING:
@@ -29,14 +30,22 @@ _VERDICT_KINDS = {
     "unknown": "No verdict",
 }
 _STATUS_SIGNS = {"IssuesFound": "▲", "NoIssuesFound": "✓", "NotEvaluated": "—", "Error": "✕"}
+_COUNTED = {
+    "IssuesFound": "with an issue",
+    "NoIssuesFound": "without",
+    "NotEvaluated": "not evaluated",
+    "Error": "failed themselves",
+}
 _SEVERITY_SIGNS = {"problem": ("▲", "Problem"), "hint": ("◆", "Hint"), "info": ("●", "Good to know")}
 
 
 def section(anchor: str, title: str, *content: Child, lead: str = "") -> Markup:
     """A section with a heading, and under it what it says in a sentence."""
+    bare = len(content) == 1 and 'class="empty"' in str(content[0])[:20]
     heading = element("h2", title, id=f"{anchor}-title")
     said = element("p", lead, class_="lead") if lead else None
-    return element("section", heading, said, *content, id=anchor, aria_labelledby=f"{anchor}-title")
+    look = "bare" if bare else None
+    return element("section", heading, said, *content, id=anchor, class_=look, aria_labelledby=f"{anchor}-title")
 
 
 def empty(reason: str) -> Markup:
@@ -122,7 +131,7 @@ def rules_section(results: Sequence[RuleResult]) -> Markup:
     if not shown:
         return section("rules", "Rules", empty("No rule could be judged; below is what each of them lacks."))
     counts = {status: sum(result.status == status for result in results) for status in STATUS_ORDER}
-    lead = ", ".join(f"{counts[status]} {STATUS_WORDS[status].lower()}" for status in STATUS_ORDER if counts[status])
+    lead = ", ".join(f"{counts[status]} {_COUNTED[status]}" for status in STATUS_ORDER if counts[status])
     lead = f"{lead}. Open a rule for its evidence and its parameters."
     return section("rules", "Rules", element("div", [_rule(result) for result in shown], class_="rules"), lead=lead)
 
@@ -134,7 +143,7 @@ def _rule(result: RuleResult) -> Markup:
         element("span", element("span", _STATUS_SIGNS[result.status], class_="sign", aria_hidden="true"),
                 STATUS_WORDS[result.status], class_=f"status {result.status}"),
         element("span", clipped(result.name, 200), class_="name"),
-        element("span", clipped(result.message, 400), class_="message"),
+        element("span", clipped(main_message(result), 400), class_="message"),
         element("span", clipped(steps, 120), class_="where"),
     )  # fmt: skip
     findings = [
@@ -144,12 +153,14 @@ def _rule(result: RuleResult) -> Markup:
     left = len(result.findings) - len(findings)
     body = element(
         "div",
-        element("p", clipped(result.message)) if len(result.message) > 400 else None,
+        element("p", description(result.name), class_="quiet"),
+        element("p", clipped(result.message)) if len(main_message(result)) > 400 else None,
         element("p", element("b", "What to do: "), clipped(result.advice), class_="advice") if result.advice else None,
         element("ul", findings, element("li", f"and {left} more findings") if left > 0 else None, class_="evidence")
         if findings
         else None,
         details(result.details),
+        element("p", "Parameters", class_="caption") if result.parameters else None,
         _parameters(result.parameters),
         class_="body",
     )

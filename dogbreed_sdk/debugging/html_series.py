@@ -77,6 +77,7 @@ def chart(
     marks: Iterable[dict[str, Any]] = (),
     low: float | None = None,
     high: float | None = None,
+    whole: bool = False,
     link: str | None = None,
     log: bool | None = None,
 ) -> dict[str, Any]:
@@ -89,8 +90,9 @@ def chart(
         unit: Of the values: number, share (0 to 1, shown in percent), percent, seconds or bytes.
         time: Whether x is seconds, not steps.
         marks: Of `mark`.
-        low: The vertical axis begins here at the latest.
-        high: It ends here at the earliest.
+        low: No value is below: the vertical axis never goes further.
+        high: No value is above, likewise.
+        whole: Whether the vertical axis always shows all from `low` to `high`.
         link: Charts of the same name zoom together.
         log: Whether the vertical axis is logarithmic at first; None where the values may decide.
     """
@@ -104,9 +106,10 @@ def chart(
         "time": time,
         "low": low,
         "high": high,
+        "whole": whole,
         "link": link,
         "log": bool(wide and len(positive) == len(values)) if log is None else log,
-        "loggable": bool(len(positive)),
+        "loggable": bool(len(positive)) and unit in ("number", "seconds"),
         "series": list(series),
         "marks": list(marks),
     }

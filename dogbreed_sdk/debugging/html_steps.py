@@ -9,7 +9,7 @@ import numpy as np
 
 from dogbreed_sdk.debugging.html_curves import figure
 from dogbreed_sdk.debugging.html_drawings import bar, histogram
-from dogbreed_sdk.debugging.html_markup import Child, Markup, element, table
+from dogbreed_sdk.debugging.html_markup import Child, Markup, breakable, element, table
 from dogbreed_sdk.debugging.html_sections import empty, section
 from dogbreed_sdk.debugging.html_series import chart, line
 from dogbreed_sdk.debugging.plain_values import clipped, number, percent, seconds
@@ -67,7 +67,9 @@ def _step_chart(steps: dict[str, Spans], points: int) -> dict[str, Any]:
         if outliers.any():
             where, long = spans.begins[outliers] - begin, spans.seconds[outliers]
             series.append(line(f"{_mode(name)}: outliers", where, long, look=look + 4, points=points, kind="dots"))
-    return chart(series, x="time since the first step", y="seconds a step", unit="seconds", time=True, low=0.0)
+    return chart(
+        series, x="time since the first step", y="seconds a step", unit="seconds", time=True, low=0.0, whole=True
+    )
 
 
 def _outliers(spans: Spans) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -78,13 +80,13 @@ def _outliers(spans: Spans) -> np.ndarray[Any, np.dtype[np.bool_]]:
 
 def _outlier_note(steps: dict[str, Spans]) -> str:
     count = sum(int(_outliers(spans).sum()) for spans in steps.values())
-    return f" {count} outliers: longer than the mean by {OUTLIER_SIGMAS:g} standard deviations" if count else ""
+    return f"{count} outliers: longer than the mean by {OUTLIER_SIGMAS:g} standard deviations" if count else ""
 
 
 def _statistics_table(entries: Sequence[Statistics]) -> Markup:
     rows = [
         [
-            clipped(entry.what, 80),
+            breakable(clipped(entry.what, 80)),
             clipped(entry.node, 60),
             "—" if entry.count is None else number(entry.count),
             seconds(entry.mean),
@@ -100,7 +102,7 @@ def _histograms(entries: Sequence[Statistics]) -> Markup | None:
         element(
             "div",
             element("p", f"{clipped(entry.what, 80)}, {clipped(entry.node, 60)}", class_="caption"),
-            histogram(entry.histogram, entry.edges, label=f"Durations of {clipped(entry.what, 80)}", unit=" s"),
+            histogram(entry.histogram, entry.edges, label=f"Durations of {clipped(entry.what, 80)}", unit=seconds),
         )
         for entry in entries[:MAX_PHASES]
         if entry.histogram and len(entry.edges) == len(entry.histogram) + 1
@@ -119,7 +121,7 @@ def _phase_table(profile: Profile) -> Markup:
         label = f"{clipped(name, 80)}: {seconds(total)}"
         rows.append(
             [
-                clipped(name, 80),
+                breakable(clipped(name, 80)),
                 element("td", bar(total / longest, label=label)),
                 seconds(total),
                 number(len(spans.seconds)),
@@ -142,7 +144,7 @@ def operators_section(profile: Profile | None) -> Markup:
     rows = [_operator_row(operator, cpu, gpu) for operator in profile.operators[:MAX_OPERATORS]]
     head = ["Operator", "CPU", "time", "share", *(["GPU", "time", "share"] if gpu else []), "calls"]
     top = profile.operators[0]
-    lead = f"{clipped(top.name, 80)} costs most: {percent(_share(top, cpu, gpu))} of the operators' own time."
+    lead = f"{clipped(top.name, 80)} costs most: {percent(_share(top, cpu, gpu))} of the time of all that are listed."
     left = len(profile.operators) - len(rows)
     more = element("p", f"{left} cheaper ones are not shown.", class_="quiet") if left > 0 else None
     note = element("p", profile.operators_note, class_="quiet") if profile.operators_note else None
@@ -162,7 +164,7 @@ def _operator_row(operator: Operator, cpu: float, gpu: float) -> list[Child]:
         return [element("td", drawn), seconds(spent), percent(spent / total)]
 
     return [
-        element("code", name),
+        element("code", breakable(name)),
         *cells(operator.cpu_seconds, cpu, 0),
         *(cells(operator.gpu_seconds, gpu, 1) if gpu else []),
         number(operator.calls) if operator.calls else "—",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from dogbreed_sdk.debugging.html_curves import figure
 from dogbreed_sdk.debugging.html_drawings import sparkline
-from dogbreed_sdk.debugging.html_markup import Markup, element, table
+from dogbreed_sdk.debugging.html_markup import Markup, breakable, element, table
 from dogbreed_sdk.debugging.html_sections import empty, section
 from dogbreed_sdk.debugging.html_series import chart, line
 from dogbreed_sdk.debugging.plain_values import clipped, number, percent
 from training_scripts.recording.reductions import REDUCTIONS, reduce
-from training_scripts.recording.trial import EVAL, TRAIN, RecordingError, Trial
+from training_scripts.recording.trial import EVAL, TRAIN, Trial
 from training_scripts.rules.findings import ISSUES_FOUND, RuleResult
 
 # A full tensor is read at so many of its steps at most, evenly spread.
@@ -89,7 +89,7 @@ def tensors_section(
         element("label", "Show ", element("select", options, data_choice="tensors", autocomplete="off")),
         class_="choice",
     )
-    drawn = [_group(quantity, rows, left, fired, charts, points) for quantity, rows, left in groups]
+    drawn = [_group(quantity, rows, fired, charts, left=left, points=points) for quantity, rows, left in groups]
     lead = "One row a layer, from the first recorded step to the last. Ticked rows are in the chart."
     return section("tensors", title, choice, drawn, lead=lead)
 
@@ -111,7 +111,7 @@ def _rows(statistics: _Statistics, quantity: Quantity, fired: set[str], layers: 
 
 
 def _group(
-    quantity: Quantity, rows: list[Row], left: int, fired: set[str], charts: dict[str, Any], points: int
+    quantity: Quantity, rows: list[Row], fired: set[str], charts: dict[str, Any], *, left: int, points: int
 ) -> Markup:
     shown = set(_chosen([row[0] for row in rows], fired))
     name = f"tensors:{quantity.key}"
@@ -121,7 +121,7 @@ def _group(
             for index, row in enumerate(rows)
         ],
         x="training step",
-        y=quantity.title,
+        y=quantity.title.partition(": ")[2],
         unit=quantity.unit,
         low=0.0 if quantity.unit == "share" else None,
         high=1.0 if quantity.unit == "share" else None,
@@ -152,16 +152,14 @@ def _tick(index: int, name: str, fired: set[str], *, on: bool) -> Markup:
     """The row's name, with what switches its curve in the chart."""
     sign = element("span", " ▲", class_="sign problem", title="a rule names this tensor") if name in fired else None
     box = element("input", type="checkbox", checked=on, data_series=index, autocomplete="off")
-    return element("label", box, element("span", clipped(name, 120)), sign)
+    return element("label", box, element("span", breakable(clipped(name, 120))), sign)
 
 
 def _chosen(names: Sequence[str], fired: set[str]) -> list[str]:
     """What a chart shows at first: what rules named, else layers from the first to the last."""
-    named = [name for name in names if name in fired][:MAX_SHOWN]
-    if named:
-        return named
+    named = [name for name in names if name in fired]
     spread = np.unique(np.linspace(0, len(names) - 1, min(MAX_SHOWN - 2, len(names))).round().astype(int))
-    return [names[index] for index in spread.tolist()]
+    return list(dict.fromkeys([*named, *(names[index] for index in spread.tolist())]))[:MAX_SHOWN]
 
 
 def _numbers(values: NDArray[np.float64]) -> tuple[float, float, float, float]:
@@ -206,14 +204,14 @@ class _Statistics:
                 return None
             steps = self._trial._steps_in_full(name, mode)
             steps = steps[np.unique(np.linspace(0, len(steps) - 1, min(MAX_READS, len(steps))).round().astype(int))]
-            self._computed[name] = steps, dict(_reduced(steps, [tensor.value(step, mode) for step in steps.tolist()]))
+            table = np.array([_reduced(tensor.value(step, mode)) for step in steps.tolist()], dtype=np.float64)
+            self._computed[name] = steps, dict(zip(REDUCTIONS, table.T, strict=True))
         steps, kinds = self._computed[name]
         return steps, kinds[kind]
 
 
-def _reduced(steps: NDArray[np.int64], values: Sequence[NDArray[Any]]) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    for kind in REDUCTIONS:
-        yield kind, np.array([reduce(kind, value) for value in values], dtype=np.float64)
+def _reduced(value: NDArray[Any]) -> list[float]:
+    return [reduce(kind, value) for kind in REDUCTIONS]
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
@@ -224,6 +222,3 @@ def _natural(name: str) -> list[tuple[int, str]]:
             parts.append("")
         parts[-1] += letter
     return [(int(part), "") if part.isdecimal() and len(part) < 18 else (0, part) for part in parts]
-
-
-__all__ = ["RecordingError", "tensors_section"]

@@ -68,13 +68,15 @@ def seconds(value: float | None) -> str:
     """
     if value is None or not math.isfinite(value):
         return "—"
+    if value == 0:
+        return "0 s"
     for limit, factor, unit in ((1e-3, 1e6, "µs"), (1.0, 1e3, "ms"), (60.0, 1.0, "s")):
         if abs(value) < limit:
             return f"{value * factor:.3g} {unit}"
     whole = round(value)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
+    parts = ((hours, "h"), (minutes, "min")) if hours else ((minutes, "min"), (rest, "s"))
+    return " ".join(f"{count} {unit}" for count, unit in parts if count)
 
 
 def amount(value: float | None) -> str:
@@ -119,5 +121,7 @@ def joined(words: Sequence[str], *, most: int = 4) -> str:
     >>> joined(["a"]), joined(["a", "b", "c"]), joined(list("abcdef"))
     ('a', 'a, b and c', 'a, b, c, d and 2 more')
     """
-    shown = [*words[:most], *([f"{len(words) - most} more"] if len(words) > most else [])]
+    # "and 1 more" is no shorter than its name.
+    kept = len(words) if len(words) <= most + 1 else most
+    shown = [*words[:kept], *([f"{len(words) - kept} more"] if len(words) > kept else [])]
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}" if shown else ""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk.debugging.plain_values import clipped, joined
-from dogbreed_sdk.debugging.verdict import STATUS_ORDER, STATUS_WORDS, first_steps, verdict
+from dogbreed_sdk.debugging.verdict import STATUS_ORDER, STATUS_WORDS, first_steps, main_message, verdict
 from training_scripts.rules.findings import ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, RuleResult
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _rules(results: list[RuleResult], width: int) -> Iterator[str]:
             steps = first_steps(result)
             where = f"[{steps}] " if steps else ""
             begin = f"  {STATUS_WORDS[status]:<14}{result.name:<{name_width}}  "
-            yield from _hanging(begin, f"{where}{clipped(result.message, 400)}", width, hang=16)
+            yield from _hanging(begin, f"{where}{clipped(main_message(result), 400)}", width, hang=16)
             if result.advice and status == ISSUES_FOUND:
                 yield from _hanging(" " * 16 + "-> ", clipped(result.advice, 400), width)
 

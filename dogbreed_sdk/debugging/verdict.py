@@ -83,8 +83,17 @@ def first_steps(result: RuleResult) -> str:
     return "; ".join(parts)
 
 
+def main_message(result: RuleResult) -> str:
+    """What a rule found, first thing first; the others are its findings."""
+    if not result.findings:
+        return result.message
+    left = len(result.findings) - 1
+    more = f" And {left} more finding{'s' if left > 1 else ''}." if left else ""
+    return f"{result.findings[0].message}{more}"
+
+
 def _point(result: RuleResult) -> Point:
-    return Point(result.name, result.message, result.advice, first_steps(result))
+    return Point(result.name, main_message(result), result.advice, first_steps(result))
 
 
 def _headline(report: DebugReport, issues: list[RuleResult], judged: int, serious: bool) -> tuple[str, str]:
@@ -94,7 +103,7 @@ def _headline(report: DebugReport, issues: list[RuleResult], judged: int, seriou
         found = f" {joined(training)} found a problem before that." if training else ""
         return "problem", f"The job failed.{found}"
     if training:
-        return "problem", f"{_count(len(issues))}: {joined(training + machine)}."
+        return "problem", f"{_count(len(issues))}: {joined(training + machine, most=3)}."
     if machine:
         fine = (
             "Training looks sound; the machine is not used well"

@@ -38,9 +38,9 @@ function timeText(value) {
   if (size < 1e-3) return `${Number((value * 1e6).toPrecision(3))} µs`;
   if (size < 1) return `${Number((value * 1e3).toPrecision(3))} ms`;
   if (size < 60) return `${Number(value.toPrecision(3))} s`;
-  const minutes = Math.floor(value / 60);
-  if (minutes < 60) return `${minutes} min ${Math.round(value - 60 * minutes)} s`;
-  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  const whole = Math.round(value);
+  const parts = whole < 3600 ? [whole / 60, "min", whole % 60, "s"] : [whole / 3600, "h", Math.floor((whole % 3600) / 60), "min"];
+  return `${Math.floor(parts[0])} ${parts[1]}${parts[2] ? ` ${parts[2]} ${parts[3]}` : ""}`;
 }
 
 function bytesText(value) {
@@ -60,12 +60,15 @@ const UNITS = {
 
 // ---------------------------------------------------------------- scales
 
-// Round values between two numbers: 1, 2 or 5 times a power of ten apart.
-function ticks(low, high, wanted) {
+const CLOCK = [10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400];
+
+// Round values between two numbers: 1, 2 or 5 times a power of ten apart, or seconds that make whole minutes.
+function ticks(low, high, wanted, clock) {
   const raw = (high - low) / Math.max(1, wanted);
   if (!(raw > 0)) return [low];
   const power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 5, 10].find((factor) => factor * power >= raw) * power;
+  const round = [1, 2, 5, 10].find((factor) => factor * power >= raw) * power;
+  const step = (clock && CLOCK.find((seconds) => seconds >= raw)) || round;
   const found = [];
   for (let index = Math.ceil(low / step - 1e-9); index * step <= high + step * 1e-9; index += 1) {
     found.push(Number((index * step).toPrecision(12)));
@@ -159,10 +162,9 @@ class LineChart {
   }
 
   build() {
-    const bar = tag("div", { class: "chart-bar" }, this.figure);
-    this.legend = tag("div", { class: "legend", role: "group", "aria-label": "Curves" }, bar);
+    this.legend = tag("div", { class: "legend", role: "group", "aria-label": "Curves" }, this.figure);
     this.buttons = this.spec.series.map((series, index) => this.legendButton(series, index));
-    const tools = tag("div", { class: "tools" }, bar);
+    const tools = tag("div", { class: "tools" }, this.figure.querySelector("figcaption"));
     if (this.spec.loggable) {
       this.logButton = tag("button", { type: "button", "aria-pressed": String(this.log) }, tools, "log scale");
       this.logButton.addEventListener("click", () => this.setLog(!this.log));
@@ -249,11 +251,11 @@ class LineChart {
     }
     if (low > high) return this.log ? [0.1, 1] : [0, 1];
     if (this.log) return low === high ? [low / 2, high * 2] : [low / 1.15, high * 1.15];
-    if (this.spec.low !== null) low = this.spec.unit === "share" ? Math.max(low, this.spec.low) : Math.min(low, this.spec.low);
-    if (this.spec.high !== null && this.spec.unit === "percent") high = Math.max(high, this.spec.high);
+    if (this.spec.whole && this.spec.low !== null) low = Math.min(low, this.spec.low);
+    if (this.spec.whole && this.spec.high !== null) high = Math.max(high, this.spec.high);
     const pad = (high - low || Math.abs(high) || 1) * 0.06;
-    const bottom = this.spec.low !== null && low - pad < this.spec.low ? this.spec.low : low - pad;
-    const top = this.spec.high !== null && high + pad > this.spec.high ? this.spec.high : high + pad;
+    const bottom = this.spec.low === null ? low - pad : Math.max(low - pad, this.spec.low);
+    const top = this.spec.high === null ? high + pad : Math.min(high + pad, this.spec.high);
     return bottom < top ? [bottom, top] : [bottom - 0.5, bottom + 0.5];
   }
 
@@ -271,7 +273,8 @@ class LineChart {
     this.svg.replaceChildren();
     this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     const clip = svg("clipPath", { id: this.id }, svg("defs", {}, this.svg));
-    svg("rect", { x: MARGIN.left, y: MARGIN.top, width: right - MARGIN.left, height: bottom - MARGIN.top }, clip);
+    // A little wider than the axes: a marker on the border is seen whole.
+    svg("rect", { x: MARGIN.left - 5, y: MARGIN.top - 5, width: right - MARGIN.left + 10, height: bottom - MARGIN.top + 6 }, clip);
     this.drawAxes();
     this.drawMarks();
     const inside = svg("g", { "clip-path": `url(#${this.id})` }, this.svg);
@@ -289,7 +292,8 @@ class LineChart {
       svg("line", { x1: MARGIN.left, x2: right, y1: y, y2: y, class: "grid" }, this.svg);
       svg("text", { x: MARGIN.left - 8, y: y + 4, class: "tick end" }, this.svg, this.unit(value));
     }
-    const columns = ticks(from, to, Math.max(2, Math.floor((right - MARGIN.left) / 90)));
+    const wanted = Math.max(2, Math.floor((right - MARGIN.left) / (this.spec.time ? 90 : 70)));
+    const columns = ticks(from, to, wanted, this.spec.time && to - from > 90);
     for (const value of columns) {
       if (!this.spec.time && value !== Math.round(value)) continue;
       const label = this.spec.time ? timeText(value) : plainNumber(value);
@@ -339,7 +343,7 @@ class LineChart {
   }
 
   drawSeries(series, parent) {
-    const group = svg("g", { class: `look-${series.look}` }, parent);
+    const group = svg("g", { class: `look-${series.look}${series.x.length > 200 ? " dense" : ""}` }, parent);
     const usable = (value) => value !== null && (!this.log || value > 0);
     if (series.e) this.drawErrors(series, group, usable);
     if (series.kind !== "dots") {
@@ -355,7 +359,7 @@ class LineChart {
       });
       svg("path", { d, class: series.kind === "faint" ? "curve faint" : "curve" }, group);
     }
-    const sparse = series.kind === "line" && series.x.length <= 12;
+    const sparse = series.kind === "line" && series.x.length <= 40;
     if (series.kind === "dots" || (series.kind === "both" && series.x.length <= 120) || sparse) {
       series.y.forEach((value, index) => {
         if (usable(value)) {
