@@ -9,63 +9,19 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from training_scripts import ScriptError
+from training_scripts.parameters import TRAINING, Parameter, read, write
 
-TRAINING = ("train_model", "hpo")
 EVERYWHERE = (*TRAINING, "extract_features")
-_TRUE = ("true", "1", "yes", "on")
-_FALSE = ("false", "0", "no", "off")
+TRAIN_MODEL = ("train_model",)
 
 
 class HyperparameterError(ScriptError):
     """Hyperparameters that cannot be used; the message lists every problem and what is allowed."""
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One row of the table.
-
-    Attributes:
-        name: As written in a job (`batch-size`); underscores are accepted too.
-        kind: How the string is read: `number`, `integer`, `true|false`, `text`, or `widths` (`512,256`).
-        default: The value used where none is given.
-        help: What it does, in one line.
-        minimum: Smallest value allowed, or None.
-        maximum: Largest value allowed, or None.
-        open_minimum: Whether the minimum itself is excluded.
-        open_maximum: Whether the maximum itself is excluded.
-        choices: The only values allowed, where not empty.
-        entry_points: The scripts that read it.
-    """
-
-    name: str
-    kind: str
-    default: Any
-    help: str
-    minimum: float | None = None
-    maximum: float | None = None
-    open_minimum: bool = False
-    open_maximum: bool = False
-    choices: tuple[str, ...] = ()
-    entry_points: tuple[str, ...] = TRAINING
-
-    def allowed(self) -> str:
-        """What may be written for it, in words."""
-        if self.choices:
-            return "one of " + ", ".join(self.choices)
-        if self.kind == "widths":
-            return "whole numbers from 1 separated by commas, such as 512 or 512,256, or nothing"
-        words = {"number": "a number", "integer": "a whole number", "text": "text"}.get(self.kind, self.kind)
-        if self.minimum is not None:
-            words += f" {'above' if self.open_minimum else 'from'} {self.minimum:g}"
-        if self.maximum is not None:
-            words += f" {'below' if self.open_maximum else 'up to'} {self.maximum:g}"
-        return words
 
 
 def _row(default: Any, kind: str, explanation: str, **limits: Any) -> Any:
@@ -123,21 +79,110 @@ class Hyperparameters:
         maximum=256,
         entry_points=EVERYWHERE,
     )
+    recorder: str = _row(
+        "builtin",
+        "text",
+        "what records losses, weights and gradients: ours, smdebug's hook (where installed), or nothing",
+        choices=("builtin", "smdebug", "off"),
+        entry_points=TRAIN_MODEL,
+        recording=True,
+    )
+    train_save_interval: int = _row(
+        0,
+        "integer",
+        "record weights and gradients every so many training steps; 0: save_interval, else 50, in short runs less",
+        minimum=0,
+        name="train.save_interval",
+        entry_points=TRAIN_MODEL,
+        recording=True,
+    )
+    eval_save_interval: int = _row(
+        0,
+        "integer",
+        "record predictions every so many evaluation steps; 0: save_interval, else 1",
+        minimum=0,
+        name="eval.save_interval",
+        entry_points=TRAIN_MODEL,
+        recording=True,
+    )
+    save_interval: int = _row(
+        0,
+        "integer",
+        "the interval of every mode that has none of its own; losses are recorded every step",
+        minimum=0,
+        name="save_interval",
+        entry_points=TRAIN_MODEL,
+        recording=True,
+    )
+    full_tensors: bool = _row(
+        False,
+        "true|false",
+        "record whole weights, gradients and activations too",
+        entry_points=TRAIN_MODEL,
+        recording=True,
+    )
+    on_finding: str = _row(
+        "report",
+        "text",
+        "what a rule's finding does: a line in the log, or an early end with the best model so far",
+        choices=("report", "stop"),
+        entry_points=TRAIN_MODEL,
+    )
+    stop_rules: str = _row(
+        # After any of these, going on changes nothing for the better, whatever the data.
+        "ExplodingTensor,VanishingGradient,LossNotDecreasing",
+        "text",
+        "the rules that end the job with on-finding=stop, separated by commas",
+        entry_points=TRAIN_MODEL,
+    )
+    rule_parameters: str = _row(
+        "default",
+        "text",
+        "the rules' parameters: ours, or AWS's to the letter",
+        choices=("default", "aws"),
+        entry_points=TRAIN_MODEL,
+    )
+    profiler: str = _row(
+        "on",
+        "text",
+        "profile machine, steps and operators",
+        choices=("on", "off"),
+        entry_points=TRAIN_MODEL,
+        recording=True,
+    )
+    profiler_interval_ms: int = _row(
+        500,
+        "integer",
+        "milliseconds between two samples of the machine",
+        minimum=100,
+        maximum=60_000,
+        entry_points=TRAIN_MODEL,
+        recording=True,
+    )
+    profile_operators: str = _row(
+        "auto",
+        "text",
+        "let torch.profiler look at a few steps; auto: in runs so long that it costs next to nothing",
+        choices=("auto", "on", "off"),
+        entry_points=TRAIN_MODEL,
+        recording=True,
+    )
 
     def to_dict(self) -> dict[str, str]:
         """Name to value in SageMaker's string form; `validate` reads it back."""
-        return {parameter.name: _write(getattr(self, _attribute(parameter.name))) for parameter in table()}
+        return {parameter.name: write(getattr(self, _attribute(parameter.name))) for parameter in table()}
 
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of everything that changes a run's result; where it was computed does not count."""
-        values = {name: value for name, value in self.to_dict().items() if name != "workers"}
+        """SHA-256 (hex) of everything that changes a run's result; where it was computed, and how watched, does not."""
+        written = self.to_dict()
+        values = {row.name: written[row.name] for row in table() if row.name != "workers" and not row.recording}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def table(entry_point: str | None = None) -> tuple[Parameter, ...]:
     """The rows, in order; with `entry_point` (train_model, hpo, extract_features) only those it reads."""
     rows = tuple(
-        Parameter(name=row.name.replace("_", "-"), default=row.default, **row.metadata)
+        Parameter(**{"name": row.name.replace("_", "-"), "default": row.default, **row.metadata})
         for row in fields(Hyperparameters)
     )
     return tuple(row for row in rows if entry_point is None or entry_point in row.entry_points)
@@ -151,7 +196,7 @@ def names(entry_point: str | None = None) -> tuple[str, ...]:
 def describe(entry_point: str | None = None) -> str:
     """One line per hyperparameter: name, default, what is allowed, what it does."""
     return "\n".join(
-        f"  --{parameter.name:<16} {_write(parameter.default) or '(nothing)':<20} "
+        f"  --{parameter.name:<16} {write(parameter.default) or '(nothing)':<20} "
         f"{parameter.help} ({parameter.allowed()})"
         for parameter in table(entry_point)
     )
@@ -202,23 +247,24 @@ def _is_name(token: str) -> bool:
 
 
 def _check(pairs: Sequence[tuple[str, object]], problems: list[str], entry_point: str | None) -> Hyperparameters:
-    rows = {parameter.name: parameter for parameter in table(entry_point)}
+    rows = {_key(parameter.name): parameter for parameter in table(entry_point)}
+    there = names(entry_point)
     settled: dict[str, Any] = {}
     for written, value in pairs:
-        parameter = rows.get(written.replace("_", "-"))
+        parameter = rows.get(_key(written))
         if parameter is None:
-            problems.append(_unknown(written, tuple(rows), entry_point))
+            problems.append(_unknown(written, there, entry_point))
             continue
         try:
-            read = _read(parameter, value)
+            found = read(parameter, value)
         except ValueError as problem:
             problems.append(f"{parameter.name}: {problem}")
             continue
-        if settled.setdefault(_attribute(parameter.name), read) != read:
+        if settled.setdefault(_attribute(parameter.name), found) != found:
             problems.append(f"{parameter.name}: given twice, with different values")
     if problems:
-        wrong_name = any(written.replace("_", "-") not in rows for written, _ in pairs)
-        raise HyperparameterError(_message(problems, tuple(rows) if wrong_name else ()))
+        wrong_name = any(_key(written) not in rows for written, _ in pairs)
+        raise HyperparameterError(_message(problems, there if wrong_name else ()))
     return Hyperparameters(**settled)
 
 
@@ -231,11 +277,12 @@ def _message(problems: Sequence[str], allowed: Sequence[str]) -> str:
 
 
 def _unknown(name: str, allowed: Sequence[str], entry_point: str | None) -> str:
-    dashed = name.replace("_", "-")
-    if dashed in names():
+    dashed = _key(name)
+    if dashed in {_key(known) for known in names()}:
         return f"{name}: {entry_point} does not use it"
-    close = difflib.get_close_matches(dashed.lower(), _ALIASES | {known: known for known in allowed}, n=1)
-    hint = f"; did you mean {_ALIASES.get(close[0], close[0])}?" if close else ""
+    meant = _ALIASES | {_key(known): known for known in allowed}
+    close = difflib.get_close_matches(dashed.lower(), meant, n=1)
+    hint = f"; did you mean {meant[close[0]]}?" if close else ""
     return f"{name}: there is no such hyperparameter{hint}"
 
 
@@ -250,99 +297,10 @@ _ALIASES = {
 }
 
 
-def _read(parameter: Parameter, value: object) -> Any:
-    """The value of one parameter; ValueError says what is allowed."""
-    text = _write(value).strip()
-    try:
-        read = _READERS[parameter.kind](text)
-    except (ValueError, OverflowError):
-        raise ValueError(f"{text!r} is not allowed; write {parameter.allowed()}") from None
-    if not _within(parameter, read):
-        raise ValueError(f"{text!r} is not allowed; write {parameter.allowed()}")
-    if parameter.name == "views":
-        _check_views(text)
-    return read
-
-
-def _check_views(text: str) -> None:
-    """The views' grammar belongs to the pictures module, which needs Pillow: read only where it is used."""
-    from training_scripts.pictures import parse_views  # noqa: PLC0415
-
-    parse_views(text)
-
-
-def _within(parameter: Parameter, value: Any) -> bool:
-    if parameter.choices:
-        return value in parameter.choices
-    if parameter.minimum is not None and (
-        value < parameter.minimum or (parameter.open_minimum and value == parameter.minimum)
-    ):
-        return False
-    return parameter.maximum is None or not (
-        value > parameter.maximum or (parameter.open_maximum and value == parameter.maximum)
-    )
-
-
-def _number(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(text)
-    return value
-
-
-def _integer(text: str) -> int:
-    """Tuners and JSON turn 64 into 64.0; that is still a whole number."""
-    try:
-        return int(text)
-    except ValueError:
-        value = _number(text)
-        if value != int(value):
-            raise
-        return int(value)
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() in _TRUE:
-        return True
-    if text.lower() in _FALSE:
-        return False
-    raise ValueError(text)
-
-
-def _text(text: str) -> str:
-    if not text:
-        raise ValueError(text)
-    return text
-
-
-def _widths(text: str) -> tuple[int, ...]:
-    """`512,256`, and the list forms that JSON and Python write: `[512, 256]`, `(512,)`."""
-    parts = [part.strip() for part in text.strip("[]()").split(",")]
-    widths = tuple(_integer(part) for part in parts if part)
-    if any(not 1 <= width <= 65536 for width in widths):
-        raise ValueError(text)
-    return widths
-
-
-_READERS: dict[str, Callable[[str], Any]] = {
-    "number": _number,
-    "integer": _integer,
-    "true|false": _boolean,
-    "text": _text,
-    "widths": _widths,
-}
-
-
-def _write(value: object) -> str:
-    """A value in string form: what SageMaker would carry."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (tuple, list)):
-        return ",".join(str(part) for part in value)
-    return str(value)
-
-
 def _attribute(name: str) -> str:
-    return name.replace("-", "_")
+    return name.replace("-", "_").replace(".", "_")
+
+
+def _key(written: str) -> str:
+    """A name in the one spelling by which it is found."""
+    return written.replace("_", "-")

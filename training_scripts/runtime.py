@@ -32,12 +32,17 @@ def prepare(threads: int | None = None) -> None:
     Args:
         threads: Torch's threads; default: `OMP_NUM_THREADS` where set, else the cores this process may use.
     """
-    # Waiting threads that spin take the cores away from decoding and from neighbours.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    _keep_freed_memory()
+    prepare_libraries()
     import torch
 
     torch.set_num_threads(threads or _threads(os.environ))
+
+
+def prepare_libraries() -> None:
+    """The part of `prepare` that must come before NumPy loads, and loads nothing itself."""
+    # Waiting threads that spin take the cores away from decoding and from neighbours.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    _keep_freed_memory()
 
 
 def _threads(environ: Mapping[str, str]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,17 +42,18 @@ def run(entry_point: str, argv: Sequence[str] | None = None) -> int:
 
 def train(entry_point: str, arguments: Sequence[str], environ: Mapping[str, str], stop: StopFlag) -> int:
     """One training run, from arguments to bundle."""
+    begin = time.time()
     settings = hyperparameters.parse(arguments, entry_point=entry_point)
-    watchers = watch() if entry_point == "train_model" else Watchers()
+    runtime.prepare_libraries()
+    watchers = Watchers()
+    if entry_point == "train_model":  # trials of a search are to be quick, and judged by their metrics alone
+        from training_scripts.recording.job import watchers as chosen  # noqa: PLC0415 - NumPy loads
+
+        watchers = chosen(settings, environ, begin=begin, report=say)
     try:
         return train_watched(settings, environ, stop, watchers)
     finally:
         watchers.run_ends()
-
-
-def watch() -> Watchers:
-    """Those who watch a training job, as its hyperparameters ask for them; trials of a search have none."""
-    return Watchers(report=say)
 
 
 def train_watched(settings: Hyperparameters, environ: Mapping[str, str], stop: StopFlag, watchers: Watchers) -> int:

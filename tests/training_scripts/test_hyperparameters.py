@@ -99,6 +99,14 @@ def test_a_seed_must_be_a_whole_number_within_bounds(value: str) -> None:
         parse(["--seed", value])
 
 
+def test_save_intervals_are_spelled_as_the_managed_debugger_spells_them() -> None:
+    settings = parse(["--train.save_interval", "5", "--eval.save_interval", "2", "--save_interval", "7"])
+    assert (settings.train_save_interval, settings.eval_save_interval, settings.save_interval) == (5, 2, 7)
+    assert settings.to_dict()["train.save_interval"] == "5"
+    with pytest.raises(HyperparameterError, match=r"did you mean train\.save_interval"):
+        parse(["--train.saveinterval", "5"])
+
+
 def test_names_are_never_abbreviated() -> None:
     with pytest.raises(HyperparameterError, match="e: there is no such hyperparameter"):
         parse(["--e", "3"])
@@ -117,7 +125,9 @@ def test_python_values_are_taken_as_they_are() -> None:
 
 def test_an_entry_point_accepts_only_what_it_uses() -> None:
     assert "lr" not in hyperparameters.names("extract_features")
-    assert set(hyperparameters.names("hpo")) == set(hyperparameters.names("train_model"))
+    assert set(hyperparameters.names("hpo")) < set(hyperparameters.names("train_model"))
+    with pytest.raises(HyperparameterError, match="recorder: hpo does not use it"):
+        validate({"recorder": "off"}, entry_point="hpo")
     with pytest.raises(HyperparameterError, match="lr: extract_features does not use it"):
         validate({"lr": 0.1}, entry_point="extract_features")
 
@@ -147,6 +157,9 @@ def test_the_string_form_is_read_back_exactly(settings: Hyperparameters) -> None
 def test_the_fingerprint_ignores_only_what_changes_no_result() -> None:
     base = Hyperparameters()
     assert Hyperparameters(workers=3).fingerprint() == base.fingerprint()
+    watched = Hyperparameters(recorder="off", train_save_interval=1, full_tensors=True, profiler="off")
+    assert watched.fingerprint() == base.fingerprint()
+    assert Hyperparameters(on_finding="stop").fingerprint() != base.fingerprint()
     assert Hyperparameters(seed=1).fingerprint() != base.fingerprint()
 
 

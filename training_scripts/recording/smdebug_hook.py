@@ -1,0 +1,135 @@
+"""Records with smdebug's own hook, for those who want exactly that; smdebug must be installed."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from training_scripts import ScriptError
+from training_scripts.recording import layout
+from training_scripts.recording.recorder import SAVE_INTERVAL
+from training_scripts.recording.trial import EVAL, TRAIN
+from training_scripts.watching import Watcher
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_REMEDY = (
+    "install it with `pip install 'dogbreed-sdk[smdebug]'` (Python below 3.13), or leave recorder at builtin, "
+    "whose recordings smdebug reads as well."
+)
+_KINDS = "min,max,mean,std"
+
+
+class SmdebugError(ScriptError):
+    """smdebug cannot be used here; the message says what it lacks."""
+
+
+class SmdebugRecorder(Watcher):
+    """Drives smdebug's hook: losses of every step, weights, biases and gradients at the save intervals."""
+
+    def __init__(
+        self,
+        folder: Path | str,
+        *,
+        train_interval: int = 0,
+        eval_interval: int = 1,
+        full_tensors: bool = False,
+        report: Callable[[str], Any] = print,
+    ) -> None:
+        """Looks whether smdebug works here; nothing is recorded yet.
+
+        Args:
+            folder: The trial's; an earlier one in it is removed, for smdebug cannot continue one.
+            train_interval: Save every so many TRAIN steps; 0: every 50.
+            eval_interval: Likewise for EVAL.
+            full_tensors: Whole tensors instead of reductions.
+            report: Takes one line of log at a time.
+
+        Raises:
+            SmdebugError: It is not installed, or not with packages that it works with.
+        """
+        self.folder = Path(folder)
+        self._smdebug = _load()
+        self._intervals = {TRAIN: train_interval or SAVE_INTERVAL, EVAL: eval_interval}
+        self._full_tensors = full_tensors
+        self._report = report
+        self._hook: Any = None
+        self._modes: dict[str, Any] = {}
+
+    def run_begins(self, network: nn.Module, facts: Mapping[str, Any]) -> None:  # noqa: ARG002
+        """Makes the hook and registers it with the network."""
+        if any(parameter.dtype.itemsize < 4 for parameter in network.parameters() if parameter.requires_grad):
+            raise SmdebugError(f"smdebug cannot record weights of half precision; {_REMEDY}")
+        if self.folder.exists():  # smdebug's hook is half built, without a word, where its folder exists
+            for part in (layout.EVENTS, layout.INDEX, layout.COLLECTIONS):
+                shutil.rmtree(self.folder / part, ignore_errors=True)
+            for name in (layout.RUN_FILE, layout.END_FILE):
+                (self.folder / name).unlink(missing_ok=True)
+            if any(self.folder.iterdir()):
+                raise SmdebugError(f"{self.folder} holds other things, and smdebug needs a folder of its own")
+            self.folder.rmdir()
+        self._hook = self._made()
+        self._hook.register_module(network)
+
+    def batch_ready(self, mode: str, inputs: Tensor, labels: Tensor) -> None:  # noqa: ARG002
+        """Tells the hook which mode the next forward pass belongs to."""
+        self._hook.set_mode(self._modes[mode])
+
+    def step_ends(self, mode: str, loss: Tensor, correct: Tensor, size: int) -> None:  # noqa: ARG002
+        """Gives the hook the step's loss."""
+        self._hook.record_tensor_value("CrossEntropyLoss", loss.detach().float())
+
+    def run_ends(self) -> None:
+        """Closes the trial."""
+        if self._hook is not None:
+            hook, self._hook = self._hook, None
+            hook.close()
+
+    def _made(self) -> Any:
+        smdebug = self._smdebug
+        self._modes = {TRAIN: smdebug.modes.TRAIN, EVAL: smdebug.modes.EVAL}
+        saving = smdebug.SaveConfig(
+            {
+                self._modes[mode]: smdebug.SaveConfigMode(save_interval=interval)
+                for mode, interval in self._intervals.items()
+            }
+        )
+        reducing = None
+        if not self._full_tensors:
+            reducing = smdebug.ReductionConfig(
+                reductions=_KINDS.split(","), abs_reductions=["mean"], norms=["l2"], save_raw_tensor=False
+            )
+        hook = smdebug.Hook(
+            out_dir=str(self.folder),
+            save_config=saving,
+            reduction_config=reducing,
+            include_collections=["weights", "biases", "gradients", "losses"],
+        )
+        hook.get_collection("losses").save_config = smdebug.SaveConfig(save_interval=1)
+        return hook
+
+
+def _load() -> Any:
+    """The hook's module, for PyTorch.
+
+    Raises:
+        SmdebugError: It cannot be imported, or its needs are there in versions that it does not work with.
+    """
+    if importlib.util.find_spec("smdebug") is None:
+        raise SmdebugError(f"recorder is smdebug, but smdebug is not installed here; {_REMEDY}")
+    numpy = importlib.import_module("numpy")
+    if tuple(int(part) for part in numpy.__version__.split(".")[:2]) >= (2, 3):
+        raise SmdebugError(f"smdebug does not work with NumPy {numpy.__version__}, it needs one below 2.3; {_REMEDY}")
+    try:
+        return importlib.import_module("smdebug.pytorch")
+    except Exception as error:  # its protobuf modules raise TypeError with newer protobuf
+        raise SmdebugError(f"smdebug fails to load ({_first_line(error)}); {_REMEDY}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:200]
