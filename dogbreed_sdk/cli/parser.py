@@ -10,7 +10,7 @@ from pathlib import Path
 
 import dogbreed_sdk
 from dogbreed_sdk import defaults, search
-from dogbreed_sdk.cli import commands, data_commands, quickstart
+from dogbreed_sdk.cli import commands, data_commands, quickstart, report_command
 from dogbreed_sdk.cli.output import Outcome
 from training_scripts import hyperparameters
 
@@ -127,6 +127,8 @@ def _add_jobs(groups: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     logs = _command(groups, "logs", "print a job's log", commands.logs)
     logs.add_argument("job", metavar="JOB", help="a training job, or a trial of a search")
     logs.add_argument("-f", "--follow", action="store_true", help="go on until the job ends")
+    report = _command(groups, "report", "say what went wrong in a recorded run, and why", report_command.run)
+    report_command.add(report)
     stop = _command(groups, "stop", "stop a job; what it has so far is kept", commands.stop)
     stop.add_argument("job", metavar="JOB", help="a training or tuning job")
 

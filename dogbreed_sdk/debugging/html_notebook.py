@@ -1,4 +1,4 @@
-"""The report as a notebook shows it: verdict, findings, loss curve and insights in a few kilobytes, without a script."""
+"""The report as a notebook shows it: verdict, findings, loss curve and insights, in a few kilobytes without script."""
 
 from __future__ import annotations
 

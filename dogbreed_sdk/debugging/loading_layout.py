@@ -25,6 +25,7 @@ REPORT_RULES = frozenset(
         "StepOutlier",
     }
 )
+_OUTPUTS = frozenset({"debug-output", "profiler-output", "rule-output"})
 # rule-output/ProfilerReport-1/profiler-output/profiler-reports lies four folders down, in a copy of a bucket five.
 MAX_DEPTH = 6
 # A recording's own folders are few; whoever points at a home folder gets an answer all the same.
@@ -66,19 +67,24 @@ def find(folder: Path) -> Parts:
     Raises:
         RecordingError: The folder holds several recordings.
     """
-    found: dict[str, list[Path]] = {}
+    recordings: dict[Path, dict[str, list[Path]]] = {}
     for kind, path in _recognised(folder):
-        found.setdefault(kind, []).append(path)
-    trials = _nearest(found.get("trial", []))
-    if len(trials) > 1:
-        names = ", ".join(str(path.relative_to(folder)) for path in trials[:8])
-        raise RecordingError(f"{folder} holds {len(trials)} recordings: {names}. Name one of these folders.")
-    return Parts(
-        trial=trials[0] if trials else None,
-        profile=_newest(_nearest(found.get("profile", []))),
-        report=_newest(found.get("report", [])),
-        rules=_newest(_nearest(found.get("rules", []))),
-    )
+        recordings.setdefault(_root(folder, path), {}).setdefault(kind, []).append(path)
+    if len(recordings) > 1:
+        names = ", ".join(str(root.relative_to(folder)) for root in sorted(recordings)[:8])
+        raise RecordingError(f"{folder} holds {len(recordings)} recordings: {names}. Name one of these folders.")
+    for found in recordings.values():
+        return Parts(**{kind: _newest(paths) for kind, paths in found.items()})
+    return Parts()
+
+
+def _root(folder: Path, part: Path) -> Path:
+    """The folder of the recording that a part belongs to: above debug-output, profiler-output or rule-output."""
+    inside = part.relative_to(folder).parts
+    places = [index for index, name in enumerate(inside) if name in _OUTPUTS]
+    if places:
+        return folder.joinpath(*inside[: places[0]])
+    return folder if part.is_file() else part
 
 
 def _recognised(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -119,11 +125,6 @@ def _folders(folder: Path) -> list[Path]:
         return []
 
 
-def _nearest(paths: list[Path]) -> list[Path]:
-    depth = min((len(path.parts) for path in paths), default=0)
-    return [path for path in paths if len(path.parts) == depth]
-
-
-def _newest(paths: list[Path]) -> Path | None:
-    """AWS numbers its reports by the time of their making."""
-    return max(paths, key=str, default=None)
+def _newest(paths: list[Path]) -> Path:
+    """The nearest, and of several the last: AWS numbers its reports by the time of their making."""
+    return max(paths, key=lambda path: (-len(path.parts), str(path)))

@@ -86,7 +86,7 @@ def first_steps(result: RuleResult) -> str:
 def main_message(result: RuleResult) -> str:
     """What a rule found, first thing first; the others are its findings."""
     if not result.findings:
-        return result.message
+        return str(result.message)
     left = len(result.findings) - 1
     more = f" And {left} more finding{'s' if left > 1 else ''}." if left else ""
     return f"{result.findings[0].message}{more}"

@@ -1,0 +1,157 @@
+"""The command ``report``: a recorded run on a terminal, as JSON, as an HTML file, once or while the job runs."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from dogbreed_sdk.cli import options as read
+from dogbreed_sdk.cli.output import Outcome, note, say
+from dogbreed_sdk.debugging.report import DebugReport
+from dogbreed_sdk.errors import ConfigurationError, DogBreedError, RecordingError
+from dogbreed_sdk.jobs import FINAL_STATUSES, TrainingJob
+from dogbreed_sdk.session import Session
+
+# Often enough to see each epoch of most runs; reading a recording again takes a fraction of it.
+WATCH_SECONDS = 2.0
+MAX_WIDTH = 120
+
+
+def add(command: argparse.ArgumentParser) -> None:
+    """The arguments of ``dogbreed report``."""
+    command.add_argument("source", metavar="JOB_OR_PATH", help="a training job, a folder, or an s3:// or file:// URI")
+    command.add_argument("--html", type=Path, metavar="FILE", help="write the whole report as one page")
+    command.add_argument("--watch", action="store_true", help="show it again and again until the job ends")
+    command.add_argument(
+        "--parameters",
+        choices=["default", "aws"],
+        default="default",
+        help="of the rules: ours, or AWS's to the letter (default: %(default)s)",
+    )
+    command.add_argument(
+        "--set",
+        action="append",
+        metavar="RULE.PARAMETER=VALUE",
+        dest="overrides",
+        help="one parameter of one rule; may be given several times",
+    )
+    command.add_argument(
+        "--rule", action="append", metavar="NAME", dest="rules", help="only this rule; may be given several times"
+    )
+    command.add_argument(
+        "--compare-with",
+        action="append",
+        metavar="JOB_OR_PATH",
+        default=[],
+        help="another run, for SimilarAcrossRuns; may be given several times",
+    )
+
+
+def run(options: argparse.Namespace) -> Outcome:
+    """Reports on a recorded run; what rules find is no failure of the command."""
+    overrides = _overrides(options.overrides or [])
+    on_aws = options.aws or options.source.startswith("s3://")
+    with read.session(argparse.Namespace(**{**vars(options), "aws": on_aws})) as session:
+
+        def load() -> DebugReport:
+            return DebugReport.load(
+                options.source,
+                session=session,
+                parameters=options.parameters,
+                overrides=overrides,
+                rules=options.rules,
+                compare_with=options.compare_with,
+            )
+
+        report = _watched(load, options, session) if options.watch else load()
+        return _outcome(report, options)
+
+
+def _outcome(report: DebugReport, options: argparse.Namespace) -> Outcome:
+    document = report.to_dict()
+    lines = [] if options.watch else [report.summary(width=_width())]
+    if options.html is not None:
+        written = report.to_html(options.html)
+        document["html"] = str(written)
+        if lines:  # the file is there: no need to say how it is made
+            lines = [lines[0].rpartition("\n")[0]]
+        lines.append(f"report: {written}")
+    return Outcome(document, say(*lines) if lines else lambda: None)
+
+
+def _watched(load: Callable[[], DebugReport], options: argparse.Namespace, session: Session) -> DebugReport:
+    """Shows the report until the run has ended; the last one."""
+    with _display(options) as show:
+        while True:
+            report = _loaded(load, options, session)
+            if report is None:
+                show("nothing recorded yet")
+            else:
+                show(report.summary(width=_width()))
+                if not report.is_running:
+                    return report
+            time.sleep(WATCH_SECONDS)
+
+
+def _loaded(load: Callable[[], DebugReport], options: argparse.Namespace, session: Session) -> DebugReport | None:
+    """The report as it is now; None for a job that runs and has recorded nothing yet."""
+    try:
+        return load()
+    except RecordingError:
+        if not _runs(options.source, session):
+            raise
+        return None
+
+
+def _runs(name: str, session: Session) -> bool:
+    try:
+        return TrainingJob(name, session).status not in FINAL_STATUSES
+    except DogBreedError:
+        return False
+
+
+@contextmanager
+def _display(options: argparse.Namespace) -> Iterator[Callable[[str], object]]:
+    """Shows a text in place of the one before on a terminal; line by line, what is new, elsewhere."""
+    if options.json or not sys.stdout.isatty():
+        seen: set[str] = set()
+
+        def lines(text: str) -> None:
+            for line in text.splitlines():
+                if line.strip() and line not in seen:
+                    seen.add(line)
+                    (note if options.json else print)(line)
+            sys.stdout.flush()
+
+        yield lines
+        return
+    from rich.live import Live  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    with Live(auto_refresh=False, vertical_overflow="visible") as live:
+        yield lambda text: live.update(Text(text), refresh=True)
+
+
+def _width() -> int:
+    return min(MAX_WIDTH, shutil.get_terminal_size((100, 24)).columns)
+
+
+def _overrides(texts: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+    """Rule -> parameter -> text, which the rule reads as what the parameter is.
+
+    Raises:
+        ConfigurationError: A text is not RULE.PARAMETER=VALUE.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for text in texts:
+        target, equals, value = text.partition("=")
+        rule, dot, parameter = target.partition(".")
+        if not equals or not dot or not rule or not parameter:
+            raise ConfigurationError(f"--set {text}: write RULE.PARAMETER=VALUE, as in Overfit.patience=3.")
+        found.setdefault(rule, {})[parameter] = value
+    return found

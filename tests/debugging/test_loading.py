@@ -1,0 +1,257 @@
+"""Wherever a recording lies and whichever of its folders is named, it is found; where there is none, it is said why."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from dogbreed_sdk import DebugReport, Session, TrainingJob, TuningJob
+from dogbreed_sdk.debugging import loading_cache
+from dogbreed_sdk.debugging.loading import locate
+from dogbreed_sdk.debugging.loading_layout import Parts
+from dogbreed_sdk.errors import RecordingError
+
+
+@pytest.fixture
+def trial_folder(tmp_path: Path) -> Path:
+    """A trial in smdebug's layout, as small as one can be."""
+    return make_trial(tmp_path / "job" / "debug-output")
+
+
+def make_trial(folder: Path) -> Path:
+    for name in ("collections/000000000", "index/000000000", "events/000000000000"):
+        (folder / name).mkdir(parents=True)
+    collections = {"collections": {}, "_meta": {"num_workers": 1}}
+    (folder / "collections" / "000000000" / "worker_0_collections.json").write_text(json.dumps(collections))
+    return folder
+
+
+def make_profile(folder: Path) -> Path:
+    (folder / "system" / "incremental").mkdir(parents=True)
+    return folder
+
+
+def make_report(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "OverallSystemUsage.json").write_text('{"RuleTriggered": 0, "Violations": 0, "Details": {}}')
+    return folder
+
+
+class FakeJob(TrainingJob):
+    """A job whose description is made up; it never asks a service."""
+
+    def __init__(self, name: str, session: Session, described: dict[str, Any]) -> None:
+        super().__init__(name, session)
+        self._described = {"TrainingJobStatus": "Completed", **described}
+
+    def describe(self) -> dict[str, Any]:
+        return self._described
+
+
+class TestLocalFolders:
+    def test_the_root_of_a_job(self, trial_folder: Path) -> None:
+        root = trial_folder.parent
+        profile = make_profile(root / "profiler-output")
+        (root / "rule-output").mkdir()
+        (root / "rule-output" / "rules.json").write_text("{}")
+        found = locate(root).parts
+        assert found == Parts(trial=trial_folder, profile=profile, rules=root / "rule-output" / "rules.json")
+
+    def test_the_trial_itself_as_text_path_or_uri(self, trial_folder: Path) -> None:
+        for source in (trial_folder, str(trial_folder), trial_folder.as_uri()):
+            assert locate(source).parts == Parts(trial=trial_folder)
+
+    def test_only_a_profile(self, tmp_path: Path) -> None:
+        profile = make_profile(tmp_path / "job" / "profiler-output")
+        assert locate(tmp_path / "job").parts == locate(profile).parts == Parts(profile=profile)
+
+    def test_the_newest_of_awss_reports_nested_in_rule_output(self, tmp_path: Path) -> None:
+        for number in (1, 2):
+            make_report(tmp_path / f"job/rule-output/ProfilerReport-{number}/profiler-output/profiler-reports")
+        newest = tmp_path / "job/rule-output/ProfilerReport-2/profiler-output/profiler-reports"
+        assert locate(tmp_path).parts == Parts(report=newest)
+        assert locate(newest).parts == Parts(report=newest)
+
+    def test_a_copy_of_a_bucket_with_one_job_in_it(self, trial_folder: Path, tmp_path: Path) -> None:
+        assert locate(tmp_path).parts == Parts(trial=trial_folder)
+
+    def test_a_folder_of_several_jobs_is_refused_with_their_names(self, trial_folder: Path, tmp_path: Path) -> None:
+        make_profile(tmp_path / "other" / "profiler-output")
+        with pytest.raises(RecordingError, match=r"holds 2 recordings: job, other\. Name one"):
+            locate(tmp_path)
+
+    def test_no_recording_says_what_was_looked_for(self, tmp_path: Path) -> None:
+        (tmp_path / "pictures").mkdir()
+        with pytest.raises(RecordingError, match=r"holds no recording\. Looked in it .*debug-output.*system, framework"):
+            locate(tmp_path)
+
+    def test_a_file_and_a_missing_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(RecordingError, match="is a file; name the folder"):
+            locate(tmp_path / "file")
+        with pytest.raises(RecordingError, match="There is no folder"):
+            locate(str(tmp_path / "missing"))
+        with pytest.raises(RecordingError, match="There is no folder behind file:"):
+            locate((tmp_path / "missing").as_uri())
+
+    def test_folders_in_parts_of_their_own(self, tmp_path: Path) -> None:
+        trial, profile = make_trial(tmp_path / "tensors"), make_profile(tmp_path / "samples")
+        assert DebugReport.load_folders(trial=trial, profile=profile)._recording.parts == Parts(trial, profile)
+        with pytest.raises(RecordingError, match="hold no recording"):
+            DebugReport.load_folders(trial=tmp_path / "neither", profile=tmp_path / "nor")
+
+
+class TestJobs:
+    def test_a_job_is_read_from_its_checkpoints(self, session: Session, trial_folder: Path) -> None:
+        described = {"CheckpointConfig": {"S3Uri": trial_folder.parent.as_uri()}}
+        found = locate(FakeJob("job", session, described))
+        assert (found.source, found.parts, found.is_running) == ("job", Parts(trial=trial_folder), False)
+
+    def test_the_managed_services_outputs_come_first_and_the_rest_is_added(
+        self, session: Session, trial_folder: Path, tmp_path: Path
+    ) -> None:
+        managed = make_trial(tmp_path / "debugger" / "job" / "debug-output")
+        profile = make_profile(tmp_path / "profiler" / "job" / "profiler-output")
+        described = {
+            "DebugHookConfig": {"S3OutputPath": (tmp_path / "debugger").as_uri()},
+            "ProfilerConfig": {"S3OutputPath": (tmp_path / "profiler").as_uri() + "/"},
+            "CheckpointConfig": {"S3Uri": trial_folder.parent.as_uri()},
+            "TrainingJobStatus": "InProgress",
+        }
+        found = locate(FakeJob("job", session, described))
+        assert found.parts == Parts(trial=managed, profile=profile)
+        assert found.is_running
+
+    @pytest.mark.parametrize(
+        ("described", "reason"),
+        [
+            ({"HyperParameters": {"sagemaker_program": '"hpo.py"'}}, "trial of a search, and trials record nothing"),
+            ({"HyperParameters": {"sagemaker_program": '"extract_features.py"'}}, "computed features"),
+            ({"HyperParameters": {"recorder": '"off"'}}, "its hyperparameter recorder was off"),
+            ({}, "neither checkpoints .* nor Debugger's outputs"),
+            ({"CheckpointConfig": {}, "TrainingJobStatus": "InProgress"}, "has recorded nothing yet"),
+            ({"CheckpointConfig": {}, "TrainingJobStatus": "Failed", "FailureReason": "No data."}, "before: No data."),
+        ],
+    )
+    def test_a_job_that_recorded_nothing_says_why(
+        self, session: Session, tmp_path: Path, described: dict[str, Any], reason: str
+    ) -> None:
+        if "CheckpointConfig" in described:
+            described = {**described, "CheckpointConfig": {"S3Uri": (tmp_path / "empty").as_uri()}}
+        with pytest.raises(RecordingError, match=reason):
+            locate(FakeJob("job", session, described))
+
+    def test_a_search_has_no_recording_of_its_own(self, session: Session) -> None:
+        with pytest.raises(RecordingError, match="is a tuning job; its trials record nothing"):
+            locate(TuningJob("search", session))  # type: ignore[arg-type]
+
+    def test_a_name_that_is_neither_folder_nor_job(self, session: Session) -> None:
+        with pytest.raises(RecordingError, match="no folder nobody, and no job .* 'dogbreed jobs'"):
+            locate("nobody", session)
+
+    def test_the_error_is_the_sdks_own(self) -> None:
+        with pytest.raises(RecordingError, match="There is no folder a/b"):
+            DebugReport.load("a/b")
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    """A bucket on S3, and copies that are kept below the test's folder."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with mock_aws():
+        client = boto3.client("s3", region_name="us-east-1")
+        client.create_bucket(Bucket="bucket")
+        yield client
+
+
+@pytest.fixture
+def account(bucket: Any) -> Session:
+    return Session.aws(region="us-east-1", bucket="bucket")
+
+
+def upload(client: Any, folder: Path, prefix: str) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            client.upload_file(str(path), "bucket", f"{prefix}/{path.relative_to(folder).as_posix()}")
+
+
+class TestS3:
+    def test_a_recording_is_fetched_without_what_is_no_part_of_it(
+        self, bucket: Any, account: Session, trial_folder: Path
+    ) -> None:
+        upload(bucket, trial_folder.parent, "jobs/one")
+        bucket.put_object(Bucket="bucket", Key="jobs/one/output/model.tar.gz", Body=b"x" * 1000)
+        found = locate("s3://bucket/jobs/one", account)
+        assert found.source == "s3://bucket/jobs/one"
+        assert found.parts.trial is not None
+        assert found.parts.trial.name == "debug-output"
+        assert not list(loading_cache.cache_root().rglob("model.tar.gz"))
+
+    def test_a_second_look_fetches_only_what_is_new(
+        self, bucket: Any, account: Session, trial_folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (trial_folder / "events" / "000000000000" / "0_worker_0.tfevents").write_bytes(b"12345")
+        upload(bucket, trial_folder.parent, "job")
+        locate("s3://bucket/job", account)
+        bucket.put_object(Bucket="bucket", Key="job/debug-output/events/000000000001/1.tfevents", Body=b"123")
+        fetched: list[str] = []
+        download = account.storage.download_file
+        monkeypatch.setattr(
+            account.storage, "download_file", lambda uri, path: (fetched.append(uri), download(uri, path))[1]
+        )
+        parts = locate("s3://bucket/job", account).parts
+        assert sorted(uri.rpartition("/")[2] for uri in fetched) == ["1.tfevents", "worker_0_collections.json"]
+        assert parts.trial is not None
+        assert (parts.trial / "events" / "000000000001" / "1.tfevents").read_bytes() == b"123"
+
+    def test_keys_that_lead_elsewhere_are_left_alone(self, bucket: Any, account: Session, trial_folder: Path) -> None:
+        upload(bucket, trial_folder.parent, "job")
+        bucket.put_object(Bucket="bucket", Key="job/debug-output/../../../escaped/run.json", Body=b"{}")
+        locate("s3://bucket/job", account)
+        assert not list(loading_cache.cache_root().parent.parent.rglob("escaped"))
+
+    def test_more_than_is_kept_is_left_out_and_said(
+        self, bucket: Any, account: Session, trial_folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for step in range(3):
+            (trial_folder / "events" / "000000000000" / f"{step}.tfevents").write_bytes(b"x" * 1000)
+        upload(bucket, trial_folder.parent, "job")
+        monkeypatch.setattr(loading_cache, "MAX_BYTES", 2500)
+        found = locate("s3://bucket/job", account)
+        assert len(found.problems) == 1
+        assert "1 of them were left out" in found.problems[0]
+        assert found.parts.trial is not None
+        assert (found.parts.trial / "collections").is_dir()
+
+    def test_nothing_there(self, account: Session) -> None:
+        with pytest.raises(RecordingError, match="s3://bucket/none holds no recording"):
+            locate("s3://bucket/none", account)
+
+    def test_a_job_on_aws(self, bucket: Any, account: Session, trial_folder: Path) -> None:
+        upload(bucket, trial_folder.parent, "checkpoints/job")
+        job = FakeJob("job", account, {"CheckpointConfig": {"S3Uri": "s3://bucket/checkpoints/job"}})
+        assert locate(job).parts.trial is not None
+
+
+def test_a_recording_of_smdebug_is_read_from_s3_as_from_disk(
+    bucket: Any, account: Session, fixtures_folder: Path, tmp_path: Path
+) -> None:
+    source = fixtures_folder / "smdebug-trials" / "healthy"
+    copy = tmp_path / "few"
+    shutil.copytree(source, copy, ignore=lambda _, names: [name for name in names if name.startswith("00000000005")])
+    upload(bucket, copy, "trial")
+    here, there = DebugReport.load(copy).trial, DebugReport.load("s3://bucket/trial", session=account).trial
+    assert here is not None
+    assert there is not None
+    assert here.tensor_names() == there.tensor_names()
+    name = "CrossEntropyLoss_output_0"
+    assert here.tensor(name).series().values.tolist() == there.tensor(name).series().values.tolist()
