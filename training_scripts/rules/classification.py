@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from training_scripts.rules import curves, selection
 from training_scripts.rules import evidence as evidences
 from training_scripts.rules.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated, Rule
+from training_scripts.rules.learning import CLEARLY_BELOW_CHANCE, learning
 
 Integers = NDArray[np.int64]
 
@@ -165,8 +167,9 @@ def _imbalance_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Find
     """Ours: counts of the whole split, or what samples of it surely tell; and classes surely worse than the others.
 
     With ten pictures a class and 120 classes some class always does badly. A class counts as left behind where it
-    is mistaken by more than threshold_misprediction, hardly ever predicted, and so far worse than the other classes
-    that chance does not explain it, in the last two evaluations.
+    is mistaken by more than threshold_misprediction, hardly ever predicted (one that is only hard is predicted in
+    place of its neighbours as they are in its), and so far worse than the other classes that chance does not explain
+    it, in the last two evaluations.
     """
     run = evidences.of(trial)
     findings: list[Finding] = []
@@ -180,14 +183,33 @@ def _imbalance_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Find
     evaluations = [one for one in _answers(run, parameters, EVAL) if len(one.labels) >= parameters["samples"]]
     if counts is None and not evaluations:
         raise NotEvaluated(NO_ANSWERS)
-    latest = [_left_behind(one.matrix(), parameters) for one in evaluations[-2:]]
+    latest = [_left_behind(one.matrix(), parameters) for one in evaluations[-2:]] if _knows_some(run) else []
     lasting = set.intersection(*latest) if latest else set()
     found = [_mispredicted(run, index, evaluations[-1].matrix(), evaluations[-1]) for index in sorted(lasting)]
+    found = [replace(one, mode=TRAIN, steps=_train_steps(run, one.steps)) for one in found]
     if len(found) > 1:
         names = ", ".join(_class_name(run, int(one.numbers["class"])) for one in found[:3])
         message = f"{len(found)} classes are left behind, hardly ever predicted or right: {names}."
-        found = [Finding(message, mode=EVAL, steps=found[0].steps, numbers={"classes": len(found)}), *found]
+        found = [Finding(message, mode=TRAIN, steps=found[0].steps, numbers={"classes": len(found)}), *found]
     return findings + found
+
+
+def _knows_some(run: Evidence) -> bool:
+    """Whether the model has learned anything: before, it names few classes, and which is no fault of theirs."""
+    seen = learning(run)
+    classes = run.run.get("classes")
+    number = len(classes) if isinstance(classes, (list, tuple)) else 0
+    chance = math.log(number) if number > 1 else None if seen is None else seen.chance
+    return seen is None or chance is None or seen.final.mean < CLEARLY_BELOW_CHANCE * chance
+
+
+def _train_steps(run: Evidence, steps: tuple[int, ...]) -> tuple[int, ...]:
+    """The TRAIN steps after which evaluations took place: what a reader looks for in the curves."""
+    train, evaluated = run.steps(TRAIN), run.steps(EVAL)
+    place = np.searchsorted(evaluated.steps, steps)
+    known = place < len(evaluated.steps)
+    before = np.searchsorted(train.global_steps, evaluated.global_steps[place[known]]) - 1
+    return tuple(train.steps[before[before >= 0]].tolist())
 
 
 def _counts(run: Evidence, parameters: Mapping[str, Any]) -> tuple[Integers | None, bool]:
@@ -228,7 +250,10 @@ def _left_behind(matrix: Integers, parameters: Mapping[str, Any]) -> set[int]:
     present = np.flatnonzero(totals > 0)
     for index in present.tolist():
         total, wrong = int(totals[index]), int(totals[index] - right[index])
-        if wrong <= parameters["threshold_misprediction"] * total or called[index] > total / 3:
+        if (
+            wrong <= parameters["threshold_misprediction"] * total
+            or called[index] > parameters["hardly_predicted"] * total
+        ):
             continue
         others = int(totals.sum()) - total
         others_wrong = others - int(right.sum() - right[index])
@@ -316,14 +341,17 @@ def _confusion_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Find
             f"With {len(last)} classes at least {needed} pictures of a class are needed to tell confusion from chance;"
             f" the largest class has {int(last.sum(axis=1).max())}. Use a larger valid split."
         )
+    if not _knows_some(run):
+        return []
     latest = [_mostly_called(one.matrix(), parameters["max_off_diag"]) for one in evaluations[-2:]]
     pairs = sorted(set.intersection(*latest))
     findings = [_confused(run, label, prediction, last, evaluations[-1]) for label, prediction in pairs]
+    findings = [replace(one, mode=TRAIN, steps=_train_steps(run, one.steps)) for one in findings]
     if len(findings) > 1:
         targets = {prediction for _, prediction in pairs}
         into = f"; all of them as {_class_name(run, targets.pop())}" if len(targets) == 1 else ""
         message = f"{len(findings)} classes are mostly taken for another one{into}."
-        first = Finding(message, mode=EVAL, steps=findings[0].steps, numbers={"classes": len(findings)})
+        first = Finding(message, mode=TRAIN, steps=findings[0].steps, numbers={"classes": len(findings)})
         findings = [first, *findings]
     return findings
 
@@ -366,6 +394,7 @@ RULES = (
         default={
             "threshold_imbalance": 10.0,  # AWS's
             "threshold_misprediction": 0.7,  # AWS's, beside being surely worse than the other classes
+            "hardly_predicted": 0.1,  # of the times it should be
             "samples": 20,  # fewer tell nothing; how much more is needed, the tests below say by themselves
             **_TENSORS,
         },

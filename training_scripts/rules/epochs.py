@@ -76,7 +76,8 @@ def epoch_losses(trial: Trial) -> EpochLosses:
     """
     run = evidences.of(trial)
     if "epoch losses" not in run.kept:
-        run.kept["epoch losses"] = _epoch_losses(run)
+        with np.errstate(all="ignore"):  # a diverged loss makes its epoch's mean one too
+            run.kept["epoch losses"] = _epoch_losses(run)
     kept: EpochLosses = run.kept["epoch losses"]
     return kept
 

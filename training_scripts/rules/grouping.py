@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from training_scripts.recording.trial import TRAIN
 from training_scripts.rules.findings import Finding
 
 
@@ -17,15 +18,15 @@ def together(findings: Sequence[Finding], sentence: str) -> list[Finding]:
     """
     if len(findings) < 2:
         return list(findings)
-    steps = sorted({step for finding in findings for step in finding.steps})
+    modes = {finding.mode for finding in findings}
+    # Steps of two modes are two counts: those of one are told, TRAIN's where there are some.
+    mode = TRAIN if TRAIN in modes else min(modes)
+    steps = sorted({step for finding in findings if finding.mode == mode for step in finding.steps})
     names = ", ".join(finding.tensor for finding in findings[:3])
     if len(findings) > 3:
         names += f" and {len(findings) - 3} more"
     message = sentence.format(count=len(findings), begin=steps[0] if steps else "?", names=names)
-    modes = {finding.mode for finding in findings}
-    first = Finding(
-        message, mode=modes.pop() if len(modes) == 1 else "", steps=tuple(steps), numbers={"tensors": len(findings)}
-    )
+    first = Finding(message, mode=mode, steps=tuple(steps), numbers={"tensors": len(findings)})
     return [first, *findings]
 
 

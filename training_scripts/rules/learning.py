@@ -73,7 +73,8 @@ def learning(trial: Trial) -> Learning | None:
     """What the training loss tells; None where fewer than two finite values were recorded."""
     run = evidences.of(trial)
     if "learning" not in run.kept:
-        run.kept["learning"] = _learning(run)
+        with np.errstate(all="ignore"):  # a diverged loss overflows in our sums too
+            run.kept["learning"] = _learning(run)
     kept: Learning | None = run.kept["learning"]
     return kept
 

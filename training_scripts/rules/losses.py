@@ -133,23 +133,20 @@ def _risen(run: Evidence, seen: Learning, parameters: Mapping[str, Any]) -> Find
         parameters["rise_of_fall"] * max(start - lowest.mean, 0.0),
         (parameters["rise_of_chance"] if seen.entropy else parameters["rise_of_start"]) * scale,
     )
-    rise = seen.final.mean - lowest.mean
-    if rise <= limit or rise <= SIGMAS * math.hypot(seen.final.error, lowest.error):
+    end = curves.level(values[-width:])
+    rise = end.mean - lowest.mean
+    if rise <= limit or rise <= SIGMAS * math.hypot(end.error, lowest.error) or (seen.learned and seen.falling):
         return None
-    last = values[-max(len(values) // 5, 3) :]
-    recovering = last[len(last) // 2 :].mean() < lowest.mean + rise / 2
-    above = smoothed[best:] > lowest.mean + limit
-    if recovering or (seen.learned and seen.falling):
-        return None
-    begin = best + int(np.argmax(above)) + width - 1
+    # where it was as low as ever for the last time
+    begin = width - 1 + int(np.flatnonzero(smoothed <= lowest.mean + 0.1 * rise)[-1])
     steps = (int(seen.steps[begin]), int(seen.steps[-1]))
     return Finding(
-        f"The training loss rose from {lowest.mean:.3g} (around step {int(seen.steps[best + width - 1])}) to"
-        f" {seen.final.mean:.3g} at the end.",
+        f"The training loss rose from {lowest.mean:.3g} (around step {int(seen.steps[begin])}) to"
+        f" {end.mean:.3g} at the end.",
         tensor=_name(run),
         mode=TRAIN,
         steps=steps,
-        numbers={"lowest": lowest.mean, "final": seen.final.mean, "initial": seen.initial.mean},
+        numbers={"lowest": lowest.mean, "final": end.mean, "initial": seen.initial.mean},
     )
 
 

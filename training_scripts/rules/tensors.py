@@ -24,6 +24,9 @@ TELLING = ("nonfinite_fraction", "mean", "l2", "abs_mean", "max", "min", "std")
 """Reductions that show what is not finite: a sum over the tensor is NaN or infinite where one value is."""
 
 
+EXPLODED = "{count} tensors hold NaN or infinity, first at step {begin}: {names}."
+
+
 def _bad_steps(run: Evidence, name: str, mode: str, *, only_nan: bool) -> NDArray[np.int64]:
     """Steps at which a tensor holds NaN, or (unless only_nan) infinity."""
     steps: set[int] = set()
@@ -60,7 +63,7 @@ def _exploding_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]
             if len(steps):
                 findings.append(_exploded(name, mode, steps))
     findings.sort(key=lambda finding: finding.steps[0])
-    return together(findings, "{count} tensors hold NaN or infinity, first at step {begin}: {names}.")
+    return together(findings, EXPLODED)
 
 
 def _exploded(name: str, mode: str, steps: NDArray[np.int64]) -> Finding:
@@ -75,13 +78,14 @@ def _exploded(name: str, mode: str, steps: NDArray[np.int64]) -> Finding:
 
 def _exploding_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
     """Ours: NaN and infinity as AWS, but for gradients that a loss scaler skips; and growth beyond all bounds."""
-    findings = _exploding_aws(trial, parameters)
     run = evidences.of(trial)
-    if findings and all(selection.GRADIENT in finding.tensor or not finding.tensor for finding in findings):
+    findings = [finding for finding in _exploding_aws(run, parameters) if finding.tensor]
+    in_training = [finding for finding in findings if finding.mode == TRAIN]
+    findings = in_training or findings  # what evaluations show besides follows from it
+    if all(selection.GRADIENT in finding.tensor for finding in findings):
         # In mixed precision a scaler lets single gradients overflow and skips their steps: no harm, if it ends.
-        lasting = [finding for finding in findings if finding.tensor and _lasts(run, finding)]
-        findings = together(lasting, "{count} gradients hold NaN or infinity, first at step {begin}: {names}.")
-    return findings or _growth(run, parameters)
+        findings = [finding for finding in findings if _lasts(run, finding)]
+    return together(findings, EXPLODED) or _growth(run, parameters)
 
 
 def _lasts(run: Evidence, finding: Finding) -> bool:

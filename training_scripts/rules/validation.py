@@ -210,7 +210,9 @@ def _by_heart(course: _Course, parameters: Mapping[str, Any]) -> Finding | None:
     errors = np.hypot(np.nan_to_num(course.losses.valid_error), np.nan_to_num(course.losses.train_error))
     limit = np.maximum(parameters["gap_of_chance"] * course.scale, SIGMAS * errors)
     wide = (gap > limit) & (course.train < course.valid / 2)
-    if not wide[-course.patience :].all():
+    # As long as validation gets better, training on is right however wide the gap is.
+    better = float(course.valid[: -course.patience].min()) - course.last_valid
+    if not wide[-course.patience :].all() or better > parameters["still_better"] * course.scale:
         return None
     begin = len(wide) - int(np.argmin(wide[::-1])) if not wide.all() else 0
     epochs = course.losses.epochs
@@ -264,7 +266,8 @@ RULES = (
             "patience": 3,  # epochs: one or two may be worse by chance
             "ratio_threshold": 0.1,  # AWS's 10 %, of the lowest validation loss
             "rise_of_chance": 0.1,  # a rise by a tenth of what guessing costs
-            "gap_of_chance": 1 / 3,  # validation worse than training by a third of what guessing costs
+            "gap_of_chance": 0.5,  # validation worse than training by half of what guessing costs
+            "still_better": 0.01,  # of what guessing costs: validation still improves over patience epochs
         },
         description="A validation loss that rises, or stays high, while the training loss falls.",
         advice=(

@@ -96,7 +96,7 @@ def _ratio_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]
             continue
         judged += 1
         values = series.values
-        if float(np.nanmedian(values)) < parameters["small_threshold"] and values[0] < parameters["small_threshold"]:
+        if float(np.median(values)) < parameters["small_threshold"] and values[0] < parameters["small_threshold"]:
             small.append(_ratio_finding(name, series, np.ones(len(values), dtype=bool), float(np.median(values))))
             continue
         hit = _too_large(run, name, series, parameters)
