@@ -1,0 +1,176 @@
+"""Classes: unequal numbers of pictures, classes never answered, pairs that are taken for each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dogbreed_sdk.debugging.insights import statistics
+from dogbreed_sdk.debugging.insights.insight import Insight
+from dogbreed_sdk.debugging.insights.run import Run
+from dogbreed_sdk.debugging.insights.words import listed, number, percent, plural
+
+# AWS's ClassImbalance asks at 10; a quarter of the pictures is felt before that where the small classes do worse.
+IMBALANCE = 3.0
+SIGNIFICANT = 0.05
+# A pair must be confused at least so often, however rare confusions are otherwise.
+FEWEST = 3
+
+
+def look(run: Run) -> list[Insight]:
+    """What labels and predictions of the best epoch tell about classes."""
+    if run.best is None or not run.classes:
+        return []
+    shown = run.answers(run.best)
+    if shown is None or max(shown[0].max(), shown[1].max()) >= run.classes:
+        return []
+    labels, answers = shown
+    found = [_imbalance(run, labels, answers), _weak_classes(run, labels, answers), _confused(run, labels, answers)]
+    return [insight for insight in found if insight is not None]
+
+
+def _imbalance(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64]) -> Insight | None:
+    """Classes with few training pictures that do worse than those with many."""
+    counts = run.class_counts
+    if len(counts) != run.classes or counts.min() < 0 or counts.max() < IMBALANCE * max(counts.min(), 1):
+        return None
+    poor = counts <= np.median(counts) / 1.5 if (counts <= np.median(counts) / 1.5).any() else counts < counts.mean()
+    of_poor = poor[labels]
+    if not of_poor.any() or of_poor.all():
+        return None
+    right = labels == answers
+    few, many = right[of_poor], right[~of_poor]
+    pooled = right.mean()
+    error = float(np.sqrt(pooled * (1 - pooled) * (1 / len(few) + 1 / len(many))))
+    score = float((many.mean() - few.mean()) / error) if error > 0 else 0.0
+    if score < statistics.Z95:
+        return None
+    smallest = [_name(run, int(place)) for place in np.argsort(counts, kind="stable")[:3]]
+    return Insight(
+        topic="class-imbalance",
+        title=f"Classes with few training pictures do worse: {percent(float(few.mean()))} right against "
+        f"{percent(float(many.mean()))} for the others.",
+        explanation="The network sees the large classes more often and answers them in doubt.",
+        evidence=(
+            (
+                f"Training pictures a class: {int(counts.min())} to {int(counts.max())}; the smallest are "
+                f"{listed(smallest)}."
+            ),
+            (
+                f"{plural(int(poor.sum()), 'class').replace('classs', 'classes')} with at most "
+                f"{int(counts[poor].max())} pictures; {len(few)} validation "
+                f"pictures of theirs, {len(many)} of others; the difference is {number(score)} standard errors."
+            ),
+        ),
+        confidence="high" if score > 3.3 else "medium",
+        next_step="Collect pictures of the small classes, or leave out some of the large ones; train_model weighs "
+        "all pictures alike.",
+        severity="problem" if many.mean() - few.mean() > 0.2 and score > 3.3 else "hint",
+    )
+
+
+def _weak_classes(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64]) -> Insight | None:
+    """Classes whose share of right answers is too low to be bad luck, and those never answered."""
+    right = labels == answers
+    overall = float(right.mean())
+    totals = np.bincount(labels, minlength=run.classes or 0)
+    hits = np.bincount(labels[right], minlength=run.classes or 0)
+    given = np.bincount(answers, minlength=run.classes or 0)
+    present = np.flatnonzero(totals)
+    chances = {int(c): statistics.at_most(int(hits[c]), int(totals[c]), overall) for c in present}
+    weak = [c for c in _false_discoveries(chances) if hits[c] / totals[c] < overall]
+    if not weak:
+        return None
+    never = [c for c in weak if not given[c]]
+    weak.sort(key=lambda c: (hits[c] / totals[c], chances[c]))
+    title = (
+        f"{plural(len(never), 'class').replace('classs', 'classes')} {'is' if len(never) == 1 else 'are'} never "
+        "answered: "
+        f"{listed([_name(run, c) for c in never], most=3)}."
+        if never
+        else f"{listed([_name(run, c) for c in weak], most=3)}: far fewer right answers than in other classes."
+    )
+    return Insight(
+        topic="weak-classes",
+        title=title,
+        explanation="More than bad luck with a few validation pictures: tested for each class against the accuracy of "
+        f"all ({percent(overall)}), with at most {percent(SIGNIFICANT)} of the named ones by chance "
+        "(Benjamini-Hochberg).",
+        evidence=tuple(
+            f"{_name(run, c)}: {int(hits[c])} of {int(totals[c])} right, answered {int(given[c])} times; mostly "
+            "taken for "
+            f"{_taken_for(run, labels, answers, c)}."
+            for c in weak[:5]
+        ),
+        confidence="high" if min(chances[c] for c in weak) < 1e-4 else "medium",
+        next_step="Look at the training pictures of these classes: are the labels right, are they enough and as "
+        "varied?",
+        severity="problem" if len(never) > 0.05 * len(present) else "hint",
+    )
+
+
+def _confused(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64]) -> Insight | None:
+    """Pairs that are taken for each other more often than mistakes spread evenly would."""
+    wrong = labels != answers
+    classes = run.classes or 0
+    mistakes = int(wrong.sum())
+    if classes < 3 or mistakes < FEWEST:
+        return None
+    low, high = np.minimum(labels[wrong], answers[wrong]), np.maximum(labels[wrong], answers[wrong])
+    pairs, counts = np.unique(low * classes + high, return_counts=True)
+    every = classes * (classes - 1) / 2
+    sizes = np.bincount(labels, minlength=classes)
+    found = []
+    for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
+        chance = statistics.poisson_at_least(count, mistakes / every) * every  # Bonferroni: all pairs were looked at
+        one, other = pair // classes, pair % classes
+        shown = int(sizes[one] + sizes[other])
+        if count >= FEWEST and chance < SIGNIFICANT and count >= 0.2 * shown:
+            found.append((count, one, other, shown))
+    if not found:
+        return None
+    found.sort(reverse=True)
+    _, one, other, _ = found[0]
+    share = sum(count for count, *_ in found) / mistakes
+    return Insight(
+        topic="confused-classes",
+        title=f"{_name(run, one)} and {_name(run, other)} are often taken for each other"
+        + (
+            f", as are {len(found) - 1} more pairs."
+            if len(found) > 2
+            else ", as is one more pair."
+            if len(found) == 2
+            else "."
+        ),
+        explanation=f"{percent(share)} of all mistakes happen within {plural(len(found), 'pair')} of {int(every)}. "
+        "Such classes "
+        "look alike, or their pictures are mixed up.",
+        evidence=tuple(
+            f"{_name(run, a)} and {_name(run, b)}: {count} of their {shown} validation pictures, where "
+            f"{number(mistakes / every)} would be expected if mistakes fell evenly."
+            for count, a, b, shown in found[:5]
+        ),
+        next_step="Look at both classes' pictures for mixed-up labels; more pictures of just these classes help most.",
+        severity="info",
+    )
+
+
+def _false_discoveries(chances: dict[int, float]) -> list[int]:
+    """The classes that stand out, with a limited share of false ones among them (Benjamini and Hochberg, 1995)."""
+    ordered = sorted(chances, key=lambda c: chances[c])
+    passing = [rank for rank, c in enumerate(ordered, 1) if chances[c] <= SIGNIFICANT * rank / len(ordered)]
+    return ordered[: max(passing)] if passing else []
+
+
+def _taken_for(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64], label: int) -> str:
+    others: Sequence[int] = answers[(labels == label) & (answers != label)].tolist()
+    if not others:
+        return "nothing else"
+    counts = np.bincount(others)
+    return f"{_name(run, int(counts.argmax()))} ({int(counts.max())})"
+
+
+def _name(run: Run, label: int) -> str:
+    return run.class_names[label] if label < len(run.class_names) else f"class {label}"

@@ -1,0 +1,274 @@
+"""How far training came: what it reached, whether it was still improving, or went on for nothing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from dogbreed_sdk.debugging.insights import statistics
+from dogbreed_sdk.debugging.insights.insight import Insight
+from dogbreed_sdk.debugging.insights.rates import FIRST_UPDATE, better_rate, first_update, update_evidence
+from dogbreed_sdk.debugging.insights.run import KEEPS_BEST, Curve, Run
+from dogbreed_sdk.debugging.insights.words import change, number, percent, plural, seconds
+
+# Gains below 5 % of the loss are within what another seed would change.
+WORTH_MORE = 0.05
+# An epoch within 1 % of the best loss is as good as the best.
+AS_GOOD = 0.01
+# Fewer optimiser steps than this in a whole run, with room to make the batch smaller, is the batch's fault.
+FEW_STEPS = 300
+SMALLEST_BATCH = 32
+LARGE_BATCH = 128
+# A third of the first step's usual size is a learning rate that wastes epochs.
+TIMID = 0.4
+WASTE = 0.3
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What more training would bring.
+
+    Attributes:
+        gain: Expected fall of the validation loss if the run were twice as long.
+        share: The same as a share of the loss reached.
+        fallen: By how much the loss fell over the last third of the run's way.
+    """
+
+    gain: float
+    share: float
+    fallen: float
+
+
+def outlook(run: Run) -> Outlook | None:
+    """Extrapolates the curve; None where it says nothing of use, or no more is to be gained.
+
+    The way is measured in learning rate times steps, since a cosine's last epochs hardly move. The falls over its
+    second and third third give the rate at which falls shrink; a run twice as long adds three more thirds.
+    """
+    curve = _watched(run)
+    if run.epochs < 3 or not np.isfinite(curve).all():
+        return None
+    way = travelled(run)
+    start = run.chance or float(run.losses.values[0])
+    at = np.interp([1 / 3, 2 / 3, 1.0], np.concatenate([[0.0], way]), np.concatenate([[start], curve]))
+    before, last = float(at[0] - at[1]), float(at[1] - at[2])
+    if last <= 0 or before <= 0:
+        return None
+    shrinks = min(last / before, 0.95)
+    gain = last * (shrinks + shrinks**2 + shrinks**3)
+    best = int(np.argmin(curve))
+    at_end = best >= run.epochs - 1 - max(1, run.epochs // 5)
+    if not at_end or gain < WORTH_MORE * curve[best] or not _significant_fall(run, way):
+        return None
+    return Outlook(gain, gain / float(curve[best]), last)
+
+
+def travelled(run: Run) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Share of the run's way done after each epoch, float64 [epochs], by the schedule of train_model."""
+    planned = max(int(run.settings.get("epochs", run.epochs)), run.epochs)
+    done = np.arange(1, run.epochs + 1) / planned
+    scheduler = run.settings.get("scheduler")
+    if scheduler == "cosine":
+        way = done + np.sin(np.pi * done) / np.pi
+    elif scheduler == "step":  # a tenth after each third
+        way = np.interp(done, [0, 1 / 3, 2 / 3, 1], [0, 1 / 3, 1.1 / 3, 1.11 / 3])
+    else:
+        way = done
+    share: np.ndarray[tuple[int], np.dtype[np.float64]] = way / way[-1]
+    return share
+
+
+def look(run: Run) -> list[Insight]:
+    """The result in one statement; and that more, or fewer, epochs would do, where that holds."""
+    ahead = outlook(run)
+    if ahead is not None:
+        return [_unfinished(run, ahead)]
+    if run.epochs == 1:
+        return [_one_epoch(run)]
+    idle = _idle(run)
+    return [idle] if idle else []
+
+
+def result(run: Run) -> Insight | None:
+    """What the run reached: best epoch, loss and accuracy with their intervals."""
+    if run.best is None:
+        return None
+    best = run.best
+    loss, accuracy, size = float(run.valid.loss[best]), float(run.valid.accuracy[best]), run.valid_size
+    evidence = [
+        f"Validation loss {with_interval(run, best)}"
+        + (f"; guessing costs {number(run.chance)}." if run.chance else ".")
+    ]
+    which = f"The best of {run.epochs} epochs is {best + 1}" if run.epochs > 1 else "After one epoch"
+    title = f"{which}: validation loss {number(loss)}."
+    if math.isfinite(accuracy) and size:
+        half = statistics.half_width(accuracy, size)
+        low, high = statistics.wilson(accuracy * size, size)
+        title = f"{which}: validation accuracy {percent(accuracy)} ± {100 * half:.1f}."
+        evidence.append(
+            f"Validation accuracy {percent(accuracy)}, 95 % interval {percent(low)} to {percent(high)} ({size} "
+            "pictures)."
+        )
+    if run.epochs > 1 and run.best < run.epochs - 1:
+        excess = run.excess(run.epochs - 1, best)
+        same = abs(excess.score) < statistics.Z95
+        evidence.append(
+            f"The last epoch's loss is {number(float(run.valid.loss[-1]))}, "
+            + (
+                "no different within its error."
+                if same and math.isfinite(excess.error)
+                else f"{number(excess.mean)} more."
+            )
+        )
+    return Insight(
+        topic="result",
+        title=title,
+        explanation=(f"{KEEPS_BEST}: epoch {best + 1}." if run.keeps_best else "Judged on the validation pictures.")
+        + _smoothing(run),
+        evidence=tuple(evidence),
+        confidence="high" if size and size >= 100 else "medium" if size else "low",
+        steps=(run.last_step(best),),
+    )
+
+
+def with_interval(run: Run, epoch: int) -> str:
+    """The validation loss of an epoch (from 0) with its 95 % interval, where single pictures tell it."""
+    loss, pictures = float(run.valid.loss[epoch]), run.picture_losses(epoch)
+    if pictures is None or len(pictures) < 2:
+        return number(loss)
+    return f"{number(loss)} ± {number(statistics.t95(len(pictures) - 1) * statistics.standard_error(pictures))}"
+
+
+def _smoothing(run: Run) -> str:
+    amount = run.settings.get("label-smoothing") or 0.0
+    if not amount or not run.classes:
+        return ""
+    return (
+        f" Label smoothing {amount:g} teaches the network to hold back {percent(amount)} of every answer's certainty, "
+        f"which costs about {number(-math.log(1 - amount * (1 - 1 / run.classes)))} of recorded loss even where every "
+        "answer is right: compare such runs with others by accuracy."
+    )
+
+
+def _watched(run: Run) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """The loss that tells convergence: validation, or training where nothing was validated."""
+    curve: Curve = run.valid if len(run.judged) == run.epochs else run.train
+    return curve.loss
+
+
+def _significant_fall(run: Run, way: np.ndarray[tuple[int], np.dtype[np.float64]]) -> bool:
+    """Whether the last third of the way lowered the loss by more than its error."""
+    if len(run.judged) != run.epochs:
+        return True  # a training loss averages thousands of pictures; its fall by 5 % is no accident
+    earlier = min(int(np.searchsorted(way, 2 / 3)), run.epochs - 2)
+    score = run.excess(earlier, run.epochs - 1).score
+    return score > statistics.Z95
+
+
+def _unfinished(run: Run, ahead: Outlook) -> Insight:
+    what = "validation" if len(run.judged) == run.epochs else "training"
+    loss = float(np.min(_watched(run)))
+    new, why = _how_to_go_on(run)
+    return Insight(
+        topic="not-converged",
+        title=f"Training had not converged: the {what} loss was still falling when it ended.",
+        explanation=f"A run with twice the way would lower the loss by roughly {number(ahead.gain)}. {why}",
+        evidence=(
+            (
+                f"The {what} loss fell by {number(ahead.fallen)} over the last third of the way (learning rate times "
+                "steps) "
+                f"and reached {number(loss)}."
+            ),
+            (
+                f"Extrapolated by the rate at which its falls shrink, twice the way gives about "
+                f"{number(loss - ahead.gain)} "
+                f"({percent(ahead.share)} less); extrapolations are rough."
+            ),
+            *update_evidence(run),
+        ),
+        confidence="high" if ahead.share > 3 * WORTH_MORE else "medium",
+        next_step=f"Set {change(run.settings, new)}." if new else "Train for twice as many epochs.",
+        severity="problem" if ahead.share > 0.3 else "hint",
+        hyperparameters=new,
+        steps=(run.last_step(run.epochs - 1),),
+    )
+
+
+def _how_to_go_on(run: Run) -> tuple[dict[str, object], str]:
+    """The one change that gets further, and why this one: larger steps, more of them, or more epochs."""
+    total = run.last_step(run.epochs - 1) + 1
+    batch = run.batch_size
+    ratio = first_update(run)
+    faster = better_rate(run, larger=True)
+    if batch and batch >= LARGE_BATCH and total < FEW_STEPS:
+        smaller = max(SMALLEST_BATCH, 2 ** int(math.log2(batch * total / FEW_STEPS)) if total < FEW_STEPS else batch)
+        return {"batch-size": min(smaller, batch // 2)}, (
+            f"The whole run had {total} steps, since each took {batch} pictures: a smaller batch gives more steps for "
+            "the same pictures."
+        )
+    if math.isfinite(ratio) and ratio < TIMID * FIRST_UPDATE and faster:
+        return faster, "The steps are timid for a fresh layer: a larger learning rate gets there without more epochs."
+    planned = int(run.settings.get("epochs", run.epochs))
+    return (
+        {"epochs": 2 * planned} if run.settings else {}
+    ), "The steps are of a healthy size, so more of them are needed."
+
+
+def _one_epoch(run: Run) -> Insight:
+    losses = run.losses.values
+    half = len(losses) // 2
+    falling = half >= 5 and losses[:half].mean() - losses[half:].mean() > statistics.Z95 * math.hypot(
+        statistics.standard_error(losses[:half]), statistics.standard_error(losses[half:])
+    )
+    return Insight(
+        topic="not-converged",
+        title="One epoch cannot show whether training converged.",
+        explanation="Overfitting, convergence and the best epoch show only where several epochs can be compared.",
+        evidence=(
+            f"The training loss went from {number(float(losses[0]))} to "
+            f"{number(float(losses[-max(1, len(losses) // 10) :].mean()))} "
+            f"in {plural(len(losses), 'step')}" + (" and was still falling in the second half." if falling else "."),
+        ),
+        confidence="high",
+        next_step="Set epochs=10, the default." if run.settings else "Train for several epochs.",
+        severity="hint",
+        hyperparameters={"epochs": 10} if run.settings else {},
+        steps=(run.last_step(0),),
+    )
+
+
+def _idle(run: Run) -> Insight | None:
+    """Epochs that brought nothing, where the loss has not turned either (that is overtraining)."""
+    if run.best is None or run.epochs < 5:
+        return None
+    losses = run.valid.loss[run.judged]
+    enough = int(run.judged[np.argmax(losses <= (1 + AS_GOOD) * losses.min())])
+    wasted = run.epochs - 1 - enough
+    if wasted < 3 or wasted < WASTE * run.epochs or losses[-1] > 1.02 * losses.min():
+        return None
+    spent = run.epoch_seconds * wasted
+    cosine = run.settings.get("scheduler") == "cosine"
+    fewer = math.ceil(1.2 * (enough + 1))
+    new: dict[str, object] = {"epochs": fewer} if cosine else {"patience": 3}
+    if not run.settings or (cosine and fewer >= run.epochs):
+        new = {}
+    return Insight(
+        topic="too-many-epochs",
+        title=f"The last {wasted} of {run.epochs} epochs brought nothing.",
+        explanation=f"From epoch {enough + 1} on the validation loss stayed within {percent(AS_GOOD)} of its best."
+        + (" A shorter cosine ends with the same small steps, so little is lost." if cosine and new else ""),
+        evidence=(
+            (
+                f"Validation loss {number(float(run.valid.loss[enough]))} after epoch {enough + 1}, best "
+                f"{number(float(losses.min()))} after epoch {run.best + 1}, {number(float(losses[-1]))} at the end."
+            ),
+            *([f"These epochs took {seconds(spent)}."] if math.isfinite(spent) else []),
+        ),
+        confidence="high" if run.valid_size and run.valid_size >= 100 else "medium",
+        next_step=f"Set {change(run.settings, new)}." if new else "Stop earlier.",
+        severity="info",
+        hyperparameters=new,
+        steps=(run.last_step(enough),),
+    )

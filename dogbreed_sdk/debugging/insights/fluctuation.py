@@ -1,0 +1,189 @@
+"""Fluctuations of the training loss: what the draw of the pictures makes of them, and what the learning rate does."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from dogbreed_sdk.debugging.insights import statistics
+from dogbreed_sdk.debugging.insights.insight import Insight
+from dogbreed_sdk.debugging.insights.rates import better_rate, update_evidence
+from dogbreed_sdk.debugging.insights.run import Run, Values
+from dogbreed_sdk.debugging.insights.words import change, number, percent, plural
+
+ENOUGH_STEPS = 40
+# Scatter of a quarter of the whole fall hides the curve from the eye.
+HIDES_THE_CURVE = 0.25
+# Accuracies that scatter half as much again as draws of so many pictures can, on so many steps, are no draws.
+EXCESS = 1.4
+QUIET_BATCH = 64
+SMOOTHING = 9
+
+
+@dataclass(frozen=True)
+class StepNoise:
+    """Scatter of the training loss from step to step, after the first epoch's fall.
+
+    Attributes:
+        observed: Standard deviation around the smoothed loss.
+        sampling: What the draw of a batch's pictures alone would give; NaN where unknown.
+        excess: Observed over expected scatter of the accuracy, whose sampling error is known exactly; NaN if unknown.
+        excess_low: Lower end of the excess's 95 % interval.
+        alternation: Correlation of neighbouring deviations: below 0 where each step overshoots the one before.
+        early: Scatter relative to the loss in the first third.
+        late: Likewise in the last third.
+        fall: From the largest to the smallest smoothed loss.
+    """
+
+    observed: float
+    sampling: float
+    excess: float
+    excess_low: float
+    alternation: float
+    early: float
+    late: float
+    fall: float
+
+
+def noise_of_steps(run: Run) -> StepNoise | None:
+    """Measures the scatter; None where there are too few steps."""
+    losses = run.losses.values[: _whole_steps(run)]
+    if len(losses) < ENOUGH_STEPS or not np.isfinite(losses).all():
+        return None
+    level = statistics.smooth(losses, SMOOTHING)
+    fall = float(level.max() - level.min())
+    settled = slice(len(losses) // 5, None)  # the first fall is no fluctuation
+    # A window of nine takes a ninth of white noise with it.
+    deviations = (losses - level)[settled] / math.sqrt(1 - 1 / SMOOTHING)
+    third = len(deviations) // 3
+    relative = deviations / np.maximum(level[settled], 1e-12)
+    excess, low = _excess(run, settled)
+    observed = float(deviations.std())
+    return StepNoise(
+        observed=observed,
+        sampling=observed / excess if math.isfinite(excess) and excess > 1 else observed,
+        excess=excess,
+        excess_low=low,
+        # The moving average itself makes neighbours differ: white noise shows about -1/9 around it.
+        alternation=statistics.lag_one(deviations) + 1 / SMOOTHING,
+        early=float(relative[:third].std()),
+        late=float(relative[-third:].std()),
+        fall=fall,
+    )
+
+
+def look(run: Run) -> list[Insight]:
+    """That the training loss fluctuates more than its batches explain, or that its batches are small."""
+    noise, batch = noise_of_steps(run), run.batch_size
+    if noise is None:
+        return []
+    if noise.excess_low > EXCESS or noise.alternation < -0.4:
+        return [_too_much(run, noise)]
+    if batch and batch < QUIET_BATCH and noise.observed > HIDES_THE_CURVE * noise.fall:
+        return [_small_batches(run, noise, batch)]
+    return []
+
+
+def _too_much(run: Run, noise: StepNoise) -> Insight:
+    new = better_rate(run, larger=False)
+    evidence = [f"The training loss scatters by ± {number(noise.observed)} around its smoothed curve."]
+    if math.isfinite(noise.excess):
+        evidence.append(
+            f"The accuracy scatters {noise.excess:.1f} times as much as drawing {run.batch_size} pictures a step "
+            "can explain "
+            f"(at least {noise.excess_low:.1f} times, 95 %)."
+        )
+    evidence.append(
+        f"Neighbouring deviations correlate by {noise.alternation:+.2f}: "
+        + (
+            "each step overshoots the one before."
+            if noise.alternation < -0.4
+            else "they come in waves."
+            if noise.alternation > 0.2
+            else "no pattern."
+        )
+    )
+    evidence.append(_with_the_schedule(run, noise))
+    return Insight(
+        topic="training-fluctuations",
+        title="The training loss fluctuates more than the draw of its pictures explains: the steps are too large.",
+        explanation="Every batch shows other pictures, so some scatter is natural and known; what exceeds it comes "
+        "from "
+        "weights that jump about.",
+        evidence=(*evidence, *update_evidence(run)),
+        confidence="high" if noise.excess_low > 1.5 * EXCESS else "medium",
+        next_step=f"Set {change(run.settings, new)}." if new else "Divide the learning rate by 3.",
+        severity="hint",
+        hyperparameters=new,
+    )
+
+
+def _small_batches(run: Run, noise: StepNoise, batch: int) -> Insight:
+    new: dict[str, object] = {"batch-size": min(QUIET_BATCH, 4 * batch)}
+    calmer = math.sqrt(min(QUIET_BATCH, 4 * batch) / batch)
+    return Insight(
+        topic="training-fluctuations",
+        title=f"The training loss is noisy because each step sees only {plural(batch, 'picture')}.",
+        explanation="The scatter is what drawing so few pictures gives; it is no sign of a wrong learning rate. It "
+        "falls "
+        "with the square root of the batch size.",
+        evidence=(
+            f"It scatters by ± {number(noise.observed)}, {percent(noise.observed / noise.fall)} of all that it fell.",
+            *(
+                [
+                    (
+                        f"The accuracy scatters {noise.excess:.2f} times as much as {batch} drawn pictures would: as "
+                        "expected."
+                    )
+                ]
+                if math.isfinite(noise.excess)
+                else []
+            ),
+        ),
+        confidence="high" if math.isfinite(noise.excess) else "medium",
+        next_step=f"Set {change(run.settings, new)}: {calmer:.1f} times calmer, and faster; or judge by the epochs' "
+        "means.",
+        severity="info",
+        hyperparameters=new if run.settings else {},
+    )
+
+
+def _with_the_schedule(run: Run, noise: StepNoise) -> str:
+    relation = noise.late / noise.early if noise.early > 0 else math.nan
+    words = f"Relative to the loss it scatters by {percent(noise.early)} early and {percent(noise.late)} late"
+    scheduler = run.settings.get("scheduler")
+    if math.isfinite(relation) and scheduler in ("cosine", "step"):
+        words += (
+            ": it calms down with the learning rate" if relation < 0.7 else ": smaller steps at the end do not calm it"
+        )
+    return words + "."
+
+
+def _excess(run: Run, settled: slice) -> tuple[float, float]:
+    """Observed over binomial scatter of the accuracy, and the lower end of its 95 % interval."""
+    values: Values = run.accuracies.values[: _whole_steps(run)]
+    batch = run.batch_size
+    if not batch or len(values) < ENOUGH_STEPS or len(values) != len(run.losses.values[: _whole_steps(run)]):
+        return math.nan, math.nan
+    level = statistics.smooth(values, SMOOTHING)[settled]
+    deviations = (values[settled] - level) / math.sqrt(1 - 1 / SMOOTHING)
+    whole = _full_batches(run)[settled]
+    expected = (np.clip(level, 0, 1) * (1 - np.clip(level, 0, 1)) / batch)[whole]
+    freedom = int(whole.sum())
+    # Near 0 or 1 single answers decide: there a sum of rare events has no normal scatter to compare with.
+    if freedom < ENOUGH_STEPS // 2 or expected.mean() * batch < 1 / batch / 4 or expected.mean() <= 0:
+        return math.nan, math.nan
+    ratio = math.sqrt(float((deviations[whole] ** 2).mean() / expected.mean()))
+    return ratio, ratio * max(0.0, 1 - statistics.Z95 / math.sqrt(2 * freedom))
+
+
+def _whole_steps(run: Run) -> int:
+    return min(len(run.losses), len(run.accuracies)) if len(run.accuracies) else len(run.losses)
+
+
+def _full_batches(run: Run) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Which steps had a full batch: all but the last of each epoch."""
+    last = [int(steps[-1]) for steps in run.train_steps]
+    return ~np.isin(run.losses.steps[: _whole_steps(run)], last)

@@ -1,0 +1,245 @@
+"""Hardware in words: whether GPU and CPU were used, what they waited for, and whether the machine fits the job."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from dogbreed_sdk.debugging.insights import timing
+from dogbreed_sdk.debugging.insights.insight import Insight
+from dogbreed_sdk.debugging.insights.machine import IDLE, Use, Waits, fact, use_of
+from dogbreed_sdk.debugging.insights.words import percent, plural
+from training_scripts.recording.profile import Profile
+
+# AWS's LowGPUUtilization and BatchSize ask below 70 %.
+USED = 70.0
+HARDLY = 30.0
+# Half the cores idle: the next smaller instance has half of them.
+HALF_IDLE = 50.0
+OFTEN = 0.2
+SWING = 30.0
+FULL = 95.0
+# A larger batch may fill this much of the memory: what is fixed in it does not grow, so this errs on the safe side.
+SAFE_MEMORY = 85.0
+MOST_TIMES = 8
+
+
+def look(profile: Profile) -> list[Insight]:
+    """Everything a profile tells; nothing of use about jobs of a few seconds."""
+    use = use_of(profile)
+    looks: list[Callable[[Profile, Use], Insight | None]] = [_gpu, _cpu, _cpu_waits, _io_waits, _swings]
+    found = [one(profile, use) for one in looks] if use else []
+    return [*(insight for insight in found if insight is not None), *timing.look(profile)]
+
+
+def _gpu(profile: Profile, use: Use) -> Insight | None:
+    """A GPU that is not used, where the cores are not to blame."""
+    gpu = use.gpu
+    if gpu is None or gpu.p95 >= USED or _often(use.cpu_waits) or _often(use.io_waits):
+        return None
+    new, step = _fill_the_gpu(profile, use)
+    return Insight(
+        topic="gpu-use",
+        title=f"The GPU is hardly used: 95 % of the time it is below {gpu.p95:.0f} %.",
+        explanation="Each step brings it too little work, so it waits for the next one; its price is the same.",
+        evidence=(
+            f"GPU utilisation {use.when}: median {gpu.p50:.0f} %, p95 {gpu.p95:.0f} %, highest {gpu.maximum:.0f} %.",
+            *([f"GPU memory: p95 {use.gpu_memory.p95:.0f} %."] if use.gpu_memory else []),
+            *([f"CPU: median {use.cpu.p50:.0f} %, p95 {use.cpu.p95:.0f} %: not the limit."] if use.cpu else []),
+        ),
+        next_step=step,
+        severity="problem" if gpu.p95 < HARDLY else "hint",
+        hyperparameters=new,
+    )
+
+
+def _fill_the_gpu(profile: Profile, use: Use) -> tuple[dict[str, object], str]:
+    if profile.facts.get("inputs") == "features":
+        return (
+            {},
+            (
+                "Train heads on stored features on a CPU instance, such as --instance-type ml.m5.xlarge: a head is too "
+                "small for a GPU."
+            ),
+        )
+    batch = fact(profile, "batch_size")
+    room = SAFE_MEMORY / max(use.gpu_memory.maximum, 1.0) if use.gpu_memory else 1.0
+    idle = 100 / max(use.gpu.p95, 1.0) if use.gpu else 1.0
+    times = 2 ** int(math.log2(max(1.0, min(room, 2 * idle, MOST_TIMES))))
+    if batch and times > 1:
+        new: dict[str, object] = {"batch-size": batch * times}
+        return new, (
+            f"Set batch-size={batch * times} (now {batch}): {times} times the batch fits, as at most "
+            f"{use.gpu_memory.maximum if use.gpu_memory else 0:.0f} % of the GPU memory was used. Fewer, larger "
+            "steps may want a larger lr."
+        )
+    if times > 1:
+        return {}, f"Make the batch {times} times as large: memory for it is there."
+    return {}, "Take an instance with a smaller GPU: the memory is full, so a larger batch does not fit."
+
+
+def _cpu(profile: Profile, use: Use) -> Insight | None:
+    """Cores that idle in a job without a GPU."""
+    if use.gpu is not None or use.cpu is None or fact(profile, "gpus") or profile.facts.get("device") == "cuda":
+        return None
+    cores, cpu = fact(profile, "cores"), use.cpu
+    if not cores or cores < 2 or cpu.p95 >= HALF_IDLE:
+        return None
+    busy = cpu.p95 / 100 * cores
+    needed = 2 ** math.ceil(math.log2(max(busy / 0.8, 1.0)))
+    workers = fact(profile, "workers")
+    if profile.facts.get("inputs") == "pictures" and workers and workers < cores:
+        new: dict[str, object] = {"workers": 0}
+        step = f"Set workers=0 (now {workers}): one decoding thread a core."
+    else:
+        new = {}
+        step = (
+            f"Take a machine with {plural(needed, 'core')} instead of {cores}"
+            + _smaller_instance(profile, cores, needed)
+            + "."
+        )
+    return Insight(
+        topic="cpu-use",
+        title=f"Most of the {cores} cores idle: 95 % of the time fewer than {max(1, math.ceil(busy))} of them are "
+        "busy.",
+        explanation="More cores than the work can use cost money and give no speed.",
+        evidence=(f"CPU {use.when}, mean over {cores} cores: median {cpu.p50:.0f} %, p95 {cpu.p95:.0f} %.",),
+        confidence="medium",
+        next_step=step,
+        severity="hint",
+        hyperparameters=new,
+    )
+
+
+def _smaller_instance(profile: Profile, cores: int, needed: int) -> str:
+    """The instance of the same family with fewer cores, by the doubling of AWS's sizes."""
+    written = str(profile.facts.get("instance_type") or "")
+    sizes = ["large", "xlarge", "2xlarge", "4xlarge", "8xlarge", "16xlarge"]
+    family, _, size = written.rpartition(".")
+    if not written.startswith("ml.") or size not in sizes:
+        return ""
+    place = max(0, sizes.index(size) - round(math.log2(cores / needed)))
+    return f", such as {family}.{sizes[place]} instead of {written}" if place < sizes.index(size) else ""
+
+
+def _often(waits: Waits | None) -> bool:
+    return waits is not None and waits.both >= 10 and waits.both >= OFTEN * (waits.moments or waits.idle)
+
+
+def _cpu_waits(profile: Profile, use: Use) -> Insight | None:
+    """A GPU that idles while the cores work."""
+    waits = use.cpu_waits
+    if waits is None or not _often(waits):
+        return None
+    workers, cores = fact(profile, "workers"), fact(profile, "cores")
+    step, new = _feed(profile, workers, cores)
+    return Insight(
+        topic="cpu-bottlenecks",
+        title=f"The GPU waits for the CPU: {plural(waits.both, 'CPU bottleneck')} in {_of(waits)}.",
+        explanation="Pictures are decoded and prepared by the cores; while they do, the GPU has nothing to do.",
+        evidence=(
+            (
+                f"In {waits.both} of {waits.idle} samples in which the GPU was below {IDLE:.0f} %, a core was above "
+                "90 % "
+                f"({percent(waits.both / max(waits.idle, 1))}; {use.when})."
+            ),
+            *([f"GPU: median {use.gpu.p50:.0f} %, p95 {use.gpu.p95:.0f} %."] if use.gpu else []),
+            *([f"CPU: median {use.cpu.p50:.0f} %, p95 {use.cpu.p95:.0f} %."] if use.cpu else []),
+            *([f"{plural(workers, 'worker')} on {plural(cores, 'core')}."] if workers and cores else []),
+        ),
+        next_step=step,
+        severity="problem",
+        hyperparameters=new,
+    )
+
+
+def _feed(profile: Profile, workers: int | None, cores: int | None) -> tuple[str, dict[str, object]]:
+    if profile.facts.get("inputs") == "pictures" and workers and cores and workers < cores:
+        return f"Set workers=0 (now {workers}): one decoding thread for each of the {cores} cores.", {"workers": 0}
+    if workers and cores and workers > cores:
+        return (
+            (
+                f"Take an instance with more cores for each GPU ({workers} workers share {cores} now), or train on "
+                "stored "
+                "features (features=auto, unfreeze=0), which decodes each picture once."
+            ),
+            {},
+        )
+    return (
+        (
+            "Train on stored features (features=auto, unfreeze=0), which decodes each picture once, or take an "
+            "instance "
+            "with more cores for each GPU."
+        ),
+        {},
+    )
+
+
+def _of(waits: Waits) -> str:
+    if waits.moments:
+        return f"{waits.moments} samples ({percent(waits.both / waits.moments)})"
+    return f"{waits.idle} samples with an idle GPU ({percent(waits.both / max(waits.idle, 1))})"
+
+
+def _io_waits(_: Profile, use: Use) -> Insight | None:
+    """A GPU, or without one the cores, that wait for the disk."""
+    waits = use.io_waits
+    if waits is not None and _often(waits):
+        what, evidence = "GPU", f"{waits.both} I/O bottlenecks in {_of(waits)}."
+    elif use.gpu is None and use.io_wait is not None and use.io_wait.p50 > 100 * OFTEN:
+        what, evidence = (
+            "CPU",
+            f"I/O wait, mean over the cores, {use.when}: median {use.io_wait.p50:.0f} %, p95 {use.io_wait.p95:.0f} %.",
+        )
+    else:
+        return None
+    return Insight(
+        topic="io-bottlenecks",
+        title=f"The {what} waits for the disk.",
+        explanation="Pictures come slower than they could be used: a slow or distant disk, or many small files.",
+        evidence=(evidence,),
+        next_step="Train on stored features (features=auto, unfreeze=0), which reads each picture once, or use a "
+        "faster disk.",
+        severity="problem",
+    )
+
+
+def _swings(profile: Profile, use: Use) -> Insight | None:
+    """GPU memory that is nearly full, or goes up and down."""
+    memory = use.gpu_memory
+    if memory is None:
+        return None
+    batch = fact(profile, "batch_size")
+    if memory.maximum >= FULL:
+        new: dict[str, object] = {"batch-size": max(1, batch // 2)} if batch and batch > 1 else {}
+        return Insight(
+            topic="gpu-memory",
+            title=f"GPU memory was nearly full: {memory.maximum:.0f} % at its highest.",
+            explanation="A slightly larger picture or batch would end the job with an out-of-memory error.",
+            evidence=(f"GPU memory {use.when}: p95 {memory.p95:.0f} %, highest {memory.maximum:.0f} %.",),
+            next_step=f"Set batch-size={batch // 2} (now {batch}) before you change anything that needs memory."
+            if new and batch
+            else "Use smaller batches.",
+            severity="hint",
+            hyperparameters=new,
+        )
+    if memory.p95 - memory.p5 < SWING:
+        return None
+    whole_job = use.when != "while training"
+    return Insight(
+        topic="gpu-memory",
+        title=f"GPU memory goes up and down between {memory.p5:.0f} % and {memory.p95:.0f} %.",
+        explanation="Training and evaluation need different amounts, or memory is given back between epochs. It harms "
+        "nothing, but room for a larger batch must be judged by the highest value.",
+        evidence=(
+            (
+                f"GPU memory {use.when}: {'lowest' if whole_job else 'p5'} {memory.p5:.0f} %, median {memory.p50:.0f} "
+                "%, p95 "
+                f"{memory.p95:.0f} %, highest {memory.maximum:.0f} %: {max(0.0, 100 - memory.maximum):.0f} % were "
+                "never "
+                "used."
+            ),
+        ),
+        confidence="medium" if whole_job else "high",
+        severity="info",
+    )

@@ -1,0 +1,219 @@
+"""Runs that did not learn: a loss that is no number, a loss at chance level, a learning rate that is far too large."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from dogbreed_sdk.debugging.insights.insight import Insight
+from dogbreed_sdk.debugging.insights.rates import FIRST_UPDATE, better_rate, blow_up, first_update, update_evidence
+from dogbreed_sdk.debugging.insights.run import Run
+from dogbreed_sdk.debugging.insights.statistics import wilson
+from dogbreed_sdk.debugging.insights.words import change, number, percent
+from training_scripts.rules.findings import ISSUES_FOUND, RuleResult
+
+# A loss within 3 % of guessing is no better than guessing for any use.
+NEARLY_CHANCE = 0.97
+# Rules that name why a network cannot learn.
+_DEAF = {
+    "DeadRelu": "ReLUs that are never active",
+    "AllZero": "tensors that are all zero",
+    "VanishingGradient": "vanishing gradients",
+    "SaturatedActivation": "saturated activations",
+    "UnchangedTensor": "weights that do not change",
+}
+
+
+def failures(run: Run, results: Sequence[RuleResult]) -> list[Insight]:
+    """At most one insight: why the run failed. Where there is one, its curves tell nothing else."""
+    for look in (_diverged, _overshot):
+        found = look(run)
+        if found:
+            return [found]
+    chance = _at_chance(run, results)
+    return [chance] if chance else []
+
+
+def _diverged(run: Run) -> Insight | None:
+    broken = np.flatnonzero(~np.isfinite(run.losses.values))
+    if not len(broken):
+        return None
+    step = int(run.losses.steps[broken[0]])
+    new = better_rate(run, larger=False)
+    kept = f" The model is that of epoch {run.best + 1}." if run.keeps_best and run.best is not None else ""
+    return Insight(
+        topic="divergence",
+        title=f"Training broke down: at step {step} the loss is no longer a number.",
+        explanation="The weights grew until the computation overflowed; nothing after that step is of use." + kept,
+        evidence=(
+            f"{len(broken)} of {len(run.losses)} training steps have a loss of NaN or infinity, the first is {step}.",
+            *update_evidence(run),
+        ),
+        next_step=f"Set {change(run.settings, new)}." if new else "Divide the learning rate by 10.",
+        severity="problem",
+        hyperparameters=new,
+        steps=(step,),
+    )
+
+
+def _overshot(run: Run) -> Insight | None:
+    """The loss rose far above that of guessing, in training or, with some accuracy, in validation."""
+    evidence = []
+    steps: tuple[int, ...] = ()
+    risen = blow_up(run)
+    if risen:
+        step, height = risen
+        steps = (step,)
+        against = (
+            f"guessing costs {number(run.chance)}" if run.chance else f"it began at {number(run.losses.values[0])}"
+        )
+        evidence.append(f"The training loss rose to {number(height)} around step {step}; {against}.")
+    loss, accuracy = _kept(run)
+    if run.chance and run.classes and loss > run.chance and accuracy > 5 / run.classes:
+        evidence.append(
+            f"{percent(accuracy)} of the validation pictures are right, and yet their loss of {number(loss)} is above "
+            f"that of guessing ({number(run.chance)}): the wrong answers are given with great certainty."
+        )
+    if not evidence:
+        return None
+    new = better_rate(run, larger=False)
+    bad = run.chance is None or loss > 0.5 * run.chance or not math.isfinite(loss)
+    return Insight(
+        topic="learning-rate-too-large",
+        title="The learning rate is too large: the first steps overshot, and the loss never recovered from them."
+        if bad
+        else "The learning rate is too large: the first steps overshot, and the rest of the run was spent on "
+        "recovering.",
+        explanation=(
+            "Each step moved the weights past the minimum, so they grew; large weights answer with certainty also "
+            "where they are wrong, which the loss punishes."
+        ),
+        evidence=(*evidence, *update_evidence(run)),
+        confidence="high" if risen or len(evidence) > 1 else "medium",
+        next_step=f"Set {change(run.settings, new)}." if new else "Divide the learning rate by 10.",
+        severity="problem",
+        hyperparameters=new,
+        steps=steps,
+    )
+
+
+def _at_chance(run: Run, results: Sequence[RuleResult]) -> Insight | None:
+    if not run.chance or not run.classes:
+        return _unmoved(run, results)
+    loss, accuracy = _kept(run)
+    if not math.isfinite(loss) or loss < NEARLY_CHANCE * run.chance:
+        return None
+    size = run.valid_size or 0
+    low, high = wilson(accuracy * size, size) if math.isfinite(accuracy) and size else (0.0, 1.0)
+    majority = float(run.class_counts.max() / run.class_counts.sum()) if len(run.class_counts) else 1 / run.classes
+    if low > max(majority, 1 / run.classes):
+        return None
+    trained = float(run.train.loss[-1])
+    evidence = [
+        f"The best validation loss is {number(loss)}; guessing costs {number(run.chance)} ({run.classes} classes).",
+        f"The training loss ended at {number(trained)}.",
+    ]
+    if size and math.isfinite(accuracy):
+        evidence.append(
+            f"Validation accuracy {percent(accuracy)}, 95 % interval {percent(low)} to {percent(high)}; "
+            f"guessing gives {percent(max(majority, 1 / run.classes))}."
+        )
+    why, step, new = _why_chance(run, trained, results)
+    return Insight(
+        topic="nothing-learned",
+        title="Nothing was learned that carries over: the validation loss is that of guessing.",
+        explanation=why,
+        evidence=(*evidence, *update_evidence(run)),
+        confidence="high" if size >= 100 else "medium",
+        next_step=step,
+        severity="problem",
+        hyperparameters=new,
+        steps=(run.last_step(run.epochs - 1),) if run.epochs else (),
+    )
+
+
+def _unmoved(run: Run, results: Sequence[RuleResult]) -> Insight | None:
+    """Where the number of classes is unknown: a training loss that ends where it began."""
+    losses = run.losses.values
+    few = max(3, len(losses) // 10)
+    if len(losses) < 3 * few or run.epochs < 2:
+        return None
+    first, last = float(losses[:few].mean()), float(losses[-few:].mean())
+    validated = run.valid.loss[run.judged]
+    if last < NEARLY_CHANCE * first or (len(validated) and validated.min() < NEARLY_CHANCE * validated[0]):
+        return None
+    deaf = _deaf(results)
+    return Insight(
+        topic="nothing-learned",
+        title="Nothing was learned: the training loss ends where it began.",
+        explanation=f"The rules found {' and '.join(deaf)}: no signal for learning passes."
+        if deaf
+        else "The learning rate does not fit, no gradient arrives, or labels and pictures do not belong together.",
+        evidence=(
+            f"The mean training loss of the first {few} steps is {number(first)}, of the last {few} {number(last)}.",
+            *([f"The lowest validation loss is {number(float(validated.min()))}."] if len(validated) else []),
+            *update_evidence(run),
+        ),
+        confidence="high" if deaf else "medium",
+        next_step="Follow the advice of these rules first."
+        if deaf
+        else "Try a learning rate ten times larger and one ten times smaller, and check some labels by eye.",
+        severity="problem",
+        steps=(int(run.losses.steps[-1]),),
+    )
+
+
+def _deaf(results: Sequence[RuleResult]) -> list[str]:
+    issues = {result.name for result in results if result.status == ISSUES_FOUND}
+    return [words for name, words in _DEAF.items() if name in issues]
+
+
+def _why_chance(run: Run, trained: float, results: Sequence[RuleResult]) -> tuple[str, str, dict[str, object]]:
+    """Explanation, next step and hyperparameters."""
+    assert run.chance is not None
+    deaf = _deaf(results)
+    if trained < 0.9 * run.chance:
+        return (
+            (
+                f"The training pictures were learned (loss {number(trained)}), the validation pictures were not at "
+                "all: "
+                "labels and pictures do not belong together (shuffled labels), or the validation split has other "
+                "classes, "
+                "another order of them, or another preprocessing."
+            ),
+            "Check the labels of some pictures of both splits by eye before you train again.",
+            {},
+        )
+    smaller = better_rate(run, larger=False)
+    larger = better_rate(run, larger=True)
+
+    ratio = first_update(run)
+    if deaf:
+        return (
+            f"The rules found {' and '.join(deaf)}: no signal for learning passes.",
+            f"Set {change(run.settings, smaller)}." if smaller else "Lower the learning rate and begin anew.",
+            smaller,
+        )
+    if math.isfinite(ratio) and ratio < FIRST_UPDATE / 10 and larger:
+        return "The steps are too small to have got anywhere.", f"Set {change(run.settings, larger)}.", larger
+    return (
+        (
+            "Even the training pictures were not learned: the learning rate does not fit, or labels and pictures do "
+            "not "
+            "belong together."
+        ),
+        f"Check the labels of some pictures by eye; then set {change(run.settings, smaller)}."
+        if smaller
+        else "Check the labels of some pictures by eye; then try a learning rate ten times smaller and one ten "
+        "times larger.",
+        smaller,
+    )
+
+
+def _kept(run: Run) -> tuple[float, float]:
+    """Validation loss and accuracy of the best epoch; NaN without validation."""
+    if run.best is None:
+        return math.nan, math.nan
+    return float(run.valid.loss[run.best]), float(run.valid.accuracy[run.best])

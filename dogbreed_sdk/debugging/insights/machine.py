@@ -1,0 +1,150 @@
+"""How busy a profile's machine was while it trained: one set of numbers for samples and for AWS's report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training_scripts.recording.profile import CPU, GPU, GPU_MEMORY, IO_WAIT, Profile
+from training_scripts.rules.findings import NotEvaluated
+from training_scripts.rules.profiling_samples import at_times, cpu_total, devices, training_window
+
+IDLE, BUSY, WAITING = 10.0, 90.0, 50.0
+"""AWS's limits of CPUBottleneck and IOBottleneck: an idle GPU, a busy core, a core that waits for the disk, percent."""
+
+# Ten seconds at the default interval: shorter training tells nothing about a machine.
+ENOUGH_SAMPLES = 20
+
+
+@dataclass(frozen=True)
+class Level:
+    """Quantiles of a metric, percent; p5 is the minimum where only statistics are known."""
+
+    p5: float
+    p50: float
+    p95: float
+    maximum: float
+
+
+@dataclass(frozen=True)
+class Waits:
+    """Moments at which a GPU idled while something else was at its limit.
+
+    Attributes:
+        both: How many.
+        idle: How many moments it idled at all.
+        moments: How many moments were looked at; None where unknown.
+    """
+
+    both: int
+    idle: int
+    moments: int | None
+
+
+@dataclass(frozen=True)
+class Use:
+    """What was used.
+
+    Attributes:
+        when: From when to when, in words.
+        cpu: Mean over the cores.
+        gpu: The least used GPU; None without one.
+        gpu_memory: That of the fullest GPU; None where unknown.
+        io_wait: Mean over the cores; None where unknown.
+        cpu_waits: For the cores.
+        io_waits: For the disk.
+    """
+
+    when: str
+    cpu: Level | None
+    gpu: Level | None
+    gpu_memory: Level | None
+    io_wait: Level | None
+    cpu_waits: Waits | None
+    io_waits: Waits | None
+
+
+def use_of(profile: Profile) -> Use | None:
+    """Reads it off a profile; None where there is too little."""
+    return _reported(profile) if profile.source == "report" else _sampled(profile)
+
+
+def fact(profile: Profile, name: str) -> int | None:
+    """A count that is known of the job; None where it is not, or is 0 for automatic."""
+    value = profile.facts.get(name)
+    return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0 else None
+
+
+def _sampled(profile: Profile) -> Use | None:
+    try:
+        window = training_window(profile)
+    except NotEvaluated:
+        return None
+    gpus = [device.during(window) for device in devices(profile, GPU)]
+    memories = [device.during(window) for device in devices(profile, GPU_MEMORY)]
+    totals = [total for node in profile.system if (total := cpu_total(profile, node)) is not None]
+    cpu = [m.values[(m.times >= window[0]) & (m.times <= window[1]) & np.isfinite(m.values)] for m in totals]
+    if max((len(values) for values in cpu), default=0) < ENOUGH_SAMPLES:
+        return None
+    gpu = min((_level(device.values) for device in gpus if len(device.values)), key=lambda one: one.p50, default=None)
+    memory = max((_level(one.values) for one in memories if len(one.values)), key=lambda one: one.p95, default=None)
+    waiting = [device.during(window) for device in devices(profile, IO_WAIT)]
+    return Use(
+        when="while training",
+        cpu=_level(np.concatenate(cpu)),
+        gpu=gpu,
+        gpu_memory=memory,
+        io_wait=_level(_mean_over(waiting)) if waiting and len(waiting[0].times) else None,
+        cpu_waits=_waits(gpus, [device.during(window) for device in devices(profile, CPU)], BUSY),
+        io_waits=_waits(gpus, waiting, WAITING),
+    )
+
+
+def _mean_over(cores: list[Any]) -> NDArray[np.float64]:
+    rows = np.stack([at_times(core, cores[0].times) for core in cores if len(core.times)])
+    known = np.isfinite(rows).all(axis=0)
+    return rows[:, known].mean(axis=0) if known.any() else np.zeros(1)
+
+
+def _waits(gpus: list[Any], causes: list[Any], limit: float) -> Waits | None:
+    if not gpus or not causes or not len(gpus[0].times):
+        return None
+    times = gpus[0].times
+    with np.errstate(invalid="ignore"):  # NaN where a device has no sample near: neither idle nor busy
+        idle = np.any([at_times(gpu, times) < IDLE for gpu in gpus], axis=0)
+        limited = np.any([at_times(cause, times) > limit for cause in causes if len(cause.times)], axis=0)
+    return Waits(int((idle & limited).sum()), int(idle.sum()), len(times))
+
+
+def _level(values: NDArray[np.float64]) -> Level:
+    p5, p50, p95 = np.quantile(values, [0.05, 0.5, 0.95]).tolist()
+    return Level(p5, p50, p95, float(values.max()))
+
+
+def _reported(profile: Profile) -> Use | None:
+    rows = {row.what: Level(row.minimum, row.p50, row.p95, row.maximum) for row in profile.usage}
+    if CPU not in rows and GPU not in rows:
+        return None
+    has_gpu = bool(profile.facts.get("gpus"))
+    return Use(
+        when="over the whole job",
+        cpu=rows.get(CPU),
+        gpu=rows.get(GPU) if has_gpu else None,
+        gpu_memory=rows.get(GPU_MEMORY) if has_gpu else None,
+        io_wait=rows.get(IO_WAIT),
+        cpu_waits=_reported_waits(profile, "CPUBottleneck") if has_gpu else None,
+        io_waits=_reported_waits(profile, "IOBottleneck") if has_gpu else None,
+    )
+
+
+def _reported_waits(profile: Profile, rule: str) -> Waits | None:
+    for result in profile.results:
+        if result.name == rule:
+            found, idle = result.details.get("bottlenecks"), result.details.get("low_gpu_utilization")
+            if isinstance(found, Mapping) and isinstance(idle, (int, float)) and idle > 0:
+                return Waits(min(len(found), int(idle)), int(idle), None)
+    return None

@@ -1,0 +1,254 @@
+"""Overfitting: a validation loss that turned, and training pictures known by heart."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from dogbreed_sdk.debugging.insights import statistics
+from dogbreed_sdk.debugging.insights.convergence import outlook
+from dogbreed_sdk.debugging.insights.insight import Confidence, Insight, Severity
+from dogbreed_sdk.debugging.insights.run import KEEPS_BEST, Run
+from dogbreed_sdk.debugging.insights.words import change, number, percent, plural, points, seconds
+
+# A rise below 2 % of the loss is not worth a word, however certain it is.
+WORTH_A_WORD = 0.02
+SERIOUS = 0.1
+# A gap of 10 points between accuracies is more than chance and augmentation make.
+GAP = 0.1
+BY_HEART = 0.9
+
+
+def look(run: Run) -> list[Insight]:
+    """That the loss turned, and that a gap has opened, each where it holds."""
+    found = [_turned(run), _gap(run)]
+    return [insight for insight in found if insight is not None]
+
+
+def _turned(run: Run) -> Insight | None:
+    best = run.best
+    if best is None or best == run.judged[-1]:
+        return None
+    last = int(run.judged[-1])
+    excess = run.excess(last, best)
+    lowest = float(run.valid.loss[best])
+    # The best epoch was chosen among all of them: the more there are, the surer the rise must be (Bonferroni).
+    chance = min(1.0, statistics.two_sided(excess.score) * max(1, len(run.judged) - 1))
+    if excess.mean < WORTH_A_WORD * lowest or chance > 0.05:
+        return None
+    share = excess.mean / lowest
+    wasted = last - best
+    new = _earlier_end(run, best)
+    confidence: Confidence = "high" if chance < 0.001 and "picture" in excess.source else "medium"
+    return Insight(
+        topic="overfitting",
+        title=f"Overtraining: the validation loss turned after epoch {best + 1} and then rose by {percent(share)}.",
+        explanation="From there on the network learned the training pictures, not the classes: the training loss went "
+        "on falling while that of unseen pictures rose. " + _harm(run, wasted),
+        evidence=_evidence_of_turn(run, best, last, confidence),
+        confidence=confidence,
+        next_step=(
+            f"Set {change(run.settings, new)}." if new else f"End training after about {plural(best + 1, 'epoch')}."
+        )
+        + (" The epochs after the best one are saved." if run.keeps_best else ""),
+        severity=_severity(share, keeps_best=run.keeps_best),
+        hyperparameters=new,
+        steps=(run.last_step(best),),
+    )
+
+
+def _severity(share: float, *, keeps_best: bool) -> Severity:
+    if keeps_best:
+        return "hint"
+    return "problem" if share >= SERIOUS else "hint"
+
+
+def _harm(run: Run, wasted: int) -> str:
+    if not run.keeps_best:
+        return "Unless the weights of the best epoch were kept, the model is worse for it."
+    spent = run.epoch_seconds * wasted
+    cost = f" ({seconds(spent)})" if math.isfinite(spent) else ""
+    return f"This cost time{cost}, not accuracy: {KEEPS_BEST}."
+
+
+def _earlier_end(run: Run, best: int) -> dict[str, object]:
+    """Fewer epochs under a cosine, which needs its end; patience otherwise."""
+    if not run.settings:
+        return {}
+    if run.settings.get("scheduler", "cosine") == "cosine":
+        # A shorter cosine takes small steps earlier, which lowers the loss further: half as many epochs again.
+        fewer = max(2, math.ceil(1.5 * (best + 1)))
+        if fewer < int(run.settings.get("epochs", run.epochs)):
+            return {"epochs": fewer}
+    return {"patience": 3}
+
+
+def _evidence_of_turn(run: Run, best: int, last: int, confidence: Confidence) -> tuple[str, ...]:
+    excess = run.excess(last, best)
+    half = f" ± {number(statistics.Z95 * excess.error)}" if excess.error > 0 else ""
+    found = [
+        (
+            f"Validation loss {number(float(run.valid.loss[best]))} after epoch {best + 1}, "
+            f"{number(float(run.valid.loss[last]))} after epoch {last + 1}: {number(excess.mean)}{half} more "
+            f"({excess.source})."
+        ),
+        (
+            f"Meanwhile the training loss went from {number(float(run.train.loss[best]))} to "
+            f"{number(float(run.train.loss[last]))}."
+        ),
+    ]
+    then, now, size = float(run.valid.accuracy[best]), float(run.valid.accuracy[last]), run.valid_size
+    if math.isfinite(then) and math.isfinite(now) and size:
+        lost, gained = _changed(run, best, last)
+        verdict = "certainly" if statistics.two_sided(_mcnemar(lost, gained)) < 0.05 else "no clear"
+        found.append(
+            f"Validation accuracy went from {percent(then)} to {percent(now)}: "
+            + (f"a {verdict.replace('certainly', 'clear')} change." if lost + gained else "no change.")
+            + (
+                " The answers grew too certain rather than wrong."
+                if verdict == "no clear" and confidence == "high"
+                else ""
+            )
+        )
+    return tuple(found)
+
+
+def _changed(run: Run, one: int, other: int) -> tuple[int, int]:
+    """Pictures that were right after `one` and wrong after `other`, and the reverse."""
+    first, second = run.answers(one), run.answers(other)
+    if first is None or second is None or len(first[0]) != len(second[0]):
+        return 0, 0
+    before, after = first[0] == first[1], second[0] == second[1]
+    return int((before & ~after).sum()), int((~before & after).sum())
+
+
+def _mcnemar(lost: int, gained: int) -> float:
+    """Score of McNemar's test (1947) for two shares of the same pictures."""
+    return (lost - gained) / math.sqrt(lost + gained) if lost + gained else 0.0
+
+
+def _gap(run: Run) -> Insight | None:
+    best = run.best
+    if best is None or run.epochs < 2:
+        return None
+    trained, judged, size = float(run.train.accuracy[best]), float(run.valid.accuracy[best]), run.valid_size
+    if not (math.isfinite(trained) and math.isfinite(judged) and size) or trained < BY_HEART:
+        return None
+    low, high = statistics.wilson(judged * size, size)
+    if trained - high < GAP:
+        return None
+    new, step, why = _against_gap(run)
+    return Insight(
+        topic="generalisation-gap",
+        title=f"The training pictures are known by heart ({percent(trained)} right), "
+        f"unseen ones are not ({percent(judged)}).",
+        explanation="More epochs cannot close this gap: what is left to learn is not in these training pictures. "
+        + why,
+        evidence=(
+            (
+                f"Accuracy at epoch {best + 1}: training {percent(trained)}, validation {percent(judged)} (95 % "
+                "interval "
+                f"{percent(low)} to {percent(high)}): a gap of {points(trained - judged)}."
+            ),
+            (
+                f"Loss at epoch {best + 1}: training {number(float(run.train.loss[best]))}, validation "
+                f"{number(float(run.valid.loss[best]))}."
+            ),
+        ),
+        confidence="high" if trained - high > 2 * GAP or size >= 500 else "medium",
+        next_step=step,
+        severity="hint",
+        hyperparameters=new,
+        steps=(run.last_step(best),),
+    )
+
+
+def _against_gap(run: Run) -> tuple[dict[str, object], str, str]:
+    """What to change, in words, and why that."""
+    settings = run.settings
+    counts = run.class_counts
+    few = int(np.median(counts)) if len(counts) else None
+    if few is not None and few < 20:
+        return (
+            {},
+            f"Collect more pictures: the median class has {few} to learn from.",
+            ("With so few pictures a class nothing helps as much as more pictures."),
+        )
+    if settings.get("hidden") and settings.get("dropout", 0.0) < 0.5:
+        new: dict[str, object] = {"dropout": 0.5}
+        return (
+            new,
+            f"Set {change(settings, new)}; it slows learning, so epochs may have to grow.",
+            ("A head with hidden layers has room to learn pictures by heart; dropout takes that room."),
+        )
+    views = str(settings.get("views", ""))
+    if settings and "crops" not in views:
+        new = {"views": f"{views},crops:4" if views else "plain,flip,crops:4"}
+        return (
+            new,
+            f"Set {change(settings, new)}, or collect more pictures a class.",
+            (
+                "A linear head has little to regularise; more different views of each picture, or more pictures, do "
+                "more."
+            ),
+        )
+    return (
+        {},
+        "Collect more pictures a class, or try a larger backbone (model=...).",
+        ("Views and regularisation are in use already."),
+    )
+
+
+def underfitting(run: Run) -> list[Insight]:
+    """That even the training pictures are not learned, though training has come to rest."""
+    best = run.best
+    if best is None or run.epochs < 3 or outlook(run) is not None:
+        return []
+    trained, judged, size = float(run.train.accuracy[best]), float(run.valid.accuracy[best]), run.valid_size
+    if not (math.isfinite(trained) and math.isfinite(judged) and size) or trained > BY_HEART:
+        return []
+    low, high = statistics.wilson(judged * size, size)
+    # Validation looks at plain pictures without dropout: it may well be the better one.
+    if trained > max(high, judged + 0.05):
+        return []
+    new, why = _more_room(run)
+    return [
+        Insight(
+            topic="underfitting",
+            title=f"Underfitting: even of the training pictures only {percent(trained)} are right.",
+            explanation=f"Training and validation agree, so more pictures would not help; the network cannot, or may "
+            f"not, fit what it sees. {why}",
+            evidence=(
+                (
+                    f"Accuracy at epoch {best + 1}: training {percent(trained)}, validation {percent(judged)} (95 % "
+                    "interval "
+                    f"{percent(low)} to {percent(high)})."
+                ),
+                (
+                    f"Loss at epoch {best + 1}: training {number(float(run.train.loss[best]))}, validation "
+                    f"{number(float(run.valid.loss[best]))}, and it has come to rest."
+                ),
+            ),
+            confidence="medium",
+            next_step=f"Set {change(run.settings, new)}." if new else "Give the network more layers to learn with.",
+            severity="hint",
+            hyperparameters=new,
+            steps=(run.last_step(best),),
+        )
+    ]
+
+
+def _more_room(run: Run) -> tuple[dict[str, object], str]:
+    settings = run.settings
+    if not settings:
+        return {}, ""
+    if settings.get("dropout", 0.0) >= 0.3:
+        return {"dropout": round(settings["dropout"] / 3, 2)}, "Dropout takes room away that is needed here."
+    if settings.get("weight-decay", 0.0) > 0.1:
+        return {"weight-decay": 0.01}, "The weight decay holds the weights small."
+    if not settings.get("hidden"):
+        return {"hidden": "512"}, "A linear head can only separate what the backbone's features separate."
+    return {
+        "unfreeze": int(settings.get("unfreeze", 0)) + 1
+    }, "The frozen backbone's features may not fit these pictures."

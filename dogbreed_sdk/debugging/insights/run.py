@@ -1,0 +1,265 @@
+"""A recorded run as insights look at it: its epochs, curves, settings and single pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dogbreed_sdk.debugging.insights import statistics
+from training_scripts import hyperparameters
+from training_scripts.recording.trial import EVAL, TRAIN, RecordingError, Series, Trial
+from training_scripts.rules.epochs import epoch_losses, epochs, training_loss
+
+Values = NDArray[np.float64]
+
+KEEPS_BEST = "train_model keeps the weights of the epoch with the lowest validation loss"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A mode's epochs: mean loss and accuracy of each, float64 [epochs]; NaN where there is none."""
+
+    loss: Values
+    accuracy: Values
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much the validation loss of one epoch exceeds that of another.
+
+    Attributes:
+        mean: The difference.
+        error: Its standard error; NaN where nothing tells it.
+        source: Where the error comes from, in words.
+    """
+
+    mean: float
+    error: float
+    source: str
+
+    @property
+    def score(self) -> float:
+        """The difference in standard errors; 0 where the error is unknown."""
+        if not math.isfinite(self.error):
+            return 0.0
+        return self.mean / self.error if self.error > 0 else math.copysign(math.inf, self.mean) if self.mean else 0.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run.
+
+    Attributes:
+        trial: The recording.
+        losses: Every training step's loss.
+        accuracies: Every training step's share of right answers; empty where it was not recorded.
+        train: By epoch, while the weights moved.
+        valid: By epoch, at its end.
+        train_steps: TRAIN steps of each epoch.
+        eval_steps: EVAL steps of each epoch.
+    """
+
+    trial: Any
+    losses: Series
+    accuracies: Series
+    train: Curve
+    valid: Curve
+    train_steps: Sequence[NDArray[np.int64]] = field(default_factory=tuple)
+    eval_steps: Sequence[NDArray[np.int64]] = field(default_factory=tuple)
+
+    @classmethod
+    def of(cls, trial: Trial) -> Run | None:
+        """Reads a recording; None where it has no training loss."""
+        losses = training_loss(trial)
+        means = epoch_losses(trial)
+        if losses is None or not len(losses) or not len(means.epochs):
+            return None
+        rows = {int(number): row for row, number in enumerate(means.epochs)}
+        parts = [part for part in epochs(trial) if part.number in rows and len(part.train_steps)]
+        order = [rows[part.number] for part in parts]
+        accuracies = _series(trial, "accuracy", TRAIN)
+        train_steps = [part.train_steps for part in parts]
+        eval_steps = [part.eval_steps for part in parts]
+        return cls(
+            trial=trial,
+            losses=losses,
+            accuracies=accuracies,
+            train=Curve(means.train[order], _means(accuracies, train_steps)),
+            valid=Curve(means.valid[order], _means(_series(trial, "accuracy", EVAL), eval_steps)),
+            train_steps=train_steps,
+            eval_steps=eval_steps,
+        )
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs there are."""
+        return len(self.train_steps)
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether train_model made the run: the model is that of the best epoch, not of the last."""
+        return bool(self.trial.run.get("recorder") == "builtin")
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """Hyperparameters of train_model, by dashed name, in Python's types; empty where they are unknown."""
+        written = {
+            str(name).replace("_", "-"): value for name, value in _mapping(self.trial.run, "hyperparameters").items()
+        }
+        known = set(hyperparameters.names("train_model"))
+        try:
+            read = hyperparameters.validate({name: value for name, value in written.items() if name in known})
+        except hyperparameters.HyperparameterError:
+            return {}
+        return {name: getattr(read, name.replace("-", "_")) for name in written if name in known}
+
+    @cached_property
+    def batch_size(self) -> int | None:
+        """Pictures a step."""
+        return _count(self.trial.run.get("batch_size")) or self.settings.get("batch-size")
+
+    def size(self, split: str) -> int | None:
+        """Pictures of a split; None where unknown."""
+        return _count(_mapping(self.trial.run, "sizes").get(split))
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes in index order; empty where unknown."""
+        names = self.trial.run.get("classes")
+        return tuple(str(name) for name in names) if isinstance(names, (list, tuple)) else ()
+
+    @cached_property
+    def class_counts(self) -> NDArray[np.int64]:
+        """Training pictures a class; empty where unknown."""
+        counts = self.trial.run.get("class_counts")
+        if counts is None and self.trial.has("class_counts"):
+            values = self.trial.tensor("class_counts").values(TRAIN)
+            counts = values[-1][1] if values else None
+        return np.asarray([] if counts is None else counts, dtype=np.int64).ravel()
+
+    @cached_property
+    def classes(self) -> int | None:
+        """How many classes there are; None where unknown."""
+        return len(self.class_names) or len(self.class_counts) or None
+
+    @cached_property
+    def chance(self) -> float | None:
+        """The validation loss of guessing by the training pictures' class shares; None where unknown."""
+        if not self.classes:
+            return None
+        uniform = math.log(self.classes)
+        shown = self.answers(self.epochs - 1)
+        if shown is None or len(self.class_counts) != self.classes or self.class_counts.min() < 1:
+            return uniform
+        shares = self.class_counts / self.class_counts.sum()
+        return min(uniform, float(-np.log(shares[shown[0]]).mean()))
+
+    @cached_property
+    def judged(self) -> NDArray[np.int64]:
+        """Epochs (from 0) that were validated with a finite loss."""
+        return np.flatnonzero(np.isfinite(self.valid.loss))
+
+    @cached_property
+    def best(self) -> int | None:
+        """The epoch (from 0) of the lowest validation loss; None without validation."""
+        return int(self.judged[np.argmin(self.valid.loss[self.judged])]) if len(self.judged) else None
+
+    @cached_property
+    def valid_size(self) -> int | None:
+        """Validation pictures."""
+        shown = self.answers(self.epochs - 1)
+        return self.size("valid") or (len(shown[0]) if shown is not None else None)
+
+    def picture_losses(self, epoch: int) -> Values | None:
+        """Each validation picture's loss after an epoch (from 0), float64 [n]."""
+        found = self._at("valid_losses", epoch)
+        return None if found is None else found.astype(np.float64).ravel()
+
+    def answers(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+        """Labels and predictions of the validation pictures after an epoch (from 0), int64 [n] each."""
+        labels, predictions = self._at("labels", epoch), self._at("predictions", epoch)
+        if labels is None or predictions is None or labels.size != predictions.size or not labels.size:
+            return None
+        return labels.ravel().astype(np.int64), predictions.ravel().astype(np.int64)
+
+    def excess(self, epoch: int, other: int) -> Difference:
+        """By how much the validation loss after `epoch` exceeds that after `other` (both from 0).
+
+        The same pictures are judged both times, so the differences picture by picture tell the error; where single
+        pictures were not recorded, the noise of the curve does.
+        """
+        mean = float(self.valid.loss[epoch] - self.valid.loss[other])
+        one, two = self.picture_losses(epoch), self.picture_losses(other)
+        if one is not None and two is not None and len(one) == len(two) and len(one) > 1:
+            error = statistics.standard_error(one - two)
+            return Difference(mean, error, f"picture by picture over {len(one)} validation pictures")
+        noise = statistics.jitter(self.valid.loss[self.judged])
+        return Difference(mean, noise * math.sqrt(2), "from the noise between neighbouring epochs")
+
+    def last_step(self, epoch: int) -> int:
+        """The last TRAIN step of an epoch (from 0)."""
+        return int(self.train_steps[epoch][-1])
+
+    @cached_property
+    def epoch_seconds(self) -> float:
+        """Wall time of an epoch, validation included; NaN where unknown."""
+        table = self.trial.steps(TRAIN)
+        times = dict(zip(table.steps.tolist(), table.times.tolist(), strict=True))
+        starts = [times.get(int(steps[0]), math.nan) for steps in self.train_steps]
+        gaps = np.diff(np.array(starts))
+        gaps = gaps[np.isfinite(gaps)]
+        return float(np.median(gaps)) if len(gaps) else math.nan
+
+    def reduction(self, kind: str, collection: str) -> dict[str, Series]:
+        """One kind of number of a collection's tensors over the TRAIN steps, by tensor; none where not recorded."""
+        found = {}
+        for name in self.trial.collections.get(collection, ()):
+            if self.trial.has(name) and kind in self.trial.tensor(name).reductions(TRAIN):
+                found[name] = self.trial.tensor(name).reduction(kind, TRAIN)
+        return found
+
+    def _at(self, name: str, epoch: int) -> NDArray[Any] | None:
+        if not self.trial.has(name) or not 0 <= epoch < len(self.eval_steps):
+            return None
+        tensor = self.trial.tensor(name)
+        steps = set(self.eval_steps[epoch].tolist())
+        there = [step for step in tensor.steps(EVAL) if step in steps]
+        try:
+            return np.asarray(tensor.value(there[-1], EVAL)) if there else None
+        except RecordingError:  # recorded only as reductions
+            return None
+
+
+def _series(trial: Trial, name: str, mode: str) -> Series:
+    empty = Series(np.array([], dtype=np.int64), np.array([], dtype=np.float64))
+    if not trial.has(name) or mode not in trial.tensor(name).modes:
+        return empty
+    try:
+        return trial.tensor(name).series(mode)
+    except RecordingError:  # recorded, but neither in full nor as its mean
+        return empty
+
+
+def _means(series: Series, groups: Sequence[NDArray[np.int64]]) -> Values:
+    """The mean over each group of steps; NaN for none. Not finite values count: a diverged epoch has no mean."""
+    means = np.full(len(groups), math.nan)
+    for place, steps in enumerate(groups):
+        if len(steps):
+            first, last = np.searchsorted(series.steps, [steps[0], steps[-1] + 1])
+            means[place] = series.values[first:last].mean() if last > first else math.nan
+    return means
+
+
+def _mapping(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = values.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _count(value: Any) -> int | None:
+    return int(value) if isinstance(value, (int, float)) and math.isfinite(value) and value > 0 else None

@@ -1,0 +1,294 @@
+"""A spiky validation loss, and which of its usual causes hold in this run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dogbreed_sdk.debugging.insights import statistics
+from dogbreed_sdk.debugging.insights.fluctuation import noise_of_steps
+from dogbreed_sdk.debugging.insights.insight import Insight
+from dogbreed_sdk.debugging.insights.rates import better_rate
+from dogbreed_sdk.debugging.insights.run import Run
+from dogbreed_sdk.debugging.insights.words import change, listed, number, percent, plural
+from training_scripts.recording.trial import EVAL
+from training_scripts.rules.epochs import loss_series
+
+# A jump of 5 % of the loss is one that people ask about.
+VISIBLE = 0.05
+# One picture in a hundred, at least three, that cause a fifth of the loss: healthy runs show a tenth.
+FEW_PICTURES, LARGE_SHARE = 0.01, 0.2
+SMALL_BATCH = 16
+WIDE_LOSS = 0.1
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A usual cause of spikes, tested."""
+
+    holds: bool
+    words: str
+    weight: int = 0
+    new: dict[str, object] = field(default_factory=dict)
+    step: str = ""
+
+
+def look(run: Run) -> list[Insight]:
+    """The spikes with their causes; and, spikes or not, the few pictures that make much of the loss."""
+    spiky = _spikes(run)
+    found = [_spiky(run, spiky)] if spiky else []
+    # Where the curve is spiky, the pictures are among the tested causes; a second insight would repeat them.
+    pictures = [] if spiky else _huge_losses(run)
+    return [*found, *pictures, *_last_batch_of_evaluation(run)]
+
+
+def _spikes(run: Run) -> list[int]:
+    """Epochs (from 0) whose loss stands out above both neighbours, visibly and beyond its error."""
+    losses = run.valid.loss
+    found = []
+    for epoch in run.judged[1:-1].tolist():
+        if epoch - 1 not in run.judged or epoch + 1 not in run.judged:
+            continue
+        around = (losses[epoch - 1] + losses[epoch + 1]) / 2
+        rise = losses[epoch] - max(losses[epoch - 1], losses[epoch + 1])
+        if losses[epoch] - around > VISIBLE * around and rise > 0 and _beyond_error(run, epoch):
+            found.append(epoch)
+    return found
+
+
+def _beyond_error(run: Run, epoch: int) -> bool:
+    """Whether the same pictures, judged before and after, tell the spike from chance."""
+    scores = [run.excess(epoch, other).score for other in (epoch - 1, epoch + 1)]
+    return min(scores) > statistics.Z95 or run.picture_losses(epoch) is None
+
+
+def _spiky(run: Run, spiky: Sequence[int]) -> Insight:
+    causes = [
+        _late_rate(run, spiky),
+        _small_batches(run),
+        _last_training_batch(run),
+        _pictures(run, spiky),
+        _small_split(run),
+    ]
+    tested = [cause for cause in causes if cause is not None]
+    holding = sorted((cause for cause in tested if cause.holds), key=lambda cause: -cause.weight)
+    first = holding[0] if holding else None
+    height = max(float(run.valid.loss[e] / ((run.valid.loss[e - 1] + run.valid.loss[e + 1]) / 2) - 1) for e in spiky)
+    return Insight(
+        topic="validation-spikes",
+        title=f"The validation loss is spiky: {plural(len(spiky), 'spike')} of up to {percent(height)} above "
+        f"the neighbouring epochs{_reason(holding)}.",
+        explanation="The same pictures are judged after every epoch, so a spike means that the weights were worse at "
+        "that moment. Each usual cause was tested on this run.",
+        evidence=tuple(("holds: " if cause.holds else "does not hold: ") + cause.words for cause in tested),
+        confidence="medium" if first else "low",
+        next_step=first.step
+        if first
+        else "None of the usual causes holds: look at the rules' findings at these steps.",
+        severity="hint",
+        hyperparameters=first.new if first else {},
+        steps=tuple(run.last_step(epoch) for epoch in spiky),
+    )
+
+
+def _reason(holding: Sequence[Cause]) -> str:
+    return f"; {plural(len(holding), 'usual cause')} {'holds' if len(holding) == 1 else 'hold'}" if holding else ""
+
+
+def _late_rate(run: Run, spiky: Sequence[int]) -> Cause | None:
+    """Spikes in the last third of a run mean that its steps were still large there."""
+    late = [epoch for epoch in spiky if epoch >= 2 * run.epochs / 3]
+    scheduler = run.settings.get("scheduler")
+    words = f"learning rate too large late in training: {len(late)} of {plural(len(spiky), 'spike')} in the last third"
+    if scheduler:
+        words += f", scheduler {scheduler}"
+    new: dict[str, object] = (
+        {"scheduler": "cosine"} if scheduler not in (None, "cosine") else better_rate(run, larger=False)
+    )
+    step = (
+        f"Set {change(run.settings, new)}, so that the last steps are small."
+        if new
+        else "Lower the learning rate towards the end."
+    )
+    return Cause(bool(late) and scheduler != "cosine", words + ".", 4, new, step)
+
+
+def _small_batches(run: Run) -> Cause | None:
+    batch = run.batch_size
+    if batch is None:
+        return None
+    noise = noise_of_steps(run)
+    words = f"small batches: {plural(batch, 'picture')} a step"
+    if noise is not None:
+        words += f", whose mean loss varies by ± {number(noise.sampling)} by the draw of the pictures alone"
+    new: dict[str, object] = {"batch-size": 4 * batch}
+    return Cause(batch < SMALL_BATCH, words + ".", 3, new, f"Set {change(run.settings, new)}.")
+
+
+def _last_training_batch(run: Run) -> Cause | None:
+    """A tiny last batch before each evaluation: is its loss noisier, and do spikes follow when it is high?"""
+    size, batch = run.size("train"), run.batch_size
+    if not size or not batch or size <= batch:
+        return None
+    rest = size % batch
+    if not rest:
+        return Cause(False, f"a smaller last batch: {size} training pictures are whole batches of {batch}.")
+    last = np.array([run.losses.values[np.searchsorted(run.losses.steps, steps[-1])] for steps in run.train_steps])
+    others = np.concatenate([run.losses.values[np.isin(run.losses.steps, steps[-6:-1])] for steps in run.train_steps])
+    noisier = _spread_of_steps(last, run.epochs) / max(_spread_of_steps(others, run.epochs), 1e-12)
+    words = f"a smaller last batch: {size} training pictures leave {rest} for the last step of each epoch"
+    if math.isfinite(noisier):
+        words += f", whose loss scatters {number(noisier)} times as much as that of the steps before it"
+    even = _even_batch(size, batch)
+    holds = rest <= batch / 8 and (noisier > 1.5 if math.isfinite(noisier) else True)
+    step = (
+        f"Set {change(run.settings, even)}: its last step is no smaller; train_model has no drop_last."
+        if run.keeps_best
+        else f"Leave the last batch out (drop_last=True), or set {change(run.settings, even)}."
+    )
+    return Cause(holds, words + ".", 2, even, step)
+
+
+def _spread_of_steps(values: NDArray[np.float64], epochs: int) -> float:
+    """Scatter of losses around their epoch's own level, by differences of neighbours."""
+    del epochs
+    finite = values[np.isfinite(values)]
+    return float(np.sqrt(np.mean(np.diff(finite) ** 2) / 2)) if len(finite) > 3 else math.nan
+
+
+def _even_batch(size: int, batch: int) -> dict[str, object]:
+    """The batch size nearest to this one whose last batch is at least half full."""
+    for distance in range(1, batch):
+        for near in (batch + distance, batch - distance):
+            if near > 0 and (size % near == 0 or size % near >= near / 2):
+                return {"batch-size": near}
+    return {}
+
+
+def _pictures(run: Run, spiky: Sequence[int]) -> Cause | None:
+    """The share of the worst spike's height that one picture in a hundred causes."""
+    worst = max(spiky, key=lambda epoch: run.valid.loss[epoch] - run.valid.loss[epoch - 1])
+    there, before = run.picture_losses(worst), run.picture_losses(worst - 1)
+    if there is None or before is None or len(there) != len(before):
+        return None
+    rise = there - before
+    count = _few(len(rise))
+    top = np.argsort(rise)[::-1][:count]
+    share = float(rise[top].sum() / rise.sum()) if rise.sum() > 0 else 0.0
+    names = _names(run, top)
+    words = (
+        f"a few pictures with a huge loss: {plural(count, 'picture')} of {len(rise)} make "
+        f"{percent(min(share, 1.0))} of the "
+        f"rise to the spike of epoch {worst + 1}" + (f": {listed(names)}" if names else "")
+    )
+    # Losses have a long tail: the share must exceed both what is usual and what single pictures weigh.
+    return Cause(share > 2 * LARGE_SHARE, words + ".", 1, {}, "Look at these pictures and their labels.")
+
+
+def _small_split(run: Run) -> Cause | None:
+    if run.best is None:
+        return None
+    pictures = run.picture_losses(run.best)
+    if pictures is None:
+        return None
+    half = statistics.t95(len(pictures) - 1) * statistics.standard_error(pictures)
+    loss = float(run.valid.loss[run.best])
+    words = (
+        f"a validation split too small: its {len(pictures)} pictures tell the loss to ± {number(half)} "
+        f"({percent(half / loss)})"
+    )
+    return Cause(half > WIDE_LOSS * loss and len(pictures) < 500, words + ".", 0, {}, "Use more validation pictures.")
+
+
+def _huge_losses(run: Run) -> list[Insight]:
+    """A few pictures that make much of the validation loss, whether or not the curve is spiky."""
+    if run.best is None:
+        return []
+    losses = run.picture_losses(run.best)
+    if losses is None or len(losses) < 50 or losses.sum() <= 0:
+        return []
+    count = _few(len(losses))
+    order = np.argsort(losses)[::-1]
+    share = float(losses[order[:count]].sum() / losses.sum())
+    if share < LARGE_SHARE:
+        return []
+    names = _names(run, order[:count])
+    without = float(np.sort(losses)[:-count].mean())
+    return [
+        Insight(
+            topic="huge-losses",
+            title=f"{plural(count, 'picture')} of {len(losses)} cause {percent(share)} of the validation loss.",
+            explanation="The network is certain of another class there. Often the label is wrong, or the picture shows "
+            "something else; then the loss, not the network, is at fault.",
+            evidence=(
+                (
+                    f"The largest are {listed((number(float(losses[place])) for place in order[:count]))}; "
+                    f"the median is {number(float(np.median(losses)))}."
+                ),
+                (
+                    f"Without them the validation loss would be {number(without)} instead of "
+                    f"{number(float(losses.mean()))}."
+                ),
+                *([f"They are {listed(names, most=10)}."] if names else []),
+            ),
+            next_step="Look at these pictures and their labels; label-smoothing=0.1 makes training forgive wrong ones.",
+            severity="hint",
+            hyperparameters={"label-smoothing": 0.1}
+            if run.settings and not run.settings.get("label-smoothing")
+            else {},
+            steps=(run.last_step(run.best),),
+        )
+    ]
+
+
+def _last_batch_of_evaluation(run: Run) -> list[Insight]:
+    """Evaluation steps of unequal size: plotted step by step, the last one spikes in every epoch."""
+    series = loss_series(run.trial, EVAL)
+    counts = {len(steps) for steps in run.eval_steps if len(steps)}
+    if series is None or len(counts) != 1 or (batches := counts.pop()) < 4 or len(run.judged) < 3:
+        return []
+    rows = np.array([series.values[np.isin(series.steps, steps)] for steps in run.eval_steps if len(steps)])
+    if rows.shape != (len(rows), batches):
+        return []
+    relative = rows / rows.mean(axis=1, keepdims=True) - 1
+    bias, error = float(relative[:, -1].mean()), statistics.standard_error(relative[:, -1])
+    others = float(relative[:, :-1].mean(axis=0).std(ddof=1))
+    size, batch = run.size("valid"), run.batch_size
+    if not (size and batch and math.ceil(size / batch) == batches and size % batch) or abs(bias) < 3 * max(
+        others, error
+    ):
+        return []
+    return [
+        Insight(
+            topic="evaluation-last-batch",
+            title=f"Each evaluation's last batch has a loss {percent(abs(bias))} {'above' if bias > 0 else 'below'} "
+            "the others: "
+            f"it holds only {size % batch} of {batch} pictures.",
+            explanation="Plotted step by step, it looks like a spike in every epoch. It is none: few pictures "
+            "scatter more, "
+            "and these are the same every time. The epoch's mean counts it by its size.",
+            evidence=(
+                (
+                    f"The other {batches - 1} batches differ by ± {percent(others)} from each other, over {len(rows)} "
+                    "evaluations."
+                ),
+            ),
+            confidence="high" if len(rows) >= 5 else "medium",
+            next_step="Compare epochs by their means, not step by step.",
+        )
+    ]
+
+
+def _few(pictures: int) -> int:
+    return max(3, round(FEW_PICTURES * pictures))
+
+
+def _names(run: Run, places: NDArray[np.int64]) -> list[str]:
+    names = run.trial.run.get("valid_names")
+    if not isinstance(names, (list, tuple)) or len(names) <= int(places.max()):
+        return []
+    return [str(names[place]) for place in places.tolist()]
