@@ -1,0 +1,124 @@
+"""Evaluates the managed rules of a local job: `python -m dogbreed_sdk.debugging.evaluator TASK.json`.
+
+It stands for AWS's rule containers. The task names the recordings, the rules as the job's request configures them,
+the folder for their output in AWS's layout, and the file for the answer: rule -> {"status", "details"}.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dogbreed_sdk.errors import DogBreedError
+from training_scripts import ScriptError, rules
+from training_scripts.atomic import write_atomically
+from training_scripts.rules.findings import ERROR, NOT_EVALUATED, RuleResult
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.debugging.report import DebugReport
+
+REPORT = "ProfilerReport"
+# AWS has no word for a rule that had nothing to look at; a rule job that gave no verdict is Stopped.
+_STATUSES = {NOT_EVALUATED: "Stopped"}
+_RULE_TO_INVOKE = "rule_to_invoke"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Evaluates one task; 0 unless the task itself cannot be read or answered."""
+    task = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
+    output = Path(task["output"])
+    report, reason = _report(output.parent, task)
+    answer = {}
+    for rule in task["rules"]:
+        try:
+            if report is None:
+                raise ScriptError(f"nothing was recorded: {reason}")
+            answer[rule["name"]] = _evaluated(report, rule, output / rule["name"])
+        except (ScriptError, DogBreedError, OSError) as error:
+            answer[rule["name"]] = {"status": ERROR, "details": str(error)}
+    write_atomically(Path(task["answer"]), json.dumps(answer).encode())
+    return 0
+
+
+def _report(folder: Path, task: Mapping[str, Any]) -> tuple[DebugReport | None, str]:
+    """The job's report, from where its script recorded; or None, and why there is none."""
+    from dogbreed_sdk.debugging.report import DebugReport  # noqa: PLC0415
+
+    try:
+        return DebugReport.load_folders(trial=Path(task["debug"]), profile=Path(task["profiler"])), ""
+    except (ScriptError, DogBreedError) as error:
+        return None, str(error)
+
+
+def _evaluated(report: DebugReport, rule: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    given = dict(rule["parameters"])
+    invoked = str(given.pop(_RULE_TO_INVOKE, rule["name"]))
+    if invoked == REPORT:
+        return _profiler_report(report, given, folder)
+    name = _our_name(invoked)
+    [result] = rules.evaluate(
+        trial=report.trial, profile=report.profile, only=[name], overrides={name: _known(name, given)}
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "result.json", json.dumps(result.to_dict()).encode())
+    return {"status": _STATUSES.get(result.status, result.status), "details": result.message}
+
+
+def _profiler_report(report: DebugReport, given: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """AWS's ProfilerReport: every profiling rule's answer as JSON, and the report to read."""
+    names = rules.names("profiling")
+    overrides = {name: _known(name, _of_rule(name, given)) for name in names}
+    results = rules.evaluate(trial=report.trial, profile=report.profile, only=names, overrides=overrides)
+    written = folder / "profiler-output" / "profiler-reports"
+    written.mkdir(parents=True, exist_ok=True)
+    for result in results:
+        write_atomically(written / f"{result.name}.json", json.dumps(_in_aws_form(result)).encode())
+    report.to_html(written.parent / "profiler-report.html")
+    found = [result for result in results if result.findings]
+    return {
+        "status": "IssuesFound" if found else "NoIssuesFound",
+        "details": "; ".join(f"{result.name}: {result.message}" for result in found),
+    }
+
+
+def _in_aws_form(result: RuleResult) -> dict[str, Any]:
+    return {
+        "RuleTriggered": len(result.findings),
+        "Violations": len(result.findings),
+        "Details": dict(result.details),
+        "Datapoints": int(result.details.get("datapoints", 0)),
+        "RuleParameters": "\n".join(f"{name}:{value}" for name, value in result.parameters.items()),
+    }
+
+
+def _our_name(invoked: str) -> str:
+    """Our name of AWS's rule: the same, but for StalledTrainingRule."""
+    known = rules.names()
+    return invoked if invoked in known else invoked.removesuffix("Rule")
+
+
+def _known(name: str, given: Mapping[str, str]) -> dict[str, Any]:
+    """The parameters that the rule has, in its own types; AWS's about its container mean nothing here."""
+    rule = rules.rule(name)
+    known = {**rule.aws, **rule.default}
+    return {key: _value(text) for key, text in given.items() if key in known}
+
+
+def _of_rule(name: str, given: Mapping[str, str]) -> dict[str, str]:
+    """ProfilerReport's parameters are named after the rule that they are for: CPUBottleneck_cpu_threshold."""
+    prefix = f"{name}_".lower()
+    return {key[len(prefix) :]: value for key, value in given.items() if key.lower().startswith(prefix)}
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text.lower() if text in ("True", "False") else text)
+    except ValueError:
+        return text
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
