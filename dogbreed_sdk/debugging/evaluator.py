@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     """Evaluates one task; 0 unless the task itself cannot be read or answered."""
     task = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
     output = Path(task["output"])
-    report, reason = _report(output.parent, task)
+    report, reason = _report(task)
     answer = {}
     for rule in task["rules"]:
         try:
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _report(folder: Path, task: Mapping[str, Any]) -> tuple[DebugReport | None, str]:
+def _report(task: Mapping[str, Any]) -> tuple[DebugReport | None, str]:
     """The job's report, from where its script recorded; or None, and why there is none."""
     from dogbreed_sdk.debugging.report import DebugReport  # noqa: PLC0415
 
@@ -59,19 +59,31 @@ def _evaluated(report: DebugReport, rule: Mapping[str, Any], folder: Path) -> di
     if invoked == REPORT:
         return _profiler_report(report, given, folder)
     name = _our_name(invoked)
-    [result] = rules.evaluate(
-        trial=report.trial, profile=report.profile, only=[name], overrides={name: _known(name, given)}
-    )
+    [result] = _judged(report, [name], {name: _known(name, given)})
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "result.json", json.dumps(result.to_dict()).encode())
     return {"status": _STATUSES.get(result.status, result.status), "details": result.message}
 
 
+def _judged(report: DebugReport, names: Sequence[str], given: Mapping[str, Mapping[str, Any]]) -> list[RuleResult]:
+    """The rules' answers: ours, and AWS's to the letter where a rule was given parameters, which are AWS's."""
+    return [
+        result
+        for name in names
+        for result in rules.evaluate(
+            trial=report.trial,
+            profile=report.profile,
+            only=[name],
+            parameters="aws" if given[name] else "default",
+            overrides={name: given[name]},
+        )
+    ]
+
+
 def _profiler_report(report: DebugReport, given: Mapping[str, str], folder: Path) -> dict[str, str]:
     """AWS's ProfilerReport: every profiling rule's answer as JSON, and the report to read."""
     names = rules.names("profiling")
-    overrides = {name: _known(name, _of_rule(name, given)) for name in names}
-    results = rules.evaluate(trial=report.trial, profile=report.profile, only=names, overrides=overrides)
+    results = _judged(report, names, {name: _known(name, _of_rule(name, given)) for name in names})
     written = folder / "profiler-output" / "profiler-reports"
     written.mkdir(parents=True, exist_ok=True)
     for result in results:
@@ -96,14 +108,13 @@ def _in_aws_form(result: RuleResult) -> dict[str, Any]:
 
 def _our_name(invoked: str) -> str:
     """Our name of AWS's rule: the same, but for StalledTrainingRule."""
-    known = rules.names()
-    return invoked if invoked in known else invoked.removesuffix("Rule")
+    shorter = invoked.removesuffix("Rule")
+    return shorter if shorter in rules.names() else invoked
 
 
 def _known(name: str, given: Mapping[str, str]) -> dict[str, Any]:
-    """The parameters that the rule has, in its own types; AWS's about its container mean nothing here."""
-    rule = rules.rule(name)
-    known = {**rule.aws, **rule.default}
+    """The parameters that AWS's rule has, in its own types; those about its container mean nothing here."""
+    known = rules.rule(name).aws
     return {key: _value(text) for key, text in given.items() if key in known}
 
 

@@ -1,0 +1,135 @@
+"""Debugger and Profiler configurations over the API: the script is told where to record, rules get a status."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+Request = Callable[..., dict[str, Any]]
+Pack = Callable[[str], dict[str, str]]
+Ended = Callable[[str], dict[str, Any]]
+
+# A script that knows nothing of us but the container's configuration, and records a loss that vanishes into NaN.
+RECORD = """
+import json, os, pathlib, shutil
+told = json.loads(pathlib.Path(os.environ["SM_INPUT_CONFIG_DIR"], "debughookconfig.json").read_text())
+profiler = json.loads(pathlib.Path(os.environ["SM_INPUT_CONFIG_DIR"], "profilerconfig.json").read_text())
+print(json.dumps({"hook": told["HookParameters"], "interval": profiler["ProfilingIntervalInMilliseconds"]}), flush=True)
+shutil.copytree(TRIAL, told["LocalPath"], dirs_exist_ok=True)
+"""
+NOTHING = "print('done', flush=True)"
+FAIL = "raise SystemExit('no')"
+
+
+def rule(name: str, invoked: str | None = None, **parameters: str) -> dict[str, Any]:
+    return {
+        "RuleConfigurationName": name,
+        "RuleEvaluatorImage": "rules",
+        "RuleParameters": {"rule_to_invoke": invoked or name, **parameters},
+    }
+
+
+@pytest.fixture
+def debugged(training_request: Request, tmp_path: Path) -> Request:
+    """A request with a hook, a profiler and two rules."""
+    place = (tmp_path / "debugger").as_uri()
+
+    def make(name: str, hyperparameters: dict[str, str], **changes: Any) -> dict[str, Any]:
+        settings = {
+            "DebugHookConfig": {"S3OutputPath": place, "HookParameters": {"train.save_interval": "7"}},
+            "DebugRuleConfigurations": [rule("VanishingGradient"), rule("Overfit")],
+            "ProfilerConfig": {"S3OutputPath": place, "ProfilingIntervalInMilliseconds": 500},
+        }
+        return training_request(name, hyperparameters, **{**settings, **changes})
+
+    return make
+
+
+def statuses(described: dict[str, Any], kind: str = "DebugRule") -> dict[str, tuple[str, str]]:
+    return {
+        entry["RuleConfigurationName"]: (entry["RuleEvaluationStatus"], entry.get("StatusDetails", ""))
+        for entry in described[f"{kind}EvaluationStatuses"]
+    }
+
+
+def test_rules_judge_what_the_script_recorded(
+    sagemaker: Any, debugged: Request, script: Pack, ended: Ended, fixtures_folder: Path, tmp_path: Path
+) -> None:
+    trial = str(fixtures_folder / "smdebug-trials" / "vanishing")
+    request = debugged("vanishing", script(RECORD.replace("TRIAL", repr(trial))))
+    sagemaker.create_training_job(**request)
+    described = ended("vanishing")
+    assert described["TrainingJobStatus"] == "Completed"
+    found = statuses(described)
+    assert found["VanishingGradient"][0] == "IssuesFound"
+    assert "gradient/" in found["VanishingGradient"][1]
+    assert found["Overfit"][0] != "IssuesFound"
+    assert (tmp_path / "debugger/vanishing/debug-output/index").is_dir()
+    written = tmp_path / "output/vanishing/rule-output/VanishingGradient/result.json"
+    assert json.loads(written.read_text())["status"] == "IssuesFound"
+    [arn] = {entry["RuleEvaluationJobArn"] for entry in described["DebugRuleEvaluationStatuses"][:1]}
+    assert ":processing-job/vanishing-VanishingGradient" in arn
+
+
+def test_the_parameters_of_a_rule_count(
+    sagemaker: Any, debugged: Request, script: Pack, ended: Ended, fixtures_folder: Path
+) -> None:
+    trial = str(fixtures_folder / "smdebug-trials" / "vanishing")
+    rules = [rule("Lenient", "VanishingGradient", threshold="0", rule_container="ignored")]
+    request = debugged("lenient", script(RECORD.replace("TRIAL", repr(trial))), DebugRuleConfigurations=rules)
+    sagemaker.create_training_job(**request)
+    assert statuses(ended("lenient"))["Lenient"][0] == "NoIssuesFound"
+
+
+def test_rules_are_in_progress_until_the_script_has_ended(sagemaker: Any, debugged: Request, script: Pack) -> None:
+    sagemaker.create_training_job(**debugged("running", script("import time; time.sleep(60)")))
+    described = sagemaker.describe_training_job(TrainingJobName="running")
+    sagemaker.stop_training_job(TrainingJobName="running")
+    assert {status for status, _ in statuses(described).values()} == {"InProgress"}
+    assert described["DebugHookConfig"]["HookParameters"] == {"train.save_interval": "7"}
+
+
+@pytest.mark.parametrize("text", [NOTHING, FAIL])
+def test_a_script_that_records_nothing_gives_its_rules_nothing(
+    sagemaker: Any, debugged: Request, script: Pack, ended: Ended, text: str
+) -> None:
+    sagemaker.create_training_job(**debugged("silent", script(text)))
+    status, details = statuses(ended("silent"))["VanishingGradient"]
+    assert status == "Error"
+    assert "nothing was recorded" in details
+
+
+def test_a_rule_that_there_is_not_is_an_error_of_its_own(
+    sagemaker: Any, debugged: Request, script: Pack, ended: Ended, fixtures_folder: Path
+) -> None:
+    trial = str(fixtures_folder / "smdebug-trials" / "healthy")
+    rules = [rule("Mine", "NoSuchRule"), rule("VanishingGradient")]
+    request = debugged("mixed", script(RECORD.replace("TRIAL", repr(trial))), DebugRuleConfigurations=rules)
+    sagemaker.create_training_job(**request)
+    found = statuses(ended("mixed"))
+    assert found["Mine"][0] == "Error"
+    assert "NoSuchRule" in found["Mine"][1]
+    assert found["VanishingGradient"][0] == "NoIssuesFound"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"DebugRuleConfigurations": [rule("Overfit"), rule("Overfit")]}, "'Overfit' is used more than once"),
+        ({"DebugHookConfig": None}, "need a DebugHookConfig"),
+        (
+            {"ProfilerConfig": {"DisableProfiler": True}, "ProfilerRuleConfigurations": [rule("BatchSize")]},
+            "when the profiler is disabled",
+        ),
+    ],
+)
+def test_what_aws_refuses_is_refused(
+    empty_sagemaker: Any, debugged: Request, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ClientError, match=message):
+        empty_sagemaker.create_training_job(**debugged("refused", {}, **changes))
