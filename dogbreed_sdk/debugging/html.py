@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import shlex
 import time
 from importlib import resources
 from string import Template
@@ -147,7 +148,7 @@ def _footer(report: DebugReport) -> Markup:
 
 
 def _again(report: DebugReport) -> str:
-    return f"dogbreed report {clipped(report.source, 300)} --html report.html"
+    return f"dogbreed report {shlex.quote(clipped(report.source, 300))} --html report.html"
 
 
 def _embedded(charts: dict[str, Any]) -> str:

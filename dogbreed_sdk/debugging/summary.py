@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -36,7 +37,7 @@ def summary(report: DebugReport, *, width: int) -> str:
         lines += [line for problem in problems[:MAX_PROBLEMS] for line in _hanging("  ", problem, width)]
         if len(problems) > MAX_PROBLEMS:
             lines.append(f"  and {len(problems) - MAX_PROBLEMS} more")
-    lines += ["", f"Curves, tensors, machine: dogbreed report {report.source} --html report.html"]
+    lines += ["", f"Curves, tensors, machine: dogbreed report {shlex.quote(_one_line(report.source))} --html report.html"]
     return "\n".join(lines)
 
 
@@ -85,6 +86,8 @@ def _insights(insights: list[Insight], width: int) -> Iterator[str]:
 
 def _hanging(begin: str, text: str, width: int, *, hang: int | None = None) -> list[str]:
     """A text after its beginning, further lines below the text or at a column of their own."""
+    if len(begin) > width // 2:  # a narrow terminal: the text below its beginning
+        return [_cut(begin.rstrip(), width), *_hanging("      ", text, width)]
     indent = " " * (len(begin) if hang is None else hang)
     return textwrap.wrap(_one_line(text), width, initial_indent=begin, subsequent_indent=indent) or [begin.rstrip()]
 

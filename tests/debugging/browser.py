@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,20 +36,22 @@ class Page:
     def __init__(self, profile: Path) -> None:
         path = installed()
         assert path is not None
-        there_in, here_out = os.pipe()
-        here_in, there_out = os.pipe()
+        there_in, self._write = os.pipe()
+        self._read, there_out = os.pipe()
+        flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"]
+        flags += ["--no-first-run", "--mute-audio", "--disable-background-networking", "--disable-component-update"]
+        command = [path, *flags, "--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank"]
+        # The browser reads commands from its descriptor 3 and answers on 4.
+        ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (there_in, there_out)]
+        code = f"import os, sys; os.dup2({ends[0]}, 3); os.dup2({ends[1]}, 4); os.execv(sys.argv[1], sys.argv[1:])"
         self._process = subprocess.Popen(
-            ["/bin/sh", "-c", f'exec "$0" "$@" 3<&{there_in} 4>&{there_out}', path, "--headless=new", "--no-sandbox",
-             "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--no-first-run", "--mute-audio",
-             "--disable-background-networking", "--disable-component-update", "--remote-debugging-pipe",
-             f"--user-data-dir={profile}", "about:blank"],
-            pass_fds=(there_in, there_out),
+            [sys.executable, "-c", code, *command],
+            pass_fds=ends,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        os.close(there_in)
-        os.close(there_out)
-        self._write, self._read = here_out, here_in
+        )
+        for end in (there_in, there_out, *ends):
+            os.close(end)
         self._rest = b""
         self._count = 0
         self.complaints: list[str] = []

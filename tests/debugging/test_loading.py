@@ -89,7 +89,9 @@ class TestLocalFolders:
 
     def test_no_recording_says_what_was_looked_for(self, tmp_path: Path) -> None:
         (tmp_path / "pictures").mkdir()
-        with pytest.raises(RecordingError, match=r"holds no recording\. Looked in it .*debug-output.*system, framework"):
+        with pytest.raises(
+            RecordingError, match=r"holds no recording\. Looked in it .*debug-output.*system, framework"
+        ):
             locate(tmp_path)
 
     def test_a_file_and_a_missing_folder(self, tmp_path: Path) -> None:
@@ -153,7 +155,7 @@ class TestJobs:
             locate(TuningJob("search", session))  # type: ignore[arg-type]
 
     def test_a_name_that_is_neither_folder_nor_job(self, session: Session) -> None:
-        with pytest.raises(RecordingError, match="no folder nobody, and no job .* 'dogbreed jobs'"):
+        with pytest.raises(RecordingError, match=r"no folder nobody, and no job .* 'dogbreed jobs'"):
             locate("nobody", session)
 
     def test_the_error_is_the_sdks_own(self) -> None:

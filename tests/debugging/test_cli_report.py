@@ -1,0 +1,113 @@
+"""`dogbreed report`: the summary, one JSON document, the page; again and again while a job runs."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from dogbreed_sdk.cli import main, report_command
+from tests.debugging import made_up
+from training_scripts.recording.trial import MemoryTrial
+
+pytestmark = pytest.mark.usefixtures("_recorded")
+
+
+class Recorded:
+    """What stands for the trial on disk; a test may change it while it is watched."""
+
+    trial: MemoryTrial | None = None
+
+
+@pytest.fixture
+def _recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    Recorded.trial = made_up.trial(epochs=6)
+    monkeypatch.setattr("dogbreed_sdk.debugging.report._trial", lambda _: Recorded.trial)
+    monkeypatch.setattr(report_command, "WATCH_SECONDS", 0.05)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> str:
+    (tmp_path / "job" / "debug-output" / "collections").mkdir(parents=True)
+    return str(tmp_path / "job")
+
+
+def test_the_summary_and_a_good_exit_status_though_rules_found_something(
+    folder: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", folder]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("! ")
+    assert "VanishingGradient" in out
+
+
+def test_one_json_document(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", folder, "--json", "--rule", "VanishingGradient", "--parameters", "aws"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [rule["name"] for rule in document["rules"]] == ["VanishingGradient"]
+    assert document["source"] == folder
+    assert {"insights", "profile", "problems"} <= set(document)
+
+
+def test_single_parameters(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--json", "--rule", "VanishingGradient", "--set", "VanishingGradient.threshold=1e-30"]
+    assert main(["report", folder, *options]) == 0
+    [rule] = json.loads(capsys.readouterr().out)["rules"]
+    assert (rule["status"], rule["parameters"]["threshold"]) == ("NoIssuesFound", 1e-30)
+
+
+@pytest.mark.parametrize("text", ["Overfit", "Overfit=3", "Overfit.patience", ".patience=3", "Overfit.=3"])
+def test_a_parameter_without_its_form(folder: str, capsys: pytest.CaptureFixture[str], text: str) -> None:
+    assert main(["report", folder, "--set", text]) == 2
+    assert "write RULE.PARAMETER=VALUE" in capsys.readouterr().err
+
+
+def test_a_rule_that_there_is_not(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", folder, "--rule", "Vanishing"]) == 2
+    assert "VanishingGradient" in capsys.readouterr().err
+
+
+def test_the_page_is_written_and_named(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "made" / "report.html"
+    assert main(["report", folder, "--html", str(page)]) == 0
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    out = capsys.readouterr().out
+    assert out.rstrip().endswith(f"report: {page}")
+    assert "Curves, tensors, machine:" not in out
+    assert main(["report", folder, "--html", str(page), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["html"] == str(page)
+
+
+def test_no_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(tmp_path), "--json"]) == 1
+    captured = capsys.readouterr()
+    assert "holds no recording" in captured.err
+    assert json.loads(captured.out)["kind"] == "RecordingError"
+
+
+def test_watching_shows_what_is_new_and_ends_with_the_run(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert Recorded.trial is not None
+    Recorded.trial.ended = False
+
+    def end() -> None:
+        Recorded.trial = made_up.trial(epochs=8)
+
+    timer = threading.Timer(0.4, end)
+    timer.start()
+    try:
+        assert main(["report", folder, "--watch"]) == 0
+    finally:
+        timer.join()
+    lines = capsys.readouterr().out.splitlines()
+    assert any("(still running)" in line for line in lines)
+    assert any("8 epochs" in line for line in lines)
+    assert len(lines) == len(set(lines))
+
+
+def test_watching_with_json_ends_with_one_document(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", folder, "--watch", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["source"] == folder
+    assert "VanishingGradient" in captured.err

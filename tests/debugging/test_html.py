@@ -1,0 +1,410 @@
+"""The page: whole, escaped, small, without a network; and in a real browser it reads, zooms and prints."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import re
+import time
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dogbreed_sdk import DebugReport
+from dogbreed_sdk.debugging.html import MAX_BYTES, document
+from dogbreed_sdk.debugging.html_details import details
+from dogbreed_sdk.debugging.html_series import broken_stretches, chart, line, thinned
+from tests.debugging import made_up
+from tests.debugging.browser import Page, installed
+from training_scripts.recording.profile import Profile
+from training_scripts.recording.trial import EVAL, TRAIN, MemoryTrial
+from training_scripts.rules.findings import ISSUES_FOUND, Finding, RuleResult
+
+SECTIONS = ["verdict", "curves", "insights", "rules", "tensors", "timeline", "usage", "steps", "operators", "run"]
+SECTIONS += ["problems", "not-evaluated"]
+EVIL = "</script><img src=x onerror=alert(1)>\"'<b>&"
+
+
+class Parsed(HTMLParser):
+    """A page's elements, in order, with the text of each section; unbalanced elements are an error."""
+
+    VOID = frozenset({"meta", "link", "br", "input", "wbr"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[str, str] = {}
+        self.raw: dict[str, list[str]] = {"script": [], "style": []}
+        self._open: list[str] = []
+        self._section = ""
+        self.feed(page)
+        self.close()
+        assert not self._open, f"never closed: {self._open}"
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attributes)))
+        if tag == "section":
+            self._section = str(dict(attributes)["id"])
+        if tag in self.raw:
+            self.raw[tag].append("")
+        if tag not in self.VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open, f"</{tag}> closes nothing"
+        assert self._open[-1] == tag, f"</{tag}> closes <{self._open[-1]}>"
+        self._open.pop()
+
+    def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1] in self.raw:
+            self.raw[self._open[-1]][-1] += data
+        else:
+            self.texts[self._section] = self.texts.get(self._section, "") + data
+
+    @property
+    def charts(self) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads(self.raw["script"][0])
+        return content
+
+
+def parsed(report: DebugReport) -> Parsed:
+    return Parsed(document(report).decode())
+
+
+def rich() -> DebugReport:
+    return DebugReport("made-up-job", trial=made_up.trial(), profile=made_up.profile())
+
+
+@pytest.fixture(scope="module")
+def page() -> Parsed:
+    return parsed(rich())
+
+
+class TestContent:
+    def test_every_section_is_there_for_every_source(self, page: Parsed) -> None:
+        for each in (
+            page,
+            parsed(DebugReport("nothing", trial=MemoryTrial())),
+            parsed(DebugReport("no", profile=Profile())),
+        ):
+            ids = [attributes["id"] for tag, attributes in each.elements if tag == "section"]
+            assert ids == SECTIONS
+
+    def test_a_section_without_data_says_why(self) -> None:
+        texts = parsed(DebugReport("nothing", trial=MemoryTrial(), profile=None)).texts
+        for name in ("curves", "tensors", "timeline", "usage", "steps", "operators", "run"):
+            assert len(texts[name].strip()) > 40, name
+
+    def test_the_verdict_comes_first_with_what_to_do(self, page: Parsed) -> None:
+        text = page.texts["verdict"]
+        assert "VanishingGradient" in text
+        assert "What to do:" in text
+        assert "Best validation loss" in text
+
+    def test_curves_have_raw_smooth_and_validation_with_marks(self, page: Parsed) -> None:
+        loss = page.charts["loss"]
+        assert [series["name"] for series in loss["series"]] == [
+            "train, each step",
+            "train, smoothed",
+            "validation, by epoch",
+        ]
+        kinds = {mark["kind"] for mark in loss["marks"]}
+        assert {"epoch", "best", "finding"} <= kinds
+        assert page.charts["accuracy"]["link"] == loss["link"]
+
+    def test_every_rule_shows_all_its_parameters(self, page: Parsed) -> None:
+        report = rich()
+        text = page.texts["rules"] + page.texts["not-evaluated"]
+        for result in report.rules:
+            assert result.name in text
+            if result.status != "NotEvaluated":
+                assert all(name in text for name in result.parameters)
+
+    def test_tensor_statistics_by_quantity_with_a_chart_each(self, page: Parsed) -> None:
+        charts = [name for name in page.charts if name.startswith("tensors:")]
+        assert {"tensors:gradient", "tensors:update", "tensors:weight", "tensors:inactive"} <= set(charts)
+        options = [attributes["value"] for tag, attributes in page.elements if tag == "option"]
+        assert [f"tensors:{option}" for option in options] == charts
+        shown = [series["name"] for series in page.charts["tensors:gradient"]["series"] if not series["off"]]
+        assert "gradient/Sequential_5.weight" in shown
+
+    def test_the_machine(self, page: Parsed) -> None:
+        assert {"use:algo-1", "rate:algo-1", "heat:algo-1:CPU", "steps"} <= set(page.charts)
+        assert "GPU memory" in page.texts["usage"]
+        assert "p99" in page.texts["usage"]
+        assert "Finalisation" in page.texts["timeline"]
+        assert "3 outliers" in page.texts["steps"]
+        assert "aten::addmm" in page.texts["operators"]
+        assert len(page.charts["heat:algo-1:CPU"]["rows"]) == 8
+
+    def test_values_that_are_no_numbers_are_marked(self) -> None:
+        trial = MemoryTrial()
+        for step in range(20):
+            trial.add_step(step, TRAIN, global_step=step)
+            trial.add(made_up.LOSS, step, TRAIN, math.nan if step >= 15 else 1.0 + step, collection="losses")
+        loss = parsed(DebugReport("job", trial=trial)).charts["loss"]
+        assert [(mark["x"], mark["to"]) for mark in loss["marks"] if mark["kind"] == "broken"] == [(15, 19)]
+        assert loss["series"][0]["y"][15:] == [None] * 5
+
+    def test_a_job_that_a_rule_ended_or_that_failed_says_so(self) -> None:
+        report = DebugReport("job", trial=made_up.trial(epochs=1))
+        report.__dict__["stored"] = {"stopped": {"rule": "ExplodingTensor", "reason": "the loss is not finite"}}
+        assert "ended early because of ExplodingTensor: the loss is not finite" in parsed(report).texts["verdict"]
+
+
+class TestSafety:
+    def test_whatever_comes_from_a_recording_is_escaped(self) -> None:
+        trial = made_up.trial(epochs=2, steps=12)
+        for kind in ("abs_mean", "std"):
+            trial.add_reduction(f"gradient/{EVIL}", kind, 0, TRAIN, 1e-12, collection="gradients")
+        trial.run[EVIL] = {EVIL: [EVIL]}
+        trial.run["hyperparameters"] = {EVIL: EVIL}
+        trial.problems.append(EVIL)
+        finding = Finding(EVIL, tensor=f"gradient/{EVIL}", steps=(1,), numbers={EVIL: 1.0})
+        made = made_up.profile()
+        brought = RuleResult(EVIL, ISSUES_FOUND, EVIL, EVIL, {EVIL: EVIL}, (finding,), "profiling", {EVIL: {EVIL: 1}})
+        profile = Profile(**{**vars(made), "results": (brought,), "system": {EVIL: made.system["algo-1"]}})
+        report = DebugReport(EVIL, trial=trial, profile=profile)
+        page = parsed(report)
+        tags = {tag for tag, _ in page.elements}
+        assert not tags & {"img", "b>", "iframe", "object", "embed", "form", "a onerror"}
+        assert len(page.raw["script"]) == 2
+        assert not [1 for _, attributes in page.elements for name in attributes if name.startswith("on")]
+        assert EVIL in page.texts["problems"]
+        assert "<img" not in report._repr_html_()
+
+    def test_half_characters_do_not_spoil_the_page(self) -> None:
+        trial = made_up.trial(epochs=1)
+        trial.problems.append("a name \ud800 from disk")
+        assert document(DebugReport("job \udcff", trial=trial)).decode()
+
+    def test_the_pages_own_policy_allows_just_its_own_script_and_style(self, page: Parsed) -> None:
+        policy = next(a["content"] for tag, a in page.elements if a.get("http-equiv") == "Content-Security-Policy")
+        assert policy is not None
+        assert policy.startswith("default-src 'none';")
+        for content in (page.raw["script"][1], page.raw["style"][0]):
+            assert base64.b64encode(hashlib.sha256(content.encode()).digest()).decode() in policy
+        assert not [1 for tag, attributes in page.elements if tag != "html" and "style" in attributes]
+
+    def test_nothing_is_asked_of_a_network(self, page: Parsed) -> None:
+        for tag, attributes in page.elements:
+            assert "src" not in attributes, tag
+            assert (attributes.get("href") or "#").startswith("#"), tag
+
+
+class TestSize:
+    def test_a_long_wide_run_stays_below_two_megabytes(self) -> None:
+        trial = MemoryTrial(ended=True)
+        noise = np.random.default_rng(0)
+        values = 2 + noise.standard_normal(100_000)
+        for step in range(0, 100_000, 100):
+            trial.add_step(step, TRAIN, global_step=step)
+        trial.add_numbers(made_up.LOSS, range(100_000), values.tolist(), TRAIN, collection="losses")
+        for layer in range(150):
+            name = f"backbone.blocks.{layer}.some.rather.long.name.of.a.layer.weight"
+            for step in range(0, 10_000, 100):
+                for kind in ("abs_mean", "std", "l2", "update_ratio"):
+                    trial.add_reduction(name, kind, step, TRAIN, float(noise.random()), collection="weights")
+        brought = [
+            RuleResult(f"Rule{n}", ISSUES_FOUND, "m" * 9000, "a" * 9000, {f"p{i}": "v" * 999 for i in range(99)})
+            for n in range(60)
+        ]
+        profile = made_up.profile(seconds=20_000, cores=96, steps=20_000)
+        report = DebugReport("job", trial=trial, profile=Profile(**{**vars(profile), "results": tuple(brought)}))
+        begun = time.process_time()
+        assert len(document(report)) < MAX_BYTES
+        assert time.process_time() - begun < 20
+
+    def test_thinning_keeps_ends_and_peaks(self) -> None:
+        values = np.sin(np.arange(10_000) / 500)
+        values[[777, 5_000]] = (9.0, -9.0)
+        x, y = thinned(np.arange(10_000), values, 200)
+        assert len(x) <= 202
+        assert (x[0], x[-1], y.max(), y.min()) == (0, 9_999, 9.0, -9.0)
+        assert (np.diff(x) > 0).all()
+
+    def test_short_series_are_left_as_they_are(self) -> None:
+        assert thinned([1, 2], [3, np.nan], 10)[0].tolist() == [1, 2]
+        assert broken_stretches([1, 2, 3, 4], [np.nan, 1, np.inf, np.nan]) == [(1.0, 1.0, 1), (3.0, 4.0, 2)]
+
+    def test_values_over_many_powers_of_ten_begin_on_a_log_scale(self) -> None:
+        wide = line("wide", [0, 1, 2], [1e-9, 1e-3, 1.0], look=0, points=9)
+        narrow = line("narrow", [0, 1, 2], [1.0, 2.0, 3.0], look=0, points=9)
+        assert chart([wide], x="x", y="y")["log"]
+        assert not chart([narrow], x="x", y="y")["log"]
+
+
+def test_details_are_drawn_for_what_they_are() -> None:
+    drawn = details(
+        {
+            "algo-1": {"gpu0": {"p25": 0.0, "p50": 7.0, "p75": 72.0, "p95": 87.0, "upper": 91.0, "lower": 0.0}},
+            "dataloading_time": {"probs": [1, 2], "binedges": [0.0, 0.5, 1.0]},
+            "bottlenecks": {f"16810124{n:02}.0003": {"GPUs": 1} for n in range(60)},
+            "last_timestamp": 1681013280000000,
+            "pin_memory": False,
+        }
+    )
+    assert drawn is not None
+    assert ["boxplot" in drawn, "histogram" in drawn, "60 times" in drawn] == [True] * 3
+    assert "timestamp" not in drawn
+    assert details({}) is None
+
+
+class TestNotebook:
+    def test_a_cell_holds_verdict_curve_and_what_to_do_in_little_space(self) -> None:
+        cell = rich()._repr_html_()
+        Parsed(cell)
+        assert len(cell) < 60_000
+        assert "<svg" in cell
+        assert "VanishingGradient" in cell
+        assert "<script" not in cell
+
+    def test_a_run_without_curves_has_a_cell_too(self) -> None:
+        trial = MemoryTrial()
+        trial.add_step(0, TRAIN, global_step=0)
+        trial.add(made_up.LOSS, 0, TRAIN, math.nan, collection="losses")
+        assert "<svg" not in DebugReport("job", trial=trial)._repr_html_()
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["smdebug-trials/healthy", "smdebug-trials/vanishing", "smdebug-trials/healthy_reductions", "aws-profiler-report"],
+)
+def test_real_recordings_of_every_kind(fixtures_folder: Path, tmp_path: Path, source: str) -> None:
+    written = DebugReport.load(fixtures_folder / source).to_html(tmp_path)
+    assert written == tmp_path / "report.html"
+    page = Parsed(written.read_text(encoding="utf-8"))
+    if source.startswith("aws"):
+        assert "100 MB/s" in page.texts["usage"]
+        assert "aten::cudnn_convolution" in page.texts["operators"]
+        assert "3 min 45 s" in page.texts["timeline"]
+        assert [a for tag, a in page.elements if tag == "svg" and a.get("class") == "boxplot"]
+    else:
+        assert "loss" in page.charts
+
+
+# ---------------------------------------------------------------- in a real browser
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    if installed() is None:
+        pytest.skip("no Chromium on this machine: the page is only parsed, not looked at")
+    with Page(tmp_path_factory.mktemp("browser")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return rich().to_html(tmp_path_factory.mktemp("page") / "report.html").as_uri()
+
+
+PLOT = '[data-chart="loss"] .plot'
+
+
+class TestInABrowser:
+    @pytest.mark.parametrize("width", [1280, 390])
+    def test_it_loads_without_complaint_network_or_sideways_scrolling(
+        self, browser: Page, url: str, width: int
+    ) -> None:
+        browser.complaints.clear()
+        browser.requests.clear()
+        browser.open(url, width=width)
+        browser.value("new Promise(done => setTimeout(done, 100))")
+        assert browser.complaints == []
+        assert set(browser.requests) <= {url, "about:blank"}
+        assert browser.value("document.documentElement.scrollWidth") == width
+        assert browser.value("document.querySelectorAll('.chart svg path.curve').length") > 10
+
+    def test_the_pointer_reads_values(self, browser: Page, url: str) -> None:
+        browser.open(url)
+        assert browser.value(f"document.querySelector('{PLOT} .readout').hidden")
+        box = browser.box(PLOT)
+        browser.mouse("mouseMoved", box["x"] + box["width"] * 0.6, box["y"] + 100)
+        text = browser.value(f"document.querySelector('{PLOT} .readout').textContent")
+        assert re.search(r"step \d+.*train, smoothed: 0\.\d+", text), text
+
+    def test_dragging_zooms_both_linked_charts_and_a_button_resets(self, browser: Page, url: str) -> None:
+        browser.open(url)
+        ticks = (
+            "[...document.querySelectorAll('[data-chart=\"{}\"] .tick.middle')].map(each => each.textContent).join()"
+        )
+        before = [browser.value(ticks.format(name)) for name in ("loss", "accuracy")]
+        box = browser.box(PLOT)
+        left, y = box["x"] + box["width"] * 0.5, box["y"] + 120
+        browser.mouse("mousePressed", left, y, button="left", clickCount=1)
+        for step in range(1, 6):
+            browser.mouse("mouseMoved", left + 20 * step, y, button="left", buttons=1)
+        browser.mouse("mouseReleased", left + 100, y, button="left", clickCount=1)
+        after = [browser.value(ticks.format(name)) for name in ("loss", "accuracy")]
+        assert after[0] == after[1] != before[0]
+        browser.value("document.querySelector('[data-chart=\"loss\"] .tools button:last-child').click()")
+        assert [browser.value(ticks.format(name)) for name in ("loss", "accuracy")] == before
+
+    def test_the_wheel_zooms_only_where_it_is_meant_to(self, browser: Page, url: str) -> None:
+        browser.open(url)
+        box = browser.box(PLOT)
+        reset = "document.querySelector('[data-chart=\"loss\"] .tools button:last-child').hidden"
+        turned = "new WheelEvent('wheel', {deltaY: -120, cancelable: true, bubbles: true})"
+        assert browser.value(f"document.querySelector('{PLOT}').dispatchEvent({turned})"), "the page must scroll on"
+        assert browser.value(reset)
+        x, y = box["x"] + box["width"] / 2, box["y"] + 100
+        browser.mouse("mouseWheel", x, y, deltaX=0, deltaY=-120, modifiers=2)  # with Ctrl
+        browser.wait(lambda: not browser.value(reset))
+
+    def test_the_keyboard_reads_zooms_and_resets(self, browser: Page, url: str) -> None:
+        browser.open(url)
+        browser.value(f"document.querySelector('{PLOT}').focus()")
+        browser.key("End")
+        spoken = "document.querySelector('[data-chart=\"loss\"] [aria-live]').textContent"
+        assert browser.value(spoken).startswith("step 299; ")
+        browser.key("ArrowLeft")
+        assert browser.value(spoken).startswith("step 298; ")
+        reset = "document.querySelector('[data-chart=\"loss\"] .tools button:last-child').hidden"
+        browser.key("+")
+        assert not browser.value(reset)
+        browser.key("0")
+        assert browser.value(reset)
+
+    def test_a_statistic_is_chosen_and_a_layers_curve_ticked(self, browser: Page, url: str) -> None:
+        browser.open(url)
+        visible = (
+            "[...document.querySelectorAll('.quantity')].filter(e => e.offsetHeight).map(e => e.dataset.option).join()"
+        )
+        assert browser.value(visible) == "gradient"
+        choose = "const s = document.querySelector('select'); s.value = 'weight'; s.dispatchEvent(new Event('change'))"
+        browser.value(f"(() => {{ {choose} }})()")
+        assert browser.value(visible) == "weight"
+        curves = "document.querySelectorAll('[data-option=\"weight\"] path.curve').length"
+        before = browser.value(curves)
+        browser.value("document.querySelector('[data-option=\"weight\"] input:not(:checked)').click()")
+        assert browser.value(curves) == before + 1
+
+    def test_print_opens_everything_and_shows_every_statistic(self, browser: Page, url: str, tmp_path: Path) -> None:
+        browser.open(url)
+        browser.value("window.dispatchEvent(new Event('beforeprint'))")
+        assert browser.value("document.querySelectorAll('details:not([open])').length") == 0
+        browser.call("Emulation.setEmulatedMedia", media="print")
+        assert browser.value("[...document.querySelectorAll('.quantity')].every(each => each.offsetHeight > 0)")
+        assert not browser.value("document.querySelector('.top').offsetHeight")
+        browser.call("Emulation.setEmulatedMedia", media="")
+        browser.value("window.dispatchEvent(new Event('afterprint'))")
+        assert browser.value("document.querySelectorAll('details:not([open])').length") > 0
+        browser.pdf(tmp_path / "report.pdf")
+        assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
+
+    def test_a_run_of_nothing_is_no_trouble(self, browser: Page, tmp_path: Path) -> None:
+        trial = MemoryTrial()
+        trial.add_step(0, TRAIN, global_step=0)
+        trial.add_step(0, EVAL, global_step=1)
+        for mode in (TRAIN, EVAL):
+            trial.add(made_up.LOSS, 0, mode, math.inf, collection="losses")
+        browser.complaints.clear()
+        browser.open(DebugReport("job", trial=trial).to_html(tmp_path / "one.html").as_uri())
+        assert browser.complaints == []

@@ -1,0 +1,218 @@
+"""A report says first what is wrong, evaluates once, shows what it could not read, and fits a terminal."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dogbreed_sdk import ConfigurationError, DebugReport
+from dogbreed_sdk.debugging.curves import curves, smoothed, train_position
+from dogbreed_sdk.debugging.loading import Recording
+from dogbreed_sdk.debugging.loading_layout import Parts
+from dogbreed_sdk.debugging.verdict import verdict
+from dogbreed_sdk.errors import RecordingError
+from tests.debugging import made_up
+from training_scripts.recording.profile import Profile, Statistics
+from training_scripts.recording.trial import EVAL, TRAIN, MemoryTrial
+from training_scripts.rules.findings import ISSUES_FOUND, NOT_EVALUATED, Finding, RuleResult
+
+
+@pytest.fixture(scope="module")
+def report() -> DebugReport:
+    return DebugReport("made-up-job", trial=made_up.trial(), profile=made_up.profile())
+
+
+def status(report: DebugReport, name: str) -> str:
+    return next(result.status for result in report.rules if result.name == name)
+
+
+class TestWhatItHolds:
+    def test_everything_is_read_and_evaluated_once(self, report: DebugReport) -> None:
+        assert report.trial is report.trial
+        assert report.rules is report.rules
+        assert report.curves is report.curves
+
+    def test_the_document_has_its_keys_and_is_json(self, report: DebugReport) -> None:
+        document = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+        assert set(document) == {"source", "rules", "insights", "profile", "problems"}
+        assert {"name", "status", "steps", "message", "advice", "parameters"} <= set(document["rules"][0])
+        assert {"usage", "steps", "operators", "timeline", "phases", "facts"} <= set(document["profile"])
+        assert document["profile"]["usage"][0]["max"] >= document["profile"]["usage"][0]["min"]
+
+    def test_without_a_profile_it_is_null(self) -> None:
+        assert DebugReport("job", trial=made_up.trial(epochs=1)).to_dict()["profile"] is None
+
+    def test_single_rules_and_parameters_by_name(self) -> None:
+        trial = made_up.trial()
+        only = DebugReport("job", trial=trial, rules=["VanishingGradient"])
+        assert [result.name for result in only.rules] == ["VanishingGradient"]
+        assert only.rules[0].status == ISSUES_FOUND
+        small = {"VanishingGradient": {"threshold": "1e-30"}}
+        assert status(DebugReport("job", trial=trial, overrides=small), "VanishingGradient") != ISSUES_FOUND
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [{"rules": ["Vanishing"]}, {"parameters": "azure"}, {"overrides": {"Overfit": {"nothing": 1}}}],
+        ids=["rule", "set", "parameter"],
+    )
+    def test_what_does_not_exist_is_a_wrong_setting(self, wrong: dict[str, object]) -> None:
+        with pytest.raises(ConfigurationError):
+            _ = DebugReport("job", trial=MemoryTrial(), **wrong).rules  # type: ignore[arg-type]
+
+    def test_a_run_to_compare_with_reaches_the_rule(self) -> None:
+        alone = DebugReport("job", trial=made_up.trial(epochs=2))
+        compared = DebugReport("job", trial=made_up.trial(epochs=2), compare_with=[made_up.trial(epochs=2)])
+        assert status(alone, "SimilarAcrossRuns") == NOT_EVALUATED
+        assert status(compared, "SimilarAcrossRuns") != NOT_EVALUATED
+
+    def test_a_source_brings_answers_that_cannot_be_found_anew_with_our_advice(self) -> None:
+        brought = RuleResult("LowGPUUtilization", ISSUES_FOUND, "AWS's report: triggered.", kind="profiling")
+        ours = RuleResult("SomethingNew", ISSUES_FOUND, "AWS's report: triggered.", kind="profiling")
+        report = DebugReport("report", profile=Profile(source="report", results=(brought, ours)))
+        found = {result.name: result for result in report.rules}
+        assert found["LowGPUUtilization"].message == brought.message
+        assert found["LowGPUUtilization"].advice
+        assert found["SomethingNew"].status == ISSUES_FOUND
+
+    def test_what_the_job_itself_found_stands_where_nothing_else_is_left(self, tmp_path: Path) -> None:
+        found = RuleResult("Overfit", ISSUES_FOUND, "It overfits.", findings=(Finding("It overfits.", steps=(3,)),))
+        path = tmp_path / "rules.json"
+        path.write_text(json.dumps({"rules": [found.to_dict(), {"name": 3}, "odd"]}))
+        report = DebugReport("job", recording=Recording("job", Parts(rules=path)))
+        assert status(report, "Overfit") == ISSUES_FOUND
+        assert next(result.steps for result in report.rules if result.name == "Overfit") == (3,)
+
+    @pytest.mark.parametrize("content", ["{", "[1]", "[" * 100_000])
+    def test_spoilt_answers_of_the_job_are_no_obstacle(self, tmp_path: Path, content: str) -> None:
+        path = tmp_path / "rules.json"
+        path.write_text(content)
+        report = DebugReport("job", recording=Recording("job", Parts(rules=path)))
+        assert status(report, "Overfit") == NOT_EVALUATED
+
+    def test_a_part_that_cannot_be_read_is_a_problem_or_the_error(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(path: Path) -> None:
+            raise OSError(f"{path} is gone")
+
+        monkeypatch.setattr("dogbreed_sdk.debugging.report._trial", broken)
+        (tmp_path / "system" / "incremental").mkdir(parents=True)
+        both = Recording("job", Parts(trial=tmp_path, profile=tmp_path))
+        assert any("is gone" in problem for problem in DebugReport("job", recording=both).problems)
+        with pytest.raises(RecordingError, match=r"job cannot be read: .* is gone"):
+            _ = DebugReport("job", recording=Recording("job", Parts(trial=tmp_path))).trial
+
+
+class TestVerdict:
+    def test_problems_of_training_come_before_the_machines(self, report: DebugReport) -> None:
+        judged = verdict(report)
+        assert judged.level == "problem"
+        assert "VanishingGradient" in judged.headline
+        assert judged.points[0].advice
+
+    def test_only_the_machine(self) -> None:
+        brought = RuleResult("LowGPUUtilization", ISSUES_FOUND, "Low.", kind="profiling")
+        judged = verdict(DebugReport("report", profile=Profile(source="report", results=(brought,))))
+        assert (judged.level, judged.headline) == ("slow", "The machine is not used well: LowGPUUtilization.")
+
+    def test_nothing_to_judge_is_not_well(self) -> None:
+        assert verdict(DebugReport("nothing", trial=MemoryTrial(ended=True), rules=["Overfit"])).level == "unknown"
+
+    def test_the_numbers_that_matter(self, report: DebugReport) -> None:
+        names = [name for name, _, _ in verdict(report).numbers]
+        assert names[:4] == ["Training loss", "Best validation loss", "Best validation accuracy", "Training steps"]
+        assert "Duration" in names
+
+
+class TestSummary:
+    def test_the_verdict_is_first_and_the_page_last(self, report: DebugReport) -> None:
+        lines = report.summary().splitlines()
+        assert lines[0].startswith("! ")
+        assert "VanishingGradient" in lines[0]
+        assert lines[-1].endswith("dogbreed report made-up-job --html report.html")
+        assert any("Issue found" in line and "[steps " in line for line in lines)
+        assert any("-> " in line for line in lines)
+
+    @pytest.mark.parametrize("width", [40, 80, 120])
+    def test_it_fits_the_terminal(self, report: DebugReport, width: int) -> None:
+        assert max(map(len, report.summary(width=width).splitlines()[:-1])) <= width
+
+    def test_names_from_disk_cannot_command_a_terminal(self) -> None:
+        finding = Finding("\x1b[2Jgradient\nnext")
+        brought = RuleResult("Odd", ISSUES_FOUND, "", findings=(finding,), kind="profiling")
+        text = DebugReport("a\x1b[31mb", profile=Profile(results=(brought,))).summary()
+        assert "\x1b" not in text
+
+    def test_what_could_not_be_read_is_shown(self) -> None:
+        trial = made_up.trial(epochs=1)
+        trial.problems.append("Event file 7 is truncated.")
+        assert "Event file 7 is truncated." in DebugReport("job", trial=trial).summary()
+
+
+class TestCurves:
+    def test_validation_by_epoch_with_its_best(self) -> None:
+        loss = curves(made_up.trial(epochs=12, steps=25, turns=5))["loss"]
+        assert loss.numbers.tolist() == list(range(1, 13))
+        assert loss.positions.tolist() == [25 * epoch - 1 for epoch in range(1, 13)]
+        assert loss.best == int(np.argmin(loss.valid))
+
+    def test_accuracy_counts_the_last_batch_by_its_size(self) -> None:
+        trial = MemoryTrial(run={"sizes": {"valid": 10}, "batch_size": 8})
+        trial.add_step(0, TRAIN, global_step=0)
+        for step, right in enumerate((0.5, 1.0)):
+            trial.add_step(step, EVAL, global_step=step + 1)
+            trial.add("accuracy", step, EVAL, right, collection="metrics")
+        assert curves(trial)["accuracy"].valid.tolist() == [pytest.approx(0.6)]
+
+    def test_smoothing_keeps_level_trend_and_gaps(self) -> None:
+        assert smoothed(np.full(9, 2.5)) == pytest.approx(2.5)
+        ramp = np.arange(200.0)
+        assert smoothed(ramp)[20:-20] == pytest.approx(ramp[20:-20])
+        holed = np.array([1.0, np.nan, 1.0, np.inf, 1.0])
+        assert np.isfinite(smoothed(holed)).tolist() == [True, False, True, False, True]
+
+    def test_a_curve_that_breaks_off_is_none_the_worse(self) -> None:
+        assert curves(MemoryTrial()) == {}
+        trial = MemoryTrial()
+        trial.add_step(0, TRAIN, global_step=0)
+        trial.add("loss_output_0", 0, TRAIN, float("nan"), collection="losses")
+        assert curves(trial)["loss"].best is None
+
+    def test_steps_of_an_evaluation_lie_where_training_was_then(self) -> None:
+        trial = made_up.trial(epochs=3, steps=10)
+        assert train_position(trial, EVAL, np.array([0, 2])).tolist() == [9, 29]
+        assert np.isnan(train_position(trial, "PREDICT", np.array([0]))).all()
+
+
+def test_a_report_imports_no_numpy_before_it_is_needed() -> None:
+    code = (
+        "import sys, dogbreed_sdk; dogbreed_sdk.DebugReport; import dogbreed_sdk.cli.parser;"
+        "assert not {'numpy', 'torch', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class TestRealRecordings:
+    @pytest.mark.parametrize("name", ["healthy", "healthy_reductions"])
+    def test_a_healthy_run_is_well(self, fixtures_folder: Path, name: str) -> None:
+        report = DebugReport.load(fixtures_folder / "smdebug-trials" / name)
+        assert not [result.name for result in report.rules if result.status == ISSUES_FOUND]
+        assert verdict(report).level in ("well", "hint")
+
+    def test_vanishing_gradients_are_found(self, fixtures_folder: Path) -> None:
+        report = DebugReport.load(fixtures_folder / "smdebug-trials" / "vanishing")
+        assert status(report, "VanishingGradient") == ISSUES_FOUND
+
+    def test_awss_profiler_report_is_shown_as_it_says(self, fixtures_folder: Path) -> None:
+        report = DebugReport.load(fixtures_folder / "aws-profiler-report")
+        assert status(report, "LowGPUUtilization") == ISSUES_FOUND
+        assert status(report, "CPUBottleneck") != ISSUES_FOUND
+        usage = {entry.what: entry for entry in report.profile.usage} if report.profile else {}
+        assert isinstance(usage["GPU"], Statistics)
+        assert (usage["GPU"].maximum, usage["GPU"].p50) == (91.0, 7.0)
+        assert verdict(report).level == "slow"
