@@ -340,7 +340,8 @@ class BreedTrainer:
             _check_model(checked.model)
         except ScriptError as error:
             raise ConfigurationError(str(error)) from error
-        return {key: value for key, value in checked.to_dict().items() if key not in (searched or {})}
+        read = set(hyperparameters.names(entry_point)) - set(searched or {})
+        return {key: value for key, value in checked.to_dict().items() if key in read}
 
     def _settings(self) -> Any:
         requests = _optional.load("dogbreed_sdk.aws_requests.training", extra="aws", purpose="train")

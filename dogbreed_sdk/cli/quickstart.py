@@ -13,6 +13,7 @@ from typing import Any
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.output import Outcome, counter, job_progress, note
 from dogbreed_sdk.dataset import BreedDataset
+from dogbreed_sdk.debugging.report import DebugReport
 from dogbreed_sdk.deployment import Deployment
 from dogbreed_sdk.errors import DatasetError
 from dogbreed_sdk.evaluation import Evaluation, evaluate
@@ -26,7 +27,8 @@ from dogbreed_sdk.tuning import TuningJob
 MAX_JOBS = 4
 EPOCHS = 10
 EXAMPLES = 3
-STEPS = 6
+INSIGHTS = 3
+STEPS = 7
 
 
 def run(options: argparse.Namespace) -> Outcome:
@@ -44,7 +46,10 @@ def run(options: argparse.Namespace) -> Outcome:
         note(f"[3/{STEPS}] training with the best of them")
         with job_progress() as progress:
             job = trainer.train(dataset, tuning.best.hyperparameters, progress=progress).wait(progress=progress)
-        note(f"[4/{STEPS}] deploying the model behind an endpoint")
+        note(f"[4/{STEPS}] reading what the training recorded")
+        report = DebugReport.load(job)
+        page = report.to_html(root / "reports" / f"{job.name}.html")
+        note(f"[5/{STEPS}] deploying the model behind an endpoint")
         with job_progress() as progress:
             deployment = job.deploy(progress=progress)
         examples, measured = _ask(deployment, dataset)
@@ -56,6 +61,8 @@ def run(options: argparse.Namespace) -> Outcome:
         deployment=deployment,
         measured=measured,
         examples=examples,
+        report=report,
+        page=page,
         seconds=time.monotonic() - start,
     )
 
@@ -89,10 +96,10 @@ def _data(folder: Path | None, root: Path) -> BreedDataset:
 def _ask(deployment: Deployment, dataset: BreedDataset) -> tuple[list[tuple[Path, str, Prediction]], Evaluation]:
     """Answers about pictures that the model has never seen: three in words, all of the test split in numbers."""
     classifier = deployment.classifier()
-    note(f"[5/{STEPS}] measuring it on the test split, which it has never seen")
+    note(f"[6/{STEPS}] measuring it on the test split, which it has never seen")
     with counter("pictures classified") as progress:
         measured = evaluate(classifier, dataset, progress=progress)
-    note(f"[6/{STEPS}] asking about {EXAMPLES} pictures")
+    note(f"[7/{STEPS}] asking about {EXAMPLES} pictures")
     pictures = dataset.pictures("test")
     chosen = [pictures[len(pictures) * place // EXAMPLES] for place in range(min(EXAMPLES, len(pictures)))]
     return [(picture.path, picture.class_folder, classifier.classify(picture.path)) for picture in chosen], measured
@@ -107,10 +114,16 @@ def _outcome(
     deployment: Deployment,
     measured: Evaluation,
     examples: list[tuple[Path, str, Prediction]],
+    report: DebugReport,
+    page: Path,
     seconds: float,
 ) -> Outcome:
+    from dogbreed_sdk.debugging.verdict import verdict  # noqa: PLC0415 - needs NumPy
+
+    told = (verdict(report).headline, *(insight.title for insight in report.insights()[:INSIGHTS]))
     name = deployment.endpoint_name
     commands = [
+        _command("report", job.name, root=root),
         _command("classify", name, examples[0][0], root=root),
         _command("logs", job.name, root=root),
         _command("delete", name, root=root),
@@ -125,6 +138,8 @@ def _outcome(
         "examples": [
             {"picture": str(path), "truth": truth, **prediction.to_dict()} for path, truth, prediction in examples
         ],
+        "report": str(page),
+        "findings": [result.name for result in report.rules if result.findings],
         "root": str(root),
         "next": commands,
         "seconds": round(seconds, 1),
@@ -138,6 +153,9 @@ def _outcome(
         print(f"  training   {job.name}")
         print(f"  endpoint   {name}")
         print(f"  accuracy   {measured.accuracy:.1%} of {measured.n} test pictures (top five: {measured.top5:.1%})")
+        print(f"\nThe report on its training: {page}")
+        for line in told:
+            print(f"  {line}")
         print("\nWhat it says about pictures it has never seen:")
         for path, truth, prediction in examples:
             mark = "right" if prediction.class_folder == truth else f"wrong, it is {truth}"
