@@ -194,13 +194,21 @@ def _imbalance_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Find
     return findings + found
 
 
+MOSTLY_LEARNED = 0.25
+"""A loss below this share of what guessing costs leaves hardly a class unlearned: one of four missing costs more."""
+
+
 def _knows_some(run: Evidence) -> bool:
-    """Whether the model has learned anything: before, it names few classes, and which is no fault of theirs."""
+    """Whether the model has learned what it will: before, it names few classes, which is no fault of theirs."""
     seen = learning(run)
     classes = run.run.get("classes")
     number = len(classes) if isinstance(classes, (list, tuple)) else 0
     chance = math.log(number) if number > 1 else None if seen is None else seen.chance
-    return seen is None or chance is None or seen.final.mean < CLEARLY_BELOW_CHANCE * chance
+    if seen is None or chance is None:
+        return True
+    # Classes are learned one after the other: while the loss may still fall, those missing may yet come.
+    settled = seen.settled and seen.final.mean < CLEARLY_BELOW_CHANCE * chance
+    return settled or seen.final.mean < MOSTLY_LEARNED * chance
 
 
 def _train_steps(run: Evidence, steps: tuple[int, ...]) -> tuple[int, ...]:

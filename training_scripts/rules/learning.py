@@ -49,6 +49,7 @@ class Learning:
         final: The loss at the end.
         learned: Whether the loss ended clearly lower than guessing and than it began, or was good from the start.
         falling: Whether it fell significantly over the second half of what was recorded.
+        settled: Whether it surely fell by less than 5 % over that half.
     """
 
     steps: NDArray[np.int64]
@@ -59,6 +60,7 @@ class Learning:
     final: Level
     learned: bool
     falling: bool
+    settled: bool
 
     @property
     def floor(self) -> float:
@@ -91,9 +93,12 @@ def _learning(run: Evidence) -> Learning | None:
     chance = chance_loss(run)
     entropy = chance is not None or any(CROSS_ENTROPY.search(name) for name in names)
     initial, final = _ends(values)
-    falling = fell(*_halves(values[len(values) // 2 :])) or _epochs_fall(run)
+    before, after = _halves(values[len(values) // 2 :])
+    falling = fell(before, after) or _epochs_fall(run)
+    at_most = before.mean - after.mean + 2 * math.hypot(before.error, after.error)
+    settled = not falling and at_most < 0.05 * abs(before.mean)
     learned = _learned(values, initial, final, chance, entropy=entropy)
-    return Learning(steps, values, chance, entropy, initial, final, learned, falling)
+    return Learning(steps, values, chance, entropy, initial, final, learned, falling, settled)
 
 
 def _ends(values: Floats) -> tuple[Level, Level]:

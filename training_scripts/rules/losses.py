@@ -135,10 +135,13 @@ def _risen(run: Evidence, seen: Learning, parameters: Mapping[str, Any]) -> Find
     )
     end = curves.level(values[-width:])
     rise = end.mean - lowest.mean
-    if rise <= limit or rise <= SIGMAS * math.hypot(end.error, lowest.error) or (seen.learned and seen.falling):
+    # A loss that grows without bound has no stable mean, but every value is above.
+    above = bool((values[-width:] > lowest.mean + limit).all())
+    sure = above or rise > SIGMAS * math.hypot(end.error, lowest.error)
+    if rise <= limit or not sure or (seen.learned and seen.falling):
         return None
     # where it was as low as ever for the last time
-    begin = width - 1 + int(np.flatnonzero(smoothed <= lowest.mean + 0.1 * rise)[-1])
+    begin = width // 2 + int(np.flatnonzero(smoothed <= lowest.mean + min(0.1 * rise, limit / 2))[-1])
     steps = (int(seen.steps[begin]), int(seen.steps[-1]))
     return Finding(
         f"The training loss rose from {lowest.mean:.3g} (around step {int(seen.steps[begin])}) to"
@@ -175,11 +178,13 @@ def _flat(run: Evidence, seen: Learning, parameters: Mapping[str, Any]) -> Findi
 def _fall(run: Evidence, seen: Learning) -> tuple[float, float]:
     """The loss's relative fall over the run, and its standard error, from the better of two views.
 
+    The fall is twice the difference between the halves' means, which it is for a straight line.
+
     Epochs see the same pictures, so the means of epochs are far less noisy than steps; but there may be too few.
     """
     first, last = np.array_split(seen.values, 2)
     before, after = curves.level(first), curves.level(last)
-    scale = abs(seen.initial.mean) or 1.0
+    scale = (abs(seen.initial.mean) or 1.0) / 2
     views = [((before.mean - after.mean) / scale, math.hypot(before.error, after.error) / scale)]
     means = epoch_losses(run).train
     if len(means) >= 4 and np.isfinite(means).all():
