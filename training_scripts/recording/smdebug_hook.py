@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,6 +84,8 @@ class SmdebugRecorder(Watcher):
     def step_ends(self, mode: str, loss: Tensor, correct: Tensor, size: int) -> None:  # noqa: ARG002
         """Gives the hook the step's loss."""
         self._hook.record_tensor_value("CrossEntropyLoss", loss.detach().float())
+        # Forward passes that are no step of the run, such as those that judge the finished model, count as these.
+        self._hook.set_mode(self._smdebug.modes.PREDICT)
 
     def run_ends(self) -> None:
         """Closes the trial."""
@@ -93,12 +96,6 @@ class SmdebugRecorder(Watcher):
     def _made(self) -> Any:
         smdebug = self._smdebug
         self._modes = {TRAIN: smdebug.modes.TRAIN, EVAL: smdebug.modes.EVAL}
-        saving = smdebug.SaveConfig(
-            {
-                self._modes[mode]: smdebug.SaveConfigMode(save_interval=interval)
-                for mode, interval in self._intervals.items()
-            }
-        )
         reducing = None
         if not self._full_tensors:
             reducing = smdebug.ReductionConfig(
@@ -106,12 +103,17 @@ class SmdebugRecorder(Watcher):
             )
         hook = smdebug.Hook(
             out_dir=str(self.folder),
-            save_config=saving,
+            save_config=self._saving(self._intervals),
             reduction_config=reducing,
             include_collections=["weights", "biases", "gradients", "losses"],
         )
-        hook.get_collection("losses").save_config = smdebug.SaveConfig(save_interval=1)
+        hook.get_collection("losses").save_config = self._saving({TRAIN: 1, EVAL: 1})
         return hook
+
+    def _saving(self, intervals: Mapping[str, int]) -> Any:
+        make = self._smdebug.SaveConfigMode
+        modes = {self._modes[mode]: make(save_interval=interval) for mode, interval in intervals.items()}
+        return self._smdebug.SaveConfig(modes | {self._smdebug.modes.PREDICT: make(start_step=sys.maxsize)})
 
 
 def _load() -> Any:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from training_scripts.optimizers import light
 from training_scripts.watching import Watcher
 
 STEPS, ROWS, CLASSES = 8, 16, 3
@@ -43,7 +44,7 @@ def train(
         "epoch": first,
         "fingerprint": "f",
     }
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.05)
+    optimizer = light(torch.optim.SGD)(network.parameters(), lr=0.05)
     losses = []
     watcher.run_begins(network, told | facts)
     for epoch in range(first, epochs if last is None else last):

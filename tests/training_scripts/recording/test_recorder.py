@@ -1,0 +1,327 @@
+"""The recorder: what it records, that it changes nothing of the training, and that only it suffers from a full disk."""
+
+from __future__ import annotations
+
+import copy
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.training_scripts.recording.loops import STEPS, train
+from tests.training_scripts.trial_material import REPOSITORY
+from training_scripts.recording import layout
+from training_scripts.recording.file_trial import FileTrial
+from training_scripts.recording.recorder import Recorder
+from training_scripts.recording.trial import EVAL, TRAIN, MemoryTrial, Trial
+from training_scripts.recording.trial_writer import Step, TrialWriter
+from training_scripts.watching import Watcher, Watchers
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 5), nn.Sigmoid(), nn.Linear(5, 3))
+
+
+def recorded(folder: Path | None, **settings: object) -> tuple[MemoryTrial, list[float]]:
+    memory = MemoryTrial()
+    losses = train(network(), Recorder(folder, memory=memory, **settings), epochs=3)  # type: ignore[arg-type]
+    return memory, losses
+
+
+def contents(trial: Trial) -> dict[str, object]:
+    """Everything a trial has, in a form that can be compared."""
+    found: dict[str, object] = {}
+    for name in trial.tensor_names():
+        tensor = trial.tensor(name)
+        for mode in tensor.modes:
+            found[f"{name} {mode}"] = [
+                *((step, value.tolist()) for step, value in tensor.values(mode)),
+                *(
+                    (kind, series.steps.tolist(), np.float32(series.values).tolist())
+                    for kind, series in sorted(trial._recorded_reductions(name, mode).items())
+                ),
+            ]
+    for mode in (TRAIN, EVAL):
+        found[mode] = [trial.steps(mode).steps.tolist(), trial.steps(mode).global_steps.tolist()]
+    return found
+
+
+def test_losses_and_accuracies_of_every_step_in_both_modes(tmp_path: Path) -> None:
+    _, losses = recorded(tmp_path)
+    trial = FileTrial(tmp_path)
+    series = trial.tensor("CrossEntropyLoss_output_0").series(TRAIN)
+    assert series.steps.tolist() == list(range(3 * STEPS))
+    np.testing.assert_array_equal(series.values, np.float32(losses))
+    assert trial.tensor("CrossEntropyLoss_output_0").series(EVAL).steps.tolist() == list(range(6))
+    accuracies = trial.tensor("accuracy").series(TRAIN).values
+    assert set((16 * accuracies).tolist()) <= set(range(17))
+    assert trial.tensor_names(collection="losses") == ["CrossEntropyLoss_output_0"]
+    assert trial.tensor_names(collection="metrics") == ["accuracy"]
+    # Eight steps of training, two of judging, and again.
+    assert trial.steps(EVAL).global_steps.tolist() == [8, 9, 18, 19, 28, 29]
+    assert trial.ended
+    assert list(trial.problems) == []
+
+
+def test_tensors_are_recorded_as_numbers_at_the_save_interval(tmp_path: Path) -> None:
+    recorded(tmp_path, train_interval=5)
+    trial = FileTrial(tmp_path)
+    assert trial.tensor_names(collection="weights") == [f"Sequential_{layer}.weight" for layer in (0, 2, 4)]
+    assert trial.tensor_names(collection="biases") == [f"Sequential_{layer}.bias" for layer in (0, 2, 4)]
+    assert len(trial.tensor_names(collection="gradients")) == 6
+    weight = trial.tensor("Sequential_0.weight")
+    assert weight.steps() == [0, 5, 10, 15, 20]
+    first = network()[0].weight.detach().numpy()
+    assert weight.reduction("l2").values[0] == pytest.approx(np.linalg.norm(first), rel=1e-6)
+    assert weight.reduction("zero_fraction").values.tolist() == [0.0] * 5
+    ratio, gradient = weight.reduction("update_ratio").values, trial.tensor("gradient/Sequential_0.weight")
+    # Plain gradient descent moves the weights by rate times gradient.
+    assert ratio[0] == pytest.approx(0.05 * gradient.reduction("l2").values[0] / np.linalg.norm(first), rel=1e-4)
+    assert 0 <= trial.tensor("1_relu_output_0").reduction("inactive_fraction").values[0] <= 1
+    assert trial.tensor_names(collection="sigmoid_output") == ["3_sigmoid_output_0"]
+    assert trial.tensor("3_sigmoid_output_0").reduction("saturated_fraction").values.tolist() == [0.0] * 5
+
+
+def test_small_tensors_of_the_run_are_recorded_whole(tmp_path: Path) -> None:
+    recorded(tmp_path, train_interval=8)
+    trial = FileTrial(tmp_path)
+    assert trial.tensor("class_counts").value(0).tolist() == [43, 43, 42]
+    assert trial.tensor("labels").steps(TRAIN) == [0, 8, 16]
+    assert trial.tensor("labels").value(0).tolist() == [row % 3 for row in range(16)]
+    assert trial.tensor("labels").value(0).dtype == np.int32
+    # Of the whole valid split, with the evaluation's last step.
+    assert trial.tensor("predictions").steps(EVAL) == [1, 3, 5]
+    assert trial.tensor("predictions").value(5, EVAL).shape == (32,)
+    by_picture = trial.tensor("valid_losses").value(5, EVAL)
+    by_batch = trial.tensor("CrossEntropyLoss_output_0").series(EVAL).values[-2:]
+    assert by_picture.mean() == pytest.approx(by_batch.mean(), rel=1e-5)
+
+
+def test_evaluations_between_two_intervals_keep_their_losses_only(tmp_path: Path) -> None:
+    recorded(tmp_path, eval_interval=4)
+    trial = FileTrial(tmp_path)
+    assert trial.tensor("predictions").steps(EVAL) == [1, 5]
+    assert len(trial.tensor("accuracy").series(EVAL)) == 6
+
+
+def test_the_channel_means_of_pictures_are_recorded_and_no_picture(tmp_path: Path) -> None:
+    recorder = Recorder(None, memory=(memory := MemoryTrial()))
+    convolution = nn.Sequential(nn.Conv2d(3, 2, 1), nn.Flatten(), nn.Linear(2 * 4 * 4, 3))
+    recorder.run_begins(convolution, {})
+    pictures = torch.arange(2 * 3 * 16, dtype=torch.float32).reshape(2, 3, 4, 4)
+    recorder.batch_ready(TRAIN, pictures, torch.tensor([0, 1]))
+    recorder.forward_done(TRAIN, convolution(pictures))
+    recorder.backward_done(TRAIN)
+    recorder.step_ends(TRAIN, torch.tensor(1.0), torch.tensor(1), 2)
+    recorder.run_ends()
+    assert memory.tensor("input_image").value(0).tolist() == [[7.5, 23.5, 39.5], [55.5, 71.5, 87.5]]
+
+
+def test_full_tensors_only_when_asked(tmp_path: Path) -> None:
+    recorded(tmp_path / "numbers")
+    recorded(tmp_path / "whole", full_tensors=True)
+    assert not FileTrial(tmp_path / "numbers").tensor("Sequential_0.weight").values()
+    whole = FileTrial(tmp_path / "whole")
+    np.testing.assert_array_equal(whole.tensor("Sequential_0.weight").value(0), network()[0].weight.detach().numpy())
+    assert whole.tensor("gradient/Sequential_0.weight").value(0).shape == (6, 8)
+    assert whole.tensor("1_relu_output_0").value(0).shape == (16, 6)
+    assert whole.tensor("3_sigmoid_input_0").value(0).shape == (16, 5)
+
+
+def test_the_trial_in_memory_has_what_the_one_on_disk_has(tmp_path: Path) -> None:
+    memory, _ = recorded(tmp_path, train_interval=3)
+    trial = FileTrial(tmp_path)
+    assert contents(memory) == contents(trial)
+    assert {name: sorted(members) for name, members in memory.collections.items()} == trial.collections
+    assert memory.run["class_counts"] == trial.run["class_counts"] == [43, 43, 42]
+    assert memory.ended
+
+
+def test_what_the_run_was_is_written_down(tmp_path: Path) -> None:
+    recorded(tmp_path)
+    run = FileTrial(tmp_path).run
+    assert (run["format"], run["recorder"], run["fingerprint"]) == (1, "builtin", "f")
+    assert (run["batch_size"], run["epochs"], run["learning_rate"]) == (16, 3, 0.05)
+    assert (run["steps_per_epoch"], run["sizes"], run["classes"]) == (STEPS, {"train": 128, "valid": 32}, list("abc"))
+
+
+@pytest.mark.parametrize(("epochs", "interval"), [(1, 1), (20, 8), (1000, 50)])
+def test_short_runs_are_saved_some_twenty_times_and_long_ones_every_fifty_steps(epochs: int, interval: int) -> None:
+    recorder = Recorder(None)
+    recorder.run_begins(network(), {"steps_per_epoch": STEPS, "hyperparameters": {"epochs": epochs}})
+    assert recorder._intervals[TRAIN] == interval
+
+
+def test_of_very_long_runs_some_losses_are_kept_and_all_steps_counted() -> None:
+    recorder = Recorder(None, memory=(memory := MemoryTrial()), train_interval=10)
+    train(network(), recorder, epochs=3, hyperparameters={"epochs": 5000})
+    assert memory.tensor("accuracy").steps(TRAIN) == list(range(0, 24, 2))
+    assert memory.steps(EVAL).global_steps.tolist() == [8, 9, 18, 19, 28, 29]
+
+
+class Silent(Watcher):
+    """Listens to nothing."""
+
+
+@pytest.mark.parametrize("full_tensors", [False, True])
+def test_recording_changes_nothing_of_the_training(tmp_path: Path, full_tensors: bool) -> None:
+    alone, watched = network(), network()
+    losses = train(alone, Silent())
+    recorder = Recorder(tmp_path, memory=MemoryTrial(), train_interval=1, full_tensors=full_tensors)
+    assert train(watched, recorder) == losses
+    assert all(torch.equal(one, other) for one, other in zip(alone.parameters(), watched.parameters(), strict=True))
+    assert not any(module._forward_hooks for module in watched.modules())
+
+
+def test_only_what_is_trained_is_recorded() -> None:
+    frozen = nn.Sequential(nn.Linear(8, 6), nn.ReLU()).requires_grad_(False)
+    whole = nn.Sequential(frozen, nn.Sequential(nn.Linear(6, 3), nn.Tanh()))
+    train(whole, Recorder(None, memory=(memory := MemoryTrial())), epochs=1)
+    assert memory.tensor_names(collection="weights") == ["Sequential_1.0.weight"]
+    assert memory.tensor_names(collection="tanh_output") == ["1.1_tanh_output_0"]
+    assert "relu_output" not in memory.collections
+
+
+def test_an_activation_that_is_passed_twice_has_two_names() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.relu, self.layer = nn.ReLU(), nn.Linear(8, 3)
+
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return self.relu(self.layer(self.relu(inputs)))
+
+    train(Twice(), Recorder(None, memory=(memory := MemoryTrial())), epochs=1)
+    assert memory.collections["relu_output"] == ["relu_relu_output_0", "relu_relu_output_1"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_tensors_full_of_nan_are_recorded_as_such(tmp_path: Path) -> None:
+    broken = network()
+    with torch.no_grad():
+        broken[2].weight.fill_(float("nan"))
+    train(broken, Recorder(tmp_path))
+    trial = FileTrial(tmp_path)
+    assert trial.tensor("Sequential_2.weight").reduction("nonfinite_fraction").values[0] == 1.0
+    assert np.isnan(trial.tensor("CrossEntropyLoss_output_0").series().values).all()
+
+
+def test_a_tensor_that_cannot_be_looked_at_ends_recording_with_one_warning(tmp_path: Path) -> None:
+    class Odd(nn.Sequential):
+        def named_parameters(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+            yield from super().named_parameters(*args, **kwargs)
+            yield "odd", torch.nn.Parameter(torch.empty(3, device="meta"))
+
+    lines: list[str] = []
+    odd = Odd(nn.Linear(8, 3))
+    plain = copy.deepcopy(nn.Sequential(*odd))
+    watched = Watchers([Recorder(tmp_path)], report=lines.append)
+    assert train_modules(odd, watched) == train_modules(plain, Watchers())
+    assert len(lines) == 1
+    assert lines[0].startswith("warning: Recorder failed and is left out; training goes on: ")
+    assert FileTrial(tmp_path).tensor_names() == []
+
+
+def train_modules(module: nn.Sequential, watcher: Watcher) -> list[float]:
+    """As `train`, for a network whose list of parameters no optimiser could take."""
+    module.parameters = lambda *_: nn.Sequential(*module).parameters()  # type: ignore[method-assign,assignment]
+    return train(module, watcher)
+
+
+def test_an_unwritable_folder_costs_one_warning_and_rules_still_have_their_trial(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    lines: list[str] = []
+    memory, losses = recorded(tmp_path / "file" / "debug-output", report=lines.append)
+    assert len(lines) == 1
+    assert lines[0].startswith(f"warning: recording stops: cannot write to {tmp_path}/file/debug-output: Not a dir")
+    np.testing.assert_allclose(memory.tensor("CrossEntropyLoss_output_0").series().values, losses)
+
+
+def test_a_disk_that_fills_up_stops_recording_with_one_warning_and_leaves_whole_files(tmp_path: Path) -> None:
+    def small_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))
+
+    code = (
+        "import sys; from tests.training_scripts.recording.test_recorder import *;"
+        "print(recorded(Path(sys.argv[1]), train_interval=2)[1])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=REPOSITORY,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+        preexec_fn=small_files,
+    )
+    assert done.returncode == 0, done.stderr
+    warning, losses = done.stdout.splitlines()
+    assert warning == f"warning: recording stops: cannot write to {tmp_path}: File too large; training goes on"
+    assert losses == str(recorded(None)[1])
+    assert list(FileTrial(tmp_path).problems) == []
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def resumed(folder: Path, *, killed_after: int, checkpoint: int, fingerprint: str = "f") -> MemoryTrial:
+    """A run that was killed after some epochs, and went on from the checkpoint of an earlier one."""
+    trained = network()
+    train(trained, Recorder(folder, train_interval=3), epochs=4, last=killed_after)
+    memory = MemoryTrial()
+    again = network()
+    train(again, Silent(), epochs=4, last=checkpoint)
+    recorder = Recorder(folder, memory=memory, train_interval=3)
+    train(again, recorder, epochs=4, first=checkpoint, fingerprint=fingerprint)
+    return memory
+
+
+@pytest.mark.parametrize("killed_after", [1, 2, 3])
+def test_a_restarted_run_has_the_recording_of_an_unbroken_one(tmp_path: Path, killed_after: int) -> None:
+    train(network(), Recorder(tmp_path / "whole", train_interval=3), epochs=4)
+    memory = resumed(tmp_path / "broken", killed_after=killed_after, checkpoint=1)
+    whole, broken = FileTrial(tmp_path / "whole"), FileTrial(tmp_path / "broken")
+    assert contents(broken) == contents(whole) == contents(memory)
+    assert broken.collections == whole.collections
+    assert list(broken.problems) == []
+    assert {path.name for path in (tmp_path / "broken" / "index").rglob("*.json")} == {
+        path.name for path in (tmp_path / "whole" / "index").rglob("*.json")
+    }
+
+
+def test_another_runs_recording_is_replaced(tmp_path: Path) -> None:
+    resumed(tmp_path, killed_after=3, checkpoint=2, fingerprint="another")
+    trial = FileTrial(tmp_path)
+    assert trial.tensor("accuracy").steps(TRAIN) == list(range(2 * STEPS, 4 * STEPS))
+    assert trial.run["fingerprint"] == "another"
+    assert list(trial.problems) == []
+
+
+def test_a_run_from_the_beginning_replaces_what_lies_there(tmp_path: Path) -> None:
+    train(network(), Recorder(tmp_path), epochs=3)
+    (tmp_path / "notes.txt").write_text("mine")
+    train(network(), Recorder(tmp_path), epochs=1)
+    assert FileTrial(tmp_path).tensor("accuracy").steps(TRAIN) == list(range(STEPS))
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_what_was_recorded_is_on_disk_when_an_epoch_has_ended(tmp_path: Path) -> None:
+    train(network(), Recorder(tmp_path), epochs=3, last=2)
+    trial = FileTrial(tmp_path)
+    assert trial.tensor("accuracy").steps(TRAIN) == list(range(2 * STEPS))
+    assert not trial.ended
+    assert list(trial.problems) == []
+
+
+def test_an_index_is_written_at_once_where_steps_take_their_time(tmp_path: Path) -> None:
+    writer = TrialWriter(tmp_path)
+    writer.write([Step(TRAIN, 0, 0, 0.0, [("loss", 1.0)])], seconds=0.001)
+    assert not (tmp_path / layout.index_path(0)).exists()
+    writer.write([Step(TRAIN, 1, 1, 0.0, [("loss", 1.0)])], seconds=1.0)
+    assert (tmp_path / layout.index_path(0)).exists()
+    assert (tmp_path / layout.index_path(1)).exists()
