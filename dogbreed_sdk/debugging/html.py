@@ -103,7 +103,7 @@ def _body(report: DebugReport, judged: Verdict, charts: dict[str, Any], detail: 
             verdict_section(judged, _stopped(report)),
             curves_section(trial, report.curves, results, charts, points=detail.points),
             insights_section(report.insights()),
-            rules_section(results),
+            rules_section(results, report.job),
             tensors_section(trial, results, charts, points=detail.layer_points, layers=detail.layers),
             timeline_section(profile),
             usage_section(profile, charts, points=detail.points // 2),
@@ -118,7 +118,9 @@ def _body(report: DebugReport, judged: Verdict, charts: dict[str, Any], detail: 
 
 def _about(report: DebugReport) -> Markup:
     """What the report is about, in one line."""
-    status = report.job.get("TrainingJobStatus") or ("still being recorded" if report.is_running else "")
+    ended = report.trial is None or report.trial.ended
+    state = "" if ended else "still being recorded" if report.is_running else "the recording has no end"
+    status = report.job.get("TrainingJobStatus") or state
     parts = [element("b", clipped(report.source, 300))]
     if status:
         parts.append(element("span", status))
@@ -131,8 +133,9 @@ def _stopped(report: DebugReport) -> str:
     reason = str(report.job.get("FailureReason") or "")
     stopped = report.stored.get("stopped")
     if isinstance(stopped, dict):
-        rule, why = stopped.get("rule", "a rule"), stopped.get("reason") or stopped.get("message", "")
-        return f"The job ended early because of {rule}: {why}"
+        return (
+            f"A rule ended the job after epoch {stopped.get('epoch')}: {stopped.get('rule')}. {stopped.get('reason')}"
+        )
     return f"SageMaker says: {reason}" if reason else ""
 
 

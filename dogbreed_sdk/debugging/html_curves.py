@@ -35,7 +35,8 @@ def curves_section(
     leads = []
     for curve in curves.values():
         charts[curve.name] = _chart(trial, curve, results, points)
-        found.append(figure(curve.name, curve.name.capitalize()))
+        note = "upright lines: 95 % intervals" if np.isfinite(curve.errors).any() else ""
+        found.append(figure(curve.name, curve.name.capitalize(), note=note))
         leads.append(_lead(curve))
     if not found:
         reason = "Neither a loss nor an accuracy was recorded; the collections losses and metrics hold them."

@@ -14,7 +14,17 @@ from dogbreed_sdk.debugging.html_markup import Child, Markup, element, table
 from dogbreed_sdk.debugging.html_sections import empty, section
 from dogbreed_sdk.debugging.html_series import chart, line, mark
 from dogbreed_sdk.debugging.plain_values import amount, clipped, number, percent, seconds
-from training_scripts.recording.profile import DISK, NETWORK, Metric, Profile, Statistics, Timeline
+from training_scripts.recording.profile import (
+    CPU,
+    DISK,
+    GPU,
+    GPU_MEMORY,
+    NETWORK,
+    Metric,
+    Profile,
+    Statistics,
+    Timeline,
+)
 
 MAX_NODES = 4
 # Devices whose use is shown one below the other, and into how many columns their time is cut.
@@ -98,7 +108,7 @@ def _usage_lead(profile: Profile) -> str:
     medians = {entry.what: entry.p50 for entry in profile.usage}
     said = [f"{name} {number(medians[name], digits=3)} %" for name in ("CPU", "GPU", "GPU memory") if name in medians]
     facts = [
-        f"{profile.facts[name]} {word}{'' if profile.facts[name] == 1 else 's'}"
+        f"{profile.facts[name] or 'no'} {word}{'s' if profile.facts[name] not in (0, 1) else ''}"
         for name, word in (("cores", "core"), ("gpus", "GPU"))
         if name in profile.facts
     ]
@@ -153,7 +163,7 @@ def _heat_maps(node: str, known: Mapping[str, Metric], begin: float, charts: dic
     found: list[Child] = []
     for what, metric in known.items():
         devices = dict(list(metric.devices.items())[:MAX_DEVICES])
-        if len(devices) < 2 or what in _RATES:
+        if len(devices) < 2 or what not in (CPU, GPU, GPU_MEMORY):
             continue
         name = f"heat:{node}:{what}"
         columns = min(HEAT_COLUMNS, len(metric.times))

@@ -29,6 +29,7 @@ _VERDICT_KINDS = {
     "well": "All is well",
     "unknown": "No verdict",
 }
+_DO = {level: "Worth a try: " if level == "well" else "What to do: " for level in _VERDICT_KINDS}
 _STATUS_SIGNS = {"IssuesFound": "▲", "NoIssuesFound": "✓", "NotEvaluated": "—", "Error": "✕"}
 _COUNTED = {
     "IssuesFound": "with an issue",
@@ -61,8 +62,8 @@ def verdict_section(verdict: Verdict, stopped: str) -> Markup:
         element(
             "li",
             element("h3", point.title, element("span", point.where, class_="where") if point.where else None),
-            element("p", clipped(point.message, 600)),
-            element("p", element("b", "What to do: "), clipped(point.advice, 600), class_="advice")
+            element("p", clipped(point.message, 600)) if point.message else None,
+            element("p", element("b", _DO[verdict.level]), clipped(point.advice, 600), class_="advice")
             if point.advice
             else None,
         )
@@ -124,16 +125,23 @@ def _card(insight: Insight) -> Markup:
     )
 
 
-def rules_section(results: Sequence[RuleResult]) -> Markup:
-    """Every rule that gave an answer: status, steps, message, advice and all parameters."""
+def rules_section(results: Sequence[RuleResult], job: Mapping[str, Any]) -> Markup:
+    """Every rule that gave an answer: status, steps, message, advice and all parameters.
+
+    Args:
+        results: The rules' answers.
+        job: DescribeTrainingJob's answer, or nothing.
+    """
     shown = [result for result in results if result.status != NOT_EVALUATED][:MAX_RULES]
     shown.sort(key=lambda result: (STATUS_ORDER.index(result.status), result.kind == "profiling"))
     if not shown:
-        return section("rules", "Rules", empty("No rule could be judged; below is what each of them lacks."))
+        reason = "No rule could be judged; below is what each of them lacks."
+        return section("rules", "Rules", empty(reason), *filter(None, [managed_answers(job)]))
     counts = {status: sum(result.status == status for result in results) for status in STATUS_ORDER}
     lead = ", ".join(f"{counts[status]} {_COUNTED[status]}" for status in STATUS_ORDER if counts[status])
     lead = f"{lead}. Open a rule for its evidence and its parameters."
-    return section("rules", "Rules", element("div", [_rule(result) for result in shown], class_="rules"), lead=lead)
+    listed = element("div", [_rule(result) for result in shown], class_="rules")
+    return section("rules", "Rules", listed, *filter(None, [managed_answers(job)]), lead=lead)
 
 
 def _rule(result: RuleResult) -> Markup:
@@ -191,6 +199,22 @@ def _value(value: Any) -> str:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return f"{value:g}" if isinstance(value, float) else str(value)
     return "not set" if value is None else str(plain(value))
+
+
+def managed_answers(job: Mapping[str, Any]) -> Markup | None:
+    """What SageMaker Debugger's own rules said of a job, where it had some."""
+    statuses = [*job.get("DebugRuleEvaluationStatuses", ()), *job.get("ProfilerRuleEvaluationStatuses", ())]
+    if not statuses:
+        return None
+    rows = [
+        [clipped(each.get(key, ""), 400) for key in ("RuleConfigurationName", "RuleEvaluationStatus", "StatusDetails")]
+        for each in statuses[:MAX_RULES]
+    ]
+    return element(
+        "div",
+        element("p", "What SageMaker Debugger's own rules said:", class_="caption"),
+        table(["Rule", "Status", "Details"], rows, class_="plain"),
+    )
 
 
 def not_evaluated_section(results: Iterable[RuleResult]) -> Markup:

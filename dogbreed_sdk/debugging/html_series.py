@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# Beyond this ratio of its highest to its low values a curve is a wall on a linear axis.
+WIDE_RATIO = 300.0
+
 
 def thinned(x: ArrayLike, y: ArrayLike, points: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """At most about so many points of a curve: of each stretch of equal length its lowest and its highest.
@@ -98,7 +101,7 @@ def chart(
     """
     values = np.array([value for each in series for value in each["y"] if value is not None], dtype=np.float64)
     positive = values[values > 0]
-    wide = len(positive) > 0 and float(positive.max()) > 1e3 * float(np.percentile(positive, 5))
+    wide = len(positive) > 0 and float(positive.max()) > WIDE_RATIO * float(np.percentile(positive, 5))
     return {
         "x": x,
         "y": y,

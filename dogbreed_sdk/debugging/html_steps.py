@@ -19,6 +19,7 @@ MAX_PHASES = 24
 MAX_OPERATORS = 30
 # AWS's StepOutlier calls a step an outlier that is so many standard deviations longer than the mean.
 OUTLIER_SIGMAS = 3.0
+MAX_DOTS = 600
 _NO_PROFILE = "No profile was recorded: train with profiler=on (the default of train_model)."
 
 
@@ -62,7 +63,9 @@ def _step_chart(steps: dict[str, Spans], points: int) -> dict[str, Any]:
     begin = min(float(spans.begins[0]) for spans in steps.values())
     series = []
     for look, (name, spans) in enumerate(list(steps.items())[:4]):
-        series.append(line(_mode(name), spans.begins - begin, spans.seconds, look=look, points=points, kind="line"))
+        # Between steps lie evaluations and pauses, which a line would bridge; many dots are no longer dots.
+        kind = "dots" if len(spans.seconds) <= MAX_DOTS else "line"
+        series.append(line(_mode(name), spans.begins - begin, spans.seconds, look=look, points=points, kind=kind))
         outliers = _outliers(spans)
         if outliers.any():
             where, long = spans.begins[outliers] - begin, spans.seconds[outliers]
@@ -80,7 +83,11 @@ def _outliers(spans: Spans) -> np.ndarray[Any, np.dtype[np.bool_]]:
 
 def _outlier_note(steps: dict[str, Spans]) -> str:
     count = sum(int(_outliers(spans).sum()) for spans in steps.values())
-    return f"{count} outliers: longer than the mean by {OUTLIER_SIGMAS:g} standard deviations" if count else ""
+    return (
+        f"{count} outlier{'' if count == 1 else 's'}: longer than the mean by {OUTLIER_SIGMAS:g} standard deviations"
+        if count
+        else ""
+    )
 
 
 def _statistics_table(entries: Sequence[Statistics]) -> Markup:

@@ -64,7 +64,7 @@ def seconds(value: float | None) -> str:
     """A time span in the unit that fits.
 
     >>> [seconds(value) for value in (0.0000123, 0.0123, 4.5, 92, 7300)]
-    ['12.3 µs', '12.3 ms', '4.5 s', '1 min 32 s', '2 h 2 min']
+    ['12.3 µs', '12.3 ms', '4.5 s', '1 min 32 s', '2 h 1 min']
     """
     if value is None or not math.isfinite(value):
         return "—"

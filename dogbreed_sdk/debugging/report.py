@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from training_scripts.recording.trial import Trial
     from training_scripts.rules.findings import RuleResult
 
+# A recording without an end to which nothing was added for so long is of a run that was killed.
+SILENCE_SECONDS = 1800.0
 # What a job's rules say fits into kilobytes.
 _MAX_RULES_BYTES = 16 * 2**20
 
@@ -178,10 +181,13 @@ class DebugReport:
 
     @property
     def is_running(self) -> bool:
-        """Whether the run had not ended when the report was loaded."""
+        """Whether the run went on when the report was loaded: by its job's status, else by what was recorded last."""
         if self.job:
             return self._recording.is_running
-        return self.trial is not None and not self.trial.ended
+        if self.trial is None or self.trial.ended:
+            return False
+        times = [float(table.times[-1]) for mode in ("TRAIN", "EVAL") if len((table := self.trial.steps(mode)).times)]
+        return not times or not time.time() - max(times) > SILENCE_SECONDS  # unknown times are NaN: it may go on
 
     @property
     def job(self) -> Mapping[str, Any]:

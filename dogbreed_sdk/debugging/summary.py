@@ -37,7 +37,10 @@ def summary(report: DebugReport, *, width: int) -> str:
         lines += [line for problem in problems[:MAX_PROBLEMS] for line in _hanging("  ", problem, width)]
         if len(problems) > MAX_PROBLEMS:
             lines.append(f"  and {len(problems) - MAX_PROBLEMS} more")
-    lines += ["", f"Curves, tensors, machine: dogbreed report {shlex.quote(_one_line(report.source))} --html report.html"]
+    lines += [
+        "",
+        f"Curves, tensors, machine: dogbreed report {shlex.quote(_one_line(report.source))} --html report.html",
+    ]
     return "\n".join(lines)
 
 

@@ -24,6 +24,10 @@ STATUS_WORDS = {
 STATUS_ORDER = (ISSUES_FOUND, ERROR, NO_ISSUES_FOUND, NOT_EVALUATED)
 
 
+# What a run that is well is told beside it; more is under the insights.
+MAX_HINTS = 2
+
+
 @dataclass(frozen=True)
 class Point:
     """One thing that is wrong.
@@ -48,7 +52,7 @@ class Verdict:
     Attributes:
         level: problem (training itself), slow (only the machine's use), hint, well or unknown.
         headline: In a sentence.
-        points: What is wrong, most important first.
+        points: What is wrong, most important first; in a run that is well, what is worth a try.
         numbers: Name, value and a remark of each number that matters.
     """
 
@@ -65,6 +69,8 @@ def verdict(report: DebugReport) -> Verdict:
     serious = [insight for insight in report.insights() if insight.severity == "problem"]
     points = [_point(result) for result in sorted(issues, key=lambda result: result.kind == "profiling")]
     points = points or [Point(each.title, each.explanation, each.next_step) for each in serious]
+    hints = [insight for insight in report.insights() if insight.severity == "hint" and insight.next_step]
+    points = points or [Point(each.title, "", each.next_step) for each in hints[:MAX_HINTS]]
     level, headline = _headline(report, issues, judged, bool(serious))
     return Verdict(level, headline, tuple(points), tuple(_numbers(report)))
 

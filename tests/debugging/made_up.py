@@ -27,7 +27,9 @@ LOSS = "CrossEntropyLoss_output_0"
 BEGIN = 1_750_000_000.0
 
 
-def trial(*, epochs: int = 12, steps: int = 25, layers: int = 6, turns: int = 5, seed: int = 3) -> MemoryTrial:
+def trial(
+    *, epochs: int = 12, steps: int = 25, layers: int = 6, turns: int = 5, seed: int = 3, begin: float = BEGIN
+) -> MemoryTrial:
     """A run that overfits: validation turns after some epochs, and its last layer's gradients vanish.
 
     Args:
@@ -36,6 +38,7 @@ def trial(*, epochs: int = 12, steps: int = 25, layers: int = 6, turns: int = 5,
         layers: Layers, alternately with weights in a collection of their own.
         turns: The epoch after which the validation loss rises.
         seed: Of the noise.
+        begin: When the job began, seconds since 1970.
     """
     noise = np.random.default_rng(seed)
     made = MemoryTrial(name="made up", ended=True)
@@ -51,7 +54,7 @@ def trial(*, epochs: int = 12, steps: int = 25, layers: int = 6, turns: int = 5,
     count = 0
     for epoch in range(epochs):
         for step in range(epoch * steps, (epoch + 1) * steps):
-            made.add_step(step, TRAIN, global_step=count, time=BEGIN + 40 + 0.1 * count)
+            made.add_step(step, TRAIN, global_step=count, time=begin + 40 + 0.1 * count)
             loss = 2.2 * math.exp(-step / (2.2 * steps)) + 0.03 + 0.09 * float(noise.standard_normal())
             made.add(LOSS, step, TRAIN, max(loss, 0.004), collection="losses")
             right = min(1.0, max(0.0, 1 - 0.38 * loss + 0.03 * float(noise.standard_normal())))
@@ -59,7 +62,7 @@ def trial(*, epochs: int = 12, steps: int = 25, layers: int = 6, turns: int = 5,
             if step % max(1, steps // 5) == 0:
                 _add_layers(made, step, layers, step / (epochs * steps), noise)
             count += 1
-        made.add_step(epoch, EVAL, global_step=count, time=BEGIN + 40 + 0.1 * count)
+        made.add_step(epoch, EVAL, global_step=count, time=begin + 40 + 0.1 * count)
         count += 1
         loss = 2.0 * math.exp(-epoch / 2) + 0.42 + 0.035 * max(0, epoch - turns) + 0.02 * float(noise.standard_normal())
         made.add(LOSS, epoch, EVAL, loss, collection="losses")

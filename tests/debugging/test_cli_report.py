@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,7 @@ def test_no_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_watching_shows_what_is_new_and_ends_with_the_run(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert Recorded.trial is not None
+    Recorded.trial = made_up.trial(epochs=6, begin=time.time())
     Recorded.trial.ended = False
 
     def end() -> None:

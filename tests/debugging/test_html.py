@@ -20,6 +20,8 @@ from dogbreed_sdk import DebugReport
 from dogbreed_sdk.debugging.html import MAX_BYTES, document
 from dogbreed_sdk.debugging.html_details import details
 from dogbreed_sdk.debugging.html_series import broken_stretches, chart, line, thinned
+from dogbreed_sdk.debugging.loading import Recording
+from dogbreed_sdk.debugging.loading_layout import Parts
 from tests.debugging import made_up
 from tests.debugging.browser import Page, installed
 from training_scripts.recording.profile import Profile
@@ -154,8 +156,18 @@ class TestContent:
 
     def test_a_job_that_a_rule_ended_or_that_failed_says_so(self) -> None:
         report = DebugReport("job", trial=made_up.trial(epochs=1))
-        report.__dict__["stored"] = {"stopped": {"rule": "ExplodingTensor", "reason": "the loss is not finite"}}
-        assert "ended early because of ExplodingTensor: the loss is not finite" in parsed(report).texts["verdict"]
+        report.__dict__["stored"] = {"stopped": {"rule": "ExplodingTensor", "epoch": 2, "reason": "The loss is NaN."}}
+        assert (
+            "A rule ended the job after epoch 2: ExplodingTensor. The loss is NaN." in parsed(report).texts["verdict"]
+        )
+
+    def test_what_sagemakers_own_rules_said_is_there_too(self) -> None:
+        answers = [{"RuleConfigurationName": "Overfit", "RuleEvaluationStatus": "IssuesFound", "StatusDetails": "why"}]
+        job = {"TrainingJobStatus": "Completed", "DebugRuleEvaluationStatuses": answers}
+        report = DebugReport("job", trial=made_up.trial(epochs=1), recording=Recording("job", Parts(), job=job))
+        assert "What SageMaker Debugger's own rules said:RuleStatusDetailsOverfitIssuesFoundwhy" in "".join(
+            parsed(report).texts["rules"].split("\n")
+        )
 
 
 class TestSafety:

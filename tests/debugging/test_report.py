@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,23 @@ class TestWhatItHolds:
         assert any("is gone" in problem for problem in DebugReport("job", recording=both).problems)
         with pytest.raises(RecordingError, match=r"job cannot be read: .* is gone"):
             _ = DebugReport("job", recording=Recording("job", Parts(trial=tmp_path))).trial
+
+
+class TestWhetherItRuns:
+    @pytest.mark.parametrize(
+        ("ended", "begin", "runs"), [(True, None, False), (False, None, True), (False, 0.0, False)]
+    )
+    def test_by_its_end_and_by_what_came_last(self, ended: bool, begin: float | None, runs: bool) -> None:
+        trial = made_up.trial(epochs=1, begin=time.time() if begin is None else begin)
+        trial.ended = ended
+        assert DebugReport("folder", trial=trial).is_running is runs
+
+    @pytest.mark.parametrize(("status", "runs"), [("InProgress", True), ("Stopped", False)])
+    def test_by_the_jobs_status(self, status: str, runs: bool) -> None:
+        recording = Recording("job", Parts(), job={"TrainingJobStatus": status})
+        trial = made_up.trial(epochs=1, begin=0.0)
+        trial.ended = False
+        assert DebugReport("job", trial=trial, recording=recording).is_running is runs
 
 
 class TestVerdict:
