@@ -13,7 +13,9 @@ import pytest
 import torch
 from torch import nn
 
+from tests.training_scripts.conftest import feature_folder, picture_folder  # noqa: F401 - fixtures
 from tests.training_scripts.recording.loops import train
+from tests.training_scripts.trial_material import command, environment
 from training_scripts.recording.file_trial import FileTrial
 from training_scripts.recording.recorder import Recorder
 
@@ -93,3 +95,28 @@ def test_smdebug_reads_our_recording_as_we_do(smdebug_python: Path, tmp_path: Pa
     assert theirs["collections"]["losses"] == ["CrossEntropyLoss_output_0"]
     assert theirs["collections"]["relu_output"] == ["1_relu_output_0"]
     assert theirs["steps"]["TRAIN"] == list(range(24))
+
+
+def test_a_job_that_asks_for_smdebug_leaves_a_recording_that_we_read(
+    smdebug_python: Path,
+    feature_folder: Path,  # noqa: F811 - the fixture
+    tmp_path: Path,
+) -> None:
+    arguments = ["--epochs", "3", "--batch-size", "8", "--recorder", "smdebug", "--train.save_interval", "4"]
+    script = command(*arguments)[1:]
+    environ = environment(tmp_path, features=feature_folder)
+    done = subprocess.run(
+        [smdebug_python, *script], env=environ, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = tmp_path / "checkpoints" / "debug-output"
+    trial = FileTrial(folder)
+    assert trial.tensor("CrossEntropyLoss_output_0").steps("TRAIN") == list(range(9))
+    assert trial.tensor("CrossEntropyLoss_output_0").steps("EVAL") == [0, 1, 2]
+    assert trial.steps("PREDICT").steps.size == 0
+    assert trial.tensor("gradient/Network_head.0.weight").steps("TRAIN") == [0, 4, 8]
+    assert {"min", "max", "mean", "std", "l2", "abs_mean"} <= set(trial.tensor("Network_head.0.weight").reductions())
+    assert trial.ended
+    assert_same(trial, read_by_smdebug(smdebug_python, folder, tmp_path / "read.json"))
+    # The job's own rules have looked at it all the same.
+    assert (tmp_path / "checkpoints" / "rule-output" / "rules.json").is_file()
