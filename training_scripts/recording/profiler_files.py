@@ -7,6 +7,7 @@ Under the folder: `system/incremental/<hour>/<start of the minute>.<node>.json`,
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -18,7 +19,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training_scripts.atomic import write_atomically
 from training_scripts.recording.profile import BACKWARD, DATA, EVAL_STEP, FORWARD, TRAIN_STEP
 from training_scripts.recording.profiler_sampler import Reading
 from training_scripts.recording.trial import TRAIN
@@ -118,7 +118,7 @@ class TraceFiles:
             return
         name = f"{last}_{self._process}-{self._node}_pythontimeline.json"
         text = "[\n" + ",\n".join(lines) + "\n]\n"
-        write_atomically(self._folder / _hour(last / MICROSECONDS) / name, text.encode())
+        _replace(self._folder / _hour(last / MICROSECONDS) / name, text)
 
     def _header(self, start: int) -> list[str]:
         named = [(0, {"start_time_since_epoch_in_micros": start}), *((pid, {"name": p}) for p, pid in _PIDS.items())]
@@ -148,9 +148,9 @@ class TraceFiles:
 
     def _template(self, phase: str) -> str:
         name = {DATA: f"{DATA}::GetNext", FORWARD: self.network, BACKWARD: self.network}.get(phase, phase)
-        arguments = f'"args": {{"step_num": "%d", "pid": {self._process}}}'
+        arguments = f'"args":{{"step_num":"%d","pid":{self._process}}}'
         quoted = json.dumps(name).replace("%", "%%")
-        return f'{{"name": {quoted}, "pid": {_PIDS[phase]}, "ph": "X", "ts": %d, "dur": %d, {arguments}}}'
+        return f'{{"name":{quoted},"pid":{_PIDS[phase]},"ph":"X","ts":%d,"dur":%d,{arguments}}}'
 
 
 def own_path(folder: Path, node: str) -> Path:
@@ -175,7 +175,20 @@ def write_own(path: Path, content: Mapping[str, Any]) -> None:
     Raises:
         OSError: The disk is full or the folder cannot be written.
     """
-    write_atomically(path, json.dumps({"format": FORMAT, **content}, indent=1, default=str).encode())
+    _replace(path, json.dumps({"format": FORMAT, **content}, indent=1, default=str))
+
+
+def _replace(path: Path, text: str) -> None:
+    """Puts a file in place in one step. It is not forced to the disk: a profile is not worth the wait."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.partial")
+    try:
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise
 
 
 def _hour(seconds: float) -> str:

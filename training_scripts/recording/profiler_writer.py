@@ -161,16 +161,20 @@ class ProfileWriter(threading.Thread):
         # One thread appends, the other takes away from the front: each is one operation on the list.
         steps = self._steps[: len(self._steps)]
         del self._steps[: len(steps)]
+        if not steps:
+            return
+        columns = list(zip(*steps, strict=True))
+        modes, times = np.array(columns[0]), np.array(columns[1:], dtype=np.float64).T
+        marks = np.flatnonzero(modes == EPOCH)
+        if len(marks):
+            self.evaluated = self.counts[EVAL] + int((modes[: marks[-1]] == EVAL).sum())
         passes = {}
-        if any(step[0] == EPOCH for step in steps):
-            last = max(at for at, step in enumerate(steps) if step[0] == EPOCH)
-            self.evaluated = self.counts[EVAL] + sum(step[0] == EVAL for step in steps[:last])
         for mode in (TRAIN, EVAL):
-            times = np.array([step[1:] for step in steps if step[0] == mode], dtype=np.float64).reshape(-1, 5)
-            numbers = np.arange(len(times), dtype=np.int64) + self.counts[mode]
-            self.counts[mode] += len(times)
+            chosen = times[modes == mode]
+            numbers = np.arange(len(chosen), dtype=np.int64) + self.counts[mode]
+            self.counts[mode] += len(chosen)
             kept = kept_steps(numbers)
-            passes[mode] = (numbers[kept], times[kept] + self._offset)
+            passes[mode] = (numbers[kept], chosen[kept] + self._offset)
         self._traces.write(self._begun + self._offset, passes)
         train = passes[TRAIN][1]
         if len(train) and "training" not in self.life:
