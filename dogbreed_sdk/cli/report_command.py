@@ -20,6 +20,7 @@ from dogbreed_sdk.session import Session
 # Often enough to see each epoch of most runs; reading a recording again takes a fraction of it.
 WATCH_SECONDS = 2.0
 MAX_WIDTH = 120
+NOTHING_YET = "nothing recorded yet"
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -74,14 +75,14 @@ def run(options: argparse.Namespace) -> Outcome:
 
 def _outcome(report: DebugReport, options: argparse.Namespace) -> Outcome:
     document = report.to_dict()
-    lines = [] if options.watch else [report.summary(width=_width())]
+    text = report.summary(width=_width())
     if options.html is not None:
         written = report.to_html(options.html)
         document["html"] = str(written)
-        if lines:  # the file is there: no need to say how it is made
-            lines = [lines[0].rpartition("\n")[0]]
-        lines.append(f"report: {written}")
-    return Outcome(document, say(*lines) if lines else lambda: None)
+        # The file is there: its place instead of how it is made.
+        shown, _, _ = text.rpartition("\n")
+        text = f"{shown}\nreport: {written}"
+    return Outcome(document, say(text))
 
 
 def _watched(load: Callable[[], DebugReport], options: argparse.Namespace, session: Session) -> DebugReport:
@@ -89,12 +90,9 @@ def _watched(load: Callable[[], DebugReport], options: argparse.Namespace, sessi
     with _display(options) as show:
         while True:
             report = _loaded(load, options, session)
-            if report is None:
-                show("nothing recorded yet")
-            else:
-                show(report.summary(width=_width()))
-                if not report.is_running:
-                    return report
+            if report is not None and not report.is_running:
+                return report
+            show(report)
             time.sleep(WATCH_SECONDS)
 
 
@@ -116,25 +114,27 @@ def _runs(name: str, session: Session) -> bool:
 
 
 @contextmanager
-def _display(options: argparse.Namespace) -> Iterator[Callable[[str], object]]:
-    """Shows a text in place of the one before on a terminal; line by line, what is new, elsewhere."""
+def _display(options: argparse.Namespace) -> Iterator[Callable[[DebugReport | None], object]]:
+    """Shows how a run goes on: the whole summary in place of the one before on a terminal, one line elsewhere."""
     if options.json or not sys.stdout.isatty():
-        seen: set[str] = set()
+        shown = ""
 
-        def lines(text: str) -> None:
-            for line in text.splitlines():
-                if line.strip() and line not in seen:
-                    seen.add(line)
-                    (note if options.json else print)(line)
-            sys.stdout.flush()
+        def line(report: DebugReport | None) -> None:
+            nonlocal shown
+            text = NOTHING_YET if report is None else report.headline()
+            if text != shown:
+                note(text)
+            shown = text
 
-        yield lines
+        yield line
         return
     from rich.live import Live  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    with Live(auto_refresh=False, vertical_overflow="visible") as live:
-        yield lambda text: live.update(Text(text), refresh=True)
+    with Live(auto_refresh=False, transient=True) as live:
+        yield lambda report: live.update(
+            Text(NOTHING_YET if report is None else report.summary(width=_width())), refresh=True
+        )
 
 
 def _width() -> int:

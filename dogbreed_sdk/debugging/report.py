@@ -248,6 +248,12 @@ class DebugReport:
 
         return summary(self, width=width)
 
+    def headline(self) -> str:
+        """The verdict and the numbers that matter, in one line."""
+        from dogbreed_sdk.debugging.summary import headline  # noqa: PLC0415
+
+        return headline(self)
+
     def plot_losses(self) -> Axes:
         """Training and validation loss over the steps, as matplotlib axes (extra: plots).
 

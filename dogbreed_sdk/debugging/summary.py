@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MIN_WIDTH = 40
 MAX_INSIGHTS = 8
 MAX_PROBLEMS = 5
+MAX_NUMBERS = 4
 _SIGNS = {"problem": "!", "slow": "!", "hint": "?", "well": "+", "unknown": "?"}
 
 
@@ -42,6 +43,13 @@ def summary(report: DebugReport, *, width: int) -> str:
         f"Curves, tensors, machine: dogbreed report {shlex.quote(_one_line(report.source))} --html report.html",
     ]
     return "\n".join(lines)
+
+
+def headline(report: DebugReport) -> str:
+    """The verdict and the numbers that matter, in one line."""
+    judged = verdict(report)
+    numbers = ", ".join(f"{name.lower()} {value}" for name, value, _ in judged.numbers[:MAX_NUMBERS])
+    return _one_line(f"{judged.headline} {numbers}")
 
 
 def _numbers(numbers: tuple[tuple[str, str, str], ...], width: int) -> Iterator[str]:
