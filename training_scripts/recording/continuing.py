@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from training_scripts.recording import layout
-from training_scripts.recording.file_trial import FileTrial
 from training_scripts.recording.trial import EVAL, TRAIN, MemoryTrial, RecordingError
 from training_scripts.recording.trial_writer import TrialWriter
 from training_scripts.recording.writing import Books
+
+if TYPE_CHECKING:
+    from training_scripts.recording.file_trial import FileTrial
 
 
 def continue_trial(books: Books, run: dict[str, Any], facts: Mapping[str, Any]) -> dict[str, int]:
@@ -53,6 +55,8 @@ def _is_of(writer: TrialWriter, run: Mapping[str, Any]) -> bool:
 
 def _take_up(books: Books, writer: TrialWriter, run: dict[str, Any], done: int) -> int:
     """Takes back what comes after the checkpoint; the next EVAL step."""
+    from training_scripts.recording.file_trial import FileTrial  # noqa: PLC0415 - for restarted jobs only
+
     recorded = FileTrial(writer.folder)
     train = recorded.steps(TRAIN)
     again = train.global_steps[train.steps >= done]

@@ -161,7 +161,7 @@ def _long_varint(value: int) -> bytes:
     return bytes(parts)
 
 
-_VARINTS = [_long_varint(value) for value in range(1 << 14)]
+_VARINTS = [_long_varint(value) for value in range(1 << 10)]
 
 
 def decode(data: bytes | memoryview, begin: int, end: int) -> list[Record]:

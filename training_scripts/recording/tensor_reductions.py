@@ -63,11 +63,21 @@ def _on_device(flat: Tensor) -> Tensor:
 
 
 def update_ratio(after: Tensor, before: Tensor) -> Tensor:
-    """How far a step moved a tensor: ||after - before|| / (||before|| + 1e-9), as a tensor of one element."""
-    import torch  # noqa: PLC0415
+    """How far a step moved a tensor: ||after - before|| / (||before|| + 1e-9), as a tensor of one element.
 
-    moved = torch.linalg.vector_norm(after.detach().float() - before.float())
-    return moved / (torch.linalg.vector_norm(before.float()) + EPSILON)
+    Args:
+        after: The tensor now.
+        before: A copy from before the step, which is used up.
+    """
+    length = _length(before)
+    return _length(before.sub_(after.detach())) / (length + EPSILON)
+
+
+def _length(tensor: Tensor) -> Tensor:
+    flat = tensor.reshape(-1)
+    if flat.is_cuda or not flat.is_floating_point() or flat.element_size() < 4:
+        flat = flat.double()
+    return flat.dot(flat).sqrt()  # several times as fast as a norm
 
 
 def inactive_fraction(outputs: Tensor, threshold_inactivity: float = 1.0) -> Tensor:

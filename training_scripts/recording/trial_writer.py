@@ -10,14 +10,14 @@ import json
 import os
 import shutil
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from training_scripts.recording import event_files, events, layout, tfrecord
+from training_scripts.recording import events, layout, number_frames, tfrecord
 
 # What making a file costs, generously; and the share of the time between two writes that the index may take of it.
 _FILE_SECONDS, _INDEX_SHARE = 50e-6, 0.01
@@ -67,14 +67,21 @@ class TrialWriter:
         """
         path = layout.event_path(steps[0].global_step)
         content = bytearray()
-        located = [(path, step, _append(content, step)) for step in steps]
+        located = []
+        for group in number_frames.alike(steps):
+            located += [(path, step, places) for step, places in _append(content, group)]
         self._write(path, bytes(content))
         self._unindexed.extend(located)
         if len(self._unindexed) * _FILE_SECONDS < _INDEX_SHARE * seconds:
             self.write_index()
 
-    def write_index(self) -> None:
-        """Writes the index files that are still missing."""
+    def write_index(self, *, live: bool = True) -> None:
+        """Writes the index files that are still missing.
+
+        Args:
+            live: Whether readers may look meanwhile, so that each must appear as a whole.
+        """
+        put = _put if live else _put_directly
         made: set[str] = set()
         while self._unindexed:
             event_path, step, locations = self._unindexed[0]
@@ -83,12 +90,13 @@ class TrialWriter:
             if parent not in made:
                 (self.folder / parent).mkdir(parents=True, exist_ok=True)
                 made.add(parent)
-            _put(f"{self.folder}/{path}", _index(step.mode, step.mode_step, event_path, locations).encode())
+            content = _index(step.mode, step.mode_step, event_path, locations).encode()
+            put(f"{self.folder}/{path}", content)
             self._unindexed.popleft()
 
     def end(self) -> None:
         """Completes the index and says that nothing more will come."""
-        self.write_index()
+        self.write_index(live=False)
         self._write(layout.END_FILE, b"")
 
     def clear(self) -> None:
@@ -103,6 +111,8 @@ class TrialWriter:
 
     def drop_from(self, global_step: int) -> None:
         """Takes back the steps from one on, and completes the index of those before: a restarted run does them anew."""
+        from training_scripts.recording import event_files  # noqa: PLC0415 - for restarted jobs only
+
         (self.folder / layout.END_FILE).unlink(missing_ok=True)
         indexed = event_files.indexed_steps(self.folder)
         for step, path in indexed.items():
@@ -145,19 +155,21 @@ def _put(path: str, content: bytes) -> None:
     """Writes a file aside and renames it. Unlike a checkpoint, a recording is not worth waiting for the disk."""
     folder, name = os.path.split(path)
     aside = f"{folder}/.{name}.partial"
+    _put_directly(aside, content)
+    os.rename(aside, path)  # noqa: PTH104
+
+
+def _put_directly(path: str, content: bytes) -> None:
+    handle = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o644)
     try:
-        handle = os.open(aside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o644)
-        try:
-            written = os.write(handle, content)
-            while written < len(content):
-                written += os.write(handle, content[written:])
-        finally:
-            os.close(handle)
-        os.rename(aside, path)  # noqa: PTH104
+        written = os.write(handle, content)
+        while written < len(content):
+            written += os.write(handle, content[written:])
     except BaseException:
-        if os.path.lexists(aside):
-            os.unlink(aside)  # noqa: PTH108
+        os.unlink(path)  # noqa: PTH108
         raise
+    finally:
+        os.close(handle)
 
 
 def _index(mode: str, mode_step: int, event_path: str, locations: Sequence[_Location]) -> str:
@@ -169,17 +181,18 @@ def _index(mode: str, mode_step: int, event_path: str, locations: Sequence[_Loca
     return f'{{"meta":{meta},"tensor_payload":[{payload}],"shape_payload":[]}}'
 
 
-def _append(content: bytearray, step: Step) -> list[_Location]:
-    """Adds a step's events; where each lies."""
-    locations = []
-    common = {"step": step.global_step, "mode": step.mode, "mode_step": step.mode_step, "time": step.time}
-    number_parts = events.number_parts(**common)
-    for name, value in step.numbers:
-        framed = tfrecord.frame(events.encode_number(name, value, number_parts))
-        locations.append((name, len(content), len(framed)))
-        content += framed
-    for name, array in step.arrays:
-        framed = tfrecord.frame(events.encode(name, array, **common))
-        locations.append((name, len(content), len(framed)))
-        content += framed
-    return locations
+def _append(content: bytearray, steps: Sequence[Step]) -> Iterator[tuple[Step, list[_Location]]]:
+    """Adds the events of steps whose numbers are alike; each step with the places of its events."""
+    begin = len(content)
+    framed, located, length = number_frames.encode(steps)
+    content += framed
+    for row, step in enumerate(steps):
+        offset = begin + row * length
+        places = [(name, offset + start, size) for name, start, size in located]
+        for name, array in step.arrays:
+            event = events.encode(
+                name, array, step=step.global_step, mode=step.mode, mode_step=step.mode_step, time=step.time
+            )
+            places.append((name, len(content), len(tfrecord.frame(event))))
+            content += tfrecord.frame(event)
+        yield step, places

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training_scripts.recording import events, tfrecord
+from training_scripts.recording import events, number_frames, tfrecord
 from training_scripts.recording.events import EventError
 from training_scripts.recording.tfrecord import FrameError
+from training_scripts.recording.trial_writer import Step
 
 WHEN = {"step": 300, "mode": "EVAL", "mode_step": 12, "time": 1.5}
 
@@ -151,3 +152,25 @@ def test_a_length_beyond_all_files_is_not_believed() -> None:
     packed = struct.pack("<Q", 1 << 63)
     with pytest.raises(FrameError, match="header is spoilt"):
         payloads(packed + struct.pack("<I", tfrecord.masked_crc32c(packed)) + b"x")
+
+
+@pytest.mark.parametrize("first", [0, 5, 95, 120, 9_990, 16_380, 999_995])
+@pytest.mark.parametrize("names", [("loss",), ("loss", "accuracy"), ("a" * 200, "b", "c")])
+def test_many_steps_at_once_are_encoded_as_they_are_one_by_one(first: int, names: tuple[str, ...]) -> None:
+    steps = [
+        Step(mode, step - 3 if step > 3 else step, step, 1e9 + step / 7, [(name, step / 3) for name in names])
+        for step in range(first, first + 12)
+        for mode in ("TRAIN" if step % 5 else "EVAL",)
+    ]
+    steps[4].numbers.append(("reduced", float("nan")))
+    steps[7].numbers[0] = (names[0], 1e300)
+    framed, one_by_one = b"", b""
+    for group in number_frames.alike(steps):
+        content, located, length = number_frames.encode(group)
+        assert len(content) == length * len(group)
+        assert [name for name, _, _ in located] == [name for name, _ in group[0].numbers]
+        framed += content
+    for step in steps:
+        parts = events.number_parts(step=step.global_step, mode=step.mode, mode_step=step.mode_step, time=step.time)
+        one_by_one += b"".join(tfrecord.frame(events.encode_number(name, value, parts)) for name, value in step.numbers)
+    assert framed == one_by_one
