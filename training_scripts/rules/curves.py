@@ -21,6 +21,7 @@ class Level(NamedTuple):
 def level(values: Floats) -> Level:
     """Mean and standard error of a stretch of a curve, [n] with n >= 1.
 
+    What counts as noise is what a straight line leaves over: a stretch that falls steadily has a sure mean.
     Neighbouring values of a training curve are alike, so the error is that of fewer, independent values: for a
     first-order autoregression with lag-one correlation r, n (1 - r) / (1 + r) of them. A single value has no known
     error: infinity.
@@ -30,7 +31,10 @@ def level(values: Floats) -> Level:
     if count == 1:
         return Level(mean, math.inf)
     deviations = values - mean
-    variance = float(deviations @ deviations) / (count - 1)
+    if count >= 5:
+        places = np.arange(count) - (count - 1) / 2
+        deviations = deviations - places * (places @ deviations / (places @ places))
+    variance = float(deviations @ deviations) / (count - (2 if count >= 5 else 1))
     if variance <= 0:
         return Level(mean, 0.0)
     alike = float(deviations[1:] @ deviations[:-1]) / (variance * (count - 1)) if count >= 8 else 0.0

@@ -66,8 +66,8 @@ def _unfallen(
     for earlier, later in checks:
         before, after = float(series.values[earlier]), float(series.values[later])
         change = (after - before) / abs(before) * 100 if before else math.copysign(math.inf, after - before)
-        # AWS allows a rise up to increase_threshold_percent, but no standstill; NaN is neither, and not allowed.
-        if not (change <= -parameters["diff_percent"] or 0 < change <= parameters["increase_threshold_percent"]):
+        # Both of AWS's conditions; the first holds wherever the second does, with AWS's numbers. NaN is no fall.
+        if not change <= -parameters["diff_percent"] or change > parameters["increase_threshold_percent"]:
             steps.append(int(series.steps[later]))
             worst = max(worst, change)
     if not steps:

@@ -119,7 +119,7 @@ def rule(name: str) -> Rule:
     """
     known = _all()
     if name not in known:
-        raise RuleError(f"There is no rule {name!r}{_hint(name, list(known))}. Rules: {', '.join(known)}.")
+        raise RuleError(f"There is no rule {name!r}{_hint(name, list(known))} Rules: {', '.join(known)}.")
     return known[name]
 
 
@@ -148,8 +148,8 @@ def settle(made: Rule, parameters: str, overrides: Mapping[str, Any]) -> dict[st
         if name not in values:
             there = ", ".join(values) or "none"
             raise RuleError(
-                f"{made.name} has no parameter {name!r} in the set {parameters}{_hint(name, list(values))}. "
-                f"It has: {there}."
+                f"{made.name} has no parameter {name!r} in the set {parameters}{_hint(name, list(values))}"
+                f" It has: {there}."
             )
         values[name] = _read(f"{made.name}.{name}", value, values[name])
     return values
@@ -178,7 +178,7 @@ def _read(what: str, value: Any, like: Any) -> Any:
 def _hint(name: str, known: Sequence[str]) -> str:
     by_lower = {one.lower().replace("_", ""): one for one in known}
     near = difflib.get_close_matches(name.lower().replace("_", "").replace("-", ""), by_lower, n=1)
-    return f"; did you mean {by_lower[near[0]]}" if near else ""
+    return f"; did you mean {by_lower[near[0]]}?" if near else "."
 
 
 def _as_rule(

@@ -1,0 +1,126 @@
+"""Runs rules that were written for smdebug, where smdebug is installed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from training_scripts.recording.trial import EVAL, TRAIN, Trial
+from training_scripts.rules import evidence as evidences
+from training_scripts.rules.evidence import Evidence
+from training_scripts.rules.findings import Finding, NotEvaluated, Rule, RuleError
+
+MOST_FINDINGS = 1000
+"""A rule that fires at every step says no more by its thousandth finding."""
+
+
+def as_rule(kind: type, *, name: str | None = None, advice: str = "", **arguments: Any) -> Rule:
+    """A rule from a subclass of `smdebug.rules.Rule`, to be given to `rules.register`.
+
+    It is invoked at every recorded step, in the order in which they were recorded, as smdebug's `invoke_rule` does;
+    a step at which it fires is a finding. It reads the recording from its folder, with smdebug itself.
+
+    Args:
+        kind: The class.
+        name: What it is called; the class's own name where it is not given.
+        advice: What to do where it fires.
+        arguments: Further arguments of the class, after base_trial: they are the rule's parameters.
+
+    Raises:
+        RuleError: smdebug is not installed, or the class is none of its rules.
+    """
+    base = _smdebug_rule()
+    if not (isinstance(kind, type) and issubclass(kind, base)):
+        raise RuleError(f"{kind!r} is not a subclass of smdebug.rules.rule.Rule.")
+    documented = (kind.__doc__ or "").strip().splitlines()
+
+    def judge(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+        return _invoked(kind, evidences.of(trial), parameters)
+
+    return Rule(
+        name=name or kind.__name__,
+        judge=judge,
+        aws=dict(arguments),
+        default=dict(arguments),
+        description=documented[0] if documented else f"smdebug's rule {kind.__name__}.",
+        advice=advice,
+    )
+
+
+def _smdebug_rule() -> type:
+    try:
+        from smdebug.rules.rule import Rule as Base  # noqa: PLC0415 - an optional dependency, slow to import
+    except ImportError as problem:
+        raise RuleError(
+            f"smdebug cannot be imported ({problem}). Install dogbreed-sdk[smdebug]; it works up to Python 3.12."
+        ) from None
+    base: type = Base
+    return base
+
+
+def _invoked(kind: type, run: Evidence, parameters: Mapping[str, Any]) -> list[Finding]:
+    from smdebug.exceptions import (  # noqa: PLC0415 - an optional dependency, slow to import
+        RuleEvaluationConditionMet,
+        StepUnavailable,
+        TensorUnavailable,
+        TensorUnavailableForStep,
+    )
+
+    others = [_opened(other) for other in run.others]
+    given = {"other_trials": others} if others and "other_trials" not in parameters else {}
+    made = kind(_opened(run), **given, **parameters)
+    findings, seen = [], False
+    for mode, step, number in _in_order(run):
+        try:
+            made.invoke(number)
+        except (TensorUnavailableForStep, StepUnavailable, TensorUnavailable):
+            continue  # it needs what was not recorded at this step
+        except RuleEvaluationConditionMet as met:
+            message = f"{kind.__name__} fired at {mode} step {step}."
+            findings.append(Finding(message, mode=mode, steps=(step,), numbers={"global_step": number}))
+            if met.end_of_rule or len(findings) >= MOST_FINDINGS:
+                break
+        seen = True
+    if not seen:
+        raise NotEvaluated(f"{kind.__name__} found none of the tensors it needs at any recorded step.")
+    return _merged(kind.__name__, findings)
+
+
+def _in_order(run: Evidence) -> list[tuple[str, int, int]]:
+    """Mode, step and global step of all that was recorded, first to last."""
+    rows = []
+    for mode in (TRAIN, EVAL):
+        table = run.steps(mode)
+        rows += [
+            (int(number), mode, int(step))
+            for step, number in zip(table.steps, table.global_steps, strict=True)
+            if np.isfinite(number)
+        ]
+    return [(mode, step, number) for number, mode, step in sorted(rows)]
+
+
+def _opened(trial: Trial) -> Any:
+    """A recording as smdebug itself sees it."""
+    from smdebug.core.logger import get_logger  # noqa: PLC0415 - an optional dependency, slow to import
+    from smdebug.trials import create_trial  # noqa: PLC0415
+
+    folder = getattr(trial, "folder", None)
+    if folder is None:
+        raise NotEvaluated("A rule of smdebug reads a recording from its folder; this one is only in memory.")
+    get_logger().setLevel(logging.ERROR)  # it tells of every step it invokes
+    return create_trial(str(Path(folder)))
+
+
+def _merged(name: str, findings: Sequence[Finding]) -> list[Finding]:
+    """One finding a mode: the steps tell the rest."""
+    merged = []
+    for mode in dict.fromkeys(finding.mode for finding in findings):
+        steps = tuple(step for finding in findings if finding.mode == mode for step in finding.steps)
+        more = f" and {len(steps) - 1} more, the last {steps[-1]}" if len(steps) > 1 else ""
+        message = f"{name} fired at {mode} step {steps[0]}{more}."
+        merged.append(Finding(message, mode=mode, steps=steps, numbers={"times": len(steps)}))
+    return merged
