@@ -11,6 +11,7 @@ from dogbreed_sdk.debugging.insights import (
     hardware,
     learning,
     overfitting,
+    pictures,
     smallness,
     spikes,
 )
@@ -48,6 +49,7 @@ def _of_curves(run: Run, results: Sequence[RuleResult]) -> list[Insight]:
         overfitting.look,
         overfitting.underfitting,
         spikes.look,
+        pictures.look,
         fluctuation.look,
         classes.look,
     ):

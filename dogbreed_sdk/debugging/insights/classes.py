@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogbreed_sdk.debugging.insights import statistics
+from dogbreed_sdk.debugging.insights.convergence import outlook
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.run import Run
+from dogbreed_sdk.debugging.insights.smallness import few_pictures
 from dogbreed_sdk.debugging.insights.words import listed, number, percent, plural
 
 # AWS's ClassImbalance asks at 10; a quarter of the pictures is felt before that where the small classes do worse.
@@ -27,7 +29,11 @@ def look(run: Run) -> list[Insight]:
     if shown is None or max(shown[0].max(), shown[1].max()) >= run.classes:
         return []
     labels, answers = shown
-    found = [_imbalance(run, labels, answers), _weak_classes(run, labels, answers), _confused(run, labels, answers)]
+    found = [_imbalance(run, labels, answers)]
+    if run.epochs > 1 and outlook(run) is None:  # of a network that is still learning, single classes tell little
+        if not few_pictures(run):
+            found.append(_weak_classes(run, labels, answers))
+        found.append(_confused(run, labels, answers))
     return [insight for insight in found if insight is not None]
 
 
@@ -59,7 +65,7 @@ def _imbalance(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64]) 
                 f"{listed(smallest)}."
             ),
             (
-                f"{plural(int(poor.sum()), 'class').replace('classs', 'classes')} with at most "
+                f"{_classes(int(poor.sum()))} with at most "
                 f"{int(counts[poor].max())} pictures; {len(few)} validation "
                 f"pictures of theirs, {len(many)} of others; the difference is {number(score)} standard errors."
             ),
@@ -86,7 +92,7 @@ def _weak_classes(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64
     never = [c for c in weak if not given[c]]
     weak.sort(key=lambda c: (hits[c] / totals[c], chances[c]))
     title = (
-        f"{plural(len(never), 'class').replace('classs', 'classes')} {'is' if len(never) == 1 else 'are'} never "
+        f"{_classes(len(never))} {'is' if len(never) == 1 else 'are'} never "
         "answered: "
         f"{listed([_name(run, c) for c in never], most=3)}."
         if never
@@ -144,17 +150,22 @@ def _confused(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64]) -
             if len(found) == 2
             else "."
         ),
-        explanation=f"{percent(share)} of all mistakes happen within {plural(len(found), 'pair')} of {int(every)}. "
-        "Such classes "
-        "look alike, or their pictures are mixed up.",
+        explanation=f"{percent(share)} of all mistakes happen within {plural(len(found), 'pair')} of {int(every)}; "
+        "spread "
+        f"evenly, a pair would have {number(mistakes / every)}. Such classes look alike, or their pictures are "
+        "mixed up.",
         evidence=tuple(
-            f"{_name(run, a)} and {_name(run, b)}: {count} of their {shown} validation pictures, where "
-            f"{number(mistakes / every)} would be expected if mistakes fell evenly."
-            for count, a, b, shown in found[:5]
+            f"{_name(run, a)} was taken for {_name(run, b)} {_times(labels, answers, a, b)}, the reverse happened "
+            f"{_times(labels, answers, b, a)} ({shown} validation pictures of both)."
+            for _, a, b, shown in found[:5]
         ),
         next_step="Look at both classes' pictures for mixed-up labels; more pictures of just these classes help most.",
         severity="info",
     )
+
+
+def _times(labels: NDArray[np.int64], answers: NDArray[np.int64], label: int, answer: int) -> str:
+    return plural(int(((labels == label) & (answers == answer)).sum()), "time")
 
 
 def _false_discoveries(chances: dict[int, float]) -> list[int]:
@@ -170,6 +181,10 @@ def _taken_for(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64], 
         return "nothing else"
     counts = np.bincount(others)
     return f"{_name(run, int(counts.argmax()))} ({int(counts.max())})"
+
+
+def _classes(count: int) -> str:
+    return "1 class" if count == 1 else f"{count} classes"
 
 
 def _name(run: Run, label: int) -> str:

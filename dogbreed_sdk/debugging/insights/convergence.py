@@ -15,6 +15,8 @@ from dogbreed_sdk.debugging.insights.words import change, number, percent, plura
 
 # Gains below 5 % of the loss are within what another seed would change.
 WORTH_MORE = 0.05
+# Nor does anyone feel a hundredth of a nat, however large a share of a tiny loss it is.
+FELT = 0.02
 # An epoch within 1 % of the best loss is as good as the best.
 AS_GOOD = 0.01
 # Fewer optimiser steps than this in a whole run, with room to make the batch smaller, is the batch's fault.
@@ -24,6 +26,7 @@ LARGE_BATCH = 128
 # A third of the first step's usual size is a learning rate that wastes epochs.
 TIMID = 0.4
 WASTE = 0.3
+MARGIN = 1.2
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def outlook(run: Run) -> Outlook | None:
     gain = last * (shrinks + shrinks**2 + shrinks**3)
     best = int(np.argmin(curve))
     at_end = best >= run.epochs - 1 - max(1, run.epochs // 5)
-    if not at_end or gain < WORTH_MORE * curve[best] or not _significant_fall(run, way):
+    if not at_end or gain < max(WORTH_MORE * curve[best], FELT) or not _significant_fall(run, way):
         return None
     return Outlook(gain, gain / float(curve[best]), last)
 
@@ -101,7 +104,7 @@ def result(run: Run) -> Insight | None:
         f"Validation loss {with_interval(run, best)}"
         + (f"; guessing costs {number(run.chance)}." if run.chance else ".")
     ]
-    which = f"The best of {run.epochs} epochs is {best + 1}" if run.epochs > 1 else "After one epoch"
+    which = _which(run, best)
     title = f"{which}: validation loss {number(loss)}."
     if math.isfinite(accuracy) and size:
         half = statistics.half_width(accuracy, size)
@@ -131,6 +134,34 @@ def result(run: Run) -> Insight | None:
         confidence="high" if size and size >= 100 else "medium" if size else "low",
         steps=(run.last_step(best),),
     )
+
+
+def _which(run: Run, best: int) -> str:
+    """When the best epoch came, and where known that the loss had come to rest."""
+    if run.epochs == 1:
+        return "After one epoch"
+    named = f"the best of {run.epochs} epochs is {best + 1}"
+    at_rest = run.epochs >= 5 and len(run.judged) == run.epochs and outlook(run) is None
+    if at_rest and best >= run.epochs // 2 and _enough(run) < run.epochs - 1:
+        return f"Converged by epoch {_enough(run) + 1}, {named}"
+    return named[0].upper() + named[1:]
+
+
+def _enough(run: Run) -> int:
+    """The first epoch (from 0) that is as good as the best."""
+    losses = run.valid.loss[run.judged]
+    return int(run.judged[np.argmax(losses <= (1 + AS_GOOD) * losses.min())])
+
+
+def epochs_of_same_way(run: Run, epoch: int) -> int:
+    """How many epochs a cosine needs to go as far as this run had gone after `epoch` (from 0).
+
+    Way is learning rate times steps: the integral of a cosine's half wave, so a shorter cosine goes less far than as
+    many epochs of a longer one.
+    """
+    planned = max(int(run.settings.get("epochs", run.epochs)), run.epochs)
+    done = (epoch + 1) / planned
+    return math.ceil(planned * (done + math.sin(math.pi * done) / math.pi))
 
 
 def with_interval(run: Run, epoch: int) -> str:
@@ -171,10 +202,12 @@ def _unfinished(run: Run, ahead: Outlook) -> Insight:
     what = "validation" if len(run.judged) == run.epochs else "training"
     loss = float(np.min(_watched(run)))
     new, why = _how_to_go_on(run)
+    known = float(np.nan_to_num(run.train.accuracy[-1])) > 0.9
     return Insight(
         topic="not-converged",
-        title=f"Training had not converged: the {what} loss was still falling when it ended.",
-        explanation=f"A run with twice the way would lower the loss by roughly {number(ahead.gain)}. {why}",
+        title=f"{_main_reason(new)}: the {what} loss was still falling when it ended.",
+        explanation=f"A run that goes twice as far would lower the loss by roughly {number(ahead.gain)}. {why}"
+        + (" The training pictures are known already, so accuracy will gain less than the loss." if known else ""),
         evidence=(
             (
                 f"The {what} loss fell by {number(ahead.fallen)} over the last third of the way (learning rate times "
@@ -184,16 +217,22 @@ def _unfinished(run: Run, ahead: Outlook) -> Insight:
             (
                 f"Extrapolated by the rate at which its falls shrink, twice the way gives about "
                 f"{number(loss - ahead.gain)} "
-                f"({percent(ahead.share)} less); extrapolations are rough."
+                f"({percent(ahead.share)} less); such estimates were mostly too small."
             ),
             *update_evidence(run),
         ),
         confidence="high" if ahead.share > 3 * WORTH_MORE else "medium",
         next_step=f"Set {change(run.settings, new)}." if new else "Train for twice as many epochs.",
-        severity="problem" if ahead.share > 0.3 else "hint",
+        severity="problem" if not known and (ahead.share > 0.2 or loss > 0.5 * (run.chance or math.inf)) else "hint",
         hyperparameters=new,
         steps=(run.last_step(run.epochs - 1),),
     )
+
+
+def _main_reason(new: dict[str, object]) -> str:
+    if "lr" in new:
+        return "The learning rate is too small"
+    return "There were too few steps" if "batch-size" in new else "Training had not converged"
 
 
 def _how_to_go_on(run: Run) -> tuple[dict[str, object], str]:
@@ -202,6 +241,13 @@ def _how_to_go_on(run: Run) -> tuple[dict[str, object], str]:
     batch = run.batch_size
     ratio = first_update(run)
     faster = better_rate(run, larger=True)
+    dropout = run.settings.get("dropout", 0.0)
+    if dropout >= 0.5 and run.valid.accuracy[-1] - run.train.accuracy[-1] > 0.1:
+        return {"dropout": round(dropout / 2, 2)}, (
+            f"In training, dropout hides {percent(dropout)} of the units, and far fewer pictures are right than "
+            "without "
+            "it: it slows learning more than it helps."
+        )
     if batch and batch >= LARGE_BATCH and total < FEW_STEPS:
         smaller = max(SMALLEST_BATCH, 2 ** int(math.log2(batch * total / FEW_STEPS)) if total < FEW_STEPS else batch)
         return {"batch-size": min(smaller, batch // 2)}, (
@@ -241,24 +287,31 @@ def _one_epoch(run: Run) -> Insight:
 
 def _idle(run: Run) -> Insight | None:
     """Epochs that brought nothing, where the loss has not turned either (that is overtraining)."""
-    if run.best is None or run.epochs < 5:
+    # Label smoothing trains another loss than the recorded one, which then tells nothing about when to stop.
+    if run.best is None or run.epochs < 5 or run.settings.get("label-smoothing"):
         return None
     losses = run.valid.loss[run.judged]
-    enough = int(run.judged[np.argmax(losses <= (1 + AS_GOOD) * losses.min())])
+    enough = _enough(run)
     wasted = run.epochs - 1 - enough
     if wasted < 3 or wasted < WASTE * run.epochs or losses[-1] > 1.02 * losses.min():
         return None
     spent = run.epoch_seconds * wasted
     cosine = run.settings.get("scheduler") == "cosine"
-    fewer = math.ceil(1.2 * (enough + 1))
+    fewer = math.ceil(MARGIN * epochs_of_same_way(run, enough))
+    if cosine and fewer > (1 - WASTE) * run.epochs:
+        return None
     new: dict[str, object] = {"epochs": fewer} if cosine else {"patience": 3}
-    if not run.settings or (cosine and fewer >= run.epochs):
+    if not run.settings:
         new = {}
     return Insight(
         topic="too-many-epochs",
         title=f"The last {wasted} of {run.epochs} epochs brought nothing.",
         explanation=f"From epoch {enough + 1} on the validation loss stayed within {percent(AS_GOOD)} of its best."
-        + (" A shorter cosine ends with the same small steps, so little is lost." if cosine and new else ""),
+        + (
+            " A cosine of so few epochs goes as far, with some to spare, and ends with the same small steps."
+            if cosine and new
+            else ""
+        ),
         evidence=(
             (
                 f"Validation loss {number(float(run.valid.loss[enough]))} after epoch {enough + 1}, best "

@@ -16,6 +16,8 @@ from dogbreed_sdk.debugging.insights.words import change, number, percent, plura
 ENOUGH_STEPS = 40
 # Scatter of a quarter of the whole fall hides the curve from the eye.
 HIDES_THE_CURVE = 0.25
+# So does scatter of more than half the loss itself.
+HIDES_THE_LEVEL = 0.5
 # Accuracies that scatter half as much again as draws of so many pictures can, on so many steps, are no draws.
 EXCESS = 1.4
 QUIET_BATCH = 64
@@ -34,6 +36,7 @@ class StepNoise:
         alternation: Correlation of neighbouring deviations: below 0 where each step overshoots the one before.
         early: Scatter relative to the loss in the first third.
         late: Likewise in the last third.
+        relative: Scatter relative to the loss.
         fall: From the largest to the smallest smoothed loss.
     """
 
@@ -44,6 +47,7 @@ class StepNoise:
     alternation: float
     early: float
     late: float
+    relative: float
     fall: float
 
 
@@ -70,6 +74,7 @@ def noise_of_steps(run: Run) -> StepNoise | None:
         alternation=statistics.lag_one(deviations) + 1 / SMOOTHING,
         early=float(relative[:third].std()),
         late=float(relative[-third:].std()),
+        relative=float(relative.std()),
         fall=fall,
     )
 
@@ -81,7 +86,8 @@ def look(run: Run) -> list[Insight]:
         return []
     if noise.excess_low > EXCESS or noise.alternation < -0.4:
         return [_too_much(run, noise)]
-    if batch and batch < QUIET_BATCH and noise.observed > HIDES_THE_CURVE * noise.fall:
+    hidden = noise.observed > HIDES_THE_CURVE * noise.fall or noise.relative > HIDES_THE_LEVEL
+    if batch and batch < QUIET_BATCH and hidden:
         return [_small_batches(run, noise, batch)]
     return []
 
@@ -130,7 +136,7 @@ def _small_batches(run: Run, noise: StepNoise, batch: int) -> Insight:
         "falls "
         "with the square root of the batch size.",
         evidence=(
-            f"It scatters by ± {number(noise.observed)}, {percent(noise.observed / noise.fall)} of all that it fell.",
+            f"It scatters by ± {number(noise.observed)}, {percent(noise.relative)} of the loss at that point.",
             *(
                 [
                     (

@@ -82,10 +82,9 @@ def _overshot(run: Run) -> Insight | None:
     bad = run.chance is None or loss > 0.5 * run.chance or not math.isfinite(loss)
     return Insight(
         topic="learning-rate-too-large",
-        title="The learning rate is too large: the first steps overshot, and the loss never recovered from them."
+        title="The learning rate is too large: its steps overshot, and the loss never recovered."
         if bad
-        else "The learning rate is too large: the first steps overshot, and the rest of the run was spent on "
-        "recovering.",
+        else "The learning rate is too large: its steps overshot, and the run was spent on recovering.",
         explanation=(
             "Each step moved the weights past the minimum, so they grew; large weights answer with certainty also "
             "where they are wrong, which the loss punishes."

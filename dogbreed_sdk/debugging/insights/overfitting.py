@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from dogbreed_sdk.debugging.insights import statistics
-from dogbreed_sdk.debugging.insights.convergence import outlook
+from dogbreed_sdk.debugging.insights.convergence import epochs_of_same_way, outlook
 from dogbreed_sdk.debugging.insights.insight import Confidence, Insight, Severity
 from dogbreed_sdk.debugging.insights.run import KEEPS_BEST, Run
+from dogbreed_sdk.debugging.insights.smallness import few_pictures
 from dogbreed_sdk.debugging.insights.words import change, number, percent, plural, points, seconds
 
 # A rise below 2 % of the loss is not worth a word, however certain it is.
@@ -46,12 +45,11 @@ def _turned(run: Run) -> Insight | None:
         title=f"Overtraining: the validation loss turned after epoch {best + 1} and then rose by {percent(share)}.",
         explanation="From there on the network learned the training pictures, not the classes: the training loss went "
         "on falling while that of unseen pictures rose. " + _harm(run, wasted),
-        evidence=_evidence_of_turn(run, best, last, confidence),
+        evidence=_evidence_of_turn(run, best, last),
         confidence=confidence,
         next_step=(
             f"Set {change(run.settings, new)}." if new else f"End training after about {plural(best + 1, 'epoch')}."
-        )
-        + (" The epochs after the best one are saved." if run.keeps_best else ""),
+        ),
         severity=_severity(share, keeps_best=run.keeps_best),
         hyperparameters=new,
         steps=(run.last_step(best),),
@@ -77,14 +75,13 @@ def _earlier_end(run: Run, best: int) -> dict[str, object]:
     if not run.settings:
         return {}
     if run.settings.get("scheduler", "cosine") == "cosine":
-        # A shorter cosine takes small steps earlier, which lowers the loss further: half as many epochs again.
-        fewer = max(2, math.ceil(1.5 * (best + 1)))
+        fewer = max(2, epochs_of_same_way(run, best))  # its small steps at the end lower the loss further
         if fewer < int(run.settings.get("epochs", run.epochs)):
             return {"epochs": fewer}
     return {"patience": 3}
 
 
-def _evidence_of_turn(run: Run, best: int, last: int, confidence: Confidence) -> tuple[str, ...]:
+def _evidence_of_turn(run: Run, best: int, last: int) -> tuple[str, ...]:
     excess = run.excess(last, best)
     half = f" ± {number(statistics.Z95 * excess.error)}" if excess.error > 0 else ""
     found = [
@@ -101,15 +98,10 @@ def _evidence_of_turn(run: Run, best: int, last: int, confidence: Confidence) ->
     then, now, size = float(run.valid.accuracy[best]), float(run.valid.accuracy[last]), run.valid_size
     if math.isfinite(then) and math.isfinite(now) and size:
         lost, gained = _changed(run, best, last)
-        verdict = "certainly" if statistics.two_sided(_mcnemar(lost, gained)) < 0.05 else "no clear"
+        clear = statistics.two_sided(_mcnemar(lost, gained)) < 0.05
         found.append(
-            f"Validation accuracy went from {percent(then)} to {percent(now)}: "
-            + (f"a {verdict.replace('certainly', 'clear')} change." if lost + gained else "no change.")
-            + (
-                " The answers grew too certain rather than wrong."
-                if verdict == "no clear" and confidence == "high"
-                else ""
-            )
+            f"Validation accuracy went from {percent(then)} to {percent(now)}"
+            + (", beyond chance." if clear else ", no clear change: the answers grew too certain rather than wrong.")
         )
     return tuple(found)
 
@@ -130,7 +122,7 @@ def _mcnemar(lost: int, gained: int) -> float:
 
 def _gap(run: Run) -> Insight | None:
     best = run.best
-    if best is None or run.epochs < 2:
+    if best is None or run.epochs < 2 or outlook(run) is not None or few_pictures(run):
         return None
     trained, judged, size = float(run.train.accuracy[best]), float(run.valid.accuracy[best]), run.valid_size
     if not (math.isfinite(trained) and math.isfinite(judged) and size) or trained < BY_HEART:
@@ -167,14 +159,6 @@ def _gap(run: Run) -> Insight | None:
 def _against_gap(run: Run) -> tuple[dict[str, object], str, str]:
     """What to change, in words, and why that."""
     settings = run.settings
-    counts = run.class_counts
-    few = int(np.median(counts)) if len(counts) else None
-    if few is not None and few < 20:
-        return (
-            {},
-            f"Collect more pictures: the median class has {few} to learn from.",
-            ("With so few pictures a class nothing helps as much as more pictures."),
-        )
     if settings.get("hidden") and settings.get("dropout", 0.0) < 0.5:
         new: dict[str, object] = {"dropout": 0.5}
         return (
@@ -187,7 +171,7 @@ def _against_gap(run: Run) -> tuple[dict[str, object], str, str]:
         new = {"views": f"{views},crops:4" if views else "plain,flip,crops:4"}
         return (
             new,
-            f"Set {change(settings, new)}, or collect more pictures a class.",
+            f"Collect more pictures a class; without any, try {change(settings, new)}.",
             (
                 "A linear head has little to regularise; more different views of each picture, or more pictures, do "
                 "more."

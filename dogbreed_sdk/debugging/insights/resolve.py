@@ -15,6 +15,7 @@ TOPICS = (
     "overfitting",
     "underfitting",
     "class-imbalance",
+    "labels",
     "weak-classes",
     "generalisation-gap",
     "validation-spikes",

@@ -55,16 +55,20 @@ def _small_validation(run: Run) -> Insight | None:
     )
 
 
+def few_pictures(run: Run) -> bool:
+    """Whether most classes have too few training pictures to be judged one by one."""
+    return len(run.class_counts) > 0 and float(np.median(run.class_counts)) < FEW
+
+
 def _few_pictures(run: Run) -> Insight | None:
-    counts = run.class_counts
-    if not len(counts) or np.median(counts) >= FEW:
+    if not few_pictures(run):
         return None
+    counts = run.class_counts
     typical = int(np.median(counts))
-    learned = f"{percent(float(np.nanmax(run.train.accuracy)))} of the training pictures" if _known(run) else "them"
     return Insight(
         topic="few-pictures",
         title=f"{plural(typical, 'training picture')} a class: training accuracy and loss say nothing here.",
-        explanation=f"A head learns {learned} by heart whatever its settings; only the validation split shows what "
+        explanation="A head learns so few by heart whatever its settings; only the validation split shows what "
         "carries over. It tells which run is better overall, but not how well single classes will do: each picture "
         "decides how its whole class is seen.",
         evidence=(
@@ -79,5 +83,8 @@ def _few_pictures(run: Run) -> Insight | None:
     )
 
 
-def _known(run: Run) -> bool:
-    return bool(np.isfinite(run.train.accuracy).any())
+def _by_heart(run: Run) -> list[str]:
+    if run.best is None or not np.isfinite([run.train.accuracy[run.best], run.valid.accuracy[run.best]]).all():
+        return []
+    trained, judged = float(run.train.accuracy[run.best]), float(run.valid.accuracy[run.best])
+    return [f"Right after epoch {run.best + 1}: {percent(trained)} in training, {percent(judged)} in validation."]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dogbreed_sdk.debugging.insights import statistics
 from dogbreed_sdk.debugging.insights.fluctuation import noise_of_steps
 from dogbreed_sdk.debugging.insights.insight import Insight
+from dogbreed_sdk.debugging.insights.pictures import few_of, names_of, unusual_share
 from dogbreed_sdk.debugging.insights.rates import better_rate
 from dogbreed_sdk.debugging.insights.run import Run
 from dogbreed_sdk.debugging.insights.words import change, listed, number, percent, plural
@@ -20,8 +21,6 @@ from training_scripts.rules.epochs import loss_series
 
 # A jump of 5 % of the loss is one that people ask about.
 VISIBLE = 0.05
-# One picture in a hundred, at least three, that cause a fifth of the loss: healthy runs show a tenth.
-FEW_PICTURES, LARGE_SHARE = 0.01, 0.2
 SMALL_BATCH = 16
 WIDE_LOSS = 0.1
 
@@ -38,12 +37,9 @@ class Cause:
 
 
 def look(run: Run) -> list[Insight]:
-    """The spikes with their causes; and, spikes or not, the few pictures that make much of the loss."""
+    """The spikes with their causes; and what looks like spikes where evaluations are plotted step by step."""
     spiky = _spikes(run)
-    found = [_spiky(run, spiky)] if spiky else []
-    # Where the curve is spiky, the pictures are among the tested causes; a second insight would repeat them.
-    pictures = [] if spiky else _huge_losses(run)
-    return [*found, *pictures, *_last_batch_of_evaluation(run)]
+    return [*([_spiky(run, spiky)] if spiky else []), *_last_batch_of_evaluation(run)]
 
 
 def _spikes(run: Run) -> list[int]:
@@ -176,17 +172,18 @@ def _pictures(run: Run, spiky: Sequence[int]) -> Cause | None:
     if there is None or before is None or len(there) != len(before):
         return None
     rise = there - before
-    count = _few(len(rise))
+    count = few_of(len(rise))
     top = np.argsort(rise)[::-1][:count]
     share = float(rise[top].sum() / rise.sum()) if rise.sum() > 0 else 0.0
-    names = _names(run, top)
+    names = names_of(run, top)
     words = (
         f"a few pictures with a huge loss: {plural(count, 'picture')} of {len(rise)} make "
         f"{percent(min(share, 1.0))} of the "
         f"rise to the spike of epoch {worst + 1}" + (f": {listed(names)}" if names else "")
     )
-    # Losses have a long tail: the share must exceed both what is usual and what single pictures weigh.
-    return Cause(share > 2 * LARGE_SHARE, words + ".", 1, {}, "Look at these pictures and their labels.")
+    return Cause(
+        share > unusual_share(count, len(rise)), words + ".", 1, {}, "Look at these pictures and their labels."
+    )
 
 
 def _small_split(run: Run) -> Cause | None:
@@ -202,47 +199,6 @@ def _small_split(run: Run) -> Cause | None:
         f"({percent(half / loss)})"
     )
     return Cause(half > WIDE_LOSS * loss and len(pictures) < 500, words + ".", 0, {}, "Use more validation pictures.")
-
-
-def _huge_losses(run: Run) -> list[Insight]:
-    """A few pictures that make much of the validation loss, whether or not the curve is spiky."""
-    if run.best is None:
-        return []
-    losses = run.picture_losses(run.best)
-    if losses is None or len(losses) < 50 or losses.sum() <= 0:
-        return []
-    count = _few(len(losses))
-    order = np.argsort(losses)[::-1]
-    share = float(losses[order[:count]].sum() / losses.sum())
-    if share < LARGE_SHARE:
-        return []
-    names = _names(run, order[:count])
-    without = float(np.sort(losses)[:-count].mean())
-    return [
-        Insight(
-            topic="huge-losses",
-            title=f"{plural(count, 'picture')} of {len(losses)} cause {percent(share)} of the validation loss.",
-            explanation="The network is certain of another class there. Often the label is wrong, or the picture shows "
-            "something else; then the loss, not the network, is at fault.",
-            evidence=(
-                (
-                    f"The largest are {listed((number(float(losses[place])) for place in order[:count]))}; "
-                    f"the median is {number(float(np.median(losses)))}."
-                ),
-                (
-                    f"Without them the validation loss would be {number(without)} instead of "
-                    f"{number(float(losses.mean()))}."
-                ),
-                *([f"They are {listed(names, most=10)}."] if names else []),
-            ),
-            next_step="Look at these pictures and their labels; label-smoothing=0.1 makes training forgive wrong ones.",
-            severity="hint",
-            hyperparameters={"label-smoothing": 0.1}
-            if run.settings and not run.settings.get("label-smoothing")
-            else {},
-            steps=(run.last_step(run.best),),
-        )
-    ]
 
 
 def _last_batch_of_evaluation(run: Run) -> list[Insight]:
@@ -281,14 +237,3 @@ def _last_batch_of_evaluation(run: Run) -> list[Insight]:
             next_step="Compare epochs by their means, not step by step.",
         )
     ]
-
-
-def _few(pictures: int) -> int:
-    return max(3, round(FEW_PICTURES * pictures))
-
-
-def _names(run: Run, places: NDArray[np.int64]) -> list[str]:
-    names = run.trial.run.get("valid_names")
-    if not isinstance(names, (list, tuple)) or len(names) <= int(places.max()):
-        return []
-    return [str(names[place]) for place in places.tolist()]
