@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from training_scripts.recording.profiler_operators import OperatorWatch
 from training_scripts.recording.profiler_writer import EPOCH, ProfileWriter, Step, node_name
-from training_scripts.recording.trial import TRAIN
+from training_scripts.recording.trial import EVAL, TRAIN
+from training_scripts.runtime import available_cores
 from training_scripts.watching import Watcher
 
 if TYPE_CHECKING:
@@ -87,20 +88,22 @@ class Profiler(Watcher):
         """Learns what is trained; sampling begins, where it has not yet."""
         settings, writer = facts.get("hyperparameters") or {}, self._writer
         device = next((parameter.device.type for parameter in network.parameters()), "cpu")
+        inputs, epochs = facts.get("inputs"), _count(settings.get("epochs"))
         found = {
-            "batch_size": settings.get("batch_size", settings.get("batch-size")),
-            "epochs": settings.get("epochs"),
-            "workers": settings.get("workers"),
+            "batch_size": _count(settings.get("batch_size", settings.get("batch-size"))),
+            "epochs": epochs,
+            # 0 stands for one a core; stored features are not loaded by workers.
+            "workers": None if inputs == "features" else _count(settings.get("workers")) or available_cores(),
             "steps_per_epoch": facts.get("steps_per_epoch"),
-            "inputs": facts.get("inputs"),
+            "inputs": inputs,
         }
         writer.name_network(type(network).__name__)
         writer.facts = {**_known(found), **writer.facts, "device": device, "launch_times": device != "cpu"}
         done, steps_an_epoch = int(facts.get("epoch") or 0), int(facts.get("steps_per_epoch") or 0)
         self._train_step = done * steps_an_epoch
         evaluated = int(writer.earlier.get("evaluated") or 0) if done else 0
-        writer.counts = {TRAIN: self._train_step, "EVAL": evaluated}
-        coming = (int(settings["epochs"]) - done) * steps_an_epoch if settings.get("epochs") else None
+        writer.counts = {TRAIN: self._train_step, EVAL: evaluated}
+        coming = (epochs - done) * steps_an_epoch if epochs else None
         self._watch_operators(device == "cuda", coming)
         self.start()
 
@@ -179,6 +182,14 @@ class Profiler(Watcher):
             extra = {"operator_steps": list(self._watch.steps), "operators_seconds": round(self._watch.seconds, 3)}
             self._writer.facts = {**self._writer.facts, **extra}
         return found
+
+
+def _count(value: Any) -> int | None:
+    """A whole number, also one that came as text, as hyperparameters do."""
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def _known(facts: Mapping[str, Any]) -> dict[str, Any]:

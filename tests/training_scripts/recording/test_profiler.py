@@ -20,6 +20,7 @@ from training_scripts.recording.profiler import Profiler
 from training_scripts.recording.profiler_files import SystemFiles
 from training_scripts.recording.profiler_sampler import Gpus, Machine, Reading
 from training_scripts.recording.profiler_writer import ALL_STEPS, kept_steps, node_name, one_in
+from training_scripts.runtime import available_cores
 from training_scripts.watching import Watcher
 
 
@@ -76,6 +77,17 @@ def test_facts_come_from_the_job_and_the_run(tmp_path: Path, monkeypatch: pytest
     assert facts["instance_type"] == "ml.m5.xlarge"
     assert (facts["batch_size"], facts["workers"], facts["device"], facts["launch_times"]) == (4, 2, "cpu", False)
     assert facts["steps"] == {"TRAIN": 2 * STEPS_AN_EPOCH, "EVAL": 2 * EVALUATIONS}
+
+
+def test_hyperparameters_may_be_text(tmp_path: Path) -> None:
+    profiler = Profiler(tmp_path, operators="off")
+    settings = {"epochs": "3", "batch-size": "8", "workers": "0"}
+    profiler.run_begins(
+        torch.nn.Linear(1, 1), {"hyperparameters": settings, "steps_per_epoch": 2, "inputs": "pictures"}
+    )
+    profiler.run_ends()
+    facts = read_profile(tmp_path).facts
+    assert (facts["epochs"], facts["batch_size"], facts["workers"]) == (3, 8, available_cores())
 
 
 def test_a_restarted_job_goes_on_with_its_profile(tmp_path: Path) -> None:
