@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,26 @@ from dogbreed_sdk import BreedDataset
 from dogbreed_sdk.cli.parser import parse
 from dogbreed_sdk.progress import no_progress
 from tests.conftest import Workshop
+from training_scripts import rules
 
 PROJECT = Path(__file__).parents[1]
-GUIDE = (PROJECT / "docs" / "guide.md").read_text(encoding="utf-8")
+DOCS = {path.name: path.read_text(encoding="utf-8") for path in sorted((PROJECT / "docs").glob("*.md"))}
+
+
+def found(pattern: str) -> list[tuple[str, str]]:
+    """The file and what matches, for every match in the documentation."""
+    return [
+        (name, match) for name, text in DOCS.items() for match in re.findall(pattern, text, re.DOTALL | re.MULTILINE)
+    ]
+
+
+@pytest.fixture
+def no_registered_rules() -> Iterator[None]:
+    """Rules that a snippet registers must not judge what other tests record."""
+    before = set(rules.names())
+    yield
+    for name in set(rules.names()) - before:
+        rules.unregister(name)
 
 
 def run(name: str, *arguments: object, root: Path) -> str:
@@ -45,16 +63,19 @@ def test_plain_boto3(workshop: Workshop) -> None:
     assert output.split()[0] == str(picture.index)
 
 
-@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL))
-def test_snippets_of_the_guide_run(code: str) -> None:
-    exec(compile(code, "docs/guide.md", "exec"), {})
+@pytest.mark.parametrize(("name", "code"), found(r"```python\n(.*?)```"))
+def test_snippets_of_the_documentation_run(
+    name: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_registered_rules: None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, name, "exec"), {})
 
 
-@pytest.mark.parametrize("command", re.findall(r"^    dogbreed (.+)$", GUIDE, re.MULTILINE))
-def test_commands_of_the_guide_are_understood(command: str) -> None:
+@pytest.mark.parametrize(("name", "command"), found(r"^    dogbreed ([^\n#]+)"))
+def test_commands_of_the_documentation_are_understood(name: str, command: str) -> None:
     assert parse(command.split()).run
 
 
-@pytest.mark.parametrize("target", re.findall(r"\]\((\.\./[^)]+)\)", GUIDE))
-def test_links_of_the_guide_lead_somewhere(target: str) -> None:
+@pytest.mark.parametrize(("name", "target"), found(r"\]\(((?!http)[^)#]+)\)"))
+def test_links_of_the_documentation_lead_somewhere(name: str, target: str) -> None:
     assert (PROJECT / "docs" / target).resolve().exists()
