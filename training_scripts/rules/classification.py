@@ -263,10 +263,9 @@ def _left_behind(matrix: Integers, parameters: Mapping[str, Any]) -> set[int]:
             or called[index] > parameters["hardly_predicted"] * total
         ):
             continue
-        others = int(totals.sum()) - total
-        others_wrong = others - int(right.sum() - right[index])
-        usual = (others_wrong + 1) / (others + 2)
-        if curves.at_least(wrong, total, usual) < SURELY / len(present):
+        others = present[present != index]
+        usual, differ = curves.shares(totals[others] - right[others], totals[others])
+        if curves.at_least_of_differing(wrong, total, usual, differ) < SURELY / len(present):
             found.add(index)
     return found
 

@@ -82,6 +82,37 @@ def at_least(successes: int, trials: int, probability: float) -> float:
     return min(total, 1.0)
 
 
+def shares(successes: NDArray[np.int64], trials: NDArray[np.int64]) -> tuple[float, float]:
+    """The usual share of successes of several groups, and how much groups differ beyond chance (0 none, 1 all).
+
+    By moments, as for a beta-binomial distribution; groups are taken to differ by at least `LEAST_DIFFERENCE`.
+    """
+    usual = (float(successes.sum()) + 1) / (float(trials.sum()) + 2)
+    if len(trials) < 3:
+        return usual, LEAST_DIFFERENCE
+    chance = usual * (1 - usual) * float((1 / trials).mean())
+    excess = float(np.square(successes / trials - usual).mean()) - chance
+    return usual, min(max(excess / (usual * (1 - usual)), LEAST_DIFFERENCE), 0.9)
+
+
+LEAST_DIFFERENCE = 0.05
+"""Classes differ in difficulty: with a usual error of 20 % this is a standard deviation of 9 points between them."""
+
+
+def at_least_of_differing(successes: int, trials: int, usual: float, differ: float) -> float:
+    """Probability of at least so many successes in a group, where groups differ (a beta-binomial distribution)."""
+    first, second = usual * (1 / differ - 1), (1 - usual) * (1 / differ - 1)
+    total = 0.0
+    for count in range(successes, trials + 1):
+        ways = math.lgamma(trials + 1) - math.lgamma(count + 1) - math.lgamma(trials - count + 1)
+        total += math.exp(ways + _log_beta(count + first, trials - count + second) - _log_beta(first, second))
+    return min(total, 1.0)
+
+
+def _log_beta(first: float, second: float) -> float:
+    return math.lgamma(first) + math.lgamma(second) - math.lgamma(first + second)
+
+
 def surely_above(successes: int, trials: int, share: float, error: float) -> bool:
     """Whether the true share is above `share`: Clopper and Pearson's lower bound at a one-sided error probability."""
     return successes > share * trials and at_least(successes, trials, share) < error

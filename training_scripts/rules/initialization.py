@@ -144,7 +144,7 @@ def _alike(run: Evidence, names: list[str], limit: int) -> list[Finding]:
                 steps=tuple(steps[:50]),
             )
         )
-    if len(names) > 1 and len(found) == 1 and len(run.tensor(found[0].tensor).steps(TRAIN)) == 1:
+    if len(found) == 1 and len(run.tensor(found[0].tensor).steps(TRAIN)) == 1:
         return []  # seen only once, and only one layer: the usual start at zero
     return together(
         found, "The units of {count} layers begin as copies of each other, so they learn the same: {names}."

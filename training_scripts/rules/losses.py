@@ -14,9 +14,12 @@ from training_scripts.rules import evidence as evidences
 from training_scripts.rules.epochs import epoch_losses, loss_names, loss_series
 from training_scripts.rules.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated, Rule
-from training_scripts.rules.learning import SIGMAS, Learning, learning
+from training_scripts.rules.learning import Learning, learning
 
 NO_LOSS = "No loss was recorded. Record the collection losses, best at every step (recorder=builtin does)."
+
+SURE_RISE = 4.0
+"""Standard errors that a rise from the lowest stretch must have."""
 
 IDENTICAL = 1e-6
 """Epochs whose mean losses agree to this share saw a network that does not change: shuffling alone moves a mean of
@@ -95,8 +98,18 @@ def _loss_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
             f" {parameters['min_points']} are needed to tell a trend from noise."
             " Train for more steps or record losses more often (save_interval)."
         )
-    found = _frozen(run, seen) or _risen(run, seen, parameters) or _flat(run, seen, parameters)
+    found = _frozen(run, seen) or _risen(run, seen, parameters)
+    if not found and _had_time(run, parameters):
+        found = _flat(run, seen, parameters)
     return [found] if found else []
+
+
+def _had_time(run: Evidence, parameters: Mapping[str, Any]) -> bool:
+    """Whether a run that is under way has come far enough to be called stuck: many begin with a plateau."""
+    planned = run.run.get("epochs")
+    if run.ended or not isinstance(planned, int):
+        return True
+    return len(epoch_losses(run).epochs) >= max(parameters["patience"], parameters["share_of_run"] * planned)
 
 
 def _frozen(run: Evidence, seen: Learning) -> Finding | None:
@@ -122,7 +135,7 @@ def _frozen(run: Evidence, seen: Learning) -> Finding | None:
 def _risen(run: Evidence, seen: Learning, parameters: Mapping[str, Any]) -> Finding | None:
     """The loss is higher at the end than it was before: by much of what it had fallen, for long, and still is."""
     values = seen.values
-    width = max(len(values) // 10, min(3, len(values) // 3))
+    width = max(len(values) // 10, min(5, len(values) // 3))
     smoothed = curves.smooth(values, width)[width - 1 :]
     past = smoothed[:-width] if len(smoothed) > width else smoothed[:1]
     best = int(np.argmin(past))
@@ -135,9 +148,11 @@ def _risen(run: Evidence, seen: Learning, parameters: Mapping[str, Any]) -> Find
     )
     end = curves.level(values[-width:])
     rise = end.mean - lowest.mean
+    # The lowest of all stretches is low by chance as well, and few values tell their spread badly: more than 3 errors.
+    noise = curves.jitter(values[: -width or None]) / math.sqrt(width)
+    sure = rise > SURE_RISE * math.hypot(max(end.error, noise), max(lowest.error, noise))
     # A loss that grows without bound has no stable mean, but every value is above.
-    above = bool((values[-width:] > lowest.mean + limit).all())
-    sure = above or rise > SIGMAS * math.hypot(end.error, lowest.error)
+    sure = sure or bool((values[-width:] > max(start, lowest.mean + limit)).all())
     if rise <= limit or not sure or (seen.learned and seen.falling):
         return None
     # where it was as low as ever for the last time
@@ -221,11 +236,13 @@ RULES = (
             "mode": None,
         },
         default={
-            "min_points": 10,
-            "flat_percent": 5.0,
-            "rise_of_fall": 0.25,
-            "rise_of_chance": 0.1,
-            "rise_of_start": 0.5,
+            "min_points": 10,  # losses; fewer tell no trend from noise
+            "flat_percent": 5.0,  # a fall by less over the whole run, surely, is none
+            "patience": 5,  # epochs, and
+            "share_of_run": 0.25,  # of the planned epochs, before a run under way is called stuck
+            "rise_of_fall": 0.25,  # a quarter of what had been gained is lost again, and
+            "rise_of_chance": 0.1,  # a tenth of what guessing costs; where that is unknown,
+            "rise_of_start": 0.5,  # half of the loss at the beginning
         },
         description="A training loss that does not fall, or rises again.",
         advice=(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,8 @@ def _stalled(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
     """No recorded step for threshold seconds: between two steps, or until now for a run that has not ended.
 
     With `times_usual`, a pause counts only where it is also so many times as long as the usual one, so that runs
-    with slow steps, or that are recorded seldom, are not called stalled.
+    with slow steps, or that are recorded seldom, are not called stalled. With `abandoned`, silence of more seconds up
+    to now says nothing any more.
     """
     run = evidences.of(trial)
     tables = [(mode, run.steps(mode)) for mode in (TRAIN, EVAL, PREDICT, GLOBAL)]
@@ -37,7 +39,8 @@ def _stalled(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
         for place in np.flatnonzero(gaps > limit).tolist()
     ]
     silence = run.now - float(times[-1])
-    if not run.ended and silence > limit:
+    over = parameters.get("abandoned") or math.inf
+    if not run.ended and limit < silence <= over:
         findings.append(_pause(rows[-1], silence, "until now, and the run has not ended", limit))
     return findings
 
@@ -59,6 +62,7 @@ RULES = (
         aws={"threshold": 1800.0},
         default={
             "threshold": 1800.0,  # AWS's
+            "abandoned": 86_400.0,  # after a day a run without an end was broken off, and is read for another reason
             "times_usual": 20.0,  # evaluations and checkpoints pause training for many steps' time, not for twenty
         },
         description="A run that stopped recording without having ended.",

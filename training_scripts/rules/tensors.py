@@ -204,7 +204,7 @@ def _settled(run: Evidence, steps: NDArray[np.int64]) -> bool:
 
 def _all_are_zero(run: Evidence, names: list[str]) -> bool:
     weights = [zeros(run, name, TRAIN) for name in names if not name.startswith(selection.GRADIENT)]
-    return bool(weights) and all(series is not None and bool((series.values >= 1).all()) for series in weights)
+    return len(weights) > 1 and all(series is not None and bool((series.values >= 1).all()) for series in weights)
 
 
 def _variance(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:

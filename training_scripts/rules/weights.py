@@ -96,7 +96,8 @@ def _ratio_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]
             continue
         judged += 1
         values = series.values
-        if float(np.median(values)) < parameters["small_threshold"] and values[0] < parameters["small_threshold"]:
+        # A rate that is warmed up begins at 0, so that one look tells nothing.
+        if len(values) > 1 and max(float(np.median(values)), values[0]) < parameters["small_threshold"]:
             small.append(_ratio_finding(name, series, np.ones(len(values), dtype=bool), float(np.median(values))))
             continue
         hit = _too_large(run, name, series, parameters)
@@ -120,7 +121,7 @@ def _too_large(run: Evidence, name: str, series: Series, parameters: Mapping[str
     if lengths is not None:
         size = np.interp(series.steps, lengths.steps, lengths.values)
         before = np.r_[lengths.values[0], size[:-1]]
-        grown = before < 1e-3 * float(np.median(lengths.values))  # hardly there yet: it began at or near zero
+        grown = before <= 1e-3 * float(np.median(lengths.values))  # hardly there yet: it began at or near zero
     single = (values > parameters["large_threshold"]) & ~grown
     often = (values > parameters["large_share"]) & ~grown
     often[0] = False
