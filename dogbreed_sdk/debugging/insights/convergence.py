@@ -11,7 +11,7 @@ from dogbreed_sdk.debugging.insights import statistics
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.rates import FIRST_UPDATE, better_rate, first_update, update_evidence
 from dogbreed_sdk.debugging.insights.run import KEEPS_BEST, Curve, Run
-from dogbreed_sdk.debugging.insights.words import change, number, percent, plural, seconds
+from dogbreed_sdk.debugging.insights.words import change, interval, number, percent, plural, seconds
 
 # Gains below 5 % of the loss are within what another seed would change.
 WORTH_MORE = 0.05
@@ -27,6 +27,7 @@ LARGE_BATCH = 128
 TIMID = 0.4
 WASTE = 0.3
 MARGIN = 1.2
+PATIENCE = 3
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def with_interval(run: Run, epoch: int) -> str:
     loss, pictures = float(run.valid.loss[epoch]), run.picture_losses(epoch)
     if pictures is None or len(pictures) < 2:
         return number(loss)
-    return f"{number(loss)} ± {number(statistics.t95(len(pictures) - 1) * statistics.standard_error(pictures))}"
+    return interval(loss, statistics.t95(len(pictures) - 1) * statistics.standard_error(pictures))
 
 
 def _smoothing(run: Run) -> str:
@@ -293,14 +294,15 @@ def _idle(run: Run) -> Insight | None:
     losses = run.valid.loss[run.judged]
     enough = _enough(run)
     wasted = run.epochs - 1 - enough
-    if wasted < 3 or wasted < WASTE * run.epochs or losses[-1] > 1.02 * losses.min():
+    cosine = run.settings.get("scheduler") == "cosine"
+    saved = wasted if cosine else wasted - PATIENCE  # what patience waits for is not saved
+    if saved < max(3, WASTE * run.epochs) or losses[-1] > 1.02 * losses.min():
         return None
     spent = run.epoch_seconds * wasted
-    cosine = run.settings.get("scheduler") == "cosine"
     fewer = math.ceil(MARGIN * epochs_of_same_way(run, enough))
     if cosine and fewer > (1 - WASTE) * run.epochs:
         return None
-    new: dict[str, object] = {"epochs": fewer} if cosine else {"patience": 3}
+    new: dict[str, object] = {"epochs": fewer} if cosine else {"patience": PATIENCE}
     if not run.settings:
         new = {}
     return Insight(

@@ -9,7 +9,7 @@ from dogbreed_sdk.debugging.insights.convergence import epochs_of_same_way, outl
 from dogbreed_sdk.debugging.insights.insight import Confidence, Insight, Severity
 from dogbreed_sdk.debugging.insights.run import KEEPS_BEST, Run
 from dogbreed_sdk.debugging.insights.smallness import few_pictures
-from dogbreed_sdk.debugging.insights.words import change, number, percent, plural, points, seconds
+from dogbreed_sdk.debugging.insights.words import change, interval, number, percent, plural, points, seconds
 
 # A rise below 2 % of the loss is not worth a word, however certain it is.
 WORTH_A_WORD = 0.02
@@ -83,11 +83,11 @@ def _earlier_end(run: Run, best: int) -> dict[str, object]:
 
 def _evidence_of_turn(run: Run, best: int, last: int) -> tuple[str, ...]:
     excess = run.excess(last, best)
-    half = f" ± {number(statistics.Z95 * excess.error)}" if excess.error > 0 else ""
     found = [
         (
             f"Validation loss {number(float(run.valid.loss[best]))} after epoch {best + 1}, "
-            f"{number(float(run.valid.loss[last]))} after epoch {last + 1}: {number(excess.mean)}{half} more "
+            f"{number(float(run.valid.loss[last]))} after epoch {last + 1}: "
+            f"{interval(excess.mean, statistics.Z95 * excess.error)} more "
             f"({excess.source})."
         ),
         (

@@ -17,6 +17,7 @@ FIRST_UPDATE = 0.1
 TYPICAL_UPDATE = 1e-3
 # Where the updates tell nothing: the usual step on a logarithmic scale.
 BLIND_FACTOR = 10.0
+CLEAR_FACTOR = 2.0
 LARGEST_FACTOR = 1000.0
 # A loss that rises by a quarter above that of guessing has overshot; sampling alone does that only to tiny batches.
 BLOW_UP = 1.25
@@ -45,10 +46,10 @@ def better_rate(run: Run, *, larger: bool) -> dict[str, object]:
     if not rate:
         return {}
     ratio = first_update(run)
-    factor = FIRST_UPDATE / ratio if math.isfinite(ratio) and ratio > 0 else BLIND_FACTOR ** (1 if larger else -1)
-    # What the updates say must agree with what the curve says; otherwise the curve is believed.
-    if (factor > 1) != larger:
-        factor = BLIND_FACTOR ** (1 if larger else -1)
+    factor = FIRST_UPDATE / ratio if math.isfinite(ratio) and ratio > 0 else 1.0
+    # What the updates say must agree with the curve, and clearly; otherwise the curve is believed.
+    if (factor < CLEAR_FACTOR) if larger else (factor > 1 / CLEAR_FACTOR):
+        factor = BLIND_FACTOR if larger else 1 / BLIND_FACTOR
     factor = min(max(factor, 1 / LARGEST_FACTOR), LARGEST_FACTOR)
     return {"lr": min(round_rate(rate * factor), 100.0)}
 

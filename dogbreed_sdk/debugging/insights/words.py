@@ -22,6 +22,18 @@ def number(value: float) -> str:
     return f"{value:.{max(0, 2 - size)}f}"
 
 
+def interval(value: float, half: float) -> str:
+    """A value with half of its interval, both to the interval's first or second digit.
+
+    >>> interval(0.72136, 0.0634), interval(0.13, 0.00804), interval(7.7027, 1.05)
+    ('0.721 ± 0.063', '0.130 ± 0.008', '7.7 ± 1.1')
+    """
+    if not (math.isfinite(half) and half > 0 and math.isfinite(value)):
+        return number(value)
+    decimals = min(max(0, 1 - math.floor(math.log10(half))), 3 if half >= 0.001 else 9)
+    return f"{value:.{decimals}f} ± {half:.{decimals}f}"
+
+
 def percent(share: float) -> str:
     """A share of 1 in percent: a decimal between 1 and 99.9 only where it says something.
 

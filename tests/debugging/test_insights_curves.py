@@ -1,0 +1,272 @@
+"""What insights say about curves, and where they keep quiet."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dogbreed_sdk.debugging.insights import Insight, insights
+from tests.debugging.insights_made_up import HEALTHY, made_up_run
+from training_scripts import hyperparameters
+from training_scripts.recording.trial import MemoryTrial, Trial
+from training_scripts.rules.findings import ISSUES_FOUND, RuleResult
+
+TURNED = [0.9, 0.5, 0.36, 0.31, 0.29, 0.3, 0.32, 0.34, 0.36, 0.38, 0.4, 0.42]
+FALLING = [2.0, 1.75, 1.55, 1.38, 1.24, 1.12, 1.02, 0.94, 0.88, 0.84]
+
+
+def said(trial: Trial, results: list[RuleResult] | None = None) -> dict[str, Insight]:
+    found = insights(trial, None, results or [])
+    assert len({insight.topic for insight in found}) == len(found), "a topic twice"
+    for insight in found:
+        hyperparameters.validate(insight.hyperparameters, entry_point="train_model")
+        assert insight.title.endswith(".") and insight.explanation and insight.evidence
+        assert insight.severity == "info" or insight.next_step, f"{insight.topic} leaves its reader alone"
+    return {insight.topic: insight for insight in found}
+
+
+def test_of_a_healthy_run_only_the_result_is_told() -> None:
+    found = said(made_up_run())
+    assert list(found) == ["result"]
+    assert found["result"].title == (
+        "Converged by epoch 7, the best of 10 epochs is 9: validation accuracy 90 % ± 1.9."
+    )
+    assert "the lowest validation loss: epoch 9" in found["result"].explanation
+
+
+def test_without_a_recording_nothing_is_told() -> None:
+    assert insights(None, None, []) == []
+    assert insights(MemoryTrial(), None, []) == []
+
+
+def test_a_validation_loss_that_turned_is_dated_and_weighed() -> None:
+    turned = said(made_up_run(TURNED, [0.9 / 2**epoch for epoch in range(12)]))["overfitting"]
+    assert turned.title == "Overtraining: the validation loss turned after epoch 5 and then rose by 44.8 %."
+    assert turned.confidence == "high" and turned.steps == (99,)
+    assert "0.130 ± 0.008 more" in turned.evidence[0]
+    assert "no clear change" in turned.evidence[2]
+
+
+def test_overtraining_costs_time_only_where_the_best_weights_are_kept() -> None:
+    kept = said(made_up_run(TURNED))["overfitting"]
+    assert kept.severity == "hint" and "not accuracy" in kept.explanation
+    lost = said(made_up_run(TURNED, ours=False))["overfitting"]
+    assert lost.severity == "problem" and "Unless the weights" in lost.explanation
+    assert lost.hyperparameters == {} and lost.confidence == "medium"
+
+
+@pytest.mark.parametrize(("scheduler", "new"), [("cosine", {"epochs": 9}), ("none", {"patience": 3})])
+def test_overtraining_is_met_by_fewer_epochs_under_a_cosine_and_by_patience_without(
+    scheduler: str, new: dict[str, object]
+) -> None:
+    assert said(made_up_run(TURNED, scheduler=scheduler))["overfitting"].hyperparameters == new
+
+
+def test_a_rise_within_its_error_is_no_overtraining() -> None:
+    noisy = np.random.default_rng(2)
+    trial = made_up_run([*HEALTHY[:9], 0.29])
+    shares = noisy.exponential(size=1000) / 0.29
+    trial.add("valid_losses", 9, "EVAL", 0.29 * shares * 0.29 / np.mean(shares * 0.29))
+    assert "overfitting" not in said(trial)
+
+
+def test_training_pictures_known_by_heart_are_told_with_what_helps_this_head() -> None:
+    gap = said(made_up_run(train=[0.02] * 10, train_accuracy=0.995, valid_accuracy=0.75))["generalisation-gap"]
+    assert gap.hyperparameters == {"views": "plain,flip,crops:4"}
+    hidden = said(made_up_run(train_accuracy=0.995, valid_accuracy=0.75, hidden=(512,)))["generalisation-gap"]
+    assert hidden.hyperparameters == {"dropout": 0.5}
+    assert "generalisation-gap" not in said(made_up_run(train_accuracy=0.995, valid_accuracy=0.95))
+
+
+def test_a_loss_that_still_falls_asks_for_more_epochs() -> None:
+    falling = said(made_up_run(FALLING, train_accuracy=0.7, valid_accuracy=0.7, scheduler="none"))["not-converged"]
+    assert falling.hyperparameters == {"epochs": 20} and falling.severity == "problem"
+    assert "generalisation-gap" not in said(made_up_run(FALLING, train_accuracy=0.99, valid_accuracy=0.6))
+
+
+def test_timid_steps_ask_for_a_larger_rate_and_too_few_steps_for_a_smaller_batch() -> None:
+    timid = said(made_up_run(FALLING, lr=2e-4, first_update=0.012))["not-converged"]
+    assert timid.hyperparameters == {"lr": 0.002}
+    assert timid.title.startswith("The learning rate is too small")
+    few = said(made_up_run(FALLING, batch=640, train_size=1280))["not-converged"]
+    assert few.hyperparameters == {"batch-size": 32} and "20 steps" in few.explanation
+
+
+def test_dropout_that_hides_too_much_is_named_before_more_epochs() -> None:
+    slow = said(made_up_run(FALLING, train_accuracy=0.1, valid_accuracy=0.6, dropout=0.9, hidden=(64,)))
+    assert slow["not-converged"].hyperparameters == {"dropout": 0.45}
+
+
+def test_one_epoch_shows_no_convergence() -> None:
+    found = said(made_up_run([0.9]))
+    assert found["not-converged"].hyperparameters == {"epochs": 10}
+    assert found["result"].title.startswith("After one epoch: validation accuracy 90 %")
+
+
+def test_epochs_that_brought_nothing_are_counted_with_their_time() -> None:
+    flat = [0.9, 0.4, 0.3, *[0.281, 0.28] * 20]
+    found = said(made_up_run(flat, scheduler="none"))["too-many-epochs"]
+    assert found.title == "The last 39 of 43 epochs brought nothing."
+    assert found.hyperparameters == {"patience": 3} and "13.7 min" in found.evidence[1]
+    cosine = said(made_up_run(flat))["too-many-epochs"]
+    assert cosine.hyperparameters == {"epochs": 10}
+
+
+def test_a_cosine_that_is_needed_to_get_that_far_is_left_alone() -> None:
+    """Half of a cosine's epochs go four fifths of its way: as few epochs of a shorter one would fall short."""
+    assert "too-many-epochs" not in said(made_up_run([0.9, 0.5, 0.35, 0.3, 0.282, 0.2815, 0.281, 0.2805, 0.28, 0.28]))
+
+
+def test_underfitting_is_told_where_training_and_validation_agree_and_rest() -> None:
+    low = {"train_accuracy": 0.62, "valid_accuracy": 0.61}
+    rest = [1.4, 1.25, 1.2, 1.19, 1.185, 1.184, 1.184, 1.1835, 1.1834, 1.1834]
+    assert said(made_up_run(rest, **low))["underfitting"].hyperparameters == {"hidden": "512"}
+    assert said(made_up_run(rest, dropout=0.6, **low))["underfitting"].hyperparameters == {"dropout": 0.2}
+    assert "underfitting" not in said(made_up_run())
+    assert "underfitting" not in said(made_up_run(FALLING, **low))
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_is_the_only_advice(broken: float) -> None:
+    steps = np.concatenate([np.linspace(2.3, 0.5, 100), np.full(100, broken)])
+    found = said(made_up_run(steps=steps, lr=1.0))
+    assert set(found) <= {"divergence", "result"}
+    assert found["divergence"].steps == (100,) and found["divergence"].hyperparameters == {"lr": 0.1}
+
+
+def test_steps_that_overshoot_give_the_rate_that_would_not() -> None:
+    steps = np.concatenate([[2.3, 24.0, 38.0, 30.0], np.linspace(20, 0.3, 196)])
+    found = said(made_up_run([5.0, 4.5, 4.2, *[4.0] * 7], steps=steps, lr=0.2, first_update=12.0))
+    assert set(found) == {"learning-rate-too-large", "result"}
+    told = found["learning-rate-too-large"]
+    assert told.hyperparameters == {"lr": 0.002} and told.severity == "problem"
+    assert "rose to 34.0" in told.evidence[0] and "above that of guessing" in told.evidence[1]
+
+
+def test_the_scatter_of_tiny_batches_is_no_overshooting() -> None:
+    assert "learning-rate-too-large" not in said(made_up_run(batch=4, step_noise=0.5))
+
+
+def test_a_loss_of_guessing_is_explained_by_what_training_did() -> None:
+    guessing = [2.303, 2.302, 2.303, 2.304, 2.303, 2.303]
+    low = {"valid_accuracy": 0.1, "train_accuracy": 0.1}
+    shuffled = said(made_up_run(guessing, [2.2, 2.0, 1.8, 1.5, 1.2, 0.9], **low))["nothing-learned"]
+    assert "shuffled labels" in shuffled.explanation and shuffled.hyperparameters == {}
+    asleep = said(made_up_run(guessing, guessing, lr=1e-5, first_update=1e-4, **low))["nothing-learned"]
+    assert asleep.hyperparameters == {"lr": 0.01} and "too small" in asleep.explanation
+    dead = RuleResult("DeadRelu", ISSUES_FOUND, "dead")
+    assert "never active" in said(made_up_run(guessing, guessing, **low), [dead])["nothing-learned"].explanation
+
+
+def test_guessing_the_largest_class_is_guessing_too() -> None:
+    counts = [640, *[71] * 9]
+    labels = np.repeat(np.arange(10), [500, *[56] * 8, 52])
+    chance = -(0.5 * math.log(0.5) + 0.5 * math.log(0.0555))
+    found = said(
+        made_up_run([chance] * 6, [chance] * 6, class_counts=counts, answers=(labels, np.zeros(1000, dtype=np.int64)))
+    )
+    assert "nothing-learned" in found
+
+
+def spiky(**settings: Any) -> dict[str, Insight]:
+    valid = [0.9, 0.5, 0.36, 0.31, 0.29, 0.283, 0.38, 0.281, 0.36, 0.28]
+    return said(made_up_run(valid, **settings))
+
+
+def test_spikes_are_counted_and_every_usual_cause_is_tested() -> None:
+    found = spiky(scheduler="none", batch=8, train_size=1201)["validation-spikes"]
+    assert found.title.startswith("The validation loss is spiky: 2 spikes of up to 34.8 %")
+    assert found.hyperparameters == {"scheduler": "cosine"}
+    words = {line.split(":")[1].strip(): line.startswith("holds") for line in found.evidence}
+    assert words["learning rate too large late in training"] and words["small batches"]
+    assert not words["a validation split too small"]
+    assert any("leave 1 for the last step" in line for line in found.evidence)
+
+
+def test_spikes_without_a_usual_cause_say_so() -> None:
+    found = spiky()["validation-spikes"]
+    assert found.confidence == "low" and not any(line.startswith("holds") for line in found.evidence)
+    assert "validation-spikes" not in said(made_up_run())
+
+
+def test_spikes_by_a_few_pictures_name_them() -> None:
+    trial = made_up_run([0.9, 0.5, 0.36, 0.31, 0.29, 0.283, 0.38, 0.281, 0.2805, 0.28])
+    base = trial.tensor("valid_losses").value(5, "EVAL")
+    spike = base.copy()
+    spike[:8] += np.arange(13, 5, -1) / 76 * (0.38 - 0.283) * 1000
+    trial.add("valid_losses", 6, "EVAL", spike)
+    lines = said(trial)["validation-spikes"].evidence
+    assert any(line.startswith("holds: a few pictures") and "0000.jpg" in line for line in lines)
+
+
+def test_pictures_with_a_huge_loss_are_named() -> None:
+    shares = np.full(1000, 0.6)
+    shares[[7, 70, 700]] = 400 / 3
+    found = said(made_up_run(losses=shares))["huge-losses"]
+    assert "10 pictures of 1000 cause 40.5 %" in found.title
+    assert all(f"{number:04}.jpg" in found.evidence[2] for number in (7, 70, 700))
+    assert "huge-losses" not in said(made_up_run(size=60)), "three of sixty hold much of any loss"
+
+
+def test_labels_that_are_contradicted_with_certainty_look_wrong() -> None:
+    shares = np.full(1000, 0.2)
+    shares[:150] = (1000 - 0.2 * 850) / 150
+    found = said(made_up_run([1.0, 0.95, 0.9, 0.9, 0.9, 0.9], losses=shares, valid_accuracy=0.8))["labels"]
+    assert found.title.startswith("About 15 % of the labels look wrong")
+
+
+def test_a_small_validation_split_says_what_it_can_tell() -> None:
+    found = said(made_up_run(size=60, valid_accuracy=0.8))["validation-size"]
+    assert "60 validation pictures" in found.title and "± 10.0 points" in found.title
+    assert "About 690 validation pictures" in found.evidence[1]
+    assert "validation-size" not in said(made_up_run())
+
+
+def test_few_pictures_a_class_limit_what_can_be_concluded() -> None:
+    found = said(made_up_run(train_size=20, classes=10, train_accuracy=1.0, valid_accuracy=0.5))
+    assert found["few-pictures"].title.startswith("2 training pictures a class")
+    assert not {"generalisation-gap", "weak-classes"} & set(found)
+
+
+def test_steps_that_scatter_more_than_their_pictures_explain_are_too_large() -> None:
+    found = said(made_up_run(accuracy_noise=2.5, lr=0.02, first_update=0.1))["training-fluctuations"]
+    assert found.hyperparameters == {"lr": 0.002} and "2.5 times" in found.evidence[1]
+    assert "training-fluctuations" not in said(made_up_run(accuracy_noise=1.1))
+
+
+def test_the_noise_of_small_batches_is_told_from_a_wrong_rate() -> None:
+    found = said(made_up_run(batch=4, step_noise=0.8))["training-fluctuations"]
+    assert found.severity == "info" and found.hyperparameters == {"batch-size": 16}
+
+
+def test_small_classes_that_do_worse_are_an_imbalance() -> None:
+    counts = [200] * 8 + [20, 20]
+    labels = np.arange(1000) % 10
+    predictions = labels.copy()
+    predictions[(labels >= 8) & (np.arange(1000) % 20 < 10)] = 0
+    found = said(made_up_run(class_counts=counts, answers=(labels, predictions)))
+    assert "50 % right against 100 %" in found["class-imbalance"].title
+    assert "class-imbalance" not in said(made_up_run(class_counts=counts)), "it does no harm"
+
+
+def test_classes_that_are_never_answered_and_pairs_that_are_confused_are_named() -> None:
+    labels = np.arange(1000) % 10
+    found = said(made_up_run(answers=(labels, np.where(labels == 3, 5, labels))))
+    assert found["weak-classes"].title == "1 class is never answered: class 3."
+    assert "class 3 was taken for class 5 100 times" in found["confused-classes"].evidence[0]
+    assert not {"weak-classes", "confused-classes"} & set(said(made_up_run()))
+
+
+def test_label_smoothing_is_reckoned_with() -> None:
+    found = said(made_up_run([0.9, 0.4, 0.3, *[0.281, 0.28] * 5], label_smoothing=0.1))
+    assert "Label smoothing 0.1" in found["result"].explanation
+    assert "too-many-epochs" not in found
+
+
+def test_a_damaged_description_of_the_run_is_no_obstacle() -> None:
+    trial = made_up_run()
+    trial.run |= {"hyperparameters": {"lr": "fast"}, "sizes": None, "classes": 7, "batch_size": "many"}
+    assert set(said(trial)) == {"result"}
