@@ -38,11 +38,10 @@ def fragment(report: DebugReport) -> str:
         element(
             "li",
             element("b", point.title),
-            f" {point.where}: " if point.where else ": ",
-            clipped(point.message, 400),
+            f" {point.where}: {clipped(point.message, 400)}",
             element("div", "→ ", clipped(point.advice, 400)) if point.advice else None,
         )
-        for point in judged.points[:MAX_POINTS]
+        for point in (judged.points[:MAX_POINTS] if judged.level in ("problem", "slow") else ())
     ]
     cards = [
         element(

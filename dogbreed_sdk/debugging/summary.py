@@ -27,8 +27,8 @@ def summary(report: DebugReport, *, width: int) -> str:
     width = max(MIN_WIDTH, width)
     judged = verdict(report)
     lines = [f"{_SIGNS[judged.level]} {line}" for line in _wrapped(judged.headline, width - 2)]
-    running = " (still running)" if report.is_running else ""
-    lines.append(_cut(f"  {report.source}{running}, rules with {report.parameters} parameters", width))
+    running = "still running: " if report.is_running else ""
+    lines.append(_cut(f"  {running}{report.source}, rules with {report.parameters} parameters", width))
     lines += ["", *_numbers(judged.numbers, width)]
     lines += _rules(report.rules, width)
     lines += _insights(report.insights(), width)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import pty
+import select
 import subprocess
 import sys
 import threading
@@ -127,12 +127,24 @@ def test_watching_on_a_terminal_draws_in_place(folder: str, tmp_path: Path) -> N
     process = subprocess.Popen(command, stdout=child, stderr=child, stdin=subprocess.DEVNULL)
     os.close(child)
     seen = b""
-    with contextlib.suppress(OSError):  # the other side is closed
-        while part := os.read(parent, 65536):
+    try:
+        while part := _read(parent):
             seen += part
             if b"still running" in seen:
                 (tmp_path / "job" / "debug-output" / "training_job_end.ts").write_text("end")
-    os.close(parent)
-    assert process.wait(30) == 0
-    assert b"(still running)" in seen
-    assert b"(still running)" not in seen.rpartition(b"Nothing could be judged")[2]
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(parent)
+    assert b"still running" in seen
+    assert b"still running" not in seen.rpartition(b"Nothing could be judged")[2]
+
+
+def _read(terminal: int) -> bytes:
+    """What a program wrote to a terminal; nothing once it has ended."""
+    ready, _, _ = select.select([terminal], [], [], 30)
+    try:
+        return os.read(terminal, 65536) if ready else b""
+    except OSError:  # the other side is closed
+        return b""
