@@ -90,7 +90,7 @@ class Hyperparameters:
     train_save_interval: int = _row(
         0,
         "integer",
-        "record weights and gradients every so many training steps; 0: save_interval, else 50, in short runs less",
+        "record weights and gradients every so many training steps; 0: save_interval, else 100, in short runs less",
         minimum=0,
         name="train.save_interval",
         entry_points=TRAIN_MODEL,

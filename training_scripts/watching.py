@@ -110,15 +110,19 @@ class Watchers(Watcher):
         self._watchers = watchers
         # A training step takes a millisecond: only those are called that have something to do.
         self._told = {
-            hook: [watcher for watcher in watchers if getattr(type(watcher), hook) is not getattr(Watcher, hook)]
+            hook: [
+                (watcher, getattr(watcher, hook))
+                for watcher in watchers
+                if getattr(type(watcher), hook) is not getattr(Watcher, hook)
+            ]
             for hook in _HOOKS
         }
 
     def _tell(self, hook: str, *what: Any) -> list[Any]:
         answers = []
-        for watcher in self._told[hook]:
+        for watcher, tell in self._told[hook]:
             try:
-                answers.append(getattr(watcher, hook)(*what))
+                answers.append(tell(*what))
             except Exception as error:  # noqa: BLE001 - whatever goes wrong with watching, training goes on
                 self._leave_out(watcher, error)
         return answers

@@ -34,6 +34,8 @@ def encode(steps: Sequence[Step]) -> tuple[bytes, list[tuple[str, int, int]], in
         The frames of all; name, begin and length of each of the first step's; the length of a step.
     """
     first = steps[0]
+    if len(steps) == 1:
+        return _one_by_one(first)
     digits, place = b"%d" % first.mode_step, events.varint(first.global_step)
     parts = events.number_parts(step=first.global_step, mode=first.mode, mode_step=first.mode_step, time=0.0)
     framed = [tfrecord.frame(events.encode_number(name, 0.0, parts)) for name, _ in first.numbers]
@@ -57,6 +59,16 @@ def encode(steps: Sequence[Step]) -> tuple[bytes, list[tuple[str, int, int]], in
         at = tail + parts[1].index(b"mode_step\x12") + len(b"mode_step\x12") + 1
         rows[:, at : at + len(digits)] = steps_in_mode
     return rows.tobytes(), located, length
+
+
+def _one_by_one(step: Step) -> tuple[bytes, list[tuple[str, int, int]], int]:
+    parts = events.number_parts(step=step.global_step, mode=step.mode, mode_step=step.mode_step, time=step.time)
+    content, located = bytearray(), []
+    for name, value in step.numbers:
+        framed = tfrecord.frame(events.encode_number(name, value, parts))
+        located.append((name, len(content), len(framed)))
+        content += framed
+    return bytes(content), located, len(content)
 
 
 def _bytes(numbers: np.ndarray) -> np.ndarray:

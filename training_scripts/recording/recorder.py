@@ -20,9 +20,9 @@ from training_scripts.watching import Watcher
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# A save costs a quarter of a step on stored features: every 50 steps that is half a percent. A short run is saved
-# some twenty times nevertheless, for rules compare saves.
-SAVE_INTERVAL, SAVES_OF_A_SHORT_RUN = 50, 20
+# A save costs half a step on stored features: every hundred steps, as AWS's example has it, half a percent. A short run
+# is saved some fifteen times nevertheless, for rules compare saves.
+SAVE_INTERVAL, SAVES_OF_A_SHORT_RUN = 100, 15
 # smdebug wants a file a step, 4 KiB of disk each: longer runs keep every second, third, ... loss.
 LOSSES_OF_A_RUN = 20_000
 PER_PICTURE = 10_000
@@ -67,8 +67,8 @@ class Recorder(Watcher):
         Args:
             folder: The trial's folder; None to record into memory only.
             memory: Is filled at the end of every epoch.
-            train_interval: Weights, gradients and activations every so many TRAIN steps; 0: every 50, and in runs
-                of less than a thousand steps so often that there are about twenty.
+            train_interval: Weights, gradients and activations every so many TRAIN steps; 0: every 100, and in
+                shorter runs so often that there are about fifteen saves.
             eval_interval: Labels, predictions and losses of the valid pictures every so many EVAL steps.
             full_tensors: Whole weights, gradients and activations, too: megabytes a save.
             report: Takes one line of log at a time.
@@ -84,6 +84,7 @@ class Recorder(Watcher):
         self._steps = {TRAIN: 0, EVAL: 0}
         self._evaluated_from = -1
         self._every = 1
+        self._epochs = 0
         self._class_counts: Any = None
         self._labels: Tensor | None = None
 
@@ -104,6 +105,7 @@ class Recorder(Watcher):
             few = total // SAVES_OF_A_SHORT_RUN if total else SAVE_INTERVAL
             self._intervals[TRAIN] = max(1, min(SAVE_INTERVAL, few))
         self._every = max(1, math.ceil(total / LOSSES_OF_A_RUN))
+        self._epochs = epochs
 
     def batch_ready(self, mode: str, inputs: Tensor, labels: Tensor) -> None:
         """At a step that is saved, takes the weights as they are before it."""
@@ -178,6 +180,8 @@ class Recorder(Watcher):
         """Writes the epoch, and fills the trial in memory with it."""
         if self._books is not None:
             self._books.flush()
+            if epoch == self._epochs:  # while the model is judged and written, there is time for the index
+                self._books.prepare_end()
         return None
 
     def run_ends(self) -> None:

@@ -46,7 +46,7 @@ class SmdebugRecorder(Watcher):
 
         Args:
             folder: The trial's; an earlier one in it is removed, for smdebug cannot continue one.
-            train_interval: Save every so many TRAIN steps; 0: every 50.
+            train_interval: Save every so many TRAIN steps; 0: every 100.
             eval_interval: Likewise for EVAL.
             full_tensors: Whole tensors instead of reductions.
             report: Takes one line of log at a time.

@@ -119,6 +119,11 @@ class Books:
             self._background.do(lambda: writer.write(steps, seconds=seconds))
             self._background.wait(max(_WAIT_SECONDS, _WAIT_SHARE * seconds))
 
+    def prepare_end(self) -> None:
+        """Begins with what `end` has to wait for."""
+        if self.writer is not None:
+            self._background.do(self.writer.write_index)
+
     def end(self, seconds: float) -> None:
         """Completes the trial; what takes longer than so many seconds is given up."""
         if self.memory is not None:

@@ -152,8 +152,8 @@ def test_what_the_run_was_is_written_down(tmp_path: Path) -> None:
     assert (run["steps_per_epoch"], run["sizes"], run["classes"]) == (STEPS, {"train": 128, "valid": 32}, list("abc"))
 
 
-@pytest.mark.parametrize(("epochs", "interval"), [(1, 1), (20, 8), (1000, 50)])
-def test_short_runs_are_saved_some_twenty_times_and_long_ones_every_fifty_steps(epochs: int, interval: int) -> None:
+@pytest.mark.parametrize(("epochs", "interval"), [(1, 1), (20, 10), (1000, 100)])
+def test_short_runs_are_saved_some_fifteen_times_and_long_ones_every_hundred_steps(epochs: int, interval: int) -> None:
     recorder = Recorder(None)
     recorder.run_begins(network(), {"steps_per_epoch": STEPS, "hyperparameters": {"epochs": epochs}})
     assert recorder._intervals[TRAIN] == interval
