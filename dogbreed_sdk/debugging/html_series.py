@@ -99,7 +99,9 @@ def chart(
         link: Charts of the same name zoom together.
         log: Whether the vertical axis is logarithmic at first; None where the values may decide.
     """
-    values = np.array([value for each in series for value in each["y"] if value is not None], dtype=np.float64)
+    # Noise may come near zero; it is the curves before it that are to be read.
+    read = [each for each in series if each["kind"] != "faint"] or series
+    values = np.array([value for each in read for value in each["y"] if value is not None], dtype=np.float64)
     positive = values[values > 0]
     wide = len(positive) > 0 and float(positive.max()) > WIDE_RATIO * float(np.percentile(positive, 5))
     return {

@@ -68,7 +68,7 @@ function ticks(low, high, wanted, clock) {
   if (!(raw > 0)) return [low];
   const power = 10 ** Math.floor(Math.log10(raw));
   const round = [1, 2, 5, 10].find((factor) => factor * power >= raw) * power;
-  const step = (clock && CLOCK.find((seconds) => seconds >= raw)) || round;
+  const step = (clock && CLOCK.find((seconds) => seconds >= 0.6 * raw)) || round;
   const found = [];
   for (let index = Math.ceil(low / step - 1e-9); index * step <= high + step * 1e-9; index += 1) {
     found.push(Number((index * step).toPrecision(12)));
