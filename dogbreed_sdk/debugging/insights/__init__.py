@@ -40,10 +40,10 @@ def insights(trial: Trial | None, profile: Profile | None, results: Sequence[Rul
 
 def _of_curves(run: Run, results: Sequence[RuleResult]) -> list[Insight]:
     failed = learning.failures(run, results)
-    reached = convergence.result(run)
-    found = [*failed, *([reached] if reached else ()), *smallness.look(run)]
     if failed:  # the curves of a run that failed say nothing about anything else
-        return found
+        return [*failed, *smallness.look(run)]
+    reached = convergence.result(run)
+    found = [*([reached] if reached else ()), *smallness.look(run)]
     for look in (
         convergence.look,
         overfitting.look,

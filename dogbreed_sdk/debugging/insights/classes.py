@@ -29,10 +29,11 @@ def look(run: Run) -> list[Insight]:
     if shown is None or max(shown[0].max(), shown[1].max()) >= run.classes:
         return []
     labels, answers = shown
-    found = [_imbalance(run, labels, answers)]
+    imbalance = _imbalance(run, labels, answers)
+    found = [imbalance]
     if run.epochs > 1 and outlook(run) is None:  # of a network that is still learning, single classes tell little
         if not few_pictures(run):
-            found.append(_weak_classes(run, labels, answers))
+            found.append(_weak_classes(run, labels, answers, explained=imbalance is not None))
         found.append(_confused(run, labels, answers))
     return [insight for insight in found if insight is not None]
 
@@ -77,7 +78,9 @@ def _imbalance(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64]) 
     )
 
 
-def _weak_classes(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64]) -> Insight | None:
+def _weak_classes(
+    run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64], *, explained: bool
+) -> Insight | None:
     """Classes whose share of right answers is too low to be bad luck, and those never answered."""
     right = labels == answers
     overall = float(right.mean())
@@ -113,7 +116,7 @@ def _weak_classes(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64
         confidence="high" if min(chances[c] for c in weak) < 1e-4 else "medium",
         next_step="Look at the training pictures of these classes: are the labels right, are they enough and as "
         "varied?",
-        severity="problem" if len(never) > 0.05 * len(present) else "hint",
+        severity="problem" if len(never) > 0.05 * len(present) and not explained else "hint",
     )
 
 
@@ -159,7 +162,7 @@ def _confused(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64]) -
             f"{_times(labels, answers, b, a)} ({shown} validation pictures of both)."
             for _, a, b, shown in found[:5]
         ),
-        next_step="Look at both classes' pictures for mixed-up labels; more pictures of just these classes help most.",
+        next_step="Look at both classes' pictures for mixed-up labels; more pictures of just these classes may help.",
         severity="info",
     )
 

@@ -89,7 +89,7 @@ def _overshot(run: Run) -> Insight | None:
             "Each step moved the weights past the minimum, so they grew; large weights answer with certainty also "
             "where they are wrong, which the loss punishes."
         ),
-        evidence=(*evidence, *update_evidence(run)),
+        evidence=(*evidence, *_reached(run), *update_evidence(run)),
         confidence="high" if risen or len(evidence) > 1 else "medium",
         next_step=f"Set {change(run.settings, new)}." if new else "Divide the learning rate by 10.",
         severity="problem",
@@ -209,6 +209,15 @@ def _why_chance(run: Run, trained: float, results: Sequence[RuleResult]) -> tupl
         "times larger.",
         smaller,
     )
+
+
+def _reached(run: Run) -> list[str]:
+    loss, accuracy = _kept(run)
+    if run.best is None or not math.isfinite(accuracy):
+        return []
+    return [
+        f"The best of {run.epochs} epochs, {run.best + 1}, reached {percent(accuracy)} with a loss of {number(loss)}."
+    ]
 
 
 def _kept(run: Run) -> tuple[float, float]:

@@ -36,15 +36,18 @@ _NEEDS_STEPS = {"not-converged", *_FAILURES}
 
 
 def resolve(found: Iterable[Insight]) -> list[Insight]:
-    """Most important first; where two would set the same hyperparameter differently, the first one does."""
-    ordered = sorted(found, key=_importance)
+    """Most important first; where two would set the same hyperparameter differently, one of them does.
+
+    Curves go before hardware, whatever the severity: a machine that is used well is worth nothing to a run that learns
+    badly. Among curves, and among hardware, the more important one goes first.
+    """
     settled: list[Insight] = []
     wanted: dict[str, tuple[object, Insight]] = {}
-    for insight in ordered:
+    for insight in sorted(found, key=lambda one: (one.topic not in TOPICS, _importance(one))):
         settled.append(resolved := _yielding(insight, wanted, settled))
         for name, value in resolved.hyperparameters.items():
             wanted.setdefault(name, (value, resolved))
-    return settled
+    return sorted(settled, key=_importance)
 
 
 def _importance(insight: Insight) -> tuple[int, int]:
@@ -53,17 +56,13 @@ def _importance(insight: Insight) -> tuple[int, int]:
 
 
 def _yielding(insight: Insight, wanted: dict[str, tuple[object, Insight]], before: list[Insight]) -> Insight:
-    """The insight without advice that contradicts what is more important, and with the reason."""
+    """The insight without advice that contradicts what goes before it, and with the reason."""
     for name, value in insight.hyperparameters.items():
         if name in wanted and wanted[name][0] != value:
-            other = wanted[name][1]
-            return _set_aside(insight, other, f"it sets {name}={wanted[name][0]}")
-    needs_steps = [other for other in before if other.topic in _NEEDS_STEPS and other is not insight]
+            return _set_aside(insight, wanted[name][1], f"it sets {name}={wanted[name][0]}")
+    needs_steps = [other for other in before if other.topic in _NEEDS_STEPS]
     if insight.topic not in TOPICS and "batch-size" in insight.hyperparameters and needs_steps:
         return _set_aside(insight, needs_steps[0], "larger batches would leave fewer steps to learn in")
-    failed = [other for other in before if other.topic in _FAILURES]
-    if failed and insight.topic in TOPICS and insight.hyperparameters:
-        return _set_aside(insight, failed[0], "what a failed run says about other settings counts for little")
     return insight
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dogbreed_sdk.debugging.insights import statistics
 from dogbreed_sdk.debugging.insights.insight import Insight
@@ -71,12 +72,7 @@ def _few_pictures(run: Run) -> Insight | None:
         explanation="A head learns so few by heart whatever its settings; only the validation split shows what "
         "carries over. It tells which run is better overall, but not how well single classes will do: each picture "
         "decides how its whole class is seen.",
-        evidence=(
-            (
-                f"{len(counts)} classes, {int(counts.sum())} training pictures: {int(counts.min())} to "
-                f"{int(counts.max())} a class."
-            ),
-        ),
+        evidence=((f"{len(counts)} classes, {int(counts.sum())} training pictures: {_range(counts)} a class."),),
         next_step=f"Collect at least {4 * FEW} pictures a class before you tune anything else.",
         severity="hint",
         steps=(),
@@ -88,3 +84,8 @@ def _by_heart(run: Run) -> list[str]:
         return []
     trained, judged = float(run.train.accuracy[run.best]), float(run.valid.accuracy[run.best])
     return [f"Right after epoch {run.best + 1}: {percent(trained)} in training, {percent(judged)} in validation."]
+
+
+def _range(counts: NDArray[np.int64]) -> str:
+    low, high = int(counts.min()), int(counts.max())
+    return f"{low}" if low == high else f"{low} to {high}"
