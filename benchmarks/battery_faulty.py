@@ -306,7 +306,7 @@ def _rising(kind: str, style: Style, at: int) -> Maker:
 _vary("rising loss", STUCK, {"uphill from the start": _rising("uphill", REDUCED, 0)}, 0)
 _vary(
     "rising loss",
-    (*STUCK, "ExplodingTensor"),
+    (*STUCK, "ExplodingTensor", "WeightUpdateRatio"),
     {
         "uphill from step 60": _rising("uphill", FULL, 60),
         "shuffled labels from step 60": _rising("shuffled", REDUCED, 60),

@@ -65,14 +65,14 @@ def _recorded(run: Evidence, pattern: str, collection: str) -> list[str]:
     return selection.natural(selection.members(run, collection) or named)
 
 
-def _answers(run: Evidence, parameters: Mapping[str, Any], mode: str) -> list[Answers]:
-    """What was answered at each recorded step of a mode."""
+def _answers(run: Evidence, parameters: Mapping[str, Any], mode: str, *, last: int = 0) -> list[Answers]:
+    """What was answered at each recorded step of a mode, or at the last few."""
     labels = _recorded(run, parameters["labels_regex"], "labels")
     predictions = _recorded(run, parameters["predictions_regex"], "predictions")
     found = []
     for label, prediction in zip(labels[:1], predictions[:1], strict=False):
         there = np.intersect1d(run._steps_in_full(label, mode), run._steps_in_full(prediction, mode))
-        for step in there.tolist():
+        for step in there[-last:].tolist():
             truth = _indices(run._value(label, step, mode), argmax=parameters["argmax"])
             guess = _indices(run._value(prediction, step, mode), argmax=parameters["argmax"])
             if truth is not None and guess is not None and len(truth) == len(guess):
@@ -180,7 +180,8 @@ def _imbalance_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Find
             if exact or _surely_uneven(counts, parameters["threshold_imbalance"])
             else []
         )
-    evaluations = [one for one in _answers(run, parameters, EVAL) if len(one.labels) >= parameters["samples"]]
+    evaluations = _answers(run, parameters, EVAL, last=2)
+    evaluations = [one for one in evaluations if len(one.labels) >= parameters["samples"]]
     if counts is None and not evaluations:
         raise NotEvaluated(NO_ANSWERS)
     latest = [_left_behind(one.matrix(), parameters) for one in evaluations[-2:]] if _knows_some(run) else []
@@ -338,7 +339,7 @@ def _confusion_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Find
         "predictions_regex": parameters["predictions"],
         "argmax": False,
     }
-    evaluations = _answers(run, wanted, EVAL)
+    evaluations = _answers(run, wanted, EVAL, last=2)
     if not evaluations:
         raise NotEvaluated(NO_ANSWERS)
     last = evaluations[-1].matrix()

@@ -22,35 +22,33 @@ def _stalled(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
     """
     run = evidences.of(trial)
     tables = [(mode, run.steps(mode)) for mode in (TRAIN, EVAL, PREDICT, GLOBAL)]
-    rows = sorted(
-        (float(time), mode, int(step))
-        for mode, table in tables
-        for time, step in zip(table.times.tolist(), table.steps.tolist(), strict=True)
-        if np.isfinite(time)
-    )
-    if not rows:
+    times = np.concatenate([table.times for _, table in tables])
+    order = np.argsort(times)[: int(np.isfinite(times).sum())]  # unknown times come last
+    if not len(order):
         raise NotEvaluated("It is not known when steps were recorded: this recording has no times.")
-    times = np.array([row[0] for row in rows])
+    steps = np.concatenate([table.steps for _, table in tables])
+    modes = np.repeat([mode for mode, _ in tables], [len(table.steps) for _, table in tables])
+    times = times[order]
     gaps = np.diff(times)
     usual = float(np.median(gaps)) if len(gaps) else 0.0
     limit = max(parameters["threshold"], (parameters.get("times_usual") or 0) * usual)
     findings = [
-        _pause(rows[place], float(gaps[place]), "before the next step", limit)
+        _pause(modes[order[place]], steps[order[place]], float(gaps[place]), "before the next step", limit)
         for place in np.flatnonzero(gaps > limit).tolist()
     ]
     silence = run.now - float(times[-1])
     over = parameters.get("abandoned") or math.inf
     if not run.ended and limit < silence <= over:
-        findings.append(_pause(rows[-1], silence, "until now, and the run has not ended", limit))
+        last = order[-1]
+        findings.append(_pause(modes[last], steps[last], silence, "until now, and the run has not ended", limit))
     return findings
 
 
-def _pause(row: tuple[float, str, int], seconds: float, until: str, limit: float) -> Finding:
-    _, mode, step = row
+def _pause(mode: str, step: int, seconds: float, until: str, limit: float) -> Finding:
     return Finding(
         f"Nothing was recorded for {seconds:.0f} s after {mode} step {step} {until} (limit {limit:.0f} s).",
-        mode=mode,
-        steps=(step,),
+        mode=str(mode),
+        steps=(int(step),),
         numbers={"seconds": seconds, "limit": limit},
     )
 

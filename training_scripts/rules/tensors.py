@@ -30,6 +30,9 @@ EXPLODED = "{count} tensors hold NaN or infinity, first at step {begin}: {names}
 def _bad_steps(run: Evidence, name: str, mode: str, *, only_nan: bool) -> NDArray[np.int64]:
     """Steps at which a tensor holds NaN, or (unless only_nan) infinity."""
     steps: set[int] = set()
+    full = run._steps_in_full(name, mode)
+    if len(full) and run._value(name, int(full[0]), mode).dtype.kind != "f":
+        return full[:0]  # labels and counts are always finite
     if only_nan:
         for step in run._steps_in_full(name, mode).tolist():
             value = run._value(name, step, mode)

@@ -207,5 +207,5 @@ def test_the_vanishing_recording_gets_its_fault_by_default(fixtures_folder: Path
     found = results["VanishingGradient"]
     assert found.status == "IssuesFound"
     assert found.steps[0] == 0
-    assert "8 of 13 weight tensors" in found.message
+    assert "9 of 13 weight tensors" in found.message
     assert results["LossNotDecreasing"].status == "IssuesFound"
