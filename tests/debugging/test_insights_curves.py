@@ -126,6 +126,7 @@ def test_underfitting_is_told_where_training_and_validation_agree_and_rest() -> 
     assert said(made_up_run(rest, **low))["underfitting"].hyperparameters == {"hidden": "512"}
     assert said(made_up_run(rest, dropout=0.6, **low))["underfitting"].hyperparameters == {"dropout": 0.2}
     assert "underfitting" not in said(made_up_run())
+    assert "underfitting" not in said(made_up_run([1.18, 1.2, 1.22, 1.24, 1.26, 1.28], **low)), "it went wrong at once"
     assert "underfitting" not in said(made_up_run(FALLING, **low))
 
 
@@ -211,11 +212,27 @@ def test_pictures_with_a_huge_loss_are_named() -> None:
     assert "huge-losses" not in said(made_up_run(size=60)), "three of sixty hold much of any loss"
 
 
+def contradicted(*, right: float) -> np.ndarray:
+    """Shares of a loss of 1: 150 pictures at 6, 50 at 2, and the 800 right ones (the last) at `right`."""
+    shares = np.concatenate([np.full(150, 6.0), np.full(50, 2.0), np.full(800, right)])
+    return shares / shares.mean()
+
+
 def test_labels_that_are_contradicted_with_certainty_look_wrong() -> None:
-    shares = np.full(1000, 0.2)
-    shares[:150] = (1000 - 0.2 * 850) / 150
-    found = said(made_up_run([1.0, 0.95, 0.9, 0.9, 0.9, 0.9], losses=shares, valid_accuracy=0.8))["labels"]
+    losses = contradicted(right=0.3)
+    mean = (150 * 6 + 50 * 2 + 800 * 0.3) / 1000
+    found = said(made_up_run([mean + 0.02, mean + 0.01, *[mean] * 4], losses=losses, valid_accuracy=0.8))["labels"]
     assert found.title.startswith("About 15 % of the labels look wrong")
+    assert "with 74.1 % certainty, and 80 % are right" in found.evidence[1]
+
+
+def test_a_network_that_boasts_accuses_no_labels() -> None:
+    mean = (150 * 6 + 50 * 2 + 800 * 0.01) / 1000
+    run = {"losses": contradicted(right=0.01), "valid_accuracy": 0.8}
+    assert "labels" not in said(made_up_run([mean + 0.02, mean + 0.01, *[mean] * 4], **run))
+    boasting = said(made_up_run([mean + 0.02, mean + 0.01, *[mean] * 4], first_update=1.2, lr=0.02, **run))
+    assert boasting["learning-rate-too-large"].hyperparameters == {"lr": 0.002}
+    assert "with 99 % certainty, but only 80 % are right" in boasting["learning-rate-too-large"].evidence[0]
 
 
 def test_a_small_validation_split_says_what_it_can_tell() -> None:
@@ -240,6 +257,8 @@ def test_steps_that_scatter_more_than_their_pictures_explain_are_too_large() -> 
 def test_the_noise_of_small_batches_is_told_from_a_wrong_rate() -> None:
     found = said(made_up_run(batch=4, step_noise=0.8))["training-fluctuations"]
     assert found.severity == "info" and found.hyperparameters == {"batch-size": 16}
+    tiny = made_up_run([loss / 100 for loss in HEALTHY], batch=4, step_noise=0.8, start=0.02)
+    assert "training-fluctuations" not in said(tiny)
 
 
 def test_small_classes_that_do_worse_are_an_imbalance() -> None:

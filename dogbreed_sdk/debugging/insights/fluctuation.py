@@ -20,7 +20,9 @@ HIDES_THE_CURVE = 0.25
 HIDES_THE_LEVEL = 0.5
 # Accuracies that scatter half as much again as draws of so many pictures can, on so many steps, are no draws.
 EXCESS = 1.4
-QUIET_BATCH = 64
+SMALL_BATCH, QUIET_BATCH = 32, 64
+# Whatever its share of a tiny loss, a scatter of hundredths of a nat is not worth a word.
+FELT = 0.05
 SMOOTHING = 9
 
 
@@ -87,7 +89,7 @@ def look(run: Run) -> list[Insight]:
     if noise.excess_low > EXCESS or noise.alternation < -0.4:
         return [_too_much(run, noise)]
     hidden = noise.observed > HIDES_THE_CURVE * noise.fall or noise.relative > HIDES_THE_LEVEL
-    if batch and batch < QUIET_BATCH and hidden:
+    if batch and batch < SMALL_BATCH and hidden and noise.observed > FELT:
         return [_small_batches(run, noise, batch)]
     return []
 

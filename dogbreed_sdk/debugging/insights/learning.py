@@ -16,6 +16,8 @@ from training_scripts.rules.findings import ISSUES_FOUND, RuleResult
 
 # A loss within 3 % of guessing is no better than guessing for any use.
 NEARLY_CHANCE = 0.97
+# Ten times the best rate leaves a certainty of 20 points above the accuracy, three times the best one of 13.
+BOASTING, LARGE_FIRST = 0.15, 5
 # Rules that name why a network cannot learn.
 _DEAF = {
     "DeadRelu": "ReLUs that are never active",
@@ -76,6 +78,7 @@ def _overshot(run: Run) -> Insight | None:
             f"{percent(accuracy)} of the validation pictures are right, and yet their loss of {number(loss)} is above "
             f"that of guessing ({number(run.chance)}): the wrong answers are given with great certainty."
         )
+    evidence += _boasting(run, accuracy)
     if not evidence:
         return None
     new = better_rate(run, larger=False)
@@ -96,6 +99,16 @@ def _overshot(run: Run) -> Insight | None:
         hyperparameters=new,
         steps=steps,
     )
+
+
+def _boasting(run: Run, accuracy: float) -> list[str]:
+    """Answers that are far surer than they are right, after a first step that was far too large."""
+    if run.best is None or not first_update(run) > LARGE_FIRST * FIRST_UPDATE:
+        return []
+    certainty = run.certainty(run.best)
+    if not certainty > accuracy + BOASTING:
+        return []
+    return [f"Right answers are given with {percent(certainty)} certainty, but only {percent(accuracy)} are right."]
 
 
 def _at_chance(run: Run, results: Sequence[RuleResult]) -> Insight | None:

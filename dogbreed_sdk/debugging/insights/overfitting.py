@@ -189,7 +189,7 @@ def _against_gap(run: Run) -> tuple[dict[str, object], str, str]:
 def underfitting(run: Run) -> list[Insight]:
     """That even the training pictures are not learned, though training has come to rest."""
     best = run.best
-    if best is None or run.epochs < 3 or outlook(run) is not None:
+    if best is None or best < 2 or outlook(run) is not None:  # the first epochs' training accuracy is that of learning
         return []
     trained, judged, size = float(run.train.accuracy[best]), float(run.valid.accuracy[best]), run.valid_size
     if not (math.isfinite(trained) and math.isfinite(judged) and size) or trained > FITTED:

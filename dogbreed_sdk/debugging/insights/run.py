@@ -188,6 +188,14 @@ class Run:
             return None
         return labels.ravel().astype(np.int64), predictions.ravel().astype(np.int64)
 
+    def certainty(self, epoch: int) -> float:
+        """The mean probability of the right answers that were given after an epoch (from 0); NaN where unknown."""
+        losses, shown = self.picture_losses(epoch), self.answers(epoch)
+        if losses is None or shown is None or len(losses) != len(shown[0]):
+            return math.nan
+        right = shown[0] == shown[1]
+        return float(np.exp(-losses[right]).mean()) if right.any() else math.nan
+
     def excess(self, epoch: int, other: int) -> Difference:
         """By how much the validation loss after `epoch` exceeds that after `other` (both from 0).
 
