@@ -112,9 +112,9 @@ def encode_number(name: str, value: float, parts: tuple[bytes, bytes]) -> bytes:
     except OverflowError:
         content = _FLOAT32.pack(math.copysign(math.inf, value))
     head, tail = parts
-    value = _number_head(name) + content + tail
-    size = varint(len(value))
-    return b"%b\x2a%b\x0a%b%b" % (head, varint(1 + len(size) + len(value)), size, value)
+    summary = _number_head(name) + content + tail
+    size = varint(len(summary))
+    return b"%b\x2a%b\x0a%b%b" % (head, varint(1 + len(size) + len(summary)), size, summary)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -231,7 +231,8 @@ def tensor(data: bytes | memoryview, begin: int, end: int) -> NDArray[Any]:
 
 
 def _tensor(data: bytes | memoryview, begin: int, end: int) -> NDArray[Any]:
-    kind, shape, content = 0, (), None
+    kind, content = 0, None
+    shape: tuple[int, ...] = ()
     listed: list[tuple[int, int, int]] = []
     texts = []
     for field, first, last in _fields(data, begin, end):

@@ -247,7 +247,7 @@ class FileTrial(Trial):
         quick = b"".join(
             content[6:]
             for content in contents
-            if content[:6] == _FLOAT32_SCALAR and len(content) == 10  # type: ignore[index]
+            if isinstance(content, bytes) and len(content) == 10 and content[:6] == _FLOAT32_SCALAR
         )
         if len(quick) == 4 * len(steps):
             return Series(np.array(steps, dtype=np.int64), np.frombuffer(quick, dtype="<f4").astype(np.float64))

@@ -74,7 +74,7 @@ def collections_json(collections: Mapping[str, Sequence[str]], intervals: Mappin
         collections: Collection -> its tensors' names.
         intervals: Mode -> every how many steps tensors were saved.
     """
-    saving = {
+    saving: dict[str, dict[str, Any] | None] = {
         mode: {"save_interval": interval, "save_steps": [], "start_step": 0, "end_step": None}
         for mode, interval in intervals.items()
     }

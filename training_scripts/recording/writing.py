@@ -100,8 +100,8 @@ class Books:
         seconds, self._flushed = now - self._flushed, now
         if not kept:
             return
-        modes, numbers, places, times, losses, correct, sizes = zip(*kept, strict=True)
-        losses, correct = _numbers(losses), _numbers(correct)
+        modes, numbers, places, times, kept_losses, kept_correct, sizes = zip(*kept, strict=True)
+        losses, correct = _numbers(kept_losses), _numbers(kept_correct)
         accuracies = [right / size for right, size in zip(correct, sizes, strict=True)]
         steps = [Step(*parts) for parts in zip(modes, numbers, places, times, strict=True)]
         fresh = False
