@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import battery_drawn
 import battery_faulty
 import battery_healthy
 import torch
@@ -88,7 +89,7 @@ def runs(seed: int, drawn: int) -> Iterator[tuple[str, Callable[[], MemoryTrial]
     """The healthy runs."""
     yield from battery_healthy.cases(seed)
     for number in range(drawn):
-        yield f"drawn {number}", lambda number=number: battery_healthy.drawn(10_000 * seed + number)
+        yield f"drawn {number}", lambda number=number: battery_drawn.drawn(10_000 * seed + number)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -21,6 +21,7 @@ _MODULES = (
     "activations",
     "weights",
     "classification",
+    "confusion",
     "inputs",
     "comparison",
     "stalling",
