@@ -87,6 +87,12 @@ def test_a_loss_that_still_falls_asks_for_more_epochs() -> None:
     assert "generalisation-gap" not in said(made_up_run(FALLING, train_accuracy=0.99, valid_accuracy=0.6))
 
 
+def test_a_small_fall_behind_a_wide_gap_is_no_reason_to_go_on() -> None:
+    slowing = [1.003, 0.863, 0.783, 0.77]
+    assert "not-converged" in said(made_up_run(slowing, [1.4, 0.95, 0.8, 0.7]))
+    assert "not-converged" not in said(made_up_run(slowing, [1.4, 0.33, 0.14, 0.08]))
+
+
 def test_timid_steps_ask_for_a_larger_rate_and_too_few_steps_for_a_smaller_batch() -> None:
     timid = said(made_up_run(FALLING, lr=2e-4, first_update=0.012))["not-converged"]
     assert timid.hyperparameters == {"lr": 0.002}
