@@ -127,20 +127,10 @@ def _confused(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64]) -
     mistakes = int(wrong.sum())
     if classes < 3 or mistakes < FEWEST:
         return None
-    low, high = np.minimum(labels[wrong], answers[wrong]), np.maximum(labels[wrong], answers[wrong])
-    pairs, counts = np.unique(low * classes + high, return_counts=True)
     every = classes * (classes - 1) / 2
-    sizes = np.bincount(labels, minlength=classes)
-    found = []
-    for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
-        chance = statistics.poisson_at_least(count, mistakes / every) * every  # Bonferroni: all pairs were looked at
-        one, other = pair // classes, pair % classes
-        shown = int(sizes[one] + sizes[other])
-        if count >= FEWEST and chance < SIGNIFICANT and count >= 0.2 * shown:
-            found.append((count, one, other, shown))
+    found = _pairs(labels, answers, classes)
     if not found:
         return None
-    found.sort(reverse=True)
     _, one, other, _ = found[0]
     share = sum(count for count, *_ in found) / mistakes
     return Insight(
@@ -165,6 +155,23 @@ def _confused(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64]) -
         next_step="Look at both classes' pictures for mixed-up labels; more pictures of just these classes may help.",
         severity="info",
     )
+
+
+def _pairs(labels: NDArray[np.int64], answers: NDArray[np.int64], classes: int) -> list[tuple[int, int, int, int]]:
+    """Mistakes within a pair, its two classes, and their pictures; of the pairs that stand out, the worst first."""
+    wrong = labels != answers
+    expected = float(wrong.sum()) / (every := classes * (classes - 1) / 2)
+    low, high = np.minimum(labels[wrong], answers[wrong]), np.maximum(labels[wrong], answers[wrong])
+    pairs, counts = np.unique(low * classes + high, return_counts=True)
+    sizes = np.bincount(labels, minlength=classes)
+    found = []
+    for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
+        chance = statistics.poisson_at_least(count, expected) * every  # Bonferroni: all pairs were looked at
+        one, other = pair // classes, pair % classes
+        shown = int(sizes[one] + sizes[other])
+        if count >= FEWEST and chance < SIGNIFICANT and count >= 0.2 * shown:
+            found.append((count, one, other, shown))
+    return sorted(found, reverse=True)
 
 
 def _times(labels: NDArray[np.int64], answers: NDArray[np.int64], label: int, answer: int) -> str:

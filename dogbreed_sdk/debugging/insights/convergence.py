@@ -305,8 +305,7 @@ def _idle(run: Run) -> Insight | None:
     if cosine and fewer > (1 - WASTE) * run.epochs:
         return None
     new: dict[str, object] = {"epochs": fewer} if cosine else {"patience": PATIENCE}
-    if not run.settings:
-        new = {}
+    new = new if run.settings else {}
     return Insight(
         topic="too-many-epochs",
         title=f"The last {wasted} of {run.epochs} epochs brought nothing.",
