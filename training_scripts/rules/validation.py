@@ -206,10 +206,15 @@ def _turned(course: _Course, parameters: Mapping[str, Any]) -> Finding | None:
 
 
 def _by_heart(course: _Course, parameters: Mapping[str, Any]) -> Finding | None:
-    gap = course.valid - course.train
-    errors = np.hypot(np.nan_to_num(course.losses.valid_error), np.nan_to_num(course.losses.train_error))
-    limit = np.maximum(parameters["gap_of_chance"] * course.scale, SIGMAS * errors)
-    wide = (gap > limit) & (course.train < course.valid / 2)
+    gap, scale = course.valid - course.train, course.scale
+    counts = course.losses.counts
+    # The spread of two or three batches is itself hardly known (Student's distribution has long tails there).
+    valid_error = course.losses.valid_error * np.where(counts >= 8, 1.0, 1 + 4 / np.maximum(counts - 1, 1))
+    errors = np.hypot(np.nan_to_num(valid_error), np.nan_to_num(course.losses.train_error))
+    # Without a spread (one batch) only the larger gap counts.
+    by_heart = (course.train < parameters["memorized_loss"] * scale) & np.isfinite(valid_error)
+    material = np.where(by_heart, parameters["memorized_gap"], parameters["gap_of_chance"]) * scale
+    wide = (gap > np.maximum(material, SIGMAS * errors)) & (course.train < course.valid / 2)
     # As long as validation gets better, training on is right however wide the gap is.
     better = float(course.valid[: -course.patience].min()) - course.last_valid
     if not wide[-course.patience :].all() or better > parameters["still_better"] * course.scale:
@@ -266,7 +271,9 @@ RULES = (
             "patience": 3,  # epochs: one or two may be worse by chance
             "ratio_threshold": 0.1,  # AWS's 10 %, of the lowest validation loss
             "rise_of_chance": 0.1,  # a rise by a tenth of what guessing costs
-            "gap_of_chance": 0.5,  # validation worse than training by half of what guessing costs
+            "gap_of_chance": 0.5,  # validation worse than training by half of what guessing costs, or
+            "memorized_gap": 0.25,  # by a quarter, where the training loss is below
+            "memorized_loss": 0.02,  # of what guessing costs: nothing is left to learn from these pictures
             "still_better": 0.01,  # of what guessing costs: validation still improves over patience epochs
         },
         description="A validation loss that rises, or stays high, while the training loss falls.",

@@ -135,8 +135,11 @@ def _too_large(run: Evidence, name: str, series: Series, parameters: Mapping[str
 
 
 def _ratio_finding(name: str, series: Series, hit: NDArray[np.bool_], ratio: float) -> Finding:
+    where = f"at step {int(series.steps[hit][0])}"
+    if int(hit.sum()) > 1:
+        where = f"at {int(hit.sum())} of {len(series)} recorded steps, first at {int(series.steps[hit][0])}"
     return Finding(
-        f"{name} was updated by {ratio:.2g} of its length a step from step {int(series.steps[hit][0])} on.",
+        f"{name} was updated by {ratio:.2g} times its own length {where}.",
         tensor=name,
         mode=TRAIN,
         steps=long_list(series.steps[hit]),
