@@ -15,7 +15,7 @@ from training_scripts.recording.trial import EVAL, TRAIN
 from training_scripts.rules import selection
 from training_scripts.rules.epochs import loss_names
 from training_scripts.rules.evidence import Evidence
-from training_scripts.rules.learning import CLEARLY_BELOW_CHANCE, learning
+from training_scripts.rules.learning import learning
 
 Integers = NDArray[np.int64]
 
@@ -104,6 +104,9 @@ def class_name(run: Evidence, index: int) -> str:
     return f"{classes[index]} ({index})" if isinstance(classes, (list, tuple)) and index < len(classes) else f"{index}"
 
 
+HALF_LEARNED = 0.6
+"""A loss above this share of what guessing costs leaves many classes unlearned, settled or not."""
+
 MOSTLY_LEARNED = 0.25
 """A loss below this share of what guessing costs leaves hardly a class unlearned: one of four missing costs more."""
 
@@ -119,7 +122,7 @@ def knows_some(run: Evidence) -> bool:
     if chance is None:
         return True
     # Classes are learned one after the other: while the loss may still fall, those missing may yet come.
-    settled = seen.settled and seen.final.mean < CLEARLY_BELOW_CHANCE * chance
+    settled = seen.settled and seen.final.mean < HALF_LEARNED * chance
     return settled or seen.final.mean < MOSTLY_LEARNED * chance
 
 

@@ -49,6 +49,13 @@ def jitter(values: Floats) -> float:
     return float(np.sqrt(np.square(np.diff(values)).mean() / 2))
 
 
+def usual_jitter(values: Floats) -> float:
+    """As `jitter`, from the median difference: single outliers, however large, do not count."""
+    if len(values) < 2:
+        return 0.0
+    return float(np.median(np.abs(np.diff(values)))) * 1.4826 / math.sqrt(2)
+
+
 def smooth(values: Floats, width: int) -> Floats:
     """Means over `width` neighbours up to and including each value; over fewer at the beginning."""
     width = max(1, min(width, len(values)))

@@ -105,7 +105,9 @@ def _ends(values: Floats) -> tuple[Level, Level]:
     """The loss at the beginning (a tenth, at most five steps) and at the end (a fifth)."""
     first = values[: min(max(len(values) // 10, 1), 5)]
     last = values[-max(len(values) // 5, min(3, len(values) - 1)) :]
-    noise = curves.jitter(values)
+    if first.max() > 3 * abs(first[0]):
+        first = first[:1]  # it leapt up in the first steps: it began before that
+    noise = curves.usual_jitter(values)
     beginning = Level(float(first.mean()), noise / math.sqrt(len(first)))
     end = curves.level(last)
     return beginning, end if math.isfinite(end.error) else Level(end.mean, noise)

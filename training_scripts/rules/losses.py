@@ -140,7 +140,9 @@ def _risen(run: Evidence, seen: Learning, parameters: Mapping[str, Any]) -> Find
     past = smoothed[:-width] if len(smoothed) > width else smoothed[:1]
     best = int(np.argmin(past))
     lowest = curves.level(values[best : best + width])
-    start = max(seen.initial.mean, float(smoothed[0]))
+    if seen.initial.mean < lowest.mean:
+        lowest = seen.initial
+    start = seen.initial.mean
     scale = seen.chance if seen.chance is not None else math.log(2) if seen.entropy else abs(start)
     limit = max(
         parameters["rise_of_fall"] * max(start - lowest.mean, 0.0),
@@ -149,14 +151,15 @@ def _risen(run: Evidence, seen: Learning, parameters: Mapping[str, Any]) -> Find
     end = curves.level(values[-width:])
     rise = end.mean - lowest.mean
     # The lowest of all stretches is low by chance as well, and few values tell their spread badly: more than 3 errors.
-    noise = curves.jitter(values[: -width or None]) / math.sqrt(width)
+    noise = curves.usual_jitter(values) / math.sqrt(width)
     sure = rise > SURE_RISE * math.hypot(max(end.error, noise), max(lowest.error, noise))
     # A loss that grows without bound has no stable mean, but every value is above.
     sure = sure or bool((values[-width:] > max(start, lowest.mean + limit)).all())
     if rise <= limit or not sure or (seen.learned and seen.falling):
         return None
     # where it was as low as ever for the last time
-    begin = width // 2 + int(np.flatnonzero(smoothed <= lowest.mean + min(0.1 * rise, limit / 2))[-1])
+    low = np.flatnonzero(smoothed <= lowest.mean + min(0.1 * rise, limit / 2))
+    begin = width // 2 + int(low[-1]) if len(low) else 0
     steps = (int(seen.steps[begin]), int(seen.steps[-1]))
     return Finding(
         f"The training loss rose from {lowest.mean:.3g} (around step {int(seen.steps[begin])}) to"
@@ -181,8 +184,8 @@ def _flat(run: Evidence, seen: Learning, parameters: Mapping[str, Any]) -> Findi
         return None
     beside = f"; guessing costs {seen.chance:.3g}" if seen.chance is not None else ""
     return Finding(
-        f"The training loss did not fall: {seen.initial.mean:.3g} at the beginning, {seen.final.mean:.3g} after"
-        f" {int(seen.steps[-1] - seen.steps[0]) + 1} steps{beside}.",
+        f"The training loss hardly fell, if at all: {seen.initial.mean:.3g} at the beginning, {seen.final.mean:.3g}"
+        f" after {int(seen.steps[-1] - seen.steps[0]) + 1} steps{beside}.",
         tensor=_name(run),
         mode=TRAIN,
         steps=(int(seen.steps[0]), int(seen.steps[-1])),
