@@ -7,6 +7,7 @@ the folder for their output in AWS's layout, and the file for the answer: rule -
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ REPORT = "ProfilerReport"
 # AWS has no word for a rule that had nothing to look at; a rule job that gave no verdict is Stopped.
 _STATUSES = {NOT_EVALUATED: "Stopped"}
 _RULE_TO_INVOKE = "rule_to_invoke"
+_LONGEST_FOLDER_NAME = 100
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -36,9 +38,9 @@ def main(arguments: Sequence[str]) -> int:
         try:
             if report is None:
                 raise ScriptError(f"nothing was recorded: {reason}")
-            answer[rule["name"]] = _evaluated(report, rule, output / rule["name"])
-        except (ScriptError, DogBreedError, OSError) as error:
-            answer[rule["name"]] = {"status": ERROR, "details": str(error)}
+            answer[rule["name"]] = _evaluated(report, rule, output / _folder_name(rule["name"]))
+        except Exception as error:  # noqa: BLE001 - one rule must not take the others' answers with it
+            answer[rule["name"]] = {"status": ERROR, "details": str(error) or type(error).__name__}
     write_atomically(Path(task["answer"]), json.dumps(answer).encode())
     return 0
 
@@ -48,7 +50,8 @@ def _report(task: Mapping[str, Any]) -> tuple[DebugReport | None, str]:
     from dogbreed_sdk.debugging.report import DebugReport  # noqa: PLC0415
 
     try:
-        return DebugReport.load_folders(trial=Path(task["debug"]), profile=Path(task["profiler"])), ""
+        trial, profile = (Path(task[part]) if task[part] else None for part in ("debug", "profiler"))
+        return DebugReport.load_folders(trial=trial, profile=profile), ""
     except (ScriptError, DogBreedError) as error:
         return None, str(error)
 
@@ -104,6 +107,11 @@ def _in_aws_form(result: RuleResult) -> dict[str, Any]:
         "Datapoints": int(result.details.get("datapoints", 0)),
         "RuleParameters": "\n".join(f"{name}:{value}" for name, value in result.parameters.items()),
     }
+
+
+def _folder_name(configuration: str) -> str:
+    """A folder for a rule's output; the name of a configuration may hold anything."""
+    return re.sub(r"[^\w.-]", "_", configuration).lstrip(".")[:_LONGEST_FOLDER_NAME] or "rule"
 
 
 def _our_name(invoked: str) -> str:

@@ -7,10 +7,14 @@ Rules are processing jobs of their own on AWS. Here one process evaluates all ru
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dogbreed_sdk import container
@@ -24,7 +28,18 @@ EVALUATOR = "dogbreed_sdk.debugging.evaluator"
 EVALUATION_SECONDS = 300
 # AWS's names of the folders below <S3OutputPath>/<job>.
 DEBUG_OUTPUT, PROFILER_OUTPUT, RULE_OUTPUT = "debug-output", "profiler-output", "rule-output"
-_LOCAL_TENSORS, _LOCAL_PROFILER = "output/tensors", "output/profiler"
+_LOCAL_RULES = "output/rule-output"
+# The API reference's defaults of LocalPath.
+_CONTAINER_BASE, _TENSORS, _PROFILER = "/opt/ml", "/opt/ml/output/tensors", "/opt/ml/output/profiler"
+_LOOK_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class _Output:
+    """One of the outputs that a script records: where it writes it, and where that is to be found afterwards."""
+
+    local: Path
+    uri: str
 
 
 def stage(base: Path, request: Mapping[str, Any], job: str) -> None:
@@ -36,28 +51,38 @@ def stage(base: Path, request: Mapping[str, Any], job: str) -> None:
         job: The job's name.
 
     Raises:
-        ConfigurationError: The output cannot be used.
+        ConfigurationError: An output cannot be used.
     """
     hook, profiler = request.get("DebugHookConfig"), request.get("ProfilerConfig")
+    outputs = _outputs(base, request, job)
+    for output in outputs.values():
+        _make(output)
     if hook:
-        local = _output_folder(base, _LOCAL_TENSORS, f"{_place(hook, request, job)}/{DEBUG_OUTPUT}")
-        write_atomically(base / "input/config/debughookconfig.json", {**hook, "LocalPath": str(local)})
+        content = {**hook, "LocalPath": str(outputs[DEBUG_OUTPUT].local)}
+        write_atomically(base / "input/config/debughookconfig.json", content)
     if profiler:
         parameters = dict(profiler.get("ProfilingParameters") or {})
-        if not profiler.get("DisableProfiler"):
-            folder = f"{_place(profiler, request, job)}/{PROFILER_OUTPUT}"
-            parameters["LocalPath"] = str(_output_folder(base, _LOCAL_PROFILER, folder))
+        if PROFILER_OUTPUT in outputs:
+            parameters["LocalPath"] = str(outputs[PROFILER_OUTPUT].local)
         write_atomically(base / "input/config/profilerconfig.json", {**profiler, "ProfilingParameters": parameters})
 
 
-def evaluate(folder: JobFolder, request: Mapping[str, Any], job: str, report: Callable[[str], Any]) -> dict[str, Any]:
-    """Evaluate a job's rules on what its script recorded.
+def evaluate(
+    folder: JobFolder,
+    request: Mapping[str, Any],
+    job: str,
+    *,
+    report: Callable[[str], Any],
+    ended: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Evaluate a job's rules on what its script recorded, and bring all outputs to their places.
 
     Args:
         folder: The job's folder.
         request: The CreateTrainingJob request.
         job: The job's name.
         report: Takes a line for the job's log.
+        ended: Asked several times a second whether to give up.
 
     Returns:
         Rule configuration name -> {"status": one of AWS's, "details": text}; empty without rules.
@@ -67,47 +92,85 @@ def evaluate(folder: JobFolder, request: Mapping[str, Any], job: str, report: Ca
         for kind in KINDS
         for entry in configurations(request, kind)
     ]
-    if rules:
-        report(f"evaluating {len(rules)} rules")
-        outcome = _evaluated(folder, rules)
-    else:
-        outcome = {}
-    _upload(folder.container, request, job)
+    outputs = _outputs(folder.container, request, job)
+    outcome = _evaluated(folder, outputs, rules, ended) if rules else {}
+    outputs[RULE_OUTPUT] = _Output(folder.container / _LOCAL_RULES, f"{_place({}, request, job)}/{RULE_OUTPUT}")
+    for output in outputs.values():
+        try:
+            _deliver(output)
+        except (OSError, ConfigurationError) as error:
+            report(f"warning: {output.uri} is not complete: {error}")
     return outcome
 
 
-def _evaluated(folder: JobFolder, rules: list[dict[str, Any]]) -> dict[str, Any]:
-    task = folder.path / "rules.json"
-    answer = folder.path / "rule-statuses.json"
-    base = folder.container
-    write_atomically(
-        task,
-        {
-            "debug": str(base / _LOCAL_TENSORS),
-            "profiler": str(base / _LOCAL_PROFILER),
-            "output": str(base / "output" / RULE_OUTPUT),
-            "rules": rules,
-            "answer": str(answer),
-        },
-    )
+def _evaluated(
+    folder: JobFolder, outputs: Mapping[str, _Output], rules: list[dict[str, Any]], ended: Callable[[], bool]
+) -> dict[str, Any]:
+    task, answer = folder.path / "rules.json", folder.path / "rule-statuses.json"
+    content = {
+        "debug": str(outputs[DEBUG_OUTPUT].local) if DEBUG_OUTPUT in outputs else None,
+        "profiler": str(outputs[PROFILER_OUTPUT].local) if PROFILER_OUTPUT in outputs else None,
+        "output": str(folder.container / _LOCAL_RULES),
+        "rules": rules,
+        "answer": str(answer),
+    }
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", EVALUATOR, str(task)],
-            cwd=PACKAGE_PARENT,
-            capture_output=True,
-            text=True,
-            timeout=EVALUATION_SECONDS,
-            check=False,
-        )
-        if done.returncode == 0:
+        write_atomically(task, content)
+        why = _run_evaluator(task, ended)
+        if not why:
             found: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
             return found
-        why = (done.stderr.strip().splitlines() or ["no message"])[-1]
-    except subprocess.TimeoutExpired:
-        why = f"no answer within {EVALUATION_SECONDS} s"
     except (OSError, ValueError) as error:
         why = str(error)
     return {rule["name"]: {"status": "Error", "details": f"the rule evaluator failed: {why}"} for rule in rules}
+
+
+def _run_evaluator(task: Path, ended: Callable[[], bool]) -> str:
+    """Why there is no answer; empty where there is one."""
+    deadline = time.monotonic() + EVALUATION_SECONDS
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", EVALUATOR, str(task)], cwd=PACKAGE_PARENT, stdout=said, stderr=subprocess.STDOUT
+        )
+        try:
+            while process.poll() is None:
+                if ended():
+                    return "it was stopped"
+                if time.monotonic() > deadline:
+                    return f"no answer within {EVALUATION_SECONDS} s"
+                time.sleep(_LOOK_SECONDS)
+        finally:
+            process.kill()
+            process.wait()
+        said.seek(0)
+        lines = said.read().decode(errors="replace").strip().splitlines()
+    return "" if process.returncode == 0 else (lines or ["no message"])[-1]
+
+
+def _outputs(base: Path, request: Mapping[str, Any], job: str) -> dict[str, _Output]:
+    """What the script is asked to record, by AWS's name of the output."""
+    hook, profiler = request.get("DebugHookConfig"), request.get("ProfilerConfig")
+    found = {}
+    if hook:
+        place = f"{_place(hook, request, job)}/{DEBUG_OUTPUT}"
+        found[DEBUG_OUTPUT] = _Output(_local(base, hook.get("LocalPath"), _TENSORS), place)
+    if profiler and not profiler.get("DisableProfiler"):
+        local = (profiler.get("ProfilingParameters") or {}).get("LocalPath")
+        place = f"{_place(profiler, request, job)}/{PROFILER_OUTPUT}"
+        found[PROFILER_OUTPUT] = _Output(_local(base, local, _PROFILER), place)
+    return found
+
+
+def _local(base: Path, wanted: str | None, usual: str) -> Path:
+    """The place below the folder that stands for /opt/ml.
+
+    Raises:
+        ConfigurationError: A path elsewhere is wanted.
+    """
+    path = PurePosixPath(wanted or usual)
+    if not path.is_relative_to(_CONTAINER_BASE) or ".." in path.parts:
+        raise ConfigurationError(f"LocalPath is {wanted}; a local job records below {_CONTAINER_BASE}, as in {usual}.")
+    return base / path.relative_to(_CONTAINER_BASE)
 
 
 def _place(configuration: Mapping[str, Any], request: Mapping[str, Any], job: str) -> str:
@@ -116,41 +179,31 @@ def _place(configuration: Mapping[str, Any], request: Mapping[str, Any], job: st
     return f"{uri.rstrip('/')}/{job}"
 
 
-def _output_folder(base: Path, inside: str, uri: str) -> Path:
+def _make(output: _Output) -> None:
     """The container's folder for an output: a link to where a file:// output lies, else a plain folder."""
-    local = base / inside
-    local.parent.mkdir(parents=True, exist_ok=True)
-    if uri.startswith("s3://"):
-        local.mkdir(exist_ok=True)
-        return local
+    output.local.parent.mkdir(parents=True, exist_ok=True)
+    if output.uri.startswith("s3://"):
+        output.local.mkdir(exist_ok=True)
+        return
     try:
-        target = container.uri_to_path(uri)
+        target = container.uri_to_path(output.uri)
     except ValueError as error:
         raise ConfigurationError(f"The Debugger's S3OutputPath: {error}.") from error
     target.mkdir(parents=True, exist_ok=True)
-    local.symlink_to(target, target_is_directory=True)
-    return local
+    output.local.symlink_to(target, target_is_directory=True)
 
 
-def _upload(base: Path, request: Mapping[str, Any], job: str) -> None:
-    """Copy what lies in plain folders to S3, and the rules' output to where the job's outputs are."""
-    hook, profiler = request.get("DebugHookConfig"), request.get("ProfilerConfig")
-    outputs = [(hook, _LOCAL_TENSORS, DEBUG_OUTPUT), (profiler, _LOCAL_PROFILER, PROFILER_OUTPUT)]
-    for configuration, inside, name in outputs:
-        if configuration and (base / inside).is_dir() and not (base / inside).is_symlink():
-            _copy(base / inside, f"{_place(configuration, request, job)}/{name}")
-    if (base / "output" / RULE_OUTPUT).is_dir():
-        _copy(base / "output" / RULE_OUTPUT, f"{_place({}, request, job)}/{RULE_OUTPUT}")
-
-
-def _copy(folder: Path, uri: str) -> None:
-    for path in sorted(folder.rglob("*")):
+def _deliver(output: _Output) -> None:
+    """Copy what does not lie in its place yet."""
+    if output.local.is_symlink():
+        return
+    for path in sorted(output.local.rglob("*")):
         if not path.is_file():
             continue
-        name = path.relative_to(folder).as_posix()
-        if uri.startswith("s3://"):
-            upload_object(path, f"{uri}/{name}")
+        name = path.relative_to(output.local).as_posix()
+        if output.uri.startswith("s3://"):
+            upload_object(path, f"{output.uri}/{name}")
         else:
-            target = container.uri_to_path(uri) / name
+            target = container.uri_to_path(output.uri) / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(target)
+            shutil.copyfile(path, target)

@@ -85,7 +85,7 @@ def describe_training_job(context: Context, request: dict[str, Any]) -> dict[str
         "SecondaryStatusTransitions": [_transition(entry) for entry in state["transitions"]],
         "FinalMetricDataList": _metrics(state) or None,
         **_seconds(state),
-        **rule_states.described(state.get("rules") or [], ended=state["status"] not in job_state.RUNNING_STATUSES),
+        **rule_states.described(state.get("rules") or [], abandoned=lambda: runner.is_abandoned(context.store, record)),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 KINDS = {"debugging": "DebugRule", "profiling": "ProfilerRule"}
@@ -34,14 +34,19 @@ def initial_statuses(request: Mapping[str, Any], arn: str, now: float) -> list[d
 
 def with_outcome(statuses: list[dict[str, Any]], outcome: Mapping[str, Any], now: float) -> list[dict[str, Any]]:
     """The rules' states once they were evaluated; a rule without an answer is an error."""
-    missing = {"status": "Error", "details": "the job ended before this rule was evaluated"}
+    missing = {"status": "Error", "details": "the job's supervisor ended before this rule was evaluated"}
     return [{**entry, **outcome.get(entry["name"], missing), "time": now} for entry in statuses]
 
 
-def described(statuses: list[Mapping[str, Any]], *, ended: bool) -> dict[str, Any]:
-    """DescribeTrainingJob's members about rules."""
-    if ended and any(entry["status"] == "InProgress" for entry in statuses):
-        statuses = list(with_outcome([dict(entry) for entry in statuses], {}, statuses[0]["time"]))
+def described(statuses: list[dict[str, Any]], *, abandoned: Callable[[], bool]) -> dict[str, Any]:
+    """DescribeTrainingJob's members about rules.
+
+    Args:
+        statuses: The rules' states.
+        abandoned: Whether nobody evaluates them any more; asked only where some have no answer yet.
+    """
+    if any(entry["status"] == "InProgress" for entry in statuses) and abandoned():
+        statuses = with_outcome(statuses, {}, statuses[0]["time"])
     return {
         f"{prefix}EvaluationStatuses": [_status(entry) for entry in statuses if entry["kind"] == kind] or None
         for kind, prefix in KINDS.items()

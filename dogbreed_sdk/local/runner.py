@@ -74,6 +74,11 @@ def reconcile(store: Store, kind: str, name: str) -> None:
         _restart_tuning_job(store, record)
 
 
+def is_abandoned(store: Store, record: Record) -> bool:
+    """Whether a job has ended and its supervisor too."""
+    return record.state.get("status") not in job_state.RUNNING_STATUSES and _is_lost(store, record)
+
+
 def _start(store: Store, kind: str, name: str) -> None:
     folder = JobFolder.of(store.root, name)
     try:

@@ -79,6 +79,7 @@ class TrainingRun:
             status, secondary, failure = "Failed", None, self._unexpected(error)
         self._finish(status, secondary, failure)
         self._ledger.release(self._record.name)
+        self._evaluate_rules()
         self._log.close()
 
     def _run(self) -> tuple[str, str | None, str | None]:
@@ -188,7 +189,6 @@ class TrainingRun:
     def _judge(self, end: ScriptEnd, command: list[str]) -> tuple[str, str | None, str | None]:
         if end.reason == "disk":
             return "Failed", None, f"ClientError: {full_disk(self._folder.path)}"
-        self._evaluate_rules()
         if end.reason is None and end.exit_status != 0:
             return (
                 "Failed",
@@ -212,12 +212,20 @@ class TrainingRun:
         return "Stopped", "MaxRuntimeExceeded" if end.reason == "runtime" else None, None
 
     def _evaluate_rules(self) -> None:
-        """A job's rules are judged also when its script failed: what it recorded may say why."""
+        """Rules are judged when the job has its outcome, and whatever it is: what was recorded may say why."""
         if not (self._request.get("DebugHookConfig") or self._request.get("ProfilerConfig")):
             return
-        outcome = debugging.evaluate(
-            self._folder, self._request, self._record.name, lambda line: self._log.write([line])
-        )
+        outcome: dict[str, Any] = {}
+        try:
+            outcome = debugging.evaluate(
+                self._folder,
+                self._request,
+                self._record.name,
+                report=lambda line: self._log.write([line]),
+                ended=lambda: self._terminated,
+            )
+        except Exception:  # noqa: BLE001 - the job has its outcome, and nothing about rules may change it
+            traceback.print_exc()
 
         def change(state: dict[str, Any]) -> None:
             state["rules"] = rule_states.with_outcome(state.get("rules") or [], outcome, time.time())

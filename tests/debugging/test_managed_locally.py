@@ -6,14 +6,17 @@ from pathlib import Path
 
 from dogbreed_sdk import BreedDataset, BreedTrainer, Debugger, DebugReport, Session
 from dogbreed_sdk.progress import no_progress
+from tests.local.conftest import wait_for
+
+STATUSES = "DebugRuleEvaluationStatuses"
 
 
 def test_a_managed_job_records_where_the_service_says(session: Session, shapes: BreedDataset, tmp_path: Path) -> None:
     debugger = Debugger.managed(train_save_interval=2, profiler_rules=["ProfilerReport"])
     trainer = BreedTrainer(session, features="in-job", debugger=debugger)
     job = trainer.train(shapes, {"epochs": 6, "batch_size": 8}, progress=no_progress).wait(progress=no_progress)
-    described = job.describe()
-    kept = {entry["RuleEvaluationStatus"] for entry in described["DebugRuleEvaluationStatuses"]}
+    described = wait_for(lambda: None if "InProgress" in str(job.describe().get(STATUSES)) else job.describe())
+    kept = {entry["RuleEvaluationStatus"] for entry in described[STATUSES]}
     assert kept <= {"NoIssuesFound", "Stopped"}  # Stopped: too short a run for a rule to judge
     [profiled] = described["ProfilerRuleEvaluationStatuses"]
     assert profiled["RuleEvaluationStatus"] == "NoIssuesFound"

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.local.conftest import wait_for
+
 Request = Callable[..., dict[str, Any]]
 Pack = Callable[[str], dict[str, str]]
 Ended = Callable[[str], dict[str, Any]]
@@ -23,7 +25,7 @@ print(json.dumps({"hook": told["HookParameters"], "interval": profiler["Profilin
 shutil.copytree(TRIAL, told["LocalPath"], dirs_exist_ok=True)
 """
 NOTHING = "print('done', flush=True)"
-FAIL = "raise SystemExit('no')"
+FAIL = "raise RuntimeError('my own reason')"
 
 
 def rule(name: str, invoked: str | None = None, **parameters: str) -> dict[str, Any]:
@@ -50,25 +52,41 @@ def debugged(training_request: Request, tmp_path: Path) -> Request:
     return make
 
 
-def statuses(described: dict[str, Any], kind: str = "DebugRule") -> dict[str, tuple[str, str]]:
+def statuses(described: dict[str, Any]) -> dict[str, tuple[str, str]]:
     return {
         entry["RuleConfigurationName"]: (entry["RuleEvaluationStatus"], entry.get("StatusDetails", ""))
-        for entry in described[f"{kind}EvaluationStatuses"]
+        for entry in described["DebugRuleEvaluationStatuses"]
     }
 
 
+@pytest.fixture
+def judged(sagemaker: Any, ended: Ended) -> Ended:
+    """Waits for a job, then for its rules, which are judged after it."""
+
+    def wait(name: str) -> dict[str, Any]:
+        ended(name)
+
+        def answer() -> dict[str, Any] | None:
+            described = sagemaker.describe_training_job(TrainingJobName=name)
+            return None if "InProgress" in {status for status, _ in statuses(described).values()} else described
+
+        return wait_for(answer)
+
+    return wait
+
+
 def test_rules_judge_what_the_script_recorded(
-    sagemaker: Any, debugged: Request, script: Pack, ended: Ended, fixtures_folder: Path, tmp_path: Path
+    sagemaker: Any, debugged: Request, script: Pack, judged: Ended, fixtures_folder: Path, tmp_path: Path
 ) -> None:
     trial = str(fixtures_folder / "smdebug-trials" / "vanishing")
     request = debugged("vanishing", script(RECORD.replace("TRIAL", repr(trial))))
     sagemaker.create_training_job(**request)
-    described = ended("vanishing")
+    described = judged("vanishing")
     assert described["TrainingJobStatus"] == "Completed"
     found = statuses(described)
     assert found["VanishingGradient"][0] == "IssuesFound"
     assert "gradient/" in found["VanishingGradient"][1]
-    assert found["Overfit"][0] != "IssuesFound"
+    assert found["Overfit"][0] in ("NoIssuesFound", "Stopped")
     assert (tmp_path / "debugger/vanishing/debug-output/index").is_dir()
     written = tmp_path / "output/vanishing/rule-output/VanishingGradient/result.json"
     assert json.loads(written.read_text())["status"] == "IssuesFound"
@@ -77,13 +95,13 @@ def test_rules_judge_what_the_script_recorded(
 
 
 def test_the_parameters_of_a_rule_count(
-    sagemaker: Any, debugged: Request, script: Pack, ended: Ended, fixtures_folder: Path
+    sagemaker: Any, debugged: Request, script: Pack, judged: Ended, fixtures_folder: Path
 ) -> None:
     trial = str(fixtures_folder / "smdebug-trials" / "vanishing")
     rules = [rule("Lenient", "VanishingGradient", threshold="0", rule_container="ignored")]
     request = debugged("lenient", script(RECORD.replace("TRIAL", repr(trial))), DebugRuleConfigurations=rules)
     sagemaker.create_training_job(**request)
-    assert statuses(ended("lenient"))["Lenient"][0] == "NoIssuesFound"
+    assert statuses(judged("lenient"))["Lenient"][0] == "NoIssuesFound"
 
 
 def test_rules_are_in_progress_until_the_script_has_ended(sagemaker: Any, debugged: Request, script: Pack) -> None:
@@ -94,24 +112,81 @@ def test_rules_are_in_progress_until_the_script_has_ended(sagemaker: Any, debugg
     assert described["DebugHookConfig"]["HookParameters"] == {"train.save_interval": "7"}
 
 
-@pytest.mark.parametrize("text", [NOTHING, FAIL])
+@pytest.mark.parametrize(("text", "outcome"), [(NOTHING, "Completed"), (FAIL, "Failed")])
 def test_a_script_that_records_nothing_gives_its_rules_nothing(
-    sagemaker: Any, debugged: Request, script: Pack, ended: Ended, text: str
+    sagemaker: Any, debugged: Request, script: Pack, judged: Ended, text: str, outcome: str
 ) -> None:
     sagemaker.create_training_job(**debugged("silent", script(text)))
-    status, details = statuses(ended("silent"))["VanishingGradient"]
+    described = judged("silent")
+    assert described["TrainingJobStatus"] == outcome
+    assert ("my own reason" in described.get("FailureReason", "")) is (outcome == "Failed")
+    status, details = statuses(described)["VanishingGradient"]
     assert status == "Error"
     assert "nothing was recorded" in details
 
 
+def test_a_job_keeps_its_model_where_the_rules_output_has_no_place(
+    sagemaker: Any, debugged: Request, script: Pack, judged: Ended, fixtures_folder: Path, tmp_path: Path
+) -> None:
+    trial = str(fixtures_folder / "smdebug-trials" / "vanishing")
+    (tmp_path / "output/kept").mkdir(parents=True)
+    (tmp_path / "output/kept/rule-output").write_text("in the way")
+    sagemaker.create_training_job(**debugged("kept", script(RECORD.replace("TRIAL", repr(trial)))))
+    described = judged("kept")
+    assert described["TrainingJobStatus"] == "Completed"
+    assert (tmp_path / "output/kept/output/model.tar.gz").is_file()
+    assert statuses(described)["VanishingGradient"][0] == "IssuesFound"
+
+
+@pytest.mark.parametrize("name", ["../../../escaped", "..", "a b/c"])
+def test_the_name_of_a_rule_is_no_path(
+    sagemaker: Any,
+    debugged: Request,
+    script: Pack,
+    judged: Ended,
+    fixtures_folder: Path,
+    tmp_path: Path,
+    name: str,
+) -> None:
+    trial = str(fixtures_folder / "smdebug-trials" / "vanishing")
+    request = debugged(
+        "odd", script(RECORD.replace("TRIAL", repr(trial))), DebugRuleConfigurations=[rule(name, "VanishingGradient")]
+    )
+    sagemaker.create_training_job(**request)
+    assert statuses(judged("odd"))[name][0] == "IssuesFound"
+    [written] = tmp_path.rglob("output/odd/rule-output/*/result.json")
+    assert not [path for path in tmp_path.rglob("escaped*") if path != written.parent and "ml" not in path.parts]
+
+
+def test_a_script_finds_the_local_path_that_the_request_names(
+    sagemaker: Any, debugged: Request, script: Pack, judged: Ended, fixtures_folder: Path, tmp_path: Path
+) -> None:
+    trial = str(fixtures_folder / "smdebug-trials" / "healthy")
+    hook = {"S3OutputPath": (tmp_path / "debugger").as_uri(), "LocalPath": "/opt/ml/output/mine/", "HookParameters": {}}
+    text = RECORD.replace("TRIAL", repr(trial)) + "\nassert told['LocalPath'].endswith('/ml/output/mine')"
+    sagemaker.create_training_job(**debugged("mine", script(text), DebugHookConfig=hook))
+    assert judged("mine")["TrainingJobStatus"] == "Completed"
+    assert (tmp_path / "debugger/mine/debug-output/index").is_dir()
+
+
+def test_a_local_path_outside_the_container_is_refused_by_name(
+    sagemaker: Any, debugged: Request, script: Pack, judged: Ended, tmp_path: Path
+) -> None:
+    hook = {"S3OutputPath": (tmp_path / "debugger").as_uri(), "LocalPath": "/etc/tensors"}
+    sagemaker.create_training_job(**debugged("outside", script(NOTHING), DebugHookConfig=hook))
+    described = judged("outside")
+    assert described["TrainingJobStatus"] == "Failed"
+    assert "LocalPath is /etc/tensors" in described["FailureReason"]
+
+
 def test_a_rule_that_there_is_not_is_an_error_of_its_own(
-    sagemaker: Any, debugged: Request, script: Pack, ended: Ended, fixtures_folder: Path
+    sagemaker: Any, debugged: Request, script: Pack, judged: Ended, fixtures_folder: Path
 ) -> None:
     trial = str(fixtures_folder / "smdebug-trials" / "healthy")
     rules = [rule("Mine", "NoSuchRule"), rule("VanishingGradient")]
     request = debugged("mixed", script(RECORD.replace("TRIAL", repr(trial))), DebugRuleConfigurations=rules)
     sagemaker.create_training_job(**request)
-    found = statuses(ended("mixed"))
+    found = statuses(judged("mixed"))
     assert found["Mine"][0] == "Error"
     assert "NoSuchRule" in found["Mine"][1]
     assert found["VanishingGradient"][0] == "NoIssuesFound"

@@ -544,7 +544,7 @@ class TestThreads:
         names = ["a", "b", "c"]
         for name in names:
             jobs.start(name, source)
-            jobs.until(name, lambda record: record.state.get("process"))
+            jobs.until(name, lambda record: record.state["secondary"] != "Starting")  # it stands in the queue
         held = []
         while any(jobs.get(name).state["status"] == "InProgress" for name in names):
             states = [jobs.get(name).state for name in names]
