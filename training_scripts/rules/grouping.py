@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from training_scripts.recording.trial import TRAIN
 from training_scripts.rules.findings import Finding
@@ -30,7 +30,7 @@ def together(findings: Sequence[Finding], sentence: str) -> list[Finding]:
     return [first, *findings]
 
 
-def long_list(steps: Sequence[int], most: int = 50) -> tuple[int, ...]:
+def long_list(steps: Iterable[int], most: int = 50) -> tuple[int, ...]:
     """Steps to be shown: the first ones and the last where there are many."""
     plain = [int(step) for step in steps]
     return tuple(plain if len(plain) <= most else [*plain[: most - 1], plain[-1]])
