@@ -230,7 +230,7 @@ class DebugReport:
         Returns:
             The path of the file written.
         """
-        from dogbreed_sdk.debugging.html import document  # noqa: PLC0415
+        from dogbreed_sdk.debugging.page.document import document  # noqa: PLC0415
         from training_scripts.atomic import write_atomically  # noqa: PLC0415
 
         target = Path(path).expanduser()
@@ -297,7 +297,7 @@ class DebugReport:
         return f"DebugReport({self.source!r})"
 
     def _repr_html_(self) -> str:
-        from dogbreed_sdk.debugging.html_notebook import fragment  # noqa: PLC0415
+        from dogbreed_sdk.debugging.page.notebook import fragment  # noqa: PLC0415
 
         return fragment(self)
 

@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 
 from dogbreed_sdk import DebugReport
-from dogbreed_sdk.debugging.html import MAX_BYTES, document
-from dogbreed_sdk.debugging.html_details import details
-from dogbreed_sdk.debugging.html_series import broken_stretches, chart, line, thinned
 from dogbreed_sdk.debugging.loading import Recording
 from dogbreed_sdk.debugging.loading_layout import Parts
+from dogbreed_sdk.debugging.page.details import details
+from dogbreed_sdk.debugging.page.document import MAX_BYTES, document
+from dogbreed_sdk.debugging.page.series import broken_stretches, chart, line, thinned
 from tests.debugging import made_up
 from tests.debugging.browser import Page, installed
 from training_scripts.recording.profile import Profile

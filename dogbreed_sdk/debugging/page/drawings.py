@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dogbreed_sdk.debugging.html_markup import Markup, element
-from dogbreed_sdk.debugging.html_series import thinned
+from dogbreed_sdk.debugging.page.markup import Markup, element
+from dogbreed_sdk.debugging.page.series import thinned
 from dogbreed_sdk.debugging.plain_values import number, percent
 
 _SPARK_WIDTH, _SPARK_HEIGHT = 120, 26

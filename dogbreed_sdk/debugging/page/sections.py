@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dogbreed_sdk.debugging.answers_of_rules import description
-from dogbreed_sdk.debugging.html_details import details
-from dogbreed_sdk.debugging.html_markup import Child, Markup, element, table
+from dogbreed_sdk.debugging.page.details import details
+from dogbreed_sdk.debugging.page.markup import Child, Markup, element, table
 from dogbreed_sdk.debugging.plain_values import clipped, number, plain
 from dogbreed_sdk.debugging.verdict import STATUS_ORDER, STATUS_WORDS, Verdict, first_steps, main_message
 from training_scripts.rules.findings import ISSUES_FOUND, NOT_EVALUATED, RuleResult

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dogbreed_sdk.debugging.html_drawings import box_plot, histogram
-from dogbreed_sdk.debugging.html_markup import Child, Markup, element
+from dogbreed_sdk.debugging.page.drawings import box_plot, histogram
+from dogbreed_sdk.debugging.page.markup import Child, Markup, element
 from dogbreed_sdk.debugging.plain_values import clipped, number, seconds
 
 _MAX_NUMBERS = 40

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from dogbreed_sdk.debugging.html_curves import figure
-from dogbreed_sdk.debugging.html_drawings import phases
-from dogbreed_sdk.debugging.html_markup import Child, Markup, element, table
-from dogbreed_sdk.debugging.html_sections import empty, section
-from dogbreed_sdk.debugging.html_series import chart, line, mark
+from dogbreed_sdk.debugging.page.curves import figure
+from dogbreed_sdk.debugging.page.drawings import phases
+from dogbreed_sdk.debugging.page.markup import Child, Markup, element, table
+from dogbreed_sdk.debugging.page.sections import empty, section
+from dogbreed_sdk.debugging.page.series import chart, line, mark
 from dogbreed_sdk.debugging.plain_values import amount, clipped, number, percent, seconds
 from training_scripts.recording.profile import (
     CPU,

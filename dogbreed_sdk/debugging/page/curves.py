@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from dogbreed_sdk.debugging.curves import Curve, train_position
-from dogbreed_sdk.debugging.html_markup import Child, Markup, element
-from dogbreed_sdk.debugging.html_sections import empty, section
-from dogbreed_sdk.debugging.html_series import broken_stretches, chart, line, mark
+from dogbreed_sdk.debugging.page.markup import Child, Markup, element
+from dogbreed_sdk.debugging.page.sections import empty, section
+from dogbreed_sdk.debugging.page.series import broken_stretches, chart, line, mark
 from dogbreed_sdk.debugging.plain_values import clipped, number, percent
 from training_scripts.recording.trial import Trial
 from training_scripts.rules.findings import RuleResult

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from dogbreed_sdk.debugging.html_curves import figure
-from dogbreed_sdk.debugging.html_drawings import bar, histogram
-from dogbreed_sdk.debugging.html_markup import Child, Markup, breakable, element, table
-from dogbreed_sdk.debugging.html_sections import empty, section
-from dogbreed_sdk.debugging.html_series import chart, line
+from dogbreed_sdk.debugging.page.curves import figure
+from dogbreed_sdk.debugging.page.drawings import bar, histogram
+from dogbreed_sdk.debugging.page.markup import Child, Markup, breakable, element, table
+from dogbreed_sdk.debugging.page.sections import empty, section
+from dogbreed_sdk.debugging.page.series import chart, line
 from dogbreed_sdk.debugging.plain_values import clipped, number, percent, seconds
 from training_scripts.recording.profile import Operator, Profile, Spans, Statistics
 

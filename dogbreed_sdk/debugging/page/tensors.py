@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dogbreed_sdk.debugging.html_curves import figure
-from dogbreed_sdk.debugging.html_drawings import sparkline
-from dogbreed_sdk.debugging.html_markup import Markup, breakable, element, table
-from dogbreed_sdk.debugging.html_sections import empty, section
-from dogbreed_sdk.debugging.html_series import chart, line
+from dogbreed_sdk.debugging.page.curves import figure
+from dogbreed_sdk.debugging.page.drawings import sparkline
+from dogbreed_sdk.debugging.page.markup import Markup, breakable, element, table
+from dogbreed_sdk.debugging.page.sections import empty, section
+from dogbreed_sdk.debugging.page.series import chart, line
 from dogbreed_sdk.debugging.plain_values import clipped, number, percent
 from training_scripts.recording.reductions import REDUCTIONS, reduce
 from training_scripts.recording.trial import EVAL, TRAIN, Trial

@@ -12,10 +12,10 @@ from string import Template
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dogbreed_sdk
-from dogbreed_sdk.debugging.html_curves import curves_section
-from dogbreed_sdk.debugging.html_machine import timeline_section, usage_section
-from dogbreed_sdk.debugging.html_markup import Markup, element, inner
-from dogbreed_sdk.debugging.html_sections import (
+from dogbreed_sdk.debugging.page.curves import curves_section
+from dogbreed_sdk.debugging.page.machine import timeline_section, usage_section
+from dogbreed_sdk.debugging.page.markup import Markup, element, inner
+from dogbreed_sdk.debugging.page.sections import (
     insights_section,
     not_evaluated_section,
     problems_section,
@@ -23,8 +23,8 @@ from dogbreed_sdk.debugging.html_sections import (
     run_section,
     verdict_section,
 )
-from dogbreed_sdk.debugging.html_steps import operators_section, steps_section
-from dogbreed_sdk.debugging.html_tensors import tensors_section
+from dogbreed_sdk.debugging.page.steps import operators_section, steps_section
+from dogbreed_sdk.debugging.page.tensors import tensors_section
 from dogbreed_sdk.debugging.plain_values import clipped
 from dogbreed_sdk.debugging.verdict import Verdict, verdict
 
@@ -166,4 +166,4 @@ def _hash(content: str) -> str:
 
 
 def _asset(name: str) -> str:
-    return resources.files("dogbreed_sdk.debugging").joinpath("assets").joinpath(name).read_text(encoding="utf-8")
+    return resources.files("dogbreed_sdk.debugging.page").joinpath("assets").joinpath(name).read_text(encoding="utf-8")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dogbreed_sdk.debugging.curves import Curve
-from dogbreed_sdk.debugging.html_markup import Markup, element, inner
-from dogbreed_sdk.debugging.html_series import thinned
+from dogbreed_sdk.debugging.page.markup import Markup, element, inner
+from dogbreed_sdk.debugging.page.series import thinned
 from dogbreed_sdk.debugging.plain_values import clipped, number
 from dogbreed_sdk.debugging.verdict import verdict
 
