@@ -172,7 +172,7 @@ def with_interval(run: Run, epoch: int) -> str:
     loss, pictures = float(run.valid.loss[epoch]), run.picture_losses(epoch)
     if pictures is None or len(pictures) < 2:
         return number(loss)
-    return interval(loss, statistics.t95(len(pictures) - 1) * statistics.standard_error(pictures))
+    return interval(loss, statistics.t_quantile(len(pictures) - 1) * statistics.standard_error(pictures))
 
 
 def _smoothing(run: Run) -> str:

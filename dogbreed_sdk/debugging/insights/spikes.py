@@ -192,7 +192,7 @@ def _small_split(run: Run) -> Cause | None:
     pictures = run.picture_losses(run.best)
     if pictures is None:
         return None
-    half = statistics.t95(len(pictures) - 1) * statistics.standard_error(pictures)
+    half = statistics.t_quantile(len(pictures) - 1) * statistics.standard_error(pictures)
     loss = float(run.valid.loss[run.best])
     words = (
         f"a validation split too small: its {len(pictures)} pictures tell the loss to ± {number(half)} "
