@@ -14,12 +14,15 @@ from training_scripts.rules import evidence as evidences
 from training_scripts.rules.epochs import epoch_losses, loss_names, loss_series
 from training_scripts.rules.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated, Rule
-from training_scripts.rules.learning import Learning, learning
+from training_scripts.rules.learning import BELOW_CHANCE, SIGMAS, Learning, learning
 
 NO_LOSS = "No loss was recorded. Record the collection losses, best at every step (recorder=builtin does)."
 
 SURE_RISE = 4.0
 """Standard errors that a rise from the lowest stretch must have."""
+
+LEAPS = 3
+"""So many losses far above the beginning are no single odd batch."""
 
 IDENTICAL = 1e-6
 """Epochs whose mean losses agree to this share saw a network that does not change: shuffling alone moves a mean of
@@ -100,7 +103,7 @@ def _loss_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
         )
     found = _frozen(run, seen) or _risen(run, seen, parameters)
     if not found and _had_time(run, parameters):
-        found = _flat(run, seen, parameters)
+        found = _no_better_than_guessing(run, seen, parameters) or _flat(run, seen, parameters)
     return [found] if found else []
 
 
@@ -168,6 +171,45 @@ def _risen(run: Evidence, seen: Learning, parameters: Mapping[str, Any]) -> Find
         mode=TRAIN,
         steps=steps,
         numbers={"lowest": lowest.mean, "final": end.mean, "initial": seen.initial.mean},
+    )
+
+
+def _no_better_than_guessing(run: Evidence, seen: Learning, parameters: Mapping[str, Any]) -> Finding | None:
+    """The loss ends at what guessing costs or above, whatever it fell from, and has stopped falling or had leapt up.
+
+    A fall back from where too long a step had thrown it is none: it is measured by where it began or by guessing.
+    """
+    guess = seen.chance if seen.chance is not None else seen.initial.mean
+    if seen.learned or guess <= 0 or len(seen.values) < 2 * parameters["min_points"]:
+        return None
+    start = max(guess, seen.initial.mean)
+    leaps = np.flatnonzero(seen.values > parameters["leap"] * start)
+    leapt = len(leaps) >= LEAPS
+    at_least = seen.final.mean - SIGMAS * seen.final.error
+    # Surely above guessing by more than a little: it would take a fall to excuse that, or too short a run.
+    above = at_least > (1 + parameters["flat_percent"] / 100) * guess and len(seen.values) >= 3 * parameters["min_points"]
+    if seen.chance is None:
+        hit = leapt and above and not seen.falling
+    else:
+        # A leap is never excused by the fall that follows it.
+        hit = at_least > BELOW_CHANCE * guess and (leapt or seen.settled or (above and not seen.falling))
+    if not hit:
+        return None
+    begin = int(leaps[0]) if leapt else 0
+    high = f" rose to {seen.values.max():.3g} (from step {int(seen.steps[begin])} on) and" if leapt else ""
+    costs = f"guessing costs {guess:.3g}" if seen.chance is not None else f"it began at {guess:.3g}"
+    return Finding(
+        f"The training loss{high} ended at {seen.final.mean:.3g} after {int(seen.steps[-1] - seen.steps[0]) + 1} steps,"
+        f" no better than {'guessing' if seen.chance is not None else 'at the beginning'}: {costs}.",
+        tensor=_name(run),
+        mode=TRAIN,
+        steps=(int(seen.steps[begin]), int(seen.steps[-1])),
+        numbers={
+            "initial": seen.initial.mean,
+            "final": seen.final.mean,
+            "highest": float(seen.values.max()),
+            "guessing": guess,
+        },
     )
 
 
@@ -243,6 +285,7 @@ RULES = (
             "flat_percent": 5.0,  # a fall by less over the whole run, surely, is none
             "patience": 5,  # epochs, and
             "share_of_run": 0.25,  # of the planned epochs, before a run under way is called stuck
+            "leap": 2.0,  # times guessing and the beginning: an initialisation as usual stays below, too long steps do not
             "rise_of_fall": 0.25,  # a quarter of what had been gained is lost again, and
             "rise_of_chance": 0.1,  # a tenth of what guessing costs; where that is unknown,
             "rise_of_start": 0.5,  # half of the loss at the beginning
