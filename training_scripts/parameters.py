@@ -67,6 +67,8 @@ def read(parameter: Parameter, value: object) -> Any:
         raise ValueError(f"{text!r} is not allowed; write {parameter.allowed()}")
     if parameter.name == "views":
         _check_views(text)
+    if parameter.name == "stop-rules" and text != parameter.default:
+        _check_rules(text)
     return found
 
 
@@ -75,6 +77,14 @@ def _check_views(text: str) -> None:
     from training_scripts.pictures import parse_views  # noqa: PLC0415
 
     parse_views(text)
+
+
+def _check_rules(text: str) -> None:
+    """Only the rules know their names, and they need NumPy: read only where others than the default are named."""
+    from training_scripts import rules  # noqa: PLC0415
+
+    for name in text.split(","):
+        rules.rule(name.strip())
 
 
 def _within(parameter: Parameter, value: Any) -> bool:

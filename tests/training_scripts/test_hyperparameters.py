@@ -170,3 +170,9 @@ def test_checking_needs_no_torch() -> None:
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+def test_rules_that_end_a_job_must_exist_before_it_is_sent() -> None:
+    assert validate({"stop-rules": "Overfit, ExplodingTensor"}).stop_rules == "Overfit, ExplodingTensor"
+    with pytest.raises(HyperparameterError, match="did you mean ExplodingTensor"):
+        validate({"stop-rules": "Explodingtensor"})
