@@ -24,6 +24,10 @@ NO_UPDATES = (
 )
 
 
+NO_GRADIENT = 1e-9
+"""Below this mean absolute value, in every layer, nothing is left to learn (or to learn with)."""
+
+
 def _ratio_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
     """AWS: mean |update| / (mean |weight| + epsilon) between saved steps is above large or below small."""
     run = evidences.of(trial)
@@ -226,14 +230,16 @@ def _unchanged_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Find
         still = len(flags) - int(np.argmin(flags[::-1])) if not flags.all() else 0
         length = len(flags) - still
         if length >= parameters["num_steps"] - 1 and length >= parameters["share_of_run"] * len(flags):
-            findings.append(_unchanged(name, TRAIN, _with_first(run, name, steps[still:]), length + 1))
+            since = _with_first(run, name, steps[still:])
+            if not _done(run, int(since[0])):
+                findings.append(_unchanged(name, TRAIN, since, length + 1))
     if not judged:
         raise NotEvaluated(
             f"No trained weight was recorded at {parameters['num_steps']} steps or more. Record the collection weights"
             " with a smaller train.save_interval."
         )
-    if findings and _done(run):
-        return []
+    if len(findings) < judged and not selection.gradients(run):
+        return []  # without gradients, frozen layers look the same as forgotten ones
     return together(findings, "{count} weights do not change, from step {begin} on: {names}.")
 
 
@@ -244,12 +250,21 @@ def _with_first(run: Evidence, name: str, steps: NDArray[np.int64]) -> NDArray[n
     return np.r_[recorded[max(place - 1, 0)], steps]
 
 
-def _done(run: Evidence) -> bool:
-    """Whether the run had nothing left to learn: it learned, or no gradient is left."""
+def _done(run: Evidence, since: int) -> bool:
+    """Whether nothing was left to learn from a step on: the run had learned by then, or no gradient was left.
+
+    A weight that stood still while the loss fell is not excused by where the loss ended.
+    """
     seen = learning(run)
+    if seen is None or not seen.learned:
+        return False
     gradients = Gradients.of(run)
-    without = gradients is not None and bool((gradients.sizes[:, -1] < 1e-9).all())
-    return seen is not None and seen.learned and (without or seen.final.mean < 0.1 * abs(seen.initial.mean))
+    if gradients is not None:
+        later = gradients.sizes[:, gradients.steps >= since]
+        if later.size and bool((later < NO_GRADIENT).all()):
+            return True
+    there = seen.values[seen.steps >= since][:5]
+    return bool(len(there)) and float(np.median(there)) < 0.1 * abs(seen.initial.mean)
 
 
 RULES = (
