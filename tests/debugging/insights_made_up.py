@@ -97,7 +97,7 @@ def made_up_run(
             level = before + (train[epoch] - before) * min(1.0, 2 * (step % per_epoch + 1) / per_epoch)
             loss = level * (1 + step_noise * generator.standard_normal()) if steps is None else steps[step]
             error = accuracy_noise * math.sqrt(train_accuracy * (1 - train_accuracy) / batch)
-            right = train_accuracy + error * generator.standard_normal()
+            right = float(np.clip(train_accuracy + error * generator.standard_normal(), 0, 1))
             trial.add_reduction(LOSS, "mean", step, TRAIN, float(loss), collection="losses")
             trial.add_reduction("accuracy", "mean", step, TRAIN, right, collection="metrics")
             if step % 10 == 0:

@@ -137,4 +137,4 @@ def test_aws_own_report_is_explained_too(fixtures_folder: Path) -> None:
     assert "378 CPU bottlenecks in 901 samples with an idle GPU (42 %)" in found["cpu-bottlenecks"].title
     assert "6 workers share 4" in found["cpu-bottlenecks"].next_step
     assert found["start-up"].title == "25.1 % of the job went by before the first step."
-    assert found["operators"].evidence[0].startswith("GPU time: aten::conv2d 9.7 s, aten::to 2.0 s")
+    assert found["operators"].evidence[0].startswith("GPU time: aten::conv2d 9.68 s, aten::to 1.99 s")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
 
 from dogbreed_sdk.debugging.insights import (
     classes,
@@ -14,7 +18,9 @@ from dogbreed_sdk.debugging.insights import (
     pictures,
     smallness,
     spikes,
+    underfitting,
 )
+from dogbreed_sdk.debugging.insights.guard import Guard
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.resolve import resolve
 from dogbreed_sdk.debugging.insights.run import Run
@@ -25,33 +31,49 @@ from training_scripts.rules.findings import RuleResult
 __all__ = ["Insight", "insights"]
 
 
-def insights(trial: Trial | None, profile: Profile | None, results: Sequence[RuleResult]) -> list[Insight]:
+def insights(
+    trial: Trial | None, profile: Profile | None, results: Sequence[RuleResult], *, problems: list[str] | None = None
+) -> list[Insight]:
     """What a recorded run tells, most important first; little or nothing where there is nothing to tell.
 
     Args:
         trial: The recording; without it, nothing is said about curves.
         profile: The profile; without it, nothing is said about hardware.
         results: The rules' answers, which explain why a network cannot learn.
+        problems: Takes a sentence for every insight that failed itself. Default: they are logged as warnings.
     """
-    run = Run.of(trial) if trial is not None else None
-    found = [*(_of_curves(run, results) if run else ()), *(hardware.look(profile) if profile else ())]
-    return resolve(found)
+    guard, found = Guard(), list[Insight]()
+    run = guard.value("the run", lambda: Run.of(trial)) if trial is not None else None
+    with np.errstate(all="ignore"):  # odd numbers make NaN, which every look expects
+        if run is not None:
+            found += _of_curves(run, results, guard)
+        if profile is not None:
+            found += hardware.look(profile, guard)
+    if problems is not None:
+        problems += guard.problems
+    for problem in guard.problems if problems is None else ():
+        _LOGGER.warning(problem)
+    return resolve(found, run.settings if run is not None else {})
 
 
-def _of_curves(run: Run, results: Sequence[RuleResult]) -> list[Insight]:
-    failed = learning.failures(run, results)
+def _of_curves(run: Run, results: Sequence[RuleResult], guard: Guard) -> list[Insight]:
+    failed = guard.insights("failures", lambda: learning.failures(run, results))
+    small = guard.insights("small_data_sets", lambda: smallness.look(run))
     if failed:  # the curves of a run that failed say nothing about anything else
-        return [*failed, *smallness.look(run)]
-    reached = convergence.result(run)
-    found = [*([reached] if reached else ()), *smallness.look(run)]
-    for look in (
-        convergence.look,
-        overfitting.look,
-        overfitting.underfitting,
-        spikes.look,
-        pictures.look,
-        fluctuation.look,
-        classes.look,
-    ):
-        found += look(run)
+        return [*failed, *small]
+    found = [*guard.insights("the_result", lambda: convergence.result(run)), *small]
+    for name, look in _LOOKS.items():
+        found += guard.insights(name, partial(look, run))
     return found
+
+
+_LOGGER = logging.getLogger(__name__)
+_LOOKS: dict[str, Callable[[Run], list[Insight]]] = {
+    "convergence": convergence.look,
+    "overfitting": overfitting.look,
+    "underfitting": underfitting.look,
+    "spikes": spikes.look,
+    "pictures": pictures.look,
+    "fluctuations": fluctuation.look,
+    "classes": classes.look,
+}

@@ -12,7 +12,8 @@ from dogbreed_sdk.debugging.insights.convergence import outlook
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.run import Run
 from dogbreed_sdk.debugging.insights.smallness import few_pictures
-from dogbreed_sdk.debugging.insights.words import listed, number, percent, plural
+from dogbreed_sdk.debugging.insights.words import plural
+from dogbreed_sdk.debugging.plain_values import joined, number, percent
 
 # AWS's ClassImbalance asks at 10; a quarter of the pictures is felt before that where the small classes do worse.
 IMBALANCE = 3.0
@@ -26,7 +27,7 @@ def look(run: Run) -> list[Insight]:
     if run.best is None or not run.classes:
         return []
     shown = run.answers(run.best)
-    if shown is None or max(shown[0].max(), shown[1].max()) >= run.classes:
+    if shown is None:
         return []
     labels, answers = shown
     imbalance = _imbalance(run, labels, answers)
@@ -63,7 +64,7 @@ def _imbalance(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64]) 
         evidence=(
             (
                 f"Training pictures a class: {int(counts.min())} to {int(counts.max())}; the smallest are "
-                f"{listed(smallest)}."
+                f"{joined(smallest)}."
             ),
             (
                 f"{_classes(int(poor.sum()))} with at most "
@@ -97,9 +98,9 @@ def _weak_classes(
     title = (
         f"{_classes(len(never))} {'is' if len(never) == 1 else 'are'} never "
         "answered: "
-        f"{listed([_name(run, c) for c in never], most=3)}."
+        f"{joined([_name(run, c) for c in never], most=3)}."
         if never
-        else f"{listed([_name(run, c) for c in weak], most=3)}: far fewer right answers than in other classes."
+        else f"{joined([_name(run, c) for c in weak], most=3)}: far fewer right answers than in other classes."
     )
     return Insight(
         topic="weak-classes",

@@ -11,7 +11,8 @@ from dogbreed_sdk.debugging.insights import statistics
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.rates import FIRST_UPDATE, better_rate, first_update, update_evidence
 from dogbreed_sdk.debugging.insights.run import KEEPS_BEST, Curve, Run
-from dogbreed_sdk.debugging.insights.words import change, interval, number, percent, plural, seconds
+from dogbreed_sdk.debugging.insights.words import change, interval, plural
+from dogbreed_sdk.debugging.plain_values import number, percent, seconds
 
 # Twenty runs on breeds were really doubled: the loss fell by 0.7 to 4 times the estimate. Small estimates held only
 # where the training loss had not left the validation loss far below: else twice the epochs overfitted.
@@ -39,36 +40,46 @@ class Outlook:
         gain: Expected fall of the validation loss if the run were twice as long.
         share: The same as a share of the loss reached.
         fallen: By how much the loss fell over the last third of the run's way.
+        shrinks: Whether its falls shrink; where they do not, the gain is no estimate.
     """
 
     gain: float
     share: float
     fallen: float
+    shrinks: bool
 
 
 def outlook(run: Run) -> Outlook | None:
     """Extrapolates the curve; None where it says nothing of use, or no more is to be gained.
 
     The way is measured in learning rate times steps, since a cosine's last epochs hardly move. The falls over its
-    second and third third give the rate at which falls shrink; a run twice as long adds three more thirds.
+    second and third third give the rate at which falls shrink; a run twice as long adds three more thirds. The same
+    is done with the loss's logarithm, which cannot lead below 0; the smaller gain counts.
     """
     curve = _watched(run)
     if run.epochs < 3 or not np.isfinite(curve).all():
         return None
     way = travelled(run)
     start = run.chance or float(run.losses.values[0])
+    if not min(float(curve.min()), start) > 0:  # no loss whose share of something says anything
+        return None
     at = np.interp([1 / 3, 2 / 3, 1.0], np.concatenate([[0.0], way]), np.concatenate([[start], curve]))
     before, last = float(at[0] - at[1]), float(at[1] - at[2])
     if last <= 0 or before <= 0:
         return None
-    shrinks = min(last / before, 0.95)
-    gain = last * (shrinks + shrinks**2 + shrinks**3)
+    gain = min(_further(before, last), float(at[2]) * -math.expm1(-_further(*np.log(at[:2] / at[1:]).tolist())))
     best = int(np.argmin(curve))
     at_end = best >= run.epochs - 1 - max(1, run.epochs // 5)
     overfitted = gain < CERTAIN * curve[best] and run.train.loss[best] < NOT_FAR_BELOW * curve[best]
     if overfitted or not at_end or gain < max(WORTH_MORE * curve[best], FELT) or not _significant_fall(run, way):
         return None
-    return Outlook(gain, gain / float(curve[best]), last)
+    return Outlook(gain, gain / float(curve[best]), last, shrinks=last < before)
+
+
+def _further(before: float, last: float) -> float:
+    """What three more thirds bring, if the falls go on to shrink as they did from the second third to the last."""
+    shrinks = min(last / before, 0.95)
+    return last * (shrinks + shrinks**2 + shrinks**3)
 
 
 def travelled(run: Run) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -97,10 +108,10 @@ def look(run: Run) -> list[Insight]:
     return [idle] if idle else []
 
 
-def result(run: Run) -> Insight | None:
+def result(run: Run) -> list[Insight]:
     """What the run reached: best epoch, loss and accuracy with their intervals."""
     if run.best is None:
-        return None
+        return []
     best = run.best
     loss, accuracy, size = float(run.valid.loss[best]), float(run.valid.accuracy[best]), run.valid_size
     evidence = [
@@ -117,18 +128,8 @@ def result(run: Run) -> Insight | None:
             f"Validation accuracy {percent(accuracy)}, 95 % interval {percent(low)} to {percent(high)} ({size} "
             "pictures)."
         )
-    if run.epochs > 1 and run.best < run.epochs - 1:
-        excess = run.excess(run.epochs - 1, best)
-        same = abs(excess.score) < statistics.Z95
-        evidence.append(
-            f"The last epoch's loss is {number(float(run.valid.loss[-1]))}, "
-            + (
-                "no different within its error."
-                if same and math.isfinite(excess.error)
-                else f"{number(excess.mean)} more."
-            )
-        )
-    return Insight(
+    evidence += _at_the_end(run, best)
+    insight = Insight(
         topic="result",
         title=title,
         explanation=(f"{KEEPS_BEST}: epoch {best + 1}." if run.keeps_best else "Judged on the validation pictures.")
@@ -137,6 +138,20 @@ def result(run: Run) -> Insight | None:
         confidence="high" if size and size >= 100 else "medium" if size else "low",
         steps=(run.last_step(best),),
     )
+    return [insight]
+
+
+def _at_the_end(run: Run, best: int) -> list[str]:
+    """The last recorded epoch's loss against the best one's."""
+    last = float(run.valid.loss[-1])
+    if best == run.epochs - 1:
+        return []
+    if not math.isfinite(last):
+        return ["The last epoch's loss is not a number, or was not recorded."]
+    excess = run.excess(run.epochs - 1, best)
+    same = abs(excess.score) < statistics.Z95 and math.isfinite(excess.error)
+    more = "no different within its error" if same else f"{number(excess.mean)} more"
+    return [f"The last epoch's loss is {number(last)}, {more}."]
 
 
 def _which(run: Run, best: int) -> str:
@@ -208,20 +223,15 @@ def _unfinished(run: Run, ahead: Outlook) -> Insight:
     known = float(np.nan_to_num(run.train.accuracy[-1])) > 0.9
     return Insight(
         topic="not-converged",
-        title=f"{_main_reason(new)}: the {what} loss was still falling when it ended.",
-        explanation=f"A run that goes twice as far would lower the loss by roughly {number(ahead.gain)}. {why}"
+        title=f"{_main_reason(new)}: the {what} loss was still falling at the last recorded epoch.",
+        explanation=f"{_promise(ahead)} {why}"
         + (" The training pictures are known already, so accuracy will gain less than the loss." if known else ""),
         evidence=(
             (
                 f"The {what} loss fell by {number(ahead.fallen)} over the last third of the way (learning rate times "
-                "steps) "
-                f"and reached {number(loss)}."
+                f"steps) and reached {number(loss)}."
             ),
-            (
-                f"Extrapolated by the rate at which its falls shrink: about {number(loss - ahead.gain)} after twice "
-                "the way "
-                f"({percent(ahead.share)} less). Where it was tried, the loss fell by 0.7 to 4 times the estimate."
-            ),
+            _extrapolated(ahead, loss),
             *update_evidence(run),
         ),
         confidence="high" if ahead.share > CERTAIN else "medium",
@@ -229,6 +239,21 @@ def _unfinished(run: Run, ahead: Outlook) -> Insight:
         severity="problem" if not known and (ahead.share > 0.2 or loss > 0.5 * (run.chance or math.inf)) else "hint",
         hyperparameters=new,
         steps=(run.last_step(run.epochs - 1),),
+    )
+
+
+def _promise(ahead: Outlook) -> str:
+    if ahead.shrinks:
+        return f"A run that goes twice as far would lower the loss by roughly {number(ahead.gain)}."
+    return "A run that goes further would lower the loss."
+
+
+def _extrapolated(ahead: Outlook, loss: float) -> str:
+    if not ahead.shrinks:
+        return "Its falls do not shrink yet, so where it would end cannot be said."
+    return (
+        f"Extrapolated by the rate at which its falls shrink: about {number(loss - ahead.gain)} after twice the way "
+        f"({percent(ahead.share)} less). Where it was tried, the loss fell by 0.7 to 4 times the estimate."
     )
 
 

@@ -11,7 +11,8 @@ from dogbreed_sdk.debugging.insights import statistics
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.rates import better_rate, update_evidence
 from dogbreed_sdk.debugging.insights.run import Run, Values
-from dogbreed_sdk.debugging.insights.words import change, number, percent, plural
+from dogbreed_sdk.debugging.insights.words import change, plural
+from dogbreed_sdk.debugging.plain_values import number, percent
 
 ENOUGH_STEPS = 40
 # Scatter of a quarter of the whole fall hides the curve from the eye.
@@ -24,6 +25,8 @@ SMALL_BATCH, QUIET_BATCH = 32, 64
 # Whatever its share of a tiny loss, a scatter of hundredths of a nat is not worth a word.
 FELT = 0.05
 SMOOTHING = 9
+# Steps of twice the size that the curvature bears alternate with a correlation near -1.
+OVERSHOOTING = -0.4
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class StepNoise:
         excess: Observed over expected scatter of the accuracy, whose sampling error is known exactly; NaN if unknown.
         excess_low: Lower end of the excess's 95 % interval.
         alternation: Correlation of neighbouring deviations: below 0 where each step overshoots the one before.
+        overshoots: Whether it is so far below 0 that neither chance nor drawing without replacement explains it.
         early: Scatter relative to the loss in the first third.
         late: Likewise in the last third.
         relative: Scatter relative to the loss.
@@ -47,6 +51,7 @@ class StepNoise:
     excess: float
     excess_low: float
     alternation: float
+    overshoots: bool
     early: float
     late: float
     relative: float
@@ -67,13 +72,15 @@ def noise_of_steps(run: Run) -> StepNoise | None:
     relative = deviations / np.maximum(level[settled], 1e-12)
     excess, low = _excess(run, settled)
     observed = float(deviations.std())
+    # The moving average itself makes neighbours differ: white noise shows about -1/9 around it.
+    alternation = statistics.lag_one(deviations) + 1 / SMOOTHING
     return StepNoise(
         observed=observed,
         sampling=observed / excess if math.isfinite(excess) and excess > 1 else observed,
         excess=excess,
         excess_low=low,
-        # The moving average itself makes neighbours differ: white noise shows about -1/9 around it.
-        alternation=statistics.lag_one(deviations) + 1 / SMOOTHING,
+        alternation=alternation,
+        overshoots=alternation < OVERSHOOTING - _by_drawing(run) - statistics.Z95 / math.sqrt(len(deviations)),
         early=float(relative[:third].std()),
         late=float(relative[-third:].std()),
         relative=float(relative.std()),
@@ -86,7 +93,7 @@ def look(run: Run) -> list[Insight]:
     noise, batch = noise_of_steps(run), run.batch_size
     if noise is None:
         return []
-    if noise.excess_low > EXCESS or noise.alternation < -0.4:
+    if noise.excess_low > EXCESS or noise.overshoots:
         return [_too_much(run, noise)]
     hidden = noise.observed > HIDES_THE_CURVE * noise.fall or noise.relative > HIDES_THE_LEVEL
     if batch and batch < SMALL_BATCH and hidden and noise.observed > FELT:
@@ -107,7 +114,7 @@ def _too_much(run: Run, noise: StepNoise) -> Insight:
         f"Neighbouring deviations correlate by {noise.alternation:+.2f}: "
         + (
             "each step overshoots the one before."
-            if noise.alternation < -0.4
+            if noise.overshoots
             else "they come in waves."
             if noise.alternation > 0.2
             else "no pattern."
@@ -126,6 +133,12 @@ def _too_much(run: Run, noise: StepNoise) -> Insight:
         severity="hint",
         hyperparameters=new,
     )
+
+
+def _by_drawing(run: Run) -> float:
+    """How strongly the steps of an epoch alternate since each picture is drawn once: what one has, the others lack."""
+    steps = float(np.median([len(steps) for steps in run.train_steps]))
+    return 1 / (steps - 1) if steps > 1 else 1.0
 
 
 def _small_batches(run: Run, noise: StepNoise, batch: int) -> Insight:

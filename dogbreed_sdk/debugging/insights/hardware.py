@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 from dogbreed_sdk.debugging.insights import timing
+from dogbreed_sdk.debugging.insights.guard import Guard
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.machine import IDLE, Use, Waits, fact, use_of
-from dogbreed_sdk.debugging.insights.words import percent, plural
+from dogbreed_sdk.debugging.insights.words import plural
+from dogbreed_sdk.debugging.plain_values import percent
 from training_scripts.recording.profile import Profile
 
 # AWS's LowGPUUtilization and BatchSize ask below 70 %.
@@ -24,12 +27,16 @@ SAFE_MEMORY = 85.0
 MOST_TIMES = 8
 
 
-def look(profile: Profile) -> list[Insight]:
+def look(profile: Profile, guard: Guard) -> list[Insight]:
     """Everything a profile tells; nothing of use about jobs of a few seconds."""
-    use = use_of(profile)
-    looks: list[Callable[[Profile, Use], Insight | None]] = [_gpu, _cpu, _cpu_waits, _io_waits, _swings]
-    found = [one(profile, use) for one in looks] if use else []
-    return [*(insight for insight in found if insight is not None), *timing.look(profile)]
+    found: list[Insight | None] = []
+    use = guard.value("the use of the machine", lambda: use_of(profile))
+    if use is not None:
+        for name, one in _LOOKS.items():
+            found.append(guard.value(name, partial(one, profile, use)))
+    for name, look_at in timing.LOOKS.items():
+        found.append(guard.value(name, partial(look_at, profile)))
+    return [insight for insight in found if insight is not None]
 
 
 def _gpu(profile: Profile, use: Use) -> Insight | None:
@@ -243,3 +250,12 @@ def _swings(profile: Profile, use: Use) -> Insight | None:
         confidence="medium" if whole_job else "high",
         severity="info",
     )
+
+
+_LOOKS: dict[str, Callable[[Profile, Use], Insight | None]] = {
+    "the GPU": _gpu,
+    "the CPU": _cpu,
+    "waiting for the CPU": _cpu_waits,
+    "waiting for the disk": _io_waits,
+    "GPU memory": _swings,
+}

@@ -11,7 +11,8 @@ from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.rates import FIRST_UPDATE, better_rate, blow_up, first_update, update_evidence
 from dogbreed_sdk.debugging.insights.run import Run
 from dogbreed_sdk.debugging.insights.statistics import wilson
-from dogbreed_sdk.debugging.insights.words import change, number, percent
+from dogbreed_sdk.debugging.insights.words import change
+from dogbreed_sdk.debugging.plain_values import number, percent
 from training_scripts.rules.findings import ISSUES_FOUND, RuleResult
 
 # A loss within 3 % of guessing is no better than guessing for any use.
@@ -125,7 +126,7 @@ def _at_chance(run: Run, results: Sequence[RuleResult]) -> Insight | None:
     trained = float(run.train.loss[-1])
     evidence = [
         f"The best validation loss is {number(loss)}; guessing costs {number(run.chance)} ({run.classes} classes).",
-        f"The training loss ended at {number(trained)}.",
+        f"The training loss of the last recorded epoch is {number(trained)}.",
     ]
     if size and math.isfinite(accuracy):
         evidence.append(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dogbreed_sdk.debugging.insights.recorded import count
 from training_scripts.recording.profile import CPU, GPU, GPU_MEMORY, IO_WAIT, Profile
 from training_scripts.rules.findings import NotEvaluated
 from training_scripts.rules.profiling_samples import at_times, cpu_total, devices, training_window
@@ -75,8 +76,7 @@ def use_of(profile: Profile) -> Use | None:
 
 def fact(profile: Profile, name: str) -> int | None:
     """A count that is known of the job; None where it is not, or is 0 for automatic."""
-    value = profile.facts.get(name)
-    return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0 else None
+    return count(profile.facts.get(name))
 
 
 def _sampled(profile: Profile) -> Use | None:

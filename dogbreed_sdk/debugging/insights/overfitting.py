@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from dogbreed_sdk.debugging.insights import statistics
 from dogbreed_sdk.debugging.insights.convergence import epochs_of_same_way, outlook
 from dogbreed_sdk.debugging.insights.insight import Confidence, Insight, Severity
 from dogbreed_sdk.debugging.insights.run import KEEPS_BEST, Run
 from dogbreed_sdk.debugging.insights.smallness import few_pictures
-from dogbreed_sdk.debugging.insights.words import change, interval, number, percent, plural, points, seconds
+from dogbreed_sdk.debugging.insights.words import change, interval, plural, points
+from dogbreed_sdk.debugging.plain_values import number, percent, seconds
 
 # A rise below 2 % of the loss is not worth a word, however certain it is.
 WORTH_A_WORD = 0.02
 SERIOUS = 0.1
+# A curve's scatter is known from few epochs only: a rise of three epochs must be many times as large.
+FAR_BEYOND = 6.0
+BY_HEART_WORDS = (
+    "From there on the network learned the training pictures, not the classes: the training loss went on falling "
+    "while that of unseen pictures rose. "
+)
+WANDERED_WORDS = (
+    "The training loss did not fall meanwhile, so the network did not learn pictures by heart: its weights wandered "
+    "off, as with steps that are too large. "
+)
 # A gap of 10 points between accuracies is more than chance and augmentation make.
 GAP = 0.1
 BY_HEART = 0.95
-# Nine training pictures in ten right: whatever limits such a run, it is no lack of room.
-FITTED = 0.9
 
 
 def look(run: Run) -> list[Insight]:
@@ -36,17 +47,18 @@ def _turned(run: Run) -> Insight | None:
     lowest = float(run.valid.loss[best])
     # The best epoch was chosen among all of them: the more there are, the surer the rise must be (Bonferroni).
     chance = min(1.0, statistics.two_sided(excess.score) * max(1, len(run.judged) - 1))
-    if excess.mean < WORTH_A_WORD * lowest or chance > 0.05:
+    if not excess.mean >= WORTH_A_WORD * lowest or chance > 0.05 or not _rises(run, best):
         return None
     share = excess.mean / lowest
     wasted = last - best
     new = _earlier_end(run, best)
+    by_heart = _training_fell(run, best, last)
     confidence: Confidence = "high" if chance < 0.001 and "picture" in excess.source else "medium"
     return Insight(
         topic="overfitting",
-        title=f"Overtraining: the validation loss turned after epoch {best + 1} and then rose by {percent(share)}.",
-        explanation="From there on the network learned the training pictures, not the classes: the training loss went "
-        "on falling while that of unseen pictures rose. " + _harm(run, wasted),
+        title=f"{'Overtraining: the' if by_heart else 'The'} validation loss turned after epoch {best + 1} and then "
+        f"rose by {percent(share)}.",
+        explanation=(BY_HEART_WORDS if by_heart else WANDERED_WORDS) + _harm(run, wasted),
         evidence=_evidence_of_turn(run, best, last),
         confidence=confidence,
         next_step=(
@@ -56,6 +68,28 @@ def _turned(run: Run) -> Insight | None:
         hyperparameters=new,
         steps=(run.last_step(best),),
     )
+
+
+def _rises(run: Run, best: int) -> bool:
+    """Whether the validation loss has a trend upwards after its lowest point, and does not just wobble above it.
+
+    A wobble has a lowest point too, and every later epoch lies above it. But around one level the epochs after it come
+    in any order: so their slope is tested, without the lowest point, which was chosen. Up to three epochs have too few
+    orders for that: they must rise one by one, far beyond the scatter of the curve before.
+    """
+    after = run.valid.loss[run.judged[run.judged > best]]
+    if len(after) > 3:
+        return statistics.trend(after) > statistics.t_quantile(len(after) - 2, statistics.Z99)
+    climbs = np.diff(np.concatenate([[run.valid.loss[best]], after]))
+    scatter = statistics.jitter(run.valid.loss[run.judged])
+    return len(after) > 1 and bool((climbs > 0).all()) and bool(climbs.sum() > FAR_BEYOND * scatter)
+
+
+def _training_fell(run: Run, best: int, last: int) -> bool:
+    """Whether the training loss fell meanwhile, by more than its error where that is known."""
+    error = math.hypot(run.train.error[best], run.train.error[last])
+    fall = float(run.train.loss[best] - run.train.loss[last])
+    return fall > (statistics.Z95 * error if math.isfinite(error) else 0.0)
 
 
 def _severity(share: float, *, keeps_best: bool) -> Severity:
@@ -165,8 +199,10 @@ def _against_gap(run: Run) -> tuple[dict[str, object], str, str]:
         new: dict[str, object] = {"dropout": 0.5}
         return (
             new,
-            f"Set {change(settings, new)}; it slows learning, so epochs may have to grow.",
-            ("A head with hidden layers has room to learn pictures by heart; dropout takes that room."),
+            f"Set {change(settings, new)}.",
+            (
+                "A head with hidden layers has room to learn pictures by heart; dropout takes that room and slows learning."
+            ),
         )
     views = str(settings.get("views", ""))
     if settings and "crops" not in views:
@@ -184,57 +220,3 @@ def _against_gap(run: Run) -> tuple[dict[str, object], str, str]:
         "Collect more pictures a class, or try a larger backbone (model=...).",
         ("Views and regularisation are in use already."),
     )
-
-
-def underfitting(run: Run) -> list[Insight]:
-    """That even the training pictures are not learned, though training has come to rest."""
-    best = run.best
-    if best is None or best < 2 or outlook(run) is not None:  # the first epochs' training accuracy is that of learning
-        return []
-    trained, judged, size = float(run.train.accuracy[best]), float(run.valid.accuracy[best]), run.valid_size
-    if not (math.isfinite(trained) and math.isfinite(judged) and size) or trained > FITTED:
-        return []
-    low, high = statistics.wilson(judged * size, size)
-    # Validation looks at plain pictures without dropout: it may well be the better one.
-    if trained > max(high, judged + 0.05):
-        return []
-    new, why = _more_room(run)
-    return [
-        Insight(
-            topic="underfitting",
-            title=f"Underfitting: even of the training pictures only {percent(trained)} are right.",
-            explanation=f"Training and validation agree, so more pictures would not help; the network cannot, or may "
-            f"not, fit what it sees. {why}",
-            evidence=(
-                (
-                    f"Accuracy at epoch {best + 1}: training {percent(trained)}, validation {percent(judged)} (95 % "
-                    "interval "
-                    f"{percent(low)} to {percent(high)})."
-                ),
-                (
-                    f"Loss at epoch {best + 1}: training {number(float(run.train.loss[best]))}, validation "
-                    f"{number(float(run.valid.loss[best]))}, and it has come to rest."
-                ),
-            ),
-            confidence="medium",
-            next_step=f"Set {change(run.settings, new)}." if new else "Give the network more layers to learn with.",
-            severity="hint",
-            hyperparameters=new,
-            steps=(run.last_step(best),),
-        )
-    ]
-
-
-def _more_room(run: Run) -> tuple[dict[str, object], str]:
-    settings = run.settings
-    if not settings:
-        return {}, ""
-    if settings.get("dropout", 0.0) >= 0.3:
-        return {"dropout": round(settings["dropout"] / 3, 2)}, "Dropout takes room away that is needed here."
-    if settings.get("weight-decay", 0.0) > 0.1:
-        return {"weight-decay": 0.01}, "The weight decay holds the weights small."
-    if not settings.get("hidden"):
-        return {"hidden": "512"}, "A linear head can only separate what the backbone's features separate."
-    return {
-        "unfreeze": int(settings.get("unfreeze", 0)) + 1
-    }, "The frozen backbone's features may not fit these pictures."

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from dogbreed_sdk.debugging.insights import statistics
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.run import Run
-from dogbreed_sdk.debugging.insights.words import listed, number, percent, plural
+from dogbreed_sdk.debugging.insights.words import plural
+from dogbreed_sdk.debugging.plain_values import joined, number, percent
 
 # One picture in a hundred, at least three, that cause a fifth of the loss: healthy runs show a tenth.
 FEW_PICTURES, LARGE_SHARE = 0.01, 0.2
-# Pictures answered worse than by guessing: one in a hundred in healthy runs on 120 breeds; with 10 % or 30 % of the
-# labels drawn at random it was 11 % or 27 %.
-CONTRADICTING = 0.05
-# There the right answers were given with a certainty of at most the accuracy, in healthy runs with 4 points more; in
-# runs with too large a learning rate, which contradict labels too, with 20 points more.
-MODEST = 0.05
+# Three times as many contradictions as a network gives that is as sure as it is right, and five in a hundred.
+CONTRADICTING, FAR_MORE = 0.05, 3.0
+# With fewer classes, or more mistakes than right answers, a mistake is no contradiction.
+ENOUGH_CLASSES, ENOUGH_RIGHT = 5, 0.5
+# How far below guessing a label's probability is looked for: a half, a quarter, ... of it.
+HALVINGS = 8
+# Healthy networks are a little surer than right.
+BOAST = 1.5
 ENOUGH = 50
 
 
@@ -30,41 +36,77 @@ def look(run: Run) -> list[Insight]:
     return [found] if found else []
 
 
+@dataclass(frozen=True)
+class Contradiction:
+    """Labels with less probability than the network's own certainty explains.
+
+    Attributes:
+        probability: Labels with less than this are meant.
+        seen: Which pictures have such a label, bool [n].
+        expected: At most this share has one, if the network is as right as it is sure.
+        low: Lower end of the 95 % interval of the share seen.
+    """
+
+    probability: float
+    seen: NDArray[np.bool_]
+    expected: float
+    low: float
+
+
+def contradiction(losses: NDArray[np.float64], right: NDArray[np.bool_], classes: int) -> Contradiction | None:
+    """Finds labels that the network contradicts far more than its own certainty explains; None where it does not.
+
+    A network that is as right as it is sure gives each picture's label a probability below t only as often as it says
+    itself: all classes below t together hold at most (classes - 1) t, and at most what its answer leaves. How sure it
+    was of wrong answers was not recorded; but each right answer of probability p stands for 1/p pictures of its kind
+    (Horvitz and Thompson, 1952), so right answers tell the certainty over all of them. A network that boasts breaks
+    this at every probability; it is told by its other mistakes, which are then too many as well.
+    """
+    sure = np.exp(-losses[right])
+    weights = 1 / np.maximum(sure, 1 / classes)  # an answer has at least that probability
+    for halving in range(1, HALVINGS + 1):
+        limit = 0.5**halving / classes
+        seen = losses > -math.log(limit)
+        expected = float((weights * np.minimum((classes - 1) * limit, 1 - sure)).sum()) / len(losses)
+        low, _ = statistics.wilson(int(seen.sum()), len(losses))
+        mistakes, _ = statistics.wilson(int((~right & ~seen).sum()), len(losses))
+        boasts = mistakes > BOAST * float((weights * (1 - sure)).sum()) / len(losses)
+        if low > max(CONTRADICTING, FAR_MORE * expected) and not boasts:
+            return Contradiction(limit, seen, expected, low)
+    return None
+
+
 def _contradicting(run: Run, losses: NDArray[np.float64]) -> Insight | None:
     """Labels that the network contradicts with certainty too often."""
-    if not run.chance or run.best is None or not run.valid.accuracy[run.best] > 0.3:
+    shown = run.answers(run.best) if run.best is not None else None
+    if shown is None or run.best is None or len(shown[0]) != len(losses) or (run.classes or 0) < ENOUGH_CLASSES:
         return None
-    accuracy, certainty = float(run.valid.accuracy[run.best]), run.certainty(run.best)
-    if not certainty <= accuracy + MODEST:
+    right = shown[0] == shown[1]
+    found = contradiction(losses, right, run.classes or 0) if right.mean() > ENOUGH_RIGHT else None
+    if found is None:
         return None
-    worse = losses > run.chance
-    low, high = statistics.wilson(int(worse.sum()), len(losses))
-    if low < CONTRADICTING:
-        return None
-    order = np.argsort(losses)[::-1][:10]
-    names = names_of(run, order)
+    share, names = float(found.seen.mean()), names_of(run, np.argsort(losses)[::-1][:10])
     return Insight(
         topic="labels",
-        title=f"About {percent(round(float(worse.mean()), 2))} of the labels look wrong: the network contradicts them "
-        "with certainty.",
-        explanation="These pictures are answered worse than by guessing, while most others are right. In runs with "
-        "good "
-        "labels that happens to about 1 % of the pictures; the training labels have probably the same flaw.",
+        title=f"{percent(share)} of the validation labels contradict a network that is otherwise as right as it is "
+        "sure: many of them may be wrong.",
+        explanation="Where such a network errs, it gives the right class some probability; to these labels it gives "
+        "next to none. If they are wrong, the training labels have probably the same flaw.",
         evidence=(
             (
-                f"{int(worse.sum())} of {len(losses)} validation pictures have a loss above {number(run.chance)}, "
-                "that of "
-                f"guessing (95 % interval of the share: {percent(low)} to {percent(high)})."
+                f"{plural(int(found.seen.sum()), 'label')} of {len(losses)} (at least {percent(found.low)}, 95 %) have "
+                f"a probability below {number(found.probability)}; by the network's own certainty at most "
+                f"{percent(found.expected)} would."
             ),
             (
-                f"Right answers are given with {percent(certainty)} certainty, and {percent(accuracy)} are right: the "
-                "network does not boast."
+                f"Right answers are given with {percent(run.certainty(run.best))} certainty, and "
+                f"{percent(float(right.mean()))} are right."
             ),
-            *([f"Look at these first: {listed(names, most=10)}."] if names else []),
+            *([f"Look at these first: {joined(names, most=10)}."] if names else []),
         ),
         confidence="medium",
-        next_step="Check and correct the labels of these pictures, then of the training pictures.",
-        severity="problem",
+        next_step="Look at these pictures and their labels; if they are wrong, check those of the training pictures.",
+        severity="hint",
         steps=(run.last_step(run.best),),
     )
 
@@ -85,12 +127,12 @@ def _huge(run: Run, losses: NDArray[np.float64]) -> Insight | None:
         "something else; then the picture is at fault, not the network.",
         evidence=(
             (
-                f"The largest losses are {listed(number(loss) for loss in losses[order[:count]].tolist())}; the "
+                f"The largest losses are {joined([number(loss) for loss in losses[order[:count]].tolist()])}; the "
                 "median is "
                 f"{number(float(np.median(losses)))}."
             ),
             f"Without them the validation loss would be {number(rest)} instead of {number(float(losses.mean()))}.",
-            *([f"They are {listed(names, most=10)}."] if names else []),
+            *([f"They are {joined(names, most=10)}."] if names else []),
         ),
         next_step="Look at these pictures and their labels, and correct or remove what is wrong.",
         severity="hint",

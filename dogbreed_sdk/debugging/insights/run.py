@@ -12,6 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogbreed_sdk.debugging.insights import statistics
+from dogbreed_sdk.debugging.insights.recorded import (
+    MOST,
+    accuracy_of,
+    count,
+    epoch_means,
+    last_share,
+    mapping,
+    numbers,
+    whole_numbers,
+)
 from training_scripts import hyperparameters
 from training_scripts.recording.trial import EVAL, TRAIN, RecordingError, Series, Trial
 from training_scripts.rules.epochs import epoch_losses, epochs, training_loss
@@ -23,10 +33,17 @@ KEEPS_BEST = "train_model keeps the weights of the epoch with the lowest validat
 
 @dataclass(frozen=True)
 class Curve:
-    """A mode's epochs: mean loss and accuracy of each, float64 [epochs]; NaN where there is none."""
+    """A mode's epochs, float64 [epochs] each; NaN where there is none.
+
+    Attributes:
+        loss: Mean loss of each.
+        accuracy: Share of right answers of each.
+        error: Standard error of the mean loss.
+    """
 
     loss: Values
     accuracy: Values
+    error: Values
 
 
 @dataclass(frozen=True)
@@ -83,15 +100,23 @@ class Run:
         rows = {int(number): row for row, number in enumerate(means.epochs)}
         parts = [part for part in epochs(trial) if part.number in rows and len(part.train_steps)]
         order = [rows[part.number] for part in parts]
-        accuracies = _series(trial, "accuracy", TRAIN)
+        accuracies, judged = accuracy_of(trial)
         train_steps = [part.train_steps for part in parts]
         eval_steps = [part.eval_steps for part in parts]
         return cls(
             trial=trial,
             losses=losses,
             accuracies=accuracies,
-            train=Curve(means.train[order], _means(accuracies, train_steps)),
-            valid=Curve(means.valid[order], _means(_series(trial, "accuracy", EVAL), eval_steps)),
+            train=Curve(
+                means.train[order],
+                epoch_means(accuracies, train_steps, last_share(trial.run)),
+                means.train_error[order],
+            ),
+            valid=Curve(
+                means.valid[order],
+                np.array([judged.get(part.number, math.nan) for part in parts]),
+                means.valid_error[order],
+            ),
             train_steps=train_steps,
             eval_steps=eval_steps,
         )
@@ -110,7 +135,7 @@ class Run:
     def settings(self) -> Mapping[str, Any]:
         """Hyperparameters of train_model, by dashed name, in Python's types; empty where they are unknown."""
         written = {
-            str(name).replace("_", "-"): value for name, value in _mapping(self.trial.run, "hyperparameters").items()
+            str(name).replace("_", "-"): value for name, value in mapping(self.trial.run, "hyperparameters").items()
         }
         known = set(hyperparameters.names("train_model"))
         try:
@@ -122,11 +147,11 @@ class Run:
     @cached_property
     def batch_size(self) -> int | None:
         """Pictures a step."""
-        return _count(self.trial.run.get("batch_size")) or self.settings.get("batch-size")
+        return count(self.trial.run.get("batch_size")) or self.settings.get("batch-size")
 
     def size(self, split: str) -> int | None:
         """Pictures of a split; None where unknown."""
-        return _count(_mapping(self.trial.run, "sizes").get(split))
+        return count(mapping(self.trial.run, "sizes").get(split))
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -136,12 +161,15 @@ class Run:
 
     @cached_property
     def class_counts(self) -> NDArray[np.int64]:
-        """Training pictures a class; empty where unknown."""
+        """Training pictures a class; empty where unknown, or where they are no counts of as many classes."""
         counts = self.trial.run.get("class_counts")
         if counts is None and self.trial.has("class_counts"):
             values = self.trial.tensor("class_counts").values(TRAIN)
             counts = values[-1][1] if values else None
-        return np.asarray([] if counts is None else counts, dtype=np.int64).ravel()
+        found = whole_numbers(counts)
+        if found is None or (self.class_names and len(found) != len(self.class_names)) or not found.any():
+            return np.zeros(0, dtype=np.int64)
+        return found
 
     @cached_property
     def classes(self) -> int | None:
@@ -177,16 +205,22 @@ class Run:
         return self.size("valid") or (len(shown[0]) if shown is not None else None)
 
     def picture_losses(self, epoch: int) -> Values | None:
-        """Each validation picture's loss after an epoch (from 0), float64 [n]."""
-        found = self._at("valid_losses", epoch)
-        return None if found is None else found.astype(np.float64).ravel()
+        """Each validation picture's loss after an epoch (from 0), float64 [n]; None where one is no loss."""
+        found = numbers(self._at("valid_losses", epoch))
+        return None if found is None or not len(found) or not (found >= 0).all() or found.max() > MOST else found
 
     def answers(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-        """Labels and predictions of the validation pictures after an epoch (from 0), int64 [n] each."""
-        labels, predictions = self._at("labels", epoch), self._at("predictions", epoch)
-        if labels is None or predictions is None or labels.size != predictions.size or not labels.size:
+        """Labels and predictions of the validation pictures after an epoch (from 0), int64 [n] each.
+
+        None where one of them is no index of a class.
+        """
+        labels = whole_numbers(self._at("labels", epoch))
+        predictions = whole_numbers(self._at("predictions", epoch))
+        if labels is None or predictions is None or len(labels) != len(predictions) or not len(labels):
             return None
-        return labels.ravel().astype(np.int64), predictions.ravel().astype(np.int64)
+        if self.classes and max(labels.max(), predictions.max()) >= self.classes:
+            return None
+        return labels, predictions
 
     def certainty(self, epoch: int) -> float:
         """The mean probability of the right answers that were given after an epoch (from 0); NaN where unknown."""
@@ -242,32 +276,3 @@ class Run:
             return np.asarray(tensor.value(there[-1], EVAL)) if there else None
         except RecordingError:  # recorded only as reductions
             return None
-
-
-def _series(trial: Trial, name: str, mode: str) -> Series:
-    empty = Series(np.array([], dtype=np.int64), np.array([], dtype=np.float64))
-    if not trial.has(name) or mode not in trial.tensor(name).modes:
-        return empty
-    try:
-        return trial.tensor(name).series(mode)
-    except RecordingError:  # recorded, but neither in full nor as its mean
-        return empty
-
-
-def _means(series: Series, groups: Sequence[NDArray[np.int64]]) -> Values:
-    """The mean over each group of steps; NaN for none. Not finite values count: a diverged epoch has no mean."""
-    means = np.full(len(groups), math.nan)
-    for place, steps in enumerate(groups):
-        if len(steps):
-            first, last = np.searchsorted(series.steps, [steps[0], steps[-1] + 1])
-            means[place] = series.values[first:last].mean() if last > first else math.nan
-    return means
-
-
-def _mapping(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = values.get(name)
-    return found if isinstance(found, Mapping) else {}
-
-
-def _count(value: Any) -> int | None:
-    return int(value) if isinstance(value, (int, float)) and math.isfinite(value) and value > 0 else None

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from dogbreed_sdk.debugging.insights import statistics
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.run import Run
-from dogbreed_sdk.debugging.insights.words import percent, plural, points
+from dogbreed_sdk.debugging.insights.words import plural, points
+from dogbreed_sdk.debugging.plain_values import percent
 
 # Half an interval of more than 5 points hides most of what tuning a head can bring.
 WIDE = 0.05
@@ -77,13 +78,6 @@ def _few_pictures(run: Run) -> Insight | None:
         severity="hint",
         steps=(),
     )
-
-
-def _by_heart(run: Run) -> list[str]:
-    if run.best is None or not np.isfinite([run.train.accuracy[run.best], run.valid.accuracy[run.best]]).all():
-        return []
-    trained, judged = float(run.train.accuracy[run.best]), float(run.valid.accuracy[run.best])
-    return [f"Right after epoch {run.best + 1}: {percent(trained)} in training, {percent(judged)} in validation."]
 
 
 def _range(counts: NDArray[np.int64]) -> str:

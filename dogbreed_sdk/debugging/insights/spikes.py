@@ -15,7 +15,8 @@ from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.pictures import few_of, names_of, unusual_share
 from dogbreed_sdk.debugging.insights.rates import better_rate
 from dogbreed_sdk.debugging.insights.run import Run
-from dogbreed_sdk.debugging.insights.words import change, listed, number, percent, plural
+from dogbreed_sdk.debugging.insights.words import change, plural
+from dogbreed_sdk.debugging.plain_values import joined, number, percent
 from training_scripts.recording.trial import EVAL
 from training_scripts.rules.epochs import loss_series
 
@@ -92,7 +93,8 @@ def _spiky(run: Run, spiky: Sequence[int]) -> Insight:
 
 
 def _reason(holding: Sequence[Cause]) -> str:
-    return f"; {plural(len(holding), 'usual cause')} {'holds' if len(holding) == 1 else 'hold'}" if holding else ""
+    names = [cause.words.partition(":")[0] for cause in holding]
+    return f"; likely {'cause' if len(names) == 1 else 'causes'}: {joined(names)}" if names else ""
 
 
 def _late_rate(run: Run, spiky: Sequence[int]) -> Cause | None:
@@ -135,7 +137,7 @@ def _last_training_batch(run: Run) -> Cause | None:
         return Cause(False, f"a smaller last batch: {size} training pictures are whole batches of {batch}.")
     last = np.array([run.losses.values[np.searchsorted(run.losses.steps, steps[-1])] for steps in run.train_steps])
     others = np.concatenate([run.losses.values[np.isin(run.losses.steps, steps[-6:-1])] for steps in run.train_steps])
-    noisier = _spread_of_steps(last, run.epochs) / max(_spread_of_steps(others, run.epochs), 1e-12)
+    noisier = _spread_of_steps(last) / max(_spread_of_steps(others), 1e-12)
     words = f"a smaller last batch: {size} training pictures leave {rest} for the last step of each epoch"
     if math.isfinite(noisier):
         words += f", whose loss scatters {number(noisier)} times as much as that of the steps before it"
@@ -149,9 +151,8 @@ def _last_training_batch(run: Run) -> Cause | None:
     return Cause(holds, words + ".", 2, even, step)
 
 
-def _spread_of_steps(values: NDArray[np.float64], epochs: int) -> float:
+def _spread_of_steps(values: NDArray[np.float64]) -> float:
     """Scatter of losses around their epoch's own level, by differences of neighbours."""
-    del epochs
     finite = values[np.isfinite(values)]
     return float(np.sqrt(np.mean(np.diff(finite) ** 2) / 2)) if len(finite) > 3 else math.nan
 
@@ -179,7 +180,7 @@ def _pictures(run: Run, spiky: Sequence[int]) -> Cause | None:
     words = (
         f"a few pictures with a huge loss: {plural(count, 'picture')} of {len(rise)} make "
         f"{percent(min(share, 1.0))} of the "
-        f"rise to the spike of epoch {worst + 1}" + (f": {listed(names)}" if names else "")
+        f"rise to the spike of epoch {worst + 1}" + (f": {joined(names)}" if names else "")
     )
     return Cause(
         share > unusual_share(count, len(rise)), words + ".", 1, {}, "Look at these pictures and their labels."

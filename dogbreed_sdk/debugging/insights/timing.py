@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.machine import fact
-from dogbreed_sdk.debugging.insights.words import listed, percent, plural, seconds
+from dogbreed_sdk.debugging.insights.recorded import MOST, count, mapping
+from dogbreed_sdk.debugging.insights.words import plural
+from dogbreed_sdk.debugging.plain_values import joined, percent, seconds
 from training_scripts.recording.profile import DATA, EVAL_STEP, TRAIN_STEP, Profile, Spans
 from training_scripts.rules.profiling_steps import waits_of
 
@@ -20,21 +25,26 @@ FEW_STEPS = 20
 SIGMAS = 6.0
 
 
-def look(profile: Profile) -> list[Insight]:
-    """What time was lost on, and what it was spent on."""
-    found = [_start(profile), _operators(profile)]
+def _steps(profile: Profile) -> Spans | None:
+    """The training steps whose times are known; None where they are too few to tell anything."""
     steps = profile.phases.get(TRAIN_STEP)
-    if steps is not None and len(steps) >= FEW_STEPS:
-        found += [_data(profile, steps), _between(profile, steps), _outliers(profile, steps)]
-    return [insight for insight in found if insight is not None]
+    if steps is None or not len(steps.begins) == len(steps.seconds) == len(steps.steps):
+        return None
+    known = np.isfinite(steps.begins) & np.isfinite(steps.seconds) & (steps.seconds >= 0) & (steps.seconds < MOST)
+    chosen = steps if known.all() else steps.where(known)
+    return chosen if len(chosen) >= FEW_STEPS else None
+
+
+def _known(time: float | None) -> float | None:
+    return time if time is not None and math.isfinite(time) else None
 
 
 def _start(profile: Profile) -> Insight | None:
     line = profile.timeline
-    end = line.end or line.trained
-    if line.begin is None or line.training is None or end is None or end <= line.begin:
+    begin, training, end = _known(line.begin), _known(line.training), _known(line.end) or _known(line.trained)
+    if begin is None or training is None or end is None or not begin < training <= end:
         return None
-    start, whole = line.training - line.begin, end - line.begin
+    start, whole = training - begin, end - begin
     if start < LONG_START or start < LARGE_START * whole:
         return None
     return Insight(
@@ -48,9 +58,10 @@ def _start(profile: Profile) -> Insight | None:
     )
 
 
-def _data(profile: Profile, steps: Spans) -> Insight | None:
-    waits = waits_of(profile, steps)
-    if waits is None or DATA not in profile.phases:
+def _data(profile: Profile) -> Insight | None:
+    steps = _steps(profile)
+    waits = waits_of(profile, steps) if steps is not None else None
+    if steps is None or waits is None or DATA not in profile.phases:
         return None
     shown, whole = float(waits.sum()), float(steps.seconds.sum())
     share = shown / whole if whole > 0 else 0.0
@@ -86,14 +97,14 @@ def _data(profile: Profile, steps: Spans) -> Insight | None:
 
 def _training_seconds(profile: Profile, recorded: float) -> float:
     """What all training steps took; of long runs only some are written."""
-    counts, steps = profile.facts.get("steps"), profile.phases[TRAIN_STEP]
-    count = counts.get("TRAIN") if isinstance(counts, dict) else None
-    return recorded * max(1.0, count / len(steps)) if isinstance(count, int) else recorded
+    steps = count(mapping(profile.facts, "steps").get("TRAIN"))
+    return recorded * max(1.0, steps / len(profile.phases[TRAIN_STEP])) if steps else recorded
 
 
-def _between(profile: Profile, steps: Spans) -> Insight | None:
-    gaps = _gaps(profile, steps)
-    if len(gaps) < FEW_STEPS:
+def _between(profile: Profile) -> Insight | None:
+    steps = _steps(profile)
+    gaps = _gaps(profile, steps) if steps is not None else np.zeros(0)
+    if steps is None or len(gaps) < FEW_STEPS:
         return None
     step = float(np.mean(steps.seconds))
     share = float(gaps.mean()) / (float(gaps.mean()) + step)
@@ -134,7 +145,10 @@ def _gaps(profile: Profile, steps: Spans) -> NDArray[np.float64]:
     return chosen
 
 
-def _outliers(profile: Profile, steps: Spans) -> Insight | None:
+def _outliers(profile: Profile) -> Insight | None:
+    steps = _steps(profile)
+    if steps is None:
+        return None
     usual = float(np.median(steps.seconds))
     spread = 1.4826 * float(np.median(np.abs(steps.seconds - usual)))
     slow = steps.seconds > max(usual + SIGMAS * spread, 2 * usual)
@@ -174,7 +188,7 @@ def _operators(profile: Profile) -> Insight | None:
         not profile.operators
         or line.training is None
         or line.trained is None
-        or line.trained - line.training < WORTH_SECONDS
+        or not WORTH_SECONDS <= line.trained - line.training < math.inf
     ):
         return None
     on_gpu = sum(one.gpu_seconds for one in profile.operators) > 0
@@ -198,7 +212,7 @@ def _operators(profile: Profile) -> Insight | None:
         if nested
         else "Self time over the steps that were looked at. "
         + ("Much of it is copying, not computing." if copying > 0.2 else ""),
-        evidence=(f"{'GPU' if on_gpu else 'CPU'} time: {listed(named)}.",),
+        evidence=(f"{'GPU' if on_gpu else 'CPU'} time: {joined(named)}.",),
         severity="info",
     )
 
@@ -210,3 +224,13 @@ def _largest(costs: dict[str, float], *, nested: bool) -> list[str]:
         if not (nested and first and costs[name] > 0.99 * costs[first[-1]]):
             first.append(name)
     return first[:5]
+
+
+LOOKS: dict[str, Callable[[Profile], Insight | None]] = {
+    "the start": _start,
+    "operators": _operators,
+    "waiting for data": _data,
+    "time between steps": _between,
+    "slow steps": _outliers,
+}
+"""What time was lost on, and what it was spent on."""

@@ -1,25 +1,11 @@
-"""Numbers and lists as insights write them."""
+"""What insights write beyond plain values: intervals, rates, hyperparameters to set."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-
-def number(value: float) -> str:
-    """A loss or a ratio with three significant digits.
-
-    >>> number(0.72136), number(41.27), number(0.00012)
-    ('0.721', '41.3', '0.00012')
-    """
-    if not math.isfinite(value):
-        return "not a number" if math.isnan(value) else "infinite"
-    if value == 0:
-        return "0"
-    size = math.floor(math.log10(abs(value)))
-    if size < -3:
-        return f"{value:.2g}"
-    return f"{value:.{max(0, 2 - size)}f}"
+from dogbreed_sdk.debugging.plain_values import number
 
 
 def interval(value: float, half: float) -> str:
@@ -34,16 +20,6 @@ def interval(value: float, half: float) -> str:
     return f"{value:.{decimals}f} ± {half:.{decimals}f}"
 
 
-def percent(share: float) -> str:
-    """A share of 1 in percent: a decimal between 1 and 99.9 only where it says something.
-
-    >>> percent(0.772), percent(1.0), percent(0.004)
-    ('77.2 %', '100 %', '0.4 %')
-    """
-    value = 100 * share
-    return f"{value:.0f} %" if abs(value - round(value)) < 0.05 else f"{value:.1f} %"
-
-
 def points(share: float) -> str:
     """A difference of shares in percentage points.
 
@@ -51,30 +27,6 @@ def points(share: float) -> str:
     '2.4 points'
     """
     return f"{100 * share:.1f} points"
-
-
-def seconds(duration: float) -> str:
-    """A time span in the unit that suits it.
-
-    >>> seconds(0.0123), seconds(4.2), seconds(312), seconds(7500)
-    ('12 ms', '4.2 s', '5.2 min', '2.1 h')
-    """
-    if duration < 1:
-        return f"{1000 * duration:.{0 if duration >= 0.01 else 1}f} ms"
-    if duration < 100:
-        return f"{duration:.1f} s" if duration < 20 else f"{duration:.0f} s"
-    return f"{duration / 60:.1f} min" if duration < 6000 else f"{duration / 3600:.1f} h"
-
-
-def listed(names: Iterable[str], *, most: int = 5) -> str:
-    """The first few names, and how many more there are.
-
-    >>> listed(["a", "b", "c"], most=2)
-    'a, b and 1 more'
-    """
-    every = list(names)
-    shown = ", ".join(every[:most])
-    return f"{shown} and {len(every) - most} more" if len(every) > most else shown
 
 
 def plural(count: int, word: str) -> str:

@@ -1,0 +1,35 @@
+"""Keeps one failing look at a run from taking the others with it, as the rules do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from dogbreed_sdk.debugging.insights.insight import Insight
+
+Found = TypeVar("Found")
+
+
+class Guard:
+    """Calls looks, and keeps a sentence for each that failed.
+
+    Attributes:
+        problems: The sentences.
+    """
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def insights(self, name: str, look: Callable[[], Iterable[Insight]]) -> list[Insight]:
+        """What a look found; nothing where it failed."""
+        return self.value(name, lambda: list(look())) or []
+
+    def value(self, name: str, compute: Callable[[], Found]) -> Found | None:
+        """What is computed; None where that failed."""
+        try:
+            return compute()
+        except Exception as error:  # noqa: BLE001 - whatever a recording makes of one insight, the others are told
+            self.problems.append(
+                f"The insight on {name.replace('_', ' ')} failed: {type(error).__name__}: {str(error)[:200]}."
+            )
+            return None

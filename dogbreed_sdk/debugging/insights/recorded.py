@@ -1,0 +1,93 @@
+"""What a recording says, checked: counts that are counts, accuracies that are shares, labels that are indices."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dogbreed_sdk.debugging.curves import curves
+from training_scripts.recording.trial import Series, Trial
+
+Values = NDArray[np.float64]
+
+# No split, batch or loss is larger; what is would overflow in sums and squares.
+MOST = 2.0**53
+# No mean of shares exceeds 1; no run stays below two percent all its way.
+PERCENT = 2.0
+
+
+def accuracy_of(trial: Trial) -> tuple[Series, dict[int, float]]:
+    """Shares of right answers: of every training step, and of every epoch's validation by the epoch's number.
+
+    The report's curves have the same means. Recordings in percent are shares here; what is no share is NaN.
+    """
+    curve = curves(trial).get("accuracy")
+    if curve is None:
+        return Series(np.zeros(0, dtype=np.int64), np.zeros(0)), {}
+    every = np.concatenate([curve.train.values, curve.valid])
+    unit = 100.0 if (every[np.isfinite(every)] > PERCENT).any() else 1.0
+    valid = dict(zip(curve.numbers.tolist(), _shares(curve.valid / unit).tolist(), strict=True))
+    return Series(curve.train.steps, _shares(curve.train.values / unit)), valid
+
+
+def _shares(values: Values) -> Values:
+    return np.where((values >= 0) & (values <= 1), values, math.nan)
+
+
+def epoch_means(series: Series, groups: Sequence[NDArray[np.int64]], last: tuple[int, float]) -> Values:
+    """The mean over each epoch's steps, float64 [epochs]; NaN for none, and where one of them is NaN.
+
+    Args:
+        series: A number a step.
+        groups: Each epoch's steps.
+        last: Steps of a whole epoch, and what its last one counts, as `last_share` gives them.
+    """
+    means = np.full(len(groups), math.nan)
+    for place, steps in enumerate(groups):
+        first, end = np.searchsorted(series.steps, [steps[0], steps[-1] + 1]) if len(steps) else (0, 0)
+        if end > first:
+            weights = np.ones(end - first)
+            weights[-1] = last[1] if end - first == last[0] else 1.0
+            means[place] = np.average(series.values[first:end], weights=weights)
+    return means
+
+
+def last_share(run: Mapping[str, Any]) -> tuple[int, float]:
+    """Steps of a whole epoch, and the size of its last batch as a share of the others'; 0 and 1 where unknown."""
+    size, batch = count(mapping(run, "sizes").get("train")), count(run.get("batch_size"))
+    return (math.ceil(size / batch), (size % batch or batch) / batch) if size and batch else (0, 1.0)
+
+
+def mapping(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A mapping that was written down; empty where there is none."""
+    found = values.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def count(value: Any) -> int | None:
+    """A number of things, at least one; None where it is none."""
+    plain = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return int(value) if plain and 1 <= value <= MOST else None
+
+
+def numbers(values: Any) -> Values | None:
+    """Finite numbers, float64 [n]; None where one is none."""
+    if values is None or isinstance(values, (str, bytes, Mapping)):
+        return None
+    try:
+        found = np.asarray(values, dtype=np.float64).ravel()
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return found if np.isfinite(found).all() else None
+
+
+def whole_numbers(values: Any) -> NDArray[np.int64] | None:
+    """Counts or indices, int64 [n]: whole and not negative; None where one is not."""
+    found = numbers(values)
+    if found is None or (found != np.floor(found)).any() or (found < 0).any() or (found > MOST).any():
+        return None
+    return found.astype(np.int64)
