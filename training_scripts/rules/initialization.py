@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from training_scripts.recording.trial import TRAIN, Trial
 from training_scripts.rules import evidence as evidences
-from training_scripts.rules import selection
+from training_scripts.rules import layers, selection
 from training_scripts.rules.epochs import training_loss
 from training_scripts.rules.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated, Rule
@@ -118,10 +118,12 @@ def _default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
     begun = table is not None and bool((table.steps < parameters["steps"]).any())
     if not early and not begun:
         raise NotEvaluated(NO_START.format(steps=parameters["steps"]))
-    found = _alike(run, names, parameters["steps"])
+    found = _alike(run, names, parameters["steps"]) + _too_wide(run, names, parameters)
     seen = learning(run)
+    if seen is not None:
+        found += _too_large_outputs(run, seen, parameters)
     if seen is not None and len(seen.values) >= parameters["min_points"] and not seen.learned and not seen.falling:
-        found += _from_the_start(run, names, seen, table, parameters)
+        found += _from_the_start(run, names, table, parameters)
     return found
 
 
@@ -134,7 +136,10 @@ def _alike(run: Evidence, names: list[str], limit: int) -> list[Finding]:
         if not steps or steps[0] != recorded[0] or recorded[0] >= limit:
             continue
         # A layer that begins at zero (a new head) gets different gradients and is no longer constant a step later.
-        if len(recorded) > 1 and recorded[1] not in steps:
+        # Of other constants a matrix does not begin so on purpose.
+        at_zero = bool(zeros_at(run, name, recorded[0]))
+        lasts = len(recorded) == 1 or recorded[1] in steps
+        if not lasts and (at_zero or not (layers.inputs(run, name) or 0) > 1):
             continue
         found.append(
             Finding(
@@ -144,11 +149,18 @@ def _alike(run: Evidence, names: list[str], limit: int) -> list[Finding]:
                 steps=tuple(steps[:50]),
             )
         )
-    if len(found) == 1 and len(run.tensor(found[0].tensor).steps(TRAIN)) == 1:
+    recorded = run.tensor(found[0].tensor).steps(TRAIN) if len(found) == 1 else []
+    if len(recorded) == 1 and zeros_at(run, found[0].tensor, recorded[0]):
         return []  # seen only once, and only one layer: the usual start at zero
     return together(
         found, "The units of {count} layers begin as copies of each other, so they learn the same: {names}."
     )
+
+
+def zeros_at(run: Evidence, name: str, step: int) -> bool:
+    """Whether a tensor is nothing but zeros at a recorded step, as far as is known."""
+    length = run.reduction(name, "abs_mean", TRAIN) or run.reduction(name, "l2", TRAIN)
+    return length is not None and bool((length.values[length.steps == step] == 0).any())
 
 
 def _constant_steps(run: Evidence, name: str) -> list[int]:
@@ -169,41 +181,59 @@ def _constant_steps(run: Evidence, name: str) -> list[int]:
 
 
 def _from_the_start(
-    run: Evidence, names: list[str], seen: Learning, table: Gradients | None, parameters: Mapping[str, Any]
+    run: Evidence, names: list[str], table: Gradients | None, parameters: Mapping[str, Any]
 ) -> list[Finding]:
     found = []
-    first = float(seen.values[0])
-    if (
-        seen.chance is not None
-        and seen.steps[0] < parameters["steps"]
-        and first > parameters["times_chance"] * seen.chance
-    ):
-        found.append(
-            Finding(
-                f"The loss begins at {first:.3g}, when guessing costs {seen.chance:.3g}: the first outputs are far too"
-                " large.",
-                mode=TRAIN,
-                steps=(int(seen.steps[0]),),
-                numbers={"initial": first, "chance": seen.chance},
-            )
-        )
     if table is not None and table.steps[0] < parameters["steps"]:
         found += _uneven(table, parameters["share"])
     for name in names:
-        gain = _gain(run, name, parameters["steps"])
-        low, high = parameters["min_gain"], parameters["max_gain"]
-        if gain is not None and not low <= gain <= high:
-            found.append(
-                Finding(
-                    f"{name} begins with a standard deviation of {gain:.2g} / sqrt(inputs), out of {low:g} to {high:g}:"
-                    f" each such layer makes signals {'smaller' if gain < low else 'larger'} by that factor.",
-                    tensor=name,
-                    mode=TRAIN,
-                    steps=(run.tensor(name).steps(TRAIN)[0],),
-                    numbers={"gain": gain},
-                )
-            )
+        gain = layers.gain(run, name, parameters["steps"])
+        if gain is not None and gain < parameters["min_gain"]:
+            found.append(_gain_finding(run, name, gain, parameters))
     return found
+
+
+def _too_wide(run: Evidence, names: list[str], parameters: Mapping[str, Any]) -> list[Finding]:
+    """Layers that multiply their signals: wrong whether or not the run gets over it in the end."""
+    gains = {name: layers.gain(run, name, parameters["steps"]) for name in names}
+    return [
+        _gain_finding(run, name, gain, parameters)
+        for name, gain in gains.items()
+        if gain is not None and gain > parameters["max_gain"]
+    ]
+
+
+def _gain_finding(run: Evidence, name: str, gain: float, parameters: Mapping[str, Any]) -> Finding:
+    low, high = parameters["min_gain"], parameters["max_gain"]
+    return Finding(
+        f"{name} begins with a standard deviation of {gain:.2g} / sqrt(inputs), out of {low:g} to {high:g}:"
+        f" each such layer makes signals {'smaller' if gain < low else 'larger'} by that factor.",
+        tensor=name,
+        mode=TRAIN,
+        steps=(run.tensor(name).steps(TRAIN)[0],),
+        numbers={"gain": gain},
+    )
+
+
+def _too_large_outputs(run: Evidence, seen: Learning, parameters: Mapping[str, Any]) -> list[Finding]:
+    """A first loss far above guessing: sure where it is very far, or where the run did not get over it."""
+    if seen.chance is None or seen.steps[0] >= parameters["steps"]:
+        return []
+    classes = run.run.get("classes")
+    # Where one class is nearly all, guessing it costs next to nothing, and an even guess does not.
+    even = math.log(len(classes)) if isinstance(classes, (list, tuple)) and len(classes) > 1 else 0.0
+    guess, first = max(seen.chance, even), float(seen.values[0])
+    stuck = len(seen.values) >= parameters["min_points"] and not seen.learned and not seen.falling
+    if first <= (parameters["times_chance"] if stuck else parameters["times_chance_at_all"]) * guess:
+        return []
+    return [
+        Finding(
+            f"The loss begins at {first:.3g}, when guessing costs {guess:.3g}: the first outputs are far too large.",
+            mode=TRAIN,
+            steps=(int(seen.steps[0]),),
+            numbers={"initial": first, "chance": guess},
+        )
+    ]
 
 
 def _uneven(table: Gradients, share: float) -> list[Finding]:
@@ -223,17 +253,6 @@ def _uneven(table: Gradients, share: float) -> list[Finding]:
     ]
 
 
-def _gain(run: Evidence, name: str, limit: int) -> float | None:
-    """Standard deviation times the root of the number of inputs at the first step: 0.6 to 1.4 by usual recipes."""
-    steps = run._steps_in_full(name, TRAIN).tolist()
-    if not steps or steps[0] >= limit:
-        return None
-    value = run._value(name, steps[0], TRAIN)
-    if value.ndim < 2 or value.size < 2:
-        return None
-    return float(value.std()) * math.sqrt(value[0].size)
-
-
 RULES = (
     Rule(
         name="PoorWeightInitialization",
@@ -250,7 +269,8 @@ RULES = (
             "steps": 10,
             "min_points": 10,  # losses, to tell that the run did not get over it
             "share": 1e-4,  # as VanishingGradient's
-            "times_chance": 5.0,  # outputs of order 1 cost up to twice what guessing costs
+            "times_chance": 5.0,  # outputs of order 1 cost up to twice what guessing costs;
+            "times_chance_at_all": 10.0,  # so much is too much even for a run that gets over it
             "min_gain": 0.02,  # usual recipes give 0.6 to 1.4; 0.02 standard deviation on 512 inputs gives 0.45
             "max_gain": 10.0,  # a layer that multiplies by ten saturates, or explodes within a few layers
         },

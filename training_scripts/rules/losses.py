@@ -187,7 +187,8 @@ def _no_better_than_guessing(run: Evidence, seen: Learning, parameters: Mapping[
     leapt = len(leaps) >= LEAPS
     at_least = seen.final.mean - SIGMAS * seen.final.error
     # Surely above guessing by more than a little: it would take a fall to excuse that, or too short a run.
-    above = at_least > (1 + parameters["flat_percent"] / 100) * guess and len(seen.values) >= 3 * parameters["min_points"]
+    above = at_least > (1 + parameters["flat_percent"] / 100) * guess
+    above = above and len(seen.values) >= 3 * parameters["min_points"]
     if seen.chance is None:
         hit = leapt and above and not seen.falling
     else:
@@ -285,7 +286,7 @@ RULES = (
             "flat_percent": 5.0,  # a fall by less over the whole run, surely, is none
             "patience": 5,  # epochs, and
             "share_of_run": 0.25,  # of the planned epochs, before a run under way is called stuck
-            "leap": 2.0,  # times guessing and the beginning: an initialisation as usual stays below, too long steps do not
+            "leap": 2.0,  # times guessing and the beginning: where only too long a step leads
             "rise_of_fall": 0.25,  # a quarter of what had been gained is lost again, and
             "rise_of_chance": 0.1,  # a tenth of what guessing costs; where that is unknown,
             "rise_of_start": 0.5,  # half of the loss at the beginning
