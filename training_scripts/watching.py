@@ -51,6 +51,14 @@ class Watcher:
     def run_ends(self) -> None:
         """Nothing more will come; called however the run ends."""
 
+    def abandoned(self, reason: str) -> None:  # noqa: ARG002
+        """It has failed and is told nothing more, though the run goes on: it should let go of the network.
+
+        Args:
+            reason: What went wrong.
+        """
+        self.run_ends()
+
 
 class Watchers(Watcher):
     """Several watchers as one. One that raises is left out from then on, with a warning: it may fail only itself."""
@@ -129,9 +137,9 @@ class Watchers(Watcher):
 
     def _leave_out(self, watcher: Watcher, error: Exception) -> None:
         self._settle(tuple(other for other in self._watchers if other is not watcher))
-        with contextlib.suppress(Exception):  # its threads and files should end with it
-            watcher.run_ends()
         reason = (str(error) or type(error).__name__).splitlines()[0]
+        with contextlib.suppress(Exception):  # its threads and files should end with it
+            watcher.abandoned(reason)
         self._report(f"warning: {type(watcher).__name__} failed and is left out; training goes on: {reason}")
 
 

@@ -116,6 +116,22 @@ def test_a_watcher_that_fails_is_left_out_with_one_warning_and_changes_nothing(t
     assert diary.pages[-1].startswith("epoch_ends 2")
 
 
+def test_a_watcher_that_fails_is_told_why_it_is_left_out() -> None:
+    class Told(Watcher):
+        def step_begins(self, mode: str) -> None:
+            raise ValueError
+
+        def abandoned(self, reason: str) -> None:
+            reasons.append(reason)
+
+    reasons: list[str] = []
+    watchers = Watchers([Told()], report=lambda _: None)
+    watchers.step_begins("TRAIN")
+    watchers.run_ends()
+    assert reasons == ["ValueError"]
+    assert not watchers
+
+
 def test_a_watcher_ends_the_run_as_patience_does_and_a_restart_trains_no_further(tmp_path: Path) -> None:
     class Judge(Watcher):
         def epoch_ends(self, epoch: int, values: Any) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training_scripts.recording import event_files, events, layout
+from training_scripts.recording import event_files, events, layout, run_facts
 from training_scripts.recording.event_files import EventFile, Found, Place
 from training_scripts.recording.trial import MODES, RecordingError, Series, StepTable, Trial, of_one_element
 
@@ -154,7 +154,9 @@ class FileTrial(Trial):
         path = self.folder / layout.RUN_FILE
         if not path.exists():
             return {}
-        return self._json(path)
+        run, wrong = run_facts.checked(self._json(path))
+        self._problems += [*run_facts.problems(run), *wrong]
+        return run
 
     def _json(self, path: Path) -> dict[str, Any]:
         try:

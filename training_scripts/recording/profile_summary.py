@@ -1,19 +1,16 @@
-"""Sums a profile up: the statistics of its metrics and phases, and plain values for JSON."""
+"""Sums a profile up: the statistics of its metrics and phases, and how long the job's parts took."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training_scripts.recording.profile import Metric, Profile, Spans, Statistics, Timeline
+from training_scripts.recording.profile import Metric, Spans, Statistics, Timeline
 
 BINS = 50
-SHOWN_OPERATORS = 50
 
 
 def statistics(what: str, node: str, values: NDArray[np.float64], *, histogram: bool = False) -> Statistics:
@@ -66,49 +63,17 @@ def phase_statistics(phases: Mapping[str, Spans], nodes: tuple[str, ...]) -> tup
     return tuple(found)
 
 
-def to_dict(profile: Profile) -> dict[str, Any]:
-    """Plain values for JSON, without samples: numbers that are none become None.
-
-    Returns:
-        source, nodes, timeline (with the phases' seconds), usage, steps, phases, operators, operators_note, facts,
-        problems.
-    """
-    content = {
-        "source": profile.source,
-        "nodes": profile.nodes,
-        "timeline": {**asdict(profile.timeline), **seconds_of(profile.timeline)},
-        "usage": [asdict(one) for one in profile.usage],
-        "steps": [asdict(one) for one in profile.step_statistics],
-        "phases": [asdict(one) for one in profile.phase_statistics],
-        "operators": [asdict(one) for one in profile.operators[:SHOWN_OPERATORS]],
-        "operators_note": profile.operators_note,
-        "facts": profile.facts,
-        "problems": profile.problems,
-    }
-    plain: dict[str, Any] = _plain(content)
-    return plain
-
-
 def seconds_of(timeline: Timeline) -> dict[str, float | None]:
-    """How long the job and its phases took; None where a time is unknown."""
+    """How long the job and its phases took; None where a time is unknown or no number, or the end before the begin."""
     marks = {
         "initialisation_seconds": (timeline.begin, timeline.training),
         "training_seconds": (timeline.training, timeline.trained),
         "finalisation_seconds": (timeline.trained, timeline.end),
         "job_seconds": (timeline.begin, timeline.end),
     }
-    return {
-        name: None if begin is None or end is None else max(0.0, end - begin) for name, (begin, end) in marks.items()
-    }
+    return {name: _between(begin, end) for name, (begin, end) in marks.items()}
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+def _between(begin: float | None, end: float | None) -> float | None:
+    length = math.nan if begin is None or end is None else end - begin
+    return length if 0 <= length < math.inf else None

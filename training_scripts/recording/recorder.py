@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -119,7 +120,7 @@ class Recorder(Watcher):
         self._layers.take_weights(taken)
         self._layers.watch_activations(taken)
         if inputs.dim() == 4 and inputs.shape[1] == 3:
-            _whole(taken, INPUT_IMAGE, inputs.detach().float().mean((2, 3)), "inputs")
+            taken.keep_whole(INPUT_IMAGE, inputs.detach().float().mean((2, 3)), "inputs")
 
     def forward_done(self, mode: str, logits: Tensor) -> None:
         """At a step that is saved, takes the predictions."""
@@ -127,8 +128,10 @@ class Recorder(Watcher):
             return
         assert self._layers is not None
         self._layers.ignore_activations()
-        _whole(self._taken, LABELS, self._labels.int(), LABELS)  # type: ignore[union-attr]
-        _whole(self._taken, PREDICTIONS, logits.detach().argmax(1).int(), PREDICTIONS)
+        self._layers.check()
+        self._taken.keep_whole(LABELS, self._labels.int(), LABELS)  # type: ignore[union-attr]
+        self._taken.keep_whole(PREDICTIONS, logits.detach().argmax(1).int(), PREDICTIONS)
+        self._labels = None
 
     def backward_done(self, mode: str) -> None:
         """At a step that is saved, takes the gradients."""
@@ -153,7 +156,7 @@ class Recorder(Watcher):
         assert self._layers is not None
         self._layers.take_updates(taken)
         if self._class_counts is not None:
-            _whole(taken, CLASS_COUNTS, self._class_counts, CLASS_COUNTS)
+            taken.keep_whole(CLASS_COUNTS, self._class_counts, CLASS_COUNTS)
             self._class_counts = None
         return taken
 
@@ -169,11 +172,11 @@ class Recorder(Watcher):
         from torch.nn import functional  # noqa: PLC0415
 
         taken = Taken()
-        _whole(taken, LABELS, labels.int(), LABELS)
-        _whole(taken, PREDICTIONS, logits.argmax(1).int(), PREDICTIONS)
+        taken.keep_whole(LABELS, labels.int(), LABELS)
+        taken.keep_whole(PREDICTIONS, logits.argmax(1).int(), PREDICTIONS)
         if len(labels) <= PER_PICTURE:
             losses = functional.cross_entropy(logits, labels, reduction="none")
-            _whole(taken, VALID_LOSSES, losses, VALID_LOSSES)
+            taken.keep_whole(VALID_LOSSES, losses, VALID_LOSSES)
         self._books.add_to_last(taken)
 
     def epoch_ends(self, epoch: int, values: Mapping[str, float]) -> str | None:  # noqa: ARG002
@@ -193,9 +196,13 @@ class Recorder(Watcher):
             books.flush()
             books.end(_WAIT_AT_END)
 
-
-def _whole(taken: Taken, name: str, tensor: Any, collection: str) -> None:
-    taken.whole[name], taken.collections[name] = tensor, collection
+    def abandoned(self, reason: str) -> None:
+        """Writes what there is, and that recording stopped here: the run itself has not ended."""
+        if self._layers is not None:
+            self._layers.ignore_activations()
+        if self._books is not None:
+            books, self._books = self._books, None
+            books.abandon(f"recording stopped after {books.global_step} steps, and training went on: {reason}")
 
 
 def _run_json(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -207,6 +214,7 @@ def _run_json(facts: Mapping[str, Any]) -> dict[str, Any]:
         "recorder": "builtin",
         "fingerprint": facts.get("fingerprint", ""),
         "started": time.time(),
+        "job": os.environ.get("TRAINING_JOB_NAME"),
         "hyperparameters": settings,
         "sizes": dict(facts.get("sizes", {})),
         "steps_per_epoch": facts.get("steps_per_epoch"),

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from training_scripts.recording import tensor_reductions
 from training_scripts.recording.reductions import REDUCTIONS, SATURATION
 
@@ -20,7 +23,7 @@ class Taken:
     Attributes:
         reduced: Tensor's name -> kind -> number, or a tensor of one element that holds it.
         all_kinds: Tensor's name -> all of `REDUCTIONS`, as numbers or as one tensor.
-        whole: Tensor's name -> the tensor.
+        whole: Tensor's name -> its array, or the tensor on a GPU, a copy in any case.
         collections: Tensor's name -> collection.
     """
 
@@ -29,6 +32,17 @@ class Taken:
         self.all_kinds: dict[str, Any] = {}
         self.whole: dict[str, Any] = {}
         self.collections: dict[str, str] = {}
+
+    def keep_whole(self, name: str, tensor: Any, collection: str) -> None:
+        """Keeps a copy of a tensor, or an array as it is."""
+        if hasattr(tensor, "detach"):
+            tensor = as_array(tensor) if tensor.is_cpu else tensor.detach().clone()
+        self.whole[name], self.collections[name] = tensor, collection
+
+    def keep_number(self, name: str, kind: str, value: Tensor | float) -> None:
+        """Keeps a number that stands for a tensor."""
+        # A small tensor that is kept would hold a large piece of the heap: the freed one that it was put into.
+        self.reduced.setdefault(name, {})[kind] = value.item() if getattr(value, "is_cpu", False) else value
 
     def numbers(self) -> Iterator[tuple[str, str, float]]:
         """Tensor's name, kind and number; this is where a GPU is waited for."""
@@ -55,13 +69,16 @@ class Layers:
         """
         prefix = network._get_name()
         self.parameters = {
-            f"{prefix}_{name}": parameter for name, parameter in network.named_parameters() if parameter.requires_grad
+            f"{prefix}_{name}": parameter
+            for name, parameter in network.named_parameters()
+            if parameter.requires_grad and parameter.numel()
         }
         self._full = full_tensors
         self._activations = list(_activations(network))
         self._before: dict[str, Tensor] = {}
         self._handles: list[Any] = []
         self._calls: dict[str, int] = {}
+        self._failure: Exception | None = None
 
     def take_weights(self, taken: Taken) -> None:
         """Before the forward pass: weights and biases as they are."""
@@ -70,15 +87,20 @@ class Layers:
             self._take(taken, name, tensor, "biases" if name.endswith("bias") else "weights")
 
     def watch_activations(self, taken: Taken) -> None:
-        """Listens to the next forward passes, until `ignore_activations`."""
+        """Listens to the next forward passes, until `ignore_activations`. What goes wrong there, `check` raises."""
         self._calls = {}
         for module, name, kind in self._activations:
-            self._handles.append(module.register_forward_hook(self._listener(taken, name, kind)))
+            self._handles.append(module.register_forward_hook(self._listener(taken, name, kind), with_kwargs=True))
 
     def ignore_activations(self) -> None:
         """Listens no longer: hooks cost every step."""
         while self._handles:
             self._handles.pop().remove()
+
+    def check(self) -> None:
+        """Raises what went wrong while activations were listened to: there it would have ended the forward pass."""
+        if self._failure is not None:
+            raise self._failure
 
     def take_gradients(self, taken: Taken) -> None:
         """Between backward pass and optimiser."""
@@ -89,35 +111,47 @@ class Layers:
     def take_updates(self, taken: Taken) -> None:
         """After the optimiser: how far it moved every tensor."""
         for name, before in self._before.items():
-            ratio = tensor_reductions.update_ratio(self.parameters[name], before)
-            taken.reduced.setdefault(name, {})[UPDATE_RATIO] = ratio
+            taken.keep_number(name, UPDATE_RATIO, tensor_reductions.update_ratio(self.parameters[name], before))
         self._before = {}
 
     def _take(self, taken: Taken, name: str, tensor: Tensor, collection: str) -> None:
-        if not tensor.numel():
-            return
         taken.collections[name] = collection
         taken.all_kinds[name] = tensor_reductions.reduce_all(tensor)
         if self._full:
-            taken.whole[name] = tensor.detach().clone()
+            taken.keep_whole(name, tensor, collection)
 
     def _listener(self, taken: Taken, module_name: str, kind: str) -> Callable[..., None]:
-        def listen(_module: Any, inputs: tuple[Any, ...], output: Any) -> None:
-            call = self._calls[module_name] = self._calls.get(module_name, -1) + 1
-            name = f"{module_name}_{kind}_output_{call}"
-            taken.collections[name] = f"{kind}_output"
-            if kind == "relu":
-                taken.reduced[name] = {INACTIVE: tensor_reductions.inactive_fraction(output)}
-            else:
-                low, high = SATURATION[kind]
-                taken.reduced[name] = {SATURATED: tensor_reductions.saturated_fraction(inputs[0], low, high)}
-            if self._full:
-                taken.whole[name] = output.detach().clone()
-                if kind != "relu":
-                    inner = f"{module_name}_{kind}_input_{call}"
-                    taken.whole[inner], taken.collections[inner] = inputs[0].detach().clone(), f"{kind}_input"
+        def listen(_module: Any, inputs: tuple[Any, ...], named: Mapping[str, Any], output: Any) -> None:
+            if self._failure is None:
+                try:
+                    self._hear(taken, module_name, kind, next(iter((*inputs, *named.values())), None), output)
+                except Exception as error:  # noqa: BLE001 - raised here it would end the forward pass, and training
+                    self._failure = error
 
         return listen
+
+    def _hear(self, taken: Taken, module_name: str, kind: str, inner: Any, output: Any) -> None:
+        """Takes one pass through an activation; of one that is none of tensors, nothing."""
+        if not (hasattr(inner, "detach") and hasattr(output, "detach")):
+            return
+        call = self._calls[module_name] = self._calls.get(module_name, -1) + 1
+        name = f"{module_name}_{kind}_output_{call}"
+        taken.collections[name] = f"{kind}_output"
+        if kind == "relu":
+            taken.keep_number(name, INACTIVE, tensor_reductions.inactive_fraction(output))
+        else:
+            low, high = SATURATION[kind]
+            taken.keep_number(name, SATURATED, tensor_reductions.saturated_fraction(inner, low, high))
+        if self._full:
+            taken.keep_whole(name, output, f"{kind}_output")
+            if kind != "relu":
+                taken.keep_whole(f"{module_name}_{kind}_input_{call}", inner, f"{kind}_input")
+
+
+def as_array(tensor: Tensor) -> NDArray[Any]:
+    """A copy of a tensor; of bfloat16, which NumPy does not know, as float32."""
+    there = tensor.detach().cpu()
+    return np.array((there if str(there.dtype) != "torch.bfloat16" else there.float()).numpy())
 
 
 def _activations(network: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:

@@ -7,19 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from training_scripts.recording.background import Background
 from training_scripts.recording.layout import reduction_name
 from training_scripts.recording.names import ACCURACY, LOSS, PER_RUN
-from training_scripts.recording.taking import Taken
+from training_scripts.recording.taking import Taken, as_array
 from training_scripts.recording.trial import MemoryTrial
 from training_scripts.recording.trial_writer import Step, TrialWriter
 
 # A local disk takes milliseconds, and a job that is killed then finds its steps beside its checkpoint. A slow disk
 # gets no more than a hundredth of the time.
-_WAIT_SECONDS, _WAIT_SHARE = 0.05, 0.01
+_WAIT_SECONDS, _WAIT_SHARE, _WAIT_ONCE = 0.05, 0.01, 1.0
 
 
 class Books:
@@ -119,6 +116,18 @@ class Books:
             self._background.do(lambda: writer.write(steps, seconds=seconds))
             self._background.wait(max(_WAIT_SECONDS, _WAIT_SHARE * seconds))
 
+    def abandon(self, problem: str) -> None:
+        """Hands on what was kept, and what ended recording; the trial is not said to have ended."""
+        self._run.setdefault("problems", []).append(problem)
+        if self.memory is not None:
+            self.memory.problems.append(problem)
+        try:
+            self.flush()
+        finally:
+            if self.writer is not None:
+                self._background.do(self.describe)
+            self._background.end(_WAIT_ONCE)
+
     def prepare_end(self) -> None:
         """Begins with what `end` has to wait for."""
         if self.writer is not None:
@@ -147,7 +156,9 @@ class Books:
         """Turns tensors into numbers and arrays."""
         numbers = list(taken.numbers())
         step.numbers += [(reduction_name(kind, name), value) for name, kind, value in numbers]
-        step.arrays = [(name, _array(value)) for name, value in taken.whole.items()]
+        step.arrays = [
+            (name, as_array(value) if hasattr(value, "detach") else value) for name, value in taken.whole.items()
+        ]
         if self.memory is None:
             return
         for name, kind, value in numbers:
@@ -174,13 +185,6 @@ def _numbers(values: Sequence[Any]) -> list[float]:
     import torch  # noqa: PLC0415 - where nothing is recorded, this module is imported without it
 
     if all(isinstance(value, torch.Tensor) for value in values):
-        listed: list[float] = torch.stack([value.detach().reshape(()).double() for value in values]).tolist()
+        listed: list[float] = torch.stack([value.detach().reshape(()) for value in values]).double().tolist()
         return listed
     return [float(value) for value in values]
-
-
-def _array(value: Any) -> NDArray[Any]:
-    if hasattr(value, "detach"):
-        tensor = value.detach().cpu()
-        value = (tensor if str(tensor.dtype) != "torch.bfloat16" else tensor.float()).numpy()
-    return np.asarray(value)

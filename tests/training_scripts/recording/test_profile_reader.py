@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.training_scripts.recording.profiled_run import profile
 from training_scripts.recording import profile_files
 from training_scripts.recording.profile import CPU, CPU_MEMORY, DISK, NETWORK, TRAIN_STEP
 from training_scripts.recording.profile_reader import has_profile, read_profile
-from training_scripts.recording.profile_summary import statistics, to_dict
+from training_scripts.recording.profile_summary import statistics
 from training_scripts.recording.trial import RecordingError
 
 # Lines as SageMaker writes them: devices are sampled moments apart, memory and disk go by name.
@@ -220,27 +219,6 @@ def test_samples_beside_a_report_are_judged_anew(fixtures_folder: Path, tmp_path
     assert (read.source, read.results) == ("profiler", ())
     assert read.system["algo-1"][CPU].values.tolist() == [94.0, 60.0]
     assert read.operators[0].name == "aten::conv2d"
-
-
-def test_the_plain_form_is_json_without_samples(tmp_path: Path) -> None:
-    profile(tmp_path)
-    content = to_dict(read_profile(tmp_path))
-    text = json.dumps(content, allow_nan=False)
-    assert set(content) == {
-        "source",
-        "nodes",
-        "timeline",
-        "usage",
-        "steps",
-        "phases",
-        "operators",
-        "operators_note",
-        "facts",
-        "problems",
-    }
-    assert content["timeline"]["job_seconds"] > content["timeline"]["initialisation_seconds"] >= 5
-    assert {one["what"] for one in content["steps"]} == {"Step:ModeKeys.TRAIN", "Step:ModeKeys.EVAL"}
-    assert len(text) < 20_000
 
 
 def test_statistics_are_the_quantiles_and_a_histogram_of_all_values() -> None:

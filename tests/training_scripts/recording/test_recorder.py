@@ -16,7 +16,7 @@ from torch import nn
 
 from tests.training_scripts.recording.loops import STEPS, train
 from tests.training_scripts.trial_material import REPOSITORY
-from training_scripts.recording import layout
+from training_scripts.recording import layout, tensor_reductions
 from training_scripts.recording.file_trial import FileTrial
 from training_scripts.recording.recorder import Recorder
 from training_scripts.recording.trial import EVAL, TRAIN, MemoryTrial, Trial
@@ -200,6 +200,109 @@ def test_an_activation_that_is_passed_twice_has_two_names() -> None:
 
     train(Twice(), Recorder(None, memory=(memory := MemoryTrial())), epochs=1)
     assert memory.collections["relu_output"] == ["relu_relu_output_0", "relu_relu_output_1"]
+
+
+class Odd(nn.Module):
+    """A layer and an activation that is called in an unusual way."""
+
+    def __init__(self, activation: nn.Module, *, named: bool = False) -> None:
+        super().__init__()
+        self.layer, self.activation, self.named = nn.Linear(8, 3), activation, named
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        hidden = self.layer(inputs)
+        found = self.activation(input=hidden) if self.named else self.activation(hidden)
+        return found[0] if isinstance(found, tuple) else found  # type: ignore[no-any-return]
+
+
+class Pair(nn.ReLU):
+    """Gives more than a tensor."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return super().forward(inputs), inputs  # type: ignore[return-value]
+
+
+def test_an_activation_that_is_called_by_keyword_is_recorded() -> None:
+    train(Odd(nn.Sigmoid(), named=True), Recorder(None, memory=(memory := MemoryTrial())), epochs=1)
+    assert memory.tensor_names(collection="sigmoid_output") == ["activation_sigmoid_output_0"]
+
+
+def test_an_activation_whose_output_is_no_tensor_is_left_out_alone() -> None:
+    lines: list[str] = []
+    watched = Watchers([Recorder(None, memory=(memory := MemoryTrial()))], report=lines.append)
+    train(Odd(Pair()), watched, epochs=1)
+    assert lines == []
+    assert "relu_output" not in memory.collections
+    assert memory.tensor_names(collection="weights") == ["Odd_layer.weight"]
+
+
+def test_an_activation_that_cannot_be_looked_at_ends_recording_and_not_the_forward_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = []
+
+    def fail(*_: object) -> None:
+        calls.append(1)
+        raise MemoryError("no memory left")
+
+    monkeypatch.setattr(tensor_reductions, "inactive_fraction", fail)
+    lines: list[str] = []
+    alone, watched = network(), network()
+    losses = train(alone, Silent(), epochs=1)
+    assert train(watched, Watchers([Recorder(None, memory=MemoryTrial())], report=lines.append), epochs=1) == losses
+    assert lines == ["warning: Recorder failed and is left out; training goes on: no memory left"]
+    assert len(calls) == 1
+    assert not any(module._forward_hooks for module in watched.modules())
+
+
+def test_a_parameter_without_elements_is_left_out_alone() -> None:
+    class Empty(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(8, 3)
+            self.none = nn.Parameter(torch.empty(0))
+
+    lines: list[str] = []
+    watched = Watchers([Recorder(None, memory=(memory := MemoryTrial()), train_interval=1)], report=lines.append)
+    train(Empty(), watched, epochs=1)
+    assert lines == []
+    assert len(memory.tensor("Empty_weight").reduction("update_ratio")) == STEPS
+    assert not memory.has("Empty_none")
+
+
+def test_what_is_kept_of_a_step_holds_no_memory_of_the_training(tmp_path: Path) -> None:
+    """A small tensor that is kept pins the large freed piece of the heap that it was put into."""
+    kept: list[object] = []
+
+    class Listening(Recorder):
+        def step_ends(self, mode: str, *rest: object) -> None:
+            taken = self._taken
+            super().step_ends(mode, *rest)  # type: ignore[arg-type]
+            if taken is not None:
+                kept.extend(taken.whole.values())
+                kept.extend(value for kinds in taken.reduced.values() for value in kinds.values())
+
+    train(network(), Listening(tmp_path, train_interval=1, full_tensors=True), epochs=1)
+    assert {type(value) for value in kept} == {np.ndarray, float}
+    assert all(value.base is None for value in kept if isinstance(value, np.ndarray))
+
+
+def test_a_recorder_that_fails_says_so_in_its_recording_which_has_not_ended(tmp_path: Path) -> None:
+    class Failing(Recorder):
+        def backward_done(self, mode: str) -> None:
+            if self._steps[TRAIN] == 20:
+                raise MemoryError("no memory left")
+            super().backward_done(mode)
+
+    lines: list[str] = []
+    memory = MemoryTrial()
+    train(network(), Watchers([Failing(tmp_path, memory=memory)], report=lines.append), epochs=3)
+    assert len(lines) == 1
+    trial = FileTrial(tmp_path)
+    assert not trial.ended
+    assert not memory.ended
+    assert trial.tensor("accuracy").steps(TRAIN) == list(range(20))
+    said = "recording stopped after 24 steps, and training went on: no memory left"
+    assert list(trial.problems) == memory.problems == [said]
 
 
 @pytest.mark.filterwarnings("ignore")
