@@ -6,10 +6,10 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from dogbreed_sdk import container
@@ -22,6 +22,20 @@ if TYPE_CHECKING:
 TRANSFER_THREADS = 16
 
 Progress = Callable[[int, int], None]
+
+
+class StoredFile(NamedTuple):
+    """One file of a listing.
+
+    Attributes:
+        name: Its path relative to the folder that was listed.
+        size: In bytes.
+        mark: What changes with its content: S3's ETag, or a local file's time of change.
+    """
+
+    name: str
+    size: int
+    mark: str
 
 
 class Storage:
@@ -52,23 +66,26 @@ class Storage:
 
     def sizes(self, uri: str) -> dict[str, int]:
         """Every file below a folder: path relative to it -> size in bytes."""
+        return {file.name: file.size for file in self.files(uri)}
+
+    def files(self, uri: str) -> Iterator[StoredFile]:
+        """Every file below a folder, a page of the listing at a time: whoever stops reading ends the listing."""
         if is_file_uri(uri):
             root = container.uri_to_path(uri)
-            return {
-                path.relative_to(root).as_posix(): path.stat().st_size
-                for path in sorted(root.rglob("*"))
-                if path.is_file()
-            }
+            for path in sorted(root.rglob("*")):
+                with suppress(FileNotFoundError):  # gone since it was listed
+                    if path.is_file():
+                        facts = path.stat()
+                        yield StoredFile(path.relative_to(root).as_posix(), facts.st_size, str(facts.st_mtime_ns))
+            return
         bucket, key = split_s3_uri(uri)
         prefix = key.rstrip("/") + "/" if key else ""
         with _translated(f"list what is below {uri}"):
-            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-            return {
-                entry["Key"][len(prefix) :]: entry["Size"]
-                for page in pages
-                for entry in page.get("Contents", [])
-                if not entry["Key"].endswith("/")
-            }
+            for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+                for entry in page.get("Contents", []):
+                    if not entry["Key"].endswith("/"):
+                        mark = entry.get("ETag") or str(entry.get("LastModified", ""))
+                        yield StoredFile(entry["Key"][len(prefix) :], entry["Size"], mark)
 
     def write_bytes(self, content: bytes, uri: str) -> None:
         """Writes a file unless the URI holds one of the same size; for content that its URI names."""

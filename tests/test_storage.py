@@ -49,6 +49,19 @@ def test_files_go_up_once_and_are_then_there(place: tuple[Storage, str], tmp_pat
     assert storage.upload_files(files, uri) == 0
 
 
+def test_a_listing_marks_what_changed(place: tuple[Storage, str], tmp_path: Path) -> None:
+    storage, uri = place
+    source, marks = tmp_path / "source", []
+    for content in ("one", "two"):
+        source.write_text(content)
+        storage.upload_file(source, join(uri, "a b", "name"))
+        [file] = storage.files(uri)
+        assert (file.name, file.size) == ("a b/name", 3)
+        marks.append(file.mark)
+    assert marks[0] != marks[1]
+    assert [file.mark for file in storage.files(uri)] == marks[1:]
+
+
 def test_an_interrupted_upload_continues_with_what_is_missing(place: tuple[Storage, str], tmp_path: Path) -> None:
     storage, uri = place
     files = some_files(tmp_path / "data")
@@ -109,7 +122,9 @@ def test_a_data_set_goes_up_whole_and_alone(
     }
 
 
-@pytest.mark.parametrize("call", ["exists", "sizes", "write_bytes", "upload_file", "upload_files", "download_file"])
+@pytest.mark.parametrize(
+    "call", ["exists", "sizes", "files", "write_bytes", "upload_file", "upload_files", "download_file"]
+)
 class TestErrorsOfS3:
     """Every operation of the storage puts S3's errors into the SDK's words."""
 
@@ -122,7 +137,9 @@ class TestErrorsOfS3:
             "upload_files": ({"name": source}, uri),
             "download_file": (uri, tmp_path / "target"),
         }
-        getattr(session.storage, call)(*arguments.get(call, (uri,)))
+        answer = getattr(session.storage, call)(*arguments.get(call, (uri,)))
+        if call == "files":
+            list(answer)
 
     def test_missing_credentials(self, call: str, tmp_path: Path) -> None:
         with mock_aws(), pytest.raises(AccessError, match="no usable AWS credentials"):

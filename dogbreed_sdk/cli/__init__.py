@@ -20,12 +20,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 from dogbreed_sdk.cli import output
 from dogbreed_sdk.cli.output import Outcome, note
 from dogbreed_sdk.cli.parser import parse
+from dogbreed_sdk.debugging.plain_values import printable
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
 
 EXIT_FAILED = 1
 EXIT_WRONG_USE = 2
 # What shells expect of a program that a signal ended: 128 plus its number.
 EXIT_SIGNAL = 128
+# Of what is invisible only this may stand in an error: names in it may come from a disk or a bucket.
+LINE_BREAKS = "\n\t"
 
 
 class _Terminated(KeyboardInterrupt):
@@ -57,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DogBreedError, OSError, ValueError, BotoCoreError, ClientError, Boto3Error) as error:
         if options.debug:
             traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error), keep=LINE_BREAKS)}", file=sys.stderr)
         if options.json:
             print(json.dumps({"error": str(error), "kind": type(error).__name__}))
         return EXIT_WRONG_USE if isinstance(error, ConfigurationError) else EXIT_FAILED

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.output import Outcome, note, say
+from dogbreed_sdk.debugging.plain_values import printable
 from dogbreed_sdk.debugging.report import DebugReport
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError, RecordingError
 from dogbreed_sdk.jobs import FINAL_STATUSES, TrainingJob
@@ -81,7 +82,7 @@ def _outcome(report: DebugReport, options: argparse.Namespace) -> Outcome:
         document["html"] = str(written)
         # The file is there: its place instead of how it is made.
         shown, _, _ = text.rpartition("\n")
-        text = f"{shown}\nreport: {written}"
+        text = f"{shown}\nreport: {printable(str(written))}"
     return Outcome(document, say(text))
 
 

@@ -1,32 +1,69 @@
-"""Values as JSON and people can read them: no NumPy, no NaN, no endless text; numbers with as many digits as help."""
+"""Values as JSON and people can read them: no NumPy, no NaN, no endless text; numbers with as many digits as help.
+
+Numbers, shares and times are written the same way wherever a report shows them.
+"""
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 # A message is a sentence or two; whatever is longer was not written for people.
 MAX_TEXT = 2_000
+# Deeper than anything that was written for people; what comes from disk may be as deep as Python can bear.
+MAX_DEPTH = 32
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any, *, depth: int = 0) -> Any:
     """A value of dicts, lists, strings, numbers and None; what JSON has no number for (NaN, infinity) is None.
+
+    Args:
+        value: Any; what is nested too deeply becomes an ellipsis.
+        depth: How deeply it is nested itself.
 
     >>> plain({"loss": float("nan"), "steps": (1, 2)})
     {'loss': None, 'steps': [1, 2]}
     """
-    if value is None or isinstance(value, (bool, int, str)):
+    if value is None or isinstance(value, (bool, int)):
         return value
+    if isinstance(value, str):
+        return whole(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if depth > MAX_DEPTH:
+        return "…"
     if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
+        return {whole(str(key)): plain(entry, depth=depth + 1) for key, entry in value.items()}
     if hasattr(value, "tolist"):  # NumPy's arrays and scalars
-        return plain(value.tolist())
+        return plain(value.tolist(), depth=depth + 1)
     if isinstance(value, (Sequence, set, frozenset)) and not isinstance(value, (bytes, bytearray)):
-        return [plain(entry) for entry in (sorted(value, key=str) if isinstance(value, (set, frozenset)) else value)]
-    return str(value)
+        entries = sorted(value, key=str) if isinstance(value, (set, frozenset)) else value
+        return [plain(entry, depth=depth + 1) for entry in entries]
+    return whole(str(value))
+
+
+def whole(text: str) -> str:
+    r"""A text in which every character is one: names from disk may hold halves, which no file or socket takes.
+
+    >>> whole("a\ud800b")
+    'a?b'
+    """
+    return text.encode("utf-8", "replace").decode() if not text.isascii() else text
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    r"""A text that a terminal shows and does not obey: whatever is no visible character becomes a space.
+
+    Args:
+        text: From anywhere.
+        keep: Characters that may stay all the same.
+
+    >>> printable("a\x1b[2Jb")
+    'a [2Jb'
+    """
+    return "".join(letter if letter.isprintable() or letter in keep else " " for letter in text)
 
 
 def number(value: float | None, *, digits: int = 4) -> str:
@@ -39,7 +76,7 @@ def number(value: float | None, *, digits: int = 4) -> str:
         return "—"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    value = float(value)
+    value = _float(value)
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("∞" if value > 0 else "-∞")
     if value == 0:
@@ -57,7 +94,10 @@ def percent(share: float | None) -> str:
     >>> percent(0.1234), percent(1.0), percent(None)
     ('12.3 %', '100 %', '—')
     """
-    return "—" if share is None or not math.isfinite(share) else f"{100 * share:.3g} %"
+    if share is None or not math.isfinite(_float(share)):
+        return "—"
+    value = 100 * _float(share)
+    return f"{value:.3g} %" if abs(value) < 1000 else f"{number(value)} %"
 
 
 def seconds(value: float | None) -> str:
@@ -66,17 +106,28 @@ def seconds(value: float | None) -> str:
     >>> [seconds(value) for value in (0.0000123, 0.0123, 4.5, 92, 7300)]
     ['12.3 µs', '12.3 ms', '4.5 s', '1 min 32 s', '2 h 1 min']
     """
-    if value is None or not math.isfinite(value):
+    if value is None or not math.isfinite(value := _float(value)):
         return "—"
     if value == 0:
         return "0 s"
     for limit, factor, unit in ((1e-3, 1e6, "µs"), (1.0, 1e3, "ms"), (60.0, 1.0, "s")):
         if abs(value) < limit:
             return f"{value * factor:.3g} {unit}"
-    whole = round(value)
-    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
+    rounded = round(abs(value))
+    hours, minutes, rest = rounded // 3600, rounded % 3600 // 60, rounded % 60
     parts = ((hours, "h"), (minutes, "min")) if hours else ((minutes, "min"), (rest, "s"))
-    return " ".join(f"{count} {unit}" for count, unit in parts if count)
+    return ("-" if value < 0 else "") + " ".join(f"{count} {unit}" for count, unit in parts if count)
+
+
+def date(value: object) -> str | None:
+    """Seconds since 1970 as a date and time; None for what is no such time.
+
+    >>> date(1_750_000_000.5), date(3), date("today")
+    ('2025-06-15 15:06:40 UTC', None, None)
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1e8 < value < 1e11:
+        return None
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(value))
 
 
 def amount(value: float | None) -> str:
@@ -85,7 +136,7 @@ def amount(value: float | None) -> str:
     >>> amount(1_500_000), amount(12)
     ('1.5 MB', '12 B')
     """
-    if value is None or not math.isfinite(value):
+    if value is None or not math.isfinite(value := _float(value)):
         return "—"
     for unit in ("B", "kB", "MB", "GB"):
         if abs(value) < 1000:
@@ -100,8 +151,8 @@ def clipped(text: object, limit: int = MAX_TEXT) -> str:
     >>> clipped("four words of text", 10)
     'four words …'
     """
-    whole = str(text)
-    return whole if len(whole) <= limit else whole[:limit].rstrip() + " …"
+    every = str(text)
+    return every if len(every) <= limit else every[:limit].rstrip() + " …"
 
 
 def step_list(steps: Sequence[int], *, most: int = 4) -> str:
@@ -125,3 +176,11 @@ def joined(words: Sequence[str], *, most: int = 4) -> str:
     kept = len(words) if len(words) <= most + 1 else most
     shown = [*words[:kept], *([f"{len(words) - kept} more"] if len(words) > kept else [])]
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}" if shown else ""
+
+
+def _float(value: float) -> float:
+    """A number that came from JSON may be an integer beyond all of float's."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf

@@ -93,6 +93,15 @@ def test_no_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert json.loads(captured.out)["kind"] == "RecordingError"
 
 
+def test_a_folders_name_cannot_command_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "a\x1b[2Jb"
+    folder.mkdir()
+    assert main(["report", str(folder)]) == 1
+    captured = capsys.readouterr()
+    assert "a [2Jb holds no recording" in captured.err
+    assert "\x1b" not in captured.err
+
+
 def test_watching_shows_what_is_new_and_ends_with_the_run(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
     Recorded.trial = made_up.trial(epochs=6, begin=time.time())
     Recorded.trial.ended = False

@@ -211,9 +211,95 @@ class TestS3:
             account.storage, "download_file", lambda uri, path: (fetched.append(uri), download(uri, path))[1]
         )
         parts = locate("s3://bucket/job", account).parts
-        assert sorted(uri.rpartition("/")[2] for uri in fetched) == ["1.tfevents", "worker_0_collections.json"]
+        assert [uri.rpartition("/")[2] for uri in fetched] == ["1.tfevents"]
         assert parts.trial is not None
         assert (parts.trial / "events" / "000000000001" / "1.tfevents").read_bytes() == b"123"
+
+    def test_a_file_that_was_rewritten_with_as_many_bytes_is_fetched_anew(
+        self, bucket: Any, account: Session, trial_folder: Path
+    ) -> None:
+        upload(bucket, trial_folder.parent, "job")
+        key = "job/debug-output/events/000000000000/0.tfevents"
+        for content in (b"11111", b"22222"):
+            bucket.put_object(Bucket="bucket", Key=key, Body=content)
+            parts = locate("s3://bucket/job", account).parts
+            assert parts.trial is not None
+            assert (parts.trial / "events" / "000000000000" / "0.tfevents").read_bytes() == content
+
+    def test_what_was_deleted_is_no_longer_read(self, bucket: Any, account: Session, trial_folder: Path) -> None:
+        upload(bucket, trial_folder.parent, "job")
+        key = "job/profiler-output/framework/000000000001/1.json"
+        bucket.put_object(Bucket="bucket", Key=key, Body=b"{}")
+        assert locate("s3://bucket/job", account).parts.profile is not None
+        bucket.delete_object(Bucket="bucket", Key=key)
+        found = locate("s3://bucket/job", account).parts
+        assert (found.trial is not None, found.profile) == (True, None)
+
+    @pytest.mark.parametrize(
+        ("key", "said"),
+        [
+            ("debug-output/events/" + "x" * 300, "x was left out: File name too long"),
+            ("debug-output/collections", "debug-output/collections is a file and a folder"),
+        ],
+    )
+    def test_a_key_that_no_disk_takes_is_left_out_and_said(
+        self, bucket: Any, account: Session, trial_folder: Path, key: str, said: str
+    ) -> None:
+        upload(bucket, trial_folder.parent, "job")
+        bucket.put_object(Bucket="bucket", Key=f"job/{key}", Body=b"x")
+        for _ in range(2):
+            found = locate("s3://bucket/job", account)
+            assert found.parts.trial is not None
+            assert [said in problem for problem in found.problems] == [True]
+
+    def test_unfinished_files_are_not_asked_for(self, bucket: Any, account: Session, trial_folder: Path) -> None:
+        upload(bucket, trial_folder.parent, "job")
+        for name in ("1.tfevents.tmp", ".2.tfevents.7.partial", ".3.tfevents"):
+            bucket.put_object(Bucket="bucket", Key=f"job/debug-output/events/000000000001/{name}", Body=b"x")
+        assert locate("s3://bucket/job", account).problems == ()
+        assert not list(loading_cache.cache_root().rglob("*tfevents*"))
+
+    def test_a_file_that_goes_between_listing_and_fetching_is_left_out(
+        self, bucket: Any, account: Session, trial_folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        upload(bucket, trial_folder.parent, "job")
+        for name in ("1.tfevents", "2.tfevents"):
+            bucket.put_object(Bucket="bucket", Key=f"job/debug-output/events/000000000001/{name}", Body=b"x")
+        download = account.storage.download_file
+
+        def gone(uri: str, path: Path) -> None:
+            if uri.endswith("1.tfevents"):
+                bucket.delete_object(Bucket="bucket", Key="job/debug-output/events/000000000001/1.tfevents")
+            download(uri, path)
+
+        monkeypatch.setattr(account.storage, "download_file", gone)
+        [problem] = locate("s3://bucket/job", account).problems
+        assert "1.tfevents was left out: it was gone again" in problem
+        assert list(loading_cache.cache_root().rglob("2.tfevents"))
+
+    def test_a_spoilt_ledger_costs_a_second_fetch(self, bucket: Any, account: Session, trial_folder: Path) -> None:
+        upload(bucket, trial_folder.parent, "job")
+        locate("s3://bucket/job", account)
+        [ledger] = loading_cache.cache_root().rglob(".fetched.json")
+        for content in ("{", "[]", '{"a": [1]}'):
+            ledger.write_text(content)
+            assert locate("s3://bucket/job", account).parts.trial is not None
+
+    def test_a_whole_bucket_is_not_listed_to_its_end(
+        self, bucket: Any, account: Session, trial_folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        upload(bucket, trial_folder.parent, "a")
+        for number in range(30):
+            bucket.put_object(Bucket="bucket", Key=f"z/{number}", Body=b"")
+        seen: list[str] = []
+        files = account.storage.files
+        monkeypatch.setattr(
+            account.storage, "files", lambda uri: (seen.append(file.name) or file for file in files(uri))
+        )
+        monkeypatch.setattr(loading_cache, "MAX_LISTED", 10)
+        [problem] = locate("s3://bucket", account).problems
+        assert "s3://bucket holds more than 10 files" in problem
+        assert len(seen) == 11
 
     def test_keys_that_lead_elsewhere_are_left_alone(self, bucket: Any, account: Session, trial_folder: Path) -> None:
         upload(bucket, trial_folder.parent, "job")
