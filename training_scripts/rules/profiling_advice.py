@@ -4,9 +4,10 @@ from __future__ import annotations
 
 ADVICE = {
     "LowGPUUtilization": (
-        "Raise batch-size until the GPU or its memory is full, or choose a smaller instance. If the GPU keeps "
-        "stopping, it waits for data: raise workers, choose an instance with more cores for each GPU, or store "
-        "features first (extract_features), where the backbone is frozen."
+        "While GPU memory has room and does not grow from step to step, raise batch-size; where it is full or grows, "
+        "choose a smaller instance instead. If the GPU keeps stopping, it waits for data: raise workers, choose an "
+        "instance with more cores for each GPU, or store features first (extract_features), where the backbone is "
+        "frozen."
     ),
     "CPUBottleneck": (
         "The GPU waits for the cores. Raise workers up to the number of cores, choose an instance with more cores "
@@ -19,7 +20,8 @@ ADVICE = {
     "BatchSize": "Raise batch-size (and lr in proportion), or choose a smaller instance type: it costs less.",
     "GPUMemoryIncrease": (
         "Something is kept from step to step, usually a loss or an output with its graph: use .item() or "
-        ".detach() where numbers are collected. Until then, lower batch-size, or the job will run out of memory."
+        ".detach() where numbers are collected. No batch-size repairs that: lower it only if the job runs out of "
+        "memory before the cause is found."
     ),
     "LoadBalancing": (
         "Give all GPUs the same amount of work: equal shards, one process for each GPU (DistributedDataParallel "

@@ -29,7 +29,7 @@ def overall_system_usage(profile: Profile, parameters: Mapping[str, Any]) -> Ans
 
 def overall_framework_metrics(profile: Profile, parameters: Mapping[str, Any]) -> Answer:  # noqa: ARG001
     """Shares of the job's time by phase, of the steps' time by part, and the operators' shares."""
-    total = {name: float(spans.seconds.sum()) for name, spans in profile.phases.items()}
+    total = {name: float(spans.seconds.sum()) for name, spans in profile.phases.items() if len(spans)}
     steps = {name: seconds for name, seconds in total.items() if name.startswith("Step:")}
     if not steps:
         raise NotEvaluated("No step times were recorded: train with profiler=on (train_model's default).")

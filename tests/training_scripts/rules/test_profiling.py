@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from training_scripts import rules
 from training_scripts.recording.profile import (
     CPU,
     DATA,
@@ -26,6 +27,7 @@ from training_scripts.recording.profile import (
 from training_scripts.recording.profile_summary import phase_statistics, usage_statistics
 from training_scripts.rules.findings import PARAMETER_SETS, Answer, Finding, NotEvaluated, Rule
 from training_scripts.rules.profiling import RULES
+from training_scripts.rules.profiling_advice import ADVICE
 from training_scripts.rules.profiling_gpu import distance
 
 FOUND, QUIET, UNABLE = "IssuesFound", "NoIssuesFound", "NotEvaluated"
@@ -396,3 +398,14 @@ def test_the_distance_of_histograms_is_jensen_and_shannons() -> None:
     same = np.repeat([10.0, 50.0], 100)
     assert distance(same, same, width=2) == 0.0
     assert distance(np.full(10, 10.0), np.full(10, 50.0), width=2) == pytest.approx(np.sqrt(np.log(2)))
+
+
+def test_phases_without_a_pass_are_no_step_times() -> None:
+    empty = Spans(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0))
+    [result] = rules.evaluate(profile=Profile(phases={TRAIN_STEP: empty}), only=["OverallFrameworkMetrics"])
+    assert (result.status, result.message[:27]) == ("NotEvaluated", "No step times were recorded")
+
+
+def test_advice_on_memory_does_not_contradict_that_on_utilisation() -> None:
+    assert ADVICE["LowGPUUtilization"].startswith("While GPU memory has room and does not grow")
+    assert "lower it only if" in ADVICE["GPUMemoryIncrease"]
