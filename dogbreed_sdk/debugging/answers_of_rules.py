@@ -1,15 +1,15 @@
-"""The rules' answers to a recording, and the profile in plain values."""
+"""The rules' answers to a recording: found anew, or those that the recording brings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
-from dogbreed_sdk.debugging.plain_values import clipped
+from dogbreed_sdk.debugging.plain_values import clipped, plain
 from dogbreed_sdk.errors import ConfigurationError
 from training_scripts import rules
-from training_scripts.recording.profile import Profile, Spans, Statistics
+from training_scripts.recording.profile import Profile
 from training_scripts.recording.trial import Trial
 from training_scripts.rules.findings import (
     ERROR,
@@ -21,6 +21,8 @@ from training_scripts.rules.findings import (
     RuleResult,
 )
 
+# Of steps, so that arrays hold them; of numbers, so that they are floats.
+_MAX_STEP, _MAX_NUMBER = 2**62, 1e300
 _STATUSES = (ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, ERROR)
 
 
@@ -86,7 +88,7 @@ def _result(entry: Any) -> RuleResult | None:
     """A rule's answer from JSON; None for what is none."""
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or entry.get("status") not in _STATUSES:
         return None
-    parameters, details, findings = (entry.get(key) for key in ("parameters", "details", "findings"))
+    parameters, details, findings = (plain(entry.get(key)) for key in ("parameters", "details", "findings"))
     return RuleResult(
         name=clipped(entry["name"], 200),
         status=entry["status"],
@@ -106,38 +108,14 @@ def _finding(entry: Any) -> Finding:
         message=clipped(values.get("message", "")),
         tensor=clipped(values.get("tensor", ""), 300),
         mode=clipped(values.get("mode", ""), 20),
-        steps=tuple(step for step in (steps if isinstance(steps, list) else ()) if isinstance(step, int)),
+        steps=tuple(step for step in (steps if isinstance(steps, list) else ()) if _is_step(step)),
         numbers={
             str(name): float(value)
             for name, value in (numbers.items() if isinstance(numbers, dict) else ())
-            if isinstance(value, (int, float))
+            if isinstance(value, (int, float)) and -_MAX_NUMBER < value < _MAX_NUMBER  # NaN is neither
         },
     )
 
 
-def profile_document(profile: Profile) -> dict[str, Any]:
-    """A profile's numbers without its samples: usage, phases, step statistics, operators, timeline, facts."""
-    return {
-        "source": profile.source,
-        "facts": dict(profile.facts),
-        "timeline": asdict(profile.timeline),
-        "usage": [_statistics(entry) for entry in profile.usage],
-        "steps": [_statistics(entry) for entry in profile.step_statistics],
-        "phases": {name: _spans(spans) for name, spans in profile.phases.items()},
-        "operators": [asdict(operator) for operator in profile.operators],
-        "operators_note": profile.operators_note,
-    }
-
-
-def _statistics(entry: Statistics) -> dict[str, Any]:
-    named = asdict(entry)
-    named["max"], named["min"] = named.pop("maximum"), named.pop("minimum")
-    return named
-
-
-def _spans(spans: Spans) -> dict[str, Any]:
-    return {
-        "count": len(spans.seconds),
-        "total_seconds": float(spans.seconds.sum()),
-        "mean_seconds": float(spans.seconds.mean()) if len(spans.seconds) else None,
-    }
+def _is_step(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MAX_STEP

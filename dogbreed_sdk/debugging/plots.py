@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dogbreed_sdk import _optional
+from dogbreed_sdk.debugging.plain_values import whole
 from dogbreed_sdk.errors import RecordingError
 
 if TYPE_CHECKING:
@@ -51,9 +52,9 @@ def losses(report: DebugReport) -> Axes:
     for name, step in _first_findings(report):
         axes.axvline(step, color=_COLOURS[6], linestyle="--", linewidth=0.8)
         axes.annotate(
-            name, (step, 1), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right", fontsize=8
+            _literal(name), (step, 1), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right", fontsize=8
         )
-    axes.set(title=report.source, xlabel="training step", ylabel="loss (cross-entropy)")
+    axes.set(title=_literal(report.source), xlabel="training step", ylabel="loss (cross-entropy)")
     axes.legend()
     return axes
 
@@ -68,12 +69,14 @@ def tensor(report: DebugReport, name: str, *, kind: str | None, mode: str | None
     main = kind or next((each for each in ("mean", *there) if each in there), "mean")
     series = recorded.reduction(main, chosen)
     axes: Axes = _axes()
-    axes.plot(series.steps, series.values, color=_COLOURS[0], marker="o", markersize=3, label=main.replace("_", " "))
+    axes.plot(
+        series.steps, series.values, color=_COLOURS[0], marker="o", markersize=3, label=_literal(main.replace("_", " "))
+    )
     if kind is None and {"min", "max"} <= set(there):
         low, high = (recorded.reduction(end, chosen) for end in ("min", "max"))
         if len(low) == len(high) and (low.values != high.values).any():
             axes.fill_between(low.steps, low.values, high.values, color=_COLOURS[0], alpha=0.15, label="min to max")
-    axes.set(title=name, xlabel=f"{chosen} step", ylabel=main.replace("_", " "))
+    axes.set(title=_literal(name), xlabel=f"{chosen} step", ylabel=_literal(main.replace("_", " ")))
     axes.legend()
     return axes
 
@@ -95,13 +98,18 @@ def utilisation(report: DebugReport) -> Axes:
     nodes = {node for node, _, _ in curves}
     for index, (node, name, metric) in enumerate(curves):
         look = index % len(_COLOURS)
-        label = f"{name}, {node}" if len(nodes) > 1 else name
+        label = _literal(f"{name}, {node}" if len(nodes) > 1 else name)
         axes.plot(
             metric.times - begin, metric.values, color=_COLOURS[look], linestyle=_DASHES[look], linewidth=1, label=label
         )
-    axes.set(title=report.source, xlabel="seconds since the first sample", ylabel="percent", ylim=(0, 105))
+    axes.set(title=_literal(report.source), xlabel="seconds since the first sample", ylabel="percent", ylim=(0, 105))
     axes.legend()
     return axes
+
+
+def _literal(text: str) -> str:
+    """A text that matplotlib shows as it is: between dollar signs it would look for formulas."""
+    return whole(text).replace("$", r"\$")
 
 
 def _axes() -> Any:

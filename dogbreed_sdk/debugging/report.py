@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dogbreed_sdk.debugging.loading import Recording, locate
 from dogbreed_sdk.debugging.loading_layout import LOOKED_FOR, Parts, find
-from dogbreed_sdk.debugging.plain_values import plain
+from dogbreed_sdk.debugging.plain_values import clipped, plain, whole
 from dogbreed_sdk.errors import ConfigurationError, RecordingError
 
 if TYPE_CHECKING:
@@ -175,6 +175,11 @@ class DebugReport:
     def problems(self) -> list[str]:
         """A sentence for everything that could not be read."""
         found = [*self._recording.problems]
+        if self.recorded_by:
+            found.append(
+                f"{self.recorded_by} recorded this, not {self.source}: jobs that continue each other share the folder "
+                "of their checkpoints, and the recording in it is the last one's."
+            )
         for part in (self.trial, self.profile):
             found += part.problems if part is not None else ()
         return list(dict.fromkeys([*found, *self._unread]))
@@ -190,6 +195,19 @@ class DebugReport:
         return not times or not time.time() - max(times) > SILENCE_SECONDS  # unknown times are NaN: it may go on
 
     @property
+    def recorded_by(self) -> str:
+        """The job that made the recording, where that is another one than was asked for; empty otherwise."""
+        name = self.trial.run.get("job") if self.trial is not None and self.job else None
+        return clipped(name, 200) if isinstance(name, str) and name not in ("", self.source) else ""
+
+    @property
+    def has_no_end(self) -> bool:
+        """Whether the recording just stops though its run is over: it was killed, or could not record any longer."""
+        if self.trial is None or self.trial.ended or self.is_running:
+            return False
+        return bool(self.job.get("TrainingJobStatus") not in ("Completed", "Failed"))
+
+    @property
     def job(self) -> Mapping[str, Any]:
         """DescribeTrainingJob's answer where the source is a job; empty otherwise."""
         return self._recording.job
@@ -203,7 +221,7 @@ class DebugReport:
         try:
             if path.stat().st_size > _MAX_RULES_BYTES:
                 raise ValueError("it is far too large")
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8"), parse_int=_bounded)
         except (OSError, ValueError, RecursionError) as error:
             self._unread.append(f"{path} cannot be read: {error}.")
             return {}
@@ -211,14 +229,14 @@ class DebugReport:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain values for JSON: source, rules, insights, profile, problems."""
-        from dogbreed_sdk.debugging.answers_of_rules import profile_document  # noqa: PLC0415
+        from dogbreed_sdk.debugging.profile_document import profile_document  # noqa: PLC0415
 
         return {
-            "source": self.source,
+            "source": whole(self.source),
             "rules": [plain(result.to_dict()) for result in self.rules],
             "insights": [plain(insight.to_dict()) for insight in self.insights()],
-            "profile": None if self.profile is None else plain(profile_document(self.profile)),
-            "problems": self.problems,
+            "profile": None if self.profile is None else profile_document(self.profile),
+            "problems": plain(self.problems),
         }
 
     def to_html(self, path: str | Path) -> Path:
@@ -305,7 +323,7 @@ class DebugReport:
     def _insights(self) -> list[Insight]:
         from dogbreed_sdk.debugging.insights import insights  # noqa: PLC0415
 
-        return insights(self.trial, self.profile, self.rules)
+        return insights(self.trial, self.profile, self.rules, problems=self._unread)
 
     def _read(self, path: Path, reader: Any) -> Any:
         """A part of the recording; one that cannot be read is a problem, or the error where there is no other."""
@@ -327,6 +345,12 @@ class DebugReport:
             raise ConfigurationError(f"{other.source} holds no tensors to compare with.")
         trial: Trial | None = self._read(other.parts.trial, _trial)
         return trial
+
+
+def _bounded(digits: str) -> int | float:
+    """An integer of JSON; what no array of integers holds is a float, infinite beyond those."""
+    # 2**63 has 19 digits.
+    return int(digits) if len(digits) < 19 else float(digits)
 
 
 def _trial(path: Path) -> Any:

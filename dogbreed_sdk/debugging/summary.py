@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dogbreed_sdk.debugging.plain_values import clipped, joined
+from dogbreed_sdk.debugging.plain_values import clipped, joined, printable
 from dogbreed_sdk.debugging.verdict import STATUS_ORDER, STATUS_WORDS, first_steps, main_message, verdict
 from training_scripts.rules.findings import ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, RuleResult
 
@@ -28,7 +28,8 @@ def summary(report: DebugReport, *, width: int) -> str:
     judged = verdict(report)
     lines = [f"{_SIGNS[judged.level]} {line}" for line in _wrapped(judged.headline, width - 2)]
     running = "still running: " if report.is_running else ""
-    lines.append(_cut(f"  {running}{report.source}, rules with {report.parameters} parameters", width))
+    recorded = f", recorded by {report.recorded_by}" if report.recorded_by else ""
+    lines.append(_cut(f"  {running}{report.source}{recorded}, rules with {report.parameters} parameters", width))
     lines += ["", *_numbers(judged.numbers, width)]
     lines += _rules(report.rules, width)
     lines += _insights(report.insights(), width)
@@ -97,6 +98,7 @@ def _insights(insights: list[Insight], width: int) -> Iterator[str]:
 
 def _hanging(begin: str, text: str, width: int, *, hang: int | None = None) -> list[str]:
     """A text after its beginning, further lines below the text or at a column of their own."""
+    begin = printable(begin)
     if len(begin) > width // 2:  # a narrow terminal: the text below its beginning
         return [_cut(begin.rstrip(), width), *_hanging("      ", text, width)]
     indent = " " * (len(begin) if hang is None else hang)
@@ -108,10 +110,10 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def _cut(line: str, width: int) -> str:
-    clean = "".join(letter if letter.isprintable() else " " for letter in line)
+    clean = printable(line)
     return clean if len(clean) <= width else clean[: width - 1] + "…"
 
 
 def _one_line(text: str) -> str:
     """Names from disk may hold anything; a terminal obeys some of it."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return " ".join(printable(text).split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from dogbreed_sdk.debugging.curves import Curve
 from dogbreed_sdk.debugging.plain_values import joined, number, percent, seconds, step_list
+from training_scripts.recording.profile_summary import seconds_of
 from training_scripts.recording.trial import EVAL, TRAIN
 from training_scripts.rules.findings import ERROR, ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, RuleResult
 
@@ -72,7 +74,9 @@ def verdict(report: DebugReport) -> Verdict:
     hints = [insight for insight in report.insights() if insight.severity == "hint" and insight.next_step]
     points = points or [Point(each.title, "", each.next_step) for each in hints[:MAX_HINTS]]
     level, headline = _headline(report, issues, judged, bool(serious))
-    return Verdict(level, headline, tuple(points), tuple(_numbers(report)))
+    remarks = list(_remarks(report))
+    level = "hint" if remarks and level == "well" else level
+    return Verdict(level, " ".join([headline, *remarks]), tuple(points), tuple(_numbers(report)))
 
 
 def first_steps(result: RuleResult) -> str:
@@ -121,8 +125,18 @@ def _headline(report: DebugReport, issues: list[RuleResult], judged: int, seriou
         return "hint", "No rule found a problem, but the curves show one."
     if judged:
         far = " so far" if report.is_running else ""
-        return "well", f"All is well{far}: no rule found a problem ({judged} judged)."
+        well = "Nothing stands out" if any(_remarks(report)) else f"All is well{far}"
+        return "well", f"{well}: no rule found a problem ({judged} judged)."
     return "unknown", "Nothing could be judged: too little was recorded."
+
+
+def _remarks(report: DebugReport) -> Iterator[str]:
+    """What keeps a run from being called well though no rule found anything."""
+    if report.has_no_end:
+        yield "The recording has no end: the run was killed or stopped, so this is about its beginning."
+    failed = [result.name for result in report.rules if result.status == ERROR]
+    if failed:
+        yield f"{len(failed)} rule{'s' if len(failed) > 1 else ''} failed and told nothing: {joined(failed, most=3)}."
 
 
 def _count(problems: int) -> str:
@@ -176,10 +190,11 @@ def _of_machine(report: DebugReport) -> list[tuple[str, str, str]]:
     if profile is None:
         return []
     found = []
-    line = profile.timeline
-    if line.begin is not None and line.end is not None:
-        share = (line.trained - line.training) / (line.end - line.begin) if line.training and line.trained else None
-        found.append(("Duration", seconds(line.end - line.begin), f"{percent(share)} of it training" if share else ""))
+    spent = seconds_of(profile.timeline)
+    whole, training = spent["job_seconds"], spent["training_seconds"]
+    if whole is not None:
+        remark = f"{percent(training / whole)} of it training" if whole and training else ""
+        found.append(("Duration", seconds(whole), remark))
     for entry in profile.usage:
         if entry.what in ("CPU", "GPU"):
             found.append((f"{entry.what}, median", f"{number(entry.p50, digits=3)} %", f"p95 {number(entry.p95)} %"))

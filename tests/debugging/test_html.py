@@ -154,6 +154,11 @@ class TestContent:
         assert [(mark["x"], mark["to"]) for mark in loss["marks"] if mark["kind"] == "broken"] == [(15, 19)]
         assert loss["series"][0]["y"][15:] == [None] * 5
 
+    def test_the_run_began_on_a_date(self) -> None:
+        trial = made_up.trial(epochs=1)
+        trial.run["started"] = 1_750_000_000.25
+        assert "2025-06-15 15:06:40 UTC" in parsed(DebugReport("job", trial=trial)).texts["run"]
+
     def test_a_job_that_a_rule_ended_or_that_failed_says_so(self) -> None:
         report = DebugReport("job", trial=made_up.trial(epochs=1))
         report.__dict__["stored"] = {"stopped": {"rule": "ExplodingTensor", "epoch": 2, "reason": "The loss is NaN."}}

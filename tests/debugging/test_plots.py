@@ -82,3 +82,11 @@ def test_without_matplotlib_the_extra_is_named(report: DebugReport, monkeypatch:
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ConfigurationError, match=r"dogbreed-sdk\[plots\]"):
         report.plot_losses()
+
+
+def test_dollar_signs_are_no_formulas() -> None:
+    trial = made_up.trial(epochs=1)
+    trial.add_reduction("a$\\foo$b", "mean", 0, TRAIN, 1.0, collection="weights")
+    report = DebugReport("m$\\foo$", trial=trial)
+    for axes in (report.plot_losses(), report.plot_tensor("a$\\foo$b")):
+        axes.figure.canvas.draw()

@@ -6,7 +6,9 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +17,15 @@ from dogbreed_sdk import ConfigurationError, DebugReport
 from dogbreed_sdk.debugging.curves import curves, smoothed, train_position
 from dogbreed_sdk.debugging.loading import Recording
 from dogbreed_sdk.debugging.loading_layout import Parts
+from dogbreed_sdk.debugging.page.document import document
+from dogbreed_sdk.debugging.profile_document import profile_document
 from dogbreed_sdk.debugging.verdict import verdict
 from dogbreed_sdk.errors import RecordingError
 from tests.debugging import made_up
 from training_scripts.recording.profile import Profile, Statistics
+from training_scripts.recording.profile_summary import phase_statistics
 from training_scripts.recording.trial import EVAL, TRAIN, MemoryTrial
-from training_scripts.rules.findings import ISSUES_FOUND, NOT_EVALUATED, Finding, RuleResult
+from training_scripts.rules.findings import ERROR, ISSUES_FOUND, NOT_EVALUATED, Finding, RuleResult
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +47,21 @@ class TestWhatItHolds:
         document = json.loads(json.dumps(report.to_dict(), allow_nan=False))
         assert set(document) == {"source", "rules", "insights", "profile", "problems"}
         assert {"name", "status", "steps", "message", "advice", "parameters"} <= set(document["rules"][0])
-        assert {"usage", "steps", "operators", "timeline", "phases", "facts"} <= set(document["profile"])
+        assert {"usage", "steps", "operators", "timeline", "phases", "facts", "nodes"} <= set(document["profile"])
         assert document["profile"]["usage"][0]["max"] >= document["profile"]["usage"][0]["min"]
+
+    def test_a_profile_is_statistics_without_samples(self) -> None:
+        made = made_up.profile()
+        phases = phase_statistics(made.phases, ())
+        content = profile_document(replace(made, phase_statistics=phases, nodes=("algo-1",), problems=("gap",)))
+        assert len(json.dumps(content, allow_nan=False)) < 20_000
+        assert (content["nodes"], content["problems"]) == (["algo-1"], ["gap"])
+        assert content["timeline"]["job_seconds"] == 300
+        assert content["timeline"]["initialisation_seconds"] == 40
+        by_name = {entry["what"]: entry for entry in content["phases"]}
+        assert by_name["DataLoaderIter"]["count"] == 300
+        assert by_name["DataLoaderIter"]["total"] == pytest.approx(made.phases["DataLoaderIter"].seconds.sum())
+        assert content["steps"][0]["max"] > content["steps"][0]["p99"] > content["steps"][0]["min"]
 
     def test_without_a_profile_it_is_null(self) -> None:
         assert DebugReport("job", trial=made_up.trial(epochs=1)).to_dict()["profile"] is None
@@ -109,6 +127,31 @@ class TestWhatItHolds:
             _ = DebugReport("job", recording=Recording("job", Parts(trial=tmp_path))).trial
 
 
+class TestWhoseItIs:
+    def report(self, job: str, asked: str = "first") -> DebugReport:
+        trial = made_up.trial(epochs=1)
+        trial.run["job"] = job
+        recording = Recording(asked, Parts(), job={"TrainingJobStatus": "Completed"})
+        return DebugReport(asked, trial=trial, recording=recording)
+
+    def test_a_job_that_went_on_with_anothers_recording_is_named(self) -> None:
+        report = self.report("second")
+        assert report.recorded_by == "second"
+        assert "first, recorded by second" in report.summary()
+        assert "first, recorded by second" in report._repr_html_()
+        assert "recorded by second" in document(report).decode()
+        assert any("second recorded this, not first" in problem for problem in report.to_dict()["problems"])
+
+    @pytest.mark.parametrize("job", ["first", "", None, 3, ["x"]])
+    def test_ones_own_and_unknown_recordings_are_nobody_elses(self, job: Any) -> None:
+        assert self.report(job).recorded_by == ""
+
+    def test_a_folder_belongs_to_no_job(self) -> None:
+        trial = made_up.trial(epochs=1)
+        trial.run["job"] = "second"
+        assert DebugReport("folder", trial=trial).recorded_by == ""
+
+
 class TestWhetherItRuns:
     @pytest.mark.parametrize(
         ("ended", "begin", "runs"), [(True, None, False), (False, None, True), (False, 0.0, False)]
@@ -138,6 +181,32 @@ class TestVerdict:
         judged = verdict(DebugReport("report", profile=Profile(source="report", results=(brought,))))
         assert (judged.level, judged.headline) == ("slow", "The machine is not used well: LowGPUUtilization.")
 
+    def quiet(self, *, ended: bool, **more: Any) -> DebugReport:
+        trial = made_up.trial(epochs=12, turns=99, begin=1_000_000_000.0)
+        trial.ended = ended
+        return DebugReport("job", trial=trial, rules=["LossNotDecreasing"], **more)
+
+    def test_a_run_that_was_killed_is_not_well(self) -> None:
+        ended, killed = verdict(self.quiet(ended=True)), verdict(self.quiet(ended=False))
+        assert "no end" not in ended.headline
+        assert "All is well" not in killed.headline
+        assert "The recording has no end" in killed.headline
+        assert killed.level != "well"
+        assert "The recording has no end" in self.quiet(ended=False).summary().replace("\n ", "")
+
+    @pytest.mark.parametrize("status", ["Completed", "Failed", "InProgress"])
+    def test_a_job_whose_status_tells_of_its_end_or_that_runs(self, status: str) -> None:
+        recording = Recording("job", Parts(), job={"TrainingJobStatus": status})
+        assert "no end" not in verdict(self.quiet(ended=False, recording=recording)).headline
+
+    def test_rules_that_failed_themselves_are_not_well_either(self) -> None:
+        report = self.quiet(ended=True)
+        report.__dict__["rules"] = [*report.rules, RuleResult("Mine", ERROR, "The rule failed: ValueError")]
+        judged = verdict(report)
+        assert "1 rule failed and told nothing: Mine." in judged.headline
+        assert judged.level != "well"
+        assert "All is well" not in judged.headline
+
     def test_nothing_to_judge_is_not_well(self) -> None:
         assert verdict(DebugReport("nothing", trial=MemoryTrial(ended=True), rules=["Overfit"])).level == "unknown"
 
@@ -163,8 +232,10 @@ class TestSummary:
     def test_names_from_disk_cannot_command_a_terminal(self) -> None:
         finding = Finding("\x1b[2Jgradient\nnext")
         brought = RuleResult("Odd", ISSUES_FOUND, "", findings=(finding,), kind="profiling")
-        text = DebugReport("a\x1b[31mb", profile=Profile(results=(brought,))).summary()
-        assert "\x1b" not in text
+        named = RuleResult("Na\x1b[2Jme\u202e", ISSUES_FOUND, "m", kind="profiling")
+        report = DebugReport("a\x1b[31mb", profile=Profile(results=(brought, named)))
+        for text in (report.summary(), report.summary(width=40), report.headline()):
+            assert not {"\x1b", "\u202e"} & set(text)
 
     def test_what_could_not_be_read_is_shown(self) -> None:
         trial = made_up.trial(epochs=1)

@@ -45,7 +45,7 @@ def _drawings(values: Mapping[str, Any], name: str, depth: int) -> Iterator[Chil
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from _drawings(value, _joined(name, key), depth + 1)
-        elif key == "workloads" or (_is_numbers(value) and name.endswith("workloads")):
+        elif _is_numbers(value) and (key == "workloads" or name.endswith("workloads")):
             # AWS: how many samples a GPU spent at each utilisation, in equal steps up to 100 %.
             edges = [100 * index / len(value) for index in range(len(value) + 1)]
             yield _captioned(

@@ -92,7 +92,7 @@ def _page(report: DebugReport, judged: Verdict, detail: Detail) -> bytes:
         script=script,
         footer=_footer(report),
     )
-    return filled.encode("utf-8", "replace")  # names from disk may hold half a character
+    return filled.encode("utf-8")
 
 
 def _body(report: DebugReport, judged: Verdict, charts: dict[str, Any], detail: Detail) -> Markup:
@@ -122,6 +122,8 @@ def _about(report: DebugReport) -> Markup:
     state = "" if ended else "still being recorded" if report.is_running else "the recording has no end"
     status = report.job.get("TrainingJobStatus") or state
     parts = [element("b", clipped(report.source, 300))]
+    if report.recorded_by:
+        parts.append(element("span", f"recorded by {clipped(report.recorded_by, 120)}"))
     if status:
         parts.append(element("span", status))
     parts.append(element("span", f"rules: {report.parameters} parameters"))

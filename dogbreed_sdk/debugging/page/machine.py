@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +12,7 @@ from dogbreed_sdk.debugging.page.drawings import phases
 from dogbreed_sdk.debugging.page.markup import Child, Markup, element, table
 from dogbreed_sdk.debugging.page.sections import empty, section
 from dogbreed_sdk.debugging.page.series import chart, line, mark
-from dogbreed_sdk.debugging.plain_values import amount, clipped, number, percent, seconds
+from dogbreed_sdk.debugging.plain_values import amount, clipped, date, number, percent, seconds
 from training_scripts.recording.profile import (
     CPU,
     DISK,
@@ -25,6 +24,7 @@ from training_scripts.recording.profile import (
     Statistics,
     Timeline,
 )
+from training_scripts.recording.profile_summary import seconds_of
 
 MAX_NODES = 4
 # Devices whose use is shown one below the other, and into how many columns their time is cut.
@@ -49,29 +49,23 @@ def timeline_section(profile: Profile | None) -> Markup:
         (
             element("span", element("span", class_=f"swatch fill-{index}"), name),
             seconds(length),
-            percent(length / total),
+            percent(length / total if total else None),
         )
         for index, (name, length) in enumerate(parts)
     ]
-    begin = profile.timeline.begin
-    when = f" It began at {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(begin))} UTC." if _is_date(begin) else ""
+    began = date(profile.timeline.begin)
+    when = f" It began at {began}." if began else ""
     lead = f"The job took {seconds(total)}.{when}"
     content = table(["Phase", "time", "share"], rows, numeric=(1, 2))
     return section("timeline", title, phases(parts), content, lead=lead)
 
 
-def _is_date(value: float | None) -> bool:
-    return value is not None and 1e8 < value < 1e11
-
-
 def _phases(line: Timeline) -> list[tuple[str, float]]:
-    borders = [
-        ("Initialisation", line.begin, line.training),
-        ("Training", line.training, line.trained),
-        ("Finalisation", line.trained, line.end),
-    ]
+    lengths = seconds_of(line)
     return [
-        (name, end - begin) for name, begin, end in borders if begin is not None and end is not None and end >= begin
+        (name, length)
+        for name in ("Initialisation", "Training", "Finalisation")
+        if (length := lengths[f"{name.lower()}_seconds"]) is not None
     ]
 
 

@@ -6,6 +6,8 @@ import html
 import re
 from collections.abc import Iterable
 
+from dogbreed_sdk.debugging.plain_values import whole
+
 _VOID = frozenset({"br", "hr", "input", "meta", "link"})
 
 # A child: an element, a text, a number, nothing, or several of these.
@@ -14,6 +16,12 @@ Child = object
 
 class Markup(str):
     """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+class Reason(Markup):
+    """Why there is nothing to show; a section of it alone needs no room."""
 
     __slots__ = ()
 
@@ -45,7 +53,7 @@ def inner(children: Iterable[Child]) -> Markup:
         elif isinstance(child, Iterable) and not isinstance(child, str):
             parts.append(str(inner(child)))
         elif child is not None:
-            parts.append(html.escape(str(child)))
+            parts.append(html.escape(whole(str(child))))
     return Markup("".join(parts))
 
 
@@ -81,7 +89,7 @@ def table(
 
 def breakable(name: str) -> Markup:
     """A long name that a narrow screen may break where its parts end."""
-    return Markup(re.sub(r"([/._:]+)(?=\w)", r"\1<wbr>", html.escape(name)))
+    return Markup(re.sub(r"([/._:]+)(?=\w)", r"\1<wbr>", html.escape(whole(name))))
 
 
 def _attribute(name: str, value: object) -> str:
@@ -90,4 +98,4 @@ def _attribute(name: str, value: object) -> str:
     written = name.rstrip("_").replace("_", "-")
     # SVG's one attribute here with capital letters.
     written = {"viewbox": "viewBox", "preserveaspectratio": "preserveAspectRatio"}.get(written, written)
-    return f" {written}" if value is True else f' {written}="{html.escape(str(value))}"'
+    return f" {written}" if value is True else f' {written}="{html.escape(whole(str(value)))}"'

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dogbreed_sdk.debugging.curves import Curve
 from dogbreed_sdk.debugging.page.markup import Markup, element, inner
@@ -52,6 +54,7 @@ def fragment(report: DebugReport) -> str:
         )
         for insight in report.insights()[:MAX_INSIGHTS]
     ]
+    recorded = f", recorded by {report.recorded_by}" if report.recorded_by else ""
     numbers = " · ".join(f"{name} {value}" for name, value, _ in judged.numbers)
     return str(
         element(
@@ -62,7 +65,7 @@ def fragment(report: DebugReport) -> str:
                 " ",
                 element("b", judged.headline, style="font-size:1.25em"),
                 element("br"),
-                element("span", f"{clipped(report.source, 300)}: {numbers}", style="opacity:.75"),
+                element("span", f"{clipped(report.source, 300)}{recorded}: {numbers}", style="opacity:.75"),
             ),
             element("ul", points) if points else None,
             _drawing(loss) if loss is not None else None,
@@ -80,26 +83,13 @@ def _drawing(curve: Curve) -> Markup | None:
     ends = np.concatenate([steps[np.isfinite(steps)] for steps, _ in lines])
     if not len(finite) or not len(ends):
         return None
-    low, high = float(finite.min()), float(finite.max())
-    first, last = float(ends.min()), float(ends.max())
-
-    def path(
-        steps: np.ndarray[tuple[int], np.dtype[np.float64]], values: np.ndarray[tuple[int], np.dtype[np.float64]]
-    ) -> str:
-        x, y = thinned(steps, values, _POINTS)
-        across = _LEFT + (_WIDTH - _LEFT - 4) * (x - first) / ((last - first) or 1.0)
-        down = 6 + (_HEIGHT - _BOTTOM - 6) * (high - y) / ((high - low) or 1.0)
-        points = [
-            f"{a:.1f} {b:.1f}" for a, b in zip(across.tolist(), down.tolist(), strict=True) if np.isfinite([a, b]).all()
-        ]
-        return "M" + "L".join(points) if points else ""
-
+    frame = _Frame(float(ends.min()), float(ends.max()), float(finite.min()), float(finite.max()))
     looks = (("#2f8fd0", None, "train, smoothed"), ("#e0702a", "6 4", "validation, by epoch"))
     drawn = [
         element(
             "path",
             element("title", name),
-            d=path(*line),
+            d=frame.path(*line),
             fill="none",
             stroke=colour,
             stroke_width=2,
@@ -107,15 +97,47 @@ def _drawing(curve: Curve) -> Markup | None:
         )
         for line, (colour, dash, name) in zip(lines, looks, strict=True)
     ]
-    text = {"fill": "currentColor", "font_size": 11, "opacity": 0.75}
-    labels = [
-        element("text", number(high), x=2, y=14, **text),
-        element("text", number(low), x=2, y=_HEIGHT - _BOTTOM, **text),
-        element("text", f"step {number(first)}", x=_LEFT, y=_HEIGHT - 6, **text),
-        element("text", f"step {number(last)}", x=_WIDTH - 4, y=_HEIGHT - 6, text_anchor="end", **text),
-        element("text", "loss: train ━   validation ╍", x=_WIDTH / 2, y=_HEIGHT - 6, text_anchor="middle", **text),
-    ]
     return element(
-        "svg", drawn, labels, viewbox=f"0 0 {_WIDTH} {_HEIGHT}", width="100%", role="img",
+        "svg", drawn, frame.labels(), viewbox=f"0 0 {_WIDTH} {_HEIGHT}", width="100%", role="img",
         aria_label="Training and validation loss over the steps",
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """What the drawing shows: from the first to the last step, from the lowest to the highest value."""
+
+    first: float
+    last: float
+    low: float
+    high: float
+
+    def path(self, steps: NDArray[np.float64], values: NDArray[np.float64]) -> str:
+        """A curve as SVG's path; what is not finite is left out."""
+        x, y = thinned(steps, values, _POINTS)
+        across = _LEFT + (_WIDTH - _LEFT - 4) * _share(x - self.first, self.last - self.first)
+        down = 6 + (_HEIGHT - _BOTTOM - 6) * _share(self.high - y, self.high - self.low)
+        points = [
+            f"{a:.1f} {b:.1f}" for a, b in zip(across.tolist(), down.tolist(), strict=True) if np.isfinite([a, b]).all()
+        ]
+        return "M" + "L".join(points) if points else ""
+
+    def labels(self) -> list[Markup]:
+        """Its ends, and which curve is which."""
+        below = _HEIGHT - 6
+        places: tuple[tuple[str, float, float, str | None], ...] = (
+            (number(self.high), 2, 14, None),
+            (number(self.low), 2, _HEIGHT - _BOTTOM, None),
+            (f"step {number(self.first)}", _LEFT, below, None),
+            (f"step {number(self.last)}", _WIDTH - 4, below, "end"),
+            ("loss: train ━   validation ╍", _WIDTH / 2, below, "middle"),
+        )
+        look = {"fill": "currentColor", "font_size": 11, "opacity": 0.75}
+        return [element("text", said, x=x, y=y, text_anchor=anchor, **look) for said, x, y, anchor in places]
+
+
+def _share(distance: NDArray[np.float64], whole: float) -> NDArray[np.float64]:
+    """Distances as shares of the whole, which may be nothing, or too large for a float."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        shares: NDArray[np.float64] = distance / (whole or 1.0)
+    return shares

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from dogbreed_sdk.debugging.answers_of_rules import description
 from dogbreed_sdk.debugging.page.details import details
-from dogbreed_sdk.debugging.page.markup import Child, Markup, element, table
-from dogbreed_sdk.debugging.plain_values import clipped, number, plain
+from dogbreed_sdk.debugging.page.markup import Child, Markup, Reason, element, table
+from dogbreed_sdk.debugging.plain_values import clipped, date, number, plain
 from dogbreed_sdk.debugging.verdict import STATUS_ORDER, STATUS_WORDS, Verdict, first_steps, main_message
 from training_scripts.rules.findings import ISSUES_FOUND, NOT_EVALUATED, RuleResult
 
@@ -42,16 +42,16 @@ _SEVERITY_SIGNS = {"problem": ("▲", "Problem"), "hint": ("◆", "Hint"), "info
 
 def section(anchor: str, title: str, *content: Child, lead: str = "") -> Markup:
     """A section with a heading, and under it what it says in a sentence."""
-    bare = len(content) == 1 and 'class="empty"' in str(content[0])[:20]
+    bare = len(content) == 1 and isinstance(content[0], Reason)
     heading = element("h2", title, id=f"{anchor}-title")
     said = element("p", lead, class_="lead") if lead else None
     look = "bare" if bare else None
     return element("section", heading, said, *content, id=anchor, class_=look, aria_labelledby=f"{anchor}-title")
 
 
-def empty(reason: str) -> Markup:
+def empty(reason: str) -> Reason:
     """Why a section has nothing to show."""
-    return element("p", reason, class_="empty")
+    return Reason(element("p", reason, class_="empty"))
 
 
 def verdict_section(verdict: Verdict, stopped: str) -> Markup:
@@ -196,8 +196,8 @@ def _parameters(parameters: Mapping[str, Any]) -> Markup:
 
 
 def _value(value: Any) -> str:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:g}"
     return "not set" if value is None else str(plain(value))
 
 
@@ -248,6 +248,8 @@ def run_section(run: Mapping[str, Any]) -> Markup:
         return section("run", "The run", empty("The recording does not say how the run was set up; ours do."))
     settings = run.get("hyperparameters")
     facts = {name: value for name, value in run.items() if name not in ("hyperparameters", "valid_names", "format")}
+    if "started" in facts:
+        facts["started"] = date(facts["started"]) or facts["started"]
     lists = [
         _parameters({str(name): _short(value) for name, value in (each if isinstance(each, Mapping) else {}).items()})
         for each in (settings, facts)
