@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -215,7 +214,6 @@ def _run_json(facts: Mapping[str, Any]) -> dict[str, Any]:
         "recorder": "builtin",
         "fingerprint": facts.get("fingerprint", ""),
         "started": time.time(),
-        "job": os.environ.get("TRAINING_JOB_NAME"),
         "job": os.environ.get("TRAINING_JOB_NAME"),
         "hyperparameters": settings,
         "sizes": dict(facts.get("sizes", {})),
