@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import doctest
 import json
+import math
+import time
 from pathlib import Path
 
 import pytest
 
 from dogbreed_sdk.debugging.insights import Insight, insights, statistics, words
 from dogbreed_sdk.debugging.insights.resolve import resolve
-from tests.debugging.insights_made_up import made_up_profile, made_up_run
+from tests.debugging.insights_made_up import HEALTHY, made_up_profile, made_up_run
 from training_scripts import rules
 from training_scripts.recording.file_trial import FileTrial
 from training_scripts.recording.trial import EVAL, MemoryTrial
@@ -45,15 +47,31 @@ def test_a_run_that_needs_more_steps_is_not_told_to_make_larger_ones() -> None:
     assert found["gpu-use"].hyperparameters == {} and "fewer steps" in found["gpu-use"].next_step
 
 
-def test_no_next_step_contradicts_another_whatever_is_wrong() -> None:
-    valid = [0.9, 0.5, 0.36, 0.31, 0.29, 0.283, 0.38, 0.31, 0.42, 0.35, 0.44]
-    trial = made_up_run(valid, size=60, batch=4, train_accuracy=0.99, valid_accuracy=0.6, scheduler="none")
-    profile = made_up_profile(gpu=30.0, gpu_memory=99.0, wait=0.06, gap=0.1, workers=1, cpu=[95, 20], start=90)
-    wanted: dict[str, object] = {}
-    for one in insights(trial, profile, []):
-        for name, value in one.hyperparameters.items():
-            assert wanted.setdefault(name, value) == value, name
-    assert wanted
+def test_a_shorter_run_and_slower_learning_are_not_advised_together() -> None:
+    valid = [0.9, 0.5, 0.36, 0.31, 0.29, 0.3, 0.32, 0.34, 0.36, 0.38, 0.4, 0.42]
+    falling = [0.9 / 2**epoch for epoch in range(12)]
+    trial = made_up_run(valid, falling, train_accuracy=0.995, valid_accuracy=0.75, hidden=(512,))
+    found = {one.topic: one for one in insights(trial, None, [])}
+    assert found["overfitting"].hyperparameters == {"epochs": 9}
+    assert found["generalisation-gap"].hyperparameters == {}
+    assert (
+        "dropout" not in found["generalisation-gap"].next_step
+        and "overfitting" in found["generalisation-gap"].next_step
+    )
+    assert not any("epochs may have to grow" in one.next_step for one in found.values())
+
+
+@pytest.mark.parametrize("slower", [{"lr": 0.001}, {"dropout": 0.5}, {"batch-size": 256}])
+def test_what_slows_learning_yields_to_a_shorter_run_and_the_reverse(slower: dict[str, object]) -> None:
+    had = {"epochs": 12, "lr": 0.01, "dropout": 0.0, "batch-size": 64}
+    first, second = resolve([insight("overfitting", epochs=6), insight("training-fluctuations", **slower)], had)
+    assert first.hyperparameters == {"epochs": 6}
+    assert second.hyperparameters == {} and "shortens the run" in second.next_step
+    first, second = resolve([insight("generalisation-gap", **slower), insight("too-many-epochs", epochs=6)], had)
+    assert first.hyperparameters == slower
+    assert second.hyperparameters == {} and "needs the epochs" in second.next_step
+    faster = resolve([insight("overfitting", epochs=6), insight("underfitting", lr=0.1)], had)
+    assert all(one.hyperparameters for one in faster)
 
 
 def test_insights_are_plain_values_for_json() -> None:
@@ -96,4 +114,25 @@ def test_the_examples_hold(module: object) -> None:
 
 def test_a_long_run_is_explained_within_a_second() -> None:
     trial = made_up_run([1 / (1 + epoch) + 0.2 for epoch in range(500)])
+    begin = time.process_time()
     assert insights(trial, None, [])
+    assert time.process_time() - begin < 1
+
+
+def test_a_run_whose_end_is_unknown_is_not_said_to_have_ended() -> None:
+    trial = made_up_run([2.0, 1.75, 1.55, 1.38, 1.24, 1.12, 1.02, 0.94, 0.88, 0.84], scheduler="none")
+    trial.ended = False
+    for one in insights(trial, None, []):
+        assert "ended" not in one.title + one.explanation + "".join(one.evidence)
+
+
+def test_a_last_epoch_without_a_number_is_told_once() -> None:
+    trial = made_up_run([*HEALTHY[:9], math.nan], HEALTHY)
+    evidence = " ".join(next(one for one in insights(trial, None, []) if one.topic == "result").evidence)
+    assert evidence.count("not a number") == 1 and "more" not in evidence
+
+
+def test_the_likely_cause_of_spikes_is_named_in_the_title() -> None:
+    trial = made_up_run([0.9, 0.5, 0.36, 0.31, 0.29, 0.283, 0.38, 0.281, 0.36, 0.28], scheduler="none")
+    (found,) = [one for one in insights(trial, None, []) if one.topic == "validation-spikes"]
+    assert found.title.endswith("; likely cause: learning rate too large late in training.")

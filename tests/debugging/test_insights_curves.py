@@ -255,7 +255,9 @@ def test_few_pictures_a_class_limit_what_can_be_concluded() -> None:
 
 
 def test_steps_that_scatter_more_than_their_pictures_explain_are_too_large() -> None:
-    found = said(made_up_run(train_accuracy=0.8, accuracy_noise=2.5, lr=0.02, first_update=0.1))["training-fluctuations"]
+    found = said(made_up_run(train_accuracy=0.8, accuracy_noise=2.5, lr=0.02, first_update=0.1))[
+        "training-fluctuations"
+    ]
     assert found.hyperparameters == {"lr": 0.002} and "2.4 times" in found.evidence[1]
     assert "training-fluctuations" not in said(made_up_run(accuracy_noise=1.1))
 

@@ -43,8 +43,8 @@ def insights(
         problems: Takes a sentence for every insight that failed itself. Default: they are logged as warnings.
     """
     guard, found = Guard(), list[Insight]()
-    run = guard.value("the run", lambda: Run.of(trial)) if trial is not None else None
     with np.errstate(all="ignore"):  # odd numbers make NaN, which every look expects
+        run = guard.value("the run", lambda: Run.of(trial)) if trial is not None else None
         if run is not None:
             found += _of_curves(run, results, guard)
         if profile is not None:

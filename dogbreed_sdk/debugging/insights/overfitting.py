@@ -200,9 +200,7 @@ def _against_gap(run: Run) -> tuple[dict[str, object], str, str]:
         return (
             new,
             f"Set {change(settings, new)}.",
-            (
-                "A head with hidden layers has room to learn pictures by heart; dropout takes that room and slows learning."
-            ),
+            "Hidden layers have room to learn pictures by heart; dropout takes that room, and slows learning.",
         )
     views = str(settings.get("views", ""))
     if settings and "crops" not in views:

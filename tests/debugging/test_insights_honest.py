@@ -1,0 +1,196 @@
+"""That chance alone is hardly ever taken for a fault, and that real faults still are: made-up runs with fixed seeds."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from dogbreed_sdk.debugging.insights import insights
+from dogbreed_sdk.debugging.insights.convergence import outlook
+from dogbreed_sdk.debugging.insights.fluctuation import noise_of_steps
+from dogbreed_sdk.debugging.insights.overfitting import look as overfitting
+from dogbreed_sdk.debugging.insights.pictures import contradiction
+from dogbreed_sdk.debugging.insights.run import Run
+from tests.debugging.insights_made_up import LOSS, made_up_run
+from training_scripts.recording.trial import EVAL, TRAIN, MemoryTrial
+
+RUNS = 100
+
+
+def drawn_run(valid: np.ndarray, train: np.ndarray, *, steps: np.ndarray | None = None) -> MemoryTrial:
+    """A foreign recording: validation losses by epoch, training losses by step (two an epoch unless given)."""
+    trial = MemoryTrial()
+    losses = np.repeat(train, 2) if steps is None else steps
+    per_epoch, now = len(losses) // len(valid), 0
+    for epoch, judged in enumerate(valid.tolist()):
+        for step in range(epoch * per_epoch, (epoch + 1) * per_epoch):
+            trial.add_step(step, TRAIN, global_step=now)
+            now += 1
+        trial.add_step(epoch, EVAL, global_step=now)
+        trial.add_reduction(LOSS, "mean", epoch, EVAL, judged, collection="losses")
+        now += 1
+    trial.add_numbers(LOSS, range(len(losses)), losses.tolist(), TRAIN, collection="losses")
+    return trial
+
+
+def turned(valid: np.ndarray, train: np.ndarray) -> bool:
+    run = Run.of(drawn_run(valid, train))
+    assert run is not None
+    return any(insight.topic == "overfitting" for insight in overfitting(run))
+
+
+@pytest.mark.parametrize("epochs", [7, 10, 20])
+@pytest.mark.parametrize("wobble", [0.01, 0.02, 0.03, 0.1])
+def test_a_wobble_without_trend_is_no_overtraining(wobble: float, epochs: int) -> None:
+    def one(seed: int) -> bool:
+        valid = 0.44 * (1 + wobble * np.random.default_rng(seed).standard_normal(epochs))
+        valid[:3] = 1.5, 0.8, 0.55
+        return turned(valid, np.concatenate([[1.4, 0.7, 0.5], np.full(epochs - 3, 0.42)]))
+
+    assert sum(map(one, range(RUNS))) <= 3
+
+
+def test_a_rise_within_a_wobble_is_still_overtraining() -> None:
+    def one(seed: int) -> bool:
+        level = np.concatenate([[1.5, 0.8, 0.55, 0.45], 0.44 + 0.02 * np.arange(12)])
+        valid = level * (1 + 0.02 * np.random.default_rng(seed).standard_normal(16))
+        return turned(valid, 1.4 / 1.3 ** np.arange(16))
+
+    assert sum(map(one, range(RUNS))) >= 95
+
+
+def test_a_rise_without_a_fall_of_the_training_loss_is_not_called_overtraining() -> None:
+    valid = np.array([0.9, 0.5, 0.3, 0.32, 0.34, 0.36, 0.38, 0.4])
+    run = Run.of(drawn_run(valid, 0.9 * valid))
+    assert run is not None
+    (insight,) = overfitting(run)
+    assert insight.title.startswith("The validation loss turned") and "did not fall" in insight.explanation
+
+
+def answers_of(
+    generator: np.random.Generator, classes: int, sharpness: float, *, boast: float = 1.0, wrong: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Losses and right answers of a network on 600 pictures whose labels are drawn by its own certainty.
+
+    Args:
+        generator: Draws.
+        classes: How many.
+        sharpness: Scatter of the logits: the larger, the more is right.
+        boast: The network answers as if its logits were so many times as large.
+        wrong: Share of labels that are replaced by any class.
+    """
+    logits = sharpness * generator.standard_normal((600, classes))
+    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels = (chances.cumsum(axis=1) < generator.random((600, 1))).sum(axis=1).clip(max=classes - 1)
+    redrawn = generator.random(600) < wrong
+    labels[redrawn] = generator.integers(classes, size=redrawn.sum())
+    told = np.exp(boast * logits) / np.exp(boast * logits).sum(axis=1, keepdims=True)
+    return -np.log(told[np.arange(600), labels]), told.argmax(axis=1) == labels
+
+
+def accused(classes: int, sharpness: float, **how: float) -> int:
+    generator = np.random.default_rng(classes)
+    return sum(
+        contradiction(*answers_of(generator, classes, sharpness, **how), classes) is not None for _ in range(RUNS)
+    )
+
+
+@pytest.mark.parametrize("boast", [1.0, 1.3, 2.0])
+@pytest.mark.parametrize(("classes", "sharpness"), [(2, 2.5), (3, 1.0), (10, 3.0), (10, 8.0), (120, 5.0)])
+def test_an_honest_networks_labels_are_not_accused(classes: int, sharpness: float, boast: float) -> None:
+    assert accused(classes, sharpness, boast=boast) == 0
+
+
+@pytest.mark.parametrize(("classes", "sharpness"), [(10, 8.0), (120, 10.0)])
+def test_labels_that_were_drawn_at_random_are_still_found(classes: int, sharpness: float) -> None:
+    assert accused(classes, sharpness, wrong=0.15) >= 95
+
+
+@pytest.mark.parametrize("accuracy", [0.6, 0.85, 0.95])
+def test_of_two_classes_no_label_is_ever_called_wrong(accuracy: float) -> None:
+    labels = np.arange(1000) % 2
+    answers = np.where(np.random.default_rng(0).random(1000) < accuracy, labels, 1 - labels)
+    losses = np.where(answers == labels, 0.1, 6.0)
+    trial = made_up_run([0.9, 0.6, *[0.5] * 4], classes=2, answers=(labels, answers), losses=losses)
+    assert "labels" not in {insight.topic for insight in insights(trial, None, [])}
+
+
+@pytest.mark.parametrize("batches", [2, 3, 5, 20])
+def test_batches_drawn_without_replacement_do_not_overshoot(batches: int) -> None:
+    epochs = 200 // batches
+
+    def one(seed: int) -> bool:
+        generator = np.random.default_rng(seed)
+        pictures = generator.exponential(size=16 * batches)
+        steps = [generator.permutation(pictures).reshape(batches, 16).mean(axis=1) for _ in range(epochs)]
+        run = Run.of(drawn_run(np.full(epochs, 1.0), np.zeros(0), steps=np.concatenate(steps)))
+        noise = noise_of_steps(run) if run is not None else None
+        return noise is not None and noise.overshoots
+
+    assert sum(map(one, range(RUNS))) <= 1
+
+
+def test_steps_that_overshoot_their_minimum_are_still_found() -> None:
+    generator = np.random.default_rng(0)
+    swing = 0.1 * (-1.0) ** np.arange(200) + 0.02 * generator.standard_normal(200)
+    run = Run.of(drawn_run(np.full(10, 1.0), np.zeros(0), steps=1 + swing))
+    noise = noise_of_steps(run) if run is not None else None
+    assert noise is not None and noise.overshoots
+
+
+def test_no_estimate_leads_below_zero() -> None:
+    generator = np.random.default_rng(0)
+    for _ in range(RUNS):
+        valid = np.sort(generator.random(6) ** 4)[::-1]
+        run = Run.of(drawn_run(valid, valid))
+        ahead = outlook(run) if run is not None else None
+        assert ahead is None or 0 < ahead.gain < valid[-1]
+
+
+def test_a_loss_whose_falls_grow_gets_no_estimate() -> None:
+    trial = drawn_run(np.array([2.2, 2.1, 1.9, 1.5, 0.9, 0.1]), np.array([2.2, 2.1, 1.9, 1.5, 0.9, 0.1]))
+    found = {insight.topic: insight for insight in insights(trial, None, [])}["not-converged"]
+    assert "cannot be said" in found.evidence[1] and "%" not in found.evidence[1]
+    assert not any(digit in found.explanation for digit in "0123456789")
+
+
+def test_one_of_two_weaker_classes_of_thousands_of_pictures_is_named() -> None:
+    labels = np.arange(4000) % 2
+    answers = np.where((labels == 1) & (np.arange(4000) % 5 == 1), 0, labels)
+    trial = made_up_run(classes=2, size=4000, answers=(labels, answers))
+    assert "weak-classes" in {insight.topic for insight in insights(trial, None, [])}
+
+
+def test_many_mistakes_alone_make_no_pair_confused() -> None:
+    generator = np.random.default_rng(0)
+    labels = np.arange(2700) % 4
+    answers = np.where(generator.random(2700) < 0.5, labels, (labels + generator.integers(1, 4, 2700)) % 4)
+    trial = made_up_run([1.3, 1.15, *[1.1, 1.099] * 4], classes=4, size=2700, answers=(labels, answers))
+    found = {insight.topic for insight in insights(trial, None, [])}
+    assert "result" in found and "confused-classes" not in found
+
+
+@pytest.mark.parametrize("unit", [1.0, 100.0])
+def test_accuracies_in_percent_are_read_as_shares(unit: float) -> None:
+    valid = np.array([0.9, 0.5, 0.36, 0.31, 0.29, 0.283, 0.281])
+    trial = drawn_run(valid, valid)
+    for epoch in range(7):
+        trial.add("accuracy", epoch, EVAL, unit * 0.875, collection="metrics")
+    trial.run["sizes"] = {"valid": 800}
+    (found,) = [insight for insight in insights(trial, None, []) if insight.topic == "result"]
+    assert "validation accuracy 87.5 % ± 2.3" in found.title
+
+
+def test_validation_accuracy_counts_the_last_batch_by_its_size() -> None:
+    trial = drawn_run(np.array([0.9, 0.5]), np.array([0.9, 0.5]))
+    trial.run |= {"sizes": {"valid": 110}, "batch_size": 100}
+    for epoch in range(2):
+        trial.add_step(2 * epoch, EVAL, global_step=3 * epoch + 2)
+        trial.add_step(2 * epoch + 1, EVAL, global_step=3 * epoch + 2)
+        for batch, right in enumerate((0.9, 0.1)):
+            trial.add("accuracy", 2 * epoch + batch, EVAL, right, collection="metrics")
+    run = Run.of(trial)
+    assert run is not None
+    assert math.isclose(float(run.valid.accuracy[-1]), (0.9 * 100 + 0.1 * 10) / 110)
