@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,9 @@ from training_scripts.rules.answers import (
 )
 from training_scripts.rules.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated, Rule
+
+MIXED = 0.25
+"""Of two classes' pictures, so many are called the other: half of what a coin would do."""
 
 
 def _confusion_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
@@ -109,11 +114,19 @@ def _confusion_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Find
     latest = [_mostly_called(one.matrix(), parameters["max_off_diag"]) for one in evaluations[-2:]]
     pairs = sorted(set.intersection(*latest))
     findings = [_confused(run, label, prediction, last, evaluations[-1]) for label, prediction in pairs]
+    told = {frozenset(pair) for pair in pairs}
+    mixed = [_mixed_up(one.matrix(), parameters) for one in evaluations[-2:]]
+    for first, second in sorted(set.intersection(*mixed)):
+        if frozenset((first, second)) not in told:
+            findings.append(_not_told_apart(run, first, second, last, evaluations[-1]))
     findings = [replace(one, mode=TRAIN, steps=train_steps(run, one.steps)) for one in findings]
     if len(findings) > 1:
         targets = {prediction for _, prediction in pairs}
-        into = f"; all of them as {class_name(run, targets.pop())}" if len(targets) == 1 else ""
+        one_target = len(targets) == 1 and len(pairs) == len(findings)
+        into = f"; all of them as {class_name(run, targets.pop())}" if one_target else ""
         message = f"{len(findings)} classes are mostly taken for another one{into}."
+        if not pairs:
+            message = f"{len(findings)} pairs of classes are not told apart."
         first = Finding(message, mode=TRAIN, steps=findings[0].steps, numbers={"classes": len(findings)})
         findings = [first, *findings]
     return findings
@@ -134,6 +147,49 @@ def _mostly_called(matrix: Integers, share: float) -> set[tuple[int, int]]:
         if total and curves.surely_above(int(others[prediction]), total, share, SURELY / len(matrix)):
             found.add((label, prediction))
     return found
+
+
+def _mixed_up(matrix: Integers, parameters: Mapping[str, Any]) -> set[tuple[int, int]]:
+    """Pairs of classes that are told apart surely no better than by a coin, while the other classes are known.
+
+    What counts is how much oftener the pictures of a class are called it than those of the other are, among those
+    that are called either: 1 where the two are told apart, 0 where by a coin, however uneven.
+    """
+    totals, right = matrix.sum(axis=1), np.diag(matrix)
+    present = totals > 0
+    classes = int(present.sum())
+    if classes < 3:
+        return set()
+    recalls = np.where(present, right / np.maximum(totals, 1), 0.0)
+    sigmas = NormalDist().inv_cdf(1 - SURELY / (classes * (classes - 1) / 2))
+    both = matrix + matrix.T
+    found = set()
+    for first, second in np.argwhere(np.triu(both, 1) >= MIXED * np.add.outer(totals, totals)).tolist():
+        if not (present[first] and present[second]):
+            continue
+        others = (float(recalls.sum()) - recalls[first] - recalls[second]) / (classes - 2)
+        shares, variance = [], 0.0
+        for label in (first, second):
+            # two more of each: the interval of Agresti and Coull, which holds for small counts
+            called, count = matrix[label, first] + 2.0, matrix[label, first] + matrix[label, second] + 4.0
+            shares.append(called / count)
+            variance += shares[-1] * (1 - shares[-1]) / count
+        at_most = shares[0] - shares[1] + sigmas * math.sqrt(variance)
+        if others >= parameters["others_right"] and at_most < parameters["told_apart"]:
+            found.add((first, second))
+    return found
+
+
+def _not_told_apart(run: Evidence, first: int, second: int, matrix: Integers, answers: Answers) -> Finding:
+    wrong = int(matrix[first, second] + matrix[second, first])
+    total = int(matrix[[first, second]].sum())
+    return Finding(
+        f"Classes {class_name(run, first)} and {class_name(run, second)} are told apart no better than by a coin:"
+        f" {wrong} of their {total} pictures are called the other one.",
+        mode=answers.mode,
+        steps=answers.steps,
+        numbers={"label": first, "prediction": second, "count": wrong, "of": total},
+    )
 
 
 def _confused(run: Evidence, label: int, prediction: int, matrix: Integers, answers: Answers) -> Finding:
@@ -161,6 +217,8 @@ RULES = (
         default={
             "labels": "labels",
             "predictions": "predictions",
+            "told_apart": 0.4,  # surely less than this much oftener called right than its twin is: 70 % right at most
+            "others_right": 0.7,  # of the other classes' pictures, so that it is the pair and not the model
             "max_off_diag": 0.5,  # most of a class: no model that is any good takes one class for another that often
         },
         description="Classes that are taken for one another.",

@@ -15,7 +15,7 @@ from training_scripts.rules import evidence as evidences
 from training_scripts.rules.epochs import EpochLosses, epoch_losses, loss_names, loss_series, training_loss
 from training_scripts.rules.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated, Rule
-from training_scripts.rules.learning import SIGMAS, chance_loss
+from training_scripts.rules.learning import CLEARLY_BELOW_CHANCE, SIGMAS, chance_loss
 
 NO_VALIDATION = (
     "Both a training and a validation loss are needed (modes TRAIN and EVAL). Train with a valid split and record"
@@ -131,8 +131,9 @@ class _Course:
         self.run, self.patience = run, patience
         self.valid, self.train = self.losses.valid, self.losses.train
         smoothed = curves.smooth(self.valid, 3 if count >= 8 else 1)
-        self.best = int(np.argmin(smoothed))
-        self.lowest = float(smoothed[self.best])
+        # The epoch that everybody else calls the best; a single lucky one is no measure of a rise.
+        self.best = int(np.argmin(self.valid))
+        self.lowest = float(smoothed.min())
         self.last_valid = float(self.valid[-patience:].mean())
         self.last_train = float(self.train[-patience:].mean())
         self.rise = self.last_valid - self.lowest
@@ -167,6 +168,10 @@ class _Course:
             return None
         return values[1] - values[0]
 
+    def diverges(self) -> bool:
+        """Whether the training loss rose since the best epoch too: nothing was learned by heart then."""
+        return self.last_train > float(self.train[self.best])
+
     def steps_from(self, place: int) -> tuple[int, ...]:
         """The last TRAIN steps of the epochs from a place on."""
         return tuple(self.losses.train_ends[place:].tolist())
@@ -187,18 +192,18 @@ def _turned(course: _Course, parameters: Mapping[str, Any]) -> Finding | None:
     material = max(parameters["rise_of_chance"] * course.scale, parameters["ratio_threshold"] * abs(course.lowest))
     if since < course.patience or course.rise <= material or not course.rises_surely():
         return None
-    if course.last_train > course.train[course.best]:  # both rise: that is divergence, not overfitting
+    if course.diverges():
         return None
     epochs = course.losses.epochs
     return Finding(
-        f"The validation loss was lowest in epoch {epochs[course.best]} ({course.lowest:.3g}) and rose to"
+        f"The validation loss was lowest in epoch {epochs[course.best]} ({course.valid[course.best]:.3g}) and rose to"
         f" {course.last_valid:.3g} by epoch {epochs[-1]}, while the training loss went from"
         f" {course.train[course.best]:.3g} to {course.last_train:.3g}.",
         mode=TRAIN,
         steps=course.steps_from(course.best),
         numbers={
             "best_epoch": int(epochs[course.best]),
-            "lowest_valid": course.lowest,
+            "lowest_valid": float(course.valid[course.best]),
             "last_valid": course.last_valid,
             "last_train": course.last_train,
         },
@@ -215,6 +220,7 @@ def _by_heart(course: _Course, parameters: Mapping[str, Any]) -> Finding | None:
     by_heart = (course.train < parameters["memorized_loss"] * scale) & np.isfinite(valid_error)
     material = np.where(by_heart, parameters["memorized_gap"], parameters["gap_of_chance"]) * scale
     wide = (gap > np.maximum(material, SIGMAS * errors)) & (course.train < course.valid / 2)
+    wide &= course.train < CLEARLY_BELOW_CHANCE * scale  # who learns by heart knows more than nothing
     # As long as validation gets better, training on is right however wide the gap is.
     better = float(course.valid[: -course.patience].min()) - course.last_valid
     if not wide[-course.patience :].all() or better > parameters["still_better"] * course.scale:
@@ -242,19 +248,19 @@ def _overtraining_default(trial: Trial, parameters: Mapping[str, Any]) -> list[F
     since = len(course.valid) - 1 - course.best
     material = max(parameters["rise_of_chance"] * course.scale, parameters["delta"] * abs(course.lowest))
     long = since >= max(parameters["patience_validation"], len(course.valid) / 4)
-    if not long or course.rise <= material or not course.rises_surely():
+    if not long or course.rise <= material or course.diverges() or not course.rises_surely():
         return []
     epochs = course.losses.epochs
     return [
         Finding(
-            f"The best epoch was {epochs[course.best]} with a validation loss of {course.lowest:.3g}; {since} more"
-            f" epochs brought it to {course.last_valid:.3g}.",
+            f"The best epoch was {epochs[course.best]} with a validation loss of {course.valid[course.best]:.3g};"
+            f" {since} more epochs brought it to {course.last_valid:.3g}.",
             mode=TRAIN,
             steps=course.steps_from(course.best),
             numbers={
                 "best_epoch": int(epochs[course.best]),
                 "epochs_since": since,
-                "lowest_valid": course.lowest,
+                "lowest_valid": float(course.valid[course.best]),
                 "last_valid": course.last_valid,
             },
         )
