@@ -161,6 +161,11 @@ def test_odd_descriptions_fail_no_insight(written: dict[str, Any]) -> None:
     told(trial, None)
 
 
+@pytest.mark.parametrize("valid", [[0.0, 0.5, 0.0, 0.5, 0.0, 0.5], [0.9, 0.5, 0.0, 0.3, 0.5, 0.7, 0.9], [0.0] * 6])
+def test_losses_of_zero_fail_no_insight(valid: list[float]) -> None:
+    told(made_up_run(valid, [0.9 / 2**epoch for epoch in range(len(valid))]), None)
+
+
 @pytest.mark.parametrize("label", [-1, 10, 2**40, math.nan])
 def test_a_label_without_a_class_is_left_out(label: float) -> None:
     trial = made_up_run()

@@ -47,7 +47,7 @@ def _turned(run: Run) -> Insight | None:
     lowest = float(run.valid.loss[best])
     # The best epoch was chosen among all of them: the more there are, the surer the rise must be (Bonferroni).
     chance = min(1.0, statistics.two_sided(excess.score) * max(1, len(run.judged) - 1))
-    if not excess.mean >= WORTH_A_WORD * lowest or chance > 0.05 or not _rises(run, best):
+    if not excess.mean >= WORTH_A_WORD * lowest > 0 or chance > 0.05 or not _rises(run, best):
         return None
     share = excess.mean / lowest
     wasted = last - best

@@ -52,7 +52,7 @@ def _spikes(run: Run) -> list[int]:
             continue
         around = (losses[epoch - 1] + losses[epoch + 1]) / 2
         rise = losses[epoch] - max(losses[epoch - 1], losses[epoch + 1])
-        if losses[epoch] - around > VISIBLE * around and rise > 0 and _beyond_error(run, epoch):
+        if around > 0 and losses[epoch] - around > VISIBLE * around and rise > 0 and _beyond_error(run, epoch):
             found.append(epoch)
     return found
 
@@ -191,7 +191,7 @@ def _small_split(run: Run) -> Cause | None:
     if run.best is None:
         return None
     pictures = run.picture_losses(run.best)
-    if pictures is None:
+    if pictures is None or not run.valid.loss[run.best] > 0:
         return None
     half = statistics.t_quantile(len(pictures) - 1) * statistics.standard_error(pictures)
     loss = float(run.valid.loss[run.best])
