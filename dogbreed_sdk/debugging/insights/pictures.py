@@ -61,6 +61,9 @@ def contradiction(losses: NDArray[np.float64], right: NDArray[np.bool_], classes
     was of wrong answers was not recorded; but each right answer of probability p stands for 1/p pictures of its kind
     (Horvitz and Thompson, 1952), so right answers tell the certainty over all of them. A network that boasts breaks
     this at every probability; it is told by its other mistakes, which are then too many as well.
+
+    Wrong labels of the training split as well are learned, and expected by the network: those it cannot tell. (On 120
+    breeds with a tenth of the labels drawn at random: found where only validation labels were, not where both were.)
     """
     sure = np.exp(-losses[right])
     weights = 1 / np.maximum(sure, 1 / classes)  # an answer has at least that probability
@@ -91,7 +94,7 @@ def _contradicting(run: Run, losses: NDArray[np.float64]) -> Insight | None:
         title=f"{percent(share)} of the validation labels contradict a network that is otherwise as right as it is "
         "sure: many of them may be wrong.",
         explanation="Where such a network errs, it gives the right class some probability; to these labels it gives "
-        "next to none. If they are wrong, the training labels have probably the same flaw.",
+        "next to none. Had the training labels the same flaw, the network would expect it: it is that of this split.",
         evidence=(
             (
                 f"{plural(int(found.seen.sum()), 'label')} of {len(losses)} (at least {percent(found.low)}, 95 %) have "
@@ -105,7 +108,7 @@ def _contradicting(run: Run, losses: NDArray[np.float64]) -> Insight | None:
             *([f"Look at these first: {joined(names, most=10)}."] if names else []),
         ),
         confidence="medium",
-        next_step="Look at these pictures and their labels; if they are wrong, check those of the training pictures.",
+        next_step="Look at these pictures, and correct the labels that are wrong.",
         severity="hint",
         steps=(run.last_step(run.best),),
     )
