@@ -162,3 +162,13 @@ def test_wherever_it_is_imported_a_job_needs_neither_torch_nor_psutil_to_choose(
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+def test_a_recording_says_which_job_made_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch import nn  # noqa: PLC0415
+
+    monkeypatch.setenv("TRAINING_JOB_NAME", "dogs-17")
+    made = recorder(tmp_path)
+    made.run_begins(nn.Linear(2, 2), {"steps_per_epoch": 1})
+    made.run_ends()
+    assert FileTrial(tmp_path / "checkpoints" / "debug-output").run["job"] == "dogs-17"
