@@ -65,7 +65,7 @@ class EventFile:
         self.problem = ""
         found: list[Found] = []
         try:
-            with _opened(self.path) as file, _content(file) as data:
+            with layout.opened(self.path) as file, _content(file) as data:
                 self._collect(data, found)
         except OSError as error:
             self.problem = f"cannot be read: {error.strerror or error}"
@@ -98,7 +98,7 @@ def content_of(place: bytes | Place) -> bytes:
     """
     if isinstance(place, bytes):
         return place
-    with _opened(place.path) as file:
+    with layout.opened(place.path) as file:
         file.seek(place.begin)
         return file.read(place.end - place.begin)
 
@@ -140,12 +140,6 @@ def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
             return list(entries)
     except (FileNotFoundError, NotADirectoryError):
         return []
-
-
-def _opened(path: str) -> BinaryIO:
-    # Without following a link or waiting for a pipe, whatever took the file's place meanwhile.
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    return os.fdopen(os.open(path, flags), "rb")
 
 
 @contextlib.contextmanager

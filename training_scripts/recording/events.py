@@ -42,6 +42,9 @@ _NUMBERS = {dtype: number for number, dtype in _DTYPES.items()}
 _VALUE_FIELDS = {5: "<f4", 6: "<f8", 7: "varint", 10: "varint", 11: "varint", 13: "varint", 16: "varint", 17: "varint"}
 MAX_TAG_BYTES = 4096
 MAX_DIMENSIONS = 64
+MAX_STEP = 1 << 53
+# A few bytes of a file must not become much memory: a constant tensor, and texts, of which the longest counts for all.
+MAX_CONSTANT, MAX_CHARACTERS = 1 << 20, 1 << 22
 
 
 class EventError(ValueError):
@@ -203,6 +206,8 @@ def _record(data: bytes | memoryview, begin: int, end: int, step: int, time: flo
             mode, mode_step = _mode(data, first, last, mode, mode_step)
     if tensor is None:  # a histogram or a scalar summary, which is no tensor of the trial
         return None
+    if not (0 <= step < MAX_STEP and 0 <= mode_step < MAX_STEP):
+        raise EventError(f"the step of {name} is none")
     return Record(name, step, mode, mode_step, time, *tensor)
 
 
@@ -247,6 +252,8 @@ def _tensor(data: bytes | memoryview, begin: int, end: int) -> NDArray[Any]:
         elif field in _VALUE_FIELDS:
             listed.append((field, first, last))
     if texts or kind == _DT_STRING:
+        if len(texts) * max(map(len, texts), default=0) > MAX_CHARACTERS:
+            raise EventError("its texts are too long")
         return np.array(texts)
     if content is not None:
         return _from_content(data[content[0] : content[1]], kind, shape)
@@ -269,8 +276,8 @@ def _from_values(values: list[float], kind: int, shape: tuple[int, ...]) -> NDAr
     if kind == _DT_HALF:
         return np.array(values, dtype=np.uint16).view(np.float16).reshape(shape)
     size = int(np.prod(shape, dtype=object))
-    if len(values) == 1 and 1 < size <= 1 << 24:  # TensorFlow writes a constant tensor's value once
-        return np.full(shape, values[0], dtype=_DTYPES[kind])
+    if len(values) == 1 and 1 < size <= MAX_CONSTANT:  # TensorFlow writes a constant tensor's value once
+        return np.broadcast_to(np.array(values[0]).astype(_DTYPES[kind]), shape)
     return np.array(values).astype(_DTYPES[kind]).reshape(shape)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,10 @@ from numpy.typing import NDArray
 
 from training_scripts.recording import event_files, events, layout, run_facts
 from training_scripts.recording.event_files import EventFile, Found, Place
+from training_scripts.recording.patterns import Patterns
 from training_scripts.recording.trial import MODES, RecordingError, Series, StepTable, Trial, of_one_element
 
 MAX_PROBLEMS = 20
-# A regular expression from disk must not keep a reader busy: no repeated group, few repetitions, no long text.
-_REPEATED_GROUP = re.compile(r"\)[*+{]")
-_REPETITIONS = re.compile(r"[*+{]")
-_MAX_REPETITIONS, _MAX_REGEX, _MAX_MATCHED = 3, 500, 256
 _FLOAT32_SCALAR = b"\x08\x01\x12\x00\x22\x04"
 
 _Series = dict[int, tuple[str, "bytes | Place"]]
@@ -133,7 +129,7 @@ class FileTrial(Trial):
                 for found in file.read(status):
                     self._add(found)
         if changed:
-            self._cached = {}
+            self._cached, self._spoilt_values = {}, []
         return changed
 
     def _add(self, found: Found) -> None:
@@ -185,22 +181,16 @@ class FileTrial(Trial):
         if not paths:
             self._problems.append("collections/ has no file: which tensors are losses, weights, ... is not known")
         members: dict[str, set[str]] = {}
-        names = self._names()
+        patterns = Patterns(self._names())
         for path in paths:
             described = self._json(path).get("collections")
             for name, content in (described if isinstance(described, dict) else {}).items():
                 if isinstance(content, dict):
-                    members.setdefault(name, set()).update(self._members(content, names))
+                    members.setdefault(name, set()).update(_members(content, patterns))
+        if patterns.refused:
+            refused = f"{patterns.refused} patterns are broken, or take too long to be looked for"
+            self._problems.append(f"collections/: {refused}")
         return {name: sorted(tensors) for name, tensors in members.items()}
-
-    def _members(self, content: Mapping[str, Any], names: set[str]) -> set[str]:
-        listing, patterns = content.get("tensor_names"), content.get("include_regex")
-        listed = {name for name in listing if isinstance(name, str)} if isinstance(listing, list) else set()
-        found = listed & names
-        for pattern in patterns if isinstance(patterns, list) else ():
-            if isinstance(pattern, str) and _is_harmless(pattern):
-                found |= {name for name in names if re.match(pattern, name[:_MAX_MATCHED])}
-        return found
 
     def _short(self, path: Path | str) -> str:
         return str(Path(path).relative_to(self.folder))
@@ -289,16 +279,14 @@ def _check(folder: Path) -> None:
     )
 
 
-def _is_harmless(pattern: str) -> bool:
-    if len(pattern) > _MAX_REGEX or _REPEATED_GROUP.search(pattern):
-        return False
-    if len(_REPETITIONS.findall(pattern)) > _MAX_REPETITIONS:
-        return False
-    try:
-        re.compile(pattern)
-    except (re.error, RecursionError, OverflowError):
-        return False
-    return True
+def _members(content: Mapping[str, Any], patterns: Patterns) -> set[str]:
+    listing, sought = content.get("tensor_names"), content.get("include_regex")
+    found = {name for name in listing if isinstance(name, str)} if isinstance(listing, list) else set()
+    found &= patterns.names
+    for pattern in sought if isinstance(sought, list) else ():
+        if isinstance(pattern, str):
+            found |= patterns.matching(pattern)
+    return found
 
 
 def _steps(steps: Sequence[int]) -> str:

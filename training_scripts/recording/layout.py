@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 EVENTS, INDEX, COLLECTIONS = "events", "index", "collections"
 END_FILE, RUN_FILE = "training_job_end.ts", "run.json"
@@ -92,6 +95,23 @@ def collections_json(collections: Mapping[str, Sequence[str]], intervals: Mappin
     return json.dumps({"collections": described, "_meta": {"num_workers": 1}})
 
 
+def opened(path: Path | str) -> BinaryIO:
+    """A file to read: without following a link or waiting for a pipe, whatever took the file's place.
+
+    Raises:
+        OSError: There is no regular file, or it cannot be read.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    handle = os.open(path, flags)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file.
 
@@ -99,7 +119,7 @@ def read_json(path: Path) -> dict[str, Any]:
         OSError: There is no such file, or it cannot be read.
         ValueError: It holds no JSON object, or is too large to be one of ours.
     """
-    with path.open("rb") as file:
+    with opened(path) as file:
         content = file.read(MAX_JSON_BYTES + 1)
     if len(content) > MAX_JSON_BYTES:
         raise ValueError(f"it is larger than {MAX_JSON_BYTES >> 20} MiB")

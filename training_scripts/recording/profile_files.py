@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from training_scripts.recording import layout
+
 # A week of minutes, and a trace file a minute besides.
 MOST_FILES = 25_000
 FILE_BYTES = 64 << 20
@@ -57,15 +59,14 @@ class Reader:
     def text(self, path: Path) -> str | None:
         """A file's text; None, and a problem, where it cannot be read or is too large."""
         try:
-            size = path.stat().st_size
-            if not path.is_file():
-                return None
-            if size > FILE_BYTES or self._bytes + size > TOTAL_BYTES:
-                limit = FILE_BYTES if size > FILE_BYTES else TOTAL_BYTES
-                self.problems.add(f"{path} was left out: more than {limit >> 20} MB are not read.")
-                return None
-            self._bytes += size
-            return path.read_text(encoding="utf-8", errors="replace")
+            with layout.opened(path) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size > FILE_BYTES or self._bytes + size > TOTAL_BYTES:
+                    limit = FILE_BYTES if size > FILE_BYTES else TOTAL_BYTES
+                    self.problems.add(f"{path} was left out: more than {limit >> 20} MB are not read.")
+                    return None
+                self._bytes += size
+                return file.read(size).decode("utf-8", errors="replace").replace("\r\n", "\n")
         except OSError as error:
             self.problems.add(f"{path} cannot be read: {error.strerror or error}.")
             return None

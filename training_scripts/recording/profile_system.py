@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,6 +32,8 @@ _DIMENSIONS = {
 _SUMMED = (NETWORK, DISK)
 _ORDER = (CPU, CPU_MEMORY, GPU, GPU_MEMORY, IO_WAIT, NETWORK, DISK)
 MOST_DEVICES = 4096
+# A device is aligned with the one that was sampled most often: few samples of many must not fill the memory.
+MOST_VALUES = 20_000_000
 _Samples = dict[str, dict[str, dict[str, list[tuple[float, float]]]]]
 
 
@@ -50,7 +53,7 @@ def read_system(folder: Path, reader: Reader) -> dict[str, dict[str, Metric]]:
         if broken:
             reader.problems.add(f"{path} has {broken} lines that are no samples; they were left out.")
     return {
-        node: {name: _metric(name, metrics[name]) for name in _ORDER if name in metrics}
+        node: {name: _metric(name, metrics[name], reader) for name in _ORDER if name in metrics}
         for node, metrics in sorted(samples.items(), key=lambda item: (len(item[0]), item[0]))
     }
 
@@ -92,10 +95,14 @@ def _classify(kind: str, name: str, dimension: str) -> tuple[str, str]:
     return "", ""
 
 
-def _metric(name: str, devices: Mapping[str, list[tuple[float, float]]]) -> Metric:
+def _metric(name: str, devices: Mapping[str, list[tuple[float, float]]], reader: Reader) -> Metric:
     series = {device: _series(samples) for device, samples in sorted(devices.items(), key=_natural)}
     times = max((times for times, _ in series.values()), key=len)
-    aligned = {device: _at(times, *one) for device, one in series.items()}
+    most = max(1, MOST_VALUES // len(times))
+    if len(series) > most:
+        left_out = len(series) - most
+        reader.problems.add(f"{left_out} of {len(series)} devices of {name} were left out: they are too many.")
+    aligned = {device: _at(times, *one) for device, one in itertools.islice(series.items(), most)}
     table = np.stack(list(aligned.values()))
     known = ~np.isnan(table)
     totals = np.where(known, table, 0.0).sum(axis=0)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training_scripts.recording import layout
 from training_scripts.recording.profile import BACKWARD, DATA, EVAL_STEP, FORWARD, TRAIN_STEP
 from training_scripts.recording.profiler_sampler import Reading
 from training_scripts.recording.trial import TRAIN
@@ -161,9 +162,9 @@ def own_path(folder: Path, node: str) -> Path:
 def read_own(path: Path) -> dict[str, Any] | None:
     """A node's own file; None where there is none, or none that can be read."""
     try:
-        if path.stat().st_size > OWN_BYTES:
-            return None
-        content = json.loads(path.read_bytes())
+        with layout.opened(path) as file:
+            text = file.read(OWN_BYTES + 1)
+        content = json.loads(text) if len(text) <= OWN_BYTES else None
     except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) and content.get("format") == FORMAT else None

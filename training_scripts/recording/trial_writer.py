@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -39,6 +39,24 @@ class Step:
 _Location = tuple[str, int, int]
 
 
+class _Entry(NamedTuple):
+    """What the index says of a step: nothing of its arrays, for it waits long to be written."""
+
+    event_path: str
+    mode: str
+    mode_step: int
+    global_step: int
+    locations: list[_Location]
+
+    def content(self) -> bytes:
+        payload = ",".join(
+            f'{{"tensorname":{json.dumps(name)},"start_idx":{begin},"length":{length}}}'
+            for name, begin, length in self.locations
+        )
+        meta = f'{{"mode":"{self.mode}","mode_step":{self.mode_step},"event_file_name":"{self.event_path}"}}'
+        return f'{{"meta":{meta},"tensor_payload":[{payload}],"shape_payload":[]}}'.encode()
+
+
 class TrialWriter:
     """Writes one worker's trial; every method may raise OSError, and leaves whole files behind."""
 
@@ -49,7 +67,7 @@ class TrialWriter:
             folder: The trial's; `events/`, `index/` and `collections/` come into it.
         """
         self.folder = folder
-        self._unindexed: deque[tuple[str, Step, list[_Location]]] = deque()
+        self._unindexed: deque[_Entry] = deque()
 
     def describe(
         self, run: Mapping[str, Any], collections: Mapping[str, Sequence[str]], intervals: Mapping[str, int]
@@ -68,11 +86,14 @@ class TrialWriter:
         """
         path = layout.event_path(steps[0].global_step)
         content = bytearray()
-        located = []
+        entries = []
         for group in number_frames.alike(steps):
-            located += [(path, step, places) for step, places in _append(content, group)]
-        self._write(path, bytes(content))
-        self._unindexed.extend(located)
+            entries += [
+                _Entry(path, step.mode, step.mode_step, step.global_step, places)
+                for step, places in _append(content, group)
+            ]
+        self._write(path, content)
+        self._unindexed.extend(entries)
         if len(self._unindexed) * _FILE_SECONDS < _INDEX_SHARE * seconds:
             self.write_index()
 
@@ -83,14 +104,13 @@ class TrialWriter:
         put = _put if len(self._unindexed) < _FEW_FILES else _put_directly
         made: set[str] = set()
         while self._unindexed:
-            event_path, step, locations = self._unindexed[0]
-            path = layout.index_path(step.global_step)
+            entry = self._unindexed[0]
+            path = layout.index_path(entry.global_step)
             parent = os.path.dirname(path)  # noqa: PTH120 - a thousand of these must be quick
             if parent not in made:
                 (self.folder / parent).mkdir(parents=True, exist_ok=True)
                 made.add(parent)
-            content = _index(step.mode, step.mode_step, event_path, locations).encode()
-            put(f"{self.folder}/{path}", content)
+            put(f"{self.folder}/{path}", entry.content())
             self._unindexed.popleft()
 
     def end(self) -> None:
@@ -109,21 +129,34 @@ class TrialWriter:
             (self.folder / name).unlink(missing_ok=True)
 
     def drop_from(self, global_step: int) -> None:
-        """Takes back the steps from one on, and completes the index of those before: a restarted run does them anew."""
+        """Takes back the steps from one on, which a restarted run does anew, and mends the index of those before.
+
+        A killed process may have left index files of half a step, and smdebug refuses a trial for one of them.
+        """
         from training_scripts.recording import event_files  # noqa: PLC0415 - for restarted jobs only
 
         (self.folder / layout.END_FILE).unlink(missing_ok=True)
+        self._unindexed.clear()
+        kept = [
+            entry
+            for path, _, _ in list(event_files.listed(self.folder))
+            for entry in self._drop_events(Path(path), global_step)
+        ]
+        entries = {entry.global_step: entry for entry in kept}
         indexed = event_files.indexed_steps(self.folder)
+        whole = set()
         for step, path in indexed.items():
-            if step >= global_step:
+            if step in entries and _holds(path, entries[step].content()):
+                whole.add(step)
+            else:
                 Path(path).unlink()
-        for path, _, _ in list(event_files.listed(self.folder)):
-            self._drop_events(Path(path), global_step, indexed.keys())
+        self._unindexed.extend(entry for step, entry in entries.items() if step not in whole)
 
-    def _drop_events(self, path: Path, global_step: int, indexed: Any) -> None:
+    def _drop_events(self, path: Path, global_step: int) -> list[_Entry]:
+        """Cuts an event file off before a step; what the index shall say of what is left of it."""
         relative = path.relative_to(self.folder).as_posix()
         content = path.read_bytes()
-        kept: dict[int, tuple[str, Step, list[_Location]]] = {}
+        kept: dict[int, _Entry] = {}
         end = 0
         try:
             for begin, payload_end in tfrecord.frames(content):
@@ -132,9 +165,9 @@ class TrialWriter:
                 if any(record.step >= global_step for record in records):
                     break
                 for record in records:
-                    found = Step(record.mode, record.mode_step, record.step, record.time)
-                    entry = kept.setdefault(record.step, (relative, found, []))
-                    entry[2].append((record.name, begin - tfrecord.HEADER_BYTES, last - begin + tfrecord.HEADER_BYTES))
+                    fresh = _Entry(relative, record.mode, record.mode_step, record.step, [])
+                    place = (record.name, begin - tfrecord.HEADER_BYTES, last - begin + tfrecord.HEADER_BYTES)
+                    kept.setdefault(record.step, fresh).locations.append(place)
                 end = last
         except (tfrecord.FrameError, events.EventError):
             pass  # what is whole before the spoilt place is kept
@@ -142,15 +175,15 @@ class TrialWriter:
             shutil.rmtree(path.parent)
         elif end < len(content):
             self._write(relative, content[:end])
-        self._unindexed.extend(entry for step, entry in kept.items() if step not in indexed)
+        return list(kept.values())
 
-    def _write(self, name: str, content: bytes) -> None:
+    def _write(self, name: str, content: bytes | bytearray) -> None:
         path = f"{self.folder}/{name}"
         os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120 - several times as quick as pathlib
         _put(path, content)
 
 
-def _put(path: str, content: bytes) -> None:
+def _put(path: str, content: bytes | bytearray) -> None:
     """Writes a file aside and renames it. Unlike a checkpoint, a recording is not worth waiting for the disk."""
     folder, name = os.path.split(path)
     aside = f"{folder}/.{name}.partial"
@@ -158,12 +191,13 @@ def _put(path: str, content: bytes) -> None:
     os.rename(aside, path)  # noqa: PTH104
 
 
-def _put_directly(path: str, content: bytes) -> None:
+def _put_directly(path: str, content: bytes | bytearray) -> None:
     handle = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o644)
     try:
-        written = os.write(handle, content)
-        while written < len(content):
-            written += os.write(handle, content[written:])
+        with memoryview(content) as rest:
+            written = os.write(handle, rest)
+            while written < len(content):
+                written += os.write(handle, rest[written:])
     except BaseException:
         os.unlink(path)  # noqa: PTH108
         raise
@@ -171,27 +205,29 @@ def _put_directly(path: str, content: bytes) -> None:
         os.close(handle)
 
 
-def _index(mode: str, mode_step: int, event_path: str, locations: Sequence[_Location]) -> str:
-    payload = ",".join(
-        f'{{"tensorname":{json.dumps(name)},"start_idx":{begin},"length":{length}}}'
-        for name, begin, length in locations
-    )
-    meta = f'{{"mode":"{mode}","mode_step":{mode_step},"event_file_name":"{event_path}"}}'
-    return f'{{"meta":{meta},"tensor_payload":[{payload}],"shape_payload":[]}}'
+def _holds(path: str, content: bytes) -> bool:
+    """Whether a file holds just that."""
+    try:
+        with layout.opened(path) as file:
+            return file.read(len(content) + 1) == content
+    except OSError:
+        return False
 
 
 def _append(content: bytearray, steps: Sequence[Step]) -> Iterator[tuple[Step, list[_Location]]]:
     """Adds the events of steps whose numbers are alike; each step with the places of its events."""
     begin = len(content)
-    framed, located, length = number_frames.encode(steps)
-    content += framed
+    numbers, located, length = number_frames.encode(steps)
+    content += numbers
     for row, step in enumerate(steps):
         offset = begin + row * length
         places = [(name, offset + start, size) for name, start, size in located]
         for name, array in step.arrays:
-            event = events.encode(
-                name, array, step=step.global_step, mode=step.mode, mode_step=step.mode_step, time=step.time
+            framed = tfrecord.frame(
+                events.encode(
+                    name, array, step=step.global_step, mode=step.mode, mode_step=step.mode_step, time=step.time
+                )
             )
-            places.append((name, len(content), len(tfrecord.frame(event))))
-            content += tfrecord.frame(event)
+            places.append((name, len(content), len(framed)))
+            content += framed
         yield step, places

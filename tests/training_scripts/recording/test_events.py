@@ -24,6 +24,26 @@ def payloads(data: bytes) -> list[bytes]:
     return [data[begin:end] for begin, end in tfrecord.frames(data)]
 
 
+def proto(shape: tuple[int, ...], *fields: bytes, kind: int = 2) -> bytes:
+    sizes = b"".join(events._field(2, b"\x08" + events.varint(size)) for size in shape)
+    return b"\x08" + events.varint(kind) + events._field(2, sizes) + b"".join(fields)
+
+
+def test_a_constant_takes_no_more_memory_than_its_value() -> None:
+    content = proto((1000, 1000), events._field(6, struct.pack("<d", 2.5)))
+    array = events.tensor(content, 0, len(content))
+    assert (array.shape, array[7, 7], array.dtype) == ((1000, 1000), 2.5, np.float64)
+    assert array.strides == (0, 0)
+
+
+def test_a_huge_constant_and_texts_that_would_fill_the_memory_are_refused() -> None:
+    constant = proto((1 << 24,), events._field(6, struct.pack("<d", 1.0)))
+    texts = proto((3000,), events._field(8, b"x" * 5000), *[events._field(8, b"")] * 3000, kind=7)
+    for content in (constant, texts):
+        with pytest.raises(EventError):
+            events.tensor(content, 0, len(content))
+
+
 def read_back(payload: bytes) -> tuple[events.Record, np.ndarray[Any, Any]]:
     (record,) = events.decode(payload, 0, len(payload))
     return record, events.tensor(payload, record.begin, record.end)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from training_scripts.recording import layout
+from training_scripts.recording import events, layout, tfrecord
 from training_scripts.recording.file_trial import FileTrial
+from training_scripts.recording.patterns import Patterns
 from training_scripts.recording.trial import RecordingError
 from training_scripts.recording.trial_writer import Step, TrialWriter
 
@@ -155,6 +157,79 @@ def test_a_regular_expression_from_disk_cannot_keep_the_reader_busy(tmp_path: Pa
     path.write_text(json.dumps(collections))
     trial = FileTrial(tmp_path)
     assert trial.collections == {"trap": [], "by pattern": ["loss"]}
+    assert list(trial.problems) == ["collections/: 3 patterns are broken, or take too long to be looked for"]
+
+
+@pytest.mark.parametrize("pattern", ["(?:a|aa)" * 40 + "b", "(a|a)?" * 25 + "b", "a?" * 28 + "a" * 28 + "c", "a*" * 9])
+def test_choices_that_multiply_are_not_tried(pattern: str) -> None:
+    patterns = Patterns({"a" * 60})
+    assert patterns.matching(pattern) == set()
+    assert patterns.refused == 1
+
+
+def test_smdebugs_own_patterns_find_their_names() -> None:
+    names = {"gradient/Net_0.weight", "Net_0.weight", "Net_0.bias", "CrossEntropyLoss_output_0", "a_relu_output_0"}
+    patterns = Patterns(names)
+    assert patterns.matching("^(?!gradient).*weight") == {"Net_0.weight"}
+    assert patterns.matching("^gradient") == {"gradient/Net_0.weight"}
+    assert patterns.matching(".*[Ll]oss_(?!input).*output") == {"CrossEntropyLoss_output_0"}
+    assert patterns.matching(".*relu_output|.*bias") == {"a_relu_output_0", "Net_0.bias"}
+    assert patterns.refused == 0
+
+
+def test_patterns_have_so_much_time_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter(range(100))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(now)))
+    patterns = Patterns({f"a{number}" for number in range(50)})
+    assert len(patterns.matching("a")) == 3
+    assert patterns.matching("a") == set()
+    assert patterns.refused == 2
+
+
+@pytest.mark.parametrize("when", [{"step": 1 << 69}, {"mode_step": -7}, {"mode_step": 10**30}])
+def test_a_step_that_is_none_costs_its_record_only(tmp_path: Path, when: dict[str, int]) -> None:
+    write(tmp_path)
+    path = event_file(tmp_path, 9)
+    path.parent.mkdir()
+    told = {"step": 9, "mode_step": 9, "mode": "TRAIN", "time": 1.0} | when
+    path.write_bytes(tfrecord.frame(events.encode("loss", np.float32(1), **told)))  # type: ignore[arg-type]
+    trial = FileTrial(tmp_path)
+    assert trial.steps("TRAIN").steps.tolist() == [0, 1, 2]
+    assert any("the step of loss is none" in problem for problem in trial.problems)
+
+
+@pytest.mark.parametrize("name", ["run.json", "collections/000000000/worker_0_collections.json"])
+def test_a_pipe_in_the_place_of_a_file_keeps_nobody_waiting(tmp_path: Path, name: str) -> None:
+    write(tmp_path)
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    assert f"{name} cannot be read: it is no regular file" in list(FileTrial(tmp_path).problems)
+
+
+def test_a_link_in_the_place_of_a_file_is_not_followed(tmp_path: Path) -> None:
+    write(tmp_path / "trial")
+    (tmp_path / "secret").write_text('{"recorder": "of another"}')
+    (tmp_path / "trial" / "run.json").unlink()
+    (tmp_path / "trial" / "run.json").symlink_to(tmp_path / "secret")
+    trial = FileTrial(tmp_path / "trial")
+    assert dict(trial.run) == {}
+    assert trial.problems[0].startswith("run.json cannot be read: ")
+
+
+def test_values_of_the_run_of_wrong_kinds_are_left_out_and_named(tmp_path: Path) -> None:
+    run = {"recorder": "builtin", "epochs": "three", "sizes": {"train": "many"}, "classes": 7, "batch_size": 16}
+    write(tmp_path, run={**run, "steps_per_epoch": None, "problems": ["steps 3 to 4 were lost", "x" * 9999]})
+    trial = FileTrial(tmp_path)
+    assert {name: trial.run.get(name) for name in run} == {"recorder": "builtin", "batch_size": 16} | dict.fromkeys(
+        ("epochs", "sizes", "classes")
+    )
+    assert list(trial.problems) == [
+        "steps 3 to 4 were lost",
+        "x" * 500,
+        "run.json: sizes is not an object of counts and is left out",
+        "run.json: epochs is not a count and is left out",
+        "run.json: classes is not a list and is left out",
+    ]
 
 
 def test_a_recording_that_grows_is_read_on(tmp_path: Path) -> None:

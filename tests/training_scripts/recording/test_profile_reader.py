@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from training_scripts.recording import profile_files
+from training_scripts.recording import profile_files, profile_system
 from training_scripts.recording.profile import CPU, CPU_MEMORY, DISK, NETWORK, TRAIN_STEP
 from training_scripts.recording.profile_reader import has_profile, read_profile
 from training_scripts.recording.profile_summary import statistics
@@ -159,6 +160,29 @@ def test_sizes_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     read = read_profile(tmp_path)
     assert read.system == {}
     assert "more than" in read.problems[0]
+
+
+@pytest.mark.parametrize("name", ["profile_algo-1.json", "system/x.json", "framework/1_2-algo-1_pythontimeline.json"])
+def test_a_pipe_in_the_place_of_a_file_keeps_nobody_waiting(tmp_path: Path, name: str) -> None:
+    _samples(tmp_path, AWS_SAMPLES)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    os.mkfifo(tmp_path / name)
+    read = read_profile(tmp_path)
+    assert len(read.problems) == 1
+    assert name in read.problems[0]
+    assert len(read.system["algo-1"][CPU].values) == 2
+
+
+def test_few_samples_of_many_devices_beside_one_of_many_do_not_fill_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(profile_system, "MOST_VALUES", 100)
+    line = AWS_SAMPLES.splitlines()[0]
+    often = [line.replace("20.00909", f"{second}.5") for second in range(20, 40)]
+    _samples(tmp_path, "\n".join([*often, *(line.replace("cpu0", f"cpu{number}") for number in range(1, 50))]) + "\n")
+    read = read_profile(tmp_path)
+    assert list(read.system["algo-1"][CPU].devices) == [f"cpu{number}" for number in range(5)]
+    assert read.problems == ("45 of 50 devices of CPU were left out: they are too many.",)
 
 
 def test_a_folder_without_a_profile_is_named(tmp_path: Path) -> None:

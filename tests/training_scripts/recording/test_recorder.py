@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import resource
 import subprocess
@@ -395,6 +396,29 @@ def test_a_restarted_run_has_the_recording_of_an_unbroken_one(tmp_path: Path, ki
     assert {path.name for path in (tmp_path / "broken" / "index").rglob("*.json")} == {
         path.name for path in (tmp_path / "whole" / "index").rglob("*.json")
     }
+
+
+def test_index_files_that_a_killed_process_left_half_written_are_mended(tmp_path: Path) -> None:
+    train(network(), Recorder(tmp_path / "whole", train_interval=3), epochs=4)
+    train(network(), Recorder(tmp_path / "broken", train_interval=3), epochs=4)
+    (tmp_path / "broken" / layout.END_FILE).unlink()
+    empty, cut, lost = (tmp_path / "broken" / layout.index_path(step) for step in (3, 9, 12))
+    empty.write_bytes(b"")
+    cut.write_bytes(cut.read_bytes()[:50])
+    lost.unlink()
+    strange = cut.with_name("000000000011_worker_9.json")
+    strange.write_text("{}")
+    trained = network()
+    train(trained, Silent(), epochs=4, last=3)
+    train(trained, Recorder(tmp_path / "broken", train_interval=3), epochs=4, first=3)
+    indexed = [
+        {path.name: json.loads(path.read_text()) for path in (tmp_path / which / "index").rglob("*.json")}
+        for which in ("whole", "broken")
+    ]
+    assert sorted(indexed[0]) == sorted(indexed[1])
+    for name, entry in indexed[1].items():
+        assert entry["tensor_payload"], name
+        assert (tmp_path / "broken" / entry["meta"]["event_file_name"]).is_file()
 
 
 def test_another_runs_recording_is_replaced(tmp_path: Path) -> None:

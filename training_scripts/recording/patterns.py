@@ -1,0 +1,61 @@
+"""Looks for names by regular expressions from disk, which must not keep a reader busy."""
+
+from __future__ import annotations
+
+import functools
+import re
+import time
+from collections.abc import Set
+
+# Matching tries every combination of choices: of three repetitions in 256 characters and three alternatives, millions.
+_REPEATED_GROUP, _SYNTAX = re.compile(r"\)[*+{?]"), re.compile(r"\(\?[a-zA-Z:=!<]*")
+_MAX_REPETITIONS, _MAX_ALTERNATIVES, _MAX_REGEX, _MAX_MATCHED = 3, 3, 500, 256
+# For all patterns of a trial together.
+_SECONDS = 2.0
+
+
+class Patterns:
+    """Names, and which of them a pattern matches at their beginning, as smdebug looks for members of a collection.
+
+    Attributes:
+        names: All names.
+        refused: How many patterns were not looked for, or not to the end.
+    """
+
+    def __init__(self, names: Set[str]) -> None:
+        """Looks for nothing yet."""
+        self.names = names
+        self.refused = 0
+        self._shortened = [(name, name[:_MAX_MATCHED]) for name in sorted(names)]
+        self._left = _SECONDS
+
+    def matching(self, pattern: str) -> set[str]:
+        """The names that a pattern matches; none where that might take long."""
+        found: set[str] = set()
+        begin = time.monotonic()
+        compiled = _compiled(pattern) if self._left > 0 else None
+        if compiled is None:
+            self.refused += 1
+            return found
+        for name, shortened in self._shortened:
+            if compiled.match(shortened):
+                found.add(name)
+            if time.monotonic() - begin > self._left:
+                self.refused += 1
+                break
+        self._left -= time.monotonic() - begin
+        return found
+
+
+@functools.lru_cache(maxsize=256)
+def _compiled(pattern: str) -> re.Pattern[str] | None:
+    """A pattern that can be looked for quickly; None for any other."""
+    if len(pattern) > _MAX_REGEX or _REPEATED_GROUP.search(pattern):
+        return None
+    choices = _SYNTAX.sub("", pattern)
+    if sum(map(choices.count, "*+{")) > _MAX_REPETITIONS or sum(map(choices.count, "|?")) > _MAX_ALTERNATIVES:
+        return None
+    try:
+        return re.compile(pattern)
+    except (re.error, RecursionError, OverflowError):
+        return None
