@@ -48,7 +48,7 @@ FUZZ = settings(
     max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 WRITTEN = (
-    "hyperparameters", "sizes", "steps_per_epoch", "batch_size", "epochs", "classes", "class_counts", "valid_names",
+    "hyperparameters", "sizes", "batch_size", "epochs", "classes", "class_counts", "valid_names",
     "recorder",
 )  # fmt: skip
 
@@ -70,7 +70,8 @@ def descriptions(draw: Any) -> dict[str, Any]:
             "class_counts": draw(st.lists(st.integers(-1, 9), min_size=2, max_size=4)),
             "valid_names": ["x"] * draw(st.integers(0, 9)),
         }
-    return found | draw(st.dictionaries(st.sampled_from(WRITTEN), ANYTHING, max_size=2))
+    found |= draw(st.dictionaries(st.sampled_from(WRITTEN), ANYTHING, max_size=2))
+    return found | {"steps_per_epoch": draw(st.sampled_from([None, 0, 1, 3, 10**6, -1, "many", math.nan, [1]]))}
 
 
 @st.composite
@@ -159,6 +160,13 @@ def test_odd_descriptions_fail_no_insight(written: dict[str, Any]) -> None:
     trial = made_up_run()
     trial.run |= written
     told(trial, None)
+
+
+def test_a_recording_that_cannot_be_divided_into_epochs_is_at_most_a_sentence() -> None:
+    trial, problems = made_up_run(), list[str]()
+    trial.run["steps_per_epoch"] = 2**70
+    insights(trial, made_up_profile(cpu=9.0), [], problems=problems)
+    assert len(problems) <= 1
 
 
 @pytest.mark.parametrize("valid", [[0.0, 0.5, 0.0, 0.5, 0.0, 0.5], [0.9, 0.5, 0.0, 0.3, 0.5, 0.7, 0.9], [0.0] * 6])
