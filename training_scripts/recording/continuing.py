@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from training_scripts.recording import layout
+from training_scripts.recording import layout, run_facts
 from training_scripts.recording.trial import EVAL, TRAIN, MemoryTrial, RecordingError
 from training_scripts.recording.trial_writer import TrialWriter
 from training_scripts.recording.writing import Books
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from training_scripts.recording.file_trial import FileTrial
 
 
-def continue_trial(books: Books, run: dict[str, Any], facts: Mapping[str, Any]) -> dict[str, int]:
+def continue_trial(books: Books, run: dict[str, Any], facts: Mapping[str, Any], *, every: int = 1) -> dict[str, int]:
     """Opens the trial of a run.
 
     The steps after the checkpoint are taken back, for the run does them again; a recording of another run is
@@ -24,18 +24,18 @@ def continue_trial(books: Books, run: dict[str, Any], facts: Mapping[str, Any]) 
         books: Of the run; their memory, collections and step numbers are set to where the run stands.
         run: What `run.json` shall say; its fingerprint tells whether a recording is this run's.
         facts: As `Watcher.run_begins` gets them.
+        every: One in so many TRAIN steps is recorded.
 
     Returns:
         The next step of TRAIN and of EVAL.
     """
-    epochs = int(facts.get("epoch", 0) or 0)
-    done = epochs * int(facts.get("steps_per_epoch", 0) or 0)
+    done = int(facts.get("epoch", 0) or 0) * int(facts.get("steps_per_epoch", 0) or 0)
     steps = {TRAIN: done, EVAL: 0}
     books.global_step = done
     try:
         if books.writer is not None:
             if done and _is_of(books.writer, run):
-                steps[EVAL] = _take_up(books, books.writer, run, done)
+                steps[EVAL] = _take_up(books, books.writer, run, facts, every)
             else:
                 books.writer.clear()
         books.describe()
@@ -53,24 +53,38 @@ def _is_of(writer: TrialWriter, run: Mapping[str, Any]) -> bool:
     return bool(run["fingerprint"]) and earlier.get("fingerprint") == run["fingerprint"]
 
 
-def _take_up(books: Books, writer: TrialWriter, run: dict[str, Any], done: int) -> int:
+def _take_up(books: Books, writer: TrialWriter, run: dict[str, Any], facts: Mapping[str, Any], every: int) -> int:
     """Takes back what comes after the checkpoint; the next EVAL step."""
     from training_scripts.recording.file_trial import FileTrial  # noqa: PLC0415 - for restarted jobs only
 
     recorded = FileTrial(writer.folder)
+    earlier = recorded.run
+    a_pass, done = int(earlier.get("eval_steps_per_epoch") or 0), books.global_step
+    judged = int(facts["epoch"]) * a_pass
     train = recorded.steps(TRAIN)
     again = train.global_steps[train.steps >= done]
     last = max((int(recorded.steps(mode).global_steps.max(initial=-1)) for mode in (TRAIN, EVAL)), default=-1)
-    books.global_step = max(done, int(again.min(initial=last + 1)))
+    books.global_step = int(again.min()) if len(again) else max(done + judged, last + 1)
     writer.drop_from(books.global_step)
     kept = FileTrial(writer.folder)
-    run["started"] = recorded.run.get("started", run["started"])
+    run["started"] = earlier.get("started") or run["started"]
+    books.learn(eval_steps_per_epoch=a_pass or None)
+    _note_problems(books, earlier, int(kept.steps(TRAIN).steps.max(initial=-1)) + 1, done, every)
     for collection, names in kept.collections.items():
         members = books.collections.setdefault(collection, [])
         members += [name for name in names if name not in members]
     if books.memory is not None:
         _remember(books.memory, kept)
-    return int(kept.steps(EVAL).steps.max(initial=-1)) + 1
+    return max(int(kept.steps(EVAL).steps.max(initial=-1)) + 1, judged)
+
+
+def _note_problems(books: Books, earlier: Mapping[str, Any], first: int, done: int, every: int) -> None:
+    """Has the recording go on saying what is missing, and which steps an ended process had done, but not written."""
+    for problem in run_facts.problems(earlier):
+        books.note(problem)
+    if done - first >= every:
+        lost = f"steps {first} to {done - 1}" if done - first > 1 else f"step {first}"
+        books.note(f"the TRAIN {lost} were lost: their process ended before it had written them")
 
 
 def _remember(memory: MemoryTrial, kept: FileTrial) -> None:

@@ -67,7 +67,7 @@ def _recorders(
     folder = configuration.trial_folder or root / DEBUG_OUTPUT
     intervals = configuration.intervals
     train = settings.train_save_interval or settings.save_interval or intervals["train"]
-    judged = settings.eval_save_interval or settings.save_interval or intervals["eval"] or 1
+    judged = settings.eval_save_interval or settings.save_interval or intervals["eval"]
     ours = settings.recorder == "builtin"
     recorder = Recorder(
         folder if ours else None,

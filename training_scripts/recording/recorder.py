@@ -14,6 +14,7 @@ import numpy as np
 from training_scripts.recording.continuing import continue_trial
 from training_scripts.recording.names import CLASS_COUNTS, INPUT_IMAGE, LABELS, PREDICTIONS, VALID_LOSSES
 from training_scripts.recording.taking import Layers, Taken
+from training_scripts.recording.thinning import Thinned
 from training_scripts.recording.trial import EVAL, TRAIN, MemoryTrial
 from training_scripts.recording.writing import Books
 from training_scripts.watching import Watcher
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
 # A save costs half a step on stored features: every hundred steps, as AWS's example has it, half a percent. A short run
 # is saved some fifteen times nevertheless, for rules compare saves.
 SAVE_INTERVAL, SAVES_OF_A_SHORT_RUN = 100, 15
-# smdebug wants a file a step, 4 KiB of disk each: longer runs keep every second, third, ... loss.
+# smdebug wants a file a step, 4 KiB of disk each: longer runs keep every second, third, ... loss, of EVAL steps the
+# mean since the last that was kept.
 LOSSES_OF_A_RUN = 20_000
+# Answers to all valid pictures take 12 bytes a picture: long runs keep those of every second, third, ... evaluation.
+EVALUATIONS_OF_A_RUN = 50
 PER_PICTURE = 10_000
 _WAIT_AT_END = 60.0
 
@@ -49,7 +53,8 @@ class Recorder(Watcher):
         recorder.run_ends()
 
     Attributes:
-        memory: The trial in memory, where one was asked for; complete up to the last `epoch_ends`.
+        memory: The trial in memory, where one was asked for; complete up to the last `epoch_ends`, or to half a
+            minute ago.
         folder: Where the trial on disk lies; None where there is none.
     """
 
@@ -59,7 +64,7 @@ class Recorder(Watcher):
         *,
         memory: MemoryTrial | None = None,
         train_interval: int = 0,
-        eval_interval: int = 1,
+        eval_interval: int = 0,
         full_tensors: bool = False,
         report: Callable[[str], Any] = print,
     ) -> None:
@@ -70,14 +75,16 @@ class Recorder(Watcher):
             memory: Is filled at the end of every epoch.
             train_interval: Weights, gradients and activations every so many TRAIN steps; 0: every 100, and in
                 shorter runs so often that there are about fifteen saves.
-            eval_interval: Labels, predictions and losses of the valid pictures every so many EVAL steps.
+            eval_interval: Labels, predictions and losses of the valid pictures every so many EVAL steps; 0: at every
+                evaluation, and in runs of more than 50 epochs at about 50 of them and the last.
             full_tensors: Whole weights, gradients and activations, too: megabytes a save.
             report: Takes one line of log at a time.
         """
         self.folder = Path(folder) if folder is not None else None
         self.memory = memory
         self._report = report
-        self._intervals = {TRAIN: train_interval, EVAL: eval_interval}
+        self._intervals = {TRAIN: train_interval, EVAL: max(1, eval_interval)}
+        self._spread = not eval_interval
         self._full_tensors = full_tensors
         self._books: Books | None = None
         self._layers: Layers | None = None
@@ -85,7 +92,8 @@ class Recorder(Watcher):
         self._steps = {TRAIN: 0, EVAL: 0}
         self._evaluated_from = -1
         self._every = 1
-        self._epochs = 0
+        self._judged = Thinned()
+        self._epochs = self._epoch = 0
         self._class_counts: Any = None
         self._labels: Tensor | None = None
 
@@ -95,7 +103,8 @@ class Recorder(Watcher):
         self._plan(facts)
         run = _run_json(facts)
         self._books = Books(self.folder, self.memory, run, self._intervals, report=self._report)
-        self._steps = continue_trial(self._books, run, facts)
+        self._epoch = int(facts.get("epoch", 0) or 0)
+        self._steps = continue_trial(self._books, run, facts, every=self._every)
         if facts.get("class_counts") and not self._steps[TRAIN]:
             self._class_counts = np.asarray(facts["class_counts"], dtype=np.int64)
 
@@ -149,8 +158,18 @@ class Recorder(Watcher):
             self._taken = None
         elif mode == TRAIN and step % self._every:
             self._books.skip()
+        elif mode == EVAL and not self._judged.is_all:
+            self._keep_some(step, loss, correct, size)
         else:
             self._books.keep(mode, step, loss, correct, size)
+
+    def _keep_some(self, step: int, loss: Tensor, correct: Tensor, size: int) -> None:
+        assert self._books is not None
+        kept = self._judged.add(loss, correct, size, number=step - max(self._evaluated_from, 0))
+        if kept is None:
+            self._books.skip()
+        else:
+            self._books.keep(EVAL, step, *kept)
 
     def _finished(self, taken: Taken) -> Taken:
         assert self._layers is not None
@@ -165,9 +184,8 @@ class Recorder(Watcher):
         first, self._evaluated_from = self._evaluated_from, -1
         if split != "valid" or not self._steps[EVAL] or self._books is None:
             return
-        interval = self._intervals[EVAL]
-        last = self._steps[EVAL] - 1
-        if last // interval * interval < max(first, 0):
+        self._learn(self._steps[EVAL] - max(first, 0))
+        if not self._is_kept(max(first, 0)):
             return
         from torch.nn import functional  # noqa: PLC0415
 
@@ -179,8 +197,25 @@ class Recorder(Watcher):
             taken.keep_whole(VALID_LOSSES, losses, VALID_LOSSES)
         self._books.add_to_last(taken)
 
+    def _learn(self, steps: int) -> None:
+        """How many steps an evaluation has, known after the first: whether those to come are to be thinned out."""
+        assert self._books is not None
+        if self._judged.steps != steps:
+            every = math.ceil(steps * self._epochs / LOSSES_OF_A_RUN)
+            self._judged = Thinned(steps, max(1, min(steps, every)))
+            self._books.learn(eval_steps_per_epoch=steps)
+
+    def _is_kept(self, first: int) -> bool:
+        """Whether the answers of the evaluation that began with this step are."""
+        if self._spread:
+            every = math.ceil(self._epochs / EVALUATIONS_OF_A_RUN)
+            return self._epoch % max(1, every) == 0 or self._epoch + 1 == self._epochs
+        interval = self._intervals[EVAL]
+        return (self._steps[EVAL] - 1) // interval * interval >= first
+
     def epoch_ends(self, epoch: int, values: Mapping[str, float]) -> str | None:  # noqa: ARG002
         """Writes the epoch, and fills the trial in memory with it."""
+        self._epoch = epoch
         if self._books is not None:
             self._books.flush()
             if epoch == self._epochs:  # while the model is judged and written, there is time for the index

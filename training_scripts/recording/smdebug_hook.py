@@ -38,7 +38,7 @@ class SmdebugRecorder(Watcher):
         folder: Path | str,
         *,
         train_interval: int = 0,
-        eval_interval: int = 1,
+        eval_interval: int = 0,
         full_tensors: bool = False,
         report: Callable[[str], Any] = print,
     ) -> None:
@@ -47,7 +47,7 @@ class SmdebugRecorder(Watcher):
         Args:
             folder: The trial's; an earlier one in it is removed, for smdebug cannot continue one.
             train_interval: Save every so many TRAIN steps; 0: every 100.
-            eval_interval: Likewise for EVAL.
+            eval_interval: Likewise for EVAL; 0: every one.
             full_tensors: Whole tensors instead of reductions.
             report: Takes one line of log at a time.
 
@@ -56,7 +56,7 @@ class SmdebugRecorder(Watcher):
         """
         self.folder = Path(folder)
         self._smdebug = _load()
-        self._intervals = {TRAIN: train_interval or SAVE_INTERVAL, EVAL: eval_interval}
+        self._intervals = {TRAIN: train_interval or SAVE_INTERVAL, EVAL: eval_interval or 1}
         self._full_tensors = full_tensors
         self._report = report
         self._hook: Any = None

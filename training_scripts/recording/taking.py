@@ -44,6 +44,10 @@ class Taken:
         # A small tensor that is kept would hold a large piece of the heap: the freed one that it was put into.
         self.reduced.setdefault(name, {})[kind] = value.item() if getattr(value, "is_cpu", False) else value
 
+    def nbytes(self) -> int:
+        """What the whole tensors take of the memory."""
+        return sum(value.nbytes for value in self.whole.values())
+
     def numbers(self) -> Iterator[tuple[str, str, float]]:
         """Tensor's name, kind and number; this is where a GPU is waited for."""
         for name, values in self.all_kinds.items():

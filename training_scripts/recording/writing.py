@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,10 @@ from training_scripts.recording.trial_writer import Step, TrialWriter
 # A local disk takes milliseconds, and a job that is killed then finds its steps beside its checkpoint. A slow disk
 # gets no more than a hundredth of the time.
 _WAIT_SECONDS, _WAIT_SHARE, _WAIT_ONCE = 0.05, 0.01, 1.0
+# Within a long epoch, what was kept is handed on as often as a reader wants it, or as it fills the memory.
+_FLUSH_SECONDS, _FLUSH_BYTES = 30.0, 64 << 20
+# Whole tensors for a disk that is slower than training are left out from here on.
+_BACKLOG_BYTES = 512 << 20
 
 
 class Books:
@@ -50,17 +55,32 @@ class Books:
         # Mode, step, global step, time, loss, number of right answers (both may still be on a GPU), size.
         self._kept: list[tuple[str, int, int, float, Any, Any, int]] = []
         self._taken: dict[int, Taken] = {}
-        self._flushed = time.monotonic()
+        self._flushed = time.time()
+        self._pending_bytes = 0
+        self._noted = False
+        # Bytes of whole tensors, counted by the training thread and by the one that writes.
+        self._given_bytes = self._written_bytes = 0
 
     def keep(self, mode: str, step: int, loss: Any, correct: Any, size: int, *, taken: Taken | None = None) -> None:
         """A step was done; loss and correct are numbers or tensors of one element."""
         if getattr(loss, "is_cpu", False):
             # A tensor kept a step would scatter the heap, and the next batches' memory be paged in anew.
             loss, correct = loss.item(), float(correct)
+        now = time.time()
+        # Before this step: more may be added to the last one.
+        if not 0 <= now - self._flushed < _FLUSH_SECONDS or self._pending_bytes > _FLUSH_BYTES:
+            self.flush(wait=False)
         if taken is not None:
             self._taken[self.global_step] = taken
-        self._kept.append((mode, step, self.global_step, time.time(), loss, correct, size))
+            self._pending_bytes += taken.nbytes()
+        self._kept.append((mode, step, self.global_step, now, loss, correct, size))
         self.global_step += 1
+
+    def learn(self, **facts: Any) -> None:
+        """Adds to what `run.json` says, when it is next written."""
+        self._run.update(facts)
+        if self.memory is not None:
+            self.memory.run.update(facts)
 
     def skip(self) -> None:
         """A step was done of which nothing is kept."""
@@ -70,6 +90,7 @@ class Books:
         """More of the last step that was kept."""
         if self._kept:
             self._taken[self._kept[-1][2]] = taken
+            self._pending_bytes += taken.nbytes()
 
     def describe(self) -> None:
         """Writes what the trial says of itself.
@@ -80,7 +101,12 @@ class Books:
         if self.memory is not None:
             self.memory.run.update(self._run)
         if self.writer is not None:
-            self.writer.describe(self._run, self.collections, self._intervals)
+            self._description(self.writer)()
+
+    def _description(self, writer: TrialWriter) -> Callable[[], None]:
+        """Writes what the trial says of itself as it is now, also from another thread."""
+        collections = {name: list(members) for name, members in self.collections.items()}
+        return functools.partial(writer.describe, dict(self._run), collections, dict(self._intervals))
 
     def stop(self, error: Exception) -> None:
         """Writes no more, and says why."""
@@ -89,12 +115,17 @@ class Books:
             reason = getattr(error, "strerror", None) or error
             self._report(f"warning: recording stops: cannot write to {folder}: {reason}; training goes on")
 
-    def flush(self) -> None:
-        """Hands on what was kept."""
+    def flush(self, *, wait: bool = True) -> None:
+        """Hands on what was kept.
+
+        Args:
+            wait: Give the disk a moment, so that what was kept is there as soon as this returns.
+        """
         kept, self._kept = self._kept, []
         taken, self._taken = self._taken, {}
-        now = time.monotonic()
-        seconds, self._flushed = now - self._flushed, now
+        self._pending_bytes = 0
+        now = time.time()
+        seconds, self._flushed = max(0.0, now - self._flushed), now
         if not kept:
             return
         modes, numbers, places, times, kept_losses, kept_correct, sizes = zip(*kept, strict=True)
@@ -111,34 +142,58 @@ class Books:
             self._remember(self.memory, steps, losses, accuracies)
         writer = self.writer
         if writer is not None:
-            if fresh:
-                self._background.do(self.describe)
-            self._background.do(lambda: writer.write(steps, seconds=seconds))
-            self._background.wait(max(_WAIT_SECONDS, _WAIT_SHARE * seconds))
+            spared = self._spared(steps)
+            if fresh or self._noted:
+                self._noted = False
+                self._background.do(self._description(writer))
+            self._background.do(functools.partial(self._write, writer, spared, seconds))
+            if wait:
+                self._background.wait(max(_WAIT_SECONDS, _WAIT_SHARE * seconds))
+
+    def _spared(self, steps: list[Step]) -> list[Step]:
+        """Steps for the disk; without whole tensors where it still has many to write, lest they fill the memory."""
+        if self._given_bytes - self._written_bytes > _BACKLOG_BYTES:
+            for step in steps:
+                step.arrays = [(name, array) for name, array in step.arrays if name in PER_RUN]
+            self.note("the disk was slower than training: whole tensors of some steps were left out")
+        self._given_bytes += _bytes_of(steps)
+        return steps
+
+    def _write(self, writer: TrialWriter, steps: list[Step], seconds: float) -> None:
+        writer.write(steps, seconds=seconds)
+        self._written_bytes += _bytes_of(steps)
+
+    def note(self, problem: str) -> None:
+        """Has the recording say that something is missing from it."""
+        for problems in (self._run.setdefault("problems", []), self.memory.problems if self.memory else []):
+            if problem not in problems:
+                problems.append(problem)
+                self._noted = True
 
     def abandon(self, problem: str) -> None:
         """Hands on what was kept, and what ended recording; the trial is not said to have ended."""
-        self._run.setdefault("problems", []).append(problem)
-        if self.memory is not None:
-            self.memory.problems.append(problem)
+        self.note(problem)
         try:
             self.flush()
         finally:
-            if self.writer is not None:
-                self._background.do(self.describe)
+            writer = self.writer
+            if writer is not None:
+                self._background.do(self._description(writer))
             self._background.end(_WAIT_ONCE)
 
     def prepare_end(self) -> None:
         """Begins with what `end` has to wait for."""
-        if self.writer is not None:
-            self._background.do(self.writer.write_index)
+        writer = self.writer  # the thread that writes may set it to None meanwhile
+        if writer is not None:
+            self._background.do(writer.write_index)
 
     def end(self, seconds: float) -> None:
         """Completes the trial; what takes longer than so many seconds is given up."""
         if self.memory is not None:
             self.memory.ended = True
-        if self.writer is not None:
-            self._background.do(self.writer.end)
+        writer = self.writer
+        if writer is not None:
+            self._background.do(writer.end)
         if not self._background.end(seconds):
             self.stop(TimeoutError(f"the disk took more than {seconds:.0f} seconds"))
 
@@ -178,6 +233,10 @@ class Books:
             numbers = [steps[row].mode_step for row in rows]
             memory.add_numbers(LOSS, numbers, [losses[row] for row in rows], mode, collection="losses")
             memory.add_numbers(ACCURACY, numbers, [accuracies[row] for row in rows], mode, collection="metrics")
+
+
+def _bytes_of(steps: Sequence[Step]) -> int:
+    return sum(array.nbytes for step in steps for _, array in step.arrays)
 
 
 def _numbers(values: Sequence[Any]) -> list[float]:

@@ -55,7 +55,8 @@ def test_all_of_it_can_be_switched_off(tmp_path: Path) -> None:
 
 
 def test_hyperparameters_go_before_the_hooks_parameters_and_those_before_ours(tmp_path: Path) -> None:
-    assert recorder(tmp_path)._intervals == {TRAIN: 0, EVAL: 1}
+    assert (recorder(tmp_path)._intervals, recorder(tmp_path)._spread) == ({TRAIN: 0, EVAL: 1}, True)
+    assert not recorder(tmp_path, eval_save_interval=1)._spread
     assert recorder(tmp_path, save_interval=7)._intervals == {TRAIN: 7, EVAL: 7}
     assert recorder(tmp_path, save_interval=7, train_save_interval=5)._intervals == {TRAIN: 5, EVAL: 7}
     hook = {"train.save_interval": "100", "eval.save_interval": "10"}

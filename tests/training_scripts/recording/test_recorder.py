@@ -8,6 +8,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ from torch import nn
 
 from tests.training_scripts.recording.loops import STEPS, train
 from tests.training_scripts.trial_material import REPOSITORY
-from training_scripts.recording import layout, tensor_reductions
+from training_scripts.recording import layout, tensor_reductions, writing
+from training_scripts.recording import recorder as recorder_module
 from training_scripts.recording.file_trial import FileTrial
 from training_scripts.recording.recorder import Recorder
 from training_scripts.recording.trial import EVAL, TRAIN, MemoryTrial, Trial
@@ -165,6 +167,89 @@ def test_of_very_long_runs_some_losses_are_kept_and_all_steps_counted() -> None:
     train(network(), recorder, epochs=3, hyperparameters={"epochs": 5000})
     assert memory.tensor("accuracy").steps(TRAIN) == list(range(0, 24, 2))
     assert memory.steps(EVAL).global_steps.tolist() == [8, 9, 18, 19, 28, 29]
+
+
+def test_of_very_many_evaluations_some_losses_are_kept_that_stand_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder_module, "LOSSES_OF_A_RUN", 4 * 5)
+    memory = MemoryTrial()
+    recorder = Recorder(None, memory=memory, train_interval=10)
+    recorder.run_begins(network(), {"hyperparameters": {"epochs": 4}})
+    for epoch in range(4):
+        for step in range(11):
+            batch = torch.zeros(16 if step < 10 else 4, 8)
+            recorder.batch_ready(EVAL, batch, batch[:, 0].long())
+            recorder.step_ends(EVAL, torch.tensor(float(step)), torch.tensor(2), len(batch))
+        recorder.evaluation_ends("valid", torch.zeros(164, 3), torch.zeros(164, dtype=torch.int64))
+        recorder.epoch_ends(epoch + 1, {})
+    recorder.run_ends()
+    # The first evaluation tells how many steps there are; of the others every third, and the last one always.
+    kept = [1, 4, 7, 10]
+    assert memory.steps(EVAL).steps.tolist() == [
+        *range(11),
+        *(11 * epoch + step for epoch in (1, 2, 3) for step in kept),
+    ]
+    losses = memory.tensor("CrossEntropyLoss_output_0").series(EVAL).values[11:15]
+    assert losses.tolist() == pytest.approx([0.5, 3.0, 6.0, (16 * 8 + 16 * 9 + 4 * 10) / 36])
+    assert memory.tensor("accuracy").series(EVAL).values[11:15].tolist() == pytest.approx(
+        [4 / 32, 6 / 48, 6 / 48, 6 / 36]
+    )
+    assert memory.tensor("predictions").steps(EVAL) == [10, 21, 32, 43]
+    assert memory.run["eval_steps_per_epoch"] == 11
+    assert memory.steps(EVAL).global_steps.tolist()[-1] == 43
+
+
+def test_answers_to_every_picture_are_kept_of_some_evaluations_and_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder_module, "EVALUATIONS_OF_A_RUN", 4)
+    train(network(), Recorder(None, memory=(trial := MemoryTrial())), epochs=9)
+    for name in ("labels", "predictions", "valid_losses"):
+        assert trial.tensor(name).steps(EVAL) == [2 * epoch + 1 for epoch in (0, 3, 6, 8)], name
+    assert len(trial.tensor("accuracy").series(EVAL)) == 18
+
+
+def test_a_long_epoch_is_written_as_it_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a minute after the last time, without a wait for the disk."""
+    clock = 1e9
+
+    def tick() -> float:
+        nonlocal clock
+        clock += 1.0
+        return clock
+
+    monkeypatch.setattr(time, "time", tick)
+    recorder = Recorder(tmp_path, memory=(memory := MemoryTrial()), train_interval=1000)
+    recorder.run_begins(network(), {})
+    batch, labels = torch.zeros(4, 8), torch.zeros(4, dtype=torch.int64)
+    for _ in range(70):
+        recorder.batch_ready(TRAIN, batch, labels)
+        recorder.step_ends(TRAIN, torch.tensor(1.0), torch.tensor(2), 4)
+    assert memory.tensor("accuracy").steps(TRAIN)[-1] >= 50
+    assert recorder._books is not None
+    assert recorder._books._background.wait(30.0)
+    assert FileTrial(tmp_path).tensor("accuracy").steps(TRAIN) == memory.tensor("accuracy").steps(TRAIN)
+    recorder.run_ends()
+    assert FileTrial(tmp_path).tensor("accuracy").steps(TRAIN) == list(range(70))
+
+
+def test_whole_tensors_are_written_as_they_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "_FLUSH_BYTES", 6_000)
+    recorded(tmp_path, full_tensors=True, train_interval=1)
+    assert len(list((tmp_path / "events").iterdir())) > 6
+    trial = FileTrial(tmp_path)
+    assert trial.tensor("Sequential_0.weight").steps() == list(range(3 * STEPS))
+    assert trial.tensor("predictions").steps(EVAL) == [1, 3, 5]
+    assert list(trial.problems) == []
+
+
+def test_a_disk_slower_than_training_loses_whole_tensors_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "_BACKLOG_BYTES", -1)
+    recorded(tmp_path, full_tensors=True, train_interval=1)
+    trial = FileTrial(tmp_path)
+    assert len(trial.tensor("Sequential_0.weight").reduction("l2")) == 3 * STEPS
+    assert not trial.tensor("Sequential_0.weight").values()
+    assert trial.tensor("predictions").steps(EVAL) == [1, 3, 5]
+    assert list(trial.problems) == ["the disk was slower than training: whole tensors of some steps were left out"]
 
 
 class Silent(Watcher):
@@ -419,6 +504,24 @@ def test_index_files_that_a_killed_process_left_half_written_are_mended(tmp_path
     for name, entry in indexed[1].items():
         assert entry["tensor_payload"], name
         assert (tmp_path / "broken" / entry["meta"]["event_file_name"]).is_file()
+
+
+def test_steps_that_an_ended_process_had_not_written_are_named_and_numbered_over(tmp_path: Path) -> None:
+    train(network(), Recorder(tmp_path, train_interval=3), epochs=6, last=2)
+    trained, memory = network(), MemoryTrial()
+    train(trained, Silent(), epochs=6, last=4)
+    train(trained, Recorder(tmp_path, memory=memory, train_interval=3), epochs=6, first=4)
+    trial = FileTrial(tmp_path)
+    for read in (trial, memory):
+        assert read.steps(TRAIN).steps.tolist() == [*range(16), *range(32, 48)]
+        assert read.steps(EVAL).steps.tolist() == [0, 1, 2, 3, 8, 9, 10, 11]
+        assert read.steps(EVAL).global_steps.tolist() == [8, 9, 18, 19, 48, 49, 58, 59]
+        assert list(read.problems) == [
+            "the TRAIN steps 16 to 31 were lost: their process ended before it had written them"
+        ]
+    again = network()
+    train(again, Recorder(tmp_path, train_interval=3), epochs=6, first=5)
+    assert list(FileTrial(tmp_path).problems) == list(trial.problems)
 
 
 def test_another_runs_recording_is_replaced(tmp_path: Path) -> None:
