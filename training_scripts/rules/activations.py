@@ -14,19 +14,26 @@ from training_scripts.recording.trial import TRAIN, Series, Trial
 from training_scripts.rules import curves, selection
 from training_scripts.rules import evidence as evidences
 from training_scripts.rules.evidence import Evidence
-from training_scripts.rules.findings import Finding, NotEvaluated, Rule
+from training_scripts.rules.findings import Answer, Finding, NotEvaluated, Rule
 from training_scripts.rules.gradients import Gradients
 from training_scripts.rules.grouping import long_list, together
 
 NO_RELU = (
     "No outputs of ReLU layers were recorded. Record the collection relu_output (recorder=builtin does where the"
     " trained layers have ReLUs, for example with hidden=512; for smdebug,"
-    " include_regex '.*relu_output|.*ReLU_output')."
+    " include_regex '.*_(input|output)_.*')."
 )
 NO_SIGMOID = (
     "No inputs or outputs of sigmoid or tanh layers were recorded. Record the collections sigmoid_output and"
     " tanh_output (recorder=builtin does where the trained layers have some; for smdebug,"
-    " include_regex '.*tanh_input|.*sigmoid_input')."
+    " include_regex '.*_(input|output)_.*')."
+)
+
+
+NO_GRADIENT_ADVICE = (
+    "Units that get no gradient are dead ReLUs, or other activations far out where they are flat: lower lr (by 10) and"
+    " warm it up; start biases at 0; use a leaky ReLU or a normalisation before the activation. Record the activations'"
+    " outputs (collection relu_output) to see which."
 )
 
 
@@ -60,8 +67,10 @@ def _inactive(run: Evidence, name: str, threshold: float) -> Series | None:
 def _by_step(run: Evidence, name: str, kind: str, compute: Callable[[NDArray[Any]], float]) -> Series | None:
     mode = selection.first_mode(run, name)
     steps = run._steps_in_full(name, mode)
-    if len(steps):
-        return Series(steps, np.array([compute(run._value(name, step, mode)) for step in steps.tolist()]))
+    known = [(step, value) for step in steps.tolist() if (value := run._value(name, step, mode)).ndim and value.size]
+    if known:
+        numbers = [compute(value) for _, value in known]
+        return Series(np.array([step for step, _ in known], dtype=np.int64), np.array(numbers))
     return run.reduction(name, kind, mode)
 
 
@@ -77,7 +86,7 @@ def _silent(name: str, series: Series, hit: NDArray[np.bool_], what: str) -> Fin
     )
 
 
-def _dead_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _dead_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding] | Answer:
     """Ours: nearly all units of a layer silent over several recorded steps, whole batches together.
 
     Half of a layer silent is usual: units learn one class each, and in deep plain networks half of the units are off
@@ -97,9 +106,13 @@ def _dead_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
         if begin >= 0 and _together_dead(run, name, series.steps[begin:], parameters):
             hit[:begin] = False
             findings.append(_silent(name, series, hit, "inactive"))
-    if not judged:
-        findings = _without_gradient(run, parameters)
-    return together(findings, "{count} ReLU layers are dead, first at step {begin}: {names}.")
+    if judged:
+        return together(findings, "{count} ReLU layers are dead, first at step {begin}: {names}.")
+    findings = together(
+        _without_gradient(run, parameters),
+        "In {count} layers no gradient reaches the units, first at step {begin}: {names}.",
+    )
+    return Answer(findings, advice=NO_GRADIENT_ADVICE if findings else "")
 
 
 def _lasting(hit: NDArray[np.bool_], patience: int) -> int:
@@ -135,7 +148,7 @@ def _together_dead(run: Evidence, name: str, steps: NDArray[np.int64], parameter
 
 
 def _without_gradient(run: Evidence, parameters: Mapping[str, Any]) -> list[Finding]:
-    """Without activations: units whose bias gets a gradient of exactly zero, which only dead ReLUs cause."""
+    """Without activations: units whose bias gets a gradient of exactly zero, as those of dead ReLUs do."""
     biases = [name for name in selection.gradients(run) if name.endswith("bias")]
     table = Gradients.of(run)
     shares = [(name, run.reduction(name, "zero_fraction", TRAIN)) for name in biases]
@@ -150,7 +163,7 @@ def _without_gradient(run: Evidence, parameters: Mapping[str, Any]) -> list[Find
         others = [other.values[-1] for one, other in known if one != name]
         if begin >= 0 and min(others) < 0.5:
             hit[:begin] = False
-            findings.append(_silent(name, series, hit, "without any gradient, as dead ReLUs are"))
+            findings.append(_silent(name.removeprefix(selection.GRADIENT), series, hit, "without any gradient"))
     return findings
 
 

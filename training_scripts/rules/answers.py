@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from training_scripts.recording.trial import EVAL, TRAIN
 from training_scripts.rules import selection
-from training_scripts.rules.epochs import loss_names
+from training_scripts.rules.epochs import loss_names, loss_series, training_loss
 from training_scripts.rules.evidence import Evidence
+from training_scripts.rules.findings import NotEvaluated
 from training_scripts.rules.learning import learning
 
 Integers = NDArray[np.int64]
@@ -48,10 +49,10 @@ class Answers:
 
 def indices(value: NDArray[Any], *, argmax: bool) -> Integers | None:
     """Class indices from what was recorded: indices, or one score a class; None for anything else."""
-    if value.ndim == 2 and value.shape[1] > 1 and (argmax or value.dtype.kind == "f"):
+    if value.ndim == 2 and len(value) and value.shape[1] > 1 and (argmax or value.dtype.kind == "f"):
         value = value.argmax(axis=1)
     value = value.reshape(-1)
-    if not value.size or not np.isfinite(value).all():
+    if value.dtype.kind not in "biuf" or not value.size or not np.isfinite(value).all():
         return None
     indices = value.astype(np.int64)
     if (indices != value).any() or indices.min() < 0 or indices.max() >= MOST_CLASSES:
@@ -124,6 +125,19 @@ def knows_some(run: Evidence) -> bool:
     # Classes are learned one after the other: while the loss may still fall, those missing may yet come.
     settled = seen.settled and seen.final.mean < HALF_LEARNED * chance
     return settled or seen.final.mean < MOSTLY_LEARNED * chance
+
+
+def refuse_without_numbers(run: Evidence) -> None:
+    """Answers of a model that computes NaN are no answers.
+
+    Raises:
+        NotEvaluated: The last recorded loss is not a finite number.
+    """
+    series = loss_series(run, EVAL) or training_loss(run)
+    if series is not None and len(series) and not np.isfinite(series.values[-1]):
+        raise NotEvaluated(
+            "The loss is not a finite number at the end, so the model's answers mean nothing: see ExplodingTensor."
+        )
 
 
 def train_steps(run: Evidence, steps: tuple[int, ...]) -> tuple[int, ...]:

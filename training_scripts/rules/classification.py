@@ -22,6 +22,7 @@ from training_scripts.rules.answers import (
     knows_some,
     recorded,
     recorded_answers,
+    refuse_without_numbers,
     train_steps,
 )
 from training_scripts.rules.evidence import Evidence
@@ -109,6 +110,8 @@ def _imbalance_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Find
     evaluations = [one for one in evaluations if len(one.labels) >= parameters["samples"]]
     if counts is None and not evaluations:
         raise NotEvaluated(NO_ANSWERS)
+    if not findings:
+        refuse_without_numbers(run)  # what the counts tell stands by itself
     latest = [_left_behind(one.matrix(), parameters) for one in evaluations[-2:]] if knows_some(run) else []
     lasting = set.intersection(*latest) if latest else set()
     found = [_mispredicted(run, index, evaluations[-1].matrix(), evaluations[-1]) for index in sorted(lasting)]
@@ -123,13 +126,13 @@ def _imbalance_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Find
 def _counts(run: Evidence, parameters: Mapping[str, Any]) -> tuple[Integers | None, bool]:
     """Pictures of each class of the train split, and whether that is all of them."""
     given = run.run.get("class_counts")
-    if isinstance(given, (list, tuple)) and given and all(isinstance(one, int) for one in given):
+    if isinstance(given, (list, tuple)) and given and all(_is_count(one) for one in given):
         return np.array(given, dtype=np.int64), True
     for name in selection.natural(selection.members(run, "class_counts")):
         steps = run._steps_in_full(name, TRAIN)
         if len(steps):
             value = run._value(name, int(steps[0]), TRAIN)
-            if value.ndim == 1 and value.size and value.dtype.kind in "iu":
+            if value.ndim == 1 and value.size and all(map(_is_count, value.tolist())):
                 return value.astype(np.int64), True
     labels = [
         indices(run._value(name, step, TRAIN), argmax=False)
@@ -140,6 +143,10 @@ def _counts(run: Evidence, parameters: Mapping[str, Any]) -> tuple[Integers | No
     if not known or sum(map(len, known)) < parameters["samples"]:
         return None, False
     return np.bincount(np.concatenate(known)), False
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and 0 <= value < 1 << 53
 
 
 def _surely_uneven(counts: Integers, threshold: float) -> bool:

@@ -22,6 +22,7 @@ from training_scripts.rules.answers import (
     joined,
     knows_some,
     recorded_answers,
+    refuse_without_numbers,
     train_steps,
 )
 from training_scripts.rules.evidence import Evidence
@@ -102,6 +103,7 @@ def _confusion_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Find
     evaluations = recorded_answers(run, wanted, EVAL, last=2)
     if not evaluations:
         raise NotEvaluated(NO_ANSWERS)
+    refuse_without_numbers(run)
     last = evaluations[-1].matrix()
     needed = _pictures_needed(len(last), parameters["max_off_diag"])
     if last.sum(axis=1).max() < needed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -59,8 +60,27 @@ def usual_jitter(values: Floats) -> float:
 def smooth(values: Floats, width: int) -> Floats:
     """Means over `width` neighbours up to and including each value; over fewer at the beginning."""
     width = max(1, min(width, len(values)))
-    whole = np.lib.stride_tricks.sliding_window_view(values, width).mean(axis=1)
-    return np.concatenate([np.cumsum(values[: width - 1]) / np.arange(1, width), whole])
+    # Sums up to and from the bounds of blocks as wide as a mean: work in proportion to the values alone, and a huge
+    # value rounds away no more than its neighbours.
+    blocks = np.pad(values, (0, -len(values) % width)).reshape(-1, width)
+    until = blocks.cumsum(axis=1).ravel()[: len(values)]
+    since = blocks[:, ::-1].cumsum(axis=1)[:, ::-1].ravel()[: len(values)]
+    sums = until[width - 1 :].copy()
+    begins = np.arange(len(sums))
+    across = begins % width != 0
+    sums[across] += since[begins[across]]
+    return np.concatenate([until[: width - 1] / np.arange(1, width), sums / width])
+
+
+def student(error: float, freedom: int) -> float:
+    """The quantile that Student's distribution exceeds with a probability, by Cornish and Fisher's expansion."""
+    normal = NormalDist().inv_cdf(1 - error)
+    cubic, fifth = normal**3, normal**5
+    return (
+        normal
+        + (cubic + normal) / (4 * max(freedom, 1))
+        + (5 * fifth + 16 * cubic + 3 * normal) / (96 * max(freedom, 1) ** 2)
+    )
 
 
 def first_streak(flags: NDArray[np.bool_], length: int) -> int:

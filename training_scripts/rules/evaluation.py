@@ -68,9 +68,12 @@ def evaluate(
     """
     if parameters not in PARAMETER_SETS:
         raise RuleError(f"There is no parameter set {parameters!r}; there are {', '.join(PARAMETER_SETS)}.")
-    for name in (*(overrides or {}), *(only or ())):
-        registry.rule(name)
-    wanted = [made for made in map(registry.rule, registry.names()) if only is None or made.name in only]
+    asked = [registry.rule(name) for name in (*(overrides or {}), *(only or ()))]
+    # Modules of a kind of which nothing is asked need not be imported.
+    kinds = registry.KINDS if only is None else dict.fromkeys(sorted({made.kind for made in asked}))
+    known = dict.fromkeys(name for kind in kinds for name in registry.names(kind))
+    ordered = known if only is None else [name for name in known if name in only]
+    wanted = [registry.rule(name) for name in ordered]
     settled = [registry.settle(made, parameters, (overrides or {}).get(made.name, {})) for made in wanted]
     evidence = None
     if trial is not None:
@@ -105,7 +108,7 @@ def _judged(made: Rule, recorded: Any, values: dict[str, Any], *, aws: bool) -> 
         result,
         status=ISSUES_FOUND if findings else NO_ISSUES_FOUND,
         message=answer.message or (summary(findings) if findings else "Nothing found."),
-        advice=made.advice if findings else "",
+        advice=(answer.advice or made.advice) if findings else "",
         findings=findings,
         details=plain(answer.details),
     )

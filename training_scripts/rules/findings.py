@@ -105,11 +105,13 @@ class Answer:
         findings: The evidence; empty where all is well.
         details: Numbers worth a table: `RuleResult.details`.
         message: The answer in a sentence or two; empty for one made from the findings.
+        advice: What to do about it, where the evidence tells more than the rule's own advice; empty for that.
     """
 
     findings: Sequence[Finding] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
     message: str = ""
+    advice: str = ""
 
 
 Judge = Callable[[Any, Mapping[str, Any]], "Sequence[Finding] | Answer"]

@@ -14,6 +14,7 @@ from training_scripts.rules import evidence as evidences
 from training_scripts.rules import selection
 from training_scripts.rules.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated, Rule
+from training_scripts.rules.learning import learning
 
 NO_PICTURES = (
     "No input pictures were recorded. Record the collection inputs (recorder=builtin does with features=off; for"
@@ -59,12 +60,13 @@ def _check_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
 
 
 def _check_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
-    """Ours: pictures are off zero by more than they differ from one another, as those that nobody normalised are.
+    """Ours: pictures far beyond what any normalisation gives; or off zero in a run that does not learn.
 
-    Normalised with another data set's numbers, a set of pictures may be brighter or darker, but single pictures are
-    still on both sides of zero.
+    Pictures from 0 to 1, or of a data set that is darker than the one whose numbers normalise it, are off zero by less
+    than a standard deviation of usual inputs: networks take that in their stride, so it counts only as a likely cause.
     """
-    names, means, steps = _means(evidences.of(trial), parameters)
+    run = evidences.of(trial)
+    names, means, steps = _means(run, parameters)
     if len(means) < parameters["threshold_samples"]:
         raise NotEvaluated(
             f"{len(means)} pictures were recorded, {parameters['threshold_samples']} are needed (threshold_samples)."
@@ -77,7 +79,10 @@ def _check_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]
         & (center > parameters["spreads"] * spread)
         & (one_side > 0.97)
     )
-    return [_finding(names[0], means, steps)] if hit.all() else []
+    seen = learning(run)
+    suffers = seen is None or not (seen.learned or seen.falling)
+    harmful = center > (parameters["threshold_mean"] if suffers else parameters["harmful_mean"])
+    return [_finding(names[0], means, steps)] if (hit & harmful).all() else []
 
 
 def _finding(name: str, means: NDArray[np.float64], steps: list[int]) -> Finding:
@@ -101,6 +106,7 @@ RULES = (
         default={
             "threshold_mean": 0.2,  # AWS's
             "threshold_samples": 30,  # the means' own uncertainty is taken off, so fewer do
+            "harmful_mean": 3.0,  # beyond white by ImageNet's numbers (2.6), whether or not the run learns
             "spreads": 2.0,  # of single pictures' means: natural pictures in 0..1 have 0.45 +- 0.15, three of them
             "regex": "(^|_)input(_image)?(_0)?$",
             "channel": 1,

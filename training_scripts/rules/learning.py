@@ -118,6 +118,9 @@ def _learned(values: Floats, initial: Level, final: Level, chance: float | None,
     fallen = fell(initial, final) or fell(*halves)
     if chance is not None:
         sure = final.mean + SIGMAS * final.error < BELOW_CHANCE * chance
+        # Little better than guessing is better, where the whole second half says so and the end does not gainsay it.
+        later = max(final, halves[1])
+        sure = sure or (later.mean < BELOW_CHANCE * chance and later.mean + SIGMAS * later.error < chance)
         return final.mean < CLEARLY_BELOW_CHANCE * chance or (fallen and sure)
     if entropy and final.mean < math.log(2) / 2:
         return True

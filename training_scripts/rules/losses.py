@@ -19,7 +19,10 @@ from training_scripts.rules.learning import BELOW_CHANCE, SIGMAS, Learning, lear
 NO_LOSS = "No loss was recorded. Record the collection losses, best at every step (recorder=builtin does)."
 
 SURE_RISE = 4.0
-"""Standard errors that a rise from the lowest stretch must have."""
+"""Standard errors that a rise from the lowest stretch must have at least,"""
+
+SURE_RISE_ERROR = 1e-3
+"""and the probability that noise alone makes one, shared among the stretches of which the lowest is taken."""
 
 LEAPS = 3
 """So many losses far above the beginning are no single odd batch."""
@@ -153,11 +156,13 @@ def _risen(run: Evidence, seen: Learning, parameters: Mapping[str, Any]) -> Find
     )
     end = curves.level(values[-width:])
     rise = end.mean - lowest.mean
-    # The lowest of all stretches is low by chance as well, and few values tell their spread badly: more than 3 errors.
+    # The lowest of all stretches is low by chance as well, and few values tell their spread badly.
     noise = curves.usual_jitter(values) / math.sqrt(width)
-    sure = rise > SURE_RISE * math.hypot(max(end.error, noise), max(lowest.error, noise))
-    # A loss that grows without bound has no stable mean, but every value is above.
-    sure = sure or bool((values[-width:] > max(start, lowest.mean + limit)).all())
+    needed = curves.student(SURE_RISE_ERROR * width / len(values), 2 * width - 2)
+    sure = rise > max(needed, SURE_RISE) * math.hypot(max(end.error, noise), max(lowest.error, noise))
+    # A loss that grows without bound has no stable mean, but every value is above; of few values, far above.
+    above = max(start, lowest.mean + limit)
+    sure = sure or bool((values[-width:] > (above if width >= 10 else 2 * above)).all())
     if rise <= limit or not sure or (seen.learned and seen.falling):
         return None
     # where it was as low as ever for the last time

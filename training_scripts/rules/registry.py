@@ -25,9 +25,11 @@ _MODULES = (
     "inputs",
     "comparison",
     "stalling",
-    "profiling",
 )
-"""The modules that hold built-in rules, each as a tuple RULES, in the order in which they are evaluated."""
+"""The modules that hold built-in debugging rules, each as a tuple RULES, in the order in which they are evaluated."""
+
+_PROFILING_MODULES = ("profiling",)
+"""Likewise for profiling rules: not imported where nothing was profiled."""
 
 _registered: dict[str, Rule] = {}
 
@@ -90,7 +92,7 @@ def register(
     made = _as_rule(given, name=name, parameters=parameters or {}, kind=kind, description=description, advice=advice)
     if made.kind not in KINDS:
         raise RuleError(f"Rule {made.name}: kind must be debugging or profiling, not {made.kind!r}.")
-    if made.name in _built_in():
+    if any(made.name in _built_in(one) for one in KINDS):
         raise RuleError(f"{made.name} is a built-in rule; give yours another name.")
     _registered[made.name] = made
     return given
@@ -109,7 +111,7 @@ def unregister(name: str) -> None:
 
 def names(kind: str | None = None) -> list[str]:
     """Names of all rules in the order of evaluation; of one kind (debugging, profiling) where it is given."""
-    return [name for name, made in _all().items() if kind is None or made.kind == kind]
+    return [name for name, made in _all(kind).items() if kind is None or made.kind == kind]
 
 
 def rule(name: str) -> Rule:
@@ -118,7 +120,9 @@ def rule(name: str) -> Rule:
     Raises:
         RuleError: There is none of this name; the message lists those there are.
     """
-    known = _all()
+    known = _all(DEBUGGING)
+    if name not in known:
+        known = _all()
     if name not in known:
         raise RuleError(f"There is no rule {name!r}{_hint(name, list(known))} Rules: {', '.join(known)}.")
     return known[name]
@@ -218,13 +222,17 @@ def _as_rule(
 
 
 @functools.cache
-def _built_in() -> dict[str, Rule]:
+def _built_in(kind: str) -> dict[str, Rule]:
     found: dict[str, Rule] = {}
-    for module in _MODULES:
+    for module in _MODULES if kind == DEBUGGING else _PROFILING_MODULES:
         for made in importlib.import_module(f"training_scripts.rules.{module}").RULES:
             found[made.name] = made
     return found
 
 
-def _all() -> dict[str, Rule]:
-    return {**_built_in(), **_registered}
+def _all(kind: str | None = None) -> dict[str, Rule]:
+    """The built-in rules of a kind, or of both, and all that were registered."""
+    found: dict[str, Rule] = {}
+    for one in KINDS if kind is None else (kind,):
+        found.update(_built_in(one))
+    return {**found, **_registered}

@@ -76,6 +76,8 @@ def _update_ratio(run: Evidence, name: str, parameters: Mapping[str, Any], *, no
             if wanted not in values:
                 values[wanted] = run._value(name, int(steps[wanted]), TRAIN).astype(np.float64).ravel()
         before, after = values[earlier], values[place]
+        if before.shape != after.shape:
+            continue  # another tensor of the same name
         ratios.append(float(_size(after - before, norm) / (_size(before, norm) + parameters["epsilon"])))
         places.append(place)
         values = {kept: value for kept, value in values.items() if kept >= earlier}
