@@ -38,6 +38,7 @@ _DTYPES: dict[int, np.dtype[Any]] = {
     23: np.dtype("<u8"),
 }
 _NUMBERS = {dtype: number for number, dtype in _DTYPES.items()}
+_READ_AS = {"i1": "<i4", "i2": "<i4", "u2": "<i4", "u4": "<i8", "u8": "<f8", "c8": "<c16"}
 # Fields of TensorProto that hold values one by one, where tensor_content is empty, and how each is packed.
 _VALUE_FIELDS = {5: "<f4", 6: "<f8", 7: "varint", 10: "varint", 11: "varint", 13: "varint", 16: "varint", 17: "varint"}
 MAX_TAG_BYTES = 4096
@@ -86,11 +87,17 @@ def encode(name: str, array: NDArray[Any], *, step: int, mode: str, mode_step: i
         time: Seconds since 1970.
 
     Raises:
-        EventError: The array is of a kind that smdebug cannot read (strings, bfloat16, objects).
+        EventError: The array is of a kind that a trial cannot hold (strings, bfloat16, objects).
     """
     tag = name.encode()
     value = _field(1, tag) + _field(8, encode_tensor(tag, array)) + _field(9, _metadata(mode, mode_step))
     return b"\x09" + struct.pack("<d", time) + _step_field(step) + _field(5, _field(1, value))
+
+
+def as_smdebug_reads(array: NDArray[Any]) -> NDArray[Any]:
+    """An array of a kind that smdebug reads as it is, where it writes it only: it takes int8 for uint8, too."""
+    wider = _READ_AS.get(array.dtype.str[1:])
+    return array if wider is None else array.astype(wider)
 
 
 def number_parts(*, step: int, mode: str, mode_step: int, time: float) -> tuple[bytes, bytes]:

@@ -10,8 +10,8 @@ from typing import Any
 
 from training_scripts.recording import layout
 
-# A week of minutes, and a trace file a minute besides.
-MOST_FILES = 25_000
+# The longest job of SageMaker's, 28 days, of minutes, and a trace file a minute besides.
+MOST_FILES = 90_000
 FILE_BYTES = 64 << 20
 TOTAL_BYTES = 1 << 30
 MOST_PROBLEMS = 20

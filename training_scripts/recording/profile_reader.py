@@ -28,6 +28,8 @@ from training_scripts.recording.trial import RecordingError
 
 MOST_OPERATORS = 200
 OWN_FILES = "profile_algo-*.json"
+# SageMaker trains on 100 instances at most, by default.
+MOST_NODES = 1000
 
 
 def read_profile(folder: Path) -> Profile:
@@ -110,7 +112,10 @@ def _read_samples(folder: Path) -> Profile:
 
 def _own_files(folder: Path, problems: Problems) -> list[Mapping[str, Any]]:
     found = []
-    for path in sorted(folder.glob(OWN_FILES)):
+    paths = sorted(folder.glob(OWN_FILES))
+    if len(paths) > MOST_NODES:
+        problems.add(f"{folder} has more than {MOST_NODES} files {OWN_FILES}; only the first were read.")
+    for path in paths[:MOST_NODES]:
         content = read_own(path)
         if content is None:
             problems.add(f"{path} cannot be read: it is broken, or of another format than this version's.")

@@ -52,23 +52,13 @@ class Profiler(Watcher):
             report: Takes the one line of log that a failure costs.
             system: Whether to sample the machine; not where the service does it itself, into the same folder.
         """
-        offset = time.time() - perf_counter()  # one clock for all: samples and steps must fit together
-        environ = os.environ
         self._steps: list[Step] = []
-        self._writer = ProfileWriter(
-            folder,
-            node_name(environ.get("SM_CURRENT_HOST")),
-            interval=interval_ms / 1000,
-            system=system,
-            offset=offset,
-            steps=self._steps,
-            report=report,
-        )
-        known = {"instance_type": environ.get("SM_CURRENT_INSTANCE_TYPE"), **(facts or {})}
+        node, seconds = node_name(os.environ.get("SM_CURRENT_HOST")), interval_ms / 1000
+        self._writer = ProfileWriter(folder, node, interval=seconds, system=system, steps=self._steps, report=report)
+        known = {"instance_type": os.environ.get("SM_CURRENT_INSTANCE_TYPE"), **(facts or {})}
         begin = known.pop("job_begin", None)
         self._writer.facts = _known(known)
         self._writer.life = {"begin": time.time() if begin is None else float(begin), "process": os.getpid()}
-        self._offset = offset
         self._wanted = operators
         self._watch = OperatorWatch("off", gpu=False, steps=None)
         # When step_begins looks up from its work; never, until a run begins.
@@ -97,7 +87,7 @@ class Profiler(Watcher):
             "steps_per_epoch": facts.get("steps_per_epoch"),
             "inputs": inputs,
         }
-        writer.name_network(type(network).__name__)
+        writer.begin_run(str(facts.get("fingerprint") or ""), type(network).__name__)
         writer.facts = {**_known(found), **writer.facts, "device": device, "launch_times": device != "cpu"}
         done, steps_an_epoch = int(facts.get("epoch") or 0), int(facts.get("steps_per_epoch") or 0)
         self._train_step = done * steps_an_epoch
@@ -136,7 +126,7 @@ class Profiler(Watcher):
     def epoch_ends(self, epoch: int, values: Mapping[str, float]) -> str | None:  # noqa: ARG002
         """Notes the time; writing is left to the profiler's own thread."""
         now = perf_counter()
-        self._writer.life = {**self._writer.life, "trained": now + self._offset, "epochs": epoch}
+        self._writer.life = {**self._writer.life, "trained": now + self._writer.offset, "epochs": epoch}
         self._steps.append((EPOCH, now, now, now, now, now))
         if self._writer.failed:  # nobody takes them any more
             self._steps.clear()
@@ -151,7 +141,7 @@ class Profiler(Watcher):
         now = perf_counter()
         trained = now - self._first if self._first is not None else 0.0
         self._writer.operators_note = self._watch.ended(trained)
-        self._writer.life = {**self._writer.life, "end": now + self._offset}
+        self._writer.life = {**self._writer.life, "end": now + self._writer.offset}
         self._writer.finish(FINISH_SECONDS)
 
     def _watch_operators(self, gpu: bool, coming: int | None) -> None:

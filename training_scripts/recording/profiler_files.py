@@ -11,6 +11,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -177,6 +178,42 @@ def write_own(path: Path, content: Mapping[str, Any]) -> None:
         OSError: The disk is full or the folder cannot be written.
     """
     _replace(path, json.dumps({"format": FORMAT, **content}, indent=1, default=str))
+
+
+def remove_before(folder: Path, node: str, when: float, *, system: bool) -> None:
+    """Removes what a node's profile holds of the time before one, seconds since 1970: it is another run's.
+
+    Args:
+        folder: The profile's.
+        node: algo-1, ...
+        when: When the first sample was taken that is to stay.
+        system: Whether the samples of the machine are ours, too.
+
+    Raises:
+        OSError: A file cannot be removed or written.
+    """
+    for path in sorted((folder / "framework" / "pevents").glob(f"*/*-{node}_pythontimeline.json")):
+        if _leading_number(path.name) < when * MICROSECONDS:
+            path.unlink(missing_ok=True)
+    for path in sorted((folder / "system" / "incremental").glob(f"*/*.{node}.json")) if system else ():
+        minute = _leading_number(path.name)
+        if minute + 60 <= when:
+            path.unlink(missing_ok=True)
+        elif minute < when:  # both runs have sampled in it
+            kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _time_of(line) >= when]
+            _replace(path, "".join(f"{line}\n" for line in kept))
+
+
+def _leading_number(name: str) -> int:
+    found = re.match(r"\d{1,18}", name)
+    return int(found[0]) if found else 1 << 62  # not one of ours
+
+
+def _time_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["Timestamp"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return -math.inf
 
 
 def _replace(path: Path, text: str) -> None:

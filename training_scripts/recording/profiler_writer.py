@@ -7,14 +7,21 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training_scripts.recording.profile import Operator
-from training_scripts.recording.profiler_files import SystemFiles, TraceFiles, own_path, read_own, write_own
+from training_scripts.recording.profiler_files import (
+    SystemFiles,
+    TraceFiles,
+    own_path,
+    read_own,
+    remove_before,
+    write_own,
+)
 from training_scripts.recording.profiler_sampler import Machine
 from training_scripts.recording.trial import EVAL, TRAIN
 
@@ -27,6 +34,8 @@ ALL_STEPS = 20_000
 SAMPLE_BYTES = 100 << 20
 EPOCH = "EPOCH"
 LIVES_KEPT = 1000
+# A suspended machine, or one whose clock was set: its clocks part. By less they do all the time.
+CLOCK_SECONDS = 0.1
 
 # Mode, and by perf_counter when it began, its batch was there, forward and backward were done, it ended.
 Step = tuple[str, float, float, float, float, float]
@@ -42,7 +51,6 @@ class ProfileWriter(threading.Thread):
         *,
         interval: float,
         system: bool,
-        offset: float,
         steps: list[Step],
         report: Callable[[str], Any],
     ) -> None:
@@ -53,12 +61,13 @@ class ProfileWriter(threading.Thread):
             node: algo-1, ...
             interval: Seconds between two samples.
             system: Whether to sample the machine.
-            offset: What makes seconds since 1970 of perf_counter's.
             steps: Taken away from as they are written; the training thread appends to it.
             report: Takes one line of log at a time.
         """
         super().__init__(name="profiler", daemon=True)
         self.failed = False
+        # What makes seconds since 1970 of perf_counter's: one clock for all, since samples and steps must fit together.
+        self.offset = _offset()
         self.earlier = read_own(own_path(folder, node)) or {}
         self.counts = {TRAIN: 0, EVAL: 0}
         self.evaluated = 0
@@ -66,11 +75,11 @@ class ProfileWriter(threading.Thread):
         self.life: Mapping[str, Any] = {}
         self.operators: Callable[[], tuple[Operator, ...] | None] = lambda: None
         self.operators_note = ""
-        self._own = own_path(folder, node)
-        self._node = node
+        self._folder, self._node = folder, node
+        self._fingerprint = str(self.earlier.get("fingerprint") or "")
+        self._is_anothers = False
         self._interval = interval
         self._system = system
-        self._offset = offset
         self._steps = steps
         self._report = report
         self._begun = perf_counter()
@@ -86,9 +95,17 @@ class ProfileWriter(threading.Thread):
         if self.is_alive():
             self.join(seconds)
 
-    def name_network(self, name: str) -> None:
-        """What the forward and backward passes are called."""
-        self._traces.network = name
+    def begin_run(self, fingerprint: str, network: str) -> None:
+        """Learns which run it is; the profile of another one in the folder is removed with the next write.
+
+        Args:
+            fingerprint: The run's.
+            network: What the forward and backward passes are called.
+        """
+        self._traces.network = network
+        if self.earlier and self._fingerprint != fingerprint:
+            self.earlier, self._found, self._is_anothers = {}, [], True
+        self._fingerprint = fingerprint
 
     def run(self) -> None:
         """Samples and writes."""
@@ -144,12 +161,17 @@ class ProfileWriter(threading.Thread):
         except Exception as error:  # noqa: BLE001 - as when it was opened
             self._leave_machine(error)
             return
-        self._samples.add(now + self._offset, readings)
+        self._samples.add(now + self.offset, readings)
         if self._samples.written > SAMPLE_BYTES:
             self._samples.written = 0
             self._interval *= 2
 
     def _write(self) -> None:
+        if abs(_offset() - self.offset) > CLOCK_SECONDS:
+            self.offset = _offset()
+        if self._is_anothers:
+            self._is_anothers = False
+            remove_before(self._folder, self._node, self._begun + self.offset, system=self._system)
         self._samples.write()
         self._write_steps()
         found = self.operators()
@@ -174,8 +196,8 @@ class ProfileWriter(threading.Thread):
             numbers = np.arange(len(chosen), dtype=np.int64) + self.counts[mode]
             self.counts[mode] += len(chosen)
             kept = kept_steps(numbers)
-            passes[mode] = (numbers[kept], chosen[kept] + self._offset)
-        self._traces.write(self._begun + self._offset, passes)
+            passes[mode] = (numbers[kept], chosen[kept] + self.offset)
+        self._traces.write(self._begun + self.offset, passes)
         train = passes[TRAIN][1]
         if len(train) and "training" not in self.life:
             self.life = {**self.life, "training": float(train[0, 0])}
@@ -183,9 +205,10 @@ class ProfileWriter(threading.Thread):
     def _write_own(self) -> None:
         lives = [*self.earlier.get("lives", []), dict(self.life)][-LIVES_KEPT:]
         write_own(
-            self._own,
+            own_path(self._folder, self._node),
             {
                 "node": self._node,
+                "fingerprint": self._fingerprint,
                 "lives": lives,
                 "facts": dict(self.facts),
                 "steps": dict(self.counts),
@@ -195,6 +218,10 @@ class ProfileWriter(threading.Thread):
                 "operators_note": "" if self._found else self.operators_note,
             },
         )
+
+
+def _offset() -> float:
+    return time() - perf_counter()
 
 
 def one_in(number: int) -> int:

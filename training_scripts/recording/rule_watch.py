@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from training_scripts.recording import layout
 from training_scripts.recording.trial import Trial
 from training_scripts.watching import Watcher
 
@@ -64,13 +66,19 @@ class RuleWatch(Watcher):
         self.stopped: dict[str, Any] = {}
         self._said: set[tuple[str, str, str]] = set()
         self._epoch = self._judged = 0
+        self._fingerprint = ""
         self._begin = self._written = time.monotonic()
         self._spent = 0.0
 
     def run_begins(self, network: nn.Module, facts: Mapping[str, Any]) -> None:  # noqa: ARG002
-        """The time that judging may take is counted from here."""
+        """The time that judging may take is counted from here. Answers about another run are removed."""
         self._begin = self._written = time.monotonic()
         self._epoch = self._judged = int(facts.get("epoch", 0) or 0)
+        self._fingerprint = str(facts.get("fingerprint") or "")
+        earlier = self._earlier()
+        stopped = earlier.get("stopped")
+        if isinstance(stopped, dict) and stopped.get("epoch") == self._epoch:  # a restart trains no further
+            self.stopped = stopped
 
     def epoch_ends(self, epoch: int, values: Mapping[str, float]) -> str | None:  # noqa: ARG002
         """Judges what was recorded so far; why the run should end, or None."""
@@ -82,10 +90,26 @@ class RuleWatch(Watcher):
 
     def run_ends(self) -> None:
         """Judges the epochs that were not judged yet, and writes the answers."""
-        if self._judged < self._epoch:
+        if self._judged < self._epoch or (self._epoch and not self.results):
             self._judge()
         if self.results:
             self._write()
+
+    def _earlier(self) -> dict[str, Any]:
+        """What an earlier process of the same run wrote; what others did is removed."""
+        if self._path is None:
+            return {}
+        try:
+            found = layout.read_json(self._path)
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError):
+            found = {}
+        if self._epoch and found.get("fingerprint") == self._fingerprint:
+            return found
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+        return {}
 
     def _judge(self) -> None:
         begin = time.monotonic()
@@ -112,6 +136,7 @@ class RuleWatch(Watcher):
             if result.name in self._stop_rules and result.status == "IssuesFound":
                 reason = result.findings[0].message if result.findings else result.message
                 self.stopped = {"rule": result.name, "epoch": self._epoch, "reason": reason}
+                self._write()  # whatever becomes of the job after this
                 return f"rule {result.name}: {reason}"
         return None
 
@@ -124,6 +149,7 @@ class RuleWatch(Watcher):
         answers: dict[str, Any] = {
             "parameters": self._parameters,
             "epoch": self._epoch,
+            "fingerprint": self._fingerprint,
             "rules": [result.to_dict() for result in self.results],
         }
         if self.stopped:

@@ -61,6 +61,7 @@ class SmdebugRecorder(Watcher):
         self._report = report
         self._hook: Any = None
         self._modes: dict[str, Any] = {}
+        self._added: list[tuple[dict[int, Any], int]] = []
 
     def run_begins(self, network: nn.Module, facts: Mapping[str, Any]) -> None:  # noqa: ARG002
         """Makes the hook and registers it with the network."""
@@ -75,7 +76,10 @@ class SmdebugRecorder(Watcher):
                 raise SmdebugError(f"{self.folder} holds other things, and smdebug needs a folder of its own")
             self.folder.rmdir()
         self._hook = self._made()
+        before = _hooks(network)
         self._hook.register_module(network)
+        known = {(id(there), key) for there, keys in before for key in keys}
+        self._added = [(there, key) for there, keys in _hooks(network) for key in keys if (id(there), key) not in known]
 
     def batch_ready(self, mode: str, inputs: Tensor, labels: Tensor) -> None:  # noqa: ARG002
         """Tells the hook which mode the next forward pass belongs to."""
@@ -88,7 +92,10 @@ class SmdebugRecorder(Watcher):
         self._hook.set_mode(self._smdebug.modes.PREDICT)
 
     def run_ends(self) -> None:
-        """Closes the trial."""
+        """Closes the trial, and takes the hook off the network."""
+        while self._added:
+            there, key = self._added.pop()
+            there.pop(key, None)
         if self._hook is not None:
             hook, self._hook = self._hook, None
             hook.close()
@@ -114,6 +121,15 @@ class SmdebugRecorder(Watcher):
         make = self._smdebug.SaveConfigMode
         modes = {self._modes[mode]: make(save_interval=interval) for mode, interval in intervals.items()}
         return self._smdebug.SaveConfig(modes | {self._smdebug.modes.PREDICT: make(start_step=sys.maxsize)})
+
+
+def _hooks(network: nn.Module) -> list[tuple[dict[int, Any], list[int]]]:
+    """The tables of hooks of a network's modules and parameters, with the keys that each has: smdebug keeps none."""
+    tables = []
+    for module in network.modules():
+        tables += [module._forward_hooks, module._forward_pre_hooks]
+    tables += [parameter._backward_hooks for parameter in network.parameters()]
+    return [(table, list(table)) for table in tables if table is not None]
 
 
 def _load() -> Any:

@@ -222,12 +222,11 @@ def _append(content: bytearray, steps: Sequence[Step]) -> Iterator[tuple[Step, l
     for row, step in enumerate(steps):
         offset = begin + row * length
         places = [(name, offset + start, size) for name, start, size in located]
+        when: dict[str, Any] = {"step": step.global_step, "mode": step.mode, "mode_step": step.mode_step}
         for name, array in step.arrays:
-            framed = tfrecord.frame(
-                events.encode(
-                    name, array, step=step.global_step, mode=step.mode, mode_step=step.mode_step, time=step.time
-                )
-            )
+            if not array.size:  # smdebug would read none, or fail
+                continue
+            framed = tfrecord.frame(events.encode(name, events.as_smdebug_reads(array), **when, time=step.time))
             places.append((name, len(content), len(framed)))
             content += framed
         yield step, places

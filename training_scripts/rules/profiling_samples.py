@@ -119,6 +119,8 @@ def scans(times: NDArray[np.float64]) -> list[int]:
 
 def at_times(device: Device, times: NDArray[np.float64]) -> NDArray[np.float64]:
     """A device's values at given times, NaN where it has none near, float64 [n]."""
+    if not len(device.times):
+        return np.full(len(times), np.nan)
     after = np.minimum(np.searchsorted(device.times, times), len(device.times) - 1)
     before = np.maximum(after - 1, 0)
     nearer = np.abs(device.times[before] - times) <= np.abs(device.times[after] - times)

@@ -17,7 +17,9 @@ STEPS_AN_EPOCH = 20
 EVALUATIONS = 3
 
 
-def train(watcher: Watcher, *, epochs: int = 2, done: int = 0, pause: float = 0.0) -> torch.nn.Module:
+def train(
+    watcher: Watcher, *, epochs: int = 2, done: int = 0, pause: float = 0.0, fingerprint: str = ""
+) -> torch.nn.Module:
     """Trains a small network for so many epochs in all, of which some were done before."""
     torch.manual_seed(5)
     network = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Dropout(), torch.nn.Linear(16, 3))
@@ -26,6 +28,7 @@ def train(watcher: Watcher, *, epochs: int = 2, done: int = 0, pause: float = 0.
         "hyperparameters": {"epochs": epochs, "batch_size": 4, "workers": 2},
         "steps_per_epoch": STEPS_AN_EPOCH,
         "epoch": done,
+        "fingerprint": fingerprint,
     }
     watcher.run_begins(network, facts)
     for epoch in range(done + 1, epochs + 1):

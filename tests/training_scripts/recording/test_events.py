@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from training_scripts.recording import events, number_frames, tfrecord
 from training_scripts.recording.events import EventError
+from training_scripts.recording.file_trial import FileTrial
 from training_scripts.recording.tfrecord import FrameError
-from training_scripts.recording.trial_writer import Step
+from training_scripts.recording.trial_writer import Step, TrialWriter
 
 WHEN = {"step": 300, "mode": "EVAL", "mode_step": 12, "time": 1.5}
 
@@ -75,6 +76,17 @@ def test_every_kind_of_array_comes_back(dtype: str, shape: tuple[int, ...]) -> N
     assert (record.name, record.step, record.mode, record.mode_step, record.time) == ("name", 300, "EVAL", 12, 1.5)
     assert back.dtype == array.dtype.newbyteorder("<")
     np.testing.assert_array_equal(back, array)
+
+
+@pytest.mark.parametrize(("dtype", "read"), [("i1", "i4"), ("i2", "i4"), ("u2", "i4"), ("u4", "i8"), ("c8", "c16")])
+def test_kinds_that_smdebug_does_not_read_are_recorded_as_wider_ones(tmp_path: Path, dtype: str, read: str) -> None:
+    array = np.array([1, 100], dtype=dtype)
+    arrays = [("kept", array), ("none", np.zeros((0, 3), np.float32))]
+    TrialWriter(tmp_path).write([Step("TRAIN", 0, 0, 0.0, [], arrays)], seconds=0.0)
+    trial = FileTrial(tmp_path)
+    assert trial.tensor_names() == ["kept"]
+    assert trial.tensor("kept").value(0).dtype == np.dtype(read)
+    np.testing.assert_array_equal(trial.tensor("kept").value(0), array)
 
 
 @pytest.mark.parametrize("value", [1.5, float("nan"), float("inf"), -float("inf"), 1e300, -1e300])

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from training_scripts import rules
 from training_scripts.recording import profile_files, profile_system
 from training_scripts.recording.profile import CPU, CPU_MEMORY, DISK, NETWORK, TRAIN_STEP
 from training_scripts.recording.profile_reader import has_profile, read_profile
 from training_scripts.recording.profile_summary import statistics
 from training_scripts.recording.trial import RecordingError
+from training_scripts.rules.profiling_samples import Device, at_times
 
 # Lines as SageMaker writes them: devices are sampled moments apart, memory and disk go by name.
 AWS_SAMPLES = """\
@@ -183,6 +185,16 @@ def test_few_samples_of_many_devices_beside_one_of_many_do_not_fill_the_memory(
     read = read_profile(tmp_path)
     assert list(read.system["algo-1"][CPU].devices) == [f"cpu{number}" for number in range(5)]
     assert read.problems == ("45 of 50 devices of CPU were left out: they are too many.",)
+
+
+def test_rules_cope_with_samples_that_no_core_has_meanwhile(tmp_path: Path) -> None:
+    waits = [line for line in AWS_SAMPLES.splitlines() if "I/OWait" in line]
+    busy = AWS_SAMPLES.splitlines()[0].replace("1733636920", "1733646920")
+    _samples(tmp_path, "\n".join([*(waits[0].replace("20.00909", f"2{second}.5") for second in range(5)), busy]) + "\n")
+    answers = rules.evaluate(profile=read_profile(tmp_path))
+    assert [result.message for result in answers if result.status == "Error"] == []
+    nobody = Device("algo-1", "cpu0", np.zeros(0), np.zeros(0))
+    assert np.isnan(at_times(nobody, np.arange(3.0))).tolist() == [True] * 3
 
 
 def test_a_folder_without_a_profile_is_named(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from tests.training_scripts.recording.profiled_run import EVALUATIONS, STEPS_AN_EPOCH, profile, train
+from training_scripts.recording import profiler_writer
 from training_scripts.recording.profile import BACKWARD, CPU, CPU_MEMORY, DATA, EVAL_STEP, FORWARD, GPU, TRAIN_STEP
 from training_scripts.recording.profile_reader import read_profile
 from training_scripts.recording.profiler import Profiler
@@ -105,6 +106,28 @@ def test_a_restarted_job_goes_on_with_its_profile(tmp_path: Path) -> None:
     assert both.timeline.training == first.timeline.training
     assert both.timeline.end is not None and first.timeline.end is not None
     assert both.timeline.end > first.timeline.end
+
+
+def test_another_runs_profile_is_removed_as_a_run_begins(tmp_path: Path) -> None:
+    profile(tmp_path, epochs=3, fingerprint="one")
+    before = time.time()
+    profile(tmp_path, epochs=1, fingerprint="another")
+    read = read_profile(tmp_path)
+    assert read.phases[TRAIN_STEP].steps.tolist() == list(range(STEPS_AN_EPOCH))
+    assert read.timeline.training is not None and read.timeline.training > before
+    assert read.system["algo-1"][CPU].times.min() > before
+    assert read.facts["steps"] == {"TRAIN": STEPS_AN_EPOCH, "EVAL": EVALUATIONS}
+    assert read.problems == ()
+
+
+def test_a_clock_that_jumps_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = time.time
+    profiler = Profiler(tmp_path, operators="off")
+    monkeypatch.setattr(profiler_writer, "time", lambda: real() + 3600)  # the machine was asleep
+    train(profiler)
+    profiler._writer.finish(30)
+    assert read_profile(tmp_path).phases[TRAIN_STEP].begins[0] > real() + 3000
+    profiler.run_ends()
 
 
 def test_a_run_without_an_end_has_a_profile_so_far(tmp_path: Path) -> None:

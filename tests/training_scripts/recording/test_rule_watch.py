@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.training_scripts.test_training import trainer
 from training_scripts.recording.recorder import Recorder
@@ -65,6 +66,38 @@ def test_a_rule_that_may_ends_the_run_as_patience_does_and_keeps_the_reason(tmp_
     assert isinstance(stopped, dict)
     assert (stopped["rule"], stopped["epoch"]) == ("WeightUpdateRatio", 1)
     assert log[-1].endswith(stopped["reason"])
+
+
+def test_a_run_that_a_rule_ended_has_its_answers_however_its_job_goes_on(tmp_path: Path) -> None:
+    settings = {"epochs": 6, "lr": 100.0, "scheduler": "none", "optimizer": "sgd"}
+    trainer(tmp_path, watchers=watched(tmp_path, [], stop_rules=("WeightUpdateRatio",)), **settings).run()
+    written = answers(tmp_path)  # the job is killed here, before it could say that the run has ended
+    assert isinstance(written["stopped"], dict)
+    again = watched(tmp_path, [], stop_rules=("WeightUpdateRatio",))
+    trainer(tmp_path, watchers=again, **settings).run()
+    again.run_ends()
+    assert answers(tmp_path)["stopped"] == written["stopped"]
+
+
+def test_a_finished_run_that_restarts_is_judged_where_its_answers_were_not_written(tmp_path: Path) -> None:
+    first = Watchers([Recorder(tmp_path / "debug-output", memory=MemoryTrial())])
+    trainer(tmp_path, watchers=first, epochs=2).run()
+    memory = MemoryTrial()
+    judge = RuleWatch(memory, tmp_path / "rule-output")
+    again = Watchers([Recorder(tmp_path / "debug-output", memory=memory), judge])
+    trainer(tmp_path, watchers=again, epochs=2).run()
+    again.run_ends()
+    assert answers(tmp_path)["epoch"] == 2
+    assert judge.results
+
+
+@pytest.mark.parametrize(("fingerprint", "epoch"), [("another", 1), ("f", 0)])
+def test_answers_about_another_run_are_removed_as_a_run_begins(tmp_path: Path, fingerprint: str, epoch: int) -> None:
+    (tmp_path / "rules.json").write_text(json.dumps({"fingerprint": "f", "epoch": 9, "stopped": {"epoch": epoch}}))
+    judge = RuleWatch(MemoryTrial(), tmp_path)
+    judge.run_begins(torch.nn.Linear(1, 1), {"fingerprint": fingerprint, "epoch": epoch})
+    assert not (tmp_path / "rules.json").exists()
+    assert judge.stopped == {}
 
 
 def test_a_rule_that_was_not_chosen_ends_nothing(tmp_path: Path) -> None:
