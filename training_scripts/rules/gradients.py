@@ -124,6 +124,11 @@ def _one(table: Gradients, row: int, name: str, begin: int) -> Finding:
     largest = table.lengths[:, begin:].max(axis=0)
     median = float(np.median(size))
     share = float(np.median(length / np.maximum(largest, 1e-300)))
+    if not median:
+        weight = name.removeprefix(selection.GRADIENT)
+        said = f"No gradient at all arrives at {weight} from step {int(table.steps[begin])} on."
+        steps = tuple(table.steps[begin:].tolist())
+        return Finding(said, tensor=name, mode=TRAIN, steps=steps, numbers={"abs_mean": 0.0, "share_of_largest": 0.0})
     return Finding(
         f"{name} is {median:.2g} in the mean of absolute values from step {int(table.steps[begin])} on,"
         f" {share:.1g} of the largest gradient.",
@@ -140,10 +145,15 @@ def _grouped(findings: list[Finding], layers: int) -> list[Finding]:
         return findings
     least = min(findings, key=lambda finding: finding.numbers["abs_mean"])
     begin = min(finding.steps[0] for finding in findings)
+    told = (
+        f"{least.numbers['abs_mean']:.2g} in the mean of absolute values,"
+        f" {least.numbers['share_of_largest']:.1g} of the largest gradient"
+        if least.numbers["abs_mean"]
+        else "none at all"
+    )
     together = Finding(
         f"{len(findings)} of {layers} weight tensors get next to no gradient from step {begin} on; the least is"
-        f" {least.tensor} with {least.numbers['abs_mean']:.2g} in the mean of absolute values,"
-        f" {least.numbers['share_of_largest']:.1g} of the largest gradient.",
+        f" {least.tensor} with {told}.",
         mode=TRAIN,
         steps=tuple(sorted({step for finding in findings for step in finding.steps})),
         numbers={"tensors": len(findings), "of": layers, "abs_mean": least.numbers["abs_mean"]},

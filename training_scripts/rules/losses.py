@@ -13,7 +13,8 @@ from training_scripts.rules import curves, selection
 from training_scripts.rules import evidence as evidences
 from training_scripts.rules.epochs import epoch_losses, loss_names, loss_series
 from training_scripts.rules.evidence import Evidence
-from training_scripts.rules.findings import Finding, NotEvaluated, Rule
+from training_scripts.rules.findings import Answer, Finding, NotEvaluated, Rule
+from training_scripts.rules.gradients import Gradients
 from training_scripts.rules.learning import BELOW_CHANCE, SIGMAS, Learning, learning
 
 NO_LOSS = "No loss was recorded. Record the collection losses, best at every step (recorder=builtin does)."
@@ -23,6 +24,9 @@ SURE_RISE = 4.0
 
 SURE_RISE_ERROR = 1e-3
 """and the probability that noise alone makes one, shared among the stretches of which the lowest is taken."""
+
+SMALL_STEPS, LARGE_STEPS = 1e-5, 0.03
+"""Update ratios outside which the learning rate explains what the loss does: a hundredth, and 30 times, of 0.001."""
 
 LEAPS = 3
 """So many losses far above the beginning are no single odd batch."""
@@ -88,7 +92,7 @@ def _unfallen(
     return [Finding(message, tensor=name, mode=mode, steps=tuple(steps), numbers={"change_percent": worst})]
 
 
-def _loss_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _loss_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding] | Answer:
     """Ours: the run as a whole must learn, and must not lose again what it learned.
 
     A loss that is low, or that fell and then stays, is converged and no fault. A loss is flat only where the data
@@ -107,7 +111,34 @@ def _loss_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
     found = _frozen(run, seen) or _risen(run, seen, parameters)
     if not found and _had_time(run, parameters):
         found = _no_better_than_guessing(run, seen, parameters) or _flat(run, seen, parameters)
-    return [found] if found else []
+    return Answer([found], advice=_advice(run, seen, found)) if found else []
+
+
+def _advice(run: Evidence, seen: Learning, found: Finding) -> str:
+    """One thing to do, chosen by how far the weights moved and by what the loss did; empty where neither tells."""
+    ratios = [run.reduction(name, "update_ratio", TRAIN) for name in selection.trained_weights(run)]
+    medians = [float(np.median(one.values)) for one in ratios if one is not None and np.isfinite(one.values).all()]
+    usual = float(np.median(medians)) if medians else math.nan
+    table = Gradients.of(run)
+    cut = 0 if table is None else int((table.sizes[:, -1] == 0).sum())
+    if table is not None and cut:
+        began = float(table.sizes[:, 0].min()) > 0
+        what = "Lower lr (by 10): it stopped during the run" if began else "It was so from the start: look there first"
+        return (
+            f"No gradient arrives at {cut} of {len(table.names)} weights. {what}; see VanishingGradient and DeadRelu."
+        )
+    if usual < SMALL_STEPS:
+        return (
+            f"Raise lr: a step changes weights by {usual:.1g} of their length, and about 0.001 is good. If lr is not"
+            " nearly 0, check that a scheduler does not make it so and that the weights are handed to the optimiser."
+        )
+    if usual > LARGE_STEPS or (
+        {"highest", "lowest"} & set(found.numbers) and found.numbers["final"] > seen.initial.mean
+    ):
+        far = f": a step changes weights by {usual:.1g} of their length, and about 0.001 is good"
+        told = "" if math.isnan(usual) else far
+        return f"Lower lr (by 10){told}."
+    return ""
 
 
 def _had_time(run: Evidence, parameters: Mapping[str, Any]) -> bool:

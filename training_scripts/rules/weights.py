@@ -12,7 +12,7 @@ from training_scripts.recording.trial import TRAIN, Series, Trial
 from training_scripts.rules import curves, selection
 from training_scripts.rules import evidence as evidences
 from training_scripts.rules.evidence import Evidence
-from training_scripts.rules.findings import Finding, NotEvaluated, Rule
+from training_scripts.rules.findings import Answer, Finding, NotEvaluated, Rule
 from training_scripts.rules.gradients import Gradients
 from training_scripts.rules.grouping import long_list, together
 from training_scripts.rules.learning import learning
@@ -88,7 +88,7 @@ def _size(array: NDArray[np.float64], norm: int) -> float:
     return float(np.abs(array).mean()) if norm == 1 else float(np.sqrt(array @ array))
 
 
-def _ratio_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _ratio_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding] | Answer:
     """Ours: every recorded update so small that float32 loses it, or several so large that they replace the weights.
 
     Judged only for what is trained (has a gradient), only from the start (schedules end at 0, and so do converged
@@ -114,10 +114,16 @@ def _ratio_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]
     seen = learning(run)
     if seen is not None and seen.learned:
         small = []  # where there is nothing left to learn, nothing needs to move
-    return [
+    findings = [
         *together(small, "{count} weights do not move, from step {begin} on: {names}."),
         *together(large, "{count} weights are replaced rather than adjusted, first at step {begin}: {names}."),
     ]
+    if small and large:
+        return findings
+    if large:
+        return Answer(findings, advice="Lower lr (by 10); a good ratio is about 0.001 a step.")
+    raised = "Raise lr, which may be 0 or nearly so; a good ratio is about 0.001 a step."
+    return Answer(findings, advice=(NO_GRADIENT_ADVICE if _cut_off(run, small) else raised) if small else "")
 
 
 def _too_large(run: Evidence, name: str, series: Series, parameters: Mapping[str, Any]) -> NDArray[np.bool_] | None:
@@ -140,12 +146,32 @@ def _too_large(run: Evidence, name: str, series: Series, parameters: Mapping[str
     return single if single.any() and one_step else None
 
 
+NO_GRADIENT_ADVICE = (
+    "No gradient arrives at these weights, so another lr moves nothing: see VanishingGradient, DeadRelu and AllZero"
+    " for what stops it."
+)
+
+
+def _cut_off(run: Evidence, findings: list[Finding]) -> bool:
+    """Whether all these weights get a gradient of exactly nothing where they stand still."""
+    sizes = []
+    for finding in findings:
+        series = run.reduction(selection.GRADIENT + finding.tensor, "abs_mean", TRAIN) if finding.tensor else None
+        if finding.tensor and (series is None or not len(series)):
+            return False
+        if series is not None:
+            later = series.values[series.steps >= finding.steps[0]]
+            sizes.append(float(np.median(later)) if len(later) else float(series.values[-1]))
+    return bool(sizes) and max(sizes) == 0.0
+
+
 def _ratio_finding(name: str, series: Series, hit: NDArray[np.bool_], ratio: float) -> Finding:
     where = f"at step {int(series.steps[hit][0])}"
     if int(hit.sum()) > 1:
         where = f"at {int(hit.sum())} of {len(series)} recorded steps, first at {int(series.steps[hit][0])}"
+    moved = f"updated by {ratio:.2g} times its own length" if ratio else "not updated at all"
     return Finding(
-        f"{name} was updated by {ratio:.2g} times its own length {where}.",
+        f"{name} was {moved} {where}.",
         tensor=name,
         mode=TRAIN,
         steps=long_list(series.steps[hit]),
@@ -211,7 +237,7 @@ def _unchanged(name: str, mode: str, steps: NDArray[np.int64], count: int) -> Fi
     )
 
 
-def _unchanged_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _unchanged_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding] | Answer:
     """Ours: trained weights that stay exactly the same from a step to the end, while there is something to learn.
 
     Biases before a normalisation and frozen layers stay the same by construction; so does everything at the end of
@@ -242,7 +268,8 @@ def _unchanged_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Find
         )
     if len(findings) < judged and not selection.gradients(run):
         return []  # without gradients, frozen layers look the same as forgotten ones
-    return together(findings, "{count} weights do not change, from step {begin} on: {names}.")
+    advice = NO_GRADIENT_ADVICE if _cut_off(run, findings) else ""
+    return Answer(together(findings, "{count} weights do not change, from step {begin} on: {names}."), advice=advice)
 
 
 def _with_first(run: Evidence, name: str, steps: NDArray[np.int64]) -> NDArray[np.int64]:
