@@ -84,7 +84,41 @@ def test_training_pictures_known_by_heart_are_told_with_what_helps_this_head() -
 def test_a_loss_that_still_falls_asks_for_more_epochs() -> None:
     falling = said(made_up_run(FALLING, train_accuracy=0.7, valid_accuracy=0.7, scheduler="none"))["not-converged"]
     assert falling.hyperparameters == {"epochs": 20} and falling.severity == "problem"
-    assert "generalisation-gap" not in said(made_up_run(FALLING, train_accuracy=0.99, valid_accuracy=0.6))
+    assert falling.confidence == "high" and "0.28 (33.3 % of what it reached)" in falling.evidence[0]
+
+
+@pytest.mark.parametrize("scheduler", ["none", "cosine"])
+def test_pictures_known_by_heart_are_told_instead_of_a_loss_that_still_falls(scheduler: str) -> None:
+    found = said(made_up_run(FALLING, train_accuracy=0.99, valid_accuracy=0.6, scheduler=scheduler))
+    assert next(iter(found)) == "generalisation-gap" and "not-converged" not in found
+
+
+QUICKSTART = [1.3259, 0.692, 0.5348, 0.6186, 0.4247, 0.398, 0.4014, 0.3964, 0.394, 0.3938]
+LEARNED = [1.6746, 0.6247, 0.3328, 0.175, 0.1209, 0.0698, 0.0694, 0.0546, 0.05, 0.0515]
+
+
+def test_a_cosine_that_came_to_rest_with_known_pictures_is_not_said_to_fall_still() -> None:
+    """Twice the epochs were tried: they brought a tenth of what an extrapolation promised."""
+    found = said(made_up_run(QUICKSTART, LEARNED, size=48, train_accuracy=0.995, valid_accuracy=40 / 48))
+    assert next(iter(found)) == "generalisation-gap" and "not-converged" not in found
+    assert found["generalisation-gap"].confidence == "medium", "48 pictures are few"
+
+
+def test_nobody_is_told_by_how_much_a_loss_would_fall() -> None:
+    told = said(made_up_run(FALLING, train_accuracy=0.7, valid_accuracy=0.7))["not-converged"]
+    assert "only trying shows" in told.explanation and "xtrapolat" not in " ".join(told.evidence)
+
+
+def test_most_epochs_for_nothing_are_told_though_the_rise_is_within_its_error() -> None:
+    generator = np.random.default_rng(0)
+    trial = made_up_run([0.9, 0.5, 0.36, 0.31, 0.34, 0.3, *[0.4] * 60], size=48, train_size=128)
+    trial.add("valid_losses", 65, "EVAL", 0.4 * np.concatenate([[40.0], generator.random(47) * 0.3]))
+    told = said(trial)
+    assert "overfitting" not in told
+    idle = told["too-many-epochs"]
+    assert idle.title == "The last 60 of 66 epochs brought nothing." and idle.severity == "hint"
+    assert idle.hyperparameters == {"epochs": 15} and "or patience=3" in idle.next_step
+    assert "more (picture by picture" in " ".join(told["result"].evidence)
 
 
 def test_a_small_fall_behind_a_wide_gap_is_no_reason_to_go_on() -> None:

@@ -140,20 +140,13 @@ def test_steps_that_overshoot_their_minimum_are_still_found() -> None:
     assert noise is not None and noise.overshoots
 
 
-def test_no_estimate_leads_below_zero() -> None:
-    generator = np.random.default_rng(0)
-    for _ in range(RUNS):
-        valid = np.sort(generator.random(6) ** 4)[::-1]
-        run = Run.of(drawn_run(valid, valid))
-        ahead = outlook(run) if run is not None else None
-        assert ahead is None or 0 < ahead.gain < valid[-1]
+def test_a_loss_at_rest_is_hardly_ever_said_to_fall() -> None:
+    def one(seed: int) -> bool:
+        valid = np.concatenate([[1.5, 0.8, 0.55], 0.44 + 0.01 * np.random.default_rng(seed).standard_normal(9)])
+        run = Run.of(drawn_run(valid, np.concatenate([[1.4, 0.7, 0.5], np.full(9, 0.42)])))
+        return run is not None and outlook(run) is not None
 
-
-def test_a_loss_whose_falls_grow_gets_no_estimate() -> None:
-    trial = drawn_run(np.array([2.2, 2.1, 1.9, 1.5, 0.9, 0.1]), np.array([2.2, 2.1, 1.9, 1.5, 0.9, 0.1]))
-    found = {insight.topic: insight for insight in insights(trial, None, [])}["not-converged"]
-    assert "cannot be said" in found.evidence[1] and "%" not in found.evidence[1]
-    assert not any(digit in found.explanation for digit in "0123456789")
+    assert sum(map(one, range(RUNS))) <= 5
 
 
 def test_one_of_two_weaker_classes_of_thousands_of_pictures_is_named() -> None:

@@ -12,6 +12,7 @@ from dogbreed_sdk.debugging.insights import (
     classes,
     convergence,
     fluctuation,
+    gap,
     hardware,
     learning,
     overfitting,
@@ -64,13 +65,15 @@ def _of_curves(run: Run, results: Sequence[RuleResult], guard: Guard) -> list[In
     found = [*guard.insights("the_result", lambda: convergence.result(run)), *small]
     for name, look in _LOOKS.items():
         found += guard.insights(name, partial(look, run))
-    return found
+    turned = any(insight.topic == "overfitting" for insight in found)
+    return [insight for insight in found if not (turned and insight.topic == "too-many-epochs")]  # it says that too
 
 
 _LOGGER = logging.getLogger(__name__)
 _LOOKS: dict[str, Callable[[Run], list[Insight]]] = {
     "convergence": convergence.look,
     "overfitting": overfitting.look,
+    "generalisation_gap": gap.look,
     "underfitting": underfitting.look,
     "spikes": spikes.look,
     "pictures": pictures.look,

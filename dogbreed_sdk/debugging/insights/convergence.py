@@ -8,17 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from dogbreed_sdk.debugging.insights import statistics
+from dogbreed_sdk.debugging.insights.gap import by_heart
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.rates import FIRST_UPDATE, better_rate, first_update, update_evidence
 from dogbreed_sdk.debugging.insights.run import KEEPS_BEST, Curve, Run
 from dogbreed_sdk.debugging.insights.words import change, interval, plural
 from dogbreed_sdk.debugging.plain_values import number, percent, seconds
 
-# Twenty runs on breeds were really doubled: the loss fell by 0.7 to 4 times the estimate. Small estimates held only
-# where the training loss had not left the validation loss far below: else twice the epochs overfitted.
-WORTH_MORE, CERTAIN, NOT_FAR_BELOW = 0.025, 0.1, 0.3
-# Nor does anyone feel a hundredth of a nat, however large a share of a tiny loss it is.
-FELT = 0.02
+# A loss that fell by less than 3 % over the last third of the epochs, or by a hundredth of a nat, is not worth more.
+WORTH_MORE, FELT = 0.03, 0.02
+# With less than this of the training pictures to learn, a schedule that has ended leaves nothing to go on for.
+ROOM, NOT_FAR_BELOW = 0.95, 0.3
+# A model that knows nine training pictures in ten has learned well.
+LEARNED, SERIOUS = 0.9, 0.2
 # An epoch within 1 % of the best loss is as good as the best.
 AS_GOOD = 0.01
 # Fewer optimiser steps than this in a whole run, with room to make the batch smaller, is the batch's fault.
@@ -27,74 +29,54 @@ SMALLEST_BATCH = 32
 LARGE_BATCH = 128
 # A third of the first step's usual size is a learning rate that wastes epochs.
 TIMID = 0.4
-WASTE = 0.3
+WASTE, MOST = 0.3, 2 / 3
 MARGIN = 1.2
 PATIENCE = 3
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """What more training would bring.
+    """Why more training would help. How much it would bring is not said: extrapolations were wrong by ten times.
 
     Attributes:
-        gain: Expected fall of the validation loss if the run were twice as long.
+        since: The epoch (from 0) from which the fall is counted.
+        fallen: By how much the loss fell from there to the end.
         share: The same as a share of the loss reached.
-        fallen: By how much the loss fell over the last third of the run's way.
-        shrinks: Whether its falls shrink; where they do not, the gain is no estimate.
+        sure: Whether the fall is many times its error.
     """
 
-    gain: float
-    share: float
+    since: int
     fallen: float
-    shrinks: bool
+    share: float
+    sure: bool
 
 
 def outlook(run: Run) -> Outlook | None:
-    """Extrapolates the curve; None where it says nothing of use, or no more is to be gained.
+    """Whether the loss was still falling at the end; None where that is not certain, or not worth more epochs.
 
-    The way is measured in learning rate times steps, since a cosine's last epochs hardly move. The falls over its
-    second and third third give the rate at which falls shrink; a run twice as long adds three more thirds. The same
-    is done with the loss's logarithm, which cannot lead below 0; the smaller gain counts.
+    The fall over the last third of the epochs counts: beyond its error, worth a few percent of the loss, and with its
+    lowest point at the end. Where the training pictures are known by heart, their loss tells nothing more to learn.
     """
     curve = _watched(run)
-    if run.epochs < 3 or not np.isfinite(curve).all():
+    if run.epochs < 3 or not np.isfinite(curve).all() or not curve.min() > 0 or not _leaves_room(run):
         return None
-    way = travelled(run)
-    start = run.chance or float(run.losses.values[0])
-    if not min(float(curve.min()), start) > 0:  # no loss whose share of something says anything
-        return None
-    at = np.interp([1 / 3, 2 / 3, 1.0], np.concatenate([[0.0], way]), np.concatenate([[start], curve]))
-    before, last = float(at[0] - at[1]), float(at[1] - at[2])
-    if last <= 0 or before <= 0:
-        return None
-    gain = min(_further(before, last), float(at[2]) * -math.expm1(-_further(*np.log(at[:2] / at[1:]).tolist())))
-    best = int(np.argmin(curve))
+    since = run.epochs - 1 - math.ceil(run.epochs / 3)
+    best, fallen = int(np.argmin(curve)), float(curve[since] - curve[-1])
     at_end = best >= run.epochs - 1 - max(1, run.epochs // 5)
-    overfitted = gain < CERTAIN * curve[best] and run.train.loss[best] < NOT_FAR_BELOW * curve[best]
-    if overfitted or not at_end or gain < max(WORTH_MORE * curve[best], FELT) or not _significant_fall(run, way):
+    if not at_end or fallen < max(WORTH_MORE * curve[best], FELT):
         return None
-    return Outlook(gain, gain / float(curve[best]), last, shrinks=last < before)
+    # A training loss averages thousands of pictures; its fall by some percent is no accident.
+    score = run.excess(since, run.epochs - 1).score if len(run.judged) == run.epochs else math.inf
+    if score < statistics.Z95:
+        return None
+    return Outlook(since, fallen, fallen / float(curve[best]), sure=score > 2 * statistics.Z95)
 
 
-def _further(before: float, last: float) -> float:
-    """What three more thirds bring, if the falls go on to shrink as they did from the second third to the last."""
-    shrinks = min(last / before, 0.95)
-    return last * (shrinks + shrinks**2 + shrinks**3)
-
-
-def travelled(run: Run) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Share of the run's way done after each epoch, float64 [epochs], by the schedule of train_model."""
-    planned = max(int(run.settings.get("epochs", run.epochs)), run.epochs)
-    done = np.arange(1, run.epochs + 1) / planned
-    scheduler = run.settings.get("scheduler")
-    if scheduler == "cosine":
-        way = done + np.sin(np.pi * done) / np.pi
-    elif scheduler == "step":  # a tenth after each third
-        way = np.interp(done, [0, 1 / 3, 2 / 3, 1], [0, 1 / 3, 1.1 / 3, 1.11 / 3])
-    else:
-        way = done
-    share: np.ndarray[tuple[int], np.dtype[np.float64]] = way / way[-1]
-    return share
+def _leaves_room(run: Run) -> bool:
+    """Whether training pictures are left to learn from."""
+    ends_at_zero = run.settings.get("scheduler") in ("cosine", "step")
+    learned = _known(run) >= ROOM or run.train.loss[-1] < NOT_FAR_BELOW * _watched(run)[-1]
+    return not by_heart(run) and not (ends_at_zero and learned)
 
 
 def look(run: Run) -> list[Insight]:
@@ -149,9 +131,12 @@ def _at_the_end(run: Run, best: int) -> list[str]:
     if not math.isfinite(last):
         return ["The last epoch's loss is not a number, or was not recorded."]
     excess = run.excess(run.epochs - 1, best)
-    same = abs(excess.score) < statistics.Z95 and math.isfinite(excess.error)
-    more = "no different within its error" if same else f"{number(excess.mean)} more"
-    return [f"The last epoch's loss is {number(last)}, {more}."]
+    if abs(excess.mean) < AS_GOOD * float(run.valid.loss[best]):
+        return [f"The last epoch's loss is {number(last)}, practically the same."]
+    if not math.isfinite(excess.error):
+        return [f"The last epoch's loss is {number(last)}, {number(excess.mean)} more."]
+    more = interval(excess.mean, statistics.Z95 * excess.error)
+    return [f"The last epoch's loss is {number(last)}: {more} more ({excess.source})."]
 
 
 def _which(run: Run, best: int) -> str:
@@ -159,9 +144,11 @@ def _which(run: Run, best: int) -> str:
     if run.epochs == 1:
         return "After one epoch"
     named = f"the best of {run.epochs} epochs is {best + 1}"
-    # A loss that is lowest at the very end may have come to rest there, or may not.
-    if run.epochs // 2 <= best < run.epochs - 1 and len(run.judged) == run.epochs >= 5 and outlook(run) is None:
-        return f"Converged by epoch {_enough(run) + 1}, {named}"
+    enough = _enough(run)
+    # A loss that is lowest at the very end has come to rest there only if it was as low long before.
+    rests = best < run.epochs - 1 or run.epochs - 1 - enough >= max(3, run.epochs // 3)
+    if rests and run.epochs // 2 <= best and len(run.judged) == run.epochs >= 5 and outlook(run) is None:
+        return f"Converged by epoch {enough + 1}, {named}"
     return named[0].upper() + named[1:]
 
 
@@ -207,54 +194,33 @@ def _watched(run: Run) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     return curve.loss
 
 
-def _significant_fall(run: Run, way: np.ndarray[tuple[int], np.dtype[np.float64]]) -> bool:
-    """Whether the last third of the way lowered the loss by more than its error."""
-    if len(run.judged) != run.epochs:
-        return True  # a training loss averages thousands of pictures; its fall by 5 % is no accident
-    earlier = min(int(np.searchsorted(way, 2 / 3)), run.epochs - 2)
-    score = run.excess(earlier, run.epochs - 1).score
-    return score > statistics.Z95
-
-
 def _unfinished(run: Run, ahead: Outlook) -> Insight:
     what = "validation" if len(run.judged) == run.epochs else "training"
     loss = float(np.min(_watched(run)))
     new, why = _how_to_go_on(run)
-    known = float(np.nan_to_num(run.train.accuracy[-1])) > 0.9
+    bad = ahead.share > SERIOUS or loss > 0.5 * (run.chance or math.inf)
     return Insight(
         topic="not-converged",
         title=f"{_main_reason(new)}: the {what} loss was still falling at the last recorded epoch.",
-        explanation=f"{_promise(ahead)} {why}"
-        + (" The training pictures are known already, so accuracy will gain less than the loss." if known else ""),
+        explanation=f"A run that goes further would lower the loss; by how much, only trying shows. {why}",
         evidence=(
             (
-                f"The {what} loss fell by {number(ahead.fallen)} over the last third of the way (learning rate times "
-                f"steps) and reached {number(loss)}."
+                f"The {what} loss fell by {number(ahead.fallen)} ({percent(ahead.share)} of what it reached) over the "
+                f"last {plural(run.epochs - 1 - ahead.since, 'epoch')}, to {number(loss)}."
             ),
-            _extrapolated(ahead, loss),
-            *update_evidence(run),
+            *(update_evidence(run) if "lr" in new else []),
         ),
-        confidence="high" if ahead.share > CERTAIN else "medium",
+        confidence="high" if ahead.sure and ahead.share > 2 * WORTH_MORE else "medium",
         next_step=f"Set {change(run.settings, new)}." if new else "Train for twice as many epochs.",
-        severity="problem" if not known and (ahead.share > 0.2 or loss > 0.5 * (run.chance or math.inf)) else "hint",
+        severity="problem" if bad and _known(run) < LEARNED else "hint",
         hyperparameters=new,
         steps=(run.last_step(run.epochs - 1),),
     )
 
 
-def _promise(ahead: Outlook) -> str:
-    if ahead.shrinks:
-        return f"A run that goes twice as far would lower the loss by roughly {number(ahead.gain)}."
-    return "A run that goes further would lower the loss."
-
-
-def _extrapolated(ahead: Outlook, loss: float) -> str:
-    if not ahead.shrinks:
-        return "Its falls do not shrink yet, so where it would end cannot be said."
-    return (
-        f"Extrapolated by the rate at which its falls shrink: about {number(loss - ahead.gain)} after twice the way "
-        f"({percent(ahead.share)} less). Where it was tried, the loss fell by 0.7 to 4 times the estimate."
-    )
+def _known(run: Run) -> float:
+    """Share of the training pictures that are known at the end; 0 where that was not recorded."""
+    return float(np.nan_to_num(run.train.accuracy[-1]))
 
 
 def _main_reason(new: dict[str, object]) -> str:
@@ -313,43 +279,54 @@ def _one_epoch(run: Run) -> Insight:
     )
 
 
+def patience_for(run: Run, epoch: int) -> int:
+    """The patience with which a run would have come as far as `epoch` (from 0): half more than it ever waited."""
+    losses = run.valid.loss[run.judged[run.judged <= epoch]]
+    records = np.flatnonzero(losses <= np.minimum.accumulate(losses))
+    longest = int(np.diff(records).max()) if len(records) > 1 else 1
+    return max(PATIENCE, math.ceil(1.5 * longest))
+
+
 def _idle(run: Run) -> Insight | None:
-    """Epochs that brought nothing, where the loss has not turned either (that is overtraining)."""
+    """Epochs that brought nothing; where the loss clearly turned, overtraining says so."""
     # Label smoothing trains another loss than the recorded one, which then tells nothing about when to stop.
     if run.best is None or run.epochs < 5 or run.settings.get("label-smoothing"):
         return None
-    losses = run.valid.loss[run.judged]
     enough = _enough(run)
     wasted = run.epochs - 1 - enough
-    cosine = run.settings.get("scheduler") == "cosine"
-    saved = wasted if cosine else wasted - PATIENCE  # what patience waits for is not saved
-    if saved < max(3, WASTE * run.epochs) or losses[-1] > 1.02 * losses.min():
+    cosine, patience = run.settings.get("scheduler") == "cosine", patience_for(run, enough)
+    saved = wasted if cosine else wasted - patience  # what patience waits for is not saved
+    if saved < max(3, WASTE * run.epochs):
         return None
-    spent = run.epoch_seconds * wasted
     fewer = math.ceil(MARGIN * epochs_of_same_way(run, enough))
     if cosine and fewer > (1 - WASTE) * run.epochs:
         return None
-    new: dict[str, object] = {"epochs": fewer} if cosine else {"patience": PATIENCE}
+    new: dict[str, object] = {"epochs": fewer} if cosine else {"patience": patience}
     new = new if run.settings else {}
+    most = wasted > MOST * run.epochs and wasted >= 10
+    step = f"Set {change(run.settings, new)}" if new else "Stop earlier"
+    if most and cosine and new:
+        step += f"; or patience={patience}, which ends any run that no longer improves"
     return Insight(
         topic="too-many-epochs",
         title=f"The last {wasted} of {run.epochs} epochs brought nothing.",
-        explanation=f"From epoch {enough + 1} on the validation loss stayed within {percent(AS_GOOD)} of its best."
-        + (
-            " A cosine of so few epochs goes as far, with some to spare, and ends with the same small steps."
-            if cosine and new
-            else ""
-        ),
-        evidence=(
-            (
-                f"Validation loss {number(float(run.valid.loss[enough]))} after epoch {enough + 1}, best "
-                f"{number(float(losses.min()))} after epoch {run.best + 1}, {number(float(losses[-1]))} at the end."
-            ),
-            *([f"These epochs took {seconds(spent)}."] if math.isfinite(spent) else []),
-        ),
-        confidence="high" if run.valid_size and run.valid_size >= 100 else "medium",
-        next_step=f"Set {change(run.settings, new)}." if new else "Stop earlier.",
-        severity="info",
+        explanation=f"From epoch {enough + 1} on the validation loss was never more than {percent(AS_GOOD)} below that."
+        + (" A cosine of so few epochs goes as far, with some to spare, and ends with small steps." if cosine else ""),
+        evidence=_evidence_of_idling(run, enough),
+        confidence="high" if most or (run.valid_size and run.valid_size >= 100) else "medium",
+        next_step=f"{step}.",
+        severity="hint" if most else "info",
         hyperparameters=new,
         steps=(run.last_step(enough),),
     )
+
+
+def _evidence_of_idling(run: Run, enough: int) -> tuple[str, ...]:
+    losses, spent = run.valid.loss[run.judged], run.epoch_seconds * (run.epochs - 1 - enough)
+    best = enough if run.best is None else run.best
+    lowest = f"best {number(float(losses.min()))} after epoch {best + 1}, " if best != enough else ""
+    of_loss = (
+        f"Validation loss {number(float(run.valid.loss[enough]))} after epoch {enough + 1}, {lowest}"
+        f"{number(float(losses[-1]))} at the end."
+    )
+    return (of_loss, *([f"These epochs took {seconds(spent)}."] if math.isfinite(spent) else []))

@@ -1,4 +1,4 @@
-"""Overfitting: a validation loss that turned, and training pictures known by heart."""
+"""Overfitting: a validation loss that turned."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import math
 import numpy as np
 
 from dogbreed_sdk.debugging.insights import statistics
-from dogbreed_sdk.debugging.insights.convergence import epochs_of_same_way, outlook
+from dogbreed_sdk.debugging.insights.convergence import epochs_of_same_way, patience_for
 from dogbreed_sdk.debugging.insights.insight import Confidence, Insight, Severity
 from dogbreed_sdk.debugging.insights.run import KEEPS_BEST, Run
-from dogbreed_sdk.debugging.insights.smallness import few_pictures
-from dogbreed_sdk.debugging.insights.words import change, interval, plural, points
+from dogbreed_sdk.debugging.insights.words import change, interval, plural
 from dogbreed_sdk.debugging.plain_values import number, percent, seconds
 
 # A rise below 2 % of the loss is not worth a word, however certain it is.
@@ -27,15 +26,12 @@ WANDERED_WORDS = (
     "The training loss did not fall meanwhile, so the network did not learn pictures by heart: its weights wandered "
     "off, as with steps that are too large. "
 )
-# A gap of 10 points between accuracies is more than chance and augmentation make.
-GAP = 0.1
-BY_HEART = 0.95
 
 
 def look(run: Run) -> list[Insight]:
-    """That the loss turned, and that a gap has opened, each where it holds."""
-    found = [_turned(run), _gap(run)]
-    return [insight for insight in found if insight is not None]
+    """That the loss turned, where it did."""
+    found = _turned(run)
+    return [found] if found else []
 
 
 def _turned(run: Run) -> Insight | None:
@@ -114,7 +110,7 @@ def _earlier_end(run: Run, best: int) -> dict[str, object]:
         fewer = max(2, epochs_of_same_way(run, best))  # its small steps at the end lower the loss further
         if fewer < int(run.settings.get("epochs", run.epochs)):
             return {"epochs": fewer}
-    return {"patience": 3}
+    return {"patience": patience_for(run, best)}
 
 
 def _evidence_of_turn(run: Run, best: int, last: int) -> tuple[str, ...]:
@@ -154,67 +150,3 @@ def _changed(run: Run, one: int, other: int) -> tuple[int, int]:
 def _mcnemar(lost: int, gained: int) -> float:
     """Score of McNemar's test (1947) for two shares of the same pictures."""
     return (lost - gained) / math.sqrt(lost + gained) if lost + gained else 0.0
-
-
-def _gap(run: Run) -> Insight | None:
-    best = run.best
-    if best is None or run.epochs < 2 or outlook(run) is not None or few_pictures(run):
-        return None
-    trained, judged, size = float(run.train.accuracy[best]), float(run.valid.accuracy[best]), run.valid_size
-    if not (math.isfinite(trained) and math.isfinite(judged) and size) or trained < BY_HEART:
-        return None
-    low, high = statistics.wilson(judged * size, size)
-    if trained - high < GAP:
-        return None
-    new, step, why = _against_gap(run)
-    return Insight(
-        topic="generalisation-gap",
-        title=f"The training pictures are known by heart ({percent(trained)} right), "
-        f"unseen ones are not ({percent(judged)}).",
-        explanation="More epochs cannot close this gap: what is left to learn is not in these training pictures. "
-        + why,
-        evidence=(
-            (
-                f"Accuracy at epoch {best + 1}: training {percent(trained)}, validation {percent(judged)} (95 % "
-                "interval "
-                f"{percent(low)} to {percent(high)}): a gap of {points(trained - judged)}."
-            ),
-            (
-                f"Loss at epoch {best + 1}: training {number(float(run.train.loss[best]))}, validation "
-                f"{number(float(run.valid.loss[best]))}."
-            ),
-        ),
-        confidence="high" if trained - high > 2 * GAP or size >= 500 else "medium",
-        next_step=step,
-        severity="hint",
-        hyperparameters=new,
-        steps=(run.last_step(best),),
-    )
-
-
-def _against_gap(run: Run) -> tuple[dict[str, object], str, str]:
-    """What to change, in words, and why that."""
-    settings = run.settings
-    if settings.get("hidden") and settings.get("dropout", 0.0) < 0.5:
-        new: dict[str, object] = {"dropout": 0.5}
-        return (
-            new,
-            f"Set {change(settings, new)}.",
-            "Hidden layers have room to learn pictures by heart; dropout takes that room, and slows learning.",
-        )
-    views = str(settings.get("views", ""))
-    if settings and "crops" not in views:
-        new = {"views": f"{views},crops:4" if views else "plain,flip,crops:4"}
-        return (
-            new,
-            f"Collect more pictures a class; without any, try {change(settings, new)}.",
-            (
-                "A linear head has little to regularise; more different views of each picture, or more pictures, do "
-                "more."
-            ),
-        )
-    return (
-        {},
-        "Collect more pictures a class, or try a larger backbone (model=...).",
-        ("Views and regularisation are in use already."),
-    )

@@ -1,0 +1,92 @@
+"""Training pictures known by heart: a gap between their accuracy and that of unseen ones."""
+
+from __future__ import annotations
+
+from dogbreed_sdk.debugging.insights import statistics
+from dogbreed_sdk.debugging.insights.insight import Insight
+from dogbreed_sdk.debugging.insights.run import Run
+from dogbreed_sdk.debugging.insights.smallness import few_pictures
+from dogbreed_sdk.debugging.insights.words import change, points
+from dogbreed_sdk.debugging.plain_values import number, percent
+
+# A gap of 10 points between accuracies is more than augmentation makes; that it is no chance is tested.
+GAP = 0.1
+BY_HEART = 0.95
+
+
+def by_heart(run: Run) -> bool:
+    """Whether the best epoch knows its training pictures, and unseen ones much less, beyond chance."""
+    best, size = run.best, run.valid_size
+    if best is None or not size:
+        return False
+    trained, judged = float(run.train.accuracy[best]), float(run.valid.accuracy[best])
+    high = statistics.wilson(judged * size, size)[1]
+    return trained >= BY_HEART and trained - judged >= GAP and trained > high
+
+
+def look(run: Run) -> list[Insight]:
+    """That the training pictures are known by heart, where unseen ones are not."""
+    if run.epochs < 2 or few_pictures(run) or not by_heart(run):
+        return []
+    insight = _gap(run)
+    return [insight] if insight else []
+
+
+def _gap(run: Run) -> Insight | None:
+    best, size = run.best, run.valid_size
+    if best is None or not size:
+        return None
+    trained, judged = float(run.train.accuracy[best]), float(run.valid.accuracy[best])
+    low, high = statistics.wilson(judged * size, size)
+    new, step, why = _against_gap(run)
+    return Insight(
+        topic="generalisation-gap",
+        title=f"The training pictures are known by heart ({percent(trained)} right), "
+        f"unseen ones are not ({percent(judged)}).",
+        explanation="More epochs would hardly close this gap: what is left to learn is not in these training pictures. "
+        + why,
+        evidence=(
+            (
+                f"Accuracy at epoch {best + 1}: training {percent(trained)}, validation {percent(judged)} (95 % "
+                "interval "
+                f"{percent(low)} to {percent(high)}): a gap of {points(trained - judged)}."
+            ),
+            (
+                f"Loss at epoch {best + 1}: training {number(float(run.train.loss[best]))}, validation "
+                f"{number(float(run.valid.loss[best]))}."
+            ),
+        ),
+        confidence="high" if trained - high > GAP else "medium",
+        next_step=step,
+        severity="hint",
+        hyperparameters=new,
+        steps=(run.last_step(best),),
+    )
+
+
+def _against_gap(run: Run) -> tuple[dict[str, object], str, str]:
+    """What to change, in words, and why that."""
+    settings = run.settings
+    if settings.get("hidden") and settings.get("dropout", 0.0) < 0.5:
+        new: dict[str, object] = {"dropout": 0.5}
+        return (
+            new,
+            f"Set {change(settings, new)}.",
+            "Hidden layers have room to learn pictures by heart; dropout takes that room, and slows learning.",
+        )
+    views = str(settings.get("views", ""))
+    if settings and "crops" not in views:
+        new = {"views": f"{views},crops:4" if views else "plain,flip,crops:4"}
+        return (
+            new,
+            f"Collect more pictures a class; without any, try {change(settings, new)}.",
+            (
+                "A linear head has little to regularise; more different views of each picture, or more pictures, do "
+                "more."
+            ),
+        )
+    return (
+        {},
+        "Collect more pictures a class, or try a larger backbone (model=...).",
+        ("Views and regularisation are in use already."),
+    )
