@@ -9,6 +9,7 @@ import math
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -403,18 +404,52 @@ class TestInABrowser:
         browser.value("document.querySelector('[data-option=\"weight\"] input:not(:checked)').click()")
         assert browser.value(curves) == before + 1
 
-    def test_print_opens_everything_and_shows_every_statistic(self, browser: Page, url: str, tmp_path: Path) -> None:
+    def test_paper_shows_what_was_found_and_every_statistic_and_nothing_on_top_of_another(
+        self, browser: Page, url: str, tmp_path: Path
+    ) -> None:
         browser.open(url)
+        browser.value("document.querySelector('details.found').open = false")
         browser.value("window.dispatchEvent(new Event('beforeprint'))")
-        assert browser.value("document.querySelectorAll('details:not([open])').length") == 0
+        assert browser.value("[...document.querySelectorAll('details.found')].every(each => each.open)")
+        assert browser.value("document.querySelectorAll('details:not(.found):not([open])').length") > 5
         browser.call("Emulation.setEmulatedMedia", media="print")
         assert browser.value("[...document.querySelectorAll('.quantity')].every(each => each.offsetHeight > 0)")
         assert not browser.value("document.querySelector('.top').offsetHeight")
+        below = "each.getBoundingClientRect().top >= each.previousElementSibling.getBoundingClientRect().bottom"
+        sentences = "[...document.querySelectorAll('section .lead, .body > .parameters')]"
+        assert browser.value(f"{sentences}.length") > 5
+        assert browser.value(f"{sentences}.filter(each => !({below})).map(each => each.textContent)") == []
         browser.call("Emulation.setEmulatedMedia", media="")
         browser.value("window.dispatchEvent(new Event('afterprint'))")
-        assert browser.value("document.querySelectorAll('details:not([open])').length") > 0
         browser.pdf(tmp_path / "report.pdf")
         assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
+
+    def test_labels_of_an_axis_are_whole(self, browser: Page, tmp_path: Path) -> None:
+        made = made_up.profile()
+        fast = replace(made.system["algo-1"]["Network"], values=made.system["algo-1"]["Network"].values + 4e8)
+        profile = replace(made, system={"algo-1": {**made.system["algo-1"], "Network": fast}})
+        browser.open(DebugReport("job", profile=profile).to_html(tmp_path / "one.html").as_uri())
+        labels = "[...document.querySelectorAll('[data-chart=\"rate:algo-1\"] .tick.end')]"
+        assert browser.value(f"Math.max(...{labels}.map(each => each.textContent.length))") >= len("400 MB/s")
+        assert browser.value(f"Math.min(...{labels}.map(each => each.getBBox().x))") >= 0
+
+    def test_marks_that_lie_close_share_a_flag_with_their_number(self, browser: Page, tmp_path: Path) -> None:
+        found = [RuleResult(f"Rule{n}", ISSUES_FOUND, "m", findings=(Finding("m", steps=(n,)),)) for n in range(5)]
+        report = DebugReport("job", trial=made_up.trial())
+        report.__dict__["rules"] = found
+        browser.open(report.to_html(tmp_path / "one.html").as_uri())
+        assert browser.value("document.querySelectorAll('[data-chart=\"loss\"] .flag.finding').length") == 1
+        assert (
+            browser.value("[...document.querySelectorAll('[data-chart=\"loss\"] .tick')].pop().textContent")
+            == "\u00d75"
+        )
+        assert browser.value("document.querySelectorAll('[data-chart=\"loss\"] .marks .finding').length") == 5
+
+    def test_a_lone_insight_takes_the_whole_width(self, browser: Page, tmp_path: Path) -> None:
+        report = rich()
+        report.__dict__["_insights"] = report.insights()[:1]
+        browser.open(report.to_html(tmp_path / "one.html").as_uri())
+        assert browser.box(".card")["width"] == browser.box(".cards")["width"] > 800
 
     def test_a_run_of_nothing_is_no_trouble(self, browser: Page, tmp_path: Path) -> None:
         trial = MemoryTrial()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,21 +81,26 @@ def usage_section(profile: Profile | None, charts: dict[str, Any], *, points: in
     left = len(profile.system) - len(drawn)
     if not drawn:
         drawn = [empty("This source has statistics only, no samples over time, so there is no chart.")]
-    rows = [_usage_row(entry) for entry in profile.usage]
-    content: Child = (
-        table(["Metric", "Node", "max", "p99", "p95", "p50", "min"], rows, numeric=range(2, 7))
-        if rows
-        else empty("No statistics of the machine's use.")
-    )
+    content: Child = _usage_table(profile.usage) if profile.usage else empty("No statistics of the machine's use.")
     more = element("p", f"{left} more nodes are in the recording.", class_="quiet") if left > 0 else None
-    return section("usage", title, drawn, more, content, lead=_usage_lead(profile))
+    charted = element("div", drawn, class_="nodes")
+    return section("usage", title, charted, more, content, lead=_usage_lead(profile))
 
 
-def _usage_row(entry: Statistics) -> list[Child]:
+def _usage_table(entries: Sequence[Statistics]) -> Markup:
+    """A row a metric; the node is named where there are several."""
+    several = len({entry.node for entry in entries}) > 1
+    head = ["Metric", *(["Node"] if several else []), "max", "p99", "p95", "p50", "min"]
+    rows = [_usage_row(entry, several=several) for entry in entries]
+    return table(head, rows, numeric=range(len(head) - 5, len(head)))
+
+
+def _usage_row(entry: Statistics, *, several: bool) -> list[Child]:
     said = amount if entry.what in _RATES else number
     unit = "/s" if entry.what in _RATES else " %"
     values = (entry.maximum, entry.p99, entry.p95, entry.p50, entry.minimum)
-    return [clipped(entry.what, 60), clipped(entry.node, 60), *(f"{said(value)}{unit}" for value in values)]
+    node = [clipped(entry.node, 60)] if several else []
+    return [clipped(entry.what, 60), *node, *(f"{said(value)}{unit}" for value in values)]
 
 
 def _usage_lead(profile: Profile) -> str:

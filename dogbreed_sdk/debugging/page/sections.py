@@ -172,7 +172,8 @@ def _rule(result: RuleResult) -> Markup:
         _parameters(result.parameters),
         class_="body",
     )
-    return element("details", top, body, class_="rule", open=result.status == ISSUES_FOUND and bool(findings))
+    found = result.status == ISSUES_FOUND and bool(findings)
+    return element("details", top, body, class_="rule found" if found else "rule", open=found)
 
 
 def _numbers(numbers: Mapping[str, float]) -> Markup | None:

@@ -91,17 +91,19 @@ def _outlier_note(steps: dict[str, Spans]) -> str:
 
 
 def _statistics_table(entries: Sequence[Statistics]) -> Markup:
+    several = len({entry.node for entry in entries}) > 1
     rows = [
         [
             breakable(clipped(entry.what, 80)),
-            clipped(entry.node, 60),
+            *([clipped(entry.node, 60)] if several else []),
             "—" if entry.count is None else number(entry.count),
             seconds(entry.mean),
             *(seconds(value) for value in (entry.maximum, entry.p99, entry.p95, entry.p50, entry.minimum)),
         ]
         for entry in entries[:MAX_PHASES]
     ]
-    return table(["Phase", "Node", "count", "mean", "max", "p99", "p95", "p50", "min"], rows, numeric=range(2, 9))
+    head = ["Phase", *(["Node"] if several else []), "count", "mean", "max", "p99", "p95", "p50", "min"]
+    return table(head, rows, numeric=range(len(head) - 7, len(head)))
 
 
 def _histograms(entries: Sequence[Statistics]) -> Markup | None:

@@ -91,7 +91,7 @@ def tensors_section(
     )
     drawn = [_group(quantity, rows, fired, charts, left=left, points=points) for quantity, rows, left in groups]
     lead = "One row a layer, from the first recorded step to the last. Ticked rows are in the chart."
-    return section("tensors", title, choice, drawn, lead=lead)
+    return section("tensors", title, choice, element("div", drawn, class_="quantities"), lead=lead)
 
 
 def _rows(statistics: _Statistics, quantity: Quantity, fired: set[str], layers: int) -> tuple[list[Row], int]:

@@ -2,8 +2,10 @@
 // Line charts and heat maps: drawn as SVG or canvas, with zoom, a readout and keys. No dependency.
 
 const SVG = "http://www.w3.org/2000/svg";
-const MARGIN = { left: 58, right: 14, top: 24, bottom: 40 };
-const PRINT_WIDTH = 680;
+const MARGIN = { right: 14, top: 24, bottom: 40 };
+// On paper two charts lie side by side, but those that need the whole width.
+const PRINT_WIDTH = 330;
+const WIDE_PRINT_WIDTH = 680;
 const SHAPES = ["circle", "square", "triangle", "diamond", "plus", "cross", "down", "circle"];
 
 function svg(name, attributes, parent, text) {
@@ -228,8 +230,9 @@ class LineChart {
   // ------------------------------------------------------------ drawing
 
   size() {
-    const width = this.printing ? PRINT_WIDTH : this.plot.clientWidth || PRINT_WIDTH;
-    return { width, height: width < 480 ? 230 : 280 };
+    const paper = this.figure.closest(".pair, .quantities, .nodes") ? PRINT_WIDTH : WIDE_PRINT_WIDTH;
+    const width = this.printing ? paper : this.plot.clientWidth || WIDE_PRINT_WIDTH;
+    return { width, height: this.printing ? 200 : width < 480 ? 230 : 280 };
   }
 
   shown() {
@@ -265,16 +268,19 @@ class LineChart {
     const [low, high] = this.yDomain(from, to);
     const right = width - MARGIN.right;
     const bottom = height - MARGIN.bottom;
+    const rows = this.log ? logTicks(low, high, 5) : ticks(low, high, 5);
+    // A digit is about two thirds as wide as it is high; a label must not be cut off.
+    this.left = Math.max(40, 16 + 7.5 * Math.max(...rows.map((value) => this.unit(value).length)));
     const place = this.log ? Math.log10 : (value) => value;
-    this.x = (value) => MARGIN.left + ((value - from) / (to - from)) * (right - MARGIN.left);
-    this.unx = (pixel) => from + ((pixel - MARGIN.left) / (right - MARGIN.left)) * (to - from);
+    this.x = (value) => this.left + ((value - from) / (to - from)) * (right - this.left);
+    this.unx = (pixel) => from + ((pixel - this.left) / (right - this.left)) * (to - from);
     this.y = (value) => bottom - ((place(value) - place(low)) / (place(high) - place(low))) * (bottom - MARGIN.top);
-    this.box = { from, to, low, high, right, bottom, width, height };
+    this.box = { from, to, low, high, right, bottom, width, height, rows };
     this.svg.replaceChildren();
     this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     const clip = svg("clipPath", { id: this.id }, svg("defs", {}, this.svg));
     // A little wider than the axes: a marker on the border is seen whole.
-    svg("rect", { x: MARGIN.left - 5, y: MARGIN.top - 5, width: right - MARGIN.left + 10, height: bottom - MARGIN.top + 6 }, clip);
+    svg("rect", { x: this.left - 5, y: MARGIN.top - 5, width: right - this.left + 10, height: bottom - MARGIN.top + 6 }, clip);
     this.drawAxes();
     this.drawMarks();
     const inside = svg("g", { "clip-path": `url(#${this.id})` }, this.svg);
@@ -285,14 +291,13 @@ class LineChart {
   }
 
   drawAxes() {
-    const { from, to, low, high, right, bottom, width } = this.box;
-    const rows = this.log ? logTicks(low, high, 5) : ticks(low, high, 5);
+    const { from, to, rows, right, bottom, width } = this.box;
     for (const value of rows) {
       const y = this.y(value);
-      svg("line", { x1: MARGIN.left, x2: right, y1: y, y2: y, class: "grid" }, this.svg);
-      svg("text", { x: MARGIN.left - 8, y: y + 4, class: "tick end" }, this.svg, this.unit(value));
+      svg("line", { x1: this.left, x2: right, y1: y, y2: y, class: "grid" }, this.svg);
+      svg("text", { x: this.left - 8, y: y + 4, class: "tick end" }, this.svg, this.unit(value));
     }
-    const wanted = Math.max(2, Math.floor((right - MARGIN.left) / (this.spec.time ? 90 : 70)));
+    const wanted = Math.max(2, Math.floor((right - this.left) / (this.spec.time ? 90 : 70)));
     const columns = ticks(from, to, wanted, this.spec.time && to - from > 90);
     for (const value of columns) {
       if (!this.spec.time && value !== Math.round(value)) continue;
@@ -300,7 +305,7 @@ class LineChart {
       svg("line", { x1: this.x(value), x2: this.x(value), y1: bottom, y2: bottom + 4, class: "axis" }, this.svg);
       svg("text", { x: this.x(value), y: bottom + 17, class: "tick middle" }, this.svg, label);
     }
-    svg("line", { x1: MARGIN.left, x2: right, y1: bottom, y2: bottom, class: "axis" }, this.svg);
+    svg("line", { x1: this.left, x2: right, y1: bottom, y2: bottom, class: "axis" }, this.svg);
     svg("text", { x: right, y: bottom + 33, class: "title end" }, this.svg, this.spec.x);
     const scale = this.log ? `${this.spec.y}, log scale` : this.spec.y;
     svg("text", { x: width < 480 ? 2 : 4, y: 12, class: "title" }, this.svg, scale);
@@ -310,8 +315,8 @@ class LineChart {
     const { from, to, right, bottom } = this.box;
     const inside = this.spec.marks.filter((mark) => (mark.to === null ? mark.x : mark.to) >= from && mark.x <= to);
     const epochs = inside.filter((mark) => mark.kind === "epoch");
-    const room = (right - MARGIN.left) / Math.max(1, epochs.length) >= 14;
-    const taken = new Map();
+    const room = (right - this.left) / Math.max(1, epochs.length) >= 14;
+    const flags = [];
     for (const mark of inside) {
       const x = this.x(mark.x);
       if (mark.kind === "epoch") {
@@ -320,14 +325,23 @@ class LineChart {
         this.drawStretch(mark);
       } else {
         svg("line", { x1: x, x2: x, y1: MARGIN.top, y2: bottom, class: `mark ${mark.kind}` }, this.svg);
-        const slot = Math.round(x / 12);
-        const level = taken.get(slot) || 0;
-        taken.set(slot, level + 1);
-        const shape = mark.kind === "finding" ? "triangle" : "diamond";
-        const y = MARGIN.top - 1 + 12 * Math.min(level, 6);
-        svg("path", { d: shapePath(shape, x, y, 5), class: `flag ${mark.kind}` }, this.svg);
+        const near = flags.filter((flag) => Math.abs(flag.x - x) < 13);
+        const same = near.find((flag) => flag.kind === mark.kind);
+        if (same) same.count += 1;
+        else flags.push({ x, kind: mark.kind, count: 1, level: near.length });
       }
     }
+    for (const flag of flags) this.drawFlag(flag);
+  }
+
+  // One flag for marks that would lie on each other, with their number; the list below the chart names them.
+  drawFlag({ x, kind, count, level }) {
+    const y = MARGIN.top - 1 + 13 * level;
+    svg("path", { d: shapePath(kind === "finding" ? "triangle" : "diamond", x, y, 5), class: `flag ${kind}` }, this.svg);
+    if (count === 1) return;
+    const crowded = x > this.box.right - 24;
+    const place = { x: x + (crowded ? -8 : 8), y: y + 4, class: `tick ${crowded ? "end" : ""}` };
+    svg("text", place, this.svg, `×${count}`);
   }
 
   drawStretch(mark) {
@@ -445,7 +459,7 @@ class LineChart {
   // ------------------------------------------------------------ listening
 
   pixel(event) {
-    return Math.min(Math.max(event.clientX - this.plot.getBoundingClientRect().left, MARGIN.left), this.box.right);
+    return Math.min(Math.max(event.clientX - this.plot.getBoundingClientRect().left, this.left), this.box.right);
   }
 
   listen() {

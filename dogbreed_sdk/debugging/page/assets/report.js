@@ -54,7 +54,6 @@
   }
 
   function connectPrinting() {
-    const closed = [];
     const print = (on) => {
       for (const chart of drawn.values()) {
         if (!(chart instanceof LineChart)) continue;
@@ -62,8 +61,8 @@
         chart.cursor = null;
         chart.draw();
       }
-      if (on) for (const each of document.querySelectorAll("details:not([open])")) closed.push(each), (each.open = true);
-      else while (closed.length) closed.pop().open = false;
+      // What was found is printed with its evidence; a rule without findings is a line.
+      if (on) for (const rule of document.querySelectorAll("details.found")) rule.open = true;
     };
     window.addEventListener("beforeprint", () => print(true));
     window.addEventListener("afterprint", () => print(false));
