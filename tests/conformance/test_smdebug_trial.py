@@ -120,3 +120,26 @@ def test_a_job_that_asks_for_smdebug_leaves_a_recording_that_we_read(
     assert_same(trial, read_by_smdebug(smdebug_python, folder, tmp_path / "read.json"))
     # The job's own rules have looked at it all the same.
     assert (tmp_path / "checkpoints" / "rule-output" / "rules.json").is_file()
+
+
+def test_smdebugs_hook_is_off_the_network_when_the_run_has_ended(smdebug_python: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from torch import nn;"
+        "from training_scripts.recording.smdebug_hook import SmdebugRecorder, _hooks;"
+        "network = nn.Sequential(nn.Linear(8, 3), nn.ReLU());"
+        "network[1].register_forward_hook(print);"
+        "recorder = SmdebugRecorder(Path(sys.argv[1]));"
+        "recorder.run_begins(network, {});"
+        "print(sum(len(keys) for _, keys in _hooks(network)));"
+        "recorder.run_ends();"
+        "print(sum(len(keys) for _, keys in _hooks(network)))"
+    )
+    done = subprocess.run(
+        [smdebug_python, "-c", code, str(tmp_path / "trial")],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    while_hooked, after = map(int, done.stdout.split()[-2:])
+    assert (while_hooked > 5, after) == (True, 1)
