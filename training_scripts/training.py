@@ -82,6 +82,9 @@ class Outcome:
 class Trainer:
     """One training run."""
 
+    _latest_valid: Evaluation | None = None
+    _best_valid: Evaluation | None = None
+
     def __init__(
         self,
         network: Network,
@@ -121,8 +124,6 @@ class Trainer:
         self._scaler = torch.amp.GradScaler(enabled=self._precision is torch.float16)
         self._steps = math.ceil(batches.size("train") / hyperparameters.batch_size)
         self._progress = Progress()
-        self._latest_valid: Evaluation | None = None
-        self._best_valid: Evaluation | None = None
 
     def run(self) -> Outcome:
         """Trains to the end, from the checkpoint where there is one.

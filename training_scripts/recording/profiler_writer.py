@@ -44,6 +44,12 @@ Step = tuple[str, float, float, float, float, float]
 class ProfileWriter(threading.Thread):
     """Writes a profile until `finish`. What fails is reported in one line, and ends the writing alone."""
 
+    failed = False
+    evaluated = 0
+    operators_note = ""
+    _machine: Machine | None = None
+    _is_anothers = False
+
     def __init__(
         self,
         folder: Path,
@@ -65,19 +71,14 @@ class ProfileWriter(threading.Thread):
             report: Takes one line of log at a time.
         """
         super().__init__(name="profiler", daemon=True)
-        self.failed = False
-        # What makes seconds since 1970 of perf_counter's: one clock for all, since samples and steps must fit together.
         self.offset = _offset()
         self.earlier = read_own(own_path(folder, node)) or {}
         self.counts = {TRAIN: 0, EVAL: 0}
-        self.evaluated = 0
         self.facts: Mapping[str, Any] = {}
         self.life: Mapping[str, Any] = {}
         self.operators: Callable[[], tuple[Operator, ...] | None] = lambda: None
-        self.operators_note = ""
         self._folder, self._node = folder, node
         self._fingerprint = str(self.earlier.get("fingerprint") or "")
-        self._is_anothers = False
         self._interval = interval
         self._system = system
         self._steps = steps
@@ -86,7 +87,6 @@ class ProfileWriter(threading.Thread):
         self._samples = SystemFiles(folder, node)
         self._traces = TraceFiles(folder, node)
         self._found = self.earlier.get("operators", [])
-        self._machine: Machine | None = None
         self._stopping = threading.Event()
 
     def finish(self, seconds: float) -> None:
@@ -221,6 +221,7 @@ class ProfileWriter(threading.Thread):
 
 
 def _offset() -> float:
+    """What makes seconds since 1970 of perf_counter's: one clock, since samples and steps must fit together."""
     return time() - perf_counter()
 
 
