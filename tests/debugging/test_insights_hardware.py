@@ -11,9 +11,10 @@ import pytest
 
 from dogbreed_sdk.debugging.insights import Insight, insights
 from tests.debugging.insights_made_up import made_up_profile
-from training_scripts import hyperparameters
+from training_scripts import hyperparameters, rules
 from training_scripts.recording.profile import EVAL_STEP, IO_WAIT, Metric, Operator, Profile, Spans, Timeline
 from training_scripts.recording.profile_reader import read_profile
+from training_scripts.rules.findings import ISSUES_FOUND, RuleResult
 
 
 def said(profile: Profile) -> dict[str, Insight]:
@@ -124,12 +125,27 @@ def test_a_start_that_dominates_is_told() -> None:
     assert "start-up" not in said(made_up_profile(start=10.0))
 
 
-def test_the_operators_that_cost_most_are_named_of_long_jobs() -> None:
+def test_operators_are_told_only_where_they_copy_much() -> None:
     operators = (Operator("aten::addmm", 10, 3.0), Operator("aten::copy_", 10, 1.0))
     profile = replace(made_up_profile(), operators=operators)
     found = said(profile)["operators"]
-    assert found.title == "aten::addmm costs most of all operators: 75 % of the CPU time of a step."
+    assert found.title == "25 % of the CPU time of a step is copying, not computing." and found.next_step
     assert "operators" not in said(replace(profile, timeline=Timeline(0, 1, 2, 3)))
+    assert "operators" not in said(replace(profile, operators=(*operators, Operator("aten::mm", 10, 3.0))))
+
+
+def test_memory_that_a_rule_finds_growing_is_not_called_harmless() -> None:
+    swings = made_up_profile(gpu=90.0, gpu_memory=[20, 75])
+    grows = [RuleResult("GPUMemoryIncrease", ISSUES_FOUND, "it grows")]
+    assert "gpu-memory" not in {insight.topic for insight in insights(None, swings, grows)}
+
+
+def test_slow_steps_are_counted_as_the_rule_counts_them() -> None:
+    profile = made_up_profile(slow=(100, 300, 500, 700))
+    profile = replace(profile, facts={**profile.facts, "steps": {"TRAIN": 5000}, "kept_one_in": {"TRAIN": 5}})
+    (rule,) = rules.evaluate(profile=profile, only=["StepOutlier"])
+    found = said(profile)["slow-steps"]
+    assert rule.findings[0].message in found.evidence[0] and "Of 5000 steps in all" in found.evidence[0]
 
 
 def test_aws_own_report_is_explained_too(fixtures_folder: Path) -> None:
@@ -137,4 +153,7 @@ def test_aws_own_report_is_explained_too(fixtures_folder: Path) -> None:
     assert "378 CPU bottlenecks in 901 samples with an idle GPU (42 %)" in found["cpu-bottlenecks"].title
     assert "6 workers share 4" in found["cpu-bottlenecks"].next_step
     assert found["start-up"].title == "25.1 % of the job went by before the first step."
-    assert found["operators"].evidence[0].startswith("GPU time: aten::conv2d 9.68 s, aten::to 1.99 s")
+    assert not {"operators", "gpu-memory"} & set(found), "a rule found that memory grows"
+    advice = " ".join(one.next_step for one in found.values())
+    assert not any(option in advice for option in ("--features", "features=", "train.save_interval"))
+    assert "smaller GPU" in found["cpu-bottlenecks"].next_step, "as LowGPUUtilization advises"

@@ -49,7 +49,7 @@ def insights(
         if run is not None:
             found += _of_curves(run, results, guard)
         if profile is not None:
-            found += hardware.look(profile, guard)
+            found += hardware.look(profile, guard, [*results, *profile.results])
     if problems is not None:
         problems += guard.problems
     for problem in guard.problems if problems is None else ():

@@ -18,8 +18,11 @@ from dogbreed_sdk.debugging.plain_values import joined, number, percent
 # AWS's ClassImbalance asks at 10; a quarter of the pictures is felt before that where the small classes do worse.
 IMBALANCE = 3.0
 SIGNIFICANT = 0.05
-# A pair must be confused at least so often, however rare confusions are otherwise.
-FEWEST = 3
+# A pair must be confused at least so often, however rare confusions are otherwise; and a quarter of its pictures, half
+# of what a coin would do, as the rule Confusion asks.
+FEWEST, MIXED = 3, 0.25
+# With so many pictures of a class, its pairs are known for sure; and that many pairs are worth naming.
+SURE, NAMED = 30, 3
 
 
 def look(run: Run) -> list[Insight]:
@@ -35,7 +38,8 @@ def look(run: Run) -> list[Insight]:
     if run.epochs > 1 and outlook(run) is None:  # of a network that is still learning, single classes tell little
         if not few_pictures(run):
             found.append(_weak_classes(run, labels, answers, explained=imbalance is not None))
-        found.append(_confused(run, labels, answers))
+        told = found[-1].evidence if found[-1] is not None and found[-1].topic == "weak-classes" else ()
+        found.append(_confused(run, labels, answers, " ".join(told)))
     return [insight for insight in found if insight is not None]
 
 
@@ -121,39 +125,42 @@ def _weak_classes(
     )
 
 
-def _confused(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64]) -> Insight | None:
-    """Pairs that are taken for each other more often than mistakes spread evenly would."""
-    wrong = labels != answers
-    classes = run.classes or 0
-    mistakes = int(wrong.sum())
+def _confused(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64], told: str) -> Insight | None:
+    """Pairs that are taken for each other more often than mistakes spread evenly would, and were not told already."""
+    mistakes, classes = int((labels != answers).sum()), run.classes or 0
     if classes < 3 or mistakes < FEWEST:
         return None
-    every = classes * (classes - 1) / 2
-    found = _pairs(labels, answers, classes)
-    if not found:
+    pairs = [
+        pair
+        for pair in _pairs(labels, answers, classes)
+        if not (_name(run, pair[1]) in told and _name(run, pair[2]) in told)
+    ]
+    if not pairs:
         return None
-    _, one, other, _ = found[0]
-    share = sum(count for count, *_ in found) / mistakes
+    every = classes * (classes - 1) / 2
+    _, one, other, shown = pairs[0]
+    others = f" ({plural(len(pairs) - 1, 'more pair')} alike)" if len(pairs) > 1 else ""
+    sure = min(shown for *_, shown in pairs) >= 2 * SURE
     return Insight(
         topic="confused-classes",
-        title=f"{_name(run, one)} and {_name(run, other)} are often taken for each other"
+        title=f"{_name(run, one)} and {_name(run, other)} are taken for each other more often than chance "
+        f"explains{others}.",
+        explanation=f"Mistakes spread evenly over all {int(every)} pairs would be {number(mistakes / every)} in each. "
         + (
-            f", as are {len(found) - 1} more pairs."
-            if len(found) > 2
-            else ", as is one more pair."
-            if len(found) == 2
-            else "."
+            "Such classes look alike, or their pictures are mixed up."
+            if sure
+            else f"With about {plural(shown // 2, 'validation picture')} of a class that tells which classes look "
+            "alike, but not how often they are confused."
         ),
-        explanation=f"{percent(share)} of all mistakes happen within {plural(len(found), 'pair')} of {int(every)}; "
-        "spread "
-        f"evenly, a pair would have {number(mistakes / every)}. Such classes look alike, or their pictures are "
-        "mixed up.",
         evidence=tuple(
             f"{_name(run, a)} was taken for {_name(run, b)} {_times(labels, answers, a, b)}, the reverse happened "
-            f"{_times(labels, answers, b, a)} ({shown} validation pictures of both)."
-            for _, a, b, shown in found[:5]
+            f"{_times(labels, answers, b, a)} ({count} validation pictures of both)."
+            for _, a, b, count in pairs[:NAMED]
         ),
-        next_step="Look at both classes' pictures for mixed-up labels; more pictures of just these classes may help.",
+        confidence="high" if sure else "medium",
+        next_step="Collect more pictures of these classes."
+        if few_pictures(run)
+        else "Compare both classes' pictures: are the labels right? More pictures of just these classes may help.",
         severity="info",
     )
 
@@ -170,7 +177,7 @@ def _pairs(labels: NDArray[np.int64], answers: NDArray[np.int64], classes: int) 
         chance = statistics.poisson_at_least(count, expected) * every  # Bonferroni: all pairs were looked at
         one, other = pair // classes, pair % classes
         shown = int(sizes[one] + sizes[other])
-        if count >= FEWEST and chance < SIGNIFICANT and count >= 0.2 * shown:
+        if count >= FEWEST and chance < SIGNIFICANT and count >= MIXED * shown:
             found.append((count, one, other, shown))
     return sorted(found, reverse=True)
 

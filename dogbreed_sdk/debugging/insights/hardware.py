@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from dogbreed_sdk.debugging.insights import timing
 from dogbreed_sdk.debugging.insights.guard import Guard
 from dogbreed_sdk.debugging.insights.insight import Insight
-from dogbreed_sdk.debugging.insights.machine import IDLE, Use, Waits, fact, use_of
+from dogbreed_sdk.debugging.insights.machine import IDLE, Use, Waits, fact, ours, use_of
 from dogbreed_sdk.debugging.insights.words import plural
 from dogbreed_sdk.debugging.plain_values import percent
 from training_scripts.recording.profile import Profile
+from training_scripts.rules.findings import ISSUES_FOUND, RuleResult
 
 # AWS's LowGPUUtilization and BatchSize ask below 70 %.
 USED = 70.0
@@ -27,8 +28,14 @@ SAFE_MEMORY = 85.0
 MOST_TIMES = 8
 
 
-def look(profile: Profile, guard: Guard) -> list[Insight]:
-    """Everything a profile tells; nothing of use about jobs of a few seconds."""
+def look(profile: Profile, guard: Guard, results: Sequence[RuleResult] = ()) -> list[Insight]:
+    """Everything a profile tells; nothing of use about jobs of a few seconds.
+
+    Args:
+        profile: The profile.
+        guard: Takes what fails.
+        results: The rules' answers, which an insight must not contradict.
+    """
     found: list[Insight | None] = []
     use = guard.value("the use of the machine", lambda: use_of(profile))
     if use is not None:
@@ -36,7 +43,9 @@ def look(profile: Profile, guard: Guard) -> list[Insight]:
             found.append(guard.value(name, partial(one, profile, use)))
     for name, look_at in timing.LOOKS.items():
         found.append(guard.value(name, partial(look_at, profile)))
-    return [insight for insight in found if insight is not None]
+    # Memory that grows is no harmless up and down.
+    grows = any(one.name == "GPUMemoryIncrease" and one.status == ISSUES_FOUND for one in results)
+    return [one for one in found if one is not None and not (grows and one.topic == "gpu-memory" and not one.next_step)]
 
 
 def _gpu(profile: Profile, use: Use) -> Insight | None:
@@ -166,20 +175,22 @@ def _feed(profile: Profile, workers: int | None, cores: int | None) -> tuple[str
     if workers and cores and workers > cores:
         return (
             (
-                f"Take an instance with more cores for each GPU ({workers} workers share {cores} now), or train on "
-                "stored "
-                "features (features=auto, unfreeze=0), which decodes each picture once."
+                f"Take an instance with more cores for each GPU, or with a smaller GPU ({workers} workers share "
+                f"{cores} cores now), or {_prepared(profile)}."
             ),
             {},
         )
     return (
-        (
-            "Train on stored features (features=auto, unfreeze=0), which decodes each picture once, or take an "
-            "instance "
-            "with more cores for each GPU."
-        ),
+        f"Take an instance with more cores for each GPU, or with a smaller GPU, or {_prepared(profile)}.",
         {},
     )
+
+
+def _prepared(profile: Profile) -> str:
+    """What takes decoding out of training."""
+    if ours(profile):
+        return "train on stored features (features=auto, unfreeze=0), which reads and decodes each picture once"
+    return "decode and shrink the pictures once, before training"
 
 
 def _of(waits: Waits) -> str:
@@ -188,7 +199,7 @@ def _of(waits: Waits) -> str:
     return f"{waits.idle} samples with an idle GPU ({percent(waits.both / max(waits.idle, 1))})"
 
 
-def _io_waits(_: Profile, use: Use) -> Insight | None:
+def _io_waits(profile: Profile, use: Use) -> Insight | None:
     """A GPU, or without one the cores, that wait for the disk."""
     waits = use.io_waits
     if waits is not None and _often(waits):
@@ -205,8 +216,7 @@ def _io_waits(_: Profile, use: Use) -> Insight | None:
         title=f"The {what} waits for the disk.",
         explanation="Pictures come slower than they could be used: a slow or distant disk, or many small files.",
         evidence=(evidence,),
-        next_step="Train on stored features (features=auto, unfreeze=0), which reads each picture once, or use a "
-        "faster disk.",
+        next_step=f"Use a faster disk, or {_prepared(profile)}.",
         severity="problem",
     )
 

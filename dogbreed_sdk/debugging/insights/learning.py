@@ -19,6 +19,8 @@ from training_scripts.rules.findings import ISSUES_FOUND, RuleResult
 NEARLY_CHANCE = 0.97
 # Ten times the best rate leaves a certainty of 20 points above the accuracy, three times the best one of 13.
 BOASTING, LARGE_FIRST = 0.15, 5
+# Half the loss of guessing: a run that came there has recovered from what went before.
+RECOVERED = 0.5
 # Rules that name why a network cannot learn.
 _DEAF = {
     "DeadRelu": "ReLUs that are never active",
@@ -83,12 +85,9 @@ def _overshot(run: Run) -> Insight | None:
     if not evidence:
         return None
     new = better_rate(run, larger=False)
-    bad = run.chance is None or loss > 0.5 * run.chance or not math.isfinite(loss)
     return Insight(
         topic="learning-rate-too-large",
-        title="The learning rate is too large: its steps overshot, and the loss never recovered."
-        if bad
-        else "The learning rate is too large: its steps overshot, and the run was spent on recovering.",
+        title=f"The learning rate is too large: its steps overshot, and {_aftermath(run, loss)}.",
         explanation=(
             "Each step moved the weights past the minimum, so they grew; large weights answer with certainty also "
             "where they are wrong, which the loss punishes."
@@ -102,6 +101,16 @@ def _overshot(run: Run) -> Insight | None:
     )
 
 
+def _aftermath(run: Run, loss: float) -> str:
+    """What became of the losses after the steps that overshot."""
+    if run.chance is not None and loss <= RECOVERED * run.chance:
+        return "the run was spent on recovering"
+    began = run.chance or float(run.losses.values[0])
+    if not run.train.loss[-1] <= RECOVERED * began:
+        return "the loss never recovered"
+    return "the validation loss never recovered" if math.isfinite(loss) else "the run was spent on recovering"
+
+
 def _boasting(run: Run, accuracy: float) -> list[str]:
     """Answers that are far surer than they are right, after a first step that was far too large."""
     if run.best is None or not first_update(run) > LARGE_FIRST * FIRST_UPDATE:
@@ -109,7 +118,7 @@ def _boasting(run: Run, accuracy: float) -> list[str]:
     certainty = run.certainty(run.best)
     if not certainty > accuracy + BOASTING:
         return []
-    return [f"Right answers are given with {percent(certainty)} certainty, but only {percent(accuracy)} are right."]
+    return [f"Answers are given with {percent(certainty)} certainty, but only {percent(accuracy)} are right."]
 
 
 def _at_chance(run: Run, results: Sequence[RuleResult]) -> Insight | None:

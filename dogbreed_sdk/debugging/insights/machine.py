@@ -79,6 +79,11 @@ def fact(profile: Profile, name: str) -> int | None:
     return count(profile.facts.get(name))
 
 
+def ours(profile: Profile) -> bool:
+    """Whether train_model made the profile: of other jobs, its options are no advice."""
+    return profile.facts.get("inputs") in ("features", "pictures")
+
+
 def _sampled(profile: Profile) -> Use | None:
     try:
         window = training_window(profile)

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dogbreed_sdk.debugging.insights.insight import Insight
-from dogbreed_sdk.debugging.insights.machine import fact
+from dogbreed_sdk.debugging.insights.machine import fact, ours
 from dogbreed_sdk.debugging.insights.recorded import MOST, count, mapping
 from dogbreed_sdk.debugging.insights.words import plural
 from dogbreed_sdk.debugging.plain_values import joined, percent, seconds
 from training_scripts.recording.profile import DATA, EVAL_STEP, TRAIN_STEP, Profile, Spans
-from training_scripts.rules.profiling_steps import waits_of
+from training_scripts.rules.findings import Answer, NotEvaluated
+from training_scripts.rules.profiling_steps import step_outlier, waits_of
 
 # Start-up under half a minute, or waits of seconds, are not worth changing anything for.
 LONG_START, LARGE_START = 30.0, 0.2
 WORTH_SECONDS = 10.0
-WAITING, BETWEEN, OUTLYING = 0.2, 0.1, 0.05
+WAITING, BETWEEN = 0.2, 0.1
 FEW_STEPS = 20
-# Far outside: six robust standard deviations hardly ever happen by chance.
-SIGMAS = 6.0
+COPIES, MUCH_COPYING = ("aten::copy_", "aten::to", "aten::_to_copy"), 0.2
+# The parameters of the rule StepOutlier, for training steps.
+SLOW = {"mode": TRAIN_STEP, "stddev": 3, "n_outliers": 2, "lost_percent": 10, "lost_seconds": WORTH_SECONDS}
 
 
 def _steps(profile: Profile) -> Spans | None:
@@ -53,7 +56,9 @@ def _start(profile: Profile) -> Insight | None:
         explanation="Loading packages, the backbone and the data is paid like training, and anew by every job.",
         evidence=(f"Initialisation took {seconds(start)} of the job's {seconds(whole)}.",),
         next_step="Share stored features between jobs (--features stored, the default), and do more in one job "
-        "(a search shares them too).",
+        "(a search shares them too)."
+        if ours(profile)
+        else "Prepare data once for all jobs, read them as they are needed, and do more in one job.",
         severity="hint" if start < whole / 2 else "problem",
     )
 
@@ -75,8 +80,10 @@ def _data(profile: Profile) -> Insight | None:
         step = f"Set workers=0 (now {workers}): one decoding thread for each of the {cores} cores."
     elif inputs == "features":
         step = "Read the features from a local disk; they are too many to be kept in memory."
-    else:
+    elif ours(profile):
         step = "Train on stored features (features=auto, unfreeze=0), or take an instance with more cores."
+    else:
+        step = "Use as many workers as there are cores, prepare the data before training, or take more cores."
     return Insight(
         topic="data-loading",
         title=f"{percent(share)} of each training step is spent waiting for data.",
@@ -124,7 +131,9 @@ def _between(profile: Profile) -> Insight | None:
             ),
         ),
         confidence="high" if float(np.median(gaps)) > 0.5 * float(gaps.mean()) else "medium",
-        next_step="Record less often (train.save_interval), log less, or make the steps larger.",
+        next_step="Record less often (train.save_interval), log less, or make the steps larger."
+        if ours(profile)
+        else "Log and record less often, or make the steps larger.",
         severity="hint",
     )
 
@@ -146,84 +155,76 @@ def _gaps(profile: Profile, steps: Spans) -> NDArray[np.float64]:
 
 
 def _outliers(profile: Profile) -> Insight | None:
+    """Slow steps, defined and counted as the rule StepOutlier does."""
     steps = _steps(profile)
     if steps is None:
         return None
-    usual = float(np.median(steps.seconds))
-    spread = 1.4826 * float(np.median(np.abs(steps.seconds - usual)))
-    slow = steps.seconds > max(usual + SIGMAS * spread, 2 * usual)
-    slow[0] = False  # the first step allocates and compiles
-    lost = float((steps.seconds[slow] - usual).sum())
-    if slow.sum() < 3 or lost < OUTLYING * steps.seconds.sum() or lost < WORTH_SECONDS:
+    known = {**profile.facts, "steps_per_epoch": fact(profile, "steps_per_epoch")}
+    try:
+        answer = step_outlier(replace(profile, facts=known, phases={**profile.phases, TRAIN_STEP: steps}), SLOW)
+    except NotEvaluated:
         return None
-    waits = waits_of(profile, steps)
-    waiting = float(waits[slow].sum() / steps.seconds[slow].sum()) if waits is not None else None
+    findings = answer.findings if isinstance(answer, Answer) else answer
+    if not findings:
+        return None
+    found, waits = findings[0], waits_of(profile, steps)
+    worst = np.isin(steps.steps, found.steps)
+    spent = float(steps.seconds[worst].sum())
+    waiting = waits is not None and float(waits[worst].sum()) > spent / 2
+    written = count(mapping(profile.facts, "steps").get("TRAIN")) or 0
+    thinned = f" Of {written} steps in all, so many were written." if written > len(steps) else ""
     return Insight(
         topic="slow-steps",
-        title=f"{plural(int(slow.sum()), 'slow step')} cost {percent(lost / float(steps.seconds.sum()))} of the "
-        "training time.",
-        explanation="Most steps take the same time; these took far longer: waiting for data, writing a checkpoint, or "
-        "another process on the machine.",
-        evidence=(
-            (
-                f"The usual step takes {seconds(usual)}, these {seconds(float(np.median(steps.seconds[slow])))} "
-                "(median) and up to "
-                f"{seconds(float(steps.seconds[slow].max()))}: {seconds(lost)} lost."
-            ),
-            *([f"They spent {percent(waiting)} of their time waiting for data."] if waiting is not None else []),
+        title=f"{plural(int(found.numbers['outliers']), 'slow step')} cost "
+        f"{percent(found.numbers['lost_percent'] / 100)} of the training time.",
+        explanation="Most steps take the same time; these took far longer. "
+        + (
+            "They mostly waited for data."
+            if waiting
+            else "They did not wait for data, so other work on the machine is the likely cause, or checkpoints."
+            if waits is not None
+            else "Waiting for data, other work on the machine, or checkpoints may be the cause."
         ),
-        confidence="high" if slow.sum() >= 10 else "medium",
+        evidence=(f"{found.message}{thinned}",),
+        confidence="medium",
         next_step="Raise the number of decoding threads or store features."
-        if waiting and waiting > 0.5
-        else "Compare these steps with what else the machine did then (the charts of CPU, disk and network).",
+        if waiting
+        else "See what else ran on the machine at these steps (the charts of CPU, disk and network).",
         severity="hint",
-        steps=tuple(steps.steps[slow][:20].tolist()),
+        steps=found.steps[:20],
     )
 
 
 def _operators(profile: Profile) -> Insight | None:
-    """The operators that cost most, of jobs that trained long enough for it to matter."""
+    """Operators that copy rather than compute, of jobs that trained long enough for it to matter."""
     line = profile.timeline
     if (
         not profile.operators
         or line.training is None
         or line.trained is None
         or not WORTH_SECONDS <= line.trained - line.training < math.inf
+        or profile.source == "report"  # whose times include the operators that each one calls
     ):
         return None
     on_gpu = sum(one.gpu_seconds for one in profile.operators) > 0
     costs = {one.name: one.gpu_seconds if on_gpu else one.cpu_seconds for one in profile.operators}
     whole = sum(costs.values())
-    if whole <= 0:
+    copying = sum(costs.get(name, 0.0) for name in COPIES) / whole if whole > 0 else 0.0
+    if copying < MUCH_COPYING:
         return None
-    nested = profile.source == "report"
-    first = _largest(costs, nested=nested)
-    named = [f"{name} {seconds(costs[name]) if nested else percent(costs[name] / whole)}" for name in first]
-    copying = sum(cost for name, cost in costs.items() if name in ("aten::copy_", "aten::to", "aten::_to_copy")) / whole
+    largest = [f"{name} {percent(costs[name] / whole)}" for name in sorted(costs, key=lambda one: -costs[one])[:5]]
     return Insight(
         topic="operators",
-        title=f"{first[0]} costs most of all operators"
-        + (
-            "."
-            if nested
-            else f": {percent(costs[first[0]] / whole)} of the {'GPU' if on_gpu else 'CPU'} time of a step."
-        ),
-        explanation="Times include the operators that each one calls."
-        if nested
-        else "Self time over the steps that were looked at. "
-        + ("Much of it is copying, not computing." if copying > 0.2 else ""),
-        evidence=(f"{'GPU' if on_gpu else 'CPU'} time: {joined(named)}.",),
+        title=f"{percent(copying)} of the {'GPU' if on_gpu else 'CPU'} time of a step is copying, not computing.",
+        explanation="Self time over the steps that were looked at. Tensors are moved between devices, types or memory "
+        "layouts.",
+        evidence=(f"{'GPU' if on_gpu else 'CPU'} time: {joined(largest)}.",),
+        confidence="medium",
+        next_step="Store features (--features stored), so that pictures are converted once."
+        if ours(profile) and profile.facts.get("inputs") != "features"
+        else "Keep tensors on one device and in one type, and move each batch once.",
         severity="info",
     )
-
-
-def _largest(costs: dict[str, float], *, nested: bool) -> list[str]:
-    """The most expensive operators; of those that only call another one, the outermost."""
-    first: list[str] = []
-    for name in sorted(costs, key=lambda one: -costs[one]):
-        if not (nested and first and costs[name] > 0.99 * costs[first[-1]]):
-            first.append(name)
-    return first[:5]
 
 
 LOOKS: dict[str, Callable[[Profile], Insight | None]] = {
