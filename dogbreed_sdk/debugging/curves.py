@@ -43,6 +43,15 @@ class Curve:
     errors: Floats
     best: int | None
 
+    @property
+    def begin(self) -> tuple[int, float] | None:
+        """The first step with a value, and that value as it was; None where there is none.
+
+        The smoothed curve begins with a mean over later steps, and the more of them the longer the run gets.
+        """
+        finite = np.flatnonzero(np.isfinite(self.train.values))
+        return (int(self.train.steps[finite[0]]), float(self.train.values[finite[0]])) if len(finite) else None
+
 
 def curves(trial: Trial) -> dict[str, Curve]:
     """Loss and accuracy by name, as far as they were recorded."""

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk.debugging.plain_values import clipped, joined, printable
-from dogbreed_sdk.debugging.verdict import STATUS_ORDER, STATUS_WORDS, first_steps, main_message, verdict
+from dogbreed_sdk.debugging.verdict import (
+    STATUS_ORDER,
+    STATUS_WORDS,
+    Verdict,
+    ended_by,
+    first_steps,
+    main_message,
+    verdict,
+)
 from training_scripts.rules.findings import ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, RuleResult
 
 if TYPE_CHECKING:
@@ -26,10 +35,15 @@ def summary(report: DebugReport, *, width: int) -> str:
     """The report in lines of at most so many characters."""
     width = max(MIN_WIDTH, width)
     judged = verdict(report)
-    lines = [f"{_SIGNS[judged.level]} {line}" for line in _wrapped(judged.headline, width - 2)]
+    lines = _hanging(f"{_SIGNS[judged.level]} ", judged.headline, width)
+    failed = report.job.get("TrainingJobStatus") == "Failed"
+    if judged.level == "problem" and not failed and (advice := _first_advice(judged)):
+        lines += _hanging("  -> ", clipped(advice, 400), width)
     running = "still running: " if report.is_running else ""
     recorded = f", recorded by {report.recorded_by}" if report.recorded_by else ""
     lines.append(_cut(f"  {running}{report.source}{recorded}, rules with {report.parameters} parameters", width))
+    if ended := ended_by(report):
+        lines += _hanging("  ", clipped(ended, 600), width)
     lines += ["", *_numbers(judged.numbers, width)]
     lines += _rules(report.rules, width)
     lines += _insights(report.insights(), width)
@@ -53,6 +67,11 @@ def headline(report: DebugReport) -> str:
     return _one_line(f"{judged.headline} {numbers}")
 
 
+def _first_advice(judged: Verdict) -> str:
+    """What to do about what the headline says."""
+    return next((point.advice for point in judged.points if point.advice), "")
+
+
 def _numbers(numbers: tuple[tuple[str, str, str], ...], width: int) -> Iterator[str]:
     longest = max((len(name) for name, _, _ in numbers), default=0)
     for name, value, remark in numbers:
@@ -66,11 +85,12 @@ def _rules(results: list[RuleResult], width: int) -> Iterator[str]:
     name_width = max((len(result.name) for result in results if result.status != NOT_EVALUATED), default=0)
     for status in STATUS_ORDER:
         group = [result for result in results if result.status == status]
+        if status == NO_ISSUES_FOUND and group:
+            names = joined([each.name for each in group], most=99)
+            yield from _hanging(f"  {STATUS_WORDS[status]:<14}", names, width)
+        if status == NOT_EVALUATED:
+            yield from _not_evaluated(group, width)
         if status in (NO_ISSUES_FOUND, NOT_EVALUATED):
-            if group:
-                yield from _hanging(
-                    f"  {STATUS_WORDS[status]:<14}", joined([each.name for each in group], most=99), width
-                )
             continue
         for result in group:
             steps = first_steps(result)
@@ -79,6 +99,18 @@ def _rules(results: list[RuleResult], width: int) -> Iterator[str]:
             yield from _hanging(begin, f"{where}{clipped(main_message(result), 400)}", width, hang=16)
             if result.advice and status == ISSUES_FOUND:
                 yield from _hanging(" " * 16 + "-> ", clipped(result.advice, 400), width)
+
+
+def _not_evaluated(group: list[RuleResult], width: int) -> Iterator[str]:
+    """Rules that could not judge, those with the same reason together; of a reason what is said first."""
+    reasons: dict[str, list[str]] = {}
+    for result in group:
+        reasons.setdefault(result.message, []).append(result.name)
+    begin = f"  {STATUS_WORDS[NOT_EVALUATED]:<14}"
+    for reason, names in reasons.items():
+        said = re.split(r"[.:;] ", reason, maxsplit=1)[0].rstrip(".")
+        yield from _hanging(begin, f"{joined(names, most=99)}: {clipped(said, 120)}.", width, hang=18)
+        begin = " " * 16
 
 
 def _insights(insights: list[Insight], width: int) -> Iterator[str]:
@@ -103,10 +135,6 @@ def _hanging(begin: str, text: str, width: int, *, hang: int | None = None) -> l
         return [_cut(begin.rstrip(), width), *_hanging("      ", text, width)]
     indent = " " * (len(begin) if hang is None else hang)
     return textwrap.wrap(_one_line(text), width, initial_indent=begin, subsequent_indent=indent) or [begin.rstrip()]
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(_one_line(text), width) or [""]
 
 
 def _cut(line: str, width: int) -> str:

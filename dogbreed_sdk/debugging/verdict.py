@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from training_scripts.recording.trial import EVAL, TRAIN
 from training_scripts.rules.findings import ERROR, ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, RuleResult
 
 if TYPE_CHECKING:
+    from dogbreed_sdk.debugging.insights import Insight
     from dogbreed_sdk.debugging.report import DebugReport
 
 STATUS_WORDS = {
@@ -69,11 +71,11 @@ def verdict(report: DebugReport) -> Verdict:
     issues = [result for result in report.rules if result.status == ISSUES_FOUND]
     judged = sum(result.status in (ISSUES_FOUND, NO_ISSUES_FOUND) for result in report.rules)
     serious = [insight for insight in report.insights() if insight.severity == "problem"]
-    points = [_point(result) for result in sorted(issues, key=lambda result: result.kind == "profiling")]
-    points = points or [Point(each.title, each.explanation, each.next_step) for each in serious]
-    hints = [insight for insight in report.insights() if insight.severity == "hint" and insight.next_step]
-    points = points or [Point(each.title, "", each.next_step) for each in hints[:MAX_HINTS]]
-    level, headline = _headline(report, issues, judged, bool(serious))
+    hints = [insight for insight in report.insights() if insight.severity == "hint"]
+    level, headline = _headline(report, issues, judged, serious, hints)
+    points = [Point("" if each.title == headline else each.title, each.explanation, each.next_step) for each in serious]
+    points += [_point(result, serious) for result in sorted(issues, key=lambda result: result.kind == "profiling")]
+    points = points or [Point(each.title, "", each.next_step) for each in hints if each.next_step][:MAX_HINTS]
     remarks = list(_remarks(report))
     level = "hint" if remarks and level == "well" else level
     return Verdict(level, " ".join([headline, *remarks]), tuple(points), tuple(_numbers(report)))
@@ -102,31 +104,68 @@ def main_message(result: RuleResult) -> str:
     return f"{result.findings[0].message}{more}"
 
 
-def _point(result: RuleResult) -> Point:
-    return Point(result.name, main_message(result), result.advice, first_steps(result))
+def ended_by(report: DebugReport) -> str:
+    """Why the job ended early, if it did because of a rule; or why it failed. Empty otherwise."""
+    stopped = report.stored.get("stopped")
+    if isinstance(stopped, dict):
+        return (
+            f"A rule ended the job after epoch {stopped.get('epoch')}: {stopped.get('rule')}. {stopped.get('reason')}"
+        )
+    reason = str(report.job.get("FailureReason") or "")
+    return f"SageMaker says: {_cause(reason)} The log says more: dogbreed logs {report.source}." if reason else ""
 
 
-def _headline(report: DebugReport, issues: list[RuleResult], judged: int, serious: bool) -> tuple[str, str]:
+def _cause(reason: str) -> str:
+    """What a FailureReason says itself: not the command, and not what the log's end happened to be."""
+    before, _, quoted = reason.partition("ExecuteUserScriptError:")
+    said = re.sub(r"^(AlgorithmError|ClientError|InternalServerError):\s*", "", before.strip())
+    if not said and (message := re.search(r'ErrorMessage "(.*?)"\s*(?:Command|$)', quoted, re.DOTALL)):
+        said = message[1].strip().rpartition("\n")[2]
+    said = " ".join((said or reason).split())
+    return said if said.endswith((".", "!", "?")) else f"{said}."
+
+
+def _point(result: RuleResult, explained: Sequence[Insight]) -> Point:
+    """A rule's answer; its advice is left to an insight that has a value for what the advice is about."""
+    set_there = {name for insight in explained if insight.next_step for name in insight.hyperparameters}
+    settled = any(re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", result.advice) for name in set_there)
+    return Point(result.name, main_message(result), "" if settled else result.advice, first_steps(result))
+
+
+def _headline(
+    report: DebugReport,
+    issues: list[RuleResult],
+    judged: int,
+    serious: Sequence[Insight],
+    hints: Sequence[Insight],
+) -> tuple[str, str]:
     training = [result.name for result in issues if result.kind != "profiling"]
     machine = [result.name for result in issues if result.kind == "profiling"]
     if report.job.get("TrainingJobStatus") == "Failed":
         found = f" {joined(training)} found a problem before that." if training else ""
         return "problem", f"The job failed.{found}"
+    if training and serious:
+        return "problem", serious[0].title
     if training:
         return "problem", f"{_count(len(issues))}: {joined(training + machine, most=3)}."
     if machine:
         fine = (
             "Training looks sound; the machine is not used well"
-            if report.trial is not None
+            if "loss" in report.curves
             else "The machine is not used well"
         )
         return "slow", f"{fine}: {joined(machine)}."
     if serious:
         return "hint", "No rule found a problem, but the curves show one."
+    if judged and "loss" not in report.curves:
+        return "unknown", (
+            f"Training could not be judged: no loss was recorded. No rule found a problem in the rest ({judged})."
+        )
     if judged:
         far = " so far" if report.is_running else ""
-        well = "Nothing stands out" if any(_remarks(report)) else f"All is well{far}"
-        return "well", f"{well}: no rule found a problem ({judged} judged)."
+        if hints or any(_remarks(report)):
+            return "well", f"No rule found a problem{far} ({judged} judged)."
+        return "well", f"All is well{far}: no rule found a problem ({judged} judged)."
     return "unknown", "Nothing could be judged: too little was recorded."
 
 
@@ -171,7 +210,8 @@ def _of_loss(loss: Curve) -> list[tuple[str, str, str]]:
     finite = loss.smooth[np.isfinite(loss.smooth)]
     broken = len(loss.train.values) - int(np.isfinite(loss.train.values).sum())
     if len(finite):
-        remark = f"{broken} steps not finite" if broken else f"from {number(float(finite[0]))}, smoothed"
+        step, begin = loss.begin or (0, float("nan"))
+        remark = f"{broken} steps not finite" if broken else f"smoothed; {number(begin)} at step {number(step)}"
         found.append(("Training loss", number(float(finite[-1])), remark))
     if loss.best is not None:
         last = float(loss.valid[-1])

@@ -15,6 +15,7 @@ import pytest
 
 from dogbreed_sdk import ConfigurationError, DebugReport
 from dogbreed_sdk.debugging.curves import curves, smoothed, train_position
+from dogbreed_sdk.debugging.insights import Insight
 from dogbreed_sdk.debugging.loading import Recording
 from dogbreed_sdk.debugging.loading_layout import Parts
 from dogbreed_sdk.debugging.page.document import document
@@ -25,7 +26,7 @@ from tests.debugging import made_up
 from training_scripts.recording.profile import Profile, Statistics
 from training_scripts.recording.profile_summary import phase_statistics
 from training_scripts.recording.trial import EVAL, TRAIN, MemoryTrial
-from training_scripts.rules.findings import ERROR, ISSUES_FOUND, NOT_EVALUATED, Finding, RuleResult
+from training_scripts.rules.findings import ERROR, ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, Finding, RuleResult
 
 
 @pytest.fixture(scope="module")
@@ -207,6 +208,84 @@ class TestVerdict:
         assert judged.level != "well"
         assert "All is well" not in judged.headline
 
+    def insight(self, severity: str, **more: Any) -> Insight:
+        settings = {"title": "The learning rate is too large.", "explanation": "Why.", "next_step": "Set lr=0.002."}
+        return Insight(
+            **{"topic": "lr", "evidence": (), "confidence": "high", "severity": severity, **settings, **more}
+        )
+
+    def test_an_insight_that_explains_the_problem_goes_before_the_rules_and_their_advice(self) -> None:
+        rules = [
+            RuleResult("WeightUpdateRatio", ISSUES_FOUND, "Too large.", "Lower lr (by 10)."),
+            RuleResult("ClassImbalance", ISSUES_FOUND, "Unequal.", "Balance the classes."),
+        ]
+        report = DebugReport("job", trial=made_up.trial(epochs=3))
+        report.__dict__.update(rules=rules, _insights=[self.insight("problem", hyperparameters={"lr": 0.002})])
+        judged = verdict(report)
+        assert (judged.level, judged.headline) == ("problem", "The learning rate is too large.")
+        assert [(point.title, point.advice) for point in judged.points] == [
+            ("", "Set lr=0.002."),
+            ("WeightUpdateRatio", ""),
+            ("ClassImbalance", "Balance the classes."),
+        ]
+        assert report.summary().splitlines()[:2] == ["! The learning rate is too large.", "  -> Set lr=0.002."]
+        for shown in (report._repr_html_(), document(report).decode()):
+            assert shown.index("Set lr=0.002.") < shown.index("WeightUpdateRatio")
+
+    def test_all_is_well_only_where_nothing_is_worth_a_try(self) -> None:
+        well, hinted = self.quiet(ended=True), self.quiet(ended=True)
+        well.__dict__["_insights"] = [self.insight("info")]
+        hinted.__dict__["_insights"] = [self.insight("hint")]
+        assert verdict(well).headline == "All is well: no rule found a problem (1 judged)."
+        assert verdict(hinted).headline == "No rule found a problem (1 judged)."
+        assert [point.advice for point in verdict(hinted).points] == ["Set lr=0.002."]
+
+    def test_training_without_a_loss_is_not_called_well(self) -> None:
+        found = RuleResult("StepOutlier", NO_ISSUES_FOUND, "Nothing.", kind="profiling")
+        judged = verdict(DebugReport("job", profile=Profile(results=(found,)), rules=None))
+        assert judged.level == "unknown"
+        assert "Training could not be judged: no loss was recorded." in judged.headline
+
+    @pytest.mark.parametrize("steps", [40, 4000])
+    def test_the_first_loss_is_that_of_the_first_step_however_long_the_run(self, steps: int) -> None:
+        trial = MemoryTrial(ended=True)
+        values = [2.5, *(1.0 / (step + 1) for step in range(1, steps))]
+        trial.add_step(0, TRAIN, global_step=0)
+        trial.add_numbers(made_up.LOSS, range(steps), values, TRAIN, collection="losses")
+        report = DebugReport("job", trial=trial)
+        assert verdict(report).numbers[0][2] == "smoothed; 2.5 at step 0"
+        assert "Training loss went from 2.5 at step 0 to" in document(report).decode()
+
+    def test_a_job_that_a_rule_ended_says_so_everywhere(self) -> None:
+        report = DebugReport("job", trial=made_up.trial(epochs=1))
+        report.__dict__["stored"] = {"stopped": {"rule": "ExplodingTensor", "epoch": 2, "reason": "The loss is NaN."}}
+        said = "A rule ended the job after epoch 2: ExplodingTensor. The loss is NaN."
+        assert said in report.summary(width=120)
+        assert said in report._repr_html_()
+
+    @pytest.mark.parametrize(
+        ("reason", "cause"),
+        [
+            (
+                "AlgorithmError: The script was ended by SIGKILL. ExecuteUserScriptError:\nExitCode -9\n"
+                'ErrorMessage "…och 7/20 train:loss=0.1\nepoch 8/20"\nCommand "python train_model.py"',
+                "The script was ended by SIGKILL.",
+            ),
+            (
+                'AlgorithmError: ExecuteUserScriptError:\nExitCode 1\nErrorMessage "epoch 1\nValueError: lr is negative"\n'
+                'Command "python train_model.py"',
+                "ValueError: lr is negative.",
+            ),
+            ("ClientError: No such bucket", "No such bucket."),
+        ],
+    )
+    def test_a_job_that_failed_says_why_without_its_log(self, reason: str, cause: str) -> None:
+        job = {"TrainingJobStatus": "Failed", "FailureReason": reason}
+        report = DebugReport("job", trial=made_up.trial(epochs=1), recording=Recording("job", Parts(), job=job))
+        said = f"SageMaker says: {cause} The log says more: dogbreed logs job."
+        assert said in report.summary(width=200)
+        assert said in document(report).decode()
+
     def test_nothing_to_judge_is_not_well(self) -> None:
         assert verdict(DebugReport("nothing", trial=MemoryTrial(ended=True), rules=["Overfit"])).level == "unknown"
 
@@ -236,6 +315,13 @@ class TestSummary:
         report = DebugReport("a\x1b[31mb", profile=Profile(results=(brought, named)))
         for text in (report.summary(), report.summary(width=40), report.headline()):
             assert not {"\x1b", "\u202e"} & set(text)
+
+    def test_rules_that_could_not_judge_are_told_by_their_reason(self) -> None:
+        lines = DebugReport("job", trial=made_up.trial(epochs=3)).summary(width=120).splitlines()
+        begin = next(index for index, line in enumerate(lines) if line.startswith("  Not evaluated"))
+        text = " ".join(line.strip() for line in lines[begin:])
+        assert text.count("recording of a profile") <= 1
+        assert "TensorVariance: No bounds are given" in text
 
     def test_what_could_not_be_read_is_shown(self) -> None:
         trial = made_up.trial(epochs=1)

@@ -83,8 +83,9 @@ def _lead(curve: Curve) -> str:
     finite = curve.smooth[np.isfinite(curve.smooth)]
     said = number if curve.name == "loss" else percent
     parts = []
-    if len(finite):
-        parts.append(f"Training {curve.name} went from {said(float(finite[0]))} to {said(float(finite[-1]))}")
+    if len(finite) and curve.begin is not None:
+        step, value = curve.begin
+        parts.append(f"Training {curve.name} went from {said(value)} at step {step} to {said(float(finite[-1]))}")
     if curve.best is not None:
         best, last = float(curve.valid[curve.best]), float(curve.valid[-1])
         turned = f", {said(last)} at the end" if curve.best < len(curve.numbers) - 1 else ", at the end"

@@ -26,7 +26,7 @@ from dogbreed_sdk.debugging.page.sections import (
 from dogbreed_sdk.debugging.page.steps import operators_section, steps_section
 from dogbreed_sdk.debugging.page.tensors import tensors_section
 from dogbreed_sdk.debugging.plain_values import clipped
-from dogbreed_sdk.debugging.verdict import Verdict, verdict
+from dogbreed_sdk.debugging.verdict import Verdict, ended_by, verdict
 
 if TYPE_CHECKING:
     from dogbreed_sdk.debugging.report import DebugReport
@@ -100,7 +100,7 @@ def _body(report: DebugReport, judged: Verdict, charts: dict[str, Any], detail: 
     return inner(
         [
             element("p", _about(report), class_="about"),
-            verdict_section(judged, _stopped(report)),
+            verdict_section(judged, ended_by(report)),
             curves_section(trial, report.curves, results, charts, points=detail.points),
             insights_section(report.insights()),
             rules_section(results, report.job),
@@ -128,17 +128,6 @@ def _about(report: DebugReport) -> Markup:
         parts.append(element("span", status))
     parts.append(element("span", f"rules: {report.parameters} parameters"))
     return inner(parts)
-
-
-def _stopped(report: DebugReport) -> str:
-    """Why the job ended early, if it did because of a rule; or why it failed."""
-    reason = str(report.job.get("FailureReason") or "")
-    stopped = report.stored.get("stopped")
-    if isinstance(stopped, dict):
-        return (
-            f"A rule ended the job after epoch {stopped.get('epoch')}: {stopped.get('rule')}. {stopped.get('reason')}"
-        )
-    return f"SageMaker says: {reason}" if reason else ""
 
 
 def _navigation() -> Markup:

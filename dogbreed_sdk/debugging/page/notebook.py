@@ -12,7 +12,7 @@ from dogbreed_sdk.debugging.curves import Curve
 from dogbreed_sdk.debugging.page.markup import Markup, element, inner
 from dogbreed_sdk.debugging.page.series import thinned
 from dogbreed_sdk.debugging.plain_values import clipped, number
-from dogbreed_sdk.debugging.verdict import verdict
+from dogbreed_sdk.debugging.verdict import ended_by, verdict
 
 if TYPE_CHECKING:
     from dogbreed_sdk.debugging.report import DebugReport
@@ -39,8 +39,8 @@ def fragment(report: DebugReport) -> str:
     points = [
         element(
             "li",
-            element("b", point.title),
-            f" {point.where}: {clipped(point.message, 400)}",
+            element("b", " ".join(filter(None, (point.title, point.where))), ": ") if point.title else None,
+            clipped(point.message, 400),
             element("div", "→ ", clipped(point.advice, 400)) if point.advice else None,
         )
         for point in (judged.points[:MAX_POINTS] if judged.level in ("problem", "slow") else ())
@@ -54,6 +54,7 @@ def fragment(report: DebugReport) -> str:
         )
         for insight in report.insights()[:MAX_INSIGHTS]
     ]
+    ended = ended_by(report)
     recorded = f", recorded by {report.recorded_by}" if report.recorded_by else ""
     numbers = " · ".join(f"{name} {value}" for name, value, _ in judged.numbers)
     return str(
@@ -67,6 +68,7 @@ def fragment(report: DebugReport) -> str:
                 element("br"),
                 element("span", f"{clipped(report.source, 300)}{recorded}: {numbers}", style="opacity:.75"),
             ),
+            element("p", clipped(ended, 600)) if ended else None,
             element("ul", points) if points else None,
             _drawing(loss) if loss is not None else None,
             inner([element("p", element("b", "Insights")), element("ul", cards)]) if cards else None,

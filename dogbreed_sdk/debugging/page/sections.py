@@ -26,7 +26,7 @@ _VERDICT_KINDS = {
     "problem": "Problem",
     "slow": "Slow",
     "hint": "Look closer",
-    "well": "All is well",
+    "well": "No problem found",
     "unknown": "No verdict",
 }
 _DO = {level: "Worth a try: " if level == "well" else "What to do: " for level in _VERDICT_KINDS}
@@ -61,7 +61,9 @@ def verdict_section(verdict: Verdict, stopped: str) -> Markup:
     points = [
         element(
             "li",
-            element("h3", point.title, element("span", point.where, class_="where") if point.where else None),
+            element("h3", point.title, element("span", point.where, class_="where") if point.where else None)
+            if point.title
+            else None,
             element("p", clipped(point.message, 600)) if point.message else None,
             element("p", element("b", _DO[verdict.level]), clipped(point.advice, 600), class_="advice")
             if point.advice
