@@ -287,13 +287,17 @@ def test_a_network_that_boasts_accuses_no_labels() -> None:
 def test_a_small_validation_split_says_what_it_can_tell() -> None:
     found = said(made_up_run(size=60, valid_accuracy=0.8))["validation-size"]
     assert "60 validation pictures" in found.title and "± 10.0 points" in found.title
-    assert "About 690 validation pictures" in found.evidence[1]
+    assert "About 1000 validation pictures" in found.evidence[1]
+    assert "several seeds" in found.next_step, "1280 training pictures can spare none"
+    many = said(made_up_run(size=60, valid_accuracy=0.8, train_size=5120))["validation-size"]
+    assert "5120 training pictures can spare some" in many.next_step
     assert "validation-size" not in said(made_up_run())
 
 
 def test_few_pictures_a_class_limit_what_can_be_concluded() -> None:
     found = said(made_up_run(train_size=20, classes=10, train_accuracy=1.0, valid_accuracy=0.5))
     assert found["few-pictures"].title.startswith("2 training pictures a class")
+    assert "100 % are right since epoch 1, of the validation pictures 50 %" in found["few-pictures"].evidence[1]
     assert not {"generalisation-gap", "weak-classes"} & set(found)
 
 

@@ -292,7 +292,9 @@ def _idle(run: Run) -> Insight | None:
     # Label smoothing trains another loss than the recorded one, which then tells nothing about when to stop.
     if run.best is None or run.epochs < 5 or run.settings.get("label-smoothing"):
         return None
-    enough = _enough(run)
+    losses = run.valid.loss[run.judged]
+    worse = losses[-1] > (1 + 2 * AS_GOOD) * losses.min()
+    enough = run.best if worse else _enough(run)
     wasted = run.epochs - 1 - enough
     cosine, patience = run.settings.get("scheduler") == "cosine", patience_for(run, enough)
     saved = wasted if cosine else wasted - patience  # what patience waits for is not saved
@@ -310,7 +312,8 @@ def _idle(run: Run) -> Insight | None:
     return Insight(
         topic="too-many-epochs",
         title=f"The last {wasted} of {run.epochs} epochs brought nothing.",
-        explanation=f"From epoch {enough + 1} on the validation loss was never more than {percent(AS_GOOD)} below that."
+        explanation=f"After epoch {enough + 1} the validation loss was never "
+        + ("lower." if worse else f"lower by more than {percent(AS_GOOD)}.")
         + (" A cosine of so few epochs goes as far, with some to spare, and ends with small steps." if cosine else ""),
         evidence=_evidence_of_idling(run, enough),
         confidence="high" if most or (run.valid_size and run.valid_size >= 100) else "medium",

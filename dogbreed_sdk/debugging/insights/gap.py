@@ -41,8 +41,8 @@ def _gap(run: Run) -> Insight | None:
     new, step, why = _against_gap(run)
     return Insight(
         topic="generalisation-gap",
-        title=f"The training pictures are known by heart ({percent(trained)} right), "
-        f"unseen ones are not ({percent(judged)}).",
+        title=f"The training pictures are known by heart ({percent(trained)} right); "
+        f"of unseen ones {percent(judged)} are right.",
         explanation="More epochs would hardly close this gap: what is left to learn is not in these training pictures. "
         + why,
         evidence=(

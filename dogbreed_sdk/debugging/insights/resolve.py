@@ -15,6 +15,7 @@ TOPICS = (
     "not-converged",
     "overfitting",
     "generalisation-gap",
+    "too-many-epochs",
     "underfitting",
     "class-imbalance",
     "labels",
@@ -25,7 +26,6 @@ TOPICS = (
     "few-pictures",
     "validation-size",
     "result",
-    "too-many-epochs",
     "confused-classes",
     "evaluation-last-batch",
 )

@@ -17,6 +17,10 @@ from dogbreed_sdk.debugging.plain_values import percent
 WIDE = 0.05
 # Below five pictures a class each picture decides how its class is seen.
 FEW = 5
+# At ± 3 points whatever the accuracy: 1.96^2 x 0.25 / 0.03^2.
+ENOUGH = 1000
+# All training pictures right, but for one in a hundred; and a loss within 1 % of its best.
+KNOWN, AS_GOOD = 0.99, 0.01
 
 
 def look(run: Run) -> list[Insight]:
@@ -35,7 +39,6 @@ def _small_validation(run: Run) -> Insight | None:
     half = statistics.half_width(accuracy, size)
     if half <= WIDE:
         return None
-    needed = math.ceil(statistics.Z95**2 * max(accuracy * (1 - accuracy), 0.05) / 0.03**2 / 10) * 10
     low, high = statistics.wilson(accuracy * size, size)
     return Insight(
         topic="validation-size",
@@ -49,9 +52,12 @@ def _small_validation(run: Run) -> Insight | None:
                 f"Validation accuracy {percent(accuracy)} of {size} pictures: 95 % interval {percent(low)} to "
                 f"{percent(high)}."
             ),
-            f"About {needed} validation pictures would narrow it to ± 3 points.",
+            f"About {ENOUGH} validation pictures would narrow it to ± 3 points, whatever the accuracy.",
         ),
-        next_step=f"Move or add pictures to the valid split until it has about {needed}.",
+        next_step=f"Use a larger valid split: the {run.size('train')} training pictures can spare some."
+        if (run.size("train") or 0) > 4 * ENOUGH
+        else "Compare runs over several seeds, and by the loss; more pictures would be better, but take none from "
+        "training.",
         severity="hint",
         steps=(run.last_step(run.best),),
     )
@@ -73,11 +79,32 @@ def _few_pictures(run: Run) -> Insight | None:
         explanation="A head learns so few by heart whatever its settings; only the validation split shows what "
         "carries over. It tells which run is better overall, but not how well single classes will do: each picture "
         "decides how its whole class is seen.",
-        evidence=((f"{len(counts)} classes, {int(counts.sum())} training pictures: {_range(counts)} a class."),),
+        evidence=(
+            f"{len(counts)} classes, {int(counts.sum())} training pictures: {_range(counts)} a class.",
+            *_learned(run),
+        ),
         next_step=f"Collect at least {4 * FEW} pictures a class before you tune anything else.",
         severity="hint",
         steps=(),
     )
+
+
+def _learned(run: Run) -> list[str]:
+    """Since when the training pictures are known, and how many unseen ones are right."""
+    known = np.flatnonzero(run.train.accuracy >= KNOWN)
+    if run.best is None or not len(known):
+        return []
+    judged = float(run.valid.accuracy[run.best])
+    if not math.isfinite(judged):
+        return []
+    losses = run.valid.loss[run.judged]
+    rests = int(run.judged[np.argmax(losses <= (1 + AS_GOOD) * losses.min())])
+    told = (
+        f"In training {percent(float(run.train.accuracy[known[0]]))} are right since epoch {int(known[0]) + 1}, of the "
+        f"validation pictures {percent(judged)} in the best epoch; their loss is within {percent(AS_GOOD)} of its "
+        f"lowest since epoch {rests + 1}."
+    )
+    return [told]
 
 
 def _range(counts: NDArray[np.int64]) -> str:

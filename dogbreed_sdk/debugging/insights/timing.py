@@ -172,7 +172,7 @@ def _outliers(profile: Profile) -> Insight | None:
     spent = float(steps.seconds[worst].sum())
     waiting = waits is not None and float(waits[worst].sum()) > spent / 2
     written = count(mapping(profile.facts, "steps").get("TRAIN")) or 0
-    thinned = f" Of {written} steps in all, so many were written." if written > len(steps) else ""
+    thinned = f" Of the {written} steps of this long run, {len(steps)} were written." if written > len(steps) else ""
     return Insight(
         topic="slow-steps",
         title=f"{plural(int(found.numbers['outliers']), 'slow step')} cost "
@@ -181,7 +181,7 @@ def _outliers(profile: Profile) -> Insight | None:
         + (
             "They mostly waited for data."
             if waiting
-            else "They did not wait for data, so other work on the machine is the likely cause, or checkpoints."
+            else "They hardly waited for data, so other work on the machine is the likely cause, or checkpoints."
             if waits is not None
             else "Waiting for data, other work on the machine, or checkpoints may be the cause."
         ),
