@@ -17,6 +17,10 @@ Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
+LONGEST_EPOCH = 2**62
+"""Steps: what a recording says beyond is no number of 64 bits, and its run is one epoch either way."""
+
+
 @dataclass(frozen=True)
 class Epoch:
     """One pass over the train split, as far as it was recorded.
@@ -114,7 +118,7 @@ def _numbers_of(run: Evidence) -> tuple[Integers, Integers]:
         before = np.searchsorted(train.global_steps, evaluated.global_steps)  # TRAIN steps before each EVAL step
         a_pass = run.run.get("steps_per_epoch")
         if isinstance(a_pass, int) and a_pass > 0:
-            of_train = train.steps // a_pass + 1
+            of_train = train.steps // min(a_pass, LONGEST_EPOCH) + 1
         else:
             ends = np.unique(before[before > 0])
             of_train = np.searchsorted(ends, np.arange(len(train.steps)), side="right") + 1
@@ -180,7 +184,7 @@ def _last_share(run: Evidence, mode: str, counts: Integers, last: Integers) -> F
     batch = run.run.get("batch_size")
     size = sizes.get("train" if mode == TRAIN else "valid") if isinstance(sizes, dict) else None
     if isinstance(batch, int) and isinstance(size, int) and batch > 0 and size % batch:
-        whole = -(-size // batch)
+        whole = min(-(-size // batch), LONGEST_EPOCH)
         ends = (last + 1) % whole == 0 if mode == TRAIN else counts == whole
         share[ends & (counts == whole)] = size % batch / batch
     return share

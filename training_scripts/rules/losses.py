@@ -7,15 +7,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training_scripts.recording.trial import EVAL, GLOBAL, TRAIN, Series, Trial
-from training_scripts.rules import curves, selection
+from training_scripts.rules import curves, rates, selection
 from training_scripts.rules import evidence as evidences
 from training_scripts.rules.epochs import epoch_losses, loss_names, loss_series
 from training_scripts.rules.evidence import Evidence
 from training_scripts.rules.findings import Answer, Finding, NotEvaluated, Rule
 from training_scripts.rules.gradients import Gradients
 from training_scripts.rules.learning import BELOW_CHANCE, SIGMAS, Learning, learning
+
+Floats = NDArray[np.float64]
 
 NO_LOSS = "No loss was recorded. Record the collection losses, best at every step (recorder=builtin does)."
 
@@ -137,7 +140,7 @@ def _advice(run: Evidence, seen: Learning, found: Finding) -> str:
     ):
         far = f": a step changes weights by {usual:.1g} of their length, and about 0.001 is good"
         told = "" if math.isnan(usual) else far
-        return f"Lower lr (by 10){told}."
+        return f"Lower lr by about {rates.lower_by(run)}{told}."
     return ""
 
 
@@ -160,7 +163,8 @@ def _frozen(run: Evidence, seen: Learning) -> Finding | None:
         # A loss of exactly or nearly nothing has nothing left to change.
         if size > IDENTICAL and float(np.ptp(values)) <= IDENTICAL * size:
             return Finding(
-                f"The {what} loss is {values[0]:.6g} in every epoch: the network does not change.",
+                f"The {what} loss is {values[0]:.6g} in every epoch up to step {int(seen.steps[-1])}: the network does"
+                " not change.",
                 tensor=_name(run),
                 mode=TRAIN,
                 steps=(int(seen.steps[0]), int(seen.steps[-1])),
@@ -196,18 +200,36 @@ def _risen(run: Evidence, seen: Learning, parameters: Mapping[str, Any]) -> Find
     sure = sure or bool((values[-width:] > (above if width >= 10 else 2 * above)).all())
     if rise <= limit or not sure or (seen.learned and seen.falling):
         return None
-    # where it was as low as ever for the last time
-    low = np.flatnonzero(smoothed <= lowest.mean + min(0.1 * rise, limit / 2))
-    begin = width // 2 + int(low[-1]) if len(low) else 0
+    begin = _onset(values, smoothed, lowest.mean, lowest.mean + min(0.1 * rise, limit / 2))
     steps = (int(seen.steps[begin]), int(seen.steps[-1]))
     return Finding(
-        f"The training loss rose from {lowest.mean:.3g} (around step {int(seen.steps[begin])}) to"
-        f" {end.mean:.3g} at the end.",
+        f"The training loss rose from {lowest.mean:.3g} (from step {int(seen.steps[begin])} on) to"
+        f" {end.mean:.3g} by step {int(seen.steps[-1])}.",
         tensor=_name(run),
         mode=TRAIN,
         steps=steps,
         numbers={"lowest": lowest.mean, "final": end.mean, "initial": seen.initial.mean},
     )
+
+
+def _onset(values: Floats, smoothed: Floats, level: float, low: float) -> int:
+    """Where a rise begins: the first losses out of the old level's noise, after it was low for the last time.
+
+    Args:
+        values: The losses [n].
+        smoothed: Means over as many losses as n exceeds their number, each told at its first.
+        level: What the losses were before.
+        low: Up to this a mean counts as low.
+    """
+    last = np.flatnonzero(smoothed <= low)
+    if not len(last):
+        return 0
+    width = len(values) - len(smoothed) + 1
+    begin = int(last[-1])
+    noise = curves.usual_jitter(values[max(begin - width, 0) : begin + width])
+    outside = values[begin:] > max(level + SIGMAS * noise, low)
+    place = curves.first_streak(outside, min(3, len(outside)))
+    return begin + (place if place >= 0 else width // 2)
 
 
 def _no_better_than_guessing(run: Evidence, seen: Learning, parameters: Mapping[str, Any]) -> Finding | None:

@@ -8,6 +8,7 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
+from training_scripts.rules import bounds
 from training_scripts.rules.findings import Finding, Judge, Rule, RuleError
 
 DEBUGGING, PROFILING = KINDS = ("debugging", "profiling")
@@ -156,7 +157,9 @@ def settle(made: Rule, parameters: str, overrides: Mapping[str, Any]) -> dict[st
                 f"{made.name} has no parameter {name!r} in the set {parameters}{_hint(name, list(values))}"
                 f" It has: {there}."
             )
-        values[name] = _read(f"{made.name}.{name}", value, values[name])
+        read = _read(f"{made.name}.{name}", value, values[name])
+        built_in = made.name not in _registered  # what a user's own parameters may be, the user knows
+        values[name] = bounds.check(made.name, name, read, values[name]) if built_in else read
     return values
 
 
@@ -177,7 +180,7 @@ def _read(what: str, value: Any, like: Any) -> Any:
         if like is None:
             return text
         raise RuleError(f"{what} must be a number, not {value!r}.") from None
-    return int(number) if isinstance(like, int) and number == int(number) else number
+    return int(number) if isinstance(like, int) and number.is_integer() else number
 
 
 def _hint(name: str, known: Sequence[str]) -> str:

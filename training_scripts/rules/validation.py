@@ -114,6 +114,10 @@ def _without_optimum(series: Series, patience: int, delta: float) -> list[int]:
     return steps
 
 
+LONG = 20
+"""Epochs after the best one, and a quarter of the run: so long a slow rise must last to count."""
+
+
 class _Course:
     """What both of our rules look at: the epochs that have both losses, the best of them, and the last few."""
 
@@ -190,6 +194,10 @@ def _overfit_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Findin
 def _turned(course: _Course, parameters: Mapping[str, Any]) -> Finding | None:
     since = len(course.valid) - 1 - course.best
     material = max(parameters["rise_of_chance"] * course.scale, parameters["ratio_threshold"] * abs(course.lowest))
+    # With nothing left to learn from, what validation loses for long is overfitting however slowly it loses it.
+    if course.last_train < parameters["memorized_loss"] * course.scale and since >= max(LONG, len(course.valid) / 4):
+        slow = max(parameters["memorized_rise"] * course.scale, parameters["memorized_ratio"] * abs(course.lowest))
+        material = min(material, slow)
     if since < course.patience or course.rise <= material or not course.rises_surely():
         return None
     if course.diverges():
@@ -279,6 +287,8 @@ RULES = (
             "rise_of_chance": 0.1,  # a rise by a tenth of what guessing costs
             "gap_of_chance": 0.5,  # validation worse than training by half of what guessing costs, or
             "memorized_gap": 0.25,  # by a quarter, where the training loss is below
+            "memorized_rise": 0.02,  # there a rise by a fiftieth, and
+            "memorized_ratio": 0.25,  # by a quarter of the lowest validation loss, is enough if it lasts
             "memorized_loss": 0.02,  # of what guessing costs: nothing is left to learn from these pictures
             "still_better": 0.01,  # of what guessing costs: validation still improves over patience epochs
         },

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training_scripts.recording.trial import TRAIN, Series, Trial
-from training_scripts.rules import curves, selection
+from training_scripts.rules import curves, layers, rates, selection
 from training_scripts.rules import evidence as evidences
 from training_scripts.rules.evidence import Evidence
 from training_scripts.rules.findings import Answer, Finding, NotEvaluated, Rule
@@ -23,6 +23,9 @@ NO_UPDATES = (
     " (full-tensors=true) or with recorder=builtin, and a train.save_interval of at most a third of the run's steps."
 )
 
+
+NEAR_ZERO = 0.02
+"""Standard deviation times the root of the inputs, below which a layer begins as good as from zero; usual is 0.6."""
 
 NO_GRADIENT = 1e-9
 """Below this mean absolute value, in every layer, nothing is left to learn (or to learn with)."""
@@ -121,7 +124,8 @@ def _ratio_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]
     if small and large:
         return findings
     if large:
-        return Answer(findings, advice="Lower lr (by 10); a good ratio is about 0.001 a step.")
+        by = f"Lower lr by about {rates.lower_by(run)}"
+        return Answer(findings, advice=f"{by}; a good ratio is about 0.1 in the first step and 0.001 later on.")
     raised = "Raise lr, which may be 0 or nearly so; a good ratio is about 0.001 a step."
     return Answer(findings, advice=(NO_GRADIENT_ADVICE if _cut_off(run, small) else raised) if small else "")
 
@@ -133,7 +137,10 @@ def _too_large(run: Evidence, name: str, series: Series, parameters: Mapping[str
     if lengths is not None:
         size = np.interp(series.steps, lengths.steps, lengths.values)
         before = np.r_[lengths.values[0], size[:-1]]
-        grown = before <= 1e-3 * float(np.median(lengths.values))  # hardly there yet: it began at or near zero
+        # Hardly there yet: it began at or near zero. A usual beginning that one step blew up is no such thing.
+        gain = layers.gain(run, name, int(series.steps[0]) + 1)
+        if gain is None or gain < NEAR_ZERO:
+            grown = before <= 1e-3 * float(np.median(lengths.values))
     single = (values > parameters["large_threshold"]) & ~grown
     often = (values > parameters["large_share"]) & ~grown
     often[0] = False
@@ -167,9 +174,12 @@ def _cut_off(run: Evidence, findings: list[Finding]) -> bool:
 
 def _ratio_finding(name: str, series: Series, hit: NDArray[np.bool_], ratio: float) -> Finding:
     where = f"at step {int(series.steps[hit][0])}"
-    if int(hit.sum()) > 1:
+    if int(hit.sum()) == len(series) > 1:
+        where = f"at all {len(series)} recorded steps"
+    elif int(hit.sum()) > 1:
         where = f"at {int(hit.sum())} of {len(series)} recorded steps, first at {int(series.steps[hit][0])}"
-    moved = f"updated by {ratio:.2g} times its own length" if ratio else "not updated at all"
+    times = f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.2g}"
+    moved = f"updated by {times} times its length" if ratio else "not updated at all"
     return Finding(
         f"{name} was {moved} {where}.",
         tensor=name,

@@ -171,3 +171,37 @@ def test_a_pattern_that_is_none_is_told() -> None:
     found = one("ExplodingTensor", overrides={"ExplodingTensor": {"tensor_regex": "("}})
     assert found.status == "Error"
     assert "no regular expression" in found.message
+
+
+@pytest.mark.parametrize(
+    ("rule", "parameter", "value", "message"),
+    [
+        ("Overfit", "patience", "nan", "must be a whole number of 1 or more, not nan"),
+        ("Overfit", "patience", -3, "must be a whole number of 1 or more, not -3"),
+        ("Overfit", "patience", 0, "of 1 or more"),
+        ("Overfit", "patience", 2.5, "a whole number"),
+        ("Overfit", "patience", "inf", "of 1 or more"),
+        ("Overfit", "patience", None, "must be a number, not None"),
+        ("Overfit", "gap_of_chance", float("nan"), "must be a finite number of 0 or more, not nan"),
+        ("AllZero", "threshold", 101, "must be a finite number from 0 to 100, not 101"),
+        ("TensorVariance", "max_threshold", "-1", "a finite number of 0 or more"),
+        ("SaturatedActivation", "threshold_tanh_min", "-inf", "must be a finite number, not -inf"),
+    ],
+)
+def test_parameters_out_of_bounds_are_refused_with_what_is_allowed(
+    rule: str, parameter: str, value: Any, message: str
+) -> None:
+    with pytest.raises(rules.RuleError, match=message):
+        one(rule, overrides={rule: {parameter: value}})
+
+
+@pytest.mark.parametrize("parameters", rules.PARAMETER_SETS)
+def test_every_default_is_within_its_bounds(parameters: str) -> None:
+    values = {name: getattr(rules.rule(name), parameters) for name in rules.names()}
+    used = {result.name: result.parameters for result in rules.evaluate(parameters=parameters, overrides=values)}
+    assert used == values
+
+
+def test_negative_limits_are_allowed_where_the_default_is_negative() -> None:
+    used = one("SaturatedActivation", overrides={"SaturatedActivation": {"threshold_tanh_min": "-3"}}).parameters
+    assert used["threshold_tanh_min"] == -3

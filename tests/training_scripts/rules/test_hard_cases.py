@@ -106,3 +106,55 @@ def test_smoothing_takes_means_over_the_values_before() -> None:
     for width in (1, 4, 23):
         expected = [values[max(0, place - width + 1) : place + 1].mean() for place in range(23)]
         assert np.allclose(curves.smooth(values, width), expected)
+
+
+@pytest.mark.parametrize(("ratio", "factor"), [(12.0, 100), (3104.0, 1000), (1e9, 1000)])
+def test_a_single_enormous_first_step_counts_though_the_weights_stay_large(ratio: float, factor: int) -> None:
+    made = trial(falling(60), **FOUR)
+    lengths = np.r_[5.0, [5.0 * ratio] * 5]
+    for tensor, size in (("A.weight", 1200), ("A.bias", 30)):
+        spread = lengths / np.sqrt(size)
+        reduced(made, tensor, {"l2": lengths, "std": spread, "mean": [0.0] * 6, "abs_mean": spread})
+    reduced(made, "A.weight", {"update_ratio": [ratio, 0.4, 0.3, 0.3, 0.2, 0.2]}, collection="weights")
+    found = judged("WeightUpdateRatio", made)
+    assert found.status == rules.ISSUES_FOUND
+    assert found.message == f"A.weight was updated by {ratio:,.0f} times its length at step 0."
+    assert f"lr by about {factor};" in found.advice
+
+
+def test_a_layer_that_begins_as_good_as_from_zero_may_grow_by_any_ratio() -> None:
+    made = trial(falling(60), **FOUR)
+    for tensor, size in (("A.weight", 1200), ("A.bias", 30)):
+        lengths = np.r_[1e-4, [5.0] * 5]
+        reduced(made, tensor, {"l2": lengths, "std": lengths / np.sqrt(size), "mean": [0.0] * 6})
+    reduced(made, "A.weight", {"update_ratio": [3000, 0.4, 0.3, 0.3, 0.2, 0.2]}, collection="weights")
+    assert judged("WeightUpdateRatio", made).status == rules.NO_ISSUES_FOUND
+
+
+def slowly(rise: float, epochs: int = 400) -> MemoryTrial:
+    """All is learned by heart after 20 epochs; validation then loses by `rise` until the end."""
+    losses = np.r_[np.geomspace(1.4, 1e-3, 20), np.geomspace(1e-3, 1e-6, epochs - 20)]
+    valid = np.r_[np.linspace(1.4, 0.3, 20), 0.3 + rise * np.linspace(0, 1, epochs - 20)]
+    valid += 0.002 * np.random.default_rng(0).standard_normal(epochs)
+    return trial(losses, valid, steps_per_epoch=1, **FOUR)
+
+
+@pytest.mark.parametrize(("rise", "status"), [(0.12, rules.ISSUES_FOUND), (0.02, rules.NO_ISSUES_FOUND)])
+def test_a_slow_rise_of_validation_is_overfitting_where_all_is_learned_by_heart(rise: float, status: str) -> None:
+    assert judged("Overfit", slowly(rise)).status == status
+
+
+@pytest.mark.parametrize("style", ["leap", "ramp"])
+def test_a_rise_is_told_from_the_first_loss_out_of_the_noise(style: str) -> None:
+    losses = np.r_[falling(100, end=0.3), level(60, value=0.3, noise=0.1), np.zeros(80)]
+    after = level(80, value=1.2, noise=0.1)
+    losses[160:] = after if style == "leap" else np.minimum(after, 0.3 + 0.05 * np.arange(1, 81))
+    [found] = judged("LossNotDecreasing", trial(losses, **FOUR)).findings
+    assert 160 <= found.steps[0] <= 165
+
+
+def test_an_epoch_longer_than_any_run_is_no_error() -> None:
+    made = trial(falling(60), steps_per_epoch=2**70, batch_size=3, sizes={"train": 2**70, "valid": 5}, **FOUR)
+    made.run["steps_per_epoch"] = 2**70
+    results = rules.evaluate(trial=made, only=rules.names("debugging"))
+    assert {one.name: one.message for one in results if one.status == rules.ERROR} == {}
