@@ -21,6 +21,8 @@ from training_scripts.rules.findings import (
     RuleResult,
 )
 
+# So many steps of a rule are in JSON: the first ones and the last.
+MAX_STEPS = 100
 # Of steps, so that arrays hold them; of numbers, so that they are floats.
 _MAX_STEP, _MAX_NUMBER = 2**62, 1e300
 _STATUSES = (ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, ERROR)
@@ -71,6 +73,17 @@ def _with_advice(result: RuleResult) -> RuleResult:
     if result.status != ISSUES_FOUND or result.advice or result.name not in rules.names():
         return result
     return replace(result, advice=rules.rule(result.name).advice)
+
+
+def rule_document(result: RuleResult) -> dict[str, Any]:
+    """A rule's answer for JSON; a run of many epochs would make of it one long list of steps."""
+    document: dict[str, Any] = plain(result.to_dict())
+    for entry in (document, *document["findings"]):
+        steps = entry["steps"]
+        entry["steps_in_all"] = len(steps)
+        if len(steps) > MAX_STEPS:
+            entry["steps"] = [*steps[: MAX_STEPS - 1], steps[-1]]
+    return document
 
 
 def description(name: str) -> str:

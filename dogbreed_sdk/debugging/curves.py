@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training_scripts.recording.trial import EVAL, TRAIN, RecordingError, Series, Trial
+from training_scripts.rules import evidence
 from training_scripts.rules.epochs import Epoch, epoch_losses, epochs, loss_series, training_loss
 
 Floats = NDArray[np.float64]
@@ -55,8 +56,12 @@ class Curve:
 
 def curves(trial: Trial) -> dict[str, Curve]:
     """Loss and accuracy by name, as far as they were recorded."""
-    found = {"loss": _loss(trial), "accuracy": _accuracy(trial)}
-    return {name: curve for name, curve in found.items() if curve is not None}
+    run = evidence.of(trial)
+    if "curves" not in run.kept:
+        found = {"loss": _loss(run), "accuracy": _accuracy(run)}
+        run.kept["curves"] = {name: curve for name, curve in found.items() if curve is not None}
+    kept: dict[str, Curve] = run.kept["curves"]
+    return kept
 
 
 def smoothed(values: Floats) -> Floats:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dogbreed_sdk.jobs import TrainingJob
     from dogbreed_sdk.session import Session
 
+_NAME_ONE = "Name a folder, an s3:// or file:// URI, or a training job."
 # What SageMaker allows for the name of a job (API reference, CreateTrainingJob).
 _JOB_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 
@@ -54,6 +55,8 @@ def locate(source: TrainingJob | str | Path, session: Session | None = None) -> 
         RecordingError: There is no such thing, or it holds no recording; the message says why.
     """
     if not isinstance(source, (str, Path)):
+        if not hasattr(source, "describe"):
+            raise RecordingError(f"{source!r} is no recording. {_NAME_ONE}")
         return _of_job(source)
     text = str(source)
     if text.startswith(("s3://", "file:")):
@@ -62,7 +65,7 @@ def locate(source: TrainingJob | str | Path, session: Session | None = None) -> 
     if folder.exists():
         return _of_folder(folder, text)
     if isinstance(source, Path) or not _JOB_NAME.fullmatch(text):
-        raise RecordingError(f"There is no folder {text}. Name a folder, an s3:// or file:// URI, or a training job.")
+        raise RecordingError(f"There is no folder {text}. {_NAME_ONE}")
     return _of_job(_job_named(text, session))
 
 
@@ -113,11 +116,18 @@ def _of_job(job: TrainingJob) -> Recording:
 
 
 def _job_named(name: str, session: Session | None) -> Any:
-    from dogbreed_sdk.errors import JobError  # noqa: PLC0415
+    from dogbreed_sdk.errors import ConfigurationError, JobError  # noqa: PLC0415
     from dogbreed_sdk.trainer import BreedTrainer  # noqa: PLC0415 - the facade above; folders need no part of it
 
     try:
         return BreedTrainer.attach(name, session)
+    except ConfigurationError as error:
+        if session is not None:
+            raise
+        raise RecordingError(
+            f"There is no folder {name}, and no session to look for a job of that name in ({error}). Give the job's "
+            "session, as in DebugReport.load(name, session=Session.local(folder)) or session=Session.aws()."
+        ) from error
     except JobError as error:
         raise RecordingError(f"There is no folder {name}, and no job to report on: {error}") from error
 

@@ -17,8 +17,8 @@ def profile_document(profile: Profile) -> dict[str, Any]:
 
     Returns:
         source, nodes, facts; timeline (seconds since 1970, and how long each of the job's parts took); usage, steps
-        and phases (a list of what, node, max, p99, p95, p50, min, mean, count, total, histogram and edges each);
-        operators, the most expensive first; operators_note; problems.
+        and phases (a list of what, node, max, p99, p95, p50, min, mean, count, total each, and of durations histogram
+        and edges); operators, the most expensive first; operators_note; problems.
     """
     content = {
         "source": profile.source,
@@ -40,5 +40,7 @@ def _statistics(entry: Statistics) -> dict[str, Any]:
     named = asdict(entry)
     named["max"], named["min"] = named.pop("maximum"), named.pop("minimum")
     known = entry.mean is not None and entry.count is not None
+    if not entry.edges:
+        del named["histogram"], named["edges"]
     named["total"] = entry.mean * entry.count if known else None
     return named

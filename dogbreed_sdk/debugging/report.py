@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dogbreed_sdk.session import Session
     from training_scripts.recording.profile import Profile
     from training_scripts.recording.trial import Trial
+    from training_scripts.rules.evidence import Evidence
     from training_scripts.rules.findings import RuleResult
 
 # A recording without an end to which nothing was added for so long is of a run that was killed.
@@ -134,6 +135,13 @@ class DebugReport:
         return None if path is None else self._read(path, _trial)
 
     @cached_property
+    def evidence(self) -> Evidence | None:
+        """The trial as this report looks at it: what is read or computed once is remembered."""
+        from training_scripts.rules.evidence import Evidence  # noqa: PLC0415 - needs NumPy
+
+        return None if self.trial is None else Evidence(self.trial)
+
+    @cached_property
     def profile(self) -> Profile | None:
         """Where time and machine went, or None where nothing says so."""
         parts = self._recording.parts
@@ -165,7 +173,7 @@ class DebugReport:
         """Loss and accuracy as they are drawn, by name, as far as they were recorded."""
         from dogbreed_sdk.debugging.curves import curves  # noqa: PLC0415 - needs NumPy
 
-        return {} if self.trial is None else curves(self.trial)
+        return {} if self.evidence is None else curves(self.evidence)
 
     def insights(self) -> list[Insight]:
         """What the curves mean, most important first: each with its evidence, its confidence and a next step."""
@@ -193,6 +201,15 @@ class DebugReport:
             return False
         times = [float(table.times[-1]) for mode in ("TRAIN", "EVAL") if len((table := self.trial.steps(mode)).times)]
         return not times or not time.time() - max(times) > SILENCE_SECONDS  # unknown times are NaN: it may go on
+
+    @property
+    def status(self) -> str:
+        """The job's TrainingJobStatus; of a recording without a job Running, Ended, or Unknown without an end."""
+        if self.job:
+            return clipped(self.job.get("TrainingJobStatus", "Unknown"), 40)
+        if self.trial is None:
+            return "Unknown"
+        return "Ended" if self.trial.ended else "Running" if self.is_running else "Unknown"
 
     @property
     def recorded_by(self) -> str:
@@ -228,12 +245,23 @@ class DebugReport:
         return content if isinstance(content, dict) else {}
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values for JSON: source, rules, insights, profile, problems."""
-        from dogbreed_sdk.debugging.profile_document import profile_document  # noqa: PLC0415
+        """All of it as plain values for JSON.
 
+        Returns:
+            source; status (the job's, else Running, Ended or Unknown); verdict (level, headline); rules, whose lists
+            of steps hold the first and the last of many, `steps_in_all` telling how many there were; insights;
+            profile; problems.
+        """
+        from dogbreed_sdk.debugging.answers_of_rules import rule_document  # noqa: PLC0415 - needs NumPy
+        from dogbreed_sdk.debugging.profile_document import profile_document  # noqa: PLC0415
+        from dogbreed_sdk.debugging.verdict import verdict  # noqa: PLC0415
+
+        judged = verdict(self)
         return {
             "source": whole(self.source),
-            "rules": [plain(result.to_dict()) for result in self.rules],
+            "status": self.status,
+            "verdict": {"level": judged.level, "headline": whole(judged.headline)},
+            "rules": [rule_document(result) for result in self.rules],
             "insights": [plain(insight.to_dict()) for insight in self.insights()],
             "profile": None if self.profile is None else profile_document(self.profile),
             "problems": plain(self.problems),
@@ -323,7 +351,7 @@ class DebugReport:
     def _insights(self) -> list[Insight]:
         from dogbreed_sdk.debugging.insights import insights  # noqa: PLC0415
 
-        return insights(self.trial, self.profile, self.rules, problems=self._unread)
+        return insights(self.evidence, self.profile, self.rules, problems=self._unread)
 
     def _read(self, path: Path, reader: Any) -> Any:
         """A part of the recording; one that cannot be read is a problem, or the error where there is no other."""

@@ -183,7 +183,7 @@ def _count(problems: int) -> str:
 
 
 def _numbers(report: DebugReport) -> list[tuple[str, str, str]]:
-    trial, found = report.trial, []
+    trial, found = report.evidence, []
     if trial is not None:
         loss, accuracy = report.curves.get("loss"), report.curves.get("accuracy")
         if loss is not None:

@@ -16,7 +16,7 @@ from dogbreed_sdk import DebugReport, Session, TrainingJob, TuningJob
 from dogbreed_sdk.debugging import loading_cache
 from dogbreed_sdk.debugging.loading import locate
 from dogbreed_sdk.debugging.loading_layout import Parts
-from dogbreed_sdk.errors import RecordingError
+from dogbreed_sdk.errors import ConfigurationError, RecordingError
 
 
 @pytest.fixture
@@ -343,3 +343,21 @@ def test_a_recording_of_smdebug_is_read_from_s3_as_from_disk(
     assert here.tensor_names() == there.tensor_names()
     name = "CrossEntropyLoss_output_0"
     assert here.tensor(name).series().values.tolist() == there.tensor(name).series().values.tolist()
+
+
+@pytest.mark.parametrize("odd", [None, 5, ["folder"]])
+def test_what_names_no_recording(odd: Any) -> None:
+    with pytest.raises(RecordingError, match=r"is no recording\. Name a folder"):
+        DebugReport.load(odd)
+
+
+def test_a_jobs_name_without_a_session_or_region_asks_for_the_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nowhere(name: str, session: object) -> None:
+        raise ConfigurationError("No AWS region is set.")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dogbreed_sdk.trainer.BreedTrainer.attach", nowhere)
+    with pytest.raises(RecordingError, match=r"(?s)No AWS region is set.*session=Session.local\(folder\)"):
+        DebugReport.load("some-job")

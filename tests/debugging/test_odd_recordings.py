@@ -39,7 +39,7 @@ def shown(report: DebugReport) -> list[str]:
 
 
 @settings(
-    max_examples=200,
+    max_examples=100,
     deadline=None,
     database=None,
     derandomize=True,

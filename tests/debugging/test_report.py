@@ -50,7 +50,9 @@ class TestWhatItHolds:
 
     def test_the_document_has_its_keys_and_is_json(self, report: DebugReport) -> None:
         document = json.loads(json.dumps(report.to_dict(), allow_nan=False))
-        assert set(document) == {"source", "rules", "insights", "profile", "problems"}
+        assert set(document) == {"source", "status", "verdict", "rules", "insights", "profile", "problems"}
+        assert document["status"] == "Ended"
+        assert document["verdict"] == {"level": "problem", "headline": verdict(report).headline}
         assert {"name", "status", "steps", "message", "advice", "parameters"} <= set(document["rules"][0])
         assert {"usage", "steps", "operators", "timeline", "phases", "facts", "nodes"} <= set(document["profile"])
         assert document["profile"]["usage"][0]["max"] >= document["profile"]["usage"][0]["min"]
@@ -67,6 +69,20 @@ class TestWhatItHolds:
         assert by_name["DataLoaderIter"]["count"] == 300
         assert by_name["DataLoaderIter"]["total"] == pytest.approx(made.phases["DataLoaderIter"].seconds.sum())
         assert content["steps"][0]["max"] > content["steps"][0]["p99"] > content["steps"][0]["min"]
+
+    def test_a_long_list_of_steps_has_its_beginning_its_end_and_its_length(self) -> None:
+        report = DebugReport("job", trial=made_up.trial(epochs=1))
+        finding = Finding("It overfits.", steps=tuple(range(0, 90_000, 3)))
+        report.__dict__["rules"] = [RuleResult("Overfit", ISSUES_FOUND, "It overfits.", findings=(finding,))]
+        [rule] = report.to_dict()["rules"]
+        for entry in (rule, rule["findings"][0]):
+            assert entry["steps"] == [*range(0, 297, 3), 89_997]
+            assert entry["steps_in_all"] == 30_000
+
+    def test_a_profile_has_histograms_of_durations_only(self, report: DebugReport) -> None:
+        profile = report.to_dict()["profile"]
+        assert not [entry for entry in profile["usage"] if "histogram" in entry or "edges" in entry]
+        assert all(entry["histogram"] for entry in profile["steps"])
 
     def test_without_a_profile_it_is_null(self) -> None:
         assert DebugReport("job", trial=made_up.trial(epochs=1)).to_dict()["profile"] is None
@@ -164,14 +180,17 @@ class TestWhetherItRuns:
     def test_by_its_end_and_by_what_came_last(self, ended: bool, begin: float | None, runs: bool) -> None:
         trial = made_up.trial(epochs=1, begin=time.time() if begin is None else begin)
         trial.ended = ended
-        assert DebugReport("folder", trial=trial).is_running is runs
+        report = DebugReport("folder", trial=trial)
+        assert report.is_running is runs
+        assert report.status == ("Running" if runs else "Ended" if ended else "Unknown")
 
     @pytest.mark.parametrize(("status", "runs"), [("InProgress", True), ("Stopped", False)])
     def test_by_the_jobs_status(self, status: str, runs: bool) -> None:
         recording = Recording("job", Parts(), job={"TrainingJobStatus": status})
         trial = made_up.trial(epochs=1, begin=0.0)
         trial.ended = False
-        assert DebugReport("job", trial=trial, recording=recording).is_running is runs
+        report = DebugReport("job", trial=trial, recording=recording)
+        assert (report.is_running, report.status) == (runs, status)
 
 
 class TestVerdict:

@@ -75,8 +75,12 @@ class Trial(ABC):
             collection: Only names of this collection.
 
         Raises:
-            RecordingError: There is no such collection.
+            RecordingError: There is no such collection, or the expression is none.
         """
+        try:
+            pattern = re.compile(regex or "")
+        except (re.error, TypeError) as error:
+            raise RecordingError(f"{regex!r} is no regular expression: {error}.") from error
         names = sorted(self._names())
         if collection is not None:
             if collection not in self.collections:
@@ -85,7 +89,7 @@ class Trial(ABC):
                 )
             members = set(self.collections[collection])
             names = [name for name in names if name in members]
-        return [name for name in names if regex is None or re.search(regex, name)]
+        return [name for name in names if pattern.search(name)]
 
     def tensor(self, name: str) -> Tensor:
         """A recorded tensor.
@@ -96,13 +100,16 @@ class Trial(ABC):
         names = self._names()
         if name not in names:
             near = difflib.get_close_matches(name, names, n=3)
-            hint = f"; did you mean {' or '.join(near)}?" if near else ""
-            raise RecordingError(f"{self.name} has no tensor {name!r}{hint} See tensor_names().")
+            hint = f"; did you mean {' or '.join(near)}?" if near else "."
+            raise RecordingError(f"{self.name} has no tensor {name!r}{hint} All are in tensor_names().")
         return Tensor(self, name)
 
     def has(self, name: str) -> bool:
         """Whether a tensor of this name was recorded."""
         return name in self._names()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
 
     @abstractmethod
     def steps(self, mode: str) -> StepTable:
@@ -142,7 +149,12 @@ class Tensor:
         return self.trial._modes(self.name)
 
     def steps(self, mode: str = TRAIN) -> list[int]:
-        """Steps at which it was recorded, in full or as reductions, ascending."""
+        """Steps at which it was recorded, in full or as reductions, ascending.
+
+        Raises:
+            RecordingError: There is no such mode.
+        """
+        _known(mode)
         found = set(self.trial._steps_in_full(self.name, mode).tolist())
         for series in self.trial._recorded_reductions(self.name, mode).values():
             found.update(series.steps.tolist())
@@ -154,7 +166,7 @@ class Tensor:
         Raises:
             RecordingError: It was not recorded at this step, or only as reductions.
         """
-        steps = self.trial._steps_in_full(self.name, mode)
+        steps = self.trial._steps_in_full(self.name, _known(mode))
         if step not in steps:
             kinds = ", ".join(sorted(self.trial._recorded_reductions(self.name, mode)))
             why = f"only as {kinds}" if step in self.steps(mode) else f"at the steps {_few(self.steps(mode))}"
@@ -165,7 +177,7 @@ class Tensor:
         """Step and all of the tensor, wherever all of it was recorded."""
         return [
             (step, self.trial._value(self.name, step, mode))
-            for step in self.trial._steps_in_full(self.name, mode).tolist()
+            for step in self.trial._steps_in_full(self.name, _known(mode)).tolist()
         ]
 
     def series(self, mode: str = TRAIN) -> Series:
@@ -174,7 +186,7 @@ class Tensor:
 
     def reductions(self, mode: str = TRAIN) -> tuple[str, ...]:
         """The kinds of numbers there are: recorded, or computable since all of the tensor is there."""
-        recorded = self.trial._recorded_reductions(self.name, mode)
+        recorded = self.trial._recorded_reductions(self.name, _known(mode))
         computable = REDUCTIONS if len(self.trial._steps_in_full(self.name, mode)) else ()
         return tuple(dict.fromkeys((*recorded, *computable)))
 
@@ -188,7 +200,7 @@ class Tensor:
         Raises:
             RecordingError: It was neither recorded nor can it be computed.
         """
-        recorded = self.trial._recorded_reductions(self.name, mode).get(kind)
+        recorded = self.trial._recorded_reductions(self.name, _known(mode)).get(kind)
         if recorded is not None and len(recorded):
             return recorded
         steps = self.trial._steps_in_full(self.name, mode)
@@ -307,6 +319,13 @@ class _Column:
             values = np.concatenate([self._series.values, np.array(self._values[known:], dtype=np.float64)])
             self._series = Series(steps, values)
         return self._series
+
+
+def _known(mode: str) -> str:
+    """A mode that there is: a misspelt one would look like one without steps."""
+    if mode not in MODES:
+        raise RecordingError(f"There is no mode {mode!r}; there are {', '.join(MODES)}.")
+    return mode
 
 
 def _few(steps: Sequence[int]) -> str:

@@ -96,7 +96,7 @@ def _page(report: DebugReport, judged: Verdict, detail: Detail) -> bytes:
 
 
 def _body(report: DebugReport, judged: Verdict, charts: dict[str, Any], detail: Detail) -> Markup:
-    trial, profile, results = report.trial, report.profile, report.rules
+    trial, profile, results = report.evidence, report.profile, report.rules
     return inner(
         [
             element("p", _about(report), class_="about"),
