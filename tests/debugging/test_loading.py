@@ -163,21 +163,35 @@ class TestJobs:
             DebugReport.load("a/b")
 
 
+@pytest.fixture(scope="module")
+def s3() -> Iterator[Any]:
+    with mock_aws():
+        yield boto3.client("s3", region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
+
+
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
-    """A bucket on S3, and copies that are kept below the test's folder."""
+def bucket(s3: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    """A bucket on S3, empty, and copies that are kept below the test's folder."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with mock_aws():
-        client = boto3.client("s3", region_name="us-east-1")
-        client.create_bucket(Bucket="bucket")
-        yield client
+    s3.create_bucket(Bucket="bucket")
+    yield s3
+    left = [{"Key": entry["Key"]} for entry in s3.list_objects_v2(Bucket="bucket").get("Contents", ())]
+    if left:
+        s3.delete_objects(Bucket="bucket", Delete={"Objects": left})
+    s3.delete_bucket(Bucket="bucket")
+
+
+@pytest.fixture(scope="module")
+def shared_account(s3: Any) -> Session:
+    return Session.aws(region="us-east-1", bucket="bucket")
 
 
 @pytest.fixture
-def account(bucket: Any) -> Session:
-    return Session.aws(region="us-east-1", bucket="bucket")
+def account(shared_account: Session, bucket: Any) -> Session:
+    """A session that has the bucket; its clients, which take long to make, serve all tests."""
+    return shared_account
 
 
 def upload(client: Any, folder: Path, prefix: str) -> None:
