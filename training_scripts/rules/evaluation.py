@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from training_scripts.recording.trial import RecordingError, Trial
-from training_scripts.rules import registry
+from training_scripts.rules import causes, registry
 from training_scripts.rules.evidence import Evidence
 from training_scripts.rules.findings import (
     ERROR,
@@ -61,7 +61,7 @@ def evaluate(
         now: Seconds since 1970, for rules that ask how long nothing has come (StalledTraining); None for the clock.
 
     Returns:
-        One result a rule, in the order of `names`.
+        One result a rule, in the order of `names`; of those with findings, causes come before consequences.
 
     Raises:
         RuleError: A rule, parameter or parameter set that there is not; the message lists those there are.
@@ -81,10 +81,12 @@ def evaluate(
     recorded = {registry.DEBUGGING: evidence, registry.PROFILING: profile}
     # AWS's profiler report has statistics but no samples to judge: its own answers stand.
     brought = {result.name: result for result in profile.results} if profile is not None else {}
-    return [
-        brought.get(made.name) or _judged(made, recorded[made.kind], values, aws=parameters == "aws")
-        for made, values in zip(wanted, settled, strict=True)
-    ]
+    return causes.first(
+        [
+            brought.get(made.name) or _judged(made, recorded[made.kind], values, aws=parameters == "aws")
+            for made, values in zip(wanted, settled, strict=True)
+        ]
+    )
 
 
 def _judged(made: Rule, recorded: Any, values: dict[str, Any], *, aws: bool) -> RuleResult:

@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training_scripts.recording.trial import TRAIN, Trial
-from training_scripts.rules import curves, selection
+from training_scripts.rules import curves, rates, selection
 from training_scripts.rules import evidence as evidences
 from training_scripts.rules.evidence import Evidence
-from training_scripts.rules.findings import Finding, NotEvaluated, Rule
+from training_scripts.rules.findings import Answer, Finding, NotEvaluated, Rule
 from training_scripts.rules.learning import learning
+
+WHILE = 3
+"""Recorded steps with a gradient, from which on it vanished in mid-run."""
 
 REMEDY = "Record the collection gradients, with train.save_interval at most a third of the run's steps."
 
@@ -39,7 +42,7 @@ def _vanishing_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]
     return findings
 
 
-def _vanishing_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _vanishing_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding] | Answer:
     """Ours: layers get next to no gradient while others get some, step after step, and the run does not learn.
 
     Convergence makes the gradients of all layers small together, so each is measured against the largest of its
@@ -69,7 +72,18 @@ def _vanishing_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Find
         if begin < 0 or not tiny[row, -1] or tiny[row, begin:].mean() < 0.5:
             continue
         findings.append(_one(table, row, name, begin))
-    return _grouped(findings, len(table.names))
+    return Answer(_grouped(findings, len(table.names)), advice=_advice(run, table, findings))
+
+
+def _advice(run: Evidence, table: Gradients, findings: list[Finding]) -> str:
+    """What to do where gradients were there for a while: the depth of the network is no reason then."""
+    begin = min((finding.steps[0] for finding in findings), default=0)
+    if int((table.steps < begin).sum()) < WHILE:
+        return ""
+    return (
+        f"Lower lr by about {rates.lower_by(run)}: gradients arrived until step {begin}, so layers have saturated or"
+        " died since. See DeadRelu and SaturatedActivation."
+    )
 
 
 class Gradients:

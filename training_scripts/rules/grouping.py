@@ -22,11 +22,14 @@ def together(findings: Sequence[Finding], sentence: str) -> list[Finding]:
     # Steps of two modes are two counts: those of one are told, TRAIN's where there are some.
     mode = TRAIN if TRAIN in modes else min(modes)
     steps = sorted({step for finding in findings if finding.mode == mode for step in finding.steps})
-    names = ", ".join(finding.tensor for finding in findings[:3])
-    if len(findings) > 3:
-        names += f" and {len(findings) - 3} more"
-    message = sentence.format(count=len(findings), begin=steps[0] if steps else "?", names=names)
-    first = Finding(message, mode=mode, steps=tuple(steps), numbers={"tensors": len(findings)})
+    tensors = list(dict.fromkeys(finding.tensor for finding in findings))  # the same in several modes is one
+    if len(tensors) < 2:
+        return list(findings)
+    names = ", ".join(tensors[:3])
+    if len(tensors) > 3:
+        names += f" and {len(tensors) - 3} more"
+    message = sentence.format(count=len(tensors), begin=steps[0] if steps else "?", names=names)
+    first = Finding(message, mode=mode, steps=tuple(steps), numbers={"tensors": len(tensors)})
     return [first, *findings]
 
 

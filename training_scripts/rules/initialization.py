@@ -241,10 +241,12 @@ def _uneven(table: Gradients, share: float) -> list[Finding]:
     least, most = int(np.argmin(first)), int(np.argmax(first))
     if first[most] <= 0 or first[least] >= share * first[most]:
         return []
+    low, high = (table.names[place].removeprefix(selection.GRADIENT) for place in (least, most))
+    share = f"a gradient of {first[least] / first[most]:.1g} of that of {high} arrives at {low}"
     return [
         Finding(
-            f"At step {int(table.steps[0])} the gradient of {table.names[least]} is {first[least] / first[most]:.1g} of"
-            f" that of {table.names[most]}: the initialisation does not let it through.",
+            f"At step {int(table.steps[0])} {share if first[least] else f'no gradient at all arrives at {low}'}: the"
+            " initialisation does not let it through.",
             tensor=table.names[least],
             mode=TRAIN,
             steps=(int(table.steps[0]),),

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training_scripts.recording.trial import TRAIN, Series, Trial
-from training_scripts.rules import curves, selection
+from training_scripts.rules import curves, rates, selection
 from training_scripts.rules import evidence as evidences
-from training_scripts.rules.epochs import loss_names
+from training_scripts.rules.epochs import loss_names, training_loss
 from training_scripts.rules.evidence import Evidence
-from training_scripts.rules.findings import Finding, NotEvaluated, Rule
+from training_scripts.rules.findings import Answer, Finding, NotEvaluated, Rule
 from training_scripts.rules.gradients import Gradients
 from training_scripts.rules.grouping import long_list, together
 from training_scripts.rules.learning import learning
@@ -23,6 +23,9 @@ CHOOSE = {"collection_names": None, "tensor_regex": None}
 TELLING = ("nonfinite_fraction", "mean", "l2", "abs_mean", "max", "min", "std")
 """Reductions that show what is not finite: a sum over the tensor is NaN or infinite where one value is."""
 
+
+USUAL = 5
+"""Losses before an explosion that tell whether it came at once."""
 
 EXPLODED = "{count} tensors hold NaN or infinity, first at step {begin}: {names}."
 
@@ -79,7 +82,7 @@ def _exploded(name: str, mode: str, steps: NDArray[np.int64]) -> Finding:
     )
 
 
-def _exploding_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _exploding_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding] | Answer:
     """Ours: NaN and infinity as AWS, but for gradients that a loss scaler skips; and growth beyond all bounds."""
     run = evidences.of(trial)
     findings = [finding for finding in _exploding_aws(run, parameters) if finding.tensor]
@@ -88,7 +91,25 @@ def _exploding_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Find
     if all(selection.GRADIENT in finding.tensor for finding in findings):
         # In mixed precision a scaler lets single gradients overflow and skips their steps: no harm, if it ends.
         findings = [finding for finding in findings if _lasts(run, finding)]
-    return together(findings, EXPLODED) or _growth(run, parameters)
+    told = together(findings, EXPLODED)
+    return Answer(told, advice=_of_one_batch(run, findings)) if told else _growth(run, parameters)
+
+
+def _of_one_batch(run: Evidence, findings: list[Finding]) -> str:
+    """What to do where losses were as usual up to the step before; empty where they grew, or too few are known."""
+    loss = training_loss(run)
+    begin = min(finding.steps[0] for finding in findings)
+    if loss is None or findings[0].mode != TRAIN:
+        return ""
+    before = loss.values[loss.steps < begin]
+    if len(before) < USUAL or not np.isfinite(before).all():
+        return ""
+    if before[-3:].max() > 2 * float(np.median(before[-4 * USUAL :])):
+        return ""
+    return (
+        f"It came at once, with no growth before: look at the batch of step {begin} for inputs that are no numbers or"
+        " far too large. If it is sound, lower lr (by 10) or clip gradients."
+    )
 
 
 def _lasts(run: Evidence, finding: Finding) -> bool:
@@ -159,7 +180,7 @@ def _all_zero(name: str, mode: str, steps: NDArray[np.int64], share: float) -> F
     )
 
 
-def _zero_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _zero_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding] | Answer:
     """Ours: weights that stay zero once training began, and gradients that stay zero while there is a loss.
 
     A layer may begin at zero (biases, the head of a fine-tuned network, the last scale of a residual block): it must
@@ -191,7 +212,26 @@ def _zero_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
         findings.append(_all_zero(name, TRAIN, series.steps[begin:], float(series.values[begin:].max())))
     if not judged:
         raise NotEvaluated("No share of zeros can be told in mode TRAIN: record tensors in full, or their reductions.")
-    return together(findings, "{count} tensors are zero and stay so, first at step {begin}: {names}.")
+    told = together(findings, "{count} tensors are zero and stay so, first at step {begin}: {names}.")
+    return Answer(told, advice=_zero_advice(run, findings))
+
+
+def _zero_advice(run: Evidence, findings: list[Finding]) -> str:
+    """What to do, by what is zero and since when; empty for the rule's own, that of weights that begin so."""
+    of_weights = [finding for finding in findings if not finding.tensor.startswith(selection.GRADIENT)]
+    told = of_weights or findings
+    if not told:
+        return ""
+    finding = min(told, key=lambda one: one.steps[0])
+    if finding.steps[0] > run.tensor(finding.tensor).steps(TRAIN)[0]:
+        what = "Weights became zero" if of_weights else "Gradients arrived before and became zero"
+        return f"Lower lr by about {rates.lower_by(run)}. {what} at step {finding.steps[0]}; see DeadRelu."
+    if of_weights:
+        return ""
+    return (
+        "The weights are not zero, but no gradient reaches them from the start: look for dead ReLUs (biases far below"
+        " zero, see DeadRelu) and for layers that are not part of the loss."
+    )
 
 
 def _settled(run: Evidence, steps: NDArray[np.int64]) -> bool:

@@ -133,6 +133,7 @@ class _Course:
                 f" {NO_VALIDATION if not count else 'Train for more epochs or evaluate more often.'}"
             )
         self.run, self.patience = run, patience
+        self.counts_epochs = isinstance(run.run.get("steps_per_epoch"), int)
         self.valid, self.train = self.losses.valid, self.losses.train
         smoothed = curves.smooth(self.valid, 3 if count >= 8 else 1)
         # The epoch that everybody else calls the best; a single lucky one is no measure of a rise.
@@ -176,6 +177,16 @@ class _Course:
         """Whether the training loss rose since the best epoch too: nothing was learned by heart then."""
         return self.last_train > float(self.train[self.best])
 
+    def at(self, place: int) -> str:
+        """When an epoch was, in words; where only evaluations part epochs, some may be missing, and steps tell."""
+        if self.counts_epochs:
+            return f"epoch {self.losses.epochs[place]}"
+        return f"step {self.losses.train_ends[place]}"
+
+    def within(self, place: int) -> str:
+        """As `at`, with its preposition."""
+        return f"{'in' if self.counts_epochs else 'at'} {self.at(place)}"
+
     def steps_from(self, place: int) -> tuple[int, ...]:
         """The last TRAIN steps of the epochs from a place on."""
         return tuple(self.losses.train_ends[place:].tolist())
@@ -204,8 +215,8 @@ def _turned(course: _Course, parameters: Mapping[str, Any]) -> Finding | None:
         return None
     epochs = course.losses.epochs
     return Finding(
-        f"The validation loss was lowest in epoch {epochs[course.best]} ({course.valid[course.best]:.3g}) and rose to"
-        f" {course.last_valid:.3g} by epoch {epochs[-1]}, while the training loss went from"
+        f"The validation loss was lowest {course.within(course.best)} ({course.valid[course.best]:.3g}) and rose to"
+        f" {course.last_valid:.3g} by {course.at(-1)}, while the training loss went from"
         f" {course.train[course.best]:.3g} to {course.last_train:.3g}.",
         mode=TRAIN,
         steps=course.steps_from(course.best),
@@ -236,7 +247,7 @@ def _by_heart(course: _Course, parameters: Mapping[str, Any]) -> Finding | None:
     begin = len(wide) - int(np.argmin(wide[::-1])) if not wide.all() else 0
     epochs = course.losses.epochs
     return Finding(
-        f"From epoch {epochs[begin]} on the training pictures are learned by heart: training loss"
+        f"From {course.at(begin)} on the training pictures are learned by heart: training loss"
         f" {course.last_train:.3g}, validation loss {course.last_valid:.3g} at the end, when guessing costs"
         f" {course.scale:.3g}.",
         mode=TRAIN,
@@ -259,10 +270,11 @@ def _overtraining_default(trial: Trial, parameters: Mapping[str, Any]) -> list[F
     if not long or course.rise <= material or course.diverges() or not course.rises_surely():
         return []
     epochs = course.losses.epochs
+    passes = "epochs" if course.counts_epochs else "evaluations"
     return [
         Finding(
-            f"The best epoch was {epochs[course.best]} with a validation loss of {course.valid[course.best]:.3g};"
-            f" {since} more epochs brought it to {course.last_valid:.3g}.",
+            f"Validation was best {course.within(course.best)} with a loss of {course.valid[course.best]:.3g};"
+            f" {since} more {passes} brought it to {course.last_valid:.3g}.",
             mode=TRAIN,
             steps=course.steps_from(course.best),
             numbers={

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from training_scripts.recording.trial import TRAIN, Series, Trial
 from training_scripts.rules import curves, layers, rates, selection
 from training_scripts.rules import evidence as evidences
+from training_scripts.rules.causes import NO_GRADIENT_ADVICE
 from training_scripts.rules.evidence import Evidence
 from training_scripts.rules.findings import Answer, Finding, NotEvaluated, Rule
 from training_scripts.rules.gradients import Gradients
@@ -23,6 +24,11 @@ NO_UPDATES = (
     " (full-tensors=true) or with recorder=builtin, and a train.save_interval of at most a third of the run's steps."
 )
 
+
+NOT_LEARNT = (
+    "None of these is a weight or a gradient: measures, labels and predictions may well stay the same. To judge what"
+    " is trained, set UnchangedTensor.collection_names=weights."
+)
 
 NEAR_ZERO = 0.02
 """Standard deviation times the root of the inputs, below which a layer begins as good as from zero; usual is 0.6."""
@@ -153,12 +159,6 @@ def _too_large(run: Evidence, name: str, series: Series, parameters: Mapping[str
     return single if single.any() and one_step else None
 
 
-NO_GRADIENT_ADVICE = (
-    "No gradient arrives at these weights, so another lr moves nothing: see VanishingGradient, DeadRelu and AllZero"
-    " for what stops it."
-)
-
-
 def _cut_off(run: Evidence, findings: list[Finding]) -> bool:
     """Whether all these weights get a gradient of exactly nothing where they stand still."""
     sizes = []
@@ -189,7 +189,7 @@ def _ratio_finding(name: str, series: Series, hit: NDArray[np.bool_], ratio: flo
     )
 
 
-def _unchanged_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _unchanged_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding] | Answer:
     """AWS: numpy.allclose over num_steps available steps in a row; on reductions, of all of them."""
     run = evidences.of(trial)
     names = selection.chosen(run, parameters, run._names())
@@ -212,7 +212,11 @@ def _unchanged_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]
         raise NotEvaluated(
             f"No tensor was recorded at {parameters['num_steps']} steps (num_steps). Record more often (save_interval)."
         )
-    return together(findings, "{count} tensors do not change, first at step {begin}: {names}.")
+    found = together(findings, "{count} tensors do not change, first at step {begin}: {names}.")
+    learnt = {*selection.weights(run), *selection.gradients(run), *selection.members(run, "biases")}
+    if any(finding.tensor in learnt for finding in findings):
+        return found
+    return Answer(found, advice=NOT_LEARNT if found else "")
 
 
 def _same_as_before(

@@ -158,3 +158,63 @@ def test_an_epoch_longer_than_any_run_is_no_error() -> None:
     made.run["steps_per_epoch"] = 2**70
     results = rules.evaluate(trial=made, only=rules.names("debugging"))
     assert {one.name: one.message for one in results if one.status == rules.ERROR} == {}
+
+
+def without_gradient(made: MemoryTrial, *, until: int = 0) -> MemoryTrial:
+    """Two layers whose gradients end at a recorded step, all others staying; weights stand still from then on."""
+    arrives = (np.arange(12) < until).astype(float)
+    for name, share in (("A", 0.02 * arrives), ("B", 0.02 * arrives + 1e-3 * (until == 0))):
+        sizes = 5 + np.minimum(np.arange(12), until) * 0.1
+        reduced(made, f"{name}.weight", {"l2": sizes, "zero_fraction": [0.0] * 12}, collection="weights")
+        numbers = {"l2": share * 20, "abs_mean": share, "zero_fraction": (share == 0).astype(float)}
+        reduced(made, f"gradient/{name}.weight", numbers, collection="gradients")
+    reduced(made, "A_relu_output_0", {"inactive_fraction": 1 - arrives}, collection="relu_output")
+    return made
+
+
+def found(made: MemoryTrial) -> dict[str, rules.RuleResult]:
+    names = rules.names("debugging")
+    results = rules.evaluate(trial=made, only=names)
+    return {result.name: result for result in results if result.status == rules.ISSUES_FOUND}
+
+
+def test_the_cause_comes_before_its_consequences_and_nothing_contradicts_it() -> None:
+    results = found(without_gradient(trial(level(120), **FOUR)))
+    assert next(iter(results)) == "DeadRelu"
+    assert list(results).index("AllZero") < list(results).index("LossNotDecreasing")
+    assert "see DeadRelu" in results["AllZero"].advice
+    assert "Initialise" not in results["AllZero"].advice
+
+
+def test_where_gradients_end_in_mid_run_the_learning_rate_is_named_first() -> None:
+    losses = np.r_[falling(60, end=0.8), level(60, value=2.0)]
+    results = found(without_gradient(trial(losses, **FOUR), until=6))
+    for name in ("AllZero", "VanishingGradient"):
+        assert results[name].advice.startswith("Lower lr by about 10"), name
+        assert results[name].findings[0].steps[0] == 60
+
+
+@pytest.mark.parametrize(("grows", "hint"), [(False, True), (True, False)])
+def test_an_explosion_out_of_nothing_points_to_the_batch(grows: bool, hint: bool) -> None:
+    losses = falling(60)
+    losses[50:] = np.nan
+    if grows:
+        losses[45:50] = [5.0, 50.0, 1e4, 1e10, 1e30]
+    result = judged("ExplodingTensor", trial(losses, **FOUR))
+    assert ("look at the batch of step 50" in result.advice) == hint
+
+
+def test_measures_that_stay_the_same_are_no_reason_for_another_learning_rate() -> None:
+    made = full(trial(falling(60), **FOUR), "accuracy", dict.fromkeys(range(20), np.float32(1)))
+    full(made, "accuracy", dict.fromkeys(range(6), np.float32(1)), mode="EVAL")
+    [result] = rules.evaluate(trial=made, only=["UnchangedTensor"], parameters="aws")
+    assert len(result.findings) == 2
+    assert "lr" not in result.advice
+    assert "collection_names=weights" in result.advice
+
+
+@pytest.mark.parametrize(("known", "word"), [({"steps_per_epoch": 1}, "in epoch 21"), ({}, "at step 20")])
+def test_evaluations_are_called_epochs_only_where_epochs_are_known(known: dict[str, Any], word: str) -> None:
+    made = slowly(0.3)
+    made.run.update(known)
+    assert f"lowest {word} " in judged("Overfit", made).message
