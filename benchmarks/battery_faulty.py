@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from battery_healthy import FULL, MSE, sgd, usual
+from battery_more_faults import MORE
 from battery_parts import blobs, convolutions, curve, perceptron, pictures
 from battery_training import Run, Style, train
 from torch import nn
@@ -46,7 +47,7 @@ WILD = ("LossNotDecreasing", "ExplodingTensor", "WeightUpdateRatio", "DeadRelu")
 
 def faults(seed: int) -> Iterator[Fault]:
     """Every faulty run; another seed gives other data, weights and orders."""
-    for place, (name, make, rules, begins) in enumerate(_VARIANTS):
+    for place, (name, make, rules, begins) in enumerate((*_VARIANTS, *MORE)):
         number = seed * 1000 + 500 + place
 
         def made(make: Maker = make, number: int = number) -> MemoryTrial:

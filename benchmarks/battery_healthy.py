@@ -69,9 +69,8 @@ def _linear_sgd(seed: int, random: torch.Generator) -> MemoryTrial:
 
 def _two_classes(seed: int, random: torch.Generator) -> MemoryTrial:
     network = perceptron([8, 16, 2])
-    return usual(
-        seed, blobs(random, classes=2, width=8, counts=250, distance=0.9), network, Adam(network.parameters(), 1e-2)
-    )
+    data = blobs(random, classes=2, width=8, counts=250, distance=0.9)
+    return usual(seed, data, network, Adam(network.parameters(), 1e-2))
 
 
 def _many_classes(seed: int, random: torch.Generator, *, style: Style = SPARSE, rate: float = 1e-2) -> MemoryTrial:
@@ -300,10 +299,8 @@ def _pictures_full(seed: int, random: torch.Generator) -> MemoryTrial:
 
 def _regression(seed: int, random: torch.Generator, *, scale: float = 1.0) -> MemoryTrial:
     network = perceptron([3, 32, 1])
-    data = curve(random, scale=scale)
-    return usual(
-        seed, data, network, Adam(network.parameters(), 1e-2), loss=functional.mse_loss, loss_name=MSE, epochs=30
-    )
+    rest = {"loss": functional.mse_loss, "loss_name": MSE, "epochs": 30}
+    return usual(seed, curve(random, scale=scale), network, Adam(network.parameters(), 1e-2), **rest)  # type: ignore[arg-type]
 
 
 def _regression_tiny_loss(seed: int, random: torch.Generator) -> MemoryTrial:
@@ -332,7 +329,6 @@ def _regression_full(seed: int, random: torch.Generator) -> MemoryTrial:
 def _binary(seed: int, random: torch.Generator) -> MemoryTrial:
     network = perceptron([8, 16, 1])
     inputs, labels = blobs(random, classes=2, width=8, counts=100, distance=0.8)
-
     data = inputs, labels.float()[:, None]
     loss = functional.binary_cross_entropy_with_logits
     return usual(

@@ -33,6 +33,12 @@ FAULTS = [
     "overfitting: ten classes",
     "rising loss: shuffled labels from step 60",
     "a class starved: relabelled",
+    "one layer x 100",
+    "equal weights, one hidden layer",
+    "a convolution not in the optimiser",
+    "learning rate too large, with a leap",
+    "first step a thousand times too long",
+    "a pair by coin flips",
 ]
 
 
