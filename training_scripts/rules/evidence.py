@@ -56,18 +56,27 @@ class Evidence(Trial):
     def _computed(self, name: str, mode: str) -> dict[str, Series]:
         """All reductions at once, for the tensor may have to be read from disk."""
         steps = self._steps_in_full(name, mode)
-        rows = []
-        for step in steps.tolist():
-            value = self._value(name, step, mode)
-            if value.size == 1 and value.dtype.kind == "f":
-                rows.append(_of_scalar(float(value.reshape(()))))
-            else:
-                rows.append([reduce(kind, value) for kind in REDUCTIONS])
-        columns = np.array(rows, dtype=np.float64).reshape(len(rows), len(REDUCTIONS))
+        columns = self._of_scalars(name, mode, steps)
+        if columns is None:
+            rows = [
+                [reduce(kind, value) for kind in REDUCTIONS]
+                for value in (self._value(name, step, mode) for step in steps.tolist())
+            ]
+            columns = np.array(rows, dtype=np.float64).reshape(len(rows), len(REDUCTIONS))
         recorded = self._recorded(name, mode)
         return {
             kind: Series(steps, columns[:, column]) for column, kind in enumerate(REDUCTIONS) if kind not in recorded
         }
+
+    def _of_scalars(self, name: str, mode: str, steps: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        """The reductions of one number a step, of all steps at once; None for a tensor of another kind."""
+        numbers = []
+        for step in steps.tolist():
+            value = self._value(name, step, mode)
+            if value.size != 1 or value.dtype.kind != "f":
+                return None
+            numbers.append(value.item())
+        return _of_numbers(np.array(numbers, dtype=np.float64))
 
     def _recorded(self, name: str, mode: str) -> dict[str, Series]:
         if (name, mode) not in self._numbers:
@@ -104,19 +113,20 @@ class _Remembered(Tensor):
         return found if found is not None else super().reduction(kind, mode)
 
 
-def _of_scalar(value: float) -> list[float]:
-    """The reductions of one number, in the order of REDUCTIONS: a loss a step needs no eight passes of NumPy."""
+def _of_numbers(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The reductions of single numbers [n, kinds], in the order of REDUCTIONS: a loss a step needs no eight passes."""
+    size, finite = np.abs(values), np.isfinite(values)
     known = {
-        "min": value,
-        "max": value,
-        "mean": value,
-        "std": 0.0 if np.isfinite(value) else float("nan"),
-        "l2": abs(value),
-        "abs_mean": abs(value),
-        "zero_fraction": float(value == 0),
-        "nonfinite_fraction": float(not np.isfinite(value)),
+        "min": values,
+        "max": values,
+        "mean": values,
+        "std": np.where(finite, 0.0, np.nan),
+        "l2": size,
+        "abs_mean": size,
+        "zero_fraction": values == 0,
+        "nonfinite_fraction": ~finite,
     }
-    return [known[kind] for kind in REDUCTIONS]
+    return np.stack([np.asarray(known[kind], dtype=np.float64) for kind in REDUCTIONS], axis=1)
 
 
 def of(trial: Trial) -> Evidence:
