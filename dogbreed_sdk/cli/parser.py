@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     groups = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_quickstart(groups)
     _add_data(groups)
+    _add_search(groups)
     _add_jobs(groups)
     _add_endpoints(groups)
     local = groups.add_parser("local", help="local SageMaker as a server")
@@ -84,7 +85,7 @@ def _add_data(groups: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     split.add_argument("--seed", type=int, default=0, help="same seed, same split (default: %(default)s)")
 
 
-def _add_jobs(groups: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_search(groups: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     tune = _command(groups, "tune", "search hyperparameters", commands.tune)
     _trainer_options(tune, "hpo")
     tune.add_argument(
@@ -113,6 +114,9 @@ def _add_jobs(groups: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         help="valid:loss, valid:accuracy, … (default: %(default)s)",
     )
     tune.add_argument("--early-stopping", action="store_true", help="stop trials that fall behind")
+
+
+def _add_jobs(groups: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     train = _command(groups, "train", "train one model", commands.train)
     _trainer_options(train, "train_model")
     before = train.add_mutually_exclusive_group()

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,18 +54,19 @@ def run(options: argparse.Namespace) -> Outcome:
         with job_progress() as progress:
             deployment = job.deploy(progress=progress)
         examples, measured = _ask(deployment, dataset)
-    return _outcome(
+    done = _Done(
         root=root,
         dataset=dataset,
         tuning=tuning,
         job=job,
+        report=report,
+        page=page,
         deployment=deployment,
         measured=measured,
         examples=examples,
-        report=report,
-        page=page,
         seconds=time.monotonic() - start,
     )
+    return Outcome(_document(done), lambda: _print(done))
 
 
 def _data(folder: Path | None, root: Path) -> BreedDataset:
@@ -105,68 +107,74 @@ def _ask(deployment: Deployment, dataset: BreedDataset) -> tuple[list[tuple[Path
     return [(picture.path, picture.class_folder, classifier.classify(picture.path)) for picture in chosen], measured
 
 
-def _outcome(
-    *,
-    root: Path,
-    dataset: BreedDataset,
-    tuning: TuningJob,
-    job: TrainingJob,
-    deployment: Deployment,
-    measured: Evaluation,
-    examples: list[tuple[Path, str, Prediction]],
-    report: DebugReport,
-    page: Path,
-    seconds: float,
-) -> Outcome:
-    from dogbreed_sdk.debugging.verdict import verdict  # noqa: PLC0415 - needs NumPy
+@dataclass(frozen=True, kw_only=True)
+class _Done:
+    """All that came of it."""
 
-    told = (verdict(report).headline, *(insight.title for insight in report.insights()[:INSIGHTS]))
-    name = deployment.endpoint_name
-    commands = [
-        _command("report", job.name, root=root),
-        _command("classify", name, examples[0][0], root=root),
-        _command("logs", job.name, root=root),
-        _command("delete", name, root=root),
-    ]
-    document: dict[str, Any] = {
+    root: Path
+    dataset: BreedDataset
+    tuning: TuningJob
+    job: TrainingJob
+    report: DebugReport
+    page: Path
+    deployment: Deployment
+    measured: Evaluation
+    examples: list[tuple[Path, str, Prediction]]
+    seconds: float
+
+    @property
+    def next(self) -> list[str]:
+        """What to try now."""
+        name = self.deployment.endpoint_name
+        return [
+            _command("report", self.job.name, root=self.root),
+            _command("classify", name, self.examples[0][0], root=self.root),
+            _command("logs", self.job.name, root=self.root),
+            _command("delete", name, root=self.root),
+        ]
+
+
+def _document(done: _Done) -> dict[str, Any]:
+    dataset, measured = done.dataset, done.measured
+    return {
         "dataset": {"root": str(dataset.root), "classes": list(dataset.classes), "splits": dataset.splits},
-        "tuning_job": tuning.name,
-        "training_job": job.name,
-        "endpoint": name,
+        "tuning_job": done.tuning.name,
+        "training_job": done.job.name,
+        "endpoint": done.deployment.endpoint_name,
         "accuracy": measured.accuracy,
         "top5": measured.top5,
         "examples": [
-            {"picture": str(path), "truth": truth, **prediction.to_dict()} for path, truth, prediction in examples
+            {"picture": str(path), "truth": truth, **prediction.to_dict()} for path, truth, prediction in done.examples
         ],
-        "report": str(page),
-        "findings": [result.name for result in report.rules if result.findings],
-        "root": str(root),
-        "next": commands,
-        "seconds": round(seconds, 1),
+        "report": str(done.page),
+        "findings": [result.name for result in done.report.rules if result.findings],
+        "root": str(done.root),
+        "next": done.next,
+        "seconds": round(done.seconds, 1),
     }
 
-    def text() -> None:
-        splits = ", ".join(f"{split} {count}" for split, count in dataset.splits.items())
-        print(f"\nDone in {seconds:.0f} s:")
-        print(f"  data       {len(dataset.classes)} classes ({splits}) in {dataset.root}")
-        print(f"  search     {tuning.name}: {MAX_JOBS} trials on features computed once")
-        print(f"  training   {job.name}")
-        print(f"  endpoint   {name}")
-        print(f"  accuracy   {measured.accuracy:.1%} of {measured.n} test pictures (top five: {measured.top5:.1%})")
-        print(f"\nThe report on its training: {page}")
-        for line in told:
-            print(f"  {line}")
-        print("\nWhat it says about pictures it has never seen:")
-        for path, truth, prediction in examples:
-            mark = "right" if prediction.class_folder == truth else f"wrong, it is {truth}"
-            print(f"  {path.name}: {prediction.label} ({prediction.probability:.0%}, {mark})")
-        print(f"\nEverything lies in {root}: data, jobs with their logs, features, models.")
-        print("The endpoint's model server takes some memory, until it is deleted or nobody has asked for 15 minutes.")
-        print("\nNext:")
-        for command in commands:
-            print(f"  {command}")
 
-    return Outcome(document, text)
+def _print(done: _Done) -> None:
+    dataset, measured = done.dataset, done.measured
+    splits = ", ".join(f"{split} {count}" for split, count in dataset.splits.items())
+    print(f"\nDone in {done.seconds:.0f} s:")
+    print(f"  data       {len(dataset.classes)} classes ({splits}) in {dataset.root}")
+    print(f"  search     {done.tuning.name}: {MAX_JOBS} trials on features computed once")
+    print(f"  training   {done.job.name}")
+    print(f"  endpoint   {done.deployment.endpoint_name}")
+    print(f"  accuracy   {measured.accuracy:.1%} of {measured.n} test pictures (top five: {measured.top5:.1%})")
+    print(f"\nThe report on its training: {done.page}")
+    for line in (done.report.headline(), *(insight.title for insight in done.report.insights()[:INSIGHTS])):
+        print(f"  {line}")
+    print("\nWhat it says about pictures it has never seen:")
+    for path, truth, prediction in done.examples:
+        mark = "right" if prediction.class_folder == truth else f"wrong, it is {truth}"
+        print(f"  {path.name}: {prediction.label} ({prediction.probability:.0%}, {mark})")
+    print(f"\nEverything lies in {done.root}: data, jobs with their logs, features, models.")
+    print("The endpoint's model server takes some memory, until it is deleted or nobody has asked for 15 minutes.")
+    print("\nNext:")
+    for command in done.next:
+        print(f"  {command}")
 
 
 def _command(*words: object, root: Path) -> str:
