@@ -78,7 +78,12 @@ def _vanishing_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Find
 def _advice(run: Evidence, table: Gradients, findings: list[Finding]) -> str:
     """What to do where gradients were there for a while: the depth of the network is no reason then."""
     begin = min((finding.steps[0] for finding in findings), default=0)
-    if int((table.steps < begin).sum()) < WHILE:
+    before = int((table.steps < begin).sum())
+    # Depth makes gradients small; only dead or cut off units make them nothing.
+    nothing = bool(findings) and not any(finding.numbers["abs_mean"] for finding in findings)
+    if nothing and not before:
+        return "Gradients are exactly nothing, which depth does not do: look at DeadRelu and at what is cut off first."
+    if before < (1 if nothing else WHILE):
         return ""
     return (
         f"Lower lr by about {rates.lower_by(run)}: gradients arrived until step {begin}, so layers have saturated or"

@@ -126,7 +126,11 @@ def _advice(run: Evidence, seen: Learning, found: Finding) -> str:
     cut = 0 if table is None else int((table.sizes[:, -1] == 0).sum())
     if table is not None and cut:
         began = float(table.sizes[:, 0].min()) > 0
-        what = "Lower lr (by 10): it stopped during the run" if began else "It was so from the start: look there first"
+        what = (
+            f"Lower lr by about {rates.lower_by(run)}: it stopped during the run"
+            if began
+            else "It was so from the start: look there first"
+        )
         return (
             f"No gradient arrives at {cut} of {len(table.names)} weights. {what}; see VanishingGradient and DeadRelu."
         )
