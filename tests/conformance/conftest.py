@@ -113,9 +113,12 @@ def _made(judge: Judge) -> Path:
 def _make(judge: Judge, home: Path, packages: str) -> None:
     venv.create(home, with_pip=True, clear=True, symlinks=True)
     python = home / "bin" / "python"
+    # Constraints are for the tested environment: a judge may need older packages.
+    environment = {name: value for name, value in os.environ.items() if name != "PIP_CONSTRAINT"}
     try:
         subprocess.run(
             [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *judge.requirements],
+            env=environment,
             capture_output=True,
             text=True,
             check=True,
