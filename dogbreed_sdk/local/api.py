@@ -79,8 +79,10 @@ def create_app(store: Store, *, invocation_seconds: float | None = None) -> Star
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        yield
-        await invoker.close()
+        try:
+            yield
+        finally:
+            await invoker.close()
 
     return Starlette(
         routes=[

@@ -60,6 +60,7 @@ class ModelClient:
     """Keeps idle connections by server, where a server is a process: a reused port is not taken for it."""
 
     _idle: dict[ServerKey, list[_Connection]] = field(default_factory=dict)
+    _closed: bool = False
 
     def knows(self, server: Mapping[str, Any]) -> bool:
         """Whether a connection to exactly that process is open."""
@@ -92,11 +93,13 @@ class ModelClient:
         return answer
 
     async def close(self) -> None:
-        """Close all idle connections."""
-        for connections in self._idle.values():
-            for connection in connections:
-                connection.close()
+        """Close all idle connections, and from now on each connection after its answer."""
+        self._closed = True
+        connections = [connection for idle in self._idle.values() for connection in idle]
         self._idle.clear()
+        for connection in connections:
+            connection.close()
+        await asyncio.gather(*(connection.writer.wait_closed() for connection in connections), return_exceptions=True)
 
     async def _connection(self, server: Mapping[str, Any]) -> _Connection:
         idle = self._idle.get(_key(server), [])
@@ -111,7 +114,8 @@ class ModelClient:
             raise ServerGoneError(f"The model server can't be reached: {error}.", received_request=False) from error
 
     def _keep(self, server: Mapping[str, Any], connection: _Connection) -> None:
-        if connection.protocol.our_state is not h11.DONE or connection.protocol.their_state is not h11.DONE:
+        complete = connection.protocol.our_state is h11.DONE and connection.protocol.their_state is h11.DONE
+        if self._closed or not complete:
             connection.close()
             return
         connection.protocol.start_next_cycle()

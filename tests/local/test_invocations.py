@@ -211,6 +211,28 @@ def test_slow_answers_do_not_hold_up_quick_ones(runtime: Any, client: Any) -> No
 
 
 @pytest.mark.usefixtures("model")
+def test_an_answer_that_comes_after_the_end_leaves_no_connection_open(store: Store) -> None:
+    async def call() -> tuple[int, int]:
+        invoker = Invoker(store)
+        waiting = asyncio.ensure_future(invoker.invoke("echo", {}, b"sleep"))
+        await asyncio.sleep(0.3)
+        await invoker.close()
+        answer, _ = await waiting
+        await asyncio.sleep(0)
+        return len(answer), len(still_open())
+
+    def still_open() -> list[Any]:
+        ports = {address[1] for address in Model.connections}
+        return [
+            entry
+            for entry in psutil.Process().net_connections("tcp")
+            if entry.laddr.port in ports and entry.status == psutil.CONN_ESTABLISHED
+        ]
+
+    assert asyncio.run(call()) == (len(b"late"), 0)
+
+
+@pytest.mark.usefixtures("model")
 def test_a_hop_is_cheap(runtime: Any, store: Store) -> None:
     picture = os.urandom(20_000)
 
