@@ -14,7 +14,7 @@ from training_scripts.rules import curves, selection
 from training_scripts.rules import evidence as evidences
 from training_scripts.rules.epochs import EpochLosses, epoch_losses, loss_names, loss_series, training_loss
 from training_scripts.rules.evidence import Evidence
-from training_scripts.rules.findings import Finding, NotEvaluated, Rule
+from training_scripts.rules.findings import Answer, Finding, NotEvaluated, Rule
 from training_scripts.rules.learning import CLEARLY_BELOW_CHANCE, SIGMAS, chance_loss
 
 NO_VALIDATION = (
@@ -192,14 +192,24 @@ class _Course:
         return tuple(self.losses.train_ends[place:].tolist())
 
 
-def _overfit_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+BY_HEART = (
+    "More epochs bring little: what is left to learn is not in these pictures. Collect more of them, or use more views;"
+    " with a hidden layer raise dropout or weight-decay, or make it smaller."
+)
+"""The advice where validation never turned: there is no earlier epoch to stop at."""
+
+
+def _overfit_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding] | Answer:
     """Ours: validation turned and rose while training went on falling, or training is learned by heart.
 
     Measured in units of what guessing costs: a rise from 0.01 to 0.02 is a ratio of 2 and no harm.
     """
     course = _Course(evidences.of(trial), parameters["patience"])
-    found = _turned(course, parameters) or _by_heart(course, parameters)
-    return [found] if found else []
+    turned = _turned(course, parameters)
+    if turned:
+        return [turned]
+    found = _by_heart(course, parameters)
+    return Answer([found], advice=BY_HEART) if found else []
 
 
 def _turned(course: _Course, parameters: Mapping[str, Any]) -> Finding | None:

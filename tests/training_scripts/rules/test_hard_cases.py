@@ -218,3 +218,12 @@ def test_evaluations_are_called_epochs_only_where_epochs_are_known(known: dict[s
     made = slowly(0.3)
     made.run.update(known)
     assert f"lowest {word} " in judged("Overfit", made).message
+
+
+def test_what_is_learned_by_heart_is_not_told_to_stop_where_there_is_nothing_to_stop_at() -> None:
+    by_heart = judged("Overfit", trial(falling(100), [1.3, 1.2, 1.15, *[1.15] * 7]))
+    turned = judged("Overfit", trial(falling(100), [1.3, 0.5, *np.linspace(0.5, 1.5, 8)]))
+    assert (by_heart.status, turned.status) == (rules.ISSUES_FOUND, rules.ISSUES_FOUND)
+    assert "patience" not in by_heart.advice
+    assert "more views" in by_heart.advice
+    assert "patience" in turned.advice
