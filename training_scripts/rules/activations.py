@@ -40,18 +40,21 @@ NO_GRADIENT_ADVICE = (
 def _dead_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
     """AWS: in a layer more than threshold_layer percent of the units fire in less than threshold_inactivity percent."""
     run = evidences.of(trial)
-    findings, judged = [], False
-    for name in _relus(run, parameters["tensor_regex"]):
-        series = _inactive(run, name, parameters["threshold_inactivity"])
-        if series is None:
-            continue
-        judged = True
-        hit = series.values * 100 > parameters["threshold_layer"]
-        if hit.any():
-            findings.append(_silent(name, series, hit, "inactive"))
-    if not judged:
-        raise NotEvaluated(NO_RELU)
+    shares = {
+        name: _inactive(run, name, parameters["threshold_inactivity"])
+        for name in _relus(run, parameters["tensor_regex"])
+    }
+    findings = _layers_above(shares, parameters["threshold_layer"], "inactive", missing=NO_RELU)
     return together(findings, "{count} ReLU layers are mostly inactive, first at step {begin}: {names}.")
+
+
+def _layers_above(shares: Mapping[str, Series | None], percent: float, word: str, *, missing: str) -> list[Finding]:
+    """A finding for every layer whose share of such units is above so many percent at any step."""
+    known = {name: series for name, series in shares.items() if series is not None}
+    if not known:
+        raise NotEvaluated(missing)
+    hits = {name: series.values * 100 > percent for name, series in known.items()}
+    return [_silent(name, known[name], hit, word) for name, hit in hits.items() if hit.any()]
 
 
 def _relus(run: Evidence, pattern: str) -> list[str]:
@@ -170,17 +173,8 @@ def _without_gradient(run: Evidence, parameters: Mapping[str, Any]) -> list[Find
 def _saturated_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
     """AWS: in a layer more than threshold_layer percent of the nodes have inputs beyond the activation's limits."""
     run = evidences.of(trial)
-    findings, judged = [], False
-    for name, kind in _bounded(run, parameters["tensor_regex"]):
-        series = _saturated(run, name, kind, parameters)
-        if series is None:
-            continue
-        judged = True
-        hit = series.values * 100 > parameters["threshold_layer"]
-        if hit.any():
-            findings.append(_silent(name, series, hit, "saturated"))
-    if not judged:
-        raise NotEvaluated(NO_SIGMOID)
+    shares = {name: _saturated(run, name, kind, parameters) for name, kind in _bounded(run, parameters["tensor_regex"])}
+    findings = _layers_above(shares, parameters["threshold_layer"], "saturated", missing=NO_SIGMOID)
     return together(findings, "{count} layers are mostly saturated, first at step {begin}: {names}.")
 
 
