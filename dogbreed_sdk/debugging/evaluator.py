@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dogbreed_sdk.debugging.managed import PROFILER_REPORT
 from dogbreed_sdk.errors import DogBreedError
 from training_scripts import ScriptError, rules
 from training_scripts.atomic import write_atomically
@@ -21,7 +22,6 @@ from training_scripts.rules.findings import ERROR, NOT_EVALUATED, RuleResult
 if TYPE_CHECKING:
     from dogbreed_sdk.debugging.report import DebugReport
 
-REPORT = "ProfilerReport"
 # AWS has no word for a rule that had nothing to look at; a rule job that gave no verdict is Stopped.
 _STATUSES = {NOT_EVALUATED: "Stopped"}
 _RULE_TO_INVOKE = "rule_to_invoke"
@@ -59,7 +59,7 @@ def _report(task: Mapping[str, Any]) -> tuple[DebugReport | None, str]:
 def _evaluated(report: DebugReport, rule: Mapping[str, Any], folder: Path) -> dict[str, str]:
     given = dict(rule["parameters"])
     invoked = str(given.pop(_RULE_TO_INVOKE, rule["name"]))
-    if invoked == REPORT:
+    if invoked == PROFILER_REPORT:
         return _profiler_report(report, given, folder)
     name = _our_name(invoked)
     [result] = _judged(report, [name], {name: _known(name, given)})
@@ -70,17 +70,19 @@ def _evaluated(report: DebugReport, rule: Mapping[str, Any], folder: Path) -> di
 
 def _judged(report: DebugReport, names: Sequence[str], given: Mapping[str, Mapping[str, Any]]) -> list[RuleResult]:
     """The rules' answers: ours, and AWS's to the letter where a rule was given parameters, which are AWS's."""
-    return [
-        result
-        for name in names
-        for result in rules.evaluate(
-            trial=report.trial,
-            profile=report.profile,
-            only=[name],
-            parameters="aws" if given[name] else "default",
-            overrides={name: given[name]},
-        )
-    ]
+    theirs = [name for name in names if given[name]]
+    ours = [name for name in names if not given[name]]
+    results: list[RuleResult] = []
+    for parameters, chosen in (("default", ours), ("aws", theirs)):
+        if chosen:
+            results += rules.evaluate(
+                trial=report.trial,
+                profile=report.profile,
+                only=chosen,
+                parameters=parameters,
+                overrides={name: given[name] for name in chosen},
+            )
+    return results
 
 
 def _profiler_report(report: DebugReport, given: Mapping[str, str], folder: Path) -> dict[str, str]:

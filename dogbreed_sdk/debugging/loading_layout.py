@@ -7,24 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from dogbreed_sdk.debugging.managed import PROFILER_REPORT, PROFILER_RULES
 from dogbreed_sdk.errors import RecordingError
 
 # The names of AWS's profiler report: one JSON file a rule.
-REPORT_RULES = frozenset(
-    {
-        "BatchSize",
-        "CPUBottleneck",
-        "Dataloader",
-        "GPUMemoryIncrease",
-        "IOBottleneck",
-        "LoadBalancing",
-        "LowGPUUtilization",
-        "MaxInitializationTime",
-        "OverallFrameworkMetrics",
-        "OverallSystemUsage",
-        "StepOutlier",
-    }
-)
+REPORT_RULES = frozenset(PROFILER_RULES) - {PROFILER_REPORT}
 _OUTPUTS = frozenset({"debug-output", "profiler-output", "rule-output"})
 # rule-output/ProfilerReport-1/profiler-output/profiler-reports lies four folders down, in a copy of a bucket five.
 MAX_DEPTH = 6

@@ -34,8 +34,11 @@ RULES: Mapping[str, tuple[str, ...]] = {
 }
 """AWS's debugging rules -> the tensor collections they read (developer guide, List of Debugger built-in rules)."""
 
+PROFILER_REPORT = "ProfilerReport"
+"""AWS's rule that evaluates all other profiling rules and writes a report."""
+
 PROFILER_RULES = (
-    "ProfilerReport",
+    PROFILER_REPORT,
     "LowGPUUtilization",
     "CPUBottleneck",
     "IOBottleneck",
