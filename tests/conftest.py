@@ -7,12 +7,16 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image, ImageDraw
 
 from dogbreed_sdk import BreedDataset, BreedTrainer, Session, TrainingJob, TuningJob
 from dogbreed_sdk.progress import JobProgress
+
+if TYPE_CHECKING:
+    from tests.aws_account import RecordedSageMaker
 
 TEST_DATA_VARIABLE = "DOGBREED_TEST_DATA"
 TEST_DATA_DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -34,6 +38,19 @@ def session(tmp_path: Path) -> Iterator[Session]:
     """A local SageMaker of the test's own."""
     with Session.local(tmp_path / "root") as local:
         yield local
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Session, RecordedSageMaker]]:
+    """A session on AWS, as far as it goes without an account, and what it sends to SageMaker."""
+    from moto import mock_aws  # noqa: PLC0415 - most tests need none of it
+
+    from tests.aws_account import open_session  # noqa: PLC0415
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    with mock_aws():
+        yield open_session()
 
 
 @pytest.fixture(scope="session")

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
-from moto import mock_aws
 
 from dogbreed_sdk import AccessError, EndpointError, EndpointNotFoundError, QuotaError, Session, TrainingJob, defaults
 from dogbreed_sdk.deployment import Deployment, deploy
 from dogbreed_sdk.progress import no_progress
-from tests.aws_account import BUCKET, RecordedSageMaker, open_session, refusal, response
+from tests.aws_account import BUCKET, RecordedSageMaker, refusal, response
 
 Account = tuple[Session, RecordedSageMaker]
 MODEL = f"s3://{BUCKET}/model.tar.gz"
 DELETIONS = ["DeleteEndpoint", "DeleteEndpointConfig", "DeleteModel"]
-
-
-@pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    with mock_aws():
-        yield open_session()
 
 
 def deploy_dogs(session: Session, **arguments: Any) -> Deployment:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter
 
 from dogbreed_sdk import (
@@ -26,17 +24,9 @@ from dogbreed_sdk import (
 )
 from dogbreed_sdk.deployment import deploy
 from dogbreed_sdk.progress import no_progress
-from tests.aws_account import BUCKET, RecordedSageMaker, open_session, refusal
+from tests.aws_account import BUCKET, RecordedSageMaker, refusal
 
 Account = tuple[Session, RecordedSageMaker]
-
-
-@pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    with mock_aws():
-        yield open_session()
 
 
 def stored(uri: str) -> bytes:

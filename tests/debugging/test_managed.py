@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from moto import mock_aws
 
 from dogbreed_sdk import BreedDataset, BreedTrainer, ConfigurationError, Debugger, JobError, Session
 from dogbreed_sdk.aws_requests import debugging
 from dogbreed_sdk.progress import JobProgress, no_progress
-from tests.aws_account import RecordedSageMaker, open_session, refusal
+from tests.aws_account import RecordedSageMaker, refusal
 
 Account = tuple[Session, RecordedSageMaker]
 PYTORCH_1 = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:1.13-cpu-py39"
-
-
-@pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    with mock_aws():
-        yield open_session()
 
 
 def sent(account: Account, shapes: BreedDataset, debugger: Debugger, **options: Any) -> dict[str, Any]:
