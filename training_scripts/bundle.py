@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from training_scripts import ScriptError, backbones, heads
 from training_scripts.atomic import write_atomically
 from training_scripts.pictures import Preprocessing
+from training_scripts.rejection import Rejection
 
 if TYPE_CHECKING:
     import torch
@@ -49,6 +50,7 @@ SERVING_MODULES = (
     "heads",
     "model",
     "pictures",
+    "rejection",
     "torchvision_models",
 )
 
@@ -75,6 +77,7 @@ class BundleDescription:
         metrics: Name to value, of the weights that were kept.
         fingerprint: SHA-256 of the data set it was trained on.
         hyperparameters: Those of the run, in string form.
+        rejection: What tells pictures of none of the classes; None where there is no such rule.
     """
 
     model_id: str
@@ -86,9 +89,11 @@ class BundleDescription:
     metrics: Mapping[str, float]
     fingerprint: str
     hyperparameters: Mapping[str, str]
+    rejection: Rejection | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The content of model.json."""
+        rejection = {"rejection": self.rejection.to_dict()} if self.rejection else {}
         return {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
@@ -100,6 +105,7 @@ class BundleDescription:
             "temperature": self.temperature,
             "metrics": {name: value for name, value in self.metrics.items() if math.isfinite(value)},
             "training": {"fingerprint": self.fingerprint, "hyperparameters": dict(self.hyperparameters)},
+            **rejection,
         }
 
 
@@ -125,6 +131,7 @@ def write(
     temperature: float,
     fingerprint: str,
     hyperparameters: Mapping[str, str],
+    rejection: Rejection | None = None,
 ) -> BundleDescription:
     """Writes a bundle; model.json comes last, so that a folder which has it is whole.
 
@@ -140,6 +147,7 @@ def write(
         temperature: Fitted on the validation split, or 1.
         fingerprint: Of the data set.
         hyperparameters: In string form.
+        rejection: Fitted for these weights; None for no such rule.
 
     Raises:
         BundleError: The folder cannot be written.
@@ -155,6 +163,7 @@ def write(
         metrics=dict(metrics),
         fingerprint=fingerprint,
         hyperparameters=dict(hyperparameters),
+        rejection=rejection,
     )
     try:
         write_atomically(folder / WEIGHTS_FILE, weights)
@@ -310,6 +319,7 @@ def _checked(values: Any) -> BundleDescription:
         metrics={str(name): _finite(value, str(name)) for name, value in values["metrics"].items()},
         fingerprint=str(training["fingerprint"]),
         hyperparameters={str(name): str(value) for name, value in training["hyperparameters"].items()},
+        rejection=Rejection.from_dict(values["rejection"]) if "rejection" in values else None,
     )
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from training_scripts import ScriptError, backbones, heads
 from training_scripts.bundle import BundleDescription, BundleError, read_description, read_weights
 from training_scripts.pictures import Preprocessing
+from training_scripts.rejection import Rejection
 
 
 class Model(nn.Module):
@@ -41,9 +42,19 @@ class Model(nn.Module):
         """SHA-256 of the weights."""
         return self.description.model_id
 
+    @property
+    def rejection(self) -> Rejection | None:
+        """What tells pictures of none of the classes; None where the bundle has no such rule."""
+        return self.description.rejection
+
     def forward(self, pictures: Tensor) -> Tensor:
         """Logits [n, classes]."""
         return self.head(self.backbone(pictures))
+
+    def forward_with_features(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits [n, classes], as `forward` gives them, and the features [n, width] that they were made from."""
+        features = self.backbone(pictures)
+        return self.head(features), features
 
 
 def load(folder: Path) -> Model:
