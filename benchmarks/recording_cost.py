@@ -1,14 +1,16 @@
 """What recording costs: training with the recorder and rules against training without, bytes on disk, and reading.
 
 Prints medians of interleaved repeats: CPU and wall seconds of the training loop alone on features that are drawn
-(6,000 rows of 1,280, 120 classes: as large as those of 6,000 photographs), and with --features of whole training jobs.
-Then what a run of 1,000 steps leaves on disk, and how long 10,000 steps of losses take to read, ours and in smdebug's
-own layout of one file a step, against opening and parsing as many small JSON files.
+(6,000 rows of 1,280, 120 classes: as large as those of 6,000 photographs), and with --features of whole training jobs,
+whose features are there already. With --pictures what recording adds to such a job is shown as a share of one that
+computes them, which is train_model's default; its own spread would hide it. Then what a run of 1,000 steps leaves on
+disk, and how long 10,000 steps of losses take to read, ours and in smdebug's own layout of one file a step, against
+opening and parsing as many small JSON files.
 
-    python benchmarks/recording_cost.py [--features FOLDER] [--repeats 7] [--work FOLDER]
+    python benchmarks/recording_cost.py [--features FOLDER [--pictures FOLDER]] [--repeats 7] [--work FOLDER]
 
---features names what a feature pass left (a job's features channel). Folders are removed at the end only: ext4 avoids
-inodes that were freed in the last seconds, and making files then takes ten times as long.
+--features names what a feature pass over --pictures left (a job's features channel). Folders are removed at the end
+only: ext4 avoids inodes that were freed in the last seconds, and making files then takes ten times as long.
 """
 
 from __future__ import annotations
@@ -57,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs all parts and prints their figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--features", type=Path, help="a features channel, to measure whole jobs on")
+    parser.add_argument("--pictures", type=Path, help="train, valid and test folders of the same pictures")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--work", type=Path, help="where to write (default: the folder for temporary files)")
     options = parser.parse_args(arguments)
@@ -72,11 +75,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         table("training loop, 10 epochs of 94 steps on stored features", compare(loop, options.repeats))
         if options.features:
             off = ["--recorder", "off", "--profiler", "off"]
+            stored = {"FEATURES": options.features}
             jobs = {
-                "not recorded (baseline)": lambda: job(options.features, fresh(work), off),
-                "recorded, with rules": lambda: job(options.features, fresh(work), ["--profiler", "off"]),
+                "not recorded (baseline)": lambda: job(stored, fresh(work), off),
+                "recorded, with rules": lambda: job(stored, fresh(work), ["--profiler", "off"]),
             }
-            table("whole training job, defaults", compare(jobs, options.repeats))
+            medians = table("whole training job on stored features, defaults", compare(jobs, options.repeats))
+            if options.pictures:
+                share("whole training job on pictures", medians, job({"TRAINING": options.pictures}, fresh(work), off))
         sizes(batches, work)
         reading(work)
 
@@ -122,14 +128,17 @@ def train(batches: FeatureBatches, work: Path, watching: list[Watcher], **settin
     return time.process_time() - cpu, time.perf_counter() - wall
 
 
-def job(features: Path, folder: Path, arguments: Sequence[str]) -> Cost:
+def job(channels: dict[str, Path], folder: Path, arguments: Sequence[str]) -> Cost:
     """CPU and wall seconds of a training job's process."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("SM_")} | {
-        "SM_CHANNEL_FEATURES": str(features),
+        **{f"SM_CHANNEL_{name}": str(path) for name, path in channels.items()},
         "SM_CHECKPOINT_DIR": str(folder / "checkpoints"),
         "SM_MODEL_DIR": str(folder / "model"),
         "SM_OUTPUT_DIR": str(folder / "output"),
         "PYTHONPATH": str(SCRIPT.parents[1]),
+        # Compiled once, as installed modules are.
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPYCACHEPREFIX": str(folder.parent / "compiled"),
         "OMP_NUM_THREADS": "1",
     }
     before, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
@@ -139,27 +148,43 @@ def job(features: Path, folder: Path, arguments: Sequence[str]) -> Cost:
 
 
 def compare(ways: dict[str, Callable[[], Cost]], repeats: int) -> dict[str, list[Cost]]:
-    """Each way so often, in turns, after one round that does not count."""
+    """Each way so often, in turns, after one round that does not count.
+
+    The order is turned round every time: two equal ways were found to differ by 2 % for their place in it alone.
+    """
     costs: dict[str, list[Cost]] = {name: [] for name in ways}
     for turn in range(repeats + 1):
-        for name, way in ways.items():
-            cost = way()
+        for name in ways if turn % 2 else reversed(ways):
+            cost = ways[name]()
             if turn:
                 costs[name].append(cost)
     return costs
 
 
-def table(title: str, costs: dict[str, list[Cost]]) -> None:
-    """Medians, and their ratios to the first."""
+def table(title: str, costs: dict[str, list[Cost]]) -> list[Cost]:
+    """Medians, which are returned, and their ratios to the first."""
     show(title)
-    medians = {
-        name: tuple(statistics.median(column) for column in zip(*rows, strict=True)) for name, rows in costs.items()
+    medians: dict[str, Cost] = {
+        name: (statistics.median(cpu for cpu, _ in rows), statistics.median(wall for _, wall in rows))
+        for name, rows in costs.items()
     }
     cpu, wall = next(iter(medians.values()))
     for name, (own_cpu, own_wall) in medians.items():
         show(
             f"  {name:<26} CPU {own_cpu:7.3f} s x {own_cpu / cpu:.3f}   wall {own_wall:7.3f} s x {own_wall / wall:.3f}"
         )
+    return list(medians.values())
+
+
+def share(title: str, stored: Sequence[Cost], whole: Cost) -> None:
+    """What recording adds, measured where it shows, as a share of a longer job with the same steps."""
+    (cpu, wall), (own_cpu, own_wall) = stored[0], stored[-1]
+    show(title)
+    show(f"  {'not recorded (baseline)':<26} CPU {whole[0]:7.3f} s x 1.000   wall {whole[1]:7.3f} s x 1.000")
+    show(
+        f"  {'recorded, with rules':<26} CPU + {own_cpu - cpu:5.3f} s x {1 + (own_cpu - cpu) / whole[0]:.3f}"
+        f"   wall + {own_wall - wall:5.3f} s x {1 + (own_wall - wall) / whole[1]:.3f}"
+    )
 
 
 def sizes(batches: FeatureBatches, work: Path) -> None:

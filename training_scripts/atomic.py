@@ -7,8 +7,13 @@ import os
 from pathlib import Path
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Replaces a file's content, making its folder where it is missing.
+
+    Args:
+        path: The file.
+        data: What it shall hold.
+        durable: Wait until it is on the disk, as for what cannot be made again.
 
     Raises:
         OSError: The disk is full or the folder cannot be written; the old file is still there.
@@ -19,8 +24,9 @@ def write_atomically(path: Path, data: bytes) -> None:
     try:
         with aside.open("wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         aside.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):

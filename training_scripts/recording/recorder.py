@@ -218,8 +218,6 @@ class Recorder(Watcher):
         self._epoch = epoch
         if self._books is not None:
             self._books.flush()
-            if epoch == self._epochs:  # while the model is judged and written, there is time for the index
-                self._books.prepare_end()
         return None
 
     def run_ends(self) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Where nothing is stopped, judging may take so much of the time: quick epochs are then judged several at once.
 _SHARE = 0.005
+# What loading the rules and judging once costs: a run of seconds is judged when it ends.
+_FIRST_SECONDS = 0.02
 _WRITE_SECONDS = 30.0
 
 
@@ -56,7 +58,7 @@ class RuleWatch(Watcher):
 
         for name in stop_rules:
             rules.rule(name)
-        self._evaluate = rules.evaluate
+        self._rules = rules
         self._trial = trial
         self._path = Path(folder) / "rules.json" if folder is not None else None
         self._parameters = parameters
@@ -68,7 +70,7 @@ class RuleWatch(Watcher):
         self._epoch = self._judged = 0
         self._fingerprint = ""
         self._begin = self._written = time.monotonic()
-        self._spent = 0.0
+        self._spent = _FIRST_SECONDS
 
     def run_begins(self, network: nn.Module, facts: Mapping[str, Any]) -> None:  # noqa: ARG002
         """The time that judging may take is counted from here. Answers about another run are removed."""
@@ -113,8 +115,8 @@ class RuleWatch(Watcher):
 
     def _judge(self) -> None:
         begin = time.monotonic()
-        self.results = self._evaluate(trial=self._trial, parameters=self._parameters)
-        self.results = [result for result in self.results if result.kind == "debugging"]
+        rules = self._rules
+        self.results = rules.evaluate(trial=self._trial, parameters=self._parameters, only=rules.names("debugging"))
         self._judged = self._epoch
         for result in self.results:
             for finding in result.findings:
@@ -155,7 +157,7 @@ class RuleWatch(Watcher):
         if self.stopped:
             answers["stopped"] = self.stopped
         try:
-            write_atomically(self._path, json.dumps(answers, default=str).encode())
+            write_atomically(self._path, json.dumps(answers, default=str).encode(), durable=False)
         except OSError as error:
             path, self._path = self._path, None
             self._report(f"warning: the rules' answers are not kept: cannot write {path}: {error.strerror or error}")

@@ -181,12 +181,6 @@ class Books:
                 self._background.do(self._description(writer))
             self._background.end(_WAIT_ONCE)
 
-    def prepare_end(self) -> None:
-        """Begins with what `end` has to wait for."""
-        writer = self.writer  # the thread that writes may set it to None meanwhile
-        if writer is not None:
-            self._background.do(writer.write_index)
-
     def end(self, seconds: float) -> None:
         """Completes the trial; what takes longer than so many seconds is given up."""
         if self.memory is not None:

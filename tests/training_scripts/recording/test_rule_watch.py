@@ -45,11 +45,21 @@ def test_a_healthy_run_has_answers_of_every_debugging_rule_and_no_line_in_the_lo
 
 def test_a_finding_is_said_once_however_long_it_lasts(tmp_path: Path) -> None:
     lines: list[str] = []
-    watchers = watched(tmp_path, lines)
+    watchers = watched(tmp_path, lines, stop_rules=("ExplodingTensor",))  # judged after every epoch
     trainer(tmp_path, watchers=watchers, epochs=4, lr=100.0, scheduler="none", optimizer="sgd").run()
     watchers.run_ends()
     found = [line for line in lines if line.startswith("finding: WeightUpdateRatio at step 0: ")]
     assert len(found) == 1
+
+
+def test_a_run_of_seconds_is_judged_once_when_it_ends(tmp_path: Path) -> None:
+    lines: list[str] = []
+    watchers = watched(tmp_path, lines)
+    trainer(tmp_path, watchers=watchers, epochs=4, lr=100.0, scheduler="none", optimizer="sgd").run()
+    assert lines == []
+    watchers.run_ends()
+    assert [line.split(" at ")[0] for line in lines] == ["finding: WeightUpdateRatio", "finding: LossNotDecreasing"]
+    assert answers(tmp_path)["epoch"] == 4
 
 
 def test_a_rule_that_may_ends_the_run_as_patience_does_and_keeps_the_reason(tmp_path: Path) -> None:
