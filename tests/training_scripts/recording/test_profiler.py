@@ -115,7 +115,8 @@ def test_another_runs_profile_is_removed_as_a_run_begins(tmp_path: Path) -> None
     read = read_profile(tmp_path)
     assert read.phases[TRAIN_STEP].steps.tolist() == list(range(STEPS_AN_EPOCH))
     assert read.timeline.training is not None and read.timeline.training > before
-    assert read.system["algo-1"][CPU].times.min() > before
+    # The processor's use needs two readings some milliseconds apart, which so short a run may not have.
+    assert all(metric.times.min() > before for metric in read.system["algo-1"].values())
     assert read.facts["steps"] == {"TRAIN": STEPS_AN_EPOCH, "EVAL": EVALUATIONS}
     assert read.problems == ()
 
