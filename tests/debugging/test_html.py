@@ -23,8 +23,8 @@ from dogbreed_sdk.debugging.loading_layout import Parts
 from dogbreed_sdk.debugging.page.details import details
 from dogbreed_sdk.debugging.page.document import MAX_BYTES, document
 from dogbreed_sdk.debugging.page.series import broken_stretches, chart, line, thinned
+from tests.browser import Page, installed
 from tests.debugging import made_up
-from tests.debugging.browser import Page, installed
 from training_scripts.recording.profile import Profile
 from training_scripts.recording.trial import EVAL, TRAIN, MemoryTrial
 from training_scripts.rules.findings import ISSUES_FOUND, Finding, RuleResult

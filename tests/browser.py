@@ -18,6 +18,8 @@ from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 TIMEOUT = 60.0
+# Keys that do something by themselves need their code, and Enter and the space bar what they type.
+KEYS = {"Tab": (9, ""), "Enter": (13, "\r"), "Escape": (27, ""), " ": (32, " ")}
 
 
 def installed() -> str | None:
@@ -56,18 +58,52 @@ class Page:
         self._count = 0
         self.complaints: list[str] = []
         self.requests: list[str] = []
+        self._choosers: list[int] = []
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
-    def open(self, url: str, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
-        """Loads a page in a window of this size."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
-        scheme = "dark" if dark else "light"
-        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    def open(
+        self,
+        url: str,
+        *,
+        width: int = 1280,
+        height: int = 900,
+        dark: bool = False,
+        calm: bool = False,
+        phone: bool = False,
+        forget: bool = True,
+    ) -> None:
+        """Loads a page in a window of this size.
+
+        Args:
+            url: Of the page.
+            width: Of the window, in CSS pixels.
+            height: Of the window.
+            dark: Whether the reader prefers dark colours.
+            calm: Whether the reader prefers reduced motion.
+            phone: Whether it is a device that is touched, with a screen as dense as a phone's.
+            forget: Whether complaints and requests start anew.
+        """
+        density = 2 if phone else 1
+        metrics = {"width": width, "height": height, "deviceScaleFactor": density, "mobile": phone}
+        self.call("Emulation.setDeviceMetricsOverride", **metrics)
+        self.call("Emulation.setTouchEmulationEnabled", enabled=phone)
+        preferences = {
+            "prefers-color-scheme": "dark" if dark else "light",
+            "prefers-reduced-motion": "reduce" if calm else "no-preference",
+        }
+        features = [{"name": name, "value": value} for name, value in preferences.items()]
+        self.call("Emulation.setEmulatedMedia", features=features)
+        # Whatever the page before still had under way ends here, not in the lists of this one.
+        self.call("Page.navigate", url="about:blank")
+        self.wait(lambda: self.value("location.href + document.readyState") == "about:blankcomplete")
+        if forget:
+            self.complaints.clear()
+            self.requests.clear()
         self.call("Page.navigate", url=url)
-        self.wait(lambda: self.value("document.readyState") == "complete")
+        self.wait(lambda: self.value("location.href !== 'about:blank' && document.readyState") == "complete")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """One command of the protocol to the page."""
@@ -99,11 +135,62 @@ class Page:
         """One event of the mouse: mouseMoved, mousePressed, mouseReleased or mouseWheel."""
         self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
 
-    def key(self, name: str) -> None:
+    def key(self, name: str, *, shift: bool = False) -> None:
         """One key pressed and released."""
-        text = {"text": name} if len(name) == 1 else {}
-        self.call("Input.dispatchKeyEvent", type="keyDown", key=name, **text)
-        self.call("Input.dispatchKeyEvent", type="keyUp", key=name)
+        code, typed = KEYS.get(name, (0, name if len(name) == 1 else ""))
+        pressed: dict[str, Any] = {"key": name, "modifiers": 8 if shift else 0}
+        if code:
+            pressed["windowsVirtualKeyCode"] = code
+        self.call("Input.dispatchKeyEvent", type="keyDown", **pressed, **({"text": typed} if typed else {}))
+        self.call("Input.dispatchKeyEvent", type="keyUp", **pressed)
+
+    def type(self, text: str) -> None:
+        """Text typed into what has the focus."""
+        self.call("Input.insertText", text=text)
+
+    def click(self, selector: str) -> None:
+        """The left button of the mouse on the middle of an element."""
+        box = self.box(selector)
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        for kind in ("mousePressed", "mouseReleased"):
+            self.mouse(kind, x, y, button="left", clickCount=1)
+
+    def choose(self, press: Callable[[], None], *files: Path) -> None:
+        """Files chosen in the dialog that opens after `press`."""
+        self.call("Page.setInterceptFileChooserDialog", enabled=True)
+        press()
+        self.wait(lambda: self.value("true") and self._choosers)
+        names = [str(file) for file in files]
+        self.call("DOM.setFileInputFiles", files=names, backendNodeId=self._choosers.pop())
+        self.call("Page.setInterceptFileChooserDialog", enabled=False)
+
+    def drag(self, kind: str, selector: str, *files: Path) -> None:
+        """One event of files dragged over an element: dragEnter, dragOver, drop or dragCancel."""
+        box = self.box(selector)
+        data = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        self.call("Input.dispatchDragEvent", type=kind, x=x, y=y, data=data)
+
+    def drop(self, selector: str, *files: Path) -> None:
+        """Files dragged from outside and dropped on an element."""
+        for kind in ("dragEnter", "dragOver", "drop"):
+            self.drag(kind, selector, *files)
+
+    def paste(self) -> None:
+        """What is on the clipboard, pasted as by the keyboard."""
+        keys = {"key": "v", "code": "KeyV", "windowsVirtualKeyCode": 86, "modifiers": 2}
+        self.call("Input.dispatchKeyEvent", type="keyDown", commands=["paste"], **keys)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **keys)
+
+    def copy_picture(self, origin: str, png: bytes) -> None:
+        """Puts a PNG onto the clipboard, as a page of `origin`."""
+        permissions = ["clipboardReadWrite", "clipboardSanitizedWrite"]
+        self._call("Browser.grantPermissions", origin=origin, permissions=permissions)
+        content = base64.b64encode(png).decode()
+        self.value(
+            f"navigator.clipboard.write([new ClipboardItem({{'image/png': new Blob([Uint8Array.from(atob('{content}'),"
+            " each => each.charCodeAt(0))], {type: 'image/png'})})])"
+        )
 
     def screenshot(self, path: Path) -> None:
         """The whole page as PNG."""
@@ -159,6 +246,8 @@ class Page:
             self.complaints.append(str(parameters["args"]))
         elif method == "Network.requestWillBeSent":
             self.requests.append(str(parameters["request"]["url"]))
+        elif method == "Page.fileChooserOpened":
+            self._choosers.append(int(parameters["backendNodeId"]))
 
     def _next(self) -> dict[str, Any]:
         deadline = time.monotonic() + TIMEOUT

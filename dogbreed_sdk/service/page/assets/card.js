@@ -1,0 +1,140 @@
+/* One picture on the page: the picture, and where its answer stands. Everything foreign goes in as text. */
+
+const ROWS = 5;
+const SIGNS = { rejected: "#question", failed: "#warning", postponed: "#clock" };
+
+/** A probability for people: a whole per cent, never a 0 or 100 that it is not. */
+export function percent(probability) {
+  if (probability < 0.005) return "<1%";
+  if (probability > 0.995) return ">99%";
+  return `${Math.round(probability * 100)}%`;
+}
+
+export class Card {
+  #part;
+  #url = "";
+  #countdown = 0;
+
+  /**
+   * @param {File} file
+   * @param {string} name What to call it.
+   * @param {{retry: () => void, enterKey: () => void, cancel: () => void, remove: () => void}} actions
+   */
+  constructor(file, name, actions) {
+    this.element = copied("card");
+    this.#part = (selector) => this.element.querySelector(selector);
+    this.#part(".file").textContent = name;
+    this.#part(".file").title = name;
+    this.#part(".photo").alt = `The picture ${name}`;
+    this.#part(".remove").setAttribute("aria-label", `Remove ${name}`);
+    this.#part(".remove").addEventListener("click", actions.remove);
+    this.#part(".retry").addEventListener("click", actions.retry);
+    this.#part(".enter-key").addEventListener("click", actions.enterKey);
+    this.#part(".cancel").addEventListener("click", actions.cancel);
+    this.#show(file);
+    this.queued();
+  }
+
+  get state() {
+    return this.element.dataset.state;
+  }
+
+  queued() {
+    this.#become("queued", "Waiting for its turn");
+    this.#fill([]);
+  }
+
+  sending() {
+    this.#become("sending", "Looking at it");
+  }
+
+  answered({ scores, rejected }) {
+    const best = scores.slice(0, ROWS);
+    if (rejected) this.#become("rejected", "Probably not one of these breeds", "What it comes closest to, in case it is:");
+    else this.#become("answered", best[0].label);
+    this.#fill(best);
+  }
+
+  /** @param {import("./service.js").Failure} failure */
+  failed(failure) {
+    this.#become("failed", failure.title, failure.message);
+    this.#part(".retry").hidden = !failure.again || failure.needsKey;
+    this.#part(".enter-key").hidden = !failure.needsKey;
+    this.#part(".reference").textContent = failure.reference ? `Request ${failure.reference}` : "";
+  }
+
+  /** Says that it will be tried again by itself; `left` tells the seconds. */
+  postponed(failure, left) {
+    this.#become("postponed", failure.title);
+    const tell = () => {
+      const seconds = Math.ceil(left());
+      this.#part(".note").textContent = seconds > 0 ? `Trying again in ${seconds} s.` : "Trying again.";
+    };
+    tell();
+    this.#countdown = setInterval(tell, 250);
+  }
+
+  focus() {
+    this.element.focus({ preventScroll: true });
+  }
+
+  /** Takes it off the page, and lets go of the picture. */
+  remove() {
+    clearInterval(this.#countdown);
+    this.#release();
+    this.element.remove();
+  }
+
+  #become(state, title, note = "") {
+    clearInterval(this.#countdown);
+    this.element.dataset.state = state;
+    this.element.setAttribute("aria-busy", String(state === "queued" || state === "sending"));
+    this.#part(".title").textContent = title;
+    this.#part(".note").textContent = note;
+    this.#part(".reference").textContent = "";
+    if (SIGNS[state]) this.#part(".sign use").setAttribute("href", SIGNS[state]);
+  }
+
+  /** Rows in place of those before; without scores, the room that they will take. */
+  #fill(scores) {
+    const rows = Array.from({ length: scores.length || ROWS }, (_, row) => {
+      const line = copied("score");
+      if (scores.length === 0) return line;
+      line.querySelector(".breed").textContent = scores[row].label;
+      line.querySelector(".share").textContent = percent(scores[row].probability);
+      const fill = line.querySelector(".fill");
+      requestAnimationFrame(() => fill.style.setProperty("--share", scores[row].probability));
+      return line;
+    });
+    this.#part(".scores").replaceChildren(...rows);
+  }
+
+  /** Shows the file as it is; browsers turn it upright by its EXIF themselves. */
+  #show(file) {
+    const images = [this.#part(".photo"), this.#part(".backdrop")];
+    this.#url = URL.createObjectURL(file);
+    let settled = 0;
+    const settle = () => (settled += 1) === images.length && this.#release();
+    for (const image of images) {
+      image.addEventListener("load", () => {
+        image.classList.add("loaded");
+        settle();
+      });
+      image.addEventListener("error", () => {
+        image.hidden = true;
+        this.#part(".no-preview").hidden = false;
+        settle();
+      });
+      image.decoding = "async";
+      image.src = this.#url;
+    }
+  }
+
+  #release() {
+    URL.revokeObjectURL(this.#url);
+  }
+}
+
+function copied(id) {
+  return document.getElementById(id).content.firstElementChild.cloneNode(true);
+}
