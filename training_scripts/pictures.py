@@ -30,6 +30,13 @@ MAX_PIXELS = 89_478_485
 # backbone asks for (torchvision's largest resize is 600): large photographs then cost a quarter.
 DRAFT_SIDE = 700
 
+# Each scan of a progressive JPEG costs a pass over all its pixels (30 ms at MAX_PIXELS) for a hundred bytes or fewer.
+# Encoders write about ten; unlimited, a 25 MB file keeps a decoder busy for hours.
+MAX_SCANS = 100
+_END_OF_JPEG, _START_OF_SCAN = 0xD9, 0xDA
+# Neither a stuffed 0xFF of compressed data nor a restart marker, which stands alone.
+_SEGMENT = re.compile(rb"\xff([^\x00\xd0-\xd8\xff])")
+
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 # Pictures above MAX_PIXELS are refused here; Pillow's warning would only show up in the user's terminal as well.
 # Set once, at import: warnings.catch_warnings is not safe among threads.
@@ -185,16 +192,32 @@ def decode(data: bytes | Path) -> Image.Image:
     if not content:
         raise PictureError("empty file")
     with _opened(content) as image:
-        try:
-            image.draft(None, (DRAFT_SIDE, DRAFT_SIDE))
-            turn = _turn(image)
-            rgb = _as_rgb(image)
-            # A file's own image loses its pixels when the file is closed.
-            return rgb.transpose(turn) if turn is not None else rgb.copy() if rgb is image else rgb
-        except PictureError:
-            raise
-        except _BROKEN as error:
-            raise PictureError(f"broken or truncated picture: {error}") from error
+        if image.format in ("JPEG", "MPO"):
+            _check_scans(content)
+        image.draft(None, (DRAFT_SIDE, DRAFT_SIDE))
+        rgb = upright_rgb(image)
+        # A file's own image loses its pixels when the file is closed.
+        return rgb.copy() if rgb is image else rgb
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """Turns and converts an opened picture as `decode` does.
+
+    Returns:
+        A picture in mode RGB: the same object where nothing was to be done.
+
+    Raises:
+        PictureError: Its data are broken or truncated, or its pixels are floating-point numbers.
+    """
+    try:
+        image.load()
+        turn = _turn(image)  # asked after loading: Pillow itself turns TIFFs as it loads them
+        rgb = _as_rgb(image)
+    except PictureError:
+        raise
+    except _BROKEN as error:
+        raise PictureError(f"broken or truncated picture: {error}") from error
+    return rgb.transpose(turn) if turn is not None else rgb
 
 
 def _opened(content: bytes) -> Image.Image:
@@ -209,6 +232,17 @@ def _opened(content: bytes) -> Image.Image:
     return image
 
 
+def _check_scans(content: bytes) -> None:
+    if content.count(bytes([0xFF, _START_OF_SCAN])) <= MAX_SCANS:  # those of previews and appended films included
+        return
+    position, scans = 2, 0
+    while (found := _SEGMENT.search(content, position)) and found[1][0] != _END_OF_JPEG:
+        position = found.end() + int.from_bytes(content[found.end() : found.end() + 2], "big")
+        scans += found[1][0] == _START_OF_SCAN
+    if scans > MAX_SCANS:
+        raise PictureError(f"{scans} scans are more than the {MAX_SCANS} allowed: save the picture anew")
+
+
 def _turn(image: Image.Image) -> Image.Transpose | None:
     try:
         return _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1))
@@ -217,15 +251,16 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
-    image.load()
-    transparent = "transparency" in image.info
+    transparent = "transparency" in image.info or (image.palette is not None and image.palette.mode == "RGBA")
     if image.mode == "RGB" and not transparent:
         return image
     if image.mode == "I" or image.mode.startswith("I;16"):
         return _from_deep_grey(image)
     if image.mode == "F":
         raise PictureError("floating-point pixels are not supported: save it with 8 bits a channel")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or transparent:
+    if image.mode == "La":  # has no other conversion
+        image = image.convert("LA")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa") or transparent:
         opaque = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", opaque.size, "white"), opaque).convert("RGB")
     return image.convert("RGB")
@@ -233,10 +268,10 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 def _from_deep_grey(image: Image.Image) -> Image.Image:
     # Pillow's own conversion clips at 255 what reaches to 65535.
-    import numpy as np
-
-    deep = np.asarray(image).astype(np.int64).clip(0, 65535)
-    return Image.fromarray((deep >> 8 if deep.max() > 255 else deep).astype(np.uint8)).convert("RGB")
+    deep = image.convert("I")
+    if int(deep.getextrema()[1]) > 255:  # type: ignore[arg-type]
+        deep = deep.point(lambda value: value * (1 / 256))  # type: ignore[operator]
+    return deep.convert("L").convert("RGB")
 
 
 def to_pixels(image: Image.Image, preprocessing: Preprocessing, view: View = PLAIN, *, key: str = "") -> np.ndarray:
