@@ -24,7 +24,6 @@ from dogbreed_sdk.local.endpoint_model import Deployment, prepare, restore
 from dogbreed_sdk.local.folders import EndpointFolder, file_lock
 from dogbreed_sdk.local.log_file import last_lines
 from dogbreed_sdk.local.processes import end_process, identify, identify_self, is_alive, start_module
-from dogbreed_sdk.local.resources import available_cores, thread_environment
 from dogbreed_sdk.local.script_environment import without_secrets
 from dogbreed_sdk.local.store import ENDPOINT, NotFound, Record, Store
 
@@ -177,9 +176,10 @@ def _start(folder: EndpointFolder, deployment: Deployment) -> dict[str, Any]:
     """Start a model server and wait until it answers /ping."""
     environment = {
         **without_secrets(os.environ),
-        **thread_environment(available_cores()),
         "PYTHONUNBUFFERED": "1",
         **deployment.environment,
+        # What that variable named when the endpoint was made has been unpacked beside the model.
+        "SAGEMAKER_SUBMIT_DIRECTORY": str(folder.model(deployment.digest) / "code"),
     }
     before = {path: _size(path) for path in (folder.log, folder.server_log)}
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -188,7 +188,7 @@ def _start(folder: EndpointFolder, deployment: Deployment) -> dict[str, Any]:
         arguments = ["--model-dir", str(folder.model(deployment.digest)), "--log", str(folder.log)]
         arguments += ["--descriptor", str(listener.fileno()), "--idle-seconds", str(_idle_seconds())]
         pid = start_module(
-            "dogbreed_sdk.local.model_server",
+            "dogbreed_sdk.serving",
             arguments,
             log=folder.server_log,
             environment=environment,

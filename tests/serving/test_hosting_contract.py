@@ -48,7 +48,7 @@ class Server:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "dogbreed_sdk.local.model_server", "--model-dir", str(folder)],
+            [sys.executable, "-m", "dogbreed_sdk.serving", "--model-dir", str(folder)],
             env={**os.environ, "SAGEMAKER_BIND_TO_PORT": str(self.port)},
             stderr=subprocess.PIPE,
             text=True,

@@ -1,0 +1,32 @@
+"""The command line of the model server."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import sys
+from collections.abc import Sequence
+
+from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local.log_file import LogFile
+from dogbreed_sdk.local.processes import restore_interrupts
+from dogbreed_sdk.serving.log_stream import LogStream
+from dogbreed_sdk.serving.settings import read_settings
+from dogbreed_sdk.serving.worker import run_worker
+from dogbreed_sdk.serving.workers import run_workers
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Load the model and serve it; 1 where that can't be done, with the reason on standard error."""
+    try:
+        settings = read_settings(arguments)
+    except ConfigurationError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    restore_interrupts()
+    if settings.log:
+        sys.stdout = sys.stderr = LogStream(LogFile(settings.log))
+    form = "%(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=settings.log_level, format=form, stream=sys.stderr)
+    faulthandler.enable(sys.__stderr__ or 2)
+    return run_workers(settings) if settings.workers > 1 else run_worker(settings)

@@ -1,0 +1,85 @@
+"""AWS's defaults for the functions that an inference.py leaves out: input_fn, predict_fn, output_fn.
+
+Source: sagemaker-pytorch-inference-toolkit, default_pytorch_inference_handler.py, and sagemaker-inference,
+transformer.py.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+_JSON = "application/json"
+_CSV = "text/csv"
+_NUMPY = "application/x-npy"
+
+
+class RequestError(ValueError):
+    """The default functions can't read a request, or not answer it as it asks.
+
+    Attributes:
+        status_code: The HTTP status of the answer.
+    """
+
+    def __init__(self, message: str, status_code: int) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+
+
+def default_input(body: bytes, content_type: str) -> Any:
+    """JSON as it is, CSV as rows of numbers, NumPy's format as an array.
+
+    Raises:
+        RequestError: Another content type, or a body that is not what its content type says.
+    """
+    readers: dict[str, Callable[[bytes], Any]] = {_JSON: json.loads, _CSV: _read_csv, _NUMPY: _read_numpy}
+    reader = readers.get(content_type.partition(";")[0].strip().lower())
+    if reader is None:
+        raise RequestError(
+            f"Content type {content_type!r} is not supported: the model's code has no input_fn, and the default one "
+            f"reads {', '.join(readers)}.",
+            415,
+        )
+    try:
+        return reader(body)
+    except ValueError as error:
+        raise RequestError(f"The body is not valid {content_type}: {error}", 400) from error
+
+
+def _read_csv(body: bytes) -> list[list[float]]:
+    return [[float(value) for value in row] for row in csv.reader(io.StringIO(body.decode("utf-8"))) if row]
+
+
+def _read_numpy(body: bytes) -> Any:
+    import numpy as np  # noqa: PLC0415
+
+    return np.load(io.BytesIO(body), allow_pickle=False)
+
+
+def default_predict(data: Any, model: Any) -> Any:
+    """Call the model; a torch module gets a tensor, without gradients."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(model, torch.nn.Module):
+        return model(data)
+    with torch.inference_mode():
+        return model(torch.as_tensor(data, dtype=torch.float32))
+
+
+def default_output(prediction: Any, accept: str) -> tuple[str, str]:
+    """JSON; tensors and arrays as nested lists.
+
+    Raises:
+        RequestError: The client accepts no JSON.
+    """
+    kinds = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
+    if not kinds & {_JSON, "application/*", "*/*", ""}:
+        raise RequestError(
+            f"Accept {accept!r} is not supported: the model's code has no output_fn, "
+            f"and the default one writes {_JSON}.",
+            406,
+        )
+    return json.dumps(prediction, default=lambda value: value.tolist()), _JSON

@@ -1,0 +1,124 @@
+"""One process that serves: loads the model, answers requests, ends after a signal, with its starter, or when idle."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import os
+import socket
+import sys
+import traceback
+from contextlib import suppress
+
+import uvicorn
+
+from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local.resources import available_cores, thread_environment
+from dogbreed_sdk.serving.answering import answering
+from dogbreed_sdk.serving.app import ModelApp
+from dogbreed_sdk.serving.handlers import ModelHandlers
+from dogbreed_sdk.serving.lifeline import READY, USED, Lifeline
+from dogbreed_sdk.serving.settings import BACKEND_VARIABLE, Settings
+
+# A real-time answer must come within 60 s; nobody waits longer.
+SHUTDOWN_SECONDS = 60
+_WATCH_SECONDS = 1.0
+_BACKLOG = 2048
+# uvicorn accepts so many connections at a time: with one, workers that share a socket share the connections.
+_ACCEPTED_AT_ONCE = 1
+
+_log = logging.getLogger(__name__)
+
+
+def run_worker(settings: Settings) -> int:
+    """Serve until the end.
+
+    Returns:
+        The exit status: 1 where the model can't be loaded, with the reason on standard error.
+    """
+    lifeline = None if settings.lifeline is None else Lifeline(settings.lifeline)
+    _prepare_process(settings)
+    try:
+        handlers = ModelHandlers.load(settings.model_dir, settings.code, settings.program)
+    except ConfigurationError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except Exception:  # noqa: BLE001 - whatever the model's code raises
+        traceback.print_exc()
+        return 1
+    app = ModelApp(answering(handlers, cores=available_cores()), settings)
+    server = _Server(app, settings, lifeline)
+    listener = None if settings.descriptor is None else socket.socket(fileno=settings.descriptor)
+    server.run(sockets=None if listener is None else [listener])
+    return server.status
+
+
+def _prepare_process(settings: Settings) -> None:
+    """Threads and memory, before anything loads torch or NumPy."""
+    os.environ.update(thread_environment(settings.threads))
+    os.environ[BACKEND_VARIABLE] = settings.backend
+    before = set(sys.modules)
+    importlib.import_module("training_scripts.runtime").prepare_libraries()
+    # A bundle brings the training_scripts it was written with: those installed here must not be found before them.
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0] == "training_scripts":
+            del sys.modules[name]
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which says when it is ready, and ends when it is idle or its model does not return."""
+
+    def __init__(self, app: ModelApp, settings: Settings, lifeline: Lifeline | None) -> None:
+        config = uvicorn.Config(
+            app.routes(),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            ws="none",
+            backlog=_BACKLOG if settings.descriptor is None else _ACCEPTED_AT_ONCE,
+            timeout_keep_alive=60,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        )
+        super().__init__(config)
+        self.status = 0
+        self._app = app
+        self._settings = settings
+        self._lifeline = lifeline
+        self._watching: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(_BACKLOG)  # uvicorn has set it to the number accepted at once
+        self._watching = asyncio.create_task(self._watch())
+        if self._lifeline:
+            self._lifeline.send(READY)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._watching:
+            self._watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watching
+        await super().shutdown(sockets)
+
+    async def _watch(self) -> None:
+        idle_seconds = self._settings.idle_seconds
+        while self._app.idle_seconds < idle_seconds:
+            await asyncio.sleep(min(_WATCH_SECONDS, idle_seconds / 4))
+            if self._app.is_stuck:
+                self._give_up()
+            if self._lifeline and self._app.idle_seconds < _WATCH_SECONDS:
+                self._lifeline.send(USED)
+        _log.warning("Ending after %.0f idle seconds; the next request starts the model again.", idle_seconds)
+        self.should_exit = True
+
+    def _give_up(self) -> None:
+        """Ends the process: nothing else ends a thread that does not return."""
+        _log.error("The model has not returned for %g s: this process ends.", self._settings.timeout_seconds)
+        for handler in logging.getLogger().handlers:
+            handler.flush()
+        os._exit(1)
