@@ -1,23 +1,36 @@
-"""What endpoints answer -> Prediction: our own ranked JSON, and the plain list of scores of older ones."""
+"""What endpoints answer -> Prediction: our own two forms of JSON, and the plain list of scores of older endpoints.
+
+ranked   every class with its label and probability, best first: what is asked for until the labels are known
+scores   probabilities in index order and the model's id: small, for a client that knows that model's labels
+plain    [[score per class]]: logits or probabilities, of endpoints that know neither form
+"""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dogbreed_sdk.errors import LabelError, ModelError
 from dogbreed_sdk.labels import LabelMap
-from dogbreed_sdk.predictions import BreedScore, Prediction
+from dogbreed_sdk.labels_known import KnownLabels
+from dogbreed_sdk.predictions import BreedScore, Prediction, Rejection
 
 CONTENT_TYPE = "application/vnd.dogbreed+json"
+SCORES_CONTENT_TYPE = "application/vnd.dogbreed.scores+json"
 PLAIN_CONTENT_TYPE = "application/json"
 # No weights: AWS's serving toolkit splits at commas and takes "application/json;q=0.9" for a type it lacks.
 ACCEPT = f"{CONTENT_TYPE}, {PLAIN_CONTENT_TYPE}"
+ACCEPT_SCORES = f"{SCORES_CONTENT_TYPE}, {ACCEPT}"
 
 # How far the sum of float32 probabilities may be from one, and still be told from logits.
 _SUM_TOLERANCE = 1e-3
+_LONGEST_SHOWN = 200
+
+
+class UnknownModelError(Exception):
+    """A model answered whose labels are not known: the picture must be asked about again, in the ranked form."""
 
 
 def parse(
@@ -27,6 +40,7 @@ def parse(
     top_k: int | None,
     latency_ms: float,
     request_id: str | None,
+    known: KnownLabels | None = None,
 ) -> Prediction:
     """The prediction in an endpoint's answer.
 
@@ -36,22 +50,40 @@ def parse(
         top_k: How many classes to keep; None keeps all.
         latency_ms: Duration of the call.
         request_id: AWS's id of the call.
+        known: Labels of models that answered before; those of an answer in ranked form are added.
 
     Raises:
         ModelError: The answer has none of the known forms.
         LabelError: Labels are missing, or are not as many as the scores.
+        UnknownModelError: The answer has no labels, and its model is not among the known ones.
     """
     try:
         answer = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = None
-    if isinstance(answer, dict) and answer.get("predictions"):
-        scores = _ranked(answer, labels, request_id)
-        model_id = answer.get("model_id")
-    else:
-        scores = _plain(answer, body, labels, request_id)
-        model_id = None
-    return Prediction.from_scores(scores[:top_k], model_id=model_id, latency_ms=latency_ms, request_id=request_id)
+    model_id = rejection = None
+    try:
+        if isinstance(answer, dict):
+            prediction = answer["predictions"][0]
+            model_id = _model_id(answer)
+            rejection = _rejection(prediction, answer)
+            if "probabilities" in prediction:
+                scores = _from_scores(prediction["probabilities"], model_id, labels, known, top_k)
+            else:
+                scores = _from_ranked(prediction["scores"], model_id, labels, known, top_k)
+        else:
+            scores = _from_plain(answer, labels, top_k, request_id)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ModelError(
+            f"The endpoint's answer is neither {CONTENT_TYPE} nor a list of one list of scores: "
+            f"{body[:_LONGEST_SHOWN]!r}",
+            request_id=request_id,
+        ) from error
+    if known is not None and model_id is not None and known.model_id != model_id:
+        known.model_id = model_id
+    return Prediction.from_scores(
+        scores, model_id=model_id, latency_ms=latency_ms, request_id=request_id, rejection=rejection
+    )
 
 
 def probabilities(scores: Sequence[float]) -> list[float]:
@@ -70,49 +102,109 @@ def probabilities(scores: Sequence[float]) -> list[float]:
     return [power / total for power in powers]
 
 
-def _ranked(answer: dict[str, Any], labels: LabelMap | None, request_id: str | None) -> tuple[BreedScore, ...]:
-    try:
-        entries = answer["predictions"][0]["scores"]
-        scores = tuple(
-            BreedScore(
-                label=str(entry["label"]),
-                class_folder=str(entry["class_folder"]),
-                index=int(entry["index"]),
-                probability=float(entry["probability"]),
-            )
-            for entry in entries
-        )
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise _unknown_form(json.dumps(answer)[:200], request_id) from error
-    if not scores or not all(math.isfinite(score.probability) for score in scores):
-        raise _unknown_form(json.dumps(answer)[:200], request_id)
+def no_labels(answered: str) -> LabelError:
+    """The error for an answer without names where none were given."""
+    return LabelError(
+        f"The endpoint answered with {answered} and no names. Give BreedClassifier(labels=…), for example "
+        "LabelMap.from_folder on the training data, or LabelMap.from_model on its bundle."
+    )
+
+
+def _model_id(answer: Mapping[str, Any]) -> str | None:
+    model_id = answer.get("model_id")
+    if model_id is not None and not isinstance(model_id, str):
+        raise TypeError("model_id is no text")
+    return model_id
+
+
+def _rejection(prediction: Mapping[str, Any], answer: Mapping[str, Any]) -> Rejection | None:
+    if prediction.get("rejected") is None:
+        return None
+    rejected = prediction["rejected"]
+    if not isinstance(rejected, bool):
+        raise TypeError("rejected is no truth value")
+    rejection = Rejection(rejected, float(prediction["rejection_score"]), float(answer["rejection"]["threshold"]))
+    if not (math.isfinite(rejection.score) and math.isfinite(rejection.threshold)):
+        raise ValueError("a rejection score that is not finite")
+    return rejection
+
+
+def _from_scores(
+    values: Sequence[float],
+    model_id: str | None,
+    labels: LabelMap | None,
+    known: KnownLabels | None,
+    top_k: int | None,
+) -> tuple[BreedScore, ...]:
+    _check_probabilities(values)
     if labels is None:
-        return tuple(sorted(scores, key=lambda score: -score.probability))
-    if len(labels) != len(scores):
-        raise LabelError(
-            f"{len(labels)} labels were given, but the model has {len(scores)} classes. Leave labels out: this "
-            "endpoint brings its own."
-        )
-    by_index = sorted(scores, key=lambda score: score.index)
-    return labels.rank([score.probability for score in by_index])
+        labels = known.get(model_id) if known is not None else None
+        if labels is None:
+            raise UnknownModelError
+    return labels.rank(values, top_k=top_k)
 
 
-def _plain(answer: object, body: bytes, labels: LabelMap | None, request_id: str | None) -> tuple[BreedScore, ...]:
+def _from_ranked(
+    entries: Sequence[Mapping[str, Any]],
+    model_id: str | None,
+    labels: LabelMap | None,
+    known: KnownLabels | None,
+    top_k: int | None,
+) -> tuple[BreedScore, ...]:
+    values = [entry["probability"] for entry in entries]
+    _check_probabilities(values, complete=False)
+    if labels is not None:
+        by_index = sorted(entries, key=lambda entry: int(entry["index"]))
+        if len(labels) != len(entries):
+            raise LabelError(
+                f"{len(labels)} labels were given, but the model has {len(entries)} classes. Leave labels out: this "
+                "endpoint brings its own."
+            )
+        return labels.rank([entry["probability"] for entry in by_index], top_k=top_k)
+    if known is not None and model_id is not None and known.get(model_id) is None:
+        _learn(known, model_id, entries)
+    order = sorted(range(len(values)), key=values.__getitem__, reverse=True)
+    return tuple(_score(entries[position]) for position in order[:top_k])
+
+
+def _learn(known: KnownLabels, model_id: str, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Notes the classes of an answer, if it names all of them."""
+    folders = {int(entry["index"]): str(entry["class_folder"]) for entry in entries}
+    if sorted(folders) == list(range(len(entries))):
+        known.learn(model_id, [folders[index] for index in range(len(entries))])
+
+
+def _score(entry: Mapping[str, Any]) -> BreedScore:
+    return BreedScore(
+        label=str(entry["label"]),
+        class_folder=str(entry["class_folder"]),
+        index=int(entry["index"]),
+        probability=float(entry["probability"]),
+    )
+
+
+def _check_probabilities(values: Sequence[float], *, complete: bool = True) -> None:
+    """Raises TypeError or ValueError where values are no probabilities; cheap, since every answer passes here."""
+    if not isinstance(values, list) or not values:
+        raise TypeError("no list of probabilities")
+    total = sum(values)
+    if not (min(values) >= 0.0 and total <= 1.0 + _SUM_TOLERANCE and (total >= 1.0 - _SUM_TOLERANCE or not complete)):
+        raise ValueError("these are no probabilities of all classes")
+
+
+def _from_plain(
+    answer: object, labels: LabelMap | None, top_k: int | None, request_id: str | None
+) -> tuple[BreedScore, ...]:
     row = answer[0] if isinstance(answer, list) and len(answer) == 1 else None
     if not isinstance(row, list) or not row or not all(isinstance(value, (int, float)) for value in row):
-        raise _unknown_form(repr(body[:200]), request_id)
-    if not all(math.isfinite(value) for value in row):
+        raise TypeError("no list of one list of numbers")
+    if not all(map(math.isfinite, row)):
         raise ModelError("The model answered with NaN or infinite scores.", request_id=request_id)
     if labels is None:
+        raise no_labels(f"{len(row)} plain scores")
+    if len(labels) != len(row):
         raise LabelError(
-            f"The endpoint answered with {len(row)} plain scores and no names. Give BreedClassifier(labels=…), for "
-            "example LabelMap.from_folder on the training data."
+            f"the model answered with {len(row)} scores, but there are {len(labels)} labels; "
+            "give the LabelMap of the data set that this model was trained on"
         )
-    return labels.rank(probabilities(row))
-
-
-def _unknown_form(shown: str, request_id: str | None) -> ModelError:
-    return ModelError(
-        f"The endpoint's answer is neither {CONTENT_TYPE} nor a list of one list of scores: {shown}",
-        request_id=request_id,
-    )
+    return labels.rank(probabilities(row), top_k=top_k)

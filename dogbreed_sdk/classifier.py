@@ -1,43 +1,53 @@
-"""BreedClassifier: a picture goes to an endpoint, a Prediction comes back."""
+"""BreedClassifier: a picture goes to a model, a Prediction comes back."""
 
 from __future__ import annotations
 
+import os
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Generator, Iterable
+from threading import Event
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, overload
 
-from botocore.exceptions import BotoCoreError, ClientError
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
-
-from dogbreed_sdk import answers, defaults
-from dogbreed_sdk.aws_errors import invocation_error, is_transient
-from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.images import to_payload
+from dogbreed_sdk import answers, defaults, many, retries
+from dogbreed_sdk.classifier_options import ClassifierOptions, Fetch, Options, changed
+from dogbreed_sdk.classifier_payloads import LABEL_QUESTION, payload_of
+from dogbreed_sdk.errors import ConfigurationError, DogBreedError, EndpointNotFoundError, EndpointNotReadyError
+from dogbreed_sdk.labels_known import KnownLabels
 from dogbreed_sdk.session import Session
 
 if TYPE_CHECKING:
-    from dogbreed_sdk.images import Picture
+    from collections.abc import Sequence
+
+    from typing_extensions import Self, Unpack
+
+    from dogbreed_sdk.images import Payload, Picture
     from dogbreed_sdk.labels import LabelMap
     from dogbreed_sdk.predictions import Prediction
+    from dogbreed_sdk.transports import Answer, Transport
 
-# Made once; it keeps the state of a call per thread.
-_RETRYING = Retrying(
-    retry=retry_if_exception(is_transient),
-    wait=wait_random_exponential(multiplier=defaults.INVOKE_FIRST_PAUSE_SECONDS, max=5),
-    stop=stop_after_attempt(defaults.INVOKE_MAX_ATTEMPTS) | stop_after_delay(defaults.INVOKE_READ_TIMEOUT_SECONDS),
-    reraise=True,
-)
+Progress = Callable[[int, "int | None"], None]
 
 
 class BreedClassifier:
-    """A client of one endpoint. Thread-safe: make one and keep it for the life of a program.
+    """A client of one model. Thread-safe: make one and keep it for the life of a program.
 
     Args:
         endpoint_name: Name of the endpoint.
         session: Where it lives. Default: `Session.default()`.
-        labels: Names of the classes, for endpoints that answer with plain scores; a bundle's endpoint brings
-            its own.
+        labels: Names of the classes, as a LabelMap or a list in index order, for endpoints that answer with plain
+            scores; a bundle's endpoint brings its own.
+        fetch: Who downloads pictures that are given as a URL: "client", this process, refusing addresses that are
+            not public; or "endpoint", for endpoints that may reach what this process may not.
+        allowed_hosts: Hosts that pictures may be downloaded from by this process. Default: any public one.
         max_payload_bytes: Larger pictures are shrunk to fit. Default: the real-time limit of 25 MB; give
             `defaults.SERVERLESS_PAYLOAD_BYTES` for a serverless endpoint.
+        connect_timeout: Seconds to wait for a connection.
+        read_timeout: Seconds that one attempt waits for its answer.
+        deadline: Seconds for all attempts of a call together. Time spent on `wait_ready` is not counted.
+        max_attempts: Attempts a call, the first included. Throttling, server faults and lost connections are tried
+            again after a random pause that grows; what the model or AWS refuses is not.
+        wait_ready: Seconds that a call waits for an endpoint that is being created or updated. Default: none.
 
     Example:
         >>> from dogbreed_sdk import BreedClassifier, Session
@@ -51,22 +61,133 @@ class BreedClassifier:
         endpoint_name: str,
         *,
         session: Session | None = None,
-        labels: LabelMap | None = None,
+        labels: LabelMap | Sequence[str] | None = None,
+        fetch: Fetch = "client",
+        allowed_hosts: Sequence[str] | None = None,
         max_payload_bytes: int = defaults.REALTIME_PAYLOAD_BYTES,
+        connect_timeout: float = defaults.INVOKE_CONNECT_TIMEOUT_SECONDS,
+        read_timeout: float = defaults.INVOKE_READ_TIMEOUT_SECONDS,
+        deadline: float = defaults.INVOKE_DEADLINE_SECONDS,
+        max_attempts: int = defaults.INVOKE_MAX_ATTEMPTS,
+        wait_ready: float = 0.0,
     ) -> None:
-        self.endpoint_name = endpoint_name
-        self.session = session or Session.default()
-        self._labels = labels
-        self._max_payload_bytes = max_payload_bytes
+        from dogbreed_sdk.transports_endpoint import EndpointTransport  # noqa: PLC0415 - servers need no boto3
+
+        transport = EndpointTransport(endpoint_name, session or Session.default())
+        options = ClassifierOptions(
+            labels=labels,
+            fetch=fetch,
+            allowed_hosts=allowed_hosts,
+            max_payload_bytes=max_payload_bytes,
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            deadline=deadline,
+            max_attempts=max_attempts,
+            wait_ready=wait_ready,
+        )
+        self._assemble(transport, options, KnownLabels())
+
+    @classmethod
+    def from_transport(cls, transport: Transport, **options: Unpack[Options]) -> Self:
+        """A classifier that asks through a transport of your own.
+
+        Args:
+            transport: Carries requests to a model.
+            options: As for the class itself.
+        """
+        made = cls.__new__(cls)
+        made._assemble(transport, changed(ClassifierOptions(), options), KnownLabels())
+        return made
+
+    @classmethod
+    def from_server(cls, url: str, **options: Unpack[Options]) -> Self:
+        """A client of a server that speaks SageMaker's hosting contract: a model server, a container on this machine.
+
+        Args:
+            url: Where it listens, such as ``http://127.0.0.1:8080``; pictures go to its /invocations.
+            options: As for the class itself. ``wait_ready`` waits for its /ping.
+
+        Raises:
+            ConfigurationError: The URL is no server's, or an option is wrong.
+        """
+        from dogbreed_sdk.transports_server import ServerTransport  # noqa: PLC0415 - endpoints need it not
+
+        return cls.from_transport(ServerTransport(url), **options)
+
+    @classmethod
+    def from_bundle(cls, path: str | os.PathLike[str], **options: Unpack[Options]) -> Self:
+        """A model that runs in this process, with the same answers as through an endpoint.
+
+        The code that runs is this package's own, never what is in the archive.
+
+        Args:
+            path: A bundle: its folder, its model.tar.gz, or a file:// URI of either.
+            options: As for the class itself; those about connections have nothing to decide.
+
+        Raises:
+            ConfigurationError: There is no bundle, it is damaged, or the extra ``local`` is not installed.
+        """
+        from dogbreed_sdk.bundle_model import BundleTransport  # noqa: PLC0415 - torch is needed from here on
+
+        transport = BundleTransport(path)
+        made = cls.from_transport(transport, **options)
+        made._known.learn(transport.model_id, transport.classes)
+        made._known.model_id = transport.model_id
+        return made
+
+    def _assemble(self, transport: Transport, options: ClassifierOptions, known: KnownLabels) -> None:
+        self._transport = transport
+        self._options = options
+        self._known = known
+        # What every call needs, looked up once.
+        self._labels = options.label_map
+        self._max_payload_bytes = options.max_payload_bytes
+        self._policy = options.retry_policy
 
     def __repr__(self) -> str:
-        return f"BreedClassifier({self.endpoint_name!r}, session={self.session!r})"
+        return f"{type(self).__name__}({self._transport.name})"
+
+    @property
+    def endpoint_name(self) -> str:
+        """The endpoint's name; for servers and bundles, what messages call them."""
+        return str(getattr(self._transport, "endpoint_name", self._transport.name))
+
+    @property
+    def session(self) -> Session | None:
+        """Where the endpoint lives; None for servers and bundles."""
+        return getattr(self._transport, "session", None)
+
+    @property
+    def options(self) -> ClassifierOptions:
+        """The settings."""
+        return self._options
+
+    @property
+    def model_id(self) -> str | None:
+        """SHA-256 of the weights that answered last, or None before an answer that names them."""
+        return self._known.model_id
+
+    def with_options(self, **changes: Unpack[Options]) -> Self:
+        """A copy with some settings changed, which shares connections and what is known of labels.
+
+        Args:
+            changes: As for the class itself.
+
+        Raises:
+            ConfigurationError: There is no such option, or a value is out of range.
+
+        Example:
+            >>> classifier.with_options(deadline=2.0, max_attempts=1).classify("rex.jpg")  # doctest: +SKIP
+        """
+        copy = type(self).__new__(type(self))
+        copy._assemble(self._transport, changed(self._options, changes), self._known)
+        return copy
 
     def classify(self, picture: Picture, *, top_k: int = 5) -> Prediction:
         """What is in a picture.
 
         Args:
-            picture: A path, bytes, an open binary file, a PIL image, a uint8 array or a data: URL.
+            picture: A path, bytes, an open binary file, a PIL image, a uint8 array, a data: URL or an http(s) URL.
             top_k: How many classes the answer ranks, from 1.
 
         Returns:
@@ -75,30 +196,163 @@ class BreedClassifier:
         Raises:
             ImageError: The picture cannot be used; nothing was sent.
             EndpointError: The endpoint is missing, not ready, overloaded, too slow, or its model failed.
-            LabelError: The labels given do not fit the model.
+            LabelError: The labels given do not fit the model, or are missing.
+            AccessError: Credentials or a permission are missing.
             ConfigurationError: ``top_k`` is below 1.
         """
-        if top_k < 1:
-            raise ConfigurationError(f"top_k must be at least 1, got {top_k}.")
-        payload = to_payload(picture, max_bytes=self._max_payload_bytes)
+        check_top_k(top_k)
+        return self._classify(picture, top_k, None)
+
+    @overload
+    def classify_many(
+        self,
+        pictures: Iterable[Picture],
+        *,
+        top_k: int = ...,
+        max_concurrency: int = ...,
+        on_error: Literal["raise"] = ...,
+        progress: Progress | None = ...,
+    ) -> Generator[Prediction, None, None]: ...
+
+    @overload
+    def classify_many(
+        self,
+        pictures: Iterable[Picture],
+        *,
+        top_k: int = ...,
+        max_concurrency: int = ...,
+        on_error: Literal["return"],
+        progress: Progress | None = ...,
+    ) -> Generator[Prediction | DogBreedError, None, None]: ...
+
+    def classify_many(
+        self,
+        pictures: Iterable[Picture],
+        *,
+        top_k: int = 5,
+        max_concurrency: int = defaults.MANY_CONCURRENCY,
+        on_error: many.OnError = "raise",
+        progress: Progress | None = None,
+    ) -> Generator[Prediction | DogBreedError, None, None]:
+        """What is in each of many pictures: one result a picture, in their order, as they come.
+
+        A picture is taken from the iterator when there is room for it, in the thread that takes the results: nothing
+        is read ahead without bounds, however long the iterator is. Leaving the loop, closing the generator or Ctrl-C
+        cancels what has not been answered.
+
+        Args:
+            pictures: Any number of pictures, as for `classify`.
+            top_k: How many classes each answer ranks, from 1.
+            max_concurrency: How many pictures are asked about at a time.
+            on_error: "raise" ends at the first picture that fails, with its error; "return" gives the error in that
+                picture's place and goes on.
+            progress: Called after each result with (results so far, pictures in all or None where nobody knows).
+
+        Raises:
+            DogBreedError: As for `classify`, while the results are taken.
+            ConfigurationError: An argument is wrong.
+        """
+        check_top_k(top_k)
+        many.check(max_concurrency, on_error, progress)
+        self._transport.widen(max_concurrency)
+
+        def ask(picture: Picture, cancelled: Event) -> Prediction:
+            return self._classify(picture, top_k, cancelled)
+
+        return many.in_order(
+            ask,
+            pictures,
+            max_concurrency=max_concurrency,
+            on_error=on_error,
+            progress=progress,
+            abort=self._transport.abort,
+        )
+
+    def labels(self) -> LabelMap:
+        """The classes of the model that answered last; the endpoint is asked once where they are not known.
+
+        Raises:
+            EndpointError: The endpoint is missing, not ready, overloaded, too slow, or its model failed.
+            LabelError: The endpoint does not tell, and none were given.
+        """
+        given = self._labels or self._known.current()
+        if given is not None:
+            return given
+        self._ask(LABEL_QUESTION, top_k=1, cancelled=None)
+        told = self._known.current()
+        if told is None:
+            raise answers.no_labels("scores of a model that does not name itself")
+        return told
+
+    def close(self) -> None:
+        """Gives connections and memory back; a session's own stay open for its other clients."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _classify(self, picture: Picture, top_k: int, cancelled: Event | None) -> Prediction:
+        return self._ask(payload_of(picture, self._options), top_k=top_k, cancelled=cancelled)
+
+    def _ask(self, payload: Payload, *, top_k: int, cancelled: Event | None) -> Prediction:
         start = time.perf_counter()
-        answer, body = self._invoke(payload.body, payload.content_type)
+        knowing = self._labels is not None or self._known
+        answer = self._invoke(payload, answers.ACCEPT_SCORES if knowing else answers.ACCEPT, cancelled)
+        try:
+            return self._parsed(answer, top_k, start)
+        except answers.UnknownModelError:
+            # The endpoint serves another model by now: it must name its own classes.
+            return self._parsed(self._invoke(payload, answers.ACCEPT, cancelled), top_k, start)
+
+    def _parsed(self, answer: Answer, top_k: int, start: float) -> Prediction:
         return answers.parse(
-            body,
+            answer.body,
             labels=self._labels,
             top_k=top_k,
             latency_ms=(time.perf_counter() - start) * 1e3,
-            request_id=answer["ResponseMetadata"].get("RequestId"),
+            request_id=answer.request_id,
+            known=self._known,
         )
 
-    def _invoke(self, body: bytes, content_type: str) -> tuple[dict[str, Any], bytes]:
+    def _invoke(self, payload: Payload, accept: str, cancelled: Event | None) -> Answer:
         try:
-            return _RETRYING(self._invoke_once, body, content_type)
-        except (ClientError, BotoCoreError) as error:
-            raise invocation_error(error, self.endpoint_name) from error
+            return self._tried(payload, accept, cancelled)
+        except (EndpointNotFoundError, EndpointNotReadyError):
+            if not self._options.wait_ready:
+                raise
+            # AWS calls an endpoint that is still being created "not found", too: asking for its status tells.
+            self._transport.wait_until_ready(self._options.wait_ready)
+            return self._tried(payload, accept, cancelled)
 
-    def _invoke_once(self, body: bytes, content_type: str) -> tuple[dict[str, Any], bytes]:
-        answer: dict[str, Any] = self.session.client("sagemaker-runtime").invoke_endpoint(
-            EndpointName=self.endpoint_name, Body=body, ContentType=content_type, Accept=answers.ACCEPT
-        )
-        return answer, answer["Body"].read()
+    def _tried(self, payload: Payload, accept: str, cancelled: Event | None) -> Answer:
+        transport, connect_timeout = self._transport, self._options.connect_timeout
+
+        def attempt(read_timeout: float) -> Answer:
+            return transport.invoke(
+                payload.body,
+                payload.content_type,
+                accept,
+                connect_timeout=connect_timeout,
+                read_timeout=read_timeout,
+            )
+
+        try:
+            return retries.call(attempt, policy=self._policy, is_transient=transport.is_transient, cancelled=cancelled)
+        except DogBreedError:
+            raise
+        except Exception as error:
+            raise transport.translate(error) from error
+
+
+def check_top_k(top_k: int) -> None:
+    """Refuses to rank fewer than one class."""
+    if top_k < 1:
+        raise ConfigurationError(f"top_k must be at least 1, got {top_k}.")

@@ -45,6 +45,16 @@ INVOKE_CONNECT_TIMEOUT_SECONDS: Final = 5.0
 # Four attempts, about 0.2, 0.4 and 0.8 s apart at random, outlast a throttled burst and a replaced instance.
 INVOKE_MAX_ATTEMPTS: Final = 4
 INVOKE_FIRST_PAUSE_SECONDS: Final = 0.2
+INVOKE_LONGEST_PAUSE_SECONDS: Final = 5.0
+# All attempts together: the slowest answer that is allowed, and time for early failures before it.
+INVOKE_DEADLINE_SECONDS: Final = 90.0
+# An attempt that is made shortly before the deadline gets at least so long.
+INVOKE_SHORTEST_TIMEOUT_SECONDS: Final = 0.5
+
+# Connections that a client keeps at most; they are opened as they are needed.
+INVOKE_CONNECTIONS: Final = 64
+# Pictures that classify_many asks about at a time: keeps two instances of two cores busy, and any laptop's model.
+MANY_CONCURRENCY: Final = 8
 
 # An endpoint pulls a container image of several GB before it serves; half an hour is twice what AWS takes.
 ENDPOINT_READY_TIMEOUT_SECONDS: Final = 1800.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -112,6 +113,25 @@ class LabelMap:
             raise LabelError(f"{path}: {error}") from error
 
     @classmethod
+    def from_model(cls, path: str | os.PathLike[str]) -> LabelMap:
+        """The map of a trained model; nothing of the model is loaded.
+
+        Args:
+            path: A bundle: its folder, its model.tar.gz, or a file:// URI of either.
+
+        Raises:
+            LabelError: There is no bundle, or its description is not in order.
+            ConfigurationError: The URI is no file:// URI.
+        """
+        from dogbreed_sdk.bundle_model import bundle_path  # noqa: PLC0415 - most label maps come from elsewhere
+        from training_scripts import bundle  # noqa: PLC0415
+
+        try:
+            return cls(tuple(bundle.read_description(bundle_path(path)).classes))
+        except bundle.BundleError as error:
+            raise LabelError(str(error)) from error
+
+    @classmethod
     def from_value(cls, value: object) -> LabelMap:
         """The map in what a JSON file held; see from_json for the forms.
 
@@ -129,7 +149,7 @@ class LabelMap:
             return cls(tuple(value))
         raise LabelError('expected a list of classes, {"index": "class"}, {"class": index} or a model.json')
 
-    @property
+    @functools.cached_property
     def labels(self) -> tuple[str, ...]:
         """The display names, in index order."""
         return tuple(display_name(folder) for folder in self.class_folders)
@@ -189,12 +209,13 @@ class LabelMap:
                 f"the model answered with {len(probabilities)} scores, but there are {len(self)} labels; "
                 "give the LabelMap of the data set that this model was trained on"
             )
-        if not all(math.isfinite(probability) for probability in probabilities):
+        # A sum is finite only where every number is: much quicker than asking each.
+        if not math.isfinite(sum(probabilities)):
             raise LabelError("the model answered with a score that is no finite number (NaN or infinity)")
-        order = sorted(range(len(self)), key=lambda index: -probabilities[index])
+        order = sorted(range(len(self)), key=probabilities.__getitem__, reverse=True)
+        labels, folders = self.labels, self.class_folders
         return tuple(
-            BreedScore(self.label(index), self.class_folders[index], index, float(probabilities[index]))
-            for index in order[:top_k]
+            BreedScore(labels[index], folders[index], index, float(probabilities[index])) for index in order[:top_k]
         )
 
 

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import NamedTuple
+
+
+class Rejection(NamedTuple):
+    """Whether a picture looks like none of the classes, by how much, and where the model draws the line."""
+
+    rejected: bool
+    score: float
+    threshold: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,9 @@ class Prediction:
         index: That class's position in the model's output, from 0. Not the number in the folder's name.
         folder_number: The number that starts the folder's name, 9 for "009.American_water_spaniel", or None.
         probability: That class's probability, between 0 and 1.
+        rejected: Whether the picture looks like none of the classes, or None where the model cannot tell.
+        rejection_score: How little the picture looks like any class: higher is less. None where the model has none.
+        rejection_threshold: The score above which a picture is rejected, fitted when the model was trained, or None.
         scores: The best classes, most probable first; as many as were asked for.
         model_id: SHA-256 of the weights that answered, or None where the endpoint does not tell.
         latency_ms: Milliseconds from sending the request to holding the answer, or None if nothing was sent.
@@ -57,6 +69,9 @@ class Prediction:
     model_id: str | None = None
     latency_ms: float | None = None
     request_id: str | None = None
+    rejected: bool | None = None
+    rejection_score: float | None = None
+    rejection_threshold: float | None = None
 
     @classmethod
     def from_scores(
@@ -66,6 +81,7 @@ class Prediction:
         model_id: str | None = None,
         latency_ms: float | None = None,
         request_id: str | None = None,
+        rejection: Rejection | None = None,
     ) -> Prediction:
         """The prediction that ranked scores amount to.
 
@@ -74,6 +90,7 @@ class Prediction:
             model_id: SHA-256 of the weights, if known.
             latency_ms: Duration of the call, if there was one.
             request_id: Id of the call, if there was one.
+            rejection: What the model says of the picture being none of its classes, if it says anything.
 
         Raises:
             ValueError: No score, or the scores are not ranked.
@@ -88,6 +105,7 @@ class Prediction:
         if any(before.probability < after.probability for before, after in pairwise(scores)):
             raise ValueError("the scores of a prediction must be ranked, most probable first")
         best = scores[0]
+        rejected, rejection_score, rejection_threshold = rejection or (None, None, None)
         return cls(
             label=best.label,
             class_folder=best.class_folder,
@@ -98,6 +116,9 @@ class Prediction:
             model_id=model_id,
             latency_ms=latency_ms,
             request_id=request_id,
+            rejected=rejected,
+            rejection_score=rejection_score,
+            rejection_threshold=rejection_threshold,
         )
 
     def to_dict(self) -> dict[str, object]:
@@ -106,8 +127,15 @@ class Prediction:
             "label": self.label,
             "class_folder": self.class_folder,
             "index": self.index,
+            "folder_number": self.folder_number,
             "probability": self.probability,
+            "rejected": self.rejected,
+            "rejection_score": self.rejection_score,
+            "rejection_threshold": self.rejection_threshold,
             "scores": [score.to_dict() for score in self.scores],
+            "model_id": self.model_id,
+            "latency_ms": self.latency_ms,
+            "request_id": self.request_id,
         }
 
 

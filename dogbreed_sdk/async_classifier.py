@@ -1,0 +1,175 @@
+"""AsyncBreedClassifier: BreedClassifier for asyncio, over threads of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from threading import Event
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, TypeVar, overload
+
+from dogbreed_sdk import defaults, many, many_async
+from dogbreed_sdk.classifier import BreedClassifier, Progress, check_top_k
+from dogbreed_sdk.many_workers import Workers
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+    from dogbreed_sdk.classifier_options import ClassifierOptions, Options
+    from dogbreed_sdk.errors import DogBreedError
+    from dogbreed_sdk.images import Picture
+    from dogbreed_sdk.labels import LabelMap
+    from dogbreed_sdk.predictions import Prediction
+    from dogbreed_sdk.session import Session
+    from dogbreed_sdk.transports import Transport
+
+T = TypeVar("T")
+
+
+class AsyncBreedClassifier:
+    """A client of one model for programs that use asyncio. Make one and keep it for the life of a program.
+
+    Calls run in threads of its own, at most `defaults.INVOKE_CONNECTIONS` at a time; further ones wait for their turn.
+    A call whose task is cancelled makes no more attempts; what was sent already is answered into the void.
+
+    Args:
+        endpoint_name: Name of the endpoint.
+        session: Where it lives. Default: `Session.default()`.
+        options: As for `BreedClassifier`.
+
+    Example:
+        >>> import asyncio
+        >>> from dogbreed_sdk.async_classifier import AsyncBreedClassifier
+        >>> async def main() -> str:
+        ...     async with AsyncBreedClassifier("dog-breeds") as classifier:
+        ...         return (await classifier.classify("rex.jpg")).label
+        >>> asyncio.run(main())  # doctest: +SKIP
+        'Airedale terrier'
+    """
+
+    def __init__(self, endpoint_name: str, *, session: Session | None = None, **options: Unpack[Options]) -> None:
+        self._assemble(BreedClassifier(endpoint_name, session=session, **options))
+
+    @classmethod
+    def wrapping(cls, classifier: BreedClassifier) -> Self:
+        """The same client for asyncio; closing it closes the classifier."""
+        made = cls.__new__(cls)
+        made._assemble(classifier)
+        return made
+
+    @classmethod
+    def from_transport(cls, transport: Transport, **options: Unpack[Options]) -> Self:
+        """See `BreedClassifier.from_transport`."""
+        return cls.wrapping(BreedClassifier.from_transport(transport, **options))
+
+    @classmethod
+    def from_server(cls, url: str, **options: Unpack[Options]) -> Self:
+        """See `BreedClassifier.from_server`."""
+        return cls.wrapping(BreedClassifier.from_server(url, **options))
+
+    @classmethod
+    def from_bundle(cls, path: str | os.PathLike[str], **options: Unpack[Options]) -> Self:
+        """See `BreedClassifier.from_bundle`; loading takes a moment, in the thread that calls."""
+        return cls.wrapping(BreedClassifier.from_bundle(path, **options))
+
+    def _assemble(self, classifier: BreedClassifier, workers: Workers | None = None) -> None:
+        self._classifier = classifier
+        self._workers = workers or Workers(defaults.INVOKE_CONNECTIONS, name="classify")
+
+    def __repr__(self) -> str:
+        return f"Async{self._classifier!r}"
+
+    @property
+    def endpoint_name(self) -> str:
+        """See `BreedClassifier.endpoint_name`."""
+        return self._classifier.endpoint_name
+
+    @property
+    def options(self) -> ClassifierOptions:
+        """The settings."""
+        return self._classifier.options
+
+    @property
+    def model_id(self) -> str | None:
+        """See `BreedClassifier.model_id`."""
+        return self._classifier.model_id
+
+    def with_options(self, **changes: Unpack[Options]) -> Self:
+        """See `BreedClassifier.with_options`; the copy shares the threads, too."""
+        copy = type(self).__new__(type(self))
+        copy._assemble(self._classifier.with_options(**changes), self._workers)
+        return copy
+
+    async def classify(self, picture: Picture, *, top_k: int = 5) -> Prediction:
+        """See `BreedClassifier.classify`."""
+        check_top_k(top_k)
+        cancelled = Event()
+        return await many_async.awaited(
+            self._workers.submit(self._classifier._classify, picture, top_k, cancelled), cancelled
+        )
+
+    @overload
+    def classify_many(
+        self,
+        pictures: Iterable[Picture] | AsyncIterable[Picture],
+        *,
+        top_k: int = ...,
+        max_concurrency: int = ...,
+        on_error: Literal["raise"] = ...,
+        progress: Progress | None = ...,
+    ) -> AsyncGenerator[Prediction, None]: ...
+
+    @overload
+    def classify_many(
+        self,
+        pictures: Iterable[Picture] | AsyncIterable[Picture],
+        *,
+        top_k: int = ...,
+        max_concurrency: int = ...,
+        on_error: Literal["return"],
+        progress: Progress | None = ...,
+    ) -> AsyncGenerator[Prediction | DogBreedError, None]: ...
+
+    def classify_many(
+        self,
+        pictures: Iterable[Picture] | AsyncIterable[Picture],
+        *,
+        top_k: int = 5,
+        max_concurrency: int = defaults.MANY_CONCURRENCY,
+        on_error: many.OnError = "raise",
+        progress: Progress | None = None,
+    ) -> AsyncGenerator[Prediction | DogBreedError, None]:
+        """See `BreedClassifier.classify_many`; pictures may come from an async iterator, too.
+
+        Leaving the loop early does not end an async generator at once (PEP 525): close it, with
+        `contextlib.aclosing` for example. A plain iterator is asked in the event loop's thread and must not block.
+        """
+        check_top_k(top_k)
+        many.check(max_concurrency, on_error, progress)
+        return many_async.in_order(
+            lambda picture, cancelled: self._workers.submit(self._classifier._classify, picture, top_k, cancelled),
+            pictures,
+            max_concurrency=max_concurrency,
+            on_error=on_error,
+            progress=progress,
+        )
+
+    async def labels(self) -> LabelMap:
+        """See `BreedClassifier.labels`."""
+        return await many_async.awaited(self._workers.submit(self._classifier.labels), Event())
+
+    async def close(self) -> None:
+        """Gives threads, connections and memory back; what is under way is cancelled where it has not begun."""
+        self._workers.shutdown(wait=False, cancel_futures=True)
+        self._classifier.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()

@@ -1,0 +1,125 @@
+"""A bundle inside this process: the model server's own functions, without a server between."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+import tempfile
+import zlib
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from dogbreed_sdk import _optional, container
+from dogbreed_sdk.errors import ConfigurationError, DogBreedError, ModelError
+from dogbreed_sdk.transports import Answer, Transport
+
+
+# All that a bundle is loaded from; its code/ stays packed.
+_LOADED_FILES = ("model.json", "model.pth")
+# A header may announce terabytes of nothing; the largest backbone's weights are a fiftieth of this.
+_MAX_FILE_BYTES = 16 << 30
+_CHUNK_BYTES = 1 << 20
+
+
+class BundleTransport(Transport):
+    """Answers with the functions that endpoints answer with: `training_scripts.inference`, never the archive's code.
+
+    Pictures are decoded in the threads that ask; the model answers one at a time, as a model server's worker does,
+    so that every number is the same as through an endpoint.
+
+    Args:
+        path: A bundle: its folder, its model.tar.gz, or a file:// URI of either.
+
+    Attributes:
+        model_id: SHA-256 of the weights.
+        classes: Class folders in index order.
+
+    Raises:
+        ConfigurationError: There is no bundle, it is damaged, or the packages that run it are not installed.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        chosen = bundle_path(path)
+        self.name = f"bundle {chosen}"
+        self._inference = _optional.load("training_scripts.inference", extra="local", purpose="run a bundle here")
+        self._model = self._loaded(chosen)
+        self.model_id: str = self._model.model_id
+        self.classes: tuple[str, ...] = tuple(self._model.classes)
+        self._one_at_a_time = Lock()
+
+    def invoke(
+        self,
+        body: bytes,
+        content_type: str,
+        accept: str,
+        *,
+        connect_timeout: float,  # noqa: ARG002 - nothing is connected
+        read_timeout: float,  # noqa: ARG002 - a computation cannot be cut off
+    ) -> Answer:
+        """Answers one request as an endpoint of this bundle would.
+
+        Raises:
+            RequestError: The body cannot be answered.
+        """
+        data = self._inference.input_fn(body, content_type)
+        with self._one_at_a_time:
+            predicted = self._inference.predict_fn(data, self._model)
+        text, kind = self._inference.output_fn(predicted, accept)
+        return Answer(text.encode(), kind, None)
+
+    def is_transient(self, error: BaseException) -> bool:  # noqa: ARG002
+        """Never: the same computation gives the same error."""
+        return False
+
+    def translate(self, error: Exception) -> DogBreedError:
+        """What a client of an endpoint would be told."""
+        if isinstance(error, self._inference.RequestError):
+            return ModelError(f"The model of {self.name} answered {error.status_code}: {error.message}")
+        return ModelError(f"The model of {self.name} failed: {type(error).__name__}: {error}")
+
+    def _loaded(self, path: Path) -> Any:
+        try:
+            if path.is_dir():
+                return self._inference.model_fn(str(path))
+            with tempfile.TemporaryDirectory(prefix="dogbreed-bundle-") as folder:
+                _unpack(path, Path(folder))
+                return self._inference.model_fn(folder)
+        except (tarfile.TarError, EOFError, zlib.error) as error:
+            raise ConfigurationError(f"{path} is no bundle: it cannot be read as an archive ({error}).") from error
+        except OSError as error:
+            raise ConfigurationError(f"Cannot read the bundle {path}: {error.strerror or error}.") from error
+        except ValueError as error:  # BundleError and other ScriptErrors, whose messages say what to do
+            raise ConfigurationError(f"The bundle {path} cannot be used: {error}") from error
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Unpacks description and weights, and nothing else."""
+    with tarfile.open(archive, "r|*") as members:
+        for member in members:
+            name = member.name.removeprefix("./")
+            source = members.extractfile(member) if member.isfile() and name in _LOADED_FILES else None
+            if source is None:
+                continue
+            if member.size > min(_MAX_FILE_BYTES, shutil.disk_usage(folder).free):
+                raise ConfigurationError(f"{archive}: its {name} of {member.size >> 20} MiB does not fit {folder}.")
+            with (folder / name).open("wb") as target:
+                shutil.copyfileobj(source, target, _CHUNK_BYTES)
+
+
+def bundle_path(path: str | os.PathLike[str]) -> Path:
+    """The path of a bundle that is named by a path or a file:// URI.
+
+    Raises:
+        ConfigurationError: It is a URI of another kind.
+    """
+    text = os.fspath(path)
+    if "://" not in text:
+        return Path(text).expanduser()
+    try:
+        return container.uri_to_path(text)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{error}. Download the bundle first, for example with TrainingJob.download_model."
+        ) from error

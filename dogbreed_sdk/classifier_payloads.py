@@ -1,0 +1,46 @@
+"""What is sent for a picture: its bytes, or its URL where the endpoint is to fetch it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+from dogbreed_sdk.errors import ImageError
+from dogbreed_sdk.images import Payload, to_payload
+from dogbreed_sdk.redaction import redacted
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.classifier_options import ClassifierOptions
+
+_URL_SCHEMES = ("http://", "https://")
+
+# One white pixel: what is sent to learn a model's labels when there is no picture yet.
+LABEL_QUESTION = Payload(
+    base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mP4DwABAQEAHLCMmQAAAABJRU5ErkJggg=="),
+    "image/png",
+    "a white pixel",
+)
+
+
+def payload_of(picture: Any, options: ClassifierOptions) -> Payload:
+    """The body to send for a picture.
+
+    Raises:
+        ImageError: The picture cannot be used.
+    """
+    if isinstance(picture, str) and picture[:8].lower().startswith(_URL_SCHEMES):
+        return _of_url(picture, options)
+    return to_payload(picture, max_bytes=options.max_payload_bytes)
+
+
+def _of_url(url: str, options: ClassifierOptions) -> Payload:
+    if options.fetch == "endpoint":
+        return Payload(json.dumps({"url": url}).encode(), "application/json", redacted(url))
+    from dogbreed_sdk.downloads import download  # noqa: PLC0415 - few pictures are URLs
+
+    content = download(url, allowed_hosts=options.allowed_hosts)
+    try:
+        return to_payload(content, max_bytes=options.max_payload_bytes)
+    except ImageError as error:
+        raise type(error)(f"{redacted(url)}: {error}") from error

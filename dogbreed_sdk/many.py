@@ -1,0 +1,134 @@
+"""Answers many questions at a time, in their order, without ever holding more than a few of them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sized
+from concurrent.futures import Future
+from threading import Event
+from typing import Generic, Literal, TypeVar
+
+from dogbreed_sdk.errors import ConfigurationError, DogBreedError
+from dogbreed_sdk.many_workers import Workers
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+OnError = Literal["raise", "return"]
+Progress = Callable[[int, "int | None"], None]
+
+# Pictures taken from the iterator and not answered yet, per worker: one in hand and one waiting.
+_WAITING_PER_WORKER = 2
+# Answers that may wait behind a slow one before it, per worker. They are small; pictures are let go when answered.
+AHEAD_PER_WORKER = 8
+# A worker that hangs in a request which cannot be cut off is not waited for longer; it ends with its timeout.
+_GOODBYE_SECONDS = 2.0
+
+
+def check(max_concurrency: int, on_error: str, progress: object) -> None:
+    """Refuses arguments that are wrong.
+
+    Raises:
+        ConfigurationError: One is.
+    """
+    if max_concurrency < 1:
+        raise ConfigurationError(f"max_concurrency must be at least 1, got {max_concurrency}.")
+    if on_error not in ("raise", "return"):
+        raise ConfigurationError(f'on_error must be "raise" or "return", got {on_error!r}.')
+    if progress is not None and not callable(progress):
+        raise ConfigurationError("progress must be a function of (results so far, pictures in all or None).")
+
+
+def in_order(
+    ask: Callable[[Item, Event], Answer],
+    items: Iterable[Item],
+    *,
+    max_concurrency: int,
+    on_error: OnError,
+    progress: Progress | None,
+    abort: Callable[[Collection[int]], None],
+) -> Generator[Answer | DogBreedError, None, None]:
+    """One answer an item, in order; items are taken in the thread that takes the answers.
+
+    Args:
+        ask: Answers one item, in a thread of this call's own; the event tells that nobody waits any more.
+        items: Any number.
+        max_concurrency: How many are asked at a time.
+        on_error: Whether a DogBreedError is raised or stands in the answer's place; other errors are always raised.
+        progress: Called after each answer with how many there are, and how many there will be if that is known.
+        abort: Cuts off what these threads wait for, when nobody waits for them any more.
+    """
+    total = len(items) if isinstance(items, Sized) else None
+    window = _Window(ask, iter(items), max_concurrency)
+    complete = False
+    try:
+        for done, future in enumerate(window, start=1):
+            answer = outcome(future, on_error)
+            if progress is not None:
+                progress(done, total)
+            yield answer
+        complete = True
+    finally:
+        window.close(None if complete else abort)
+
+
+def outcome(future: Future[Answer], on_error: OnError) -> Answer | DogBreedError:
+    """A finished question's answer, or its error as the caller wants it."""
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if on_error == "return" and isinstance(error, DogBreedError):
+        return error
+    raise error
+
+
+class _Window(Generic[Item, Answer]):
+    """The questions between the first that has no answer yet and the last that was taken from the iterator."""
+
+    def __init__(self, ask: Callable[[Item, Event], Answer], items: Iterator[Item], width: int) -> None:
+        self._ask = ask
+        self._items = items
+        self._width = width
+        self._workers = Workers(width, name="classify-many")
+        self._cancelled = Event()
+        self._futures: deque[Future[Answer]] = deque()
+        self._exhausted = False
+
+    def __iter__(self) -> Iterator[Future[Answer]]:
+        futures = self._futures
+        given_in_a_row = 0
+        while True:
+            ready = bool(futures) and futures[0].done()
+            # What is ready is given at once, since the iterator may be slow; but not for so long that workers starve.
+            if self._has_room() and not (ready and given_in_a_row < self._width):
+                given_in_a_row = 0
+                self._take()
+            elif futures:
+                given_in_a_row += 1
+                futures[0].exception()  # waits
+                yield futures.popleft()
+            elif self._exhausted:
+                return
+
+    def close(self, abort: Callable[[Collection[int]], None] | None) -> None:
+        """Ends the threads; with `abort`, also what they are doing."""
+        self._cancelled.set()
+        self._workers.shutdown(wait=False, cancel_futures=True)
+        if abort is not None and self._workers.unfinished:
+            abort(self._workers.thread_ids())
+        self._workers.join(_GOODBYE_SECONDS)
+
+    def _has_room(self) -> bool:
+        return (
+            not self._exhausted
+            and len(self._futures) < AHEAD_PER_WORKER * self._width
+            and self._workers.unfinished < _WAITING_PER_WORKER * self._width
+        )
+
+    def _take(self) -> None:
+        try:
+            item = next(self._items)
+        except StopIteration:
+            self._exhausted = True
+            return
+        self._futures.append(self._workers.submit(self._ask, item, self._cancelled))

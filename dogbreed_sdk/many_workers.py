@@ -1,0 +1,126 @@
+"""A pool of daemon threads: Ctrl-C must not wait for a request that hangs, as concurrent.futures' own threads make it.
+
+Python joins the threads of a ThreadPoolExecutor before it exits, so that one stalled answer holds up the end of the
+program until its timeout. These threads are left behind instead, and end with the process.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_Task = Callable[[], None]
+_numbers = itertools.count(1)
+
+
+class Workers(Executor):
+    """Runs functions in up to `width` daemon threads, which are started as they are needed.
+
+    Args:
+        width: The most threads.
+        name: What the threads' names begin with.
+    """
+
+    def __init__(self, width: int, *, name: str) -> None:
+        self._width = width
+        self._name = name
+        self._threads: list[Thread] = []
+        self._tasks: SimpleQueue[tuple[_Task, Future[object]] | None] = SimpleQueue()
+        self._lock = Lock()
+        self._unfinished = 0
+        self._closed = False
+
+    @property
+    def unfinished(self) -> int:
+        """How many functions wait or run."""
+        return self._unfinished
+
+    def thread_ids(self) -> list[int]:
+        """What `threading.get_ident` says in the threads."""
+        return [thread.ident for thread in self._threads if thread.ident is not None]
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Has a function called in one of the threads.
+
+        Raises:
+            RuntimeError: The pool was shut down.
+        """
+        future: Future[T] = Future()
+
+        def task() -> None:
+            try:
+                result = fn(*args, **kwargs)
+            except BaseException as error:  # noqa: BLE001 - it is the caller's, who asks the future
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("these workers were shut down")
+            self._unfinished += 1
+            starting = self._unfinished > len(self._threads) and len(self._threads) < self._width
+            if starting:
+                thread = Thread(target=self._work, name=f"{self._name}-{next(_numbers)}", daemon=True)
+                self._threads.append(thread)
+        self._tasks.put((task, future))  # type: ignore[arg-type]
+        if starting:
+            thread.start()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Lets the threads end when what was submitted is done.
+
+        Args:
+            wait: Whether to wait for that.
+            cancel_futures: Whether what has not begun is cancelled instead.
+        """
+        with self._lock:
+            first, self._closed = not self._closed, True
+        if cancel_futures:
+            self._cancel_waiting()
+        if first:
+            for _ in self._threads:
+                self._tasks.put(None)
+        if wait:
+            self.join(None)
+
+    def join(self, seconds: float | None) -> None:
+        """Waits for the threads' end, at most so many seconds together."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+
+    def _cancel_waiting(self) -> None:
+        with suppress(Empty):
+            while True:
+                waiting = self._tasks.get_nowait()
+                if waiting is None:
+                    self._tasks.put(None)
+                    return
+                self._finish()
+                waiting[1].cancel()
+                waiting[1].set_running_or_notify_cancel()
+
+    def _work(self) -> None:
+        while (taken := self._tasks.get()) is not None:
+            task, future = taken
+            try:
+                if future.set_running_or_notify_cancel():
+                    task()
+            finally:
+                self._finish()
+            del taken, task, future  # a picture must not be kept until the next one comes
+
+    def _finish(self) -> None:
+        with self._lock:
+            self._unfinished -= 1

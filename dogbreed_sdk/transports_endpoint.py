@@ -1,0 +1,101 @@
+"""Requests to a SageMaker endpoint, on AWS or local, through boto3."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from botocore.config import Config
+
+from dogbreed_sdk import aws_errors, defaults
+from dogbreed_sdk.errors import DogBreedError
+from dogbreed_sdk.progress import no_progress
+from dogbreed_sdk.transports import Answer, Transport
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.session import Session
+
+# Clients by boto3 session, then by timeouts and width: boto3 fixes both when it makes a client, and making one costs
+# as much as a hundred calls. Shared by all classifiers of a session.
+_CLIENTS: WeakKeyDictionary[Any, dict[tuple[float, float, int], Any]] = WeakKeyDictionary()
+_MAKING = Lock()
+
+
+class EndpointTransport(Transport):
+    """Calls InvokeEndpoint.
+
+    Args:
+        endpoint_name: Name of the endpoint.
+        session: Where it lives.
+    """
+
+    def __init__(self, endpoint_name: str, session: Session) -> None:
+        self.endpoint_name = endpoint_name
+        self.session = session
+        self.name = f"endpoint {endpoint_name}"
+        self._connections = defaults.INVOKE_CONNECTIONS
+        self._waiting = Lock()
+
+    def invoke(
+        self, body: bytes, content_type: str, accept: str, *, connect_timeout: float, read_timeout: float
+    ) -> Answer:
+        """Sends one request; no retries.
+
+        Raises:
+            ClientError: AWS or the model refused it.
+            BotoCoreError: No answer came, or only a part of it.
+        """
+        client = _client(self.session.boto3_session, connect_timeout, read_timeout, self._connections)
+        answer = client.invoke_endpoint(
+            EndpointName=self.endpoint_name, Body=body, ContentType=content_type, Accept=accept
+        )
+        return Answer(answer["Body"].read(), answer.get("ContentType", ""), answer["ResponseMetadata"].get("RequestId"))
+
+    def is_transient(self, error: BaseException) -> bool:
+        """Throttling, a server's fault, or a lost connection."""
+        return aws_errors.is_transient(error)
+
+    def translate(self, error: Exception) -> DogBreedError:
+        """The SDK's error, with AWS's request id and the container's message."""
+        return aws_errors.invocation_error(error, self.endpoint_name)
+
+    def wait_until_ready(self, seconds: float) -> None:
+        """Waits while the endpoint is created or updated; one thread asks for its status, others wait for that one."""
+        from dogbreed_sdk.deployment import Deployment  # noqa: PLC0415 - deployments know classifiers
+
+        with self._waiting:
+            Deployment(self.endpoint_name, self.session).wait(timeout=seconds, progress=no_progress)
+
+    def widen(self, connections: int) -> None:
+        """Has the next request use a client that keeps so many connections."""
+        self._connections = max(self._connections, connections)
+
+
+def _client(boto3_session: Any, connect_timeout: float, read_timeout: float, connections: int) -> Any:
+    """A client with these timeouts, made once a session."""
+    key = (connect_timeout, read_timeout, connections)
+    clients = _CLIENTS.get(boto3_session)
+    client = clients.get(key) if clients is not None else None
+    return _made_client(boto3_session, key) if client is None else client
+
+
+def _made_client(boto3_session: Any, key: tuple[float, float, int]) -> Any:
+    connect_timeout, read_timeout, connections = key
+    with _MAKING, aws_errors.translated("open a client of SageMaker's runtime"):
+        clients = _CLIENTS.setdefault(boto3_session, {})
+        if key not in clients:
+            clients[key] = boto3_session.client(
+                "sagemaker-runtime",
+                config=Config(
+                    connect_timeout=connect_timeout,
+                    read_timeout=read_timeout,
+                    # BreedClassifier retries, within one deadline; twice over would multiply the attempts.
+                    retries={"mode": "standard", "total_max_attempts": 1},
+                    max_pool_connections=connections,
+                    tcp_keepalive=True,
+                    # Its four parameters are checked before it is called; botocore's check takes 3 % of a call.
+                    parameter_validation=False,
+                ),
+            )
+        return clients[key]

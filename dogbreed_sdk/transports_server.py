@@ -1,0 +1,186 @@
+"""Requests to a server that speaks SageMaker's hosting contract on a URL of its own: /ping and /invocations."""
+
+from __future__ import annotations
+
+import json
+import time
+from urllib.parse import urlsplit
+
+import urllib3
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    MaxRetryError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+)
+
+from dogbreed_sdk import defaults
+from dogbreed_sdk.errors import (
+    ConfigurationError,
+    DogBreedError,
+    EndpointError,
+    EndpointNotFoundError,
+    EndpointNotReadyError,
+    EndpointTimeoutError,
+    ModelError,
+    PayloadTooLargeError,
+    ThrottledError,
+)
+from dogbreed_sdk.redaction import redacted
+from dogbreed_sdk.transports import Answer, Transport
+
+# What SageMaker lets a real-time answer hold (developer guide, quotas); more is not read.
+_MAX_ANSWER_BYTES = 25 * 1024 * 1024
+_LONGEST_MESSAGE = 1200
+_REQUEST_ID_HEADERS = ("x-request-id", "x-amzn-requestid")
+# A server's own faults that pass: 500 is the model's code, which would fail again.
+_TRANSIENT_STATUS = frozenset({429, 502, 503, 504})
+
+
+class RefusalError(Exception):
+    """A server answered with another status than 200."""
+
+    def __init__(self, status: int, message: str, request_id: str | None) -> None:
+        super().__init__(f"{status}: {message}")
+        self.status = status
+        self.message = message
+        self.request_id = request_id
+
+
+class ServerTransport(Transport):
+    """Posts to /invocations over connections that are kept. Proxies of the environment are not used.
+
+    Args:
+        url: Where the server listens, such as http://127.0.0.1:8080.
+
+    Raises:
+        ConfigurationError: It is no http or https URL, or it carries a password or a query.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = _checked(url)
+        self.name = f"the model server at {self.url}"
+        self._pool = _pool(defaults.INVOKE_CONNECTIONS)
+        self._connections = defaults.INVOKE_CONNECTIONS
+
+    def invoke(
+        self, body: bytes, content_type: str, accept: str, *, connect_timeout: float, read_timeout: float
+    ) -> Answer:
+        """Sends one request; no retries.
+
+        Raises:
+            RefusalError: The server answered with another status than 200.
+            HTTPError: No answer came, or only a part of it.
+        """
+        response = self._pool.request(
+            "POST",
+            f"{self.url}/invocations",
+            body=body,
+            headers={"Content-Type": content_type, "Accept": accept},
+            timeout=urllib3.Timeout(connect=connect_timeout, read=read_timeout),
+            preload_content=False,
+        )
+        try:
+            content = response.read(_MAX_ANSWER_BYTES + 1, decode_content=False)
+            if response.length_remaining and len(content) <= _MAX_ANSWER_BYTES:
+                raise ProtocolError(f"{response.length_remaining} bytes of the answer are missing")
+        except BaseException:
+            response.close()
+            raise
+        if len(content) > _MAX_ANSWER_BYTES:
+            response.close()
+            raise RefusalError(response.status, "an answer of more than 25 MB", None)
+        response.release_conn()
+        request_id = next((response.headers[name] for name in _REQUEST_ID_HEADERS if name in response.headers), None)
+        if response.status != 200:
+            raise RefusalError(response.status, _message(content), request_id)
+        return Answer(content, response.headers.get("Content-Type", ""), request_id)
+
+    def is_transient(self, error: BaseException) -> bool:
+        """Overload, a gateway's fault, or a lost connection."""
+        if isinstance(error, RefusalError):
+            return error.status in _TRANSIENT_STATUS
+        return isinstance(error, (NewConnectionError, ConnectTimeoutError, ProtocolError))
+
+    def translate(self, error: Exception) -> DogBreedError:
+        """The SDK's error, with the server's message."""
+        doing = f"Could not ask {self.name}"
+        if isinstance(error, RefusalError):
+            return self._refused(error)
+        if isinstance(error, MaxRetryError) and error.reason is not None:
+            error = error.reason
+        if isinstance(error, NewConnectionError):
+            return EndpointError(f"{doing}: it accepts no connection. Check the URL, and that the server runs.")
+        if isinstance(error, (ConnectTimeoutError, ReadTimeoutError)):
+            return EndpointTimeoutError(f"{doing}: no answer in time. Give a longer timeout, or look at its load.")
+        if isinstance(error, ProtocolError):
+            return EndpointError(f"{doing}: it closed the connection before its answer was complete.")
+        return EndpointError(f"{doing}: {redacted(str(error))}")
+
+    def wait_until_ready(self, seconds: float) -> None:
+        """Asks /ping until it answers 200."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                if self._pool.request("GET", f"{self.url}/ping", timeout=5.0).status == 200:
+                    return
+            except HTTPError:
+                pass
+            if time.monotonic() >= deadline:
+                raise EndpointNotReadyError(f"{self.name} is not ready after {seconds:.0f} s. Is it running?")
+            time.sleep(defaults.LOCAL_POLL_SECONDS)
+
+    def widen(self, connections: int) -> None:
+        """Keeps so many connections from now on."""
+        if connections > self._connections:
+            self._pool, self._connections = _pool(connections), connections
+
+    def close(self) -> None:
+        """Closes connections that are not in use."""
+        self._pool.clear()
+
+    def _refused(self, error: RefusalError) -> DogBreedError:
+        if error.status in (429, 503):
+            return ThrottledError(
+                f"{self.name} is overloaded: {error.message} Try again in a moment.", request_id=error.request_id
+            )
+        if error.status == 404:
+            return EndpointNotFoundError(
+                f"{self.name} has no /invocations: is this the address of a model server?", request_id=error.request_id
+            )
+        if error.status == 413:
+            return PayloadTooLargeError(f"{self.name} takes no request so large: {error.message}")
+        return ModelError(
+            f"The model behind {self.name} answered {error.status}: {error.message}", request_id=error.request_id
+        )
+
+
+def _pool(connections: int) -> urllib3.PoolManager:
+    return urllib3.PoolManager(num_pools=1, maxsize=connections, retries=False)
+
+
+def _checked(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or parts.query or parts.fragment or parts.username is not None or parts.password is not None:
+        raise ConfigurationError(
+            f"{redacted(url)!r} is no address of a model server; give one such as http://127.0.0.1:8080."
+        )
+    return url.rstrip("/").removesuffix("/invocations")
+
+
+def _message(content: bytes) -> str:
+    """What a server says of its refusal: plain text, or the "message" or "detail" of a JSON object."""
+    text = content[: 4 * _LONGEST_MESSAGE].decode("utf-8", "replace").strip()
+    try:
+        told = json.loads(text)
+    except (ValueError, RecursionError):
+        told = None
+    if isinstance(told, dict):
+        text = str(told.get("message") or told.get("detail") or text)
+    return text[:_LONGEST_MESSAGE] or "it gave no reason"
