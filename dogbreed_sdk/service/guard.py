@@ -1,0 +1,75 @@
+"""Who may ask, and how often: API keys and request rates."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from typing import TYPE_CHECKING
+
+from fastapi import Request  # FastAPI reads the annotation when the application is made
+
+from dogbreed_sdk.service.problems import raised
+from dogbreed_sdk.service.rates import RateLimiter
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.service.settings import ServiceSettings
+
+# A key longer than this is none of ours; hashing megabytes would be work for nothing.
+_LONGEST_KEY = 4096
+# A household or machine has a whole IPv6 network of this size to choose addresses from.
+_IPV6_NETWORK = 64
+
+
+class Guard:
+    """Lets a request below /v1 pass, or ends it with 401 or 429.
+
+    Args:
+        settings: The keys and the rate, where there are any.
+    """
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._keys = settings.api_keys
+        self._limiter = RateLimiter(settings.rate) if settings.rate else None
+
+    async def __call__(self, request: Request) -> None:
+        """Checks one request, as a dependency of its route.
+
+        Raises:
+            ProblemError: No key that is right, or too many requests.
+        """
+        who = self._who(request)
+        request.state.who = who
+        wait = self._limiter.take(who) if self._limiter else 0.0
+        if wait > 0:
+            raise raised("rate-limit", "The rate that is allowed has been used up.", retry_after=math.ceil(wait))
+
+    def charge(self, request: Request, pictures: int) -> None:
+        """Counts the further pictures of a batch."""
+        if self._limiter and pictures > 0:
+            self._limiter.charge(request.state.who, pictures)
+
+    def _who(self, request: Request) -> str:
+        if self._keys is None:
+            return _network(request.client.host if request.client else "")
+        offered = _offered_key(request)
+        if not offered:
+            raise raised("unauthorized", "The request carries no API key.")
+        who = self._keys.match(offered) if len(offered) <= _LONGEST_KEY else None
+        if who is None:
+            raise raised("unauthorized", "The API key is not one of this service's.")
+        return who
+
+
+def _offered_key(request: Request) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "").strip()
+
+
+def _network(address: str) -> str:
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if parsed.version == 4:
+        return address
+    return str(ipaddress.ip_network((parsed, _IPV6_NETWORK), strict=False))

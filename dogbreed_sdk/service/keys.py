@@ -1,0 +1,99 @@
+"""API keys: read from a file or a variable, kept as digests, compared in constant time."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from dogbreed_sdk.errors import ConfigurationError
+
+VARIABLE = "DOGBREED_API_KEYS"
+# 16 random characters of base64 are 96 bits: no rate of guesses gets there.
+SHORTEST_KEY = 16
+_LONGEST_FILE = 1_000_000
+
+
+class ApiKeys:
+    """The keys that open a service. Only digests stay in memory, made with a salt of this process.
+
+    Args:
+        keys: One or more keys of at least 16 characters, without spaces.
+
+    Raises:
+        ConfigurationError: No key, or one that is too short; no message holds a key.
+
+    >>> keys = ApiKeys(["a-key-of-24-characters-X"])
+    >>> keys.match("a-key-of-24-characters-X") is not None, keys.match("another-key")
+    (True, None)
+    """
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        self._salt = secrets.token_bytes(32)
+        digests: list[bytes] = []
+        for number, key in enumerate(keys, start=1):
+            if len(key) < SHORTEST_KEY:
+                raise ConfigurationError(
+                    f"API key {number} has {len(key)} characters; {SHORTEST_KEY} are the least. "
+                    "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+                )
+            if not (key.isascii() and key.isprintable()):
+                raise ConfigurationError(f"API key {number} has characters that no HTTP header carries; use ASCII.")
+            digests.append(self._digest(key))
+        if not digests:
+            raise ConfigurationError("There is no API key: give at least one, or leave the option away.")
+        self._digests = tuple(dict.fromkeys(digests))
+
+    def __repr__(self) -> str:
+        return f"ApiKeys({len(self._digests)})"
+
+    @classmethod
+    def from_text(cls, text: str) -> ApiKeys:
+        """Keys in a text, as a variable holds them: between commas, spaces or line ends.
+
+        Raises:
+            ConfigurationError: As for the class itself.
+        """
+        return cls(word for word in re.split(r"[\s,]+", text) if word)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> ApiKeys:
+        """Keys in a file, one a line; empty lines and lines that begin with # do not count.
+
+        Raises:
+            ConfigurationError: The file cannot be read, others may read or write it, or its keys are no keys.
+        """
+        try:
+            with Path(path).open(encoding="utf-8") as file:
+                mode = os.fstat(file.fileno()).st_mode  # of what was opened, not of what lies there later
+                if mode & (stat.S_IRWXG | stat.S_IRWXO):
+                    raise ConfigurationError(
+                        f"{path} can be read by others of this machine (mode {stat.S_IMODE(mode):04o}): "
+                        f"run chmod 600 {path}"
+                    )
+                text = file.read(_LONGEST_FILE)
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is no text"
+            raise ConfigurationError(f"The API keys in {path} cannot be read: {reason}") from error
+        lines = (line.strip() for line in text.splitlines())
+        return cls(line for line in lines if line and not line.startswith("#"))
+
+    def match(self, offered: str) -> str | None:
+        """What stands for a key that is right, the same for the life of this object; None for one that is wrong.
+
+        Every key is compared, in a time that depends on none of them.
+        """
+        digest = self._digest(offered)
+        found = None
+        for known in self._digests:
+            if hmac.compare_digest(known, digest):
+                found = known
+        return None if found is None else found.hex()
+
+    def _digest(self, key: str) -> bytes:
+        return hmac.digest(self._salt, key.encode(), hashlib.sha256)

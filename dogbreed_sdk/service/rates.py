@@ -1,0 +1,89 @@
+"""How many requests a client may make: a rate as people write it, and the limiter that keeps it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dogbreed_sdk.errors import ConfigurationError
+
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600}
+_FORM = re.compile(r"^(\d{1,9})/(second|minute|hour)$")
+# Clients remembered at a time; more than this many addresses within one period only an attack brings.
+_MOST_CLIENTS = 100_000
+
+
+@dataclass(frozen=True)
+class Rate:
+    """So many requests in so many seconds.
+
+    Attributes:
+        count: Requests, from 1; so many may also come at once.
+        seconds: The period.
+
+    >>> Rate.parse("60/minute")
+    Rate(count=60, seconds=60)
+    """
+
+    count: int
+    seconds: int
+
+    @classmethod
+    def parse(cls, text: str) -> Rate:
+        """The rate that ``N/second``, ``N/minute`` or ``N/hour`` means.
+
+        Raises:
+            ConfigurationError: The text has another form.
+        """
+        match = _FORM.match(text.strip())
+        if match is None or int(match[1]) < 1:
+            raise ConfigurationError(f"{text!r} is no rate; write it as 60/minute, 5/second or 1000/hour.")
+        return cls(int(match[1]), _SECONDS[match[2]])
+
+
+class RateLimiter:
+    """Keeps each client at a rate: one number a client, forgotten once it says nothing any more.
+
+    The generic cell rate algorithm (ITU-T I.371): each request moves the time at which the client is without debt
+    by one interval, and is refused where that time is more than a period away.
+
+    Args:
+        rate: The rate of each client.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, rate: Rate, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._interval = rate.seconds / rate.count
+        self._period = float(rate.seconds)
+        self._clock = clock
+        self._free_at: dict[str, float] = {}
+
+    def take(self, client: str) -> float:
+        """Counts one request.
+
+        Returns:
+            0.0 where it is allowed; else the seconds after which the next one will be.
+        """
+        now = self._clock()
+        due = max(self._free_at.get(client, now), now) + self._interval
+        # The tolerance keeps a full burst from failing by a rounded last digit.
+        wait = due - now - self._period
+        if wait > 1e-9:
+            return wait
+        self._remember(client, due, now)
+        return 0.0
+
+    def charge(self, client: str, requests: int) -> None:
+        """Counts more requests afterwards, those that one request turned out to hold; what is too much is debt."""
+        now = self._clock()
+        due = max(self._free_at.get(client, now), now) + requests * self._interval
+        self._remember(client, due, now)
+
+    def _remember(self, client: str, due: float, now: float) -> None:
+        if client not in self._free_at and len(self._free_at) >= _MOST_CLIENTS:
+            self._free_at = {name: free_at for name, free_at in self._free_at.items() if free_at > now}
+            if len(self._free_at) >= _MOST_CLIENTS:
+                del self._free_at[next(iter(self._free_at))]
+        self._free_at[client] = due

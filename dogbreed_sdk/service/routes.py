@@ -1,0 +1,205 @@
+"""The routes of the service, each a few lines: read, ask, answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+# FastAPI reads the annotations of the routes when they are added, so these names must be there.
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.security import APIKeyHeader, HTTPBearer
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from dogbreed_sdk.labels import display_name
+from dogbreed_sdk.predictions import folder_number
+from dogbreed_sdk.service import docs_page, intake, openapi, page
+from dogbreed_sdk.service.answering import chosen_top_k
+from dogbreed_sdk.service.observing import problem_response
+from dogbreed_sdk.service.problems import KINDS, Problem, raised
+from dogbreed_sdk.service.schemas import (
+    MOST_TOP_K,
+    BatchAnswer,
+    LabelsAnswer,
+    PredictionAnswer,
+    StatusAnswer,
+)
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.async_classifier import AsyncBreedClassifier
+    from dogbreed_sdk.service.answering import Answering
+    from dogbreed_sdk.service.guard import Guard
+    from dogbreed_sdk.service.metrics import Metrics
+    from dogbreed_sdk.service.readiness import Readiness
+    from dogbreed_sdk.service.settings import ServiceSettings
+    from dogbreed_sdk.service.slots import Slots
+
+TopK = Annotated[int | None, Query(ge=1, le=MOST_TOP_K, description="How many classes the answer ranks. Default: 5.")]
+_OF_ENDPOINT = (500, 502, 503, 504)
+_OF_GUARD = (401, 429)
+
+
+class ApiRoutes:
+    """What apps call, below /v1."""
+
+    def __init__(
+        self,
+        classifier: AsyncBreedClassifier,
+        *,
+        settings: ServiceSettings,
+        slots: Slots,
+        answering: Answering,
+        readiness: Readiness,
+        guard: Guard,
+    ) -> None:
+        self._classifier = classifier
+        self._settings = settings
+        self._slots = slots
+        self._answering = answering
+        self._readiness = readiness
+        self._guard = guard
+
+    def router(self) -> APIRouter:
+        """The routes, behind keys and rates."""
+        schemes: list[Any] = []
+        if self._settings.api_keys is not None:
+            # These only describe the two headers to OpenAPI; the guard decides.
+            schemes = [Depends(HTTPBearer(auto_error=False)), Depends(APIKeyHeader(name="X-API-Key", auto_error=False))]
+        router = APIRouter(prefix="/v1", dependencies=[*schemes, Depends(self._guard)])
+        bodies = (400, 408, 413, 415, 422)
+        router.post(
+            "/classify",
+            response_model=PredictionAnswer,
+            responses=openapi.responses(*_OF_GUARD, *bodies, *_OF_ENDPOINT, ok="The prediction."),
+            openapi_extra=openapi.body_of_one(),
+        )(self.classify)
+        router.post(
+            "/classify/batch",
+            response_model=BatchAnswer,
+            responses=openapi.responses(*_OF_GUARD, *bodies, 500, 503, 504, ok="One answer for each picture."),
+            openapi_extra=openapi.body_of_several(),
+        )(self.batch)
+        router.get(
+            "/labels",
+            response_model=LabelsAnswer,
+            responses=openapi.responses(*_OF_GUARD, *_OF_ENDPOINT, ok="The classes."),
+        )(self.labels)
+        return router
+
+    async def classify(self, request: Request, top_k: TopK = None) -> Response:
+        """Tells what is in a picture.
+
+        The picture comes as the body itself, as the one file of a form, or as JSON with a URL, base64 or a data: URL.
+        """
+        # Whoever finds everything taken learns so before sending megabytes.
+        self._slots.check()
+        async with intake.one_picture(request, self._settings, self._slots) as pictures:
+            prediction = await self._answering.one(request, pictures, chosen_top_k(top_k, pictures.top_k))
+        self._readiness.answered()
+        return JSONResponse(prediction)
+
+    async def batch(self, request: Request, top_k: TopK = None) -> Response:
+        """Tells what is in several pictures.
+
+        They come as the files of a form, or as JSON. The answers stand in the same order; a picture that fails has a
+        problem in the place of its prediction and leaves the others alone. Each picture counts for the rate.
+        """
+        self._slots.check()
+        async with intake.several_pictures(request, self._settings, self._slots) as pictures:
+            self._guard.charge(request, len(pictures.sources) - 1)
+            found = await self._answering.several(request, pictures, chosen_top_k(top_k, pictures.top_k))
+        request_id = request.state.request_id
+        return JSONResponse(
+            {
+                "predictions": [
+                    {"problem": one.to_dict(request_id)} if isinstance(one, Problem) else {"prediction": one.to_dict()}
+                    for one in found
+                ]
+            }
+        )
+
+    async def labels(self, request: Request) -> Response:
+        """Lists the classes of the model that answered last."""
+        known = await self._answering.within_deadline(request, self._classifier.labels())
+        labels = [
+            {
+                "index": index,
+                "class_folder": folder,
+                "label": display_name(folder),
+                "folder_number": folder_number(folder),
+            }
+            for index, folder in enumerate(known.class_folders)
+        ]
+        return JSONResponse({"model_id": self._classifier.model_id, "labels": labels})
+
+
+class OwnRoutes:
+    """What the service says of itself: health, metrics, documentation, the web page."""
+
+    def __init__(self, *, readiness: Readiness, metrics: Metrics) -> None:
+        self._readiness = readiness
+        self._metrics = metrics
+        self._docs: str | None = None
+
+    def router(self) -> APIRouter:
+        """The routes, open to everybody."""
+        router = APIRouter()
+        add = router.add_api_route
+        both = ["GET", "HEAD"]
+        add("/healthz", self.healthz, response_model=StatusAnswer, responses=openapi.responses(ok="It runs."))
+        add(
+            "/readyz",
+            self.readyz,
+            response_model=StatusAnswer,
+            responses=openapi.responses(503, ok="The endpoint answers."),
+        )
+        add("/metrics", self.metrics, response_class=Response, responses={200: {"description": "Prometheus's format."}})
+        for path, endpoint in (
+            ("/docs", self.docs),
+            ("/docs.css", self.style),
+            ("/problems/{kind}", self.problem),
+            ("/", self.page),
+            ("/assets/{name}", self.page),
+        ):
+            add(path, endpoint, methods=both, include_in_schema=False)
+        return router
+
+    async def healthz(self) -> Response:
+        """Tells that the service runs, whatever the endpoint does."""
+        return JSONResponse({"status": "alive"})
+
+    async def readyz(self, request: Request) -> Response:
+        """Tells whether the endpoint answers; the answer may be a second old."""
+        problem = await self._readiness.problem()
+        return JSONResponse({"status": "ready"}) if problem is None else problem_response(problem, _id(request))
+
+    async def metrics(self) -> Response:
+        """Gives Prometheus its numbers."""
+        return Response(self._metrics.text(), headers={"Content-Type": self._metrics.content_type})
+
+    async def docs(self, request: Request) -> Response:
+        """The API to read."""
+        if self._docs is None:
+            self._docs = docs_page.render(request.app.openapi())
+        return Response(self._docs, media_type="text/html; charset=utf-8")
+
+    async def style(self) -> Response:
+        """How that looks."""
+        return Response(docs_page.STYLE, media_type="text/css; charset=utf-8")
+
+    async def problem(self, kind: str) -> Response:
+        """Where the type of a problem leads whoever opens it."""
+        if kind not in KINDS:
+            raise raised("not-found", KINDS["not-found"].advice)
+        return RedirectResponse(f"../docs#{kind}", 302)
+
+    async def page(self, name: str | None = None) -> Response:
+        """The web page and its parts."""
+        found = page.files().get("/" if name is None else f"/assets/{name}")
+        if found is None:
+            raise raised("not-found", KINDS["not-found"].advice)
+        content, media_type = found
+        # After an update of the service, a browser must not mix new and old parts.
+        return Response(content, media_type=media_type, headers={"Cache-Control": "no-cache"})
+
+
+def _id(request: Request) -> str:
+    return str(request.state.request_id)

@@ -1,0 +1,173 @@
+"""The documents that go in and out, as OpenAPI describes them and as requests are checked against."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+DEFAULT_TOP_K = 5
+MOST_TOP_K = 1000
+
+TopK = Annotated[int, Field(ge=1, le=MOST_TOP_K, description="How many classes the answer ranks.")]
+
+_PUG = {"label": "Pug", "class_folder": "002.Pug", "index": 1, "probability": 0.93}
+_PREDICTION: dict[str, Any] = {
+    **_PUG,
+    "folder_number": 2,
+    "rejected": False,
+    "rejection_score": -9.1,
+    "rejection_threshold": -4.6,
+    "scores": [_PUG, {"label": "Boxer", "class_folder": "001.Boxer", "index": 0, "probability": 0.07}],
+    "model_id": "9f2c…",
+    "latency_ms": 11.3,
+    "request_id": None,
+}
+_PROBLEM: dict[str, Any] = {
+    "type": "/problems/unsupported-image",
+    "title": "This is no picture that can be read",
+    "status": 415,
+    "detail": "The picture is empty (0 bytes).",
+    "request_id": "6f0d1c2b3a494857a6b5c4d3e2f10123",
+}
+
+
+class Score(BaseModel):
+    """One class and how probable the model holds it to be."""
+
+    label: str = Field(description="Display name.")
+    class_folder: str = Field(description="The class as the data set spells it.")
+    index: int = Field(description="Position in the model's output, from 0.")
+    probability: float = Field(description="Between 0 and 1; those of all classes add up to 1.")
+
+
+class PredictionAnswer(Score):
+    """What is in a picture: the most probable class, and the best ones ranked."""
+
+    model_config = ConfigDict(json_schema_extra={"example": _PREDICTION})
+
+    folder_number: int | None = Field(description="The number that starts the folder's name, if one does.")
+    rejected: bool | None = Field(
+        description="Whether the picture looks like none of the classes; null where the model cannot tell."
+    )
+    rejection_score: float | None = Field(description="Higher is less like any class.")
+    rejection_threshold: float | None = Field(description="Above it, a picture is rejected.")
+    scores: list[Score] = Field(description="The best classes, most probable first.")
+    model_id: str | None = Field(description="SHA-256 of the weights that answered.")
+    latency_ms: float | None = Field(description="Milliseconds that the endpoint took.")
+    request_id: str | None = Field(description="AWS's id of the call to the endpoint.")
+
+
+class PlacedError(BaseModel):
+    """What is wrong with one value of a request."""
+
+    where: str
+    what: str
+
+
+class ProblemAnswer(BaseModel):
+    """Why a request failed (RFC 9457)."""
+
+    model_config = ConfigDict(json_schema_extra={"example": _PROBLEM})
+
+    type: str = Field(description="Stays the same for one kind of problem; the documentation lists them.")
+    title: str
+    status: int
+    detail: str = Field(description="What happened in this case.")
+    request_id: str = Field(description="The service's id of the request, also in the header X-Request-Id.")
+    retry_after: int | None = Field(None, description="Seconds after which to try again; absent where unknown.")
+    aws_request_id: str | None = Field(None, description="AWS's id of the call that failed, where there is one.")
+    errors: list[PlacedError] | None = Field(None, description="What is wrong where, for 422.")
+
+
+class BatchItem(BaseModel):
+    """The answer to one picture of a batch: one of the two members."""
+
+    prediction: PredictionAnswer | None = None
+    problem: ProblemAnswer | None = None
+
+
+class BatchAnswer(BaseModel):
+    """One answer for each picture, in the order in which they came."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"predictions": [{"prediction": _PREDICTION}, {"problem": _PROBLEM}]}}
+    )
+
+    predictions: list[BatchItem]
+
+
+class Label(BaseModel):
+    """One class of the model."""
+
+    index: int
+    class_folder: str
+    label: str
+    folder_number: int | None
+
+
+class LabelsAnswer(BaseModel):
+    """The classes of the model, in index order."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "model_id": "9f2c…",
+                "labels": [{"index": 0, "class_folder": "001.Boxer", "label": "Boxer", "folder_number": 1}],
+            }
+        }
+    )
+
+    model_id: str | None
+    labels: list[Label]
+
+
+class StatusAnswer(BaseModel):
+    """How the service is."""
+
+    status: str
+
+
+class PictureSource(BaseModel):
+    """Where a picture is: exactly one of the members."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"url": "https://example.com/rex.jpg"}})
+
+    url: str | None = Field(None, max_length=8192, description="http(s) only.", json_schema_extra={"format": "uri"})
+    base64: str | None = Field(None, description="The file, base64-encoded.")
+    data: str | None = Field(None, description="The file as a data: URL.")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> PictureSource:
+        if sum(value is not None for value in (self.url, self.base64, self.data)) != 1:
+            raise ValueError("give exactly one of url, base64 and data")
+        # The classifier takes paths, too: from here only what is certainly a URL may reach it as a string.
+        if self.url is not None and not self.url.lower().startswith(("http://", "https://")):
+            raise ValueError("url must begin with http:// or https://")
+        if self.data is not None and not self.data.startswith("data:"):
+            raise ValueError("data must begin with data:")
+        return self
+
+
+class ClassifyRequest(PictureSource):
+    """One picture to classify."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"url": "https://example.com/rex.jpg", "top_k": DEFAULT_TOP_K}}
+    )
+
+    top_k: TopK | None = None
+
+
+class BatchRequest(BaseModel):
+    """Several pictures to classify."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {"pictures": [{"url": "https://example.com/rex.jpg"}, {"base64": "/9j/4AAQ…"}], "top_k": 3}
+        },
+    )
+
+    pictures: list[PictureSource] = Field(min_length=1)
+    top_k: TopK | None = None

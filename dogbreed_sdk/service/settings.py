@@ -1,0 +1,75 @@
+"""ServiceSettings: every limit and option of the service, each default with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dogbreed_sdk.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.service.keys import ApiKeys
+    from dogbreed_sdk.service.rates import Rate
+
+_MEBIBYTE = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceSettings:
+    """What a service allows.
+
+    Attributes:
+        api_keys: Keys of which requests below /v1 must bring one; None: open to everybody who reaches it.
+        cors_origins: Origins of web pages that may call it from a browser, such as "https://app.example".
+        rate: Pictures a key may send, or a client's address where there are no keys; None: as many as it likes.
+        max_concurrency: Pictures sent to the endpoint at a time. 16 keep a model that answers eight at once busy.
+        max_waiting: Pictures that wait for one of these places; more are answered 503. 64 wait about a second on
+            two cores.
+        max_body_bytes: The longest picture; SageMaker's own limit of a real-time request.
+        max_batch_bytes: The longest body of a batch.
+        max_batch_pictures: The most pictures of a batch.
+        max_buffered_bytes: Bytes of all bodies held at a time, whoever sends them; more are answered 503.
+        deadline_seconds: From having read a request to its answer; 60 s are what SageMaker gives a container.
+        read_seconds: The longest that the body of a request may take to arrive.
+        ready_seconds: How long an answer of /readyz stays good.
+        allow_urls: Whether pictures may be given as http(s) URLs, which the service then fetches.
+
+    Raises:
+        ConfigurationError: A number is out of range, or an origin is none.
+    """
+
+    api_keys: ApiKeys | None = None
+    cors_origins: tuple[str, ...] = ()
+    rate: Rate | None = None
+    max_concurrency: int = 16
+    max_waiting: int = 64
+    max_body_bytes: int = 25 * _MEBIBYTE
+    max_batch_bytes: int = 100 * _MEBIBYTE
+    max_batch_pictures: int = 32
+    max_buffered_bytes: int = 512 * _MEBIBYTE
+    deadline_seconds: float = 60.0
+    read_seconds: float = 30.0
+    ready_seconds: float = 1.0
+    allow_urls: bool = True
+
+    def __post_init__(self) -> None:
+        least = {
+            "max_concurrency": 1,
+            "max_waiting": 0,
+            "max_body_bytes": 1,
+            "max_batch_bytes": 1,
+            "max_batch_pictures": 1,
+            "max_buffered_bytes": 1,
+            "deadline_seconds": 0.001,
+            "read_seconds": 0.001,
+            "ready_seconds": 0,
+        }
+        for name, lowest in least.items():
+            if not getattr(self, name) >= lowest:  # so that NaN is refused too
+                raise ConfigurationError(f"{name} must be at least {lowest}, got {getattr(self, name)}.")
+        for origin in self.cors_origins:
+            scheme, separator, host = origin.partition("://")
+            if origin != "*" and (scheme not in ("http", "https") or not separator or not host or "/" in host):
+                raise ConfigurationError(
+                    f"{origin!r} is no origin; write scheme and host without a path, as https://app.example"
+                )
