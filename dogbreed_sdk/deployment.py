@@ -10,7 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from dogbreed_sdk import _optional, container, defaults
 from dogbreed_sdk.aws_errors import is_missing, translated
@@ -21,8 +21,10 @@ from dogbreed_sdk.logs import LogReader
 from dogbreed_sdk.progress import JobProgress, ProgressCallback, print_progress
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from dogbreed_sdk.classifier import BreedClassifier
-    from dogbreed_sdk.labels import LabelMap
+    from dogbreed_sdk.classifier_options import Options
     from dogbreed_sdk.session import Session
 
 _LAST_LOG_LINES = 15
@@ -39,19 +41,11 @@ class Deployment:
     Args:
         endpoint_name: Name of the endpoint.
         session: Where it lives.
-        max_payload_bytes: The most that the endpoint takes in a request; less if it is serverless.
     """
 
-    def __init__(
-        self,
-        endpoint_name: str,
-        session: Session,
-        *,
-        max_payload_bytes: int = defaults.REALTIME_PAYLOAD_BYTES,
-    ) -> None:
+    def __init__(self, endpoint_name: str, session: Session) -> None:
         self.endpoint_name = endpoint_name
         self.session = session
-        self.max_payload_bytes = max_payload_bytes
 
     def __repr__(self) -> str:
         return f"Deployment({self.endpoint_name!r}, {self.session!r})"
@@ -65,17 +59,27 @@ class Deployment:
         """
         return str(self._describe()["EndpointStatus"])
 
-    def classifier(self, *, labels: LabelMap | None = None, max_payload_bytes: int | None = None) -> BreedClassifier:
-        """A client of the endpoint; arguments are `BreedClassifier`'s.
+    def classifier(self, **options: Unpack[Options]) -> BreedClassifier:
+        """A client of the endpoint.
 
         Args:
-            labels: Names of the classes, for endpoints that answer with plain scores.
-            max_payload_bytes: Larger pictures are shrunk to fit. Default: this deployment's limit.
+            options: `BreedClassifier`'s; ``max_payload_bytes`` is less by default where the endpoint is serverless.
         """
         from dogbreed_sdk.classifier import BreedClassifier  # noqa: PLC0415
 
-        limit = self.max_payload_bytes if max_payload_bytes is None else max_payload_bytes
-        return BreedClassifier(self.endpoint_name, session=self.session, labels=labels, max_payload_bytes=limit)
+        if "max_payload_bytes" not in options and self._is_serverless():
+            options["max_payload_bytes"] = defaults.SERVERLESS_PAYLOAD_BYTES
+        return BreedClassifier(self.endpoint_name, session=self.session, **options)
+
+    def _is_serverless(self) -> bool:
+        """Whether it is; who may only call the endpoint cannot know, and has its limit told by an error."""
+        try:
+            config = self.session.client("sagemaker").describe_endpoint_config(
+                EndpointConfigName=self._describe()["EndpointConfigName"]
+            )
+        except (DogBreedError, ClientError, BotoCoreError):
+            return False
+        return any("ServerlessConfig" in variant for variant in config["ProductionVariants"])
 
     def wait(
         self,
@@ -255,11 +259,9 @@ def deploy(
     endpoint = hosting.endpoint(name, config_name=name, tags=marks)
     if endpoint_name is not None:
         _refuse_taken(name, session)
-    serverless = serverless_memory_mb is not None
-    limit = defaults.SERVERLESS_PAYLOAD_BYTES if serverless else defaults.REALTIME_PAYLOAD_BYTES
     with _undone_after_an_error() as undo:
         _create(session, undo, model, config, endpoint)
-        deployment = Deployment(name, session, max_payload_bytes=limit)
+        deployment = Deployment(name, session)
         return deployment.wait(progress=progress) if wait else deployment
 
 

@@ -66,7 +66,8 @@ class RecordedSageMaker:
                 "LastModifiedTime": now,
             }
         if operation == "DescribeEndpointConfig":
-            return {"EndpointConfigName": name, "ProductionVariants": [{"VariantName": "v", "ModelName": name}]}
+            created = [sent for sent in self.sent("CreateEndpointConfig") if sent["EndpointConfigName"] == name]
+            return created[-1] if created else {"ProductionVariants": [{"VariantName": "v", "ModelName": name}]}
         if operation == "DescribeHyperParameterTuningJob":
             [created] = self.sent("CreateHyperParameterTuningJob")
             return {**created, "HyperParameterTuningJobStatus": "InProgress", "CreationTime": now}

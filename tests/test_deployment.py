@@ -142,9 +142,10 @@ class TestDeploy:
     def test_its_classifier_sends_no_more_than_the_endpoint_takes(
         self, account: Account, memory: int | None, limit: int
     ) -> None:
-        deployment = deploy(MODEL, session=account[0], serverless_memory_mb=memory, progress=no_progress)
-        assert deployment.classifier()._max_payload_bytes == limit
-        assert deployment.classifier(max_payload_bytes=1000)._max_payload_bytes == 1000
+        deployed = deploy(MODEL, session=account[0], serverless_memory_mb=memory, progress=no_progress)
+        for deployment in (deployed, Deployment(deployed.endpoint_name, account[0])):  # also one that is found again
+            assert deployment.classifier().options.max_payload_bytes == limit
+            assert deployment.classifier(max_payload_bytes=1000).options.max_payload_bytes == 1000
 
 
 class TestUnreadableLogs:
