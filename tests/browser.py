@@ -165,7 +165,7 @@ class Page:
         self.call("Page.setInterceptFileChooserDialog", enabled=False)
 
     def drag(self, kind: str, selector: str, *files: Path) -> None:
-        """One event of files dragged over an element: dragEnter, dragOver, drop or dragCancel."""
+        """One event of files dragged over an element: dragEnter, dragOver or drop."""
         box = self.box(selector)
         data = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2

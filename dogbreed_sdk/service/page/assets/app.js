@@ -71,7 +71,7 @@ async function ask(picture) {
   const key = apiKey();
   try {
     const prediction = await classify(picture.file, key, picture.abort.signal);
-    picture.card.answered(prediction);
+    picture.card.answered(prediction, breeds);
     say(`${picture.name}: ${spoken(prediction)}`);
     tellModel(prediction.model_id, true);
   } catch (failure) {
@@ -142,6 +142,7 @@ function count() {
   part("count").textContent = pictures.length === 1 ? "1 picture" : `${pictures.length} pictures`;
   const progress = [waiting && `${waiting} waiting`, failed.length && `${failed.length} failed`];
   part("progress").textContent = progress.filter(Boolean).join(", ");
+  part("clear").hidden = pictures.length < 2;
   part("again").hidden = retriable < 2;
   part("again").textContent = `Try ${retriable} again`;
 }

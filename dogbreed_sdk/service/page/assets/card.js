@@ -48,10 +48,14 @@ export class Card {
     this.#become("sending", "Looking at it");
   }
 
-  answered({ scores, rejected }) {
+  /**
+   * @param {{scores: {label: string, probability: number}[], rejected?: boolean | null}} prediction
+   * @param {number | null} breeds How many the model knows.
+   */
+  answered({ scores, rejected }, breeds) {
     const best = scores.slice(0, ROWS);
-    if (rejected) this.#become("rejected", "Probably not one of these breeds", "What it comes closest to, in case it is:");
-    else this.#become("answered", best[0].label);
+    if (rejected) this.#become("rejected", "Probably not one of these breeds", "The closest, in case it is one:");
+    else this.#become("answered", best[0].label, breeds ? `Likeliest of ${breeds} breeds` : "The likeliest breed");
     this.#fill(best);
   }
 

@@ -1,5 +1,7 @@
 /* The ways pictures come in: a file dialog, the camera, a drop anywhere, and the clipboard. */
 
+// While something is dragged, browsers say so at least every 550 ms; that it has gone, not all of them say.
+const SILENCE_MS = 700;
 const FOLDER = "That was a folder. Open it and choose the pictures in it.";
 const NO_FILE = "That was no file. Save the picture first, then choose or drop it.";
 const NOTHING_PASTED = "There is no picture on the clipboard.";
@@ -41,7 +43,12 @@ function dialogs({ choose, photograph, files, camera, drop }, add) {
 }
 
 function drops(area, add, refuse) {
-  const mark = (on) => area.classList.toggle("over", on);
+  let silence = 0;
+  const mark = (on) => {
+    clearTimeout(silence);
+    area.classList.toggle("over", on);
+    if (on) silence = setTimeout(() => mark(false), SILENCE_MS);
+  };
   document.addEventListener("dragover", (event) => {
     // Whatever misses would replace the page with itself.
     event.preventDefault();

@@ -24,18 +24,18 @@ const WORDS = {
   403: ["Not allowed", "The service does not answer with this API key."],
   404: ["The service is not here", "The address answers, but not as a classifier."],
   413: ["This picture is too large", "Try a smaller version of it."],
-  415: ["This is no picture the service can read", "It may be broken, or in a format that is not supported."],
+  415: ["Not a picture the service can read", "It may be broken, or in a format that is not supported."],
   422: ["This picture cannot be used", "The service could not read what it was sent."],
   429: ["Too many pictures in a short time", "The service limits how many it answers in a minute."],
   502: ["The model did not answer", "The service runs, but the model behind it reported an error."],
   503: ["The service is busy", "It has more to do than it can take on right now."],
   504: ["The model took too long", "The service gave up waiting for an answer."],
 };
+const NOT_READY = ["The model is not ready yet", "It is being started or changed. Try again in a few minutes."];
+const UNKNOWN = ["Something went wrong in the service", "It reported an error of its own."];
 const NO_PREDICTION = ["An answer that makes no sense", "Something other than the service may have answered."];
-// Sending the same file once more would bring the same answer.
-const FINAL = new Set([400, 413, 415, 422]);
-// Here the service knows more than the status tells.
-const DETAILED = new Set([400, 413, 415, 422, 502, 503]);
+// About this very file: sending it once more would bring the same answer, and the service's own words say what it is.
+const ABOUT_THE_FILE = new Set([400, 413, 415, 422]);
 
 /** The API key of this tab, or "". */
 export function apiKey() {
@@ -126,13 +126,14 @@ function refused(response, problem, key) {
     const message = key ? "The API key was not accepted." : "This service answers only with a key.";
     return new Failure("An API key is needed", message, { needsKey: true, reference });
   }
-  const [title, words] = WORDS[status] ?? ["Something went wrong in the service", "It reported an error of its own."];
-  const detail = DETAILED.has(status) ? text(problem?.detail, LONGEST_DETAIL) : "";
+  const notReady = problem?.type === "/problems/endpoint-not-ready";
+  const [title, words] = notReady ? NOT_READY : WORDS[status] ?? UNKNOWN;
+  const detail = ABOUT_THE_FILE.has(status) ? text(problem?.detail, LONGEST_DETAIL) : "";
   const wait = status === 503 || status === 429 ? seconds(response.headers.get("Retry-After")) : null;
   if (wait !== null && wait > LONGEST_WAIT_S) {
     return new Failure(title, `Try again in about ${Math.ceil(wait / 60)} minutes.`, { reference });
   }
-  return new Failure(title, detail || words, { again: !FINAL.has(status), retryAfter: wait, reference });
+  return new Failure(title, detail || words, { again: !ABOUT_THE_FILE.has(status), retryAfter: wait, reference });
 }
 
 function text(value, longest) {
