@@ -270,7 +270,7 @@ def _from_deep_grey(image: Image.Image) -> Image.Image:
     # Pillow's own conversion clips at 255 what reaches to 65535.
     deep = image.convert("I")
     if int(deep.getextrema()[1]) > 255:  # type: ignore[arg-type]
-        deep = deep.point(lambda value: value * (1 / 256))  # type: ignore[operator]
+        deep = deep.point(lambda value: value * (1 / 256))
     return deep.convert("L").convert("RGB")
 
 

@@ -1,0 +1,125 @@
+"""Which picture files are opened, and what to say of those that are not."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from PIL import Image, UnidentifiedImageError
+
+from dogbreed_sdk.errors import UnsupportedImageError
+from training_scripts import pictures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# What cameras, phones, scanners and the web write. Pillow knows thirty more formats, some of which it reads by
+# starting other programs (EPS) and none of which anybody photographs with: each is a parser less to trust.
+_FORMATS = (*pictures.FORMATS, "MPO", "AVIF", "HEIF", "JPEG2000", "ICO", "QOI", "TGA", "PSD")
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_AVIF_BRANDS = (b"avif", b"avis")
+# What a file begins with, and what it therefore is.
+_OTHER_KINDS = (
+    (b"%!PS", "is PostScript, which is not run; save it as JPEG or PNG"),
+    (b"%PDF", "is a PDF; export the picture in it as JPEG or PNG"),
+    (b"PK\x03\x04", "is a ZIP archive (or an office document); unpack it and pass a picture in it"),
+    (b"\x1f\x8b", "is compressed with gzip; unpack it first"),
+    (b"\xff\x0a", "is JPEG XL; save it as JPEG or PNG"),
+    (b"\0\0\0\x0cJXL ", "is JPEG XL; save it as JPEG or PNG"),
+    (b"\x1aE\xdf\xa3", "is a film; save a frame of it as JPEG or PNG"),
+)
+
+
+def opened(data: bytes, source: str) -> Image.Image:
+    """The picture in a file, its header read and its pixels not yet.
+
+    Raises:
+        UnsupportedImageError: It is none, or too large; the message names the source and the reason.
+    """
+    if _brand(data) in _HEIC_BRANDS:
+        _register_heif()
+    formats = [name for name in _FORMATS if name in _known_formats()]
+    try:
+        return Image.open(io.BytesIO(data), formats=formats)
+    except UnidentifiedImageError:
+        raise UnsupportedImageError(f"{source} {_why_unreadable(data)}") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise UnsupportedImageError(
+            f"{source} has more than {pictures.MAX_PIXELS // 10**6} megapixels; make it smaller first"
+        ) from None
+    except Exception as error:  # Pillow's parsers raise whatever a broken header leads to
+        raise UnsupportedImageError(f"{source} is broken: {_words(error)}") from error
+
+
+def check_decodes(data: bytes, source: str) -> None:
+    """Decodes a picture as the server will, to find out here whether it can.
+
+    Raises:
+        UnsupportedImageError: It cannot; the message names the source and the reason.
+    """
+    pixels_of(lambda: pictures.decode(data), source)
+
+
+def reduced_as_by_server(image: Image.Image) -> Image.Image:
+    """The JPEG, set to decode at the scale at which the server would decode it."""
+    image.draft(None, (pictures.DRAFT_SIDE, pictures.DRAFT_SIDE))
+    return image
+
+
+def pixels_of(decode: Callable[[], Image.Image], source: str) -> Image.Image:
+    """What decoding gives, with errors that name the source.
+
+    Raises:
+        UnsupportedImageError: Decoding failed.
+    """
+    try:
+        return decode()
+    except Exception as error:  # Pillow's decoders raise whatever broken data leads to
+        raise UnsupportedImageError(f"{source} cannot be decoded: {_words(error)}") from error
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _known_formats() -> dict[str, object]:
+    Image.init()
+    return Image.OPEN  # type: ignore[return-value]
+
+
+def _brand(data: bytes) -> bytes:
+    return data[8:12] if data[4:8] == b"ftyp" else b""
+
+
+def _register_heif() -> None:
+    """HEIC needs the package pillow-heif, which does nothing until it is registered with Pillow."""
+    try:
+        import pillow_heif  # type: ignore[import-not-found, unused-ignore]  # noqa: PLC0415 - an extra
+    except ImportError:
+        return
+    pillow_heif.register_heif_opener()
+
+
+def _why_unreadable(data: bytes) -> str:
+    brand = _brand(data)
+    if brand in _HEIC_BRANDS:
+        if "HEIF" in _known_formats():
+            return "is broken: it begins as HEIC, and cannot be read as such"
+        return "is HEIC, as phones write it: save it as JPEG, or install the package pillow-heif"
+    if brand in _AVIF_BRANDS:
+        if "AVIF" in _known_formats():
+            return "is broken: it begins as AVIF, and cannot be read as such"
+        return "is AVIF, which needs Pillow 11.3 or newer: update it, or save the picture as JPEG"
+    if brand:
+        return "is a film; save a frame of it as JPEG or PNG"
+    for beginning, reason in _OTHER_KINDS:
+        if data.startswith(beginning):
+            return reason
+    text = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if b"<svg" in text:
+        return "is an SVG drawing; export it as PNG"
+    if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
+        return "is a web page or XML, no picture: the link may lead to a page about the picture, or need a login"
+    if data.startswith((b"\xff\xd8", b"\x89PNG")):
+        return "is broken or cut off: it begins as a picture, and its header cannot be read"
+    return f"is no picture that can be read; it begins with {data[:12]!r}"
