@@ -49,6 +49,7 @@ SERVING_MODULES = (
     "fetching",
     "heads",
     "model",
+    "onnx_model",
     "pictures",
     "rejection",
     "torchvision_models",

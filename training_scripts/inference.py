@@ -6,7 +6,11 @@
 
     Accept application/json (default)            [[logit per class]], one row a picture
     Accept application/vnd.dogbreed+json         model_id, and every class with its label, logit and probability
+    Accept application/vnd.dogbreed.scores+json  model_id, and the probabilities in the order of the classes: small,
+                                                 for clients that know the classes of that model_id
 
+The last two also say whether the picture looks like none of the classes, where the bundle has a rule for that.
+Servers that know prepare_fn and predict_batch_fn (this SDK's) answer several requests with one call of the model.
 A fault of the client is a `RequestError` with the HTTP status it deserves.
 """
 
@@ -26,11 +30,15 @@ from torch import Tensor
 from training_scripts import backbones, fetching, pictures
 from training_scripts.bundle import display_name
 from training_scripts.model import Model, load
+from training_scripts.onnx_model import OnnxModel, chosen_backend
 
 JSON = "application/json"
 RANKED_JSON = "application/vnd.dogbreed+json"
+SCORES_JSON = "application/vnd.dogbreed.scores+json"
 PICTURES = frozenset({"image/jpeg", "image/jpg", "image/png", "image/webp", "application/x-image"})
 MIN_SIDE, MAX_SIDE = 32, 2048
+# Pictures in one call of the model: activations of 16 take about half a gigabyte, and more are not faster.
+MAX_AT_ONCE = 16
 
 # AWS's toolkit answers with an exception's own status only if it is a child of the toolkit's class; where that
 # toolkit serves it is loaded already, and elsewhere it is not needed.
@@ -57,16 +65,34 @@ class RequestError(_Base):  # type: ignore[misc, valid-type]
 
 @dataclass(frozen=True)
 class Prediction:
-    """Logits [n, classes] on the CPU, and the model they are from."""
+    """What a model makes of one request's pictures.
+
+    Attributes:
+        logits: [n, classes], float32 on the CPU.
+        model: The model they are from.
+        rejection_scores: [n], how little each looks like any class; None where the model has no rule for it.
+    """
 
     logits: Tensor
     model: Model
+    rejection_scores: Tensor | None = None
 
 
 def model_fn(model_dir: str, context: object = None) -> Model:  # noqa: ARG001 - the toolkit passes it
-    """The bundle's model, on the GPU where there is one."""
+    """The bundle's model, ready to answer: on the GPU where there is one, or in ONNX Runtime (DOGBREED_BACKEND=onnx).
+
+    Raises:
+        BundleError: There is no bundle, or it is damaged.
+        OnnxError: ONNX Runtime is asked for and missing.
+    """
     backbones.exact_arithmetic()
-    return load(Path(model_dir)).to("cuda" if torch.cuda.is_available() else "cpu")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    loaded = load(Path(model_dir))
+    model = OnnxModel(loaded) if chosen_backend() == "onnx" else loaded.to(device)
+    # The first call sets memory and kernels up, which takes several times as long as the next ones.
+    side = model.preprocessing.crop
+    _predictions(torch.zeros(1, 3, side, side), [1], model)
+    return model
 
 
 def input_fn(body: bytes | str, content_type: str | None) -> Image.Image | Tensor:
@@ -84,32 +110,81 @@ def input_fn(body: bytes | str, content_type: str | None) -> Image.Image | Tenso
     raise RequestError(f"content type {content_type!r} is not served; send one of {served}", 415)
 
 
+def prepare_fn(data: Image.Image | Tensor, model: Model) -> Tensor:
+    """What `input_fn` read, with the model's own preprocessing applied: [n, 3, h, w].
+
+    Raises:
+        RequestError: The picture cannot be preprocessed.
+    """
+    if isinstance(data, Tensor):
+        return data
+    try:
+        return pictures.to_tensor(data, model.preprocessing)[None]
+    except pictures.PictureError as error:
+        raise RequestError(str(error)) from error
+
+
 def predict_fn(data: Image.Image | Tensor, model: Model) -> Prediction:
     """Applies the model's own preprocessing to a picture, and the model to the result.
 
     Raises:
         RequestError: The picture cannot be preprocessed.
     """
-    if isinstance(data, Image.Image):
+    pixels = prepare_fn(data, model)
+    return _predictions(pixels, [len(pixels)], model)[0]
+
+
+def predict_batch_fn(batch: Sequence[Image.Image | Tensor], model: Model) -> list[Prediction | Exception]:
+    """What `predict_fn` says of each of several requests, from as few calls of the model as possible.
+
+    A request that is answered alone gets `predict_fn`'s answer to the last digit; in company, to about 1e-6.
+
+    Args:
+        batch: What `input_fn` or `prepare_fn` gave for each request.
+        model: From `model_fn`.
+
+    Returns:
+        A prediction for each request, or what went wrong with it.
+    """
+    answers: dict[int, Prediction | Exception] = {}
+    by_size: dict[torch.Size, list[tuple[int, Tensor]]] = {}
+    for position, data in enumerate(batch):
         try:
-            data = pictures.to_tensor(data, model.preprocessing)[None]
-        except pictures.PictureError as error:
-            raise RequestError(str(error)) from error
+            pixels = prepare_fn(data, model)
+        except RequestError as error:
+            answers[position] = error
+        else:
+            by_size.setdefault(pixels.shape[2:], []).append((position, pixels))
+    for group in by_size.values():
+        predictions = _predictions(torch.cat([pixels for _, pixels in group]), [len(each) for _, each in group], model)
+        for (position, _), prediction in zip(group, predictions, strict=True):
+            answers[position] = prediction
+    return [answers[position] for position in range(len(batch))]
+
+
+def _predictions(pixels: Tensor, sizes: Sequence[int], model: Model) -> list[Prediction]:
+    """Predictions for requests of so many pictures each."""
+    parameter = next(model.parameters(), None)
+    device = "cpu" if parameter is None else parameter.device
     with torch.inference_mode():
-        device = next(model.parameters()).device
-        return Prediction(model(data.to(device)).float().cpu(), model)
+        parts = [model.forward_with_features(part.to(device)) for part in pixels.split(MAX_AT_ONCE)]
+        logits = torch.cat([part.float().cpu() for part, _ in parts])
+        features = torch.cat([part.float().cpu() for _, part in parts])
+        scores = model.rejection.scores(logits, features) if model.rejection else None
+    of_requests = scores.split(list(sizes)) if scores is not None else [None] * len(sizes)
+    return [Prediction(rows, model, score) for rows, score in zip(logits.split(list(sizes)), of_requests, strict=True)]
 
 
 def output_fn(prediction: Prediction, accept: str | None) -> tuple[str, str]:
     """The answer's body and its content type.
 
     Raises:
-        RequestError: 406 where the client accepts neither form.
+        RequestError: 406 where the client accepts none of the three forms.
     """
     form = _form(accept)
     if form == JSON:
         return json.dumps(prediction.logits.tolist()), JSON
-    return json.dumps(_ranked(prediction)), RANKED_JSON
+    return json.dumps(_ranked(prediction) if form == RANKED_JSON else _scores(prediction)), form
 
 
 def _picture(content: bytes) -> Image.Image:
@@ -157,11 +232,13 @@ def _form(accept: str | None) -> str:
         kind, _, parameters = part.partition(";")
         wishes.append((_quality(parameters), kind.strip().lower()))
     for quality, kind in sorted(wishes, key=lambda wish: -wish[0]):
-        if quality > 0 and kind in {JSON, RANKED_JSON}:
+        if quality > 0 and kind in {JSON, RANKED_JSON, SCORES_JSON}:
             return kind
         if quality > 0 and kind in {"*/*", "application/*", ""}:
             return JSON
-    raise RequestError(f"Accept {accept!r} cannot be met; this model answers {JSON} or {RANKED_JSON}", 406)
+    raise RequestError(
+        f"Accept {accept!r} cannot be met; this model answers {JSON}, {RANKED_JSON} or {SCORES_JSON}", 406
+    )
 
 
 def _quality(parameters: str) -> float:
@@ -177,12 +254,31 @@ def _quality(parameters: str) -> float:
 
 def _ranked(prediction: Prediction) -> dict[str, Any]:
     model = prediction.model
-    probabilities = (prediction.logits.double() / model.temperature).softmax(1).tolist()
     rows = []
-    for logits, row in zip(prediction.logits.tolist(), probabilities, strict=True):
+    for logits, row in zip(prediction.logits.tolist(), _probabilities(prediction), strict=True):
         best_first = sorted(range(len(row)), key=lambda index: (-row[index], index))
         rows.append({"scores": [_score(index, model.classes[index], logits, row) for index in best_first]})
-    return {"model_id": model.model_id, "classes": len(model.classes), "predictions": rows}
+    return _with_rejection({"model_id": model.model_id, "classes": len(model.classes), "predictions": rows}, prediction)
+
+
+def _scores(prediction: Prediction) -> dict[str, Any]:
+    rows = [{"probabilities": row} for row in _probabilities(prediction)]
+    return _with_rejection({"model_id": prediction.model.model_id, "predictions": rows}, prediction)
+
+
+def _probabilities(prediction: Prediction) -> list[list[float]]:
+    rows: list[list[float]] = (prediction.logits.double() / prediction.model.temperature).softmax(1).tolist()
+    return rows
+
+
+def _with_rejection(answer: dict[str, Any], prediction: Prediction) -> dict[str, Any]:
+    """The answer with what the model's rule says of each picture, where it has a rule."""
+    rule = prediction.model.rejection
+    if rule is None or prediction.rejection_scores is None:
+        return answer
+    for row, score in zip(answer["predictions"], prediction.rejection_scores.tolist(), strict=True):
+        row |= {"rejected": score > rule.threshold, "rejection_score": score}
+    return answer | {"rejection": {"method": rule.method, "threshold": rule.threshold}}
 
 
 def _score(index: int, class_folder: str, logits: list[float], row: list[float]) -> dict[str, Any]:

@@ -46,6 +46,7 @@ class Settings:
         idle_seconds: The server ends after so long without use.
         log: Where output goes as JSON lines; None for the standard streams.
         log_level: As in the module logging.
+        connections: A socket that connections are handed over, instead of one to listen on.
         lifeline: A socket whose other end the starter holds: the server tells it that it is ready, and ends with it.
     """
 
@@ -63,12 +64,13 @@ class Settings:
     idle_seconds: float
     log: Path | None
     log_level: int
+    connections: int | None
     lifeline: int | None
 
-    def worker_arguments(self, *, descriptor: int, lifeline: int) -> list[str]:
+    def worker_arguments(self, *, connections: int, lifeline: int) -> list[str]:
         """The command line of one worker of several."""
         return [
-            *("--model-dir", str(self.model_dir), "--descriptor", str(descriptor), "--lifeline", str(lifeline)),
+            *("--model-dir", str(self.model_dir), "--connections", str(connections), "--lifeline", str(lifeline)),
             *("--workers", "1", "--threads", str(self.threads), "--backend", self.backend),
             *(["--log", str(self.log)] if self.log else []),
             *(["--sdk-code"] if self.code is None else []),
@@ -110,6 +112,7 @@ def read_settings(arguments: Sequence[str] | None, environ: Mapping[str, str] | 
         log_level=_number(
             environ.get("SAGEMAKER_CONTAINER_LOG_LEVEL") or _DEFAULT_LOG_LEVEL, "SAGEMAKER_CONTAINER_LOG_LEVEL", least=0
         ),
+        connections=options.connections,
         lifeline=options.lifeline,
     )
 
@@ -153,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--backend", choices=BACKENDS, help="what computes (default: $DOGBREED_BACKEND, or torch)")
     add("--sdk-code", action="store_true", help="serve with the SDK's own code, not with the code in the model")
     add("--descriptor", type=int, help="a listening socket to use instead of host and port")
+    add("--connections", type=int, help="a socket to a parent that hands connections over")
     add("--lifeline", type=int, help="a socket to the starter, with whom the server ends")
     add("--log", type=Path, help="where output goes, as JSON lines (default: the standard streams)")
     add("--idle-seconds", type=float, default=float("inf"), help="end after so long without use")

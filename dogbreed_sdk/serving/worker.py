@@ -18,15 +18,13 @@ from dogbreed_sdk.local.resources import available_cores, thread_environment
 from dogbreed_sdk.serving.answering import answering
 from dogbreed_sdk.serving.app import ModelApp
 from dogbreed_sdk.serving.handlers import ModelHandlers
+from dogbreed_sdk.serving.handover import HandedConnections
 from dogbreed_sdk.serving.lifeline import READY, USED, Lifeline
 from dogbreed_sdk.serving.settings import BACKEND_VARIABLE, Settings
 
 # A real-time answer must come within 60 s; nobody waits longer.
 SHUTDOWN_SECONDS = 60
 _WATCH_SECONDS = 1.0
-_BACKLOG = 2048
-# uvicorn accepts so many connections at a time: with one, workers that share a socket share the connections.
-_ACCEPTED_AT_ONCE = 1
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +39,7 @@ def run_worker(settings: Settings) -> int:
     _prepare_process(settings)
     try:
         handlers = ModelHandlers.load(settings.model_dir, settings.code, settings.program)
+        _check_backend(settings)
     except ConfigurationError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -49,9 +48,13 @@ def run_worker(settings: Settings) -> int:
         return 1
     app = ModelApp(answering(handlers, cores=available_cores()), settings)
     server = _Server(app, settings, lifeline)
-    listener = None if settings.descriptor is None else socket.socket(fileno=settings.descriptor)
+    listener: socket.socket | None = None
+    if settings.connections is not None:
+        listener = HandedConnections(fileno=settings.connections)
+    elif settings.descriptor is not None:
+        listener = socket.socket(fileno=settings.descriptor)
     server.run(sockets=None if listener is None else [listener])
-    return server.status
+    return 0
 
 
 def _prepare_process(settings: Settings) -> None:
@@ -64,6 +67,14 @@ def _prepare_process(settings: Settings) -> None:
     for name in set(sys.modules) - before:
         if name.partition(".")[0] == "training_scripts":
             del sys.modules[name]
+
+
+def _check_backend(settings: Settings) -> None:
+    if settings.backend == "onnx" and "onnxruntime" not in sys.modules:
+        raise ConfigurationError(
+            f"The model's code knows nothing of {BACKEND_VARIABLE}=onnx, and would compute with torch: use the backend "
+            "torch, or a bundle that this version of the SDK has written."
+        )
 
 
 class _Server(uvicorn.Server):
@@ -79,12 +90,10 @@ class _Server(uvicorn.Server):
             server_header=False,
             lifespan="off",
             ws="none",
-            backlog=_BACKLOG if settings.descriptor is None else _ACCEPTED_AT_ONCE,
             timeout_keep_alive=60,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
         super().__init__(config)
-        self.status = 0
         self._app = app
         self._settings = settings
         self._lifeline = lifeline
@@ -92,8 +101,6 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        for listener in sockets or ():
-            listener.listen(_BACKLOG)  # uvicorn has set it to the number accepted at once
         self._watching = asyncio.create_task(self._watch())
         if self._lifeline:
             self._lifeline.send(READY)

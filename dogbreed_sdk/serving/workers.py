@@ -1,4 +1,4 @@
-"""Several processes that serve one model: started on one socket, replaced when they die, ended together."""
+"""Several processes that serve one model: fed with connections in turn, replaced when they die, ended together."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 from dogbreed_sdk.local.processes import PACKAGE_PARENT
+from dogbreed_sdk.serving.handover import hand_over
 from dogbreed_sdk.serving.lifeline import READY, USED, Lifeline
 from dogbreed_sdk.serving.settings import Settings
 from dogbreed_sdk.serving.worker import SHUTDOWN_SECONDS
 
+_PACKAGE = "dogbreed_sdk.serving"
 _LOOK_SECONDS = 0.2
 _BACKLOG = 2048
 # One that dies again and again must not keep a core busy with loading: 1, 2, 4 ... 30 s between two starts.
@@ -31,11 +33,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class _Worker:
-    """One place of the server, and the process that fills it."""
+    """One place of the server, the process that fills it, and the two sockets to it."""
 
     process: subprocess.Popen[bytes] | None = None
     line: socket.socket | None = None
+    channel: socket.socket | None = None
     ready: bool = False
+    has_served: bool = False
     started: float = 0.0
     pause: float = _FIRST_PAUSE_SECONDS
     not_before: float = field(default_factory=time.monotonic)
@@ -63,6 +67,8 @@ class _Workers:
         self._lifeline = None if settings.lifeline is None else Lifeline(settings.lifeline)
         self._workers = [_Worker() for _ in range(settings.workers)]
         self._selector = selectors.DefaultSelector()
+        self._listener.setblocking(False)
+        self._listening = False
         self._ending = False
         self._was_ready = False
         self._last_use = time.monotonic()
@@ -94,7 +100,16 @@ class _Workers:
                 self._lost(worker, worker.process)
             if worker.process is None and time.monotonic() >= worker.not_before:
                 self._start(worker)
+        self._listen_if(any(worker.ready for worker in self._workers))
         return True
+
+    def _listen_if(self, somebody_is_ready: bool) -> None:
+        """Take connections only while there is a worker for them: others wait in the socket's queue."""
+        if somebody_is_ready and not self._listening:
+            self._selector.register(self._listener, selectors.EVENT_READ)
+        elif self._listening and not somebody_is_ready:
+            self._selector.unregister(self._listener)
+        self._listening = somebody_is_ready
 
     def _lost(self, worker: _Worker, process: subprocess.Popen[bytes]) -> None:
         now = time.monotonic()
@@ -104,7 +119,7 @@ class _Workers:
             else min(2 * worker.pause, _LONGEST_PAUSE_SECONDS)
         )
         # One that has served is replaced at once; one that died while it loaded is not.
-        worker.not_before = now if worker.ready else now + worker.pause
+        worker.not_before = now if worker.has_served else now + worker.pause
         how = f"by signal {-process.returncode}" if process.returncode < 0 else f"with status {process.returncode}"
         _log.error("Worker %d ended %s; another takes its place.", process.pid, how)
         self._forget(worker)
@@ -113,42 +128,67 @@ class _Workers:
         if worker.line is not None:
             self._selector.unregister(worker.line)
             worker.line.close()
-        worker.process, worker.line, worker.ready = None, None, False
+        if worker.channel is not None:
+            worker.channel.close()
+        worker.process, worker.line, worker.channel, worker.ready = None, None, None, False
+        worker.has_served = False
 
     def _start(self, worker: _Worker) -> None:
-        line, theirs = socket.socketpair()
-        with theirs:
-            descriptors = (self._listener.fileno(), theirs.fileno())
-            arguments = self._settings.worker_arguments(descriptor=descriptors[0], lifeline=descriptors[1])
+        line, their_line = socket.socketpair()
+        channel, their_channel = socket.socketpair()
+        with their_line, their_channel:
+            descriptors = (their_channel.fileno(), their_line.fileno())
+            arguments = self._settings.worker_arguments(connections=descriptors[0], lifeline=descriptors[1])
             worker.process = subprocess.Popen(
-                [sys.executable, "-m", __package__, *arguments],
+                [sys.executable, "-m", _PACKAGE, *arguments],
                 cwd=PACKAGE_PARENT,
                 stdin=subprocess.DEVNULL,
                 pass_fds=descriptors,
                 start_new_session=True,  # Ctrl-C comes to the parent, which ends them in order
             )
         line.setblocking(False)
-        worker.line, worker.started = line, time.monotonic()
+        channel.setblocking(False)
+        worker.line, worker.channel, worker.started = line, channel, time.monotonic()
         self._selector.register(line, selectors.EVENT_READ, worker)
 
     def _listen(self) -> None:
-        """Hear what workers say, for a moment."""
+        """For a moment, hand connections over and hear what workers say."""
         for key, _ in self._selector.select(_LOOK_SECONDS):
-            worker: _Worker = key.data
-            assert worker.line is not None
-            try:
-                heard = worker.line.recv(1024)
-            except OSError:
-                heard = b""
-            if not heard:
-                time.sleep(_LOOK_SECONDS / 10)  # it ends: its exit status comes next
-            if USED in heard:
-                self._last_use = time.monotonic()
-            if READY in heard:
-                worker.ready = True
-                if not self._was_ready and self._lifeline:
-                    self._lifeline.send(READY)
-                self._was_ready = True
+            if key.data is None:
+                self._accept()
+            else:
+                self._hear(key.data)
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:  # its client has gone again
+            return
+        for _ in range(len(self._workers)):
+            self._workers.append(self._workers.pop(0))  # the next one's turn
+            worker = self._workers[-1]
+            if worker.ready and worker.channel is not None:
+                with suppress(OSError):  # one that has just died
+                    hand_over(worker.channel, connection)
+                    return
+        connection.close()
+
+    def _hear(self, worker: _Worker) -> None:
+        assert worker.line is not None
+        try:
+            heard = worker.line.recv(1024)
+        except OSError:
+            heard = b""
+        if not heard:
+            worker.ready = False
+            time.sleep(_LOOK_SECONDS / 10)  # it ends: its exit status comes next
+        if USED in heard:
+            self._last_use = time.monotonic()
+        if READY in heard:
+            worker.ready = worker.has_served = True
+            if not self._was_ready and self._lifeline:
+                self._lifeline.send(READY)
+            self._was_ready = True
 
     def _end_all(self) -> None:
         """Have all finish what they accepted; one that does not end in time is killed."""
