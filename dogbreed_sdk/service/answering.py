@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.requests import ClientDisconnect
 
-from dogbreed_sdk.errors import DogBreedError
+from dogbreed_sdk.errors import DogBreedError, EndpointError
 from dogbreed_sdk.service.problems import Problem, of_error, raised
 from dogbreed_sdk.service.schemas import DEFAULT_TOP_K
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dogbreed_sdk.predictions import Prediction
     from dogbreed_sdk.service.intake import Pictures, Upload
     from dogbreed_sdk.service.metrics import Metrics
+    from dogbreed_sdk.service.readiness import Readiness
     from dogbreed_sdk.service.slots import Slots
 
 # A batch takes at most so many places at a time, so that others get their turn.
@@ -35,13 +36,23 @@ class Answering:
         classifier: Who knows.
         slots: How many it is asked at a time.
         metrics: Where pictures are counted.
+        readiness: Who wants to know how the endpoint does.
         seconds: The deadline of a request.
     """
 
-    def __init__(self, classifier: AsyncBreedClassifier, *, slots: Slots, metrics: Metrics, seconds: float) -> None:
+    def __init__(
+        self,
+        classifier: AsyncBreedClassifier,
+        *,
+        slots: Slots,
+        metrics: Metrics,
+        readiness: Readiness,
+        seconds: float,
+    ) -> None:
         self._classifier = classifier
         self._slots = slots
         self._metrics = metrics
+        self._readiness = readiness
         self._seconds = seconds
 
     async def one(self, request: Request, pictures: Pictures, top_k: int) -> dict[str, object]:
@@ -88,7 +99,12 @@ class Answering:
 
     async def _classify(self, source: Upload | str, top_k: int, *, admitted: bool = False) -> Prediction:
         async with self._slots.place(admitted=admitted):
-            prediction = await self._classifier.classify(source, top_k=top_k)
+            try:
+                prediction = await self._classifier.classify(source, top_k=top_k)
+            except EndpointError:
+                self._readiness.doubted()
+                raise
+        self._readiness.answered()
         self._metrics.picture(rejected=prediction.rejected)
         return prediction
 

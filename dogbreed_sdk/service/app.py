@@ -56,13 +56,14 @@ def create_app(classifier: AsyncBreedClassifier, settings: ServiceSettings | Non
     metrics = Metrics(slots)
     asked_shortly = classifier.with_options(deadline=PROBE_SECONDS, read_timeout=PROBE_SECONDS, max_attempts=1)
     readiness = Readiness(lambda: asked_shortly.classify(TINY_PICTURE, top_k=1), good_for=settings.ready_seconds)
-    answering = Answering(classifier, slots=slots, metrics=metrics, seconds=settings.deadline_seconds)
+    answering = Answering(
+        classifier, slots=slots, metrics=metrics, readiness=readiness, seconds=settings.deadline_seconds
+    )
     api = ApiRoutes(
         classifier,
         settings=settings,
         slots=slots,
         answering=answering,
-        readiness=readiness,
         guard=Guard(settings),
     )
     app = FastAPI(title=TITLE, docs_url=None, redoc_url=None, redirect_slashes=False)

@@ -41,6 +41,10 @@ class Readiness:
         """Notes that the endpoint has just answered somebody."""
         self._known_at, self._problem = time.monotonic(), None
 
+    def doubted(self) -> None:
+        """Notes that the endpoint has just failed somebody: the next who wants to know has it asked."""
+        self._known_at = float("-inf")
+
     async def problem(self) -> Problem | None:
         """Why the endpoint does not answer, or None where it does."""
         async with self._asking:

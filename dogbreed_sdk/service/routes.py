@@ -47,14 +47,12 @@ class ApiRoutes:
         settings: ServiceSettings,
         slots: Slots,
         answering: Answering,
-        readiness: Readiness,
         guard: Guard,
     ) -> None:
         self._classifier = classifier
         self._settings = settings
         self._slots = slots
         self._answering = answering
-        self._readiness = readiness
         self._guard = guard
 
     def router(self) -> APIRouter:
@@ -93,7 +91,6 @@ class ApiRoutes:
         self._slots.check()
         async with intake.one_picture(request, self._settings, self._slots) as pictures:
             prediction = await self._answering.one(request, pictures, chosen_top_k(top_k, pictures.top_k))
-        self._readiness.answered()
         return JSONResponse(prediction)
 
     async def batch(self, request: Request, top_k: TopK = None) -> Response:

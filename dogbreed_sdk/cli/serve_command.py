@@ -1,0 +1,202 @@
+"""The command ``serve``: the HTTP service before an endpoint, a bundle or a model server, until Ctrl-C or SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ipaddress
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dogbreed_sdk import _optional
+from dogbreed_sdk.cli import options as read
+from dogbreed_sdk.cli.output import Outcome, note, say
+from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.labels import LabelMap
+from dogbreed_sdk.service.keys import VARIABLE, ApiKeys
+from dogbreed_sdk.service.rates import Rate
+from dogbreed_sdk.service.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.async_classifier import AsyncBreedClassifier
+
+_PURPOSE = "serve pictures over HTTP"
+_OF_BUNDLES = ("workers", "backend", "code")
+
+
+def add(command: argparse.ArgumentParser) -> None:
+    """The arguments of ``dogbreed serve``."""
+    what = command.add_mutually_exclusive_group(required=True)
+    what.add_argument("--endpoint", metavar="NAME", help="ask this endpoint")
+    what.add_argument("--bundle", metavar="PATH", help="run this bundle: a folder, or a model.tar.gz")
+    what.add_argument("--server", metavar="URL", help="ask the model server at this address")
+    command.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s, this machine)")
+    command.add_argument("--port", type=_port, default=8000, help="port; 0 takes a free one (default: %(default)s)")
+    command.add_argument("--labels", type=Path, help="a folder of classes or JSON file, for plain endpoints")
+    _add_access(command.add_argument_group("who may use it (all off by default)"))
+    _add_limits(command.add_argument_group("limits"))
+    bundle = command.add_argument_group("with --bundle")
+    bundle.add_argument("--workers", type=_at_least_one, metavar="N", help="processes that answer (default: 1)")
+    bundle.add_argument("--backend", choices=["torch", "onnx"], help="what computes (default: torch)")
+    bundle.add_argument(
+        "--code", choices=["sdk", "bundle"], help="bundle: run the bundle's own inference.py, if you trust it"
+    )
+
+
+def _add_access(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--api-keys-file", type=Path, metavar="FILE", help=f"API keys, one a line (or ${VARIABLE}); mode 600"
+    )
+    group.add_argument(
+        "--cors-origin", action="append", default=[], metavar="ORIGIN", help="a web page's origin that may call it"
+    )
+    group.add_argument("--rate", metavar="N/PERIOD", help="pictures per key or address: 60/minute, 5/second, …")
+    group.add_argument(
+        "--trusted-proxy", action="append", default=[], metavar="ADDRESS", help="whose X-Forwarded-For is believed"
+    )
+
+
+def _add_limits(group: argparse._ArgumentGroup) -> None:
+    default = ServiceSettings()
+    group.add_argument(
+        "--max-concurrency",
+        type=_at_least_one,
+        default=default.max_concurrency,
+        metavar="N",
+        help="pictures asked about at a time (default: %(default)s)",
+    )
+    group.add_argument(
+        "--max-waiting",
+        type=int,
+        default=default.max_waiting,
+        metavar="N",
+        help="pictures that wait for that; more get 503 (default: %(default)s)",
+    )
+    group.add_argument(
+        "--deadline",
+        type=float,
+        default=default.deadline_seconds,
+        metavar="SECONDS",
+        help="the longest an answer takes (default: %(default)s)",
+    )
+    group.add_argument(
+        "--max-body-mb",
+        type=_at_least_one,
+        default=default.max_body_bytes // 2**20,
+        metavar="MB",
+        help="the largest picture (default: %(default)s)",
+    )
+    group.add_argument("--no-urls", action="store_true", help="fetch no pictures from URLs")
+    group.add_argument(
+        "--allowed-host", action="append", metavar="HOST", help="fetch pictures only from here (default: public hosts)"
+    )
+
+
+def run(options: argparse.Namespace) -> Outcome:
+    """Serves until it is interrupted."""
+    given = [name for name in _OF_BUNDLES if getattr(options, name)]
+    if given and not options.bundle:
+        raise ConfigurationError(f"--{given[0]} goes with --bundle.")
+    settings = _settings(options)
+    server = _optional.load("dogbreed_sdk.service.server", extra="service", purpose=_PURPOSE)
+    app = _optional.load("dogbreed_sdk.service.app", extra="service", purpose=_PURPOSE)
+    server.log_to_stderr()
+    # Whenever the interruption comes, whatever was started is left properly.
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        server.listen(options.host, options.port) as listener,
+        _classifier(options) as classifier,
+    ):
+        _announce(options, server.url_of(listener), settings)
+        running = server.make_server(
+            app.create_app(classifier, settings),
+            deadline_seconds=settings.deadline_seconds,
+            trusted_proxies=options.trusted_proxy,
+        )
+        running.run(sockets=[listener])
+    note("stopped; everything that was accepted has been answered")
+    return Outcome(None, say(), quiet=True)
+
+
+def _settings(options: argparse.Namespace) -> ServiceSettings:
+    return ServiceSettings(
+        api_keys=_api_keys(options.api_keys_file),
+        cors_origins=tuple(options.cors_origin),
+        rate=Rate.parse(options.rate) if options.rate else None,
+        max_concurrency=options.max_concurrency,
+        max_waiting=options.max_waiting,
+        deadline_seconds=options.deadline,
+        max_body_bytes=options.max_body_mb * 2**20,
+        allow_urls=not options.no_urls,
+    )
+
+
+def _api_keys(path: Path | None) -> ApiKeys | None:
+    # Taken out of the environment: the model server and whatever it starts need not know them.
+    text = os.environ.pop(VARIABLE, None)
+    if path is not None:
+        return ApiKeys.from_file(path)
+    return None if text is None else ApiKeys.from_text(text)
+
+
+@contextlib.contextmanager
+def _classifier(options: argparse.Namespace) -> Iterator[AsyncBreedClassifier]:
+    """Who is asked, and what it needs, for as long as the service runs."""
+    from dogbreed_sdk.async_classifier import AsyncBreedClassifier  # noqa: PLC0415 - only this command needs it
+
+    common: Any = {"labels": _labels(options.labels), "allowed_hosts": options.allowed_host}
+    if options.server:
+        yield AsyncBreedClassifier.from_server(options.server, **common)
+    elif options.endpoint:
+        with read.session(options) as session:
+            yield AsyncBreedClassifier(options.endpoint, session=session, **common)
+    else:
+        loaded = _optional.load("dogbreed_sdk.service.bundle_server", extra="local", purpose="run a bundle here")
+        with loaded.BundleServer(
+            options.bundle,
+            workers=options.workers or 1,
+            backend=options.backend or "torch",
+            code=options.code or "sdk",
+            status=note,
+        ) as bundle:
+            yield AsyncBreedClassifier.from_transport(bundle.transport, **common)
+
+
+def _labels(path: Path | None) -> LabelMap | None:
+    if path is None:
+        return None
+    return LabelMap.from_folder(path) if path.is_dir() else LabelMap.from_json(path)
+
+
+def _announce(options: argparse.Namespace, url: str, settings: ServiceSettings) -> None:
+    key = " -H 'X-API-Key: KEY'" if settings.api_keys else ""
+    note(f"web page: {url}/  documentation: {url}/docs  (end it with Ctrl-C)")
+    note(f"try it: curl --data-binary @rex.jpg -H 'Content-Type: image/jpeg'{key} {url}/v1/classify")
+    if not settings.api_keys and not _is_loopback(options.host):
+        note(f"whoever reaches {options.host} may use it: give --api-keys-file to ask for keys")
+    if options.json:
+        print(json.dumps({"url": url}), flush=True)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _at_least_one(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return value
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port (0 to 65535)")
+    return value
