@@ -14,6 +14,7 @@ from botocore.exceptions import (
     ConnectTimeoutError,
     CredentialRetrievalError,
     EndpointConnectionError,
+    IncompleteReadError,
     NoCredentialsError,
     NoRegionError,
     ParamValidationError,
@@ -21,6 +22,7 @@ from botocore.exceptions import (
     ProfileNotFound,
     ProxyConnectionError,
     ReadTimeoutError,
+    ResponseStreamingError,
     SSOError,
     TokenRetrievalError,
 )
@@ -35,6 +37,7 @@ from dogbreed_sdk.errors import (
     EndpointTimeoutError,
     JobError,
     ModelError,
+    PayloadTooLargeError,
     QuotaError,
     ThrottledError,
 )
@@ -66,6 +69,16 @@ _LONGEST_MESSAGE = 1200
 _EXPIRED_CODES = {"ExpiredToken", "ExpiredTokenException"}
 # A multi-model or asynchronous model is still being loaded (API reference, InvokeEndpoint: status 429).
 _NOT_READY_CODE = "ModelNotReadyException"
+# What a container says of itself by these statuses passes; any other error would come again with the same picture.
+_BUSY_MODEL_STATUS = {429, 503}
+# The connection was lost before, while or after the request was sent, or in the middle of the answer.
+_LOST_CONNECTIONS = (
+    EndpointConnectionError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    ResponseStreamingError,
+    IncompleteReadError,
+)
 
 
 @contextmanager
@@ -98,8 +111,10 @@ def translate(error: Exception, doing: str, *, otherwise: type[DogBreedError] = 
         )
     if isinstance(error, NoRegionError):
         return ConfigurationError(f"Could not {doing}: no AWS region. Give region=… or set AWS_DEFAULT_REGION.")
-    if isinstance(error, ReadTimeoutError):
+    if isinstance(error, (ReadTimeoutError, ConnectTimeoutError)):
         return EndpointTimeoutError(f"Could not {doing}: no answer in time ({error}).")
+    if isinstance(error, (ResponseStreamingError, IncompleteReadError)):
+        return EndpointError(f"Could not {doing}: the connection was lost in the middle of the answer ({error}).")
     if isinstance(error, ProxyConnectionError):
         return EndpointError(f"Could not {doing}: {redacted(str(error))} Check the proxy's address and password.")
     if isinstance(error, EndpointConnectionError):
@@ -116,11 +131,7 @@ def invocation_error(error: Exception, endpoint_name: str) -> DogBreedError:
         return translate(error, doing, otherwise=EndpointError)
     code, message, request_id = _facts(error)
     if code == "ModelError":
-        status = error.response.get("OriginalStatusCode", "")
-        original = str(error.response.get("OriginalMessage") or message).strip()
-        return ModelError(
-            f"The model behind endpoint {endpoint_name} answered {status}: {original}", request_id=request_id
-        )
+        return _model_error(error, endpoint_name)
     if code in _VALIDATION_CODES and "not found" in message.lower():
         return EndpointNotFoundError(
             f"There is no endpoint {endpoint_name}. See which there are with 'dogbreed endpoints'.",
@@ -130,19 +141,45 @@ def invocation_error(error: Exception, endpoint_name: str) -> DogBreedError:
         return EndpointNotReadyError(f"Endpoint {endpoint_name} is not ready: {message}", request_id=request_id)
     if code == "ServiceUnavailable":
         return ThrottledError(f"Endpoint {endpoint_name} is overloaded: {message}", request_id=request_id)
+    if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 413:
+        return PayloadTooLargeError(
+            f"Endpoint {endpoint_name} takes no request so large: {message} Give max_payload_bytes; a serverless "
+            "endpoint takes 4 MB.",
+            request_id=request_id,
+        )
     return _from_answer(error, doing, EndpointError)
+
+
+def _model_error(error: ClientError, endpoint_name: str) -> DogBreedError:
+    """What the container said, in its own words."""
+    _, message, request_id = _facts(error)
+    status = error.response.get("OriginalStatusCode", "")
+    original = _shortened(str(error.response.get("OriginalMessage") or message).strip())
+    if status in _BUSY_MODEL_STATUS:
+        return ThrottledError(
+            f"The model behind endpoint {endpoint_name} is overloaded: {original} Try again in a moment.",
+            request_id=request_id,
+        )
+    if status == 0 and "timed out" in message:
+        return EndpointTimeoutError(
+            f"The model behind endpoint {endpoint_name} gave no answer in time: {original or message}",
+            request_id=request_id,
+        )
+    return ModelError(f"The model behind endpoint {endpoint_name} answered {status}: {original}", request_id=request_id)
 
 
 def is_transient(error: BaseException) -> bool:
     """Whether the same call may well succeed in a moment: throttled, a server's fault, or a lost connection.
 
-    A model's own error is none of these: the same picture would lead to it again.
+    A model's own error is none of these, unless it says that it is busy: the same picture would lead to it again.
     """
     if isinstance(error, ClientError):
         code = error.response.get("Error", {}).get("Code")
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return code in _THROTTLING_CODES or code == _NOT_READY_CODE or (status >= 500 and code != "ModelError")
-    return isinstance(error, (EndpointConnectionError, ConnectionClosedError, ConnectTimeoutError))
+        if code == "ModelError":
+            return error.response.get("OriginalStatusCode") in _BUSY_MODEL_STATUS
+        return code in _THROTTLING_CODES or code == _NOT_READY_CODE or status >= 500
+    return isinstance(error, _LOST_CONNECTIONS)
 
 
 def is_missing(error: ClientError) -> bool:
@@ -157,10 +194,13 @@ def is_missing(error: ClientError) -> bool:
 def _facts(error: ClientError) -> tuple[str, str, str | None]:
     details: dict[str, Any] = error.response.get("Error", {})
     metadata: dict[str, Any] = error.response.get("ResponseMetadata", {})
-    message = str(details.get("Message", ""))
-    if len(message) > _LONGEST_MESSAGE:
-        message = f"{message[: _LONGEST_MESSAGE // 2]} … {message[-_LONGEST_MESSAGE // 2 :]}"
-    return str(details.get("Code", "")), message, metadata.get("RequestId")
+    return str(details.get("Code", "")), _shortened(str(details.get("Message", ""))), metadata.get("RequestId")
+
+
+def _shortened(message: str) -> str:
+    if len(message) <= _LONGEST_MESSAGE:
+        return message
+    return f"{message[: _LONGEST_MESSAGE // 2]} … {message[-_LONGEST_MESSAGE // 2 :]}"
 
 
 def _from_answer(error: ClientError, doing: str, otherwise: type[DogBreedError]) -> DogBreedError:

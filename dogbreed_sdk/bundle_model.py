@@ -15,7 +15,6 @@ from dogbreed_sdk import _optional, container
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError, ModelError
 from dogbreed_sdk.transports import Answer, Transport
 
-
 # All that a bundle is loaded from; its code/ stays packed.
 _LOADED_FILES = ("model.json", "model.pth")
 # A header may announce terabytes of nothing; the largest backbone's weights are a fiftieth of this.

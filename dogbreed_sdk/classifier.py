@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import CancelledError
 from threading import Event
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, overload
@@ -142,7 +143,9 @@ class BreedClassifier:
         # What every call needs, looked up once.
         self._labels = options.label_map
         self._max_payload_bytes = options.max_payload_bytes
-        self._policy = options.retry_policy
+        self._policy = retries.RetryPolicy(
+            options.max_attempts, options.deadline, options.read_timeout, transport.first_pause
+        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._transport.name})"
@@ -346,7 +349,7 @@ class BreedClassifier:
 
         try:
             return retries.call(attempt, policy=self._policy, is_transient=transport.is_transient, cancelled=cancelled)
-        except DogBreedError:
+        except (DogBreedError, CancelledError):
             raise
         except Exception as error:
             raise transport.translate(error) from error

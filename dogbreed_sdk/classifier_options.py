@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import Literal, TypedDict
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.labels import LabelMap
-
-if TYPE_CHECKING:
-    from dogbreed_sdk.retries import RetryPolicy
 
 Fetch = Literal["client", "endpoint"]
 
@@ -69,13 +66,6 @@ class ClassifierOptions:
         """The labels that were given, as a LabelMap."""
         assert self.labels is None or isinstance(self.labels, LabelMap)
         return self.labels
-
-    @property
-    def retry_policy(self) -> RetryPolicy:
-        """How often and how long a call is tried."""
-        from dogbreed_sdk.retries import RetryPolicy  # noqa: PLC0415 - options are values, retries do something
-
-        return RetryPolicy(self.max_attempts, self.deadline, self.read_timeout)
 
 
 def changed(options: ClassifierOptions, changes: Options) -> ClassifierOptions:

@@ -7,13 +7,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from dogbreed_sdk.errors import ImageError
-from dogbreed_sdk.images import Payload, to_payload
+from dogbreed_sdk.images import Payload, is_url, to_payload
 from dogbreed_sdk.redaction import redacted
 
 if TYPE_CHECKING:
     from dogbreed_sdk.classifier_options import ClassifierOptions
-
-_URL_SCHEMES = ("http://", "https://")
 
 # One white pixel: what is sent to learn a model's labels when there is no picture yet.
 LABEL_QUESTION = Payload(
@@ -29,7 +27,7 @@ def payload_of(picture: Any, options: ClassifierOptions) -> Payload:
     Raises:
         ImageError: The picture cannot be used.
     """
-    if isinstance(picture, str) and picture[:8].lower().startswith(_URL_SCHEMES):
+    if is_url(picture):
         return _of_url(picture, options)
     return to_payload(picture, max_bytes=options.max_payload_bytes)
 

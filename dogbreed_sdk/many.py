@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sized
 from concurrent.futures import Future
@@ -114,9 +115,12 @@ class _Window(Generic[Item, Answer]):
         """Ends the threads; with `abort`, also what they are doing."""
         self._cancelled.set()
         self._workers.shutdown(wait=False, cancel_futures=True)
-        if abort is not None and self._workers.unfinished:
+        deadline = time.monotonic() + _GOODBYE_SECONDS
+        while abort is not None and self._workers.unfinished and time.monotonic() < deadline:
+            # More than once: a thread may have been on its way into a request.
             abort(self._workers.thread_ids())
-        self._workers.join(_GOODBYE_SECONDS)
+            self._workers.join(_GOODBYE_SECONDS / 40)
+        self._workers.join(max(0.0, deadline - time.monotonic()))
 
     def _has_room(self) -> bool:
         return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from threading import Event
 from typing import TypeVar
@@ -21,11 +22,13 @@ class RetryPolicy:
         max_attempts: At most, the first included.
         deadline: Seconds for all attempts and the pauses between them.
         read_timeout: Seconds that one attempt may wait for its answer.
+        first_pause: Seconds before the second attempt, at most; each further pause may be twice as long.
     """
 
     max_attempts: int
     deadline: float
     read_timeout: float
+    first_pause: float
 
 
 def call(
@@ -45,7 +48,10 @@ def call(
 
     Raises:
         Exception: What the last attempt raised.
+        CancelledError: The event was set before the first.
     """
+    if cancelled is not None and cancelled.is_set():
+        raise CancelledError
     start = time.monotonic()
     try:
         return attempt(min(policy.read_timeout, policy.deadline))
@@ -89,9 +95,7 @@ def _again(
 
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception(is_transient),
-        wait=tenacity.wait_random_exponential(
-            multiplier=defaults.INVOKE_FIRST_PAUSE_SECONDS, max=defaults.INVOKE_LONGEST_PAUSE_SECONDS
-        ),
+        wait=tenacity.wait_random_exponential(multiplier=policy.first_pause, max=defaults.INVOKE_LONGEST_PAUSE_SECONDS),
         stop=tenacity.stop_any(*stops),
         sleep=pause,
         reraise=True,

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection
 from typing import NamedTuple
 
+from dogbreed_sdk import defaults
 from dogbreed_sdk.errors import DogBreedError
 
 
@@ -30,9 +31,11 @@ class Transport(ABC):
 
     Attributes:
         name: What is asked, for messages: "endpoint dogs".
+        first_pause: Seconds before the second attempt, at most; each further pause may be twice as long.
     """
 
     name: str
+    first_pause: float = defaults.INVOKE_FIRST_PAUSE_SECONDS
 
     @abstractmethod
     def invoke(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from botocore.config import Config
 
-from dogbreed_sdk import aws_errors, defaults
+from dogbreed_sdk import aws_errors, defaults, transports_cutting
 from dogbreed_sdk.errors import DogBreedError
 from dogbreed_sdk.progress import no_progress
 from dogbreed_sdk.transports import Answer, Transport
@@ -47,10 +49,14 @@ class EndpointTransport(Transport):
             BotoCoreError: No answer came, or only a part of it.
         """
         client = _client(self.session.boto3_session, connect_timeout, read_timeout, self._connections)
-        answer = client.invoke_endpoint(
-            EndpointName=self.endpoint_name, Body=body, ContentType=content_type, Accept=accept
-        )
-        return Answer(answer["Body"].read(), answer.get("ContentType", ""), answer["ResponseMetadata"].get("RequestId"))
+        try:
+            answer = client.invoke_endpoint(
+                EndpointName=self.endpoint_name, Body=body, ContentType=content_type, Accept=accept
+            )
+            content = answer["Body"].read()
+        finally:
+            transports_cutting.done()
+        return Answer(content, answer.get("ContentType", ""), answer["ResponseMetadata"].get("RequestId"))
 
     def is_transient(self, error: BaseException) -> bool:
         """Throttling, a server's fault, or a lost connection."""
@@ -66,6 +72,10 @@ class EndpointTransport(Transport):
 
         with self._waiting:
             Deployment(self.endpoint_name, self.session).wait(timeout=seconds, progress=no_progress)
+
+    def abort(self, thread_ids: Collection[int]) -> None:
+        """Ends the connections that these threads use."""
+        transports_cutting.cut(thread_ids)
 
     def widen(self, connections: int) -> None:
         """Has the next request use a client that keeps so many connections."""
@@ -85,7 +95,7 @@ def _made_client(boto3_session: Any, key: tuple[float, float, int]) -> Any:
     with _MAKING, aws_errors.translated("open a client of SageMaker's runtime"):
         clients = _CLIENTS.setdefault(boto3_session, {})
         if key not in clients:
-            clients[key] = boto3_session.client(
+            client = boto3_session.client(
                 "sagemaker-runtime",
                 config=Config(
                     connect_timeout=connect_timeout,
@@ -98,4 +108,18 @@ def _made_client(boto3_session: Any, key: tuple[float, float, int]) -> Any:
                     parameter_validation=False,
                 ),
             )
+            _make_traceable(client)
+            clients[key] = client
         return clients[key]
+
+
+def _make_traceable(client: Any) -> None:
+    """Has the client's connections note who uses them.
+
+    botocore has no public way to its connections. Where these attributes are missing some day, a request that hangs
+    can no longer be cut off, and ends with its timeout.
+    """
+    with suppress(AttributeError):
+        http = client._endpoint.http_session
+        http._pool_classes_by_scheme = transports_cutting.traceable(http._pool_classes_by_scheme)
+        http._manager.pool_classes_by_scheme = http._pool_classes_by_scheme

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
 import urllib3
@@ -16,7 +17,7 @@ from urllib3.exceptions import (
     ReadTimeoutError,
 )
 
-from dogbreed_sdk import defaults
+from dogbreed_sdk import defaults, transports_cutting
 from dogbreed_sdk.errors import (
     ConfigurationError,
     DogBreedError,
@@ -74,12 +75,18 @@ class ServerTransport(Transport):
             RefusalError: The server answered with another status than 200.
             HTTPError: No answer came, or only a part of it.
         """
+        try:
+            return self._posted(body, content_type, accept, urllib3.Timeout(connect=connect_timeout, read=read_timeout))
+        finally:
+            transports_cutting.done()
+
+    def _posted(self, body: bytes, content_type: str, accept: str, timeout: urllib3.Timeout) -> Answer:
         response = self._pool.request(
             "POST",
             f"{self.url}/invocations",
             body=body,
             headers={"Content-Type": content_type, "Accept": accept},
-            timeout=urllib3.Timeout(connect=connect_timeout, read=read_timeout),
+            timeout=timeout,
             preload_content=False,
         )
         try:
@@ -132,6 +139,10 @@ class ServerTransport(Transport):
                 raise EndpointNotReadyError(f"{self.name} is not ready after {seconds:.0f} s. Is it running?")
             time.sleep(defaults.LOCAL_POLL_SECONDS)
 
+    def abort(self, thread_ids: Collection[int]) -> None:
+        """Ends the connections that these threads use."""
+        transports_cutting.cut(thread_ids)
+
     def widen(self, connections: int) -> None:
         """Keeps so many connections from now on."""
         if connections > self._connections:
@@ -158,7 +169,9 @@ class ServerTransport(Transport):
 
 
 def _pool(connections: int) -> urllib3.PoolManager:
-    return urllib3.PoolManager(num_pools=1, maxsize=connections, retries=False)
+    manager = urllib3.PoolManager(num_pools=1, maxsize=connections, retries=False)
+    manager.pool_classes_by_scheme = transports_cutting.traceable(manager.pool_classes_by_scheme)
+    return manager
 
 
 def _checked(url: str) -> str:
