@@ -1,7 +1,8 @@
 """The bundle: a model artifact that is complete in itself. Written after training, read by serving and the SDK.
 
     model.json   what the model is: classes in index order, preprocessing, metrics, temperature, model_id
-    model.pth    its weights, a state dict (`backbone.*`, `head.*`)
+    model.pth    its weights, a state dict (`backbone.*`, `head.*`, and `rejection.*` where it rejects pictures)
+    MODEL_CARD.md    the same for people
     code/        inference.py, the modules it needs, and requirements.txt
 
 Reading a description needs no torch. A bundle may come from anyone: model.json is checked before it is believed,
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training_scripts import ScriptError, backbones, heads
+from training_scripts import ScriptError, backbones, heads, model_card
 from training_scripts.atomic import write_atomically
 from training_scripts.pictures import Preprocessing
 from training_scripts.rejection import Rejection
@@ -36,6 +37,7 @@ FORMAT = "dogbreed-bundle"
 FORMAT_VERSION = 1
 WEIGHTS_FILE = "model.pth"
 DESCRIPTION_FILE = "model.json"
+CARD_FILE = "MODEL_CARD.md"
 CODE_FOLDER = "code"
 MAX_DESCRIPTION_BYTES = 16 << 20
 MAX_CLASSES = 100_000
@@ -49,6 +51,7 @@ SERVING_MODULES = (
     "fetching",
     "heads",
     "model",
+    "model_card",
     "onnx_model",
     "pictures",
     "rejection",
@@ -133,6 +136,7 @@ def write(
     fingerprint: str,
     hyperparameters: Mapping[str, str],
     rejection: Rejection | None = None,
+    sizes: Mapping[str, int] | None = None,
 ) -> BundleDescription:
     """Writes a bundle; model.json comes last, so that a folder which has it is whole.
 
@@ -149,11 +153,14 @@ def write(
         fingerprint: Of the data set.
         hyperparameters: In string form.
         rejection: Fitted for these weights; None for no such rule.
+        sizes: Pictures of each split, for the model card.
 
     Raises:
         BundleError: The folder cannot be written.
     """
-    weights = _serialised(backbone_state, head.state_dict())
+    weights = _serialised(
+        {"backbone": backbone_state, "head": head.state_dict(), "rejection": rejection.tensors if rejection else {}}
+    )
     description = BundleDescription(
         model_id=hashlib.sha256(weights).hexdigest(),
         backbone=backbone_name,
@@ -169,6 +176,7 @@ def write(
     try:
         write_atomically(folder / WEIGHTS_FILE, weights)
         _write_code(folder / CODE_FOLDER, requirements(backbone_name))
+        write_atomically(folder / CARD_FILE, model_card.write(description, sizes or {}).encode())
         text = json.dumps(description.to_dict(), indent=2, sort_keys=True, allow_nan=False)
         write_atomically(folder / DESCRIPTION_FILE, (text + "\n").encode())
     except OSError as error:
@@ -244,12 +252,11 @@ def load(folder: Path) -> Model:
     return load_model(folder)
 
 
-def _serialised(backbone_state: Mapping[str, torch.Tensor], head_state: Mapping[str, torch.Tensor]) -> bytes:
+def _serialised(parts: Mapping[str, Mapping[str, torch.Tensor]]) -> bytes:
     """The weights as one file's bytes; the same weights always give the same bytes."""
     import torch  # noqa: PLC0415
 
-    state = {f"backbone.{name}": tensor for name, tensor in backbone_state.items()}
-    state |= {f"head.{name}": tensor for name, tensor in head_state.items()}
+    state = {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
     # A view would drag the storage it looks into along, and where it looks from into the bytes.
     owned = {name: state[name].detach().cpu().clone(memory_format=torch.contiguous_format) for name in sorted(state)}
     buffer = io.BytesIO()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -79,6 +80,14 @@ def load(folder: Path) -> Model:
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise BundleError(f"{folder}: the weights do not fit the network of model.json: {reason}") from error
+    if description.rejection:
+        try:
+            rule = description.rejection.with_tensors(
+                _below("rejection.", state), classes=len(description.classes), width=width
+            )
+        except ValueError as error:
+            raise BundleError(f"{folder}: the weights do not fit model.json: {error}") from error
+        description = replace(description, rejection=rule)
     model = Model(backbones.for_inference(backbone.eval()), head, description)
     return model.eval().requires_grad_(requires_grad=False)
 

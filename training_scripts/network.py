@@ -9,7 +9,13 @@ from torch import Tensor, nn
 
 
 class Network(nn.Module):
-    """A head, with the backbone below it where pictures rather than stored features come in."""
+    """A head, with the backbone below it where pictures rather than stored features come in.
+
+    Attributes:
+        features: What the head was given in the latest forward pass [n, width], cut off from its gradients.
+    """
+
+    features: Tensor
 
     def __init__(
         self, head: nn.Module, backbone: nn.Module | None = None, *, tuned: Sequence[nn.Parameter] = ()
@@ -28,11 +34,12 @@ class Network(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits [n, classes]."""
-        if self.backbone is None:
-            return self.head(inputs)
-        with torch.set_grad_enabled(bool(self.tuned) and torch.is_grad_enabled()):
-            features = self.backbone(inputs)
-        return self.head(features.float())
+        features = inputs
+        if self.backbone is not None:
+            with torch.set_grad_enabled(bool(self.tuned) and torch.is_grad_enabled()):
+                features = self.backbone(inputs).float()
+        self.features = features.detach()
+        return self.head(features)
 
     def train(self, mode: bool = True) -> Network:
         """Switches the head's dropout. The backbone stays in evaluation mode, trained or not.

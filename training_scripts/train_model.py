@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from training_scripts.heads import HeadSpec
     from training_scripts.hyperparameters import Hyperparameters
+    from training_scripts.judging import Judgement
     from training_scripts.material import Material
-    from training_scripts.training import Outcome, Trainer
+    from training_scripts.training import Trainer
 
 say = functools.partial(print, flush=True)
 
@@ -61,7 +62,9 @@ def train_watched(settings: Hyperparameters, environ: Mapping[str, str], stop: S
     runtime.prepare()
     runtime.seed_everything(settings.seed)
 
-    from training_scripts.material import gather  # noqa: PLC0415 - wrong arguments should fail before torch loads
+    # Wrong arguments should fail before torch loads.
+    from training_scripts.judging import judge  # noqa: PLC0415
+    from training_scripts.material import gather  # noqa: PLC0415
 
     try:
         material = gather(settings, environ, report=say, check=stop.check)
@@ -74,11 +77,11 @@ def train_watched(settings: Hyperparameters, environ: Mapping[str, str], stop: S
         say("stopped before the first epoch was done: there is no model to keep")
         return 0
 
-    metrics, temperature = judge(trainer, outcome, epochs=settings.epochs)
+    judgement = judge(trainer, outcome, epochs=settings.epochs, report=say)
     for line in material.skipped():
         say(f"skipped {line}")
     folder = Path(environ.get("SM_MODEL_DIR", runtime.DEFAULT_MODEL_DIR))
-    write_bundle(folder, material, trainer.network.head, metrics, temperature)
+    write_bundle(folder, material, trainer.network.head, judgement)
     return 0
 
 
@@ -120,9 +123,7 @@ def head_spec(settings: Hyperparameters) -> HeadSpec:
     return HeadSpec(settings.hidden, settings.dropout)
 
 
-def write_bundle(
-    folder: Path, material: Material, head: nn.Module, metrics: Mapping[str, float], temperature: float
-) -> None:
+def write_bundle(folder: Path, material: Material, head: nn.Module, judgement: Judgement) -> None:
     """Leaves the trained model in a folder."""
     from training_scripts import bundle  # noqa: PLC0415 - torch loads
 
@@ -134,36 +135,14 @@ def write_bundle(
         head_spec=head_spec(material.settings),
         classes=material.classes,
         preprocessing=material.preprocessing,
-        metrics=metrics,
-        temperature=temperature,
+        metrics=judgement.metrics,
+        temperature=judgement.temperature,
         fingerprint=material.fingerprint,
         hyperparameters=material.settings.to_dict(),
+        rejection=judgement.rejection,
+        sizes={split: material.batches.size(split) for split in ("train", "valid", "test")},
     )
     say(f"model {description.model_id} written")
-
-
-def judge(trainer: Trainer, outcome: Outcome, *, epochs: int) -> tuple[dict[str, float], float]:
-    """The kept weights' metrics and temperature; prints the closing line. A stopped run skips the test split."""
-    from training_scripts.calibration import expected_calibration_error, fit_temperature  # noqa: PLC0415
-    from training_scripts.metrics import EpochMetrics, format_epoch  # noqa: PLC0415
-
-    metrics, temperature = dict(outcome.metrics), 1.0
-    judged = {"valid": outcome.valid} if outcome.valid else {}
-    if outcome.valid:
-        temperature = fit_temperature(outcome.valid.logits, outcome.valid.labels)
-    try:
-        if trainer.has("test"):
-            judged["test"] = test = trainer.evaluate("test")
-            metrics |= {"test:loss": test.loss, "test:accuracy": test.accuracy}
-    except Stopped:
-        say("asked to stop: the test split was not judged")
-    say(format_epoch(EpochMetrics(outcome.epoch, epochs, metrics, best=True)))
-    for split, seen in judged.items():
-        before = expected_calibration_error(seen.logits, seen.labels)
-        after = expected_calibration_error(seen.logits, seen.labels, temperature=temperature)
-        metrics |= {f"{split}:ece_uncalibrated": before, f"{split}:ece": after}
-        say(f"{split} calibration error {before:.4f}, at temperature {temperature:.4f} {after:.4f}")
-    return metrics | {"epoch": float(outcome.epoch)}, temperature
 
 
 if __name__ == "__main__":

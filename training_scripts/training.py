@@ -36,12 +36,13 @@ class TrainingError(ScriptError):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A split's mean cross-entropy, accuracy, logits [n, classes] and labels [n] (on the CPU)."""
+    """A split's mean cross-entropy, accuracy, logits [n, classes], labels [n], features [n, width] (on the CPU)."""
 
     loss: float
     accuracy: float
     logits: Tensor
     labels: Tensor
+    features: Tensor
 
 
 @dataclass
@@ -176,7 +177,7 @@ class Trainer:
 
     def _evaluate(self, split: str, watchers: Watchers) -> Evaluation:
         self.network.eval()
-        logits, labels = [], []
+        logits, labels, features = [], [], []
         with torch.inference_mode():
             for inputs, truth in self._fetched(EVAL, self._batches.plain(split, self._settings.batch_size), watchers):
                 # In full precision, as the endpoint will compute them.
@@ -187,10 +188,14 @@ class Trainer:
                     watchers.step_ends(EVAL, functional.cross_entropy(scored, truth), right, len(truth))
                 logits.append(scored.cpu())
                 labels.append(truth.cpu())
+                features.append(self.network.features.cpu())
         scores, truths = torch.cat(logits), torch.cat(labels)
         watchers.evaluation_ends(split, scores, truths)
         accuracy = float((scores.argmax(1) == truths).double().mean())
-        return Evaluation(float(functional.cross_entropy(scores, truths)), accuracy, scores, truths)
+        loss = float(functional.cross_entropy(scores, truths))
+        # Stored features come as one batch: they are not copied.
+        seen = features[0] if len(features) == 1 else torch.cat(features)
+        return Evaluation(loss, accuracy, scores, truths, seen)
 
     def _epoch(self, epoch: int) -> tuple[dict[str, float], float]:
         begin = time.monotonic()

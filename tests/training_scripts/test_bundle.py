@@ -43,7 +43,8 @@ def put(folder: Path, state: object) -> None:
 
 
 def test_a_bundle_has_weights_description_and_the_code_that_serves_it(written_bundle: Path) -> None:
-    assert sorted(path.name for path in written_bundle.iterdir()) == ["code", "model.json", "model.pth"]
+    files = sorted(path.name for path in written_bundle.iterdir())
+    assert files == ["MODEL_CARD.md", "code", "model.json", "model.pth"]
     code = {path.relative_to(written_bundle / "code").as_posix() for path in (written_bundle / "code").rglob("*.*")}
     assert code == {"inference.py", "requirements.txt"} | {
         f"training_scripts/{name}.py" for name in bundle.SERVING_MODULES
@@ -78,7 +79,7 @@ def test_the_state_dict_names_backbone_and_head(written_bundle: Path) -> None:
 def test_the_same_weights_give_the_same_files(written_bundle: Path, tmp_path: Path) -> None:
     again = write_bundle(tmp_path)
     files = [path.relative_to(again) for path in again.rglob("*") if path.is_file()]
-    assert len(files) == 4 + len(bundle.SERVING_MODULES)
+    assert len(files) == 5 + len(bundle.SERVING_MODULES)
     for file in files:
         assert (again / file).read_bytes() == (written_bundle / file).read_bytes(), file
 
