@@ -1,4 +1,4 @@
-"""What the page says, read from a browser as a person would: cards, their rows, what is announced, what has the focus."""
+"""What the page says, read from a browser as a person would: its cards, what it announces, what has the focus."""
 
 from __future__ import annotations
 

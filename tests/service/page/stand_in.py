@@ -73,18 +73,19 @@ class PageServer:
         most_at_once: The most pictures that were under way at the same time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.requests: list[Request] = []
-        self.answer: Callable[[Request], Reply] = lambda request: prediction()
+        self.answer: Callable[[Request], Reply] = lambda _request: prediction()
         self.most_at_once = 0
         self._at_once = 0
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
         self._running = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+        self.port = self._server.server_port
+        self.url = f"http://127.0.0.1:{self.port}/"
 
     def replies(self, *replies: Reply) -> None:
         """These answers, one after the other; the last for all that come later."""

@@ -93,9 +93,7 @@ def test_a_dropped_folder_and_a_dropped_link_are_refused_in_words(page: Reader, 
     assert page.cards == []
 
 
-def test_a_phone_offers_its_camera_and_a_desk_does_not(
-    browser: Page, server: PageServer, pictures: list[Path]
-) -> None:
+def test_a_phone_offers_its_camera_and_a_desk_does_not(browser: Page, server: PageServer, pictures: list[Path]) -> None:
     browser.open(server.url, width=390, height=844, phone=True, calm=True)
     page = Reader(browser)
     assert page.text("#photograph") == "Take a photo"
@@ -165,12 +163,14 @@ def test_the_page_lets_go_of_pictures_that_it_has_shown(page: Reader, pictures: 
     page.drop(*pictures[:3], tmp_path / "no-picture.jpg")
     page.until(*["answered"] * 4)
     page.browser.wait(lambda: page.browser.value("made && held.size === 0"))
-    assert page.browser.value("[...document.querySelectorAll('.photo')].filter(e => e.naturalWidth === 120).length") == 3
+    assert (
+        page.browser.value("[...document.querySelectorAll('.photo')].filter(e => e.naturalWidth === 120).length") == 3
+    )
 
 
 def test_a_removed_picture_is_gone_and_its_call_ended(page: Reader, server: PageServer, pictures: list[Path]) -> None:
     never = threading.Event()
-    server.answer = lambda request: Reply(200, prediction().body, hold=never)
+    server.answer = lambda _request: Reply(200, prediction().body, hold=never)
     page.drop(*pictures[:5])
     page.browser.wait(lambda: len(server.requests) == 4)
     page.until("sending", "sending", "sending", "sending", "queued")

@@ -139,8 +139,10 @@ function count() {
   const retriable = failed.filter(canBeTriedAgain).length;
   document.body.classList.toggle("filled", pictures.length > 0);
   part("results").hidden = pictures.length === 0;
+  part("toolbar").classList.toggle("many", pictures.length > 1);
   part("count").textContent = pictures.length === 1 ? "1 picture" : `${pictures.length} pictures`;
   const progress = [waiting && `${waiting} waiting`, failed.length && `${failed.length} failed`];
+  part("progress").hidden = pictures.length < 2;
   part("progress").textContent = progress.filter(Boolean).join(", ");
   part("clear").hidden = pictures.length < 2;
   part("again").hidden = retriable < 2;
