@@ -103,7 +103,7 @@ def _decoded(data: bytes, *, max_bytes: int, source: str) -> Payload:
     _check_pixels(image.size, source)
     content_type = _SENT_AS_THEY_ARE.get(image.format or "")
     if content_type and len(data) <= max_bytes:
-        images_formats.check_decodes(data, source)
+        images_formats.check_decodes(image, data, source)
         return Payload(data, content_type, source)
     if content_type == "image/jpeg":
         return _from_image(images_formats.reduced_as_by_server(image), max_bytes=max_bytes, source=source, exact=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from PIL import Image, UnidentifiedImageError
 
@@ -12,6 +12,8 @@ from training_scripts import pictures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_Pixels = TypeVar("_Pixels")
 
 # What cameras, phones, scanners and the web write. Pillow knows thirty more formats, some of which it reads by
 # starting other programs (EPS) and none of which anybody photographs with: each is a parser less to trust.
@@ -51,13 +53,15 @@ def opened(data: bytes, source: str) -> Image.Image:
         raise UnsupportedImageError(f"{source} is broken: {_words(error)}") from error
 
 
-def check_decodes(data: bytes, source: str) -> None:
-    """Decodes a picture as the server will, to find out here whether it can.
+def check_decodes(image: Image.Image, data: bytes, source: str) -> None:
+    """Decodes a picture, to find out here whether the server can.
 
     Raises:
         UnsupportedImageError: It cannot; the message names the source and the reason.
     """
-    pixels_of(lambda: pictures.decode(data), source)
+    # The server's own function for JPEG, which bounds the scans and decodes large ones at a reduced scale.
+    jpeg = image.format in ("JPEG", "MPO")
+    pixels_of((lambda: pictures.decode(data)) if jpeg else image.load, source)
 
 
 def reduced_as_by_server(image: Image.Image) -> Image.Image:
@@ -66,7 +70,7 @@ def reduced_as_by_server(image: Image.Image) -> Image.Image:
     return image
 
 
-def pixels_of(decode: Callable[[], Image.Image], source: str) -> Image.Image:
+def pixels_of(decode: Callable[[], _Pixels], source: str) -> _Pixels:
     """What decoding gives, with errors that name the source.
 
     Raises:

@@ -186,6 +186,8 @@ def _check_scan(segment: bytes, frame: _Frame, quantisers: set[int], huffman: se
         raise _UnusualError
     if len(set(numbers)) < count or not frame.components.keys() >= set(numbers):
         raise _UnusualError
+    if not frame.progressive and not frame.seen.isdisjoint(numbers):  # each component comes once
+        raise _UnusualError
     sampled = [frame.components[number] for number in numbers]
     if count > 1 and sum(component[0] * component[1] for component in sampled) > _MAX_BLOCKS_OF_UNIT:
         raise _UnusualError
