@@ -72,7 +72,10 @@ class Reader:
 
     def until(self, *states: str) -> list[Card]:
         """Waits for cards in these states, from the top."""
-        self.browser.wait(lambda: self.states == list(states))
+        try:
+            self.browser.wait(lambda: self.states == list(states))
+        except AssertionError as error:
+            raise AssertionError(f"the cards are {self.states}, not {list(states)}") from error
         # Bars get their width in the next frame.
         self.browser.value("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
         return self.cards

@@ -58,6 +58,12 @@ def prediction(*, rejected: bool = False, breeds: tuple[str, ...] = BREEDS, mode
     return Reply(200, {**best, **judged, "folder_number": 1, "scores": scores, "model_id": model_id})
 
 
+def labels(count: int, *, model_id: str = MODEL_ID) -> Reply:
+    """An answer with so many breeds."""
+    breeds = [{"index": index, "label": f"Breed {index}"} for index in range(count)]
+    return Reply(200, {"model_id": model_id, "labels": breeds})
+
+
 def problem(status: int, kind: str, detail: str, **headers: str) -> Reply:
     """A refusal as problem details."""
     body = {"type": f"/problems/{kind}", "title": kind, "status": status, "detail": detail, "request_id": "f00d"}
@@ -70,12 +76,14 @@ class PageServer:
     Attributes:
         requests: The pictures that arrived, in order.
         answer: What to answer to a request.
+        labels: What to answer to who asks for the breeds.
         most_at_once: The most pictures that were under way at the same time.
     """
 
     def __init__(self, port: int = 0) -> None:
         self.requests: list[Request] = []
         self.answer: Callable[[Request], Reply] = lambda _request: prediction()
+        self.labels = labels(120)
         self.most_at_once = 0
         self._at_once = 0
         self._lock = threading.Lock()
@@ -135,8 +143,7 @@ class PageServer:
 
             def do_GET(self) -> None:
                 if self.path == "/v1/labels":
-                    labels = [{"index": index, "label": f"Breed {index}"} for index in range(120)]
-                    self._send(Reply(200, {"model_id": MODEL_ID, "labels": labels}))
+                    self._send(owner.labels)
                 elif self.path in page.files():
                     body, media_type = page.files()[self.path]
                     headers = {"Content-Type": media_type, "Content-Security-Policy": POLICY}

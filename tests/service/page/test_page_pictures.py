@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.browser import Page
 from tests.service.page.reading import Reader
-from tests.service.page.stand_in import BREEDS, MODEL_ID, PROBABILITIES, PageServer, Reply, Request, prediction
+from tests.service.page.stand_in import BREEDS, MODEL_ID, PROBABILITIES, PageServer, Reply, Request, labels, prediction
 
 SHARES = ["91%", "5%", "1%", "1%", "<1%"]
 
@@ -184,6 +184,20 @@ def test_a_removed_picture_is_gone_and_its_call_ended(page: Reader, server: Page
     page.browser.value("new Promise(done => setTimeout(done, 50))")
     assert page.announced == ["5 pictures added."]
     assert page.browser.complaints == []
+
+
+def test_the_footer_follows_the_model_that_answers(browser: Page, server: PageServer, pictures: list[Path]) -> None:
+    server.labels = Reply(503, {})
+    browser.open(server.url, calm=True)
+    page = Reader(browser)
+    assert page.text("#model") == ""
+    server.labels = labels(120)
+    page.drop(pictures[0])
+    page.browser.wait(lambda: page.text("#model") == f"Answered by model {MODEL_ID[:12]} · 120 breeds")
+    server.labels = labels(7, model_id="cafe" * 16)
+    server.replies(prediction(model_id="cafe" * 16))
+    page.drop(pictures[1])
+    page.browser.wait(lambda: page.text("#model") == "Answered by model cafecafecafe · 7 breeds")
 
 
 def test_names_from_outside_are_text(page: Reader, server: PageServer, tmp_path: Path) -> None:

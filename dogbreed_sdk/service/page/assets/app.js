@@ -14,7 +14,7 @@ const part = (id) => document.getElementById(id);
 const queue = new Queue(ask, AT_A_TIME);
 /** Newest first, as they stand on the page: {file, name, card, refusals, abort}. */
 let pictures = [];
-let breeds = null;
+const model = { id: null, answered: false, breeds: null, labelled: null, asked: false };
 
 const ways = ["choose", "photograph", "files", "camera", "drop"];
 listen(Object.fromEntries(ways.map((id) => [id, part(id)])), add, refuse);
@@ -71,9 +71,9 @@ async function ask(picture) {
   const key = apiKey();
   try {
     const prediction = await classify(picture.file, key, picture.abort.signal);
-    picture.card.answered(prediction, breeds);
+    picture.card.answered(prediction, model.breeds);
     say(`${picture.name}: ${spoken(prediction)}`);
-    tellModel(prediction.model_id, true);
+    answeredBy(prediction.model_id ?? null);
   } catch (failure) {
     if (picture.abort.signal.aborted) return;
     if (!(failure instanceof Failure)) throw failure;
@@ -181,19 +181,30 @@ function reveal(element) {
 
 // ---------------------------------------------------------------- the model
 
-/** How many breeds there are, once the service tells. */
+/** Asks how many breeds there are; what does not tell now is asked again after the next answer. */
 async function learn() {
+  if (model.asked) return;
+  model.asked = true;
   const known = await labels();
+  model.asked = false;
   if (known === null) return;
-  breeds = known.labels.length;
-  tellModel(known.model_id, false);
+  Object.assign(model, { labelled: known.model_id, breeds: known.labels.length });
+  model.id ??= known.model_id;
+  tellModel();
 }
 
-function tellModel(modelId, answered) {
+/** The model that answered last is the one that is told; another one may know other breeds. */
+function answeredBy(id) {
+  Object.assign(model, { id, answered: true });
+  if (model.breeds === null || model.labelled !== id) learn();
+  tellModel();
+}
+
+function tellModel() {
   const words = [];
-  const id = typeof modelId === "string" ? modelId : "";
-  if (id) words.push(`${answered ? "Answered by model" : "Model"} ${id.slice(0, SHORT_ID)}`);
-  if (breeds !== null) words.push(breeds === 1 ? "1 breed" : `${breeds} breeds`);
+  const id = typeof model.id === "string" ? model.id : "";
+  if (id) words.push(`${model.answered ? "Answered by model" : "Model"} ${id.slice(0, SHORT_ID)}`);
+  if (model.breeds !== null) words.push(model.breeds === 1 ? "1 breed" : `${model.breeds} breeds`);
   part("model").textContent = words.join(" · ");
   part("model").title = id;
 }

@@ -1,6 +1,8 @@
 /* One picture on the page: the picture, and where its answer stands. Everything foreign goes in as text. */
 
 const ROWS = 5;
+// A picture whose shape is this near to its frame's fills it: a thin edge around it would look like a mistake.
+const NEARLY = 1.15;
 const SIGNS = { rejected: "#question", failed: "#warning", postponed: "#clock" };
 
 /** A probability for people: a whole per cent, never a 0 or 100 that it is not. */
@@ -45,7 +47,7 @@ export class Card {
   }
 
   sending() {
-    this.#become("sending", "Looking at it");
+    this.#become("sending", "Looking at it…");
   }
 
   /**
@@ -121,6 +123,9 @@ export class Card {
     const settle = () => (settled += 1) === images.length && this.#release();
     for (const image of images) {
       image.addEventListener("load", () => {
+        const { clientWidth, clientHeight } = image.parentElement;
+        const shape = (image.naturalWidth / image.naturalHeight) / (clientWidth / clientHeight);
+        image.classList.toggle("fills", Math.max(shape, 1 / shape) < NEARLY);
         image.classList.add("loaded");
         settle();
       });

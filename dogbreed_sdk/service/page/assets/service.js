@@ -23,6 +23,7 @@ const WORDS = {
   400: ["This picture cannot be used", "The service could not read what it was sent."],
   403: ["Not allowed", "The service does not answer with this API key."],
   404: ["The service is not here", "The address answers, but not as a classifier."],
+  408: ["The picture took too long to arrive", "Try again over a faster connection."],
   413: ["This picture is too large", "Try a smaller version of it."],
   415: ["Not a picture the service can read", "It may be broken, or in a format that is not supported."],
   422: ["This picture cannot be used", "The service could not read what it was sent."],
