@@ -40,7 +40,7 @@ def render(document: Mapping[str, Any]) -> str:
 def _sections(document: Mapping[str, Any]) -> Iterator[str]:
     schemas = document.get("components", {}).get("schemas", {})
     yield f"<h1>{escape(document['info']['title'])}</h1>"
-    yield f"<p>{escape(document['info']['description'])} The same as <a href='openapi.json'>OpenAPI</a>.</p>"
+    yield f'<p>{escape(document["info"]["description"])} The same as <a href="openapi.json">OpenAPI</a>.</p>'
     if document.get("components", {}).get("securitySchemes"):
         yield (
             "<p>Requests below <code>/v1</code> need an API key: <code>Authorization: Bearer KEY</code> or "

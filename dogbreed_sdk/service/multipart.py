@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from email.message import Message
+from email.utils import collapse_rfc2231_value
 
 # RFC 2046, section 5.1.1.
 _LONGEST_BOUNDARY = 70
@@ -91,4 +92,4 @@ def _parameter(header: str, value: str, parameter: str) -> str | None:
     message = Message()
     message[header] = value.replace("\r", " ").replace("\n", " ")
     found = message.get_param(parameter, header=header)
-    return found[2] if isinstance(found, tuple) else found
+    return None if found is None else collapse_rfc2231_value(found)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 # From connecting, or from the first byte of a further request, to the end of its headers.
@@ -56,6 +57,13 @@ class PatientProtocol(H11Protocol):
         if self._discarded > MOST_DISCARDED_BYTES:
             self._give_up()
         elif self._patience is None:
+            self._wait_for_client()
+
+    def on_response_complete(self) -> None:
+        """An answer is out; what the client had sent beyond its request may be the beginning of another."""
+        super().on_response_complete()
+        begun = self.conn.their_state is not h11.IDLE or self.conn.trailing_data[0]
+        if begun and not self._request_under_way() and self._patience is None:
             self._wait_for_client()
 
     def connection_lost(self, exc: Exception | None) -> None:

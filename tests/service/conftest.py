@@ -1,0 +1,35 @@
+"""What the service's tests share: services that are started for one test, and one for those that only ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from dogbreed_sdk.service import ServiceSettings
+from dogbreed_sdk.testing import FakeEndpoint
+from tests.service.running import BREEDS, RunningService
+
+Serve = Callable[..., RunningService]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Starts a service of the test's own: serve(endpoint, max_waiting=1, ...)."""
+    with ExitStack() as stack:
+
+        def start(endpoint: FakeEndpoint | None = None, **settings: Any) -> RunningService:
+            protocol = {"protocol": settings.pop("protocol")} if "protocol" in settings else {}
+            chosen = endpoint or FakeEndpoint(BREEDS)
+            return stack.enter_context(RunningService(chosen, ServiceSettings(**settings), **protocol))
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[RunningService]:
+    """A service with the default settings, whose endpoint always answers the same."""
+    with RunningService(FakeEndpoint(BREEDS, answer="Pug")) as running:
+        yield running

@@ -1,0 +1,114 @@
+"""A service on a real socket of loopback, in a thread, with an endpoint behind it that a test scripts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import fastapi
+import requests
+import uvicorn
+
+from dogbreed_sdk.service import ServiceSettings, create_app
+from dogbreed_sdk.service.protocol import PatientProtocol
+from dogbreed_sdk.service.server import listen, make_server, url_of
+from dogbreed_sdk.testing import FakeEndpoint
+
+BREEDS = ("001.Affenpinscher", "009.American_water_spaniel", "Pug")
+JPEG = {"Content-Type": "image/jpeg"}
+
+
+class RunningService:
+    """A service that answers from `with` to its end."""
+
+    def __init__(
+        self,
+        endpoint: FakeEndpoint,
+        settings: ServiceSettings | None = None,
+        *,
+        protocol: type = PatientProtocol,
+        wrap: Callable[[fastapi.FastAPI], fastapi.FastAPI] = lambda app: app,
+    ) -> None:
+        self.endpoint = endpoint
+        settings = settings or ServiceSettings()
+        self._classifier = endpoint.async_classifier()
+        app = wrap(create_app(self._classifier, settings))
+        self._listener = listen("127.0.0.1", 0)
+        self.url = url_of(self._listener)
+        self.port: int = self._listener.getsockname()[1]
+        self.server: uvicorn.Server = make_server(app, deadline_seconds=settings.deadline_seconds, protocol=protocol)
+        self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self._listener]})
+
+    def __enter__(self) -> RunningService:
+        self._thread.start()
+        wait_for(lambda: self.server.started)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+        asyncio.run(self._classifier.close())
+
+    def stop(self) -> None:
+        """What SIGTERM does."""
+        self.server.should_exit = True
+
+    def get(self, path: str, **options: Any) -> requests.Response:
+        return requests.get(self.url + path, timeout=20, **options)
+
+    def post(self, path: str, **options: Any) -> requests.Response:
+        return requests.post(self.url + path, timeout=20, **options)
+
+    def classify(self, body: bytes, query: str = "", **headers: str) -> requests.Response:
+        """Sends a picture as the body."""
+        return self.post(f"/v1/classify{query}", data=body, headers=JPEG | headers)
+
+    def metric(self, name: str) -> float:
+        """The value of one line of /metrics."""
+        lines = self.get("/metrics").text.splitlines()
+        [value] = [line.rpartition(" ")[2] for line in lines if line.startswith(name + " ")] or ["0"]
+        return float(value)
+
+
+class Gate:
+    """A model that works on a picture until the test says so."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.entered = threading.Semaphore(0)
+
+    def __call__(self, _body: bytes) -> str:
+        self.entered.release()
+        assert self.open.wait(20)
+        return BREEDS[0]
+
+    def wait_until_entered(self, times: int = 1) -> None:
+        for _ in range(times):
+            assert self.entered.acquire(timeout=20)
+
+
+class LogLines(logging.Handler):
+    """Keeps what a logger says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """The first true answer of `condition`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        answer = condition()
+        if answer:
+            return answer
+        time.sleep(0.01)
+    raise AssertionError(f"nothing happened within {seconds} seconds")

@@ -1,0 +1,233 @@
+"""What a client could make grow is bounded, and each bound answers honestly: sizes, times, the queue, connections."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import requests
+
+from dogbreed_sdk.service import protocol
+from dogbreed_sdk.service.protocol import PatientProtocol
+from dogbreed_sdk.testing import FakeEndpoint, picture
+from tests.service.conftest import Serve
+from tests.service.running import BREEDS, JPEG, Gate, RunningService, wait_for
+
+PICTURE = picture(1)
+HEAD = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    gate = Gate()
+    yield gate
+    gate.open.set()
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(16) as threads:
+        yield threads
+
+
+def connect(service: RunningService, data: bytes = b"") -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", service.port), timeout=20)
+    connection.sendall(data)
+    return connection
+
+
+def everything_from(connection: socket.socket) -> bytes:
+    """What arrives until the other side closes."""
+    chunks = []
+    while chunk := connection.recv(65536):
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def test_a_body_that_says_it_is_too_large_is_refused_before_it_is_sent(serve: Serve) -> None:
+    service = serve(max_body_bytes=1000)
+    with connect(service, HEAD + b"Content-Length: 1001\r\nExpect: 100-continue\r\n\r\n") as connection:
+        assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_body_that_proves_too_large_is_refused_at_once_and_the_rest_is_not_kept(serve: Serve) -> None:
+    service = serve(max_body_bytes=1000)
+    chunk = b"400\r\n" + b"x" * 0x400 + b"\r\n"
+    with connect(service, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunk) as connection:
+        assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
+    assert service.metric("dogbreed_held_bytes") == 0
+
+
+def test_a_client_that_sends_on_after_its_refusal_is_cut_off(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "MOST_DISCARDED_BYTES", 1_000_000)
+    service = serve(max_body_bytes=1000)
+    sent = 0
+    with connect(service, HEAD + b"Content-Length: 1000000000\r\n\r\n") as connection:
+        try:
+            while sent < 200_000_000:
+                sent += connection.send(b"x" * 65536)
+        except OSError:
+            pass
+    assert sent < 50_000_000, "what the kernel buffers comes on top of what is read"
+
+
+@pytest.mark.parametrize("way", ["form", "json"])
+def test_the_limit_of_a_batch_is_its_own(serve: Serve, way: str) -> None:
+    service = serve(max_body_bytes=1000, max_batch_bytes=3000)
+    if way == "form":
+        response = service.post(
+            "/v1/classify/batch", files=[("file", ("a", b"x" * 2000)), ("file", ("b", b"x" * 1500))]
+        )
+    else:
+        response = service.post("/v1/classify/batch", json={"pictures": [{"base64": "x" * 600_000}]})
+    assert response.status_code == 413
+    assert service.post("/v1/classify/batch", files={"file": ("a", PICTURE)}).status_code == 200
+
+
+def test_all_bodies_together_are_bounded(serve: Serve, gate: Gate, pool: ThreadPoolExecutor) -> None:
+    service = serve(FakeEndpoint(BREEDS, answer=gate), max_buffered_bytes=len(PICTURE) + 10)
+    first = pool.submit(service.classify, PICTURE)
+    gate.wait_until_entered()
+    refused = service.classify(PICTURE)
+    assert (refused.status_code, refused.json()["type"]) == (503, "/problems/overloaded")
+    gate.open.set()
+    assert first.result().status_code == 200
+    assert service.classify(PICTURE).status_code == 200, "its bytes have been given back"
+
+
+def test_a_full_queue_answers_503_with_retry_after_and_those_inside_are_served(
+    serve: Serve, gate: Gate, pool: ThreadPoolExecutor
+) -> None:
+    service = serve(FakeEndpoint(BREEDS, answer=gate), max_concurrency=2, max_waiting=3)
+    inside = [pool.submit(service.classify, PICTURE) for _ in range(5)]
+    wait_for(lambda: (service.metric("dogbreed_in_flight"), service.metric("dogbreed_queue_length")) == (2, 3))
+    for refused in (
+        service.classify(PICTURE),
+        service.post("/v1/classify/batch", files={"file": ("a", PICTURE)}),
+        # Not even read: this body never comes.
+        service.post("/v1/classify", data=iter([b""]), headers=JPEG),
+    ):
+        assert (refused.status_code, refused.json()["type"]) == (503, "/problems/overloaded")
+        assert int(refused.headers["Retry-After"]) == refused.json()["retry_after"] >= 1
+    gate.open.set()
+    assert [answer.result().status_code for answer in inside] == [200] * 5
+    assert (service.metric("dogbreed_in_flight"), service.metric("dogbreed_queue_length")) == (0, 0)
+    assert service.metric('dogbreed_problems_total{kind="overloaded"}') == 3
+
+
+def test_a_batch_leaves_places_for_others(serve: Serve, gate: Gate, pool: ThreadPoolExecutor) -> None:
+    service = serve(FakeEndpoint(BREEDS, answer=gate), max_concurrency=6)
+    files = [("file", (str(number), picture(number))) for number in range(20)]
+    batch = pool.submit(service.post, "/v1/classify/batch", files=files)
+    wait_for(lambda: service.metric("dogbreed_in_flight") == 4)
+    single = pool.submit(service.classify, PICTURE)
+    wait_for(lambda: service.metric("dogbreed_in_flight") == 5)
+    gate.open.set()
+    assert single.result().status_code == 200
+    assert len(batch.result().json()["predictions"]) == 20
+
+
+@pytest.mark.parametrize("path", ["/v1/classify", "/v1/classify/batch", "/v1/labels"])
+def test_a_deadline_that_passes_is_504_and_frees_the_place(serve: Serve, gate: Gate, path: str) -> None:
+    service = serve(FakeEndpoint(BREEDS, answer=gate), deadline_seconds=0.2, max_concurrency=1, max_waiting=0)
+    options: dict[str, Any] = {} if path == "/v1/labels" else {"files": {"file": ("a", PICTURE)}}
+    response = requests.request("POST" if options else "GET", service.url + path, timeout=20, **options)
+    assert (response.status_code, response.json()["type"]) == (504, "/problems/endpoint-timeout")
+    gate.open.set()
+    assert service.classify(PICTURE).status_code == 200
+
+
+def test_waiting_in_the_queue_counts_for_the_deadline(serve: Serve, gate: Gate, pool: ThreadPoolExecutor) -> None:
+    service = serve(FakeEndpoint(BREEDS, answer=gate), deadline_seconds=0.3, max_concurrency=1)
+    answers = [pool.submit(service.classify, PICTURE) for _ in range(3)]
+    assert [answer.result().status_code for answer in answers] == [504] * 3
+
+
+@pytest.mark.parametrize("working", [True, False])
+def test_a_client_that_leaves_frees_its_place(serve: Serve, gate: Gate, *, working: bool) -> None:
+    service = serve(FakeEndpoint(BREEDS, answer=gate), max_concurrency=1, max_waiting=1)
+    request = HEAD + b"Content-Length: %d\r\n\r\n" % len(PICTURE) + PICTURE
+    first = connect(service, request)
+    gate.wait_until_entered()
+    second = connect(service, request)
+    wait_for(lambda: service.metric("dogbreed_queue_length") == 1)
+    (first if working else second).close()
+    wait_for(lambda: service.metric("dogbreed_queue_length") == 0)
+    assert service.metric("dogbreed_in_flight") == 1
+    (second if working else first).close()
+    wait_for(lambda: service.metric("dogbreed_in_flight") == 0)
+    assert service.metric('dogbreed_http_requests_total{route="/v1/classify",status="499"}') == 2
+    gate.open.set()
+    assert service.classify(PICTURE).status_code == 200
+
+
+def test_a_body_that_trickles_is_given_up_and_never_took_a_place(serve: Serve) -> None:
+    service = serve(read_seconds=0.3, max_concurrency=1, max_waiting=0)
+    with connect(service, HEAD + b"Content-Length: 1000\r\n\r\nxx") as connection:
+        assert service.classify(PICTURE).status_code == 200
+        assert connection.recv(65536).startswith(b"HTTP/1.1 408 ")
+    assert service.metric("dogbreed_held_bytes") == 0
+
+
+class HastyProtocol(PatientProtocol):
+    header_seconds = 0.3
+    most_connections = 3
+
+
+@pytest.mark.parametrize(
+    "start", [b"", b"GET /healthz HTTP/1.1\r\nHo", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /h"]
+)
+def test_headers_that_trickle_end_the_connection(serve: Serve, start: bytes) -> None:
+    service = serve(protocol=HastyProtocol)
+    began = time.monotonic()
+    with connect(service, start) as connection:
+        answer = everything_from(connection)
+    assert 0.2 < time.monotonic() - began < 5
+    assert answer.count(b"HTTP/1.1 200 ") == start.count(b"\r\n\r\n")
+
+
+def test_a_patient_client_keeps_its_connection(serve: Serve, gate: Gate, pool: ThreadPoolExecutor) -> None:
+    service = serve(FakeEndpoint(BREEDS, answer=gate), protocol=HastyProtocol)
+    answer = pool.submit(service.classify, PICTURE)
+    gate.wait_until_entered()
+    time.sleep(2 * HastyProtocol.header_seconds)
+    gate.open.set()
+    assert answer.result().status_code == 200
+
+
+def test_too_many_connections_are_told_so(serve: Serve) -> None:
+    service = serve(protocol=HastyProtocol)
+    idle = [connect(service) for _ in range(3)]
+    wait_for(lambda: len(service.server.server_state.connections) == 3)
+    with connect(service) as one_more:
+        answer = everything_from(one_more)
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"Retry-After: 1" in answer
+    for connection in idle:
+        connection.close()
+    wait_for(lambda: not service.server.server_state.connections)
+    assert service.get("/healthz").status_code == 200
+
+
+def test_shutting_down_answers_what_was_accepted_and_takes_nothing_new(
+    serve: Serve, gate: Gate, pool: ThreadPoolExecutor
+) -> None:
+    service = serve(FakeEndpoint(BREEDS, answer=gate), max_concurrency=1)
+    answers = [pool.submit(service.classify, PICTURE) for _ in range(3)]
+    wait_for(lambda: service.metric("dogbreed_queue_length") == 2)
+    service.stop()
+    wait_for(lambda: _refuses(service))
+    gate.open.set()
+    assert [answer.result().status_code for answer in answers] == [200] * 3
+
+
+def _refuses(service: RunningService) -> bool:
+    try:
+        service.get("/healthz")
+    except requests.ConnectionError:
+        return True
+    return False

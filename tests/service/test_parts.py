@@ -1,0 +1,182 @@
+"""The parts that need no server: forms taken apart, places handed on, the answer about readiness."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+
+import pytest
+import requests
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dogbreed_sdk.errors import EndpointTimeoutError
+from dogbreed_sdk.service import readiness as readiness_module
+from dogbreed_sdk.service.multipart import MultipartError, Part, parse
+from dogbreed_sdk.service.readiness import Readiness
+from dogbreed_sdk.service.slots import Overloaded, Slots
+
+FORM = "multipart/form-data; boundary=b"
+NAMED = b'Content-Disposition: form-data; name="x"'
+
+
+@given(st.lists(st.tuples(st.booleans(), st.binary(max_size=200)), min_size=1, max_size=6))
+def test_what_requests_packs_is_taken_apart_again(parts: list[tuple[bool, bytes]]) -> None:
+    files = [("x", ("name.jpg" if is_file else None, content)) for is_file, content in parts]
+    prepared = requests.Request("POST", "http://x", files=files).prepare()
+    assert isinstance(prepared.body, bytes)
+    found = parse(prepared.body, prepared.headers["Content-Type"], most_parts=6)
+    assert found == [Part("x", is_file, content) for is_file, content in parts]
+
+
+@given(st.binary(max_size=300), st.sampled_from([FORM, 'multipart/form-data; boundary="a b"', "multipart/form-data"]))
+def test_no_body_breaks_the_parser(body: bytes, content_type: str) -> None:
+    for candidate in (body, b"--b" + body, b"--b\r\n" + NAMED + b"\r\n\r\n" + body + b"\r\n--b--"):
+        try:
+            parse(candidate, content_type, most_parts=3)
+        except MultipartError as error:
+            assert str(error)
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "not in the body"),
+        (b"--b", "cut off"),
+        (b"--b\r\n" + NAMED + b"\r\n\r\nxx", "cut off"),
+        (b"--b\r\nxx\r\n--b--", "no headers"),
+        (b"--b\r\nX: " + b"y" * 9000 + b"\r\n\r\nxx\r\n--b--", "no headers"),
+        (b"--b\r\nX: y\r\n\r\nxx\r\n--b--", "Content-Disposition"),
+        (b'--b\r\nContent-Disposition: attachment; name="x"\r\n\r\nxx\r\n--b--', "Content-Disposition"),
+        ((b"--b\r\n" + NAMED + b"\r\n\r\nxx\r\n") * 4 + b"--b--", "more than 3"),
+    ],
+)
+def test_forms_that_are_none_are_refused(body: bytes, says: str) -> None:
+    with pytest.raises(MultipartError, match=says):
+        parse(body, FORM, most_parts=3)
+
+
+@pytest.mark.parametrize(
+    "value", ["multipart/form-data", "multipart/form-data; boundary=", f"a/b; boundary={'x' * 71}"]
+)
+def test_boundaries_that_are_none_are_refused(value: str) -> None:
+    with pytest.raises(MultipartError, match="names no boundary"):
+        parse(b"--b--", value, most_parts=3)
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(test())  # type: ignore[arg-type]
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_places_are_handed_on_in_the_order_of_asking() -> None:
+    async def test() -> None:
+        slots, order = Slots(places=1, queue=9, buffer=1), []
+
+        async def take(number: int) -> None:
+            async with slots.place():
+                order.append(number)
+                await asyncio.sleep(0)
+
+        await asyncio.gather(*(take(number) for number in range(5)))
+        assert order == [0, 1, 2, 3, 4]
+        assert (slots.active, slots.waiting) == (0, 0)
+
+    run(test)
+
+
+@pytest.mark.parametrize("leaves", [0, 1, 2, 3])
+def test_whoever_leaves_takes_no_place_along(leaves: int) -> None:
+    """One inside and two in the queue; whoever is cancelled, and in whichever order, all places come back."""
+
+    async def test() -> None:
+        slots, release = Slots(places=1, queue=9, buffer=1), asyncio.Event()
+
+        async def take() -> None:
+            async with slots.place():
+                await release.wait()
+
+        tasks = [asyncio.create_task(take()) for _ in range(3)]
+        await settle()
+        assert (slots.active, slots.waiting) == (1, 2)
+        if leaves < 3:
+            tasks[leaves].cancel()
+        else:
+            # The place is handed to the second in the very moment in which it is cancelled.
+            tasks[0].cancel()
+            await asyncio.sleep(0)
+            tasks[1].cancel()
+        await settle()
+        release.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert (slots.active, slots.waiting) == (0, 0)
+
+    run(test)
+
+
+def test_bytes_are_counted_and_given_back() -> None:
+    slots = Slots(places=1, queue=1, buffer=100)
+    slots.hold(60)
+    with pytest.raises(Overloaded):
+        slots.hold(41)
+    slots.hold(40)
+    slots.hold(-100)
+    assert slots.held_bytes == 0
+
+
+def test_retry_after_grows_with_the_queue_and_with_slow_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        slots = Slots(places=2, queue=100, buffer=1)
+        assert slots.retry_after == 1
+        slots._seconds = 4.0
+        assert slots.retry_after == 2
+        slots._waiters.extend(asyncio.get_running_loop().create_future() for _ in range(4))
+        assert slots.retry_after == 10
+        slots._seconds = 60.0
+        assert slots.retry_after == 30
+
+    run(test)
+
+
+def test_many_probes_at_once_ask_once() -> None:
+    async def test() -> None:
+        asked = 0
+
+        async def probe() -> None:
+            nonlocal asked
+            asked += 1
+            await asyncio.sleep(0.01)
+            raise EndpointTimeoutError("slow")
+
+        readiness = Readiness(probe, good_for=60.0)
+        problems = await asyncio.gather(*(readiness.problem() for _ in range(10)))
+        assert {problem.detail for problem in problems if problem} == {"No answer in time."}
+        assert asked == 1
+
+    run(test)
+
+
+def test_a_probe_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness_module, "PROBE_SECONDS", 0.05)
+
+    async def test() -> None:
+        problem = await Readiness(asyncio.Event().wait, good_for=1.0).problem()
+        assert problem is not None
+        assert problem.status == 503
+
+    run(test)
+
+
+def test_settings_keys_and_page_load_no_web_framework() -> None:
+    code = (
+        "import sys\nfrom dogbreed_sdk.service import ApiKeys, Rate, ServiceSettings, page\n"
+        "print(sorted({'fastapi', 'starlette', 'uvicorn', 'pydantic', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
