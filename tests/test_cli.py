@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shlex
 import subprocess
 import sys
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from dogbreed_sdk import BreedDataset
+from dogbreed_sdk.container import uri_to_path
 from tests.conftest import Workshop
 
 
@@ -78,6 +81,22 @@ def test_classify_answers_each_picture_and_fails_if_one_fails(
     assert str(bad) in second["error"]
     text = run("classify", endpoint, good, "--root", workshop.root).stdout
     assert first["label"] in text
+
+
+def test_classify_asks_a_bundle_without_any_endpoint(workshop: Workshop, endpoint: str, tmp_path: Path) -> None:
+    picture = workshop.dataset.pictures("test")[0].path
+    drawn = tmp_path / "noise.png"
+    Image.frombytes("RGB", (64, 64), random.Random(0).randbytes(64 * 64 * 3)).save(drawn)
+    bundle = uri_to_path(workshop.job.model_uri)
+    [alone, noise] = document("classify", bundle, picture, drawn, "--root", tmp_path)
+    [asked] = document("classify", endpoint, picture, "--root", workshop.root)
+    assert (alone["label"], alone["probability"], alone["model_id"]) == (
+        asked["label"],
+        asked["probability"],
+        asked["model_id"],
+    )
+    assert (alone["rejected"], noise["rejected"]) == (False, True)
+    assert "probably none of these classes" in run("classify", bundle, drawn).stdout
 
 
 def test_evaluate_measures(workshop: Workshop, endpoint: str) -> None:

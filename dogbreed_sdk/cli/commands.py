@@ -6,17 +6,14 @@ import argparse
 import contextlib
 import json
 import threading
-from pathlib import Path
 from typing import Any
 
 from dogbreed_sdk import _optional, deployment
-from dogbreed_sdk.classifier import BreedClassifier
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.output import Outcome, counter, job_progress, note, print_table, say
-from dogbreed_sdk.errors import ConfigurationError, ImageError, ModelError
+from dogbreed_sdk.errors import ConfigurationError, DogBreedError, ImageError, ModelError
 from dogbreed_sdk.failures import diagnose
 from dogbreed_sdk.jobs import TrainingJob, list_jobs
-from dogbreed_sdk.labels import LabelMap
 from dogbreed_sdk.session import Session
 from dogbreed_sdk.trainer import BreedTrainer
 from dogbreed_sdk.tuning import BestTrial, Trial, TuningJob, short
@@ -188,19 +185,23 @@ def endpoints(options: argparse.Namespace) -> Outcome:
 def classify(options: argparse.Namespace) -> Outcome:
     """Classifies pictures; one that cannot be used does not keep the others from being answered."""
     rows: list[dict[str, Any]] = []
-    with read.session(options) as session:
-        classifier = BreedClassifier(options.endpoint, session=session, labels=_labels(options.labels))
-        for picture in options.pictures:
-            try:
-                rows.append({"picture": picture, **classifier.classify(picture, top_k=options.top_k).to_dict()})
-            except (ImageError, ModelError) as error:
-                rows.append({"picture": picture, "error": str(error)})
+    with read.session(options) as session, read.classifier(options, session) as classifier:
+        answers = classifier.classify_many(options.pictures, top_k=options.top_k, on_error="return")
+        for picture, answer in zip(options.pictures, answers, strict=True):
+            if isinstance(answer, (ImageError, ModelError)):
+                rows.append({"picture": picture, "error": str(answer)})
+            elif isinstance(answer, DogBreedError):
+                raise answer
+            else:
+                rows.append({"picture": picture, **answer.to_dict()})
 
     def text() -> None:
         for row in rows:
             print(row["picture"])
             if "error" in row:
                 print(f"  error: {row['error']}")
+            if row.get("rejected"):
+                print("  probably none of these classes; the likeliest are")
             for score in row.get("scores", ()):
                 print(f"  {score['probability']:7.1%}  {score['label']}")
 
@@ -211,8 +212,11 @@ def evaluate(options: argparse.Namespace) -> Outcome:
     """Measures an endpoint on labelled pictures."""
     from dogbreed_sdk.evaluation import evaluate as measure  # noqa: PLC0415
 
-    with read.session(options) as session, counter("pictures classified") as progress:
-        classifier = BreedClassifier(options.endpoint, session=session, labels=_labels(options.labels))
+    with (
+        read.session(options) as session,
+        read.classifier(options, session) as classifier,
+        counter("pictures classified") as progress,
+    ):
         result = measure(classifier, options.folder, progress=progress)
     failed = [f"{entry.path}: {entry.error}" for entry in result.errors[:10]]
     return Outcome(result.to_dict(), say(str(result), *failed), exit_code=1 if result.errors else 0)
@@ -262,12 +266,6 @@ def _earlier(options: argparse.Namespace, session: Session) -> dict[str, object]
     if not isinstance(job, TuningJob):
         raise ConfigurationError(f"{options.best_of} is a training job; --best-of takes a tuning job.")
     return dict(job.best.hyperparameters)
-
-
-def _labels(path: Path | None) -> LabelMap | None:
-    if path is None:
-        return None
-    return LabelMap.from_folder(path) if path.is_dir() else LabelMap.from_json(path)
 
 
 def _started(job: TrainingJob | TuningJob) -> Outcome:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from dogbreed_sdk import _optional, defaults
+from dogbreed_sdk.classifier import BreedClassifier
 from dogbreed_sdk.debugging.managed import Debugger
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.labels import LabelMap
 from dogbreed_sdk.search import dashed
 from dogbreed_sdk.session import Session, default_root
 from dogbreed_sdk.trainer import BreedTrainer
@@ -41,6 +43,26 @@ def session(options: argparse.Namespace) -> Session:
 def root(options: argparse.Namespace) -> Path:
     """The folder of local SageMaker."""
     return Path(options.root).expanduser().absolute() if options.root else default_root()
+
+
+def classifier(options: argparse.Namespace, where: Session) -> BreedClassifier:
+    """The client of what ``ENDPOINT`` names: an endpoint, a model server's URL, or a bundle.
+
+    Endpoints' names have neither dots nor slashes, so that one cannot be taken for the other.
+    """
+    name: str = options.endpoint
+    given = _labels(options.labels)
+    if name.startswith(("http://", "https://")):
+        return BreedClassifier.from_server(name, labels=given)
+    if "." in name or "/" in name:
+        return BreedClassifier.from_bundle(name, labels=given)
+    return BreedClassifier(name, session=where, labels=given)
+
+
+def _labels(path: Path | None) -> LabelMap | None:
+    if path is None:
+        return None
+    return LabelMap.from_folder(path) if path.is_dir() else LabelMap.from_json(path)
 
 
 def trainer(

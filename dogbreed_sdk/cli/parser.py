@@ -10,7 +10,7 @@ from pathlib import Path
 
 import dogbreed_sdk
 from dogbreed_sdk import defaults, search
-from dogbreed_sdk.cli import commands, data_commands, quickstart, report_command
+from dogbreed_sdk.cli import commands, data_commands, quickstart, report_command, serve_command
 from dogbreed_sdk.cli.output import Outcome
 from training_scripts import hyperparameters
 
@@ -145,14 +145,16 @@ def _add_endpoints(groups: argparse._SubParsersAction[argparse.ArgumentParser]) 
     deploy.add_argument("--serverless-memory-mb", type=int, metavar="MB", help="make it serverless")
     _command(groups, "endpoints", "list endpoints", commands.endpoints)
     classify = _command(groups, "classify", "say what is in pictures", commands.classify)
-    classify.add_argument("endpoint", metavar="ENDPOINT", help="name of the endpoint")
-    classify.add_argument("pictures", nargs="+", metavar="PICTURE", help="files")
+    asked = "name of the endpoint; or URL of a model server; or a bundle, such as ./model.tar.gz"
+    classify.add_argument("endpoint", metavar="ENDPOINT", help=asked)
+    classify.add_argument("pictures", nargs="+", metavar="PICTURE", help="files or URLs")
     classify.add_argument("--top-k", type=_at_least_one, default=5, help="classes to rank (default: %(default)s)")
     classify.add_argument("--labels", type=Path, help="a folder of classes or JSON file, for plain endpoints")
     evaluate = _command(groups, "evaluate", "measure an endpoint on labelled pictures", commands.evaluate)
-    evaluate.add_argument("endpoint", metavar="ENDPOINT", help="name of the endpoint")
+    evaluate.add_argument("endpoint", metavar="ENDPOINT", help=asked)
     evaluate.add_argument("folder", type=Path, metavar="DIR", help="a folder of classes, or a data set")
     evaluate.add_argument("--labels", type=Path, help="a folder of classes or JSON file, for plain endpoints")
+    serve_command.add(_command(groups, "serve", "serve a model to apps and people over HTTP", serve_command.run))
     delete = _command(groups, "delete", "delete an endpoint with its configuration and model", commands.delete)
     delete.add_argument("name", metavar="NAME", help="name of the endpoint")
 
