@@ -82,9 +82,13 @@ def _judge(case: Case, outcome: Outcome) -> None:
         outcome.marker_walks["the server decodes it" if isinstance(seen, Image.Image) else "the server refuses it"] += 1
     elif isinstance(seen, str):
         outcome.failures.append(f"{case.kind}: was sent, but the server refuses it: {seen}")
-    elif isinstance(decoded, Image.Image) and payload.content_type == "image/png" and decoded.size == seen.size:
-        if decoded.tobytes() != seen.tobytes():
-            outcome.failures.append(f"{case.kind}: encoded anew it has other pixels than the server sees in the file")
+    elif payload.content_type == "image/png" and _differ(decoded, seen):
+        outcome.failures.append(f"{case.kind}: encoded anew it has other pixels than the server sees in the file")
+
+
+def _differ(in_file: Image.Image | str, sent: Image.Image) -> bool:
+    comparable = isinstance(in_file, Image.Image) and in_file.size == sent.size
+    return comparable and in_file.tobytes() != sent.tobytes()
 
 
 def _decoded(data: bytes) -> Image.Image | str:

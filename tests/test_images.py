@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
+import os
 import random
 import struct
 import subprocess
 import sys
+import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from dogbreed_sdk.errors import ImageError, PayloadTooLargeError, UnsupportedImageError
-from dogbreed_sdk.images import MAX_PIXELS, to_payload
+from dogbreed_sdk.errors import ImageDownloadError, ImageError, PayloadTooLargeError, UnsupportedImageError
+from dogbreed_sdk.images import MAX_PIXELS, is_url, to_payload
 from training_scripts import pictures
 
 
@@ -83,6 +88,34 @@ def test_every_way_to_hold_bytes(hold: Callable[[bytes], object]) -> None:
     assert to_payload(hold(JPEG)).body == JPEG
 
 
+def test_base64_may_be_wrapped_and_its_scheme_written_in_any_case() -> None:
+    assert to_payload("DATA:image/png;BASE64," + base64.encodebytes(JPEG).decode()).body == JPEG
+
+
+def test_a_raw_stream_is_read_to_its_end(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    writer = threading.Thread(target=lambda: [os.write(writing, JPEG[i : i + 100]) for i in range(0, len(JPEG), 100)])
+    writer.start()
+    with os.fdopen(reading, "rb", buffering=0) as file:
+        writer.join()
+        os.close(writing)
+        assert to_payload(file).body == JPEG
+
+
+def test_a_buffer_that_was_not_rewound_is_told_from_an_empty_one() -> None:
+    buffer = io.BytesIO()
+    buffer.write(JPEG)
+    with pytest.raises(UnsupportedImageError, match=r"call seek\(0\)"):
+        to_payload(buffer)
+
+
+@given(st.text(max_size=200) | st.binary(max_size=200).map(lambda data: base64.b64encode(data).decode()))
+def test_any_data_url_gives_a_payload_or_an_image_error(content: str) -> None:
+    for url in ("data:" + content, "data:image/jpeg;base64," + content, "data:;base64," + content):
+        with contextlib.suppress(ImageError):
+            to_payload(url)
+
+
 def test_paths_and_files_are_named_as_the_source(tmp_path: Path) -> None:
     path = tmp_path / "dog.jpg"
     path.write_bytes(JPEG)
@@ -141,6 +174,11 @@ def test_an_array_is_a_picture_if_it_is_unsigned_bytes() -> None:
     numpy = pytest.importorskip("numpy")
     array = numpy.asarray(picture())
     assert pixels(to_payload(array).body) == picture().tobytes()
+    assert pixels(to_payload(array[::-1, ::2]).body) == Image.fromarray(array[::-1, ::2].copy()).tobytes()
+    assert to_payload(array[:, :, :1]).body == to_payload(array[:, :, 0]).body
+    assert to_payload(array[:, :, 0].astype("uint16") * 256).body == to_payload(array[:, :, 0]).body
+    with pytest.raises(UnsupportedImageError, match="no pixels"):
+        to_payload(array[:0])
     for wrong in (array / 255.0, array[None], array[:, :, :2]):
         with pytest.raises(UnsupportedImageError, match="uint8"):
             to_payload(wrong)
@@ -191,8 +229,12 @@ def test_damage_inside_a_png_is_found() -> None:
     ("data", "reason"),
     [
         (b"", "is empty"),
-        (b"<html><body>404</body></html>", "no picture"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC, as phones write it"),
+        (b"<html><body>404</body></html>", "web page"),
+        (b"\0\0\0\x18ftypavif\0\0\0\0mif1avif" + bytes(99), "AVIF"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0isomiso2" + bytes(99), "film"),
+        (b"%PDF-1.7", "PDF"),
+        (b"PK\x03\x04", "ZIP"),
+        (b'<?xml version="1.0"?><svg/>', "SVG"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n", "PostScript"),
         (b"\xff\xd8\xff", "no picture|broken"),
         (b"\x89PNG\r\n\x1a\n", "no picture|broken"),
@@ -220,7 +262,9 @@ def test_a_bomb_is_refused_by_its_header(side: int) -> None:
 @pytest.mark.parametrize(
     ("held", "message"),
     [
-        ("https://example.com/dog.jpg", "pictures behind a URL are not fetched"),
+        ("s3://bucket/dog.jpg", "only http and https"),
+        ("file:///etc/passwd", "only http and https"),
+        ("http://127.0.0.1/dog.jpg", "not a public address"),
         ("/nowhere/dog.jpg", r"cannot read the picture /nowhere/dog\.jpg: No such file"),
         ("a\0b.jpg", "cannot read"),
         ("data:image/png;base64,%%%", "no base64"),
@@ -250,9 +294,14 @@ def test_a_limit_that_is_none_is_a_mistake_of_the_caller() -> None:
 
 
 def test_a_presigned_url_keeps_its_signature_out_of_the_error() -> None:
-    with pytest.raises(ImageError, match=r"download https://bucket/dog\.jpg") as caught:
-        to_payload("https://bucket/dog.jpg?X-Amz-Signature=hunter2")
+    with pytest.raises(ImageDownloadError, match=r"download http://127\.0\.0\.1/dog\.jpg") as caught:
+        to_payload("http://127.0.0.1/dog.jpg?X-Amz-Signature=hunter2")
     assert "hunter2" not in str(caught.value)
+
+
+def test_only_web_addresses_are_urls() -> None:
+    assert is_url("HTTPS://example.com/dog.jpg")
+    assert not any(map(is_url, ("dog.jpg", "data:image/png;base64,", b"http://x", Path("http:/x"), None)))
 
 
 @pytest.mark.parametrize(
