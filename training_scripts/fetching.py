@@ -167,7 +167,7 @@ def _checked(url: str, policy: FetchPolicy) -> tuple[SplitResult, str]:
 def _canonical(name: str) -> str:
     """A host in the one spelling that is resolved, compared, and named to its server."""
     try:
-        if ":" in name:
+        if ":" in name and "%" not in name:
             return str(ipaddress.IPv6Address(name))
         host = name.encode("idna").decode("ascii").lower().removesuffix(".")
     except ValueError:  # UnicodeError among them
@@ -218,7 +218,7 @@ def _request(target: SplitResult, host: str, policy: FetchPolicy, deadline: floa
         path = (target.path or "/") + (f"?{target.query}" if target.query else "")
         wanted = {"Accept": "image/*", "User-Agent": "dogbreed-sdk", "Connection": "close"}
         connection.request("GET", path, headers=wanted)  # adds Accept-Encoding: identity
-        response = connection.getresponse()
+        response = stack.enter_context(connection.getresponse())
         location = response.getheader("Location")
         if response.status in _REDIRECTS and location:
             return b"", location
