@@ -6,7 +6,6 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any
 
-from dogbreed_sdk.errors import ImageError
 from dogbreed_sdk.images import Payload, is_url, to_payload
 from dogbreed_sdk.redaction import redacted
 
@@ -27,18 +26,6 @@ def payload_of(picture: Any, options: ClassifierOptions) -> Payload:
     Raises:
         ImageError: The picture cannot be used.
     """
-    if is_url(picture):
-        return _of_url(picture, options)
-    return to_payload(picture, max_bytes=options.max_payload_bytes)
-
-
-def _of_url(url: str, options: ClassifierOptions) -> Payload:
-    if options.fetch == "endpoint":
-        return Payload(json.dumps({"url": url}).encode(), "application/json", redacted(url))
-    from dogbreed_sdk.downloads import download  # noqa: PLC0415 - few pictures are URLs
-
-    content = download(url, allowed_hosts=options.allowed_hosts)
-    try:
-        return to_payload(content, max_bytes=options.max_payload_bytes)
-    except ImageError as error:
-        raise type(error)(f"{redacted(url)}: {error}") from error
+    if options.fetch == "endpoint" and is_url(picture):
+        return Payload(json.dumps({"url": picture}).encode(), "application/json", redacted(picture))
+    return to_payload(picture, max_bytes=options.max_payload_bytes, allowed_hosts=options.allowed_hosts)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from botocore.config import Config
+from botocore.exceptions import ResponseStreamingError
 
 from dogbreed_sdk import aws_errors, defaults, transports_cutting
 from dogbreed_sdk.errors import DogBreedError
@@ -56,6 +57,10 @@ class EndpointTransport(Transport):
             content = answer["Body"].read()
         finally:
             transports_cutting.done()
+        if not content:
+            # A connection lost among the headers looks like an answer without a body: HTTP's parser takes the end
+            # of the stream for the end of the headers.
+            raise ResponseStreamingError(error="the answer is empty")
         return Answer(content, answer.get("ContentType", ""), answer["ResponseMetadata"].get("RequestId"))
 
     def is_transient(self, error: BaseException) -> bool:

@@ -103,6 +103,10 @@ class ServerTransport(Transport):
         request_id = next((response.headers[name] for name in _REQUEST_ID_HEADERS if name in response.headers), None)
         if response.status != 200:
             raise RefusalError(response.status, _message(content), request_id)
+        if not content:
+            # A connection lost among the headers looks like an answer without a body: HTTP's parser takes the end
+            # of the stream for the end of the headers.
+            raise ProtocolError("the answer is empty")
         return Answer(content, response.headers.get("Content-Type", ""), request_id)
 
     def is_transient(self, error: BaseException) -> bool:
