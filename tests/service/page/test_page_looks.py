@@ -14,7 +14,7 @@ from tests.browser import Page
 from tests.service.page.reading import Reader
 from tests.service.page.stand_in import PageServer, Reply, prediction, problem
 
-LONG = "Nova-Scotia-duck-tolling-retriever-and-soft-coated-wheaten-terrier"
+LONG = "Xoloitzcuintleschnauzerweimaranerpinscheraffenpinscherkomondor"
 STATES = ("answered", "rejected", "failed", "postponed", "sending")
 
 # Of every visible text: its contrast with what is painted behind it, after WCAG 2.2, and what it has to be at least.
