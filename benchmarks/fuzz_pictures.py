@@ -15,7 +15,6 @@ import os
 import resource
 import sys
 import time
-import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -113,7 +112,6 @@ def main() -> int:
     parser.add_argument("--seconds-per-case", type=float, default=5.0)
     parser.add_argument("--megabytes", type=int, default=2_500)
     options = parser.parse_args()
-    warnings.filterwarnings("ignore", category=UserWarning)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libtiff tells the terminal of each damage it meets
     begin = time.process_time()
     outcome = fuzz(options.count, seed=options.seed, seconds_per_case=options.seconds_per_case)

@@ -39,8 +39,10 @@ _SEGMENT = re.compile(rb"\xff([^\x00\xd0-\xd8\xff])")
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 # Pictures above MAX_PIXELS are refused here; Pillow's warning would only show up in the user's terminal as well.
-# Set once, at import: warnings.catch_warnings is not safe among threads.
+# What it says of damaged camera data changes nothing here. Set once, at import: warnings.catch_warnings is not safe
+# among threads.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT = {
