@@ -18,6 +18,15 @@ WITH_SIDE_EFFECTS = {"boto3", "requests", "socket", "subprocess", "shutil", "tem
 OPENING = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "iterdir", "glob", "rglob", "print"}
 # What local SageMaker shares with the client: the error tree and the container contract.
 LOCAL_MAY_USE = ("dogbreed_sdk.local", "dogbreed_sdk.errors", "dogbreed_sdk.container")
+# The model server also runs alone in a container. What starts and logs processes it shares with local SageMaker.
+SERVING_MAY_USE = (
+    "dogbreed_sdk.serving",
+    "dogbreed_sdk.errors",
+    "dogbreed_sdk.local.log_file",
+    "dogbreed_sdk.local.processes",
+    "dogbreed_sdk.local.resources",
+)
+BELOW_THE_SERVICE = ("dogbreed_sdk.local", "dogbreed_sdk.aws_requests", "dogbreed_sdk.cli", "training_scripts")
 
 
 def imports_of(path: Path) -> Iterator[str]:
@@ -50,6 +59,22 @@ def test_nothing_imports_the_command_line(path: Path) -> None:
 def test_local_sagemaker_knows_nothing_of_the_client(path: Path) -> None:
     ours = {name for name in imports_of(path) if name.startswith(("dogbreed_sdk.", "training_scripts"))}
     assert not {name for name in ours if not name.startswith(LOCAL_MAY_USE)}
+
+
+@pytest.mark.parametrize("path", modules(SDK, "serving/*.py"), ids=str)
+def test_the_model_server_knows_nothing_of_the_client(path: Path) -> None:
+    ours = {name for name in imports_of(path) if name.startswith(("dogbreed_sdk.", "training_scripts"))}
+    assert not {name for name in ours if not name.startswith(SERVING_MAY_USE)}
+
+
+@pytest.mark.parametrize("path", modules(SDK, "service/**/*.py"), ids=str)
+def test_the_service_stands_on_the_public_interface(path: Path) -> None:
+    assert not [name for name in imports_of(path) if name.startswith(BELOW_THE_SERVICE)]
+
+
+@pytest.mark.parametrize("path", [p for p in modules(SDK) if not {"cli", "service"} & set(p.parts)], ids=str)
+def test_only_the_command_line_starts_the_service(path: Path) -> None:
+    assert not [name for name in imports_of(path) if name.startswith("dogbreed_sdk.service")]
 
 
 @pytest.mark.parametrize("path", [path for pattern in PURE for path in modules(SDK, pattern)], ids=str)
