@@ -103,13 +103,13 @@ def run(options: argparse.Namespace) -> Outcome:
     settings = _settings(options)
     server = _optional.load("dogbreed_sdk.service.server", extra="service", purpose=_PURPOSE)
     app = _optional.load("dogbreed_sdk.service.app", extra="service", purpose=_PURPOSE)
-    server.log_to_stderr()
     # Whenever the interruption comes, whatever was started is left properly.
     with (
         contextlib.suppress(KeyboardInterrupt),
         server.listen(options.host, options.port) as listener,
         _classifier(options) as classifier,
     ):
+        server.log_to_stderr()
         _announce(options, server.url_of(listener), settings)
         running = server.make_server(
             app.create_app(classifier, settings),

@@ -10,9 +10,16 @@ import pytest
 
 from dogbreed_sdk.service import ServiceSettings
 from dogbreed_sdk.testing import FakeEndpoint
-from tests.service.running import BREEDS, RunningService
+from tests.service.running import BREEDS, ENDING, RunningService
 
 Serve = Callable[..., RunningService]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _all_services_end() -> Iterator[None]:
+    yield
+    while ENDING:
+        ENDING.pop().join()
 
 
 @pytest.fixture

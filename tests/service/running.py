@@ -21,6 +21,9 @@ from dogbreed_sdk.testing import FakeEndpoint
 BREEDS = ("001.Affenpinscher", "009.American_water_spaniel", "Pug")
 JPEG = {"Content-Type": "image/jpeg"}
 
+# Services that were told to end, for whoever is the last to see to it.
+ENDING: list[RunningService] = []
+
 
 class RunningService:
     """A service that answers from `with` to its end."""
@@ -49,7 +52,12 @@ class RunningService:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # Ending takes a while, most of it sleep: the next test need not wait for it.
         self.stop()
+        ENDING.append(self)
+
+    def join(self) -> None:
+        """Waits for its end."""
         self._thread.join(30)
         assert not self._thread.is_alive()
         asyncio.run(self._classifier.close())

@@ -1,0 +1,392 @@
+"""Many clients against `dogbreed serve --bundle` on loopback: every answer checked, memory watched, a worker killed.
+
+Prints requests a second, latencies, resident memory at the start, in the middle and at the end, and the ratio to the
+model server alone (the baseline: the same clients, pictures and bundle, half of its time before and half after; the
+ratio is of the service's rate before the worker is killed).
+Ends with status 1 where an answer was wrong, a failure was no honest 503 (problem details and Retry-After), memory
+grew, or the worker that is killed after a third of the time was not replaced.
+
+    python benchmarks/service_load.py [--clients 64] [--seconds 60] [--workers 2] [--backend torch|onnx]
+        [--bundle FOLDER] [--json]
+
+Without --bundle one is made: the pretrained backbone with a random head of 120 classes, scaled so that no two of the
+drawn pictures have answers that could be taken for each other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import multiprocessing
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+
+from dogbreed_sdk import BreedClassifier, Prediction
+from dogbreed_sdk.serving import start
+from dogbreed_sdk.testing import picture
+
+PICTURES = 48
+TOP_K = 3
+TOLERANCE = 1e-4  # in probability; float sums depend a little on how many pictures are computed together
+CLIENT_PROCESSES = 2
+SERVICE, MODEL = "/v1/classify?top_k=3", "/invocations"
+TYPE = {"Content-Type": "image/jpeg"}
+HONEST = ("overloaded", "throttled", "endpoint-not-ready")
+MAY_GROW = 1.10
+MAY_GROW_MB = 25.0
+REPLACED_WITHIN = 60.0
+
+Answer = list[tuple[int, float]]
+
+
+@dataclass
+class Tally:
+    """What clients saw: seconds that answers took, when they came (on the machine's monotonic clock), and the rest."""
+
+    waits: list[float] = field(default_factory=list)
+    moments: list[float] = field(default_factory=list)
+    refused: int = 0
+    wrong: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+    def add(self, other: Tally) -> None:
+        """Counts what another saw."""
+        self.waits += other.waits
+        self.moments += other.moments
+        self.refused += other.refused
+        self.wrong += other.wrong
+        self.failed += other.failed
+
+
+@dataclass(frozen=True)
+class Work:
+    """What clients are to do."""
+
+    url: str
+    path: str
+    pictures: list[bytes]
+    right: Sequence[Answer] | None
+    headers: dict[str, str]
+    seconds: float
+
+
+@dataclass
+class Memory:
+    """Resident megabytes over time: (service, all model processes)."""
+
+    samples: list[tuple[float, float]] = field(default_factory=list)
+
+    def at(self, share: float) -> tuple[float, float]:
+        """Median around a share of the time: (service, model processes)."""
+        middle = int(share * (len(self.samples) - 1))
+        near = self.samples[max(0, middle - 2) : middle + 3]
+        return statistics.median(one for one, _ in near), statistics.median(two for _, two in near)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the load; 1 where something was not as it must be."""
+    options = _options(arguments)
+    pictures = [picture(number, size=(500, 375)) for number in range(PICTURES)]
+    with tempfile.TemporaryDirectory() as scratch:
+        bundle = options.bundle or make_bundle(Path(scratch) / "bundle")
+        with BreedClassifier.from_bundle(bundle) as classifier:
+            right = right_answers(classifier.classify_many(pictures, top_k=TOP_K))
+        baseline = alone(bundle, pictures, options)
+        with service(bundle, options) as (process, url):
+            load(url, SERVICE, pictures, right, clients=min(8, options.clients), seconds=1.0)
+            before = sum(process.cpu_times()[:2])
+            memory, tally, replaced = measured(process, url, pictures, right, options)
+            cpu = sum(process.cpu_times()[:2]) - before
+        baseline = (baseline + alone(bundle, pictures, options)) / 2
+    result = {**summary(tally, memory, replaced, baseline, options), "service_cpu_ms": 1e3 * cpu / len(tally.waits)}
+    print(json.dumps(result) if options.json else text(result))
+    return 1 if result["problems"] else 0
+
+
+def make_bundle(folder: Path) -> Path:
+    """A bundle of the default backbone with its pretrained weights."""
+    import torch  # noqa: PLC0415 - clients are processes of their own, and need none
+
+    from training_scripts import backbones, bundle, heads  # noqa: PLC0415
+
+    spec, head_spec = backbones.spec("efficientnet_lite0"), heads.HeadSpec((), 0.0)
+    torch.manual_seed(0)
+    bundle.write(
+        folder,
+        backbone_name=spec.name,
+        backbone_state=backbones.create(spec.name).state_dict(),
+        head=heads.build(head_spec, width=spec.feature_width, classes=120),
+        head_spec=head_spec,
+        classes=[f"{number:03}.Breed_{number}" for number in range(1, 121)],
+        preprocessing=spec.preprocessing,
+        metrics={},
+        temperature=0.2,
+        fingerprint="0" * 64,
+        hyperparameters={},
+    )
+    return folder
+
+
+def right_answers(predictions: Iterable[Prediction]) -> list[Answer]:
+    """What answers are compared with; no two may be alike."""
+    right = [[(score.index, score.probability) for score in prediction.scores] for prediction in predictions]
+    for number, one in enumerate(right):
+        if any(same(one, other) for other in right[:number]):
+            raise SystemExit("Two pictures have the same answer, so that swapped answers would go unnoticed.")
+    return right
+
+
+def same(one: Answer, other: Answer) -> bool:
+    """Whether two answers are the same, but for the order of classes that are equally probable."""
+    probabilities = dict(other)
+    return all(abs(p - q) < TOLERANCE for (_, p), (_, q) in zip(one, other, strict=True)) and all(
+        abs(p - probabilities.get(index, other[-1][1])) < TOLERANCE for index, p in one
+    )
+
+
+def alone(bundle: Path, pictures: Sequence[bytes], options: argparse.Namespace) -> float:
+    """Requests a second of the model server without a service before it."""
+    with start(bundle, workers=options.workers, backend=options.backend, status=lambda _: None) as server:
+        load(server.url, MODEL, pictures, None, clients=min(8, options.clients), seconds=1.0)
+        seconds = options.seconds / 6
+        return len(load(server.url, MODEL, pictures, None, clients=options.clients, seconds=seconds).waits) / seconds
+
+
+@contextmanager
+def service(bundle: Path, options: argparse.Namespace) -> Iterator[tuple[psutil.Process, str]]:
+    """`dogbreed serve --bundle`, and its address; it must leave no process behind."""
+    command = [sys.executable, "-m", "dogbreed_sdk.cli", "serve", "--bundle", str(bundle), "--port", "0", "--json"]
+    command += ["--workers", str(options.workers), "--backend", options.backend]
+    with tempfile.TemporaryFile() as log:
+        started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
+        try:
+            assert started.stdout is not None
+            line = started.stdout.readline()
+            if not line:
+                log.seek(0)
+                raise SystemExit(f"The service did not start:\n{log.read().decode()[-2000:]}")
+            process = psutil.Process(started.pid)
+            yield process, json.loads(line)["url"]
+            family = process.children(recursive=True)
+            started.send_signal(signal.SIGTERM)
+            status = started.wait(60)
+            left = [child.pid for child in psutil.wait_procs(family, timeout=5)[1]]
+            if status or left:
+                raise SystemExit(f"The service ended with status {status} and left processes {left} behind.")
+        finally:
+            if started.poll() is None:
+                started.kill()
+                started.wait()
+
+
+def measured(
+    process: psutil.Process, url: str, pictures: Sequence[bytes], right: Sequence[Answer], options: argparse.Namespace
+) -> tuple[Memory, Tally, bool]:
+    """The load itself; and whether the worker that was killed in between was replaced."""
+    memory, ended = Memory(), threading.Event()
+    killed: list[int] = []
+
+    def watch() -> None:
+        began = time.monotonic()
+        while not ended.wait(min(0.5, options.seconds / 20)):
+            passed = time.monotonic() - began
+            children = process.children(recursive=True)
+            megabytes = [_resident(child) for child in children]
+            memory.samples.append((_resident(process), sum(megabytes)))
+            if options.workers > 1 and not killed and passed > options.seconds / 3:
+                worker = next(child for child in children if child.parent() != process)
+                killed.append(worker.pid)
+                worker.kill()
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    before = {child.pid for child in process.children(recursive=True)}
+    tally = load(url, SERVICE, pictures, right, clients=options.clients, seconds=options.seconds)
+    ended.set()
+    watching.join()
+    return memory, tally, not killed or _replaced(process, len(before), killed[0])
+
+
+def _replaced(process: psutil.Process, count: int, killed: int) -> bool:
+    deadline = time.monotonic() + REPLACED_WITHIN
+    while time.monotonic() < deadline:
+        now = {child.pid for child in process.children(recursive=True)}
+        if killed not in now and len(now) == count:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def _resident(process: psutil.Process) -> float:
+    with suppress(psutil.NoSuchProcess):
+        return float(process.memory_info().rss) / 2**20
+    return 0.0
+
+
+def load(
+    url: str,
+    path: str,
+    pictures: Sequence[bytes],
+    right: Sequence[Answer] | None,
+    *,
+    clients: int,
+    seconds: float,
+    headers: Mapping[str, str] = TYPE,
+) -> Tally:
+    """What so many clients see that ask one picture after the other; without right answers nothing is compared."""
+    work = Work(url, path, list(pictures), right, dict(headers), seconds)
+    shares = [clients // CLIENT_PROCESSES + (number < clients % CLIENT_PROCESSES) for number in range(CLIENT_PROCESSES)]
+    jobs = [(work, first, count) for first, count in enumerate(shares) if count]
+    tally = Tally()
+    with multiprocessing.get_context("spawn").Pool(len(jobs)) as pool:
+        for part in pool.starmap(_clients, jobs):
+            tally.add(part)
+    return tally
+
+
+def _clients(work: Work, first: int, count: int) -> Tally:
+    end = time.monotonic() + work.seconds
+    tally = Tally()
+    with ThreadPoolExecutor(count) as pool:
+        for part in pool.map(lambda number: _client(work, first + 7 * number, end), range(count)):
+            tally.add(part)
+    return tally
+
+
+def _client(work: Work, number: int, end: float) -> Tally:
+    tally = Tally()
+    connection = http.client.HTTPConnection(urlsplit(work.url).netloc, timeout=70)
+    while time.monotonic() < end:
+        number = (number + 1) % len(work.pictures)
+        before = time.perf_counter()
+        try:
+            connection.request("POST", work.path, work.pictures[number], work.headers)
+            response = connection.getresponse()
+            body = json.loads(response.read())
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            tally.failed.append(f"{type(error).__name__}: {error}")
+            connection.close()
+            continue
+        if response.status == 200:
+            tally.waits.append(time.perf_counter() - before)
+            tally.moments.append(time.monotonic())
+            answer = [(score["index"], score["probability"]) for score in body["scores"]] if work.right else []
+            if work.right and not same(answer, work.right[number]):
+                tally.wrong.append(f"picture {number}: {answer} and not {work.right[number]}")
+        elif _is_honest(response, body):
+            tally.refused += 1
+            time.sleep(min(int(response.headers["Retry-After"]), max(0.0, end - time.monotonic())))
+        else:
+            tally.failed.append(f"{response.status}: {body}")
+    connection.close()
+    return tally
+
+
+def _is_honest(response: http.client.HTTPResponse, body: Any) -> bool:
+    kind = str(body.get("type", "")).rpartition("/")[2] if isinstance(body, dict) else ""
+    return response.status == 503 and kind in HONEST and response.headers.get("Retry-After", "").isdigit()
+
+
+def summary(
+    tally: Tally, memory: Memory, replaced: bool, baseline: float, options: argparse.Namespace
+) -> dict[str, Any]:
+    """All numbers, and what is not as it must be."""
+    rate = len(tally.waits) / options.seconds
+    # From the first answer to the moment at which a worker is killed.
+    first, last = min(tally.moments, default=0.0), min(tally.moments, default=0.0) + options.seconds / 3 - 0.2
+    undisturbed = sum(first <= moment < last for moment in tally.moments) / (last - first)
+    ranked = sorted(tally.waits) or [float("nan")]
+    at = {name: memory.at(share) for name, share in (("start", 0.1), ("middle", 0.5), ("end", 1.0))}
+    problems = [f"wrong: {line}" for line in tally.wrong[:3]] + [f"failed: {line}" for line in tally.failed[:3]]
+    for place, what in enumerate(("the service", "the model server's processes")):
+        first, last = at["start"][place], at["end"][place]
+        # A worker that is still loading makes less, not more.
+        if last > first * MAY_GROW + MAY_GROW_MB:
+            problems.append(f"{what} grew from {first:.0f} to {last:.0f} MB")
+    if not replaced:
+        problems.append("the worker that was killed was not replaced")
+    if not tally.waits:
+        problems.append("nothing was answered")
+    return {
+        "clients": options.clients,
+        "seconds": options.seconds,
+        "workers": options.workers,
+        "backend": options.backend,
+        "cores": len(os.sched_getaffinity(0)),
+        "answered": len(tally.waits),
+        "wrong": len(tally.wrong),
+        "failed": len(tally.failed),
+        "honest_503": tally.refused,
+        "requests_per_second": rate,
+        "latency_ms": {name: 1e3 * ranked[int(share * (len(ranked) - 1))] for name, share in _SHARES},
+        "megabytes": {name: {"service": one, "model": two} for name, (one, two) in at.items()},
+        "worker_replaced": replaced if options.workers > 1 else None,
+        "baseline_requests_per_second": baseline,
+        "undisturbed_requests_per_second": undisturbed,
+        "ratio": undisturbed / baseline,
+        "problems": problems,
+    }
+
+
+_SHARES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1.0))
+
+
+def text(result: dict[str, Any]) -> str:
+    """The numbers for people."""
+    latency = "  ".join(f"{name} {value:.0f}" for name, value in result["latency_ms"].items())
+    memory = "  ".join(
+        f"{name} {sizes['service']:.0f} + {sizes['model']:.0f}" for name, sizes in result["megabytes"].items()
+    )
+    return "\n".join(
+        [
+            (
+                f"{result['clients']} clients, {result['seconds']:.0f} s, {result['cores']} cores; "
+                f"{result['workers']} workers, {result['backend']}"
+            ),
+            (
+                f"answered {result['answered']}, wrong {result['wrong']}, failed {result['failed']}, "
+                f"honest 503 {result['honest_503']}"
+            ),
+            (
+                f"requests/s {result['requests_per_second']:.1f}; before the kill "
+                f"{result['undisturbed_requests_per_second']:.1f}; the model server alone "
+                f"{result['baseline_requests_per_second']:.1f}; ratio {result['ratio']:.2f}"
+            ),
+            f"latency, ms: {latency}",
+            f"processor time of the service without the model, ms a request: {result['service_cpu_ms']:.1f}",
+            f"resident MB, service + model: {memory}",
+            f"killed worker replaced: {result['worker_replaced']}",
+            *(f"PROBLEM: {problem}" for problem in result["problems"]),
+        ]
+    )
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--backend", choices=["torch", "onnx"], default="torch")
+    parser.add_argument("--bundle", type=Path)
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,238 @@
+"""`dogbreed serve` as people run it: a process of its own, before a real bundle."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from dogbreed_sdk import BreedClassifier, Prediction
+from dogbreed_sdk.cli import serve_command
+from dogbreed_sdk.cli.parser import parse
+from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.testing import picture
+from tests.service.running import JPEG, wait_for
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+
+import service_load
+
+KEY = "a-key-of-24-characters-X"
+PICTURES = [picture(number, size=(200, 150)) for number in range(8)]
+
+
+class Served:
+    """A running `dogbreed serve`."""
+
+    def __init__(self, *arguments: str, **environment: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "dogbreed_sdk.cli", "serve", *arguments, "--port", "0", "--json"],
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.log: list[str] = []
+        threading.Thread(target=self._read_log, daemon=True).start()
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, self.log
+        self.url = json.loads(line)["url"]
+        self.headers = {**JPEG, "X-API-Key": KEY}
+
+    def _read_log(self) -> None:
+        assert self.process.stderr is not None
+        with self.process.stderr as stream:
+            self.log += stream
+
+    def classify(self, body: bytes) -> requests.Response:
+        return requests.post(f"{self.url}/v1/classify", data=body, headers=self.headers, timeout=30)
+
+    def ready(self) -> bool:
+        return requests.get(f"{self.url}/readyz", timeout=30).status_code == 200
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def end(self) -> int:
+        """SIGTERM; the exit status."""
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return service_load.make_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture(scope="module")
+def served(bundle: Path) -> Iterator[Served]:
+    running = Served("--bundle", str(bundle), DOGBREED_API_KEYS=f"another-key-0123456789,{KEY}")
+    yield running
+    running.end()
+
+
+@pytest.fixture(scope="module")
+def predictions(bundle: Path) -> list[Prediction]:
+    """What the bundle says of the pictures, in this process."""
+    with BreedClassifier.from_bundle(bundle) as classifier:
+        return list(classifier.classify_many(PICTURES, top_k=service_load.TOP_K))
+
+
+def test_under_load_every_answer_is_the_right_one_and_memory_stays(
+    served: Served, predictions: list[Prediction]
+) -> None:
+    right = service_load.right_answers(predictions)  # no two are alike
+
+    def load(seconds: float) -> service_load.Tally:
+        return service_load.load(
+            served.url,
+            service_load.SERVICE,
+            PICTURES,
+            right,
+            clients=6,
+            seconds=seconds,
+            headers=served.headers,
+        )
+
+    load(0.5)
+    process = psutil.Process(served.process.pid)
+    before = process.memory_info().rss
+    tally = load(3.0)
+    assert (tally.wrong, tally.failed, tally.refused) == ([], [], 0)
+    assert len(tally.waits) >= 6
+    assert process.memory_info().rss < before + 10e6
+
+
+def test_its_answers_are_those_of_the_bundle_in_the_process(served: Served, predictions: list[Prediction]) -> None:
+    right, answer = predictions[0].to_dict(), served.classify(PICTURES[0]).json()
+    assert answer["probability"] == pytest.approx(right["probability"], abs=1e-4)
+    same = ("label", "class_folder", "index", "folder_number", "model_id", "rejected")
+    assert {name: answer[name] for name in same} == {name: right[name] for name in same}
+
+
+def test_it_says_where_it_is_and_how_to_call_it(served: Served) -> None:
+    told = "".join(served.log)
+    assert f"web page: {served.url}/" in told
+    assert f"-H 'X-API-Key: KEY' {served.url}/v1/classify" in told
+
+
+def test_keys_come_from_the_environment_and_go_no_further(served: Served) -> None:
+    assert requests.get(f"{served.url}/v1/labels", timeout=30).status_code == 401
+    [model_server] = served.children()
+    assert KEY not in str(model_server.environ())
+    assert not any(KEY in line for line in served.log)
+
+
+def test_a_model_server_that_dies_is_replaced_and_meanwhile_clients_are_told_to_wait(served: Served) -> None:
+    [model_server] = served.children()
+    model_server.kill()
+    model_server.wait(10)
+    refused = served.classify(PICTURES[0])
+    assert (refused.status_code, refused.json()["type"]) == (503, "/problems/endpoint-not-ready")
+    assert int(refused.headers["Retry-After"]) >= 1
+    assert not served.ready()
+    wait_for(served.ready, seconds=60)
+    assert served.classify(PICTURES[0]).status_code == 200
+    assert [child.pid for child in served.children()] != [model_server.pid]
+
+
+def test_a_service_that_is_killed_leaves_no_model_server_behind(served: Served) -> None:
+    children = served.children()
+    assert children
+    served.process.kill()
+    assert served.end() == -signal.SIGKILL
+    assert psutil.wait_procs(children, timeout=20)[1] == []
+
+
+class SlowModel(BaseHTTPRequestHandler):
+    """A model server that takes its time."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        time.sleep(0.5)
+        scores = [{"index": 0, "class_folder": "Pug", "label": "Pug", "logit": 0.0, "probability": 1.0}]
+        body = json.dumps({"model_id": "slow", "classes": 1, "predictions": [{"scores": scores}]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/vnd.dogbreed+json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def slow_model() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), SlowModel) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_sigterm_finishes_what_was_accepted(slow_model: str) -> None:
+    running = Served("--server", slow_model, "--max-concurrency", "2")
+    with ThreadPoolExecutor(6) as pool:
+        answers = [pool.submit(running.classify, content) for content in PICTURES[:6]]
+        wait_for(lambda: "dogbreed_queue_length 4.0" in requests.get(f"{running.url}/metrics", timeout=30).text)
+        assert running.end() == 0
+        assert [answer.result().status_code for answer in answers] == [200] * 6
+    wait_for(lambda: running.log and running.log[-1].startswith("stopped"))
+    lines = [json.loads(line) for line in running.log if line.startswith("{")]
+    assert [line["route"] for line in lines if line["status"] == 200].count("/v1/classify") == 6
+
+
+def test_before_an_endpoint_that_is_not_there_it_runs_and_says_so(tmp_path: Path) -> None:
+    running = Served("--endpoint", "dogs", "--root", str(tmp_path), "--deadline", "20")
+    answer = running.classify(PICTURES[0])
+    assert (answer.status_code, answer.json()["type"]) == (502, "/problems/endpoint-not-found")
+    assert not running.ready()
+    assert running.end() == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--server", "http://127.0.0.1:1", "--rate", "5"], "is no rate"),
+        (["--server", "http://127.0.0.1:1", "--api-keys-file", "/nowhere/keys"], "cannot be read"),
+        (["--server", "http://127.0.0.1:1", "--workers", "2"], "--workers goes with --bundle"),
+        (["--server", "http://127.0.0.1:1", "--cors-origin", "x"], "is no origin"),
+        (["--server", "http://127.0.0.1:1", "--host", "203.0.113.1"], "Cannot listen on 203.0.113.1"),
+        (["--server", "no-url", "--port", "0"], "no address of a model server"),
+        (["--bundle", "/nowhere/model.tar.gz", "--port", "0"], "There is no bundle"),
+        (["--bundle", __file__, "--port", "0"], "not a complete tar archive"),
+    ],
+)
+def test_wrong_use_says_what_to_do(arguments: list[str], says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        serve_command.run(parse(["serve", *arguments]))
+
+
+@pytest.mark.parametrize("arguments", [[], ["--bundle", "a", "--endpoint", "b"], ["--server", "a", "--port", "70000"]])
+def test_what_the_grammar_refuses(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(["serve", *arguments])
+
+
+def test_where_the_extra_is_missing_it_says_how_to_install_it() -> None:
+    code = "import sys; sys.modules['fastapi'] = None; from dogbreed_sdk.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "serve", "--server", "http://127.0.0.1:1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "pip install 'dogbreed-sdk[service]'" in done.stderr
