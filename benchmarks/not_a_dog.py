@@ -22,30 +22,26 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from training_scripts import runtime
+import numpy as np
+import torch
+from not_a_dog_card import card
+from not_a_dog_measures import passed_at
+from not_a_dog_pictures import collect
+from not_a_dog_results import Results, Run, Seen
+from not_a_dog_scores import Known, candidates
+from PIL import Image
+from torch import Tensor
 
-runtime.prepare_libraries()
-
-import numpy as np  # noqa: E402 - the allocator is set first, as in a job
-import torch  # noqa: E402
-from not_a_dog_card import card  # noqa: E402
-from not_a_dog_measures import passed_at  # noqa: E402
-from not_a_dog_pictures import collect  # noqa: E402
-from not_a_dog_results import Results, Run, Seen  # noqa: E402
-from not_a_dog_scores import Known, candidates  # noqa: E402
-from PIL import Image  # noqa: E402
-from torch import Tensor  # noqa: E402
-
-from training_scripts import backbones, data, features, heads, pictures, rejection  # noqa: E402
-from training_scripts.batches import FeatureBatches  # noqa: E402
-from training_scripts.checkpoints import Checkpoint  # noqa: E402
-from training_scripts.features import FeatureStore, SplitFeatures  # noqa: E402
-from training_scripts.hyperparameters import Hyperparameters  # noqa: E402
-from training_scripts.judging import judge  # noqa: E402
-from training_scripts.network import Network  # noqa: E402
-from training_scripts.rejection import KEPT  # noqa: E402
-from training_scripts.stopping import StopFlag  # noqa: E402
-from training_scripts.training import Trainer  # noqa: E402
+from training_scripts import backbones, data, features, heads, pictures, rejection, runtime
+from training_scripts.batches import FeatureBatches
+from training_scripts.checkpoints import Checkpoint
+from training_scripts.features import FeatureStore, SplitFeatures
+from training_scripts.hyperparameters import Hyperparameters
+from training_scripts.judging import judge
+from training_scripts.network import Network
+from training_scripts.rejection import KEPT
+from training_scripts.stopping import StopFlag
+from training_scripts.training import Trainer
 
 REPOSITORY = Path(__file__).parents[1]
 CARD = REPOSITORY / "docs" / "model_card.md"
@@ -66,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "not-a-dog")
     parser.add_argument("--write-card", action="store_true", help=f"write {CARD.relative_to(REPOSITORY)}")
     options = parser.parse_args(arguments)
+    runtime.prepare_libraries()
     options.work.mkdir(parents=True, exist_ok=True)
     store = FeatureStore.open(options.features) if options.features else _extracted(options.data, options.work)
     splits = {split: store.split(split) for split in data.SPLITS}

@@ -10,6 +10,7 @@ import torch
 
 from tests.training_scripts.trial_material import CLASSES, draw_pictures
 from training_scripts import backbones, bundle, data, features, heads, pictures
+from training_scripts.rejection import Rejection
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +46,7 @@ def own_bundle(written_bundle: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(written_bundle, tmp_path / "bundle"))
 
 
-def write_bundle(folder: Path) -> Path:
+def write_bundle(folder: Path, *, rejection: Rejection | None = None) -> Path:
     spec = backbones.spec("efficientnet_lite0")
     head_spec = heads.HeadSpec((8,), 0.5)
     torch.manual_seed(0)
@@ -61,5 +62,6 @@ def write_bundle(folder: Path) -> Path:
         temperature=1.5,
         fingerprint="f" * 64,
         hyperparameters={"lr": "0.001"},
+        rejection=rejection,
     )
     return folder
