@@ -1,0 +1,204 @@
+"""classify_many: in order, bounded, stopping at once, for iterators of any length."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from dogbreed_sdk import BreedClassifier, ConfigurationError, DogBreedError, ModelError, Prediction, Session
+from dogbreed_sdk.many_workers import Workers
+from dogbreed_sdk.testing import FakeEndpoint, picture
+from dogbreed_sdk.transports import Answer
+
+BREEDS = ["001.Pug", "002.Boxer", "003.Basenji"]
+PICTURES = [picture(number) for number in range(20)]
+
+
+class SlowEndpoint(FakeEndpoint):
+    """Takes its time; the first picture's longest. Counts what is under way."""
+
+    def __init__(self, seconds: float = 0.001, first: float = 0.0) -> None:
+        super().__init__(BREEDS, answer=lambda body: BREEDS[PICTURES.index(body) % 3])
+        self.seconds, self.first = seconds, first
+        self.under_way = self.most = 0
+        self.counting = threading.Lock()
+
+    def invoke(self, body: bytes, content_type: str, accept: str, **timeouts: float) -> Answer:  # type: ignore[override]
+        with self.counting:
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+        time.sleep(self.first if body == PICTURES[0] else self.seconds)
+        with self.counting:
+            self.under_way -= 1
+        return super().invoke(body, content_type, accept, connect_timeout=1.0, read_timeout=1.0)
+
+
+def threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("classify-many")]
+
+
+def test_results_come_in_the_order_of_the_pictures() -> None:
+    results = list(SlowEndpoint(first=0.1).classifier().classify_many(PICTURES, max_concurrency=4))
+    assert [result.index for result in results] == [number % 3 for number in range(20)]
+    assert threads() == []
+
+
+def test_no_more_are_asked_at_a_time_than_was_said() -> None:
+    endpoint = SlowEndpoint(seconds=0.005)
+    assert len(list(endpoint.classifier().classify_many(PICTURES, max_concurrency=3))) == 20
+    assert endpoint.most == 3
+
+
+def test_an_endless_iterator_is_read_no_further_than_needed() -> None:
+    taken = itertools.count()
+    pictures = (PICTURES[next(taken) % 20] for _ in itertools.count())
+    results = SlowEndpoint(first=0.2).classifier().classify_many(pictures, max_concurrency=2)
+    for _ in range(100):
+        next(results)
+    results.close()
+    assert next(taken) <= 100 + 8 * 2
+    assert threads() == []
+
+
+def test_a_result_does_not_wait_for_an_iterator_that_is_slow() -> None:
+    def arriving() -> Iterator[bytes]:
+        for shot in PICTURES[:4]:
+            yield shot
+            time.sleep(0.1)
+
+    start = time.monotonic()
+    seen = [time.monotonic() - start for _ in SlowEndpoint().classifier().classify_many(arriving())]
+    assert seen[0] < 0.25, "the first result waited for more pictures than the next"
+
+
+def test_an_error_ends_it_at_its_place() -> None:
+    results = FakeEndpoint(BREEDS).classifier().classify_many([*PICTURES[:3], b"broken", *PICTURES])
+    for _ in range(3):
+        assert isinstance(next(results), Prediction)
+    with pytest.raises(DogBreedError, match="no picture"):
+        next(results)
+    assert list(results) == []
+    assert threads() == []
+
+
+def test_errors_may_stand_in_their_pictures_place() -> None:
+    results = list(
+        FakeEndpoint(BREEDS)
+        .model_fails("no dog")
+        .classifier()
+        .classify_many([PICTURES[0], b"broken", PICTURES[1]], on_error="return", max_concurrency=1)
+    )
+    assert [type(result).__name__ for result in results] == ["ModelError", "UnsupportedImageError", "Prediction"]
+    assert isinstance(results[0], ModelError)
+
+
+def test_what_is_no_error_of_the_sdk_is_raised_in_any_case() -> None:
+    def breaking() -> Iterator[bytes]:
+        yield PICTURES[0]
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        list(FakeEndpoint(BREEDS).classifier().classify_many(breaking(), on_error="return"))
+    assert threads() == []
+
+
+def test_progress_tells_how_many_of_how_many() -> None:
+    told: list[tuple[int, int | None]] = []
+    classifier = FakeEndpoint(BREEDS).classifier()
+    list(classifier.classify_many(PICTURES[:2], progress=lambda done, total: told.append((done, total))))
+    list(classifier.classify_many(iter(PICTURES[:1]), progress=lambda done, total: told.append((done, total))))
+    assert told == [(1, 2), (2, 2), (1, None)]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"max_concurrency": 0}, {"on_error": "ignore"}, {"top_k": 0}, {"progress": "loud"}], ids=str
+)
+def test_wrong_arguments_are_refused_at_once(wrong: dict[str, object]) -> None:
+    with pytest.raises(ConfigurationError):
+        FakeEndpoint(BREEDS).classifier().classify_many([], **wrong)  # type: ignore[call-overload]
+
+
+def test_no_pictures_no_results_no_threads() -> None:
+    before = threading.active_count()
+    assert list(FakeEndpoint(BREEDS).classifier().classify_many([])) == []
+    assert threading.active_count() == before
+
+
+@contextmanager
+def silent_server() -> Iterator[str]:
+    """The URL of a server that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("kind", ["endpoint", "server"])
+def test_leaving_cuts_off_requests_that_hang(kind: str, session: Session) -> None:
+    with silent_server() as url:
+        if kind == "server":
+            classifier = BreedClassifier.from_server(url)
+        else:
+            assert session.root is not None
+            classifier = BreedClassifier("dogs", session=Session.local(session.root, endpoint_url=url))
+
+        def pictures() -> Iterator[bytes]:
+            yield from PICTURES[:4]
+            time.sleep(0.2)  # all four hang by now
+            raise KeyboardInterrupt
+
+        start = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            list(classifier.classify_many(pictures(), max_concurrency=4))
+        assert time.monotonic() - start < 1.5
+        assert threads() == []
+
+
+def test_an_interrupt_ends_a_program_whose_endpoint_hangs() -> None:
+    with silent_server() as url:
+        program = (
+            "from dogbreed_sdk import BreedClassifier\nfrom dogbreed_sdk.testing import picture\n"
+            f"results = BreedClassifier.from_server({url!r}).classify_many(picture(n) for n in range(99))\n"
+            "print('asking', flush=True)\nlist(results)"
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "asking\n"
+        time.sleep(0.5)
+        start = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert "KeyboardInterrupt" in process.communicate(timeout=10)[1]
+        assert time.monotonic() - start < 3.0
+
+
+class TestWorkers:
+    def test_threads_start_as_they_are_needed(self) -> None:
+        workers = Workers(8, name="few")
+        for _ in range(5):
+            assert workers.submit(lambda: 7).result() == 7
+        assert len(workers.thread_ids()) <= 2
+        workers.shutdown()
+
+    def test_what_has_not_begun_is_cancelled(self) -> None:
+        gate = threading.Event()
+        workers = Workers(1, name="one")
+        first, second = workers.submit(gate.wait), workers.submit(gate.wait)
+        while not first.running():
+            time.sleep(0.001)
+        workers.shutdown(wait=False, cancel_futures=True)
+        gate.set()
+        assert first.result() is True
+        assert second.cancelled()
+        workers.join(5.0)
+        assert workers.unfinished == 0
+        with pytest.raises(RuntimeError, match="shut down"):
+            workers.submit(gate.wait)
