@@ -114,9 +114,12 @@ def prepare_fn(data: Image.Image | Tensor, model: Model) -> Tensor:
     """What `input_fn` read, with the model's own preprocessing applied: [n, 3, h, w].
 
     Raises:
-        RequestError: The picture cannot be preprocessed.
+        RequestError: The picture cannot be preprocessed, or the model takes no tensor of this size.
     """
     if isinstance(data, Tensor):
+        if isinstance(model, OnnxModel) and data.shape[2:] != (model.side, model.side):
+            size = f"[n, 3, {model.side}, {model.side}]"
+            raise RequestError(f"the tensor must be {size}, as this endpoint uses ONNX Runtime, not {list(data.shape)}")
         return data
     try:
         return pictures.to_tensor(data, model.preprocessing)[None]

@@ -1,14 +1,17 @@
 """Computes a bundle's model with ONNX Runtime: the same answers on CPUs, for less than half of torch's time.
 
 It is exported when it is loaded (0.3 s for efficientnet_lite0): nothing but the bundle has to be kept, and no file
-is trusted that the bundle's digest does not cover. Needs the package `onnxruntime`; on other machines nothing changes.
+is trusted that the bundle's digest does not cover. Needs the packages `onnx` and `onnxruntime`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import io
 import os
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -23,6 +26,8 @@ _INPUT = "pixels"
 _OUTPUTS = ("logits", "features")
 # 17 has what torchvision's transformers need, and every ONNX Runtime since 1.12 knows it.
 _OPSET = 17
+# What torch's exporter raises for networks that it cannot handle.
+_REFUSALS = (RuntimeError, ValueError, TypeError, ImportError)
 
 
 class OnnxError(ScriptError):
@@ -48,13 +53,18 @@ class OnnxModel(Model):
         model: From `training_scripts.model.load`, on the CPU; it is not needed afterwards.
         threads: Threads to compute with; default: torch's.
 
+    Attributes:
+        side: Height and width of the pictures that it takes.
+
     Raises:
-        OnnxError: ONNX Runtime is missing, or the model cannot be exported.
+        OnnxError: A package is missing, or the model cannot be exported.
     """
 
     def __init__(self, model: Model, *, threads: int | None = None) -> None:
         super().__init__(nn.Identity(), nn.Identity(), model.description)
-        self._session = _session(export(model), threads or torch.get_num_threads())
+        onnxruntime = _required("onnx", "onnxruntime")
+        self.side = model.preprocessing.crop
+        self._session = _session(onnxruntime, export(model), threads or torch.get_num_threads())
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Logits [n, classes]."""
@@ -79,17 +89,17 @@ class _Both(nn.Module):
 
 
 def export(model: Model) -> bytes:
-    """A model in ONNX's format: input pixels [n, 3, crop, crop], outputs logits and features, for any n.
+    """A model in ONNX's format: input pixels [n, 3, crop, crop] for any n, outputs logits and features.
+
+    Transformers and some others can be exported for pictures of one size only, so all are.
 
     Raises:
         OnnxError: Torch cannot export this network.
     """
     side = model.preprocessing.crop
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        # torch calls this exporter old; the new one takes twenty times as long, and two more packages.
-        warnings.simplefilter("ignore")
-        try:
+    try:
+        with _export_mode():
             torch.onnx.export(
                 _Both(model).eval(),
                 (torch.zeros(2, 3, side, side),),
@@ -100,22 +110,41 @@ def export(model: Model) -> bytes:
                 output_names=list(_OUTPUTS),
                 dynamic_axes={name: {0: "n"} for name in (_INPUT, *_OUTPUTS)},
             )
-        except (RuntimeError, ValueError, TypeError, ImportError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise OnnxError(
-                f"{model.description.backbone} cannot be exported to ONNX ({reason}); use {BACKEND_VARIABLE}=torch"
-            ) from error
+    except _REFUSALS as error:
+        reason = " ".join(str(error).split())[:300]
+        raise OnnxError(f"this network cannot be exported to ONNX ({reason}); use {BACKEND_VARIABLE}=torch") from error
     return buffer.getvalue()
 
 
-def _session(content: bytes, threads: int) -> Any:
+@contextlib.contextmanager
+def _export_mode() -> Iterator[None]:
+    """Lets torch's first exporter work, which it calls old; the newer one takes twenty times as long."""
+    fast_attention = torch.backends.mha.get_fastpath_enabled()
+    # The fused attention of inference has no counterpart in ONNX.
+    torch.backends.mha.set_fastpath_enabled(False)
     try:
-        import onnxruntime  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise OnnxError(
-            f"{BACKEND_VARIABLE}=onnx needs the package onnxruntime, which cannot be imported ({error}): "
-            "pip install 'dogbreed-sdk[onnx]', or use DOGBREED_BACKEND=torch"
-        ) from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_attention)
+
+
+def _required(*packages: str) -> Any:
+    """The last of these packages; an error that says how to install them where one is missing."""
+    module = None
+    for package in packages:
+        try:
+            module = importlib.import_module(package)
+        except ImportError as error:
+            raise OnnxError(
+                f"{BACKEND_VARIABLE}=onnx needs the package {package}, which cannot be imported ({error}): "
+                f"pip install 'dogbreed-sdk[onnx]', or use {BACKEND_VARIABLE}=torch"
+            ) from error
+    return module
+
+
+def _session(onnxruntime: Any, content: bytes, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

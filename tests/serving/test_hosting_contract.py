@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
+from tests.serving.conftest import ServerStarter
+from tests.serving.model_process import Server, write_model
 
 CODE = """
 import json, threading, time
@@ -41,52 +39,9 @@ def output_fn(prediction, accept):
 """
 
 
-class Server:
-    def __init__(self, folder: Path, code: str) -> None:
-        (folder / "code").mkdir(parents=True)
-        (folder / "code/inference.py").write_text(code)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "dogbreed_sdk.serving", "--model-dir", str(folder)],
-            env={**os.environ, "SAGEMAKER_BIND_TO_PORT": str(self.port)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def wait(self) -> None:
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                assert self.request("GET", "/ping")[0] == 200
-                return
-            except ConnectionRefusedError:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
-
-    def request(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, str, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
-            response = connection.getresponse()
-            return response.status, response.read().decode(), response.headers["content-type"] or ""
-        finally:
-            connection.close()
-
-    def end(self) -> str:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.communicate(timeout=30)[1]
-
-
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    started = Server(tmp_path / "model", CODE)
-    started.wait()
-    yield started
-    if started.process.poll() is None:
-        started.end()
-    assert started.process.stderr is not None
-    started.process.stderr.close()
+def server(serve: ServerStarter) -> Server:
+    return serve(CODE)
 
 
 def test_the_models_functions_make_the_answer(server: Server) -> None:
@@ -149,12 +104,11 @@ def test_sigterm_answers_what_was_accepted(server: Server) -> None:
 DEFAULTS = "def model_fn(model_dir): return lambda rows: [sum(row) for row in rows]"
 
 
-def test_defaults_read_json_csv_and_numpy_and_write_json(tmp_path: Path) -> None:
+def test_defaults_read_json_csv_and_numpy_and_write_json(serve: ServerStarter, tmp_path: Path) -> None:
     numpy = pytest.importorskip("numpy")
     array = tmp_path / "array.npy"
     numpy.save(array, numpy.array([[1.0, 2.0]]))
-    server = Server(tmp_path / "model", DEFAULTS)
-    server.wait()
+    server = serve(DEFAULTS)
     kinds = {"application/json": b"[[1, 2]]", "text/csv": b"1,2\n", "application/x-npy": array.read_bytes()}
     answers = {kind: server.request("POST", "/invocations", body, content_type=kind) for kind, body in kinds.items()}
     assert {json.loads(body)[0] for _, body, _ in answers.values()} == {3.0}
@@ -162,7 +116,6 @@ def test_defaults_read_json_csv_and_numpy_and_write_json(tmp_path: Path) -> None
     assert server.request("POST", "/invocations", b"x", content_type="image/jpeg")[0] == 415
     refused = server.request("POST", "/invocations", b"[[1]]", content_type="application/json", accept="text/html")
     assert refused[0] == 406
-    server.end()
 
 
 @pytest.mark.parametrize(
@@ -174,7 +127,7 @@ def test_defaults_read_json_csv_and_numpy_and_write_json(tmp_path: Path) -> None
     ],
 )
 def test_a_model_that_cannot_serve_ends_with_the_reason(tmp_path: Path, code: str, message: str) -> None:
-    server = Server(tmp_path / "model", code)
+    server = Server(write_model(tmp_path / "model", code))
     error = server.process.communicate(timeout=20)[1]
     assert server.process.returncode == 1
     assert message in error
@@ -182,5 +135,118 @@ def test_a_model_that_cannot_serve_ends_with_the_reason(tmp_path: Path, code: st
 
 def test_it_loads_nothing_of_sagemaker(tmp_path: Path) -> None:
     code = "import sys\nassert not {'boto3', 'botocore', 'sagemaker', 'torch', 'numpy'} & set(sys.modules), 'heavy'"
-    server = Server(tmp_path / "model", code)
+    server = Server(write_model(tmp_path / "model", code))
     assert "defines no model_fn" in server.process.communicate(timeout=20)[1]
+
+
+LOOKING = """
+import json, logging, os
+def model_fn(model_dir, context):
+    logging.getLogger("model").info("loaded %s", context.system_properties["model_dir"])
+    return {"threads": os.environ["OMP_NUM_THREADS"], "waiting": os.environ["OMP_WAIT_POLICY"]}
+def input_fn(body, content_type, context):
+    context.set_response_header(0, "X-Amzn-SageMaker-Custom-Attributes", "seen")
+    return context.get_request_header(0, "X-Amzn-SageMaker-Custom-Attributes")
+def predict_fn(data, model): return {"attributes": data, **model}
+def output_fn(prediction, accept): return json.dumps({"accept": accept, **prediction}), "application/json"
+"""
+
+
+def test_sagemakers_variables_and_the_serve_argument_are_heeded(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model", "raise SystemExit('not this one')")
+    submitted = write_model(tmp_path / "submitted", LOOKING, "other.py") / "code"
+    server = Server(
+        model,
+        "serve",
+        SAGEMAKER_SUBMIT_DIRECTORY=submitted.as_uri(),
+        SAGEMAKER_PROGRAM="other",
+        SAGEMAKER_CONTAINER_LOG_LEVEL="20",
+        SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT="application/x-own",
+        OMP_NUM_THREADS="3",
+    )
+    server.wait()
+    response, body = server.exchange(
+        "POST", "/invocations", b"x", X_Amzn_SageMaker_Custom_Attributes="trace=1", accept="*/*"
+    )
+    assert json.loads(body) == {
+        "accept": "application/x-own",
+        "attributes": "trace=1",
+        "threads": "3",
+        "waiting": "PASSIVE",
+    }
+    assert response.headers["x-amzn-sagemaker-custom-attributes"] == "seen"
+    assert f"INFO model: loaded {model}" in server.end()
+
+
+SLOW = """
+import time
+def model_fn(model_dir): return 0
+def predict_fn(data, model):
+    time.sleep(data)
+    return "done"
+"""
+
+
+def test_a_model_that_does_not_return_in_time_is_a_504_and_ends_its_process(serve: ServerStarter) -> None:
+    server = serve(SLOW, SAGEMAKER_MODEL_SERVER_TIMEOUT="1")
+    assert server.invoke(b"0") == (200, '"done"')
+    assert server.invoke(b"20") == (504, "The model did not answer within 1 s.")
+    assert server.process.wait(timeout=5) == 1
+    assert "has not returned for 1 s" in server.end()
+
+
+def test_a_request_whose_client_has_gone_is_not_computed(serve: ServerStarter, tmp_path: Path) -> None:
+    record = tmp_path / "computed"
+    code = f"""
+import time
+def model_fn(model_dir): return open({str(record)!r}, "a", buffering=1)
+def predict_fn(data, model):
+    model.write(data + "\\n")
+    time.sleep(0.3)
+"""
+    server = serve(code)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(server.invoke, b'"a"')
+        time.sleep(0.1)
+        gone = http.client.HTTPConnection("127.0.0.1", server.port)
+        gone.request("POST", "/invocations", b'"b"', {"Content-Type": "application/json"})
+        time.sleep(0.05)
+        gone.close()
+        assert first.result()[0] == 200
+    assert server.invoke(b'"c"')[0] == 200
+    assert record.read_text() == "a\nc\n"
+
+
+def test_bodies_that_wait_are_bounded_in_bytes_too(serve: ServerStarter) -> None:
+    server = serve(SLOW)
+    size = 24 * 1024 * 1024
+    announced = []
+    for _ in range(11):
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        connection.putrequest("POST", "/invocations")
+        connection.putheader("content-length", str(size))
+        connection.endheaders(b"0")
+        announced.append(connection)
+    response = announced[-1].getresponse()
+    assert (response.status, response.headers["retry-after"]) == (503, "1")
+    assert b"10 requests are waiting" in response.read()
+    for connection in announced:
+        connection.close()
+    deadline = time.monotonic() + 5
+    while server.invoke(b"0" + b" " * size)[0] != 200:
+        assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("SAGEMAKER_MODEL_SERVER_WORKERS", "0", "workers (SAGEMAKER_MODEL_SERVER_WORKERS) must be a whole number"),
+        ("SAGEMAKER_BIND_TO_PORT", "65536", "port (SAGEMAKER_BIND_TO_PORT) must be a whole number from 0 to 65535"),
+        ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "soon", "SAGEMAKER_MODEL_SERVER_TIMEOUT must be a whole number"),
+        ("DOGBREED_BACKEND", "tensorflow", "DOGBREED_BACKEND must be one of torch, onnx, not 'tensorflow'"),
+    ],
+)
+def test_a_variable_that_makes_no_sense_is_named(tmp_path: Path, variable: str, value: str, message: str) -> None:
+    server = Server(write_model(tmp_path / "model", DEFAULTS), **{variable: value})
+    assert message in server.process.communicate(timeout=20)[1]
+    assert server.process.returncode == 1

@@ -1,0 +1,66 @@
+"""A model server that a program starts for itself, and that ends with the program."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from dogbreed_sdk.errors import ConfigurationError, EndpointNotReadyError
+from dogbreed_sdk.serving import start
+from tests.serving.model_process import write_model
+
+CODE = """
+import time
+def model_fn(model_dir): return "model"
+def predict_fn(data, model): return [model, data]
+"""
+
+
+def test_it_answers_until_it_is_closed(tmp_path: Path) -> None:
+    with start(write_model(tmp_path / "model", CODE), code="bundle") as server:
+        assert requests.get(f"{server.url}/ping", timeout=5).status_code == 200
+        assert requests.post(f"{server.url}/invocations", json=3, timeout=5).json() == ["model", 3]
+        assert server.is_alive()
+    assert not server.is_alive()
+    with pytest.raises(requests.ConnectionError):
+        requests.get(f"{server.url}/ping", timeout=5)
+    server.close()
+
+
+def test_loading_that_takes_long_is_told(tmp_path: Path) -> None:
+    said: list[str] = []
+    slow = "import time\ntime.sleep(2.2)\ndef model_fn(model_dir): return 0"
+    start(write_model(tmp_path / "model", slow), code="bundle", status=said.append).close()
+    assert said[0] == "Loading the model ..."
+    assert said[1].startswith("The model is loaded (")
+
+
+def test_what_keeps_a_model_from_loading_is_in_the_error(tmp_path: Path) -> None:
+    with pytest.raises(EndpointNotReadyError, match=r"could not load the model:\n(?s:.*)OSError: no weights"):
+        start(write_model(tmp_path / "model", "def model_fn(d): raise OSError('no weights')"), code="bundle")
+    with pytest.raises(ConfigurationError, match="is no folder: unpack"):
+        start(tmp_path / "model.tar.gz")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_process_outlives_a_starter_that_is_killed(tmp_path: Path, workers: int) -> None:
+    folder = write_model(tmp_path / "model", CODE)
+    code = (
+        "import time\nfrom dogbreed_sdk.serving import start\n"
+        f"server = start({str(folder)!r}, code='bundle', workers={workers})\n"
+        "print(server.pid, flush=True)\ntime.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as starter:
+        assert starter.stdout is not None
+        server = psutil.Process(int(starter.stdout.readline()))
+        processes = [server, *server.children()]
+        assert len(processes) == (1 if workers == 1 else 3)
+        starter.send_signal(signal.SIGKILL)
+        _, alive = psutil.wait_procs(processes, timeout=10)
+    assert alive == []
