@@ -19,6 +19,7 @@ from training_scripts.inference import input_fn, output_fn, predict_fn
 from training_scripts.model import Model, load
 
 RANKED = "application/vnd.dogbreed+json"
+SCORES = "application/vnd.dogbreed.scores+json"
 
 
 @pytest.fixture(scope="module")
@@ -65,26 +66,30 @@ def test_the_toolkit_serves_every_content_type_and_reports_a_clients_faults_as_s
 ) -> None:
     model = load(bundle_folder)
     tensor = json.dumps(pictures.to_tensor(pictures.decode(picture()), model.preprocessing).tolist())
-    plain, jpeg, ranked, from_tensor, unserved, broken, unspoken = serve(
+    plain, jpeg, ranked, small, from_tensor, unserved, broken, unspoken = serve(
         conformance_python,
         bundle_folder,
         request(picture(), "image/png"),
         request(picture("JPEG"), "image/jpeg", "*/*"),
-        request(picture(), "application/x-image", RANKED),
+        request(picture(), "image/jpeg", RANKED),
+        request(picture(), "application/x-image", f"{SCORES}, {RANKED}, application/json"),
         request(tensor.encode(), "application/json", "application/json"),
         request(b"text", "text/plain"),
         request(b"no picture", "image/jpeg"),
         request(picture(), "image/png", "text/csv"),
     )
     scores = expected(model, picture(), "image/png")
-    assert [answer["status"] for answer in (plain, jpeg, ranked, from_tensor)] == [200] * 4
+    assert [answer["status"] for answer in (plain, jpeg, ranked, small, from_tensor)] == [200] * 5
     assert plain["content_type"] == jpeg["content_type"] == "application/json"
     assert json.loads(plain["body"])[0] == pytest.approx(scores[0], abs=1e-4)
     assert json.loads(from_tensor["body"])[0] == pytest.approx(scores[0], abs=1e-4)
     assert ranked["content_type"] == RANKED
     best = json.loads(ranked["body"])["predictions"][0]["scores"][0]
     assert best["index"] == max(range(3), key=scores[0].__getitem__)
-    assert json.loads(ranked["body"])["model_id"] == model.model_id
+    assert json.loads(ranked["body"])["model_id"] == json.loads(small["body"])["model_id"] == model.model_id
+    assert small["content_type"] == SCORES
+    (probabilities,) = (row["probabilities"] for row in json.loads(small["body"])["predictions"])
+    assert probabilities[best["index"]] == pytest.approx(best["probability"])
     assert (unserved["status"], broken["status"], unspoken["status"]) == (415, 400, 406)
     assert "send one of" in unserved["body"]
     assert "the picture cannot be used" in broken["body"]

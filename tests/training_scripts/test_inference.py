@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import http.server
 import io
 import json
@@ -11,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,10 +20,19 @@ from PIL import Image
 
 from tests.training_scripts.trial_material import CLASSES
 from training_scripts import inference, pictures
-from training_scripts.inference import RequestError, input_fn, model_fn, output_fn, predict_fn
-from training_scripts.model import Model
+from training_scripts.inference import (
+    Prediction,
+    RequestError,
+    input_fn,
+    model_fn,
+    output_fn,
+    predict_batch_fn,
+    predict_fn,
+)
+from training_scripts.model import Model, load
 
 RANKED = "application/vnd.dogbreed+json"
+SCORES = "application/vnd.dogbreed.scores+json"
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +105,56 @@ def test_the_ranked_answer_has_every_class_with_honest_probabilities(model: Mode
         assert score["label"] == score["class_folder"][4:].replace("_", " ")
 
 
+def test_the_scores_answer_has_the_same_probabilities_in_the_order_of_the_classes(model: Model) -> None:
+    ranked, scores = (answer(model, encoded("PNG"), "image/png", accept) for accept in (RANKED, SCORES))
+    assert isinstance(ranked, dict)
+    assert isinstance(scores, dict)
+    by_index = {score["index"]: score["probability"] for score in ranked["predictions"][0]["scores"]}
+    (row,) = scores["predictions"]
+    assert row["probabilities"] == [by_index[index] for index in range(3)]
+    assert scores["model_id"] == ranked["model_id"]
+    assert set(scores) - {"rejection"} == {"model_id", "predictions"}
+
+
+@pytest.mark.parametrize("accept", [RANKED, SCORES])
+@pytest.mark.parametrize(("threshold", "rejected"), [(1e9, False), (-1e9, True)])
+def test_both_answers_say_what_looks_like_none_of_the_classes(
+    written_bundle: Path, accept: str, threshold: float, rejected: bool
+) -> None:
+    rule = SimpleNamespace(method="sum", threshold=threshold, scores=lambda *both: sum(each.sum(1) for each in both))
+    model = load(written_bundle)
+    model.description = dataclasses.replace(model.description, rejection=rule)  # type: ignore[arg-type]
+    ruled = answer(model, encoded("PNG"), "image/png", accept)
+    assert isinstance(ruled, dict)
+    assert ruled["rejection"] == {"method": "sum", "threshold": threshold}
+    (row,) = ruled["predictions"]
+    with torch.inference_mode():
+        pixels = pictures.to_tensor(picture(), model.preprocessing)[None]
+        score = float(rule.scores(*model.forward_with_features(pixels)))
+    assert (row["rejected"], row["rejection_score"]) == (rejected, pytest.approx(score))
+
+
+@pytest.mark.parametrize("accept", [RANKED, SCORES])
+def test_a_model_without_such_a_rule_says_nothing_of_it(written_bundle: Path, accept: str) -> None:
+    model = load(written_bundle)
+    model.description = dataclasses.replace(model.description, rejection=None)
+    text = output_fn(predict_fn(torch.zeros(1, 3, 64, 64), model), accept)[0]
+    assert "reject" not in text
+
+
+def test_requests_in_company_get_their_own_answers_whatever_their_sizes(model: Model) -> None:
+    several = torch.stack([torch.full((3, 64, 64), value) for value in (0.0, 0.5, 1.0)])
+    tiny = Image.new("RGB", (1, 1))
+    answers = predict_batch_fn([picture(), several, several[:1, :, :32], tiny], model)
+    alone = [predict_fn(data, model) for data in (picture(), several, several[:1, :, :32], tiny)]
+    for together, by_itself in zip(answers, alone, strict=True):
+        assert isinstance(together, Prediction)
+        assert torch.allclose(together.logits, by_itself.logits, atol=1e-5)
+    (only,) = predict_batch_fn([picture()], model)
+    assert isinstance(only, Prediction)
+    assert torch.equal(only.logits, alone[0].logits)
+
+
 @pytest.mark.parametrize(
     ("accept", "form"),
     [
@@ -105,6 +166,8 @@ def test_the_ranked_answer_has_every_class_with_honest_probabilities(model: Mode
         (RANKED, RANKED),
         (f"application/json;q=0.4, {RANKED}", RANKED),
         (f"{RANKED};q=0, */*", "application/json"),
+        (f"{SCORES}, {RANKED}, application/json", SCORES),
+        (f"application/vnd.unknown, {RANKED}, application/json", RANKED),
     ],
 )
 def test_the_form_of_the_answer_is_what_the_client_prefers(model: Model, accept: str | None, form: str) -> None:
