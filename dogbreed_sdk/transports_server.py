@@ -123,7 +123,7 @@ class ServerTransport(Transport):
         if isinstance(error, MaxRetryError) and error.reason is not None:
             error = error.reason
         if isinstance(error, NewConnectionError):
-            return EndpointError(f"{doing}: it accepts no connection. Check the URL, and that the server runs.")
+            return EndpointNotReadyError(f"{doing}: it accepts no connection. Check the URL, and that the server runs.")
         if isinstance(error, (ConnectTimeoutError, ReadTimeoutError)):
             return EndpointTimeoutError(f"{doing}: no answer in time. Give a longer timeout, or look at its load.")
         if isinstance(error, ProtocolError):

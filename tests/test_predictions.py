@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from dogbreed_sdk.predictions import BreedScore, Prediction, folder_number
+from dogbreed_sdk.predictions import BreedScore, Prediction, Rejection, folder_number
 
 PUG = BreedScore("Pug", "002.Pug", 1, 0.75)
 BOXER = BreedScore("Boxer", "001.Boxer", 0, 0.25)
@@ -20,9 +20,28 @@ def test_a_prediction_is_its_best_score() -> None:
     assert (prediction.model_id, prediction.latency_ms, prediction.request_id) == ("abc", 12.5, "r-1")
 
 
+def test_whether_it_was_rejected_is_unknown_unless_the_model_tells() -> None:
+    assert Prediction.from_scores((PUG,)).rejected is None
+    prediction = Prediction.from_scores((PUG,), rejection=Rejection(rejected=True, score=2.5, threshold=1.0))
+    assert (prediction.rejected, prediction.rejection_score, prediction.rejection_threshold) == (True, 2.5, 1.0)
+
+
 def test_the_dictionary_has_the_promised_keys_and_is_json() -> None:
     as_dict = Prediction.from_scores((PUG, BOXER)).to_dict()
-    assert list(as_dict) == ["label", "class_folder", "index", "probability", "scores"]
+    assert list(as_dict) == [
+        "label",
+        "class_folder",
+        "index",
+        "folder_number",
+        "probability",
+        "rejected",
+        "rejection_score",
+        "rejection_threshold",
+        "scores",
+        "model_id",
+        "latency_ms",
+        "request_id",
+    ]
     assert json.loads(json.dumps(as_dict))["scores"][1] == {
         "label": "Boxer",
         "class_folder": "001.Boxer",

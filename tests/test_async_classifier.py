@@ -1,0 +1,169 @@
+"""AsyncBreedClassifier: the same answers and errors for asyncio, in order, bounded, and cancelled promptly."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import pytest
+
+from dogbreed_sdk import ConfigurationError, DogBreedError, ThrottledError
+from dogbreed_sdk.async_classifier import AsyncBreedClassifier
+from dogbreed_sdk.testing import FakeEndpoint, picture
+from dogbreed_sdk.transports import Answer
+
+BREEDS = ["001.Pug", "002.Boxer", "003.Basenji"]
+PICTURES = [picture(number) for number in range(20)]
+
+
+class SlowEndpoint(FakeEndpoint):
+    """Takes its time; the first picture's longest."""
+
+    def __init__(self, seconds: float = 0.001, first: float = 0.0) -> None:
+        super().__init__(BREEDS, answer=lambda body: BREEDS[PICTURES.index(body) % 3])
+        self.seconds, self.first = seconds, first
+
+    def invoke(self, body: bytes, content_type: str, accept: str, **timeouts: float) -> Answer:  # type: ignore[override]
+        time.sleep(self.first if body == PICTURES[0] else self.seconds)
+        return super().invoke(body, content_type, accept, connect_timeout=1.0, read_timeout=1.0)
+
+
+async def arriving(count: int = 20) -> AsyncIterator[bytes]:
+    for shot in PICTURES[:count]:
+        await asyncio.sleep(0)
+        yield shot
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+def test_results_come_in_the_order_of_the_pictures(asynchronous: bool) -> None:
+    async def indices() -> list[int]:
+        async with SlowEndpoint(first=0.1).async_classifier() as classifier:
+            source = arriving() if asynchronous else PICTURES
+            return [result.index async for result in classifier.classify_many(source, max_concurrency=4)]
+
+    assert asyncio.run(indices()) == [number % 3 for number in range(20)]
+
+
+def test_many_tasks_share_one_classifier() -> None:
+    async def indices() -> list[int]:
+        async with SlowEndpoint().async_classifier() as classifier:
+            return [result.index for result in await asyncio.gather(*map(classifier.classify, PICTURES))]
+
+    assert asyncio.run(indices()) == [number % 3 for number in range(20)]
+
+
+def test_an_endless_iterator_is_read_no_further_than_needed() -> None:
+    taken = itertools.count()
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield PICTURES[next(taken) % 20]
+
+    async def some() -> None:
+        async with (
+            SlowEndpoint(first=0.05).async_classifier() as classifier,
+            aclosing(classifier.classify_many(endless(), max_concurrency=2)) as results,
+        ):
+            for _ in range(50):
+                await anext(results)
+
+    asyncio.run(some())
+    assert next(taken) <= 50 + 8 * 2
+
+
+def test_a_slow_picture_does_not_keep_others_from_being_asked_about() -> None:
+    async def seconds() -> float:
+        async with SlowEndpoint(seconds=0.05, first=0.3).async_classifier() as classifier:
+            start = time.monotonic()
+            assert len([0 async for _ in classifier.classify_many(arriving(13), max_concurrency=3)]) == 13
+            return time.monotonic() - start
+
+    assert asyncio.run(seconds()) < 0.5  # 0.3 s, beside which two others ask about twelve in six turns
+
+
+def test_an_error_is_raised_or_returned_in_its_place() -> None:
+    async def run() -> list[str]:
+        async with FakeEndpoint(BREEDS).async_classifier() as classifier:
+            pictures = [PICTURES[0], b"broken", PICTURES[1]]
+            with pytest.raises(DogBreedError, match="no picture"):
+                [0 async for _ in classifier.classify_many(pictures)]
+            return [type(result).__name__ async for result in classifier.classify_many(pictures, on_error="return")]
+
+    assert asyncio.run(run()) == ["Prediction", "UnsupportedImageError", "Prediction"]
+
+
+def test_progress_tells_how_many_of_how_many() -> None:
+    told: list[tuple[int, int | None]] = []
+
+    async def run() -> None:
+        async with FakeEndpoint(BREEDS).async_classifier() as classifier:
+            for source in (PICTURES[:2], arriving(1)):
+                results = classifier.classify_many(source, progress=lambda done, total: told.append((done, total)))
+                [0 async for _ in results]
+
+    asyncio.run(run())
+    assert told == [(1, 2), (2, 2), (1, None)]
+
+
+def test_a_cancelled_task_ends_at_once_and_tries_no_more() -> None:
+    endpoint = FakeEndpoint(BREEDS).throttles(times=1000)
+    endpoint.first_pause = 30.0
+
+    async def run() -> float:
+        async with endpoint.async_classifier(max_attempts=1000) as classifier:
+            task = asyncio.create_task(classifier.classify(PICTURES[0]))
+            await asyncio.sleep(0.1)
+            start = time.monotonic()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            return time.monotonic() - start
+
+    assert asyncio.run(run()) < 0.5
+    before = len(endpoint.requests)
+    time.sleep(0.1)
+    assert len(endpoint.requests) == before
+
+
+def test_an_error_of_the_iterator_comes_through() -> None:
+    async def breaking() -> AsyncIterator[bytes]:
+        yield PICTURES[0]
+        raise KeyError("mine")
+
+    async def run() -> None:
+        async with FakeEndpoint(BREEDS).async_classifier() as classifier:
+            [0 async for _ in classifier.classify_many(breaking(), on_error="return")]
+
+    with pytest.raises(KeyError, match="mine"):
+        asyncio.run(run())
+
+
+def test_arguments_and_options_are_those_of_the_other_client() -> None:
+    classifier = FakeEndpoint(BREEDS).throttles().async_classifier(deadline=9.0)
+    with pytest.raises(ConfigurationError, match="top_k"):
+        asyncio.run(classifier.classify(PICTURES[0], top_k=0))
+    with pytest.raises(ConfigurationError, match="max_concurrency"):
+        classifier.classify_many([], max_concurrency=0)
+    hasty = classifier.with_options(max_attempts=1)
+    assert (hasty.options.deadline, hasty.endpoint_name, hasty.model_id) == (9.0, "fake", None)
+    with pytest.raises(ThrottledError):
+        asyncio.run(hasty.classify(PICTURES[0]))
+    asyncio.run(classifier.close())
+    assert repr(AsyncBreedClassifier.from_server("http://127.0.0.1:9")).startswith("AsyncBreedClassifier(")
+
+
+def test_closing_leaves_no_thread() -> None:
+    async def run() -> None:
+        async with SlowEndpoint().async_classifier() as classifier:
+            await asyncio.gather(*map(classifier.classify, PICTURES))
+
+    before = threading.active_count()
+    asyncio.run(run())
+    deadline = time.monotonic() + 5.0
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() == before

@@ -1,0 +1,89 @@
+"""A bundle in the process answers as its endpoint does, to the last digit, and runs nothing out of the archive."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from dogbreed_sdk import BreedClassifier, ConfigurationError, LabelError, LabelMap, ModelError, UnsupportedImageError
+from dogbreed_sdk.bundle_model import bundle_path
+from dogbreed_sdk.images import Payload
+from dogbreed_sdk.progress import no_progress
+from tests.conftest import Workshop
+
+
+@pytest.fixture(scope="module")
+def classifier(workshop: Workshop) -> BreedClassifier:
+    return BreedClassifier.from_bundle(workshop.job.model_uri)
+
+
+def test_it_answers_as_the_endpoint_does(workshop: Workshop, classifier: BreedClassifier) -> None:
+    pictures = [picture.path for picture in workshop.dataset.pictures("test")]
+    with workshop.job.deploy(progress=no_progress) as deployment:
+        through_the_endpoint = list(deployment.classifier().classify_many(pictures, max_concurrency=1))
+    here = list(classifier.classify_many(pictures))
+    same = [dataclasses.replace(result, latency_ms=None, request_id=None) for result in through_the_endpoint]
+    assert [dataclasses.replace(result, latency_ms=None) for result in here] == same
+    assert len({result.label for result in here}) == 3
+
+
+def test_labels_and_model_are_known_before_the_first_picture(workshop: Workshop, classifier: BreedClassifier) -> None:
+    assert list(classifier.labels()) == list(LabelMap.from_model(workshop.job.model_uri))
+    assert list(classifier.labels()) == list(workshop.dataset.classes)
+    assert classifier.model_id is not None
+    assert classifier.endpoint_name.startswith("bundle /")
+    assert classifier.session is None
+
+
+def test_a_picture_that_cannot_be_used_is_named(classifier: BreedClassifier) -> None:
+    with pytest.raises(UnsupportedImageError):
+        classifier.classify(b"no picture")
+    with pytest.raises(ModelError, match="answered 400"):
+        classifier._ask(Payload(b"no picture", "image/jpeg", "bytes"), top_k=1, cancelled=None)
+
+
+def test_a_folder_is_as_good_as_an_archive_whose_code_is_never_looked_at(
+    workshop: Workshop, classifier: BreedClassifier, tmp_path: Path
+) -> None:
+    hostile = b"raise SystemExit('the code of an archive was run')"
+    repacked = tmp_path / "model.tar.gz"
+    with tarfile.open(bundle_path(workshop.job.model_uri)) as source, tarfile.open(repacked, "w") as target:
+        for member in source:
+            content = source.extractfile(member) if member.isfile() else None
+            if content is not None:
+                data = hostile if member.name.endswith(".py") else content.read()
+                member.size = len(data)
+                target.addfile(member, io.BytesIO(data))
+    picture = workshop.dataset.pictures("test")[0].path
+    expected = classifier.classify(picture).scores
+    assert BreedClassifier.from_bundle(repacked).classify(picture).scores == expected
+    with tarfile.open(repacked) as source:
+        source.extractall(tmp_path / "folder", filter="data")
+    assert BreedClassifier.from_bundle(tmp_path / "folder").classify(picture).scores == expected
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", None])
+def test_what_is_no_bundle_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "model.tar.gz"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"model\.tar\.gz"):
+        BreedClassifier.from_bundle(path)
+    with pytest.raises(LabelError, match=r"model\.tar\.gz"):
+        LabelMap.from_model(path)
+
+
+def test_a_damaged_archive_is_refused(workshop: Workshop, tmp_path: Path) -> None:
+    path = tmp_path / "model.tar.gz"
+    path.write_bytes(bundle_path(workshop.job.model_uri).read_bytes()[:-200_000])
+    with pytest.raises(ConfigurationError, match="cannot be read as an archive"):
+        BreedClassifier.from_bundle(path)
+
+
+def test_a_bundle_on_s3_must_be_downloaded_first() -> None:
+    with pytest.raises(ConfigurationError, match="download_model"):
+        BreedClassifier.from_bundle("s3://bucket/model.tar.gz")
