@@ -31,7 +31,9 @@ def server() -> Iterator[PageServer]:
 def page(browser: Page, server: PageServer) -> Reader:
     """The page of a service that answers, at a desk."""
     browser.open(server.url, calm=True)
-    return Reader(browser)
+    reader = Reader(browser)
+    browser.wait(lambda: reader.text("#model"))
+    return reader
 
 
 @pytest.fixture(scope="session")

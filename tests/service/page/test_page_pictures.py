@@ -206,10 +206,12 @@ def test_the_footer_follows_the_model_that_answers(browser: Page, server: PageSe
     server.labels = labels(120)
     page.drop(pictures[0])
     page.browser.wait(lambda: page.text("#model") == f"Answered by model {MODEL_ID[:12]} · 120 breeds")
+    assert page.cards[0].note == "Likeliest of 120 breeds"
     server.labels = labels(7, model_id="cafe" * 16)
     server.replies(prediction(model_id="cafe" * 16))
     page.drop(pictures[1])
     page.browser.wait(lambda: page.text("#model") == "Answered by model cafecafecafe · 7 breeds")
+    assert [card.note for card in page.cards] == ["Likeliest of 7 breeds", "Likeliest of 120 breeds"]
 
 
 def test_names_from_outside_are_text(page: Reader, server: PageServer, tmp_path: Path) -> None:

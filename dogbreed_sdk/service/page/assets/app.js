@@ -12,7 +12,7 @@ const SHORT_ID = 12;
 
 const part = (id) => document.getElementById(id);
 const queue = new Queue(ask, AT_A_TIME);
-/** Newest first, as they stand on the page: {file, name, card, refusals, abort}. */
+/** Newest first, as they stand on the page: {file, name, card, refusals, failure, modelId, abort}. */
 let pictures = [];
 const model = { id: null, answered: false, breeds: null, labelled: null, asked: false };
 
@@ -48,7 +48,7 @@ function add(files) {
 function opened(file) {
   // Browsers call every picture from the clipboard so.
   const name = /^image\.(png|jpe?g)$/.test(file.name) ? "Pasted picture" : file.name;
-  const picture = { file, name, refusals: 0, failure: null, abort: new AbortController() };
+  const picture = { file, name, refusals: 0, failure: null, modelId: null, abort: new AbortController() };
   picture.card = new Card(file, name, {
     retry: () => {
       picture.card.focus();
@@ -71,9 +71,10 @@ async function ask(picture) {
   const key = apiKey();
   try {
     const prediction = await classify(picture.file, key, picture.abort.signal);
-    picture.card.answered(prediction, model.breeds);
+    picture.modelId = prediction.model_id ?? null;
+    picture.card.answered(prediction, picture.modelId === model.labelled ? model.breeds : null);
     say(`${picture.name}: ${spoken(prediction)}`);
-    answeredBy(prediction.model_id ?? null);
+    answeredBy(picture.modelId);
   } catch (failure) {
     if (picture.abort.signal.aborted) return;
     if (!(failure instanceof Failure)) throw failure;
@@ -188,8 +189,11 @@ async function learn() {
   const known = await labels();
   model.asked = false;
   if (known === null) return;
-  Object.assign(model, { labelled: known.model_id, breeds: known.labels.length });
+  Object.assign(model, { labelled: known.model_id ?? null, breeds: known.labels.length });
   model.id ??= known.model_id;
+  for (const { card, modelId } of pictures) {
+    if (modelId === model.labelled) card.among(model.breeds);
+  }
   tellModel();
 }
 

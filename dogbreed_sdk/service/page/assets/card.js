@@ -57,8 +57,15 @@ export class Card {
   answered({ scores, rejected }, breeds) {
     const best = scores.slice(0, ROWS);
     if (rejected) this.#become("rejected", "Probably not one of these breeds", "The closest, in case it is one:");
-    else this.#become("answered", best[0].label, breeds ? `Likeliest of ${breeds} breeds` : "The likeliest breed");
+    else this.#become("answered", best[0].label);
+    this.among(breeds);
     this.#fill(best);
+  }
+
+  /** How many breeds there are may become known after the answer. */
+  among(breeds) {
+    if (this.state !== "answered") return;
+    this.#part(".note").textContent = breeds ? `Likeliest of ${breeds} breeds` : "The likeliest breed";
   }
 
   /** @param {import("./service.js").Failure} failure */
