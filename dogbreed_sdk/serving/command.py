@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import faulthandler
 import logging
+import os
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.log_file import LogFile
@@ -14,6 +17,9 @@ from dogbreed_sdk.serving.log_stream import LogStream
 from dogbreed_sdk.serving.settings import read_settings
 from dogbreed_sdk.serving.worker import run_worker
 from dogbreed_sdk.serving.workers import run_workers
+
+# A container's: the kernel withholds signals from it that it does not handle, and it loads for seconds.
+_FIRST_PROCESS = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,9 +30,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     restore_interrupts()
+    if os.getpid() == _FIRST_PROCESS:
+        signal.signal(signal.SIGTERM, _end)
     if settings.log:
         sys.stdout = sys.stderr = LogStream(LogFile(settings.log))
     form = "%(levelname)s %(name)s: %(message)s"
     logging.basicConfig(level=settings.log_level, format=form, stream=sys.stderr)
     faulthandler.enable(sys.__stderr__ or 2)
     return run_workers(settings) if settings.workers > 1 else run_worker(settings)
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)

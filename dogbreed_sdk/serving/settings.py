@@ -22,7 +22,9 @@ BACKEND_VARIABLE = "DOGBREED_BACKEND"
 _THREADS_VARIABLE = "OMP_NUM_THREADS"
 _DEFAULT_PORT = "8080"
 _DEFAULT_LOG_LEVEL = "30"
-# More processes than this cost more memory (about half a gigabyte each) than they bring.
+# One process with micro-batches keeps two cores busy (measured); its Python parts would not keep many busy. Each takes
+# about half a gigabyte of memory.
+_CORES_A_WORKER = 4
 _MAXIMUM_AUTOMATIC_WORKERS = 8
 _NVIDIA_DEVICE = Path("/dev/nvidiactl")
 
@@ -91,7 +93,7 @@ def read_settings(arguments: Sequence[str] | None, environ: Mapping[str, str] | 
     backend = options.backend or environ.get(BACKEND_VARIABLE) or BACKENDS[0]
     if backend not in BACKENDS:
         raise ConfigurationError(f"{BACKEND_VARIABLE} must be one of {', '.join(BACKENDS)}, not {backend!r}.")
-    workers = _workers(options.workers or environ.get("SAGEMAKER_MODEL_SERVER_WORKERS") or "1")
+    workers = _workers(options.workers or environ.get("SAGEMAKER_MODEL_SERVER_WORKERS") or "1", environ)
     threads = options.threads or environ.get(_THREADS_VARIABLE) or str(max(1, available_cores(environ) // workers))
     port = options.port or environ.get("SAGEMAKER_BIND_TO_PORT") or _DEFAULT_PORT
     timeout = environ.get("SAGEMAKER_MODEL_SERVER_TIMEOUT") or "0"
@@ -127,11 +129,13 @@ def _code_folder(model_dir: Path, environ: Mapping[str, str]) -> Path:
     return folder if submitted.startswith("/") and folder.is_dir() else model_dir / "code"
 
 
-def _workers(text: str) -> int:
+def _workers(text: str, environ: Mapping[str, str]) -> int:
     if text != "auto":
         return _number(text, "the number of workers (SAGEMAKER_MODEL_SERVER_WORKERS)", least=1)
     # Several processes on one GPU would only take turns.
-    return 1 if _NVIDIA_DEVICE.exists() else min(available_cores(), _MAXIMUM_AUTOMATIC_WORKERS)
+    if _NVIDIA_DEVICE.exists():
+        return 1
+    return min(max(1, available_cores(environ) // _CORES_A_WORKER), _MAXIMUM_AUTOMATIC_WORKERS)
 
 
 def _number(text: str, what: str, *, least: int, most: int | None = None) -> int:
@@ -151,7 +155,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--model-dir", type=Path, help="the unpacked model.tar.gz (default: /opt/ml/model)")
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", help="port to listen on (default: $SAGEMAKER_BIND_TO_PORT, or 8080)")
-    add("--workers", help="processes, or auto: one a core, one with a GPU ($SAGEMAKER_MODEL_SERVER_WORKERS, or 1)")
+    add(
+        "--workers",
+        help="processes; auto: one for four cores, or with a GPU ($SAGEMAKER_MODEL_SERVER_WORKERS, or 1)",
+    )
     add("--threads", help="threads of each process (default: $OMP_NUM_THREADS, or the cores shared out)")
     add("--backend", choices=BACKENDS, help="what computes (default: $DOGBREED_BACKEND, or torch)")
     add("--sdk-code", action="store_true", help="serve with the SDK's own code, not with the code in the model")

@@ -45,6 +45,18 @@ def test_workers_share_the_cores() -> None:
     assert settings("--workers", "20").threads == 1
 
 
+@pytest.mark.parametrize(("cores", "gpu", "workers"), [(2, False, 1), (8, False, 2), (96, False, 8), (96, True, 1)])
+def test_auto_is_one_worker_for_four_cores_or_one_with_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cores: int, gpu: bool, workers: int
+) -> None:
+    device = tmp_path / "nvidiactl"
+    if gpu:
+        device.touch()
+    monkeypatch.setattr("dogbreed_sdk.serving.settings._NVIDIA_DEVICE", device)
+    told = settings(SAGEMAKER_MODEL_SERVER_WORKERS="auto", DOGBREED_LOCAL_CORES=str(cores))
+    assert (told.workers, told.threads) == (workers, cores // workers)
+
+
 @pytest.mark.parametrize("submitted", ["s3://bucket/sourcedir.tar.gz", "/opt/ml/model/code", "", "code"])
 def test_code_lies_beside_the_model_unless_the_submit_directory_is_a_folder_that_is_there(submitted: str) -> None:
     told = settings("--model-dir", "/nowhere/model", SAGEMAKER_SUBMIT_DIRECTORY=submitted)
