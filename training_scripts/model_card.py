@@ -34,13 +34,13 @@ def write(description: BundleDescription, sizes: Mapping[str, int]) -> str:
     """
     made = description.preprocessing
     rows = [
-        ("Model id", f"`{description.model_id}`"),
+        ("Model id", description.model_id),
         ("Backbone", f"{description.backbone}, pretrained unless the hyperparameters say otherwise"),
         ("Head", _head(description)),
         ("Input", f"RGB, shorter side to {made.resize}, centre {made.crop} x {made.crop}"),
         ("Classes", str(len(description.classes))),
         ("Pictures", ", ".join(f"{split} {count}" for split, count in sizes.items() if count) or "not recorded"),
-        ("Data set", f"SHA-256 `{description.fingerprint}`"),
+        ("Data set", f"SHA-256 {description.fingerprint}"),
         ("Temperature", f"{description.temperature:.4f}; probabilities are softmax(logits / temperature)"),
     ]
     parts = [
