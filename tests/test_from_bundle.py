@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import shutil
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -87,3 +90,16 @@ def test_a_damaged_archive_is_refused(workshop: Workshop, tmp_path: Path) -> Non
 def test_a_bundle_on_s3_must_be_downloaded_first() -> None:
     with pytest.raises(ConfigurationError, match="download_model"):
         BreedClassifier.from_bundle("s3://bucket/model.tar.gz")
+
+
+def test_the_example_goes_on_after_a_file_that_is_no_picture(workshop: Workshop, tmp_path: Path) -> None:
+    for picture in workshop.dataset.pictures("test")[:2]:
+        shutil.copy(picture.path, tmp_path / f"{picture.index}-{picture.path.name}")
+    (tmp_path / "notes.txt").write_text("no picture")
+    example = Path(__file__).parents[1] / "examples" / "classify_folder.py"
+    command = [sys.executable, str(example), str(bundle_path(workshop.job.model_uri)), str(tmp_path)]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert len(lines) == 3
+    assert "%" in lines[0]
+    assert lines[-1].startswith("notes.txt: ")
+    assert "%" not in lines[-1]

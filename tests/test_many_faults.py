@@ -14,15 +14,15 @@ from dogbreed_sdk import Prediction
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "faults.py"
 
 
-@pytest.fixture(scope="module")
-def faults() -> ModuleType:
+@pytest.fixture
+def faults(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     spec = importlib.util.spec_from_file_location("faults", BENCHMARK)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     # Its server's process imports it by this name.
-    sys.modules["faults"] = module
-    sys.path.insert(0, str(BENCHMARK.parent))
+    monkeypatch.setitem(sys.modules, "faults", module)
+    monkeypatch.syspath_prepend(str(BENCHMARK.parent))
     spec.loader.exec_module(module)
     return module
 
