@@ -1,8 +1,9 @@
 """Many clients against `dogbreed serve --bundle` on loopback: every answer checked, memory watched, a worker killed.
 
 Prints requests a second, latencies, resident memory at the start, in the middle and at the end, and the ratio to the
-model server alone (the baseline: the same clients, pictures and bundle, half of its time before and half after; the
-ratio is of the service's rate before the worker is killed).
+baseline: the model server behind the service, asked by the same clients without the service, half before and half
+after. The ratio is of the service's rate before the worker is killed. Where neighbours make a machine uneven, processor
+time a request says more.
 Ends with status 1 where an answer was wrong, a failure was no honest 503 (problem details and Retry-After), memory
 grew, or the worker that is killed after a third of the time was not replaced.
 
@@ -16,9 +17,7 @@ drawn pictures have answers that could be taken for each other.
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
-import multiprocessing
 import os
 import signal
 import statistics
@@ -27,63 +26,24 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import psutil
+from service_load_clients import Answer, Tally, load, same
 
 from dogbreed_sdk import BreedClassifier, Prediction
-from dogbreed_sdk.serving import start
 from dogbreed_sdk.testing import picture
 
 PICTURES = 48
 TOP_K = 3
-TOLERANCE = 1e-4  # in probability; float sums depend a little on how many pictures are computed together
-CLIENT_PROCESSES = 2
 SERVICE, MODEL = "/v1/classify?top_k=3", "/invocations"
-TYPE = {"Content-Type": "image/jpeg"}
-HONEST = ("overloaded", "throttled", "endpoint-not-ready")
 MAY_GROW = 1.10
 MAY_GROW_MB = 25.0
 REPLACED_WITHIN = 60.0
-
-Answer = list[tuple[int, float]]
-
-
-@dataclass
-class Tally:
-    """What clients saw: seconds that answers took, when they came (on the machine's monotonic clock), and the rest."""
-
-    waits: list[float] = field(default_factory=list)
-    moments: list[float] = field(default_factory=list)
-    refused: int = 0
-    wrong: list[str] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
-
-    def add(self, other: Tally) -> None:
-        """Counts what another saw."""
-        self.waits += other.waits
-        self.moments += other.moments
-        self.refused += other.refused
-        self.wrong += other.wrong
-        self.failed += other.failed
-
-
-@dataclass(frozen=True)
-class Work:
-    """What clients are to do."""
-
-    url: str
-    path: str
-    pictures: list[bytes]
-    right: Sequence[Answer] | None
-    headers: dict[str, str]
-    seconds: float
 
 
 @dataclass
@@ -107,14 +67,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         bundle = options.bundle or make_bundle(Path(scratch) / "bundle")
         with BreedClassifier.from_bundle(bundle) as classifier:
             right = right_answers(classifier.classify_many(pictures, top_k=TOP_K))
-        baseline = alone(bundle, pictures, options)
         with service(bundle, options) as (process, url):
+            baseline = Baseline(process, pictures, options)
             load(url, SERVICE, pictures, right, clients=min(8, options.clients), seconds=1.0)
-            before = sum(process.cpu_times()[:2])
+            baseline.measure()
+            before = processor_seconds(process)
             memory, tally, replaced = measured(process, url, pictures, right, options)
-            cpu = sum(process.cpu_times()[:2]) - before
-        baseline = (baseline + alone(bundle, pictures, options)) / 2
-    result = {**summary(tally, memory, replaced, baseline, options), "service_cpu_ms": 1e3 * cpu / len(tally.waits)}
+            after = processor_seconds(process)
+            baseline.measure()
+    processor = [1e3 * (last - first) / max(1, len(tally.waits)) for first, last in zip(before, after, strict=True)]
+    result = summary(tally, memory, replaced, baseline.rate, options)
+    result["processor_ms"] = dict(zip(("service", "model"), processor, strict=True))
     print(json.dumps(result) if options.json else text(result))
     return 1 if result["problems"] else 0
 
@@ -152,20 +115,37 @@ def right_answers(predictions: Iterable[Prediction]) -> list[Answer]:
     return right
 
 
-def same(one: Answer, other: Answer) -> bool:
-    """Whether two answers are the same, but for the order of classes that are equally probable."""
-    probabilities = dict(other)
-    return all(abs(p - q) < TOLERANCE for (_, p), (_, q) in zip(one, other, strict=True)) and all(
-        abs(p - probabilities.get(index, other[-1][1])) < TOLERANCE for index, p in one
-    )
+class Baseline:
+    """The model server behind a service, asked without the service."""
+
+    def __init__(self, process: psutil.Process, pictures: Sequence[bytes], options: argparse.Namespace) -> None:
+        self._pictures = pictures
+        self._options = options
+        self._rates: list[float] = []
+        ports = {
+            connection.laddr.port
+            for child in process.children(recursive=True)
+            for connection in child.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN
+        }
+        self._url = f"http://127.0.0.1:{ports.pop()}"
+
+    @property
+    def rate(self) -> float:
+        """Requests a second."""
+        return statistics.mean(self._rates)
+
+    def measure(self) -> None:
+        """Measures once more."""
+        seconds = self._options.seconds / 6
+        tally = load(self._url, MODEL, self._pictures, None, clients=self._options.clients, seconds=seconds)
+        self._rates.append(len(tally.waits) / seconds)
 
 
-def alone(bundle: Path, pictures: Sequence[bytes], options: argparse.Namespace) -> float:
-    """Requests a second of the model server without a service before it."""
-    with start(bundle, workers=options.workers, backend=options.backend, status=lambda _: None) as server:
-        load(server.url, MODEL, pictures, None, clients=min(8, options.clients), seconds=1.0)
-        seconds = options.seconds / 6
-        return len(load(server.url, MODEL, pictures, None, clients=options.clients, seconds=seconds).waits) / seconds
+def processor_seconds(process: psutil.Process) -> tuple[float, float]:
+    """Of the service and of the model server's processes, those that were there and have ended left out."""
+    children = process.children(recursive=True)
+    return sum(process.cpu_times()[:2]), sum(sum(child.cpu_times()[:2]) for child in children)
 
 
 @contextmanager
@@ -239,70 +219,6 @@ def _resident(process: psutil.Process) -> float:
     return 0.0
 
 
-def load(
-    url: str,
-    path: str,
-    pictures: Sequence[bytes],
-    right: Sequence[Answer] | None,
-    *,
-    clients: int,
-    seconds: float,
-    headers: Mapping[str, str] = TYPE,
-) -> Tally:
-    """What so many clients see that ask one picture after the other; without right answers nothing is compared."""
-    work = Work(url, path, list(pictures), right, dict(headers), seconds)
-    shares = [clients // CLIENT_PROCESSES + (number < clients % CLIENT_PROCESSES) for number in range(CLIENT_PROCESSES)]
-    jobs = [(work, first, count) for first, count in enumerate(shares) if count]
-    tally = Tally()
-    with multiprocessing.get_context("spawn").Pool(len(jobs)) as pool:
-        for part in pool.starmap(_clients, jobs):
-            tally.add(part)
-    return tally
-
-
-def _clients(work: Work, first: int, count: int) -> Tally:
-    end = time.monotonic() + work.seconds
-    tally = Tally()
-    with ThreadPoolExecutor(count) as pool:
-        for part in pool.map(lambda number: _client(work, first + 7 * number, end), range(count)):
-            tally.add(part)
-    return tally
-
-
-def _client(work: Work, number: int, end: float) -> Tally:
-    tally = Tally()
-    connection = http.client.HTTPConnection(urlsplit(work.url).netloc, timeout=70)
-    while time.monotonic() < end:
-        number = (number + 1) % len(work.pictures)
-        before = time.perf_counter()
-        try:
-            connection.request("POST", work.path, work.pictures[number], work.headers)
-            response = connection.getresponse()
-            body = json.loads(response.read())
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            tally.failed.append(f"{type(error).__name__}: {error}")
-            connection.close()
-            continue
-        if response.status == 200:
-            tally.waits.append(time.perf_counter() - before)
-            tally.moments.append(time.monotonic())
-            answer = [(score["index"], score["probability"]) for score in body["scores"]] if work.right else []
-            if work.right and not same(answer, work.right[number]):
-                tally.wrong.append(f"picture {number}: {answer} and not {work.right[number]}")
-        elif _is_honest(response, body):
-            tally.refused += 1
-            time.sleep(min(int(response.headers["Retry-After"]), max(0.0, end - time.monotonic())))
-        else:
-            tally.failed.append(f"{response.status}: {body}")
-    connection.close()
-    return tally
-
-
-def _is_honest(response: http.client.HTTPResponse, body: Any) -> bool:
-    kind = str(body.get("type", "")).rpartition("/")[2] if isinstance(body, dict) else ""
-    return response.status == 503 and kind in HONEST and response.headers.get("Retry-After", "").isdigit()
-
-
 def summary(
     tally: Tally, memory: Memory, replaced: bool, baseline: float, options: argparse.Namespace
 ) -> dict[str, Any]:
@@ -369,7 +285,10 @@ def text(result: dict[str, Any]) -> str:
                 f"{result['baseline_requests_per_second']:.1f}; ratio {result['ratio']:.2f}"
             ),
             f"latency, ms: {latency}",
-            f"processor time of the service without the model, ms a request: {result['service_cpu_ms']:.1f}",
+            (
+                f"processor ms a request: service {result['processor_ms']['service']:.1f}, "
+                f"model server's processes that live {result['processor_ms']['model']:.1f}"
+            ),
             f"resident MB, service + model: {memory}",
             f"killed worker replaced: {result['worker_replaced']}",
             *(f"PROBLEM: {problem}" for problem in result["problems"]),

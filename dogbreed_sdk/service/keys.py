@@ -70,10 +70,10 @@ class ApiKeys:
         """
         try:
             with Path(path).open(encoding="utf-8") as file:
-                mode = os.fstat(file.fileno()).st_mode  # of what was opened, not of what lies there later
-                if mode & (stat.S_IRWXG | stat.S_IRWXO):
+                found = os.fstat(file.fileno())  # of what was opened, not of what lies there later
+                if found.st_mode & _forbidden(found.st_uid):
                     raise ConfigurationError(
-                        f"{path} can be read by others of this machine (mode {stat.S_IMODE(mode):04o}): "
+                        f"{path} can be read by others of this machine (mode {stat.S_IMODE(found.st_mode):04o}): "
                         f"run chmod 600 {path}"
                     )
                 text = file.read(_LONGEST_FILE)
@@ -97,3 +97,12 @@ class ApiKeys:
 
     def _digest(self, key: str) -> bytes:
         return hmac.digest(self._salt, key.encode(), hashlib.sha256)
+
+
+def _forbidden(owner: int) -> int:
+    """Permissions that a file of secrets must not have; PostgreSQL's rule for its private keys.
+
+    Secrets that root hands to a service (systemd's credentials, mounted volumes) are readable through its group.
+    """
+    others = stat.S_IRWXO | stat.S_IWGRP | stat.S_IXGRP
+    return others if owner == 0 and os.geteuid() != 0 else others | stat.S_IRGRP

@@ -26,7 +26,7 @@ _TOP_K = {"type": "integer", "minimum": 1, "default": 5}
 def responses(*statuses: int, ok: str) -> dict[int | str, dict[str, Any]]:
     """The descriptions of a route's answers: 200, and a problem for each other status."""
     found: dict[int | str, dict[str, Any]] = {200: {"description": ok}}
-    for status in statuses:
+    for status in sorted(statuses):
         kinds = [name for name, kind in KINDS.items() if kind.status == status]
         content: dict[str, Any] = {"schema": {"$ref": _COMPONENTS.format(model="ProblemAnswer")}}
         found[status] = {

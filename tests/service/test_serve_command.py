@@ -28,6 +28,7 @@ from tests.service.running import JPEG, wait_for
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import service_load
+import service_load_clients
 
 KEY = "a-key-of-24-characters-X"
 PICTURES = [picture(number, size=(200, 150)) for number in range(8)]
@@ -99,8 +100,8 @@ def test_under_load_every_answer_is_the_right_one_and_memory_stays(
 ) -> None:
     right = service_load.right_answers(predictions)  # no two are alike
 
-    def load(seconds: float) -> service_load.Tally:
-        return service_load.load(
+    def load(seconds: float) -> service_load_clients.Tally:
+        return service_load_clients.load(
             served.url,
             service_load.SERVICE,
             PICTURES,
