@@ -30,7 +30,7 @@ class AsyncBreedClassifier:
     """A client of one model for programs that use asyncio. Make one and keep it for the life of a program.
 
     Calls run in threads of its own, at most `defaults.INVOKE_CONNECTIONS` at a time; further ones wait for their turn.
-    A call whose task is cancelled makes no more attempts; what was sent already is answered into the void.
+    A call whose task is cancelled makes no more attempts; an answer that still comes is dropped.
 
     Args:
         endpoint_name: Name of the endpoint.
@@ -159,8 +159,9 @@ class AsyncBreedClassifier:
         return await many_async.awaited(self._workers.submit(self._classifier.labels), Event())
 
     async def close(self) -> None:
-        """Gives threads, connections and memory back; what is under way is cancelled where it has not begun."""
+        """Gives threads, connections and memory back. What has not been answered is cancelled or cut off."""
         self._workers.shutdown(wait=False, cancel_futures=True)
+        self._classifier._transport.abort(self._workers.thread_ids())
         self._classifier.close()
 
     async def __aenter__(self) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -11,7 +12,7 @@ from contextlib import aclosing
 
 import pytest
 
-from dogbreed_sdk import ConfigurationError, DogBreedError, ThrottledError
+from dogbreed_sdk import ConfigurationError, DogBreedError, EndpointError, ThrottledError
 from dogbreed_sdk.async_classifier import AsyncBreedClassifier
 from dogbreed_sdk.testing import FakeEndpoint, picture
 from dogbreed_sdk.transports import Answer
@@ -154,6 +155,21 @@ def test_arguments_and_options_are_those_of_the_other_client() -> None:
         asyncio.run(hasty.classify(PICTURES[0]))
     asyncio.run(classifier.close())
     assert repr(AsyncBreedClassifier.from_server("http://127.0.0.1:9")).startswith("AsyncBreedClassifier(")
+
+
+def test_closing_cuts_off_requests_that_hang() -> None:
+    async def run(url: str) -> float:
+        classifier = AsyncBreedClassifier.from_server(url, max_attempts=1)
+        asking = asyncio.create_task(classifier.classify(PICTURES[0]))
+        await asyncio.sleep(0.2)
+        start = time.monotonic()
+        await classifier.close()
+        with pytest.raises(EndpointError, match="closed the connection"):
+            await asking
+        return time.monotonic() - start
+
+    with socket.create_server(("127.0.0.1", 0), backlog=8) as silent:
+        assert asyncio.run(run(f"http://127.0.0.1:{silent.getsockname()[1]}")) < 5.0
 
 
 def test_closing_leaves_no_thread() -> None:
