@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
+import lzma
 import os
+import tarfile
 import tempfile
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +19,6 @@ from typing import TYPE_CHECKING
 
 from dogbreed_sdk.bundle_model import bundle_path
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError, EndpointNotReadyError
-from dogbreed_sdk.local.staging import unpack
 from dogbreed_sdk.serving.process import ServerProcess, start
 from dogbreed_sdk.transports import Answer, Transport
 from dogbreed_sdk.transports_server import ServerTransport
@@ -59,15 +62,15 @@ class BundleServer:
         code: Code = "sdk",
         status: Callable[[str], None],
     ) -> None:
-        self._scratch = tempfile.TemporaryDirectory(prefix="dogbreed-serve-")
+        self._scratch = contextlib.ExitStack()
         self._closing = threading.Event()
         self._replacing = threading.Lock()
         try:
-            folder = _folder(bundle_path(bundle), Path(self._scratch.name))
+            folder = _folder(bundle_path(bundle), self._scratch)
             self._start = functools.partial(start, folder, workers=workers, backend=backend, code=code, status=status)
             self._server = self._start()
         except BaseException:
-            self._scratch.cleanup()
+            self._scratch.close()
             raise
         self._started = time.monotonic()
         self.transport = FollowingTransport(self._server)
@@ -80,7 +83,7 @@ class BundleServer:
         with self._replacing:
             self._server.close(grace_seconds=_STOP_SECONDS)
         self.transport.close()
-        self._scratch.cleanup()
+        self._scratch.close()
 
     def __enter__(self) -> BundleServer:
         return self
@@ -166,10 +169,21 @@ class FollowingTransport(Transport):
         self._now[1].close()
 
 
-def _folder(bundle: Path, scratch: Path) -> Path:
+def _folder(bundle: Path, scratch: contextlib.ExitStack) -> Path:
+    """The folder of a bundle; a temporary one for an archive."""
     if bundle.is_dir():
         return bundle
     if not bundle.is_file():
         raise ConfigurationError(f"There is no bundle {bundle}: give its folder, or its model.tar.gz.")
-    unpack(bundle, scratch)
-    return scratch
+    if not hasattr(tarfile, "data_filter"):
+        raise ConfigurationError("This Python cannot unpack archives safely; use at least 3.10.12 or 3.11.4.")
+    folder = scratch.enter_context(tempfile.TemporaryDirectory(prefix="dogbreed-serve-"))
+    try:
+        with tarfile.open(bundle) as tar:
+            tar.extractall(folder, filter="data")  # refuses links and names that lead out of the folder
+    except (tarfile.TarError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
+        raise ConfigurationError(f"{bundle} is no bundle, or a broken one: {error}") from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConfigurationError(f"The bundle {bundle} cannot be unpacked: {reason}") from error
+    return Path(folder)
