@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dogbreed_sdk.async_classifier import AsyncBreedClassifier
     from dogbreed_sdk.classifier import BreedClassifier
     from dogbreed_sdk.dataset import BreedDataset
     from dogbreed_sdk.debugging.managed import Debugger
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AccessError": "errors",
+    "AsyncBreedClassifier": "async_classifier",
     "BreedClassifier": "classifier",
     "BreedDataset": "dataset",
     "BreedScore": "predictions",
@@ -87,6 +89,7 @@ _HOMES = {
 
 __all__ = [
     "AccessError",
+    "AsyncBreedClassifier",
     "BreedClassifier",
     "BreedDataset",
     "BreedScore",
