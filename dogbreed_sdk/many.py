@@ -20,8 +20,9 @@ Progress = Callable[[int, "int | None"], None]
 
 # Pictures taken from the iterator and not answered yet, per worker: one in hand and one waiting.
 _WAITING_PER_WORKER = 2
-# Answers that may wait behind a slow one before it, per worker. They are small; pictures are let go when answered.
-AHEAD_PER_WORKER = 8
+# Answers that may wait behind a slow one before it, per worker: about a kilobyte each, since pictures are let go when
+# answered. A picture that is tried again takes as long as fifty that are not.
+AHEAD_PER_WORKER = 64
 # A worker that hangs in a request which cannot be cut off is not waited for longer; it ends with its timeout.
 _GOODBYE_SECONDS = 2.0
 
@@ -94,22 +95,31 @@ class _Window(Generic[Item, Answer]):
         self._cancelled = Event()
         self._futures: deque[Future[Answer]] = deque()
         self._exhausted = False
+        # The future that is given next, and what is set when there may be something to do.
+        self._awaited: Future[Answer] | None = None
+        self._moved = Event()
 
     def __iter__(self) -> Iterator[Future[Answer]]:
         futures = self._futures
         given_in_a_row = 0
-        while True:
-            ready = bool(futures) and futures[0].done()
+        while futures or not self._exhausted:
+            self._moved.clear()
+            self._awaited = futures[0] if futures else None
+            ready = self._awaited is not None and self._awaited.done()
             # What is ready is given at once, since the iterator may be slow; but not for so long that workers starve.
             if self._has_room() and not (ready and given_in_a_row < self._width):
                 given_in_a_row = 0
                 self._take()
-            elif futures:
+            elif ready:
                 given_in_a_row += 1
-                futures[0].exception()  # waits
                 yield futures.popleft()
-            elif self._exhausted:
-                return
+            elif futures:
+                self._moved.wait()
+
+    def _finished(self, future: Future[Answer]) -> None:
+        """Wakes who waits, in the thread that answered: for the next answer, or since workers run out of questions."""
+        if future is self._awaited or self._workers.unfinished <= self._width + 1:
+            self._moved.set()
 
     def close(self, abort: Callable[[Collection[int]], None] | None) -> None:
         """Ends the threads; with `abort`, also what they are doing."""
@@ -135,4 +145,6 @@ class _Window(Generic[Item, Answer]):
         except StopIteration:
             self._exhausted = True
             return
-        self._futures.append(self._workers.submit(self._ask, item, self._cancelled))
+        future = self._workers.submit(self._ask, item, self._cancelled)
+        self._futures.append(future)
+        future.add_done_callback(self._finished)

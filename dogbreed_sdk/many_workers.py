@@ -15,6 +15,8 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import ParamSpec, TypeVar
 
+from dogbreed_sdk.errors import DogBreedError
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -59,6 +61,8 @@ class Workers(Executor):
         def task() -> None:
             try:
                 result = fn(*args, **kwargs)
+            except DogBreedError as error:
+                future.set_exception(_without_frames(error))
             except BaseException as error:  # noqa: BLE001 - it is the caller's, who asks the future
                 future.set_exception(error)
             else:
@@ -124,3 +128,12 @@ class Workers(Executor):
     def _finish(self) -> None:
         with self._lock:
             self._unfinished -= 1
+
+
+def _without_frames(error: DogBreedError) -> DogBreedError:
+    """An error of ours, which says all there is to say, without the frames that would keep its picture in memory."""
+    link: BaseException | None = error
+    while link is not None:
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+    return error

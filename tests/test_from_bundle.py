@@ -32,6 +32,7 @@ def test_it_answers_as_the_endpoint_does(workshop: Workshop, classifier: BreedCl
     same = [dataclasses.replace(result, latency_ms=None, request_id=None) for result in through_the_endpoint]
     assert [dataclasses.replace(result, latency_ms=None) for result in here] == same
     assert len({result.label for result in here}) == 3
+    assert all(isinstance(result.rejected, bool) for result in here)
 
 
 def test_labels_and_model_are_known_before_the_first_picture(workshop: Workshop, classifier: BreedClassifier) -> None:

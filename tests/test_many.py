@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import io
 import itertools
 import signal
 import socket
@@ -9,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -65,7 +68,7 @@ def test_an_endless_iterator_is_read_no_further_than_needed() -> None:
     for _ in range(100):
         next(results)
     results.close()
-    assert next(taken) <= 100 + 8 * 2
+    assert next(taken) <= 100 + 64 * 2
     assert threads() == []
 
 
@@ -78,6 +81,14 @@ def test_a_result_does_not_wait_for_an_iterator_that_is_slow() -> None:
     start = time.monotonic()
     seen = [time.monotonic() - start for _ in SlowEndpoint().classifier().classify_many(arriving())]
     assert seen[0] < 0.25, "the first result waited for more pictures than the next"
+
+
+def test_a_slow_picture_does_not_keep_others_from_being_asked_about() -> None:
+    endpoint = SlowEndpoint(first=0.5)
+    results = endpoint.classifier().classify_many(PICTURES + PICTURES[1:] * 2, max_concurrency=3)
+    next(results)
+    assert len(endpoint.requests) > 40
+    results.close()
 
 
 def test_an_error_ends_it_at_its_place() -> None:
@@ -99,6 +110,24 @@ def test_errors_may_stand_in_their_pictures_place() -> None:
     )
     assert [type(result).__name__ for result in results] == ["ModelError", "UnsupportedImageError", "Prediction"]
     assert isinstance(results[0], ModelError)
+
+
+def test_neither_results_nor_errors_keep_their_pictures_in_memory() -> None:
+    seen: list[weakref.ref[io.BytesIO]] = []
+
+    def watched() -> Iterator[io.BytesIO]:
+        for content in (PICTURES[0], b"broken", PICTURES[1]):
+            shot = io.BytesIO(content)
+            seen.append(weakref.ref(shot))
+            yield shot
+            del shot
+
+    endpoint = FakeEndpoint(BREEDS).model_fails()
+    results = list(endpoint.classifier().classify_many(watched(), on_error="return"))
+    endpoint.requests.clear()
+    gc.collect()
+    assert [type(result).__name__ for result in results].count("Prediction") == 1
+    assert [reference() for reference in seen] == [None] * 3
 
 
 def test_what_is_no_error_of_the_sdk_is_raised_in_any_case() -> None:
