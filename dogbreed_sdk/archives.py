@@ -202,7 +202,7 @@ def extract(archive: Path, folder: Path, *, max_growth: int = MAX_GROWTH, max_fi
 
 def _members(archive: Path, allowed: int) -> Iterator[tuple[str, IO[bytes]]]:
     """The files of an archive with their names, one after the other; of a tar at most the allowed bytes are read."""
-    if zipfile.is_zipfile(archive):
+    if _is_zip(archive):
         with zipfile.ZipFile(archive) as packed:
             for entry in packed.infolist():
                 kind = (entry.external_attr >> 16) & 0o170000
@@ -223,6 +223,12 @@ def _members(archive: Path, allowed: int) -> Iterator[tuple[str, IO[bytes]]]:
         with tar:
             yield from _tar_members(tar)
         reader.drain()
+
+
+def _is_zip(archive: Path) -> bool:
+    """Whether it begins as one. `zipfile.is_zipfile` looks at the end, where a tar may hold a zip among its files."""
+    with archive.open("rb") as file:
+        return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
 
 
 def _tar_members(tar: tarfile.TarFile) -> Iterator[tuple[str, IO[bytes]]]:

@@ -393,3 +393,13 @@ def test_the_folder_is_as_private_as_the_umask_says(server: Server, tmp_path: Pa
     finally:
         os.umask(before)
     assert (tmp_path / "dogs").stat().st_mode & 0o777 == 0o750
+
+
+def test_a_tar_that_ends_with_a_zip_is_taken_for_what_it_is(tmp_path: Path) -> None:
+    archive = tmp_path / "bundle.tar"
+    archive.write_bytes(tarred({"a.txt": b"a", "weights.zip": zipped({"b.txt": b"b"})}, "w"))
+    assert zipfile.is_zipfile(archive)
+    folder = tmp_path / "unpacked"
+    folder.mkdir()
+    archives.extract(archive, folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["a.txt", "weights.zip"]

@@ -51,7 +51,7 @@ def classifier(options: argparse.Namespace, where: Session) -> BreedClassifier:
     Endpoints' names have neither dots nor slashes, so that one cannot be taken for the other.
     """
     name: str = options.endpoint
-    given = _labels(options.labels)
+    given = labels(options.labels)
     if name.startswith(("http://", "https://")):
         return BreedClassifier.from_server(name, labels=given)
     if "." in name or "/" in name:
@@ -59,7 +59,8 @@ def classifier(options: argparse.Namespace, where: Session) -> BreedClassifier:
     return BreedClassifier(name, session=where, labels=given)
 
 
-def _labels(path: Path | None) -> LabelMap | None:
+def labels(path: Path | None) -> LabelMap | None:
+    """The labels in a folder of classes or a JSON file; None where none were given."""
     if path is None:
         return None
     return LabelMap.from_folder(path) if path.is_dir() else LabelMap.from_json(path)

@@ -15,7 +15,6 @@ from dogbreed_sdk import _optional
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.output import Outcome, note, say
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.labels import LabelMap
 from dogbreed_sdk.service.keys import VARIABLE, ApiKeys
 from dogbreed_sdk.service.rates import Rate
 from dogbreed_sdk.service.settings import ServiceSettings
@@ -147,7 +146,7 @@ def _classifier(options: argparse.Namespace) -> Iterator[AsyncBreedClassifier]:
     """Who is asked, and what it needs, for as long as the service runs."""
     from dogbreed_sdk.async_classifier import AsyncBreedClassifier  # noqa: PLC0415 - only this command needs it
 
-    common: Any = {"labels": _labels(options.labels), "allowed_hosts": options.allowed_host}
+    common: Any = {"labels": read.labels(options.labels), "allowed_hosts": options.allowed_host}
     if options.server:
         yield AsyncBreedClassifier.from_server(options.server, **common)
     elif options.endpoint:
@@ -163,12 +162,6 @@ def _classifier(options: argparse.Namespace) -> Iterator[AsyncBreedClassifier]:
             status=note,
         ) as bundle:
             yield AsyncBreedClassifier.from_transport(bundle.transport, **common)
-
-
-def _labels(path: Path | None) -> LabelMap | None:
-    if path is None:
-        return None
-    return LabelMap.from_folder(path) if path.is_dir() else LabelMap.from_json(path)
 
 
 def _announce(options: argparse.Namespace, url: str, settings: ServiceSettings) -> None:
