@@ -21,9 +21,8 @@ from dataclasses import dataclass, field
 from fuzz_picture_cases import Case, cases
 from PIL import Image
 
-from dogbreed_sdk import jpeg_check
 from dogbreed_sdk.errors import ImageError
-from dogbreed_sdk.images import to_payload
+from dogbreed_sdk.images import jpeg, to_payload
 from training_scripts import pictures
 
 
@@ -99,8 +98,8 @@ def _decoded(data: bytes) -> Image.Image | str:
 
 def _judged_by_markers(data: bytes) -> bool:
     try:
-        return jpeg_check.size_if_sound(data) is not None
-    except jpeg_check.BrokenJpegError:
+        return jpeg.size_if_sound(data) is not None
+    except jpeg.BrokenJpegError:
         return False
 
 

@@ -12,9 +12,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dogbreed_sdk.asking.known_labels import KnownLabels
 from dogbreed_sdk.errors import LabelError, ModelError
 from dogbreed_sdk.labels import LabelMap
-from dogbreed_sdk.labels_known import KnownLabels
 from dogbreed_sdk.predictions import BreedScore, Prediction, Rejection
 
 CONTENT_TYPE = "application/vnd.dogbreed+json"

@@ -8,14 +8,15 @@ from threading import Event
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, TypeVar, overload
 
-from dogbreed_sdk import defaults, many, many_async
+from dogbreed_sdk import defaults
+from dogbreed_sdk.asking import many, many_async
+from dogbreed_sdk.asking.workers import Workers
 from dogbreed_sdk.classifier import BreedClassifier, Progress, check_top_k
-from dogbreed_sdk.many_workers import Workers
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from dogbreed_sdk.classifier_options import ClassifierOptions, Options
+    from dogbreed_sdk.asking.options import ClassifierOptions, Options
     from dogbreed_sdk.errors import DogBreedError
     from dogbreed_sdk.images import Picture
     from dogbreed_sdk.labels import LabelMap

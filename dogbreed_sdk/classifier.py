@@ -10,11 +10,12 @@ from threading import Event
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, overload
 
-from dogbreed_sdk import answers, defaults, many, retries
-from dogbreed_sdk.classifier_options import ClassifierOptions, Fetch, Options, changed
-from dogbreed_sdk.classifier_payloads import LABEL_QUESTION, payload_of
+from dogbreed_sdk import answers, defaults
+from dogbreed_sdk.asking import many, retries
+from dogbreed_sdk.asking.known_labels import KnownLabels
+from dogbreed_sdk.asking.options import ClassifierOptions, Fetch, Options, changed
+from dogbreed_sdk.asking.payloads import LABEL_QUESTION, payload_of
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError, EndpointNotFoundError, EndpointNotReadyError
-from dogbreed_sdk.labels_known import KnownLabels
 from dogbreed_sdk.session import Session
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class BreedClassifier:
         max_attempts: int = defaults.INVOKE_MAX_ATTEMPTS,
         wait_ready: float = 0.0,
     ) -> None:
-        from dogbreed_sdk.transports_endpoint import EndpointTransport  # noqa: PLC0415 - servers need no boto3
+        from dogbreed_sdk.transports.endpoint import EndpointTransport  # noqa: PLC0415 - servers need no boto3
 
         transport = EndpointTransport(endpoint_name, session or Session.default())
         options = ClassifierOptions(
@@ -111,7 +112,7 @@ class BreedClassifier:
         Raises:
             ConfigurationError: The URL is no server's, or an option is wrong.
         """
-        from dogbreed_sdk.transports_server import ServerTransport  # noqa: PLC0415 - endpoints need it not
+        from dogbreed_sdk.transports.server import ServerTransport  # noqa: PLC0415 - endpoints need it not
 
         return cls.from_transport(ServerTransport(url), **options)
 
@@ -128,7 +129,7 @@ class BreedClassifier:
         Raises:
             ConfigurationError: There is no bundle, it is damaged, or the extra ``local`` is not installed.
         """
-        from dogbreed_sdk.bundle_model import BundleTransport  # noqa: PLC0415 - torch is needed from here on
+        from dogbreed_sdk.transports.bundle import BundleTransport  # noqa: PLC0415 - torch is needed from here on
 
         transport = BundleTransport(path)
         made = cls.from_transport(transport, **options)

@@ -23,8 +23,8 @@ from dogbreed_sdk.progress import JobProgress, ProgressCallback, print_progress
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from dogbreed_sdk.asking.options import Options
     from dogbreed_sdk.classifier import BreedClassifier
-    from dogbreed_sdk.classifier_options import Options
     from dogbreed_sdk.session import Session
 
 _LAST_LOG_LINES = 15

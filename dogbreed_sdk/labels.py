@@ -123,7 +123,7 @@ class LabelMap:
             LabelError: There is no bundle, or its description is not in order.
             ConfigurationError: The URI is no file:// URI.
         """
-        from dogbreed_sdk.bundle_model import bundle_path  # noqa: PLC0415 - most label maps come from elsewhere
+        from dogbreed_sdk.transports.bundle import bundle_path  # noqa: PLC0415 - most label maps come from elsewhere
         from training_scripts import bundle  # noqa: PLC0415
 
         try:

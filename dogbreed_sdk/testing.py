@@ -31,9 +31,9 @@ from dogbreed_sdk.transports import Answer, Transport
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
+    from dogbreed_sdk.asking.options import Options
     from dogbreed_sdk.async_classifier import AsyncBreedClassifier
     from dogbreed_sdk.classifier import BreedClassifier
-    from dogbreed_sdk.classifier_options import Options
 
 _URL = "https://runtime.sagemaker.fake"
 

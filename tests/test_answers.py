@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dogbreed_sdk import LabelError, LabelMap, ModelError, Prediction, answers
-from dogbreed_sdk.labels_known import KnownLabels
+from dogbreed_sdk.asking.known_labels import KnownLabels
 
 LABELS = LabelMap.from_list(["001.Affenpinscher", "002.Afghan_hound", "010.Basenji"])
 

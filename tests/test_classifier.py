@@ -27,10 +27,10 @@ from dogbreed_sdk import (
     PayloadTooLargeError,
     Session,
     ThrottledError,
-    retries,
-    transports_endpoint,
 )
+from dogbreed_sdk.asking import retries
 from dogbreed_sdk.testing import FakeEndpoint, picture
+from dogbreed_sdk.transports import endpoint as endpoint_transport
 
 BREEDS = ["001.Pug", "002.Boxer"]
 ANSWER = json.dumps({"model_id": "m", "predictions": [{"probabilities": [0.25, 0.75]}]}).encode()
@@ -251,7 +251,7 @@ class TestEndpoints:
             classifier.with_options(deadline=3.0),
         ):
             asked.classify(picture())
-        clients = transports_endpoint._CLIENTS[classifier.session.boto3_session]
+        clients = endpoint_transport._CLIENTS[classifier.session.boto3_session]
         assert [timeouts[:2] for timeouts in clients] == [(5.0, 70.0), (5.0, 3.0)]
 
     def test_connections_are_kept_for_as_many_as_are_asked_at_a_time(

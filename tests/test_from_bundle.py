@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from dogbreed_sdk import BreedClassifier, ConfigurationError, LabelError, LabelMap, ModelError, UnsupportedImageError
-from dogbreed_sdk.bundle_model import bundle_path
 from dogbreed_sdk.images import Payload
 from dogbreed_sdk.progress import no_progress
+from dogbreed_sdk.transports.bundle import bundle_path
 from tests.conftest import Workshop
 
 

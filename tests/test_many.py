@@ -18,7 +18,7 @@ from contextlib import contextmanager
 import pytest
 
 from dogbreed_sdk import BreedClassifier, ConfigurationError, DogBreedError, ModelError, Prediction, Session
-from dogbreed_sdk.many_workers import Workers
+from dogbreed_sdk.asking.workers import Workers
 from dogbreed_sdk.testing import FakeEndpoint, picture
 from dogbreed_sdk.transports import Answer
 

@@ -17,11 +17,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from dogbreed_sdk.bundle_model import bundle_path
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError, EndpointNotReadyError
 from dogbreed_sdk.serving.process import ServerProcess, start
 from dogbreed_sdk.transports import Answer, Transport
-from dogbreed_sdk.transports_server import ServerTransport
+from dogbreed_sdk.transports.bundle import bundle_path
+from dogbreed_sdk.transports.server import ServerTransport
 
 if TYPE_CHECKING:
     from dogbreed_sdk.serving.process import Code

@@ -12,10 +12,10 @@ import botocore
 from botocore.config import Config
 from botocore.exceptions import ResponseStreamingError
 
-from dogbreed_sdk import __version__, aws_errors, defaults, transports_cutting
+from dogbreed_sdk import __version__, aws_errors, defaults
 from dogbreed_sdk.errors import DogBreedError
 from dogbreed_sdk.progress import no_progress
-from dogbreed_sdk.transports import Answer, Transport
+from dogbreed_sdk.transports import Answer, Transport, cutting
 
 if TYPE_CHECKING:
     from dogbreed_sdk.session import Session
@@ -57,7 +57,7 @@ class EndpointTransport(Transport):
             )
             content = answer["Body"].read()
         finally:
-            transports_cutting.done()
+            cutting.done()
         if not content:
             # A connection lost among the headers looks like an answer without a body: HTTP's parser takes the end
             # of the stream for the end of the headers.
@@ -81,7 +81,7 @@ class EndpointTransport(Transport):
 
     def abort(self, thread_ids: Collection[int]) -> None:
         """Ends the connections that these threads use."""
-        transports_cutting.cut(thread_ids)
+        cutting.cut(thread_ids)
 
     def widen(self, connections: int) -> None:
         """Has the next request use a client that keeps so many connections."""
@@ -129,5 +129,5 @@ def _make_traceable(client: Any) -> None:
     """
     with suppress(AttributeError):
         http = client._endpoint.http_session
-        http._pool_classes_by_scheme = transports_cutting.traceable(http._pool_classes_by_scheme)
+        http._pool_classes_by_scheme = cutting.traceable(http._pool_classes_by_scheme)
         http._manager.pool_classes_by_scheme = http._pool_classes_by_scheme

@@ -10,7 +10,7 @@ from dogbreed_sdk.images import Payload, is_url, to_payload
 from dogbreed_sdk.redaction import redacted
 
 if TYPE_CHECKING:
-    from dogbreed_sdk.classifier_options import ClassifierOptions
+    from dogbreed_sdk.asking.options import ClassifierOptions
 
 # One white pixel: what is sent to learn a model's labels when there is no picture yet.
 LABEL_QUESTION = Payload(

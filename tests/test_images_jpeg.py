@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dogbreed_sdk.jpeg_check import MAX_SCANS, BrokenJpegError, size_if_sound
+from dogbreed_sdk.images.jpeg import MAX_SCANS, BrokenJpegError, size_if_sound
 from training_scripts import pictures
 
 

@@ -17,7 +17,7 @@ from urllib3.exceptions import (
     ReadTimeoutError,
 )
 
-from dogbreed_sdk import defaults, transports_cutting
+from dogbreed_sdk import defaults
 from dogbreed_sdk.errors import (
     ConfigurationError,
     DogBreedError,
@@ -30,7 +30,7 @@ from dogbreed_sdk.errors import (
     ThrottledError,
 )
 from dogbreed_sdk.redaction import redacted
-from dogbreed_sdk.transports import Answer, Transport
+from dogbreed_sdk.transports import Answer, Transport, cutting
 
 # What SageMaker lets a real-time answer hold (developer guide, quotas); more is not read.
 _MAX_ANSWER_BYTES = 25 * 1024 * 1024
@@ -78,7 +78,7 @@ class ServerTransport(Transport):
         try:
             return self._posted(body, content_type, accept, urllib3.Timeout(connect=connect_timeout, read=read_timeout))
         finally:
-            transports_cutting.done()
+            cutting.done()
 
     def _posted(self, body: bytes, content_type: str, accept: str, timeout: urllib3.Timeout) -> Answer:
         response = self._pool.request(
@@ -145,7 +145,7 @@ class ServerTransport(Transport):
 
     def abort(self, thread_ids: Collection[int]) -> None:
         """Ends the connections that these threads use."""
-        transports_cutting.cut(thread_ids)
+        cutting.cut(thread_ids)
 
     def widen(self, connections: int) -> None:
         """Keeps so many connections from now on."""
@@ -174,7 +174,7 @@ class ServerTransport(Transport):
 
 def _pool(connections: int) -> urllib3.PoolManager:
     manager = urllib3.PoolManager(num_pools=1, maxsize=connections, retries=False)
-    manager.pool_classes_by_scheme = transports_cutting.traceable(manager.pool_classes_by_scheme)
+    manager.pool_classes_by_scheme = cutting.traceable(manager.pool_classes_by_scheme)
     return manager
 
 

@@ -9,8 +9,8 @@ from concurrent.futures import Future
 from threading import Event
 from typing import Generic, Literal, TypeVar
 
+from dogbreed_sdk.asking.workers import Workers
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
-from dogbreed_sdk.many_workers import Workers
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")

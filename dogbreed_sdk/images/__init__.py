@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
-from dogbreed_sdk import defaults, images_reading, jpeg_check
+from dogbreed_sdk import defaults
 from dogbreed_sdk.errors import UnsupportedImageError
-from dogbreed_sdk.images_reading import is_url
+from dogbreed_sdk.images import jpeg, reading
+from dogbreed_sdk.images.reading import is_url
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -71,12 +72,12 @@ def to_payload(
     """
     if max_bytes <= 0:
         raise ValueError(f"max_bytes must be positive, got {max_bytes}")
-    image = images_reading.as_image(picture)
+    image = reading.as_image(picture)
     if image is None:
-        data, source = images_reading.read(picture, allowed_hosts=allowed_hosts)
+        data, source = reading.read(picture, allowed_hosts=allowed_hosts)
         return _from_bytes(data, max_bytes=max_bytes, source=source)
-    source = images_reading.name_of(picture)
-    untouched = images_reading.file_behind(image)
+    source = reading.name_of(picture)
+    untouched = reading.file_behind(image)
     if untouched:
         return _from_bytes(untouched, max_bytes=max_bytes, source=source)
     return _from_image(image, max_bytes=max_bytes, source=source)
@@ -86,8 +87,8 @@ def _from_bytes(data: bytes, *, max_bytes: int, source: str) -> Payload:
     if not data:
         raise UnsupportedImageError(f"{source} is empty (0 bytes)")
     try:
-        size = jpeg_check.size_if_sound(data)
-    except jpeg_check.BrokenJpegError as error:
+        size = jpeg.size_if_sound(data)
+    except jpeg.BrokenJpegError as error:
         raise UnsupportedImageError(f"{source} {error}") from None
     if size and len(data) <= max_bytes:
         _check_pixels(size, source)
@@ -97,24 +98,24 @@ def _from_bytes(data: bytes, *, max_bytes: int, source: str) -> Payload:
 
 def _decoded(data: bytes, *, max_bytes: int, source: str) -> Payload:
     """The payload of a file that only decoding can judge, or that has to be encoded anew."""
-    from dogbreed_sdk import images_formats  # noqa: PLC0415 - Pillow is loaded only where a picture needs it
+    from dogbreed_sdk.images import formats  # noqa: PLC0415 - Pillow is loaded only where a picture needs it
 
-    image = images_formats.opened(data, source)
+    image = formats.opened(data, source)
     _check_pixels(image.size, source)
     content_type = _SENT_AS_THEY_ARE.get(image.format or "")
     if content_type and len(data) <= max_bytes:
-        images_formats.check_decodes(image, data, source)
+        formats.check_decodes(image, data, source)
         return Payload(data, content_type, source)
     if content_type == "image/jpeg":
-        return _from_image(images_formats.reduced_as_by_server(image), max_bytes=max_bytes, source=source, exact=True)
+        return _from_image(formats.reduced_as_by_server(image), max_bytes=max_bytes, source=source, exact=True)
     return _from_image(image, max_bytes=max_bytes, source=source)
 
 
 def _from_image(image: Image.Image, *, max_bytes: int, source: str, exact: bool = False) -> Payload:
-    from dogbreed_sdk import images_encoding  # noqa: PLC0415 - Pillow is loaded only where a picture needs it
+    from dogbreed_sdk.images import encoding  # noqa: PLC0415 - Pillow is loaded only where a picture needs it
 
     _check_pixels(image.size, source)
-    body, content_type = images_encoding.encode(image, max_bytes=max_bytes, source=source, exact=exact)
+    body, content_type = encoding.encode(image, max_bytes=max_bytes, source=source, exact=exact)
     return Payload(body, content_type, source)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image
 
 from dogbreed_sdk.errors import PayloadTooLargeError
-from dogbreed_sdk.images_formats import pixels_of
+from dogbreed_sdk.images.formats import pixels_of
 from training_scripts import pictures
 
 # Up to here lossless is affordable, and the model sees exactly the caller's pixels.

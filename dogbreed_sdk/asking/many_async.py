@@ -9,8 +9,8 @@ from concurrent.futures import Future
 from threading import Event
 from typing import Generic, TypeVar
 
+from dogbreed_sdk.asking.many import AHEAD_PER_WORKER, OnError, Progress, outcome
 from dogbreed_sdk.errors import DogBreedError
-from dogbreed_sdk.many import AHEAD_PER_WORKER, OnError, Progress, outcome
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
