@@ -29,9 +29,12 @@ class Lifeline:
         threading.Thread(target=self._end_with_starter, name="lifeline", daemon=True).start()
 
     def send(self, message: bytes) -> None:
-        """Tell the starter something; one that is gone needs to hear nothing."""
+        """Tell the starter something; one that is gone, or does not listen, needs to hear nothing.
+
+        It never waits: a socket that nobody reads is full after 278 messages, and this is called in the event loop.
+        """
         with suppress(OSError):
-            self._socket.send(message)
+            self._socket.send(message, socket.MSG_DONTWAIT)
 
     def _end_with_starter(self) -> None:
         with suppress(OSError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,23 @@ def test_what_keeps_a_model_from_loading_is_in_the_error(tmp_path: Path) -> None
         start(write_model(tmp_path / "model", "def model_fn(d): raise OSError('no weights')"), code="bundle")
     with pytest.raises(ConfigurationError, match="is no folder: unpack"):
         start(tmp_path / "model.tar.gz")
+
+
+def test_a_starter_that_does_not_listen_stops_nothing() -> None:
+    ours, theirs = socket.socketpair()
+    with ours:
+        code = (
+            "from dogbreed_sdk.serving.lifeline import USED, Lifeline\n"
+            f"line = Lifeline({theirs.fileno()})\n"
+            "for _ in range(5000): line.send(USED)\n"  # an hour and a half of use
+            "print('done')"
+        )
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=10, pass_fds=[theirs.fileno()], check=False
+        )
+        theirs.close()
+    assert done.stdout == "done\n"
 
 
 @pytest.mark.parametrize("workers", [1, 2])
