@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import queue
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from dogbreed_sdk.serving.handlers import ModelAnswer, ModelHandlers, ModelRequest
 
@@ -17,6 +19,8 @@ MAXIMUM_BATCH = 8
 MAXIMUM_READ = 2 * MAXIMUM_BATCH
 # A picture takes a few milliseconds to decode: two threads keep up with a model, four with one on a GPU.
 _MAXIMUM_READERS = 4
+
+Result = TypeVar("Result")
 
 
 class Answering(Protocol):
@@ -36,6 +40,25 @@ def answering(handlers: ModelHandlers, *, cores: int) -> Answering:
     if handlers.predict_batch_fn is None:
         return OneByOne(handlers)
     return MicroBatches(handlers, readers=min(_MAXIMUM_READERS, max(2, cores)))
+
+
+def _of_the_request(error: BaseException) -> Exception:
+    """An error of the model's code as one that ends nothing but its request.
+
+    exit() would end the server, and asyncio's futures refuse StopIteration: the request would wait for ever.
+    """
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    found = RuntimeError(f"the model's code raised {type(error).__name__}: {error}")
+    found.__cause__ = error
+    return found
+
+
+def _contained(function: Callable[[ModelRequest], Result], request: ModelRequest) -> Result:
+    try:
+        return function(request)
+    except (StopIteration, SystemExit) as error:
+        raise _of_the_request(error) from error
 
 
 class _Clock:
@@ -69,7 +92,7 @@ class OneByOne:
 
     def _invoke(self, request: ModelRequest) -> ModelAnswer:
         with self._clock:
-            return self._handlers.invoke(request)
+            return _contained(self._handlers.invoke, request)
 
     def stuck_seconds(self) -> float:
         """How long the request that is being answered has taken."""
@@ -99,12 +122,13 @@ class MicroBatches:
         """The model's answer."""
         loop = asyncio.get_running_loop()
         async with self._room:
-            data = await loop.run_in_executor(self._readers, self._handlers.read, request)
+            data = await loop.run_in_executor(self._readers, _contained, self._handlers.read, request)
             promised: Future[Any] = Future()
             self._ready.put((data, promised))
             del data
             prediction = await asyncio.wrap_future(promised)
-        return await loop.run_in_executor(self._readers, self._handlers.write, prediction, request)
+        write = functools.partial(self._handlers.write, prediction)
+        return await loop.run_in_executor(self._readers, _contained, write, request)
 
     def stuck_seconds(self) -> float:
         """How long the model has been at its present batch."""
@@ -118,8 +142,8 @@ class MicroBatches:
             with self._clock:
                 predictions = self._handlers.predict_all([data for data, _ in batch])
             for (_, promised), prediction in zip(batch, predictions, strict=True):
-                if isinstance(prediction, Exception):
-                    promised.set_exception(prediction)
+                if isinstance(prediction, BaseException):
+                    promised.set_exception(_of_the_request(prediction))
                 else:
                     promised.set_result(prediction)
             del batch, predictions

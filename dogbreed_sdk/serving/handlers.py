@@ -129,7 +129,7 @@ class ModelHandlers:
             predictions = list(self.predict_batch_fn(list(batch), self.model))
             if len(predictions) != len(batch):
                 raise RuntimeError(f"predict_batch_fn gave {len(predictions)} predictions for {len(batch)} requests")
-        except Exception as error:  # noqa: BLE001 - whatever the model's code raises belongs to its request
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the model's code raises is its request's
             return [error] if len(batch) == 1 else [self.predict_all([data])[0] for data in batch]
         return predictions
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -114,6 +115,23 @@ def test_a_wrong_number_of_predictions_is_never_dealt_out() -> None:
         batches = MicroBatches(Model().handlers(lambda batch: [*batch, "one more"]), readers=1)
         with pytest.raises(RuntimeError, match="2 predictions for 1 request"):
             await batches.answer(request("x"))
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("error", [StopIteration("no more"), SystemExit(3)])
+@pytest.mark.parametrize("place", ["input_fn", "predict_batch_fn", "predict_fn", "output_fn"])
+def test_errors_that_would_end_a_thread_or_a_loop_end_their_request_only(error: BaseException, place: str) -> None:
+    def fails(*_: object) -> Any:
+        raise error
+
+    async def scene() -> None:
+        handlers = Model().handlers()
+        functions = {place: fails, **({"predict_batch_fn": None} if place == "predict_fn" else {})}
+        asked = answering(dataclasses.replace(handlers, **functions), cores=2)  # type: ignore[arg-type]
+        for _ in range(2):  # whoever answered the first is still there
+            with pytest.raises(RuntimeError, match=f"the model's code raised {type(error).__name__}: "):
+                await asyncio.wait_for(asked.answer(request("x")), 5)
 
     asyncio.run(scene())
 
