@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -64,6 +65,32 @@ def test_forms_that_are_none_are_refused(body: bytes, says: str) -> None:
 def test_boundaries_that_are_none_are_refused(value: str) -> None:
     with pytest.raises(MultipartError, match="names no boundary"):
         parse(b"--b--", value, most_parts=3)
+
+
+@pytest.mark.parametrize("filler", [";", '";', ';a="', '\\";', " ;"])
+def test_headers_of_any_length_take_no_time(filler: str) -> None:
+    began = time.thread_time()
+    header = 'multipart/form-data; boundary="' + filler * (60_000 // len(filler))
+    with pytest.raises(MultipartError):
+        parse(b"--b--", header, most_parts=3)
+    part = b'--b\r\nContent-Disposition: form-data; name="x"; filename="' + filler.encode() * 900 + b'"\r\n\r\nxx\r\n'
+    assert len(parse(part * 36 + b"--b--", FORM, most_parts=36)) == 36
+    assert time.thread_time() - began < 0.2, "in quadratic time it is seconds"
+
+
+@pytest.mark.parametrize(
+    ("disposition", "part"),
+    [
+        ('form-data; name="a;b"', Part("a;b", False, b"xx")),
+        ('form-data; name="say \\"hi\\""', Part('say "hi"', False, b"xx")),
+        ("form-data; filename=rex.jpg; name=file", Part("file", True, b"xx")),
+        ("Form-Data;Name=x;FileName*=UTF-8''%C3%BC.jpg", Part("x", True, b"xx")),
+        ('form-data; name="first"; name="second"; filename=""', Part("first", True, b"xx")),
+    ],
+)
+def test_dispositions_are_read_as_clients_write_them(disposition: str, part: Part) -> None:
+    body = f"--b\r\nContent-Disposition: {disposition}\r\n\r\nxx\r\n--b--".encode()
+    assert parse(body, FORM, most_parts=1) == [part]
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
