@@ -50,7 +50,7 @@ class Guard:
 
     def _who(self, request: Request) -> str:
         if self._keys is None:
-            return _network(request.client.host if request.client else "")
+            return network(request.client.host if request.client else "")
         offered = _offered_key(request)
         if not offered:
             raise raised("unauthorized", "The request carries no API key.")
@@ -65,11 +65,14 @@ def _offered_key(request: Request) -> str:
     return token.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "").strip()
 
 
-def _network(address: str) -> str:
+def network(address: str) -> str:
+    """Whom an address stands for: itself, or for IPv6 the network that one household or machine has."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return address
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
+        parsed = parsed.ipv4_mapped  # what a socket that listens on "::" calls an IPv4 client
     if parsed.version == 4:
-        return address
+        return str(parsed)
     return str(ipaddress.ip_network((parsed, _IPV6_NETWORK), strict=False))

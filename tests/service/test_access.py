@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.service import ApiKeys, Rate, ServiceSettings
+from dogbreed_sdk.service import ApiKeys, Rate, ServiceSettings, guard
 from dogbreed_sdk.service.rates import RateLimiter
 from dogbreed_sdk.testing import picture
 from tests.service.conftest import Serve
@@ -106,6 +106,20 @@ def test_a_rate_is_kept_for_each_address_where_there_are_no_keys(serve: Serve) -
     service = serve(rate=Rate(1, 3600))
     assert service.classify(PICTURE).status_code == 200
     assert service.classify(PICTURE, **{"X-Forwarded-For": "203.0.113.7"}).status_code == 429, "no proxy is trusted"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ("203.0.113.7", "203.0.113.8", False),
+        ("::ffff:203.0.113.7", "::ffff:203.0.113.8", False),
+        ("::ffff:203.0.113.7", "203.0.113.7", True),
+        ("2001:db8::1", "2001:db8::ffff:1%eth0", True),
+        ("2001:db8:0:1::1", "2001:db8:0:2::1", False),
+    ],
+)
+def test_whom_an_address_stands_for(one: str, other: str, *, alike: bool) -> None:
+    assert (guard.network(one) == guard.network(other)) is alike
 
 
 def test_every_picture_of_a_batch_counts(serve: Serve) -> None:
