@@ -117,7 +117,7 @@ def exchange(case: Case, port: int, seconds: float) -> Reply:
     with socket.create_connection(("127.0.0.1", port), timeout=seconds) as line:
         with suppress(ConnectionError):  # it may have answered and closed already
             line.sendall(case.data)
-        if not case.whole and not select.select([line], [], [], _PATIENCE_SECONDS)[0]:
+        if not case.whole and not _answers(line):
             with suppress(OSError):
                 line.shutdown(socket.SHUT_WR)
         response = http.client.HTTPResponse(line, method=case.method)
@@ -126,6 +126,15 @@ def exchange(case: Case, port: int, seconds: float) -> Reply:
             return Reply(response.status, response.headers, response.read())
         finally:
             response.close()
+
+
+def _answers(line: socket.socket) -> bool:
+    """Whether an answer comes by itself; being told to go on with the body is none."""
+    if not select.select([line], [], [], _PATIENCE_SECONDS)[0]:
+        return False
+    with suppress(ConnectionError):
+        return not line.recv(20, socket.MSG_PEEK).startswith(b"HTTP/1.1 100")
+    return True
 
 
 def wrong_with_service(case: Case, reply: Reply) -> str | None:
