@@ -118,7 +118,7 @@ def fuzz_wire_answers(
 
 def asked(answer: Any) -> tuple[str, Failure]:
     """What the client makes of one answer, given as JSON's values."""
-    endpoint = FakeEndpoint(FOLDERS, model_id="m").answers_bytes(json.dumps(answer).encode())
+    endpoint = FakeEndpoint(FOLDERS, model_id="m").answers_bytes(json.dumps(answer).encode(), times=2)
     return judged(lambda: endpoint.classifier(max_attempts=1).classify(picture()))
 
 

@@ -86,3 +86,8 @@ def test_no_member_of_an_answer_breaks_the_client(scores: object, model_id: obje
             {"model_id": model_id, "predictions": [{form: scores, "rejected": rejected, "rejection_score": scores}]}
         )
         assert failure is None, name
+
+
+def test_a_model_that_never_names_its_classes_is_an_error_of_the_sdk() -> None:
+    nameless = {"model_id": "another", "predictions": [{"probabilities": [0.7, 0.2, 0.1]}]}
+    assert fuzz_answers.asked(nameless) == ("ModelError", None)
