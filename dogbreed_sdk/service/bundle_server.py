@@ -7,18 +7,20 @@ import functools
 import logging
 import lzma
 import os
+import shutil
 import tarfile
 import tempfile
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError, EndpointNotReadyError
 from dogbreed_sdk.serving.process import ServerProcess, start
+from dogbreed_sdk.serving.restarts import Restarts
 from dogbreed_sdk.transports import Answer, Transport
 from dogbreed_sdk.transports.bundle import bundle_path
 from dogbreed_sdk.transports.server import ServerTransport
@@ -28,10 +30,6 @@ if TYPE_CHECKING:
     from dogbreed_sdk.serving.settings import Backend
 
 _LOOK_SECONDS = 0.1
-# A model that dies again and again must not keep a core busy with loading: 1, 2, 4 ... 30 s between two starts.
-_FIRST_PAUSE_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 30.0
-_HEALTHY_SECONDS = 60.0
 # Where the service has already answered all that it accepted, the model server has nothing left to finish.
 _STOP_SECONDS = 5.0
 
@@ -46,6 +44,7 @@ class BundleServer:
         workers: Processes that answer.
         backend: What computes, "torch" or "onnx".
         code: "sdk" runs nothing out of the bundle, "bundle" its own inference.py.
+        timeout_seconds: A model that has not returned for so long is ended and replaced.
         status: Gets a line where loading takes long.
 
     Raises:
@@ -60,19 +59,27 @@ class BundleServer:
         workers: int = 1,
         backend: Backend = "torch",
         code: Code = "sdk",
+        timeout_seconds: int | None = None,
         status: Callable[[str], None],
     ) -> None:
         self._scratch = contextlib.ExitStack()
         self._closing = threading.Event()
         self._replacing = threading.Lock()
         try:
-            folder = _folder(bundle_path(bundle), self._scratch)
-            self._start = functools.partial(start, folder, workers=workers, backend=backend, code=code, status=status)
+            self._start = functools.partial(
+                start,
+                _folder(bundle_path(bundle), self._scratch),
+                workers=workers,
+                backend=backend,
+                code=code,
+                timeout_seconds=timeout_seconds,
+                status=status,
+            )
+            self._started = time.monotonic()
             self._server = self._start()
         except BaseException:
             self._scratch.close()
             raise
-        self._started = time.monotonic()
         self.transport = FollowingTransport(self._server)
         self._watch = threading.Thread(target=self._replace_when_dead, name="model-server-watch", daemon=True)
         self._watch.start()
@@ -92,29 +99,28 @@ class BundleServer:
         self.close()
 
     def _replace_when_dead(self) -> None:
-        pause = 0.0
+        restarts = Restarts()
         while not self._closing.wait(_LOOK_SECONDS):
             if self._server.is_alive():
                 continue
-            lived = time.monotonic() - self._started
-            pause = 0.0 if lived > _HEALTHY_SECONDS else min(2 * pause or _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
             _log.error("the model server (process %d) has died; another takes its place", self._server.pid)
-            if self._closing.wait(pause):
+            if self._closing.wait(restarts.pause(time.monotonic() - self._started)):
                 return
             self._replace()
 
     def _replace(self) -> None:
         self._server.close()
+        self._started = time.monotonic()
         try:
             server = self._start()
-        except DogBreedError as error:
-            _log.error("the model server does not start: %s", error)  # it is tried again
+        except Exception as error:  # noqa: BLE001 - out of memory or processes, say: it is tried again
+            _log.error("the model server does not start: %s", error)
             return
         with self._replacing:
             if self._closing.is_set():
                 server.close(grace_seconds=0.0)
                 return
-            self._server, self._started = server, time.monotonic()
+            self._server = server
             self.transport.follow(server)
         _log.warning("the model server answers again (process %d)", server.pid)
 
@@ -128,11 +134,15 @@ class FollowingTransport(Transport):
 
     def __init__(self, server: ServerProcess) -> None:
         self.name = "the model server of the bundle"
-        self.follow(server)
+        self._connections = 0
+        self._now = (server, ServerTransport(server.url))
 
     def follow(self, server: ServerProcess) -> None:
         """Leads to another server from now on."""
-        self._now = (server, ServerTransport(server.url))
+        before, transport = self._now[1], ServerTransport(server.url)
+        transport.widen(self._connections)
+        self._now = (server, transport)
+        before.close()
 
     def invoke(
         self, body: bytes, content_type: str, accept: str, *, connect_timeout: float, read_timeout: float
@@ -162,7 +172,12 @@ class FollowingTransport(Transport):
 
     def widen(self, connections: int) -> None:
         """Announces that so many requests may be under way at once."""
+        self._connections = max(connections, self._connections)
         self._now[1].widen(connections)
+
+    def abort(self, thread_ids: Collection[int]) -> None:
+        """Cuts off what these threads are asking."""
+        self._now[1].abort(thread_ids)
 
     def close(self) -> None:
         """Closes connections that are not in use."""
@@ -180,10 +195,24 @@ def _folder(bundle: Path, scratch: contextlib.ExitStack) -> Path:
     folder = scratch.enter_context(tempfile.TemporaryDirectory(prefix="dogbreed-serve-"))
     try:
         with tarfile.open(bundle) as tar:
-            tar.extractall(folder, filter="data")  # refuses links and names that lead out of the folder
+            tar.extractall(folder, filter=_fitting(folder))  # noqa: S202 - the filter is data_filter, and more
     except (tarfile.TarError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
         raise ConfigurationError(f"{bundle} is no bundle, or a broken one: {error}") from error
     except OSError as error:
         reason = error.strerror or error
         raise ConfigurationError(f"The bundle {bundle} cannot be unpacked: {reason}") from error
     return Path(folder)
+
+
+def _fitting(folder: str) -> Callable[[tarfile.TarInfo, str], tarfile.TarInfo | None]:
+    """A filter that refuses links and names that lead out of the folder, and more than the disk has room for."""
+    room = shutil.disk_usage(folder).free
+
+    def checked(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
+        nonlocal room
+        room -= member.size
+        if room < 0:
+            raise ConfigurationError(f"The bundle is larger, once unpacked, than what is free in {folder}.")
+        return tarfile.data_filter(member, path)
+
+    return checked

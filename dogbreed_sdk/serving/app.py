@@ -65,7 +65,7 @@ class ModelApp:
 
     async def _invocations(self, request: Request) -> Response:
         declared = request.headers.get("content-length", "0")
-        size = int(declared) if declared.isdigit() else 0
+        size = int(declared) if declared.isdecimal() else 0
         if size > MAXIMUM_BODY_BYTES:
             return _too_large()
         if self._waiting >= MAXIMUM_WAITING or self._waiting_bytes + size > MAXIMUM_WAITING_BYTES:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dogbreed_sdk.errors import ConfigurationError, EndpointNotReadyError
 from dogbreed_sdk.serving.lifeline import READY
+from dogbreed_sdk.serving.settings import TIMEOUT_VARIABLE
 
 if TYPE_CHECKING:
     from dogbreed_sdk.serving.settings import Backend
@@ -46,6 +47,7 @@ def start(
     backend: Backend = "torch",
     threads: int | None = None,
     code: Code = "sdk",
+    timeout_seconds: int | None = None,
     status: Callable[[str], None] = _tell,
 ) -> ServerProcess:
     """Start a model server on a free port of this machine, and wait until it answers.
@@ -59,6 +61,8 @@ def start(
         backend: What computes: "torch", or "onnx" (extra `onnx`).
         threads: Threads of each worker; default: the cores, shared out.
         code: "sdk" runs nothing out of the bundle; "bundle" runs its own code/inference.py, which may be anybody's.
+        timeout_seconds: A request gets 504 after so long, and a model that does not return is ended, as nothing else
+            stops it. Default: $SAGEMAKER_MODEL_SERVER_TIMEOUT, else never.
         status: Gets a line where loading takes longer than 2 s.
 
     Returns:
@@ -82,6 +86,7 @@ def start(
         process = subprocess.Popen(
             [sys.executable, "-m", "dogbreed_sdk.serving", *options],
             cwd=_PACKAGE_PARENT,
+            env=os.environ | ({TIMEOUT_VARIABLE: str(timeout_seconds)} if timeout_seconds else {}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

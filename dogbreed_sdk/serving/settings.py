@@ -19,6 +19,7 @@ from dogbreed_sdk.serving.handlers import DEFAULT_PROGRAM
 Backend = Literal["torch", "onnx"]
 BACKENDS: tuple[Backend, ...] = ("torch", "onnx")
 BACKEND_VARIABLE = "DOGBREED_BACKEND"
+TIMEOUT_VARIABLE = "SAGEMAKER_MODEL_SERVER_TIMEOUT"
 _THREADS_VARIABLE = "OMP_NUM_THREADS"
 _DEFAULT_PORT = "8080"
 _DEFAULT_LOG_LEVEL = "30"
@@ -96,7 +97,7 @@ def read_settings(arguments: Sequence[str] | None, environ: Mapping[str, str] | 
     workers = _workers(options.workers or environ.get("SAGEMAKER_MODEL_SERVER_WORKERS") or "1", environ)
     threads = options.threads or environ.get(_THREADS_VARIABLE) or str(max(1, available_cores(environ) // workers))
     port = options.port or environ.get("SAGEMAKER_BIND_TO_PORT") or _DEFAULT_PORT
-    timeout = environ.get("SAGEMAKER_MODEL_SERVER_TIMEOUT") or "0"
+    timeout = environ.get(TIMEOUT_VARIABLE) or "0"
     return Settings(
         model_dir=model_dir,
         code=None if options.sdk_code else _code_folder(model_dir, environ),
@@ -107,7 +108,7 @@ def read_settings(arguments: Sequence[str] | None, environ: Mapping[str, str] | 
         workers=workers,
         threads=_number(threads, f"the number of threads ({_THREADS_VARIABLE})", least=1),
         backend=cast(Backend, backend),
-        timeout_seconds=_number(timeout, "SAGEMAKER_MODEL_SERVER_TIMEOUT", least=0) or float("inf"),
+        timeout_seconds=_number(timeout, TIMEOUT_VARIABLE, least=0) or float("inf"),
         default_accept=environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT") or "application/json",
         idle_seconds=options.idle_seconds,
         log=options.log,

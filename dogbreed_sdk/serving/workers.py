@@ -16,16 +16,13 @@ from types import FrameType
 from dogbreed_sdk.local.processes import PACKAGE_PARENT
 from dogbreed_sdk.serving.handover import hand_over
 from dogbreed_sdk.serving.lifeline import READY, USED, Lifeline
+from dogbreed_sdk.serving.restarts import Restarts
 from dogbreed_sdk.serving.settings import Settings
 from dogbreed_sdk.serving.worker import SHUTDOWN_SECONDS
 
 _PACKAGE = "dogbreed_sdk.serving"
 _LOOK_SECONDS = 0.2
 _BACKLOG = 2048
-# One that dies again and again must not keep a core busy with loading: 1, 2, 4 ... 30 s between two starts.
-_FIRST_PAUSE_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 30.0
-_HEALTHY_SECONDS = 60.0
 _KILL_AFTER_SECONDS = SHUTDOWN_SECONDS + 5.0
 
 _log = logging.getLogger(__name__)
@@ -39,9 +36,8 @@ class _Worker:
     line: socket.socket | None = None
     channel: socket.socket | None = None
     ready: bool = False
-    has_served: bool = False
     started: float = 0.0
-    pause: float = _FIRST_PAUSE_SECONDS
+    restarts: Restarts = field(default_factory=Restarts)
     not_before: float = field(default_factory=time.monotonic)
 
 
@@ -81,7 +77,7 @@ class _Workers:
                 if not self._tend():
                     return 1
                 self._listen()
-                if time.monotonic() - self._last_use > self._settings.idle_seconds:
+                if self._was_ready and time.monotonic() - self._last_use > self._settings.idle_seconds:
                     _log.warning("Ending after %.0f idle seconds.", self._settings.idle_seconds)
                     break
         finally:
@@ -113,13 +109,7 @@ class _Workers:
 
     def _lost(self, worker: _Worker, process: subprocess.Popen[bytes]) -> None:
         now = time.monotonic()
-        worker.pause = (
-            _FIRST_PAUSE_SECONDS
-            if now - worker.started > _HEALTHY_SECONDS
-            else min(2 * worker.pause, _LONGEST_PAUSE_SECONDS)
-        )
-        # One that has served is replaced at once; one that died while it loaded is not.
-        worker.not_before = now if worker.has_served else now + worker.pause
+        worker.not_before = now + worker.restarts.pause(now - worker.started)
         how = f"by signal {-process.returncode}" if process.returncode < 0 else f"with status {process.returncode}"
         _log.error("Worker %d ended %s; another takes its place.", process.pid, how)
         self._forget(worker)
@@ -131,7 +121,6 @@ class _Workers:
         if worker.channel is not None:
             worker.channel.close()
         worker.process, worker.line, worker.channel, worker.ready = None, None, None, False
-        worker.has_served = False
 
     def _start(self, worker: _Worker) -> None:
         line, their_line = socket.socketpair()
@@ -164,6 +153,7 @@ class _Workers:
             connection, _ = self._listener.accept()
         except OSError:  # its client has gone again
             return
+        self._last_use = time.monotonic()
         for _ in range(len(self._workers)):
             self._workers.append(self._workers.pop(0))  # the next one's turn
             worker = self._workers[-1]
@@ -182,10 +172,10 @@ class _Workers:
         if not heard:
             worker.ready = False
             time.sleep(_LOOK_SECONDS / 10)  # it ends: its exit status comes next
-        if USED in heard:
+        if USED in heard or READY in heard:  # loading is no idleness
             self._last_use = time.monotonic()
         if READY in heard:
-            worker.ready = worker.has_served = True
+            worker.ready = True
             if not self._was_ready and self._lifeline:
                 self._lifeline.send(READY)
             self._was_ready = True
