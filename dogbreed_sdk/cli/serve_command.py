@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import ipaddress
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from dogbreed_sdk.async_classifier import AsyncBreedClassifier
 
 _PURPOSE = "serve pictures over HTTP"
+# What SageMaker gives a container for an answer (developer guide, "InvokeEndpoint").
+_MODEL_SECONDS = 60
 _OF_BUNDLES = ("workers", "backend", "code")
 
 
@@ -116,13 +119,14 @@ def run(options: argparse.Namespace) -> Outcome:
             trusted_proxies=options.trusted_proxy,
         )
         running.run(sockets=[listener])
-    note("stopped; everything that was accepted has been answered")
+    note("stopped")
     return Outcome(None, say(), quiet=True)
 
 
 def _settings(options: argparse.Namespace) -> ServiceSettings:
+    keys = _api_keys(options.api_keys_file)
     return ServiceSettings(
-        api_keys=_api_keys(options.api_keys_file),
+        api_keys=keys,
         cors_origins=tuple(options.cors_origin),
         rate=Rate.parse(options.rate) if options.rate else None,
         max_concurrency=options.max_concurrency,
@@ -130,6 +134,8 @@ def _settings(options: argparse.Namespace) -> ServiceSettings:
         deadline_seconds=options.deadline,
         max_body_bytes=options.max_body_mb * 2**20,
         allow_urls=not options.no_urls,
+        # Pages have no key; and behind a proxy, names are the proxy's business.
+        local_only=_is_loopback(options.host) and keys is None and not options.trusted_proxy,
     )
 
 
@@ -159,6 +165,8 @@ def _classifier(options: argparse.Namespace) -> Iterator[AsyncBreedClassifier]:
             workers=options.workers or 1,
             backend=options.backend or "torch",
             code=options.code or "sdk",
+            # Nobody waits longer; only a model that hangs takes so long, and nothing else ends it.
+            timeout_seconds=max(_MODEL_SECONDS, math.ceil(options.deadline)),
             status=note,
         ) as bundle:
             yield AsyncBreedClassifier.from_transport(bundle.transport, **common)

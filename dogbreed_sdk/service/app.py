@@ -16,6 +16,7 @@ from dogbreed_sdk.service import openapi
 from dogbreed_sdk.service.answering import Answering
 from dogbreed_sdk.service.guard import Guard
 from dogbreed_sdk.service.intake import invalid
+from dogbreed_sdk.service.local_only import LocalOnly
 from dogbreed_sdk.service.metrics import Metrics
 from dogbreed_sdk.service.observing import CLIENT_LEFT, LastResort, Observed, log, problem_response
 from dogbreed_sdk.service.problems import Problem, ProblemError, of_error, of_status
@@ -143,4 +144,6 @@ def _wrap(app: FastAPI, settings: ServiceSettings, metrics: Metrics) -> None:
             allow_headers=["Authorization", "Content-Type", "X-API-Key"],
             expose_headers=["Retry-After", "X-Request-Id"],
         )
+    if settings.local_only:
+        app.add_middleware(LocalOnly, origins=settings.cors_origins, metrics=metrics)
     app.add_middleware(Observed, metrics=metrics)

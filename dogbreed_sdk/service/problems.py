@@ -41,6 +41,9 @@ KINDS: Mapping[str, Kind] = {
     "unauthorized": Kind(
         401, "An API key is needed", "Send one as 'Authorization: Bearer KEY' or in the header X-API-Key."
     ),
+    "forbidden": Kind(
+        403, "Web pages from elsewhere may not ask", "The service is meant for the machine that it runs on."
+    ),
     "not-found": Kind(404, "There is nothing here", "See /docs for what there is."),
     "method-not-allowed": Kind(405, "The method is not allowed here", "The header Allow names those that are."),
     "request-timeout": Kind(408, "The request took too long to arrive", "Send it again over a faster connection."),
@@ -72,6 +75,7 @@ _WITH_RETRY = ("endpoint-not-ready", "throttled", "overloaded")
 _OF_STATUS = {
     400: "bad-request",
     401: "unauthorized",
+    403: "forbidden",
     404: "not-found",
     405: "method-not-allowed",
     408: "request-timeout",

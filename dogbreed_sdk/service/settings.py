@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,8 @@ class ServiceSettings:
         read_seconds: The longest that the body of a request may take to arrive.
         ready_seconds: How long an answer of /readyz stays good.
         allow_urls: Whether pictures may be given as http(s) URLs, which the service then fetches.
+        local_only: Whether requests under another name than this machine's own, and those of web pages from elsewhere,
+            are refused. For a service on loopback, which has no other guard against pages that its user visits.
 
     Raises:
         ConfigurationError: A number is out of range, or an origin is none.
@@ -51,6 +54,7 @@ class ServiceSettings:
     read_seconds: float = 30.0
     ready_seconds: float = 1.0
     allow_urls: bool = True
+    local_only: bool = False
 
     def __post_init__(self) -> None:
         least = {
@@ -65,8 +69,8 @@ class ServiceSettings:
             "ready_seconds": 0,
         }
         for name, lowest in least.items():
-            if not getattr(self, name) >= lowest:  # so that NaN is refused too
-                raise ConfigurationError(f"{name} must be at least {lowest}, got {getattr(self, name)}.")
+            if not lowest <= getattr(self, name) < math.inf:  # so that NaN is refused too
+                raise ConfigurationError(f"{name} must be at least {lowest}, and finite, not {getattr(self, name)}.")
         for origin in self.cors_origins:
             scheme, separator, host = origin.partition("://")
             if origin != "*" and (scheme not in ("http", "https") or not separator or not host or "/" in host):

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.service import ApiKeys, Rate, ServiceSettings, guard
 from dogbreed_sdk.service.rates import RateLimiter
-from dogbreed_sdk.testing import picture
+from dogbreed_sdk.testing import FakeEndpoint, picture
 from tests.service.conftest import Serve
+from tests.service.running import BREEDS, RunningService
 
 PICTURE = picture(1)
 KEYS = ("first-key-0123456789", "second-key-0123456789")
+
+
+@pytest.fixture(scope="module")
+def for_this_machine() -> Iterator[RunningService]:
+    settings = ServiceSettings(local_only=True, cors_origins=("https://app.example",))
+    with RunningService(FakeEndpoint(BREEDS), settings) as running:
+        yield running
 
 
 def test_without_keys_everybody_may_ask(serve: Serve) -> None:
@@ -164,8 +174,6 @@ def test_pages_from_elsewhere_may_not_ask_unless_their_origin_is_named(serve: Se
     closed, opened = serve(), serve(cors_origins=("https://app.example",))
     assert "Access-Control-Allow-Origin" not in closed.classify(PICTURE, Origin="https://app.example").headers
     for service, path, allowed in ((closed, "/v1/classify", False), (opened, "/v1/classify", True)):
-        import requests  # noqa: PLC0415
-
         preflight = requests.options(service.url + path, headers=asks, timeout=20)
         assert (preflight.headers.get("Access-Control-Allow-Origin") == "https://app.example") is allowed
     for body in (PICTURE, b""):
@@ -176,12 +184,40 @@ def test_pages_from_elsewhere_may_not_ask_unless_their_origin_is_named(serve: Se
 
 
 @pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:8000"}, 200),
+        ({"Host": "[::1]:8000", "Origin": "http://[::1]:8000"}, 200),
+        ({"Origin": "https://app.example"}, 200),
+        ({"Host": "rebound.example:8000"}, 403),
+        ({"Host": "127.0.0.1.rebound.example"}, 403),
+        ({"Host": ""}, 403),
+        ({"Origin": "https://elsewhere.example"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+def test_a_service_for_this_machine_refuses_what_pages_from_elsewhere_send(
+    for_this_machine: RunningService, headers: dict[str, str], status: int
+) -> None:
+    asked = len(for_this_machine.endpoint.requests)
+    response = for_this_machine.classify(PICTURE, **headers)
+    assert response.status_code == status
+    assert len(for_this_machine.endpoint.requests) == asked + (status == 200)
+    assert for_this_machine.get("/metrics", headers=headers).status_code == status, "whatever is asked for"
+    if status == 403:
+        assert response.json()["type"] == "/problems/forbidden"
+        assert response.json()["request_id"] == response.headers["X-Request-Id"]
+
+
+@pytest.mark.parametrize(
     "wrong",
     [
         {"max_concurrency": 0},
         {"max_waiting": -1},
         {"deadline_seconds": 0},
         {"deadline_seconds": float("nan")},
+        {"deadline_seconds": float("inf")},
         {"cors_origins": ("app.example",)},
         {"cors_origins": ("https://app.example/page",)},
     ],
