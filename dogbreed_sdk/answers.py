@@ -112,9 +112,15 @@ def no_labels(answered: str) -> LabelError:
 
 def _model_id(answer: Mapping[str, Any]) -> str | None:
     model_id = answer.get("model_id")
-    if model_id is not None and not isinstance(model_id, str):
-        raise TypeError("model_id is no text")
-    return model_id
+    return None if model_id is None else _text(model_id)
+
+
+def _text(value: Any) -> str:
+    """Text that can be printed and written; JSON can hold halves of characters, which cannot."""
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    value.encode()
+    return value
 
 
 def _rejection(prediction: Mapping[str, Any], answer: Mapping[str, Any]) -> Rejection | None:
@@ -153,32 +159,40 @@ def _from_ranked(
 ) -> tuple[BreedScore, ...]:
     values = [entry["probability"] for entry in entries]
     _check_probabilities(values, complete=False)
+    indices = _indices(entries)
     if labels is not None:
-        by_index = sorted(entries, key=lambda entry: int(entry["index"]))
         if len(labels) != len(entries):
             raise LabelError(
                 f"{len(labels)} labels were given, but the model has {len(entries)} classes. Leave labels out: this "
                 "endpoint brings its own."
             )
-        return labels.rank([entry["probability"] for entry in by_index], top_k=top_k)
+        by_index = dict(zip(indices, values, strict=True))
+        return labels.rank([by_index[index] for index in range(len(labels))], top_k=top_k)
     if known is not None and model_id is not None and known.get(model_id) is None:
-        _learn(known, model_id, entries)
+        _learn(known, model_id, dict(zip(indices, entries, strict=True)))
     order = sorted(range(len(values)), key=values.__getitem__, reverse=True)
     return tuple(_score(entries[position]) for position in order[:top_k])
 
 
-def _learn(known: KnownLabels, model_id: str, entries: Sequence[Mapping[str, Any]]) -> None:
+def _indices(entries: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The classes' indices; an answer of some classes only may leave others out."""
+    indices = [entry["index"] for entry in entries]
+    if not all(type(index) is int and index >= 0 for index in indices) or len(set(indices)) < len(indices):
+        raise ValueError("the indices are no different numbers from 0")
+    return indices
+
+
+def _learn(known: KnownLabels, model_id: str, by_index: Mapping[int, Mapping[str, Any]]) -> None:
     """Notes the classes of an answer, if it names all of them."""
-    folders = {int(entry["index"]): str(entry["class_folder"]) for entry in entries}
-    if sorted(folders) == list(range(len(entries))):
-        known.learn(model_id, [folders[index] for index in range(len(entries))])
+    if max(by_index) == len(by_index) - 1:
+        known.learn(model_id, [_text(by_index[index]["class_folder"]) for index in range(len(by_index))])
 
 
 def _score(entry: Mapping[str, Any]) -> BreedScore:
     return BreedScore(
-        label=str(entry["label"]),
-        class_folder=str(entry["class_folder"]),
-        index=int(entry["index"]),
+        label=_text(entry["label"]),
+        class_folder=_text(entry["class_folder"]),
+        index=entry["index"],
         probability=float(entry["probability"]),
     )
 
