@@ -117,8 +117,8 @@ def _model_id(answer: Mapping[str, Any]) -> str | None:
 
 def _text(value: Any) -> str:
     """Text that can be printed and written; JSON can hold halves of characters, which cannot."""
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
+    if not isinstance(value, str) or not value.strip():
+        raise TypeError(f"{value!r} is no name")
     value.encode()
     return value
 

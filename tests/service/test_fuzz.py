@@ -90,4 +90,4 @@ def test_no_member_of_an_answer_breaks_the_client(scores: object, model_id: obje
 
 def test_a_model_that_never_names_its_classes_is_an_error_of_the_sdk() -> None:
     nameless = {"model_id": "another", "predictions": [{"probabilities": [0.7, 0.2, 0.1]}]}
-    assert fuzz_answers.asked(nameless) == ("ModelError", None)
+    assert fuzz_answers.asked(nameless) == ("LabelError", None)
