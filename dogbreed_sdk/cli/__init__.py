@@ -6,6 +6,7 @@ Exit status: 0; 1 where the work failed; 2 for wrong use; 130 or 143 where a sig
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -47,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(sys.argv[1:] if arguments is None else arguments)
     signal.signal(signal.SIGTERM, _terminate)
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings, of odd headers, end in tracebacks
     try:
         outcome: Outcome = options.run(options)
         _show(outcome, as_json=options.json)
