@@ -25,6 +25,7 @@ from dogbreed_sdk.cli.parser import parse
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.testing import picture
 from tests.service.running import JPEG, wait_for
+from tests.serving.model_process import write_model
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
@@ -82,6 +83,33 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return service_load.make_bundle(tmp_path_factory.mktemp("bundle"))
 
 
+# A model that is there at once: what is tested with it is who starts, replaces and ends its server.
+LIGHT = """
+import json, time
+def model_fn(model_dir):
+    time.sleep(0.5)
+    return model_dir
+def input_fn(body, content_type): return body
+def predict_fn(data, model): return model
+def output_fn(prediction, accept):
+    score = {"index": 0, "class_folder": "Pug", "label": "Pug", "logit": 0.0, "probability": 1.0}
+    answer = {"model_id": "light", "classes": 1, "predictions": [{"scores": [score]}]}
+    return json.dumps(answer), "application/vnd.dogbreed+json"
+"""
+
+
+@pytest.fixture(scope="module")
+def light_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("light") / "model", LIGHT)
+
+
+@pytest.fixture(scope="module")
+def light(light_bundle: Path) -> Iterator[Served]:
+    running = Served("--bundle", str(light_bundle), "--code", "bundle")
+    yield running
+    running.end()
+
+
 @pytest.fixture(scope="module")
 def served(bundle: Path) -> Iterator[Served]:
     running = Served("--bundle", str(bundle), DOGBREED_API_KEYS=f"another-key-0123456789,{KEY}")
@@ -112,10 +140,10 @@ def test_under_load_every_answer_is_the_right_one_and_memory_stays(
             headers=served.headers,
         )
 
-    load(0.5)
+    load(0.3)
     process = psutil.Process(served.process.pid)
     before = process.memory_info().rss
-    tally = load(3.0)
+    tally = load(1.5)
     assert (tally.wrong, tally.failed, tally.refused) == ([], [], 0)
     assert len(tally.waits) >= 6
     assert process.memory_info().rss < before + 10e6
@@ -141,25 +169,35 @@ def test_keys_come_from_the_environment_and_go_no_further(served: Served) -> Non
     assert not any(KEY in line for line in served.log)
 
 
-def test_a_model_server_that_dies_is_replaced_and_meanwhile_clients_are_told_to_wait(served: Served) -> None:
-    [model_server] = served.children()
+def test_a_model_server_that_dies_is_replaced_and_meanwhile_clients_are_told_to_wait(light: Served) -> None:
+    [model_server] = light.children()
     model_server.kill()
     model_server.wait(10)
-    refused = served.classify(PICTURES[0])
+    refused = light.classify(PICTURES[0])
     assert (refused.status_code, refused.json()["type"]) == (503, "/problems/endpoint-not-ready")
     assert int(refused.headers["Retry-After"]) >= 1
-    assert not served.ready()
-    wait_for(served.ready, seconds=60)
-    assert served.classify(PICTURES[0]).status_code == 200
-    assert [child.pid for child in served.children()] != [model_server.pid]
+    assert not light.ready()
+    wait_for(light.ready, seconds=60)
+    assert light.classify(PICTURES[0]).status_code == 200
+    assert [child.pid for child in light.children()] != [model_server.pid]
 
 
-def test_a_service_that_is_killed_leaves_no_model_server_behind(served: Served) -> None:
-    children = served.children()
+def test_a_service_that_is_killed_leaves_no_model_server_behind(light: Served) -> None:
+    children = light.children()
     assert children
-    served.process.kill()
-    assert served.end() == -signal.SIGKILL
+    light.process.kill()
+    assert light.end() == -signal.SIGKILL
     assert psutil.wait_procs(children, timeout=20)[1] == []
+
+
+def test_pages_from_elsewhere_are_kept_out_unless_there_are_keys_or_a_proxy() -> None:
+    def local_only(*arguments: str) -> bool:
+        return serve_command._settings(parse(["serve", "--server", "http://127.0.0.1:1", *arguments])).local_only
+
+    assert local_only()
+    assert local_only("--host", "::1", "--cors-origin", "https://app.example")
+    assert not local_only("--host", "0.0.0.0")
+    assert not local_only("--trusted-proxy", "127.0.0.1")
 
 
 class SlowModel(BaseHTTPRequestHandler):
@@ -167,7 +205,7 @@ class SlowModel(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
-        time.sleep(0.5)
+        time.sleep(0.2)
         scores = [{"index": 0, "class_folder": "Pug", "label": "Pug", "logit": 0.0, "probability": 1.0}]
         body = json.dumps({"model_id": "slow", "classes": 1, "predictions": [{"scores": scores}]}).encode()
         self.send_response(200)
@@ -200,12 +238,12 @@ def test_sigterm_finishes_what_was_accepted(slow_model: str) -> None:
     assert [line["route"] for line in lines if line["status"] == 200].count("/v1/classify") == 6
 
 
-def test_an_archive_is_unpacked_for_as_long_as_it_is_served(bundle: Path, tmp_path: Path) -> None:
+def test_an_archive_is_unpacked_for_as_long_as_it_is_served(light_bundle: Path, tmp_path: Path) -> None:
     packed = tmp_path / "model.tar.gz"
     with tarfile.open(packed, "w:gz", compresslevel=1) as tar:
-        tar.add(bundle, ".")
-    running = Served("--bundle", str(packed), "--workers", "2", TMPDIR=str(tmp_path))
-    assert [path.name for path in tmp_path.glob("dogbreed-serve-*/model.json")] == ["model.json"]
+        tar.add(light_bundle, ".")
+    running = Served("--bundle", str(packed), "--code", "bundle", "--workers", "2", TMPDIR=str(tmp_path))
+    assert [path.name for path in tmp_path.glob("dogbreed-serve-*/code/*.py")] == ["inference.py"]
     assert running.classify(PICTURES[0]).status_code == 200
     children = running.children()
     assert len(children) == 3, "two workers and their parent"

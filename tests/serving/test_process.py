@@ -13,20 +13,20 @@ import pytest
 import requests
 
 from dogbreed_sdk.errors import ConfigurationError, EndpointNotReadyError
-from dogbreed_sdk.serving import start
+from dogbreed_sdk.serving import process, start
 from tests.serving.model_process import write_model
 
 CODE = """
-import time
+import os
 def model_fn(model_dir): return "model"
-def predict_fn(data, model): return [model, data]
+def predict_fn(data, model): return [model, data, os.environ.get("SAGEMAKER_MODEL_SERVER_TIMEOUT")]
 """
 
 
 def test_it_answers_until_it_is_closed(tmp_path: Path) -> None:
-    with start(write_model(tmp_path / "model", CODE), code="bundle") as server:
+    with start(write_model(tmp_path / "model", CODE), code="bundle", timeout_seconds=7) as server:
         assert requests.get(f"{server.url}/ping", timeout=5).status_code == 200
-        assert requests.post(f"{server.url}/invocations", json=3, timeout=5).json() == ["model", 3]
+        assert requests.post(f"{server.url}/invocations", json=3, timeout=5).json() == ["model", 3, "7"]
         assert server.is_alive()
     assert not server.is_alive()
     with pytest.raises(requests.ConnectionError):
@@ -34,9 +34,10 @@ def test_it_answers_until_it_is_closed(tmp_path: Path) -> None:
     server.close()
 
 
-def test_loading_that_takes_long_is_told(tmp_path: Path) -> None:
+def test_loading_that_takes_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_STATUS_AFTER_SECONDS", 0.05)
     said: list[str] = []
-    slow = "import time\ntime.sleep(2.2)\ndef model_fn(model_dir): return 0"
+    slow = "import time\ntime.sleep(0.1)\ndef model_fn(model_dir): return 0"
     start(write_model(tmp_path / "model", slow), code="bundle", status=said.append).close()
     assert said[0] == "Loading the model ..."
     assert said[1].startswith("The model is loaded (")

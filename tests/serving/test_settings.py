@@ -77,3 +77,18 @@ def test_a_worker_is_told_what_its_parent_knows(tmp_path: Path) -> None:
 def test_numbers_out_of_bounds_are_refused(option: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=f"must be a whole number .*, not '{value}'"):
         settings(f"{option}={value}")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("SAGEMAKER_MODEL_SERVER_WORKERS", "0", "workers (SAGEMAKER_MODEL_SERVER_WORKERS) must be a whole number"),
+        ("SAGEMAKER_BIND_TO_PORT", "65536", "port (SAGEMAKER_BIND_TO_PORT) must be a whole number from 0 to 65535"),
+        ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "soon", "SAGEMAKER_MODEL_SERVER_TIMEOUT must be a whole number"),
+        ("DOGBREED_BACKEND", "tensorflow", "DOGBREED_BACKEND must be one of torch, onnx, not 'tensorflow'"),
+    ],
+)
+def test_a_variable_that_makes_no_sense_is_named(variable: str, value: str, message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        settings(**{variable: value})
+    assert message in str(caught.value)

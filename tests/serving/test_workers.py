@@ -86,10 +86,10 @@ def test_a_model_that_does_not_load_ends_all_with_the_reason(tmp_path: Path) -> 
 
 
 def test_workers_that_nobody_uses_end_together(serve: ServerStarter) -> None:
-    server = serve(TELLING, "--workers", "2", "--idle-seconds", "1.2")
+    server = serve(TELLING, "--workers", "2", "--idle-seconds", "0.8")
     for _ in range(4):
         assert server.invoke()[0] == 200
-        time.sleep(0.4)
+        time.sleep(0.3)
     assert server.process.poll() is None
     assert server.process.wait(timeout=10) == 0
     assert "Ending after 1 idle seconds" in server.end()
