@@ -22,7 +22,7 @@ _LIMITS = (
     "honest for pictures that do show one of the classes, not for others."
 )
 # What a class folder is called should not break a table or become a link or a tag.
-_UNSAFE = str.maketrans({"|": "\\|", "\n": " ", "\r": " ", "<": "&lt;", "`": "'"})
+_UNSAFE = str.maketrans({"\\": "\\\\", "|": "\\|", "[": "\\[", "\n": " ", "\r": " ", "<": "&lt;", "`": "'"})
 
 
 def write(description: BundleDescription, sizes: Mapping[str, int]) -> str:

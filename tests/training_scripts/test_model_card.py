@@ -40,3 +40,4 @@ def test_the_card_says_what_the_rule_means(tmp_path: Path, written_bundle: Path)
 
 def test_names_neither_break_a_table_nor_become_markup() -> None:
     assert model_card._safe("a|b\n<script>`x`") == "a\\|b &lt;script>'x'"
+    assert model_card._safe("[a](https://b) \\[c](d)") == "\\[a](https://b) \\\\\\[c](d)"
