@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Coroutine, Iterator
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.requests import ClientDisconnect
@@ -35,6 +36,8 @@ class Answering:
     Args:
         classifier: Who knows.
         slots: How many it is asked at a time.
+        fetching: How many of these may be pictures that are fetched first: fewer, because whoever names a server that
+            dawdles must not take the places of those who send their pictures.
         metrics: Where pictures are counted.
         readiness: Who wants to know how the endpoint does.
         seconds: The deadline of a request.
@@ -45,12 +48,14 @@ class Answering:
         classifier: AsyncBreedClassifier,
         *,
         slots: Slots,
+        fetching: Slots,
         metrics: Metrics,
         readiness: Readiness,
         seconds: float,
     ) -> None:
         self._classifier = classifier
         self._slots = slots
+        self._fetching = fetching
         self._metrics = metrics
         self._readiness = readiness
         self._seconds = seconds
@@ -98,6 +103,20 @@ class Answering:
             return of_error(error)
 
     async def _classify(self, source: Upload | str, top_k: int, *, admitted: bool = False) -> Prediction:
+        if not (isinstance(source, str) and source.lower().startswith(("http://", "https://"))):
+            return await self._ask(source, top_k, admitted=admitted)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._fetching.place(admitted=admitted))
+            # A download that was begun cannot be called off: its place is taken until it ends, whoever leaves.
+            fetched = asyncio.ensure_future(self._ask_within(stack.pop_all(), source, top_k, admitted=admitted))
+        fetched.add_done_callback(_heard)
+        return await asyncio.shield(fetched)
+
+    async def _ask_within(self, place: AsyncExitStack, source: str, top_k: int, *, admitted: bool) -> Prediction:
+        async with place:
+            return await self._ask(source, top_k, admitted=admitted)
+
+    async def _ask(self, source: Upload | str, top_k: int, *, admitted: bool) -> Prediction:
         async with self._slots.place(admitted=admitted):
             try:
                 prediction = await self._classifier.classify(source, top_k=top_k)
@@ -128,6 +147,12 @@ class Answering:
             task.cancel()
             left.cancel()
             await asyncio.gather(task, left, return_exceptions=True)
+
+
+def _heard(task: asyncio.Task[Prediction]) -> None:
+    """Asks for the outcome, so that asyncio does not complain of one that nobody waits for any more."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _until_left(receive: Receive) -> None:

@@ -58,7 +58,12 @@ def create_app(classifier: AsyncBreedClassifier, settings: ServiceSettings | Non
     asked_shortly = classifier.with_options(deadline=PROBE_SECONDS, read_timeout=PROBE_SECONDS, max_attempts=1)
     readiness = Readiness(lambda: asked_shortly.classify(TINY_PICTURE, top_k=1), good_for=settings.ready_seconds)
     answering = Answering(
-        classifier, slots=slots, metrics=metrics, readiness=readiness, seconds=settings.deadline_seconds
+        classifier,
+        slots=slots,
+        fetching=Slots(places=max(1, settings.max_concurrency // 2), queue=settings.max_waiting, buffer=0),
+        metrics=metrics,
+        readiness=readiness,
+        seconds=settings.deadline_seconds,
     )
     api = ApiRoutes(
         classifier,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -129,6 +130,27 @@ def test_a_batch_leaves_places_for_others(serve: Serve, gate: Gate, pool: Thread
     gate.open.set()
     assert single.result().status_code == 200
     assert len(batch.result().json()["predictions"]) == 20
+
+
+def test_pictures_that_are_fetched_leave_places_for_those_that_are_sent(
+    serve: Serve, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOGBREED_FETCH_NETWORKS", "127.0.0.0/8")
+    service = serve(max_concurrency=4)
+    with socket.create_server(("127.0.0.1", 0)) as dawdling:
+        source = {"url": f"http://127.0.0.1:{dawdling.getsockname()[1]}/rex.jpg"}
+        batch = pool.submit(service.post, "/v1/classify/batch", json={"pictures": [source] * 4})
+        body = json.dumps(source).encode()
+        head = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        leaving = [connect(service, head + b"Content-Length: %d\r\n\r\n" % len(body) + body) for _ in range(4)]
+        wait_for(lambda: service.metric("dogbreed_in_flight") == 2)
+        for connection in leaving:
+            connection.close()
+        left = 'dogbreed_http_requests_total{route="/v1/classify",status="499"}'
+        wait_for(lambda: service.metric(left) == 4)
+        assert service.metric("dogbreed_in_flight") == 2, "leaving ends no download"
+        assert service.classify(PICTURE).status_code == 200
+    assert [one["problem"]["type"] for one in batch.result().json()["predictions"]] == ["/problems/image-download"] * 4
 
 
 @pytest.mark.parametrize("path", ["/v1/classify", "/v1/classify/batch", "/v1/labels"])
