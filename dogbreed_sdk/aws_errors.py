@@ -42,6 +42,7 @@ from dogbreed_sdk.errors import (
     ThrottledError,
 )
 from dogbreed_sdk.redaction import redacted
+from dogbreed_sdk.transports import seconds_asked
 
 # S3 answers some questions (HEAD) with a status alone.
 _ACCESS_CODES = {
@@ -180,6 +181,14 @@ def is_transient(error: BaseException) -> bool:
             return error.response.get("OriginalStatusCode") in _BUSY_MODEL_STATUS
         return code in _THROTTLING_CODES or code == _NOT_READY_CODE or status >= 500
     return isinstance(error, _LOST_CONNECTIONS)
+
+
+def least_pause(error: BaseException) -> float:
+    """Seconds that AWS or the container asked to wait before the next attempt; 0 where they did not."""
+    if not isinstance(error, ClientError):
+        return 0.0
+    headers: dict[str, str] = error.response.get("ResponseMetadata", {}).get("HTTPHeaders") or {}
+    return seconds_asked(headers.get("retry-after"))
 
 
 def is_missing(error: ClientError) -> bool:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, overload
 
 from dogbreed_sdk import answers, defaults
-from dogbreed_sdk.asking import many, retries
+from dogbreed_sdk.asking import checks, many, retries
 from dogbreed_sdk.asking.known_labels import KnownLabels
 from dogbreed_sdk.asking.options import ClassifierOptions, Fetch, Options, changed
 from dogbreed_sdk.asking.payloads import LABEL_QUESTION, payload_of
@@ -45,10 +45,11 @@ class BreedClassifier:
         max_payload_bytes: Larger pictures are shrunk to fit. Default: the real-time limit of 25 MB; give
             `defaults.SERVERLESS_PAYLOAD_BYTES` for a serverless endpoint.
         connect_timeout: Seconds to wait for a connection.
-        read_timeout: Seconds that one attempt waits for its answer.
-        deadline: Seconds for all attempts of a call together. Time spent on `wait_ready` is not counted.
+        read_timeout: Seconds that one attempt may take, from connecting to the last byte of its answer.
+        deadline: Seconds for all attempts of a call together, and the pauses between them. Not counted are: reading or
+            downloading the picture (`downloads.DEADLINE_SECONDS`), `wait_ready`, and resolving the server's name.
         max_attempts: Attempts a call, the first included. Throttling, server faults and lost connections are tried
-            again after a random pause that grows; what the model or AWS refuses is not.
+            again after a random pause that grows, and not before a Retry-After; what the model or AWS refuses is not.
         wait_ready: Seconds that a call waits for an endpoint that is being created or updated. Default: none.
 
     Example:
@@ -202,7 +203,7 @@ class BreedClassifier:
             EndpointError: The endpoint is missing, not ready, overloaded, too slow, or its model failed.
             LabelError: The labels given do not fit the model, or are missing.
             AccessError: Credentials or a permission are missing.
-            ConfigurationError: ``top_k`` is below 1.
+            ConfigurationError: ``top_k`` is no whole number from 1, or the classifier was closed.
         """
         check_top_k(top_k)
         return self._classify(picture, top_k, None)
@@ -307,36 +308,42 @@ class BreedClassifier:
         return self._ask(payload_of(picture, self._options), top_k=top_k, cancelled=cancelled)
 
     def _ask(self, payload: Payload, *, top_k: int, cancelled: Event | None) -> Prediction:
-        start = time.perf_counter()
+        start = time.monotonic()
         knowing = self._labels is not None or self._known
-        answer = self._invoke(payload, answers.ACCEPT_SCORES if knowing else answers.ACCEPT, cancelled)
+        answer, waited = self._invoke(payload, answers.ACCEPT_SCORES if knowing else answers.ACCEPT, cancelled, start)
         try:
             return self._parsed(answer, top_k, start)
         except answers.UnknownModelError:
-            # The endpoint serves another model by now: it must name its own classes.
-            return self._parsed(self._invoke(payload, answers.ACCEPT, cancelled), top_k, start)
+            # The endpoint serves another model by now: it must name its own classes, within the same deadline.
+            answer, _ = self._invoke(payload, answers.ACCEPT, cancelled, start + waited)
+        try:
+            return self._parsed(answer, top_k, start)
+        except answers.UnknownModelError:
+            raise answers.no_labels("probabilities") from None
 
     def _parsed(self, answer: Answer, top_k: int, start: float) -> Prediction:
         return answers.parse(
             answer.body,
             labels=self._labels,
             top_k=top_k,
-            latency_ms=(time.perf_counter() - start) * 1e3,
+            latency_ms=(time.monotonic() - start) * 1e3,
             request_id=answer.request_id,
             known=self._known,
         )
 
-    def _invoke(self, payload: Payload, accept: str, cancelled: Event | None) -> Answer:
+    def _invoke(self, payload: Payload, accept: str, cancelled: Event | None, start: float) -> tuple[Answer, float]:
+        """The answer, and the seconds that passed before the endpoint was ready, which the deadline leaves out."""
         try:
-            return self._tried(payload, accept, cancelled)
+            return self._tried(payload, accept, cancelled, start), 0.0
         except (EndpointNotFoundError, EndpointNotReadyError):
             if not self._options.wait_ready:
                 raise
             # AWS calls an endpoint that is still being created "not found", too: asking for its status tells.
             self._transport.wait_until_ready(self._options.wait_ready)
-            return self._tried(payload, accept, cancelled)
+            ready = time.monotonic()
+            return self._tried(payload, accept, cancelled, ready), ready - start
 
-    def _tried(self, payload: Payload, accept: str, cancelled: Event | None) -> Answer:
+    def _tried(self, payload: Payload, accept: str, cancelled: Event | None, start: float) -> Answer:
         transport, connect_timeout = self._transport, self._options.connect_timeout
 
         def attempt(read_timeout: float) -> Answer:
@@ -349,7 +356,14 @@ class BreedClassifier:
             )
 
         try:
-            return retries.call(attempt, policy=self._policy, is_transient=transport.is_transient, cancelled=cancelled)
+            return retries.call(
+                attempt,
+                policy=self._policy,
+                is_transient=transport.is_transient,
+                least_pause=transport.least_pause,
+                cancelled=cancelled,
+                start=start,
+            )
         except (DogBreedError, CancelledError):
             raise
         except Exception as error:
@@ -357,6 +371,6 @@ class BreedClassifier:
 
 
 def check_top_k(top_k: int) -> None:
-    """Refuses to rank fewer than one class."""
-    if top_k < 1:
-        raise ConfigurationError(f"top_k must be at least 1, got {top_k}.")
+    """Refuses what is no number of classes."""
+    if type(top_k) is not int or top_k < 1:
+        checks.check_number("top_k", top_k, least=1, whole=True)

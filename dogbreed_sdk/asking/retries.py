@@ -21,7 +21,7 @@ class RetryPolicy:
     Attributes:
         max_attempts: At most, the first included.
         deadline: Seconds for all attempts and the pauses between them.
-        read_timeout: Seconds that one attempt may wait for its answer.
+        read_timeout: Seconds that one attempt may take.
         first_pause: Seconds before the second attempt, at most; each further pause may be twice as long.
     """
 
@@ -36,15 +36,19 @@ def call(
     *,
     policy: RetryPolicy,
     is_transient: Callable[[BaseException], bool],
+    least_pause: Callable[[BaseException], float] = lambda _: 0.0,
     cancelled: Event | None = None,
+    start: float | None = None,
 ) -> T:
     """What an attempt returns, after as many as it takes.
 
     Args:
-        attempt: Does the work; it gets the seconds that it may wait for an answer.
+        attempt: Does the work; it gets the seconds that it may take.
         policy: How often and how long.
         is_transient: Whether an error may be gone in a moment; others are raised at once.
+        least_pause: Seconds that an error asks to wait at least. Where they outlast the deadline, it is raised.
         cancelled: Ends pauses and further attempts when it is set.
+        start: The moment of `time.monotonic` at which the deadline began to run. Default: now.
 
     Raises:
         Exception: What the last attempt raised.
@@ -52,14 +56,23 @@ def call(
     """
     if cancelled is not None and cancelled.is_set():
         raise CancelledError
-    start = time.monotonic()
+    if start is None:
+        start = time.monotonic()
     try:
-        return attempt(min(policy.read_timeout, policy.deadline))
+        return attempt(_allowed(policy, start))
     except Exception as error:
         if policy.max_attempts < 2 or not is_transient(error):
             raise
         first = error
-    return _again(attempt, first, policy=policy, start=start, is_transient=is_transient, cancelled=cancelled)
+    return _again(
+        attempt,
+        first,
+        policy=policy,
+        start=start,
+        is_transient=is_transient,
+        least_pause=least_pause,
+        cancelled=cancelled,
+    )
 
 
 def _again(
@@ -69,12 +82,22 @@ def _again(
     policy: RetryPolicy,
     start: float,
     is_transient: Callable[[BaseException], bool],
+    least_pause: Callable[[BaseException], float],
     cancelled: Event | None,
 ) -> T:
     import tenacity  # noqa: PLC0415 - only failures need it
 
     def pause(seconds: float) -> None:
         (cancelled.wait if cancelled is not None else time.sleep)(seconds)
+
+    at_random = tenacity.wait_random_exponential(
+        multiplier=policy.first_pause, max=defaults.INVOKE_LONGEST_PAUSE_SECONDS
+    )
+
+    def wait(state: tenacity.RetryCallState) -> float:
+        failure = state.outcome.exception() if state.outcome is not None else None
+        # Together: clients that were sent away at once should not come back at once.
+        return at_random(state) + (least_pause(failure) if failure is not None else 0.0)
 
     stops: list[tenacity.stop.stop_base] = [
         tenacity.stop_after_attempt(policy.max_attempts),
@@ -91,23 +114,18 @@ def _again(
             raise failed.pop()
         if cancelled is not None and cancelled.is_set():
             raise first
-        return attempt(_fitting(policy.read_timeout, start + policy.deadline - time.monotonic()))
+        return attempt(_allowed(policy, start))
 
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception(is_transient),
-        wait=tenacity.wait_random_exponential(multiplier=policy.first_pause, max=defaults.INVOKE_LONGEST_PAUSE_SECONDS),
+        wait=wait,
         stop=tenacity.stop_any(*stops),
         sleep=pause,
         reraise=True,
     )(next_attempt)
 
 
-def _fitting(timeout: float, left: float) -> float:
-    """The timeout, halved until it fits what is left: few different ones, since each costs boto3 a client.
-
-    >>> _fitting(70.0, 100.0), _fitting(70.0, 20.0)
-    (70.0, 17.5)
-    """
-    while timeout > max(left, defaults.INVOKE_SHORTEST_TIMEOUT_SECONDS):
-        timeout /= 2
-    return timeout
+def _allowed(policy: RetryPolicy, start: float) -> float:
+    """The seconds that an attempt may take: what the deadline leaves, but enough for an answer."""
+    left = start + policy.deadline - time.monotonic()
+    return min(policy.read_timeout, policy.deadline, max(left, defaults.INVOKE_SHORTEST_TIMEOUT_SECONDS))

@@ -48,12 +48,16 @@ class Transport(ABC):
             content_type: What the body is.
             accept: The forms of answer that are understood, preferred ones first.
             connect_timeout: Seconds to wait for a connection.
-            read_timeout: Seconds to wait for the answer.
+            read_timeout: Seconds for all of it, from connecting to the answer's last byte.
         """
 
     @abstractmethod
     def is_transient(self, error: BaseException) -> bool:
         """Whether the same request may well succeed in a moment."""
+
+    def least_pause(self, error: BaseException) -> float:  # noqa: ARG002 - most servers do not say
+        """Seconds that the server asked to be left alone before the next attempt."""
+        return 0.0
 
     @abstractmethod
     def translate(self, error: Exception) -> DogBreedError:
@@ -74,3 +78,12 @@ class Transport(ABC):
 
     def close(self) -> None:  # noqa: B027 - optional
         """Gives connections and memory back."""
+
+
+def seconds_asked(retry_after: str | None) -> float:
+    """The seconds of a Retry-After header; 0 without one, and for a date, which nobody's model server sends.
+
+    >>> seconds_asked("2"), seconds_asked("Fri, 31 Dec 1999 23:59:59 GMT"), seconds_asked(None)
+    (2.0, 0.0, 0.0)
+    """
+    return float(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else 0.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Collection
 from contextlib import suppress
 from threading import Lock
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from dogbreed_sdk.session import Session
 
 # Clients by boto3 session, then by timeouts and width: boto3 fixes both when it makes a client, and making one costs
-# as much as a hundred calls. Shared by all classifiers of a session.
+# as much as a hundred calls. Shared by all classifiers of a session, and kept: there must be few.
 _CLIENTS: WeakKeyDictionary[Any, dict[tuple[float, float, int], Any]] = WeakKeyDictionary()
 _MAKING = Lock()
 
@@ -50,14 +52,12 @@ class EndpointTransport(Transport):
             ClientError: AWS or the model refused it.
             BotoCoreError: No answer came, or only a part of it.
         """
-        client = _client(self.session.boto3_session, connect_timeout, read_timeout, self._connections)
-        try:
+        client = _client(self.session.boto3_session, connect_timeout, _rounded_up(read_timeout), self._connections)
+        with cutting.Limited(read_timeout):
             answer = client.invoke_endpoint(
                 EndpointName=self.endpoint_name, Body=body, ContentType=content_type, Accept=accept
             )
             content = answer["Body"].read()
-        finally:
-            cutting.done()
         if not content:
             # A connection lost among the headers looks like an answer without a body: HTTP's parser takes the end
             # of the stream for the end of the headers.
@@ -68,6 +68,10 @@ class EndpointTransport(Transport):
         """Throttling, a server's fault, or a lost connection."""
         return aws_errors.is_transient(error)
 
+    def least_pause(self, error: BaseException) -> float:
+        """The seconds of a Retry-After."""
+        return aws_errors.least_pause(error)
+
     def translate(self, error: Exception) -> DogBreedError:
         """The SDK's error, with AWS's request id and the container's message."""
         return aws_errors.invocation_error(error, self.endpoint_name)
@@ -76,8 +80,10 @@ class EndpointTransport(Transport):
         """Waits while the endpoint is created or updated; one thread asks for its status, others wait for that one."""
         from dogbreed_sdk.deployment import Deployment  # noqa: PLC0415 - deployments know classifiers
 
+        ends = time.monotonic() + seconds
         with self._waiting:
-            Deployment(self.endpoint_name, self.session).wait(timeout=seconds, progress=no_progress)
+            left = max(0.0, ends - time.monotonic())
+            Deployment(self.endpoint_name, self.session).wait(timeout=left, progress=no_progress)
 
     def abort(self, thread_ids: Collection[int]) -> None:
         """Ends the connections that these threads use."""
@@ -86,6 +92,16 @@ class EndpointTransport(Transport):
     def widen(self, connections: int) -> None:
         """Has the next request use a client that keeps so many connections."""
         self._connections = max(self._connections, connections)
+
+
+def _rounded_up(read_timeout: float) -> float:
+    """The default, halved or doubled: one of few, since each costs a client. `cutting` keeps the time exactly.
+
+    >>> _rounded_up(70.0), _rounded_up(3.0), _rounded_up(2.9), _rounded_up(71.0)
+    (70.0, 4.375, 4.375, 140.0)
+    """
+    default = defaults.INVOKE_READ_TIMEOUT_SECONDS
+    return default * 2.0 ** -math.floor(math.log2(default / read_timeout))
 
 
 def _client(boto3_session: Any, connect_timeout: float, read_timeout: float, connections: int) -> Any:
@@ -122,10 +138,10 @@ def _made_client(boto3_session: Any, key: tuple[float, float, int]) -> Any:
 
 
 def _make_traceable(client: Any) -> None:
-    """Has the client's connections note who uses them.
+    """Has the client's connections keep time and note who uses them.
 
     botocore has no public way to its connections. Where these attributes are missing some day, a request that hangs
-    can no longer be cut off, and ends with its timeout.
+    can no longer be cut off, and ends with botocore's own timeout.
     """
     with suppress(AttributeError):
         http = client._endpoint.http_session

@@ -30,11 +30,13 @@ from dogbreed_sdk.errors import (
     ThrottledError,
 )
 from dogbreed_sdk.redaction import redacted
-from dogbreed_sdk.transports import Answer, Transport, cutting
+from dogbreed_sdk.transports import Answer, Transport, cutting, seconds_asked
 
 # What SageMaker lets a real-time answer hold (developer guide, quotas); more is not read.
 _MAX_ANSWER_BYTES = 25 * 1024 * 1024
 _LONGEST_MESSAGE = 1200
+# SageMaker's own limit for an answer to /ping is 2 s (developer guide, "How containers respond to health checks").
+_PING_SECONDS = 5.0
 _REQUEST_ID_HEADERS = ("x-request-id", "x-amzn-requestid")
 # A server's own faults that pass: 500 is the model's code, which would fail again.
 _TRANSIENT_STATUS = frozenset({429, 502, 503, 504})
@@ -43,11 +45,12 @@ _TRANSIENT_STATUS = frozenset({429, 502, 503, 504})
 class RefusalError(Exception):
     """A server answered with another status than 200."""
 
-    def __init__(self, status: int, message: str, request_id: str | None) -> None:
+    def __init__(self, status: int, message: str, request_id: str | None, pause: float = 0.0) -> None:
         super().__init__(f"{status}: {message}")
         self.status = status
         self.message = message
         self.request_id = request_id
+        self.pause = pause
 
 
 class ServerTransport(Transport):
@@ -75,10 +78,9 @@ class ServerTransport(Transport):
             RefusalError: The server answered with another status than 200.
             HTTPError: No answer came, or only a part of it.
         """
-        try:
-            return self._posted(body, content_type, accept, urllib3.Timeout(connect=connect_timeout, read=read_timeout))
-        finally:
-            cutting.done()
+        timeout = urllib3.Timeout(connect=connect_timeout, read=read_timeout)
+        with cutting.Limited(read_timeout):
+            return self._posted(body, content_type, accept, timeout)
 
     def _posted(self, body: bytes, content_type: str, accept: str, timeout: urllib3.Timeout) -> Answer:
         response = self._pool.request(
@@ -87,6 +89,7 @@ class ServerTransport(Transport):
             body=body,
             headers={"Content-Type": content_type, "Accept": accept},
             timeout=timeout,
+            redirect=False,  # the picture is for this server alone
             preload_content=False,
         )
         try:
@@ -102,7 +105,8 @@ class ServerTransport(Transport):
         response.release_conn()
         request_id = next((response.headers[name] for name in _REQUEST_ID_HEADERS if name in response.headers), None)
         if response.status != 200:
-            raise RefusalError(response.status, _message(content), request_id)
+            pause = seconds_asked(response.headers.get("Retry-After"))
+            raise RefusalError(response.status, _message(content), request_id, pause)
         if not content:
             # A connection lost among the headers looks like an answer without a body: HTTP's parser takes the end
             # of the stream for the end of the headers.
@@ -114,6 +118,10 @@ class ServerTransport(Transport):
         if isinstance(error, RefusalError):
             return error.status in _TRANSIENT_STATUS
         return isinstance(error, (NewConnectionError, ConnectTimeoutError, ProtocolError))
+
+    def least_pause(self, error: BaseException) -> float:
+        """The seconds of a refusal's Retry-After."""
+        return error.pause if isinstance(error, RefusalError) else 0.0
 
     def translate(self, error: Exception) -> DogBreedError:
         """The SDK's error, with the server's message."""
@@ -135,13 +143,20 @@ class ServerTransport(Transport):
         deadline = time.monotonic() + seconds
         while True:
             try:
-                if self._pool.request("GET", f"{self.url}/ping", timeout=5.0).status == 200:
+                if self._ping() == 200:
                     return
             except HTTPError:
                 pass
             if time.monotonic() >= deadline:
                 raise EndpointNotReadyError(f"{self.name} is not ready after {seconds:.0f} s. Is it running?")
             time.sleep(defaults.LOCAL_POLL_SECONDS)
+
+    def _ping(self) -> int:
+        with cutting.Limited(_PING_SECONDS):
+            url = f"{self.url}/ping"
+            response = self._pool.request("GET", url, timeout=_PING_SECONDS, redirect=False, preload_content=False)
+            response.close()  # whatever it says beside its status
+            return response.status
 
     def abort(self, thread_ids: Collection[int]) -> None:
         """Ends the connections that these threads use."""
