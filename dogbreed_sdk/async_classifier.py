@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from concurrent.futures import Future
 from threading import Event
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, overload
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk.asking import many, many_async
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
     from dogbreed_sdk.transports import Transport
 
 T = TypeVar("T")
+
+
+class _Shared(NamedTuple):
+    """What a client and its copies have in common: threads, and what tells questions under way to end."""
+
+    workers: Workers
+    under_way: dict[Future[Prediction], Event]
 
 
 class AsyncBreedClassifier:
@@ -73,9 +81,9 @@ class AsyncBreedClassifier:
         """See `BreedClassifier.from_bundle`; loading takes a moment, in the thread that calls."""
         return cls.wrapping(BreedClassifier.from_bundle(path, **options))
 
-    def _assemble(self, classifier: BreedClassifier, workers: Workers | None = None) -> None:
+    def _assemble(self, classifier: BreedClassifier, shared: _Shared | None = None) -> None:
         self._classifier = classifier
-        self._workers = workers or Workers(defaults.INVOKE_CONNECTIONS, name="classify")
+        self._shared = shared or _Shared(Workers(defaults.INVOKE_CONNECTIONS, name="classify"), {})
 
     def __repr__(self) -> str:
         return f"Async{self._classifier!r}"
@@ -96,18 +104,16 @@ class AsyncBreedClassifier:
         return self._classifier.model_id
 
     def with_options(self, **changes: Unpack[Options]) -> Self:
-        """See `BreedClassifier.with_options`; the copy shares the threads, too."""
+        """See `BreedClassifier.with_options`; the copy shares the threads, too: closing one closes both."""
         copy = type(self).__new__(type(self))
-        copy._assemble(self._classifier.with_options(**changes), self._workers)
+        copy._assemble(self._classifier.with_options(**changes), self._shared)
         return copy
 
     async def classify(self, picture: Picture, *, top_k: int = 5) -> Prediction:
         """See `BreedClassifier.classify`."""
         check_top_k(top_k)
         cancelled = Event()
-        return await many_async.awaited(
-            self._workers.submit(self._classifier._classify, picture, top_k, cancelled), cancelled
-        )
+        return await many_async.awaited(self._submit(picture, top_k, cancelled), cancelled)
 
     @overload
     def classify_many(
@@ -148,7 +154,7 @@ class AsyncBreedClassifier:
         check_top_k(top_k)
         many.check(max_concurrency, on_error, progress)
         return many_async.in_order(
-            lambda picture, cancelled: self._workers.submit(self._classifier._classify, picture, top_k, cancelled),
+            lambda picture, cancelled: self._submit(picture, top_k, cancelled),
             pictures,
             max_concurrency=max_concurrency,
             on_error=on_error,
@@ -157,12 +163,16 @@ class AsyncBreedClassifier:
 
     async def labels(self) -> LabelMap:
         """See `BreedClassifier.labels`."""
-        return await many_async.awaited(self._workers.submit(self._classifier.labels), Event())
+        return await many_async.awaited(self._shared.workers.submit(self._classifier.labels), Event())
 
     async def close(self) -> None:
         """Gives threads, connections and memory back. What has not been answered is cancelled or cut off."""
-        self._workers.shutdown(wait=False, cancel_futures=True)
-        self._classifier._transport.abort(self._workers.thread_ids())
+        workers, under_way = self._shared
+        workers.shutdown(wait=False, cancel_futures=True)
+        # Before they are cut off, which looks like a lost connection, and would be tried again.
+        for cancelled in tuple(under_way.values()):
+            cancelled.set()
+        self._classifier._transport.abort(workers.thread_ids())
         self._classifier.close()
 
     async def __aenter__(self) -> Self:
@@ -175,3 +185,10 @@ class AsyncBreedClassifier:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+    def _submit(self, picture: Picture, top_k: int, cancelled: Event) -> Future[Prediction]:
+        workers, under_way = self._shared
+        future = workers.submit(self._classifier._classify, picture, top_k, cancelled)
+        under_way[future] = cancelled
+        future.add_done_callback(lambda done: under_way.pop(done, None))
+        return future

@@ -172,6 +172,29 @@ def test_closing_cuts_off_requests_that_hang() -> None:
         assert asyncio.run(run(f"http://127.0.0.1:{silent.getsockname()[1]}")) < 5.0
 
 
+def test_closing_ends_retries() -> None:
+    endpoint = FakeEndpoint(BREEDS).throttles(times=1000)
+    endpoint.first_pause = 0.05
+
+    async def close_while_trying() -> DogBreedError:
+        classifier = endpoint.async_classifier(max_attempts=1000)
+        copy = classifier.with_options(deadline=60.0)
+        trying = [asyncio.create_task(copy.classify(PICTURES[0])) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        await classifier.close()
+        with pytest.raises(ThrottledError) as caught:
+            await trying[0]
+        await asyncio.gather(*trying, return_exceptions=True)
+        return caught.value
+
+    start = time.monotonic()
+    asyncio.run(close_while_trying())
+    assert time.monotonic() - start < 5.0
+    asked = len(endpoint.requests)
+    time.sleep(0.3)
+    assert len(endpoint.requests) == asked
+
+
 def test_closing_leaves_no_thread() -> None:
     async def run() -> None:
         async with SlowEndpoint().async_classifier() as classifier:

@@ -7,6 +7,7 @@ program until its timeout. These threads are left behind instead, and end with t
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -35,11 +36,15 @@ class Workers(Executor):
     def __init__(self, width: int, *, name: str) -> None:
         self._width = width
         self._name = name
+        self._closed = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
         self._threads: list[Thread] = []
         self._tasks: SimpleQueue[tuple[_Task, Future[object]] | None] = SimpleQueue()
         self._lock = Lock()
         self._unfinished = 0
-        self._closed = False
 
     @property
     def unfinished(self) -> int:
@@ -68,18 +73,26 @@ class Workers(Executor):
             else:
                 future.set_result(result)
 
+        if self._process != os.getpid():
+            self._begin()  # a forked process has none of its parent's threads
         with self._lock:
             if self._closed:
                 raise RuntimeError("these workers were shut down")
+            if self._unfinished >= len(self._threads) and len(self._threads) < self._width:
+                self._start_thread()
             self._unfinished += 1
-            starting = self._unfinished > len(self._threads) and len(self._threads) < self._width
-            if starting:
-                thread = Thread(target=self._work, name=f"{self._name}-{next(_numbers)}", daemon=True)
-                self._threads.append(thread)
-        self._tasks.put((task, future))  # type: ignore[arg-type]
-        if starting:
-            thread.start()
+            self._tasks.put((task, future))  # type: ignore[arg-type]
         return future
+
+    def _start_thread(self) -> None:
+        thread = Thread(target=self._work, name=f"{self._name}-{next(_numbers)}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the machine gives no more threads: those that are there do the work
+            if not self._threads:
+                raise
+        else:
+            self._threads.append(thread)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Lets the threads end when what was submitted is done.
