@@ -46,6 +46,9 @@ class LabelMap:
     class_folders: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        if isinstance(self.class_folders, str):
+            raise LabelError(f"expected a list of class names, got the one string {self.class_folders!r}")
+        object.__setattr__(self, "class_folders", tuple(self.class_folders))  # a list would make equal maps differ
         if not self.class_folders:
             raise LabelError("a label map needs at least one class, got none")
         if not all(isinstance(folder, str) and folder.strip() for folder in self.class_folders):
@@ -65,9 +68,7 @@ class LabelMap:
         Raises:
             LabelError: As for the class itself.
         """
-        if isinstance(class_folders, str):
-            raise LabelError(f"expected a list of class names, got the one string {class_folders!r}")
-        return cls(tuple(class_folders))
+        return cls(class_folders)  # type: ignore[arg-type]  # it makes a tuple of anything
 
     @classmethod
     def from_folder(cls, folder: str | os.PathLike[str]) -> LabelMap:
