@@ -70,12 +70,13 @@ def test_a_folder_is_as_good_as_an_archive_whose_code_is_never_looked_at(
     assert BreedClassifier.from_bundle(tmp_path / "folder").classify(picture).scores == expected
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive", None])
+@pytest.mark.parametrize("content", [b"", b"no archive", b"\xff\xd8\xff\xe0" + bytes(range(256)) * 8, None])
 def test_what_is_no_bundle_is_refused(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "model.tar.gz"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ConfigurationError, match=r"model\.tar\.gz"):
+    says = "No such file" if content is None else "is no bundle: it is no tar archive"
+    with pytest.raises(ConfigurationError, match=rf"model\.tar\.gz.*{says}"):
         BreedClassifier.from_bundle(path)
     with pytest.raises(LabelError, match=r"model\.tar\.gz"):
         LabelMap.from_model(path)

@@ -39,6 +39,8 @@ PICTURES = frozenset({"image/jpeg", "image/jpg", "image/png", "image/webp", "app
 MIN_SIDE, MAX_SIDE = 32, 2048
 # Pictures in one call of the model: activations of 16 take about half a gigabyte, and more are not faster.
 MAX_AT_ONCE = 16
+# Of a header that is refused, so much is repeated.
+MAX_REPEATED = 100
 
 # AWS's toolkit answers with an exception's own status only if it is a child of the toolkit's class; where that
 # toolkit serves it is loaded already, and elsewhere it is not needed.
@@ -107,7 +109,7 @@ def input_fn(body: bytes | str, content_type: str | None) -> Image.Image | Tenso
     if kind == JSON:
         return _from_json(body)
     served = ", ".join([*sorted(PICTURES), JSON])
-    raise RequestError(f"content type {content_type!r} is not served; send one of {served}", 415)
+    raise RequestError(f"content type {(content_type or '')[:MAX_REPEATED]!r} is not served; send one of {served}", 415)
 
 
 def prepare_fn(data: Image.Image | Tensor, model: Model) -> Tensor:
@@ -240,7 +242,7 @@ def _form(accept: str | None) -> str:
         if quality > 0 and kind in {"*/*", "application/*", ""}:
             return JSON
     raise RequestError(
-        f"Accept {accept!r} cannot be met; this model answers {JSON}, {RANKED_JSON} or {SCORES_JSON}", 406
+        f"Accept {(accept or '')[:MAX_REPEATED]!r} cannot be met; this model answers {JSON}, {RANKED_JSON} or {SCORES_JSON}", 406
     )
 
 

@@ -22,7 +22,7 @@ from dogbreed_sdk.errors import ConfigurationError, DogBreedError, EndpointNotRe
 from dogbreed_sdk.serving.process import ServerProcess, start
 from dogbreed_sdk.serving.restarts import Restarts
 from dogbreed_sdk.transports import Answer, Transport
-from dogbreed_sdk.transports.bundle import bundle_path
+from dogbreed_sdk.transports.bundle import bundle_path, open_archive
 from dogbreed_sdk.transports.server import ServerTransport
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def _folder(bundle: Path, scratch: contextlib.ExitStack) -> Path:
         raise ConfigurationError("This Python cannot unpack archives safely; use at least 3.10.12 or 3.11.4.")
     folder = scratch.enter_context(tempfile.TemporaryDirectory(prefix="dogbreed-serve-"))
     try:
-        with tarfile.open(bundle) as tar:
+        with open_archive(bundle, "r") as tar:
             tar.extractall(folder, filter=_fitting(folder))  # noqa: S202 - the filter is data_filter, and more
     except (tarfile.TarError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
         raise ConfigurationError(f"{bundle} is no bundle, or a broken one: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import shutil
 import tarfile
@@ -9,7 +10,7 @@ import tempfile
 import zlib
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Literal
 
 from dogbreed_sdk import _optional, container
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError, ModelError
@@ -95,7 +96,7 @@ class BundleTransport(Transport):
 
 def _unpack(archive: Path, folder: Path) -> None:
     """Unpacks description and weights, and nothing else."""
-    with tarfile.open(archive, "r|*") as members:
+    with open_archive(archive, "r|*") as members:
         for member in members:
             name = member.name.removeprefix("./")
             source = members.extractfile(member) if member.isfile() and name in _LOADED_FILES else None
@@ -105,6 +106,20 @@ def _unpack(archive: Path, folder: Path) -> None:
                 raise ConfigurationError(f"{archive}: its {name} of {member.size >> 20} MiB does not fit {folder}.")
             with (folder / name).open("wb") as target:
                 shutil.copyfileobj(source, target, _CHUNK_BYTES)
+
+
+def open_archive(path: Path, mode: Literal["r", "r|*"]) -> tarfile.TarFile:
+    """A bundle's archive, opened as `tarfile.open` does.
+
+    Raises:
+        ConfigurationError: It is no archive.
+        OSError: It cannot be read.
+    """
+    try:
+        return tarfile.open(path, mode)
+    except (tarfile.ReadError, EOFError, zlib.error, lzma.LZMAError) as error:
+        # tarfile's own words are a line for each compression it has tried, or "bad checksum".
+        raise ConfigurationError(f"{path} is no bundle: it is no tar archive.") from error
 
 
 def bundle_path(path: str | os.PathLike[str]) -> Path:

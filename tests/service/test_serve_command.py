@@ -270,7 +270,7 @@ def test_before_an_endpoint_that_is_not_there_it_runs_and_says_so(tmp_path: Path
         (["--server", "http://127.0.0.1:1", "--host", "203.0.113.1"], "Cannot listen on 203.0.113.1"),
         (["--server", "no-url", "--port", "0"], "no address of a model server"),
         (["--bundle", "/nowhere/model.tar.gz", "--port", "0"], "There is no bundle"),
-        (["--bundle", __file__, "--port", "0"], "is no bundle"),
+        (["--bundle", __file__, "--port", "0"], r"is no bundle: it is no tar archive\.$"),
     ],
 )
 def test_wrong_use_says_what_to_do(arguments: list[str], says: str) -> None:

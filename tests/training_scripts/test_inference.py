@@ -181,6 +181,14 @@ def test_a_form_that_is_not_spoken_is_406(model: Model) -> None:
     assert caught.value.status_code == 406
 
 
+def test_an_endless_header_is_not_repeated(model: Model) -> None:
+    with pytest.raises(RequestError) as refused:
+        input_fn(b"", "a/" + "b" * 9000)
+    with pytest.raises(RequestError) as unmet:
+        output_fn(predict_fn(torch.zeros(1, 3, 64, 64), model), "a/" + "b" * 9000)
+    assert all(len(str(error.value)) < 400 for error in (refused, unmet))
+
+
 @pytest.mark.parametrize("content_type", ["text/plain", "application/octet-stream", "", None])
 def test_a_content_type_that_is_not_served_is_415_and_names_those_that_are(content_type: str | None) -> None:
     with pytest.raises(RequestError, match="image/jpeg") as caught:
