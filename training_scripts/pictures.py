@@ -39,9 +39,9 @@ _SEGMENT = re.compile(rb"\xff([^\x00\xd0-\xd8\xff])")
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 # Pictures above MAX_PIXELS are refused here; Pillow's warning would only show up in the user's terminal as well.
-# What it says of damaged camera data changes nothing here. Set once, at import: warnings.catch_warnings is not safe
-# among threads.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# A program that made an error of it for its own pictures keeps that: ours is the last filter. What Pillow says of
+# damaged camera data changes nothing here. Set once, at import: warnings.catch_warnings is not safe among threads.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning, append=True)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 _EXIF_ORIENTATION = 0x0112

@@ -201,3 +201,23 @@ class TestViews:
 def test_importing_it_loads_neither_torch_nor_numpy() -> None:
     code = "import sys, training_scripts.pictures; sys.exit(bool({'torch', 'numpy', 'torchvision'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_program_that_forbids_decompression_bombs_keeps_its_filter() -> None:
+    code = """
+import io, warnings
+from PIL import Image
+warnings.simplefilter("error", Image.DecompressionBombWarning)
+from training_scripts import pictures
+header = io.BytesIO(b"P5 10000 9000 255 ")
+try:
+    Image.open(header)
+except Image.DecompressionBombWarning:
+    print("forbidden")
+try:
+    pictures.decode(header.getvalue())
+except pictures.PictureError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["forbidden", "more than the 89 megapixels allowed"]
