@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, overload
 
 from dogbreed_sdk import defaults
-from dogbreed_sdk.asking import many, many_async
+from dogbreed_sdk.asking import checks, many, many_async
 from dogbreed_sdk.asking.workers import Workers
-from dogbreed_sdk.classifier import BreedClassifier, Progress, check_top_k
+from dogbreed_sdk.classifier import BreedClassifier, Progress
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -111,7 +111,7 @@ class AsyncBreedClassifier:
 
     async def classify(self, picture: Picture, *, top_k: int = 5) -> Prediction:
         """See `BreedClassifier.classify`."""
-        check_top_k(top_k)
+        checks.check_top_k(top_k)
         cancelled = Event()
         return await many_async.awaited(self._submit(picture, top_k, cancelled), cancelled)
 
@@ -151,8 +151,9 @@ class AsyncBreedClassifier:
         Leaving the loop early does not end an async generator at once (PEP 525): close it, with
         `contextlib.aclosing` for example. A plain iterator is asked in the event loop's thread and must not block.
         """
-        check_top_k(top_k)
-        many.check(max_concurrency, on_error, progress)
+        checks.check_top_k(top_k)
+        many.check(pictures, max_concurrency, on_error, progress, asynchronous=True)
+        self._classifier._check_open()
         return many_async.in_order(
             lambda picture, cancelled: self._submit(picture, top_k, cancelled),
             pictures,
@@ -163,11 +164,16 @@ class AsyncBreedClassifier:
 
     async def labels(self) -> LabelMap:
         """See `BreedClassifier.labels`."""
+        self._classifier._check_open()
         return await many_async.awaited(self._shared.workers.submit(self._classifier.labels), Event())
 
     async def close(self) -> None:
-        """Gives threads, connections and memory back. What has not been answered is cancelled or cut off."""
+        """Gives threads, connections and memory back. What has not been answered is cancelled or cut off.
+
+        A closed classifier and its copies refuse further calls.
+        """
         workers, under_way = self._shared
+        self._classifier._closed.set()
         workers.shutdown(wait=False, cancel_futures=True)
         # Before they are cut off, which looks like a lost connection, and would be tried again.
         for cancelled in tuple(under_way.values()):
@@ -187,6 +193,7 @@ class AsyncBreedClassifier:
         await self.close()
 
     def _submit(self, picture: Picture, top_k: int, cancelled: Event) -> Future[Prediction]:
+        self._classifier._check_open()
         workers, under_way = self._shared
         future = workers.submit(self._classifier._classify, picture, top_k, cancelled)
         under_way[future] = cancelled

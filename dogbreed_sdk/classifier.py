@@ -76,6 +76,10 @@ class BreedClassifier:
     ) -> None:
         from dogbreed_sdk.transports.endpoint import EndpointTransport  # noqa: PLC0415 - servers need no boto3
 
+        if session is not None and not isinstance(session, Session):
+            raise ConfigurationError(
+                f"session must be a Session, such as Session.local(), got {checks.shown(session)}."
+            )
         transport = EndpointTransport(endpoint_name, session or Session.default())
         options = ClassifierOptions(
             labels=labels,
@@ -132,13 +136,17 @@ class BreedClassifier:
         """
         from dogbreed_sdk.transports.bundle import BundleTransport  # noqa: PLC0415 - torch is needed from here on
 
+        checks.check_path(path)
         transport = BundleTransport(path)
         made = cls.from_transport(transport, **options)
         made._known.learn(transport.model_id, transport.classes)
         made._known.model_id = transport.model_id
         return made
 
-    def _assemble(self, transport: Transport, options: ClassifierOptions, known: KnownLabels) -> None:
+    def _assemble(
+        self, transport: Transport, options: ClassifierOptions, known: KnownLabels, closed: Event | None = None
+    ) -> None:
+        self._closed = closed or Event()
         self._transport = transport
         self._options = options
         self._known = known
@@ -173,7 +181,7 @@ class BreedClassifier:
         return self._known.model_id
 
     def with_options(self, **changes: Unpack[Options]) -> Self:
-        """A copy with some settings changed, which shares connections and what is known of labels.
+        """A copy with some settings changed, which shares connections, known labels, and being closed.
 
         Args:
             changes: As for the class itself.
@@ -185,7 +193,7 @@ class BreedClassifier:
             >>> classifier.with_options(deadline=2.0, max_attempts=1).classify("rex.jpg")  # doctest: +SKIP
         """
         copy = type(self).__new__(type(self))
-        copy._assemble(self._transport, changed(self._options, changes), self._known)
+        copy._assemble(self._transport, changed(self._options, changes), self._known, self._closed)
         return copy
 
     def classify(self, picture: Picture, *, top_k: int = 5) -> Prediction:
@@ -205,7 +213,8 @@ class BreedClassifier:
             AccessError: Credentials or a permission are missing.
             ConfigurationError: ``top_k`` is no whole number from 1, or the classifier was closed.
         """
-        check_top_k(top_k)
+        checks.check_top_k(top_k)
+        self._check_open()
         return self._classify(picture, top_k, None)
 
     @overload
@@ -249,7 +258,8 @@ class BreedClassifier:
             pictures: Any number of pictures, as for `classify`.
             top_k: How many classes each answer ranks, from 1.
             max_concurrency: How many pictures are asked about at a time.
-            on_error: "raise" ends at the first picture that fails, with its error; "return" gives the error in that
+            on_error: "raise" ends at the first picture that fails, with its error, whose text begins with the
+                picture's position ("picture 17: …", counted from 1); "return" gives the error in that
                 picture's place and goes on.
             progress: Called after each result with (results so far, pictures in all or None where nobody knows).
 
@@ -257,11 +267,13 @@ class BreedClassifier:
             DogBreedError: As for `classify`, while the results are taken.
             ConfigurationError: An argument is wrong.
         """
-        check_top_k(top_k)
-        many.check(max_concurrency, on_error, progress)
+        checks.check_top_k(top_k)
+        many.check(pictures, max_concurrency, on_error, progress)
+        self._check_open()
         self._transport.widen(max_concurrency)
 
         def ask(picture: Picture, cancelled: Event) -> Prediction:
+            self._check_open()
             return self._classify(picture, top_k, cancelled)
 
         return many.in_order(
@@ -280,6 +292,7 @@ class BreedClassifier:
             EndpointError: The endpoint is missing, not ready, overloaded, too slow, or its model failed.
             LabelError: The endpoint does not tell, and none were given.
         """
+        self._check_open()
         given = self._labels or self._known.current()
         if given is not None:
             return given
@@ -290,7 +303,11 @@ class BreedClassifier:
         return told
 
     def close(self) -> None:
-        """Gives connections and memory back; a session's own stay open for its other clients."""
+        """Gives connections and memory back; a session's own stay open for its other clients.
+
+        A closed classifier and its copies refuse further calls.
+        """
+        self._closed.set()
         self._transport.close()
 
     def __enter__(self) -> Self:
@@ -303,6 +320,10 @@ class BreedClassifier:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _check_open(self) -> None:
+        if self._closed.is_set():
+            raise ConfigurationError(f"{self!r} was closed; make a new one.")
 
     def _classify(self, picture: Picture, top_k: int, cancelled: Event | None) -> Prediction:
         return self._ask(payload_of(picture, self._options), top_k=top_k, cancelled=cancelled)
@@ -368,9 +389,3 @@ class BreedClassifier:
             raise
         except Exception as error:
             raise transport.translate(error) from error
-
-
-def check_top_k(top_k: int) -> None:
-    """Refuses what is no number of classes."""
-    if type(top_k) is not int or top_k < 1:
-        checks.check_number("top_k", top_k, least=1, whole=True)

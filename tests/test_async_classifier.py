@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from functools import partial
 
 import pytest
 
@@ -155,6 +156,22 @@ def test_arguments_and_options_are_those_of_the_other_client() -> None:
         asyncio.run(hasty.classify(PICTURES[0]))
     asyncio.run(classifier.close())
     assert repr(AsyncBreedClassifier.from_server("http://127.0.0.1:9")).startswith("AsyncBreedClassifier(")
+
+
+def test_a_closed_classifier_says_so_and_its_copies_too() -> None:
+    async def run() -> None:
+        classifier = FakeEndpoint(BREEDS).async_classifier()
+        copy = classifier.with_options(deadline=9.0)
+        await classifier.close()
+        await classifier.close()
+        for closed in (classifier, copy):
+            for call in (closed.labels, partial(closed.classify, PICTURES[0])):
+                with pytest.raises(ConfigurationError, match="was closed; make a new one"):
+                    await call()
+            with pytest.raises(ConfigurationError, match="was closed; make a new one"):
+                closed.classify_many([])
+
+    asyncio.run(run())
 
 
 def test_closing_cuts_off_requests_that_hang() -> None:

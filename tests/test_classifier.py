@@ -95,6 +95,34 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dogbreed_sdk.transports.Transport.first_pause", 0.01)
 
 
+class TestWhatIsAsked:
+    @pytest.mark.parametrize(
+        "name", [None, "", 5, "http://127.0.0.1:8123", "model.tar.gz", "a--", "dog_breeds", "d" * 64]
+    )
+    def test_what_is_no_endpoints_name_is_refused_with_the_place_it_belongs(self, name: Any, tmp_path: Path) -> None:
+        with pytest.raises(ConfigurationError, match=r"endpoint_name must.*from_server, a bundle to .*from_bundle"):
+            BreedClassifier(name, session=Session.local(tmp_path))
+
+    def test_a_wrong_urls_password_is_not_repeated(self) -> None:
+        with pytest.raises(ConfigurationError) as caught:
+            BreedClassifier("https://me:secret@host/?key=secret")
+        assert "secret" not in str(caught.value)
+
+    def test_a_session_is_a_session(self) -> None:
+        with pytest.raises(ConfigurationError, match=r"session must be a Session, such as Session.local\(\), got 'x'"):
+            BreedClassifier("dogs", session="x")  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("url", [None, 5, b"http://127.0.0.1:8080", ""])
+    def test_a_servers_address_is_a_url(self, url: Any) -> None:
+        with pytest.raises(ConfigurationError, match=r"http://127.0.0.1:8080"):
+            BreedClassifier.from_server(url)
+
+    @pytest.mark.parametrize("path", [None, 5, ""])
+    def test_a_bundle_is_a_path(self, path: Any) -> None:
+        with pytest.raises(ConfigurationError, match=r"folder or its model.tar.gz, got"):
+            BreedClassifier.from_bundle(path)
+
+
 class TestOptions:
     @pytest.mark.parametrize(
         ("wrong", "said"),
@@ -105,6 +133,18 @@ class TestOptions:
             ({"deadline": -1.0}, "deadline"),
             ({"read_timeout": float("inf")}, "read_timeout"),
             ({"wait_ready": -1.0}, "wait_ready"),
+            ({"max_attempts": 0}, "max_attempts must be a whole number from 1, got 0"),
+            ({"max_attempts": 1.5}, "max_attempts must be a whole number from 1, got 1.5"),
+            ({"max_payload_bytes": "1MB"}, "max_payload_bytes must be a whole number from 1, got '1MB'"),
+            ({"connect_timeout": "1"}, "connect_timeout must be a finite number above 0, got '1'"),
+            ({"read_timeout": True}, "read_timeout must be a finite number above 0, got True"),
+            ({"deadline": float("nan")}, "deadline must be a finite number above 0, got nan"),
+            ({"wait_ready": None}, "wait_ready must be a finite number from 0, got None"),
+            ({"labels": 5}, "labels must be a LabelMap or a list of names, got 5"),
+            ({"allowed_hosts": 5}, "allowed_hosts must be a list of host names"),
+            ({"allowed_hosts": ["https://example.com/"]}, "'https://example.com/' is no host name"),
+            ({"allowed_hosts": ["example.com:8080"]}, "'example.com:8080' is no host name"),
+            ({"allowed_hosts": [None]}, "None is no host name"),
             ({"patience": 3}, "no option patience"),
         ],
         ids=str,
@@ -114,6 +154,17 @@ class TestOptions:
             FakeEndpoint(BREEDS).classifier(**wrong)
         with pytest.raises(ConfigurationError, match=said):
             FakeEndpoint(BREEDS).classifier().with_options(**wrong)
+
+    @pytest.mark.parametrize("host", ["example.com", "*.example.com", "dog_pictures.", "10.0.0.1", "::1", "[::1]"])
+    def test_hosts_are_names_and_addresses(self, host: str) -> None:
+        assert FakeEndpoint(BREEDS).classifier(allowed_hosts=[host]).options.allowed_hosts == (host,)
+
+    @pytest.mark.parametrize("top_k", ["3", None, 2.5, True, 0, -1])
+    def test_how_many_classes_are_ranked_is_a_whole_number(self, top_k: Any) -> None:
+        endpoint = FakeEndpoint(BREEDS)
+        with pytest.raises(ConfigurationError, match=f"top_k must be a whole number from 1, got {top_k!r}"):
+            endpoint.classifier().classify(picture(), top_k=top_k)
+        assert endpoint.requests == []
 
     def test_a_copy_differs_in_what_was_changed_and_shares_the_labels(self) -> None:
         endpoint = FakeEndpoint(BREEDS)

@@ -14,11 +14,22 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dogbreed_sdk import BreedClassifier, ConfigurationError, DogBreedError, ModelError, Prediction, Session
+from dogbreed_sdk import (
+    BreedClassifier,
+    ConfigurationError,
+    ModelError,
+    Prediction,
+    Session,
+    UnsupportedImageError,
+)
 from dogbreed_sdk.asking.workers import Workers
+from dogbreed_sdk.async_classifier import AsyncBreedClassifier
 from dogbreed_sdk.testing import FakeEndpoint, picture
 from dogbreed_sdk.transports import Answer
 
@@ -95,7 +106,7 @@ def test_an_error_ends_it_at_its_place() -> None:
     results = FakeEndpoint(BREEDS).classifier().classify_many([*PICTURES[:3], b"broken", *PICTURES])
     for _ in range(3):
         assert isinstance(next(results), Prediction)
-    with pytest.raises(DogBreedError, match="no picture"):
+    with pytest.raises(UnsupportedImageError, match=r"^picture 4: .*no picture"):
         next(results)
     assert list(results) == []
     assert threads() == []
@@ -154,6 +165,40 @@ def test_progress_tells_how_many_of_how_many() -> None:
 def test_wrong_arguments_are_refused_at_once(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError):
         FakeEndpoint(BREEDS).classifier().classify_many([], **wrong)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("one", ["rex.jpg", PICTURES[0], Path("rex.jpg"), io.BytesIO(PICTURES[0])], ids=type)
+def test_one_picture_is_no_list_of_them(one: Any) -> None:
+    classifier = FakeEndpoint(BREEDS).classifier()
+    with pytest.raises(ConfigurationError, match=r"was given one picture.*pass a list, or use classify"):
+        classifier.classify_many(one)
+    with pytest.raises(ConfigurationError, match=r"was given one picture.*pass a list, or use classify"):
+        AsyncBreedClassifier.wrapping(classifier).classify_many(one)
+
+
+@pytest.mark.parametrize("none", [None, 5])
+def test_what_cannot_be_iterated_is_refused(none: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"a list or an iterator of pictures, got {none}"):
+        FakeEndpoint(BREEDS).classifier().classify_many(none)
+
+
+def test_a_closed_classifier_says_so_and_its_copies_too() -> None:
+    endpoint = FakeEndpoint(BREEDS)
+    classifier, other = endpoint.classifier(), endpoint.classifier()
+    copy = classifier.with_options(deadline=9.0)
+    running = classifier.classify_many(PICTURES * 100, max_concurrency=1)
+    next(running)
+    classifier.close()
+    classifier.close()
+    for closed in (classifier, copy, copy.with_options(max_attempts=1)):
+        for call in (partial(closed.classify, PICTURES[0]), closed.labels, partial(closed.classify_many, [])):
+            with pytest.raises(
+                ConfigurationError, match=r"^BreedClassifier\(endpoint fake\) was closed; make a new one"
+            ):
+                call()
+    with pytest.raises(ConfigurationError, match="was closed"):
+        list(running)
+    assert other.classify(PICTURES[0]).label == "Pug"
 
 
 def test_no_pictures_no_results_no_threads() -> None:

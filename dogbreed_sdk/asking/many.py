@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from threading import Event
 from typing import Generic, Literal, TypeVar
 
+from dogbreed_sdk.asking import checks
 from dogbreed_sdk.asking.workers import Workers
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
 
@@ -27,16 +28,18 @@ AHEAD_PER_WORKER = 64
 _GOODBYE_SECONDS = 2.0
 
 
-def check(max_concurrency: int, on_error: str, progress: object) -> None:
+def check(
+    pictures: object, max_concurrency: int, on_error: str, progress: object, *, asynchronous: bool = False
+) -> None:
     """Refuses arguments that are wrong.
 
     Raises:
         ConfigurationError: One is.
     """
-    if max_concurrency < 1:
-        raise ConfigurationError(f"max_concurrency must be at least 1, got {max_concurrency}.")
+    checks.check_pictures(pictures, asynchronous=asynchronous)
+    checks.check_number("max_concurrency", max_concurrency, least=1, whole=True)
     if on_error not in ("raise", "return"):
-        raise ConfigurationError(f'on_error must be "raise" or "return", got {on_error!r}.')
+        raise ConfigurationError(f'on_error must be "raise" or "return", got {checks.shown(on_error)}.')
     if progress is not None and not callable(progress):
         raise ConfigurationError("progress must be a function of (results so far, pictures in all or None).")
 
@@ -65,7 +68,7 @@ def in_order(
     complete = False
     try:
         for done, future in enumerate(window, start=1):
-            answer = outcome(future, on_error)
+            answer = outcome(future, on_error, done)
             if progress is not None:
                 progress(done, total)
             yield answer
@@ -74,13 +77,15 @@ def in_order(
         window.close(None if complete else abort)
 
 
-def outcome(future: Future[Answer], on_error: OnError) -> Answer | DogBreedError:
-    """A finished question's answer, or its error as the caller wants it."""
+def outcome(future: Future[Answer], on_error: OnError, position: int) -> Answer | DogBreedError:
+    """A finished question's answer, or its error as the caller wants it; one that is raised tells its position."""
     error = future.exception()
     if error is None:
         return future.result()
-    if on_error == "return" and isinstance(error, DogBreedError):
-        return error
+    if isinstance(error, DogBreedError):
+        if on_error == "return":
+            return error
+        error.args = (f"picture {position}: {error}",)
     raise error
 
 

@@ -47,8 +47,8 @@ async def in_order(
     done = 0
     try:
         while (future := await window.next()) is not None:
-            answer = outcome(future, on_error)
             done += 1
+            answer = outcome(future, on_error, done)
             if progress is not None:
                 progress(done, total)
             yield answer

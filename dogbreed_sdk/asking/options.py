@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Literal, TypedDict
 
 from dogbreed_sdk import defaults
+from dogbreed_sdk.asking.checks import check_number, host_names, shown
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.labels import LabelMap
 
@@ -49,17 +49,18 @@ class ClassifierOptions:
 
     def __post_init__(self) -> None:
         if self.labels is not None and not isinstance(self.labels, LabelMap):
+            if not isinstance(self.labels, Iterable):
+                raise ConfigurationError(f"labels must be a LabelMap or a list of names, got {shown(self.labels)}.")
             object.__setattr__(self, "labels", LabelMap.from_list(self.labels))
         if self.fetch not in ("client", "endpoint"):
-            raise ConfigurationError(f'fetch must be "client" or "endpoint", got {self.fetch!r}.')
-        if isinstance(self.allowed_hosts, str):
-            raise ConfigurationError(f"allowed_hosts must be a list of host names, got the one {self.allowed_hosts!r}.")
-        for name in ("max_payload_bytes", "connect_timeout", "read_timeout", "deadline", "max_attempts"):
-            value = getattr(self, name)
-            if not (value > 0 and math.isfinite(value)):
-                raise ConfigurationError(f"{name} must be a number above 0, got {value!r}.")
-        if not (self.wait_ready >= 0 and math.isfinite(self.wait_ready)):
-            raise ConfigurationError(f"wait_ready must be a number of seconds from 0, got {self.wait_ready!r}.")
+            raise ConfigurationError(f'fetch must be "client" or "endpoint", got {shown(self.fetch)}.')
+        if self.allowed_hosts is not None:
+            object.__setattr__(self, "allowed_hosts", host_names(self.allowed_hosts))
+        for name in ("max_payload_bytes", "max_attempts"):
+            check_number(name, getattr(self, name), least=1, whole=True)
+        for name in ("connect_timeout", "read_timeout", "deadline"):
+            check_number(name, getattr(self, name), above=True)
+        check_number("wait_ready", self.wait_ready)
 
     @property
     def label_map(self) -> LabelMap | None:

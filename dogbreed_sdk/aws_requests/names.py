@@ -12,7 +12,7 @@ from dogbreed_sdk.errors import ConfigurationError
 MAX_NAME_LENGTH = 63
 MAX_TUNING_NAME_LENGTH = 32
 
-_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
+NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
 
 
 def unique_name(base: str, *, max_length: int = MAX_NAME_LENGTH) -> str:
@@ -33,7 +33,7 @@ def check_name(name: str, *, what: str, max_length: int = MAX_NAME_LENGTH) -> st
     Raises:
         ConfigurationError: It is too long or holds characters that SageMaker refuses.
     """
-    if len(name) > max_length or not _NAME.fullmatch(name):
+    if len(name) > max_length or not NAME.fullmatch(name):
         raise ConfigurationError(
             f"{name!r} cannot name a {what}: use up to {max_length} letters, digits and single hyphens, "
             "beginning and ending with a letter or digit."

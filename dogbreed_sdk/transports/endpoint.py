@@ -15,6 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import ResponseStreamingError
 
 from dogbreed_sdk import __version__, aws_errors, defaults
+from dogbreed_sdk.asking import checks
 from dogbreed_sdk.errors import DogBreedError
 from dogbreed_sdk.progress import no_progress
 from dogbreed_sdk.transports import Answer, Transport, cutting
@@ -34,9 +35,13 @@ class EndpointTransport(Transport):
     Args:
         endpoint_name: Name of the endpoint.
         session: Where it lives.
+
+    Raises:
+        ConfigurationError: No endpoint can have this name.
     """
 
     def __init__(self, endpoint_name: str, session: Session) -> None:
+        checks.check_endpoint_name(endpoint_name)
         self.endpoint_name = endpoint_name
         self.session = session
         self.name = f"endpoint {endpoint_name}"

@@ -18,6 +18,7 @@ from urllib3.exceptions import (
 )
 
 from dogbreed_sdk import defaults
+from dogbreed_sdk.asking import checks
 from dogbreed_sdk.errors import (
     ConfigurationError,
     DogBreedError,
@@ -194,6 +195,8 @@ def _pool(connections: int) -> urllib3.PoolManager:
 
 
 def _checked(url: str) -> str:
+    if not isinstance(url, str):
+        raise ConfigurationError(f"url must be a text such as 'http://127.0.0.1:8080', got {checks.shown(url)}.")
     try:
         parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
