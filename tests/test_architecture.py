@@ -22,6 +22,7 @@ LOCAL_MAY_USE = ("dogbreed_sdk.local", "dogbreed_sdk.errors", "dogbreed_sdk.cont
 SERVING_MAY_USE = (
     "dogbreed_sdk.serving",
     "dogbreed_sdk.errors",
+    "dogbreed_sdk.listening",
     "dogbreed_sdk.local.log_file",
     "dogbreed_sdk.local.processes",
     "dogbreed_sdk.local.resources",

@@ -109,7 +109,8 @@ def input_fn(body: bytes | str, content_type: str | None) -> Image.Image | Tenso
     if kind == JSON:
         return _from_json(body)
     served = ", ".join([*sorted(PICTURES), JSON])
-    raise RequestError(f"content type {(content_type or '')[:MAX_REPEATED]!r} is not served; send one of {served}", 415)
+    refused = (content_type or "")[:MAX_REPEATED]
+    raise RequestError(f"content type {refused!r} is not served; send one of {served}", 415)
 
 
 def prepare_fn(data: Image.Image | Tensor, model: Model) -> Tensor:
@@ -241,8 +242,9 @@ def _form(accept: str | None) -> str:
             return kind
         if quality > 0 and kind in {"*/*", "application/*", ""}:
             return JSON
+    unmet = (accept or "")[:MAX_REPEATED]
     raise RequestError(
-        f"Accept {(accept or '')[:MAX_REPEATED]!r} cannot be met; this model answers {JSON}, {RANKED_JSON} or {SCORES_JSON}", 406
+        f"Accept {unmet!r} cannot be met; this model answers {JSON}, {RANKED_JSON} or {SCORES_JSON}", 406
     )
 
 

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.listening import bind, url_of
 from dogbreed_sdk.service.protocol import PatientProtocol
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+__all__ = ["event_line", "listen", "log_to_stderr", "make_server", "url_of"]
 
 # Longer than the 60 s for which load balancers keep theirs: whoever closes later never loses a request.
 _KEEP_ALIVE_SECONDS = 75
@@ -29,26 +32,13 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         ConfigurationError: The address is none of this machine's, or the port is taken or not allowed.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio turns Nagle's algorithm off only where the protocol is named; with it on, each answer costs 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener = bind(host, port)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
         listener.listen(_BACKLOG)
-    except OSError as error:
+    except OSError as error:  # another that is bound there has begun to listen just now
         listener.close()
-        raise ConfigurationError(
-            f"Cannot listen on {host}:{port}: {error.strerror or error}. Choose another --port, or 0 for a free one."
-        ) from error
+        raise ConfigurationError(f"Cannot listen on {host}:{port}: {error.strerror or error}.") from error
     return listener
-
-
-def url_of(listener: socket.socket) -> str:
-    """The address to type into a browser on this machine."""
-    host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what is bound, not binding it
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def make_server(
@@ -88,21 +78,36 @@ class JsonLines(logging.Formatter):
         text = super().format(record)
         if record.name == "dogbreed_sdk.service.access":
             return text
-        line = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
-            "level": record.levelname.lower(),
-            "event": "message",
-            "logger": record.name,
-            "message": text,
-        }
-        return json.dumps(line)
+        return event_line(text, level=record.levelname.lower(), logger=record.name, seconds=record.created)
+
+
+def event_line(
+    message: str, *, level: str = "info", logger: str = "dogbreed_sdk.service", seconds: float | None = None
+) -> str:
+    """A message in the form of the access log's lines.
+
+    Args:
+        message: What happened.
+        level: How bad that is.
+        logger: Who says so.
+        seconds: When, since 1970; default: now.
+    """
+    line = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds)),
+        "level": level,
+        "event": "message",
+        "logger": logger,
+        "message": message,
+    }
+    return json.dumps(line)
 
 
 def log_to_stderr() -> None:
-    """Has the service's and the server's log written to standard error, as JSON lines."""
+    """Has the log of the service, its web server and its model server written to standard error, as JSON lines."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines("%(message)s"))
-    for name, level in (("dogbreed_sdk.service", logging.INFO), ("uvicorn", logging.WARNING)):
+    levels = {"dogbreed_sdk.service": logging.INFO, "dogbreed_sdk": logging.WARNING, "uvicorn": logging.WARNING}
+    for name, level in levels.items():
         logger = logging.getLogger(name)
         logger.addHandler(handler)
         logger.setLevel(level)

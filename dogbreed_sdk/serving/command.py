@@ -14,7 +14,7 @@ from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.log_file import LogFile
 from dogbreed_sdk.local.processes import restore_interrupts
 from dogbreed_sdk.serving.log_stream import LogStream
-from dogbreed_sdk.serving.settings import read_settings
+from dogbreed_sdk.serving.settings import read_settings, require_model
 from dogbreed_sdk.serving.worker import run_worker
 from dogbreed_sdk.serving.workers import run_workers
 
@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Load the model and serve it; 1 where that can't be done, with the reason on standard error."""
     try:
         settings = read_settings(arguments)
+        require_model(settings)
     except ConfigurationError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -70,6 +70,11 @@ class Settings:
     connections: int | None
     lifeline: int | None
 
+    @property
+    def is_started_by_hand(self) -> bool:
+        """Whether somebody reads what it says, and no program waits for it."""
+        return self.descriptor is None and self.connections is None and self.log is None
+
     def worker_arguments(self, *, connections: int, lifeline: int) -> list[str]:
         """The command line of one worker of several."""
         return [
@@ -118,6 +123,20 @@ def read_settings(arguments: Sequence[str] | None, environ: Mapping[str, str] | 
         connections=options.connections,
         lifeline=options.lifeline,
     )
+
+
+def require_model(settings: Settings) -> None:
+    """Checks that there is something to load: a folder of a model, or of code that may bring one itself.
+
+    Raises:
+        ConfigurationError: There is neither.
+    """
+    folder = settings.model_dir
+    if folder.is_dir() or (settings.code is not None and settings.code.is_dir()):
+        return
+    if folder.is_file():
+        raise ConfigurationError(f"{folder} is a file: unpack it (tar -xzf), and name the folder as --model-dir.")
+    raise ConfigurationError(f"There is no folder {folder}: name that of an unpacked model.tar.gz as --model-dir.")
 
 
 def _code_folder(model_dir: Path, environ: Mapping[str, str]) -> Path:

@@ -14,6 +14,7 @@ from contextlib import suppress
 import uvicorn
 
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.listening import bind, url_of
 from dogbreed_sdk.local.resources import available_cores, thread_environment
 from dogbreed_sdk.serving.answering import answering
 from dogbreed_sdk.serving.app import ModelApp
@@ -38,6 +39,7 @@ def run_worker(settings: Settings) -> int:
     lifeline = None if settings.lifeline is None else Lifeline(settings.lifeline)
     _prepare_process(settings)
     try:
+        listener = _listener(settings)
         handlers = ModelHandlers.load(settings.model_dir, settings.code, settings.program)
         _check_backend(settings)
     except ConfigurationError as error:
@@ -47,14 +49,22 @@ def run_worker(settings: Settings) -> int:
         traceback.print_exc()
         return 1
     app = ModelApp(answering(handlers, cores=available_cores()), settings)
-    server = _Server(app, settings, lifeline)
-    listener: socket.socket | None = None
-    if settings.connections is not None:
-        listener = HandedConnections(fileno=settings.connections)
-    elif settings.descriptor is not None:
-        listener = socket.socket(fileno=settings.descriptor)
-    server.run(sockets=None if listener is None else [listener])
+    _Server(app, settings, lifeline).run(sockets=[listener])
     return 0
+
+
+def _listener(settings: Settings) -> socket.socket:
+    if settings.connections is not None:
+        return HandedConnections(fileno=settings.connections)
+    if settings.descriptor is not None:
+        return socket.socket(fileno=settings.descriptor)
+    return bind(settings.host, settings.port)  # before the model is loaded, so that a port that is taken is told soon
+
+
+def announce(settings: Settings, listener: socket.socket) -> None:
+    """Says where the model answers, to whoever has started the server by hand."""
+    if settings.is_started_by_hand:
+        print(f"serving {settings.model_dir} on {url_of(listener)}  (end it with Ctrl-C)", file=sys.stderr, flush=True)
 
 
 def _prepare_process(settings: Settings) -> None:
@@ -83,8 +93,6 @@ class _Server(uvicorn.Server):
     def __init__(self, app: ModelApp, settings: Settings, lifeline: Lifeline | None) -> None:
         config = uvicorn.Config(
             app.routes(),
-            host=settings.host,
-            port=settings.port,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -104,6 +112,8 @@ class _Server(uvicorn.Server):
         self._watching = asyncio.create_task(self._watch())
         if self._lifeline:
             self._lifeline.send(READY)
+        for listener in sockets or ():
+            announce(self._settings, listener)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._watching:

@@ -13,12 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from types import FrameType
 
+from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.listening import bind
 from dogbreed_sdk.local.processes import PACKAGE_PARENT
 from dogbreed_sdk.serving.handover import hand_over
 from dogbreed_sdk.serving.lifeline import READY, USED, Lifeline
 from dogbreed_sdk.serving.restarts import Restarts
 from dogbreed_sdk.serving.settings import Settings
-from dogbreed_sdk.serving.worker import SHUTDOWN_SECONDS
+from dogbreed_sdk.serving.worker import SHUTDOWN_SECONDS, announce
 
 _PACKAGE = "dogbreed_sdk.serving"
 _LOOK_SECONDS = 0.2
@@ -48,8 +50,12 @@ def run_workers(settings: Settings) -> int:
         The exit status: 1 where the first processes could not load the model; their output says why.
     """
     if settings.descriptor is None:
-        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        listener = socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
+        try:
+            listener = bind(settings.host, settings.port)
+        except ConfigurationError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        listener.listen(_BACKLOG)
     else:
         listener = socket.socket(fileno=settings.descriptor)
     with listener:
@@ -176,8 +182,10 @@ class _Workers:
             self._last_use = time.monotonic()
         if READY in heard:
             worker.ready = True
-            if not self._was_ready and self._lifeline:
-                self._lifeline.send(READY)
+            if not self._was_ready:
+                announce(self._settings, self._listener)
+                if self._lifeline:
+                    self._lifeline.send(READY)
             self._was_ready = True
 
     def _end_all(self) -> None:

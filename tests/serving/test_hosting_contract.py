@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -148,6 +150,34 @@ def test_a_model_that_cannot_serve_ends_with_the_reason(tmp_path: Path, code: st
     error = server.process.communicate(timeout=20)[1]
     assert server.process.returncode == 1
     assert message in error
+
+
+@pytest.mark.parametrize(
+    ("folder", "options", "says"),
+    [
+        ("nope", [], "There is no folder .*nope"),
+        ("model.tar.gz", [], r".*model\.tar\.gz is a file: unpack it"),
+        ("model", [], "Cannot listen on 127.0.0.1:.* in use. Choose another --port"),
+        ("model", ["--workers", "2"], "Cannot listen on 127.0.0.1:.* in use. Choose another --port"),
+        ("model", ["--host", "203.0.113.1"], "Cannot listen on 203.0.113.1:.* Choose another --host"),
+    ],
+)
+def test_a_start_that_cannot_be_says_what_to_change(tmp_path: Path, folder: str, options: list[str], says: str) -> None:
+    (tmp_path / "model.tar.gz").touch()
+    write_model(tmp_path / "model", "def model_fn(model_dir): return 0")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        server = Server(tmp_path / folder, *options, "--port", port)
+        error = server.process.communicate(timeout=20)[1]
+    assert server.process.returncode == 1
+    assert re.fullmatch(f"error: {says}.*\n", error)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_started_by_hand_it_says_where_it_answers(tmp_path: Path, workers: str) -> None:
+    server = Server(write_model(tmp_path / "model", "def model_fn(model_dir): return 0"), "--workers", workers)
+    server.wait()
+    assert f"http://127.0.0.1:{server.port} " in server.end()
 
 
 def test_it_loads_nothing_of_sagemaker(tmp_path: Path) -> None:
