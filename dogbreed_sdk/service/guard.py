@@ -29,6 +29,7 @@ class Guard:
 
     def __init__(self, settings: ServiceSettings) -> None:
         self._keys = settings.api_keys
+        self._rate = settings.rate
         self._limiter = RateLimiter(settings.rate) if settings.rate else None
 
     async def __call__(self, request: Request) -> None:
@@ -39,12 +40,15 @@ class Guard:
         """
         who = self._who(request)
         request.state.who = who
-        wait = self._limiter.take(who) if self._limiter else 0.0
+        if self._limiter is None or request.method != "POST":  # pictures count; asking for the labels does not
+            return
+        wait = self._limiter.take(who)
         if wait > 0:
-            raise raised("rate-limit", "The rate that is allowed has been used up.", retry_after=math.ceil(wait))
+            detail = f"Pictures are taken at a rate of {self._rate}, which has been used up."
+            raise raised("rate-limit", detail, retry_after=math.ceil(wait))
 
     def charge(self, request: Request, pictures: int) -> None:
-        """Counts the further pictures of a batch."""
+        """Counts the further pictures of a batch; a batch that began within the rate is answered whole."""
         if self._limiter and pictures > 0:
             self._limiter.charge(request.state.who, pictures)
 

@@ -19,6 +19,7 @@ from dogbreed_sdk.service.problems import Problem, ProblemError, raised
 from dogbreed_sdk.service.schemas import MOST_TOP_K, BatchRequest, ClassifyRequest, PictureSource
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
     from starlette.requests import Request
 
     from dogbreed_sdk.service.settings import ServiceSettings
@@ -168,7 +169,15 @@ def _validated(model: type[Model], body: bytes) -> Model:
         problems = error.errors(include_url=False, include_input=False, include_context=False)
     if any(problem["type"] == "json_invalid" for problem in problems):
         raise raised("bad-request", f"The body is no JSON document: {problems[0]['msg']}.")
-    raise ProblemError(invalid([(problem["loc"], problem["msg"]) for problem in problems]))
+    raise ProblemError(invalid([(problem["loc"], _in_plain_words(problem, model)) for problem in problems]))
+
+
+def _in_plain_words(problem: ErrorDetails, model: type[BaseModel]) -> str:
+    """What is wrong with a member; of one that is not known, which are."""
+    if problem["type"] != "extra_forbidden":
+        return problem["msg"]
+    known = model if len(problem["loc"]) == 1 else PictureSource
+    return f"is no member that is known; known are {', '.join(sorted(known.model_fields))}"
 
 
 def invalid(found: list[tuple[tuple[int | str, ...], str]]) -> Problem:

@@ -30,6 +30,10 @@ class Rate:
     count: int
     seconds: int
 
+    def __str__(self) -> str:
+        unit = next((name for name, seconds in _SECONDS.items() if seconds == self.seconds), f"{self.seconds} seconds")
+        return f"{self.count}/{unit}"
+
     @classmethod
     def parse(cls, text: str) -> Rate:
         """The rate that ``N/second``, ``N/minute`` or ``N/hour`` means.

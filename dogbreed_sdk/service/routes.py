@@ -14,7 +14,7 @@ from dogbreed_sdk.predictions import folder_number
 from dogbreed_sdk.service import docs_page, intake, openapi, page
 from dogbreed_sdk.service.answering import chosen_top_k
 from dogbreed_sdk.service.observing import problem_response
-from dogbreed_sdk.service.problems import KINDS, Problem, raised
+from dogbreed_sdk.service.problems import KINDS, Problem, ProblemError, raised
 from dogbreed_sdk.service.schemas import (
     MOST_TOP_K,
     BatchAnswer,
@@ -61,7 +61,7 @@ class ApiRoutes:
         if self._settings.api_keys is not None:
             # These only describe the two headers to OpenAPI; the guard decides.
             schemes = [Depends(HTTPBearer(auto_error=False)), Depends(APIKeyHeader(name="X-API-Key", auto_error=False))]
-        router = APIRouter(prefix="/v1", dependencies=[*schemes, Depends(self._guard)])
+        router = APIRouter(prefix="/v1", dependencies=[*schemes, Depends(self._guard), Depends(_known_query)])
         bodies = (400, 408, 413, 415, 422)
         router.post(
             "/classify",
@@ -78,7 +78,7 @@ class ApiRoutes:
         router.get(
             "/labels",
             response_model=LabelsAnswer,
-            responses=openapi.responses(*_OF_GUARD, *_OF_ENDPOINT, ok="The classes."),
+            responses=openapi.responses(401, 422, *_OF_ENDPOINT, ok="The classes."),
         )(self.labels)
         return router
 
@@ -126,6 +126,15 @@ class ApiRoutes:
             for index, folder in enumerate(known.class_folders)
         ]
         return JSONResponse({"model_id": self._classifier.model_id, "labels": labels})
+
+
+async def _known_query(request: Request) -> None:
+    """Refuses parameters that would be ignored: whoever writes ?topk=3 wants something else than five classes."""
+    known = ["top_k"] if request.method == "POST" else []
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        what = f"is no parameter of this URL; {'known is ' + known[0] if known else 'it has none'}"
+        raise ProblemError(intake.invalid([((name,), what) for name in unknown]))
 
 
 class OwnRoutes:

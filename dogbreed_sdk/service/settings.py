@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dogbreed_sdk.defaults import INVOKE_CONNECTIONS
 from dogbreed_sdk.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ class ServiceSettings:
         api_keys: Keys of which requests below /v1 must bring one; None: open to everybody who reaches it.
         cors_origins: Origins of web pages that may call it from a browser, such as "https://app.example".
         rate: Pictures a key may send, or a client's address where there are no keys; None: as many as it likes.
-        max_concurrency: Pictures sent to the endpoint at a time. 16 keep a model that answers eight at once busy.
+        max_concurrency: Pictures sent to the endpoint at a time. 16 keep a model that answers eight at once busy;
+            64 are the most, as many as there are connections to an endpoint.
         max_waiting: Pictures that wait for one of these places; more are answered 503. 64 wait about a second on
             two cores.
         max_body_bytes: The longest picture; SageMaker's own limit of a real-time request.
@@ -71,6 +73,11 @@ class ServiceSettings:
         for name, lowest in least.items():
             if not lowest <= getattr(self, name) < math.inf:  # so that NaN is refused too
                 raise ConfigurationError(f"{name} must be at least {lowest}, and finite, not {getattr(self, name)}.")
+        if self.max_concurrency > INVOKE_CONNECTIONS:
+            raise ConfigurationError(
+                f"max_concurrency must be at most {INVOKE_CONNECTIONS}, as many as there are connections to the "
+                f"endpoint, not {self.max_concurrency}."
+            )
         for origin in self.cors_origins:
             scheme, separator, host = origin.partition("://")
             if origin != "*" and (scheme not in ("http", "https") or not separator or not host or "/" in host):

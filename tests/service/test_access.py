@@ -114,7 +114,10 @@ def test_a_rate_is_kept_for_each_key(serve: Serve) -> None:
 
 def test_a_rate_is_kept_for_each_address_where_there_are_no_keys(serve: Serve) -> None:
     service = serve(rate=Rate(1, 3600))
+    assert service.get("/v1/labels").status_code == 200, "only pictures count"
     assert service.classify(PICTURE).status_code == 200
+    assert service.get("/v1/labels").status_code == 200
+    assert "a rate of 1/hour" in service.classify(PICTURE).json()["detail"]
     assert service.classify(PICTURE, **{"X-Forwarded-For": "203.0.113.7"}).status_code == 429, "no proxy is trusted"
 
 
@@ -214,6 +217,7 @@ def test_a_service_for_this_machine_refuses_what_pages_from_elsewhere_send(
     "wrong",
     [
         {"max_concurrency": 0},
+        {"max_concurrency": 65},
         {"max_waiting": -1},
         {"deadline_seconds": 0},
         {"deadline_seconds": float("nan")},

@@ -86,6 +86,8 @@ REQUESTS: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("POST", "/v1/classify/batch", {"data": PICTURE, "headers": JPEG}, 415, "unsupported-media-type"),
     ("POST", "/v1/classify?top_k=0", {"data": PICTURE, "headers": JPEG}, 422, "invalid-request"),
     ("POST", "/v1/classify?top_k=x", {"data": PICTURE, "headers": JPEG}, 422, "invalid-request"),
+    ("POST", "/v1/classify?topk=3", {"data": PICTURE, "headers": JPEG}, 422, "invalid-request"),
+    ("GET", "/v1/labels?top_k=3", {}, 422, "invalid-request"),
     ("POST", "/v1/classify", {"json": {}}, 422, "invalid-request"),
     ("POST", "/v1/classify", {"json": {"url": "https://a/b", "base64": "aa"}}, 422, "invalid-request"),
     ("POST", "/v1/classify", {"json": {"base64": "aa", "topk": 3}}, 422, "invalid-request"),
@@ -123,6 +125,24 @@ def test_requests_that_make_no_sense(
     assert ("Allow" in response.headers) is (status == 405)
     if status == 422:
         assert problem["errors"]
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "says"),
+    [
+        ("?topk=3", {"data": PICTURE, "headers": JPEG}, "topk: is no parameter of this URL; known is top_k."),
+        ("", {"json": {"path": "x"}}, "path: is no member that is known; known are base64, data, top_k, url."),
+        (
+            "/batch",
+            {"json": {"pictures": [{"path": "x"}]}},
+            "pictures.0.path: is no member that is known; known are base64, data, url.",
+        ),
+    ],
+)
+def test_what_is_not_known_is_refused_with_what_is(
+    service: RunningService, path: str, options: dict[str, Any], says: str
+) -> None:
+    assert check(service.post(f"/v1/classify{path}", **options), 422)["detail"] == says
 
 
 def test_the_type_of_a_problem_leads_to_its_explanation(service: RunningService) -> None:
