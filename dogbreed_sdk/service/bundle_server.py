@@ -166,9 +166,17 @@ class FollowingTransport(Transport):
         """As of the server; its death is not over in a moment."""
         return self._now[1].is_transient(error)
 
+    def least_pause(self, error: BaseException) -> float:
+        """What the server asked for."""
+        return self._now[1].least_pause(error)
+
     def translate(self, error: Exception) -> DogBreedError:
         """As of the server."""
         return self._now[1].translate(error)
+
+    def wait_until_ready(self, seconds: float) -> None:
+        """Waits for the server that is there now."""
+        self._now[1].wait_until_ready(seconds)
 
     def widen(self, connections: int) -> None:
         """Announces that so many requests may be under way at once."""
