@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import ipaddress
 import json
 import math
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dogbreed_sdk import _optional
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.output import Outcome, note, say
-from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.defaults import INVOKE_CONNECTIONS
+from dogbreed_sdk.errors import ConfigurationError, DogBreedError
 from dogbreed_sdk.service.keys import VARIABLE, ApiKeys
 from dogbreed_sdk.service.rates import Rate
+from dogbreed_sdk.service.readiness import PROBE_SECONDS, TINY_PICTURE
 from dogbreed_sdk.service.settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -53,11 +57,20 @@ def _add_access(group: argparse._ArgumentGroup) -> None:
         "--api-keys-file", type=Path, metavar="FILE", help=f"API keys, one a line (or ${VARIABLE}); mode 600"
     )
     group.add_argument(
-        "--cors-origin", action="append", default=[], metavar="ORIGIN", help="a web page's origin that may call it"
+        "--cors-origin",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="a web page's origin that may call it; * for all",
     )
     group.add_argument("--rate", metavar="N/PERIOD", help="pictures per key or address: 60/minute, 5/second, …")
     group.add_argument(
-        "--trusted-proxy", action="append", default=[], metavar="ADDRESS", help="whose X-Forwarded-For is believed"
+        "--trusted-proxy",
+        action="append",
+        type=_network,
+        default=[],
+        metavar="ADDRESS",
+        help="whose X-Forwarded-For is believed: an address, or a network",
     )
 
 
@@ -68,7 +81,7 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
         type=_at_least_one,
         default=default.max_concurrency,
         metavar="N",
-        help="pictures asked about at a time (default: %(default)s)",
+        help=f"pictures asked about at a time, up to {INVOKE_CONNECTIONS} (default: %(default)s)",
     )
     group.add_argument(
         "--max-waiting",
@@ -102,25 +115,50 @@ def run(options: argparse.Namespace) -> Outcome:
     given = [name for name in _OF_BUNDLES if getattr(options, name)]
     if given and not options.bundle:
         raise ConfigurationError(f"--{given[0]} goes with --bundle.")
+    if options.no_urls and options.allowed_host:
+        raise ConfigurationError("--no-urls fetches nothing, and --allowed-host names what to fetch from: give one.")
     settings = _settings(options)
+    tell = _event if options.json or not sys.stderr.isatty() else note
     server = _optional.load("dogbreed_sdk.service.server", extra="service", purpose=_PURPOSE)
     app = _optional.load("dogbreed_sdk.service.app", extra="service", purpose=_PURPOSE)
     # Whenever the interruption comes, whatever was started is left properly.
     with (
         contextlib.suppress(KeyboardInterrupt),
         server.listen(options.host, options.port) as listener,
-        _classifier(options) as classifier,
+        _classifier(options, tell) as classifier,
     ):
         server.log_to_stderr()
-        _announce(options, server.url_of(listener), settings)
+        _announce(options, server.url_of(listener), settings, tell)
         running = server.make_server(
             app.create_app(classifier, settings),
             deadline_seconds=settings.deadline_seconds,
             trusted_proxies=options.trusted_proxy,
+            at_start=lambda: _look(options, classifier, tell),
         )
         running.run(sockets=[listener])
-    note("stopped")
+    tell("stopped")
     return Outcome(None, say(), quiet=True)
+
+
+def _event(line: str) -> None:
+    server = _optional.load("dogbreed_sdk.service.server", extra="service", purpose=_PURPOSE)
+    note(server.event_line(line))
+
+
+async def _look(options: argparse.Namespace, classifier: AsyncBreedClassifier, tell: Callable[[str], None]) -> None:
+    """Says so where nobody answers behind the service, which may be a wrong name, or may come."""
+    if options.bundle:  # its model is loaded already
+        return
+    if options.server:
+        asked = f"the model server {options.server}"
+    else:
+        asked = f"endpoint {options.endpoint} of {'AWS' if options.aws else f'local SageMaker in {read.root(options)}'}"
+    shortly = classifier.with_options(deadline=PROBE_SECONDS, read_timeout=PROBE_SECONDS, max_attempts=1)
+    try:
+        await asyncio.wait_for(shortly.classify(TINY_PICTURE, top_k=1), PROBE_SECONDS)
+    except (DogBreedError, asyncio.TimeoutError) as error:
+        reason = " ".join(str(error).split()) or f"no answer within {PROBE_SECONDS:.0f} s"
+        tell(f"not ready: {asked} does not answer; requests fail until it does. {reason}")
 
 
 def _settings(options: argparse.Namespace) -> ServiceSettings:
@@ -148,7 +186,7 @@ def _api_keys(path: Path | None) -> ApiKeys | None:
 
 
 @contextlib.contextmanager
-def _classifier(options: argparse.Namespace) -> Iterator[AsyncBreedClassifier]:
+def _classifier(options: argparse.Namespace, tell: Callable[[str], None]) -> Iterator[AsyncBreedClassifier]:
     """Who is asked, and what it needs, for as long as the service runs."""
     from dogbreed_sdk.async_classifier import AsyncBreedClassifier  # noqa: PLC0415 - only this command needs it
 
@@ -167,17 +205,17 @@ def _classifier(options: argparse.Namespace) -> Iterator[AsyncBreedClassifier]:
             code=options.code or "sdk",
             # Nobody waits longer; only a model that hangs takes so long, and nothing else ends it.
             timeout_seconds=max(_MODEL_SECONDS, math.ceil(options.deadline)),
-            status=note,
+            status=tell,
         ) as bundle:
             yield AsyncBreedClassifier.from_transport(bundle.transport, **common)
 
 
-def _announce(options: argparse.Namespace, url: str, settings: ServiceSettings) -> None:
+def _announce(options: argparse.Namespace, url: str, settings: ServiceSettings, tell: Callable[[str], None]) -> None:
     key = " -H 'X-API-Key: KEY'" if settings.api_keys else ""
-    note(f"web page: {url}/  documentation: {url}/docs  (end it with Ctrl-C)")
-    note(f"try it: curl --data-binary @rex.jpg -H 'Content-Type: image/jpeg'{key} {url}/v1/classify")
+    tell(f"web page: {url}/  documentation: {url}/docs  (end it with Ctrl-C)")
+    tell(f"try it: curl --data-binary @rex.jpg -H 'Content-Type: image/jpeg'{key} {url}/v1/classify")
     if not settings.api_keys and not _is_loopback(options.host):
-        note(f"whoever reaches {options.host} may use it: give --api-keys-file to ask for keys")
+        tell(f"whoever reaches {options.host} may use it: give --api-keys-file to ask for keys")
     if options.json:
         print(json.dumps({"url": url}), flush=True)
 
@@ -194,6 +232,14 @@ def _at_least_one(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is below 1")
     return value
+
+
+def _network(text: str) -> str:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"write an address or a network, as 10.0.0.0/8: {error}") from None
+    return text
 
 
 def _port(text: str) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import socket
 import sys
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -42,7 +43,12 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def make_server(
-    app: FastAPI, *, deadline_seconds: float, trusted_proxies: Sequence[str] = (), protocol: type = PatientProtocol
+    app: FastAPI,
+    *,
+    deadline_seconds: float,
+    trusted_proxies: Sequence[str] = (),
+    protocol: type = PatientProtocol,
+    at_start: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> uvicorn.Server:
     """A server whose `run(sockets=[...])` returns when all is answered after a signal.
 
@@ -51,8 +57,9 @@ def make_server(
         deadline_seconds: The deadline of a request; the server waits a little longer for the last one.
         trusted_proxies: Addresses whose X-Forwarded-For and X-Forwarded-Proto are believed.
         protocol: How connections are handled.
+        at_start: What else runs in its event loop once it listens.
     """
-    return uvicorn.Server(
+    return _Server(
         uvicorn.Config(
             app,
             http=protocol,
@@ -66,8 +73,29 @@ def make_server(
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=int(deadline_seconds) + 5,
             backlog=_BACKLOG,
-        )
+        ),
+        at_start,
     )
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, with something to do beside."""
+
+    def __init__(self, config: uvicorn.Config, at_start: Callable[[], Coroutine[Any, Any, None]] | None) -> None:
+        super().__init__(config)
+        self._at_start = at_start
+        self._beside: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._at_start:
+            self._beside = asyncio.create_task(self._at_start())
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._beside:
+            self._beside.cancel()
+            await asyncio.gather(self._beside, return_exceptions=True)
+        await super().shutdown(sockets)
 
 
 class JsonLines(logging.Formatter):

@@ -233,9 +233,10 @@ def test_sigterm_finishes_what_was_accepted(slow_model: str) -> None:
         wait_for(lambda: "dogbreed_queue_length 4.0" in requests.get(f"{running.url}/metrics", timeout=30).text)
         assert running.end() == 0
         assert [answer.result().status_code for answer in answers] == [200] * 6
-    wait_for(lambda: running.log and running.log[-1].startswith("stopped"))
-    lines = [json.loads(line) for line in running.log if line.startswith("{")]
-    assert [line["route"] for line in lines if line["status"] == 200].count("/v1/classify") == 6
+    wait_for(lambda: running.log and json.loads(running.log[-1])["event"] == "message")
+    lines = [json.loads(line) for line in running.log]
+    assert lines[-1]["message"] == "stopped"
+    assert [line["route"] for line in lines if line.get("status") == 200].count("/v1/classify") == 6
 
 
 def test_an_archive_is_unpacked_for_as_long_as_it_is_served(light_bundle: Path, tmp_path: Path) -> None:
@@ -256,6 +257,8 @@ def test_before_an_endpoint_that_is_not_there_it_runs_and_says_so(tmp_path: Path
     running = Served("--endpoint", "dogs", "--root", str(tmp_path), "--deadline", "20")
     answer = running.classify(PICTURES[0])
     assert (answer.status_code, answer.json()["type"]) == (502, "/problems/endpoint-not-found")
+    asked = f"not ready: endpoint dogs of local SageMaker in {tmp_path} does not answer"
+    wait_for(lambda: any(json.loads(line).get("message", "").startswith(asked) for line in running.log))
     assert not running.ready()
     assert running.end() == 0
 
@@ -268,6 +271,9 @@ def test_before_an_endpoint_that_is_not_there_it_runs_and_says_so(tmp_path: Path
         (["--server", "http://127.0.0.1:1", "--workers", "2"], "--workers goes with --bundle"),
         (["--server", "http://127.0.0.1:1", "--cors-origin", "x"], "is no origin"),
         (["--server", "http://127.0.0.1:1", "--host", "203.0.113.1"], "Cannot listen on 203.0.113.1"),
+        (["--server", "http://127.0.0.1:1", "--host", "999.1.1.1"], "Choose another --host"),
+        (["--server", "http://127.0.0.1:1", "--max-concurrency", "65"], "must be at most 64"),
+        (["--server", "http://127.0.0.1:1", "--no-urls", "--allowed-host", "a.example"], "give one"),
         (["--server", "no-url", "--port", "0"], "no address of a model server"),
         (["--bundle", "/nowhere/model.tar.gz", "--port", "0"], "There is no bundle"),
         (["--bundle", __file__, "--port", "0"], r"is no bundle: it is no tar archive\.$"),
@@ -278,7 +284,16 @@ def test_wrong_use_says_what_to_do(arguments: list[str], says: str) -> None:
         serve_command.run(parse(["serve", *arguments]))
 
 
-@pytest.mark.parametrize("arguments", [[], ["--bundle", "a", "--endpoint", "b"], ["--server", "a", "--port", "70000"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--bundle", "a", "--endpoint", "b"],
+        ["--server", "a", "--port", "70000"],
+        ["--server", "a", "--trusted-proxy", "nginx"],
+        ["--server", "a", "--trusted-proxy", "10.0.0.1/8"],
+    ],
+)
 def test_what_the_grammar_refuses(arguments: list[str]) -> None:
     with pytest.raises(SystemExit):
         parse(["serve", *arguments])
