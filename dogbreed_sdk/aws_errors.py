@@ -26,6 +26,7 @@ from botocore.exceptions import (
     SSOError,
     TokenRetrievalError,
 )
+from botocore.parsers import ResponseParserError
 
 from dogbreed_sdk.errors import (
     AccessError,
@@ -42,7 +43,7 @@ from dogbreed_sdk.errors import (
     ThrottledError,
 )
 from dogbreed_sdk.redaction import redacted
-from dogbreed_sdk.transports import seconds_asked
+from dogbreed_sdk.transports import seconds_asked, sentence
 
 # S3 answers some questions (HEAD) with a status alone.
 _ACCESS_CODES = {
@@ -67,6 +68,8 @@ _THROTTLING_CODES = {
 _VALIDATION_CODES = {"ValidationError", "ValidationException"}
 # A validation error lists every value that would have been right, hundreds for an instance type.
 _LONGEST_MESSAGE = 1200
+# AWS's have up to 50 characters; where something else answers, botocore takes whatever it says for a code.
+_LONGEST_CODE = 100
 _EXPIRED_CODES = {"ExpiredToken", "ExpiredTokenException"}
 # A multi-model or asynchronous model is still being loaded (API reference, InvokeEndpoint: status 429).
 _NOT_READY_CODE = "ModelNotReadyException"
@@ -80,6 +83,11 @@ _LOST_CONNECTIONS = (
     ResponseStreamingError,
     IncompleteReadError,
 )
+
+
+# What botocore's parsers stumble with over an answer in another form than SageMaker's: bytes that are no UTF-8, a list
+# for an object.
+_UNREADABLE = (ResponseParserError, UnicodeError, AttributeError, TypeError, KeyError, IndexError, RecursionError)
 
 
 @contextmanager
@@ -104,7 +112,7 @@ def translate(error: Exception, doing: str, *, otherwise: type[DogBreedError] = 
     if isinstance(error, ClientError):
         return _from_answer(error, doing, otherwise)
     if isinstance(error, (SSOError, TokenRetrievalError, CredentialRetrievalError)):
-        return AccessError(f"Could not {doing}: {error} Log in again, for example with 'aws sso login'.")
+        return AccessError(f"Could not {doing}: {sentence(str(error))} Log in again, for example with 'aws sso login'.")
     if isinstance(error, (NoCredentialsError, PartialCredentialsError, ProfileNotFound)):
         return AccessError(
             f"Could not {doing}: no usable AWS credentials ({error}). Set up a profile with 'aws configure' or "
@@ -113,21 +121,35 @@ def translate(error: Exception, doing: str, *, otherwise: type[DogBreedError] = 
     if isinstance(error, NoRegionError):
         return ConfigurationError(f"Could not {doing}: no AWS region. Give region=… or set AWS_DEFAULT_REGION.")
     if isinstance(error, (ReadTimeoutError, ConnectTimeoutError)):
-        return EndpointTimeoutError(f"Could not {doing}: no answer in time ({error}).")
+        limit = "connect_timeout" if isinstance(error, ConnectTimeoutError) else "read_timeout"
+        return EndpointTimeoutError(f"Could not {doing}: no answer in time ({error}).", limit=limit)
     if isinstance(error, (ResponseStreamingError, IncompleteReadError)):
         return EndpointError(f"Could not {doing}: the connection was lost in the middle of the answer ({error}).")
     if isinstance(error, ProxyConnectionError):
-        return EndpointError(f"Could not {doing}: {redacted(str(error))} Check the proxy's address and password.")
+        return EndpointError(
+            f"Could not {doing}: {sentence(redacted(str(error)))} Check the proxy's address and password."
+        )
     if isinstance(error, EndpointConnectionError):
-        return EndpointError(f"Could not {doing}: {error} Check the network, the region and any proxy.")
+        return EndpointError(f"Could not {doing}: {sentence(str(error))} Check the network, the region and any proxy.")
     if isinstance(error, ParamValidationError):
         return ConfigurationError(f"Could not {doing}: {error}")
-    return otherwise(f"Could not {doing}: {error}")
+    return otherwise(f"Could not {doing}: {_shortened(str(error))}")
 
 
-def invocation_error(error: Exception, endpoint_name: str) -> DogBreedError:
-    """The SDK's error for a failed call of an endpoint."""
+def invocation_error(error: Exception, endpoint_name: str, where: str = "") -> DogBreedError:
+    """The SDK's error for a failed call of an endpoint.
+
+    Args:
+        error: What was raised.
+        endpoint_name: The endpoint.
+        where: The session that was asked, for messages.
+    """
     doing = f"ask endpoint {endpoint_name}"
+    if isinstance(error, _UNREADABLE):
+        return EndpointError(
+            f"Could not {doing}: it answered something that is not SageMaker's ({type(error).__name__}). Check the "
+            "session's endpoint_url, and whether a proxy answers in SageMaker's place."
+        )
     if not isinstance(error, ClientError):
         return translate(error, doing, otherwise=EndpointError)
     code, message, request_id = _facts(error)
@@ -135,7 +157,7 @@ def invocation_error(error: Exception, endpoint_name: str) -> DogBreedError:
         return _model_error(error, endpoint_name)
     if code in _VALIDATION_CODES and "not found" in message.lower():
         return EndpointNotFoundError(
-            f"There is no endpoint {endpoint_name}. See which there are with 'dogbreed endpoints'.",
+            f"There is no endpoint {endpoint_name}{f' in {where}' if where else ''}. See which there are with 'dogbreed endpoints'.",
             request_id=request_id,
         )
     if code == _NOT_READY_CODE or "is not in service" in message.lower():
@@ -144,7 +166,7 @@ def invocation_error(error: Exception, endpoint_name: str) -> DogBreedError:
         return ThrottledError(f"Endpoint {endpoint_name} is overloaded: {message}", request_id=request_id)
     if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 413:
         return PayloadTooLargeError(
-            f"Endpoint {endpoint_name} takes no request so large: {message} Give max_payload_bytes; a serverless "
+            f"Endpoint {endpoint_name} takes no request so large: {sentence(message)} Give max_payload_bytes; a serverless "
             "endpoint takes 4 MB.",
             request_id=request_id,
         )
@@ -158,7 +180,7 @@ def _model_error(error: ClientError, endpoint_name: str) -> DogBreedError:
     original = _shortened(str(error.response.get("OriginalMessage") or message).strip())
     if status in _BUSY_MODEL_STATUS:
         return ThrottledError(
-            f"The model behind endpoint {endpoint_name} is overloaded: {original} Try again in a moment.",
+            f"The model behind endpoint {endpoint_name} is overloaded: {sentence(original)} Try again in a moment.",
             request_id=request_id,
         )
     if status == 0 and "timed out" in message:
@@ -203,7 +225,8 @@ def is_missing(error: ClientError) -> bool:
 def _facts(error: ClientError) -> tuple[str, str, str | None]:
     details: dict[str, Any] = error.response.get("Error", {})
     metadata: dict[str, Any] = error.response.get("ResponseMetadata", {})
-    return str(details.get("Code", "")), _shortened(str(details.get("Message", ""))), metadata.get("RequestId")
+    code, message = str(details.get("Code", "")), str(details.get("Message", ""))
+    return code[:_LONGEST_CODE], _shortened(message), metadata.get("RequestId")
 
 
 def _shortened(message: str) -> str:
@@ -214,7 +237,8 @@ def _shortened(message: str) -> str:
 
 def _from_answer(error: ClientError, doing: str, otherwise: type[DogBreedError]) -> DogBreedError:
     code, message, request_id = _facts(error)
-    said = f"Could not {doing}: {message or code}"
+    reason = f"Could not {doing}: {message or code}"
+    said = sentence(reason)
     if code in _EXPIRED_CODES:
         return AccessError(f"{said} Log in again, for example with 'aws sso login'.", request_id=request_id)
     if code in _ACCESS_CODES:
@@ -233,5 +257,5 @@ def _from_answer(error: ClientError, doing: str, otherwise: type[DogBreedError])
     if code in _THROTTLING_CODES:
         return ThrottledError(f"{said} Try again in a moment.", request_id=request_id)
     if code in _VALIDATION_CODES:
-        return otherwise(said, request_id=request_id)
-    return otherwise(f"{said} ({code})", request_id=request_id)
+        return otherwise(reason, request_id=request_id)
+    return otherwise(f"{reason} ({code})", request_id=request_id)

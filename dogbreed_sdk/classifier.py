@@ -367,7 +367,11 @@ class BreedClassifier:
     def _tried(self, payload: Payload, accept: str, cancelled: Event | None, start: float) -> Answer:
         transport, connect_timeout = self._transport, self._options.connect_timeout
 
+        allowed = 0.0
+
         def attempt(read_timeout: float) -> Answer:
+            nonlocal allowed
+            allowed = read_timeout
             return transport.invoke(
                 payload.body,
                 payload.content_type,
@@ -388,4 +392,6 @@ class BreedClassifier:
         except (DogBreedError, CancelledError):
             raise
         except Exception as error:
-            raise transport.translate(error) from error
+            translated = transport.translate(error)
+            retries.name_limit(translated, self._policy, connect_timeout, allowed)
+            raise translated from error

@@ -24,6 +24,9 @@ DogBreedError
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 __all__ = [
     "AccessError",
     "ConfigurationError",
@@ -52,13 +55,13 @@ class DogBreedError(Exception):
     """Base of every error the SDK raises on purpose.
 
     Attributes:
-        request_id: AWS's id of the request that failed, or None where no request was made.
+        request_id: The id of the request that failed, as AWS or a model server gave it, or None where there is none.
     """
 
     def __init__(self, message: str, *, request_id: str | None = None) -> None:
         # Local SageMaker's ids say so; they help nobody.
         known = request_id is not None and not request_id.startswith("local-")
-        super().__init__(f"{message} (AWS request id {request_id})" if known else message)
+        super().__init__(f"{message} (request id {request_id})" if known else message)
         self.request_id = request_id
 
 
@@ -114,6 +117,11 @@ class JobFailedError(JobError):
         self.cause = cause
         self.fix = fix
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As an exception is by itself, it would be made of its message, which says less than its parts.
+        parts = {name: getattr(self, name) for name in ("reason", "traceback", "cause", "fix")}
+        return functools.partial(type(self), **parts), (self.job_name,), self.__dict__
+
 
 class JobStoppedError(JobError):
     """A job was stopped before it finished."""
@@ -140,7 +148,15 @@ class ThrottledError(EndpointError):
 
 
 class EndpointTimeoutError(EndpointError):
-    """The endpoint gave no answer in time."""
+    """The endpoint gave no answer in time.
+
+    Attributes:
+        limit: The option of the classifier that ended the wait, such as "read_timeout"; None where it was none.
+    """
+
+    def __init__(self, message: str, *, request_id: str | None = None, limit: str | None = None) -> None:
+        super().__init__(message, request_id=request_id)
+        self.limit = limit
 
 
 class AccessError(DogBreedError):

@@ -20,6 +20,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
     UnauthorizedSSOTokenError,
 )
+from botocore.parsers import ResponseParserError
 
 from dogbreed_sdk import aws_errors
 from dogbreed_sdk.errors import (
@@ -153,6 +154,39 @@ def test_a_failed_call_of_an_endpoint_has_its_class(error: Exception, expected: 
     translated = aws_errors.invocation_error(error, "dogs")
     assert type(translated) is expected
     assert "dogs" in str(translated)
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "ServiceUnavailable" * 9, "AccessDeniedException", "413"])
+def test_awss_words_end_before_the_remedy_begins(code: str) -> None:
+    said = str(aws_errors.invocation_error(answer(code, "Rate exceeded", 413 if code == "413" else 400), "dogs"))
+    assert "Rate exceeded" in said
+    assert "Rate exceeded Try" not in said and "Rate exceeded Ask" not in said and "Rate exceeded Give" not in said
+
+
+def test_a_missing_endpoint_is_missing_in_a_session() -> None:
+    missing = answer("ValidationError", "Endpoint dogs of account 1 not found.")
+    said = str(aws_errors.invocation_error(missing, "dogs", "Session.local('/x')"))
+    assert said.startswith("There is no endpoint dogs in Session.local('/x'). See")
+
+
+@pytest.mark.parametrize("error", [answer("x" * 40_000, status=500), answer("x" * 9_000, "y" * 40_000, 999)])
+def test_what_something_else_answers_does_not_fill_the_screen(error: ClientError) -> None:
+    assert len(str(aws_errors.invocation_error(error, "dogs"))) < 1500
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnicodeDecodeError("utf-8", b"\x90", 0, 1, "invalid start byte"),
+        AttributeError("'list' object has no attribute 'get'"),
+        ResponseParserError("Unable to parse response"),
+    ],
+)
+def test_an_answer_that_botocore_cannot_read_is_not_sagemakers(error: Exception) -> None:
+    translated = aws_errors.invocation_error(error, "dogs")
+    assert type(translated) is EndpointError
+    assert "ask endpoint dogs: it answered something that is not SageMaker's" in str(translated)
+    assert str(error) not in str(translated)
 
 
 def test_a_models_own_words_are_kept_even_if_they_say_not_found() -> None:

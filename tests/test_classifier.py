@@ -254,6 +254,18 @@ class TestServers:
         assert classifier.classify(picture()).label == "Boxer"
         assert server.asked == ["/invocations", "/ping", "/ping", "/invocations"]
 
+    def test_the_http_service_is_recognized(self, server: Server) -> None:
+        server.answer = lambda _: (404, b'{"type":"/problems/not-found","title":"There is nothing here"}')
+        with pytest.raises(
+            EndpointNotFoundError, match=r"is no model server but the HTTP service: POST .*/v1/classify"
+        ):
+            BreedClassifier.from_server(server.url).classify(picture())
+
+    def test_a_request_id_is_not_called_awss(self, server: Server) -> None:
+        server.answer = lambda _: (500, b"a bug")
+        with pytest.raises(ModelError, match=r"500: a bug \(request id id-7\)$"):
+            BreedClassifier.from_server(server.url).classify(picture())
+
     @pytest.mark.parametrize(
         "url",
         ["127.0.0.1:8080", "ftp://host", "http://", "http://me:secret@host", "http://host?key=secret", "http://h:x"],
@@ -285,12 +297,34 @@ class TestEndpoints:
     def test_timeouts_are_those_that_were_given(self, server: Server, classifier: BreedClassifier) -> None:
         server.seconds = 0.5
         start = time.monotonic()
-        with pytest.raises(EndpointTimeoutError):
+        with pytest.raises(EndpointTimeoutError, match=r"no answer in time.*The limit was read_timeout=0\.1 seconds"):
             classifier.with_options(read_timeout=0.1).classify(picture())
-        with pytest.raises(EndpointTimeoutError):
+        with pytest.raises(EndpointTimeoutError, match=r"The limit was deadline=0\.2 seconds; give a larger") as caught:
             classifier.with_options(deadline=0.2).classify(picture())
+        assert caught.value.limit == "deadline"
         assert 0.3 <= time.monotonic() - start < 1.5
         assert classifier.classify(picture()).label == "Boxer"
+
+    @pytest.mark.parametrize(
+        ("status", "body"),
+        [(302, b"\x90\x91"), (404, b"[1, 2]"), (500, b'{"__type": "' + b"x" * 40_000 + b'"}')],
+        ids=["no text", "a list", "endless"],
+    )
+    def test_an_answer_of_something_else_is_told_briefly(
+        self, server: Server, classifier: BreedClassifier, status: int, body: bytes
+    ) -> None:
+        server.answer = lambda _: (status, body)
+        with pytest.raises(EndpointError) as caught:
+            classifier.with_options(max_attempts=1).classify(picture())
+        assert "codec" not in str(caught.value)
+        assert "object has no attribute" not in str(caught.value)
+        assert len(str(caught.value)) < 400
+
+    def test_a_missing_endpoint_is_missing_in_its_session(self, server: Server, classifier: BreedClassifier) -> None:
+        missing = b'{"__type": "ValidationError", "message": "Endpoint dogs of account 1 not found."}'
+        server.answer = lambda _: (400, missing)
+        with pytest.raises(EndpointNotFoundError, match=r"There is no endpoint dogs in Session\.local\('.*'\)\. See"):
+            classifier.classify(picture())
 
     def test_clients_of_boto3_are_made_once_for_each_pair_of_timeouts(self, classifier: BreedClassifier) -> None:
         assert classifier.session is not None

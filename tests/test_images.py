@@ -263,7 +263,8 @@ def test_a_bomb_is_refused_by_its_header(side: int) -> None:
     ("held", "message"),
     [
         ("s3://bucket/dog.jpg", "only http and https"),
-        ("file:///etc/passwd", "only http and https"),
+        ("file:///etc/passwd", "only http and https URLs are fetched; pass the path"),
+        ("", "^an empty path names no picture"),
         ("http://127.0.0.1/dog.jpg", "not a public address"),
         ("/nowhere/dog.jpg", r"cannot read the picture /nowhere/dog\.jpg: No such file"),
         ("a\0b.jpg", "cannot read"),

@@ -118,7 +118,10 @@ def _read_text(picture: str, allowed_hosts: Sequence[str] | None) -> tuple[bytes
         )
     scheme = _SCHEME.match(picture)
     if scheme and scheme[2] and not Path(picture).exists():
-        raise ImageError(f"cannot fetch {redacted(picture)}: only http and https URLs are fetched, not {scheme[1]}")
+        instead = "; pass the path" if scheme[1].lower() == "file" else f", not {scheme[1]}"
+        raise ImageError(f"cannot fetch {redacted(picture)}: only http and https URLs are fetched{instead}")
+    if not picture:
+        raise ImageError("an empty path names no picture")
     return _read_file(Path(picture))
 
 

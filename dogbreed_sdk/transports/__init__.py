@@ -80,6 +80,15 @@ class Transport(ABC):
         """Gives connections and memory back."""
 
 
+def sentence(text: str) -> str:
+    """Somebody else's words with a full stop, so that a remedy may follow.
+
+    >>> sentence("Rate exceeded"), sentence("Rate exceeded.")
+    ('Rate exceeded.', 'Rate exceeded.')
+    """
+    return text if text.endswith((".", "!", "?", ":")) else f"{text}."
+
+
 def seconds_asked(retry_after: str | None) -> float:
     """The seconds of a Retry-After header; 0 without one, and for a date, which nobody's model server sends.
 

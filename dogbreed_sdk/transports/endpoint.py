@@ -79,7 +79,7 @@ class EndpointTransport(Transport):
 
     def translate(self, error: Exception) -> DogBreedError:
         """The SDK's error, with AWS's request id and the container's message."""
-        return aws_errors.invocation_error(error, self.endpoint_name)
+        return aws_errors.invocation_error(error, self.endpoint_name, repr(self.session))
 
     def wait_until_ready(self, seconds: float) -> None:
         """Waits while the endpoint is created or updated; one thread asks for its status, others wait for that one."""

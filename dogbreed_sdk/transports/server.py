@@ -31,7 +31,7 @@ from dogbreed_sdk.errors import (
     ThrottledError,
 )
 from dogbreed_sdk.redaction import redacted
-from dogbreed_sdk.transports import Answer, Transport, cutting, seconds_asked
+from dogbreed_sdk.transports import Answer, Transport, cutting, seconds_asked, sentence
 
 # What SageMaker lets a real-time answer hold (developer guide, quotas); more is not read.
 _MAX_ANSWER_BYTES = 25 * 1024 * 1024
@@ -39,6 +39,8 @@ _LONGEST_MESSAGE = 1200
 # SageMaker's own limit for an answer to /ping is 2 s (developer guide, "How containers respond to health checks").
 _PING_SECONDS = 5.0
 _REQUEST_ID_HEADERS = ("x-request-id", "x-amzn-requestid")
+# How `dogbreed serve` says no.
+_SERVICES_PROBLEM = b'{"type":"/problems/'
 # A server's own faults that pass: 500 is the model's code, which would fail again.
 _TRANSIENT_STATUS = frozenset({429, 502, 503, 504})
 
@@ -46,12 +48,15 @@ _TRANSIENT_STATUS = frozenset({429, 502, 503, 504})
 class RefusalError(Exception):
     """A server answered with another status than 200."""
 
-    def __init__(self, status: int, message: str, request_id: str | None, pause: float = 0.0) -> None:
+    def __init__(
+        self, status: int, message: str, request_id: str | None, pause: float = 0.0, *, by_service: bool = False
+    ) -> None:
         super().__init__(f"{status}: {message}")
         self.status = status
         self.message = message
         self.request_id = request_id
         self.pause = pause
+        self.by_service = by_service
 
 
 class ServerTransport(Transport):
@@ -107,7 +112,8 @@ class ServerTransport(Transport):
         request_id = next((response.headers[name] for name in _REQUEST_ID_HEADERS if name in response.headers), None)
         if response.status != 200:
             pause = seconds_asked(response.headers.get("Retry-After"))
-            raise RefusalError(response.status, _message(content), request_id, pause)
+            by_service = content.startswith(_SERVICES_PROBLEM)
+            raise RefusalError(response.status, _message(content), request_id, pause, by_service=by_service)
         if not content:
             # A connection lost among the headers looks like an answer without a body: HTTP's parser takes the end
             # of the stream for the end of the headers.
@@ -134,7 +140,8 @@ class ServerTransport(Transport):
         if isinstance(error, NewConnectionError):
             return EndpointNotReadyError(f"{doing}: it accepts no connection. Check the URL, and that the server runs.")
         if isinstance(error, (ConnectTimeoutError, ReadTimeoutError)):
-            return EndpointTimeoutError(f"{doing}: no answer in time. Give a longer timeout, or look at its load.")
+            limit = "connect_timeout" if isinstance(error, ConnectTimeoutError) else "read_timeout"
+            return EndpointTimeoutError(f"{doing}: no answer in time.", limit=limit)
         if isinstance(error, ProtocolError):
             return EndpointError(f"{doing}: it closed the connection before its answer was complete.")
         return EndpointError(f"{doing}: {redacted(str(error))}")
@@ -173,9 +180,16 @@ class ServerTransport(Transport):
         self._pool.clear()
 
     def _refused(self, error: RefusalError) -> DogBreedError:
+        if error.by_service and 400 < error.status < 500:
+            return EndpointNotFoundError(
+                f"{self.name} is no model server but the HTTP service: POST pictures to its /v1/classify, or give the "
+                "address of the model server behind it.",
+                request_id=error.request_id,
+            )
         if error.status in (429, 503):
             return ThrottledError(
-                f"{self.name} is overloaded: {error.message} Try again in a moment.", request_id=error.request_id
+                f"{self.name} is overloaded: {sentence(error.message)} Try again in a moment.",
+                request_id=error.request_id,
             )
         if error.status == 404:
             return EndpointNotFoundError(
