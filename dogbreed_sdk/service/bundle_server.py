@@ -9,7 +9,6 @@ import lzma
 import os
 import shutil
 import tarfile
-import tempfile
 import threading
 import time
 import zlib
@@ -19,6 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError, EndpointNotReadyError
+from dogbreed_sdk.service.scratch import scratch_folder
 from dogbreed_sdk.serving.process import ServerProcess, start
 from dogbreed_sdk.serving.restarts import Restarts
 from dogbreed_sdk.transports import Answer, Transport
@@ -200,8 +200,8 @@ def _folder(bundle: Path, scratch: contextlib.ExitStack) -> Path:
         raise ConfigurationError(f"There is no bundle {bundle}: give its folder, or its model.tar.gz.")
     if not hasattr(tarfile, "data_filter"):
         raise ConfigurationError("This Python cannot unpack archives safely; use at least 3.10.12 or 3.11.4.")
-    folder = scratch.enter_context(tempfile.TemporaryDirectory(prefix="dogbreed-serve-"))
     try:
+        folder = scratch.enter_context(scratch_folder("dogbreed-serve-"))
         with open_archive(bundle, "r") as tar:
             tar.extractall(folder, filter=_fitting(folder))  # noqa: S202 - the filter is data_filter, and more
     except (tarfile.TarError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:

@@ -180,6 +180,7 @@ def test_a_model_server_that_dies_is_replaced_and_meanwhile_clients_are_told_to_
     wait_for(light.ready, seconds=60)
     assert light.classify(PICTURES[0]).status_code == 200
     assert [child.pid for child in light.children()] != [model_server.pid]
+    assert all({"message", "route"} & json.loads(line).keys() for line in light.log)
 
 
 def test_a_service_that_is_killed_leaves_no_model_server_behind(light: Served) -> None:
