@@ -156,8 +156,9 @@ def invocation_error(error: Exception, endpoint_name: str, where: str = "") -> D
     if code == "ModelError":
         return _model_error(error, endpoint_name)
     if code in _VALIDATION_CODES and "not found" in message.lower():
+        place = f" in {where}" if where else ""
         return EndpointNotFoundError(
-            f"There is no endpoint {endpoint_name}{f' in {where}' if where else ''}. See which there are with 'dogbreed endpoints'.",
+            f"There is no endpoint {endpoint_name}{place}. See which there are with 'dogbreed endpoints'.",
             request_id=request_id,
         )
     if code == _NOT_READY_CODE or "is not in service" in message.lower():
@@ -166,8 +167,8 @@ def invocation_error(error: Exception, endpoint_name: str, where: str = "") -> D
         return ThrottledError(f"Endpoint {endpoint_name} is overloaded: {message}", request_id=request_id)
     if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 413:
         return PayloadTooLargeError(
-            f"Endpoint {endpoint_name} takes no request so large: {sentence(message)} Give max_payload_bytes; a serverless "
-            "endpoint takes 4 MB.",
+            f"Endpoint {endpoint_name} takes no request so large: {sentence(message)} Give max_payload_bytes; a "
+            "serverless endpoint takes 4 MB.",
             request_id=request_id,
         )
     return _from_answer(error, doing, EndpointError)

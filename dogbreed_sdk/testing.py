@@ -18,13 +18,15 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
 from dogbreed_sdk import answers, aws_errors
-from dogbreed_sdk.errors import ConfigurationError, DogBreedError
+from dogbreed_sdk.asking.checks import check_number, shown
+from dogbreed_sdk.errors import ConfigurationError, DogBreedError, LabelError
 from dogbreed_sdk.labels import LabelMap
 from dogbreed_sdk.transports import Answer, Transport
 
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     from dogbreed_sdk.async_classifier import AsyncBreedClassifier
     from dogbreed_sdk.classifier import BreedClassifier
 
+__all__ = ["FakeEndpoint", "Request", "picture"]
+
+_LISTED_CLASSES = 12
 _URL = "https://runtime.sagemaker.fake"
 
 
@@ -72,11 +77,16 @@ class FakeEndpoint(Transport):
         labels: Its classes, in index order.
         answer: The class of pictures that no script decides: its folder or name, or a function that tells it from the
             picture's bytes. Default: the first.
-        probability: The probability of the class that is answered; the others share the rest evenly.
+        probability: The probability of the class that is answered, which it must make the likeliest; the others share
+            the rest evenly.
         model_id: What the model calls itself.
 
     Attributes:
         requests: What arrived, oldest first, attempts that failed included.
+
+    Raises:
+        ConfigurationError: A script cannot be meant: a probability or a status out of range, ``times`` below 1.
+        LabelError: There is no such class.
 
     Example:
         >>> endpoint = FakeEndpoint(["001.Pug", "002.Boxer"]).throttles().answers("Boxer", probability=0.7)
@@ -99,6 +109,13 @@ class FakeEndpoint(Transport):
         self.endpoint_name = "fake"
         self.requests: list[Request] = []
         self._model = _Model(_label_map(labels), model_id)
+        # The model of the script's end, which decides what may be written next.
+        self._last = self._model
+        if answer is not None and not isinstance(answer, str) and not callable(answer):
+            raise ConfigurationError(f"answer must be a class or a function that tells it, got {shown(answer)}.")
+        if isinstance(answer, str):
+            _check_label(answer, self._model.labels)
+        _check_probability(probability, self._model.labels)
         self._answer = answer
         self._probability = probability
         self._script: deque[_Step | _Model] = deque()
@@ -120,12 +137,16 @@ class FakeEndpoint(Transport):
 
         Args:
             label: The class, by folder or name.
-            probability: Its probability; the other classes share the rest evenly.
+            probability: Its probability, which must make it the likeliest; the other classes share the rest evenly.
             rejection_score: How little the picture looks like any class; above the threshold it is rejected. Default:
                 the model has no such score.
             rejection_threshold: The threshold.
             times: To so many pictures.
         """
+        with self._lock:
+            labels = self._last.labels
+        _check_label(label, labels)
+        _check_probability(probability, labels)
         rejection = None if rejection_score is None else (rejection_score, rejection_threshold)
         return self._then(lambda request, model: _answered(request, model, label, probability, rejection), times)
 
@@ -144,6 +165,8 @@ class FakeEndpoint(Transport):
 
     def fails(self, *, status: int = 500, times: int = 1) -> Self:
         """Then SageMaker itself fails. Such requests are tried again."""
+        if type(status) is not int or not 500 <= status <= 599:
+            raise ConfigurationError(f"status must be one of a server's faults, 500 to 599, got {shown(status)}.")
         return self._then(_raising("InternalFailure", "An internal failure occurred.", status), times)
 
     def model_fails(self, message: str = "the picture cannot be used", *, status: int = 400, times: int = 1) -> Self:
@@ -175,7 +198,8 @@ class FakeEndpoint(Transport):
     def changes_model(self, labels: LabelMap | Iterable[str], *, model_id: str) -> Self:
         """Then it serves another model, as after an update."""
         with self._lock:
-            self._script.append(_Model(_label_map(labels), model_id))
+            self._last = _Model(_label_map(labels), model_id)
+            self._script.append(self._last)
         return self
 
     def classifier(self, **options: Unpack[Options]) -> BreedClassifier:
@@ -235,6 +259,7 @@ class FakeEndpoint(Transport):
         return step
 
     def _then(self, step: _Step, times: int) -> Self:
+        check_number("times", times, least=1, whole=True)
         with self._lock:
             self._script.extend([step] * times)
         return self
@@ -262,6 +287,30 @@ def _label_map(labels: LabelMap | Iterable[str]) -> LabelMap:
     return labels if isinstance(labels, LabelMap) else LabelMap.from_list(labels)
 
 
+def _check_label(label: object, labels: LabelMap) -> None:
+    """Refuses what is no class, and names those that exist."""
+    if not isinstance(label, str):
+        raise ConfigurationError(f"a class is named by its folder or label, got {shown(label)}.")
+    try:
+        labels.index(label)
+    except LabelError as error:
+        named = ", ".join(labels.class_folders[:_LISTED_CLASSES])
+        raise LabelError(f"{error}; there are {named}{', …' if len(labels) > _LISTED_CLASSES else ''}") from None
+
+
+def _check_probability(probability: object, labels: LabelMap) -> None:
+    """Refuses one that would make another class the answer."""
+    even = 1.0 / len(labels)
+    if len(labels) == 1:
+        even = 0.0  # its probability is 1 whatever is said
+    right = isinstance(probability, Real) and not isinstance(probability, bool)
+    if not right or not even < probability <= 1.0:  # type: ignore[operator]
+        raise ConfigurationError(
+            f"probability must be above {even:.4g}, an even share of {len(labels)} classes, and at most 1, so that the "
+            f"named class is the likeliest; got {shown(probability)}."
+        )
+
+
 def _raising(code: str, message: str, status: int, **more: Any) -> _Step:
     def step(_request: Request, _model: _Model) -> Answer:
         metadata = {"HTTPStatusCode": status, "RequestId": "fake-request"}
@@ -278,8 +327,6 @@ def _answered(
     chosen, others = model.labels.index(label), len(model.labels) - 1
     if not others:
         probability = 1.0
-    if not (0.0 <= probability <= 1.0 and math.isfinite(probability)):
-        raise ConfigurationError(f"a probability is 0 to 1, not {probability}")
     shares = [(1.0 - probability) / others if others else 0.0] * (others + 1)
     shares[chosen] = probability
     prediction: dict[str, Any] = {}

@@ -156,7 +156,7 @@ def test_a_failed_call_of_an_endpoint_has_its_class(error: Exception, expected: 
     assert "dogs" in str(translated)
 
 
-@pytest.mark.parametrize("code", ["ThrottlingException", "ServiceUnavailable" * 9, "AccessDeniedException", "413"])
+@pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException", "413"])
 def test_awss_words_end_before_the_remedy_begins(code: str) -> None:
     said = str(aws_errors.invocation_error(answer(code, "Rate exceeded", 413 if code == "413" else 400), "dogs"))
     assert "Rate exceeded" in said

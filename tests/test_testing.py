@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from dogbreed_sdk import (
     ModelError,
     ThrottledError,
     UnsupportedImageError,
+    testing,
 )
 from dogbreed_sdk.testing import FakeEndpoint, picture
 
@@ -156,10 +158,40 @@ def test_it_serves_asyncio_too() -> None:
 
 
 def test_scripts_that_cannot_be_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="0 to 1"):
-        FakeEndpoint(BREEDS).answers("Pug", probability=2.0).classifier().classify(picture())
-    with pytest.raises(LabelError, match="Cat"):
-        FakeEndpoint(BREEDS).answers("Cat").classifier().classify(picture())
+    for probability in (2.0, -1, 0.1, 1 / 3, float("nan"), "0.9", True, None):
+        with pytest.raises(ConfigurationError, match=r"above 0.3333, an even share of 3 classes, and at most 1"):
+            FakeEndpoint(BREEDS).answers("Boxer", probability=probability)  # type: ignore[arg-type]
+        with pytest.raises(ConfigurationError, match=r"above 0.3333"):
+            FakeEndpoint(BREEDS, probability=probability)  # type: ignore[arg-type]
+    for scripted in (lambda: FakeEndpoint(BREEDS).answers("Cat"), lambda: FakeEndpoint(BREEDS, answer="Cat")):
+        with pytest.raises(LabelError, match=r"'Cat' is none.*; there are 001\.Pug, 002\.Boxer, 010\.Basenji"):
+            scripted()
+    with pytest.raises(ConfigurationError, match="named by its folder or label, got None"):
+        FakeEndpoint(BREEDS).answers(None)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="a function that tells it, got 5"):
+        FakeEndpoint(BREEDS, answer=5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("times", [0, -1, 1.5, "x", None, True])
+def test_what_is_scripted_happens_a_whole_number_of_times(times: Any) -> None:
+    with pytest.raises(ConfigurationError, match="times must be a whole number from 1, got"):
+        FakeEndpoint(BREEDS).throttles(times=times)
+
+
+@pytest.mark.parametrize("status", [200, 400, 600, "500"])
+def test_a_fault_has_the_status_of_one(status: Any) -> None:
+    with pytest.raises(ConfigurationError, match="500 to 599"):
+        FakeEndpoint(BREEDS).fails(status=status)
+
+
+def test_after_a_change_the_script_is_about_the_new_models_classes() -> None:
+    endpoint = FakeEndpoint(BREEDS).changes_model(["Cat", "Cow"], model_id="second").answers("Cow")
+    with pytest.raises(LabelError, match="'Pug'"):
+        endpoint.answers("Pug")
+
+
+def test_the_module_offers_what_tests_need() -> None:
+    assert testing.__all__ == ["FakeEndpoint", "Request", "picture"]
 
 
 def test_a_model_of_one_class_is_always_sure() -> None:
