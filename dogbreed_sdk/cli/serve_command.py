@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import ipaddress
 import json
 import math
@@ -119,6 +120,7 @@ def run(options: argparse.Namespace) -> Outcome:
         raise ConfigurationError("--no-urls fetches nothing, and --allowed-host names what to fetch from: give one.")
     settings = _settings(options)
     tell = _event if options.json or not sys.stderr.isatty() else note
+    warn = functools.partial(_event, level="warning") if tell is _event else note
     server = _optional.load("dogbreed_sdk.service.server", extra="service", purpose=_PURPOSE)
     app = _optional.load("dogbreed_sdk.service.app", extra="service", purpose=_PURPOSE)
     # Whenever the interruption comes, whatever was started is left properly.
@@ -133,19 +135,19 @@ def run(options: argparse.Namespace) -> Outcome:
             app.create_app(classifier, settings),
             deadline_seconds=settings.deadline_seconds,
             trusted_proxies=options.trusted_proxy,
-            at_start=lambda: _look(options, classifier, tell),
+            at_start=lambda: _look(options, classifier, warn),
         )
         running.run(sockets=[listener])
     tell("stopped")
     return Outcome(None, say(), quiet=True)
 
 
-def _event(line: str) -> None:
+def _event(line: str, level: str = "info") -> None:
     server = _optional.load("dogbreed_sdk.service.server", extra="service", purpose=_PURPOSE)
-    note(server.event_line(line))
+    note(server.event_line(line, level=level))
 
 
-async def _look(options: argparse.Namespace, classifier: AsyncBreedClassifier, tell: Callable[[str], None]) -> None:
+async def _look(options: argparse.Namespace, classifier: AsyncBreedClassifier, warn: Callable[[str], None]) -> None:
     """Says so where nobody answers behind the service, which may be a wrong name, or may come."""
     if options.bundle:  # its model is loaded already
         return
@@ -158,7 +160,7 @@ async def _look(options: argparse.Namespace, classifier: AsyncBreedClassifier, t
         await asyncio.wait_for(shortly.classify(TINY_PICTURE, top_k=1), PROBE_SECONDS)
     except (DogBreedError, asyncio.TimeoutError) as error:
         reason = " ".join(str(error).split()) or f"no answer within {PROBE_SECONDS:.0f} s"
-        tell(f"not ready: {asked} does not answer; requests fail until it does. {reason}")
+        warn(f"not ready: {asked} does not answer; requests fail until it does. {reason}")
 
 
 def _settings(options: argparse.Namespace) -> ServiceSettings:
