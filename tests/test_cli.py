@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from dogbreed_sdk import BreedDataset
+from dogbreed_sdk.asking.payloads import LABEL_QUESTION
 from dogbreed_sdk.container import uri_to_path
 from tests.conftest import Workshop
 
@@ -67,6 +68,17 @@ def test_progress_goes_to_the_error_stream_and_the_result_to_the_output(workshop
     assert "epoch 2/2" in done.stderr
     assert "valid:accuracy" in done.stdout
     assert "model: file://" in done.stdout
+
+
+@pytest.mark.parametrize(("name", "said"), [("model", r"in Session.local("), ("my_model", "no endpoint's name")])
+def test_a_folder_with_the_name_of_no_endpoint_is_pointed_out(tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / "rex.png").write_bytes(LABEL_QUESTION.body)
+    command = [sys.executable, "-m", "dogbreed_sdk.cli", "classify", name, "rex.png", "--root", "root"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
+    assert done.returncode in (1, 2)
+    assert said in done.stderr
+    assert f"write ./{name}." in done.stderr
 
 
 def test_classify_answers_each_picture_and_fails_if_one_fails(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from dogbreed_sdk import _optional, defaults
+from dogbreed_sdk.aws_requests.names import NAME
 from dogbreed_sdk.classifier import BreedClassifier
 from dogbreed_sdk.debugging.managed import Debugger
-from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.errors import ConfigurationError, EndpointNotFoundError
 from dogbreed_sdk.labels import LabelMap
 from dogbreed_sdk.search import dashed
 from dogbreed_sdk.session import Session, default_root
@@ -45,17 +47,31 @@ def root(options: argparse.Namespace) -> Path:
     return Path(options.root).expanduser().absolute() if options.root else default_root()
 
 
-def classifier(options: argparse.Namespace, where: Session) -> BreedClassifier:
+@contextmanager
+def classifier(options: argparse.Namespace, where: Session) -> Iterator[BreedClassifier]:
     """The client of what ``ENDPOINT`` names: an endpoint, a model server's URL, or a bundle.
 
     Endpoints' names have neither dots nor slashes, so that one cannot be taken for the other.
     """
+    name: str = options.endpoint
+    try:
+        with _classifier(options, where) as made:
+            yield made
+    except EndpointNotFoundError as error:
+        if Path(name).is_dir():
+            raise EndpointNotFoundError(f"{error} There is a folder of that name here: write ./{name}.") from error
+        raise
+
+
+def _classifier(options: argparse.Namespace, where: Session) -> BreedClassifier:
     name: str = options.endpoint
     given = labels(options.labels)
     if name.startswith(("http://", "https://")):
         return BreedClassifier.from_server(name, labels=given)
     if "." in name or "/" in name:
         return BreedClassifier.from_bundle(name, labels=given)
+    if not NAME.fullmatch(name) and Path(name).exists():
+        raise ConfigurationError(f"{name} can be no endpoint's name. For the bundle of that name write ./{name}.")
     return BreedClassifier(name, session=where, labels=given)
 
 

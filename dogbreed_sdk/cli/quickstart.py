@@ -180,5 +180,8 @@ def _print(done: _Done) -> None:
 def _command(*words: object, root: Path) -> str:
     """A command line that works when it is pasted: with the program's path and the folder where they are needed."""
     program = "dogbreed" if shutil.which("dogbreed") else sys.argv[0]
+    if program.endswith("__main__.py"):  # python -m: the command lies beside Python, mostly
+        beside = Path(sys.executable).with_name("dogbreed")
+        program = str(beside) if beside.exists() else "dogbreed"
     where = [] if root == default_root() else ["--root", root]
     return shlex.join(str(word) for word in (program, *words, *where))
