@@ -70,6 +70,20 @@ def test_progress_goes_to_the_error_stream_and_the_result_to_the_output(workshop
     assert "model: file://" in done.stdout
 
 
+def test_an_interrupt_while_the_command_is_being_loaded_leaves_no_traceback() -> None:
+    interrupting = (
+        "import sys, importlib.abc\n"
+        "class Interrupting(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'dogbreed_sdk.cli.parser': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "from dogbreed_sdk.cli import main\n"
+        "sys.exit(main(['jobs']))"
+    )
+    done = subprocess.run([sys.executable, "-c", interrupting], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
 @pytest.mark.parametrize(("name", "said"), [("model", r"in Session.local("), ("my_model", "no endpoint's name")])
 def test_a_folder_with_the_name_of_no_endpoint_is_pointed_out(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / name).mkdir()

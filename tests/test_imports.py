@@ -34,5 +34,5 @@ def test_what_scripts_and_client_share_needs_no_torch() -> None:
 
 
 def test_the_command_line_starts_without_what_only_some_commands_need() -> None:
-    loaded = loaded_after("import dogbreed_sdk.cli")
+    loaded = loaded_after("import dogbreed_sdk.cli.program")
     assert not loaded & set(HEAVY)

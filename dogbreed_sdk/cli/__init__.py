@@ -1,39 +1,10 @@
-"""The ``dogbreed`` command: a thin skin over the library, with nothing of its own.
-
-Exit status: 0; 1 where the work failed; 2 for wrong use; 130 or 143 where a signal ended it.
-"""
+"""The ``dogbreed`` command: a thin skin over the library, with nothing of its own."""
 
 from __future__ import annotations
 
-import json
-import logging
-import os
 import signal
 import sys
-import traceback
-import warnings
 from collections.abc import Sequence
-from typing import Any
-
-from boto3.exceptions import Boto3Error
-from botocore.exceptions import BotoCoreError, ClientError
-
-from dogbreed_sdk.cli import output
-from dogbreed_sdk.cli.output import Outcome, note
-from dogbreed_sdk.cli.parser import parse
-from dogbreed_sdk.debugging.plain_values import printable
-from dogbreed_sdk.errors import ConfigurationError, DogBreedError
-
-EXIT_FAILED = 1
-EXIT_WRONG_USE = 2
-# What shells expect of a program that a signal ended: 128 plus its number.
-EXIT_SIGNAL = 128
-# Of what is invisible only this may stand in an error: names in it may come from a disk or a bucket.
-LINE_BREAKS = "\n\t"
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends a command as Ctrl-C does."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,46 +16,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    options = parse(sys.argv[1:] if arguments is None else arguments)
-    signal.signal(signal.SIGTERM, _terminate)
-    warnings.filterwarnings("ignore", module=r"PIL\.")
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings, of odd headers, end in tracebacks
     try:
-        outcome: Outcome = options.run(options)
-        _show(outcome, as_json=options.json)
-    except BrokenPipeError:
-        # The reader, such as head, has seen enough; Python must not complain of it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt as interruption:
-        _say_what_goes_on()
-        return EXIT_SIGNAL + (signal.SIGTERM if isinstance(interruption, _Terminated) else signal.SIGINT)
-    except (DogBreedError, OSError, ValueError, BotoCoreError, ClientError, Boto3Error) as error:
-        if options.debug:
-            traceback.print_exc()
-        print(f"error: {printable(str(error), keep=LINE_BREAKS)}", file=sys.stderr)
-        if options.json:
-            print(json.dumps({"error": str(error), "kind": type(error).__name__}))
-        return EXIT_WRONG_USE if isinstance(error, ConfigurationError) else EXIT_FAILED
-    return outcome.exit_code
-
-
-def _terminate(number: int, frame: Any) -> None:  # noqa: ARG001 - a signal handler's two arguments
-    raise _Terminated
-
-
-def _say_what_goes_on() -> None:
-    """Jobs do not end with the command that started them."""
-    note("interrupted")
-    for name in output.jobs_under_way():
-        note(f"{name} goes on: dogbreed logs -f {name}, dogbreed stop {name}")
-
-
-def _show(outcome: Outcome, *, as_json: bool) -> None:
-    if outcome.quiet:
-        return
-    if as_json:
-        print(json.dumps(outcome.document, indent=2, default=str, allow_nan=False))
-    else:
-        outcome.print_text()
-    sys.stdout.flush()
+        # It takes a second, in which Ctrl-C is one as well.
+        from dogbreed_sdk.cli import program  # noqa: PLC0415
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    return program.main(arguments)
