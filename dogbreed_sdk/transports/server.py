@@ -109,6 +109,7 @@ class ServerTransport(Transport):
             response.close()
             raise RefusalError(response.status, "an answer of more than 25 MB", None)
         response.release_conn()
+        response.close()  # an answer that lasts to the connection's end is not known to be complete
         request_id = next((response.headers[name] for name in _REQUEST_ID_HEADERS if name in response.headers), None)
         if response.status != 200:
             pause = seconds_asked(response.headers.get("Retry-After"))
