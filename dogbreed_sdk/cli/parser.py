@@ -11,6 +11,7 @@ from pathlib import Path
 import dogbreed_sdk
 from dogbreed_sdk import defaults, search
 from dogbreed_sdk.cli import commands, data_commands, quickstart, report_command, serve_command
+from dogbreed_sdk.cli.numbers import at_least_one, port
 from dogbreed_sdk.cli.output import Outcome
 from training_scripts import hyperparameters
 
@@ -52,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     inner = local.add_subparsers(metavar="COMMAND", required=True)
     up = _command(inner, "up", "serve SageMaker's API in the foreground, until Ctrl-C", commands.local_up, on_aws=False)
     up.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
-    up.add_argument("--port", type=_port, default=8765, help="port; 0 takes a free one (default: %(default)s)")
+    up.add_argument("--port", type=port, default=8765, help="port; 0 takes a free one (default: %(default)s)")
     return parser
 
 
@@ -95,11 +96,11 @@ def _add_search(groups: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="what to search: lr=1e-4:1e-1:log, dropout=0:0.5 or batch-size=32,64; may be given several times",
     )
     tune.add_argument(
-        "--max-jobs", type=_at_least_one, metavar="N", help="trials in all (default: 6; Grid: every combination)"
+        "--max-jobs", type=at_least_one, metavar="N", help="trials in all (default: 6; Grid: every combination)"
     )
     tune.add_argument(
         "--max-parallel-jobs",
-        type=_at_least_one,
+        type=at_least_one,
         default=defaults.TUNING_MAX_PARALLEL_JOBS,
         metavar="N",
         help="trials at a time (default: %(default)s)",
@@ -148,7 +149,7 @@ def _add_endpoints(groups: argparse._SubParsersAction[argparse.ArgumentParser]) 
     asked = "name of the endpoint; or URL of a model server; or a bundle, such as ./model.tar.gz"
     classify.add_argument("endpoint", metavar="ENDPOINT", help=asked)
     classify.add_argument("pictures", nargs="+", metavar="PICTURE", help="files or URLs")
-    classify.add_argument("--top-k", type=_at_least_one, default=5, help="classes to rank (default: %(default)s)")
+    classify.add_argument("--top-k", type=at_least_one, default=5, help="classes to rank (default: %(default)s)")
     classify.add_argument("--labels", type=Path, help="a folder of classes or JSON file, for plain endpoints")
     evaluate = _command(groups, "evaluate", "measure an endpoint on labelled pictures", commands.evaluate)
     evaluate.add_argument("endpoint", metavar="ENDPOINT", help=asked)
@@ -182,20 +183,6 @@ def _command(
     else:
         command.set_defaults(region=None, profile=None, role=None, bucket=None)
     return command
-
-
-def _at_least_one(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is below 1")
-    return value
-
-
-def _port(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 65535:
-        raise argparse.ArgumentTypeError(f"{text} is no port (0 to 65535)")
-    return value
 
 
 def _trainer_options(command: argparse.ArgumentParser, entry_point: str) -> None:

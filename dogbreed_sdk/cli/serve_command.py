@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from dogbreed_sdk import _optional
 from dogbreed_sdk.cli import options as read
+from dogbreed_sdk.cli.numbers import at_least_one, port
 from dogbreed_sdk.cli.output import Outcome, note, say
 from dogbreed_sdk.defaults import INVOKE_CONNECTIONS
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
@@ -41,12 +42,12 @@ def add(command: argparse.ArgumentParser) -> None:
     what.add_argument("--bundle", metavar="PATH", help="run this bundle: a folder, or a model.tar.gz")
     what.add_argument("--server", metavar="URL", help="ask the model server at this address")
     command.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s, this machine)")
-    command.add_argument("--port", type=_port, default=8000, help="port; 0 takes a free one (default: %(default)s)")
+    command.add_argument("--port", type=port, default=8000, help="port; 0 takes a free one (default: %(default)s)")
     command.add_argument("--labels", type=Path, help="a folder of classes or JSON file, for plain endpoints")
     _add_access(command.add_argument_group("who may use it (all off by default)"))
     _add_limits(command.add_argument_group("limits"))
     bundle = command.add_argument_group("with --bundle")
-    bundle.add_argument("--workers", type=_at_least_one, metavar="N", help="processes that answer (default: 1)")
+    bundle.add_argument("--workers", type=at_least_one, metavar="N", help="processes that answer (default: 1)")
     bundle.add_argument("--backend", choices=["torch", "onnx"], help="what computes (default: torch)")
     bundle.add_argument(
         "--code", choices=["sdk", "bundle"], help="bundle: run the bundle's own inference.py, if you trust it"
@@ -79,7 +80,7 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
     default = ServiceSettings()
     group.add_argument(
         "--max-concurrency",
-        type=_at_least_one,
+        type=at_least_one,
         default=default.max_concurrency,
         metavar="N",
         help=f"pictures asked about at a time, up to {INVOKE_CONNECTIONS} (default: %(default)s)",
@@ -100,7 +101,7 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--max-body-mb",
-        type=_at_least_one,
+        type=at_least_one,
         default=default.max_body_bytes // 2**20,
         metavar="MB",
         help="the largest picture (default: %(default)s)",
@@ -229,23 +230,9 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _at_least_one(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is below 1")
-    return value
-
-
 def _network(text: str) -> str:
     try:
         ipaddress.ip_network(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"write an address or a network, as 10.0.0.0/8: {error}") from None
     return text
-
-
-def _port(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 65535:
-        raise argparse.ArgumentTypeError(f"{text} is no port (0 to 65535)")
-    return value
