@@ -22,18 +22,6 @@ TEST_DATA_VARIABLE = "DOGBREED_TEST_DATA"
 TEST_DATA_DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps in one process what shares something that takes long to make."""
-    for item in items:
-        if "conformance" in item.path.parts:
-            group = "conformance"  # environments with AWS's toolkits
-        elif "workshop" in getattr(item, "fixturenames", ()):
-            group = "workshop"
-        else:
-            group = str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Credentials and settings of whoever runs the tests must not decide what they do."""
