@@ -88,13 +88,17 @@ class Endpoints:
         return post(endpoints.ensure_running(self.store, NAME), body, **headers)
 
 
+# urlopen keeps the proxies that it found at its first call in this process, which may have been another test's.
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
 def post(port: int, body: object, **headers: str) -> tuple[int, str]:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/invocations", data, {"content-type": "application/json", **headers}
     )
     try:
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with DIRECT.open(request, timeout=30) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         with error:
