@@ -71,7 +71,9 @@ def test_smdebugs_times_are_those_of_the_run(theirs: Mapping[str, Any]) -> None:
     begins = [event[1] / 1e6 for event in theirs["framework"]]
     samples = [event[5] for event in theirs["system"]]
     assert time.time() - 600 < min(begins) < max(begins) < time.time()
-    assert min(samples) < min(begins) < max(begins) < max(samples)
+    # A thread of its own takes the samples: the first may come after the first step has begun. Another clock or unit
+    # would be off by more than a second.
+    assert min(samples) - 1 < min(begins) < max(begins) < max(samples) + 1
 
 
 def test_smdebugs_data_frames_have_all_rows(theirs: Mapping[str, Any]) -> None:
