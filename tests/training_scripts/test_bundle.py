@@ -45,7 +45,8 @@ def put(folder: Path, state: object) -> None:
 def test_a_bundle_has_weights_description_and_the_code_that_serves_it(written_bundle: Path) -> None:
     files = sorted(path.name for path in written_bundle.iterdir())
     assert files == ["MODEL_CARD.md", "code", "model.json", "model.pth"]
-    code = {path.relative_to(written_bundle / "code").as_posix() for path in (written_bundle / "code").rglob("*.*")}
+    found = [path for path in (written_bundle / "code").rglob("*.*") if "__pycache__" not in path.parts]
+    code = {path.relative_to(written_bundle / "code").as_posix() for path in found}
     assert code == {"inference.py", "requirements.txt"} | {
         f"training_scripts/{name}.py" for name in bundle.SERVING_MODULES
     }
