@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 import torch
-from battery_healthy import FULL, SPARSE, sgd, usual
-from battery_parts import blobs, cosine, perceptron, thirds, warm_up
-from battery_training import Style
 from torch import nn
 from torch.optim import Adam, AdamW, Optimizer
 
+from battery_healthy import FULL, SPARSE, sgd, usual
+from battery_parts import blobs, cosine, perceptron, thirds, warm_up
+from battery_training import Style
 from training_scripts.recording.trial import MemoryTrial
 
 

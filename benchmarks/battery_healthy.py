@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
+from torch import nn
+from torch.nn import functional
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
 from battery_parts import (
     Residual,
     blobs,
@@ -19,10 +23,6 @@ from battery_parts import (
     warm_up,
 )
 from battery_training import Run, Split, Style, train
-from torch import nn
-from torch.nn import functional
-from torch.optim import SGD, Adam, AdamW, Optimizer
-
 from training_scripts.recording.trial import MemoryTrial
 
 FULL = Style(full=True, interval=5)

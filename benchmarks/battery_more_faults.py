@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from battery_healthy import FULL, sgd, usual
-from battery_parts import blobs, convolutions, perceptron, pictures
-from battery_training import Run, Style, train
 from torch import nn
 from torch.nn import functional
 from torch.optim import Adam, AdamW
 
+from battery_healthy import FULL, sgd, usual
+from battery_parts import blobs, convolutions, perceptron, pictures
+from battery_training import Run, Style, train
 from training_scripts.recording.trial import MemoryTrial
 
 REDUCED, EVERY_STEP = Style(interval=10), Style(interval=1)

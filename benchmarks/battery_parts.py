@@ -6,8 +6,9 @@ import itertools
 import math
 
 import torch
-from battery_training import Split
 from torch import Tensor, nn
+
+from battery_training import Split
 
 
 def blobs(

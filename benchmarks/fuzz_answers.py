@@ -15,12 +15,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from fuzz_json_text import flipped, mutated_answer
-
 from dogbreed_sdk import BreedClassifier, DogBreedError, Prediction, answers
 from dogbreed_sdk.asking.known_labels import KnownLabels
 from dogbreed_sdk.labels import LabelMap
 from dogbreed_sdk.testing import FakeEndpoint, picture
+from fuzz_json_text import flipped, mutated_answer
 
 FOLDERS = ("001.Affenpinscher", "009.American_water_spaniel", "Pug")
 _SHARES = (0.7, 0.2, 0.1)

@@ -18,11 +18,11 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from fuzz_picture_cases import Case, cases
 from PIL import Image
 
 from dogbreed_sdk.errors import ImageError
 from dogbreed_sdk.images import jpeg, to_payload
+from fuzz_picture_cases import Case, cases
 from training_scripts import pictures
 
 

@@ -9,9 +9,8 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from fuzz_json_text import document, flipped, value
-
 from dogbreed_sdk.testing import picture
+from fuzz_json_text import document, flipped, value
 
 PICTURE = picture()
 _BASE64 = base64.b64encode(PICTURE).decode()

@@ -24,14 +24,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
+from torch import Tensor
+
 from not_a_dog_card import card
 from not_a_dog_measures import passed_at
 from not_a_dog_pictures import collect
 from not_a_dog_results import Results, Run, Seen
 from not_a_dog_scores import Known, candidates
-from PIL import Image
-from torch import Tensor
-
 from training_scripts import backbones, data, features, heads, pictures, rejection, runtime
 from training_scripts.batches import FeatureBatches
 from training_scripts.checkpoints import Checkpoint

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from torch import Tensor
+
 from not_a_dog_measures import Estimate, passed_at, share_estimate
 from not_a_dog_results import Results, Run, Seen
 from not_a_dog_scores import BASELINE, SHIPPED
-from torch import Tensor
-
 from training_scripts.bundle import display_name
 
 _CONFUSIONS = 10

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from not_a_dog_measures import Estimate, auroc_estimate, share_estimate
-from not_a_dog_scores import SHIPPED, Score
 from torch import Tensor, nn
 
+from not_a_dog_measures import Estimate, auroc_estimate, share_estimate
+from not_a_dog_scores import SHIPPED, Score
 from training_scripts.rejection import KEPT, Rejection
 from training_scripts.training import Evaluation
 

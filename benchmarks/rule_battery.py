@@ -17,11 +17,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import torch
+
 import battery_drawn
 import battery_faulty
 import battery_healthy
-import torch
-
 from training_scripts import rules
 from training_scripts.recording.trial import TRAIN, MemoryTrial
 

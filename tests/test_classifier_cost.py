@@ -2,30 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
-
-import pytest
-
-BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "client_cost.py"
+import client_cost
 
 
-@pytest.fixture
-def client_cost(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("client_cost", BENCHMARK)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # Its server's process imports it by this name.
-    monkeypatch.setitem(sys.modules, "client_cost", module)
-    monkeypatch.syspath_prepend(str(BENCHMARK.parent))
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_a_call_costs_little_more_than_boto3(client_cost: ModuleType) -> None:
+def test_a_call_costs_little_more_than_boto3() -> None:
     jpeg = client_cost.made_up_photograph()
     with client_cost.answering_server() as (raw, classifier):
         plain, ours = client_cost.cost_of_a_call(raw, classifier, jpeg, 300)

@@ -14,14 +14,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import fuzz_picture_cases
+import fuzz_pictures
 from dogbreed_sdk.errors import PayloadTooLargeError, UnsupportedImageError
 from dogbreed_sdk.images import to_payload
 from training_scripts import pictures
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
-
-import fuzz_picture_cases
-import fuzz_pictures
 
 KINDS = fuzz_picture_cases.seeds()
 # The server's formats; of the others the client makes one of these.

@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
-
-import pytest
-
+import faults
 from dogbreed_sdk import Prediction
 
-BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "faults.py"
 
-
-@pytest.fixture
-def faults(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("faults", BENCHMARK)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # Its server's process imports it by this name.
-    monkeypatch.setitem(sys.modules, "faults", module)
-    monkeypatch.syspath_prepend(str(BENCHMARK.parent))
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_every_picture_has_its_own_answer_or_its_own_error(faults: ModuleType) -> None:
+def test_every_picture_has_its_own_answer_or_its_own_error() -> None:
     outcomes = faults.run(300, width=8, seed=1)
     assert faults.problems(outcomes, 300, 1) == []
     assert sum(isinstance(outcome, Prediction) for outcome in outcomes) > 280
 
 
-def test_what_is_lost_or_mixed_up_would_be_seen(faults: ModuleType) -> None:
+def test_what_is_lost_or_mixed_up_would_be_seen() -> None:
     outcomes = faults.run(20, width=4, seed=2)
     assert faults.problems(outcomes, 20, 2) == []
     assert faults.problems(outcomes[:-1], 20, 2) == ["19 outcomes for 20 pictures"]

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dogbreed_sdk.service import multipart
-from dogbreed_sdk.testing import picture
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-
 import fuzz_answers
 import fuzz_requests
+from dogbreed_sdk.service import multipart
+from dogbreed_sdk.testing import picture
 
 BODY = b'--b\r\nContent-Disposition: form-data; name="file"; filename="rex.jpg"\r\n\r\n' + picture() + b"\r\n--b--\r\n"
 # RFC 2231 gives parameters charsets, languages and numbered pieces, of which email's parser is not always sure.

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from tests.training_scripts.conftest import write_bundle
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-
 import fuzz_requests
+from tests.training_scripts.conftest import write_bundle
 
 
 def test_no_request_breaks_the_model_server(tmp_path: Path) -> None:

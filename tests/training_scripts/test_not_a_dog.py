@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-
-from tests.training_scripts.trial_material import clouds
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import not_a_dog
 import not_a_dog_card
 import not_a_dog_measures as measures
 import not_a_dog_pictures
 from not_a_dog_results import Results, Seen
+from tests.training_scripts.trial_material import clouds
 
 
 def test_auroc_of_an_example_by_hand() -> None:

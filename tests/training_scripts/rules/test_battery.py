@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import battery_faulty
-import battery_healthy
 import pytest
 import torch
+
+import battery_faulty
+import battery_healthy
 from rule_battery import Score, judge_faulty, judge_healthy
 
 HEALTHY = [
