@@ -29,15 +29,15 @@ from pathlib import Path
 
 import psutil
 import requests
-from fuzz_answers import FOLDERS, fuzz_classifier, fuzz_parsing, fuzz_wire_answers
-from fuzz_request_cases import PICTURE, Maker
-from fuzz_wire import Canary, Complaints, Connections, Outcome, fuzz_server, wrong_with_model_server, wrong_with_service
 
 from dogbreed_sdk import BreedClassifier, Session
 from dogbreed_sdk.service import ServiceSettings, create_app
 from dogbreed_sdk.service.server import listen, make_server, url_of
 from dogbreed_sdk.serving import start
 from dogbreed_sdk.testing import FakeEndpoint
+from fuzz_answers import FOLDERS, fuzz_classifier, fuzz_parsing, fuzz_wire_answers
+from fuzz_request_cases import PICTURE, Maker
+from fuzz_wire import Canary, Complaints, Connections, Outcome, fuzz_server, wrong_with_model_server, wrong_with_service
 
 # Memory is compared between a third of the cases, when caches and arenas are full, and their end.
 _MAY_GROW_MB = 40
@@ -239,9 +239,9 @@ def _told(name: str, outcome: Outcome) -> Outcome:
 
 
 def _made_bundle(folder: Path) -> Path:
-    from service_load import make_bundle  # noqa: PLC0415 - loads torch, for which not everybody waits
+    import untrained_bundle  # noqa: PLC0415 - loads torch, for which not everybody waits
 
-    return make_bundle(folder / "bundle")
+    return untrained_bundle.write(folder / "bundle")
 
 
 if __name__ == "__main__":

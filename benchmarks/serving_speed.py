@@ -38,10 +38,9 @@ import psutil
 import torch
 from PIL import Image
 
+import untrained_bundle
 from dogbreed_sdk.serving import start
-from training_scripts import backbones, bundle, heads
 
-CLASSES = 120
 PICTURES = 64
 START_SECONDS = 120.0
 TOOLKIT, PLAIN = "AWS's toolkit, TorchServe", "one by one, as AWS's handler"
@@ -85,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     bodies = photographs(options.pictures) if options.pictures else drawn()
     with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as servers:
-        folder = options.bundle or make_bundle(Path(scratch) / "bundle")
+        folder = options.bundle or untrained_bundle.write(Path(scratch) / "bundle")
         candidates = start_all(servers, folder, Path(scratch), options.toolkit_python)
         for candidate in candidates:
             load(candidate, bodies, options.clients, 1.0)
@@ -170,26 +169,6 @@ def unbatched(folder: Path, copy: Path) -> Path:
     with (copy / "code/inference.py").open("a") as file:
         file.write("\n\ndel predict_batch_fn\n")
     return copy
-
-
-def make_bundle(folder: Path) -> Path:
-    """A bundle of the default backbone."""
-    spec, head_spec = backbones.spec("efficientnet_lite0"), heads.HeadSpec((), 0.0)
-    torch.manual_seed(0)
-    bundle.write(
-        folder,
-        backbone_name=spec.name,
-        backbone_state=backbones.create(spec.name).state_dict(),
-        head=heads.build(head_spec, width=spec.feature_width, classes=CLASSES),
-        head_spec=head_spec,
-        classes=[f"{number:03}.Breed_{number}" for number in range(1, CLASSES + 1)],
-        preprocessing=spec.preprocessing,
-        metrics={},
-        temperature=1.0,
-        fingerprint="0" * 64,
-        hyperparameters={},
-    )
-    return folder
 
 
 def photographs(folder: Path) -> list[bytes]:

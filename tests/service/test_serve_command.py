@@ -19,6 +19,8 @@ import psutil
 import pytest
 import requests
 
+import service_load
+import service_load_clients
 from dogbreed_sdk import BreedClassifier, Prediction
 from dogbreed_sdk.cli import serve_command
 from dogbreed_sdk.cli.parser import parse
@@ -26,11 +28,6 @@ from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.testing import picture
 from tests.service.running import JPEG, wait_for
 from tests.serving.model_process import write_model
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-
-import service_load
-import service_load_clients
 
 KEY = "a-key-of-24-characters-X"
 PICTURES = [picture(number, size=(200, 150)) for number in range(8)]
@@ -80,7 +77,7 @@ class Served:
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return service_load.make_bundle(tmp_path_factory.mktemp("bundle"))
+    return service_load.bundle_of_distinct_answers(tmp_path_factory.mktemp("bundle"))
 
 
 # A model that is there at once: what is tested with it is who starts, replaces and ends its server.
