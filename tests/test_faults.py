@@ -6,10 +6,8 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import psutil
 import pytest
@@ -18,8 +16,7 @@ from dogbreed_sdk import BreedClassifier, BreedDataset, BreedTrainer, Session, T
 from dogbreed_sdk.local import Store
 from dogbreed_sdk.progress import no_progress
 from tests.conftest import Workshop
-
-T = TypeVar("T")
+from tests.waiting import wait_for
 
 
 def dogbreed(*arguments: object) -> subprocess.Popen[str]:
@@ -32,16 +29,6 @@ def kill(process: subprocess.Popen[str]) -> None:
     assert process.wait(10) == -signal.SIGKILL
     if process.stderr is not None:
         process.stderr.close()
-
-
-def until(condition: Callable[[], T | None], seconds: float = 60.0) -> T:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.1)
-    pytest.fail(f"{condition} was not met in {seconds} s")
 
 
 @pytest.fixture
@@ -67,8 +54,8 @@ def test_a_killed_client_loses_no_training_job(shapes: BreedDataset, tmp_path: P
     root = tmp_path / "root"
     client = dogbreed("train", shapes.root, "--name", "survivor", "--epochs", 600, "--root", root)
     with Session.local(root) as session:
-        job = until(lambda: find(session, "survivor"))
-        until(lambda: any(line.startswith("epoch 2/") for line in job.logs()))
+        job = wait_for(lambda: find(session, "survivor"))
+        wait_for(lambda: any(line.startswith("epoch 2/") for line in job.logs()))
         kill(client)
         assert job.status == "InProgress"
         assert isinstance(job, TrainingJob)
@@ -86,7 +73,7 @@ def test_a_killed_server_loses_no_search_and_no_endpoint(
         tuning = BreedTrainer(session).tune(
             shapes, hyperparameters={"epochs": 100}, max_jobs=3, name="search", progress=no_progress
         )
-        until(lambda: any(trial.status == "InProgress" for trial in tuning.trials()))
+        wait_for(lambda: any(trial.status == "InProgress" for trial in tuning.trials()))
     kill(process)
     process, url = server()
     with Session.local(root, endpoint_url=url) as session:
@@ -148,25 +135,25 @@ def test_an_interrupted_command_names_what_goes_on_and_how_to_stop_it(shapes: Br
     root = tmp_path / "root"
     client = dogbreed("train", shapes.root, "--name", "forever", "--epochs", 100_000, "--root", root)
     with Session.local(root) as session:
-        job = until(lambda: find(session, "forever"))
-        until(lambda: any(line.startswith("epoch 2/") for line in job.logs()))
+        job = wait_for(lambda: find(session, "forever"))
+        wait_for(lambda: any(line.startswith("epoch 2/") for line in job.logs()))
         client.send_signal(signal.SIGINT)
         shown = client.communicate(timeout=20)[1]
         assert client.returncode == 130
         assert "dogbreed stop forever" in shown
         assert "Traceback" not in shown
         job.stop()
-        until(lambda: job.status == "Stopped")
+        wait_for(lambda: job.status == "Stopped")
 
 
 def test_a_stopped_job_is_continued_and_ends_like_an_unbroken_one(workshop: Workshop) -> None:
     settings = {"epochs": 4000, "lr": 1e-5}
     first = workshop.trainer.train(workshop.dataset, settings)
-    until(lambda: any(line.startswith("epoch 20/") for line in first.logs()))
+    wait_for(lambda: any(line.startswith("epoch 20/") for line in first.logs()))
     first.stop()
-    until(lambda: first.status == "Stopped")
+    wait_for(lambda: first.status == "Stopped")
     second = workshop.trainer.train(workshop.dataset, {"epochs": 4000}, resume=first.name)
-    continued = until(lambda: [line for line in second.logs() if "continuing after epoch" in line])
+    continued = wait_for(lambda: [line for line in second.logs() if "continuing after epoch" in line])
     second.stop()
     assert int(re.findall(r"\d+", continued[0])[0]) >= 19
-    until(lambda: second.status == "Stopped")
+    wait_for(lambda: second.status == "Stopped")

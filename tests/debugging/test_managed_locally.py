@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dogbreed_sdk import BreedDataset, BreedTrainer, Debugger, DebugReport, Session
 from dogbreed_sdk.progress import no_progress
-from tests.local.conftest import wait_for
+from tests.waiting import wait_for
 
 STATUSES = "DebugRuleEvaluationStatuses"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tarfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 
 from dogbreed_sdk.local import LocalSageMaker, Store
 from dogbreed_sdk.local.validation import operation_model, problems
+from tests.waiting import wait_for
 
 ROLE = "arn:aws:iam::000000000000:role/local"
 IMAGE = "local/image"
@@ -123,17 +123,6 @@ def training_request(tmp_path: Path) -> Callable[..., dict[str, Any]]:
         return {member: value for member, value in request.items() if value is not None}
 
     return make
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """The first true answer of `condition`."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        answer = condition()
-        if answer:
-            return answer
-        time.sleep(0.02)
-    raise AssertionError(f"nothing happened within {seconds} seconds")
 
 
 @pytest.fixture

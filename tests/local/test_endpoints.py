@@ -23,6 +23,7 @@ from dogbreed_sdk.local.folders import EndpointFolder
 from dogbreed_sdk.local.log_file import last_lines
 from dogbreed_sdk.local.processes import is_alive, wait_for_end
 from dogbreed_sdk.local.store import ENDPOINT
+from tests.waiting import wait_for
 
 NAME = "doubling"
 CODE = """
@@ -79,10 +80,7 @@ class Endpoints:
         return EndpointFolder.of(self.store.root, NAME)
 
     def until(self, condition: Callable[[], Any], seconds: float = 30.0) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, self.state
-            time.sleep(0.01)
+        wait_for(condition, seconds, state=lambda: self.state)
 
     def call(self, body: object, **headers: str) -> tuple[int, str]:
         return post(endpoints.ensure_running(self.store, NAME), body, **headers)

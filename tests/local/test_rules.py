@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local.conftest import wait_for
+from tests.waiting import wait_for
 
 Request = Callable[..., dict[str, Any]]
 Pack = Callable[[str], dict[str, str]]

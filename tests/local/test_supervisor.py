@@ -30,6 +30,7 @@ from dogbreed_sdk.local.script_process import GRACE_VARIABLE
 from dogbreed_sdk.local.staging import unpack
 from dogbreed_sdk.local.store import TRAINING_JOB, Record, StoreError
 from dogbreed_sdk.local.training_run import TrainingRun
+from tests.waiting import wait_for
 
 Make = Callable[..., dict[str, Any]]
 METRICS = [{"Name": "valid:accuracy", "Regex": r"valid:accuracy=([0-9.]+)"}]
@@ -62,10 +63,7 @@ class Jobs:
         return self.until(name, lambda record: record.state["status"] not in job_state.RUNNING_STATUSES, seconds)
 
     def until(self, name: str, condition: Callable[[Record], Any], seconds: float = 30.0) -> Record:
-        deadline = time.monotonic() + seconds
-        while not condition(self.get(name)):
-            assert time.monotonic() < deadline, self.get(name).state
-            time.sleep(0.01)
+        wait_for(lambda: condition(self.get(name)), seconds, state=lambda: self.get(name).state)
         return self.get(name)
 
     def log(self, name: str) -> list[str]:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -25,6 +24,7 @@ from dogbreed_sdk.local.search import create_search, random_starts
 from dogbreed_sdk.local.search_space import read_ranges
 from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, Record, StoreError
 from dogbreed_sdk.local.tuner import Tuner
+from tests.waiting import wait_for
 
 # Best at lr = 0.01 with "good".
 SCRIPT = """
@@ -88,10 +88,7 @@ class Tunings:
         return self.store.list(TRAINING_JOB)
 
     def until(self, condition: Callable[[], Any], seconds: float = 40.0) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, self.get().state
-            time.sleep(0.02)
+        wait_for(condition, seconds, state=lambda: self.get().state)
 
     def ended(self) -> Record:
         self.until(lambda: self.get().state["status"] not in job_state.RUNNING_STATUSES)

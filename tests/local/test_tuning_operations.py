@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+
+from tests.waiting import wait_for
 
 Pack = Callable[[str], dict[str, str]]
 Request = Callable[..., dict[str, Any]]
@@ -20,15 +21,6 @@ print(f"score={1 - (level - 0.5) ** 2:.6f}", flush=True)
 """
 RANGE = {"Name": "level", "MinValue": "0", "MaxValue": "1"}
 METRICS = [{"Name": "score", "Regex": "score=([0-9.]+)"}]
-
-
-def wait_until(condition: Callable[[], Any]) -> Any:
-    for _ in range(3000):
-        answer = condition()
-        if answer:
-            return answer
-        time.sleep(0.02)
-    raise AssertionError("nothing happened within a minute")
 
 
 @pytest.fixture
@@ -81,7 +73,7 @@ def test_a_search_tells_what_came_of_it(sagemaker: Any, tuning_request: Request,
         answer: dict[str, Any] = sagemaker.describe_hyper_parameter_tuning_job(**name)
         return answer if answer["HyperParameterTuningJobStatus"] not in ("InProgress", "Stopping") else None
 
-    job = wait_until(finished)
+    job = wait_for(finished)
     assert job["HyperParameterTuningJobStatus"] == "Completed", job.get("FailureReason")
     assert job["TrainingJobStatusCounters"] == {
         "Completed": 2, "InProgress": 0, "RetryableError": 0, "NonRetryableError": 0, "Stopped": 0
@@ -115,7 +107,7 @@ def test_one_definition_may_come_in_a_list(sagemaker: Any, tuning_request: Reque
     request = several_definitions(tuning_request("search", script(SCORE)), ["only"])
     sagemaker.create_hyper_parameter_tuning_job(**request)
     name = {"HyperParameterTuningJobName": "search"}
-    wait_until(
+    wait_for(
         lambda: sagemaker.describe_hyper_parameter_tuning_job(**name)["HyperParameterTuningJobStatus"] == "Completed"
     )
     best = sagemaker.describe_hyper_parameter_tuning_job(**name)["BestTrainingJob"]
@@ -132,9 +124,9 @@ def test_several_definitions_are_refused(empty_sagemaker: Any, tuning_request: R
 def test_a_search_that_is_stopped_stops_its_trials(sagemaker: Any, tuning_request: Request, script: Pack) -> None:
     sagemaker.create_hyper_parameter_tuning_job(**tuning_request("search", script("import time; time.sleep(60)")))
     name = {"HyperParameterTuningJobName": "search"}
-    wait_until(lambda: sagemaker.list_training_jobs_for_hyper_parameter_tuning_job(**name)["TrainingJobSummaries"])
+    wait_for(lambda: sagemaker.list_training_jobs_for_hyper_parameter_tuning_job(**name)["TrainingJobSummaries"])
     sagemaker.stop_hyper_parameter_tuning_job(**name)
-    wait_until(
+    wait_for(
         lambda: sagemaker.describe_hyper_parameter_tuning_job(**name)["HyperParameterTuningJobStatus"] == "Stopped"
     )
     counters = sagemaker.describe_hyper_parameter_tuning_job(**name)["TrainingJobStatusCounters"]

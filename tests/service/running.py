@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +16,7 @@ from dogbreed_sdk.service import ServiceSettings, create_app
 from dogbreed_sdk.service.protocol import PatientProtocol
 from dogbreed_sdk.service.server import listen, make_server, url_of
 from dogbreed_sdk.testing import FakeEndpoint
+from tests.waiting import wait_for
 
 BREEDS = ("001.Affenpinscher", "009.American_water_spaniel", "Pug")
 JPEG = {"Content-Type": "image/jpeg"}
@@ -109,14 +109,3 @@ class LogLines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(self.format(record))
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """The first true answer of `condition`."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        answer = condition()
-        if answer:
-            return answer
-        time.sleep(0.01)
-    raise AssertionError(f"nothing happened within {seconds} seconds")

@@ -16,7 +16,7 @@ from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.service import bundle_server, scratch
 from dogbreed_sdk.service.bundle_server import BundleServer
 from dogbreed_sdk.serving import restarts
-from tests.service.running import wait_for
+from tests.waiting import wait_for
 
 
 class Process:

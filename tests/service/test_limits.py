@@ -16,7 +16,8 @@ from dogbreed_sdk.service import protocol
 from dogbreed_sdk.service.protocol import PatientProtocol
 from dogbreed_sdk.testing import FakeEndpoint, picture
 from tests.service.conftest import Serve
-from tests.service.running import BREEDS, JPEG, Gate, RunningService, wait_for
+from tests.service.running import BREEDS, JPEG, Gate, RunningService
+from tests.waiting import wait_for
 
 PICTURE = picture(1)
 HEAD = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"

@@ -16,7 +16,8 @@ from dogbreed_sdk.service.docs_page import render
 from dogbreed_sdk.service.server import JsonLines
 from dogbreed_sdk.testing import FakeEndpoint, picture
 from tests.service.conftest import Serve
-from tests.service.running import BREEDS, JPEG, LogLines, RunningService, wait_for
+from tests.service.running import BREEDS, JPEG, LogLines, RunningService
+from tests.waiting import wait_for
 
 PICTURE = picture(1)
 

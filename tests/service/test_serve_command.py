@@ -26,8 +26,9 @@ from dogbreed_sdk.cli import serve_command
 from dogbreed_sdk.cli.parser import parse
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.testing import picture
-from tests.service.running import JPEG, wait_for
+from tests.service.running import JPEG
 from tests.serving.model_process import write_model
+from tests.waiting import wait_for
 
 KEY = "a-key-of-24-characters-X"
 PICTURES = [picture(number, size=(200, 150)) for number in range(8)]

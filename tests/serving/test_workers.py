@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import psutil
 
 from tests.serving.conftest import ServerStarter
 from tests.serving.model_process import Server, write_model
+from tests.waiting import wait_for
 
 TELLING = """
 import os, time
@@ -27,20 +27,13 @@ def predict_fn(data, model):
 """
 
 
-def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def workers_that_answer(server: Server, count: int = 12) -> Counter[str]:
     return Counter(server.invoke()[1] for _ in range(count))
 
 
 def both(serve: ServerStarter) -> Server:
     server = serve(TELLING, "--workers", "2")
-    until(lambda: len(workers_that_answer(server)) == 2)
+    wait_for(lambda: len(workers_that_answer(server)) == 2)
     return server
 
 
@@ -55,7 +48,7 @@ def test_connections_go_to_the_workers_in_turn_and_one_that_dies_is_replaced(ser
     assert dead
     for _ in range(20):  # the other one answers meanwhile
         assert server.invoke()[0] == 200
-    until(lambda: len(workers_that_answer(server)) == 2)
+    wait_for(lambda: len(workers_that_answer(server)) == 2)
     assert len(set(workers_that_answer(server)) & set(first)) == 1
     assert "ended with status 7; another takes its place" in server.end()
 
