@@ -30,6 +30,8 @@ _ENDS: dict[int, float] = {}
 _RECORD_BYTES = 16_384
 # Small requests go out in one piece.
 _SMALL_BYTES = 4 * _RECORD_BYTES
+# A socket's timeout may be so much longer than what is left: setting it lets another thread run first.
+_TICK_SECONDS = 0.02
 
 
 class Limited:
@@ -70,6 +72,14 @@ def cut(thread_ids: Collection[int]) -> None:
                 socket.socket.shutdown(used, socket.SHUT_RDWR)
 
 
+def _limit(used: Any, ends: float) -> None:
+    """Gives a socket's next read or write what is left."""
+    left = _left(ends)
+    timeout = used.gettimeout()
+    if timeout is None or not left <= timeout < left + _TICK_SECONDS:
+        used.settimeout(left)
+
+
 def _left(ends: float) -> float:
     left = ends - time.monotonic()
     if left <= 0:
@@ -89,7 +99,7 @@ class _PunctualFile(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        self._socket.settimeout(_left(self._ends))
+        _limit(self._socket, self._ends)
         return self._received.readinto(buffer)
 
     def close(self) -> None:
@@ -140,7 +150,7 @@ class _Traced:
             pieces = [view[start : start + _RECORD_BYTES] for start in range(0, len(view), _RECORD_BYTES)]
         try:
             for piece in pieces:
-                self.sock.settimeout(_left(ends))
+                _limit(self.sock, ends)
                 super().send(piece)  # type: ignore[misc]
         except TimeoutError as error:
             # As urllib3 names what its own read timeout ends; of a plain TimeoutError it makes a lost connection.
