@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from training_scripts.recording.trial import EVAL, TRAIN, RecordingError, Series, Trial
 from training_scripts.rules import evidence
+from training_scripts.rules.curves import window_sums
 from training_scripts.rules.epochs import Epoch, epoch_losses, epochs, loss_series, training_loss
 
 Floats = NDArray[np.float64]
@@ -72,17 +73,15 @@ def smoothed(values: Floats) -> Floats:
     half = max(SMOOTHING_MIN_STEPS, round(SMOOTHING_SHARE * len(values))) // 2
     finite = np.isfinite(values)
     sums, weights = np.where(finite, values, 0.0), finite.astype(np.float64)
-    for _ in range(2):  # twice an even window makes a triangle
-        sums, weights = _window_sums(sums, half), _window_sums(weights, half)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(all="ignore"):  # a value may be as large as a float can be
+        for _ in range(2):  # twice an even window makes a triangle
+            sums, weights = _sums_around(sums, half), _sums_around(weights, half)
         return np.where(finite, sums / weights, np.nan)
 
 
-def _window_sums(values: Floats, half: int) -> Floats:
+def _sums_around(values: Floats, half: int) -> Floats:
     """Sums over each value and so many neighbours on both sides, as far as there are any."""
-    sums = np.concatenate(([0.0], np.cumsum(values)))
-    places = np.arange(len(values))
-    found: Floats = sums[np.minimum(places + half + 1, len(values))] - sums[np.maximum(places - half, 0)]
+    found: Floats = window_sums(np.pad(values, (0, half)), 2 * half + 1)[half:]
     return found
 
 

@@ -53,3 +53,13 @@ def test_a_trend_is_distributed_as_students_t_where_there_is_none() -> None:
     limit = statistics.t_quantile(4, statistics.Z99)
     assert np.mean([statistics.trend(row) > limit for row in noise]) == pytest.approx(0.01, abs=0.005)
     assert statistics.trend(np.arange(5.0)) == math.inf and statistics.trend(np.ones(5)) == 0
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5, 30])
+def test_an_average_over_neighbours_is_no_better_before_a_huge_value_than_after_it(count: int) -> None:
+    values = np.random.default_rng(0).standard_normal(count)
+    expected = [values[place - reach : place + reach + 1].mean()
+                for place in range(count) for reach in [min(place, count - 1 - place, 4)]]  # fmt: skip
+    assert statistics.smooth(values, 9) == pytest.approx(expected)
+    after = statistics.smooth(np.concatenate([[1e30] * 9, values]), 9)[13:]
+    assert after == pytest.approx(expected[4:])

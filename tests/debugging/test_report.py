@@ -372,6 +372,11 @@ class TestCurves:
         holed = np.array([1.0, np.nan, 1.0, np.inf, 1.0])
         assert np.isfinite(smoothed(holed)).tolist() == [True, False, True, False, True]
 
+    def test_a_huge_value_spoils_no_more_of_the_smoothed_curve_than_its_neighbours(self) -> None:
+        values = np.ones(200)
+        values[20] = 1e30
+        assert smoothed(values)[np.r_[:10, 40:200]] == pytest.approx(1.0)
+
     def test_a_curve_that_breaks_off_is_none_the_worse(self) -> None:
         assert curves(MemoryTrial()) == {}
         trial = MemoryTrial()

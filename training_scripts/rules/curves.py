@@ -59,17 +59,24 @@ def usual_jitter(values: Floats) -> float:
 
 def smooth(values: Floats, width: int) -> Floats:
     """Means over `width` neighbours up to and including each value; over fewer at the beginning."""
+    counts = np.minimum(np.arange(1, len(values) + 1), max(1, width))
+    means: Floats = window_sums(values, width) / counts
+    return means
+
+
+def window_sums(values: Floats, width: int) -> Floats:
+    """Sums over `width` neighbours up to and including each value; over fewer at the beginning."""
     width = max(1, min(width, len(values)))
-    # Sums up to and from the bounds of blocks as wide as a mean: work in proportion to the values alone, and a huge
+    # Sums up to and from the bounds of blocks as wide as a window: work in proportion to the values alone, and a huge
     # value rounds away no more than its neighbours.
     blocks = np.pad(values, (0, -len(values) % width)).reshape(-1, width)
     until = blocks.cumsum(axis=1).ravel()[: len(values)]
     since = blocks[:, ::-1].cumsum(axis=1)[:, ::-1].ravel()[: len(values)]
-    sums = until[width - 1 :].copy()
-    begins = np.arange(len(sums))
-    across = begins % width != 0
-    sums[across] += since[begins[across]]
-    return np.concatenate([until[: width - 1] / np.arange(1, width), sums / width])
+    sums = until.copy()
+    begins = np.arange(len(values) - width + 1)
+    across = begins[begins % width != 0]
+    sums[across + width - 1] += since[across]
+    return sums
 
 
 def student(error: float, freedom: int) -> float:

@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from training_scripts.rules.curves import window_sums
+
 Z95 = 1.959964
 """Two-sided 95 % quantile of the normal distribution."""
 
@@ -131,10 +133,11 @@ def lag_one(values: NDArray[np.float64]) -> float:
 
 def smooth(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
     """Centred moving average; the window shrinks evenly towards both ends, so that a slope stays a slope."""
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    places = np.arange(len(values))
-    reach = np.minimum(np.minimum(places, len(values) - 1 - places), max(width // 2, 0))
-    smoothed: NDArray[np.float64] = (sums[places + reach + 1] - sums[places - reach]) / (2 * reach + 1)
+    reach = max(0, min(width, len(values) - 1) // 2)
+    inner = window_sums(values, 2 * reach + 1)[2 * reach :] / (2 * reach + 1)
+    heads = [values[: 2 * place + 1].mean() for place in range(reach)]
+    tails = [values[len(values) - 2 * place - 1 :].mean() for place in reversed(range(reach))]
+    smoothed: NDArray[np.float64] = np.concatenate([heads, inner, tails])
     return smoothed
 
 
