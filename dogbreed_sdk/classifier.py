@@ -41,7 +41,8 @@ class BreedClassifier:
             scores; a bundle's endpoint brings its own.
         fetch: Who downloads pictures that are given as a URL: "client", this process, refusing addresses that are
             not public; or "endpoint", for endpoints that may reach what this process may not.
-        allowed_hosts: Hosts that pictures may be downloaded from by this process. Default: any public one.
+        allowed_hosts: Hosts that pictures may be downloaded from by this process. Default: those in the variable
+            ``DOGBREED_FETCH_HOSTS``, else any public one.
         max_payload_bytes: Larger pictures are shrunk to fit. Default: the real-time limit of 25 MB; give
             `defaults.SERVERLESS_PAYLOAD_BYTES` for a serverless endpoint.
         connect_timeout: Seconds to wait for a connection.

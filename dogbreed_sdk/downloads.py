@@ -32,7 +32,7 @@ def download(
     Args:
         url: Without user name and password; its query never appears in a message.
         allowed_hosts: The only hosts that may be named, redirects included: "images.example.com", or
-            "*.example.com" for everything below. Default: any.
+            "*.example.com" for everything below. Default: those in the variable ``DOGBREED_FETCH_HOSTS``, else any.
         allowed_networks: Private networks to allow beside public addresses, such as "10.0.0.0/8". Default: those
             in the variable ``DOGBREED_FETCH_NETWORKS``, else none.
         deadline: Seconds for all of it, from the name's resolution to the last byte.
@@ -49,14 +49,15 @@ def download(
     if isinstance(allowed_hosts, str):
         raise ConfigurationError(f"allowed_hosts must be a list of hosts, not the text {allowed_hosts!r}")
     try:
+        default = fetching.FetchPolicy.from_environment()
         networks = (
-            fetching.networks_from_environment()
+            default.networks
             if allowed_networks is None
             else tuple(ipaddress.ip_network(network) for network in allowed_networks)
         )
     except (ValueError, fetching.FetchError) as error:
         raise ConfigurationError(f"no network to allow downloads from: {error}") from error
-    hosts = None if allowed_hosts is None else tuple(allowed_hosts)
+    hosts = default.hosts if allowed_hosts is None else tuple(allowed_hosts)
     try:
         content: bytes = fetching.fetch(url, fetching.FetchPolicy(True, networks, max_bytes, deadline, hosts))
     except fetching.FetchError as error:

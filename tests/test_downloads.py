@@ -92,6 +92,13 @@ def test_limits_are_the_callers(host: str) -> None:
     assert download(f"{host}/dog", allowed_networks=LOOPBACK, allowed_hosts=["127.0.0.1"]) == JPEG
 
 
+def test_hosts_may_be_named_for_every_download_by_the_environment(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOGBREED_FETCH_HOSTS", "images.example.com, *.example.org")
+    with pytest.raises(ImageDownloadError, match="none of the allowed hosts"):
+        download(f"{host}/dog", allowed_networks=LOOPBACK)
+    assert download(f"{host}/dog", allowed_networks=LOOPBACK, allowed_hosts=["127.0.0.1"]) == JPEG
+
+
 def test_settings_that_make_no_sense_are_found_before_anything_is_asked() -> None:
     with pytest.raises(ConfigurationError, match="must be positive"):
         download("https://example.com/", deadline=0)

@@ -61,8 +61,8 @@ def to_payload(
         picture: A path, bytes, an open binary file, an http(s) or data: URL, a PIL image, or an array: uint8
             [height, width] or [height, width, 1, 3 or 4], or uint16 [height, width].
         max_bytes: The most the body may hold; default: what real-time endpoints take.
-        allowed_hosts: Where http(s) URLs may lead, such as "images.example.com" or "*.example.com"; default:
-            every public address (see `downloads.download`).
+        allowed_hosts: Where http(s) URLs may lead, such as "images.example.com" or "*.example.com"; for the default
+            see `downloads.download`.
 
     Raises:
         UnsupportedImageError: No picture, or one that is empty, broken, truncated or too large to decode.
