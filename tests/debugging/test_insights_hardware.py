@@ -86,6 +86,11 @@ def test_idle_cores_of_a_job_without_gpu_name_the_smaller_instance() -> None:
     assert "GPU" not in found.title + found.explanation + found.next_step
 
 
+def test_cores_that_a_smaller_machine_would_lack_are_no_idle_ones() -> None:
+    assert "cpu-use" not in said(made_up_profile(cpu=45.0, cores=4))
+    assert "2 cores instead of 4" in said(made_up_profile(cpu=35.0, cores=4))["cpu-use"].next_step
+
+
 def test_idle_cores_with_fewer_decoding_threads_get_more_of_them() -> None:
     assert said(made_up_profile(cpu=20.0, workers=1))["cpu-use"].hyperparameters == {"workers": 0}
 

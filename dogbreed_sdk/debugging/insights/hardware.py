@@ -108,12 +108,11 @@ def _cpu(profile: Profile, use: Use) -> Insight | None:
         new: dict[str, object] = {"workers": 0}
         step = f"Set workers=0 (now {workers}): one decoding thread a core."
     else:
+        if needed >= cores:  # the next smaller machine, with half of them, would be nearly full
+            return None
         new = {}
-        step = (
-            f"Take a machine with {plural(needed, 'core')} instead of {cores}"
-            + _smaller_instance(profile, cores, needed)
-            + "."
-        )
+        smaller = _smaller_instance(profile, cores, needed)
+        step = f"Take a machine with {plural(needed, 'core')} instead of {cores}{smaller}."
     return Insight(
         topic="cpu-use",
         title=f"Most of the {cores} cores idle: 95 % of the time fewer than {max(1, math.ceil(busy))} of them are "
