@@ -101,11 +101,11 @@ def natural(names: Iterable[str]) -> list[str]:
     """Names sorted so that layer 2 comes before layer 10."""
     return sorted(
         names,
-        key=lambda name: [(not part.isdigit(), int(part) if part.isdigit() else part) for part in _PARTS.findall(name)],
+        key=lambda name: [(not digits, int(digits) if digits else text) for digits, text in _PARTS.findall(name)],
     )
 
 
-_PARTS = re.compile(r"\d+|\D+")
+_PARTS = re.compile(r"(\d+)|(\D+)")
 
 
 def first_mode(evidence: Evidence, name: str) -> str:

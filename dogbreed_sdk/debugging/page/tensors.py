@@ -17,6 +17,7 @@ from dogbreed_sdk.debugging.page.series import chart, line
 from dogbreed_sdk.debugging.plain_values import clipped, number, percent
 from training_scripts.recording.reductions import REDUCTIONS, reduce
 from training_scripts.recording.trial import EVAL, TRAIN, Trial
+from training_scripts.rules import selection
 from training_scripts.rules.findings import ISSUES_FOUND, RuleResult
 
 # A full tensor is read at so many of its steps at most, evenly spread.
@@ -187,7 +188,7 @@ class _Statistics:
         found = [name for key in quantity.collections for name in members.get(key, ()) if self._trial.has(name)]
         if quantity.collections == ("gradients",) and not found:
             found = self._trial.tensor_names(regex="^gradient/")
-        return sorted(dict.fromkeys(found), key=_natural)
+        return selection.natural(set(found))
 
     def series(self, name: str, kind: str) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
         """Steps and values, in TRAIN where there are some, else in EVAL."""
@@ -212,13 +213,3 @@ class _Statistics:
 
 def _reduced(value: NDArray[Any]) -> list[float]:
     return [reduce(kind, value) for kind in REDUCTIONS]
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Layer 10 comes after layer 9."""
-    parts = [""]
-    for letter in name:
-        if letter.isdigit() != parts[-1][-1:].isdigit():
-            parts.append("")
-        parts[-1] += letter
-    return [(int(part), "") if part.isdecimal() and len(part) < 18 else (0, part) for part in parts]

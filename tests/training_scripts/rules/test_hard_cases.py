@@ -93,6 +93,7 @@ def odd(name: str, **values: Any) -> MemoryTrial:
         odd("A.weight", at=[np.ones((2, 3)), np.ones((3, 3)), np.ones(4)], of="weights"),
         odd("labels", at=[np.array([-1, 3]), np.array([1, 2])], of="labels"),
         odd("class_counts", at=[np.array([-3, 5])], of="class_counts"),
+        odd("A1²", at=[np.ones((2, 3))], of="weights"),
         trial(falling(60), class_counts=[2**70, -1]),
     ],
 )
