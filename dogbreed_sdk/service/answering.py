@@ -103,26 +103,28 @@ class Answering:
             return of_error(error)
 
     async def _classify(self, source: Upload | str, top_k: int, *, admitted: bool = False) -> Prediction:
-        if not (isinstance(source, str) and source.lower().startswith(("http://", "https://"))):
-            return await self._ask(source, top_k, admitted=admitted)
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._fetching.place(admitted=admitted))
-            # A download that was begun cannot be called off: its place is taken until it ends, whoever leaves.
-            fetched = asyncio.ensure_future(self._ask_within(stack.pop_all(), source, top_k, admitted=admitted))
-        fetched.add_done_callback(_heard)
-        return await asyncio.shield(fetched)
+        fetched = isinstance(source, str) and source.lower().startswith(("http://", "https://"))
+        async with AsyncExitStack() as places:
+            if fetched:
+                await places.enter_async_context(self._fetching.place(admitted=admitted))
+            await places.enter_async_context(self._slots.place(admitted=admitted))
+            if not fetched:
+                return await self._ask(source, top_k)
+            # A download that was begun cannot be called off: its places are taken until it ends, whoever leaves.
+            asked = asyncio.ensure_future(self._ask_within(places.pop_all(), source, top_k))
+        asked.add_done_callback(_heard)
+        return await asyncio.shield(asked)
 
-    async def _ask_within(self, place: AsyncExitStack, source: str, top_k: int, *, admitted: bool) -> Prediction:
-        async with place:
-            return await self._ask(source, top_k, admitted=admitted)
+    async def _ask_within(self, places: AsyncExitStack, source: Upload | str, top_k: int) -> Prediction:
+        async with places:
+            return await self._ask(source, top_k)
 
-    async def _ask(self, source: Upload | str, top_k: int, *, admitted: bool) -> Prediction:
-        async with self._slots.place(admitted=admitted):
-            try:
-                prediction = await self._classifier.classify(source, top_k=top_k)
-            except EndpointError:
-                self._readiness.doubted()
-                raise
+    async def _ask(self, source: Upload | str, top_k: int) -> Prediction:
+        try:
+            prediction = await self._classifier.classify(source, top_k=top_k)
+        except EndpointError:
+            self._readiness.doubted()
+            raise
         self._readiness.answered()
         self._metrics.picture(rejected=prediction.rejected)
         return prediction

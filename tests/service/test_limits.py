@@ -21,6 +21,7 @@ from tests.waiting import wait_for
 
 PICTURE = picture(1)
 HEAD = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
+JSON_HEAD = HEAD.replace(b"image/jpeg", b"application/json")
 
 
 @pytest.fixture
@@ -142,8 +143,7 @@ def test_pictures_that_are_fetched_leave_places_for_those_that_are_sent(
         source = {"url": f"http://127.0.0.1:{dawdling.getsockname()[1]}/rex.jpg"}
         batch = pool.submit(service.post, "/v1/classify/batch", json={"pictures": [source] * 4})
         body = json.dumps(source).encode()
-        head = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-        leaving = [connect(service, head + b"Content-Length: %d\r\n\r\n" % len(body) + body) for _ in range(4)]
+        leaving = [connect(service, JSON_HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body) for _ in range(4)]
         wait_for(lambda: service.metric("dogbreed_in_flight") == 2)
         for connection in leaving:
             connection.close()
@@ -152,6 +152,20 @@ def test_pictures_that_are_fetched_leave_places_for_those_that_are_sent(
         assert service.metric("dogbreed_in_flight") == 2, "leaving ends no download"
         assert service.classify(PICTURE).status_code == 200
     assert [one["problem"]["type"] for one in batch.result().json()["predictions"]] == ["/problems/image-download"] * 4
+
+
+def test_a_client_that_leaves_before_its_picture_is_fetched_frees_its_place(
+    serve: Serve, gate: Gate, pool: ThreadPoolExecutor
+) -> None:
+    service = serve(FakeEndpoint(BREEDS, answer=gate), max_concurrency=1)
+    inside = pool.submit(service.classify, PICTURE)
+    gate.wait_until_entered()
+    body = b'{"url": "https://dogs.invalid/rex.jpg"}'
+    with connect(service, JSON_HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body):
+        wait_for(lambda: service.metric("dogbreed_queue_length") == 1)
+    wait_for(lambda: service.metric("dogbreed_queue_length") == 0, seconds=10)
+    gate.open.set()
+    assert inside.result().status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/v1/classify", "/v1/classify/batch", "/v1/labels"])
