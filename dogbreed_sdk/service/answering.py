@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.requests import ClientDisconnect
 
 from dogbreed_sdk.errors import DogBreedError, EndpointError
-from dogbreed_sdk.service.problems import Problem, of_error, raised
+from dogbreed_sdk.service.observing import logged_problem
+from dogbreed_sdk.service.problems import Problem, raised
 from dogbreed_sdk.service.schemas import DEFAULT_TOP_K
 
 if TYPE_CHECKING:
@@ -88,19 +89,22 @@ class Answering:
 
         async def work(numbered: Iterator[tuple[int, Upload | str | Problem]]) -> None:
             for number, source in numbered:
-                answers[number] = await self._attempt(source, top_k)
+                answers[number] = await self._attempt(source, top_k, request.state.request_id)
 
         workers = [work(todo) for _ in range(min(_PLACES_OF_A_BATCH, len(answers)))]
         await self.within_deadline(request, _all(workers))
         return [answer for answer in answers if answer is not None]
 
-    async def _attempt(self, source: Upload | str | Problem, top_k: int) -> Prediction | Problem:
+    async def _attempt(self, source: Upload | str | Problem, top_k: int, request_id: str) -> Prediction | Problem:
         if isinstance(source, Problem):
-            return source
-        try:
-            return await self._classify(source, top_k, admitted=True)
-        except DogBreedError as error:
-            return of_error(error)
+            problem = source
+        else:
+            try:
+                return await self._classify(source, top_k, admitted=True)
+            except DogBreedError as error:
+                problem = logged_problem(error, request_id)
+        self._metrics.problem(problem.kind)
+        return problem
 
     async def _classify(self, source: Upload | str, top_k: int, *, admitted: bool = False) -> Prediction:
         fetched = isinstance(source, str) and source.lower().startswith(("http://", "https://"))
@@ -164,13 +168,12 @@ async def _until_left(receive: Receive) -> None:
 
 async def _all(works: list[Coroutine[Any, Any, None]]) -> None:
     """Waits for all; where one fails, or this is cancelled, the others are cancelled too."""
-    tasks: list[Awaitable[None]] = [asyncio.ensure_future(work) for work in works]
-    gathered = asyncio.gather(*tasks)
+    tasks = [asyncio.create_task(work) for work in works]
     try:
-        await gathered
+        await asyncio.gather(*tasks)
     finally:
         for task in tasks:
-            task.cancel()  # type: ignore[attr-defined]
+            task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 

@@ -18,8 +18,8 @@ from dogbreed_sdk.service.guard import Guard
 from dogbreed_sdk.service.intake import invalid
 from dogbreed_sdk.service.local_only import LocalOnly
 from dogbreed_sdk.service.metrics import Metrics
-from dogbreed_sdk.service.observing import CLIENT_LEFT, LastResort, Observed, log, problem_response
-from dogbreed_sdk.service.problems import Problem, ProblemError, of_error, of_status
+from dogbreed_sdk.service.observing import CLIENT_LEFT, LastResort, Observed, logged_problem, problem_response
+from dogbreed_sdk.service.problems import Problem, ProblemError, of_status
 from dogbreed_sdk.service.readiness import PROBE_SECONDS, TINY_PICTURE, Readiness
 from dogbreed_sdk.service.routes import ApiRoutes, OwnRoutes
 from dogbreed_sdk.service.settings import ServiceSettings
@@ -106,10 +106,7 @@ def _answer_problems(app: FastAPI, metrics: Metrics) -> None:
 
     async def on_sdk_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, DogBreedError)
-        problem = of_error(error)
-        if problem.status >= 500:
-            log.warning("request %s: %s: %s", request.state.request_id, type(error).__name__, error)
-        return answer(request, problem)
+        return answer(request, logged_problem(error, request.state.request_id))
 
     async def on_overload(request: Request, error: Exception) -> Response:
         assert isinstance(error, Overloaded)

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 
-from dogbreed_sdk.service.problems import MEDIA_TYPE, Problem
+from dogbreed_sdk.service.problems import MEDIA_TYPE, Problem, of_error
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from dogbreed_sdk.errors import DogBreedError
     from dogbreed_sdk.service.metrics import Metrics
 
 access_log = logging.getLogger("dogbreed_sdk.service.access")
@@ -44,6 +45,14 @@ def problem_response(problem: Problem, request_id: str) -> JSONResponse:
     """A problem as a response."""
     headers = {} if problem.retry_after is None else {"Retry-After": str(problem.retry_after)}
     return JSONResponse(problem.to_dict(request_id), problem.status, headers, media_type=MEDIA_TYPE)
+
+
+def logged_problem(error: DogBreedError, request_id: str) -> Problem:
+    """The problem that an error of the SDK is to an app; the log gets the words that apps do not read."""
+    problem = of_error(error)
+    if problem.status >= 500:
+        log.warning("request %s: %s: %s", request_id, type(error).__name__, error)
+    return problem
 
 
 class Observed:

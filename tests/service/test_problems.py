@@ -177,6 +177,18 @@ def test_an_exception_that_nobody_expected_is_a_problem_too_and_its_reason_stays
     assert problem["request_id"] in record.getMessage()
 
 
+def test_what_fails_a_picture_of_a_batch_is_logged_and_counted(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    service = serve(FakeEndpoint(BREEDS).model_fails(SECRET))
+    files = [("file", ("rex.jpg", PICTURE)), ("file", ("empty.jpg", b""))]
+    response = service.post("/v1/classify/batch", files=files)
+    assert SECRET not in response.text
+    [record] = [record for record in caplog.records if record.name == "dogbreed_sdk.service"]
+    assert SECRET in record.getMessage()
+    assert response.headers["X-Request-Id"] in record.getMessage()
+    assert service.metric('dogbreed_problems_total{kind="model"}') == 1
+    assert service.metric('dogbreed_problems_total{kind="unsupported-image"}') == 1
+
+
 def check(response: Any, status: int) -> dict[str, Any]:
     assert response.status_code == status, response.text
     assert response.headers["Content-Type"] == "application/problem+json"
