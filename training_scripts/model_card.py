@@ -88,4 +88,5 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _safe(text: str) -> str:
-    return text.translate(_UNSAFE)
+    # The name of a folder need not be Unicode, and then could not be written into the file.
+    return text.translate(_UNSAFE).encode("utf-8", "backslashreplace").decode()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from pathlib import Path
 
 from tests.training_scripts.conftest import write_bundle
@@ -36,6 +38,12 @@ def test_the_card_says_what_the_rule_means(tmp_path: Path, written_bundle: Path)
     description = read_description(written_bundle)
     assert "| Pictures | train 8, test 2 |" in model_card.write(description, {"train": 8, "valid": 0, "test": 2})
     assert "| Pictures | not recorded |" in model_card.write(description, {})
+
+
+def test_a_name_that_is_no_unicode_can_be_written(written_bundle: Path) -> None:
+    named = os.fsdecode(b"001.Dackel_gro\xdf")
+    card = model_card.write(dataclasses.replace(read_description(written_bundle), classes=(named,)), {})
+    assert b"0. 001.Dackel_gro\\udcdf\n" in card.encode()
 
 
 def test_names_neither_break_a_table_nor_become_markup() -> None:
