@@ -131,12 +131,8 @@ def event_line(
 
 
 def log_to_stderr() -> None:
-    """Has the log of the service, its web server and its model server written to standard error, as JSON lines."""
+    """Has the whole log of this process written to standard error, as JSON lines: of libraries, what went wrong."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines("%(message)s"))
-    levels = {"dogbreed_sdk.service": logging.INFO, "dogbreed_sdk": logging.WARNING, "uvicorn": logging.WARNING}
-    for name, level in levels.items():
-        logger = logging.getLogger(name)
-        logger.addHandler(handler)
-        logger.setLevel(level)
-        logger.propagate = False
+    logging.getLogger().addHandler(handler)
+    logging.getLogger("dogbreed_sdk.service").setLevel(logging.INFO)

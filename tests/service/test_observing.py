@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import fastapi
@@ -50,6 +52,24 @@ def test_every_request_writes_one_line(service: RunningService, access_log: LogL
         "bytes_out": len(response.content),
         "client": "127.0.0.1",
     }
+
+
+def test_the_log_is_json_whoever_writes_it() -> None:
+    code = (
+        "import logging\nfrom dogbreed_sdk.service.server import log_to_stderr\nlog_to_stderr()\n"
+        "for name in ('asyncio', 'uvicorn.error', 'dogbreed_sdk.transports', 'dogbreed_sdk.service'):\n"
+        "    logging.getLogger(name).info('not of interest elsewhere')\n"
+        "    logging.getLogger(name).error('out of files')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [(line["logger"], line["level"]) for line in lines] == [
+        ("asyncio", "error"),
+        ("uvicorn.error", "error"),
+        ("dogbreed_sdk.transports", "error"),
+        ("dogbreed_sdk.service", "info"),
+        ("dogbreed_sdk.service", "error"),
+    ]
 
 
 def test_no_secret_reaches_the_log_or_the_metrics(service: RunningService, access_log: LogLines) -> None:
