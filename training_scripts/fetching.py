@@ -135,7 +135,10 @@ def fetch(url: str, policy: FetchPolicy) -> bytes:
             raise FetchError(f"cannot fetch from {host}: {_words(error)}") from None
         if location is None:
             return body
-        url = urljoin(url, _unmangled(location))
+        try:
+            url = urljoin(url, _unmangled(location))
+        except ValueError:
+            raise FetchError("the URL redirects to one that is malformed") from None
     raise FetchError(f"the URL redirects more than {MAX_REDIRECTS} times")
 
 

@@ -207,6 +207,8 @@ def test_redirects_are_followed_and_judged_like_any_url(host: http.server.Thread
         fetch(url(host, "/to?http://169.254.169.254/latest/meta-data/"), LOOPBACK)
     with pytest.raises(FetchError, match="only http:// and https://"):
         fetch(url(host, "/to?file:///etc/passwd"), LOOPBACK)
+    with pytest.raises(FetchError, match="redirects to one that is malformed"):
+        fetch(url(host, "/to?http://[::1/"), LOOPBACK)
 
 
 def test_redirects_without_end_are_left(host: http.server.ThreadingHTTPServer) -> None:
