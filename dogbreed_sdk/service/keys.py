@@ -16,6 +16,8 @@ from dogbreed_sdk.errors import ConfigurationError
 VARIABLE = "DOGBREED_API_KEYS"
 # 16 random characters of base64 are 96 bits: no rate of guesses gets there.
 SHORTEST_KEY = 16
+# What HTTP headers carry, and what is one word in the variable.
+_FORM = re.compile(r"[\x21-\x7e]+")
 _LONGEST_FILE = 1_000_000
 
 
@@ -42,8 +44,8 @@ class ApiKeys:
                     f"API key {number} has {len(key)} characters; {SHORTEST_KEY} are the least. "
                     "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
                 )
-            if not (key.isascii() and key.isprintable()):
-                raise ConfigurationError(f"API key {number} has characters that no HTTP header carries; use ASCII.")
+            if not _FORM.fullmatch(key):
+                raise ConfigurationError(f"API key {number} has spaces or characters beyond ASCII; use neither.")
             digests.append(self._digest(key))
         if not digests:
             raise ConfigurationError("There is no API key: give at least one, or leave the option away.")

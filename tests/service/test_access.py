@@ -83,11 +83,19 @@ def test_a_file_of_keys_has_one_a_line(tmp_path: Path) -> None:
     assert keys.match("# of the app") is None
 
 
-@pytest.mark.parametrize("text", ["", " , ", "too-short", f"{KEYS[0]},short", "é" * 20])
+@pytest.mark.parametrize("text", ["", " , ", "too-short", f"{KEYS[0]},short", "é" * 20, "\x00" * 20])
 def test_keys_that_are_none_are_refused_without_being_repeated(text: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         ApiKeys.from_text(text)
     assert not text.strip(" ,") or text not in str(raised.value)
+
+
+def test_a_key_with_a_space_is_refused_since_neither_the_variable_nor_the_page_could_hold_it(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text(f"{KEYS[0]}\nfour words for a key\n")
+    path.chmod(0o600)
+    with pytest.raises(ConfigurationError, match="API key 2 has spaces"):
+        ApiKeys.from_file(path)
 
 
 def test_a_missing_file_of_keys_is_an_error_and_not_an_open_door(tmp_path: Path) -> None:
@@ -158,7 +166,7 @@ def test_a_limiter_forgets_those_it_need_not_remember(monkeypatch: pytest.Monkey
     monkeypatch.setattr("dogbreed_sdk.service.rates._MOST_CLIENTS", 100)
     now = 0.0
     limiter = RateLimiter(Rate(1, 10), clock=lambda: now)
-    for number in range(100_00):
+    for number in range(10_000):
         now += 0.001
         limiter.take(str(number))
     assert len(limiter._free_at) == 100
