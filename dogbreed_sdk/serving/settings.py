@@ -95,7 +95,8 @@ def read_settings(arguments: Sequence[str] | None, environ: Mapping[str, str] | 
     environ = os.environ if environ is None else environ
     options = _parser().parse_args(arguments)
     base = Path(environ.get("SAGEMAKER_BASE_DIR") or "/opt/ml")
-    model_dir = options.model_dir or base / "model"
+    # Workers run in a folder of their own.
+    model_dir = (options.model_dir or base / "model").absolute()
     backend = options.backend or environ.get(BACKEND_VARIABLE) or BACKENDS[0]
     if backend not in BACKENDS:
         raise ConfigurationError(f"{BACKEND_VARIABLE} must be one of {', '.join(BACKENDS)}, not {backend!r}.")
@@ -116,7 +117,7 @@ def read_settings(arguments: Sequence[str] | None, environ: Mapping[str, str] | 
         timeout_seconds=_number(timeout, TIMEOUT_VARIABLE, least=0) or float("inf"),
         default_accept=environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT") or "application/json",
         idle_seconds=options.idle_seconds,
-        log=options.log,
+        log=options.log.absolute() if options.log else None,
         log_level=_number(
             environ.get("SAGEMAKER_CONTAINER_LOG_LEVEL") or _DEFAULT_LOG_LEVEL, "SAGEMAKER_CONTAINER_LOG_LEVEL", least=0
         ),

@@ -71,6 +71,16 @@ def test_a_worker_is_told_what_its_parent_knows(tmp_path: Path) -> None:
     assert (worker.threads, worker.backend) == (4, "onnx")
 
 
+def test_a_worker_finds_a_folder_that_its_parent_was_told_from_where_it_stood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    parent = settings("--model-dir", "model", "--log", "log.jsonl", "--workers", "2")
+    monkeypatch.chdir("/")
+    worker = settings(*parent.worker_arguments(connections=5, lifeline=6))
+    assert (worker.model_dir, worker.log) == (tmp_path / "model", tmp_path / "log.jsonl")
+
+
 @pytest.mark.parametrize(
     ("option", "value"), [("--port", "x"), ("--port", "70000"), ("--workers", "-1"), ("--threads", "0")]
 )
