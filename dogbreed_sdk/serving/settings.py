@@ -160,7 +160,7 @@ def _workers(text: str, environ: Mapping[str, str]) -> int:
 
 
 def _number(text: str, what: str, *, least: int, most: int | None = None) -> int:
-    if not text.strip().isdigit() or int(text) < least or (most is not None and int(text) > most):
+    if not text.strip().isdecimal() or int(text) < least or (most is not None and int(text) > most):
         bounds = f"from {least} to {most}" if most is not None else f"of at least {least}"
         raise ConfigurationError(f"{what[0].upper()}{what[1:]} must be a whole number {bounds}, not {text!r}.")
     return int(text)

@@ -82,7 +82,8 @@ def test_a_worker_finds_a_folder_that_its_parent_was_told_from_where_it_stood(
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("--port", "x"), ("--port", "70000"), ("--workers", "-1"), ("--threads", "0")]
+    ("option", "value"),
+    [("--port", "x"), ("--port", "70000"), ("--workers", "-1"), ("--workers", "²"), ("--threads", "0")],
 )
 def test_numbers_out_of_bounds_are_refused(option: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=f"must be a whole number .*, not '{value}'"):
