@@ -7,7 +7,7 @@ import argparse
 
 def at_least_one(text: str) -> int:
     """A count."""
-    value = int(text)
+    value = _whole(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is below 1")
     return value
@@ -15,7 +15,15 @@ def at_least_one(text: str) -> int:
 
 def port(text: str) -> int:
     """A TCP port; 0 leaves the choice to the system."""
-    value = int(text)
+    value = _whole(text)
     if not 0 <= value <= 65535:
         raise argparse.ArgumentTypeError(f"{text} is no port (0 to 65535)")
     return value
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        # argparse's own words would name the function: "invalid at_least_one value".
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
