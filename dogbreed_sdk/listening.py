@@ -20,13 +20,12 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
-    except OSError as error:
+    except (OSError, TypeError) as error:  # TypeError: a name that cannot be one, such as "ü..b"
         bound.close()
-        no_address = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+        no_address = isinstance(error, (socket.gaierror, TypeError)) or error.errno == errno.EADDRNOTAVAIL
         other = "--host: an address of this machine" if no_address else "--port, or 0 for a free one"
-        raise ConfigurationError(
-            f"Cannot listen on {host}:{port}: {error.strerror or error}. Choose another {other}."
-        ) from error
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigurationError(f"Cannot listen on {host}:{port}: {reason}. Choose another {other}.") from error
     return bound
 
 

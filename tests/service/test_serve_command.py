@@ -271,6 +271,7 @@ def test_before_an_endpoint_that_is_not_there_it_runs_and_says_so(tmp_path: Path
         (["--server", "http://127.0.0.1:1", "--cors-origin", "x"], "is no origin"),
         (["--server", "http://127.0.0.1:1", "--host", "203.0.113.1"], "Cannot listen on 203.0.113.1"),
         (["--server", "http://127.0.0.1:1", "--host", "999.1.1.1"], "Choose another --host"),
+        (["--server", "http://127.0.0.1:1", "--host", "ü..b"], "Choose another --host"),
         (["--server", "http://127.0.0.1:1", "--max-concurrency", "65"], "must be at most 64"),
         (["--server", "http://127.0.0.1:1", "--no-urls", "--allowed-host", "a.example"], "give one"),
         (["--server", "no-url", "--port", "0"], "no address of a model server"),
@@ -284,18 +285,22 @@ def test_wrong_use_says_what_to_do(arguments: list[str], says: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "says"),
     [
-        [],
-        ["--bundle", "a", "--endpoint", "b"],
-        ["--server", "a", "--port", "70000"],
-        ["--server", "a", "--trusted-proxy", "nginx"],
-        ["--server", "a", "--trusted-proxy", "10.0.0.1/8"],
+        ([], "--endpoint --bundle --server is required"),
+        (["--bundle", "a", "--endpoint", "b"], "not allowed with"),
+        (["--server", "a", "--port", "70000"], "70000 is no port"),
+        (["--server", "a", "--port", "x"], "'x' is no whole number"),
+        (["--bundle", "a", "--workers", "x"], "'x' is no whole number"),
+        (["--bundle", "a", "--workers", "0"], "0 is below 1"),
+        (["--server", "a", "--trusted-proxy", "nginx"], "write an address or a network"),
+        (["--server", "a", "--trusted-proxy", "10.0.0.1/8"], "has host bits set"),
     ],
 )
-def test_what_the_grammar_refuses(arguments: list[str]) -> None:
+def test_what_the_grammar_refuses(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse(["serve", *arguments])
+    assert says in capsys.readouterr().err
 
 
 def test_where_the_extra_is_missing_it_says_how_to_install_it() -> None:
