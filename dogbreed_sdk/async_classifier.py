@@ -7,12 +7,12 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from concurrent.futures import Future
 from threading import Event
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Literal, NamedTuple, overload
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk.asking import checks, many, many_async
 from dogbreed_sdk.asking.workers import Workers
-from dogbreed_sdk.classifier import BreedClassifier, Progress
+from dogbreed_sdk.classifier import BreedClassifier
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from dogbreed_sdk.predictions import Prediction
     from dogbreed_sdk.session import Session
     from dogbreed_sdk.transports import Transport
-
-T = TypeVar("T")
 
 
 class _Shared(NamedTuple):
@@ -123,7 +121,7 @@ class AsyncBreedClassifier:
         top_k: int = ...,
         max_concurrency: int = ...,
         on_error: Literal["raise"] = ...,
-        progress: Progress | None = ...,
+        progress: many.Progress | None = ...,
     ) -> AsyncGenerator[Prediction, None]: ...
 
     @overload
@@ -134,7 +132,7 @@ class AsyncBreedClassifier:
         top_k: int = ...,
         max_concurrency: int = ...,
         on_error: Literal["return"],
-        progress: Progress | None = ...,
+        progress: many.Progress | None = ...,
     ) -> AsyncGenerator[Prediction | DogBreedError, None]: ...
 
     def classify_many(
@@ -144,7 +142,7 @@ class AsyncBreedClassifier:
         top_k: int = 5,
         max_concurrency: int = defaults.MANY_CONCURRENCY,
         on_error: many.OnError = "raise",
-        progress: Progress | None = None,
+        progress: many.Progress | None = None,
     ) -> AsyncGenerator[Prediction | DogBreedError, None]:
         """See `BreedClassifier.classify_many`; pictures may come from an async iterator, too.
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import CancelledError
+from collections.abc import Generator, Iterable
 from threading import Event
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, overload
 
 from dogbreed_sdk import answers, defaults
-from dogbreed_sdk.asking import checks, many, retries
+from dogbreed_sdk.asking import checks, many
+from dogbreed_sdk.asking.asker import Asker
 from dogbreed_sdk.asking.known_labels import KnownLabels
 from dogbreed_sdk.asking.options import ClassifierOptions, Fetch, Options, changed
 from dogbreed_sdk.asking.payloads import LABEL_QUESTION, payload_of
-from dogbreed_sdk.errors import ConfigurationError, DogBreedError, EndpointNotFoundError, EndpointNotReadyError
+from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.session import Session
 
 if TYPE_CHECKING:
@@ -23,12 +23,11 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self, Unpack
 
+    from dogbreed_sdk.errors import DogBreedError
     from dogbreed_sdk.images import Payload, Picture
     from dogbreed_sdk.labels import LabelMap
     from dogbreed_sdk.predictions import Prediction
     from dogbreed_sdk.transports import Answer, Transport
-
-Progress = Callable[[int, "int | None"], None]
 
 
 class BreedClassifier:
@@ -151,12 +150,8 @@ class BreedClassifier:
         self._transport = transport
         self._options = options
         self._known = known
-        # What every call needs, looked up once.
         self._labels = options.label_map
-        self._max_payload_bytes = options.max_payload_bytes
-        self._policy = retries.RetryPolicy(
-            options.max_attempts, options.deadline, options.read_timeout, transport.first_pause
-        )
+        self._asker = Asker(transport, options)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._transport.name})"
@@ -226,7 +221,7 @@ class BreedClassifier:
         top_k: int = ...,
         max_concurrency: int = ...,
         on_error: Literal["raise"] = ...,
-        progress: Progress | None = ...,
+        progress: many.Progress | None = ...,
     ) -> Generator[Prediction, None, None]: ...
 
     @overload
@@ -237,7 +232,7 @@ class BreedClassifier:
         top_k: int = ...,
         max_concurrency: int = ...,
         on_error: Literal["return"],
-        progress: Progress | None = ...,
+        progress: many.Progress | None = ...,
     ) -> Generator[Prediction | DogBreedError, None, None]: ...
 
     def classify_many(
@@ -247,7 +242,7 @@ class BreedClassifier:
         top_k: int = 5,
         max_concurrency: int = defaults.MANY_CONCURRENCY,
         on_error: many.OnError = "raise",
-        progress: Progress | None = None,
+        progress: many.Progress | None = None,
     ) -> Generator[Prediction | DogBreedError, None, None]:
         """What is in each of many pictures: one result a picture, in their order, as they come.
 
@@ -332,12 +327,13 @@ class BreedClassifier:
     def _ask(self, payload: Payload, *, top_k: int, cancelled: Event | None) -> Prediction:
         start = time.monotonic()
         knowing = self._labels is not None or self._known
-        answer, waited = self._invoke(payload, answers.ACCEPT_SCORES if knowing else answers.ACCEPT, cancelled, start)
+        accept = answers.ACCEPT_SCORES if knowing else answers.ACCEPT
+        answer, waited = self._asker.ask(payload, accept, cancelled, start)
         try:
             return self._parsed(answer, top_k, start)
         except answers.UnknownModelError:
             # The endpoint serves another model by now: it must name its own classes, within the same deadline.
-            answer, _ = self._invoke(payload, answers.ACCEPT, cancelled, start + waited)
+            answer, _ = self._asker.ask(payload, answers.ACCEPT, cancelled, start + waited)
         try:
             return self._parsed(answer, top_k, start)
         except answers.UnknownModelError:
@@ -352,47 +348,3 @@ class BreedClassifier:
             request_id=answer.request_id,
             known=self._known,
         )
-
-    def _invoke(self, payload: Payload, accept: str, cancelled: Event | None, start: float) -> tuple[Answer, float]:
-        """The answer, and the seconds that passed before the endpoint was ready, which the deadline leaves out."""
-        try:
-            return self._tried(payload, accept, cancelled, start), 0.0
-        except (EndpointNotFoundError, EndpointNotReadyError):
-            if not self._options.wait_ready:
-                raise
-            # AWS calls an endpoint that is still being created "not found", too: asking for its status tells.
-            self._transport.wait_until_ready(self._options.wait_ready)
-            ready = time.monotonic()
-            return self._tried(payload, accept, cancelled, ready), ready - start
-
-    def _tried(self, payload: Payload, accept: str, cancelled: Event | None, start: float) -> Answer:
-        transport, connect_timeout = self._transport, self._options.connect_timeout
-
-        allowed = 0.0
-
-        def attempt(read_timeout: float) -> Answer:
-            nonlocal allowed
-            allowed = read_timeout
-            return transport.invoke(
-                payload.body,
-                payload.content_type,
-                accept,
-                connect_timeout=connect_timeout,
-                read_timeout=read_timeout,
-            )
-
-        try:
-            return retries.call(
-                attempt,
-                policy=self._policy,
-                is_transient=transport.is_transient,
-                least_pause=transport.least_pause,
-                cancelled=cancelled,
-                start=start,
-            )
-        except (DogBreedError, CancelledError):
-            raise
-        except Exception as error:
-            translated = transport.translate(error)
-            retries.name_limit(translated, self._policy, connect_timeout, allowed)
-            raise translated from error

@@ -10,7 +10,6 @@ from threading import Event
 from typing import TypeVar
 
 from dogbreed_sdk import defaults
-from dogbreed_sdk.errors import DogBreedError, EndpointTimeoutError
 
 T = TypeVar("T")
 
@@ -124,26 +123,6 @@ def _again(
         sleep=pause,
         reraise=True,
     )(next_attempt)
-
-
-def name_limit(error: DogBreedError, policy: RetryPolicy, connect_timeout: float, allowed: float) -> None:
-    """Says in a time-out which option ended the wait, and its value.
-
-    Args:
-        error: The time-out; other errors, and one that no option is the cause of, stay as they are.
-        policy: How long the call was tried.
-        connect_timeout: Seconds that it might wait for a connection.
-        allowed: Seconds that the attempt might take.
-    """
-    if not isinstance(error, EndpointTimeoutError) or error.limit is None:
-        return
-    if error.limit == "connect_timeout" and connect_timeout <= allowed:
-        seconds = connect_timeout
-    elif allowed < policy.read_timeout:
-        error.limit, seconds = "deadline", policy.deadline
-    else:
-        error.limit, seconds = "read_timeout", policy.read_timeout
-    error.args = (f"{error} The limit was {error.limit}={seconds:g} seconds; give a larger one if it needs more.",)
 
 
 def _allowed(policy: RetryPolicy, start: float) -> float:
