@@ -93,6 +93,7 @@ class _Server(uvicorn.Server):
     def __init__(self, app: ModelApp, settings: Settings, lifeline: Lifeline | None) -> None:
         config = uvicorn.Config(
             app.routes(),
+            loop="asyncio",  # uvloop, which would be taken where it is installed, accepts no handed connections
             log_config=None,
             access_log=False,
             server_header=False,

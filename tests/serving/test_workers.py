@@ -53,6 +53,11 @@ def test_connections_go_to_the_workers_in_turn_and_one_that_dies_is_replaced(ser
     assert "ended with status 7; another takes its place" in server.end()
 
 
+def test_workers_are_reached_where_uvloop_is_installed(serve: ServerStarter, tmp_path: Path) -> None:
+    (tmp_path / "uvloop.py").write_text("raise SystemExit('uvloop accepts only what it listens for itself')")
+    assert serve(TELLING, "--workers", "2", PYTHONPATH=str(tmp_path)).invoke()[0] == 200
+
+
 def test_sigterm_finishes_what_both_have_accepted(serve: ServerStarter) -> None:
     server = both(serve)
     with ThreadPoolExecutor(6) as pool:
