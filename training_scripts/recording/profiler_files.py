@@ -7,7 +7,6 @@ Under the folder: `system/incremental/<hour>/<start of the minute>.<node>.json`,
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training_scripts.atomic import write_atomically
 from training_scripts.recording import layout
 from training_scripts.recording.profile import BACKWARD, DATA, EVAL_STEP, FORWARD, TRAIN_STEP
 from training_scripts.recording.profiler_sampler import Reading
@@ -120,7 +120,7 @@ class TraceFiles:
             return
         name = f"{last}_{self._process}-{self._node}_pythontimeline.json"
         text = "[\n" + ",\n".join(lines) + "\n]\n"
-        _replace(self._folder / _hour(last / MICROSECONDS) / name, text)
+        _put(self._folder / _hour(last / MICROSECONDS) / name, text)
 
     def _header(self, start: int) -> list[str]:
         named = [(0, {"start_time_since_epoch_in_micros": start}), *((pid, {"name": p}) for p, pid in _PIDS.items())]
@@ -177,7 +177,7 @@ def write_own(path: Path, content: Mapping[str, Any]) -> None:
     Raises:
         OSError: The disk is full or the folder cannot be written.
     """
-    _replace(path, json.dumps({"format": FORMAT, **content}, indent=1, default=str))
+    _put(path, json.dumps({"format": FORMAT, **content}, indent=1, default=str))
 
 
 def remove_before(folder: Path, node: str, when: float, *, system: bool) -> None:
@@ -201,7 +201,7 @@ def remove_before(folder: Path, node: str, when: float, *, system: bool) -> None
             path.unlink(missing_ok=True)
         elif minute < when:  # both runs have sampled in it
             kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _time_of(line) >= when]
-            _replace(path, "".join(f"{line}\n" for line in kept))
+            _put(path, "".join(f"{line}\n" for line in kept))
 
 
 def _leading_number(name: str) -> int:
@@ -216,17 +216,9 @@ def _time_of(line: str) -> float:
         return -math.inf
 
 
-def _replace(path: Path, text: str) -> None:
+def _put(path: Path, text: str) -> None:
     """Puts a file in place in one step. It is not forced to the disk: a profile is not worth the wait."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.partial")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
-        raise
+    write_atomically(path, text.encode(), durable=False)
 
 
 def _hour(seconds: float) -> str:
