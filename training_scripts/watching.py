@@ -137,10 +137,15 @@ class Watchers(Watcher):
 
     def _leave_out(self, watcher: Watcher, error: Exception) -> None:
         self._settle(tuple(other for other in self._watchers if other is not watcher))
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         with contextlib.suppress(Exception):  # its threads and files should end with it
             watcher.abandoned(reason)
         self._report(f"warning: {type(watcher).__name__} failed and is left out; training goes on: {reason}")
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in the one line that a log has for it."""
+    return (str(error) or type(error).__name__).splitlines()[0][:300]
 
 
 _HOOKS = tuple(name for name, value in vars(Watcher).items() if callable(value) and not name.startswith("_"))

@@ -24,6 +24,7 @@ from training_scripts.recording.profiler_files import (
 )
 from training_scripts.recording.profiler_sampler import Machine
 from training_scripts.recording.trial import EVAL, TRAIN
+from training_scripts.watching import first_line
 
 # A report can be read while the job runs; early on it should not have to wait for a minute.
 FIRST_WRITE_SECONDS, LAST_WRITE_SECONDS = 5.0, 60.0
@@ -125,8 +126,7 @@ class ProfileWriter(threading.Thread):
             self._write()
         except Exception as error:  # noqa: BLE001 - whatever goes wrong with profiling, training goes on
             self.failed = True
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            self._report(f"warning: the profiler ends here, training goes on without it: {reason}")
+            self._report(f"warning: the profiler ends here, training goes on without it: {first_line(error)}")
 
     def _open_machine(self) -> None:
         if not self._system:
@@ -149,8 +149,7 @@ class ProfileWriter(threading.Thread):
 
     def _leave_machine(self, error: Exception) -> None:
         self._machine = None
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        self._report(f"warning: the profile will say nothing of the machine, only of the steps: {reason}")
+        self._report(f"warning: the profile will say nothing of the machine, only of the steps: {first_line(error)}")
 
     def _sample(self) -> None:
         if self._machine is None:

@@ -14,7 +14,7 @@ from training_scripts import ScriptError
 from training_scripts.recording import layout
 from training_scripts.recording.recorder import SAVE_INTERVAL
 from training_scripts.recording.trial import EVAL, TRAIN
-from training_scripts.watching import Watcher
+from training_scripts.watching import Watcher, first_line
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -146,8 +146,4 @@ def _load() -> Any:
     try:
         return importlib.import_module("smdebug.pytorch")
     except Exception as error:  # its protobuf modules raise TypeError with newer protobuf
-        raise SmdebugError(f"smdebug fails to load ({_first_line(error)}); {_REMEDY}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise SmdebugError(f"smdebug fails to load ({first_line(error)}); {_REMEDY}") from error
