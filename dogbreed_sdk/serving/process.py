@@ -18,12 +18,10 @@ from typing import TYPE_CHECKING, Literal
 
 from dogbreed_sdk.errors import ConfigurationError, EndpointNotReadyError
 from dogbreed_sdk.serving.lifeline import READY
-from dogbreed_sdk.serving.settings import TIMEOUT_VARIABLE
 
 if TYPE_CHECKING:
     from dogbreed_sdk.serving.settings import Backend
 
-_PACKAGE_PARENT = Path(__file__).resolve().parent.parent.parent
 _NEEDED = {"torch": ("psutil", "starlette", "uvicorn", "torch"), "onnx": ("onnxruntime", "onnx")}
 # Loading takes 2 to 5 s; a large backbone that is exported to ONNX on a slow machine a minute.
 _STARTUP_SECONDS = 180.0
@@ -69,13 +67,17 @@ def start(
         The running server; a context manager that closes it.
 
     Raises:
-        ConfigurationError: There is no such folder.
+        ConfigurationError: There is no such folder, or a package is missing.
         EndpointNotReadyError: The model can't be loaded; with the end of what the server wrote.
     """
     folder = Path(model_dir).resolve()
     if not folder.is_dir():
         raise ConfigurationError(f"{model_dir} is no folder: unpack the model.tar.gz, and name the folder it is in.")
     _require_packages(backend)
+    # These need packages that may be missing.
+    from dogbreed_sdk.local.processes import PACKAGE_PARENT  # noqa: PLC0415
+    from dogbreed_sdk.serving.settings import TIMEOUT_VARIABLE  # noqa: PLC0415
+
     options = ["--model-dir", str(folder), "--workers", str(workers), "--backend", backend]
     options += ["--threads", str(threads)] if threads else []
     options += ["--sdk-code"] if code == "sdk" else []
@@ -85,7 +87,7 @@ def start(
         options += ["--descriptor", str(inherited[0]), "--lifeline", str(inherited[1])]
         process = subprocess.Popen(
             [sys.executable, "-m", "dogbreed_sdk.serving", *options],
-            cwd=_PACKAGE_PARENT,
+            cwd=PACKAGE_PARENT,
             env=os.environ | ({TIMEOUT_VARIABLE: str(timeout_seconds)} if timeout_seconds else {}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

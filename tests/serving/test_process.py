@@ -50,6 +50,16 @@ def test_what_keeps_a_model_from_loading_is_in_the_error(tmp_path: Path) -> None
         start(tmp_path / "model.tar.gz")
 
 
+def test_without_the_extra_the_error_names_it(tmp_path: Path) -> None:
+    code = (
+        "import sys\nsys.modules['psutil'] = None\n"
+        "from dogbreed_sdk.errors import ConfigurationError\nfrom dogbreed_sdk.serving import start\n"
+        f"try: start({str(tmp_path)!r})\nexcept ConfigurationError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "needs psutil: pip install 'dogbreed-sdk[local]'" in done.stdout
+
+
 def test_a_starter_that_does_not_listen_stops_nothing() -> None:
     ours, theirs = socket.socketpair()
     with ours:
