@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import functools
 import ipaddress
@@ -23,7 +22,7 @@ from dogbreed_sdk.defaults import INVOKE_CONNECTIONS
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
 from dogbreed_sdk.service.keys import VARIABLE, ApiKeys
 from dogbreed_sdk.service.rates import Rate
-from dogbreed_sdk.service.readiness import PROBE_SECONDS, TINY_PICTURE
+from dogbreed_sdk.service.readiness import probe
 from dogbreed_sdk.service.settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -156,11 +155,10 @@ async def _look(options: argparse.Namespace, classifier: AsyncBreedClassifier, w
         asked = f"the model server {options.server}"
     else:
         asked = f"endpoint {options.endpoint} of {'AWS' if options.aws else f'local SageMaker in {read.root(options)}'}"
-    shortly = classifier.with_options(deadline=PROBE_SECONDS, read_timeout=PROBE_SECONDS, max_attempts=1)
     try:
-        await asyncio.wait_for(shortly.classify(TINY_PICTURE, top_k=1), PROBE_SECONDS)
-    except (DogBreedError, asyncio.TimeoutError) as error:
-        reason = " ".join(str(error).split()) or f"no answer within {PROBE_SECONDS:.0f} s"
+        await probe(classifier)
+    except DogBreedError as error:
+        reason = " ".join(str(error).split())
         warn(f"not ready: {asked} does not answer; requests fail until it does. {reason}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
@@ -20,7 +21,7 @@ from dogbreed_sdk.service.local_only import LocalOnly
 from dogbreed_sdk.service.metrics import Metrics
 from dogbreed_sdk.service.observing import CLIENT_LEFT, LastResort, Observed, logged_problem, problem_response
 from dogbreed_sdk.service.problems import Problem, ProblemError, of_status
-from dogbreed_sdk.service.readiness import PROBE_SECONDS, TINY_PICTURE, Readiness
+from dogbreed_sdk.service.readiness import Readiness, probe
 from dogbreed_sdk.service.routes import ApiRoutes, OwnRoutes
 from dogbreed_sdk.service.settings import ServiceSettings
 from dogbreed_sdk.service.slots import Overloaded, Slots
@@ -55,8 +56,7 @@ def create_app(classifier: AsyncBreedClassifier, settings: ServiceSettings | Non
     )
     slots = Slots(places=settings.max_concurrency, queue=settings.max_waiting, buffer=settings.max_buffered_bytes)
     metrics = Metrics(slots)
-    asked_shortly = classifier.with_options(deadline=PROBE_SECONDS, read_timeout=PROBE_SECONDS, max_attempts=1)
-    readiness = Readiness(lambda: asked_shortly.classify(TINY_PICTURE, top_k=1), good_for=settings.ready_seconds)
+    readiness = Readiness(functools.partial(probe, classifier), good_for=settings.ready_seconds)
     answering = Answering(
         classifier,
         slots=slots,

@@ -7,31 +7,49 @@ import base64
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
-from dogbreed_sdk.errors import DogBreedError
+from dogbreed_sdk.errors import DogBreedError, EndpointTimeoutError
 from dogbreed_sdk.service.problems import KINDS, Problem, of_error
 
+if TYPE_CHECKING:
+    from dogbreed_sdk.async_classifier import AsyncBreedClassifier
+
 # 8 x 8 grey pixels.
-TINY_PICTURE = base64.b64decode(
+_TINY_PICTURE = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAEElEQVR42mNsYIAAJgaKGAAmCACQtTEKkQAAAABJRU5ErkJggg=="
 )
 # An endpoint that takes longer for so little is of no use; orchestrators give up a probe sooner than that.
-PROBE_SECONDS = 5.0
+_PROBE_SECONDS = 5.0
 _RETRY_SECONDS = 1
 
 _log = logging.getLogger("dogbreed_sdk.service")
+
+
+async def probe(classifier: AsyncBreedClassifier) -> None:
+    """Asks about a tiny picture, once.
+
+    Raises:
+        DogBreedError: There was no answer, or none within a few seconds.
+    """
+    shortly = classifier.with_options(deadline=_PROBE_SECONDS, read_timeout=_PROBE_SECONDS, max_attempts=1)
+    try:
+        # Where all threads are taken, the question itself does not begin, nor does its deadline.
+        await asyncio.wait_for(shortly.classify(_TINY_PICTURE, top_k=1), _PROBE_SECONDS)
+    except asyncio.TimeoutError:
+        raise EndpointTimeoutError(f"There was no answer within {_PROBE_SECONDS:.0f} s.") from None
 
 
 class Readiness:
     """The last answer to "does the endpoint answer?", asked anew when it has become too old.
 
     Args:
-        probe: Asks the endpoint; raises where it does not answer.
+        ask: Asks the endpoint; raises a DogBreedError where it does not answer.
         good_for: Seconds for which an answer counts.
     """
 
-    def __init__(self, probe: Callable[[], Awaitable[object]], *, good_for: float) -> None:
-        self._probe = probe
+    def __init__(self, ask: Callable[[], Awaitable[None]], *, good_for: float) -> None:
+        self._ask = ask
         self._good_for = good_for
         self._asking = asyncio.Lock()
         self._known_at = float("-inf")
@@ -49,20 +67,15 @@ class Readiness:
         """Why the endpoint does not answer, or None where it does."""
         async with self._asking:
             if time.monotonic() - self._known_at >= self._good_for:
-                problem = await self._ask()
-                self._known_at, self._problem = time.monotonic(), problem
+                self._problem = await self._found()
+                self._known_at = time.monotonic()
             return self._problem
 
-    async def _ask(self) -> Problem | None:
+    async def _found(self) -> Problem | None:
         try:
-            await asyncio.wait_for(self._probe(), PROBE_SECONDS)
+            await self._ask()
         except DogBreedError as error:
             _log.warning("not ready: %s", error)
-            return _not_ready(of_error(error).kind)
-        except (TimeoutError, asyncio.TimeoutError):
-            return _not_ready("endpoint-timeout")
+            detail = f"{KINDS[of_error(error).kind].title}."
+            return Problem("endpoint-not-ready", detail, retry_after=_RETRY_SECONDS)
         return None
-
-
-def _not_ready(kind: str) -> Problem:
-    return Problem("endpoint-not-ready", f"{KINDS[kind].title}.", retry_after=_RETRY_SECONDS)

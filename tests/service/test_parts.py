@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from dogbreed_sdk.errors import EndpointTimeoutError
 from dogbreed_sdk.service import readiness as readiness_module
 from dogbreed_sdk.service.multipart import MultipartError, Part, parse
-from dogbreed_sdk.service.readiness import Readiness
+from dogbreed_sdk.service.readiness import Readiness, probe
 from dogbreed_sdk.service.slots import Overloaded, Slots
+from dogbreed_sdk.testing import FakeEndpoint
+from tests.service.running import BREEDS, Gate
 
 FORM = "multipart/form-data; boundary=b"
 NAMED = b'Content-Disposition: form-data; name="x"'
@@ -175,13 +177,13 @@ def test_many_probes_at_once_ask_once() -> None:
     async def test() -> None:
         asked = 0
 
-        async def probe() -> None:
+        async def ask() -> None:
             nonlocal asked
             asked += 1
             await asyncio.sleep(0.01)
             raise EndpointTimeoutError("slow")
 
-        readiness = Readiness(probe, good_for=60.0)
+        readiness = Readiness(ask, good_for=60.0)
         problems = await asyncio.gather(*(readiness.problem() for _ in range(10)))
         assert {problem.detail for problem in problems if problem} == {"No answer in time."}
         assert asked == 1
@@ -190,12 +192,15 @@ def test_many_probes_at_once_ask_once() -> None:
 
 
 def test_a_probe_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readiness_module, "PROBE_SECONDS", 0.05)
+    monkeypatch.setattr(readiness_module, "_PROBE_SECONDS", 0.05)
+    gate = Gate()
 
     async def test() -> None:
-        problem = await Readiness(asyncio.Event().wait, good_for=1.0).problem()
+        async with FakeEndpoint(BREEDS, answer=gate).async_classifier() as classifier:
+            problem = await Readiness(lambda: probe(classifier), good_for=1.0).problem()
+            gate.open.set()
         assert problem is not None
-        assert problem.status == 503
+        assert (problem.status, problem.detail) == (503, "No answer in time.")
 
     run(test)
 
