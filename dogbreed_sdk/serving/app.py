@@ -25,6 +25,8 @@ MAXIMUM_WAITING = 64
 MAXIMUM_WAITING_BYTES = 10 * MAXIMUM_BODY_BYTES
 # SageMaker itself gives a real-time request 60 s altogether.
 _BODY_SECONDS = 60.0
+# Between a request's 504 and the end of a model that hangs: the 504 must have reached its client.
+_FAREWELL_SECONDS = 1.0
 _GONE = 499  # as nginx logs a client that went away; nobody is left to read it
 
 _log = logging.getLogger(__name__)
@@ -57,8 +59,8 @@ class ModelApp:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether the model has been at one call for longer than SAGEMAKER_MODEL_SERVER_TIMEOUT allows."""
-        return self._answering.stuck_seconds() > self._settings.timeout_seconds
+        """Whether the model has been at one call for longer than SAGEMAKER_MODEL_SERVER_TIMEOUT, and a second more."""
+        return self._answering.stuck_seconds() > self._settings.timeout_seconds + _FAREWELL_SECONDS
 
     async def _ping(self, _request: Request) -> Response:
         return Response(status_code=200)

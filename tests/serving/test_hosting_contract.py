@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from dogbreed_sdk.serving.app import ModelApp
+from dogbreed_sdk.serving.handlers import ModelAnswer, ModelRequest
+from dogbreed_sdk.serving.settings import read_settings
 from tests.serving.conftest import ServerStarter
 from tests.serving.model_process import Server, write_model
 
@@ -231,6 +234,18 @@ def test_a_model_that_does_not_return_in_time_is_a_504_and_ends_its_process(serv
     assert server.invoke(b"20") == (504, "The model did not answer within 1 s.")
     assert server.process.wait(timeout=5) == 1
     assert "has not returned for 1 s" in server.end()
+
+
+@pytest.mark.parametrize(("seconds", "is_stuck"), [(0.0, False), (7.5, False), (8.5, True)])
+def test_the_504_has_a_second_to_go_out_before_the_process_ends(seconds: float, is_stuck: bool) -> None:
+    class Model:
+        async def answer(self, request: ModelRequest) -> ModelAnswer:
+            raise NotImplementedError
+
+        def stuck_seconds(self) -> float:
+            return seconds
+
+    assert ModelApp(Model(), read_settings([], {"SAGEMAKER_MODEL_SERVER_TIMEOUT": "7"})).is_stuck == is_stuck
 
 
 def test_a_request_whose_client_has_gone_is_not_computed(serve: ServerStarter, tmp_path: Path) -> None:
