@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from concurrent.futures import Future
+from functools import partial
 from threading import Event
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, overload
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk.asking import checks, many, many_async
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
     from dogbreed_sdk.session import Session
     from dogbreed_sdk.transports import Transport
 
+T = TypeVar("T")
+
 
 class _Shared(NamedTuple):
     """What a client and its copies have in common: threads, and what tells questions under way to end."""
 
     workers: Workers
-    under_way: dict[Future[Prediction], Event]
+    under_way: dict[Future[Any], Event]
 
 
 class AsyncBreedClassifier:
@@ -110,8 +113,7 @@ class AsyncBreedClassifier:
     async def classify(self, picture: Picture, *, top_k: int = 5) -> Prediction:
         """See `BreedClassifier.classify`."""
         checks.check_top_k(top_k)
-        cancelled = Event()
-        return await many_async.awaited(self._submit(picture, top_k, cancelled), cancelled)
+        return await self._answer(partial(self._classifier._classify, picture, top_k))
 
     @overload
     def classify_many(
@@ -153,7 +155,7 @@ class AsyncBreedClassifier:
         many.check(pictures, max_concurrency, on_error, progress, asynchronous=True)
         self._classifier._check_open()
         return many_async.in_order(
-            lambda picture, cancelled: self._submit(picture, top_k, cancelled),
+            lambda picture, cancelled: self._submit(partial(self._classifier._classify, picture, top_k), cancelled),
             pictures,
             max_concurrency=max_concurrency,
             on_error=on_error,
@@ -162,8 +164,7 @@ class AsyncBreedClassifier:
 
     async def labels(self) -> LabelMap:
         """See `BreedClassifier.labels`."""
-        self._classifier._check_open()
-        return await many_async.awaited(self._shared.workers.submit(self._classifier.labels), Event())
+        return await self._answer(self._classifier._model_labels)
 
     async def close(self) -> None:
         """Gives threads, connections and memory back. What has not been answered is cancelled or cut off.
@@ -190,10 +191,15 @@ class AsyncBreedClassifier:
     ) -> None:
         await self.close()
 
-    def _submit(self, picture: Picture, top_k: int, cancelled: Event) -> Future[Prediction]:
+    async def _answer(self, ask: Callable[[Event], T]) -> T:
+        cancelled = Event()
+        return await many_async.awaited(self._submit(ask, cancelled), cancelled)
+
+    def _submit(self, ask: Callable[[Event], T], cancelled: Event) -> Future[T]:
+        """Has a question asked in a thread; the event tells that nobody waits for the answer any more."""
         self._classifier._check_open()
         workers, under_way = self._shared
-        future = workers.submit(self._classifier._classify, picture, top_k, cancelled)
+        future = workers.submit(ask, cancelled)
         under_way[future] = cancelled
         future.add_done_callback(lambda done: under_way.pop(done, None))
         return future

@@ -289,14 +289,7 @@ class BreedClassifier:
             LabelError: The endpoint does not tell, and none were given.
         """
         self._check_open()
-        given = self._labels or self._known.current()
-        if given is not None:
-            return given
-        self._ask(LABEL_QUESTION, top_k=1, cancelled=None)
-        told = self._known.current()
-        if told is None:
-            raise answers.no_labels("scores of a model that does not name itself")
-        return told
+        return self._model_labels(None)
 
     def close(self) -> None:
         """Gives connections and memory back; a session's own stay open for its other clients.
@@ -320,6 +313,16 @@ class BreedClassifier:
     def _check_open(self) -> None:
         if self._closed.is_set():
             raise ConfigurationError(f"{self!r} was closed; make a new one.")
+
+    def _model_labels(self, cancelled: Event | None) -> LabelMap:
+        given = self._labels or self._known.current()
+        if given is not None:
+            return given
+        self._ask(LABEL_QUESTION, top_k=1, cancelled=cancelled)
+        told = self._known.current()
+        if told is None:
+            raise answers.no_labels("scores of a model that does not name itself")
+        return told
 
     def _classify(self, picture: Picture, top_k: int, cancelled: Event | None) -> Prediction:
         return self._ask(payload_of(picture, self._options), top_k=top_k, cancelled=cancelled)
