@@ -1,8 +1,9 @@
-"""The socket that a server of this machine listens on, and its address to read."""
+"""The socket that a server of this machine listens on, its address to read, and whether that is for this machine."""
 
 from __future__ import annotations
 
 import errno
+import ipaddress
 import socket
 
 from dogbreed_sdk.errors import ConfigurationError
@@ -34,3 +35,17 @@ def url_of(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what is bound, not binding it
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name or address means this machine alone, in every browser.
+
+    >>> [is_loopback(host) for host in ("127.0.0.1", "::1", "dogs.localhost", "localhost.evil.example", "0.0.0.0", "")]
+    [True, True, True, False, False, False]
+    """
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

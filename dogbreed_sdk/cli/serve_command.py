@@ -20,6 +20,7 @@ from dogbreed_sdk.cli.numbers import at_least_one, port
 from dogbreed_sdk.cli.output import Outcome, note, say
 from dogbreed_sdk.defaults import INVOKE_CONNECTIONS
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
+from dogbreed_sdk.listening import is_loopback
 from dogbreed_sdk.service.keys import VARIABLE, ApiKeys
 from dogbreed_sdk.service.rates import Rate
 from dogbreed_sdk.service.readiness import probe
@@ -174,7 +175,7 @@ def _settings(options: argparse.Namespace) -> ServiceSettings:
         max_body_bytes=options.max_body_mb * 2**20,
         allow_urls=not options.no_urls,
         # Pages have no key; and behind a proxy, names are the proxy's business.
-        local_only=_is_loopback(options.host) and keys is None and not options.trusted_proxy,
+        local_only=is_loopback(options.host) and keys is None and not options.trusted_proxy,
     )
 
 
@@ -215,17 +216,10 @@ def _announce(options: argparse.Namespace, url: str, settings: ServiceSettings, 
     key = " -H 'X-API-Key: KEY'" if settings.api_keys else ""
     tell(f"web page: {url}/  documentation: {url}/docs  (end it with Ctrl-C)")
     tell(f"try it: curl --data-binary @rex.jpg -H 'Content-Type: image/jpeg'{key} {url}/v1/classify")
-    if not settings.api_keys and not _is_loopback(options.host):
+    if not settings.api_keys and not is_loopback(options.host):
         tell(f"whoever reaches {options.host} may use it: give --api-keys-file to ask for keys")
     if options.json:
         print(json.dumps({"url": url}), flush=True)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _network(text: str) -> str:

@@ -6,13 +6,13 @@ to lead there (DNS rebinding). Browsers say which page asks, and under which nam
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
+from dogbreed_sdk.listening import is_loopback
 from dogbreed_sdk.service.observing import problem_response
 from dogbreed_sdk.service.problems import Problem
 
@@ -47,24 +47,18 @@ class LocalOnly:
 
     def _objection(self, headers: Headers) -> str | None:
         host, origin = headers.get("host"), headers.get("origin")
-        if host is not None and not is_loopback(f"//{host}"):
+        if host is not None and not _means_this_machine(f"//{host}"):
             return (
                 "This service answers this machine only, and not under another name. Behind a proxy that passes names "
                 "on, it is to be started with --trusted-proxy."
             )
-        if origin is None or is_loopback(origin) or self._origins & {origin, "*"}:
+        if origin is None or _means_this_machine(origin) or self._origins & {origin, "*"}:
             return None
         return "This service takes no requests from other machines' pages; --cors-origin names those that may ask."
 
 
-def is_loopback(url: str) -> bool:
-    """Whether a URL's host means this machine alone, in every browser.
-
-    >>> [is_loopback(url) for url in ("//127.0.0.1:8000", "//[::1]", "//dogs.localhost", "//localhost.evil.example")]
-    [True, True, True, False]
-    """
+def _means_this_machine(url: str) -> bool:
     try:
-        host = urlsplit(url).hostname or ""
-        return host == "localhost" or host.endswith(".localhost") or ipaddress.ip_address(host).is_loopback
+        return is_loopback(urlsplit(url).hostname or "")
     except ValueError:
         return False
