@@ -178,5 +178,5 @@ async def _all(works: list[Coroutine[Any, Any, None]]) -> None:
 
 
 def chosen_top_k(given: int | None, in_body: int | None) -> int:
-    """How many classes to rank: as the URL says, else the body, else five."""
+    """How many classes to rank: as the URL says, else the body, else the default."""
     return given or in_body or DEFAULT_TOP_K

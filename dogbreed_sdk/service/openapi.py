@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 import dogbreed_sdk
 from dogbreed_sdk.service.problems import KINDS, MEDIA_TYPE
-from dogbreed_sdk.service.schemas import BatchRequest, ClassifyRequest, ProblemAnswer
+from dogbreed_sdk.service.schemas import DEFAULT_TOP_K, MOST_TOP_K, BatchRequest, ClassifyRequest, ProblemAnswer
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -20,7 +20,7 @@ DESCRIPTION = (
 )
 _COMPONENTS = "#/components/schemas/{model}"
 _FILE = {"type": "string", "format": "binary"}
-_TOP_K = {"type": "integer", "minimum": 1, "default": 5}
+_TOP_K = {"type": "integer", "minimum": 1, "maximum": MOST_TOP_K, "default": DEFAULT_TOP_K}
 
 
 def responses(*statuses: int, ok: str) -> dict[int | str, dict[str, Any]]:

@@ -16,6 +16,7 @@ from dogbreed_sdk.service.answering import chosen_top_k
 from dogbreed_sdk.service.observing import problem_response
 from dogbreed_sdk.service.problems import KINDS, Problem, ProblemError, raised
 from dogbreed_sdk.service.schemas import (
+    DEFAULT_TOP_K,
     MOST_TOP_K,
     BatchAnswer,
     LabelsAnswer,
@@ -32,7 +33,10 @@ if TYPE_CHECKING:
     from dogbreed_sdk.service.settings import ServiceSettings
     from dogbreed_sdk.service.slots import Slots
 
-TopK = Annotated[int | None, Query(ge=1, le=MOST_TOP_K, description="How many classes the answer ranks. Default: 5.")]
+TopK = Annotated[
+    int | None,
+    Query(ge=1, le=MOST_TOP_K, description=f"How many classes the answer ranks. Default: {DEFAULT_TOP_K}."),
+]
 _OF_ENDPOINT = (500, 502, 503, 504)
 _OF_GUARD = (401, 429)
 

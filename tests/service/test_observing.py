@@ -162,6 +162,9 @@ def test_openapi_describes_every_request_answer_and_problem(service: RunningServ
     }
     assert {"200", "401", "413", "415", "422", "429", "502", "503", "504"} <= set(classify["responses"])
     assert classify["responses"]["503"]["content"].keys() == {"application/problem+json"}
+    form = classify["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
+    in_url = classify["parameters"][0]["schema"]["anyOf"][0]
+    assert (form["top_k"]["minimum"], form["top_k"]["maximum"]) == (in_url["minimum"], in_url["maximum"]) == (1, 1000)
     schemas = document["components"]["schemas"]
     assert "HTTPValidationError" not in schemas
     for reference in re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)):
