@@ -71,7 +71,7 @@ KINDS: Mapping[str, Kind] = {
     "quota": _hidden(500, "A limit of the service's account is reached", "Its log has the reason."),
     "label": _hidden(500, "The labels do not fit the model", "Whoever runs the service must give others."),
 }
-_WITH_RETRY = ("endpoint-not-ready", "throttled", "overloaded")
+_WITH_RETRY = ("endpoint-not-ready", "throttled")
 _OF_STATUS = {
     400: "bad-request",
     401: "unauthorized",
