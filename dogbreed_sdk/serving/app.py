@@ -66,15 +66,14 @@ class ModelApp:
         return Response(status_code=200)
 
     async def _invocations(self, request: Request) -> Response:
-        declared = request.headers.get("content-length", "0")
-        size = int(declared) if declared.isdecimal() else 0
+        declared = request.headers.get("content-length", "")
+        # A body without a length may become as large as is allowed.
+        size = int(declared) if declared.isdecimal() else MAXIMUM_BODY_BYTES
         if size > MAXIMUM_BODY_BYTES:
             return _too_large()
         if self._waiting >= MAXIMUM_WAITING or self._waiting_bytes + size > MAXIMUM_WAITING_BYTES:
             message = f"{self._waiting} requests are waiting already; try again later."
             return PlainTextResponse(message, 503, headers={"retry-after": "1"})
-        # A body without a length may become as large as is allowed.
-        size = size if "content-length" in request.headers else MAXIMUM_BODY_BYTES
         self._waiting += 1
         self._waiting_bytes += size
         try:

@@ -270,15 +270,16 @@ def predict_fn(data, model):
     assert record.read_text() == "a\nc\n"
 
 
-def test_bodies_that_wait_are_bounded_in_bytes_too(serve: ServerStarter) -> None:
+@pytest.mark.parametrize("length", [("content-length", str(24 * 1024 * 1024)), ("transfer-encoding", "chunked")])
+def test_bodies_that_wait_are_bounded_in_bytes_too(serve: ServerStarter, length: tuple[str, str]) -> None:
     server = serve(SLOW)
     size = 24 * 1024 * 1024
     announced = []
     for _ in range(11):
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
         connection.putrequest("POST", "/invocations")
-        connection.putheader("content-length", str(size))
-        connection.endheaders(b"0")
+        connection.putheader(*length)
+        connection.endheaders(b"1")
         announced.append(connection)
     response = announced[-1].getresponse()
     assert (response.status, response.headers["retry-after"]) == (503, "1")
