@@ -177,8 +177,10 @@ class AsyncBreedClassifier:
         # Before they are cut off, which looks like a lost connection, and would be tried again.
         for cancelled in tuple(under_way.values()):
             cancelled.set()
-        self._classifier._transport.abort(workers.thread_ids())
-        self._classifier.close()
+        try:
+            await many_async.cut_off(workers, self._classifier._transport.abort)
+        finally:
+            self._classifier.close()
 
     async def __aenter__(self) -> Self:
         return self

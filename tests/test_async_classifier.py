@@ -7,15 +7,16 @@ import itertools
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import aclosing
 from functools import partial
 
 import pytest
+from botocore.exceptions import ConnectionClosedError
 
 from dogbreed_sdk import ConfigurationError, DogBreedError, EndpointError, ThrottledError
 from dogbreed_sdk.async_classifier import AsyncBreedClassifier
-from dogbreed_sdk.testing import FakeEndpoint, picture
+from dogbreed_sdk.testing import FakeEndpoint, Request, picture
 from dogbreed_sdk.transports import Answer
 from tests.waiting import wait_for
 
@@ -180,18 +181,52 @@ def test_a_closed_classifier_says_so_and_its_copies_too() -> None:
 
 
 def test_closing_cuts_off_requests_that_hang() -> None:
-    async def run(url: str) -> float:
+    async def run(silent: socket.socket) -> None:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         classifier = AsyncBreedClassifier.from_server(url, max_attempts=1)
         asking = asyncio.create_task(classifier.classify(PICTURES[0]))
-        await asyncio.sleep(0.2)
-        start = time.monotonic()
-        await classifier.close()
-        with pytest.raises(EndpointError, match="closed the connection"):
-            await asking
-        return time.monotonic() - start
+        accepted, _ = await asyncio.to_thread(silent.accept)
+        with accepted:
+            await classifier.close()
+            with pytest.raises(EndpointError, match="closed the connection"):
+                await asyncio.wait_for(asking, 10.0)
 
-    with socket.create_server(("127.0.0.1", 0), backlog=8) as silent:
-        assert asyncio.run(run(f"http://127.0.0.1:{silent.getsockname()[1]}")) < 5.0
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(30.0)
+        asyncio.run(run(silent))
+
+
+class OnItsWay(FakeEndpoint):
+    """Can be cut off only a moment after it was asked, when it waits for an answer."""
+
+    def __init__(self) -> None:
+        super().__init__(BREEDS)
+        self.waits, self.cut = threading.Event(), threading.Event()
+
+    def invoke(self, *what: object, **timeouts: float) -> Answer:  # type: ignore[override]
+        self.requests.append(Request(b"", "", ""))
+        time.sleep(0.2)
+        self.waits.set()
+        self.cut.wait(30.0)
+        raise ConnectionClosedError(endpoint_url="fake")
+
+    def abort(self, thread_ids: Collection[int]) -> None:
+        if self.waits.is_set():
+            self.cut.set()
+
+
+def test_closing_cuts_off_what_was_on_its_way_into_a_request() -> None:
+    endpoint = OnItsWay()
+
+    async def run() -> None:
+        classifier = endpoint.async_classifier()
+        asking = asyncio.create_task(classifier.classify(PICTURES[0]))
+        await asyncio.to_thread(wait_for, lambda: endpoint.requests)
+        await classifier.close()
+        with pytest.raises(EndpointError, match="closed"):
+            await asyncio.wait_for(asking, 10.0)
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("call", ["classify", "labels"])

@@ -25,7 +25,7 @@ _WAITING_PER_WORKER = 2
 # answered. A picture that is tried again takes as long as fifty that are not.
 AHEAD_PER_WORKER = 64
 # A worker that hangs in a request which cannot be cut off is not waited for longer; it ends with its timeout.
-_GOODBYE_SECONDS = 2.0
+GOODBYE_SECONDS = 2.0
 
 
 def check(
@@ -130,11 +130,11 @@ class _Window(Generic[Item, Answer]):
         """Ends the threads; with `abort`, also what they are doing."""
         self._cancelled.set()
         self._workers.shutdown(wait=False, cancel_futures=True)
-        deadline = time.monotonic() + _GOODBYE_SECONDS
+        deadline = time.monotonic() + GOODBYE_SECONDS
         while abort is not None and self._workers.unfinished and time.monotonic() < deadline:
             # More than once: a thread may have been on its way into a request.
             abort(self._workers.thread_ids())
-            self._workers.join(_GOODBYE_SECONDS / 40)
+            self._workers.join(GOODBYE_SECONDS / 40)
         self._workers.join(max(0.0, deadline - time.monotonic()))
 
     def _has_room(self) -> bool:

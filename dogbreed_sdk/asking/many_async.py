@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sized
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Iterable, Sized
 from concurrent.futures import Future
 from threading import Event
 from typing import Generic, TypeVar
 
-from dogbreed_sdk.asking.many import AHEAD_PER_WORKER, OnError, Progress, outcome
+from dogbreed_sdk.asking.many import AHEAD_PER_WORKER, GOODBYE_SECONDS, OnError, Progress, outcome
+from dogbreed_sdk.asking.workers import Workers
 from dogbreed_sdk.errors import DogBreedError
 
 Item = TypeVar("Item")
@@ -23,6 +25,15 @@ async def awaited(future: Future[Answer], cancelled: Event) -> Answer:
     except asyncio.CancelledError:
         cancelled.set()
         raise
+
+
+async def cut_off(workers: Workers, abort: Callable[[Collection[int]], None]) -> None:
+    """Ends what these threads are doing; one that hangs where nothing can be cut off is not waited for."""
+    deadline = time.monotonic() + GOODBYE_SECONDS
+    while workers.unfinished and time.monotonic() < deadline:
+        # More than once: a thread may have been on its way into a request.
+        abort(workers.thread_ids())
+        await asyncio.sleep(GOODBYE_SECONDS / 40)
 
 
 async def in_order(
