@@ -58,7 +58,7 @@ def _layers_above(shares: Mapping[str, Series | None], percent: float, word: str
 
 
 def _relus(run: Evidence, pattern: str) -> list[str]:
-    named = {name for name in run._names() if re.search(pattern, name)}
+    named = {name for name in run._names() if selection.matches(pattern, name)}
     return selection.natural(named | selection.members(run, "relu_output"))
 
 
@@ -184,7 +184,9 @@ def _bounded(run: Evidence, pattern: str) -> list[tuple[str, str]]:
     for name in run._names():
         lower = name.lower()
         kind = "tanh" if "tanh" in lower else "sigmoid" if "sigmoid" in lower else ""
-        if kind and (re.search(pattern, name, re.IGNORECASE) or name in selection.members(run, f"{kind}_output")):
+        if kind and (
+            selection.matches(pattern, name, flags=re.IGNORECASE) or name in selection.members(run, f"{kind}_output")
+        ):
             found[name] = kind
     # A layer whose inputs and outputs were both recorded is looked at once.
     return [

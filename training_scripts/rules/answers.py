@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -62,7 +61,7 @@ def indices(value: NDArray[Any], *, argmax: bool) -> Integers | None:
 
 def recorded(run: Evidence, pattern: str, collection: str) -> list[str]:
     """Names of a collection's tensors, or of those that fit the pattern."""
-    named = {name for name in run._names() if re.search(pattern, name)}
+    named = {name for name in run._names() if selection.matches(pattern, name)}
     return selection.natural(selection.members(run, collection) or named)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,12 +25,16 @@ FEATURES = (
 )
 
 
-def _means(run: Evidence, parameters: Mapping[str, Any]) -> tuple[list[str], NDArray[np.float64], list[int]]:
-    """Names of the tensors, channel means of every recorded picture [n, channels], and the steps."""
+def _means(run: Evidence, parameters: Mapping[str, Any]) -> tuple[str, NDArray[np.float64], list[int]]:
+    """The tensor's name, channel means of every recorded picture [n, channels], and the steps.
+
+    Raises:
+        NotEvaluated: No pictures were recorded, or fewer than threshold_samples.
+    """
     if run.run.get("inputs") == "features":
         raise NotEvaluated(FEATURES)
     members = selection.members(run, "inputs")
-    named = {name for name in run._names() if re.search(parameters["regex"], name)}
+    named = {name for name in run._names() if selection.matches(parameters["regex"], name)}
     for name in selection.natural(members | named):
         rows, steps = [], run._steps_in_full(name, TRAIN).tolist()
         for step in steps:
@@ -43,20 +46,23 @@ def _means(run: Evidence, parameters: Mapping[str, Any]) -> tuple[list[str], NDA
                 rows.append(value)
         widths = {row.shape[1] for row in rows}
         if rows and len(widths) == 1 and widths <= {1, 3, 4}:
-            return [name], np.concatenate(rows).astype(np.float64), steps
-    raise NotEvaluated(NO_PICTURES)
-
-
-def _check_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
-    """AWS: after threshold_samples pictures, the mean of a channel differs from 0 by more than threshold_mean."""
-    names, means, steps = _means(evidences.of(trial), parameters)
+            means = np.concatenate(rows).astype(np.float64)
+            break
+    else:
+        raise NotEvaluated(NO_PICTURES)
     if len(means) < parameters["threshold_samples"]:
         raise NotEvaluated(
             f"{len(means)} pictures were recorded, {parameters['threshold_samples']} are needed (threshold_samples)."
             " Record inputs more often (train.save_interval)."
         )
+    return name, means, steps
+
+
+def _check_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+    """AWS: after threshold_samples pictures, the mean of a channel differs from 0 by more than threshold_mean."""
+    name, means, steps = _means(evidences.of(trial), parameters)
     off = np.abs(means.mean(axis=0))
-    return [_finding(names[0], means, steps)] if (off > parameters["threshold_mean"]).any() else []
+    return [_finding(name, means, steps)] if (off > parameters["threshold_mean"]).any() else []
 
 
 def _check_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
@@ -66,12 +72,7 @@ def _check_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]
     than a standard deviation of usual inputs: networks take that in their stride, so it counts only as a likely cause.
     """
     run = evidences.of(trial)
-    names, means, steps = _means(run, parameters)
-    if len(means) < parameters["threshold_samples"]:
-        raise NotEvaluated(
-            f"{len(means)} pictures were recorded, {parameters['threshold_samples']} are needed (threshold_samples)."
-            " Record inputs more often (train.save_interval)."
-        )
+    name, means, steps = _means(run, parameters)
     center, spread = np.abs(means.mean(axis=0)), means.std(axis=0, ddof=1)
     one_side = np.maximum((means > 0).mean(axis=0), (means < 0).mean(axis=0))
     hit = (
@@ -82,7 +83,7 @@ def _check_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]
     seen = learning(run)
     suffers = seen is None or not (seen.learned or seen.falling)
     harmful = center > (parameters["threshold_mean"] if suffers else parameters["harmful_mean"])
-    return [_finding(names[0], means, steps)] if (hit & harmful).all() else []
+    return [_finding(name, means, steps)] if (hit & harmful).all() else []
 
 
 def _finding(name: str, means: NDArray[np.float64], steps: list[int]) -> Finding:

@@ -76,14 +76,14 @@ def chosen(evidence: Evidence, parameters: Mapping[str, Any], otherwise: Iterabl
     return natural(found)
 
 
-def matches(pattern: str, name: str) -> bool:
+def matches(pattern: str, name: str, *, flags: int = 0) -> bool:
     """Whether a regular expression is found in a name.
 
     Raises:
         RuleError: It is no regular expression.
     """
     try:
-        return re.search(pattern, name) is not None
+        return re.search(pattern, name, flags) is not None
     except re.error as problem:
         raise RuleError(f"{pattern!r} is no regular expression: {problem}") from None
 

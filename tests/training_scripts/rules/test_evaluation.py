@@ -167,8 +167,20 @@ def test_two_hundred_tensors_with_the_same_fault_are_told_in_a_few_sentences() -
     assert len(found.findings) == 201
 
 
-def test_a_pattern_that_is_none_is_told() -> None:
-    found = one("ExplodingTensor", overrides={"ExplodingTensor": {"tensor_regex": "("}})
+@pytest.mark.parametrize(
+    ("rule", "parameter"),
+    [
+        ("ExplodingTensor", "tensor_regex"),
+        ("DeadRelu", "tensor_regex"),
+        ("SaturatedActivation", "tensor_regex"),
+        ("ClassImbalance", "labels_regex"),
+        ("Confusion", "predictions"),
+        ("CheckInputImages", "regex"),
+    ],
+)
+def test_a_pattern_that_is_none_is_told(rule: str, parameter: str) -> None:
+    made = full(trial(falling(20)), "tanh_input_0", {0: np.ones((2, 3))})
+    found = one(rule, made, overrides={rule: {parameter: "("}})
     assert found.status == "Error"
     assert "no regular expression" in found.message
 
