@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training_scripts.recording.reductions import REDUCTIONS, reduce
-from training_scripts.recording.trial import RecordingError, Series, StepTable, Tensor, Trial
+from training_scripts.recording.trial import Series, StepTable, Tensor, Trial
 
 
 class Evidence(Trial):
@@ -132,6 +132,3 @@ def _of_numbers(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def of(trial: Trial) -> Evidence:
     """The trial as evidence, made into it where a rule is called by itself."""
     return trial if isinstance(trial, Evidence) else Evidence(trial)
-
-
-__all__ = ["Evidence", "RecordingError", "of"]

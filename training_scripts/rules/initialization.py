@@ -242,15 +242,15 @@ def _uneven(table: Gradients, share: float) -> list[Finding]:
     if first[most] <= 0 or first[least] >= share * first[most]:
         return []
     low, high = (table.names[place].removeprefix(selection.GRADIENT) for place in (least, most))
-    share = f"a gradient of {first[least] / first[most]:.1g} of that of {high} arrives at {low}"
+    ratio = float(first[least] / first[most])
+    arrives = f"a gradient of {ratio:.1g} of that of {high}" if ratio else "no gradient at all"
     return [
         Finding(
-            f"At step {int(table.steps[0])} {share if first[least] else f'no gradient at all arrives at {low}'}: the"
-            " initialisation does not let it through.",
+            f"At step {int(table.steps[0])} {arrives} arrives at {low}: the initialisation does not let it through.",
             tensor=table.names[least],
             mode=TRAIN,
             steps=(int(table.steps[0]),),
-            numbers={"share_of_largest": float(first[least] / first[most])},
+            numbers={"share_of_largest": ratio},
         )
     ]
 

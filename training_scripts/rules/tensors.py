@@ -1,4 +1,4 @@
-"""ExplodingTensor, AllZero, UnchangedTensor and TensorVariance: what single tensors must not be."""
+"""ExplodingTensor, AllZero and TensorVariance: what single tensors must not be."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from training_scripts.rules import evidence as evidences
 from training_scripts.rules.epochs import loss_names, training_loss
 from training_scripts.rules.evidence import Evidence
 from training_scripts.rules.findings import Answer, Finding, NotEvaluated, Rule
-from training_scripts.rules.gradients import Gradients
 from training_scripts.rules.grouping import long_list, together
 from training_scripts.rules.learning import learning
 
@@ -287,8 +286,6 @@ def _variance(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
         raise NotEvaluated("Of none of these tensors all values or the reduction std were recorded.")
     return together(findings, "The variance of {count} tensors is out of bounds, first at step {begin}: {names}.")
 
-
-__all__ = ["RULES", "Gradients", "zeros"]
 
 RULES = (
     Rule(
