@@ -2,11 +2,11 @@
 
 Two more, which AWS's toolkit does not know and ignores, let a model answer several requests at once:
 
-    prepare_fn(data, model) -> data             what input_fn read, made ready for the model; optional
     predict_batch_fn([data, ...], model)        one prediction each, in order: a prediction, or an exception
+    prepare_fn(data, model) -> data             what input_fn read, made ready for predict_batch_fn; optional
 
 With predict_batch_fn, input_fn, prepare_fn and output_fn are called in several threads at once, and only
-predict_batch_fn in one alone; without it, all functions are called in one thread, one request after the other.
+predict_batch_fn in one alone; without it, AWS's four are called in one thread, one request after the other.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class ModelHandlers:
         )
 
     def read(self, request: ModelRequest) -> Any:
-        """What the model is to answer: the request read and made ready."""
+        """What predict_batch_fn is to answer: the request read and made ready."""
         data = self.input_fn(request.body, request.content_type, request.context)
         return self.prepare_fn(data, self.model, request.context)
 
@@ -142,8 +142,8 @@ class ModelHandlers:
         return ModelAnswer(body, content_type, request.context.response_headers)
 
     def invoke(self, request: ModelRequest) -> ModelAnswer:
-        """Answer one request from beginning to end."""
-        data = self.read(request)
+        """Answer one request from beginning to end, with the functions that AWS's toolkit calls."""
+        data = self.input_fn(request.body, request.content_type, request.context)
         return self.write(self.predict_fn(data, self.model, request.context), request)
 
 

@@ -150,7 +150,7 @@ def test_what_was_taken_back_is_not_computed() -> None:
     asyncio.run(scene())
 
 
-def test_code_without_batches_is_called_in_one_thread() -> None:
+def test_of_code_without_batches_only_what_awss_toolkit_calls_is_called_and_in_one_thread() -> None:
     async def scene() -> None:
         threads = set()
 
@@ -158,7 +158,10 @@ def test_code_without_batches_is_called_in_one_thread() -> None:
             threads.add(threading.get_ident())
             return given[0]
 
-        handlers = ModelHandlers(None, note, note, note, note, None)
+        def not_ours(*_: Any) -> Any:
+            raise AssertionError("AWS's toolkit would not call this")
+
+        handlers = ModelHandlers(None, note, not_ours, note, note, None)
         one_by_one = answering(handlers, cores=4)
         assert isinstance(one_by_one, OneByOne)
         answers = await asyncio.gather(*(one_by_one.answer(request(f"{number}")) for number in range(20)))
