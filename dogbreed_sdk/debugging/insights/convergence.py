@@ -11,7 +11,7 @@ from dogbreed_sdk.debugging.insights import statistics
 from dogbreed_sdk.debugging.insights.gap import by_heart
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.rates import FIRST_UPDATE, better_rate, first_update, update_evidence
-from dogbreed_sdk.debugging.insights.run import KEEPS_BEST, Curve, Run
+from dogbreed_sdk.debugging.insights.run import AS_GOOD, KEEPS_BEST, Curve, Run
 from dogbreed_sdk.debugging.insights.words import change, interval, plural
 from dogbreed_sdk.debugging.plain_values import number, percent, seconds
 
@@ -21,8 +21,6 @@ WORTH_MORE, FELT = 0.03, 0.02
 ROOM, NOT_FAR_BELOW = 0.95, 0.3
 # A model that knows nine training pictures in ten has learned well.
 LEARNED, SERIOUS = 0.9, 0.2
-# An epoch within 1 % of the best loss is as good as the best.
-AS_GOOD = 0.01
 # Fewer optimiser steps than this in a whole run, with room to make the batch smaller, is the batch's fault.
 FEW_STEPS = 300
 SMALLEST_BATCH = 32
@@ -144,18 +142,11 @@ def _which(run: Run, best: int) -> str:
     if run.epochs == 1:
         return "After one epoch"
     named = f"the best of {run.epochs} epochs is {best + 1}"
-    enough = _enough(run)
     # A loss that is lowest at the very end has come to rest there only if it was as low long before.
-    rests = best < run.epochs - 1 or run.epochs - 1 - enough >= max(3, run.epochs // 3)
+    rests = best < run.epochs - 1 or run.epochs - 1 - run.rests >= max(3, run.epochs // 3)
     if rests and run.epochs // 2 <= best and len(run.judged) == run.epochs >= 5 and outlook(run) is None:
-        return f"Converged by epoch {enough + 1}, {named}"
+        return f"Converged by epoch {run.rests + 1}, {named}"
     return named[0].upper() + named[1:]
-
-
-def _enough(run: Run) -> int:
-    """The first epoch (from 0) that is as good as the best."""
-    losses = run.valid.loss[run.judged]
-    return int(run.judged[np.argmax(losses <= (1 + AS_GOOD) * losses.min())])
 
 
 def epochs_of_same_way(run: Run, epoch: int) -> int:
@@ -243,7 +234,7 @@ def _how_to_go_on(run: Run) -> tuple[dict[str, object], str]:
             "it: it slows learning more than it helps."
         )
     if batch and batch >= LARGE_BATCH and total < FEW_STEPS:
-        smaller = max(SMALLEST_BATCH, 2 ** int(math.log2(batch * total / FEW_STEPS)) if total < FEW_STEPS else batch)
+        smaller = max(SMALLEST_BATCH, 2 ** int(math.log2(batch * total / FEW_STEPS)))
         return {"batch-size": min(smaller, batch // 2)}, (
             f"The whole run had {total} steps, since each took {batch} pictures: a smaller batch gives more steps for "
             "the same pictures."
@@ -294,7 +285,7 @@ def _idle(run: Run) -> Insight | None:
         return None
     losses = run.valid.loss[run.judged]
     worse = losses[-1] > (1 + 2 * AS_GOOD) * losses.min()
-    enough = run.best if worse else _enough(run)
+    enough = run.best if worse else run.rests
     wasted = run.epochs - 1 - enough
     cosine, patience = run.settings.get("scheduler") == "cosine", patience_for(run, enough)
     saved = wasted if cosine else wasted - patience  # what patience waits for is not saved

@@ -28,6 +28,8 @@ from training_scripts.rules.epochs import epoch_losses, epochs, training_loss
 
 Values = NDArray[np.float64]
 
+# An epoch within 1 % of the best loss is as good as the best.
+AS_GOOD = 0.01
 KEEPS_BEST = "train_model keeps the weights of the epoch with the lowest validation loss"
 
 
@@ -197,6 +199,12 @@ class Run:
     def best(self) -> int | None:
         """The epoch (from 0) of the lowest validation loss; None without validation."""
         return int(self.judged[np.argmin(self.valid.loss[self.judged])]) if len(self.judged) else None
+
+    @cached_property
+    def rests(self) -> int:
+        """The first epoch (from 0) whose validation loss is as good as the best: some must have been validated."""
+        losses = self.valid.loss[self.judged]
+        return int(self.judged[np.argmax(losses <= (1 + AS_GOOD) * losses.min())])
 
     @cached_property
     def valid_size(self) -> int | None:

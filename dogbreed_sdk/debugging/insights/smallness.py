@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dogbreed_sdk.debugging.insights import statistics
 from dogbreed_sdk.debugging.insights.insight import Insight
-from dogbreed_sdk.debugging.insights.run import Run
+from dogbreed_sdk.debugging.insights.run import AS_GOOD, Run
 from dogbreed_sdk.debugging.insights.words import plural, points
 from dogbreed_sdk.debugging.plain_values import percent
 
@@ -19,8 +19,8 @@ WIDE = 0.05
 FEW = 5
 # At ± 3 points whatever the accuracy: 1.96^2 x 0.25 / 0.03^2.
 ENOUGH = 1000
-# All training pictures right, but for one in a hundred; and a loss within 1 % of its best.
-KNOWN, AS_GOOD = 0.99, 0.01
+# All training pictures right, but for one in a hundred.
+KNOWN = 0.99
 
 
 def look(run: Run) -> list[Insight]:
@@ -97,12 +97,10 @@ def _learned(run: Run) -> list[str]:
     judged = float(run.valid.accuracy[run.best])
     if not math.isfinite(judged):
         return []
-    losses = run.valid.loss[run.judged]
-    rests = int(run.judged[np.argmax(losses <= (1 + AS_GOOD) * losses.min())])
     told = (
         f"In training {percent(float(run.train.accuracy[known[0]]))} are right since epoch {int(known[0]) + 1}, of the "
         f"validation pictures {percent(judged)} in the best epoch; their loss is within {percent(AS_GOOD)} of its "
-        f"lowest since epoch {rests + 1}."
+        f"lowest since epoch {run.rests + 1}."
     )
     return [told]
 
