@@ -9,7 +9,7 @@ import numpy as np
 
 from dogbreed_sdk.debugging.curves import Curve, train_position
 from dogbreed_sdk.debugging.page.markup import Child, Markup, element
-from dogbreed_sdk.debugging.page.sections import empty, section
+from dogbreed_sdk.debugging.page.sections import NO_TENSORS, empty, section
 from dogbreed_sdk.debugging.page.series import broken_stretches, chart, line, mark
 from dogbreed_sdk.debugging.plain_values import clipped, number, percent
 from training_scripts.recording.trial import Trial
@@ -30,7 +30,7 @@ def curves_section(
     """Loss and accuracy; their charts are added to `charts`."""
     title = "Learning curves"
     if trial is None:
-        return section("curves", title, empty("No tensors were recorded: train with recorder=builtin (the default)."))
+        return section("curves", title, empty(NO_TENSORS))
     found: list[Child] = []
     leads = []
     for curve in curves.values():

@@ -10,7 +10,7 @@ import numpy as np
 from dogbreed_sdk.debugging.page.curves import figure
 from dogbreed_sdk.debugging.page.drawings import phases
 from dogbreed_sdk.debugging.page.markup import Child, Markup, element, table
-from dogbreed_sdk.debugging.page.sections import empty, section
+from dogbreed_sdk.debugging.page.sections import NO_PROFILE, empty, section
 from dogbreed_sdk.debugging.page.series import chart, line, mark
 from dogbreed_sdk.debugging.plain_values import amount, clipped, date, number, percent, seconds
 from training_scripts.recording.profile import (
@@ -31,14 +31,13 @@ MAX_NODES = 4
 MAX_DEVICES = 64
 HEAT_COLUMNS = 120
 _RATES = (NETWORK, DISK)
-_NO_PROFILE = "No profile was recorded: train with profiler=on (the default of train_model)."
 
 
 def timeline_section(profile: Profile | None) -> Markup:
     """Initialisation, training and finalisation."""
     title = "Where the time went"
     if profile is None:
-        return section("timeline", title, empty(_NO_PROFILE))
+        return section("timeline", title, empty(NO_PROFILE))
     parts = _phases(profile.timeline)
     if not parts:
         return section(
@@ -73,7 +72,7 @@ def usage_section(profile: Profile | None, charts: dict[str, Any], *, points: in
     """The machine's use over time, and its statistics; charts and heat maps are added to `charts`."""
     title = "System usage"
     if profile is None:
-        return section("usage", title, empty(_NO_PROFILE))
+        return section("usage", title, empty(NO_PROFILE))
     drawn: list[Child] = [
         _node(node, metrics, profile.timeline, charts, points)
         for node, metrics in list(profile.system.items())[:MAX_NODES]

@@ -15,6 +15,8 @@ from training_scripts.rules.findings import ISSUES_FOUND, NOT_EVALUATED, RuleRes
 if TYPE_CHECKING:
     from dogbreed_sdk.debugging.insights import Insight
 
+NO_PROFILE = "No profile was recorded: train with profiler=on (the default of train_model)."
+NO_TENSORS = "No tensors were recorded: train with recorder=builtin (the default)."
 MAX_POINTS = 6
 MAX_RULES = 120
 MAX_FINDINGS = 12

@@ -10,7 +10,7 @@ import numpy as np
 from dogbreed_sdk.debugging.page.curves import figure
 from dogbreed_sdk.debugging.page.drawings import bar, histogram
 from dogbreed_sdk.debugging.page.markup import Child, Markup, breakable, element, table
-from dogbreed_sdk.debugging.page.sections import empty, section
+from dogbreed_sdk.debugging.page.sections import NO_PROFILE, empty, section
 from dogbreed_sdk.debugging.page.series import chart, line
 from dogbreed_sdk.debugging.plain_values import clipped, number, percent, seconds
 from training_scripts.recording.profile import Operator, Profile, Spans, Statistics
@@ -20,14 +20,13 @@ MAX_OPERATORS = 30
 # AWS's StepOutlier calls a step an outlier that is so many standard deviations longer than the mean.
 OUTLIER_SIGMAS = 3.0
 MAX_DOTS = 600
-_NO_PROFILE = "No profile was recorded: train with profiler=on (the default of train_model)."
 
 
 def steps_section(profile: Profile | None, charts: dict[str, Any], *, points: int) -> Markup:
     """How long steps and their phases took; their chart is added to `charts`."""
     title = "Steps"
     if profile is None:
-        return section("steps", title, empty(_NO_PROFILE))
+        return section("steps", title, empty(NO_PROFILE))
     steps = {name: spans for name, spans in profile.phases.items() if name.startswith("Step") and len(spans.seconds)}
     content: list[Child] = []
     if steps:
@@ -145,7 +144,7 @@ def operators_section(profile: Profile | None) -> Markup:
     """What the network's operators cost, most expensive first."""
     title = "Operators"
     if profile is None:
-        return section("operators", title, empty(_NO_PROFILE))
+        return section("operators", title, empty(NO_PROFILE))
     if not profile.operators:
         return section("operators", title, empty(profile.operators_note or "No operators were recorded."))
     cpu = sum(operator.cpu_seconds for operator in profile.operators) or 1.0

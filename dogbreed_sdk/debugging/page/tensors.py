@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dogbreed_sdk.debugging.page.curves import figure
 from dogbreed_sdk.debugging.page.drawings import sparkline
 from dogbreed_sdk.debugging.page.markup import Markup, breakable, element, table
-from dogbreed_sdk.debugging.page.sections import empty, section
+from dogbreed_sdk.debugging.page.sections import NO_TENSORS, empty, section
 from dogbreed_sdk.debugging.page.series import chart, line
 from dogbreed_sdk.debugging.plain_values import clipped, number, percent
 from training_scripts.recording.reductions import REDUCTIONS, reduce
@@ -72,7 +72,7 @@ def tensors_section(
     """Tables of statistics, one a quantity; their charts are added to `charts`."""
     title = "Tensor statistics"
     if trial is None:
-        return section("tensors", title, empty("No tensors were recorded: train with recorder=builtin (the default)."))
+        return section("tensors", title, empty(NO_TENSORS))
     statistics = _Statistics(trial)
     fired = {finding.tensor for result in results if result.status == ISSUES_FOUND for finding in result.findings}
     groups = [
