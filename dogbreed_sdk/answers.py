@@ -216,9 +216,4 @@ def _from_plain(
         raise ModelError("The model answered with NaN or infinite scores.", request_id=request_id)
     if labels is None:
         raise no_labels(f"{len(row)} plain scores")
-    if len(labels) != len(row):
-        raise LabelError(
-            f"the model answered with {len(row)} scores, but there are {len(labels)} labels; "
-            "give the LabelMap of the data set that this model was trained on"
-        )
     return labels.rank(probabilities(row), top_k=top_k)
