@@ -50,14 +50,13 @@ _ACCESS_CODES = {
     "403",
     "AccessDenied",
     "AccessDeniedException",
-    "ExpiredToken",
-    "ExpiredTokenException",
     "InvalidClientTokenId",
     "InvalidSignatureException",
     "MissingAuthenticationToken",
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 }
+_EXPIRED_CODES = {"ExpiredToken", "ExpiredTokenException"}
 _THROTTLING_CODES = {
     "RequestLimitExceeded",
     "SlowDown",
@@ -70,7 +69,6 @@ _VALIDATION_CODES = {"ValidationError", "ValidationException"}
 _LONGEST_MESSAGE = 1200
 # AWS's have up to 50 characters; where something else answers, botocore takes whatever it says for a code.
 _LONGEST_CODE = 100
-_EXPIRED_CODES = {"ExpiredToken", "ExpiredTokenException"}
 # A multi-model or asynchronous model is still being loaded (API reference, InvokeEndpoint: status 429).
 _NOT_READY_CODE = "ModelNotReadyException"
 # What a container says of itself by these statuses passes; any other error would come again with the same picture.
@@ -83,8 +81,6 @@ _LOST_CONNECTIONS = (
     ResponseStreamingError,
     IncompleteReadError,
 )
-
-
 # What botocore's parsers stumble with over an answer in another form than SageMaker's: bytes that are no UTF-8, a list
 # for an object.
 _UNREADABLE = (ResponseParserError, UnicodeError, AttributeError, TypeError, KeyError, IndexError, RecursionError)
