@@ -339,14 +339,7 @@ def _answered(
         prediction["probabilities"] = shares
         return Answer(json.dumps(content).encode(), answers.SCORES_CONTENT_TYPE, "fake-request")
     prediction["scores"] = [
-        {
-            "index": score.index,
-            "class_folder": score.class_folder,
-            "label": score.label,
-            "logit": math.log(max(score.probability, 1e-30)),
-            "probability": score.probability,
-        }
-        for score in model.labels.rank(shares)
+        {**score.to_dict(), "logit": math.log(max(score.probability, 1e-30))} for score in model.labels.rank(shares)
     ]
     content["classes"] = len(model.labels)
     return Answer(json.dumps(content).encode(), answers.CONTENT_TYPE, "fake-request")
