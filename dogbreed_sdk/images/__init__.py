@@ -31,11 +31,11 @@ _SENT_AS_THEY_ARE = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/pn
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """A request body that holds one picture.
+    """A request body that holds one picture, or names it.
 
     Attributes:
-        body: The encoded picture.
-        content_type: "image/jpeg", "image/png" or "image/webp".
+        body: The encoded picture, or JSON with the URL that an endpoint is to fetch.
+        content_type: "image/jpeg", "image/png" or "image/webp"; "application/json" for a URL.
         source: What it was made from, for messages: a file's path, a URL, or words such as "bytes".
     """
 
