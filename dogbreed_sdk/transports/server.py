@@ -11,7 +11,6 @@ import urllib3
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
-    MaxRetryError,
     NewConnectionError,
     ProtocolError,
     ReadTimeoutError,
@@ -136,8 +135,6 @@ class ServerTransport(Transport):
         doing = f"Could not ask {self.name}"
         if isinstance(error, RefusalError):
             return self._refused(error)
-        if isinstance(error, MaxRetryError) and error.reason is not None:
-            error = error.reason
         if isinstance(error, NewConnectionError):
             return EndpointNotReadyError(f"{doing}: it accepts no connection. Check the URL, and that the server runs.")
         if isinstance(error, (ConnectTimeoutError, ReadTimeoutError)):
