@@ -16,6 +16,8 @@ from typing import Any
 _JSON = "application/json"
 _CSV = "text/csv"
 _NUMPY = "application/x-npy"
+# The last three: deeply nested JSON, an array that announces more than there is memory for, an endless field of CSV.
+_UNREADABLE = (ValueError, RecursionError, MemoryError, csv.Error)
 
 
 class RequestError(ValueError):
@@ -46,7 +48,7 @@ def default_input(body: bytes, content_type: str) -> Any:
         )
     try:
         return reader(body)
-    except ValueError as error:
+    except _UNREADABLE as error:
         raise RequestError(f"The body is not valid {content_type}: {error}", 400) from error
 
 
@@ -57,7 +59,7 @@ def _read_csv(body: bytes) -> list[list[float]]:
 def _read_numpy(body: bytes) -> Any:
     import numpy as np  # noqa: PLC0415
 
-    return np.load(io.BytesIO(body), allow_pickle=False)
+    return np.lib.format.read_array(io.BytesIO(body), allow_pickle=False)
 
 
 def default_predict(data: Any, model: Any) -> Any:

@@ -134,7 +134,16 @@ def test_defaults_read_json_csv_and_numpy_and_write_json(serve: ServerStarter, t
     kinds = {"application/json": b"[[1, 2]]", "text/csv": b"1,2\n", "application/x-npy": array.read_bytes()}
     answers = {kind: server.request("POST", "/invocations", body, content_type=kind) for kind, body in kinds.items()}
     assert {json.loads(body)[0] for _, body, _ in answers.values()} == {3.0}
-    assert server.request("POST", "/invocations", b"[[1", content_type="application/json")[0] == 400
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000000,), }"
+    huge = b"\x93NUMPY\x01\x00v\x00" + header.ljust(118)
+    broken = {
+        "application/json": [b"[[1", b"[" * 100_000],
+        "text/csv": [b"1,x", b"\xff", b"1" * 200_000],
+        "application/x-npy": [b"", b"PK\x03\x04", huge],
+    }
+    for kind, bodies in broken.items():
+        for body in bodies:
+            assert server.request("POST", "/invocations", body, content_type=kind)[0] == 400, (kind, body[:9])
     assert server.request("POST", "/invocations", b"x", content_type="image/jpeg")[0] == 415
     refused = server.request("POST", "/invocations", b"[[1]]", content_type="application/json", accept="text/html")
     assert refused[0] == 406
