@@ -188,7 +188,8 @@ class _Statistics:
         found = [name for key in quantity.collections for name in members.get(key, ()) if self._trial.has(name)]
         if quantity.collections == ("gradients",) and not found:
             found = self._trial.tensor_names(regex="^gradient/")
-        return selection.natural(set(found))
+        ordered: list[str] = selection.natural(set(found))
+        return ordered
 
     def series(self, name: str, kind: str) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
         """Steps and values, in TRAIN where there are some, else in EVAL."""
