@@ -20,6 +20,7 @@ REFUSALS: list[tuple[Reply, str, str, list[str]]] = [
     (problem(415, "unsupported-image", "It is empty."), "Not a picture the service can read", "It is empty.", []),
     (problem(413, "payload-too-large", "31 MB."), "This picture is too large", "31 MB.", []),
     (Reply(413, b""), "This picture is too large", "Try a smaller version of it.", []),
+    (problem(403, "forbidden", "x"), "Not allowed", "The service takes no pictures from", ["Try again"]),
     (problem(502, "model", "x"), "The model did not answer", "The service runs, but ", ["Try again"]),
     (problem(503, "endpoint-not-ready", "x"), "The model is not ready yet", "It is being started", ["Try again"]),
     (problem(504, "endpoint-timeout", "x"), "The model took too long", "The service gave up", ["Try again"]),

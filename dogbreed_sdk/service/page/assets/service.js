@@ -21,7 +21,7 @@ export class Failure extends Error {
 
 const WORDS = {
   400: ["This picture cannot be used", "The service could not read what it was sent."],
-  403: ["Not allowed", "The service does not answer with this API key."],
+  403: ["Not allowed", "The service takes no pictures from this page."],
   404: ["The service is not here", "The address answers, but not as a classifier."],
   408: ["The picture took too long to arrive", "Try again over a faster connection."],
   413: ["This picture is too large", "Try a smaller version of it."],
