@@ -10,11 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 
 from dogbreed_sdk.service import page
+from dogbreed_sdk.service.observing import PAGE_POLICY
 
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 MODEL_ID = "3f9c21ab77d0" + "0" * 52
 BREEDS = ("Collie", "Border collie", "Soft-coated wheaten terrier", "Old English sheepdog", "Shetland sheepdog")
 PROBABILITIES = (0.9134, 0.0521, 0.0113, 0.0062, 0.0009)
@@ -146,7 +143,7 @@ class PageServer:
                     self._send(owner.labels)
                 elif self.path in page.files():
                     body, media_type = page.files()[self.path]
-                    headers = {"Content-Type": media_type, "Content-Security-Policy": POLICY}
+                    headers = {"Content-Type": media_type, "Content-Security-Policy": PAGE_POLICY}
                     self._send(Reply(200, body, headers))
                 else:
                     self._send(problem(404, "not-found", "There is nothing here."))
