@@ -241,8 +241,8 @@ def _check_scans(content: bytes) -> None:
     while (found := _SEGMENT.search(content, position)) and found[1][0] != _END_OF_JPEG:
         position = found.end() + int.from_bytes(content[found.end() : found.end() + 2], "big")
         scans += found[1][0] == _START_OF_SCAN
-    if scans > MAX_SCANS:
-        raise PictureError(f"{scans} scans are more than the {MAX_SCANS} allowed: save the picture anew")
+        if scans > MAX_SCANS:
+            raise PictureError(f"its scans are more than the {MAX_SCANS} allowed: save the picture anew")
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:

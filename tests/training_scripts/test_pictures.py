@@ -6,6 +6,7 @@ import io
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -114,6 +115,14 @@ class TestDecode:
         )
         with pytest.raises(PictureError, match=r"pixels allowed"):
             pictures.decode(bomb)
+
+    def test_scans_beyond_the_limit_are_not_even_counted(self) -> None:
+        photograph = encode(scene(), "JPEG")
+        scans = bytes([0xFF, 0xDA, 0, 2]) * 6_000_000
+        begin = time.monotonic()
+        with pytest.raises(PictureError, match="scans are more than the 100 allowed"):
+            pictures.decode(photograph[:-2] + scans + photograph[-2:])
+        assert time.monotonic() - begin < 1  # counting them takes four
 
     def test_a_missing_file(self, tmp_path: Path) -> None:
         with pytest.raises(PictureError, match=r"cannot be read: No such file"):
