@@ -83,6 +83,15 @@ class RunningService:
         return float(value)
 
 
+def refuses(url: str) -> bool:
+    """Whether nobody takes connections there any more."""
+    try:
+        requests.get(url, timeout=20)
+    except requests.ConnectionError:
+        return True
+    return False
+
+
 class Gate:
     """A model that works on a picture until the test says so."""
 

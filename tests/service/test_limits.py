@@ -16,7 +16,7 @@ from dogbreed_sdk.service import protocol
 from dogbreed_sdk.service.protocol import PatientProtocol
 from dogbreed_sdk.testing import FakeEndpoint, picture
 from tests.service.conftest import Serve
-from tests.service.running import BREEDS, JPEG, Gate, RunningService
+from tests.service.running import BREEDS, JPEG, Gate, RunningService, refuses
 from tests.waiting import wait_for
 
 PICTURE = picture(1)
@@ -175,7 +175,8 @@ def test_a_deadline_that_passes_is_504_and_frees_the_place(serve: Serve, gate: G
     response = requests.request("POST" if options else "GET", service.url + path, timeout=20, **options)
     assert (response.status_code, response.json()["type"]) == (504, "/problems/endpoint-timeout")
     gate.open.set()
-    assert service.classify(PICTURE).status_code == 200
+    # A machine that has much to do may miss such a deadline once more.
+    wait_for(lambda: service.classify(PICTURE).status_code == 200, seconds=10)
 
 
 def test_waiting_in_the_queue_counts_for_the_deadline(serve: Serve, gate: Gate, pool: ThreadPoolExecutor) -> None:
@@ -212,6 +213,9 @@ def test_a_body_that_trickles_is_given_up_and_never_took_a_place(serve: Serve) -
 
 class HastyProtocol(PatientProtocol):
     header_seconds = 0.3
+
+
+class NarrowProtocol(PatientProtocol):
     most_connections = 3
 
 
@@ -237,7 +241,7 @@ def test_a_patient_client_keeps_its_connection(serve: Serve, gate: Gate, pool: T
 
 
 def test_too_many_connections_are_told_so(serve: Serve) -> None:
-    service = serve(protocol=HastyProtocol)
+    service = serve(protocol=NarrowProtocol)
     idle = [connect(service) for _ in range(3)]
     wait_for(lambda: len(service.server.server_state.connections) == 3)
     with connect(service) as one_more:
@@ -257,14 +261,6 @@ def test_shutting_down_answers_what_was_accepted_and_takes_nothing_new(
     answers = [pool.submit(service.classify, PICTURE) for _ in range(3)]
     wait_for(lambda: service.metric("dogbreed_queue_length") == 2)
     service.stop()
-    wait_for(lambda: _refuses(service))
+    wait_for(lambda: refuses(service.url))
     gate.open.set()
     assert [answer.result().status_code for answer in answers] == [200] * 3
-
-
-def _refuses(service: RunningService) -> bool:
-    try:
-        service.get("/healthz")
-    except requests.ConnectionError:
-        return True
-    return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,7 +10,6 @@ import subprocess
 import sys
 import tarfile
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,7 +26,7 @@ from dogbreed_sdk.cli import serve_command
 from dogbreed_sdk.cli.parser import parse
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.testing import picture
-from tests.service.running import JPEG
+from tests.service.running import JPEG, refuses
 from tests.serving.model_process import write_model
 from tests.waiting import wait_for
 
@@ -69,10 +69,13 @@ class Served:
 
     def end(self) -> int:
         """SIGTERM; the exit status."""
+        self.process.terminate()
+        return self.wait()
+
+    def wait(self) -> int:
+        """The exit status, once it has ended."""
         assert self.process.stdout is not None
         self.process.stdout.close()
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
         return self.process.wait(30)
 
 
@@ -199,38 +202,46 @@ def test_pages_from_elsewhere_are_kept_out_unless_there_are_keys_or_a_proxy() ->
     assert not local_only("--trusted-proxy", "127.0.0.1")
 
 
-class SlowModel(BaseHTTPRequestHandler):
-    """A model server that takes its time."""
+class HeldModel(BaseHTTPRequestHandler):
+    """A model server that answers when the test says so."""
+
+    go_on: threading.Event
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
-        time.sleep(0.2)
+        assert self.go_on.wait(30)
         scores = [{"index": 0, "class_folder": "Pug", "label": "Pug", "logit": 0.0, "probability": 1.0}]
-        body = json.dumps({"model_id": "slow", "classes": 1, "predictions": [{"scores": scores}]}).encode()
+        body = json.dumps({"model_id": "held", "classes": 1, "predictions": [{"scores": scores}]}).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/vnd.dogbreed+json")
         self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        with contextlib.suppress(ConnectionError):  # whoever asked whether it is ready has given up
+            self.end_headers()
+            self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         """Says nothing."""
 
 
 @pytest.fixture
-def slow_model() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), SlowModel) as server:
+def held_model(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setattr(HeldModel, "go_on", threading.Event(), raising=False)
+    with ThreadingHTTPServer(("127.0.0.1", 0), HeldModel) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
+        HeldModel.go_on.set()
         server.shutdown()
 
 
-def test_sigterm_finishes_what_was_accepted(slow_model: str) -> None:
-    running = Served("--server", slow_model, "--max-concurrency", "2")
+def test_sigterm_finishes_what_was_accepted(held_model: str) -> None:
+    running = Served("--server", held_model, "--max-concurrency", "2")
     with ThreadPoolExecutor(6) as pool:
         answers = [pool.submit(running.classify, content) for content in PICTURES[:6]]
         wait_for(lambda: "dogbreed_queue_length 4.0" in requests.get(f"{running.url}/metrics", timeout=30).text)
-        assert running.end() == 0
+        running.process.terminate()
+        wait_for(lambda: refuses(running.url))
+        HeldModel.go_on.set()
+        assert running.wait() == 0
         assert [answer.result().status_code for answer in answers] == [200] * 6
     wait_for(lambda: running.log and json.loads(running.log[-1])["event"] == "message")
     lines = [json.loads(line) for line in running.log]
