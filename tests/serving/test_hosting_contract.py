@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from dogbreed_sdk.serving.app import ModelApp
+from dogbreed_sdk.serving.app import MAXIMUM_WAITING, ModelApp
 from dogbreed_sdk.serving.handlers import ModelAnswer, ModelRequest
 from dogbreed_sdk.serving.settings import read_settings
 from tests.serving.conftest import ServerStarter
 from tests.serving.model_process import Server, write_model
+from tests.waiting import wait_for
 
 CODE = """
 import json, threading, time
@@ -81,11 +82,18 @@ def test_an_error_of_the_model_is_told_and_its_traceback_logged(serve: ServerSta
     assert 'raise KeyError("weights")' in server.end()
 
 
-def test_a_body_over_25_mb_is_refused(server: Server) -> None:
+def begun(server: Server, length: tuple[str, object], first: bytes) -> http.client.HTTPConnection:
+    """A request of which only the beginning has been sent."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     connection.putrequest("POST", "/invocations")
-    connection.putheader("content-length", str(25 * 1024 * 1024 + 1))
-    connection.endheaders()
+    connection.putheader("content-type", "application/json")
+    connection.putheader(length[0], str(length[1]))
+    connection.endheaders(first)
+    return connection
+
+
+def test_a_body_over_25_mb_is_refused(server: Server) -> None:
+    connection = begun(server, ("content-length", 25 * 1024 * 1024 + 1), b"")
     response = connection.getresponse()
     assert response.status == 413
     assert b"25 MB" in response.read()
@@ -98,15 +106,16 @@ def test_other_routes_and_methods_do_not_exist(server: Server) -> None:
 
 
 def test_the_models_code_is_called_once_at_a_time_and_excess_is_turned_away(server: Server) -> None:
-    def call(_: int) -> tuple[int, str, str]:
-        return server.request("POST", "/invocations", b"[1]", content_type="application/json")
-
-    with ThreadPoolExecutor(100) as pool:
-        answers = list(pool.map(call, range(100)))
-    statuses = [status for status, _, _ in answers]
-    assert set(statuses) == {200, 503}
-    assert statuses.count(200) >= 64
-    assert {json.loads(body)["at_once"] for status, body, _ in answers if status == 200} == {1}
+    waiting = [begun(server, ("content-length", 3), b"[") for _ in range(MAXIMUM_WAITING)]
+    wait_for(lambda: server.invoke()[0] == 503)
+    for connection in waiting:
+        connection.send(b"1]")
+    answers = [connection.getresponse() for connection in waiting]
+    assert [answer.status for answer in answers] == [200] * MAXIMUM_WAITING
+    assert {json.loads(answer.read())["at_once"] for answer in answers} == {1}
+    assert server.invoke()[0] == 200
+    for connection in waiting:
+        connection.close()
 
 
 def test_sigterm_answers_what_was_accepted(serve: ServerStarter) -> None:
@@ -117,7 +126,7 @@ def test_sigterm_answers_what_was_accepted(serve: ServerStarter) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         calls = [pool.submit(call, number) for number in range(8)]
-        time.sleep(0.3)
+        time.sleep(0.4)  # all have come, and half of them wait
         server.process.send_signal(signal.SIGTERM)
         assert [future.result() for future in calls] == [200] * 8
     assert server.process.wait(timeout=10) in (0, -signal.SIGTERM)
@@ -264,12 +273,12 @@ import time
 def model_fn(model_dir): return open({str(record)!r}, "a", buffering=1)
 def predict_fn(data, model):
     model.write(data + "\\n")
-    time.sleep(0.3)
+    time.sleep(0.5)
 """
     server = serve(code)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(server.invoke, b'"a"')
-        time.sleep(0.1)
+        wait_for(record.read_text)
         gone = http.client.HTTPConnection("127.0.0.1", server.port)
         gone.request("POST", "/invocations", b'"b"', {"Content-Type": "application/json"})
         time.sleep(0.05)
@@ -279,25 +288,19 @@ def predict_fn(data, model):
     assert record.read_text() == "a\nc\n"
 
 
-@pytest.mark.parametrize("length", [("content-length", str(24 * 1024 * 1024)), ("transfer-encoding", "chunked")])
-def test_bodies_that_wait_are_bounded_in_bytes_too(serve: ServerStarter, length: tuple[str, str]) -> None:
+LARGE = 24 * 1024 * 1024
+
+
+@pytest.mark.parametrize("length", [("content-length", LARGE), ("transfer-encoding", "chunked")])
+def test_bodies_that_wait_are_bounded_in_bytes_too(serve: ServerStarter, length: tuple[str, object]) -> None:
     server = serve(SLOW)
-    size = 24 * 1024 * 1024
-    announced = []
-    for _ in range(11):
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
-        connection.putrequest("POST", "/invocations")
-        connection.putheader(*length)
-        connection.endheaders(b"1")
-        announced.append(connection)
-    response = announced[-1].getresponse()
+    waiting = [begun(server, length, b"1") for _ in range(11)]
+    response = waiting[-1].getresponse()
     assert (response.status, response.headers["retry-after"]) == (503, "1")
     assert b"10 requests are waiting" in response.read()
-    for connection in announced:
+    for connection in waiting:
         connection.close()
-    deadline = time.monotonic() + 5
-    while server.invoke(b"0" + b" " * size)[0] != 200:
-        assert time.monotonic() < deadline
+    wait_for(lambda: server.invoke(b"0" + b" " * LARGE)[0] == 200)
 
 
 def test_a_variable_that_makes_no_sense_ends_the_process_with_its_name(tmp_path: Path) -> None:
