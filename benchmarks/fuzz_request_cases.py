@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from dogbreed_sdk.testing import picture
 from fuzz_json_text import document, flipped, value
+from fuzz_mutations import mutated
 
 PICTURE = picture()
 _BASE64 = base64.b64encode(PICTURE).decode()
@@ -59,6 +60,7 @@ class Maker:
             *[self._place] * 2,
             *[self._chunked] * 2,
             *[self._garbage] * 2,
+            *[self._mutated] * 3,
         )
         for _ in range(count):
             yield self.dice.choice(kinds)()
@@ -309,6 +311,9 @@ class Maker:
 
     def _garbage(self) -> Case:
         return self._noise("/v1/classify")
+
+    def _mutated(self) -> Case:
+        return Case("mutated", mutated(self.dice), whole=False)
 
     def _garbage_of_model(self) -> Case:
         return self._noise("/invocations")

@@ -7,8 +7,8 @@ must become a Prediction or an error of the SDK.
 
     python benchmarks/fuzz_requests.py [--cases 60000] [--seed 0] [--seconds-per-case 10] [--bundle FOLDER]
 
-A fifth of the cases goes to the service, a tenth to the model server, a twentieth comes as broken HTTP; the rest are
-answers in the process. Without --bundle, one is made of the pretrained backbone.
+A fifth of the cases goes to the service, a tenth to the model server; the rest are answers, of which a tenth comes as
+broken HTTP. Without --bundle, one is made of the pretrained backbone.
 """
 
 from __future__ import annotations
@@ -36,8 +36,18 @@ from dogbreed_sdk.service.server import listen, make_server, url_of
 from dogbreed_sdk.serving import start
 from dogbreed_sdk.testing import FakeEndpoint
 from fuzz_answers import FOLDERS, fuzz_classifier, fuzz_parsing, fuzz_wire_answers
-from fuzz_request_cases import PICTURE, Maker
-from fuzz_wire import Canary, Complaints, Connections, Outcome, fuzz_server, wrong_with_model_server, wrong_with_service
+from fuzz_mutations import RIGHT
+from fuzz_request_cases import PICTURE, Case, Maker
+from fuzz_wire import (
+    Canary,
+    Complaints,
+    Connections,
+    Outcome,
+    exchange,
+    fuzz_server,
+    wrong_with_model_server,
+    wrong_with_service,
+)
 
 # Memory is compared between a third of the cases, when caches and arenas are full, and their end.
 _MAY_GROW_MB = 40
@@ -82,12 +92,14 @@ def running_service(endpoint: FakeEndpoint) -> Iterator[str]:
     server = make_server(create_app(classifier, settings), deadline_seconds=settings.deadline_seconds)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield url_of(listener)
-    server.should_exit = True
-    thread.join(30)
-    asyncio.run(classifier.close())
+    try:
+        while not server.started:
+            time.sleep(0.01)
+        yield url_of(listener)
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        asyncio.run(classifier.close())
 
 
 def fuzz_service(count: int, *, seed: int = 0, seconds: float = 10.0) -> Report:
@@ -122,8 +134,9 @@ def fuzz_service(count: int, *, seed: int = 0, seconds: float = 10.0) -> Report:
 
 def _state_of_service(url: str) -> list[str]:
     """What is wrong with a service that has been through all that: it must answer, and hold nothing any more."""
-    answer = requests.post(f"{url}/v1/classify", data=PICTURE, headers={"Content-Type": "image/jpeg"}, timeout=10)
-    wrong = [] if answer.status_code == 200 else [f"a right request is answered {answer.status_code}"]
+    port = int(url.rpartition(":")[2])
+    statuses = [exchange(Case("right", request, whole=True), port, 10).status for request in RIGHT]
+    wrong = [] if set(statuses) == {200} else [f"right requests are answered {statuses}"]
     metrics = dict(
         line.rsplit(" ", 1) for line in requests.get(f"{url}/metrics", timeout=10).text.splitlines() if "#" not in line
     )
@@ -176,7 +189,7 @@ class _Written(logging.Handler):
 
 
 def fuzz_client(count: int, *, seed: int = 0) -> Outcome:
-    """Gives so many answers to the client: nine of twenty to its parser, as many to itself, the rest as HTTP."""
+    """Gives so many answers to the client: thirteen of twenty to its parser, five to itself, the rest as HTTP."""
     outcome = Outcome()
     quick = {"max_attempts": 1, "connect_timeout": 1.0, "read_timeout": 1.0, "deadline": 2.0}
 
