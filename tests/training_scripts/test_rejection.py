@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import pytest
 import torch
 
 from tests.training_scripts.conftest import write_bundle
+from tests.training_scripts.test_bundle import forge, put
 from tests.training_scripts.trial_material import CLASSES, clouds
 from training_scripts import rejection
 from training_scripts.bundle import BundleError, load, read_description
@@ -169,20 +169,14 @@ def test_a_rule_changes_no_weight_and_no_answer(written_bundle: Path, rejecting:
     ],
 )
 def test_a_forged_rule_is_refused(rejecting: Path, change: Callable[[dict[str, Any]], object], reason: str) -> None:
-    path = rejecting / "model.json"
-    values = json.loads(path.read_text())
-    change(values["rejection"])
-    path.write_text(json.dumps(values))
+    forge(rejecting, lambda values: change(values["rejection"]))
     with pytest.raises(BundleError, match=reason):
         read_description(rejecting)
 
 
-@pytest.mark.parametrize("value", ["null", "[]", '"cosine"', "NaN", "3"])
-def test_a_rule_that_is_no_object_is_refused(rejecting: Path, value: str) -> None:
-    path = rejecting / "model.json"
-    values = json.loads(path.read_text())
-    values["rejection"] = "here"
-    path.write_text(json.dumps(values).replace('"here"', value))
+@pytest.mark.parametrize("value", [None, [], "cosine", math.nan, 3])
+def test_a_rule_that_is_no_object_is_refused(rejecting: Path, value: object) -> None:
+    forge(rejecting, lambda values: values.update(rejection=value))
     with pytest.raises(BundleError, match="not in order"):
         read_description(rejecting)
 
@@ -205,10 +199,6 @@ def test_class_means_that_do_not_fit_are_refused(rejecting: Path, means: torch.T
     state.pop("rejection.class_means")
     if means is not None:
         state["rejection.class_means"] = means
-    torch.save(state, rejecting / "model.pth")
-    path = rejecting / "model.json"
-    values = json.loads(path.read_text())
-    values["model_id"] = hashlib.sha256((rejecting / "model.pth").read_bytes()).hexdigest()
-    path.write_text(json.dumps(values))
+    put(rejecting, state)
     with pytest.raises(BundleError, match="class_means"):
         load(rejecting)
