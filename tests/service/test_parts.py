@@ -6,11 +6,12 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 import requests
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dogbreed_sdk.errors import EndpointTimeoutError
@@ -25,6 +26,7 @@ FORM = "multipart/form-data; boundary=b"
 NAMED = b'Content-Disposition: form-data; name="x"'
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.lists(st.tuples(st.booleans(), st.binary(max_size=200)), min_size=1, max_size=6))
 def test_what_requests_packs_is_taken_apart_again(parts: list[tuple[bool, bytes]]) -> None:
     files = [("x", ("name.jpg" if is_file else None, content)) for is_file, content in parts]
@@ -32,15 +34,6 @@ def test_what_requests_packs_is_taken_apart_again(parts: list[tuple[bool, bytes]
     assert isinstance(prepared.body, bytes)
     found = parse(prepared.body, prepared.headers["Content-Type"], most_parts=6)
     assert found == [Part("x", is_file, content) for is_file, content in parts]
-
-
-@given(st.binary(max_size=300), st.sampled_from([FORM, 'multipart/form-data; boundary="a b"', "multipart/form-data"]))
-def test_no_body_breaks_the_parser(body: bytes, content_type: str) -> None:
-    for candidate in (body, b"--b" + body, b"--b\r\n" + NAMED + b"\r\n\r\n" + body + b"\r\n--b--"):
-        try:
-            parse(candidate, content_type, most_parts=3)
-        except MultipartError as error:
-            assert str(error)
 
 
 @pytest.mark.parametrize(
@@ -95,8 +88,8 @@ def test_dispositions_are_read_as_clients_write_them(disposition: str, part: Par
     assert parse(body, FORM, most_parts=1) == [part]
 
 
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(test())  # type: ignore[arg-type]
+def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(test())
 
 
 async def settle() -> None:
@@ -159,7 +152,7 @@ def test_bytes_are_counted_and_given_back() -> None:
     assert slots.held_bytes == 0
 
 
-def test_retry_after_grows_with_the_queue_and_with_slow_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retry_after_grows_with_the_queue_and_with_slow_answers() -> None:
     async def test() -> None:
         slots = Slots(places=2, queue=100, buffer=1)
         assert slots.retry_after == 1
