@@ -25,7 +25,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "a form whose field has another name": {"files": {"photo": ("…/ü.jpg", PICTURE)}},
     "base64": {"json": {"base64": BASE64}},
     "a data URL": {"json": {"data": f"data:image/jpeg;base64,{BASE64}"}},
-    "a data URL in the member url's place": {"json": {"data": f"data:;base64,{BASE64}"}},
+    "a data URL without a type": {"json": {"data": f"data:;base64,{BASE64}"}},
 }
 
 

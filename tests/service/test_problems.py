@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import requests
 
 from dogbreed_sdk import errors
 from dogbreed_sdk.service.problems import KINDS, of_error
@@ -117,8 +118,6 @@ REQUESTS: list[tuple[str, str, dict[str, Any], int, str]] = [
 def test_requests_that_make_no_sense(
     service: RunningService, method: str, path: str, options: dict[str, Any], status: int, kind: str
 ) -> None:
-    import requests  # noqa: PLC0415
-
     response = requests.request(method, service.url + path, timeout=20, **options)
     problem = check(response, status)
     assert problem["type"] == f"/problems/{kind}"
