@@ -16,24 +16,10 @@ from botocore.exceptions import ConnectionClosedError
 
 from dogbreed_sdk import ConfigurationError, DogBreedError, EndpointError, ThrottledError
 from dogbreed_sdk.async_classifier import AsyncBreedClassifier
-from dogbreed_sdk.testing import FakeEndpoint, Request, picture
+from dogbreed_sdk.testing import FakeEndpoint, Request
 from dogbreed_sdk.transports import Answer
+from tests.slow_endpoint import BREEDS, PICTURES, SlowEndpoint
 from tests.waiting import wait_for
-
-BREEDS = ["001.Pug", "002.Boxer", "003.Basenji"]
-PICTURES = [picture(number) for number in range(20)]
-
-
-class SlowEndpoint(FakeEndpoint):
-    """Takes its time; the first picture's longest."""
-
-    def __init__(self, seconds: float = 0.001, first: float = 0.0) -> None:
-        super().__init__(BREEDS, answer=lambda body: BREEDS[PICTURES.index(body) % 3])
-        self.seconds, self.first = seconds, first
-
-    def invoke(self, body: bytes, content_type: str, accept: str, **timeouts: float) -> Answer:  # type: ignore[override]
-        time.sleep(self.first if body == PICTURES[0] else self.seconds)
-        return super().invoke(body, content_type, accept, connect_timeout=1.0, read_timeout=1.0)
 
 
 async def arriving(count: int = 20) -> AsyncIterator[bytes]:
@@ -80,13 +66,11 @@ def test_an_endless_iterator_is_read_no_further_than_needed() -> None:
 
 
 def test_a_slow_picture_does_not_keep_others_from_being_asked_about() -> None:
-    async def seconds() -> float:
-        async with SlowEndpoint(seconds=0.05, first=0.3).async_classifier() as classifier:
-            start = time.monotonic()
-            assert len([0 async for _ in classifier.classify_many(arriving(13), max_concurrency=3)]) == 13
-            return time.monotonic() - start
+    async def results() -> int:
+        async with SlowEndpoint(others=12).async_classifier() as classifier:
+            return len([0 async for _ in classifier.classify_many(arriving(13), max_concurrency=3)])
 
-    assert asyncio.run(seconds()) < 0.5  # 0.3 s, beside which two others ask about twelve in six turns
+    assert asyncio.run(results()) == 13
 
 
 def test_an_error_is_raised_or_returned_in_its_place() -> None:
@@ -260,7 +244,4 @@ def test_closing_leaves_no_thread() -> None:
 
     before = threads()
     asyncio.run(run())
-    deadline = time.monotonic() + 5.0
-    while threads() - before and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not threads() - before
+    wait_for(lambda: not threads() - before, 5.0, state=threads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import io
 import itertools
@@ -12,8 +13,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,32 +28,10 @@ from dogbreed_sdk import (
     Session,
     UnsupportedImageError,
 )
-from dogbreed_sdk.asking.workers import Workers
 from dogbreed_sdk.async_classifier import AsyncBreedClassifier
-from dogbreed_sdk.testing import FakeEndpoint, picture
-from dogbreed_sdk.transports import Answer
-
-BREEDS = ["001.Pug", "002.Boxer", "003.Basenji"]
-PICTURES = [picture(number) for number in range(20)]
-
-
-class SlowEndpoint(FakeEndpoint):
-    """Takes its time; the first picture's longest. Counts what is under way."""
-
-    def __init__(self, seconds: float = 0.001, first: float = 0.0) -> None:
-        super().__init__(BREEDS, answer=lambda body: BREEDS[PICTURES.index(body) % 3])
-        self.seconds, self.first = seconds, first
-        self.under_way = self.most = 0
-        self.counting = threading.Lock()
-
-    def invoke(self, body: bytes, content_type: str, accept: str, **timeouts: float) -> Answer:  # type: ignore[override]
-        with self.counting:
-            self.under_way += 1
-            self.most = max(self.most, self.under_way)
-        time.sleep(self.first if body == PICTURES[0] else self.seconds)
-        with self.counting:
-            self.under_way -= 1
-        return super().invoke(body, content_type, accept, connect_timeout=1.0, read_timeout=1.0)
+from dogbreed_sdk.testing import FakeEndpoint
+from tests.slow_endpoint import BREEDS, PICTURES, SlowEndpoint
+from tests.waiting import wait_for
 
 
 def threads() -> list[str]:
@@ -67,7 +45,7 @@ def test_results_come_in_the_order_of_the_pictures() -> None:
 
 
 def test_no_more_are_asked_at_a_time_than_was_said() -> None:
-    endpoint = SlowEndpoint(seconds=0.005)
+    endpoint = SlowEndpoint(seconds=0.02)
     assert len(list(endpoint.classifier().classify_many(PICTURES, max_concurrency=3))) == 20
     assert endpoint.most == 3
 
@@ -84,22 +62,24 @@ def test_an_endless_iterator_is_read_no_further_than_needed() -> None:
 
 
 def test_a_result_does_not_wait_for_an_iterator_that_is_slow() -> None:
+    endpoint = SlowEndpoint()
+    taken: list[bytes] = []
+
     def arriving() -> Iterator[bytes]:
-        for shot in PICTURES[:4]:
+        for shot in PICTURES[:8]:
+            taken.append(shot)
             yield shot
+            wait_for(lambda: len(endpoint.requests) >= len(taken))
             time.sleep(0.1)
 
-    start = time.monotonic()
-    seen = [time.monotonic() - start for _ in SlowEndpoint().classifier().classify_many(arriving())]
-    assert seen[0] < 0.25, "the first result waited for more pictures than the next"
+    assert next(endpoint.classifier().classify_many(arriving())).index == 0
+    assert len(taken) < 5, "the first result waited for more pictures than the next"
 
 
 def test_a_slow_picture_does_not_keep_others_from_being_asked_about() -> None:
-    endpoint = SlowEndpoint(first=0.5)
-    results = endpoint.classifier().classify_many(PICTURES + PICTURES[1:] * 2, max_concurrency=3)
-    next(results)
-    assert len(endpoint.requests) > 40
-    results.close()
+    pictures = PICTURES + PICTURES[1:] * 2
+    classifier = SlowEndpoint(others=len(pictures) - 1).classifier()
+    assert len(list(classifier.classify_many(pictures, max_concurrency=3))) == len(pictures)
 
 
 def test_an_error_ends_it_at_its_place() -> None:
@@ -207,16 +187,24 @@ def test_no_pictures_no_results_no_threads() -> None:
     assert threading.active_count() == before
 
 
-@contextmanager
-def silent_server() -> Iterator[str]:
-    """The URL of a server that accepts connections and never answers."""
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+@contextlib.contextmanager
+def silent_server() -> Iterator[tuple[str, Callable[[int], None]]]:
+    """The URL of a server that never answers, and what waits for so many connections to it."""
+    with contextlib.ExitStack() as opened:
+        listening = opened.enter_context(socket.create_server(("127.0.0.1", 0), backlog=64))
+        listening.settimeout(30.0)
+
+        def wait_for_clients(count: int) -> None:
+            for _ in range(count):
+                opened.enter_context(listening.accept()[0])
+
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}", wait_for_clients
 
 
 @pytest.mark.parametrize("kind", ["endpoint", "server"])
 def test_leaving_cuts_off_requests_that_hang(kind: str, session: Session) -> None:
-    with silent_server() as url:
+    interrupted = 0.0
+    with silent_server() as (url, wait_for_clients):
         if kind == "server":
             classifier = BreedClassifier.from_server(url)
         else:
@@ -224,55 +212,28 @@ def test_leaving_cuts_off_requests_that_hang(kind: str, session: Session) -> Non
             classifier = BreedClassifier("dogs", session=Session.local(session.root, endpoint_url=url))
 
         def pictures() -> Iterator[bytes]:
+            nonlocal interrupted
             yield from PICTURES[:4]
-            time.sleep(0.2)  # all four hang by now
+            wait_for_clients(4)
+            interrupted = time.monotonic()
             raise KeyboardInterrupt
 
-        start = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
             list(classifier.classify_many(pictures(), max_concurrency=4))
-        assert time.monotonic() - start < 1.5
+        assert time.monotonic() - interrupted < 1.5
         assert threads() == []
 
 
 def test_an_interrupt_ends_a_program_whose_endpoint_hangs() -> None:
-    with silent_server() as url:
+    with silent_server() as (url, wait_for_clients):
         program = (
             "from dogbreed_sdk import BreedClassifier\nfrom dogbreed_sdk.testing import picture\n"
-            f"results = BreedClassifier.from_server({url!r}).classify_many(picture(n) for n in range(99))\n"
-            "print('asking', flush=True)\nlist(results)"
+            f"list(BreedClassifier.from_server({url!r}).classify_many(picture(n) for n in range(99)))"
         )
-        process = subprocess.Popen(
-            [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        assert process.stdout is not None
-        assert process.stdout.readline() == "asking\n"
-        time.sleep(0.5)
-        start = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        assert "KeyboardInterrupt" in process.communicate(timeout=10)[1]
-        assert time.monotonic() - start < 3.0
-
-
-class TestWorkers:
-    def test_threads_start_as_they_are_needed(self) -> None:
-        workers = Workers(8, name="few")
-        for _ in range(5):
-            assert workers.submit(lambda: 7).result() == 7
-        assert len(workers.thread_ids()) <= 2
-        workers.shutdown()
-
-    def test_what_has_not_begun_is_cancelled(self) -> None:
-        gate = threading.Event()
-        workers = Workers(1, name="one")
-        first, second = workers.submit(gate.wait), workers.submit(gate.wait)
-        while not first.running():
-            time.sleep(0.001)
-        workers.shutdown(wait=False, cancel_futures=True)
-        gate.set()
-        assert first.result() is True
-        assert second.cancelled()
-        workers.join(5.0)
-        assert workers.unfinished == 0
-        with pytest.raises(RuntimeError, match="shut down"):
-            workers.submit(gate.wait)
+        process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
+        try:
+            wait_for_clients(8)
+            process.send_signal(signal.SIGINT)
+            assert "KeyboardInterrupt" in process.communicate(timeout=10)[1]
+        finally:
+            process.kill()

@@ -9,6 +9,31 @@ from concurrent.futures import wait
 import pytest
 
 from dogbreed_sdk.asking.workers import Workers
+from tests.waiting import wait_for
+
+
+def test_threads_start_as_they_are_needed() -> None:
+    workers = Workers(8, name="few")
+    for _ in range(6):
+        assert workers.submit(lambda: 7).result() == 7
+        wait_for(lambda: workers.unfinished == 0)
+    assert len(workers.thread_ids()) == 1
+    workers.shutdown()
+
+
+def test_what_has_not_begun_is_cancelled() -> None:
+    gate = threading.Event()
+    workers = Workers(1, name="one")
+    first, second = workers.submit(gate.wait), workers.submit(gate.wait)
+    wait_for(first.running)
+    workers.shutdown(wait=False, cancel_futures=True)
+    gate.set()
+    assert first.result() is True
+    assert second.cancelled()
+    workers.join(5.0)
+    assert workers.unfinished == 0
+    with pytest.raises(RuntimeError, match="shut down"):
+        workers.submit(gate.wait)
 
 
 def test_a_machine_that_gives_no_more_threads_has_the_work_done_by_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
