@@ -97,14 +97,15 @@ def _data(folder: Path | None, root: Path) -> BreedDataset:
 
 def _ask(deployment: Deployment, dataset: BreedDataset) -> tuple[list[tuple[Path, str, Prediction]], Evaluation]:
     """Answers about pictures that the model has never seen: three in words, all of the test split in numbers."""
-    classifier = deployment.classifier()
-    note(f"[6/{STEPS}] measuring it on the test split, which it has never seen")
-    with counter("pictures classified") as progress:
-        measured = evaluate(classifier, dataset, progress=progress)
-    note(f"[7/{STEPS}] asking about {EXAMPLES} pictures")
     pictures = dataset.pictures("test")
     chosen = [pictures[len(pictures) * place // EXAMPLES] for place in range(min(EXAMPLES, len(pictures)))]
-    return [(picture.path, picture.class_folder, classifier.classify(picture.path)) for picture in chosen], measured
+    with deployment.classifier() as classifier:
+        note(f"[6/{STEPS}] measuring it on the test split, which it has never seen")
+        with counter("pictures classified") as progress:
+            measured = evaluate(classifier, dataset, progress=progress)
+        note(f"[7/{STEPS}] asking about {EXAMPLES} pictures")
+        examples = [(picture.path, picture.class_folder, classifier.classify(picture.path)) for picture in chosen]
+    return examples, measured
 
 
 @dataclass(frozen=True, kw_only=True)
