@@ -285,7 +285,8 @@ def _archive(source: Source, folder: Path) -> Path:
         subprocess.run([*command, source.package], cwd=place, check=True, timeout=_FETCH_SECONDS, capture_output=True)
         if source.registry == "deb":
             (package,) = place.glob("*.deb")
-            subprocess.run(["dpkg-deb", "--fsys-tarfile", package], stdout=(place / "files.tar").open("wb"), check=True)
+            with (place / "files.tar").open("wb") as files:
+                subprocess.run(["dpkg-deb", "--fsys-tarfile", package], stdout=files, check=True)
             package.unlink()
     return next(place.glob("*"))
 
