@@ -40,6 +40,7 @@ class Server(ThreadingHTTPServer):
     """A model server whose answers a test decides; counts what it is asked."""
 
     daemon_threads = True
+    request_queue_size = 128  # a connection that finds no room waits a second
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -129,7 +130,6 @@ class TestOptions:
         [
             ({"fetch": "server"}, "fetch"),
             ({"allowed_hosts": "example.com"}, "allowed_hosts"),
-            ({"max_attempts": 0}, "max_attempts"),
             ({"deadline": -1.0}, "deadline"),
             ({"read_timeout": float("inf")}, "read_timeout"),
             ({"wait_ready": -1.0}, "wait_ready"),
@@ -238,6 +238,7 @@ class TestServers:
         server.seconds = 0.4
         with pytest.raises(EndpointTimeoutError, match="no answer in time"):
             BreedClassifier.from_server(server.url, read_timeout=0.1).classify(picture())
+        assert len(server.asked) == 1
 
     def test_nobody_there(self) -> None:
         with pytest.raises(EndpointNotReadyError, match="accepts no connection"):
@@ -296,13 +297,11 @@ class TestEndpoints:
 
     def test_timeouts_are_those_that_were_given(self, server: Server, classifier: BreedClassifier) -> None:
         server.seconds = 0.5
-        start = time.monotonic()
         with pytest.raises(EndpointTimeoutError, match=r"no answer in time.*The limit was read_timeout=0\.1 seconds"):
             classifier.with_options(read_timeout=0.1).classify(picture())
         with pytest.raises(EndpointTimeoutError, match=r"The limit was deadline=0\.2 seconds; give a larger") as caught:
             classifier.with_options(deadline=0.2).classify(picture())
         assert caught.value.limit == "deadline"
-        assert 0.3 <= time.monotonic() - start < 1.5
         assert classifier.classify(picture()).label == "Boxer"
 
     @pytest.mark.parametrize(
@@ -373,32 +372,32 @@ class TestRetries:
             time.sleep(0.2)
             raise ResponseStreamingError(error="gone")
 
-        start = time.monotonic()
         with pytest.raises(ResponseStreamingError):
             retries.call(attempt, policy=self.POLICY, is_transient=lambda _: True)
-        assert 0.5 < time.monotonic() - start < 1.3
+        assert 2 <= len(given) <= 5  # of 0.2 s each, in 1 s
         assert given[0] == pytest.approx(1.0, abs=0.05)
         assert all(0.5 <= seconds <= 0.8 for seconds in given[1:])
 
     def test_a_pause_ends_when_nobody_waits_any_more(self) -> None:
         cancelled = threading.Event()
-        threading.Timer(0.1, cancelled.set).start()
         attempts = []
 
         def attempt(_: float) -> None:
             attempts.append(1)
+            threading.Timer(0.1, cancelled.set).start()
             raise ResponseStreamingError(error="gone")
 
         start = time.monotonic()
         with pytest.raises(ResponseStreamingError):
             retries.call(
                 attempt,
-                policy=retries.RetryPolicy(100, 60.0, 70.0, first_pause=30.0),
+                policy=retries.RetryPolicy(max_attempts=100, deadline=60.0, read_timeout=70.0, first_pause=0.001),
                 is_transient=lambda _: True,
+                least_pause=lambda _: 30.0,
                 cancelled=cancelled,
             )
         assert time.monotonic() - start < 10.0
-        assert cancelled.is_set()
+        assert len(attempts) == 1
 
     def test_other_errors_come_at_once(self) -> None:
         def attempt(_: float) -> None:

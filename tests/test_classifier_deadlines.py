@@ -119,7 +119,7 @@ def test_an_answer_that_drips_ends_with_the_deadline(serve: Serve, client: Clien
     start = time.monotonic()
     with pytest.raises(EndpointTimeoutError, match="no answer in time"):
         classifier.classify(picture())
-    assert 0.6 <= time.monotonic() - start < 2.0
+    assert 0.6 <= time.monotonic() - start < 4.0  # the answer takes longer than 5 s
 
 
 def test_a_request_that_cannot_be_sent_ends_with_the_deadline(
@@ -129,7 +129,7 @@ def test_a_request_that_cannot_be_sent_ends_with_the_deadline(
     start = time.monotonic()
     with pytest.raises(EndpointTimeoutError, match="no answer in time"):
         classifier.classify(large_picture)
-    assert 1.0 <= time.monotonic() - start < 3.0
+    assert 1.0 <= time.monotonic() - start < 5.0  # sending takes longer than 6 s
 
 
 def test_sending_may_take_longer_than_connecting(serve: Serve, client: Client, large_picture: bytes) -> None:
@@ -216,7 +216,7 @@ def test_those_who_wait_for_one_endpoint_wait_together(monkeypatch: pytest.Monke
         thread.start()
     for thread in threads:
         thread.join()
-    assert 0.5 <= time.monotonic() - start < 1.5
+    assert 0.5 <= time.monotonic() - start < 2.5  # one after the other they would wait for 3 s
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")  # the test's own server has threads
