@@ -236,9 +236,16 @@ def read_weights(folder: Path, description: BundleDescription) -> dict[str, torc
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError, TypeError) as error:
         raise BundleError(f"{path} is no state dict that can be loaded safely") from error
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise BundleError(f"{path} is no state dict: it holds other things than tensors")
+    if not isinstance(state, dict) or not all(_is_plain(value) for value in state.values()):
+        raise BundleError(f"{path} is no state dict: it holds other things than plain tensors")
     return state
+
+
+def _is_plain(value: object) -> bool:
+    """Whether it is a tensor of numbers: sparse ones, and those without content, fail where they are first used."""
+    import torch  # noqa: PLC0415
+
+    return isinstance(value, torch.Tensor) and value.layout is torch.strided and not value.is_meta
 
 
 def load(folder: Path) -> Model:
