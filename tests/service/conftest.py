@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dogbreed_sdk.service import ServiceSettings
+from dogbreed_sdk.service.protocol import PatientProtocol
 from dogbreed_sdk.testing import FakeEndpoint
 from tests.service.running import BREEDS, ENDING, RunningService
 
@@ -27,10 +28,11 @@ def serve() -> Iterator[Serve]:
     """Starts a service of the test's own: serve(endpoint, max_waiting=1, ...)."""
     with ExitStack() as stack:
 
-        def start(endpoint: FakeEndpoint | None = None, **settings: Any) -> RunningService:
-            protocol = {"protocol": settings.pop("protocol")} if "protocol" in settings else {}
-            chosen = endpoint or FakeEndpoint(BREEDS)
-            return stack.enter_context(RunningService(chosen, ServiceSettings(**settings), **protocol))
+        def start(
+            endpoint: FakeEndpoint | None = None, *, protocol: type = PatientProtocol, **settings: Any
+        ) -> RunningService:
+            running = RunningService(endpoint or FakeEndpoint(BREEDS), ServiceSettings(**settings), protocol=protocol)
+            return stack.enter_context(running)
 
         yield start
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from dogbreed_sdk.service import ServiceSettings, create_app
-from dogbreed_sdk.service.keys import ApiKeys
-from dogbreed_sdk.service.server import listen, make_server, url_of
+from dogbreed_sdk.defaults import INVOKE_MAX_ATTEMPTS
+from dogbreed_sdk.service import ApiKeys, ServiceSettings
 from dogbreed_sdk.testing import FakeEndpoint
 from tests.browser import Page
 from tests.service.page.reading import Reader
+from tests.service.running import RunningService
 
 KEY = "a-key-of-24-characters-X"
 BREEDS = [f"{number:03}.{name}" for number, name in enumerate(("Boxer", "Cairn", "Chow", "Collie", "Pug", "Saluki"), 1)]
@@ -29,15 +28,8 @@ def endpoint() -> FakeEndpoint:
 def url(endpoint: FakeEndpoint) -> Iterator[str]:
     """A service with an API key, in front of the endpoint."""
     settings = ServiceSettings(api_keys=ApiKeys([KEY]), max_body_bytes=100_000)
-    app = create_app(endpoint.async_classifier(max_attempts=1), settings)
-    server = make_server(app, deadline_seconds=5)
-    listener = listen("127.0.0.1", 0)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    yield f"{url_of(listener)}/"
-    server.should_exit = True
-    thread.join(20)
-    assert not thread.is_alive()
+    with RunningService(endpoint, settings) as running:
+        yield f"{running.url}/"
 
 
 def test_a_visit_from_the_key_to_the_answers(
@@ -57,7 +49,8 @@ def test_a_visit_from_the_key_to_the_answers(
     assert (card.title, card.rows[0].share, len(card.rows)) == ("Collie", "90%", 5)
     browser.wait(lambda: page.text("#model").endswith("odel cafecafecafe · 6 breeds"))
 
-    endpoint.throttles().answers("Chow").answers("Pug", rejection_score=2.0, rejection_threshold=1.0)
+    endpoint.throttles(times=INVOKE_MAX_ATTEMPTS)
+    endpoint.answers("Chow").answers("Pug", rejection_score=2.0, rejection_threshold=1.0)
     page.drop(pictures[1])
     assert page.until("postponed", "answered")[0].title == "The service is busy"
     card = page.until("answered", "answered")[0]
