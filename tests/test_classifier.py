@@ -221,6 +221,7 @@ class TestServers:
         with pytest.raises(error) as caught:
             BreedClassifier.from_server(server.url).classify(picture())
         assert type(caught.value) is error
+        assert caught.value.request_id == "id-7"
         assert "because of a reason" in str(caught.value) or status == 404
         assert len(server.asked) == asked
 

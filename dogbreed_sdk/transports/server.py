@@ -194,7 +194,10 @@ class ServerTransport(Transport):
                 f"{self.name} has no /invocations: is this the address of a model server?", request_id=error.request_id
             )
         if error.status == 413:
-            return PayloadTooLargeError(f"{self.name} takes no request so large: {error.message}")
+            return PayloadTooLargeError(
+                f"{self.name} takes no request so large: {sentence(error.message)} Give max_payload_bytes.",
+                request_id=error.request_id,
+            )
         return ModelError(
             f"The model behind {self.name} answered {error.status}: {error.message}", request_id=error.request_id
         )
