@@ -136,17 +136,20 @@ class MicroBatches:
 
     def _serve_model(self) -> None:
         while True:
-            batch = self._next_batch()
-            if not batch:
-                continue
-            with self._clock:
-                predictions = self._handlers.predict_all([data for data, _ in batch])
-            for (_, promised), prediction in zip(batch, predictions, strict=True):
-                if isinstance(prediction, BaseException):
-                    promised.set_exception(_of_the_request(prediction))
-                else:
-                    promised.set_result(prediction)
-            del batch, predictions
+            self._answer_next()
+
+    def _answer_next(self) -> None:
+        """By itself, so that nothing of a batch, which may be large, is kept until the next one comes."""
+        batch = self._next_batch()
+        if not batch:
+            return
+        with self._clock:
+            predictions = self._handlers.predict_all([data for data, _ in batch])
+        for (_, promised), prediction in zip(batch, predictions, strict=True):
+            if isinstance(prediction, BaseException):
+                promised.set_exception(_of_the_request(prediction))
+            else:
+                promised.set_result(prediction)
 
     def _next_batch(self) -> list[tuple[Any, Future[Any]]]:
         """What waits for the model, at least one; those taken back meanwhile are left out."""

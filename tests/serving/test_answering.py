@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from dogbreed_sdk.serving.answering import MAXIMUM_BATCH, MAXIMUM_READ, MicroBatches, OneByOne, answering
 from dogbreed_sdk.serving.context import RequestContext
 from dogbreed_sdk.serving.handlers import ModelHandlers, ModelRequest
+from tests.waiting import wait_for
 
 
 class Model:
@@ -146,6 +148,26 @@ def test_what_was_taken_back_is_not_computed() -> None:
         model.gate.set()
         assert [answer.body for answer in await asyncio.gather(first, others[1])] == [b"first", b"kept"]
         assert model.batches == [["first"], ["kept"]]
+
+    asyncio.run(scene())
+
+
+def test_nothing_of_a_request_is_kept_until_the_next_one() -> None:
+    class Data:
+        pass
+
+    kept: weakref.WeakSet[Data] = weakref.WeakSet()
+
+    def input_fn(*_: object) -> Data:
+        data = Data()
+        kept.add(data)
+        return data
+
+    async def scene() -> None:
+        functions = {"input_fn": input_fn, "predict_batch_fn": lambda batch, _model: ["answer" for _ in batch]}
+        batches = MicroBatches(dataclasses.replace(Model().handlers(), **functions), readers=1)  # type: ignore[arg-type]
+        await batches.answer(request("x"))
+        await asyncio.to_thread(wait_for, lambda: not kept, 10)
 
     asyncio.run(scene())
 
