@@ -211,7 +211,7 @@ class Tensor:
         return Series(steps, np.array(values, dtype=np.float64))
 
 
-@dataclass
+@dataclass(repr=False)
 class MemoryTrial(Trial):
     """A trial that is kept in memory: what a running job's rules look at, and what tests make up."""
 
