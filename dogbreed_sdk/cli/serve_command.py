@@ -192,7 +192,13 @@ def _classifier(options: argparse.Namespace, tell: Callable[[str], None]) -> Ite
     """Who is asked, and what it needs, for as long as the service runs."""
     from dogbreed_sdk.async_classifier import AsyncBreedClassifier  # noqa: PLC0415 - only this command needs it
 
-    common: Any = {"labels": read.labels(options.labels), "allowed_hosts": options.allowed_host}
+    common: Any = {
+        "labels": read.labels(options.labels),
+        "allowed_hosts": options.allowed_host,
+        # Without these, a classifier's own limits of about a minute would end what has longer.
+        "deadline": options.deadline,
+        "read_timeout": options.deadline,
+    }
     if options.server:
         yield AsyncBreedClassifier.from_server(options.server, **common)
     elif options.endpoint:

@@ -202,6 +202,13 @@ def test_pages_from_elsewhere_are_kept_out_unless_there_are_keys_or_a_proxy() ->
     assert not local_only("--trusted-proxy", "127.0.0.1")
 
 
+@pytest.mark.parametrize("seconds", [2.0, 300.0])
+def test_the_deadline_may_be_shorter_and_longer_than_what_a_classifier_allows_by_itself(seconds: float) -> None:
+    options = parse(["serve", "--server", "http://127.0.0.1:1", "--deadline", str(seconds)])
+    with serve_command._classifier(options, lambda _: None) as classifier:
+        assert (classifier.options.deadline, classifier.options.read_timeout) == (seconds, seconds)
+
+
 class HeldModel(BaseHTTPRequestHandler):
     """A model server that answers when the test says so."""
 
