@@ -8,8 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
+
+from tests.waiting import wait_for
 
 
 def write_model(folder: Path, code: str, program: str = "inference.py") -> Path:
@@ -32,14 +33,14 @@ class Server:
         )
 
     def wait(self) -> None:
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                assert self.request("GET", "/ping")[0] == 200
-                return
-            except ConnectionRefusedError:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+        wait_for(self._answers)
+
+    def _answers(self) -> bool:
+        try:
+            return self.request("GET", "/ping")[0] == 200
+        except ConnectionRefusedError:
+            assert self.process.poll() is None, self.end()
+            return False
 
     def request(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, str, str]:
         response, text = self.exchange(method, path, body, **headers)

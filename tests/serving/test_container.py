@@ -10,13 +10,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import requests
 
 from tests.training_scripts.conftest import write_bundle
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 # Runs a module with nothing importable but the standard library and what these distributions bring.
@@ -109,15 +109,15 @@ def test_the_entry_point_serves_a_bundle_with_nothing_but_what_the_image_holds(i
 
 
 def first_answer(url: str, process: subprocess.Popen[str]) -> requests.Response:
-    deadline = time.monotonic() + 60
-    while True:
+    def answer() -> requests.Response | None:
         try:
             return requests.get(url, timeout=5)
         except requests.ConnectionError:
             assert process.stderr is not None
             assert process.poll() is None, process.stderr.read()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+            return None
+
+    return wait_for(answer)
 
 
 def test_a_package_that_the_image_lacks_is_missed(image: Path, tmp_path: Path) -> None:
