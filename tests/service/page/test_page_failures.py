@@ -209,6 +209,20 @@ class TestApiKey:
         page.drop(pictures[1])
         page.until("failed", "answered")
 
+    def test_where_storage_is_switched_off_it_lasts_as_long_as_the_page(
+        self, page: Reader, pictures: list[Path]
+    ) -> None:
+        page.browser.value(
+            "void Object.defineProperty(window, 'sessionStorage', {get() { throw new DOMException('switched off'); }})"
+        )
+        page.drop(pictures[0])
+        page.until("failed")
+        self.enter(page, self.KEY)
+        page.until("answered")
+        page.browser.click("#forget")
+        page.drop(pictures[1])
+        page.until("failed", "answered")
+
     def test_a_wrong_one_is_asked_for_again(self, page: Reader, pictures: list[Path]) -> None:
         page.drop(pictures[0])
         page.until("failed")

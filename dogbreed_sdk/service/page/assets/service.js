@@ -38,22 +38,26 @@ const NO_PREDICTION = ["An answer that makes no sense", "Something other than th
 // About this very file: sending it once more would bring the same answer, and the service's own words say what it is.
 const ABOUT_THE_FILE = new Set([400, 413, 415, 422]);
 
+// Where storage is switched off, using it throws: then the key lasts as long as the page.
+let keyOfPage = "";
+
 /** The API key of this tab, or "". */
 export function apiKey() {
   try {
     return sessionStorage.getItem(KEY) ?? "";
   } catch {
-    return "";
+    return keyOfPage;
   }
 }
 
 /** Keeps the key until the tab is closed; "" forgets it. */
 export function keepApiKey(key) {
+  keyOfPage = key;
   try {
     if (key) sessionStorage.setItem(KEY, key);
     else sessionStorage.removeItem(KEY);
   } catch {
-    // Storage is switched off: the service will ask again.
+    // It is kept already.
   }
 }
 
