@@ -73,9 +73,8 @@ class Page:
         dark: bool = False,
         calm: bool = False,
         phone: bool = False,
-        forget: bool = True,
     ) -> None:
-        """Loads a page in a window of this size.
+        """Loads a page in a window of this size; complaints and requests start anew.
 
         Args:
             url: Of the page.
@@ -84,7 +83,6 @@ class Page:
             dark: Whether the reader prefers dark colours.
             calm: Whether the reader prefers reduced motion.
             phone: Whether it is a device that is touched, with a screen as dense as a phone's.
-            forget: Whether complaints and requests start anew.
         """
         density = 2 if phone else 1
         metrics = {"width": width, "height": height, "deviceScaleFactor": density, "mobile": phone}
@@ -99,9 +97,8 @@ class Page:
         # Whatever the page before still had under way ends here, not in the lists of this one.
         self.call("Page.navigate", url="about:blank")
         self.wait(lambda: self.value("location.href + document.readyState") == "about:blankcomplete")
-        if forget:
-            self.complaints.clear()
-            self.requests.clear()
+        self.complaints.clear()
+        self.requests.clear()
         self.call("Page.navigate", url=url)
         self.wait(lambda: self.value("location.href !== 'about:blank' && document.readyState") == "complete")
 
