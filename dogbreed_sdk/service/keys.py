@@ -18,6 +18,8 @@ VARIABLE = "DOGBREED_API_KEYS"
 SHORTEST_KEY = 16
 # What HTTP headers carry, and what is one word in the variable.
 _FORM = re.compile(r"[\x21-\x7e]+")
+# Hashing megabytes that somebody offers would be work for nothing.
+_LONGEST_KEY = 4096
 _LONGEST_FILE = 1_000_000
 
 
@@ -25,10 +27,10 @@ class ApiKeys:
     """The keys that open a service. Only digests stay in memory, made with a salt of this process.
 
     Args:
-        keys: One or more keys of at least 16 characters, without spaces.
+        keys: One or more keys of 16 to 4096 characters of ASCII, without spaces.
 
     Raises:
-        ConfigurationError: No key, or one that is too short; no message holds a key.
+        ConfigurationError: No key, or one of another form; no message holds a key.
 
     >>> keys = ApiKeys(["a-key-of-24-characters-X"])
     >>> keys.match("a-key-of-24-characters-X") is not None, keys.match("another-key")
@@ -44,6 +46,8 @@ class ApiKeys:
                     f"API key {number} has {len(key)} characters; {SHORTEST_KEY} are the least. "
                     "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
                 )
+            if len(key) > _LONGEST_KEY:
+                raise ConfigurationError(f"API key {number} has {len(key)} characters; {_LONGEST_KEY} are the most.")
             if not _FORM.fullmatch(key):
                 raise ConfigurationError(f"API key {number} has spaces or characters beyond ASCII; use neither.")
             digests.append(self._digest(key))
@@ -78,10 +82,12 @@ class ApiKeys:
                         f"{path} can be read by others of this machine (mode {stat.S_IMODE(found.st_mode):04o}): "
                         f"run chmod 600 {path}"
                     )
-                text = file.read(_LONGEST_FILE)
+                text = file.read(_LONGEST_FILE + 1)
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is no text"
             raise ConfigurationError(f"The API keys in {path} cannot be read: {reason}") from error
+        if len(text) > _LONGEST_FILE:
+            raise ConfigurationError(f"{path} is larger than a file of keys is: {_LONGEST_FILE:,} characters.")
         lines = (line.strip() for line in text.splitlines())
         return cls(line for line in lines if line and not line.startswith("#"))
 
@@ -90,6 +96,8 @@ class ApiKeys:
 
         Every key is compared, in a time that depends on none of them.
         """
+        if len(offered) > _LONGEST_KEY:
+            return None
         digest = self._digest(offered)
         found = None
         for known in self._digests:

@@ -21,7 +21,10 @@ class Rate:
 
     Attributes:
         count: Requests, from 1; so many may also come at once.
-        seconds: The period.
+        seconds: The period, from 1.
+
+    Raises:
+        ConfigurationError: One of them is below 1.
 
     >>> Rate.parse("60/minute")
     Rate(count=60, seconds=60)
@@ -29,6 +32,10 @@ class Rate:
 
     count: int
     seconds: int
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or self.seconds < 1:
+            raise ConfigurationError(f"A rate is at least one request in a second or more, not {self}.")
 
     def __str__(self) -> str:
         unit = next((name for name, seconds in _SECONDS.items() if seconds == self.seconds), f"{self.seconds} seconds")

@@ -83,7 +83,7 @@ def test_a_file_of_keys_has_one_a_line(tmp_path: Path) -> None:
     assert keys.match("# of the app") is None
 
 
-@pytest.mark.parametrize("text", ["", " , ", "too-short", f"{KEYS[0]},short", "é" * 20, "\x00" * 20])
+@pytest.mark.parametrize("text", ["", " , ", "too-short", f"{KEYS[0]},short", "é" * 20, "\x00" * 20, "x" * 5000])
 def test_keys_that_are_none_are_refused_without_being_repeated(text: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         ApiKeys.from_text(text)
@@ -95,6 +95,14 @@ def test_a_key_with_a_space_is_refused_since_neither_the_variable_nor_the_page_c
     path.write_text(f"{KEYS[0]}\nfour words for a key\n")
     path.chmod(0o600)
     with pytest.raises(ConfigurationError, match="API key 2 has spaces"):
+        ApiKeys.from_file(path)
+
+
+def test_a_file_that_is_too_large_for_keys_is_refused_and_not_cut(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text(f"{KEYS[0]}\n" * 100_000)
+    path.chmod(0o600)
+    with pytest.raises(ConfigurationError, match="larger than a file of keys"):
         ApiKeys.from_file(path)
 
 
@@ -177,6 +185,12 @@ def test_a_limiter_forgets_those_it_need_not_remember(monkeypatch: pytest.Monkey
 def test_rates_that_are_none(text: str) -> None:
     with pytest.raises(ConfigurationError, match="is no rate"):
         Rate.parse(text)
+
+
+@pytest.mark.parametrize(("count", "seconds"), [(0, 60), (1, 0)])
+def test_a_rate_that_nobody_can_keep_is_refused(count: int, seconds: int) -> None:
+    with pytest.raises(ConfigurationError, match="at least one request"):
+        Rate(count, seconds)
 
 
 def test_pages_from_elsewhere_may_not_ask_unless_their_origin_is_named(serve: Serve) -> None:
