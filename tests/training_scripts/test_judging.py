@@ -17,7 +17,7 @@ from training_scripts.stopping import StopFlag
 from training_scripts.training import Trainer
 
 
-def without(splits: dict[str, SplitFeatures], split: str, rows: slice) -> dict[str, SplitFeatures]:
+def with_only(splits: dict[str, SplitFeatures], split: str, rows: slice) -> dict[str, SplitFeatures]:
     """The splits with only these rows of one of them."""
     whole = splits[split]
     return splits | {split: SplitFeatures(whole.features[rows], whole.labels[rows], whole.names[rows])}
@@ -52,7 +52,7 @@ def test_judging_changes_neither_weights_nor_metrics(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rows", [slice(0), slice(6)], ids=["no valid split", "a class with one valid picture"])
 def test_where_the_valid_split_does_not_do_stored_train_features_serve(tmp_path: Path, rows: slice) -> None:
-    judgement = judged(trainer(tmp_path, FeatureBatches(without(clouds(), "valid", rows))), [])
+    judgement = judged(trainer(tmp_path, FeatureBatches(with_only(clouds(), "valid", rows))), [])
     assert judgement.rejection
     assert judgement.rejection.parameters == {"pictures": 64.0}
 
@@ -79,7 +79,7 @@ def test_a_tuned_backbone_is_judged_by_the_features_it_gives_at_last(tmp_path: P
 
 def test_a_run_asked_to_stop_is_judged_by_what_there_is(tmp_path: Path) -> None:
     stop, lines = StopFlag(), []
-    run = trainer(tmp_path, FeatureBatches(without(clouds(), "valid", slice(0))), stop=stop)
+    run = trainer(tmp_path, FeatureBatches(with_only(clouds(), "valid", slice(0))), stop=stop)
     outcome = run.run()
     stop.request()
     judgement = judge(run, outcome, epochs=6, report=lines.append)
