@@ -158,9 +158,9 @@ def test_its_answers_are_those_of_the_bundle_in_the_process(served: Served, pred
 
 
 def test_it_says_where_it_is_and_how_to_call_it(served: Served) -> None:
-    assert f"web page: {served.url}/" in "".join(served.log)
-    # The next line follows at once, which a thread reads.
-    wait_for(lambda: f"-H 'X-API-Key: KEY' {served.url}/v1/classify" in "".join(served.log), seconds=10)
+    # A thread reads it.
+    for said in (f"web page: {served.url}/", f"-H 'X-API-Key: KEY' {served.url}/v1/classify"):
+        wait_for(lambda said=said: said in "".join(served.log), seconds=10)
 
 
 def test_keys_come_from_the_environment_and_go_no_further(served: Served) -> None:
