@@ -47,7 +47,7 @@ def prepare_libraries() -> None:
 
 def _threads(environ: Mapping[str, str]) -> int:
     value = environ.get("OMP_NUM_THREADS", "")
-    return int(value) if value.isdigit() and int(value) > 0 else available_cores()
+    return int(value) if value.isdecimal() and int(value) > 0 else available_cores()
 
 
 def available_cores() -> int:

@@ -28,7 +28,7 @@ def available_cores(environ: Mapping[str, str] | None = None) -> int:
     """The cores jobs may use: DOGBREED_LOCAL_CORES, or what the scheduler and the container's quota allow."""
     environ = os.environ if environ is None else environ
     configured = environ.get(CORES_VARIABLE, "")
-    if configured.isdigit() and int(configured) > 0:
+    if configured.isdecimal() and int(configured) > 0:
         return int(configured)
     affinity = getattr(os, "sched_getaffinity", None)  # Linux only
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1

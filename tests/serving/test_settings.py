@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local.resources import available_cores
 from dogbreed_sdk.serving.settings import Settings, read_settings
 
 CORES = {"DOGBREED_LOCAL_CORES": "8"}
@@ -103,3 +104,7 @@ def test_a_variable_that_makes_no_sense_is_named(variable: str, value: str, mess
     with pytest.raises(ConfigurationError) as caught:
         settings(**{variable: value})
     assert message in str(caught.value)
+
+
+def test_cores_that_are_no_number_are_counted() -> None:
+    assert available_cores({"DOGBREED_LOCAL_CORES": "²"}) == available_cores({})

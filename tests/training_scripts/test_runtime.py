@@ -56,7 +56,9 @@ def test_a_work_that_succeeds_leaves_no_failure(tmp_path: Path, monkeypatch: pyt
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("variable", "threads"), [("1", 1), ("", runtime.available_cores())])
+@pytest.mark.parametrize(
+    ("variable", "threads"), [("1", 1), *[(none, runtime.available_cores()) for none in ("", "²")]]
+)
 def test_threads_come_from_the_environment_or_the_cores(variable: str, threads: int) -> None:
     code = (
         "import os, sys; from training_scripts import runtime; runtime.prepare(); import torch;"
