@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from training_scripts.atomic import write_atomically
+from training_scripts.watching import first_line
 
 FILE_NAME = "checkpoint.pth"
 FORMAT_VERSION = 1
@@ -53,13 +54,9 @@ class Checkpoint:
             content = torch.load(self.path, map_location="cpu", weights_only=True)
             version, fingerprint, state = content["version"], content["fingerprint"], content["state"]
         except (OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
-            self._report(f"ignored the checkpoint {self.path}: it cannot be read ({_first_line(error)})")
+            self._report(f"ignored the checkpoint {self.path}: it cannot be read ({first_line(error)})")
             return None
         if version != FORMAT_VERSION or fingerprint != self.fingerprint:
             self._report(f"ignored the checkpoint {self.path}: other hyperparameters, data or backbone weights made it")
             return None
         return dict(state)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:200]
