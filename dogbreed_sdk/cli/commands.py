@@ -11,7 +11,7 @@ from typing import Any
 from dogbreed_sdk import _optional, deployment
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.output import Outcome, counter, job_progress, note, print_table, say
-from dogbreed_sdk.errors import ConfigurationError, DogBreedError, ImageError, ModelError
+from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.failures import diagnose
 from dogbreed_sdk.jobs import TrainingJob, list_jobs
 from dogbreed_sdk.session import Session
@@ -180,32 +180,6 @@ def endpoints(options: argparse.Namespace) -> Outcome:
         for entry in found
     ]
     return _listing(rows, empty="no endpoints")
-
-
-def classify(options: argparse.Namespace) -> Outcome:
-    """Classifies pictures; one that cannot be used does not keep the others from being answered."""
-    rows: list[dict[str, Any]] = []
-    with read.session(options) as session, read.classifier(options, session) as classifier:
-        answers = classifier.classify_many(options.pictures, top_k=options.top_k, on_error="return")
-        for picture, answer in zip(options.pictures, answers, strict=True):
-            if isinstance(answer, (ImageError, ModelError)):
-                rows.append({"picture": picture, "error": str(answer)})
-            elif isinstance(answer, DogBreedError):
-                raise answer
-            else:
-                rows.append({"picture": picture, **answer.to_dict()})
-
-    def text() -> None:
-        for row in rows:
-            print(row["picture"])
-            if "error" in row:
-                print(f"  error: {row['error']}")
-            if row.get("rejected"):
-                print("  probably none of these classes; the likeliest are")
-            for score in row.get("scores", ()):
-                print(f"  {score['probability']:7.1%}  {score['label']}")
-
-    return Outcome(rows, text, exit_code=1 if any("error" in row for row in rows) else 0)
 
 
 def evaluate(options: argparse.Namespace) -> Outcome:

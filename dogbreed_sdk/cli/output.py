@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -47,6 +48,11 @@ def say(*lines: str) -> Callable[[], None]:
 def note(line: str) -> None:
     """One line about what is going on, on standard error, so that standard output stays the result's."""
     print(line, file=sys.stderr, flush=True)
+
+
+def print_document(document: Any) -> None:
+    """One value as one JSON document on standard output."""
+    print(json.dumps(document, indent=2, default=str, allow_nan=False), flush=True)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
@@ -139,7 +145,8 @@ def counter(what: str) -> Iterator[Callable[[int, int], None]]:
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import Progress  # noqa: PLC0415
 
-    with Progress(console=Console(stderr=True), transient=True) as display:
+    # What is printed meanwhile goes to standard output, which may be a file, and not to the bar's stream.
+    with Progress(console=Console(stderr=True), transient=True, redirect_stdout=False) as display:
         task = display.add_task(what, total=None)
         yield lambda done, total: display.update(task, completed=done, total=total)
 

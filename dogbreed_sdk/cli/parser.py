@@ -10,7 +10,7 @@ from pathlib import Path
 
 import dogbreed_sdk
 from dogbreed_sdk import defaults, search
-from dogbreed_sdk.cli import commands, data_commands, quickstart, report_command, serve_command
+from dogbreed_sdk.cli import classify_command, commands, data_commands, quickstart, report_command, serve_command
 from dogbreed_sdk.cli.numbers import at_least_one, port
 from dogbreed_sdk.cli.output import Outcome
 from training_scripts import hyperparameters
@@ -145,7 +145,7 @@ def _add_endpoints(groups: argparse._SubParsersAction[argparse.ArgumentParser]) 
     deploy.add_argument("--instance-type", default=defaults.SERVING_INSTANCE_TYPE, help="on AWS (default: %(default)s)")
     deploy.add_argument("--serverless-memory-mb", type=int, metavar="MB", help="make it serverless")
     _command(groups, "endpoints", "list endpoints", commands.endpoints)
-    classify = _command(groups, "classify", "say what is in pictures", commands.classify)
+    classify = _command(groups, "classify", "say what is in pictures", classify_command.run)
     asked = "name of the endpoint; or URL of a model server; or a bundle, such as ./model.tar.gz"
     classify.add_argument("endpoint", metavar="ENDPOINT", help=asked)
     classify.add_argument("pictures", nargs="+", metavar="PICTURE", help="files or URLs")

@@ -19,7 +19,7 @@ from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dogbreed_sdk.cli import output
-from dogbreed_sdk.cli.output import Outcome, note
+from dogbreed_sdk.cli.output import Outcome, note, print_document
 from dogbreed_sdk.cli.parser import parse
 from dogbreed_sdk.debugging.plain_values import printable
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
@@ -84,7 +84,7 @@ def _show(outcome: Outcome, *, as_json: bool) -> None:
     if outcome.quiet:
         return
     if as_json:
-        print(json.dumps(outcome.document, indent=2, default=str, allow_nan=False))
+        print_document(outcome.document)
     else:
         outcome.print_text()
     sys.stdout.flush()
