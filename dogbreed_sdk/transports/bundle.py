@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import lzma
 import os
 import shutil
@@ -9,7 +10,8 @@ import tarfile
 import tempfile
 import zlib
 from pathlib import Path
-from threading import Lock
+from threading import Condition, Lock
+from types import TracebackType
 from typing import Any, Literal
 
 from dogbreed_sdk import _optional, container
@@ -21,6 +23,40 @@ _LOADED_FILES = ("model.json", "model.pth")
 # A header may announce terabytes of nothing; the largest backbone's weights are a fiftieth of this.
 _MAX_FILE_BYTES = 16 << 30
 _CHUNK_BYTES = 1 << 20
+
+
+class _Computations:
+    """Counts the calls into torch, and lets the interpreter end between them only.
+
+    The threads that ask are daemons, which Python ends wherever they are; inside of C++ that aborts the process. So
+    the end waits for what computes, a fraction of a second, and nothing computes any more after it.
+    """
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._running = 0
+        self._ended = False
+
+    def __enter__(self) -> None:
+        with self._changed:
+            if self._ended:
+                raise ConfigurationError("This program ends; no picture can be classified any more.")
+            self._running += 1
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        with self._changed:
+            self._running -= 1
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """Returns when nothing computes any more."""
+        with self._changed:
+            self._ended = True
+            self._changed.wait_for(lambda: not self._running)
+
+
+_computing = _Computations()
+atexit.register(_computing.end)
 
 
 class BundleTransport(Transport):
@@ -63,11 +99,17 @@ class BundleTransport(Transport):
         Raises:
             RequestError: The body cannot be answered.
         """
+        with _computing:
+            text, kind = self._computed(body, content_type, accept)
+        return Answer(text.encode(), kind, None)
+
+    def _computed(self, body: bytes, content_type: str, accept: str) -> tuple[str, str]:
+        # Of its own, so that its tensors are let go of before it counts as done: that, too, is C++.
         data = self._inference.input_fn(body, content_type)
         with self._one_at_a_time:
             predicted = self._inference.predict_fn(data, self._model)
         text, kind = self._inference.output_fn(predicted, accept)
-        return Answer(text.encode(), kind, None)
+        return text, kind
 
     def is_transient(self, error: BaseException) -> bool:  # noqa: ARG002
         """Never: the same computation gives the same error."""
