@@ -107,27 +107,12 @@ def test_the_example_goes_on_after_a_file_that_is_no_picture(workshop: Workshop,
     assert "%" not in lines[-1]
 
 
-ENDING = {
-    "a generator that is still open": (
-        "answers = BreedClassifier.from_bundle(bundle).classify_many([picture] * 500); next(answers)"
-    ),
-    "a loop that is left": """
-async def main():
-    async with AsyncBreedClassifier.from_bundle(bundle) as classifier:
-        async for _ in classifier.classify_many([picture] * 500):
-            raise ValueError
-with contextlib.suppress(ValueError):
-    asyncio.run(main())
-""",
-}
-
-
-@pytest.mark.parametrize("ending", ENDING)
-def test_a_program_ends_while_pictures_are_being_classified(workshop: Workshop, ending: str) -> None:
+def test_a_program_ends_while_pictures_are_being_classified(workshop: Workshop) -> None:
+    """A thread that is ended inside of C++ aborts the process, which happened here in three of four runs."""
     picture = next(iter(workshop.dataset.pictures("test"))).path
     program = (
-        "import asyncio, contextlib, sys\nfrom dogbreed_sdk import AsyncBreedClassifier, BreedClassifier\n"
-        f"bundle, picture = sys.argv[1:]\n{ENDING[ending]}\nprint('the end', flush=True)"
+        "import sys; from dogbreed_sdk import BreedClassifier; bundle, picture = sys.argv[1:];"
+        "answers = BreedClassifier.from_bundle(bundle).classify_many([picture] * 500); next(answers); print('the end')"
     )
     ended = subprocess.run(
         [sys.executable, "-c", program, str(bundle_path(workshop.job.model_uri)), str(picture)],
@@ -135,5 +120,4 @@ def test_a_program_ends_while_pictures_are_being_classified(workshop: Workshop, 
         text=True,
         check=False,
     )
-    # A thread that is ended inside of C++ aborts the process.
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "the end\n", "")
