@@ -113,6 +113,12 @@ def takes_little(connected: socket.socket) -> None:
         time.sleep(0.05)
 
 
+def test_a_deadline_that_leaves_no_time_to_connect_is_named(serve: Serve, client: Client) -> None:
+    classifier = client(serve(drips(OK)), {"deadline": 1e-6})
+    with pytest.raises(EndpointTimeoutError, match=r"in time.*The limit was deadline=1e-06 seconds"):
+        classifier.classify(picture())
+
+
 @pytest.mark.parametrize("content", [OK[:17] + b"X-Slow: " + b"o" * 200, OK], ids=["headers", "all of it"])
 def test_an_answer_that_drips_ends_with_the_deadline(serve: Serve, client: Client, content: bytes) -> None:
     classifier = client(serve(drips(content)), {"deadline": 0.6})

@@ -20,7 +20,7 @@ from contextlib import suppress
 from threading import get_ident
 from typing import Any
 
-from urllib3.exceptions import ReadTimeoutError
+from urllib3.exceptions import ConnectTimeoutError, ReadTimeoutError
 
 # By thread: a thread asks one thing at a time. Adding and taking away are atomic.
 _IN_USE: dict[int, Any] = {}
@@ -128,7 +128,10 @@ class _Traced:
         self._process = os.getpid()
         ends = _ENDS.get(get_ident())
         if ends is not None and isinstance(self.timeout, (int, float)):
-            self.timeout = min(self.timeout, _left(ends))
+            try:
+                self.timeout = min(self.timeout, _left(ends))
+            except TimeoutError as error:
+                raise ConnectTimeoutError(self, "no time was left to connect") from error
         super().connect()  # type: ignore[misc]
 
     def request(self, *args: Any, **kwargs: Any) -> Any:
