@@ -67,6 +67,7 @@ _THROTTLING_CODES = {
 _VALIDATION_CODES = {"ValidationError", "ValidationException"}
 # A validation error lists every value that would have been right, hundreds for an instance type.
 _LONGEST_MESSAGE = 1200
+_WITHOUT_AWS = "or work without AWS through session=Session.local()."
 # AWS's have up to 50 characters; where something else answers, botocore takes whatever it says for a code.
 _LONGEST_CODE = 100
 # A multi-model or asynchronous model is still being loaded (API reference, InvokeEndpoint: status 429).
@@ -112,13 +113,16 @@ def translate(error: Exception, doing: str, *, otherwise: type[DogBreedError] = 
     if isinstance(error, (NoCredentialsError, PartialCredentialsError, ProfileNotFound)):
         return AccessError(
             f"Could not {doing}: no usable AWS credentials ({error}). Set up a profile with 'aws configure' or "
-            "'aws sso login', or work without AWS through Session.local()."
+            f"'aws sso login', {_WITHOUT_AWS}"
         )
     if isinstance(error, NoRegionError):
-        return ConfigurationError(f"Could not {doing}: no AWS region. Give region=… or set AWS_DEFAULT_REGION.")
-    if isinstance(error, (ReadTimeoutError, ConnectTimeoutError)):
-        limit = "connect_timeout" if isinstance(error, ConnectTimeoutError) else "read_timeout"
-        return EndpointTimeoutError(f"Could not {doing}: no answer in time ({error}).", limit=limit)
+        return ConfigurationError(
+            f"Could not {doing}: no AWS region. Give region=… or set AWS_DEFAULT_REGION, {_WITHOUT_AWS}"
+        )
+    if isinstance(error, ConnectTimeoutError):
+        return EndpointTimeoutError(f"Could not {doing}: no connection in time ({error}).", limit="connect_timeout")
+    if isinstance(error, ReadTimeoutError):
+        return EndpointTimeoutError(f"Could not {doing}: no answer in time.", limit="read_timeout")
     if isinstance(error, (ResponseStreamingError, IncompleteReadError)):
         return EndpointError(f"Could not {doing}: the connection was lost in the middle of the answer ({error}).")
     if isinstance(error, ProxyConnectionError):
