@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,26 @@ def test_an_interrupt_while_the_command_is_being_loaded_leaves_no_traceback() ->
     )
     done = subprocess.run([sys.executable, "-c", interrupting], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+@pytest.mark.parametrize("command", ["train", "tune"])
+def test_what_an_interrupted_command_suggests_works_when_it_is_pasted(
+    command: str, workshop: Workshop, tmp_path: Path
+) -> None:
+    root, data = tmp_path / "the root", workshop.dataset.root
+    words = [sys.executable, "-m", "dogbreed_sdk.cli", command, data, "--epochs", 100000, "--features", "off"]
+    with subprocess.Popen([*map(str, words), "--root", root], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert any("Training" in line or "of 6 trials" in line for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    assert process.returncode == 130
+    suggested = [line.partition(" goes on: ")[2].split(", ") for line in said.splitlines() if " goes on: " in line]
+    assert suggested
+    for follow, end in suggested:
+        ending = subprocess.run(shlex.split(end), check=True, capture_output=True, text=True, timeout=60)
+        assert "Stop" in ending.stdout
+        subprocess.run(shlex.split(follow), check=True, capture_output=True, timeout=60)
 
 
 @pytest.mark.parametrize(("name", "said"), [("model", r"in Session.local("), ("my_model", "no endpoint's name")])
@@ -220,5 +241,5 @@ def test_quickstart_goes_from_a_plain_folder_of_classes_to_answers_and_commands_
     assert result["accuracy"] >= 0.8
     assert len(result["examples"]) == 3
     for command in result["next"]:
-        run(*shlex.split(command)[1:])
+        subprocess.run(shlex.split(command), check=True, capture_output=True, timeout=60)
     assert document("endpoints", "--root", tmp_path / "root") == []

@@ -10,6 +10,7 @@ from typing import Any
 
 from dogbreed_sdk import _optional, deployment
 from dogbreed_sdk.cli import options as read
+from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, counter, job_progress, note, print_table, say
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.failures import diagnose
@@ -21,27 +22,29 @@ from dogbreed_sdk.tuning import BestTrial, Trial, TuningJob, short
 
 def tune(options: argparse.Namespace) -> Outcome:
     """Searches hyperparameters and reports the trials."""
-    with read.session(options) as session, job_progress() as progress:
+    with read.session(options) as session:
         trainer, shared = read.trainer(options, session)
-        job = trainer.tune(
-            options.data,
-            read.search(options.search),
-            hyperparameters=shared,
-            max_jobs=options.max_jobs,
-            max_parallel_jobs=options.max_parallel_jobs,
-            strategy=options.strategy,
-            objective=options.objective,
-            early_stopping=options.early_stopping,
-            name=options.name,
-            progress=progress,
-        )
+        with job_progress() as progress:
+            job = trainer.tune(
+                options.data,
+                read.search(options.search),
+                hyperparameters=shared,
+                max_jobs=options.max_jobs,
+                max_parallel_jobs=options.max_parallel_jobs,
+                strategy=options.strategy,
+                objective=options.objective,
+                early_stopping=options.early_stopping,
+                name=options.name,
+                progress=progress,
+            )
         if options.no_wait:
-            return _started(job)
-        job.wait(progress=progress)
-        return tuning_outcome(job)
+            return _started(job, command_line(options, "jobs"))
+        with job_progress("search") as progress:
+            job.wait(progress=progress)
+        return tuning_outcome(options, job)
 
 
-def tuning_outcome(job: TuningJob) -> Outcome:
+def tuning_outcome(options: argparse.Namespace, job: TuningJob) -> Outcome:
     """What a finished search found."""
     best, trials = job.best, job.trials()
     document = {
@@ -68,10 +71,10 @@ def tuning_outcome(job: TuningJob) -> Outcome:
         ],
     }
 
-    return Outcome(document, lambda: _print_trials(job, best, trials))
+    return Outcome(document, lambda: _print_trials(options, job, best, trials))
 
 
-def _print_trials(job: TuningJob, best: BestTrial, trials: list[Trial]) -> None:
+def _print_trials(options: argparse.Namespace, job: TuningJob, best: BestTrial, trials: list[Trial]) -> None:
     searched = sorted({name for trial in trials for name in trial.hyperparameters})
     print_table(
         ["trial", *searched, "objective", "status", "seconds"],
@@ -89,7 +92,8 @@ def _print_trials(job: TuningJob, best: BestTrial, trials: list[Trial]) -> None:
     print(f"{job.name}: the best trial is {best.job.name} with objective {best.objective:.4f} (marked *)")
     failed = next((trial for trial in trials if trial.status == "Failed"), None)
     if failed is not None:
-        print(f"{failed.name} failed: {diagnose(failed.failure, ()).cause} (dogbreed logs {failed.name})")
+        log = command_line(options, "logs", failed.name)
+        print(f"{failed.name} failed: {diagnose(failed.failure, ()).cause} ({log})")
 
 
 def train(options: argparse.Namespace) -> Outcome:
@@ -98,7 +102,7 @@ def train(options: argparse.Namespace) -> Outcome:
         trainer, given = read.trainer(options, session, _earlier(options, session))
         job = trainer.train(options.data, given, resume=options.resume, name=options.name, progress=progress)
         if options.no_wait:
-            return _started(job)
+            return _started(job, command_line(options, "logs", "-f", job.name))
         job.wait(progress=progress)
         return training_outcome(job)
 
@@ -121,7 +125,7 @@ def training_outcome(job: TrainingJob) -> Outcome:
 def jobs(options: argparse.Namespace) -> Outcome:
     """Lists the newest hundred jobs of each kind."""
     with read.session(options) as session:
-        return _listing(list_jobs(session), empty="no jobs yet; start one with 'dogbreed train DATA'")
+        return _listing(list_jobs(session), empty=f"no jobs yet; start one with: {command_line(options, 'train')} DATA")
 
 
 def logs(options: argparse.Namespace) -> Outcome:
@@ -150,7 +154,7 @@ def stop(options: argparse.Namespace) -> Outcome:
 
 def deploy(options: argparse.Namespace) -> Outcome:
     """Deploys a job's model."""
-    with read.session(options) as session, job_progress() as progress:
+    with read.session(options) as session, job_progress("endpoint") as progress:
         job = BreedTrainer.attach(options.job, session)
         model = job.best.job if isinstance(job, TuningJob) else job
         made = model.deploy(
@@ -163,7 +167,10 @@ def deploy(options: argparse.Namespace) -> Outcome:
         document = {"endpoint": name, "status": made.status, "job": model.name, "model_uri": model.model_uri}
     return Outcome(
         document,
-        say(f"endpoint {name} serves the model of {model.name}", f"delete it with: dogbreed delete {name}"),
+        say(
+            f"endpoint {name} serves the model of {model.name}",
+            f"delete it with: {command_line(options, 'delete', name)}",
+        ),
     )
 
 
@@ -242,8 +249,7 @@ def _earlier(options: argparse.Namespace, session: Session) -> dict[str, object]
     return dict(job.best.hyperparameters)
 
 
-def _started(job: TrainingJob | TuningJob) -> Outcome:
-    follow = f"dogbreed logs -f {job.name}" if isinstance(job, TrainingJob) else "dogbreed jobs"
+def _started(job: TrainingJob | TuningJob, follow: str) -> Outcome:
     text = f"{job.name} is running; follow it with: {follow}"
     return Outcome(
         {

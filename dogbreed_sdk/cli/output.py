@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from dogbreed_sdk.progress import JobProgress, ProgressCallback, print_progress
 
@@ -70,20 +70,22 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
     console.print(table)
 
 
-# Jobs seen by `job_progress` that had not ended when they were last seen.
-_under_way: dict[str, None] = {}
+Kind = Literal["job", "search", "endpoint"]
+
+# What `job_progress` has seen and what had not ended when it was last seen.
+_under_way: dict[str, Kind] = {}
 
 
-def jobs_under_way() -> list[str]:
-    """Names of the jobs that this command has watched and that have not ended."""
-    return list(_under_way)
+def under_way() -> dict[str, Kind]:
+    """Name and kind of what this command has watched and what has not ended."""
+    return dict(_under_way)
 
 
 @contextmanager
-def job_progress() -> Iterator[ProgressCallback]:
+def job_progress(kind: Kind = "job") -> Iterator[ProgressCallback]:
     """A callback for ``wait``: one bar a job on a terminal, one line a step elsewhere; on standard error."""
     if not sys.stderr.isatty():
-        yield _watched(print_progress)
+        yield _watched(print_progress, kind)
         return
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
@@ -105,15 +107,15 @@ def job_progress() -> Iterator[ProgressCallback]:
             text = f"{step.status}  {step.message}" if step.message else step.status
             display.update(bars[step.job], total=total, completed=step.fraction or 0.0, description=text)
 
-        yield _watched(update)
+        yield _watched(update, kind)
 
 
-def _watched(show: ProgressCallback) -> ProgressCallback:
+def _watched(show: ProgressCallback, kind: Kind) -> ProgressCallback:
     def update(step: JobProgress) -> None:
         if step.status in ENDED:
             _under_way.pop(step.job, None)
         else:
-            _under_way[step.job] = None
+            _under_way[step.job] = kind
         show(step)
 
     return update

@@ -5,6 +5,7 @@ Exit status: 0; 1 where the work failed; 2 for wrong use; 130 or 143 where a sig
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import os
@@ -19,6 +20,7 @@ from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dogbreed_sdk.cli import output
+from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, note, print_document
 from dogbreed_sdk.cli.parser import parse
 from dogbreed_sdk.debugging.plain_values import printable
@@ -30,6 +32,12 @@ EXIT_WRONG_USE = 2
 EXIT_SIGNAL = 128
 # Of what is invisible only this may stand in an error: names in it may come from a disk or a bucket.
 LINE_BREAKS = "\n\t"
+# How to follow, and how to end, what goes on without the command that started it.
+_CONTROLS = {
+    "job": [("logs", "-f", "{name}"), ("stop", "{name}")],
+    "search": [("jobs",), ("stop", "{name}")],
+    "endpoint": [("endpoints",), ("delete", "{name}")],
+}
 
 
 class _Terminated(KeyboardInterrupt):
@@ -57,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt as interruption:
-        _say_what_goes_on()
+        _say_what_goes_on(options)
         return EXIT_SIGNAL + (signal.SIGTERM if isinstance(interruption, _Terminated) else signal.SIGINT)
     except (DogBreedError, OSError, ValueError, BotoCoreError, ClientError, Boto3Error) as error:
         if options.debug:
@@ -73,11 +81,12 @@ def _terminate(number: int, frame: Any) -> None:  # noqa: ARG001 - a signal hand
     raise _Terminated
 
 
-def _say_what_goes_on() -> None:
-    """Jobs do not end with the command that started them."""
+def _say_what_goes_on(options: argparse.Namespace) -> None:
+    """Jobs and endpoints do not end with the command that started them."""
     note("interrupted")
-    for name in output.jobs_under_way():
-        note(f"{name} goes on: dogbreed logs -f {name}, dogbreed stop {name}")
+    for name, kind in output.under_way().items():
+        commands = [command_line(options, *(word.format(name=name) for word in words)) for words in _CONTROLS[kind]]
+        note(f"{name} goes on: {', '.join(commands)}")
 
 
 def _show(outcome: Outcome, *, as_json: bool) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import shlex
-import shutil
-import sys
+import functools
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dogbreed_sdk.cli import options as read
+from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, counter, job_progress, note
 from dogbreed_sdk.dataset import BreedDataset
 from dogbreed_sdk.debugging.report import DebugReport
@@ -20,7 +19,6 @@ from dogbreed_sdk.errors import DatasetError
 from dogbreed_sdk.evaluation import Evaluation, evaluate
 from dogbreed_sdk.jobs import TrainingJob
 from dogbreed_sdk.predictions import Prediction
-from dogbreed_sdk.session import default_root
 from dogbreed_sdk.trainer import BreedTrainer
 from dogbreed_sdk.tuning import TuningJob
 
@@ -41,9 +39,9 @@ def run(options: argparse.Namespace) -> Outcome:
         trainer = BreedTrainer(session)
         note(f"[2/{STEPS}] searching hyperparameters: {MAX_JOBS} trials of {EPOCHS} epochs on features computed once")
         with job_progress() as progress:
-            tuning = trainer.tune(
-                dataset, hyperparameters={"epochs": EPOCHS}, max_jobs=MAX_JOBS, progress=progress
-            ).wait(progress=progress)
+            tuning = trainer.tune(dataset, hyperparameters={"epochs": EPOCHS}, max_jobs=MAX_JOBS, progress=progress)
+        with job_progress("search") as progress:
+            tuning.wait(progress=progress)
         note(f"[3/{STEPS}] training with the best of them")
         with job_progress() as progress:
             job = trainer.train(dataset, tuning.best.hyperparameters, progress=progress).wait(progress=progress)
@@ -51,10 +49,11 @@ def run(options: argparse.Namespace) -> Outcome:
         report = DebugReport.load(job)
         page = report.to_html(root / "reports" / f"{job.name}.html")
         note(f"[5/{STEPS}] deploying the model behind an endpoint")
-        with job_progress() as progress:
+        with job_progress("endpoint") as progress:
             deployment = job.deploy(progress=progress)
         examples, measured = _ask(deployment, dataset)
     done = _Done(
+        options=options,
         root=root,
         dataset=dataset,
         tuning=tuning,
@@ -112,6 +111,7 @@ def _ask(deployment: Deployment, dataset: BreedDataset) -> tuple[list[tuple[Path
 class _Done:
     """All that came of it."""
 
+    options: argparse.Namespace
     root: Path
     dataset: BreedDataset
     tuning: TuningJob
@@ -127,11 +127,12 @@ class _Done:
     def next(self) -> list[str]:
         """What to try now."""
         name = self.deployment.endpoint_name
+        further = functools.partial(command_line, self.options)
         return [
-            _command("report", self.job.name, root=self.root),
-            _command("classify", name, self.examples[0][0], root=self.root),
-            _command("logs", self.job.name, root=self.root),
-            _command("delete", name, root=self.root),
+            further("report", self.job.name),
+            further("classify", name, self.examples[0][0]),
+            further("logs", self.job.name),
+            further("delete", name),
         ]
 
 
@@ -176,13 +177,3 @@ def _print(done: _Done) -> None:
     print("\nNext:")
     for command in done.next:
         print(f"  {command}")
-
-
-def _command(*words: object, root: Path) -> str:
-    """A command line that works when it is pasted: with the program's path and the folder where they are needed."""
-    program = "dogbreed" if shutil.which("dogbreed") else sys.argv[0]
-    if program.endswith("__main__.py"):  # python -m: the command lies beside Python, mostly
-        beside = Path(sys.executable).with_name("dogbreed")
-        program = str(beside) if beside.exists() else "dogbreed"
-    where = [] if root == default_root() else ["--root", root]
-    return shlex.join(str(word) for word in (program, *words, *where))

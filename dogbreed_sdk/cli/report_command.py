@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dogbreed_sdk.cli import options as read
+from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, note, say
 from dogbreed_sdk.debugging.plain_values import printable
 from dogbreed_sdk.debugging.report import DebugReport
@@ -76,14 +77,14 @@ def run(options: argparse.Namespace) -> Outcome:
 
 def _outcome(report: DebugReport, options: argparse.Namespace) -> Outcome:
     document = report.to_dict()
-    text = report.summary(width=_width())
-    if options.html is not None:
+    shown, _, _ = report.summary(width=_width()).rpartition("\n")  # its end cannot know of --root and --aws
+    if options.html is None:
+        page = f"Curves, tensors, machine: {command_line(options, 'report', options.source, '--html', 'report.html')}"
+    else:
         written = report.to_html(options.html)
         document["html"] = str(written)
-        # The file is there: its place instead of how it is made.
-        shown, _, _ = text.rpartition("\n")
-        text = f"{shown}\nreport: {printable(str(written))}"
-    return Outcome(document, say(text))
+        page = f"report: {written}"
+    return Outcome(document, say(f"{shown}\n{printable(page)}"))
 
 
 def _watched(load: Callable[[], DebugReport], options: argparse.Namespace, session: Session) -> DebugReport:

@@ -1,0 +1,61 @@
+"""Suggested commands call the program as it was called, for the same place."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from dogbreed_sdk.cli.command_line import command_line
+from dogbreed_sdk.cli.parser import parse
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program that stands in a folder the shell does not look into, and was called from there."""
+    program = tmp_path / "bin" / "dogbreed"
+    program.parent.mkdir()
+    program.touch(mode=0o755)
+    monkeypatch.setattr(sys, "argv", [str(program), "jobs"])
+    monkeypatch.setenv("PATH", "/nowhere")
+    return program
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([], []),
+        (["--root", "/a b"], ["--root", "'/a b'"]),
+        (["--aws"], ["--aws"]),
+        (
+            ["--aws", "--region", "eu-west-1", "--profile", "dogs"],
+            ["--aws", "--region", "eu-west-1", "--profile", "dogs"],
+        ),
+    ],
+)
+def test_the_place_is_named_where_it_is_not_the_usual_one(
+    given: list[str], expected: list[str], installed: Path
+) -> None:
+    assert command_line(parse(["jobs", *given]), "stop", "x") == " ".join([str(installed), "stop", "x", *expected])
+
+
+def test_the_name_alone_is_enough_where_the_shell_finds_this_very_program(
+    installed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(installed.parent))
+    assert command_line(parse(["jobs"]), "jobs") == "dogbreed jobs"
+    other = tmp_path / "other" / "dogbreed"
+    other.parent.mkdir()
+    other.touch(mode=0o755)
+    monkeypatch.setenv("PATH", f"{other.parent}:{installed.parent}")
+    assert command_line(parse(["jobs"]), "jobs") == f"{installed} jobs"
+
+
+def test_as_a_module_it_is_called_through_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "argv", ["/somewhere/dogbreed_sdk/cli/__main__.py", "jobs"])
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert command_line(parse(["jobs"]), "jobs") == f"{tmp_path}/python -m dogbreed_sdk.cli jobs"
+    (tmp_path / "dogbreed").touch()
+    assert command_line(parse(["jobs"]), "jobs") == f"{tmp_path}/dogbreed jobs"
