@@ -2,7 +2,8 @@
 
 python examples/classify_folder.py BUNDLE PICTURES
 
-BUNDLE is a model.tar.gz, or the folder it was unpacked to. For an endpoint write BreedClassifier("its-name") instead.
+BUNDLE is a model.tar.gz, or the folder it was unpacked to. For an endpoint write
+BreedClassifier("its-name") instead, and session=Session.local() where it is one of local SageMaker.
 """
 
 from __future__ import annotations
