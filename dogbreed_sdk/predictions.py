@@ -73,6 +73,15 @@ class Prediction:
     rejection_score: float | None = None
     rejection_threshold: float | None = None
 
+    def __str__(self) -> str:
+        """The answer in a few words.
+
+        >>> print(Prediction.from_scores((BreedScore("Pug", "002.Pug", 1, 0.756),)))
+        Pug (76%)
+        """
+        doubt = ", probably none of the classes" if self.rejected else ""
+        return f"{self.label} ({self.probability:.0%}{doubt})"
+
     @classmethod
     def from_scores(
         cls,
