@@ -16,6 +16,7 @@ from dogbreed_sdk.errors import LabelError
 from dogbreed_sdk.predictions import BreedScore
 
 # "009.American_water_spaniel" (Udacity's dog breeds) and "n02085620-Chihuahua" (ImageNet's synset ids).
+_LISTED_CLASSES = 12
 _FOLDER_PREFIX = re.compile(r"^(?:\d+[.]|n\d{8}-)(?=.)")
 
 
@@ -192,7 +193,8 @@ class LabelMap:
             folders = ", ".join(self.class_folders[index] for index in found)
             raise LabelError(f"{name!r} names {len(found)} classes: {folders}; use the class folder")
         if not found:
-            raise LabelError(f"{name!r} is none of the {len(self)} classes, such as {self.class_folders[0]!r}")
+            listed = ", ".join(self.class_folders[:_LISTED_CLASSES]) + (", …" if len(self) > _LISTED_CLASSES else "")
+            raise LabelError(f"{name!r} is none of the {len(self)} classes: {listed}")
         return found[0]
 
     def rank(self, probabilities: Sequence[float], *, top_k: int | None = None) -> tuple[BreedScore, ...]:

@@ -26,7 +26,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutE
 
 from dogbreed_sdk import answers, aws_errors
 from dogbreed_sdk.asking.checks import check_number, shown
-from dogbreed_sdk.errors import ConfigurationError, DogBreedError, LabelError
+from dogbreed_sdk.errors import ConfigurationError, DogBreedError
 from dogbreed_sdk.labels import LabelMap
 from dogbreed_sdk.transports import Answer, Transport
 
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FakeEndpoint", "Request", "picture"]
 
-_LISTED_CLASSES = 12
 _URL = "https://runtime.sagemaker.fake"
 
 
@@ -291,11 +290,7 @@ def _check_label(label: object, labels: LabelMap) -> None:
     """Refuses what is no class, and names those that exist."""
     if not isinstance(label, str):
         raise ConfigurationError(f"a class is named by its folder or label, got {shown(label)}.")
-    try:
-        labels.index(label)
-    except LabelError as error:
-        named = ", ".join(labels.class_folders[:_LISTED_CLASSES])
-        raise LabelError(f"{error}; there are {named}{', …' if len(labels) > _LISTED_CLASSES else ''}") from None
+    labels.index(label)
 
 
 def _check_probability(probability: object, labels: LabelMap) -> None:

@@ -51,7 +51,7 @@ def test_unknown_and_ambiguous_names_are_errors() -> None:
     with pytest.raises(LabelError, match=r"2 classes: 001\.Pug, 002\.Pug"):
         labels.index("Pug")
     assert labels.index("002.Pug") == 1
-    with pytest.raises(LabelError, match="'Poodle' is none of the 2 classes"):
+    with pytest.raises(LabelError, match="'Poodle' is none of the 2 classes: "):
         labels.index("Poodle")
 
 
