@@ -180,7 +180,7 @@ class ServerTransport(Transport):
     def _refused(self, error: RefusalError) -> DogBreedError:
         if error.by_service and 400 < error.status < 500:
             return EndpointNotFoundError(
-                f"{self.name} is no model server but the HTTP service: POST pictures to its /v1/classify, or give the "
+                f"{self.url} is the HTTP service, no model server: POST pictures to its /v1/classify, or give the "
                 "address of the model server behind it.",
                 request_id=error.request_id,
             )
