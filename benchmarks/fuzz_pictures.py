@@ -70,7 +70,7 @@ def _judge(case: Case, outcome: Outcome) -> None:
         payload = to_payload(case.data)
     except ImageError as error:
         outcome.client[type(error).__name__] += 1
-        if not str(error).startswith("bytes "):
+        if not str(error).startswith("the picture given as bytes "):
             outcome.failures.append(f"{case.kind}: the message does not name the source: {error}")
         return
     as_it_is = payload.body == case.data

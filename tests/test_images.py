@@ -271,7 +271,7 @@ def test_a_bomb_is_refused_by_its_header(side: int) -> None:
         ("data:image/png;base64,%%%", "no base64"),
         ("data:image/png", "no comma"),
         ("A" * 10_000, "10,000 characters"),
-        (12, "cannot make a picture of a int"),
+        (12, "a value of type int is no picture"),
         (io.StringIO("text"), "binary mode"),
     ],
 )

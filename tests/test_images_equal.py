@@ -98,7 +98,7 @@ def test_heic_is_read_where_pillow_heif_is_installed() -> None:
     payload = to_payload(buffer.getvalue())
     assert payload.content_type == "image/png"
     assert pictures.decode(payload.body).size == (64, 48)
-    with pytest.raises(UnsupportedImageError, match=r"bytes (cannot be decoded|is broken)"):
+    with pytest.raises(UnsupportedImageError, match=r"the picture given as bytes (cannot be decoded|is broken)"):
         to_payload(buffer.getvalue()[:-200])
 
 
@@ -108,7 +108,10 @@ def test_heic_without_it_is_told_what_to_do() -> None:
         "try: to_payload(b'\\0\\0\\0\\x18ftypheic\\0\\0\\0\\0mif1heic')\nexcept Exception as error: print(error)"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "bytes is HEIC, as phones write it: save it as JPEG, or install the package pillow-heif" in ended.stdout
+    assert (
+        "the picture given as bytes is HEIC, as phones write it: save it as JPEG, or install the package pillow-heif"
+        in ended.stdout
+    )
 
 
 @pytest.fixture(scope="module")

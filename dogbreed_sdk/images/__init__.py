@@ -36,7 +36,7 @@ class Payload:
     Attributes:
         body: The encoded picture, or JSON with the URL that an endpoint is to fetch.
         content_type: "image/jpeg", "image/png" or "image/webp"; "application/json" for a URL.
-        source: What it was made from, for messages: a file's path, a URL, or words such as "bytes".
+        source: What it was made from, for messages: a file's path, a URL, or words such as "file object".
     """
 
     body: bytes

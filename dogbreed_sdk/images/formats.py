@@ -126,4 +126,14 @@ def _why_unreadable(data: bytes) -> str:
         return "is a web page or XML, no picture: the link may lead to a page about the picture, or need a login"
     if data.startswith((b"\xff\xd8", b"\x89PNG")):
         return "is broken or cut off: it begins as a picture, and its header cannot be read"
-    return f"is no picture that can be read; it begins with {data[:12]!r}"
+    return f"is no picture that can be read; it begins with {_shown(data[:12])}"
+
+
+def _shown(beginning: bytes) -> str:
+    """Bytes as people look at them: text in quotes, anything else as hexadecimal numbers.
+
+    >>> _shown(b"GPS data"), _shown(bytes([0, 5, 255]))
+    ('"GPS data"', '00 05 ff')
+    """
+    text = beginning.decode("ascii", "replace").strip()
+    return f'"{text}"' if beginning.isascii() and text.isprintable() else beginning.hex(" ")

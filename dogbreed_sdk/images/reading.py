@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
-from dogbreed_sdk.errors import ImageError, UnsupportedImageError
+from dogbreed_sdk.errors import ImageDownloadError, ImageError, UnsupportedImageError
 from dogbreed_sdk.redaction import redacted
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # A file is read whole; what is larger than this is no photograph.
 MAX_SOURCE_BYTES = 512_000_000
+_BYTES = "the picture given as bytes"
 _LONGEST_PATH = 4096  # PATH_MAX of Linux
 _LONGEST_URL = 16_384  # presigned URLs with a session token take about 2,000
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):(//)?", re.IGNORECASE)
@@ -39,13 +40,13 @@ def read(picture: object, *, allowed_hosts: Sequence[str] | None) -> tuple[bytes
     if isinstance(picture, str):
         return _read_text(picture, allowed_hosts)
     if isinstance(picture, (bytes, bytearray, memoryview)):
-        return _bounded(bytes(picture), "bytes"), "bytes"
+        return _bounded(bytes(picture), _BYTES), _BYTES
     if isinstance(picture, os.PathLike):
         return _read_file(Path(os.fsdecode(picture)))
     if hasattr(picture, "read"):
         return _read_stream(picture, name_of(picture))
     raise UnsupportedImageError(
-        f"cannot make a picture of a {type(picture).__name__}; "
+        f"a value of type {type(picture).__name__} is no picture; "
         "pass a path, bytes, a binary file, a URL, a PIL image or a uint8 array"
     )
 
@@ -119,7 +120,7 @@ def _read_text(picture: str, allowed_hosts: Sequence[str] | None) -> tuple[bytes
     scheme = _SCHEME.match(picture)
     if scheme and scheme[2] and not Path(picture).exists():
         instead = "; pass the path" if scheme[1].lower() == "file" else f", not {scheme[1]}"
-        raise ImageError(f"cannot fetch {redacted(picture)}: only http and https URLs are fetched{instead}")
+        raise ImageDownloadError(f"cannot fetch {redacted(picture)}: only http and https URLs are fetched{instead}")
     if not picture:
         raise ImageError("an empty path names no picture")
     return _read_file(Path(picture))
