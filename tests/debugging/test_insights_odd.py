@@ -44,9 +44,7 @@ ANYTHING = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=4), inner, max_size=3)),
     max_leaves=5,
 )
-FUZZ = settings(
-    max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
-)
+FUZZ = settings(max_examples=60, suppress_health_check=list(HealthCheck))
 WRITTEN = (
     "hyperparameters", "sizes", "batch_size", "epochs", "classes", "class_counts", "valid_names",
     "recorder",

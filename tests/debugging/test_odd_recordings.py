@@ -38,13 +38,7 @@ def shown(report: DebugReport) -> list[str]:
     return forms
 
 
-@settings(
-    max_examples=100,
-    deadline=None,
-    database=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-)
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much])
 @given(some.one_of(some.none(), odd.trials()), some.one_of(some.none(), odd.profiles()))
 def test_every_recording_has_a_report(trial: MemoryTrial | None, profile: Profile | None) -> None:
     logging.disable(logging.CRITICAL)

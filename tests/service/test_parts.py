@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import requests
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dogbreed_sdk.errors import EndpointTimeoutError
@@ -26,7 +26,6 @@ FORM = "multipart/form-data; boundary=b"
 NAMED = b'Content-Disposition: form-data; name="x"'
 
 
-@settings(deadline=None, derandomize=True)
 @given(st.lists(st.tuples(st.booleans(), st.binary(max_size=200)), min_size=1, max_size=6))
 def test_what_requests_packs_is_taken_apart_again(parts: list[tuple[bool, bytes]]) -> None:
     files = [("x", ("name.jpg" if is_file else None, content)) for is_file, content in parts]
