@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from dogbreed_sdk.listening import is_loopback
 from dogbreed_sdk.local.invocations import MAX_PAYLOAD_BYTES, Invoker
 from dogbreed_sdk.local.operations import perform
 from dogbreed_sdk.local.operations_common import Context
@@ -134,24 +134,11 @@ def _refuse_foreigners(request: Request) -> None:
     if "origin" in request.headers:
         raise ApiError("AccessDeniedException", "Local SageMaker takes no requests from web pages.", status=403)
     host = request.headers.get("host", "")
-    if not is_loopback(host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host):
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
+    if not is_loopback(name.strip("[]")):
         raise ApiError(
             "AccessDeniedException", f"Local SageMaker answers on loopback only, not as {host[:128]!r}.", status=403
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine alone.
-
-    >>> is_loopback("127.0.0.1"), is_loopback("[::1]"), is_loopback("evil.example")
-    (True, True, False)
-    """
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 async def _read(request: Request, limit: int) -> bytes:

@@ -10,7 +10,8 @@ from types import TracebackType
 import uvicorn
 
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.local.api import create_app, is_loopback
+from dogbreed_sdk.listening import is_loopback
+from dogbreed_sdk.local.api import create_app
 from dogbreed_sdk.local.boto import LocalBotoSession
 from dogbreed_sdk.local.store import DEFAULT_REGION, Store
 
