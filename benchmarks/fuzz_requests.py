@@ -140,10 +140,8 @@ def _state_of_service(url: str) -> list[str]:
     metrics = dict(
         line.rsplit(" ", 1) for line in requests.get(f"{url}/metrics", timeout=10).text.splitlines() if "#" not in line
     )
-    gauges = [
-        name for name in metrics if name.endswith(("_active", "_waiting", "_bytes", "_in_flight", "_buffered_bytes"))
-    ]
-    held = [f"{name} is {metrics[name]}" for name in gauges if "dogbreed" in name and float(metrics[name]) != 0]
+    gauges = ("dogbreed_queue_length", "dogbreed_in_flight", "dogbreed_held_bytes")
+    held = [f"{name} is {metrics[name]}" for name in gauges if float(metrics[name]) != 0]
     return wrong + held
 
 
