@@ -61,7 +61,9 @@ KINDS: Mapping[str, Kind] = {
     ),
     "image-download": Kind(422, "The picture behind the URL could not be fetched", "Check the URL, or send the bytes."),
     "endpoint": _hidden(502, "The endpoint failed", "Try again; the service's log has the reason."),
-    "endpoint-not-found": _hidden(502, "The endpoint is gone", "Whoever runs the service must name another one."),
+    "endpoint-not-found": _hidden(
+        502, "There is no endpoint of this name", "Whoever runs the service must name another one."
+    ),
     "model": _hidden(502, "The model failed", "The model's own code failed on this picture; the log has the reason."),
     "endpoint-not-ready": _hidden(503, "The endpoint is not ready", "It is being created or changed: try again later."),
     "throttled": _hidden(503, "The endpoint has too much to do", "Wait as long as Retry-After says, then try again."),
