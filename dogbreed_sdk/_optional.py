@@ -1,11 +1,19 @@
-"""Optional dependencies: imported where used, with an error that names the extra to install."""
+"""Optional dependencies: imported where used, with an error that names the extras to install."""
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, distribution
 from types import ModuleType
 
+from dogbreed_sdk.container import uri_to_path
 from dogbreed_sdk.errors import ConfigurationError
+
+_DISTRIBUTION = "dogbreed-sdk"
 
 
 def load(module: str, *, extra: str, purpose: str) -> ModuleType:
@@ -23,5 +31,49 @@ def load(module: str, *, extra: str, purpose: str) -> ModuleType:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            f"The package {error.name!r} is needed to {purpose}. Install it with: pip install 'dogbreed-sdk[{extra}]'"
+            f"The package {error.name!r} is needed to {purpose}. Install it with: {install_command(extra)}"
         ) from error
+
+
+def require(modules: Mapping[str, Sequence[str]], *, purpose: str, otherwise: str = "") -> None:
+    """Refuses work that could not be finished, before it begins; nothing is imported.
+
+    Args:
+        modules: What the work cannot do without: names without dots, by the extra that brings them.
+        purpose: What they are needed for, as the end of "… are needed to".
+        otherwise: What can be done without them, in a sentence.
+
+    Raises:
+        ConfigurationError: A package is missing; the message names all that are, and every extra to install.
+    """
+    missing = {
+        extra: [name for name in names if importlib.util.find_spec(name) is None] for extra, names in modules.items()
+    }
+    extras = [extra for extra, names in missing.items() if names]
+    if extras:
+        packages = ", ".join(sorted({name for names in missing.values() for name in names}))
+        said = f"Packages are missing that are needed to {purpose}: {packages}."
+        install = f"Install them with: {install_command(*extras)}"
+        raise ConfigurationError("\n".join(filter(None, (f"{said} {install}", otherwise))))
+
+
+def install_command(*extras: str) -> str:
+    """The command that installs extras: those of the folder that this distribution was installed from, if of one."""
+    option, source = _source()
+    named = ",".join(sorted(extras))
+    return f"pip install {option}{shlex.quote(f'{source}[{named}]')}"
+
+
+def _source() -> tuple[str, str]:
+    """Pip's option and what it was given: a folder of source where there is one still, else the index's name.
+
+    Source: PyPA, "Recording the Direct URL Origin of installed distributions" (direct_url.json).
+    """
+    try:
+        origin = json.loads(distribution(_DISTRIBUTION).read_text("direct_url.json") or "{}")
+    except PackageNotFoundError:
+        return "", _DISTRIBUTION
+    folder = uri_to_path(origin["url"]) if "dir_info" in origin else None
+    if folder is None or not folder.is_dir():
+        return "", _DISTRIBUTION
+    return ("-e " if origin["dir_info"].get("editable") else ""), str(folder)

@@ -213,6 +213,42 @@ def test_wrong_use_and_failed_work_say_why(arguments: list[str], status: int, sa
     assert done.stdout == ""
 
 
+def bare(*arguments: object, missing: str) -> str:
+    """What the command says where packages are not installed; it must do nothing else."""
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(sys.argv[1].split()))\n"
+        "from dogbreed_sdk.cli import main; sys.exit(main(sys.argv[2:]))"
+    )
+    command = [sys.executable, "-c", code, missing, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["quickstart"], "[local]'"),
+        (["train", "."], "[local]'\nFor SageMaker on AWS add --aws."),
+        (["jobs"], "[local]'\nFor SageMaker on AWS add --aws."),
+        (["classify", "dogs", "rex.jpg"], "[local]'\nFor SageMaker on AWS add --aws."),
+        (["serve", "--endpoint", "dogs"], "[local,service]'\nFor SageMaker on AWS add --aws."),
+        (["serve", "--bundle", "model.tar.gz"], "[local,service]'"),
+        (["serve", "--server", "http://127.0.0.1:1"], "[service]'"),
+        (["local", "up"], "[local]'"),
+        (["report", "."], "[local]'"),
+    ],
+)
+def test_in_a_base_installation_the_first_line_names_every_extra(
+    arguments: list[str], says: str, tmp_path: Path
+) -> None:
+    missing = "fastapi numpy optuna psutil sagemaker starlette torch uvicorn"
+    said = bare(*arguments, "--root", tmp_path / "root", missing=missing)
+    assert said.startswith("error: Packages are missing that are needed to ")
+    assert said.endswith(f"{says}\n")
+    assert not (tmp_path / "root").exists()
+
+
 def test_an_error_is_a_document_too(workshop: Workshop) -> None:
     assert "nothing" in document("logs", "nothing", "--root", workshop.root, expect=1)["error"]
 

@@ -20,7 +20,7 @@ def run(options: argparse.Namespace) -> Outcome:
     rows: list[dict[str, Any]] = []
     failed = False
     try:
-        with read.session(options) as session, read.classifier(options, session) as classifier:
+        with read.classifier(options) as classifier:
             answers = classifier.classify_many(options.pictures, top_k=options.top_k, on_error="return")
             with contextlib.closing(answers), _progress(options) as progress:
                 for done, answer in enumerate(answers, start=1):

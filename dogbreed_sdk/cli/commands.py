@@ -22,7 +22,7 @@ from dogbreed_sdk.tuning import BestTrial, Trial, TuningJob, short
 
 def tune(options: argparse.Namespace) -> Outcome:
     """Searches hyperparameters and reports the trials."""
-    with read.session(options) as session:
+    with read.sagemaker(options) as session:
         trainer, shared = read.trainer(options, session)
         with job_progress() as progress:
             job = trainer.tune(
@@ -98,7 +98,7 @@ def _print_trials(options: argparse.Namespace, job: TuningJob, best: BestTrial, 
 
 def train(options: argparse.Namespace) -> Outcome:
     """Trains one model and reports its metrics."""
-    with read.session(options) as session, job_progress() as progress:
+    with read.sagemaker(options) as session, job_progress() as progress:
         trainer, given = read.trainer(options, session, _earlier(options, session))
         job = trainer.train(options.data, given, resume=options.resume, name=options.name, progress=progress)
         if options.no_wait:
@@ -124,13 +124,13 @@ def training_outcome(job: TrainingJob) -> Outcome:
 
 def jobs(options: argparse.Namespace) -> Outcome:
     """Lists the newest hundred jobs of each kind."""
-    with read.session(options) as session:
+    with read.sagemaker(options) as session:
         return _listing(list_jobs(session), empty=f"no jobs yet; start one with: {command_line(options, 'train')} DATA")
 
 
 def logs(options: argparse.Namespace) -> Outcome:
     """Prints a job's log."""
-    with read.session(options) as session:
+    with read.sagemaker(options) as session:
         job = BreedTrainer.attach(options.job, session)
         if isinstance(job, TuningJob):
             names = ", ".join(trial.name for trial in job.trials()[-3:])
@@ -145,7 +145,7 @@ def logs(options: argparse.Namespace) -> Outcome:
 
 def stop(options: argparse.Namespace) -> Outcome:
     """Stops a job."""
-    with read.session(options) as session:
+    with read.sagemaker(options) as session:
         job = BreedTrainer.attach(options.job, session)
         job.stop()
         status = job.status
@@ -154,7 +154,7 @@ def stop(options: argparse.Namespace) -> Outcome:
 
 def deploy(options: argparse.Namespace) -> Outcome:
     """Deploys a job's model."""
-    with read.session(options) as session, job_progress("endpoint") as progress:
+    with read.sagemaker(options) as session, job_progress("endpoint") as progress:
         job = BreedTrainer.attach(options.job, session)
         model = job.best.job if isinstance(job, TuningJob) else job
         made = model.deploy(
@@ -176,7 +176,7 @@ def deploy(options: argparse.Namespace) -> Outcome:
 
 def endpoints(options: argparse.Namespace) -> Outcome:
     """Lists endpoints."""
-    with read.session(options) as session:
+    with read.sagemaker(options) as session:
         found = deployment.list_endpoints(session)
     rows = [
         {
@@ -193,11 +193,7 @@ def evaluate(options: argparse.Namespace) -> Outcome:
     """Measures an endpoint on labelled pictures."""
     from dogbreed_sdk.evaluation import evaluate as measure  # noqa: PLC0415
 
-    with (
-        read.session(options) as session,
-        read.classifier(options, session) as classifier,
-        counter("pictures classified") as progress,
-    ):
+    with read.classifier(options) as classifier, counter("pictures classified") as progress:
         result = measure(classifier, options.folder, progress=progress)
     failed = [f"{entry.path}: {entry.error}" for entry in result.errors[:10]]
     return Outcome(result.to_dict(), say(str(result), *failed), exit_code=1 if result.errors else 0)
@@ -205,7 +201,7 @@ def evaluate(options: argparse.Namespace) -> Outcome:
 
 def delete(options: argparse.Namespace) -> Outcome:
     """Deletes an endpoint and what stands behind it."""
-    with read.session(options) as session:
+    with read.sagemaker(options) as session:
         found = deployment.Deployment(options.name, session)
         try:
             status = found.status
@@ -216,12 +212,14 @@ def delete(options: argparse.Namespace) -> Outcome:
 
 def local_up(options: argparse.Namespace) -> Outcome:
     """Serves local SageMaker until it is interrupted."""
-    local = _optional.load("dogbreed_sdk.local.server", extra="local", purpose="run local SageMaker")
+    _optional.require({"local": read.LOCAL_PACKAGES}, purpose="run local SageMaker")
+    from dogbreed_sdk.local.server import LocalSageMaker  # noqa: PLC0415 - an optional dependency
+
     root = read.root(options)
     # Whenever the interruption comes, the server is left properly.
     with (
         contextlib.suppress(KeyboardInterrupt),
-        local.LocalSageMaker(root, host=options.host, port=options.port) as server,
+        LocalSageMaker(root, host=options.host, port=options.port) as server,
     ):
         url = server.endpoint_url
         note(f"local SageMaker at {url}, folder {root}; end it with Ctrl-C")

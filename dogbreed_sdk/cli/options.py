@@ -19,6 +19,9 @@ from dogbreed_sdk.session import Session, default_root
 from dogbreed_sdk.trainer import BreedTrainer
 from training_scripts.hyperparameters import table
 
+# What local SageMaker cannot do without.
+LOCAL_PACKAGES = ("h11", "numpy", "optuna", "psutil", "sagemaker", "starlette", "torch", "uvicorn")
+ADD_AWS = "For SageMaker on AWS add --aws."
 _HYPERPARAMETER = "hp:"
 _TRAINER_DEFAULTS = {
     "model": defaults.BACKBONE,
@@ -42,20 +45,32 @@ def session(options: argparse.Namespace) -> Session:
     return Session.aws(region=options.region, role=options.role, bucket=options.bucket, profile=options.profile)
 
 
+def sagemaker(options: argparse.Namespace) -> Session:
+    """The session of a command that cannot do without SageMaker.
+
+    Raises:
+        ConfigurationError: Packages of local SageMaker are missing, or an option of AWS was given without ``--aws``.
+    """
+    made = session(options)
+    if made.is_local:
+        _optional.require({"local": LOCAL_PACKAGES}, purpose="run local SageMaker", otherwise=ADD_AWS)
+    return made
+
+
 def root(options: argparse.Namespace) -> Path:
     """The folder of local SageMaker."""
     return Path(options.root).expanduser().absolute() if options.root else default_root()
 
 
 @contextmanager
-def classifier(options: argparse.Namespace, where: Session) -> Iterator[BreedClassifier]:
+def classifier(options: argparse.Namespace) -> Iterator[BreedClassifier]:
     """The client of what ``ENDPOINT`` names: an endpoint, a model server's URL, or a bundle.
 
     Endpoints' names have neither dots nor slashes, so that one cannot be taken for the other.
     """
     name: str = options.endpoint
     try:
-        with _classifier(options, where) as made:
+        with _classifier(options, name) as made:
             yield made
     except EndpointNotFoundError as error:
         if Path(name).is_dir():
@@ -63,16 +78,18 @@ def classifier(options: argparse.Namespace, where: Session) -> Iterator[BreedCla
         raise
 
 
-def _classifier(options: argparse.Namespace, where: Session) -> BreedClassifier:
-    name: str = options.endpoint
+@contextmanager
+def _classifier(options: argparse.Namespace, name: str) -> Iterator[BreedClassifier]:
     given = labels(options.labels)
-    if name.startswith(("http://", "https://")):
-        return BreedClassifier.from_server(name, labels=given)
     if "." in name or "/" in name:
-        return BreedClassifier.from_bundle(name, labels=given)
+        is_url = name.startswith(("http://", "https://"))
+        with (BreedClassifier.from_server if is_url else BreedClassifier.from_bundle)(name, labels=given) as made:
+            yield made
+        return
     if not NAME.fullmatch(name) and Path(name).exists():
         raise ConfigurationError(f"{name} can be no endpoint's name. For the bundle of that name write ./{name}.")
-    return BreedClassifier(name, session=where, labels=given)
+    with sagemaker(options) as where, BreedClassifier(name, session=where, labels=given) as made:
+        yield made
 
 
 def labels(path: Path | None) -> LabelMap | None:

