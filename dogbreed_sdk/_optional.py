@@ -46,15 +46,24 @@ def require(modules: Mapping[str, Sequence[str]], *, purpose: str, otherwise: st
     Raises:
         ConfigurationError: A package is missing; the message names all that are, and every extra to install.
     """
-    missing = {
+    lacking = missing(modules)
+    if lacking:
+        packages = ", ".join(sorted({name for names in lacking.values() for name in names}))
+        said = f"Packages are missing that are needed to {purpose}: {packages}."
+        install = f"Install them with: {install_command(*lacking)}"
+        raise ConfigurationError("\n".join(filter(None, (f"{said} {install}", otherwise))))
+
+
+def missing(modules: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Of modules, by the extra that brings them, those that are not installed; extras that lack nothing are left out.
+
+    >>> missing({"local": ["json", "no_such_module"], "service": ["json"]})
+    {'local': ['no_such_module']}
+    """
+    absent = {
         extra: [name for name in names if importlib.util.find_spec(name) is None] for extra, names in modules.items()
     }
-    extras = [extra for extra, names in missing.items() if names]
-    if extras:
-        packages = ", ".join(sorted({name for names in missing.values() for name in names}))
-        said = f"Packages are missing that are needed to {purpose}: {packages}."
-        install = f"Install them with: {install_command(*extras)}"
-        raise ConfigurationError("\n".join(filter(None, (f"{said} {install}", otherwise))))
+    return {extra: names for extra, names in absent.items() if names}
 
 
 def install_command(*extras: str) -> str:

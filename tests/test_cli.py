@@ -14,9 +14,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from dogbreed_sdk import BreedDataset
+from dogbreed_sdk import BreedDataset, DebugReport, _optional, evaluation, testing
 from dogbreed_sdk.asking.payloads import LABEL_QUESTION
+from dogbreed_sdk.cli import quickstart
+from dogbreed_sdk.cli.parser import parse
 from dogbreed_sdk.container import uri_to_path
+from dogbreed_sdk.deployment import Deployment
 from tests.conftest import Workshop
 
 
@@ -263,6 +266,45 @@ def test_a_failed_job_shows_its_cause(workshop: Workshop, tmp_path: Path) -> Non
     assert "one.jpg" in done.stderr
 
 
+@pytest.fixture
+def done(workshop: Workshop) -> quickstart._Done:
+    """What a quick start on drawn pictures ends with."""
+    prediction = testing.FakeEndpoint(["Pug", "Boxer"]).classifier().classify(testing.picture())
+    return quickstart._Done(
+        options=parse(["quickstart", "--root", str(workshop.root)]),
+        root=workshop.root,
+        dataset=workshop.dataset,
+        tuning=workshop.tuning,
+        job=workshop.job,
+        report=DebugReport.load(workshop.job),
+        page=workshop.root / "report.html",
+        deployment=Deployment("dogs", workshop.session),
+        measured=evaluation.summarise(["Pug"], [prediction], classes=["Pug", "Boxer"]),
+        examples=[(Path("rex.jpg"), "Pug", prediction)],
+        seconds=60.0,
+    )
+
+
+def test_quickstart_ends_with_the_model_and_what_it_is_good_for(
+    done: quickstart._Done, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quickstart._print(done)
+    said = capsys.readouterr().out
+    assert f"  model      {uri_to_path(done.job.model_uri)}\n" in said
+    assert "learned from drawings, so it rejects photographs of real dogs" in said
+    done.options.data = Path("photographs")
+    quickstart._print(done)
+    assert "drawings" not in capsys.readouterr().out
+
+
+def test_quickstart_suggests_no_service_that_is_not_installed(
+    done: quickstart._Done, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [served] = [command for command in done.next if " serve --bundle " in command]
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    assert f"{_optional.install_command('service')} && {served}" in done.next
+
+
 def test_quickstart_goes_from_a_plain_folder_of_classes_to_answers_and_commands_that_work(
     shapes: BreedDataset, tmp_path: Path
 ) -> None:
@@ -276,6 +318,12 @@ def test_quickstart_goes_from_a_plain_folder_of_classes_to_answers_and_commands_
     assert set(result["dataset"]["splits"]) == {"train", "valid", "test"}
     assert result["accuracy"] >= 0.8
     assert len(result["examples"]) == 3
+    [serve] = [command for command in result["next"] if " serve " in command]
+    with subprocess.Popen([*shlex.split(serve), "--port", "0", "--json"], stdout=subprocess.PIPE, text=True) as serving:
+        assert serving.stdout is not None
+        assert json.loads(serving.stdout.readline())["url"]
+        serving.terminate()
     for command in result["next"]:
-        subprocess.run(shlex.split(command), check=True, capture_output=True, timeout=60)
+        if command != serve:
+            subprocess.run(shlex.split(command), check=True, capture_output=True, timeout=60)
     assert document("endpoints", "--root", tmp_path / "root") == []

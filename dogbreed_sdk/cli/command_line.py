@@ -13,14 +13,15 @@ from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.session import default_root
 
 
-def command_line(options: argparse.Namespace, *words: object) -> str:
+def command_line(options: argparse.Namespace | None, *words: object) -> str:
     """A further command: the program as it was called, the words, and the options that say where.
 
     Args:
-        options: Those of this command.
+        options: Those of this command; None where the other one asks no SageMaker.
         words: Name of the other command, and its arguments.
     """
-    return shlex.join([*_program(), *map(str, words), *_where(options)])
+    where = [] if options is None else _where(options)
+    return shlex.join([*_program(), *map(str, words), *where])
 
 
 def _program() -> list[str]:

