@@ -59,6 +59,12 @@ class PatientProtocol(H11Protocol):
         elif self._patience is None:
             self._wait_for_client()
 
+    def send_400_response(self, msg: str) -> None:
+        """What was sent is no HTTP; the request that it belongs to gets no second answer."""
+        super().send_400_response(msg)
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+
     def on_response_complete(self) -> None:
         """An answer is out; what the client had sent beyond its request may be the beginning of another."""
         super().on_response_complete()

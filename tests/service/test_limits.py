@@ -211,6 +211,14 @@ def test_a_body_that_trickles_is_given_up_and_never_took_a_place(serve: Serve) -
     assert service.metric("dogbreed_held_bytes") == 0
 
 
+def test_a_body_that_breaks_http_is_answered_once(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """The application, which has seen the headers alone, answers the same request."""
+    head = b"GET /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with connect(serve(), head + b"no number\r\n") as connection:
+        assert everything_from(connection).count(b"HTTP/1.1 ") == 1
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 class HastyProtocol(PatientProtocol):
     header_seconds = 0.3
 
