@@ -140,7 +140,7 @@ def test_a_file_that_cannot_be_shown_is_sent_all_the_same(
     file.write_bytes(b'{"url": "http://127.0.0.1/"}')
     page.drop(file)
     page.until("answered")
-    assert page.text(".no-preview") == "No preview in this browser"
+    assert page.text(".no-preview") == "No preview"
     (request,) = server.requests
     assert request.body == file.read_bytes()
     assert request.headers["content-type"] in media_type
