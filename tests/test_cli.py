@@ -291,6 +291,7 @@ def test_quickstart_ends_with_the_model_and_what_it_is_good_for(
     quickstart._print(done)
     said = capsys.readouterr().out
     assert f"  model      {uri_to_path(done.job.model_uri)}\n" in said
+    assert "highest validation accuracy" not in said.lower(), "a second number for it, of another epoch"
     assert "learned from drawings, so it rejects photographs of real dogs" in said
     done.options.data = Path("photographs")
     quickstart._print(done)

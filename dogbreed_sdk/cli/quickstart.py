@@ -177,6 +177,8 @@ def _document(done: _Done) -> dict[str, Any]:
 
 
 def _print(done: _Done) -> None:
+    from dogbreed_sdk.debugging.verdict import verdict  # noqa: PLC0415 - needs NumPy
+
     dataset, measured = done.dataset, done.measured
     splits = ", ".join(f"{split} {count}" for split, count in dataset.splits.items())
     print(f"\nDone in {done.seconds:.0f} s:")
@@ -187,7 +189,7 @@ def _print(done: _Done) -> None:
     print(f"  endpoint   {done.deployment.endpoint_name}")
     print(f"  accuracy   {measured.accuracy:.1%} of {measured.n} test pictures (top five: {measured.top5:.1%})")
     print(f"\nThe report on its training: {done.page}")
-    for line in (done.report.headline(), *(insight.title for insight in done.report.insights()[:INSIGHTS])):
+    for line in (verdict(done.report).headline, *(insight.title for insight in done.report.insights()[:INSIGHTS])):
         print(f"  {line}")
     print("\nWhat it says about pictures it has never seen:")
     for path, truth, prediction in done.examples:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dogbreed_sdk.debugging.curves import Curve
+from dogbreed_sdk.debugging.insights.words import plural
 from dogbreed_sdk.debugging.plain_values import joined, number, percent, seconds, step_list
 from training_scripts.recording.profile_summary import seconds_of
 from training_scripts.recording.trial import EVAL, TRAIN
@@ -164,7 +165,8 @@ def _headline(
     if judged:
         far = " so far" if report.is_running else ""
         if hints or any(_remarks(report)):
-            return "well", f"No rule found a problem{far} ({judged} judged)."
+            worth = f"; worth a look: {plural(len(hints), 'hint')}" if hints else ""
+            return "well", f"No rule found a problem{far} ({judged} judged){worth}."
         return "well", f"All is well{far}: no rule found a problem ({judged} judged)."
     return "unknown", "Nothing could be judged: too little was recorded."
 
@@ -191,7 +193,7 @@ def _numbers(report: DebugReport) -> list[tuple[str, str, str]]:
         if accuracy is not None and accuracy.best is not None:
             best = accuracy.best
             found.append(
-                ("Best validation accuracy", percent(float(accuracy.valid[best])), f"epoch {accuracy.numbers[best]}")
+                ("Highest validation accuracy", percent(float(accuracy.valid[best])), f"epoch {accuracy.numbers[best]}")
             )
         steps = trial.steps(TRAIN)
         if len(steps.steps):
@@ -217,7 +219,7 @@ def _of_loss(loss: Curve) -> list[tuple[str, str, str]]:
         last = float(loss.valid[-1])
         found.append(
             (
-                "Best validation loss",
+                "Lowest validation loss",
                 number(float(loss.valid[loss.best])),
                 f"epoch {loss.numbers[loss.best]}; last {number(last)}",
             )

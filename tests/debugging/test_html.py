@@ -108,7 +108,7 @@ class TestContent:
         text = page.texts["verdict"]
         assert "VanishingGradient" in text
         assert "What to do:" in text
-        assert "Best validation loss" in text
+        assert "Lowest validation loss" in text
 
     def test_curves_have_raw_smooth_and_validation_with_marks(self, page: Parsed) -> None:
         loss = page.charts["loss"]

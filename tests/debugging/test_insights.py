@@ -85,7 +85,7 @@ def test_insights_are_plain_values_for_json() -> None:
 @pytest.mark.parametrize("name", ["healthy", "healthy_reductions"])
 def test_smdebugs_own_recording_of_a_healthy_run_gives_its_result_alone(fixtures_folder: Path, name: str) -> None:
     (found,) = insights(FileTrial(fixtures_folder / "smdebug-trials" / name), None, [])
-    assert found.topic == "result" and "The best of 6 epochs is 6" in found.title
+    assert found.topic == "result" and "The epoch with the lowest validation loss is 6 of 6" in found.title
 
 
 def test_a_network_that_cannot_learn_is_explained_by_the_rules(fixtures_folder: Path) -> None:

@@ -32,7 +32,7 @@ def test_of_a_healthy_run_only_the_result_is_told() -> None:
     found = said(made_up_run())
     assert list(found) == ["result"]
     assert found["result"].title == (
-        "Converged by epoch 7, the best of 10 epochs is 9: validation accuracy 90 % ± 1.9."
+        "Converged by epoch 7, the epoch with the lowest validation loss is 9 of 10: validation accuracy 90 % ± 1.9."
     )
     assert "the lowest validation loss: epoch 9" in found["result"].explanation
 
@@ -76,6 +76,7 @@ def test_a_rise_within_its_error_is_no_overtraining() -> None:
 def test_training_pictures_known_by_heart_are_told_with_what_helps_this_head() -> None:
     gap = said(made_up_run(train=[0.02] * 10, train_accuracy=0.995, valid_accuracy=0.75))["generalisation-gap"]
     assert gap.hyperparameters == {"views": "plain,flip,crops:4"}
+    assert "(99.2 % right); of the 1000 validation pictures 75 % are right." in gap.title
     hidden = said(made_up_run(train_accuracy=0.995, valid_accuracy=0.75, hidden=(512,)))["generalisation-gap"]
     assert hidden.hyperparameters == {"dropout": 0.5}
     assert "generalisation-gap" not in said(made_up_run(train_accuracy=0.995, valid_accuracy=0.95))

@@ -260,7 +260,7 @@ class TestVerdict:
         well.__dict__["_insights"] = [self.insight("info")]
         hinted.__dict__["_insights"] = [self.insight("hint")]
         assert verdict(well).headline == "All is well: no rule found a problem (1 judged)."
-        assert verdict(hinted).headline == "No rule found a problem (1 judged)."
+        assert verdict(hinted).headline == "No rule found a problem (1 judged); worth a look: 1 hint."
         assert [point.advice for point in verdict(hinted).points] == ["Set lr=0.002."]
 
     def test_training_without_a_loss_is_not_called_well(self) -> None:
@@ -309,7 +309,7 @@ class TestVerdict:
 
     def test_the_numbers_that_matter(self, report: DebugReport) -> None:
         names = [name for name, _, _ in verdict(report).numbers]
-        assert names[:4] == ["Training loss", "Best validation loss", "Best validation accuracy", "Training steps"]
+        assert names[:4] == ["Training loss", "Lowest validation loss", "Highest validation accuracy", "Training steps"]
         assert "Duration" in names
 
 

@@ -141,7 +141,7 @@ def _which(run: Run, best: int) -> str:
     """When the best epoch came, and where known that the loss had come to rest."""
     if run.epochs == 1:
         return "After one epoch"
-    named = f"the best of {run.epochs} epochs is {best + 1}"
+    named = f"the epoch with the lowest validation loss is {best + 1} of {run.epochs}"
     # A loss that is lowest at the very end has come to rest there only if it was as low long before.
     rests = best < run.epochs - 1 or run.epochs - 1 - run.rests >= max(3, run.epochs // 3)
     if rests and run.epochs // 2 <= best and len(run.judged) == run.epochs >= 5 and outlook(run) is None:

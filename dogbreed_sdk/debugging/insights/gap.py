@@ -42,7 +42,7 @@ def _gap(run: Run) -> Insight | None:
     return Insight(
         topic="generalisation-gap",
         title=f"The training pictures are known by heart ({percent(trained)} right); "
-        f"of unseen ones {percent(judged)} are right.",
+        f"of the {size} validation pictures {percent(judged)} are right.",
         explanation="More epochs would hardly close this gap: what is left to learn is not in these training pictures. "
         + why,
         evidence=(

@@ -134,7 +134,7 @@ def _at_chance(run: Run, results: Sequence[RuleResult]) -> Insight | None:
         return None
     trained = float(run.train.loss[-1])
     evidence = [
-        f"The best validation loss is {number(loss)}; guessing costs {number(run.chance)} ({run.classes} classes).",
+        f"The lowest validation loss is {number(loss)}; guessing costs {number(run.chance)} ({run.classes} classes).",
         f"The training loss of the last recorded epoch is {number(trained)}.",
     ]
     if size and math.isfinite(accuracy):
@@ -238,9 +238,8 @@ def _reached(run: Run) -> list[str]:
     loss, accuracy = _kept(run)
     if run.best is None or not math.isfinite(accuracy):
         return []
-    return [
-        f"The best of {run.epochs} epochs, {run.best + 1}, reached {percent(accuracy)} with a loss of {number(loss)}."
-    ]
+    epoch = f"epoch {run.best + 1} of {run.epochs}"
+    return [f"The lowest validation loss, {number(loss)} in {epoch}, came with {percent(accuracy)} right answers."]
 
 
 def _kept(run: Run) -> tuple[float, float]:

@@ -99,8 +99,8 @@ def _learned(run: Run) -> list[str]:
         return []
     told = (
         f"In training {percent(float(run.train.accuracy[known[0]]))} are right since epoch {int(known[0]) + 1}, of the "
-        f"validation pictures {percent(judged)} in the best epoch; their loss is within {percent(AS_GOOD)} of its "
-        f"lowest since epoch {run.rests + 1}."
+        f"validation pictures {percent(judged)} in epoch {run.best + 1}. There their loss is the lowest; since epoch "
+        f"{run.rests + 1} it is within {percent(AS_GOOD)} of that."
     )
     return [told]
 
