@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shlex
 import signal
 import subprocess
@@ -108,7 +109,37 @@ def test_what_an_interrupted_command_suggests_works_when_it_is_pasted(
         subprocess.run(shlex.split(follow), check=True, capture_output=True, timeout=60)
 
 
-@pytest.mark.parametrize(("name", "said"), [("model", r"in Session.local("), ("my_model", "no endpoint's name")])
+@pytest.mark.parametrize("command", ["logs", "report", "delete", "classify"])
+def test_what_is_not_found_is_looked_for_with_options_and_not_with_python(command: str, tmp_path: Path) -> None:
+    root, asked = tmp_path / "root", tmp_path / "rex.png"
+    asked.write_bytes(LABEL_QUESTION.body)
+    said = run(command, "x", *([asked] if command == "classify" else []), "--root", root, expect=1).stderr
+    assert f" in local SageMaker in {root}." in said
+    assert said.endswith("\nFor another folder add --root DIR, for SageMaker on AWS --aws.\n")
+    [see] = re.findall(r"'(\S*dogbreed (?:jobs|endpoints) .*?)'", said)
+    assert see.endswith(f"--root {root}")
+    assert "Session" not in said
+
+
+def test_without_credentials_nothing_is_said_of_python() -> None:
+    said = run("jobs", "--aws", "--region", "us-east-1", expect=1).stderr
+    assert "no usable AWS credentials" in said
+    assert "or leave --aws out to work without AWS." in said
+
+
+def test_a_folder_is_no_picture_and_a_pattern_names_those_in_it(
+    workshop: Workshop, endpoint: str, tmp_path: Path
+) -> None:
+    said = run("classify", endpoint, tmp_path, "--root", workshop.root, expect=1).stdout
+    assert f"For the pictures in it write {tmp_path}/*.jpg." in said
+
+
+def test_the_check_of_an_undivided_data_set_names_the_command_that_divides_it(shapes: BreedDataset) -> None:
+    said = run("data", "check", shapes.root / "train", expect=1).stdout
+    assert re.search(rf"Divide it with '\S*dogbreed data split {shapes.root}/train DEST'\.", said)
+
+
+@pytest.mark.parametrize(("name", "said"), [("model", r"in local SageMaker in"), ("my_model", "no endpoint's name")])
 def test_a_folder_with_the_name_of_no_endpoint_is_pointed_out(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / name).mkdir()
     (tmp_path / "rex.png").write_bytes(LABEL_QUESTION.body)

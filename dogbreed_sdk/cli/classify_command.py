@@ -7,6 +7,7 @@ import contextlib
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 from dogbreed_sdk.cli import options as read
@@ -50,7 +51,8 @@ def _row(picture: str, answer: Prediction | DogBreedError) -> dict[str, Any]:
     if isinstance(answer, Prediction):
         return {"picture": picture, **answer.to_dict()}
     if isinstance(answer, (ImageError, ModelError)):
-        return {"picture": picture, "error": str(answer)}
+        hint = f" For the pictures in it write {Path(picture) / '*.jpg'}." if Path(picture).is_dir() else ""
+        return {"picture": picture, "error": f"{answer}{hint}"}
     raise answer
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, counter, note, say
 from dogbreed_sdk.dataset import BreedDataset
 
@@ -25,7 +26,9 @@ def check(options: argparse.Namespace) -> Outcome:
     """Checks a data set; fails where there is an error."""
     with counter("pictures checked") as progress:
         report = BreedDataset.from_folder(options.folder).check(progress=progress)
-    return Outcome(report.to_dict(), say(str(report)), exit_code=0 if report.ok else 1)
+    divide = command_line(None, "data", "split", report.root, "DEST")
+    text = str(report).replace("BreedDataset.split() or `dogbreed data split`", f"'{divide}'")
+    return Outcome(report.to_dict(), say(text), exit_code=0 if report.ok else 1)
 
 
 def split(options: argparse.Namespace) -> Outcome:

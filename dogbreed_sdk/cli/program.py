@@ -23,6 +23,7 @@ from dogbreed_sdk.cli import output
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, note, print_document
 from dogbreed_sdk.cli.parser import parse
+from dogbreed_sdk.cli.wording import reworded
 from dogbreed_sdk.debugging.plain_values import printable
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
 
@@ -70,9 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DogBreedError, OSError, ValueError, BotoCoreError, ClientError, Boto3Error) as error:
         if options.debug:
             traceback.print_exc()
-        print(f"error: {printable(str(error), keep=LINE_BREAKS)}", file=sys.stderr)
+        said = reworded(str(error), options)
+        print(f"error: {printable(said, keep=LINE_BREAKS)}", file=sys.stderr)
         if options.json:
-            print(json.dumps({"error": str(error), "kind": type(error).__name__}))
+            print(json.dumps({"error": said, "kind": type(error).__name__}))
         return EXIT_WRONG_USE if isinstance(error, ConfigurationError) else EXIT_FAILED
     return outcome.exit_code
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dogbreed_sdk import _optional
+from dogbreed_sdk.aws_requests.names import NAME
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.numbers import at_least_one, port
 from dogbreed_sdk.cli.output import Outcome, note, say
@@ -119,6 +120,10 @@ def run(options: argparse.Namespace) -> Outcome:
     given = [name for name in _OF_BUNDLES if getattr(options, name)]
     if given and not options.bundle:
         raise ConfigurationError(f"--{given[0]} goes with --bundle.")
+    if options.endpoint and not NAME.fullmatch(options.endpoint):
+        raise ConfigurationError(
+            f"{options.endpoint} is no endpoint's name; a model server's URL goes to --server, a bundle to --bundle."
+        )
     if options.no_urls and options.allowed_host:
         raise ConfigurationError("--no-urls fetches nothing, and --allowed-host names what to fetch from: give one.")
     packages = _packages(options)

@@ -292,6 +292,8 @@ def test_before_an_endpoint_that_is_not_there_it_runs_and_says_so(tmp_path: Path
         (["--server", "http://127.0.0.1:1", "--host", "ü..b"], "Choose another --host"),
         (["--server", "http://127.0.0.1:1", "--max-concurrency", "65"], "must be at most 64"),
         (["--server", "http://127.0.0.1:1", "--no-urls", "--allowed-host", "a.example"], "give one"),
+        (["--endpoint", "http://127.0.0.1:1"], "a model server's URL goes to --server"),
+        (["--endpoint", "./model.tar.gz"], "a bundle to --bundle"),
         (["--server", "no-url", "--port", "0"], "no address of a model server"),
         (["--bundle", "/nowhere/model.tar.gz", "--port", "0"], "There is no bundle"),
         (["--bundle", __file__, "--port", "0"], r"is no bundle: it is no tar archive\.$"),
