@@ -10,7 +10,7 @@ from types import TracebackType
 import uvicorn
 
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.listening import is_loopback
+from dogbreed_sdk.listening import bind, is_loopback
 from dogbreed_sdk.local.api import create_app
 from dogbreed_sdk.local.boto import LocalBotoSession
 from dogbreed_sdk.local.store import DEFAULT_REGION, Store
@@ -74,7 +74,7 @@ class LocalSageMaker:
         if self._running is None:
             store = Store(self.root)
             store.check_writable()
-            self._running = _Running(store, _listen(self._host, self._port))
+            self._running = _Running(store, bind(self._host, self._port))
         return self
 
     def stop(self) -> None:
@@ -142,19 +142,3 @@ class _Running:
             waited.wait(0.005)
         self.stop()
         raise ConfigurationError(f"Local SageMaker's server did not start: {self._failure or 'no reason given'}.")
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio turns Nagle's algorithm off only where the protocol is named; with it on, each answer costs 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(128)
-    except OSError as error:
-        listener.close()
-        raise ConfigurationError(
-            f"Local SageMaker can't listen on {host}:{port}: {error}. Choose another port, or 0 for a free one."
-        ) from error
-    return listener

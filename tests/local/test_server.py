@@ -45,7 +45,8 @@ def test_starting_and_stopping_twice_does_no_harm(root: Path) -> None:
 def test_a_port_that_is_taken_is_named(root: Path) -> None:
     with LocalSageMaker(root) as first:
         port = int(first.endpoint_url.rpartition(":")[2])
-        with pytest.raises(ConfigurationError, match=f"127.0.0.1:{port}"):
+        said = rf"^Cannot listen on 127.0.0.1:{port}: Address already in use\. Choose another --port, or 0 for a free"
+        with pytest.raises(ConfigurationError, match=said):
             LocalSageMaker(root, port=port).start()
 
 
