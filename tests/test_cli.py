@@ -169,7 +169,7 @@ def test_classify_asks_a_bundle_without_any_endpoint(workshop: Workshop, endpoin
     drawn = tmp_path / "noise.png"
     Image.frombytes("RGB", (64, 64), random.Random(0).randbytes(64 * 64 * 3)).save(drawn)
     bundle = uri_to_path(workshop.job.model_uri)
-    [alone, noise] = document("classify", bundle, picture, drawn, "--root", tmp_path)
+    [alone, noise] = document("classify", bundle, picture, drawn)
     [asked] = document("classify", endpoint, picture, "--root", workshop.root)
     assert (alone["label"], alone["probability"], alone["model_id"]) == (
         asked["label"],
@@ -274,13 +274,38 @@ def bare(*arguments: object, missing: str) -> str:
     ],
 )
 def test_in_a_base_installation_the_first_line_names_every_extra(
-    arguments: list[str], says: str, tmp_path: Path
+    arguments: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     missing = "fastapi numpy optuna psutil sagemaker starlette torch uvicorn"
-    said = bare(*arguments, "--root", tmp_path / "root", missing=missing)
+    monkeypatch.setenv("DOGBREED_ROOT", str(tmp_path / "root"))
+    said = bare(*arguments, missing=missing)
     assert said.startswith("error: Packages are missing that are needed to ")
     assert said.endswith(f"{says}\n")
     assert not (tmp_path / "root").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (
+            ["classify", "./model.tar.gz", "rex.jpg", "--root", "here"],
+            "bundle ./model.tar.gz needs no SageMaker: leave",
+        ),
+        (["evaluate", "http://127.0.0.1:1", ".", "--aws"], "model server http://127.0.0.1:1 needs no SageMaker: leave"),
+        (
+            ["serve", "--bundle", "model.tar.gz", "--region", "eu-west-1"],
+            "--bundle needs no SageMaker: leave out --region",
+        ),
+        (
+            ["serve", "--server", "http://127.0.0.1:1", "--root", "here"],
+            "--server needs no SageMaker: leave out --root",
+        ),
+        (["jobs", "--aws", "--root", "here"], "--root is a folder of local SageMaker"),
+        (["data", "check", ".", "--root", "here"], "unrecognized arguments: --root"),
+    ],
+)
+def test_an_option_that_would_be_ignored_is_refused(arguments: list[str], says: str) -> None:
+    assert says in run(*arguments, expect=2).stderr
 
 
 def test_an_error_is_a_document_too(workshop: Workshop) -> None:

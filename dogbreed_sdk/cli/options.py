@@ -14,6 +14,7 @@ from dogbreed_sdk.classifier import BreedClassifier
 from dogbreed_sdk.debugging.managed import Debugger
 from dogbreed_sdk.errors import ConfigurationError, EndpointNotFoundError
 from dogbreed_sdk.labels import LabelMap
+from dogbreed_sdk.redaction import redacted
 from dogbreed_sdk.search import dashed
 from dogbreed_sdk.session import Session, default_root
 from dogbreed_sdk.trainer import BreedTrainer
@@ -21,6 +22,7 @@ from training_scripts.hyperparameters import table
 
 # What local SageMaker cannot do without.
 LOCAL_PACKAGES = ("h11", "numpy", "optuna", "psutil", "sagemaker", "starlette", "torch", "uvicorn")
+OF_AWS = ("region", "profile", "role", "bucket")
 ADD_AWS = "For SageMaker on AWS add --aws."
 _HYPERPARAMETER = "hp:"
 _TRAINER_DEFAULTS = {
@@ -35,14 +37,31 @@ def session(options: argparse.Namespace) -> Session:
     """Local SageMaker, or SageMaker on AWS where ``--aws`` says so.
 
     Raises:
-        ConfigurationError: An option of AWS was given without ``--aws``.
+        ConfigurationError: An option of AWS was given without ``--aws``, or one of local SageMaker with it.
     """
     if not options.aws:
-        stray = [name for name in ("region", "profile", "role", "bucket") if getattr(options, name)]
+        stray = [name for name in OF_AWS if getattr(options, name)]
         if stray:
             raise ConfigurationError(f"--{stray[0]} goes with --aws; without it, this is about local SageMaker.")
         return Session.local(root(options))
+    if options.root:
+        raise ConfigurationError("--root is a folder of local SageMaker, and this is about SageMaker on AWS.")
     return Session.aws(region=options.region, role=options.role, bucket=options.bucket, profile=options.profile)
+
+
+def refuse_place(options: argparse.Namespace, asked: str) -> None:
+    """Refuses options that say where SageMaker is, for what is asked without it.
+
+    Args:
+        options: What was given.
+        asked: What is asked, as the beginning of "… needs no SageMaker".
+
+    Raises:
+        ConfigurationError: One was given; it would be ignored.
+    """
+    stray = [name for name in ("aws", *OF_AWS, "root") if getattr(options, name)]
+    if stray:
+        raise ConfigurationError(f"{asked} needs no SageMaker: leave out --{stray[0]}, which says where that is.")
 
 
 def sagemaker(options: argparse.Namespace) -> Session:
@@ -83,6 +102,7 @@ def _classifier(options: argparse.Namespace, name: str) -> Iterator[BreedClassif
     given = labels(options.labels)
     if "." in name or "/" in name:
         is_url = name.startswith(("http://", "https://"))
+        refuse_place(options, f"The {'model server' if is_url else 'bundle'} {redacted(name)}")
         with (BreedClassifier.from_server if is_url else BreedClassifier.from_bundle)(name, labels=given) as made:
             yield made
         return

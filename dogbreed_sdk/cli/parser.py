@@ -7,10 +7,12 @@ import difflib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import dogbreed_sdk
 from dogbreed_sdk import defaults, search
 from dogbreed_sdk.cli import classify_command, commands, data_commands, quickstart, report_command, serve_command
+from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.numbers import at_least_one, port
 from dogbreed_sdk.cli.output import Outcome
 from training_scripts import hyperparameters
@@ -51,7 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_endpoints(groups)
     local = groups.add_parser("local", help="local SageMaker as a server")
     inner = local.add_subparsers(metavar="COMMAND", required=True)
-    up = _command(inner, "up", "serve SageMaker's API in the foreground, until Ctrl-C", commands.local_up, on_aws=False)
+    up = _command(
+        inner, "up", "serve SageMaker's API in the foreground, until Ctrl-C", commands.local_up, where=("local",)
+    )
     up.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
     up.add_argument("--port", type=port, default=8765, help="port; 0 takes a free one (default: %(default)s)")
     return parser
@@ -63,7 +67,7 @@ def _add_quickstart(groups: argparse._SubParsersAction[argparse.ArgumentParser])
         "quickstart",
         "the main job from data to answers, on this machine",
         quickstart.run,
-        on_aws=False,
+        where=("local",),
     )
     command.add_argument("--data", type=Path, metavar="DIR", help="your data set (default: pictures it draws)")
 
@@ -71,14 +75,14 @@ def _add_quickstart(groups: argparse._SubParsersAction[argparse.ArgumentParser])
 def _add_data(groups: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     data = groups.add_parser("data", help="make, check and split data sets")
     inner = data.add_subparsers(metavar="COMMAND", required=True)
-    sample = _command(inner, "sample", "draw a small data set of dogs", data_commands.sample, on_aws=False)
+    sample = _command(inner, "sample", "draw a small data set of dogs", data_commands.sample, where=())
     sample.add_argument("folder", type=Path, metavar="DIR")
     sample.add_argument("--breeds", type=int, default=8, help="classes (default: %(default)s)")
     sample.add_argument("--per-breed", type=int, default=36, help="pictures a class (default: %(default)s)")
     sample.add_argument("--seed", type=int, default=0, help="same seed, same pictures (default: %(default)s)")
-    check = _command(inner, "check", "look for what would spoil training", data_commands.check, on_aws=False)
+    check = _command(inner, "check", "look for what would spoil training", data_commands.check, where=())
     check.add_argument("folder", type=Path, metavar="DIR")
-    split = _command(inner, "split", "make train, valid and test of class folders", data_commands.split, on_aws=False)
+    split = _command(inner, "split", "make train, valid and test of class folders", data_commands.split, where=())
     split.add_argument("folder", type=Path, metavar="DIR", help="holds one folder a class")
     split.add_argument("dest", type=Path, metavar="DEST", help="the folder to make; files are linked where possible")
     split.add_argument("--valid", type=float, default=0.15, help="share of the pictures, 0 to 1 (default: %(default)s)")
@@ -166,22 +170,21 @@ def _command(
     summary: str,
     run: Run,
     *,
-    on_aws: bool = True,
+    where: Sequence[Literal["local", "aws"]] = ("local", "aws"),
 ) -> argparse.ArgumentParser:
     command = groups.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
-    command.set_defaults(run=run, parser=command, aws=False)
+    command.set_defaults(run=run, parser=command, root=None, aws=False, **dict.fromkeys(read.OF_AWS))
     common = command.add_argument_group("where and how")
     common.add_argument("--json", action="store_true", help="one JSON document on standard output")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    common.add_argument("--root", type=Path, metavar="DIR", help="folder of local SageMaker (default: ~/.dogbreed)")
-    if on_aws:
+    if "local" in where:
+        common.add_argument("--root", type=Path, metavar="DIR", help="folder of local SageMaker (default: ~/.dogbreed)")
+    if "aws" in where:
         common.add_argument("--aws", action="store_true", help="use SageMaker on AWS instead of this machine")
         common.add_argument("--region", help="AWS region")
         common.add_argument("--profile", help="profile of the AWS configuration")
         common.add_argument("--role", help="role that jobs and models assume (default: $DOGBREED_ROLE)")
         common.add_argument("--bucket", help="S3 bucket (default: $DOGBREED_BUCKET, else SageMaker's own)")
-    else:
-        command.set_defaults(region=None, profile=None, role=None, bucket=None)
     return command
 
 

@@ -124,6 +124,8 @@ def run(options: argparse.Namespace) -> Outcome:
         raise ConfigurationError(
             f"{options.endpoint} is no endpoint's name; a model server's URL goes to --server, a bundle to --bundle."
         )
+    if options.endpoint is None:
+        read.refuse_place(options, "--server" if options.server else "--bundle")
     if options.no_urls and options.allowed_host:
         raise ConfigurationError("--no-urls fetches nothing, and --allowed-host names what to fetch from: give one.")
     packages = _packages(options)
