@@ -22,6 +22,7 @@ from dogbreed_sdk.cli.output import Outcome, note, say
 from dogbreed_sdk.defaults import INVOKE_CONNECTIONS
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
 from dogbreed_sdk.listening import is_loopback
+from dogbreed_sdk.redaction import redacted
 from dogbreed_sdk.service.keys import VARIABLE, ApiKeys
 from dogbreed_sdk.service.rates import Rate
 from dogbreed_sdk.service.readiness import probe
@@ -117,21 +118,7 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
 
 def run(options: argparse.Namespace) -> Outcome:
     """Serves until it is interrupted."""
-    given = [name for name in _OF_BUNDLES if getattr(options, name)]
-    if given and not options.bundle:
-        raise ConfigurationError(f"--{given[0]} goes with --bundle.")
-    if options.endpoint and not NAME.fullmatch(options.endpoint):
-        raise ConfigurationError(
-            f"{options.endpoint} is no endpoint's name; a model server's URL goes to --server, a bundle to --bundle."
-        )
-    if options.endpoint is None:
-        read.refuse_place(options, "--server" if options.server else "--bundle")
-    if options.no_urls and options.allowed_host:
-        raise ConfigurationError("--no-urls fetches nothing, and --allowed-host names what to fetch from: give one.")
-    packages = _packages(options)
-    _optional.require(
-        packages, purpose=_PURPOSE, otherwise=read.ADD_AWS if options.endpoint and "local" in packages else ""
-    )
+    _check(options)
     settings = _settings(options)
     tell = _event if options.json or not sys.stderr.isatty() else note
     warn = functools.partial(_event, level="warning") if tell is _event else note
@@ -154,6 +141,29 @@ def run(options: argparse.Namespace) -> Outcome:
         running.run(sockets=[listener])
     tell("stopped")
     return Outcome(None, say(), quiet=True)
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuses what cannot be meant, and what could not be done, before anything is started.
+
+    Raises:
+        ConfigurationError: Options contradict each other or would be ignored, or packages are missing.
+    """
+    given = [name for name in _OF_BUNDLES if getattr(options, name)]
+    if given and not options.bundle:
+        raise ConfigurationError(f"--{given[0]} goes with --bundle.")
+    if options.endpoint is None:
+        read.refuse_place(options, "--server" if options.server else "--bundle")
+    elif not NAME.fullmatch(options.endpoint):
+        raise ConfigurationError(
+            f"{redacted(options.endpoint)!r} is no endpoint's name; a model server's URL goes to --server, a bundle to "
+            "--bundle."
+        )
+    if options.no_urls and options.allowed_host:
+        raise ConfigurationError("--no-urls fetches nothing, and --allowed-host names what to fetch from: give one.")
+    packages = _packages(options)
+    instead = read.ADD_AWS if options.endpoint and "local" in packages else ""
+    _optional.require(packages, purpose=_PURPOSE, otherwise=instead)
 
 
 def _packages(options: argparse.Namespace) -> Mapping[str, Sequence[str]]:
