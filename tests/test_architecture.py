@@ -100,7 +100,5 @@ def test_pure_parts_do_no_input_or_output(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [*modules(SDK), *modules(SCRIPTS)], ids=str)
-def test_a_module_says_what_it_does_and_stays_readable(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert ast.get_docstring(ast.parse(text)), "no docstring"
-    assert len(text.splitlines()) <= 400
+def test_a_module_says_what_it_does(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), "no docstring"
