@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from training_scripts import ScriptError
 from training_scripts.pictures import Preprocessing
+from training_scripts.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     import torch
@@ -101,10 +101,9 @@ def spec(name: str) -> BackboneSpec:
 
     known = torchvision_models.names()
     if canonical not in known:
-        near = difflib.get_close_matches(canonical, [*_REGISTERED, *known], n=3)
-        meant = f" Did you mean {' or '.join(near)}?" if near else ""
+        meant = did_you_mean(canonical, [*_REGISTERED, *known], most=3) or "."
         raise BackboneError(
-            f"unknown backbone {name!r}.{meant} Known are {', '.join(names())}, and every classification model of "
+            f"unknown backbone {name!r}{meant} Known are {', '.join(names())}, and every classification model of "
             "torchvision by its name there (https://pytorch.org/vision/stable/models.html)."
         )
     width, preprocessing = torchvision_models.describe(canonical)

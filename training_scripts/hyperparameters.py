@@ -6,7 +6,6 @@ imports torch, so the SDK checks hyperparameters with the same table before a jo
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 
 from training_scripts import ScriptError
 from training_scripts.parameters import TRAINING, Parameter, read, write
+from training_scripts.suggestions import did_you_mean
 
 EVERYWHERE = (*TRAINING, "extract_features")
 TRAIN_MODEL = ("train_model",)
@@ -277,21 +277,21 @@ def _message(problems: Sequence[str], allowed: Sequence[str]) -> str:
 
 
 def _unknown(name: str, allowed: Sequence[str], entry_point: str | None) -> str:
-    dashed = _key(name)
-    if dashed in {_key(known) for known in names()}:
+    if _key(name) in {_key(known) for known in names()}:
         return f"{name}: {entry_point} does not use it"
-    meant = _ALIASES | {_key(known): known for known in allowed}
-    close = difflib.get_close_matches(dashed.lower(), meant, n=1)
-    hint = f"; did you mean {meant[close[0]]}?" if close else ""
-    return f"{name}: there is no such hyperparameter{hint}"
+    return f"{name}: there is no such hyperparameter{did_you_mean(name, allowed, synonyms=SYNONYMS)}"
 
 
 # What other tools call the same thing: close in meaning, too far in letters to be suggested otherwise.
-_ALIASES = {
+SYNONYMS = {
     "learning-rate": "lr",
     "arch": "model",
     "backbone": "model",
+    "architecture": "model",
+    "network": "model",
+    "bs": "batch-size",
     "num-epochs": "epochs",
+    "l2": "weight-decay",
     "early-stopping": "patience",
     "wd": "weight-decay",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 from dogbreed_sdk import _optional, defaults
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.progress import JobProgress, ProgressCallback, print_progress
+from training_scripts.suggestions import did_you_mean
 
 RULES: Mapping[str, tuple[str, ...]] = {
     "VanishingGradient": ("gradients",),
@@ -197,9 +197,8 @@ def _named(name: str, known: Iterable[str], kind: str) -> str:
     plain = {_plain(rule): rule for rule in known}
     if _plain(name) in plain:
         return plain[_plain(name)]
-    near = difflib.get_close_matches(_plain(name), plain, n=1)
-    meant = f" Did you mean {plain[near[0]]}?" if near else ""
-    raise ConfigurationError(f"AWS has no {kind} rule {name!r}.{meant} There are {', '.join(plain.values())}.")
+    hint = did_you_mean(name, plain.values()) or "."
+    raise ConfigurationError(f"AWS has no {kind} rule {name!r}{hint} There are {', '.join(plain.values())}.")
 
 
 def _plain(name: str) -> str:

@@ -93,7 +93,7 @@ def test_rules_and_parameters_can_be_chosen(account: Account, shapes: BreedDatas
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rules": ["vanishing_gradients"]}, "Did you mean VanishingGradient"),
+        ({"rules": ["vanishing_gradients"]}, "did you mean VanishingGradient"),
         ({"rules": ["Overfit", "overfit"]}, "each rule once"),
         ({"profiler_rules": ["Overfit"]}, "no profiling rule 'Overfit'"),
         ({"system_monitor_interval_ms": 250}, "SageMaker takes 100, 200"),

@@ -57,7 +57,7 @@ class TestRegistry:
             assert create(name, weights="none")(torch.zeros(1, 3, side, side)).shape == (1, made.feature_width)
 
     def test_a_wrong_name_gets_the_right_ones(self) -> None:
-        with pytest.raises(BackboneError, match=r"unknown backbone 'resnet8'\. Did you mean .*resnet18.*convnext_tiny"):
+        with pytest.raises(BackboneError, match=r"unknown backbone 'resnet8'; did you mean .*resnet18.*convnext_tiny"):
             spec("resnet8")
 
     def test_dashes_are_underscores(self) -> None:

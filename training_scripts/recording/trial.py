@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import difflib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from training_scripts import ScriptError
 from training_scripts.recording.reductions import REDUCTIONS, reduce, reduce_numbers
+from training_scripts.suggestions import did_you_mean
 
 TRAIN, EVAL, PREDICT, GLOBAL = MODES = ("TRAIN", "EVAL", "PREDICT", "GLOBAL")
 
@@ -99,8 +99,7 @@ class Trial(ABC):
         """
         names = self._names()
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=3)
-            hint = f"; did you mean {' or '.join(near)}?" if near else "."
+            hint = did_you_mean(name, sorted(names), most=3) or "."
             raise RecordingError(f"{self.name} has no tensor {name!r}{hint} All are in tensor_names().")
         return Tensor(self, name)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +9,7 @@ from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 from training_scripts.rules import bounds
 from training_scripts.rules.findings import Finding, Judge, Rule, RuleError
+from training_scripts.suggestions import did_you_mean
 
 DEBUGGING, PROFILING = KINDS = ("debugging", "profiling")
 
@@ -184,9 +184,7 @@ def _read(what: str, value: Any, like: Any) -> Any:
 
 
 def _hint(name: str, known: Sequence[str]) -> str:
-    by_lower = {one.lower().replace("_", ""): one for one in known}
-    near = difflib.get_close_matches(name.lower().replace("_", "").replace("-", ""), by_lower, n=1)
-    return f"; did you mean {by_lower[near[0]]}?" if near else "."
+    return did_you_mean(name, known) or "."
 
 
 def _as_rule(

@@ -1,0 +1,70 @@
+"""The name that was probably meant: for commands, options, hyperparameters, backbones, metrics, rules and tensors."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+# A swapped pair of letters in a word of four is 0.75; names that share no more than a few letters stay below.
+_SIMILARITY = 0.75
+# Fewer letters at the beginning fit too many names.
+_ABBREVIATION_LETTERS = 3
+
+
+def closest(
+    written: str, known: Iterable[str], *, synonyms: Mapping[str, str] | None = None, most: int = 1
+) -> tuple[str, ...]:
+    """The known names that were probably meant, the likeliest first, each once.
+
+    Args:
+        written: What was given.
+        known: The names that there are; repetitions are one.
+        synonyms: What other tools call a thing -> its name here; counts only where that name is known.
+        most: The largest number of names to return.
+
+    Returns:
+        Names as `known` spells them; empty where nothing is near enough. Case, dashes, underscores, dots and spaces
+        make no difference.
+
+    >>> closest("Resnet-50", ["resnet18", "resnet50", "resnet50"])
+    ('resnet50',)
+    >>> closest("trian", ["train", "tune"]), closest("--environment", ["--root", "--region"])
+    (('train',), ())
+    >>> closest("learning_rate", ["lr", "rule-parameters"], synonyms={"learning-rate": "lr"})
+    ('lr',)
+    """
+    names = list(dict.fromkeys(known))
+    wanted = _letters(written)
+    equal = [name for name in names if _letters(name) == wanted]
+    meant = [name for word, name in (synonyms or {}).items() if _letters(word) == wanted and name in names]
+    longer = [name for name in names if len(wanted) >= _ABBREVIATION_LETTERS and _letters(name).startswith(wanted)]
+    by_letters = {_letters(name): name for name in names}
+    similar = difflib.get_close_matches(wanted, by_letters, n=most, cutoff=_SIMILARITY)
+    found = [*equal, *meant, *sorted(longer, key=len), *(by_letters[letters] for letters in similar)]
+    return tuple(dict.fromkeys(found))[:most]
+
+
+def did_you_mean(
+    written: str, known: Iterable[str], *, synonyms: Mapping[str, str] | None = None, most: int = 1
+) -> str:
+    """A question to append to an error: ``; did you mean lr?``, or an empty text where nothing is near enough.
+
+    Args:
+        written: As `closest` takes it.
+        known: As `closest` takes it.
+        synonyms: As `closest` takes it.
+        most: As `closest` takes it.
+
+    >>> did_you_mean("resnet5", ["resnet50", "resnet50", "vgg11"], most=3)
+    '; did you mean resnet50?'
+    """
+    names = closest(written, known, synonyms=synonyms, most=most)
+    if not names:
+        return ""
+    *others, last = names
+    return f"; did you mean {', '.join(others)} or {last}?" if others else f"; did you mean {last}?"
+
+
+def _letters(name: str) -> str:
+    """A name without what people write differently."""
+    return "".join(letter for letter in name.casefold() if letter not in "-_. ")
