@@ -90,7 +90,7 @@ class Hyperparameters:
     train_save_interval: int = _row(
         0,
         "integer",
-        "record weights and gradients every so many training steps; 0: save_interval, else 100, in short runs less",
+        "record weights and gradients every so many training steps, in short runs more often; 0: save_interval or 100",
         minimum=0,
         name="train.save_interval",
         entry_points=TRAIN_MODEL,
@@ -99,7 +99,7 @@ class Hyperparameters:
     eval_save_interval: int = _row(
         0,
         "integer",
-        "record predictions every so many evaluation steps; 0: save_interval, else 1",
+        "record predictions at least every so many evaluation steps; 0: at every evaluation, of very many at some",
         minimum=0,
         name="eval.save_interval",
         entry_points=TRAIN_MODEL,

@@ -193,6 +193,13 @@ class DebugReport:
         return list(dict.fromkeys([*found, *self._unread]))
 
     @property
+    def notes(self) -> list[str]:
+        """Sentences on how the run was recorded, where that is not what its settings lead one to expect."""
+        from training_scripts.recording import run_facts  # noqa: PLC0415 - needs NumPy
+
+        return [] if self.trial is None else run_facts.notes(self.trial.run)
+
+    @property
     def is_running(self) -> bool:
         """Whether the run went on when the report was loaded: by its job's status, else by what was recorded last."""
         if self.job:
@@ -250,7 +257,7 @@ class DebugReport:
         Returns:
             source; status (the job's, else Running, Ended or Unknown); verdict (level, headline); rules, whose lists
             of steps hold the first and the last of many, `steps_in_all` telling how many there were; insights;
-            profile; problems.
+            profile; notes (how it was recorded); problems.
         """
         from dogbreed_sdk.debugging.answers_of_rules import rule_document  # noqa: PLC0415 - needs NumPy
         from dogbreed_sdk.debugging.profile_document import profile_document  # noqa: PLC0415
@@ -264,6 +271,7 @@ class DebugReport:
             "rules": [rule_document(result) for result in self.rules],
             "insights": [plain(insight.to_dict()) for insight in self.insights()],
             "profile": None if self.profile is None else profile_document(self.profile),
+            "notes": plain(self.notes),
             "problems": plain(self.problems),
         }
 

@@ -47,6 +47,9 @@ def summary(report: DebugReport, *, width: int) -> str:
     lines += ["", *_numbers(judged.numbers, width)]
     lines += _rules(report.rules, width)
     lines += _insights(report.insights(), width)
+    if report.notes:
+        lines += ["", "How it was recorded"]
+        lines += [line for note in report.notes for line in _hanging("  ", note, width)]
     problems = report.problems
     if problems:
         lines += ["", "Could not be read"]

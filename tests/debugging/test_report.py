@@ -50,7 +50,16 @@ class TestWhatItHolds:
 
     def test_the_document_has_its_keys_and_is_json(self, report: DebugReport) -> None:
         document = json.loads(json.dumps(report.to_dict(), allow_nan=False))
-        assert set(document) == {"source", "status", "verdict", "rules", "insights", "profile", "problems"}
+        assert set(document) == {
+            "source",
+            "status",
+            "verdict",
+            "rules",
+            "insights",
+            "profile",
+            "notes",
+            "problems",
+        }
         assert document["status"] == "Ended"
         assert document["verdict"] == {"level": "problem", "headline": verdict(report).headline}
         assert {"name", "status", "steps", "message", "advice", "parameters"} <= set(document["rules"][0])

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from training_scripts.recording import run_facts
 from training_scripts.recording.continuing import continue_trial
 from training_scripts.recording.names import CLASS_COUNTS, INPUT_IMAGE, LABELS, PREDICTIONS, VALID_LOSSES
+from training_scripts.recording.saving import planned
 from training_scripts.recording.taking import Layers, Taken
 from training_scripts.recording.thinning import Thinned
 from training_scripts.recording.trial import EVAL, TRAIN, MemoryTrial
@@ -22,15 +24,13 @@ from training_scripts.watching import Watcher
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# A save costs half a step on stored features: every hundred steps, as AWS's example has it, half a percent. A short run
-# is saved some fifteen times nevertheless, for rules compare saves.
-SAVE_INTERVAL, SAVES_OF_A_SHORT_RUN = 100, 15
 # smdebug wants a file a step, 4 KiB of disk each: longer runs keep every second, third, ... loss, of EVAL steps the
 # mean since the last that was kept.
 LOSSES_OF_A_RUN = 20_000
-# Answers to all valid pictures take 12 bytes a picture: long runs keep those of every second, third, ... evaluation.
-EVALUATIONS_OF_A_RUN = 50
-PER_PICTURE = 10_000
+# Answers to the valid pictures are kept of every evaluation: insights about single pictures, and how sure a mean is,
+# rest on them. Only where they would take more than this is every second, third, ... evaluation kept.
+ANSWER_BYTES, ANSWERS_OF_A_RUN_BYTES = 12, 64 << 20
+NAMES_IN_RUN_JSON = 10_000
 _WAIT_AT_END = 60.0
 
 
@@ -73,18 +73,19 @@ class Recorder(Watcher):
         Args:
             folder: The trial's folder; None to record into memory only.
             memory: Is filled at the end of every epoch.
-            train_interval: Weights, gradients and activations every so many TRAIN steps; 0: every 100, and in
-                shorter runs so often that there are about fifteen saves.
-            eval_interval: Labels, predictions and losses of the valid pictures every so many EVAL steps; 0: at every
-                evaluation, and in runs of more than 50 epochs at about 50 of them and the last.
+            train_interval: Weights, gradients and activations every so many TRAIN steps; 0: every 100. In short runs
+                more often, so that there are about fifteen saves; of whole tensors never.
+            eval_interval: Labels, predictions and losses of the valid pictures are recorded at every evaluation. Only
+                a run whose answers would take more than 64 MB keeps those of every second, third, ... evaluation and
+                the last, or those every so many EVAL steps where that is more; 0: as few as that.
             full_tensors: Whole weights, gradients and activations, too: megabytes a save.
             report: Takes one line of log at a time.
         """
         self.folder = Path(folder) if folder is not None else None
         self.memory = memory
         self._report = report
-        self._intervals = {TRAIN: train_interval, EVAL: max(1, eval_interval)}
-        self._spread = not eval_interval
+        self._saving = planned(train_interval, 0)
+        self._eval_interval = eval_interval
         self._full_tensors = full_tensors
         self._books: Books | None = None
         self._layers: Layers | None = None
@@ -99,10 +100,12 @@ class Recorder(Watcher):
 
     def run_begins(self, network: nn.Module, facts: Mapping[str, Any]) -> None:
         """Opens the trial: a new one, or that of the same run which a restart continues."""
-        self._layers = Layers(network, full_tensors=self._full_tensors)
+        self._layers = Layers(network)
         self._plan(facts)
         run = _run_json(facts)
-        self._books = Books(self.folder, self.memory, run, self._intervals, report=self._report)
+        intervals = {TRAIN: self._saving.interval, EVAL: 1}
+        self._books = Books(self.folder, self.memory, run, intervals, report=self._report)
+        self._books.remark(self._saving.note())
         self._epoch = int(facts.get("epoch", 0) or 0)
         self._steps = continue_trial(self._books, run, facts, every=self._every)
         if facts.get("class_counts") and not self._steps[TRAIN]:
@@ -110,21 +113,19 @@ class Recorder(Watcher):
 
     def _plan(self, facts: Mapping[str, Any]) -> None:
         epochs = int(facts.get("hyperparameters", {}).get("epochs", 0) or 0)
-        total = epochs * int(facts.get("steps_per_epoch", 0) or 0)
-        if not self._intervals[TRAIN]:
-            few = total // SAVES_OF_A_SHORT_RUN if total else SAVE_INTERVAL
-            self._intervals[TRAIN] = max(1, min(SAVE_INTERVAL, few))
+        total = run_facts.steps_of(facts)
+        self._saving = planned(self._saving.asked, total)
         self._every = max(1, math.ceil(total / LOSSES_OF_A_RUN))
         self._epochs = epochs
 
     def batch_ready(self, mode: str, inputs: Tensor, labels: Tensor) -> None:
         """At a step that is saved, takes the weights as they are before it."""
-        if mode != TRAIN or self._steps[TRAIN] % self._intervals[TRAIN]:
+        if mode != TRAIN or not self._saving.at(self._steps[TRAIN]):
             if mode == EVAL and self._evaluated_from < 0:
                 self._evaluated_from = self._steps[EVAL]
             return
         assert self._layers is not None
-        self._taken = taken = Taken()
+        self._taken = taken = Taken(whole=self._full_tensors and self._saving.whole_at(self._steps[TRAIN]))
         self._labels = labels
         self._layers.take_weights(taken)
         self._layers.watch_activations(taken)
@@ -185,16 +186,15 @@ class Recorder(Watcher):
         if split != "valid" or not self._steps[EVAL] or self._books is None:
             return
         self._learn(self._steps[EVAL] - max(first, 0))
-        if not self._is_kept(max(first, 0)):
+        if not self._is_kept(max(first, 0), len(labels)):
             return
         from torch.nn import functional  # noqa: PLC0415
 
         taken = Taken()
         taken.keep_whole(LABELS, labels.int(), LABELS)
         taken.keep_whole(PREDICTIONS, logits.argmax(1).int(), PREDICTIONS)
-        if len(labels) <= PER_PICTURE:
-            losses = functional.cross_entropy(logits, labels, reduction="none")
-            taken.keep_whole(VALID_LOSSES, losses, VALID_LOSSES)
+        losses = functional.cross_entropy(logits, labels, reduction="none")
+        taken.keep_whole(VALID_LOSSES, losses, VALID_LOSSES)
         self._books.add_to_last(taken)
 
     def _learn(self, steps: int) -> None:
@@ -205,13 +205,18 @@ class Recorder(Watcher):
             self._judged = Thinned(steps, max(1, min(steps, every)))
             self._books.learn(eval_steps_per_epoch=steps)
 
-    def _is_kept(self, first: int) -> bool:
+    def _is_kept(self, first: int, pictures: int) -> bool:
         """Whether the answers of the evaluation that began with this step are."""
-        if self._spread:
-            every = math.ceil(self._epochs / EVALUATIONS_OF_A_RUN)
-            return self._epoch % max(1, every) == 0 or self._epoch + 1 == self._epochs
-        interval = self._intervals[EVAL]
-        return (self._steps[EVAL] - 1) // interval * interval >= first
+        every = math.ceil(self._epochs * pictures * ANSWER_BYTES / ANSWERS_OF_A_RUN_BYTES)
+        if every <= 1 or self._epoch % every == 0 or self._epoch + 1 == self._epochs:
+            return True
+        assert self._books is not None
+        self._books.remark(
+            f"In so long a run the answers to the {pictures:,} validation pictures were recorded at one evaluation in "
+            f"{every} and at the last; mean loss and accuracy at all of them."
+        )
+        interval = self._eval_interval
+        return bool(interval) and (self._steps[EVAL] - 1) // interval * interval >= first
 
     def epoch_ends(self, epoch: int, values: Mapping[str, float]) -> str | None:  # noqa: ARG002
         """Writes the epoch, and fills the trial in memory with it."""
@@ -256,7 +261,7 @@ def _run_json(facts: Mapping[str, Any]) -> dict[str, Any]:
         "learning_rate": _as(float, settings.get("lr")),
         "classes": list(facts.get("classes", ())),
         "class_counts": list(facts.get("class_counts", ())),
-        "valid_names": list(names) if len(names) <= PER_PICTURE else [],
+        "valid_names": list(names) if len(names) <= NAMES_IN_RUN_JSON else [],
         "inputs": facts.get("inputs"),
         "backbone": facts.get("backbone"),
     }

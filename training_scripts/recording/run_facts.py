@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 _Check = Callable[[Any], bool]
@@ -48,6 +48,7 @@ _KINDS: Mapping[str, tuple[str, _Check]] = {
     "inputs": ("a text", _text),
     "backbone": ("a text", _text),
     "problems": ("a list of texts", _listed(_text)),
+    "notes": ("a list of texts", _listed(_text)),
 }
 
 
@@ -64,4 +65,19 @@ def checked(found: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 def problems(run: Mapping[str, Any]) -> list[str]:
     """What the recorder itself said is missing, shortened; of a run as `checked` gives it."""
-    return [sentence[:_LONGEST_PROBLEM] for sentence in (run.get("problems") or [])[:_MOST_PROBLEMS]]
+    return _shortened(run.get("problems"))
+
+
+def notes(run: Mapping[str, Any]) -> list[str]:
+    """What the recorder said of how it recorded where that is not what a reader would expect, shortened likewise."""
+    return _shortened(run.get("notes"))
+
+
+def steps_of(facts: Mapping[str, Any]) -> int:
+    """Training steps of a whole run whose facts `Watcher.run_begins` gets; 0 where they do not tell."""
+    epochs = int(facts.get("hyperparameters", {}).get("epochs", 0) or 0)
+    return epochs * int(facts.get("steps_per_epoch", 0) or 0)
+
+
+def _shortened(sentences: Sequence[str] | None) -> list[str]:
+    return [sentence[:_LONGEST_PROBLEM] for sentence in (sentences or [])[:_MOST_PROBLEMS]]

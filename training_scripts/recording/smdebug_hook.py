@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training_scripts import ScriptError
-from training_scripts.recording import layout
-from training_scripts.recording.recorder import SAVE_INTERVAL
+from training_scripts.recording import layout, run_facts
+from training_scripts.recording.saving import planned
 from training_scripts.recording.trial import EVAL, TRAIN
 from training_scripts.watching import Watcher, first_line
 
@@ -46,7 +46,7 @@ class SmdebugRecorder(Watcher):
 
         Args:
             folder: The trial's; an earlier one in it is removed, for smdebug cannot continue one.
-            train_interval: Save every so many TRAIN steps; 0: every 100.
+            train_interval: Save every so many TRAIN steps, in short runs more often unless tensors are whole; 0: 100.
             eval_interval: Likewise for EVAL; 0: every one.
             full_tensors: Whole tensors instead of reductions.
             report: Takes one line of log at a time.
@@ -56,14 +56,15 @@ class SmdebugRecorder(Watcher):
         """
         self.folder = Path(folder)
         self._smdebug = _load()
-        self._intervals = {TRAIN: train_interval or SAVE_INTERVAL, EVAL: eval_interval or 1}
+        self._saving = planned(train_interval, 0)
+        self._intervals = {TRAIN: self._saving.interval, EVAL: eval_interval or 1}
         self._full_tensors = full_tensors
         self._report = report
         self._hook: Any = None
         self._modes: dict[str, Any] = {}
         self._added: list[tuple[dict[int, Any], int]] = []
 
-    def run_begins(self, network: nn.Module, facts: Mapping[str, Any]) -> None:  # noqa: ARG002
+    def run_begins(self, network: nn.Module, facts: Mapping[str, Any]) -> None:
         """Makes the hook and registers it with the network."""
         if any(parameter.dtype.itemsize < 4 for parameter in network.parameters() if parameter.requires_grad):
             raise SmdebugError(f"smdebug cannot record weights of half precision; {_REMEDY}")
@@ -75,6 +76,11 @@ class SmdebugRecorder(Watcher):
             if any(self.folder.iterdir()):
                 raise SmdebugError(f"{self.folder} holds other things, and smdebug needs a folder of its own")
             self.folder.rmdir()
+        if not self._full_tensors:
+            self._saving = planned(self._saving.asked, run_facts.steps_of(facts))
+            self._intervals[TRAIN] = self._saving.interval
+        if note := self._saving.note():
+            self._report(f"note: {note}")
         self._hook = self._made()
         before = _hooks(network)
         self._hook.register_module(network)

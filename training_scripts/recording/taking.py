@@ -25,9 +25,11 @@ class Taken:
         all_kinds: Tensor's name -> all of `REDUCTIONS`, as numbers or as one tensor.
         whole: Tensor's name -> its array, or the tensor on a GPU, a copy in any case.
         collections: Tensor's name -> collection.
+        wants_whole: Whether weights, gradients and activations are taken whole, besides the numbers for them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, whole: bool = False) -> None:
+        self.wants_whole = whole
         self.reduced: dict[str, dict[str, Any]] = {}
         self.all_kinds: dict[str, Any] = {}
         self.whole: dict[str, Any] = {}
@@ -64,12 +66,11 @@ class Layers:
         parameters: Name (`<class of the network>_<parameter>`) -> parameter, trained ones only.
     """
 
-    def __init__(self, network: nn.Module, *, full_tensors: bool) -> None:
+    def __init__(self, network: nn.Module) -> None:
         """Looks at the network; nothing of it is changed.
 
         Args:
             network: What is trained.
-            full_tensors: Take whole tensors besides the numbers that stand for them.
         """
         prefix = network._get_name()
         self.parameters = {
@@ -77,7 +78,6 @@ class Layers:
             for name, parameter in network.named_parameters()
             if parameter.requires_grad and parameter.numel()
         }
-        self._full = full_tensors
         self._activations = list(_activations(network))
         self._before: dict[str, Tensor] = {}
         self._handles: list[Any] = []
@@ -121,7 +121,7 @@ class Layers:
     def _take(self, taken: Taken, name: str, tensor: Tensor, collection: str) -> None:
         taken.collections[name] = collection
         taken.all_kinds[name] = tensor_reductions.reduce_all(tensor)
-        if self._full:
+        if taken.wants_whole:
             taken.keep_whole(name, tensor, collection)
 
     def _listener(self, taken: Taken, module_name: str, kind: str) -> Callable[..., None]:
@@ -146,7 +146,7 @@ class Layers:
         else:
             low, high = SATURATION[kind]
             taken.keep_number(name, SATURATED, tensor_reductions.saturated_fraction(inner, low, high))
-        if self._full:
+        if taken.wants_whole:
             taken.keep_whole(name, output, f"{kind}_output")
             if kind != "relu":
                 taken.keep_whole(f"{module_name}_{kind}_input_{call}", inner, f"{kind}_input")

@@ -170,6 +170,13 @@ class Books:
                 problems.append(problem)
                 self._noted = True
 
+    def remark(self, sentence: str) -> None:
+        """Has the recording say how it was made, where that is not what a reader would expect."""
+        notes = self._run.get("notes", [])
+        if sentence and sentence not in notes:
+            self.learn(notes=[*notes, sentence])
+            self._noted = True
+
     def abandon(self, problem: str) -> None:
         """Hands on what was kept, and what ended recording; the trial is not said to have ended."""
         self.note(problem)

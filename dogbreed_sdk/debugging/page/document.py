@@ -109,7 +109,7 @@ def _body(report: DebugReport, judged: Verdict, charts: dict[str, Any], detail: 
             usage_section(profile, charts, points=detail.points // 2),
             steps_section(profile, charts, points=detail.points),
             operators_section(profile),
-            run_section(trial.run if trial is not None else {}),
+            run_section(trial.run if trial is not None else {}, report.notes),
             problems_section(report.problems),
             not_evaluated_section(results),
         ]

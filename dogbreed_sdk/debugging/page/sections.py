@@ -33,6 +33,7 @@ _VERDICT_KINDS = {
 }
 _DO = {level: "Worth a try: " if level == "well" else "What to do: " for level in _VERDICT_KINDS}
 _STATUS_SIGNS = {"IssuesFound": "▲", "NoIssuesFound": "✓", "NotEvaluated": "—", "Error": "✕"}
+_UNLISTED = frozenset({"hyperparameters", "valid_names", "format", "notes"})
 _COUNTED = {
     "IssuesFound": "with an issue",
     "NoIssuesFound": "without",
@@ -247,12 +248,12 @@ def problems_section(problems: Sequence[str]) -> Markup:
     )
 
 
-def run_section(run: Mapping[str, Any]) -> Markup:
-    """What the recorder wrote down about the run."""
+def run_section(run: Mapping[str, Any], notes: Sequence[str] = ()) -> Markup:
+    """What the recorder wrote down about the run, and how it recorded it where that is unexpected."""
     if not run:
         return section("run", "The run", empty("The recording does not say how the run was set up; ours do."))
     settings = run.get("hyperparameters")
-    facts = {name: value for name, value in run.items() if name not in ("hyperparameters", "valid_names", "format")}
+    facts = {name: value for name, value in run.items() if name not in _UNLISTED}
     if "started" in facts:
         facts["started"] = date(facts["started"]) or facts["started"]
     lists = [
@@ -262,7 +263,8 @@ def run_section(run: Mapping[str, Any]) -> Markup:
     ]
     titles = ["Hyperparameters", "Facts"] if settings else ["Facts"]
     content = [(element("h3", title), each) for title, each in zip(titles, lists, strict=False)]
-    return section("run", "The run", content)
+    said = [element("p", clipped(note, 500)) for note in notes]
+    return section("run", "The run", *said, content)
 
 
 def _short(value: Any) -> Any:

@@ -23,7 +23,14 @@ def blobs(seed: int = 0, rows: int = ROWS * STEPS, width: int = 8) -> tuple[torc
 
 
 def train(
-    network: nn.Module, watcher: Watcher, *, epochs: int = 3, first: int = 0, last: int | None = None, **facts: Any
+    network: nn.Module,
+    watcher: Watcher,
+    *,
+    epochs: int = 3,
+    first: int = 0,
+    last: int | None = None,
+    judged: tuple[torch.Tensor, torch.Tensor] | None = None,
+    **facts: Any,
 ) -> list[float]:
     """Epochs of eight steps, each judged on a valid split; the losses of every step.
 
@@ -33,24 +40,26 @@ def train(
         epochs: How many the run has.
         first: Epochs that were done before.
         last: Stop after this one, as a killed job does: without a word to the watcher.
+        judged: Inputs and labels of the valid split; by default two batches of blobs.
         facts: More of what the watcher is told as the run begins.
     """
+    valid = judged or blobs(99, rows=ROWS * 2)
     told = {
         "hyperparameters": {"epochs": str(epochs), "batch-size": str(ROWS), "lr": "0.05"},
         "steps_per_epoch": STEPS,
-        "sizes": {"train": ROWS * STEPS, "valid": ROWS * 2},
+        "sizes": {"train": ROWS * STEPS, "valid": len(valid[1])},
         "class_counts": torch.bincount(blobs()[1]).tolist(),
         "classes": ["a", "b", "c"],
         "epoch": first,
         "fingerprint": "f",
     }
     optimizer = light(torch.optim.SGD)(network.parameters(), lr=0.05)
-    losses = []
+    losses: list[float] = []
     watcher.run_begins(network, told | facts)
     for epoch in range(first, epochs if last is None else last):
         network.train()
         losses += [_step(network, optimizer, watcher, *batch) for batch in _batches(*blobs(epoch))]
-        _judge(network, watcher)
+        _judge(network, watcher, *valid)
         watcher.epoch_ends(epoch + 1, {})
     if last is None:
         watcher.run_ends()
@@ -77,11 +86,11 @@ def _step(
     return float(loss.detach())
 
 
-def _judge(network: nn.Module, watcher: Watcher) -> None:
+def _judge(network: nn.Module, watcher: Watcher, rows: torch.Tensor, truths: torch.Tensor) -> None:
     network.eval()
     judged = []
     with torch.inference_mode():
-        for inputs, labels in _batches(*blobs(99, rows=ROWS * 2)):
+        for inputs, labels in _batches(rows, truths):
             watcher.step_begins("EVAL")
             watcher.batch_ready("EVAL", inputs, labels)
             logits = network(inputs)

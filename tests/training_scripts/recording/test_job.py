@@ -38,6 +38,11 @@ def recorder(root: Path, lines: list[str] | None = None, **settings: object) -> 
     return found
 
 
+def intervals(made: Recorder) -> tuple[int, int]:
+    """The intervals of TRAIN and EVAL that were asked for."""
+    return made._saving.asked, made._eval_interval
+
+
 def configure(root: Path, name: str, content: object) -> None:
     (root / "config").mkdir(exist_ok=True)
     (root / "config" / f"{name}.json").write_text(content if isinstance(content, str) else json.dumps(content))
@@ -55,24 +60,24 @@ def test_all_of_it_can_be_switched_off(tmp_path: Path) -> None:
 
 
 def test_hyperparameters_go_before_the_hooks_parameters_and_those_before_ours(tmp_path: Path) -> None:
-    assert (recorder(tmp_path)._intervals, recorder(tmp_path)._spread) == ({TRAIN: 0, EVAL: 1}, True)
-    assert not recorder(tmp_path, eval_save_interval=1)._spread
-    assert recorder(tmp_path, save_interval=7)._intervals == {TRAIN: 7, EVAL: 7}
-    assert recorder(tmp_path, save_interval=7, train_save_interval=5)._intervals == {TRAIN: 5, EVAL: 7}
+    assert intervals(recorder(tmp_path)) == (0, 0)
+    assert intervals(recorder(tmp_path, eval_save_interval=1)) == (0, 1)
+    assert intervals(recorder(tmp_path, save_interval=7)) == (7, 7)
+    assert intervals(recorder(tmp_path, save_interval=7, train_save_interval=5)) == (5, 7)
     hook = {"train.save_interval": "100", "eval.save_interval": "10"}
     configure(tmp_path, "debughookconfig", {"LocalPath": str(tmp_path / "tensors"), "HookParameters": hook})
-    assert recorder(tmp_path)._intervals == {TRAIN: 100, EVAL: 10}
-    assert recorder(tmp_path, eval_save_interval=3)._intervals == {TRAIN: 100, EVAL: 3}
+    assert intervals(recorder(tmp_path)) == (100, 10)
+    assert intervals(recorder(tmp_path, eval_save_interval=3)) == (100, 3)
     assert recorder(tmp_path).folder == tmp_path / "tensors"
     configure(tmp_path, "debughookconfig", {"HookParameters": {"save_interval": "20", "eval.save_interval": "2"}})
-    assert recorder(tmp_path)._intervals == {TRAIN: 20, EVAL: 2}
+    assert intervals(recorder(tmp_path)) == (20, 2)
 
 
 @pytest.mark.parametrize("content", ["no json", {"HookParameters": {"train.save_interval": "often"}}])
 def test_a_configuration_that_cannot_be_used_costs_a_warning(tmp_path: Path, content: object) -> None:
     configure(tmp_path, "debughookconfig", content)
     lines: list[str] = []
-    assert recorder(tmp_path, lines)._intervals == {TRAIN: 0, EVAL: 1}
+    assert intervals(recorder(tmp_path, lines)) == (0, 0)
     assert lines
     assert all(line.startswith("warning: ignored ") for line in lines)
 

@@ -22,6 +22,7 @@ from training_scripts.recording import layout, tensor_reductions, writing
 from training_scripts.recording import recorder as recorder_module
 from training_scripts.recording.file_trial import FileTrial
 from training_scripts.recording.recorder import Recorder
+from training_scripts.recording.saving import planned
 from training_scripts.recording.trial import EVAL, TRAIN, MemoryTrial, Trial
 from training_scripts.recording.trial_writer import Step, TrialWriter
 from training_scripts.watching import Watcher, Watchers
@@ -74,8 +75,9 @@ def test_losses_and_accuracies_of_every_step_in_both_modes(tmp_path: Path) -> No
 
 
 def test_tensors_are_recorded_as_numbers_at_the_save_interval(tmp_path: Path) -> None:
-    recorded(tmp_path, train_interval=5)
+    train(network(), Recorder(tmp_path, train_interval=5), epochs=3, hyperparameters={"epochs": 100})
     trial = FileTrial(tmp_path)
+    assert "notes" not in trial.run
     assert trial.tensor_names(collection="weights") == [f"Sequential_{layer}.weight" for layer in (0, 2, 4)]
     assert trial.tensor_names(collection="biases") == [f"Sequential_{layer}.bias" for layer in (0, 2, 4)]
     assert len(trial.tensor_names(collection="gradients")) == 6
@@ -93,7 +95,7 @@ def test_tensors_are_recorded_as_numbers_at_the_save_interval(tmp_path: Path) ->
 
 
 def test_small_tensors_of_the_run_are_recorded_whole(tmp_path: Path) -> None:
-    recorded(tmp_path, train_interval=8)
+    train(network(), Recorder(tmp_path, train_interval=8), epochs=3, hyperparameters={"epochs": 100})
     trial = FileTrial(tmp_path)
     assert trial.tensor("class_counts").value(0).tolist() == [43, 43, 42]
     assert trial.tensor("labels").steps(TRAIN) == [0, 8, 16]
@@ -107,11 +109,37 @@ def test_small_tensors_of_the_run_are_recorded_whole(tmp_path: Path) -> None:
     assert by_picture.mean() == pytest.approx(by_batch.mean(), rel=1e-5)
 
 
-def test_evaluations_between_two_intervals_keep_their_losses_only(tmp_path: Path) -> None:
-    recorded(tmp_path, eval_interval=4)
+def test_an_interval_takes_no_losses_and_no_answers_away(tmp_path: Path) -> None:
+    recorded(tmp_path, train_interval=100, eval_interval=10)
     trial = FileTrial(tmp_path)
-    assert trial.tensor("predictions").steps(EVAL) == [1, 5]
+    for name in ("labels", "predictions", "valid_losses"):
+        assert trial.tensor(name).steps(EVAL) == [1, 3, 5], name
     assert len(trial.tensor("accuracy").series(EVAL)) == 6
+    assert trial.tensor("CrossEntropyLoss_output_0").steps(TRAIN) == list(range(24))
+
+
+def test_a_short_run_has_fifteen_saves_whatever_the_interval_and_says_so(tmp_path: Path) -> None:
+    memory = MemoryTrial()
+    train(network(), Recorder(tmp_path, memory=memory, train_interval=100), epochs=6)
+    trial = FileTrial(tmp_path)
+    assert trial.tensor("Sequential_0.weight").steps() == list(range(0, 48, 3))
+    [note] = trial.run["notes"]
+    assert note.startswith("Weights, gradients and activations were recorded every 3 training steps instead of every")
+    assert memory.run["notes"] == [note]
+
+
+def test_whole_tensors_are_never_taken_more_often_than_was_asked_for(tmp_path: Path) -> None:
+    train(network(), Recorder(tmp_path, train_interval=20, full_tensors=True), epochs=6)
+    weight = FileTrial(tmp_path).tensor("Sequential_0.weight")
+    assert [step for step, _ in weight.values()] == [0, 21, 42]
+    assert len(weight.reduction("l2")) == 16
+
+
+@pytest.mark.parametrize(("steps", "points"), [(15, 12), (60, 20), (1000, 36)])
+def test_a_run_of_unknown_length_is_saved_often_at_first(steps: int, points: int) -> None:
+    saving = planned(100, 0)
+    assert sum(map(saving.at, range(steps))) == points
+    assert [step for step in range(19_000, 19_500) if saving.at(step)] == [19_000, 19_100, 19_200, 19_300, 19_400]
 
 
 def test_the_channel_means_of_pictures_are_recorded_and_no_picture(tmp_path: Path) -> None:
@@ -159,7 +187,7 @@ def test_what_the_run_was_is_written_down(tmp_path: Path) -> None:
 def test_short_runs_are_saved_some_fifteen_times_and_long_ones_every_hundred_steps(epochs: int, interval: int) -> None:
     recorder = Recorder(None)
     recorder.run_begins(network(), {"steps_per_epoch": STEPS, "hyperparameters": {"epochs": epochs}})
-    assert recorder._intervals[TRAIN] == interval
+    assert recorder._saving.interval == interval
 
 
 def test_of_very_long_runs_some_losses_are_kept_and_all_steps_counted() -> None:
@@ -199,11 +227,15 @@ def test_of_very_many_evaluations_some_losses_are_kept_that_stand_for_all(monkey
 
 
 def test_answers_to_every_picture_are_kept_of_some_evaluations_and_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder_module, "EVALUATIONS_OF_A_RUN", 4)
+    monkeypatch.setattr(recorder_module, "ANSWERS_OF_A_RUN_BYTES", 9 * 32 * 12 // 3)
     train(network(), Recorder(None, memory=(trial := MemoryTrial())), epochs=9)
     for name in ("labels", "predictions", "valid_losses"):
         assert trial.tensor(name).steps(EVAL) == [2 * epoch + 1 for epoch in (0, 3, 6, 8)], name
     assert len(trial.tensor("accuracy").series(EVAL)) == 18
+    [note] = trial.run["notes"]
+    assert "answers to the 32 validation pictures were recorded at one evaluation in 3 and at the last" in note
+    train(network(), Recorder(None, memory=(dense := MemoryTrial()), eval_interval=2), epochs=9)
+    assert dense.tensor("valid_losses").steps(EVAL) == list(range(1, 18, 2))
 
 
 def test_a_long_epoch_is_written_as_it_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

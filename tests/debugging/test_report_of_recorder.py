@@ -1,0 +1,53 @@
+"""What a report says of a run must not depend on how often the run was asked to save tensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from dogbreed_sdk import DebugReport
+from tests.training_scripts.recording.loops import blobs, train
+from training_scripts.recording.file_trial import FileTrial
+from training_scripts.recording.recorder import Recorder
+
+
+def mislabelled() -> tuple[torch.Tensor, torch.Tensor]:
+    """A valid split of 96 of which three labels are wrong: they cause most of its loss."""
+    inputs, labels = blobs(99, rows=96)
+    wrong = labels.clone()
+    wrong[:3] = (labels[:3] + 1) % 3
+    return inputs, wrong
+
+
+def report(folder: Path, **intervals: int) -> DebugReport:
+    torch.manual_seed(0)
+    train(nn.Linear(8, 3), Recorder(folder, **intervals), epochs=12, judged=mislabelled())  # type: ignore[arg-type]
+    return DebugReport("a run", trial=FileTrial(folder))
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> DebugReport:
+    return report(tmp_path_factory.mktemp("plain"))
+
+
+def test_the_managed_debuggers_intervals_change_no_conclusion(plain: DebugReport, tmp_path: Path) -> None:
+    managed = report(tmp_path, train_interval=100, eval_interval=10)
+    usual, theirs = plain.to_dict(), managed.to_dict()
+    for key in ("verdict", "rules", "insights"):
+        assert theirs[key] == usual[key], key
+    assert any(insight["title"].startswith("3 pictures of 96 cause") for insight in theirs["insights"])
+
+
+def test_intervals_that_were_not_kept_to_are_told_wherever_a_report_is_read(plain: DebugReport, tmp_path: Path) -> None:
+    managed = report(tmp_path, train_interval=100)
+    [note] = managed.notes
+    assert "every 6 training steps instead of every 100" in note
+    assert managed.to_dict()["notes"] == [note]
+    assert "every 6 training steps instead of every 100" in " ".join(managed.summary().split())
+    assert note in managed.to_html(tmp_path / "report.html").read_text()
+    assert len(managed.trial.tensor("Linear_weight").reduction("l2")) == 16  # type: ignore[union-attr]
+    assert plain.notes == []
+    assert "How it was recorded" not in plain.summary()
