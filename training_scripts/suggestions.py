@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 # A swapped pair of letters in a word of four is 0.75; names that share no more than a few letters stay below.
 _SIMILARITY = 0.75
@@ -59,10 +59,16 @@ def did_you_mean(
     '; did you mean resnet50?'
     """
     names = closest(written, known, synonyms=synonyms, most=most)
-    if not names:
-        return ""
-    *others, last = names
-    return f"; did you mean {', '.join(others)} or {last}?" if others else f"; did you mean {last}?"
+    return f"; did you mean {either(names)}?" if names else ""
+
+
+def either(names: Sequence[str]) -> str:
+    """Names in a sentence that leaves the choice.
+
+    >>> either(["a", "b", "c"])
+    'a, b or c'
+    """
+    return " or ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
 def _letters(name: str) -> str:

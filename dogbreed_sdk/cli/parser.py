@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,8 +14,10 @@ from dogbreed_sdk.cli import classify_command, commands, data_commands, quicksta
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.numbers import at_least_one, port
 from dogbreed_sdk.cli.output import Outcome
+from dogbreed_sdk.cli.usage import Parser, one_of, refuse_unknown, respelled
 from training_scripts import hyperparameters
 
+FEATURES = ("stored", "in-job", "off")
 Run = Callable[[argparse.Namespace], Outcome]
 
 # What the trainer's own options set; the rest of the table becomes one option each.
@@ -24,23 +25,24 @@ _TRAINER_OPTIONS = {"model", "weights", "views", "features", "hidden"}
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The options of a command line; ends the process with status 2 and what is wrong where it makes no sense."""
-    parser = _parser()
+    """The options of a command line; prints the help and ends the process where it is empty or asks for help.
+
+    Raises:
+        ConfigurationError: It makes no sense; the message says why, and which help to read.
+    """
+    parser = make_parser()
     if not arguments:
         parser.print_help(sys.stderr)
         sys.exit(2)
-    options, unknown = parser.parse_known_args(arguments)
+    options, unknown = parser.parse_known_args(respelled(arguments, parser))
     if unknown:
-        command: argparse.ArgumentParser = options.parser
-        known = [name for action in command._actions for name in action.option_strings]
-        near = difflib.get_close_matches(unknown[0].partition("=")[0].replace("_", "-"), known, n=1, cutoff=0.5)
-        meant = f"; did you mean {near[0]}?" if near else ""
-        command.error(f"unrecognized arguments: {' '.join(unknown)}{meant}")
+        refuse_unknown(unknown, options.parser, parser)
     return options
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def make_parser() -> Parser:
+    """The whole grammar."""
+    parser = Parser(
         prog="dogbreed",
         description="The whole life of an image classifier: check, tune, train, deploy, classify, clean up.",
     )
@@ -61,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_quickstart(groups: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_quickstart(groups: argparse._SubParsersAction[Parser]) -> None:
     command = _command(
         groups,
         "quickstart",
@@ -72,7 +74,7 @@ def _add_quickstart(groups: argparse._SubParsersAction[argparse.ArgumentParser])
     command.add_argument("--data", type=Path, metavar="DIR", help="your data set (default: pictures it draws)")
 
 
-def _add_data(groups: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_data(groups: argparse._SubParsersAction[Parser]) -> None:
     data = groups.add_parser("data", help="make, check and split data sets")
     inner = data.add_subparsers(metavar="COMMAND", required=True)
     sample = _command(inner, "sample", "draw a small data set of dogs", data_commands.sample, where=())
@@ -90,7 +92,7 @@ def _add_data(groups: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     split.add_argument("--seed", type=int, default=0, help="same seed, same split (default: %(default)s)")
 
 
-def _add_search(groups: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_search(groups: argparse._SubParsersAction[Parser]) -> None:
     tune = _command(groups, "tune", "search hyperparameters", commands.tune)
     _trainer_options(tune, "hpo")
     tune.add_argument(
@@ -110,7 +112,11 @@ def _add_search(groups: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="trials at a time (default: %(default)s)",
     )
     tune.add_argument(
-        "--strategy", default=defaults.TUNING_STRATEGY, choices=search.STRATEGIES, help="default: %(default)s"
+        "--strategy",
+        default=defaults.TUNING_STRATEGY,
+        type=one_of(search.STRATEGIES),
+        choices=search.STRATEGIES,
+        help="default: %(default)s",
     )
     tune.add_argument(
         "--objective",
@@ -121,7 +127,7 @@ def _add_search(groups: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     tune.add_argument("--early-stopping", action="store_true", help="stop trials that fall behind")
 
 
-def _add_jobs(groups: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_jobs(groups: argparse._SubParsersAction[Parser]) -> None:
     train = _command(groups, "train", "train one model", commands.train)
     _trainer_options(train, "train_model")
     before = train.add_mutually_exclusive_group()
@@ -142,7 +148,7 @@ def _add_jobs(groups: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     stop.add_argument("job", metavar="JOB", help="a training or tuning job")
 
 
-def _add_endpoints(groups: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_endpoints(groups: argparse._SubParsersAction[Parser]) -> None:
     deploy = _command(groups, "deploy", "serve a job's model behind an endpoint", commands.deploy)
     deploy.add_argument("job", metavar="JOB", help="a training job, or a tuning job for its best")
     deploy.add_argument("--name", help="name of the endpoint (default: a fresh one)")
@@ -165,7 +171,7 @@ def _add_endpoints(groups: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _command(
-    groups: argparse._SubParsersAction[argparse.ArgumentParser],
+    groups: argparse._SubParsersAction[Parser],
     name: str,
     summary: str,
     run: Run,
@@ -199,7 +205,10 @@ def _trainer_options(command: argparse.ArgumentParser, entry_point: str) -> None
     command.add_argument("--weights", help="pretrained (default), none, or a state-dict file")
     command.add_argument("--views", help=f"plain,flip,crops:K (default: {defaults.VIEWS})")
     command.add_argument(
-        "--features", choices=["stored", "in-job", "off"], help="shared by jobs (default), in this job, or none"
+        "--features",
+        type=one_of(FEATURES),
+        choices=FEATURES,
+        help="shared by jobs (default), in this job, or none",
     )
     command.add_argument(
         "--instance-type", default=defaults.TRAINING_INSTANCE_TYPE, help="on AWS (default: %(default)s)"

@@ -54,7 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    options = parse(sys.argv[1:] if arguments is None else arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        options = parse(given)
+    except ConfigurationError as error:
+        _print_error(error, str(error), as_json="--json" in given)
+        return EXIT_WRONG_USE
     signal.signal(signal.SIGTERM, _terminate)
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings, of odd headers, end in tracebacks
@@ -71,12 +76,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DogBreedError, OSError, ValueError, BotoCoreError, ClientError, Boto3Error) as error:
         if options.debug:
             traceback.print_exc()
-        said = reworded(str(error), options)
-        print(f"error: {printable(said, keep=LINE_BREAKS)}", file=sys.stderr)
-        if options.json:
-            print(json.dumps({"error": said, "kind": type(error).__name__}))
+        _print_error(error, reworded(str(error), options), as_json=options.json)
         return EXIT_WRONG_USE if isinstance(error, ConfigurationError) else EXIT_FAILED
     return outcome.exit_code
+
+
+def _print_error(error: Exception, said: str, *, as_json: bool) -> None:
+    """The error in words on standard error, and as a document on standard output where one was asked for."""
+    print(f"error: {printable(said, keep=LINE_BREAKS)}", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"error": said, "kind": type(error).__name__}))
 
 
 def _terminate(number: int, frame: Any) -> None:  # noqa: ARG001 - a signal handler's two arguments

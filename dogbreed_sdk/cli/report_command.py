@@ -14,6 +14,7 @@ from dogbreed_sdk import _optional
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, note, say
+from dogbreed_sdk.cli.usage import one_of
 from dogbreed_sdk.debugging.plain_values import printable
 from dogbreed_sdk.debugging.report import DebugReport
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError, RecordingError
@@ -33,6 +34,7 @@ def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("--watch", action="store_true", help="show it again and again until the job ends")
     command.add_argument(
         "--parameters",
+        type=one_of(["default", "aws"]),
         choices=["default", "aws"],
         default="default",
         help="of the rules: ours, or AWS's to the letter (default: %(default)s)",

@@ -19,6 +19,7 @@ from dogbreed_sdk.aws_requests.names import NAME
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.numbers import at_least_one, port
 from dogbreed_sdk.cli.output import Outcome, note, say
+from dogbreed_sdk.cli.usage import one_of
 from dogbreed_sdk.defaults import INVOKE_CONNECTIONS
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
 from dogbreed_sdk.listening import is_loopback
@@ -37,6 +38,8 @@ _PURPOSE = "serve pictures over HTTP"
 # What SageMaker gives a container for an answer (developer guide, "InvokeEndpoint").
 _MODEL_SECONDS = 60
 _OF_BUNDLES = ("workers", "backend", "code")
+_BACKENDS = ("torch", "onnx")
+_CODES = ("sdk", "bundle")
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -52,9 +55,9 @@ def add(command: argparse.ArgumentParser) -> None:
     _add_limits(command.add_argument_group("limits"))
     bundle = command.add_argument_group("with --bundle")
     bundle.add_argument("--workers", type=at_least_one, metavar="N", help="processes that answer (default: 1)")
-    bundle.add_argument("--backend", choices=["torch", "onnx"], help="what computes (default: torch)")
+    bundle.add_argument("--backend", type=one_of(_BACKENDS), choices=_BACKENDS, help="what computes (default: torch)")
     bundle.add_argument(
-        "--code", choices=["sdk", "bundle"], help="bundle: run the bundle's own inference.py, if you trust it"
+        "--code", type=one_of(_CODES), choices=_CODES, help="bundle: run the bundle's own inference.py, if you trust it"
     )
 
 

@@ -1,0 +1,140 @@
+"""What is wrong with a command line, in one line that names what was probably meant."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NoReturn
+
+from dogbreed_sdk.errors import ConfigurationError
+from training_scripts.hyperparameters import SYNONYMS
+from training_scripts.suggestions import did_you_mean, either
+
+# What people look for under another name, beside the hyperparameters.
+_OPTIONS: dict[str, str] = {
+    **{f"--{word}": f"--{name}" for word, name in SYNONYMS.items()},
+    "--head": "--hidden",
+    "--env": "--environment",
+    "--verbose": "--debug",
+    "--trials": "--max-jobs",
+    "--max-trials": "--max-jobs",
+    "--metric": "--objective",
+    "--job-name": "--name",
+    "--endpoint-name": "--name",
+}
+_COMMANDS: dict[str, str] = {
+    "predict": "classify",
+    "fit": "train",
+    "search": "tune",
+    "hpo": "tune",
+    "list": "jobs",
+    "ls": "jobs",
+    "status": "jobs",
+    "cancel": "stop",
+    "rm": "delete",
+    "remove": "delete",
+    "debug": "report",
+    "test": "evaluate",
+    "validate": "check",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are exceptions: whoever parses decides how they are shown.
+
+    Raises:
+        ConfigurationError: From every method that parses; the last line names the help to read.
+    """
+
+    def error(self, message: str) -> NoReturn:
+        """Raises what argparse would print below the whole usage."""
+        if message.endswith("required: COMMAND"):
+            message = f"{self.prog} needs a command: {', '.join(commands_of(self))}"
+        raise ConfigurationError(f"{message}\nsee: {self.prog} --help")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """An unknown command; argparse's own words list all of them and suggest none."""
+        if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
+            known = list(action.choices)
+            meant = did_you_mean(str(value), known, synonyms=_COMMANDS)
+            self.error(f"{self.prog} has no command {value!r}{meant or '.'} Commands: {', '.join(known)}")
+        super()._check_value(action, value)
+
+
+def commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The commands below a parser, by name; none where it is a command itself."""
+    found: dict[str, argparse.ArgumentParser] = {}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found.update(action.choices)
+    return found
+
+
+def options_of(parser: argparse.ArgumentParser) -> list[str]:
+    """The options of a command, as they are written."""
+    return [name for action in parser._actions for name in action.option_strings]
+
+
+def respelled(arguments: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
+    """Arguments with the options' names as the parser knows them: ``--Batch_Size`` is ``--batch-size``."""
+    known = {_plain(name): name for command in _leaves(parser) for name in options_of(command)}
+    found = list(arguments)
+    for place, argument in enumerate(found):
+        if argument == "--":
+            break
+        name, equals, value = argument.partition("=")
+        if name.startswith("--"):
+            found[place] = f"{known.get(_plain(name), name)}{equals}{value}"
+    return found
+
+
+def _leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """The commands that have no commands below them."""
+    below = commands_of(parser).values()
+    if not below:
+        yield parser
+    for command in below:
+        yield from _leaves(command)
+
+
+def refuse_unknown(
+    unknown: Sequence[str], command: argparse.ArgumentParser, everything: argparse.ArgumentParser
+) -> NoReturn:
+    """Raises for arguments that a command does not have.
+
+    Args:
+        unknown: What was left over; the error is about the first.
+        command: The command that was called.
+        everything: The whole grammar: the option may be another command's.
+    """
+    written = unknown[0].partition("=")[0]
+    known = options_of(command)
+    if written in known:
+        command.error(f"{written} must follow the command's name: {command.prog} {written}")
+    hint = did_you_mean(written, known, synonyms=_OPTIONS)
+    others = [other.prog for other in _leaves(everything) if written in options_of(other)]
+    if others and not hint:
+        hint = f"; {written} is an option of {either(others)}"
+    command.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+
+
+def one_of(choices: Iterable[str]) -> Callable[[str], str]:
+    """A type for argparse: one of the choices, where case, dashes and underscores make no difference.
+
+    >>> one_of(["stored", "in-job"])("In_Job")
+    'in-job'
+    """
+    known = tuple(choices)
+
+    def read(text: str) -> str:
+        for choice in known:
+            if _plain(choice) == _plain(text):
+                return choice
+        meant = did_you_mean(text, known) or ";"
+        raise argparse.ArgumentTypeError(f"{text!r} is not a choice{meant} choose {either(known)}")
+
+    return read
+
+
+def _plain(text: str) -> str:
+    return text.casefold().replace("_", "-")
