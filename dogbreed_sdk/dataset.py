@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dogbreed_sdk import dataset_checks
 from dogbreed_sdk.errors import DatasetError
 from dogbreed_sdk.labels import LabelMap
+from dogbreed_sdk.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from dogbreed_sdk.dataset_checks import Progress
@@ -317,14 +316,10 @@ def _built_aside(root: Path) -> Iterator[Path]:
         raise DatasetError(f"{root} holds something already; delete it or name another folder")
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
-        # Not by mkdtemp, whose folders are private: this one becomes the data set, as the umask would have it.
-        aside = root.with_name(f".{root.name}.{secrets.token_hex(8)}")
-        aside.mkdir()
-        try:
+        # This folder becomes the data set: its permissions are those that the umask allows.
+        with scratch_folder(f".{root.name}.", root.parent, mode=0o777) as aside:
             yield aside
             aside.replace(root)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
     except OSError as error:
         raise DatasetError(f"cannot make {root}: {error.strerror or error} ({error.filename or root})") from error
 

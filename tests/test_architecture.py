@@ -30,15 +30,24 @@ PURE = (
 WITH_SIDE_EFFECTS = {"boto3", "requests", "socket", "subprocess", "shutil", "tempfile", "urllib.request"}
 OPENING = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "iterdir", "glob", "rglob", "print"}
 # What local SageMaker shares with the client: the error tree and the container contract.
-LOCAL_MAY_USE = ("dogbreed_sdk.local", "dogbreed_sdk.errors", "dogbreed_sdk.container", "dogbreed_sdk.listening")
+LOCAL_MAY_USE = (
+    "dogbreed_sdk.local",
+    "dogbreed_sdk.errors",
+    "dogbreed_sdk.container",
+    "dogbreed_sdk.http_connections",
+    "dogbreed_sdk.listening",
+    "dogbreed_sdk.scratch",
+)
 # The model server also runs alone in a container. What starts and logs processes it shares with local SageMaker.
 SERVING_MAY_USE = (
     "dogbreed_sdk.serving",
     "dogbreed_sdk.errors",
+    "dogbreed_sdk.http_connections",
     "dogbreed_sdk.listening",
     "dogbreed_sdk.local.log_file",
     "dogbreed_sdk.local.processes",
     "dogbreed_sdk.local.resources",
+    "dogbreed_sdk.signals",
 )
 BELOW_THE_SERVICE = ("dogbreed_sdk.local", "dogbreed_sdk.aws_requests", "dogbreed_sdk.cli", "training_scripts")
 

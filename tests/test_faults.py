@@ -120,7 +120,7 @@ def kill_model_server(root: Path, endpoint: str) -> None:
 
 
 def test_a_server_that_is_interrupted_says_goodbye(tmp_path: Path) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         process = dogbreed("local", "up", "--port", 0, "--root", tmp_path / "root")
         assert process.stderr is not None
         assert "http://127.0.0.1:" in process.stderr.readline()

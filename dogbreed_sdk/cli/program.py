@@ -26,6 +26,7 @@ from dogbreed_sdk.cli.parser import parse
 from dogbreed_sdk.cli.wording import reworded
 from dogbreed_sdk.debugging.plain_values import printable
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
+from dogbreed_sdk.signals import end_on_hangup
 
 EXIT_FAILED = 1
 EXIT_WRONG_USE = 2
@@ -61,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _print_error(error, str(error), as_json="--json" in given)
         return EXIT_WRONG_USE
     signal.signal(signal.SIGTERM, _terminate)
+    end_on_hangup()
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings, of odd headers, end in tracebacks
     try:

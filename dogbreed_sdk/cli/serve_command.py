@@ -113,6 +113,13 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
         metavar="MB",
         help="the largest picture (default: %(default)s)",
     )
+    group.add_argument(
+        "--max-connections-per-address",
+        type=at_least_one,
+        default=default.max_connections_per_address,
+        metavar="N",
+        help="connections from one address, unless it is a trusted proxy's (default: %(default)s)",
+    )
     group.add_argument("--no-urls", action="store_true", help="fetch no pictures from URLs")
     group.add_argument(
         "--allowed-host", action="append", metavar="HOST", help="fetch pictures only from here (default: public hosts)"
@@ -139,6 +146,9 @@ def run(options: argparse.Namespace) -> Outcome:
             app.create_app(classifier, settings),
             deadline_seconds=settings.deadline_seconds,
             trusted_proxies=options.trusted_proxy,
+            limits=server.ConnectionLimits(
+                per_address=settings.max_connections_per_address, proxies=options.trusted_proxy
+            ),
             at_start=lambda: _look(options, classifier, warn),
         )
         running.run(sockets=[listener])
@@ -208,6 +218,7 @@ def _settings(options: argparse.Namespace) -> ServiceSettings:
         max_waiting=options.max_waiting,
         deadline_seconds=options.deadline,
         max_body_bytes=options.max_body_mb * 2**20,
+        max_connections_per_address=options.max_connections_per_address,
         allow_urls=not options.no_urls,
         # Pages have no key; and behind a proxy, names are the proxy's business.
         local_only=is_loopback(options.host) and keys is None and not options.trusted_proxy,

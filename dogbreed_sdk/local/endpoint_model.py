@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.folders import EndpointFolder
 from dogbreed_sdk.local.s3_transfer import download_object
 from dogbreed_sdk.local.staging import unpack
+from dogbreed_sdk.scratch import scratch_folder
 
 _BAKED_IN_CODE = "/opt/ml/model/code"
 
@@ -92,8 +92,7 @@ def _unpack(folder: EndpointFolder, model: str | None, source: str | None) -> st
     digest = hashlib.sha256()
     folder.path.mkdir(parents=True, exist_ok=True)
     # An update may be unpacked while the model that serves is unpacked again: each has its own folder.
-    aside = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=folder.path))
-    try:
+    with scratch_folder(".unpacking-", folder.path) as aside:
         content = aside / "model"
         content.mkdir(parents=True)
         if model:
@@ -105,8 +104,6 @@ def _unpack(folder: EndpointFolder, model: str | None, source: str | None) -> st
         destination = folder.model(name)
         if not destination.exists():
             content.replace(destination)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return name
 
 

@@ -10,6 +10,7 @@ from types import TracebackType
 import uvicorn
 
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.http_connections import LimitedProtocol
 from dogbreed_sdk.listening import bind, is_loopback
 from dogbreed_sdk.local.api import create_app
 from dogbreed_sdk.local.boto import LocalBotoSession
@@ -106,6 +107,7 @@ class _Running:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 create_app(store),
+                http=LimitedProtocol,
                 log_config=None,
                 log_level="warning",
                 access_log=False,

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError, EndpointNotReadyError
-from dogbreed_sdk.service.scratch import scratch_folder
+from dogbreed_sdk.scratch import scratch_folder
 from dogbreed_sdk.serving.process import ServerProcess, start
 from dogbreed_sdk.serving.restarts import Restarts
 from dogbreed_sdk.transports import Answer, Transport
@@ -209,10 +209,10 @@ def _folder(bundle: Path, scratch: contextlib.ExitStack) -> Path:
     except OSError as error:
         reason = error.strerror or error
         raise ConfigurationError(f"The bundle {bundle} cannot be unpacked: {reason}") from error
-    return Path(folder)
+    return folder
 
 
-def _fitting(folder: str) -> Callable[[tarfile.TarInfo, str], tarfile.TarInfo | None]:
+def _fitting(folder: Path) -> Callable[[tarfile.TarInfo, str], tarfile.TarInfo | None]:
     """A filter that refuses links and names that lead out of the folder, and more than the disk has room for."""
     room = shutil.disk_usage(folder).free
 

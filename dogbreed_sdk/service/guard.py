@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from typing import TYPE_CHECKING
 
 from fastapi import Request  # FastAPI reads the annotation when the application is made
 
+from dogbreed_sdk.http_connections import network
 from dogbreed_sdk.service.problems import raised
 from dogbreed_sdk.service.rates import RateLimiter
 
 if TYPE_CHECKING:
     from dogbreed_sdk.service.settings import ServiceSettings
-
-# A household or machine has a whole IPv6 network of this size to choose addresses from.
-_IPV6_NETWORK = 64
 
 
 class Guard:
@@ -65,16 +62,3 @@ class Guard:
 def _offered_key(request: Request) -> str:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "").strip()
-
-
-def network(address: str) -> str:
-    """Whom an address stands for: itself, or for IPv6 the network that one household or machine has."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
-        parsed = parsed.ipv4_mapped  # what a socket that listens on "::" calls an IPv4 client
-    if parsed.version == 4:
-        return str(parsed)
-    return str(ipaddress.ip_network((parsed, _IPV6_NETWORK), strict=False))

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.http_connections import ConnectionLimits, limited
 from dogbreed_sdk.listening import bind, url_of
-from dogbreed_sdk.service.protocol import PatientProtocol
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-__all__ = ["event_line", "listen", "log_to_stderr", "make_server", "url_of"]
+__all__ = ["ConnectionLimits", "event_line", "listen", "log_to_stderr", "make_server", "url_of"]
 
 # Longer than the 60 s for which load balancers keep theirs: whoever closes later never loses a request.
 _KEEP_ALIVE_SECONDS = 75
@@ -47,7 +47,7 @@ def make_server(
     *,
     deadline_seconds: float,
     trusted_proxies: Sequence[str] = (),
-    protocol: type = PatientProtocol,
+    limits: ConnectionLimits | None = None,
     at_start: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> uvicorn.Server:
     """A server whose `run(sockets=[...])` returns when all is answered after a signal.
@@ -56,13 +56,13 @@ def make_server(
         app: What it serves.
         deadline_seconds: The deadline of a request; the server waits a little longer for the last one.
         trusted_proxies: Addresses whose X-Forwarded-For and X-Forwarded-Proto are believed.
-        protocol: How connections are handled.
+        limits: What clients may hold open; default: those of `ConnectionLimits`.
         at_start: What else runs in its event loop once it listens.
     """
     return _Server(
         uvicorn.Config(
             app,
-            http=protocol,
+            http=limited(limits or ConnectionLimits()),
             ws="none",
             lifespan="off",
             log_config=None,

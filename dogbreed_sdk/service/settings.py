@@ -32,6 +32,9 @@ class ServiceSettings:
         max_batch_bytes: The longest body of a batch.
         max_batch_pictures: The most pictures of a batch.
         max_buffered_bytes: Bytes of all bodies held at a time, whoever sends them; more are answered 503.
+        max_connections_per_address: Connections that one address, or IPv6 network of 64 bits, may hold open with
+            ``dogbreed serve``; another server has limits of its own. 128 are a quarter of all: an office behind one
+            address has room, and four of them do not keep everybody else out.
         deadline_seconds: From having read a request to its answer; 60 s are what SageMaker gives a container.
         read_seconds: The longest that the body of a request may take to arrive.
         ready_seconds: How long an answer of /readyz stays good.
@@ -52,6 +55,7 @@ class ServiceSettings:
     max_batch_bytes: int = 100 * _MEBIBYTE
     max_batch_pictures: int = 32
     max_buffered_bytes: int = 512 * _MEBIBYTE
+    max_connections_per_address: int = 128
     deadline_seconds: float = 60.0
     read_seconds: float = 30.0
     ready_seconds: float = 1.0
@@ -66,6 +70,7 @@ class ServiceSettings:
             "max_batch_bytes": 1,
             "max_batch_pictures": 1,
             "max_buffered_bytes": 1,
+            "max_connections_per_address": 1,
             "deadline_seconds": 0.001,
             "read_seconds": 0.001,
             "ready_seconds": 0,

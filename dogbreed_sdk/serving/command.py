@@ -17,6 +17,7 @@ from dogbreed_sdk.serving.log_stream import LogStream
 from dogbreed_sdk.serving.settings import read_settings, require_model
 from dogbreed_sdk.serving.worker import run_worker
 from dogbreed_sdk.serving.workers import run_workers
+from dogbreed_sdk.signals import end_on_hangup
 
 # A container's: the kernel withholds signals from it that it does not handle, and it loads for seconds.
 _FIRST_PROCESS = 1
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     restore_interrupts()
+    end_on_hangup()
     if os.getpid() == _FIRST_PROCESS:
         signal.signal(signal.SIGTERM, _end)
     if settings.log:

@@ -14,6 +14,7 @@ from contextlib import suppress
 import uvicorn
 
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.http_connections import LimitedProtocol
 from dogbreed_sdk.listening import bind, url_of
 from dogbreed_sdk.local.resources import available_cores, thread_environment
 from dogbreed_sdk.serving.answering import answering
@@ -93,6 +94,7 @@ class _Server(uvicorn.Server):
     def __init__(self, app: ModelApp, settings: Settings, lifeline: Lifeline | None) -> None:
         config = uvicorn.Config(
             app.routes(),
+            http=LimitedProtocol,
             loop="asyncio",  # uvloop, which would be taken where it is installed, accepts no handed connections
             log_config=None,
             access_log=False,

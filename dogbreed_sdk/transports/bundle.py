@@ -7,7 +7,6 @@ import lzma
 import os
 import shutil
 import tarfile
-import tempfile
 import zlib
 from pathlib import Path
 from threading import Condition, Lock
@@ -16,6 +15,7 @@ from typing import Any, Literal
 
 from dogbreed_sdk import _optional, container
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError, ModelError
+from dogbreed_sdk.scratch import scratch_folder
 from dogbreed_sdk.transports import Answer, Transport
 
 # All that a bundle is loaded from; its code/ stays packed.
@@ -125,9 +125,9 @@ class BundleTransport(Transport):
         try:
             if path.is_dir():
                 return self._inference.model_fn(str(path))
-            with tempfile.TemporaryDirectory(prefix="dogbreed-bundle-") as folder:
-                _unpack(path, Path(folder))
-                return self._inference.model_fn(folder)
+            with scratch_folder("dogbreed-bundle-") as folder:
+                _unpack(path, folder)
+                return self._inference.model_fn(str(folder))
         except (tarfile.TarError, EOFError, zlib.error) as error:
             raise ConfigurationError(f"{path} is no bundle: it cannot be read as an archive ({error}).") from error
         except OSError as error:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from dogbreed_sdk.http_connections import ConnectionLimits
 from dogbreed_sdk.service import ServiceSettings
-from dogbreed_sdk.service.protocol import PatientProtocol
 from dogbreed_sdk.testing import FakeEndpoint
 from tests.service.running import BREEDS, ENDING, RunningService
 
@@ -29,9 +29,9 @@ def serve() -> Iterator[Serve]:
     with ExitStack() as stack:
 
         def start(
-            endpoint: FakeEndpoint | None = None, *, protocol: type = PatientProtocol, **settings: Any
+            endpoint: FakeEndpoint | None = None, *, limits: ConnectionLimits | None = None, **settings: Any
         ) -> RunningService:
-            running = RunningService(endpoint or FakeEndpoint(BREEDS), ServiceSettings(**settings), protocol=protocol)
+            running = RunningService(endpoint or FakeEndpoint(BREEDS), ServiceSettings(**settings), limits=limits)
             return stack.enter_context(running)
 
         yield start

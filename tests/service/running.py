@@ -12,8 +12,8 @@ import fastapi
 import requests
 import uvicorn
 
+from dogbreed_sdk.http_connections import ConnectionLimits
 from dogbreed_sdk.service import ServiceSettings, create_app
-from dogbreed_sdk.service.protocol import PatientProtocol
 from dogbreed_sdk.service.server import listen, make_server, url_of
 from dogbreed_sdk.testing import FakeEndpoint
 from tests.waiting import wait_for
@@ -33,7 +33,7 @@ class RunningService:
         endpoint: FakeEndpoint,
         settings: ServiceSettings | None = None,
         *,
-        protocol: type = PatientProtocol,
+        limits: ConnectionLimits | None = None,
         wrap: Callable[[fastapi.FastAPI], fastapi.FastAPI] = lambda app: app,
     ) -> None:
         self.endpoint = endpoint
@@ -43,7 +43,8 @@ class RunningService:
         self._listener = listen("127.0.0.1", 0)
         self.url = url_of(self._listener)
         self.port: int = self._listener.getsockname()[1]
-        self.server: uvicorn.Server = make_server(app, deadline_seconds=settings.deadline_seconds, protocol=protocol)
+        limits = limits or ConnectionLimits(per_address=settings.max_connections_per_address)
+        self.server: uvicorn.Server = make_server(app, deadline_seconds=settings.deadline_seconds, limits=limits)
         self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self._listener]})
 
     def __enter__(self) -> RunningService:

@@ -9,7 +9,8 @@ import pytest
 import requests
 
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.service import ApiKeys, Rate, ServiceSettings, guard
+from dogbreed_sdk.http_connections import network
+from dogbreed_sdk.service import ApiKeys, Rate, ServiceSettings
 from dogbreed_sdk.service.rates import RateLimiter
 from dogbreed_sdk.testing import FakeEndpoint, picture
 from tests.service.conftest import Serve
@@ -148,7 +149,7 @@ def test_a_rate_is_kept_for_each_address_where_there_are_no_keys(serve: Serve) -
     ],
 )
 def test_whom_an_address_stands_for(one: str, other: str, *, alike: bool) -> None:
-    assert (guard.network(one) == guard.network(other)) is alike
+    assert (network(one) == network(other)) is alike
 
 
 def test_every_picture_of_a_batch_counts(serve: Serve) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
 import tarfile
-import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from typing import Any
 import pytest
 
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.service import bundle_server, scratch
+from dogbreed_sdk.service import bundle_server
 from dogbreed_sdk.service.bundle_server import BundleServer
 from dogbreed_sdk.serving import restarts
 from tests.waiting import wait_for
@@ -55,26 +53,6 @@ def test_a_start_that_fails_in_any_way_is_tried_again(
         first.alive.clear()
         wait_for(lambda: running._server is second)
     assert not second.alive.is_set()
-
-
-def test_folders_of_processes_that_were_killed_are_cleared_away(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    for name in ("dogbreed-serve-left", "dogbreed-serve-young", "another"):
-        (tmp_path / name / "code").mkdir(parents=True)
-    (tmp_path / "dogbreed-serve-link").symlink_to(tmp_path / "another")
-    with scratch.scratch_folder("dogbreed-serve-") as held:
-        for path in (tmp_path / "dogbreed-serve-left", Path(held), tmp_path / "another"):
-            os.utime(path, (0, 0))
-        with scratch.scratch_folder("dogbreed-serve-"):
-            assert not (tmp_path / "dogbreed-serve-left").exists()
-            assert Path(held).is_dir()
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "another",
-        "dogbreed-serve-link",
-        "dogbreed-serve-young",
-    ]
 
 
 def test_what_is_larger_than_the_disk_is_not_unpacked(tmp_path: Path) -> None:

@@ -7,19 +7,22 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 import requests
 
-from dogbreed_sdk.service import protocol
-from dogbreed_sdk.service.protocol import PatientProtocol
+from dogbreed_sdk import http_connections
+from dogbreed_sdk.http_connections import ConnectionLimits
+from dogbreed_sdk.service import ServiceSettings
 from dogbreed_sdk.testing import FakeEndpoint, picture
 from tests.service.conftest import Serve
 from tests.service.running import BREEDS, JPEG, Gate, RunningService, refuses
 from tests.waiting import wait_for
 
 PICTURE = picture(1)
+CONNECTIONS_PER_ADDRESS = ServiceSettings().max_connections_per_address
 HEAD = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
 JSON_HEAD = HEAD.replace(b"image/jpeg", b"application/json")
 
@@ -66,7 +69,7 @@ def test_a_body_that_proves_too_large_is_refused_at_once_and_the_rest_is_not_kep
 
 
 def test_a_client_that_sends_on_after_its_refusal_is_cut_off(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "MOST_DISCARDED_BYTES", 1_000_000)
+    monkeypatch.setattr(http_connections, "MOST_DISCARDED_BYTES", 1_000_000)
     service = serve(max_body_bytes=1000)
     sent = 0
     with connect(service, HEAD + b"Content-Length: 1000000000\r\n\r\n") as connection:
@@ -219,19 +222,14 @@ def test_a_body_that_breaks_http_is_answered_once(serve: Serve, caplog: pytest.L
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
-class HastyProtocol(PatientProtocol):
-    header_seconds = 0.3
-
-
-class NarrowProtocol(PatientProtocol):
-    most_connections = 3
+HASTY = ConnectionLimits(header_seconds=0.3)
 
 
 @pytest.mark.parametrize(
     "start", [b"", b"GET /healthz HTTP/1.1\r\nHo", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /h"]
 )
 def test_headers_that_trickle_end_the_connection(serve: Serve, start: bytes) -> None:
-    service = serve(protocol=HastyProtocol)
+    service = serve(limits=HASTY)
     began = time.monotonic()
     with connect(service, start) as connection:
         answer = everything_from(connection)
@@ -240,26 +238,86 @@ def test_headers_that_trickle_end_the_connection(serve: Serve, start: bytes) -> 
 
 
 def test_a_patient_client_keeps_its_connection(serve: Serve, gate: Gate, pool: ThreadPoolExecutor) -> None:
-    service = serve(FakeEndpoint(BREEDS, answer=gate), protocol=HastyProtocol)
+    service = serve(FakeEndpoint(BREEDS, answer=gate), limits=HASTY)
     answer = pool.submit(service.classify, PICTURE)
     gate.wait_until_entered()
-    time.sleep(2 * HastyProtocol.header_seconds)
+    time.sleep(2 * HASTY.header_seconds)
     gate.open.set()
     assert answer.result().status_code == 200
 
 
-def test_too_many_connections_are_told_so(serve: Serve) -> None:
-    service = serve(protocol=NarrowProtocol)
-    idle = [connect(service) for _ in range(3)]
-    wait_for(lambda: len(service.server.server_state.connections) == 3)
+def is_closed(connection: socket.socket) -> bool:
+    """Whether the service has closed it, without a word."""
+    connection.settimeout(0.05)
+    try:
+        return connection.recv(1) == b""
+    except TimeoutError:
+        return False
+
+
+def connect_from(address: str, service: RunningService, data: bytes = b"") -> socket.socket:
+    """As another machine would: all of 127.0.0.0/8 is this one."""
+    connection = socket.create_connection(("127.0.0.1", service.port), timeout=20, source_address=(address, 0))
+    connection.sendall(data)
+    return connection
+
+
+def test_connections_beyond_the_limit_are_refused_where_all_others_have_a_request_under_way(
+    serve: Serve, gate: Gate
+) -> None:
+    service = serve(FakeEndpoint(BREEDS, answer=gate), limits=ConnectionLimits(total=3))
+    request = HEAD + b"Content-Length: %d\r\n\r\n" % len(PICTURE) + PICTURE
+    busy = [connect(service, request) for _ in range(3)]
+    gate.wait_until_entered(3)
     with connect(service) as one_more:
         answer = everything_from(one_more)
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"Retry-After: 1" in answer
-    for connection in idle:
+    gate.open.set()
+    for connection in busy:
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
         connection.close()
-    wait_for(lambda: not service.server.server_state.connections)
-    assert service.get("/healthz").status_code == 200
+
+
+def test_a_crowd_of_idle_connections_keeps_nobody_out(serve: Serve) -> None:
+    service = serve()
+    with ExitStack() as stack:
+        crowd = [stack.enter_context(connect_from("127.0.0.2", service)) for _ in range(600)]
+        neighbour = stack.enter_context(connect_from("127.0.0.3", service))
+        began = time.monotonic()
+        assert [service.get("/healthz").status_code for _ in range(5)] == [200] * 5
+        assert time.monotonic() - began < 5, "much sooner than the crowd is told to send something"
+        wait_for(lambda: len(service.server.server_state.connections) <= CONNECTIONS_PER_ADDRESS + 2)
+        left = [connection for connection in crowd[-CONNECTIONS_PER_ADDRESS:] if not is_closed(connection)]
+        assert len(left) == CONNECTIONS_PER_ADDRESS, "the oldest of the crowd have gone"
+        assert is_closed(crowd[0])
+        assert not is_closed(neighbour)
+
+
+def test_one_address_may_hold_so_many_connections_and_a_proxy_more(serve: Serve, gate: Gate) -> None:
+    limits = ConnectionLimits(per_address=2, proxies=("127.0.0.8/31",))
+    service = serve(FakeEndpoint(BREEDS, answer=gate), limits=limits)
+    request = HEAD + b"Content-Length: %d\r\n\r\n" % len(PICTURE) + PICTURE
+    with ExitStack() as stack:
+        for address in ("127.0.0.2", "127.0.0.2", "127.0.0.9", "127.0.0.9", "127.0.0.9"):
+            stack.enter_context(connect_from(address, service, request))
+        gate.wait_until_entered(5)
+        assert everything_from(stack.enter_context(connect_from("127.0.0.2", service))).startswith(b"HTTP/1.1 503 ")
+        health = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+        for address in ("127.0.0.3", "127.0.0.9"):
+            answered = stack.enter_context(connect_from(address, service, health))
+            assert answered.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_of_all_connections_the_most_crowded_address_loses_its_oldest_idle_one(serve: Serve) -> None:
+    service = serve(limits=ConnectionLimits(total=4))
+    with ExitStack() as stack:
+        first, *crowd = [
+            stack.enter_context(connect_from(address, service))
+            for address in ("127.0.0.2", "127.0.0.3", "127.0.0.3", "127.0.0.3", "127.0.0.4")
+        ]
+        wait_for(lambda: is_closed(crowd[0]))
+        assert not any(is_closed(connection) for connection in (first, *crowd[1:]))
 
 
 def test_shutting_down_answers_what_was_accepted_and_takes_nothing_new(

@@ -240,12 +240,13 @@ def held_model(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         server.shutdown()
 
 
-def test_sigterm_finishes_what_was_accepted(held_model: str) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_it_finishes_what_was_accepted(held_model: str, ending: signal.Signals) -> None:
     running = Served("--server", held_model, "--max-concurrency", "2")
     with ThreadPoolExecutor(6) as pool:
         answers = [pool.submit(running.classify, content) for content in PICTURES[:6]]
         wait_for(lambda: "dogbreed_queue_length 4.0" in requests.get(f"{running.url}/metrics", timeout=30).text)
-        running.process.terminate()
+        running.process.send_signal(ending)
         wait_for(lambda: refuses(running.url))
         HeldModel.go_on.set()
         assert running.wait() == 0
@@ -265,7 +266,8 @@ def test_an_archive_is_unpacked_for_as_long_as_it_is_served(light_bundle: Path, 
     assert running.classify(PICTURES[0]).status_code == 200
     children = running.children()
     assert len(children) == 3, "two workers and their parent"
-    assert running.end() == 0
+    running.process.send_signal(signal.SIGHUP)
+    assert running.wait() == 0
     assert psutil.wait_procs(children, timeout=10)[1] == []
     assert list(tmp_path.glob("dogbreed-serve-*")) == []
 

@@ -118,7 +118,8 @@ def test_the_models_code_is_called_once_at_a_time_and_excess_is_turned_away(serv
         connection.close()
 
 
-def test_sigterm_answers_what_was_accepted(serve: ServerStarter) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_it_answers_what_was_accepted(serve: ServerStarter, ending: signal.Signals) -> None:
     server = serve(SLOW)
 
     def call(_: int) -> int:
@@ -127,7 +128,7 @@ def test_sigterm_answers_what_was_accepted(serve: ServerStarter) -> None:
     with ThreadPoolExecutor(8) as pool:
         calls = [pool.submit(call, number) for number in range(8)]
         time.sleep(0.4)  # all have come, and half of them wait
-        server.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(ending)
         assert [future.result() for future in calls] == [200] * 8
     assert server.process.wait(timeout=10) in (0, -signal.SIGTERM)
 

@@ -56,12 +56,13 @@ def test_workers_are_reached_where_uvloop_is_installed(serve: ServerStarter, tmp
     assert serve(TELLING, "--workers", "2", PYTHONPATH=str(tmp_path)).invoke()[0] == 200
 
 
-def test_sigterm_finishes_what_both_have_accepted(serve: ServerStarter) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_it_finishes_what_both_have_accepted(serve: ServerStarter, ending: signal.Signals) -> None:
     server = both(serve)
     with ThreadPoolExecutor(6) as pool:
         calls = [pool.submit(server.invoke, b"0.3") for _ in range(6)]
         time.sleep(0.4)  # all have come, and most of them wait
-        server.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(ending)
         assert [call.result()[0] for call in calls] == [200] * 6
     assert server.process.wait(timeout=10) == 0
 
