@@ -48,7 +48,8 @@ def launch(store: Store, name: str) -> None:
     folder = EndpointFolder.of(store.root, name)
     folder.path.mkdir(parents=True, exist_ok=True)
     log = folder.path / "supervisor.log"
-    process = identify(start_module("dogbreed_sdk.local.supervisor", [str(store.root), ENDPOINT, name], log=log))
+    pid = start_module("dogbreed_sdk.local.supervisor", [str(store.root), ENDPOINT, name], log=log)
+    process = identify(pid, root=store.root)
 
     def change(state: dict[str, Any]) -> None:
         if not state.get("process"):
@@ -69,12 +70,12 @@ def verify(store: Store, name: str) -> None:
 
 def _bring_up(store: Store, name: str, folder: EndpointFolder) -> Record | None:
     """Start what an endpoint is to serve; the record before the switch, or None where there was none."""
-    record = store.update(ENDPOINT, name, lambda state: state.update(process=identify_self()))
+    record = store.update(ENDPOINT, name, lambda state: state.update(process=identify_self(root=store.root)))
     if record.state["status"] not in _COMING_UP:
         return None
     try:
         deployment = prepare(folder, record.state)
-        server = _start(folder, deployment)
+        server = _start(store.root, folder, deployment)
     except Exception as error:  # noqa: BLE001 - the record must get an outcome
         if not isinstance(error, (ConfigurationError, EndpointNotReadyError, OSError)):
             traceback.print_exc()
@@ -86,7 +87,7 @@ def _bring_up(store: Store, name: str, folder: EndpointFolder) -> Record | None:
         before = store.get(ENDPOINT, name)
         if _switch(store, name, deployment, server):
             return before
-    end_process(server, grace_seconds=0.0)
+    end_process(server, grace_seconds=0.0, root=store.root)
     return None
 
 
@@ -100,13 +101,13 @@ def ensure_running(store: Store, name: str) -> int:
         NotFound: There is no such endpoint.
         EndpointNotReadyError: It is in no state to answer, or its model can't be loaded; with the log's last lines.
     """
-    port = _running_port(store.get(ENDPOINT, name))
+    port = _running_port(store, store.get(ENDPOINT, name))
     if port is not None:
         return port
     folder = EndpointFolder.of(store.root, name)
     with file_lock(folder.lock):
         record = store.get(ENDPOINT, name)
-        port = _running_port(record)
+        port = _running_port(store, record)
         if port is not None:
             return port
         deployment, status = record.state.get("deployment"), record.state["status"]
@@ -115,7 +116,7 @@ def ensure_running(store: Store, name: str) -> int:
                 f"Endpoint {name} is {status}: {record.state.get('failure') or 'not ready yet'}"
             )
         try:
-            server = _start(folder, restore(folder, Deployment(**deployment)))
+            server = _start(store.root, folder, restore(folder, Deployment(**deployment)))
         except (ConfigurationError, OSError) as error:
             raise EndpointNotReadyError(str(error)) from error
         store.update(ENDPOINT, name, lambda state: state.update(server=server))
@@ -134,7 +135,7 @@ def stop(store: Store, name: str) -> None:
     if not folder.path.is_dir():
         return
     with file_lock(folder.lock):
-        end_process(store.get(ENDPOINT, name).state.get("server"), grace_seconds=_STOP_SECONDS)
+        end_process(store.get(ENDPOINT, name).state.get("server"), grace_seconds=_STOP_SECONDS, root=store.root)
         for path in folder.path.iterdir():
             if path.is_dir():  # an unpacked model, or what a killed process had begun to unpack
                 shutil.rmtree(path, ignore_errors=True)
@@ -143,14 +144,14 @@ def stop(store: Store, name: str) -> None:
 def reconcile(store: Store, name: str) -> None:
     """Finish what a killed process had begun: bringing an endpoint up (a few times, then Failed), or deleting it."""
     record = store.get(ENDPOINT, name)
-    if record.state["status"] == "Deleting" and time.time() - record.modified > 2 * _STOP_SECONDS:
+    if record.state["status"] == "Deleting" and record.unchanged_for > 2 * _STOP_SECONDS:
         stop(store, name)
         store.delete(ENDPOINT, name)
         return
     process = record.state.get("process")
-    if record.state["status"] not in _COMING_UP or is_alive(process):
+    if record.state["status"] not in _COMING_UP or is_alive(process, root=store.root):
         return
-    if not process and time.time() - record.modified < _START_SECONDS:
+    if not process and record.unchanged_for < _START_SECONDS:
         return
     claimed = False
 
@@ -167,12 +168,12 @@ def reconcile(store: Store, name: str) -> None:
         launch(store, name)
 
 
-def _running_port(record: Record) -> int | None:
+def _running_port(store: Store, record: Record) -> int | None:
     server = record.state.get("server")
-    return int(server["port"]) if server and is_alive(server) else None
+    return int(server["port"]) if server and is_alive(server, root=store.root) else None
 
 
-def _start(folder: EndpointFolder, deployment: Deployment) -> dict[str, Any]:
+def _start(root: Path, folder: EndpointFolder, deployment: Deployment) -> dict[str, Any]:
     """Start a model server and wait until it answers /ping."""
     environment = {
         **without_secrets(os.environ),
@@ -194,7 +195,7 @@ def _start(folder: EndpointFolder, deployment: Deployment) -> dict[str, Any]:
             environment=environment,
             keep_open=[listener.fileno()],
         )
-    process = identify(pid)
+    process = identify(pid, root=root)
     server = {**(process or {"pid": pid, "created": 0.0}), "port": port}
     problem = _wait_for_ping(deployment, server)
     if problem:
@@ -282,7 +283,7 @@ def _retire(store: Store, folder: EndpointFolder, before: Record) -> None:
     if old is None:
         return
     time.sleep(_SWITCH_SECONDS)
-    end_process(before.state.get("server"), grace_seconds=_STOP_SECONDS)
+    end_process(before.state.get("server"), grace_seconds=_STOP_SECONDS, root=store.root)
     # A later update may have gone back to that model; none is under way while this lock is held.
     with file_lock(folder.supervisor_lock):
         if _deployed_digest(store, before.name) != old["digest"]:

@@ -100,7 +100,7 @@ class Invoker:
 
     async def _call(self, record: Record, headers: Mapping[str, str], body: bytes) -> Answer:
         server = record.state.get("server")
-        if server is not None and (self._client.knows(server) or is_alive(server)):
+        if server is not None and (self._client.knows(server) or is_alive(server, root=self.store.root)):
             try:
                 return await self._exchange(server, headers, body)
             except ServerGoneError as error:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
+
+from dogbreed_sdk.local import clock
 
 MAXIMUM_FAILURE_CHARACTERS = 1024  # API reference, DescribeTrainingJob, FailureReason
 
@@ -23,17 +24,22 @@ MESSAGES = {
 RUNNING_STATUSES = ("InProgress", "Stopping")
 
 
+def now(state: dict[str, Any]) -> float:
+    """The present time by the job's own clock, which no correction moves: its durations come out right."""
+    return clock.read(state.setdefault("clock", clock.start()))
+
+
 def enter(state: dict[str, Any], secondary: str, message: str | None = None) -> None:
     """Note that a job has come to a secondary status; being there already, or having ended, changes nothing."""
     if state.get("status", "InProgress") not in RUNNING_STATUSES:
         return
     if state.get("secondary") == secondary and state.get("transitions"):
         return
-    now = time.time()
+    moment = now(state)
     transitions = state.setdefault("transitions", [])
     if transitions:
-        transitions[-1]["end"] = now
-    transitions.append({"status": secondary, "start": now, "end": None, "message": message or MESSAGES[secondary]})
+        transitions[-1]["end"] = moment
+    transitions.append({"status": secondary, "start": moment, "end": None, "message": message or MESSAGES[secondary]})
     state["secondary"] = secondary
 
 
@@ -54,7 +60,7 @@ def finish(state: dict[str, Any], status: str, *, secondary: str | None = None, 
     enter(state, secondary, message)
     state["status"] = status
     state["failure"] = failure
-    state["ended"] = state["transitions"][-1]["end"] = time.time()
+    state["ended"] = state["transitions"][-1]["end"] = now(state)
 
 
 def request_stop(state: dict[str, Any]) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from dogbreed_sdk.local import clock
 
 # CloudWatch's limit for one event was 256 KiB; a quarter keeps a page of events readable.
 MAXIMUM_LINE_BYTES = 64 * 1024
@@ -29,6 +30,7 @@ class LogFile:
         self._size = os.fstat(self._descriptor).st_size
         self._maximum = maximum_bytes
         self._broken_line = False
+        self._clock = clock.start()  # the lines' times must rise: readers look for a time by halving the file
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
 
     def write(self, lines: Sequence[str]) -> None:
@@ -40,7 +42,7 @@ class LogFile:
         self.tail.extend(line[-_TAIL_LINE_CHARACTERS:] for line in lines)
         if self._size > self._maximum or not lines:
             return
-        milliseconds = int(time.time() * 1000)
+        milliseconds = int(clock.read(self._clock) * 1000)
         content = "".join(_event(milliseconds, line) for line in lines)
         self._append(content.encode("utf-8", "replace"))
         if self._size > self._maximum:

@@ -10,7 +10,7 @@ from typing import Any
 from dogbreed_sdk.local import endpoints, runner
 from dogbreed_sdk.local.operations_common import Context, Operation, cannot_start, get_hosting
 from dogbreed_sdk.local.operations_hosting import NOUNS, container_of, create_hosting, delete_hosting
-from dogbreed_sdk.local.operations_listing import Order, page_of
+from dogbreed_sdk.local.operations_listing import Order, page_of, reconcile_running
 from dogbreed_sdk.local.store import ENDPOINT, ENDPOINT_CONFIG, MODEL, NotFound, Record, Store
 from dogbreed_sdk.local.wire import validation_error
 
@@ -51,8 +51,8 @@ def describe_endpoint(context: Context, request: dict[str, Any]) -> dict[str, An
 
 def list_endpoints(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """ListEndpoints."""
-    records = [_current(context, record) for record in context.store.list(ENDPOINT)]
-    shown, token = page_of(records, request, Order())
+    reconcile_running(context.store, ENDPOINT, statuses=_IN_PROGRESS)
+    shown, token = page_of(context.store, ENDPOINT, request, Order())
     summaries = [
         {
             "EndpointName": record.name,

@@ -42,7 +42,7 @@ def describe_model(context: Context, request: dict[str, Any]) -> dict[str, Any]:
 
 def list_models(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """ListModels."""
-    shown, token = page_of(context.store.list(MODEL), request, Order())
+    shown, token = page_of(context.store, MODEL, request, Order())
     models = [{"ModelName": r.name, "ModelArn": r.arn, "CreationTime": r.created} for r in shown]
     return {"Models": models, "NextToken": token}
 
@@ -84,7 +84,7 @@ def describe_endpoint_config(context: Context, request: dict[str, Any]) -> dict[
 
 def list_endpoint_configs(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """ListEndpointConfigs."""
-    shown, token = page_of(context.store.list(ENDPOINT_CONFIG), request, Order())
+    shown, token = page_of(context.store, ENDPOINT_CONFIG, request, Order())
     configs = [{"EndpointConfigName": r.name, "EndpointConfigArn": r.arn, "CreationTime": r.created} for r in shown]
     return {"EndpointConfigs": configs, "NextToken": token}
 

@@ -18,7 +18,7 @@ from dogbreed_sdk.local.operations_common import (
     request_members,
     require,
 )
-from dogbreed_sdk.local.operations_listing import Order, page_of
+from dogbreed_sdk.local.operations_listing import Order, page_of, reconcile_running
 from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, Record, resource_arn
 from dogbreed_sdk.local.wire import ApiError, number, validation_error
 
@@ -91,8 +91,8 @@ def describe_training_job(context: Context, request: dict[str, Any]) -> dict[str
 
 def list_training_jobs(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """ListTrainingJobs."""
-    records = [current(context, record) for record in context.store.list(TRAINING_JOB)]
-    shown, token = page_of(records, request, Order(sort_order="Ascending"))
+    reconcile_running(context.store, TRAINING_JOB)
+    shown, token = page_of(context.store, TRAINING_JOB, request, Order(sort_order="Ascending"))
     return {"TrainingJobSummaries": [_summary(record) for record in shown], "NextToken": token}
 
 

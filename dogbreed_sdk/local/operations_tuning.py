@@ -14,11 +14,14 @@ from dogbreed_sdk.local.operations_common import (
     get_job,
     request_members,
 )
-from dogbreed_sdk.local.operations_listing import Order, page_of
+from dogbreed_sdk.local.operations_listing import Order, page_by_value, page_of, reconcile_running
 from dogbreed_sdk.local.operations_training import current, seconds_of
 from dogbreed_sdk.local.operations_tuning_checks import check_tuning, definition_of
-from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, NotFound, Record
+from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, Filters, Record
 from dogbreed_sdk.local.wire import number, validation_error
+
+# How the API reference says that both lists are sorted.
+_BY_NAME = Order(sort_by="Name", sort_order="Ascending")
 
 
 def create_tuning_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
@@ -56,8 +59,8 @@ def describe_tuning_job(context: Context, request: dict[str, Any]) -> dict[str, 
 
 def list_tuning_jobs(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """ListHyperParameterTuningJobs."""
-    records = [current(context, record) for record in context.store.list(TUNING_JOB)]
-    shown, token = page_of(records, request, Order(sort_by="Name", sort_order="Ascending"))
+    reconcile_running(context.store, TUNING_JOB)
+    shown, token = page_of(context.store, TUNING_JOB, request, _BY_NAME)
     summaries = []
     for record in shown:
         config = record.request["HyperParameterTuningJobConfig"]
@@ -74,11 +77,11 @@ def list_tuning_jobs(context: Context, request: dict[str, Any]) -> dict[str, Any
 def list_trials(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """ListTrainingJobsForHyperParameterTuningJob."""
     record = current(context, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
-    trials = _trials(context, record)
+    reconcile_running(context.store, TRAINING_JOB, parent=record.name)
     if request.get("SortBy") == "FinalObjectiveMetricValue":
-        trials = [trial for trial in trials if _objective_value(record, trial) is not None]
-    keys = {"FinalObjectiveMetricValue": lambda trial: _objective_value(record, trial) or 0.0}
-    shown, token = page_of(trials, request, Order(sort_by="Name", sort_order="Ascending", keys=keys))
+        shown, token = _page_by_objective(context, record, request)
+    else:
+        shown, token = page_of(context.store, TRAINING_JOB, request, _BY_NAME, parent=record.name)
     return {"TrainingJobSummaries": [_trial_summary(record, trial) for trial in shown], "NextToken": token}
 
 
@@ -93,14 +96,17 @@ def stop_tuning_job(context: Context, request: dict[str, Any]) -> dict[str, Any]
     return {}
 
 
+def _page_by_objective(context: Context, record: Record, request: Mapping[str, Any]) -> tuple[list[Record], str | None]:
+    """A page of the trials that have an objective value, in its order."""
+    filters = Filters(parent=record.name, status=request.get("StatusEquals"))
+    trials = context.store.page(TRAINING_JOB, filters)
+    measured = [trial for trial in trials if _objective_value(record, trial) is not None]
+    return page_by_value(measured, request, _BY_NAME, lambda trial: _objective_value(record, trial) or 0.0)
+
+
 def _trials(context: Context, record: Record) -> list[Record]:
-    trials = []
-    for name in record.state.get("trials") or []:
-        try:
-            trials.append(current(context, context.store.get(TRAINING_JOB, name)))
-        except NotFound:
-            continue
-    return trials
+    reconcile_running(context.store, TRAINING_JOB, parent=record.name)
+    return context.store.page(TRAINING_JOB, Filters(parent=record.name))
 
 
 def _status(record: Record, trials: list[Record]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 import dogbreed_sdk
+from dogbreed_sdk.local import clock
 
 # The kernel's idea of the boot time moves with clock corrections, and a start time with it.
 _CLOCK_TOLERANCE_SECONDS = 2.0
@@ -33,12 +34,16 @@ GUARD_GRACE_SECONDS = 10
 Process = Mapping[str, Any]
 
 
-def identify(pid: int) -> dict[str, Any] | None:
+def identify(pid: int, *, root: Path | None = None) -> dict[str, Any] | None:
     """What recognises a running process later: its id with its start, because ids are used again.
 
+    Args:
+        pid: The process.
+        root: The root folder that it works for: a copy of the folder must not take the process for its own.
+
     Returns:
-        {"pid": int, "created": epoch seconds}, on Linux with "start", which no change of the clock moves; or None
-        when it has ended already.
+        {"pid": int, "created": epoch seconds}, on Linux with "start", which no change of the clock moves, and with
+        "root" where one is given; or None when it has ended already.
     """
     try:
         process = psutil.Process(pid)
@@ -46,7 +51,8 @@ def identify(pid: int) -> dict[str, Any] | None:
             if process.status() == psutil.STATUS_ZOMBIE:
                 return None
             start = _start_of(pid)
-            return {"pid": pid, "created": process.create_time(), **({"start": start} if start else {})}
+            found = {"pid": pid, "created": process.create_time(), **({"start": start} if start else {})}
+            return found if root is None else {**found, "root": _folder_identity(root)}
     except psutil.NoSuchProcess:
         return None
 
@@ -54,24 +60,45 @@ def identify(pid: int) -> dict[str, Any] | None:
 def _start_of(pid: int) -> str | None:
     """The boot a process was started in and the ticks since then, where the kernel tells them."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         status = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return None
     # proc(5): the 22nd field; the 2nd, the command's name in brackets, may hold anything.
-    return f"{boot}:{int(status.rpartition(b')')[2].split()[19])}"
+    return f"{clock.boot_id()}:{int(status.rpartition(b')')[2].split()[19])}"
 
 
-def identify_self() -> dict[str, Any]:
-    """What recognises this process later."""
-    process = identify(os.getpid())
+def _folder_identity(folder: Path) -> list[int]:
+    """What stays when a folder is renamed, and differs in its copy: its device and its number there."""
+    found = folder.stat()
+    return [found.st_dev, found.st_ino]
+
+
+def is_of_copy(process: Process | None, root: Path) -> bool:
+    """Whether a process was noted by another root folder, of which this one is a copy.
+
+    A folder that was moved to another disk counts as a copy; one that was renamed does not.
+    """
+    noted = process.get("root") if process else None
+    if process is None or noted is None:
+        return False
+    try:
+        device, number = _folder_identity(root)
+    except FileNotFoundError:
+        return True  # it was moved away from here
+    same_boot = str(process.get("start") or "").startswith(f"{clock.boot_id()}:")
+    return bool(number != noted[1] or (same_boot and device != noted[0]))  # devices are numbered anew at a start
+
+
+def identify_self(*, root: Path | None = None) -> dict[str, Any]:
+    """What recognises this process later; as `identify`."""
+    process = identify(os.getpid(), root=root)
     assert process is not None  # it runs: it asks
     return process
 
 
-def is_alive(process: Process | None) -> bool:
-    """Whether the process that `identify` described still runs."""
-    if not process:
+def is_alive(process: Process | None, *, root: Path | None = None) -> bool:
+    """Whether the process that `identify` described still runs, and for this root folder where one is given."""
+    if not process or (root is not None and is_of_copy(process, root)):
         return False
     current = identify(int(process["pid"]))
     if current is None:
@@ -169,9 +196,15 @@ def signal_group(group: int, number: signal.Signals) -> None:
         return
 
 
-def end_process(process: Process | None, *, grace_seconds: float) -> None:
-    """End a process politely: SIGTERM, then SIGKILL when it takes too long."""
-    if process is None or not is_alive(process):
+def end_process(process: Process | None, *, grace_seconds: float, root: Path | None = None) -> None:
+    """End a process politely: SIGTERM, then SIGKILL when it takes too long.
+
+    Args:
+        process: The process; one that has ended is no error.
+        grace_seconds: How long it may take.
+        root: The root folder whose process it must be, where one is given.
+    """
+    if process is None or not is_alive(process, root=root):
         return
     pid = int(process["pid"])
     for number, patience in ((signal.SIGTERM, grace_seconds), (signal.SIGKILL, 5.0)):

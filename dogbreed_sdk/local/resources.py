@@ -73,6 +73,7 @@ class ThreadLedger:
     """
 
     def __init__(self, root: Path, cores: int | None = None) -> None:
+        self._root = root
         self._path = root / _LEDGER
         self._lock = root / f"{_LEDGER}.lock"
         self.cores = cores or available_cores()
@@ -92,7 +93,7 @@ class ThreadLedger:
         wanted = max(1, min(wanted, self.cores))
         with file_lock(self._lock):
             before = self._read()
-            claims = [claim for claim in before if is_alive(claim.process)]
+            claims = [claim for claim in before if is_alive(claim.process, root=self._root)]
             mine = next((claim for claim in claims if claim.job == job), None)
             if mine is None or not mine.granted:
                 others = [claim for claim in claims if claim.job != job]

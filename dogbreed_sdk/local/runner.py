@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import signal
-import time
 from typing import Any
 
-from dogbreed_sdk.local import endpoints, job_state
+from dogbreed_sdk.local import clock, endpoints, job_state
 from dogbreed_sdk.local.folders import JobFolder, is_locked, write_atomically
-from dogbreed_sdk.local.processes import GUARD_GRACE_SECONDS, identify, is_alive, signal_group, start_module
+from dogbreed_sdk.local.processes import (
+    GUARD_GRACE_SECONDS,
+    identify,
+    is_alive,
+    is_of_copy,
+    signal_group,
+    start_module,
+)
 from dogbreed_sdk.local.store import ENDPOINT, TRAINING_JOB, TUNING_JOB, Record, Store
 
 # A job that never had a supervisor is young (its starter is about to start one), or its starter was killed: then
@@ -17,6 +23,10 @@ _START_SECONDS = 30.0
 _START_AGAIN_SECONDS = 600.0
 _MAXIMUM_RESTARTS = 5
 _GUARD_MARGIN_SECONDS = 5.0
+_COPIED = (
+    "InternalServerError: this folder of local SageMaker is a copy, or was moved to another disk, and was made while "
+    "the job ran: the job belongs to the original folder. To run it here, create it again under another name."
+)
 
 
 def start_training_job(store: Store, name: str) -> None:
@@ -57,7 +67,8 @@ def reconcile(store: Store, kind: str, name: str) -> None:
     """Set right what the end of a supervisor (killed, or the machine restarted) left behind.
 
     A training job gets its outcome: Failed, with the way to continue it. A tuning job gets a new supervisor,
-    which continues the search. An endpoint that was coming up is brought up again. Cheap when nothing is wrong.
+    which continues the search; in a copy of the folder that it ran in, it has failed. An endpoint that was coming up
+    is brought up again. Cheap when nothing is wrong.
     """
     if kind == ENDPOINT:
         endpoints.reconcile(store, name)
@@ -65,7 +76,9 @@ def reconcile(store: Store, kind: str, name: str) -> None:
     record = store.get(kind, name)
     if record.state.get("status") not in job_state.RUNNING_STATUSES or not _is_lost(store, record):
         return
-    if not record.state.get("process") and time.time() - record.created < _START_AGAIN_SECONDS:
+    if is_of_copy(record.state.get("process"), store.root):
+        _fail(store, record, _COPIED)
+    elif not record.state.get("process") and record.age < _START_AGAIN_SECONDS:
         if _claim_start(store, record):
             _start(store, kind, name)
     elif kind == TRAINING_JOB:
@@ -90,7 +103,7 @@ def _start(store: Store, kind: str, name: str) -> None:
         reason = f"ClientError: the job could not be started in {folder.path}: {error}"
         store.update(kind, name, lambda state: job_state.finish(state, "Failed", failure=reason))
         return
-    process = identify(pid)
+    process = identify(pid, root=store.root)
 
     def change(state: dict[str, Any]) -> None:
         # The supervisor notes itself; this serves whoever asks before it has come so far.
@@ -126,32 +139,39 @@ def _is_lost(store: Store, record: Record) -> bool:
         return False
     process = record.state.get("process")
     if process:
-        return not is_alive(process)
-    return time.time() - record.modified > _START_SECONDS
+        return not is_alive(process, root=store.root)
+    return record.unchanged_for > _START_SECONDS
 
 
 def _fail_lost_job(store: Store, record: Record) -> None:
     script = record.state.get("script")
-    if script and is_alive(script):
+    if script and is_alive(script, root=store.root):
         # Its guard has told it to end and lets it save.
         patience = GUARD_GRACE_SECONDS + _GUARD_MARGIN_SECONDS
-        if time.time() - record.state.get("orphaned", time.time()) < patience:
+        orphaned = record.state.get("orphaned")
+        if not orphaned or clock.age(orphaned) < patience:
             store.update(TRAINING_JOB, record.name, lambda state: _orphan(state, record))
             return
         signal_group(int(script["pid"]), signal.SIGKILL)
-    reason = _lost_reason(store, record)
+    _fail(store, record, _lost_reason(store, record))
 
+
+def _fail(store: Store, record: Record, reason: str) -> None:
     def change(state: dict[str, Any]) -> None:
         # Between the look and this change it may have ended by itself, its outcome written.
-        if _is_unchanged(state, record):
+        if not _is_unchanged(state, record):
+            return
+        if record.kind == TRAINING_JOB:
             job_state.finish(state, "Failed", failure=reason)
+        else:
+            state.update(status="Failed", ended=record.now, failure=job_state.shorten(reason))
 
-    store.update(TRAINING_JOB, record.name, change)
+    store.update(record.kind, record.name, change)
 
 
 def _orphan(state: dict[str, Any], record: Record) -> None:
     if _is_unchanged(state, record):
-        state.setdefault("orphaned", time.time())
+        state.setdefault("orphaned", clock.start())
         state["status"] = "Stopping"
         job_state.enter(state, "Stopping")
 
@@ -181,7 +201,7 @@ def _restart_tuning_job(store: Store, record: Record) -> None:
             log = JobFolder.of(store.root, record.name).supervisor_log
             state.update(
                 status="Failed",
-                ended=time.time(),
+                ended=record.now,
                 failure=f"InternalServerError: the search's process ended {restarts + 1} times; see {log}.",
             )
             return

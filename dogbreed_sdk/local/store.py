@@ -14,11 +14,13 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
+from dogbreed_sdk.local import clock
+from dogbreed_sdk.local.root_paths import RootPaths
 
 DATABASE = "sagemaker.db"
 JOBS_FOLDER = "jobs"
@@ -42,18 +44,24 @@ _ARN_RESOURCES = {
     ENDPOINT: "endpoint",
 }
 
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
     kind TEXT NOT NULL, name TEXT NOT NULL, arn TEXT NOT NULL,
-    request TEXT NOT NULL, state TEXT NOT NULL, created REAL NOT NULL, modified REAL NOT NULL);
+    request TEXT NOT NULL, state TEXT NOT NULL, created REAL NOT NULL, modified REAL NOT NULL,
+    created_mark TEXT, modified_mark TEXT, status TEXT NOT NULL DEFAULT '', parent TEXT);
 CREATE UNIQUE INDEX IF NOT EXISTS record_names ON records (kind, name COLLATE NOCASE);
 CREATE UNIQUE INDEX IF NOT EXISTS record_arns ON records (arn);
+CREATE INDEX IF NOT EXISTS records_by_name ON records (kind, name, created, status, modified);
+CREATE INDEX IF NOT EXISTS records_by_creation ON records (kind, created, name, status, modified);
+CREATE INDEX IF NOT EXISTS records_by_status ON records (kind, status, created, name, modified);
+CREATE INDEX IF NOT EXISTS records_by_parent ON records (kind, parent, created, name);
 CREATE TABLE IF NOT EXISTS tags (
     arn TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (arn, key));
 """
-_COLUMNS = "kind, name, arn, request, state, created, modified"
+_ADDED_COLUMNS = ("created_mark TEXT", "modified_mark TEXT", "status TEXT NOT NULL DEFAULT ''", "parent TEXT")
+_COLUMNS = "kind, name, arn, request, state, created, modified, created_mark, modified_mark"
 _BUSY_SECONDS = 30.0
 
 
@@ -81,6 +89,8 @@ class Record:
         state: What happened since; a copy, changed through `Store.update` only.
         created: Epoch seconds.
         modified: Epoch seconds of the last change of state.
+        created_mark: The moment of creation for durations; see `clock`.
+        modified_mark: The moment of the last change likewise.
     """
 
     kind: str
@@ -90,11 +100,75 @@ class Record:
     state: dict[str, Any]
     created: float
     modified: float
+    created_mark: str | None = None
+    modified_mark: str | None = None
+
+    @property
+    def age(self) -> float:
+        """Seconds since its creation, whatever the wall clock did meanwhile."""
+        return clock.elapsed(self.created_mark, self.created)
+
+    @property
+    def now(self) -> float:
+        """The present time, counted on from its creation."""
+        return self.created + self.age
+
+    @property
+    def unchanged_for(self) -> float:
+        """Seconds since the last change of its state."""
+        return clock.elapsed(self.modified_mark, self.modified)
 
     @property
     def region(self) -> str:
         """The region the resource was created in."""
         return self.arn.split(":")[3]
+
+
+SortKey = Literal["name", "created", "status"]
+# The columns that make the order, with ties resolved.
+_SORT_COLUMNS: dict[SortKey, tuple[str, str, str]] = {
+    "name": ("name", "created", "name"),
+    "created": ("created", "created", "name"),
+    "status": ("status", "created", "name"),
+}
+Position = tuple[float | str, float, str]
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What records of a listing have in common; None asks for nothing.
+
+    Attributes:
+        name_contains: A part of the name, case kept.
+        status: The status in the state.
+        parent: The tuning job that started a training job.
+        created: Epoch seconds between which it was created, both excluded.
+        modified: Epoch seconds between which it was last changed, both excluded.
+    """
+
+    name_contains: str | None = None
+    status: str | None = None
+    parent: str | None = None
+    created: tuple[float | None, float | None] = (None, None)
+    modified: tuple[float | None, float | None] = (None, None)
+
+    def conditions(self) -> list[tuple[str, Any]]:
+        """SQL conditions with one placeholder each, and their values."""
+        asked: list[tuple[str, Any]] = [
+            ("instr(name, ?)", self.name_contains or None),
+            ("status = ?", self.status),
+            ("parent = ?", self.parent),
+            ("created > ?", self.created[0]),
+            ("created < ?", self.created[1]),
+            ("modified > ?", self.modified[0]),
+            ("modified < ?", self.modified[1]),
+        ]
+        return [(condition, value) for condition, value in asked if value is not None]
+
+
+def is_root(folder: Path) -> bool:
+    """Whether a folder is a root of local SageMaker already; looking changes nothing."""
+    return (folder / DATABASE).is_file()
 
 
 def resource_arn(kind: str, name: str, region: str = DEFAULT_REGION) -> str:
@@ -121,6 +195,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = Path(root).absolute()
         self.path = self.root / DATABASE
+        self._paths = RootPaths(self.root)
         self._idle: list[sqlite3.Connection] = []
         self._local = threading.local()
         # A connection closed by the garbage collector warns from Python 3.13 on.
@@ -159,16 +234,17 @@ class Store:
         Raises:
             AlreadyExists: The name is taken.
         """
-        now = time.time()
+        now, mark = time.time(), clock.mark()
         arn = resource_arn(kind, name, region)
-        row = (kind, name, arn, json.dumps(request), json.dumps(state), now, now)
+        row = (kind, name, arn, self._dump(request), self._dump(state), now, now, mark, mark)
         with self._connection(write=True) as connection:
             # The unique index guards as well; asking first gives a clear error.
             taken = "SELECT 1 FROM records WHERE kind = ? AND name = ? COLLATE NOCASE"
             if connection.execute(taken, (kind, name)).fetchone():
                 raise AlreadyExists(f"A {kind} named {name} exists already.")
-            connection.execute(f"INSERT INTO records ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608
-        return _record(row)
+            command = f"INSERT INTO records ({_COLUMNS}, status, parent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+            connection.execute(command, (*row, str(state.get("status") or ""), state.get("tuning_job")))
+        return self._record(row)
 
     def get(self, kind: str, name: str) -> Record:
         """The record of that kind and exact name.
@@ -181,14 +257,54 @@ class Store:
             row = connection.execute(query, (kind, name)).fetchone()
         if row is None:
             raise NotFound(f"There is no {kind} named {name}.")
-        return _record(row)
+        return self._record(row)
+
+    def page(
+        self,
+        kind: str,
+        filters: Filters,
+        *,
+        sort_by: SortKey = "created",
+        descending: bool = False,
+        after: Position | None = None,
+        limit: int | None = None,
+    ) -> list[Record]:
+        """The records of a kind that pass the filters, in order, as many as are asked for; costs no more than those.
+
+        Args:
+            kind: The kind.
+            filters: What they have in common.
+            sort_by: What they are sorted by; equal ones by creation and name.
+            descending: Whether the largest comes first.
+            after: The position (see `position`) of the last record of the page before.
+            limit: How many at most; None for all.
+        """
+        columns = _SORT_COLUMNS[sort_by]
+        conditions = [("kind = ?", kind), *filters.conditions()]
+        where, values = " AND ".join(text for text, _ in conditions), [value for _, value in conditions]
+        if after is not None:
+            where += f" AND ({', '.join(columns)}) {'<' if descending else '>'} (?, ?, ?)"
+            values += after
+        order = ", ".join(f"{column} {'DESC' if descending else 'ASC'}" for column in dict.fromkeys(columns))
+        query = f"SELECT {_COLUMNS} FROM records WHERE {where} ORDER BY {order} LIMIT ?"  # noqa: S608
+        with self._connection(write=False) as connection:
+            rows = connection.execute(query, (*values, -1 if limit is None else limit)).fetchall()
+        return [self._record(row) for row in rows]
+
+    def names(self, kind: str, filters: Filters) -> list[str]:
+        """The names of the records that pass the filters, oldest first."""
+        conditions = [("kind = ?", kind), *filters.conditions()]
+        where = " AND ".join(text for text, _ in conditions)
+        with self._connection(write=False) as connection:
+            query = f"SELECT name FROM records WHERE {where} ORDER BY created, name"  # noqa: S608
+            return [name for (name,) in connection.execute(query, [value for _, value in conditions])]
 
     def list(self, kind: str) -> list[Record]:
         """All records of a kind, oldest first."""
         with self._connection(write=False) as connection:
             query = f"SELECT {_COLUMNS} FROM records WHERE kind = ? ORDER BY sequence"  # noqa: S608
             rows = connection.execute(query, (kind,)).fetchall()
-        return [_record(row) for row in rows]
+        return [self._record(row) for row in rows]
 
     def update(self, kind: str, name: str, change: Callable[[dict[str, Any]], None]) -> Record:
         """Let `change` edit the record's state in place, with no other writer in between.
@@ -200,17 +316,17 @@ class Store:
         """
         with self._connection(write=True) as connection:
             record = self._get_within(connection, kind, name)
-            before = json.dumps(record.state)
+            before = self._dump(record.state)
             change(record.state)
-            after = json.dumps(record.state)
+            after = self._dump(record.state)
             if after == before:
                 return record
-            now = time.time()
+            now, mark = time.time(), clock.mark()
             connection.execute(
-                "UPDATE records SET state = ?, modified = ? WHERE kind = ? AND name = ?",
-                (after, now, kind, name),
+                "UPDATE records SET state = ?, status = ?, modified = ?, modified_mark = ? WHERE kind = ? AND name = ?",
+                (after, str(record.state.get("status") or ""), now, mark, kind, name),
             )
-        return Record(kind, name, record.arn, record.request, record.state, record.created, now)
+        return replace(record, modified=now, modified_mark=mark)
 
     def delete(self, kind: str, name: str) -> None:
         """Remove a record and its tags.
@@ -234,7 +350,7 @@ class Store:
             row = connection.execute(query, (arn.lower(),)).fetchone()
         if row is None:
             raise NotFound(f"There is no resource {arn}.")
-        return _record(row)
+        return self._record(row)
 
     def tags(self, arn: str) -> dict[str, str]:
         """The tags of a resource, by key."""
@@ -268,7 +384,15 @@ class Store:
         row = connection.execute(query, (kind, name)).fetchone()
         if row is None:
             raise NotFound(f"There is no {kind} named {name}.")
-        return _record(row)
+        return self._record(row)
+
+    def _dump(self, value: Mapping[str, Any]) -> str:
+        return self._paths.relative(json.dumps(value))
+
+    def _record(self, row: tuple[Any, ...]) -> Record:
+        kind, name, arn, request, state, *times = row
+        load = self._paths.absolute
+        return Record(kind, name, arn, json.loads(load(request)), json.loads(load(state)), *times)
 
     @contextmanager
     def _connection(self, *, write: bool) -> Iterator[sqlite3.Connection]:
@@ -320,8 +444,31 @@ class Store:
                 raise StoreError(f"{self.path} was written by a newer dogbreed-sdk; upgrade to use this folder.")
             if version < _SCHEMA_VERSION:
                 connection.execute("PRAGMA journal_mode = WAL")
+                if version:
+                    self._upgrade(connection)
                 connection.executescript(_SCHEMA)
                 connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+
+    def _upgrade(self, connection: sqlite3.Connection) -> None:
+        """Bring the records of version 1 into the present form."""
+        present = {row[1] for row in connection.execute("PRAGMA table_info(records)")}
+        connection.execute("BEGIN IMMEDIATE")
+        for column in _ADDED_COLUMNS:
+            if column.partition(" ")[0] not in present:
+                connection.execute(f"ALTER TABLE records ADD COLUMN {column}")
+        for sequence, request, text in connection.execute("SELECT sequence, request, state FROM records").fetchall():
+            state = json.loads(text)
+            connection.execute(
+                "UPDATE records SET request = ?, state = ?, status = ?, parent = ? WHERE sequence = ?",
+                (
+                    self._paths.relative(request),
+                    self._paths.relative(text),
+                    str(state.get("status") or ""),
+                    state.get("tuning_job"),
+                    sequence,
+                ),
+            )
+        connection.execute("COMMIT")
 
 
 def _make_root(root: Path) -> None:
@@ -340,11 +487,6 @@ def _make_root(root: Path) -> None:
 def _close_all(connections: list[sqlite3.Connection]) -> None:
     while connections:
         connections.pop().close()
-
-
-def _record(row: tuple[Any, ...]) -> Record:
-    kind, name, arn, request, state, created, modified = row
-    return Record(kind, name, arn, json.loads(request), json.loads(state), created, modified)
 
 
 @contextmanager

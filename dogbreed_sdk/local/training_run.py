@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.local import debugging, job_state, rule_states, staging
+from dogbreed_sdk.local import clock, debugging, job_state, rule_states, staging
 from dogbreed_sdk.local.artifacts import remove_uploaded, upload_outputs
 from dogbreed_sdk.local.failure_reason import full_disk, script_failure
 from dogbreed_sdk.local.folders import JobFolder
@@ -56,6 +56,7 @@ class TrainingRun:
         self._metrics_due = 0.0
         self._terminated = False
         self._deadline = float("inf")
+        self._clock = clock.start()
 
     def terminate(self) -> None:
         """Stop the job, because the supervisor itself was told to end; safe in a signal handler."""
@@ -109,9 +110,10 @@ class TrainingRun:
             if state.get("begun") or state.get("status") not in job_state.RUNNING_STATUSES:
                 raise _OverError
             state["begun"] = True
-            state["process"] = identify_self()
+            state["process"] = identify_self(root=self._store.root)
             state.setdefault("log_stream", f"{self._record.name}/algo-1-{int(time.time())}")
             job_state.enter(state, "Starting")
+            self._clock = dict(state["clock"])
 
         self._update(change)
 
@@ -150,8 +152,8 @@ class TrainingRun:
         self._deadline = time.monotonic() + limit
 
         def change(state: dict[str, Any]) -> None:
-            state["script"] = identify(script.pid)
-            state["started"] = time.time()
+            state["script"] = identify(script.pid, root=self._store.root)
+            state["started"] = job_state.now(state)
             if not state.get("stop"):
                 job_state.enter(state, "Training")
 
@@ -166,7 +168,7 @@ class TrainingRun:
     def _consume(self, lines: list[str], reader: MetricReader) -> None:
         for line in lines:
             for name, value in reader.read(line):
-                self._metrics[name] = {"value": value, "time": time.time()}
+                self._metrics[name] = {"value": value, "time": clock.read(self._clock)}
         self._log.write(lines)
 
     def _wish(self) -> EndReason | None:

@@ -15,7 +15,7 @@ from dogbreed_sdk.local.log_file import LogFollower
 from dogbreed_sdk.local.processes import identify_self
 from dogbreed_sdk.local.resources import available_cores
 from dogbreed_sdk.local.search import Search, create_search
-from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, Record, Store, StoreError
+from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, NotFound, Record, Store, StoreError
 from dogbreed_sdk.local.tuning_request import TuningRequest
 
 _TICK_SECONDS = 0.1
@@ -89,10 +89,10 @@ class Tuner:
             log = JobFolder.of(self._store.root, self._record.name).supervisor_log
             status, failure = self._abandon(f"InternalServerError: {type(error).__name__}: {error}; see {log}.")
         reason = job_state.shorten(failure) if failure else None
-        _patiently(self._update, status=status, failure=reason, best=self._best(), ended=time.time())
+        _patiently(self._update, status=status, failure=reason, best=self._best(), ended=self._record.now)
 
     def _begin(self) -> bool:
-        process = identify_self()
+        process = identify_self(root=self._store.root)
 
         def change(state: dict[str, Any]) -> None:
             if state.get("status") in job_state.RUNNING_STATUSES:
@@ -106,7 +106,10 @@ class Tuner:
 
     def _resume(self) -> None:
         for name in self._record.state.get("trials", ()):
-            record = self._store.get(TRAINING_JOB, name)
+            try:
+                record = self._store.get(TRAINING_JOB, name)
+            except NotFound:
+                continue  # somebody has deleted it
             number = self._search.resume(record.state["tuned"])
             trial = Trial(name, number, self._follower(name), stopped_early=bool(record.state.get("stopped_early")))
             self._running.append(trial)
@@ -114,14 +117,13 @@ class Tuner:
                 runner.start_training_job(self._store, name)
 
     def _loop(self) -> tuple[str, str | None]:
-        deadline = self._record.created + self._request.maximum_seconds
         exhausted = False
         while True:
             for trial in list(self._running):
                 _patiently(self._look_at, trial)
             _patiently(self._note_best)
             state = _patiently(self._store.get, TUNING_JOB, self._record.name).state
-            stopping = bool(state.get("stop")) or time.time() >= deadline
+            stopping = bool(state.get("stop")) or self._record.age >= self._request.maximum_seconds
             good_enough = self._request.is_good_enough(self._objectives())
             if stopping or good_enough:
                 self._stop_trials()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import sqlite3
 import time
 from datetime import datetime, timezone
 from typing import Any
@@ -10,7 +12,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dogbreed_sdk.local import Store
-from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB
+from dogbreed_sdk.local.operations_common import Context
+from dogbreed_sdk.local.operations_training import list_training_jobs
+from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, Record
 
 JOB = {
     "OutputDataConfig": {"S3OutputPath": "file:///out"},
@@ -117,3 +121,74 @@ def test_models_come_newest_first_and_tuning_jobs_by_name(sagemaker: Any, store:
     assert [model["ModelName"] for model in sagemaker.list_models()["Models"]] == ["c", "a", "b"]
     summaries = sagemaker.list_hyper_parameter_tuning_jobs()["HyperParameterTuningJobSummaries"]
     assert [summary["HyperParameterTuningJobName"] for summary in summaries] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("order", ["Ascending", "Descending"])
+@pytest.mark.parametrize("sort_by", ["Name", "CreationTime", "Status"])
+def test_a_page_reads_the_records_it_shows_and_no_others(
+    store: Store, monkeypatch: pytest.MonkeyPatch, sort_by: str, order: str
+) -> None:
+    with store.transaction():
+        for number in range(200):
+            add_job(store, f"job-{number:03}", ("Completed", "Failed", "Stopped")[number % 3])
+    context = Context(store, "us-east-1")
+    read: list[str] = []
+    record_of = Store._record
+
+    def noted(self: Store, row: tuple[Any, ...]) -> Record:
+        read.append(row[1])
+        return record_of(self, row)
+
+    monkeypatch.setattr(Store, "_record", noted)
+    token: dict[str, str] = {}
+    seen: list[str] = []
+    for _ in range(3):
+        answer = list_training_jobs(context, {"SortBy": sort_by, "SortOrder": order, "MaxResults": 10, **token})
+        seen += names(answer)
+        token = {"NextToken": answer["NextToken"]}
+    assert len(seen) == len(set(seen)) == 30
+    assert len(read) == 33, "ten a page, and one that says that there are more"
+    with sqlite3.connect(store.path) as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {page_query(store, monkeypatch, sort_by, order)}").fetchall()
+    connection.close()
+    assert not [step for *_, step in plan if "TEMP B-TREE" in step or "SCAN" in step], plan
+
+
+def page_query(store: Store, monkeypatch: pytest.MonkeyPatch, sort_by: str, order: str) -> str:
+    """What SQLite is asked for a page."""
+    asked: list[str] = []
+    connection = store._open()
+    connection.set_trace_callback(asked.append)
+    monkeypatch.setattr(store, "_idle", [connection])
+    list_training_jobs(Context(store, "us-east-1"), {"SortBy": sort_by, "SortOrder": order})
+    connection.close()
+    return asked[-1]
+
+
+def test_filters_and_order_are_those_of_a_plain_search(sagemaker: Any, store: Store) -> None:
+    generator = random.Random(5)
+    for _ in range(40):
+        name = "".join(generator.choices("abAB-", k=6)).strip("-") + str(generator.random())[2:8]
+        add_job(store, name, generator.choice(["Completed", "Failed"]))
+    everything = {record.name: record for record in store.list(TRAINING_JOB)}
+    key = {
+        "Name": lambda record: record.name,
+        "CreationTime": lambda record: record.created,
+        "Status": lambda record: (record.state["status"], record.created),
+    }
+    for sort_by, sorting in key.items():
+        for part, status in (("a", None), ("A", "Failed"), ("b-", "Completed"), ("-", None)):
+            chosen = [
+                record
+                for record in everything.values()
+                if part in record.name and (status is None or record.state["status"] == status)
+            ]
+            wanted = [record.name for record in sorted(chosen, key=sorting, reverse=True)]
+            pages = sagemaker.get_paginator("list_training_jobs").paginate(
+                SortBy=sort_by,
+                SortOrder="Descending",
+                NameContains=part,
+                PaginationConfig={"PageSize": 3},
+                **({"StatusEquals": status} if status else {}),
+            )
+            assert [name for page in pages for name in names(page)] == wanted
