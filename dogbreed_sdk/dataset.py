@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dogbreed_sdk import dataset_checks
 from dogbreed_sdk.errors import DatasetError
 from dogbreed_sdk.labels import LabelMap
-from dogbreed_sdk.scratch import scratch_folder
+from training_scripts.atomic import building
 
 if TYPE_CHECKING:
     from dogbreed_sdk.dataset_checks import Progress
@@ -315,11 +315,8 @@ def _built_aside(root: Path) -> Iterator[Path]:
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise DatasetError(f"{root} holds something already; delete it or name another folder")
     try:
-        root.parent.mkdir(parents=True, exist_ok=True)
-        # This folder becomes the data set: its permissions are those that the umask allows.
-        with scratch_folder(f".{root.name}.", root.parent, mode=0o777) as aside:
+        with building(root) as aside:
             yield aside
-            aside.replace(root)
     except OSError as error:
         raise DatasetError(f"cannot make {root}: {error.strerror or error} ({error.filename or root})") from error
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from threading import get_ident
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from dogbreed_sdk import container
 from dogbreed_sdk.errors import AccessError, ConfigurationError
+from training_scripts.atomic import replacing, write_atomically
 
 if TYPE_CHECKING:
     from dogbreed_sdk.session import Session
@@ -92,8 +91,7 @@ class Storage:
         if is_file_uri(uri):
             target = container.uri_to_path(uri)
             if not (target.is_file() and target.stat().st_size == len(content)):
-                with _aside(target) as aside:
-                    aside.write_bytes(content)
+                write_atomically(target, content, durable=False)
         elif not self.exists(uri):
             bucket, key = split_s3_uri(uri)
             with _translated(f"write {uri}"):
@@ -102,8 +100,8 @@ class Storage:
     def upload_file(self, path: Path, uri: str) -> None:
         """Copies one file; a reader of the URI sees the old content or the new, never a part."""
         if is_file_uri(uri):
-            with _aside(container.uri_to_path(uri)) as aside:
-                shutil.copyfile(path, aside)
+            with replacing(container.uri_to_path(uri), durable=False) as file:
+                shutil.copyfile(path, file.name)
         else:
             bucket, key = split_s3_uri(uri)
             with _translated(f"upload {path} to {uri}"):
@@ -136,13 +134,13 @@ class Storage:
         """
         if not self.exists(uri):
             raise ConfigurationError(f"There is no file at {uri}.")
-        with _aside(path) as aside:
+        with replacing(path, durable=False) as file:
             if is_file_uri(uri):
-                shutil.copyfile(container.uri_to_path(uri), aside)
+                shutil.copyfile(container.uri_to_path(uri), file.name)
             else:
                 bucket, key = split_s3_uri(uri)
                 with _translated(f"download {uri}"):
-                    self._s3.download_file(bucket, key, str(aside))
+                    self._s3.download_fileobj(bucket, key, file)
 
     @property
     def _s3(self) -> Any:
@@ -203,15 +201,3 @@ def _translated(doing: str) -> AbstractContextManager[None]:
     from dogbreed_sdk.aws_errors import translated  # noqa: PLC0415 - local sessions need no botocore here
 
     return translated(doing, otherwise=AccessError)
-
-
-@contextmanager
-def _aside(target: Path) -> Iterator[Path]:
-    """A path beside the target that takes its place once it is written, so that no reader sees a part."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.{os.getpid()}-{get_ident()}.part")
-    try:
-        yield aside
-        aside.replace(target)
-    finally:
-        aside.unlink(missing_ok=True)

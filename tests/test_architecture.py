@@ -29,14 +29,14 @@ PURE = (
 )
 WITH_SIDE_EFFECTS = {"boto3", "requests", "socket", "subprocess", "shutil", "tempfile", "urllib.request"}
 OPENING = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "iterdir", "glob", "rglob", "print"}
-# What local SageMaker shares with the client: the error tree and the container contract.
+# What local SageMaker shares with the client: the error tree, the container contract, how files are written.
 LOCAL_MAY_USE = (
     "dogbreed_sdk.local",
     "dogbreed_sdk.errors",
     "dogbreed_sdk.container",
     "dogbreed_sdk.http_connections",
     "dogbreed_sdk.listening",
-    "dogbreed_sdk.scratch",
+    "training_scripts.atomic",
 )
 # The model server also runs alone in a container. What starts and logs processes it shares with local SageMaker.
 SERVING_MAY_USE = (

@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from training_scripts.atomic import remove_leftovers, write_atomically
+from training_scripts.atomic import replacing, write_atomically
 from training_scripts.feature_pass import Chunk
 
 
@@ -52,16 +51,8 @@ def join(parts: Sequence[Path], path: Path, *, shape: tuple[int, int, int]) -> N
     import numpy as np
 
     # Written in order, not through a memory map: that would end the process with SIGBUS on a full disk.
-    remove_leftovers(path)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with aside.open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
-            for part in parts:
-                with np.load(part, allow_pickle=False) as arrays:
-                    file.write(np.ascontiguousarray(arrays["features"], "<f4").tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with replacing(path) as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        for part in parts:
+            with np.load(part, allow_pickle=False) as arrays:
+                file.write(np.ascontiguousarray(arrays["features"], "<f4").tobytes())

@@ -19,10 +19,11 @@ from typing import Any
 
 from dogbreed_sdk import container
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.local.folders import JobFolder, write_atomically
+from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.processes import PACKAGE_PARENT
 from dogbreed_sdk.local.rule_states import KINDS, configurations
 from dogbreed_sdk.local.s3_transfer import upload_object
+from training_scripts.atomic import write_json_atomically
 
 EVALUATOR = "dogbreed_sdk.debugging.evaluator"
 EVALUATION_SECONDS = 300
@@ -59,12 +60,14 @@ def stage(base: Path, request: Mapping[str, Any], job: str) -> None:
         _make(output)
     if hook:
         content = {**hook, "LocalPath": str(outputs[DEBUG_OUTPUT].local)}
-        write_atomically(base / "input/config/debughookconfig.json", content)
+        write_json_atomically(base / "input/config/debughookconfig.json", content)
     if profiler:
         parameters = dict(profiler.get("ProfilingParameters") or {})
         if PROFILER_OUTPUT in outputs:
             parameters["LocalPath"] = str(outputs[PROFILER_OUTPUT].local)
-        write_atomically(base / "input/config/profilerconfig.json", {**profiler, "ProfilingParameters": parameters})
+        write_json_atomically(
+            base / "input/config/profilerconfig.json", {**profiler, "ProfilingParameters": parameters}
+        )
 
 
 def evaluate(
@@ -115,7 +118,7 @@ def _evaluated(
         "answer": str(answer),
     }
     try:
-        write_atomically(task, content)
+        write_json_atomically(task, content)
         why = _run_evaluator(task, ended)
         if not why:
             found: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))

@@ -14,7 +14,7 @@ from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.folders import EndpointFolder
 from dogbreed_sdk.local.s3_transfer import download_object
 from dogbreed_sdk.local.staging import unpack
-from dogbreed_sdk.scratch import scratch_folder
+from training_scripts.atomic import temporary_folder
 
 _BAKED_IN_CODE = "/opt/ml/model/code"
 
@@ -90,9 +90,8 @@ def _model_uri(definition: Mapping[str, Any]) -> str | None:
 
 def _unpack(folder: EndpointFolder, model: str | None, source: str | None) -> str:
     digest = hashlib.sha256()
-    folder.path.mkdir(parents=True, exist_ok=True)
     # An update may be unpacked while the model that serves is unpacked again: each has its own folder.
-    with scratch_folder(".unpacking-", folder.path) as aside:
+    with temporary_folder(folder.path, "model") as aside:
         content = aside / "model"
         content.mkdir(parents=True)
         if model:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
-import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -117,17 +114,3 @@ def is_locked(path: Path) -> bool:
     except BlockingIOError:
         return True
     return False
-
-
-def write_atomically(path: Path, content: object) -> None:
-    """Write a JSON file so that readers see the old one or the new one, never half of it."""
-    # Threads and processes may write the same file at once: each writes aside under a name of its own.
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with aside.open("w", encoding="utf-8") as handle:
-            handle.write(json.dumps(content, indent=1))
-            handle.flush()
-            os.fsync(handle.fileno())  # a power cut must not leave an empty file under the right name
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)

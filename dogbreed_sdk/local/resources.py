@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dogbreed_sdk.local.folders import file_lock, write_atomically
+from dogbreed_sdk.local.folders import file_lock
 from dogbreed_sdk.local.processes import is_alive
+from training_scripts.atomic import write_json_atomically
 
 CORES_VARIABLE = "DOGBREED_LOCAL_CORES"
 _LEDGER = "threads.json"
@@ -122,4 +123,4 @@ class ThreadLedger:
             return []
 
     def _write(self, claims: list[_Claim]) -> None:
-        write_atomically(self._path, [asdict(claim) for claim in claims])
+        write_json_atomically(self._path, [asdict(claim) for claim in claims])

@@ -6,7 +6,7 @@ import signal
 from typing import Any
 
 from dogbreed_sdk.local import clock, endpoints, job_state
-from dogbreed_sdk.local.folders import JobFolder, is_locked, write_atomically
+from dogbreed_sdk.local.folders import JobFolder, is_locked
 from dogbreed_sdk.local.processes import (
     GUARD_GRACE_SECONDS,
     identify,
@@ -16,6 +16,7 @@ from dogbreed_sdk.local.processes import (
     start_module,
 )
 from dogbreed_sdk.local.store import ENDPOINT, TRAINING_JOB, TUNING_JOB, Record, Store
+from training_scripts.atomic import write_json_atomically
 
 # A job that never had a supervisor is young (its starter is about to start one), or its starter was killed: then
 # it is started again, for a while.
@@ -96,7 +97,7 @@ def _start(store: Store, kind: str, name: str) -> None:
     folder = JobFolder.of(store.root, name)
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder.path / "request.json", store.get(kind, name).request)
+        write_json_atomically(folder.path / "request.json", store.get(kind, name).request)
         arguments = [str(store.root), kind, name]
         pid = start_module("dogbreed_sdk.local.supervisor", arguments, log=folder.supervisor_log)
     except OSError as error:

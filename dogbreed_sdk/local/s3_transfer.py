@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from dogbreed_sdk.errors import ConfigurationError
+from training_scripts.atomic import replacing
 
 _PROGRESS_SECONDS = 5.0
 
@@ -53,13 +54,8 @@ def download_object(uri: str, destination: Path) -> None:
         ConfigurationError: No credentials, no such object, access denied.
     """
     bucket, key = _split(uri)
-    aside = destination.with_name(f".{destination.name}.part")
-    try:
-        with _Explained(uri):
-            _client(uri).download_file(bucket, key, str(aside))
-        aside.replace(destination)
-    finally:
-        aside.unlink(missing_ok=True)
+    with replacing(destination) as file, _Explained(uri):
+        _client(uri).download_fileobj(bucket, key, file)
 
 
 def upload_object(source: Path, uri: str) -> None:

@@ -13,8 +13,9 @@ from typing import Any
 from dogbreed_sdk import container
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local import debugging
-from dogbreed_sdk.local.folders import JobFolder, write_atomically
+from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.s3_transfer import download_object, download_prefix
+from training_scripts.atomic import write_json_atomically
 
 HOST = "algo-1"
 INSTANCE_GROUP = "homogeneousCluster"
@@ -84,9 +85,9 @@ def _write_configuration(folder: Path, request: Mapping[str, Any]) -> None:
         }
         for channel in request.get("InputDataConfig", ())
     }
-    write_atomically(folder / "hyperparameters.json", request.get("HyperParameters", {}))
-    write_atomically(folder / "inputdataconfig.json", channels)
-    write_atomically(folder / "resourceconfig.json", resource_configuration(request))
+    write_json_atomically(folder / "hyperparameters.json", request.get("HyperParameters", {}))
+    write_json_atomically(folder / "inputdataconfig.json", channels)
+    write_json_atomically(folder / "resourceconfig.json", resource_configuration(request))
 
 
 def resource_configuration(request: Mapping[str, Any]) -> dict[str, Any]:

@@ -201,7 +201,7 @@ def _folder(bundle: Path, scratch: contextlib.ExitStack) -> Path:
     if not hasattr(tarfile, "data_filter"):
         raise ConfigurationError("This Python cannot unpack archives safely; use at least 3.10.12 or 3.11.4.")
     try:
-        folder = scratch.enter_context(scratch_folder("dogbreed-serve-"))
+        folder = scratch.enter_context(scratch_folder("dogbreed-serve"))
         with open_archive(bundle, "r") as tar:
             tar.extractall(folder, filter=_fitting(folder))  # noqa: S202 - the filter is data_filter, and more
     except (tarfile.TarError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:

@@ -72,10 +72,9 @@ def _prepare_process(settings: Settings) -> None:
     """Threads and memory, before anything loads torch or NumPy."""
     os.environ.update(thread_environment(settings.threads))
     os.environ[BACKEND_VARIABLE] = settings.backend
-    before = set(sys.modules)
     importlib.import_module("training_scripts.runtime").prepare_libraries()
     # A bundle brings the training_scripts it was written with: those installed here must not be found before them.
-    for name in set(sys.modules) - before:
+    for name in list(sys.modules):
         if name.partition(".")[0] == "training_scripts":
             del sys.modules[name]
 

@@ -125,7 +125,7 @@ class BundleTransport(Transport):
         try:
             if path.is_dir():
                 return self._inference.model_fn(str(path))
-            with scratch_folder("dogbreed-bundle-") as folder:
+            with scratch_folder("dogbreed-bundle") as folder:
                 _unpack(path, folder)
                 return self._inference.model_fn(str(folder))
         except (tarfile.TarError, EOFError, zlib.error) as error:

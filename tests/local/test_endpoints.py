@@ -269,7 +269,7 @@ class TestLife:
     def test_stopping_leaves_the_logs_alone(self, hosting: Endpoints) -> None:
         hosting.create()
         # What a killed process had begun to unpack.
-        (hosting.folder.path / ".unpacking-killed/model").mkdir(parents=True)
+        (hosting.folder.path / ".model.00000000-1-00000000.partial/model").mkdir(parents=True)
         endpoints.stop(hosting.store, NAME)
         assert {path.name for path in hosting.folder.path.iterdir()} == {
             "log.jsonl", "server.log", "supervisor.log", "lock", "supervisor.lock"

@@ -523,7 +523,7 @@ class TestFullDisk:
         assert record.state["status"] == "Failed"
         assert f"The disk that holds {small_disk}" in record.state["failure"]
         assert "is full" in record.state["failure"]
-        assert not list(small_disk.rglob("*.part"))
+        assert not list(small_disk.rglob("*.partial"))
         database = sqlite3.connect(store.path)
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         database.close()

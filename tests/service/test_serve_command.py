@@ -262,14 +262,14 @@ def test_an_archive_is_unpacked_for_as_long_as_it_is_served(light_bundle: Path, 
     with tarfile.open(packed, "w:gz", compresslevel=1) as tar:
         tar.add(light_bundle, ".")
     running = Served("--bundle", str(packed), "--code", "bundle", "--workers", "2", TMPDIR=str(tmp_path))
-    assert [path.name for path in tmp_path.glob("dogbreed-serve-*/code/*.py")] == ["inference.py"]
+    assert [path.name for path in tmp_path.glob(".dogbreed-serve.*/code/*.py")] == ["inference.py"]
     assert running.classify(PICTURES[0]).status_code == 200
     children = running.children()
     assert len(children) == 3, "two workers and their parent"
     running.process.send_signal(signal.SIGHUP)
     assert running.wait() == 0
     assert psutil.wait_procs(children, timeout=10)[1] == []
-    assert list(tmp_path.glob("dogbreed-serve-*")) == []
+    assert list(tmp_path.glob(".dogbreed-serve.*")) == []
 
 
 def test_before_an_endpoint_that_is_not_there_it_runs_and_says_so(tmp_path: Path) -> None:

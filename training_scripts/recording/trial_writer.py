@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
+from training_scripts.atomic import replacing
 from training_scripts.recording import events, layout, number_frames, tfrecord
 
 # What making a file costs, generously; and the share of the time between two writes that the index may take of it.
@@ -185,10 +186,8 @@ class TrialWriter:
 
 def _put(path: str, content: bytes | bytearray) -> None:
     """Writes a file aside and renames it. Unlike a checkpoint, a recording is not worth waiting for the disk."""
-    folder, name = os.path.split(path)
-    aside = f"{folder}/.{name}.partial"
-    _put_directly(aside, content)
-    os.rename(aside, path)  # noqa: PTH104
+    with replacing(path, durable=False) as file:
+        file.write(content)
 
 
 def _put_directly(path: str, content: bytes | bytearray) -> None:
