@@ -10,6 +10,7 @@ import pytest
 
 import dogbreed_sdk
 import training_scripts
+from training_scripts.bundle import SERVING_MODULES
 
 SDK = Path(dogbreed_sdk.__file__).parent
 SCRIPTS = Path(training_scripts.__file__).parent
@@ -71,6 +72,13 @@ def modules(root: Path, pattern: str = "**/*.py") -> list[Path]:
 @pytest.mark.parametrize("path", modules(SCRIPTS), ids=str)
 def test_training_scripts_run_alone(path: Path) -> None:
     assert not [name for name in imports_of(path) if name.startswith("dogbreed_sdk")]
+
+
+@pytest.mark.parametrize("name", ["inference", *SERVING_MODULES])
+def test_a_bundle_carries_everything_that_its_code_imports(name: str) -> None:
+    scripts = {path.stem for path in SCRIPTS.glob("*.py")}
+    imported = {name.removeprefix("training_scripts.") for name in imports_of(SCRIPTS / f"{name}.py")} & scripts
+    assert imported <= {*SERVING_MODULES, "inference"}
 
 
 @pytest.mark.parametrize("path", [p for p in modules(SDK) if "cli" not in p.parts], ids=str)
