@@ -11,13 +11,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import boto3
+import botocore
 import pytest
+import urllib3
 from PIL import Image
 
 from dogbreed_sdk import BreedClassifier, EndpointTimeoutError, LabelError, ModelError, Session, ThrottledError
 from dogbreed_sdk.asking.options import Options
 from dogbreed_sdk.testing import FakeEndpoint, picture
+from dogbreed_sdk.transports import cutting, endpoint
 from dogbreed_sdk.transports.endpoint import EndpointTransport
 
 BREEDS = ["001.Pug", "002.Boxer"]
@@ -243,3 +248,30 @@ def test_a_forked_process_does_not_share_connections(serve: Serve, client: Clien
     assert (process.exitcode, len(connections)) == (0, 2)
     assert classifier.classify(picture()).label == "Boxer"
     assert len(connections) == 2
+
+
+def runtime_client() -> Any:
+    return boto3.Session("id", "secret", region_name="us-east-1").client("sagemaker-runtime")
+
+
+def test_boto3s_connections_keep_time() -> None:
+    client = runtime_client()
+    endpoint._make_traceable(client)  # its warning is an error here
+    http = client._endpoint.http_session
+    url = "https://runtime.sagemaker.us-east-1.amazonaws.com"
+    pools = [manager.connection_from_url(url) for manager in (http._manager, http._get_proxy_manager("http://proxy:1"))]
+    versions = f"botocore {botocore.__version__}, urllib3 {urllib3.__version__}"
+    for pool in pools:
+        assert issubclass(pool.ConnectionCls, cutting._Traced), f"{versions}: deadlines are not kept"
+
+
+@pytest.mark.parametrize("gone", ["_pool_classes_by_scheme", "_manager", "http_session", "shared"])
+def test_connections_that_cannot_keep_time_are_warned_of(gone: str) -> None:
+    client = runtime_client()
+    http = client._endpoint.http_session
+    if gone == "shared":
+        http._pool_classes_by_scheme = dict(http._pool_classes_by_scheme)
+    else:
+        delattr(client._endpoint if gone == "http_session" else http, gone)
+    with pytest.warns(RuntimeWarning, match=rf"outlast their .* of botocore {botocore.__version__} with urllib3 "):
+        endpoint._make_traceable(client)

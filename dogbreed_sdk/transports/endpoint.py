@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Collection
-from contextlib import suppress
+from importlib.metadata import version
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -145,10 +146,21 @@ def _made_client(boto3_session: Any, key: tuple[float, float, int]) -> Any:
 def _make_traceable(client: Any) -> None:
     """Has the client's connections keep time and note who uses them.
 
-    botocore has no public way to its connections. Where these attributes are missing some day, a request that hangs
-    can no longer be cut off, and ends with botocore's own timeout.
+    botocore has no public way to its connections (these attributes: 1.35 to 1.44 at least). In a version without them
+    requests still work, and one that hangs ends with botocore's own timeout: worth a warning, and no reason to fail.
     """
-    with suppress(AttributeError):
+    try:
         http = client._endpoint.http_session
-        http._pool_classes_by_scheme = cutting.traceable(http._pool_classes_by_scheme)
-        http._manager.pool_classes_by_scheme = http._pool_classes_by_scheme
+        pool_classes = cutting.traceable(http._pool_classes_by_scheme)
+        if http._manager.pool_classes_by_scheme is not http._pool_classes_by_scheme:
+            raise AttributeError("_manager has pool classes of its own")
+    except AttributeError as error:
+        warnings.warn(
+            f"Requests to endpoints may outlast their read_timeout and deadline: dogbreed-sdk {__version__} does not "
+            f"know the connections of botocore {botocore.__version__} with urllib3 {version('urllib3')} ({error}). "
+            "Use an older botocore, or a newer dogbreed-sdk.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return
+    http._pool_classes_by_scheme = http._manager.pool_classes_by_scheme = pool_classes
