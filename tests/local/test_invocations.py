@@ -225,8 +225,8 @@ def test_an_answer_that_comes_after_the_end_leaves_no_connection_open(store: Sto
         ports = {address[1] for address in Model.connections}
         return [
             entry
-            for entry in psutil.Process().net_connections("tcp")
-            if entry.laddr.port in ports and entry.status == psutil.CONN_ESTABLISHED
+            for entry in psutil.net_connections("tcp")
+            if entry.pid == os.getpid() and entry.laddr.port in ports and entry.status == psutil.CONN_ESTABLISHED
         ]
 
     assert asyncio.run(call()) == (len(b"late"), 0)
