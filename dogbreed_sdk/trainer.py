@@ -22,7 +22,7 @@ from dogbreed_sdk.session import Session
 from dogbreed_sdk.storage import join
 from dogbreed_sdk.tuning import TuningJob
 from dogbreed_sdk.weights import WeightsFile
-from training_scripts import ScriptError, backbones, hyperparameters, metrics
+from training_scripts import ScriptError, backbones, data, hyperparameters, metrics
 
 if TYPE_CHECKING:
     from sagemaker.core.parameter import ParameterRange
@@ -375,6 +375,10 @@ def _dataset(given: BreedDataset | str | Path, *, needs: Sequence[str] = ("train
             f"{dataset.root} has no {' and no '.join(missing)} split. Make the splits with BreedDataset.split(), on "
             f"the command line: dogbreed data split {dataset.root} DEST"
         )
+    try:
+        data.check_several_classes(dataset.classes)
+    except ScriptError as error:
+        raise DatasetError(f"{dataset.root}: {error}") from error
     return dataset
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import re
@@ -312,8 +313,8 @@ def test_an_error_is_a_document_too(workshop: Workshop) -> None:
 
 
 def test_a_failed_job_shows_its_cause(workshop: Workshop, tmp_path: Path) -> None:
-    for split in ("train", "valid"):
-        folder = tmp_path / "data" / split / "only-class"
+    for split, name in itertools.product(("train", "valid"), ("pug", "boxer")):
+        folder = tmp_path / "data" / split / name
         folder.mkdir(parents=True)
         (folder / "one.jpg").write_bytes(b"no picture")
     done = run("train", tmp_path / "data", "--root", workshop.root, expect=1)

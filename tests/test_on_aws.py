@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,18 @@ def test_a_folder_without_splits_is_refused_with_the_command_that_makes_them(
     assert aws.requests == []
 
 
+@pytest.mark.parametrize("start", ["train", "tune"])
+def test_a_single_class_is_refused_before_anything_is_sent(
+    account: Account, shapes: BreedDataset, tmp_path: Path, start: str
+) -> None:
+    session, aws = account
+    for split in ("train", "valid"):
+        shutil.copytree(shapes.root / split / "001.Red_disc", tmp_path / split / "001.Red_disc")
+    with pytest.raises(DatasetError, match=r"single class, 001\.Red_disc: a classifier needs at least two"):
+        getattr(BreedTrainer(session), start)(tmp_path, progress=no_progress)
+    assert aws.requests == []
+
+
 def test_a_search_names_ranges_objective_and_limits(account: Account, shapes: BreedDataset) -> None:
     session, aws = account
     BreedTrainer(session, features="in-job").tune(
@@ -205,7 +218,7 @@ def test_refusals_become_errors_that_say_what_to_do(account: Account, shapes: Br
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"learning-rate": 0.1}, "learning-rate"),
+        ({"learning-rat": 0.1}, "did you mean lr"),
         ({"lr": -1}, "lr"),
         ({"optimizer": "adamx"}, "adamw"),
         ({"model": "resnet18"}, "make a BreedTrainer of that"),

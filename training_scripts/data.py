@@ -178,6 +178,19 @@ def read_dataset(folders: Mapping[str, Path]) -> DataSet:
     return DataSet(classes=tuple(classes), splits=splits)
 
 
+def check_several_classes(classes: Sequence[str]) -> None:
+    """Refuses to train on a single class: every answer would be that class, and every accuracy 1.
+
+    Raises:
+        DataError: There are fewer than two.
+    """
+    if len(classes) < 2:
+        raise DataError(
+            f"the train split has a single class, {_some(list(classes))}: a classifier needs at least two. "
+            "Add a folder with pictures of something else."
+        )
+
+
 def _class_folders(folder: Path, split: str) -> list[str]:
     if not folder.is_dir():
         raise DataError(f"the {split} split's folder {folder} does not exist.")

@@ -98,10 +98,11 @@ def gather(
         return _from_pictures(settings, environ)
     if "SM_CHANNEL_FEATURES" in environ:
         store = features.FeatureStore.open(Path(environ["SM_CHANNEL_FEATURES"]))
+        data.check_several_classes(store.classes)
         _check_goes_with(store, settings, environ)
         return _from_features(settings, store)
     store = features.extract(
-        data.read_dataset(data.split_folders(environ)),
+        _dataset(environ),
         backbone_name=settings.model,
         weights=weights_source(settings.weights, environ),
         views=pictures.parse_views(settings.views),
@@ -113,6 +114,12 @@ def gather(
         check=check,
     )
     return _from_features(settings, store)
+
+
+def _dataset(environ: Mapping[str, str]) -> data.DataSet:
+    dataset = data.read_dataset(data.split_folders(environ))
+    data.check_several_classes(dataset.classes)
+    return dataset
 
 
 def weights_source(weights: str, environ: Mapping[str, str]) -> str:
@@ -172,7 +179,7 @@ def _from_features(settings: Hyperparameters, store: features.FeatureStore) -> M
 
 
 def _from_pictures(settings: Hyperparameters, environ: Mapping[str, str]) -> Material:
-    dataset = data.read_dataset(data.split_folders(environ))
+    dataset = _dataset(environ)
     spec = backbones.spec(settings.model)
     views = pictures.parse_views(settings.views)
     backbone = backbones.create(settings.model, weights=weights_source(settings.weights, environ))

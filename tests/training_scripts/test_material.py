@@ -98,3 +98,12 @@ def test_pictures_of_other_classes_beside_the_features_are_refused(
         (tmp_path / "train" / name).mkdir(parents=True)
     with pytest.raises(DataError, match=r"only the features have 003\.Blue_dog; only the pictures have 004\.Grey_dog"):
         gather(Hyperparameters(), environ | {"SM_CHANNEL_TRAIN": str(tmp_path / "train")})
+
+
+@pytest.mark.parametrize("features", ["auto", "off"])
+def test_a_single_class_is_refused_before_any_work(picture_folder: Path, tmp_path: Path, features: str) -> None:
+    shutil.copytree(picture_folder / "train" / "001.Red_dog", tmp_path / "train" / "001.Red_dog")
+    environ = {"SM_CHANNEL_TRAIN": str(tmp_path / "train"), "SM_CHECKPOINT_DIR": str(tmp_path / "checkpoints")}
+    with pytest.raises(DataError, match=r"a single class, 001\.Red_dog: a classifier needs at least two"):
+        gather(Hyperparameters(weights="none", features=features), environ, report=lambda _: None)
+    assert not (tmp_path / "checkpoints").exists()
