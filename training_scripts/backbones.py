@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from training_scripts import ScriptError
 from training_scripts.pictures import Preprocessing
-from training_scripts.suggestions import did_you_mean
+from training_scripts.suggestions import did_you_mean, known_as
 
 if TYPE_CHECKING:
     import torch
@@ -86,7 +86,7 @@ def spec(name: str) -> BackboneSpec:
 
     Args:
         name: A registered name, or that of any torchvision classification model (which imports torchvision);
-            dashes and underscores are the same.
+            case, dashes and underscores make no difference.
 
     Returns:
         What the backbone is.
@@ -94,16 +94,17 @@ def spec(name: str) -> BackboneSpec:
     Raises:
         BackboneError: There is no such backbone; the message lists the names.
     """
-    canonical = name.strip().lower().replace("-", "_")
-    if canonical in _REGISTERED:
-        return _REGISTERED[canonical]
+    registered = known_as(name, _REGISTERED)
+    if registered is not None:
+        return _REGISTERED[registered]
     from training_scripts import torchvision_models
 
     known = torchvision_models.names()
-    if canonical not in known:
-        meant = did_you_mean(canonical, [*_REGISTERED, *known], most=3) or "."
+    canonical = known_as(name, known)
+    if canonical is None:
+        hint = did_you_mean(name, [*_REGISTERED, *known], most=3) or "."
         raise BackboneError(
-            f"unknown backbone {name!r}{meant} Known are {', '.join(names())}, and every classification model of "
+            f"unknown backbone {name!r}{hint} Known are {', '.join(names())}, and every classification model of "
             "torchvision by its name there (https://pytorch.org/vision/stable/models.html)."
         )
     width, preprocessing = torchvision_models.describe(canonical)

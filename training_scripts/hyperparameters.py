@@ -14,7 +14,7 @@ from typing import Any
 
 from training_scripts import ScriptError
 from training_scripts.parameters import TRAINING, Parameter, read, write
-from training_scripts.suggestions import did_you_mean
+from training_scripts.suggestions import did_you_mean, known_as
 
 EVERYWHERE = (*TRAINING, "extract_features")
 TRAIN_MODEL = ("train_model",)
@@ -206,7 +206,7 @@ def validate(values: Mapping[str, object], *, entry_point: str | None = None) ->
     """The hyperparameters that a mapping of names to values stands for, strings or Python's own values.
 
     Args:
-        values: Names with dashes or underscores.
+        values: Names in any of their usual spellings: batch-size, batch_size; lr, learning_rate.
         entry_point: Accept only the names this script reads; None accepts all.
 
     Raises:
@@ -246,14 +246,24 @@ def _is_name(token: str) -> bool:
     return len(token) == 2 and token[0] == "-" and token[1].isalpha()
 
 
+def meant(written: str, entry_point: str | None = None) -> str | None:
+    """The hyperparameter that a name stands for, in any of its usual spellings; None for no such hyperparameter.
+
+    >>> meant("batch_size"), meant("learning-rate"), meant("Epochs"), meant("e")
+    ('batch-size', 'lr', 'epochs', None)
+    """
+    return known_as(written, names(entry_point), synonyms=SYNONYMS)
+
+
 def _check(pairs: Sequence[tuple[str, object]], problems: list[str], entry_point: str | None) -> Hyperparameters:
-    rows = {_key(parameter.name): parameter for parameter in table(entry_point)}
-    there = names(entry_point)
+    rows = {parameter.name: parameter for parameter in table(entry_point)}
     settled: dict[str, Any] = {}
+    wrong_name = False
     for written, value in pairs:
-        parameter = rows.get(_key(written))
+        parameter = rows.get(meant(written, entry_point) or "")
         if parameter is None:
-            problems.append(_unknown(written, there, entry_point))
+            problems.append(_unknown(written, entry_point))
+            wrong_name = True
             continue
         try:
             found = read(parameter, value)
@@ -263,8 +273,7 @@ def _check(pairs: Sequence[tuple[str, object]], problems: list[str], entry_point
         if settled.setdefault(_attribute(parameter.name), found) != found:
             problems.append(f"{parameter.name}: given twice, with different values")
     if problems:
-        wrong_name = any(_key(written) not in rows for written, _ in pairs)
-        raise HyperparameterError(_message(problems, there if wrong_name else ()))
+        raise HyperparameterError(_message(problems, names(entry_point) if wrong_name else ()))
     return Hyperparameters(**settled)
 
 
@@ -276,13 +285,13 @@ def _message(problems: Sequence[str], allowed: Sequence[str]) -> str:
     return f"{heading} wrong:{listing}{names_there_are}"
 
 
-def _unknown(name: str, allowed: Sequence[str], entry_point: str | None) -> str:
-    if _key(name) in {_key(known) for known in names()}:
+def _unknown(name: str, entry_point: str | None) -> str:
+    if meant(name) is not None:
         return f"{name}: {entry_point} does not use it"
-    return f"{name}: there is no such hyperparameter{did_you_mean(name, allowed, synonyms=SYNONYMS)}"
+    return f"{name}: there is no such hyperparameter{did_you_mean(name, names(entry_point), synonyms=RELATED)}"
 
 
-# What other tools call the same thing: close in meaning, too far in letters to be suggested otherwise.
+# What other tools call the same thing.
 SYNONYMS = {
     "learning-rate": "lr",
     "arch": "model",
@@ -292,15 +301,11 @@ SYNONYMS = {
     "bs": "batch-size",
     "num-epochs": "epochs",
     "l2": "weight-decay",
-    "early-stopping": "patience",
     "wd": "weight-decay",
 }
+# With what is close in meaning, but takes other values.
+RELATED = SYNONYMS | {"early-stopping": "patience"}
 
 
 def _attribute(name: str) -> str:
     return name.replace("-", "_").replace(".", "_")
-
-
-def _key(written: str) -> str:
-    """A name in the one spelling by which it is found."""
-    return written.replace("_", "-")

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from training_scripts.suggestions import known_as
+
 TRAINING = ("train_model", "hpo")
 _TRUE = ("true", "1", "yes", "on")
 _FALSE = ("false", "0", "no", "off")
@@ -17,7 +19,7 @@ class Parameter:
     """One row of the table.
 
     Attributes:
-        name: As written in a job (`batch-size`); underscores are accepted too.
+        name: As written in a job (`batch-size`); other spellings are accepted too.
         kind: How the string is read: `number`, `integer`, `true|false`, `text`, or `widths` (`512,256`).
         default: The value used where none is given.
         help: What it does, in one line.
@@ -25,7 +27,7 @@ class Parameter:
         maximum: Largest value allowed, or None.
         open_minimum: Whether the minimum itself is excluded.
         open_maximum: Whether the maximum itself is excluded.
-        choices: The only values allowed, where not empty.
+        choices: The only values allowed, where not empty; case, dashes and underscores do not matter.
         entry_points: The scripts that read it.
         recording: Whether it says only how the run is watched, which changes nothing of its result.
     """
@@ -60,7 +62,7 @@ def read(parameter: Parameter, value: object) -> Any:
     """The value of one parameter; ValueError says what is allowed."""
     text = write(value).strip()
     try:
-        found = _READERS[parameter.kind](text)
+        found = _READERS[parameter.kind](known_as(text, parameter.choices) or text)
     except (ValueError, OverflowError):
         raise ValueError(f"{text!r} is not allowed; write {parameter.allowed()}") from None
     if not _within(parameter, found):

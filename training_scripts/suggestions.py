@@ -1,4 +1,4 @@
-"""The name that was probably meant: for commands, options, hyperparameters, backbones, metrics, rules and tensors."""
+"""The name that was meant, or probably meant: of a command, option, hyperparameter, backbone, metric, rule or tensor."""
 
 from __future__ import annotations
 
@@ -38,10 +38,33 @@ def closest(
     equal = [name for name in names if _letters(name) == wanted]
     meant = [name for word, name in (synonyms or {}).items() if _letters(word) == wanted and name in names]
     longer = [name for name in names if len(wanted) >= _ABBREVIATION_LETTERS and _letters(name).startswith(wanted)]
-    by_letters = {_letters(name): name for name in names}
+    by_letters = {_letters(word): name for word, name in (synonyms or {}).items() if name in names}
+    by_letters |= {_letters(name): name for name in names}
     similar = difflib.get_close_matches(wanted, by_letters, n=most, cutoff=_SIMILARITY)
     found = [*equal, *meant, *sorted(longer, key=len), *(by_letters[letters] for letters in similar)]
     return tuple(dict.fromkeys(found))[:most]
+
+
+def known_as(written: str, known: Iterable[str], *, synonyms: Mapping[str, str] | None = None) -> str | None:
+    """The known name that a spelling stands for; None where it stands for none of them, or for several.
+
+    Args:
+        written: What was given.
+        known: The names that there are.
+        synonyms: What other tools call a thing -> its name here; counts only where that name is known.
+
+    >>> known_as("ResNet-50", ["resnet18", "resnet50"]), known_as("resnet", ["resnet18", "resnet50"])
+    ('resnet50', None)
+    >>> known_as("learning_rate", ["lr"], synonyms={"learning-rate": "lr"})
+    'lr'
+    """
+    names = list(known)
+    if written in names:
+        return written
+    wanted = _letters(written)
+    found = {name for name in names if _letters(name) == wanted}
+    found = found or {name for word, name in (synonyms or {}).items() if name in names and _letters(word) == wanted}
+    return found.pop() if len(found) == 1 else None
 
 
 def did_you_mean(

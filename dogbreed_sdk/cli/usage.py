@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from dogbreed_sdk.errors import ConfigurationError
-from training_scripts.hyperparameters import SYNONYMS
+from training_scripts.hyperparameters import RELATED
 from training_scripts.suggestions import did_you_mean, either
 
 # What people look for under another name, beside the hyperparameters.
 _OPTIONS: dict[str, str] = {
-    **{f"--{word}": f"--{name}" for word, name in SYNONYMS.items()},
+    **{f"--{word}": f"--{name}" for word, name in RELATED.items()},
     "--head": "--hidden",
     "--env": "--environment",
     "--verbose": "--debug",

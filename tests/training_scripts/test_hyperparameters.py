@@ -56,10 +56,10 @@ def test_the_words_for_true_and_false(text: str, value: bool) -> None:
 
 def test_every_problem_is_in_one_message_with_what_is_allowed() -> None:
     with pytest.raises(HyperparameterError) as caught:
-        parse(["--learning_rate", "0.1", "--epochs", "zero", "--optimizer", "lion", "--hidden", "--dropout", "1", "7"])
+        parse(["--learning_rte", "0.1", "--epochs", "zero", "--optimizer", "lion", "--hidden", "--dropout", "1", "7"])
     message = str(caught.value)
     assert message.startswith("6 hyperparameters are wrong:")
-    assert "learning_rate: there is no such hyperparameter; did you mean lr?" in message
+    assert "learning_rte: there is no such hyperparameter; did you mean lr?" in message
     assert "epochs: 'zero' is not allowed; write a whole number from 1" in message
     assert "optimizer: 'lion' is not allowed; write one of adamw, adam, sgd" in message
     assert "hidden: the value is missing" in message
@@ -80,11 +80,24 @@ def test_names_are_listed_only_where_a_name_was_wrong() -> None:
 
 @pytest.mark.parametrize(
     ("name", "meant"),
-    [("batchsize", "batch-size"), ("Epochs", "epochs"), ("weight_decy", "weight-decay"), ("wd", "weight-decay")],
+    [("batchsiez", "batch-size"), ("weight_decy", "weight-decay"), ("early_stopping", "patience")],
 )
 def test_a_typo_names_what_was_meant(name: str, meant: str) -> None:
     with pytest.raises(HyperparameterError, match=f"did you mean {meant}"):
         parse([f"--{name}", "1"])
+
+
+@pytest.mark.parametrize("name", ["lr", "LR", "learning_rate", "learning-rate", "Learning Rate"])
+def test_a_name_is_known_in_its_usual_spellings(name: str) -> None:
+    assert validate({name: 0.1}) == Hyperparameters(lr=0.1)
+    with pytest.raises(HyperparameterError, match="lr: given twice"):
+        validate({name: 0.1, "-lr": 0.2})
+
+
+@pytest.mark.parametrize("written", ["AdamW", "adam_w", "ADAMW", "adamw"])
+def test_a_choice_is_known_in_its_usual_spellings(written: str) -> None:
+    assert validate({"optimizer": written}).optimizer == "adamw"
+    assert validate({"optimizer": written}).to_dict()["optimizer"] == "adamw"
 
 
 @pytest.mark.parametrize("value", ["-0.1", "nan", "inf", "-inf", "0", "1e400", "", "abc"])
@@ -104,7 +117,7 @@ def test_save_intervals_are_spelled_as_the_managed_debugger_spells_them() -> Non
     assert (settings.train_save_interval, settings.eval_save_interval, settings.save_interval) == (5, 2, 7)
     assert settings.to_dict()["train.save_interval"] == "5"
     with pytest.raises(HyperparameterError, match=r"did you mean train\.save_interval"):
-        parse(["--train.saveinterval", "5"])
+        parse(["--train.save_intervl", "5"])
 
 
 def test_names_are_never_abbreviated() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from dogbreed_sdk.debugging.managed import PROFILER_RULES, RULES
 from training_scripts import backbones, hyperparameters, metrics
-from training_scripts.suggestions import closest, did_you_mean
+from training_scripts.suggestions import closest, did_you_mean, known_as
 
 METRICS = [entry["Name"] for entry in metrics.METRIC_DEFINITIONS]
 EVERYTHING = [*hyperparameters.names(), *backbones.names(), *METRICS, *RULES, *PROFILER_RULES]
@@ -17,6 +17,7 @@ EVERYTHING = [*hyperparameters.names(), *backbones.names(), *METRICS, *RULES, *P
     [
         ("learning_rate", "lr"),
         ("Learning-Rate", "lr"),
+        ("learnin-rate", "lr"),
         ("batch_size", "batch-size"),
         ("batchsize", "batch-size"),
         ("bs", "batch-size"),
@@ -61,3 +62,28 @@ def test_an_unknown_backbone_names_each_candidate_once() -> None:
     with pytest.raises(backbones.BackboneError) as caught:
         backbones.spec("renset50")
     assert str(caught.value).partition("?")[0].count("resnet50") == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("ResNet-50", "resnet50"),
+        ("resnet_50", "resnet50"),
+        ("EfficientNet-Lite0", "efficientnet_lite0"),
+        ("MobileNetV3-Large", "mobilenet_v3_large"),
+        (" ConvNeXt Tiny ", "convnext_tiny"),
+        ("RegNet-Y-400MF", "regnet_y_400mf"),
+    ],
+)
+def test_a_backbone_is_known_in_its_usual_spellings(written: str, name: str) -> None:
+    assert backbones.spec(written).name == name
+
+
+def test_a_spelling_of_two_names_stands_for_neither() -> None:
+    assert known_as("ab", ["a-b", "a_b"]) is None
+    assert known_as("a_b", ["a-b", "a_b"]) == "a_b"
+
+
+def test_a_synonym_stands_for_its_name_only_where_that_is_known() -> None:
+    assert known_as("learning_rate", ["lr"], synonyms=hyperparameters.SYNONYMS) == "lr"
+    assert known_as("learning_rate", ["momentum"], synonyms=hyperparameters.SYNONYMS) is None
