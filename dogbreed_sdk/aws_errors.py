@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -45,18 +46,51 @@ from dogbreed_sdk.errors import (
 from dogbreed_sdk.redaction import redacted
 from dogbreed_sdk.transports import seconds_asked, sentence
 
-# S3 answers some questions (HEAD) with a status alone.
-_ACCESS_CODES = {
-    "403",
-    "AccessDenied",
-    "AccessDeniedException",
-    "InvalidClientTokenId",
-    "InvalidSignatureException",
-    "MissingAuthenticationToken",
-    "SignatureDoesNotMatch",
-    "UnrecognizedClientException",
+_ASK_FOR_PERMISSION = "Ask for this permission, or give a role that has it."
+_LOG_IN_AGAIN = "Log in again, for example with 'aws sso login'."
+_CHECK_KEYS = (
+    "AWS does not know these credentials: check the access key, and that the session token beside it, where there is "
+    "one, belongs to it. See whose they are with 'aws sts get-caller-identity'."
+)
+_CHECK_SIGNING_KEY = (
+    "Check the secret access key: it does not belong to the access key, or was cut off when it was copied."
+)
+_SET_THE_CLOCK = (
+    "This machine's clock is wrong: AWS refuses requests whose time is more than 5 minutes (S3: 15) from its own. Set "
+    "the clock, for example with 'sudo timedatectl set-ntp true', and try again."
+)
+_ACTIVATE = "The account or the region is not activated for this service: activate it in the AWS console."
+# Sources: the API references' "Common Errors", and S3's list of error codes. S3 answers some questions (HEAD) with a
+# status alone.
+_ACCESS_REMEDIES = {
+    "403": _ASK_FOR_PERMISSION,
+    "AccessDenied": _ASK_FOR_PERMISSION,
+    "AccessDeniedException": _ASK_FOR_PERMISSION,
+    "NotAuthorized": _ASK_FOR_PERMISSION,
+    "UnauthorizedOperation": _ASK_FOR_PERMISSION,
+    "ExpiredToken": _LOG_IN_AGAIN,
+    "ExpiredTokenException": _LOG_IN_AGAIN,
+    "TokenRefreshRequired": _LOG_IN_AGAIN,
+    "AuthFailure": _CHECK_KEYS,
+    "InvalidAccessKeyId": _CHECK_KEYS,
+    "InvalidClientTokenId": _CHECK_KEYS,
+    "InvalidToken": _CHECK_KEYS,
+    "UnrecognizedClientException": _CHECK_KEYS,
+    "IncompleteSignature": _CHECK_SIGNING_KEY,
+    "IncompleteSignatureException": _CHECK_SIGNING_KEY,
+    "InvalidSignatureException": _CHECK_SIGNING_KEY,
+    "SignatureDoesNotMatch": _CHECK_SIGNING_KEY,
+    "MissingAuthenticationToken": f"The request carried no credentials. {_LOG_IN_AGAIN}",
+    "MissingAuthenticationTokenException": f"The request carried no credentials. {_LOG_IN_AGAIN}",
+    "RequestExpired": _SET_THE_CLOCK,
+    "RequestInTheFuture": _SET_THE_CLOCK,
+    "RequestTimeTooSkewed": _SET_THE_CLOCK,
+    "OptInRequired": _ACTIVATE,
+    "RegionDisabledException": _ACTIVATE,
+    "SubscriptionRequiredException": _ACTIVATE,
 }
-_EXPIRED_CODES = {"ExpiredToken", "ExpiredTokenException"}
+# Services also say so in the message of a code about signatures.
+_ABOUT_THE_CLOCK = re.compile(r"Signature (?:expired|not yet current)", re.IGNORECASE)
 _THROTTLING_CODES = {
     "RequestLimitExceeded",
     "SlowDown",
@@ -109,7 +143,7 @@ def translate(error: Exception, doing: str, *, otherwise: type[DogBreedError] = 
     if isinstance(error, ClientError):
         return _from_answer(error, doing, otherwise)
     if isinstance(error, (SSOError, TokenRetrievalError, CredentialRetrievalError)):
-        return AccessError(f"Could not {doing}: {sentence(str(error))} Log in again, for example with 'aws sso login'.")
+        return AccessError(f"Could not {doing}: {sentence(str(error))} {_LOG_IN_AGAIN}")
     if isinstance(error, (NoCredentialsError, PartialCredentialsError, ProfileNotFound)):
         return AccessError(
             f"Could not {doing}: no usable AWS credentials ({error}). Set up a profile with 'aws configure' or "
@@ -240,10 +274,11 @@ def _from_answer(error: ClientError, doing: str, otherwise: type[DogBreedError])
     code, message, request_id = _facts(error)
     reason = f"Could not {doing}: {message or code}"
     said = sentence(reason)
-    if code in _EXPIRED_CODES:
-        return AccessError(f"{said} Log in again, for example with 'aws sso login'.", request_id=request_id)
-    if code in _ACCESS_CODES:
-        return AccessError(f"{said} Ask for this permission, or give a role that has it.", request_id=request_id)
+    if code in _ACCESS_REMEDIES:
+        remedy = _ACCESS_REMEDIES[code]
+        if remedy == _CHECK_SIGNING_KEY and _ABOUT_THE_CLOCK.search(message):
+            remedy = _SET_THE_CLOCK
+        return AccessError(f"{said} {remedy}", request_id=request_id)
     if code == "ResourceLimitExceeded":
         return QuotaError(
             f"{said} Ask for more under Service Quotas, delete what you no longer need ('dogbreed endpoints'), "

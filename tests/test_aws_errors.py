@@ -88,6 +88,34 @@ def test_each_error_has_its_class_and_remedy(error: Exception, expected: type[Do
     assert said in str(translated)
 
 
+SKEWED = "Signature expired: 20261129T100000Z is now earlier than 20261129T120000Z (20261129T120500Z - 5 min.)"
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "remedy"),
+    [
+        ("InvalidSignatureException", SKEWED, "Set the clock"),
+        ("SignatureDoesNotMatch", "Signature not yet current: 20261129T140000Z is still later than", "Set the clock"),
+        ("RequestTimeTooSkewed", "The difference between the request time and the current time is", "Set the clock"),
+        ("RequestExpired", "Request has expired.", "Set the clock"),
+        ("SignatureDoesNotMatch", "The request signature we calculated does not match", "secret access key"),
+        ("InvalidSignatureException", "The request signature we calculated does not match", "secret access key"),
+        ("InvalidClientTokenId", "The security token included in the request is invalid.", "does not know these"),
+        ("UnrecognizedClientException", "The security token included in the request is invalid.", "does not know"),
+        ("InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.", "does not know"),
+        ("ExpiredToken", "The provided token has expired.", "aws sso login"),
+        ("TokenRefreshRequired", "The provided token must be refreshed.", "aws sso login"),
+        ("OptInRequired", "The AWS Access Key Id needs a subscription for the service", "activate it"),
+    ],
+)
+def test_a_refusal_of_who_asks_is_no_missing_permission(code: str, message: str, remedy: str) -> None:
+    translated = aws_errors.translate(answer(code, message, 403), "start job x")
+    assert isinstance(translated, AccessError)
+    assert message in str(translated)
+    assert remedy in str(translated)
+    assert "permission" not in str(translated)
+
+
 def test_errors_of_boto3_count_as_the_error_behind_them() -> None:
     def upload() -> None:
         try:
