@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dogbreed_sdk.tracebacks import parted
+
 TRACEBACK_LINES = 12
 
 
@@ -48,7 +50,11 @@ _FIXES: tuple[tuple[str, str], ...] = (
         "The process was killed, most often for want of memory: halve batch-size or take a larger instance.",
     ),
     (
-        r"not find any of .*metric|no objective metric|did not emit",
+        r"for the objective metric .* is not a finite number",
+        "Search lower learning rates, and look at the trial's log for the epoch in which the loss grew.",
+    ),
+    (
+        r"not find any of .*metric|no objective metric|did not emit|Regex of the objective metric",
         "Let the script print the objective metric in a form that its metric definition matches.",
     ),
     (
@@ -109,7 +115,9 @@ def _cause(reason: str, traceback: Sequence[str], log: Sequence[str]) -> str:
         if line.startswith("error: "):
             return line.removeprefix("error: ").strip()
     reported = _REPORTED.search(reason)
-    return (reported.group(1) if reported else reason).strip()
+    said = (reported.group(1) if reported else reason).strip()
+    _, exception = parted(said.splitlines())
+    return exception[0] if exception else said
 
 
 def _fix(text: str) -> str:

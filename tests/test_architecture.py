@@ -27,6 +27,7 @@ PURE = (
     "predictions.py",
     "redaction.py",
     "search.py",
+    "tracebacks.py",
 )
 WITH_SIDE_EFFECTS = {"boto3", "requests", "socket", "subprocess", "shutil", "tempfile", "urllib.request"}
 OPENING = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "iterdir", "glob", "rglob", "print"}
@@ -38,6 +39,8 @@ LOCAL_MAY_USE = (
     "dogbreed_sdk.http_connections",
     "dogbreed_sdk.listening",
     "training_scripts.atomic",
+    "dogbreed_sdk.scratch",
+    "dogbreed_sdk.tracebacks",
 )
 # The model server also runs alone in a container. What starts and logs processes it shares with local SageMaker.
 SERVING_MAY_USE = (

@@ -80,3 +80,20 @@ def test_common_causes_come_with_a_remedy(reason: str, advice: str) -> None:
 
 def test_an_unknown_cause_is_told_without_a_guess() -> None:
     assert diagnose("Something new", []).fix == ""
+
+
+def test_without_a_log_the_exception_is_found_below_its_frames() -> None:
+    message = '  File "x.py", line 3, in <module>\n    main()\nValueError: no dogs\nin this folder'
+    reason = f'AlgorithmError: ExecuteUserScriptError:\nExitCode 1\nErrorMessage "{message}"\nCommand "python x.py"'
+    assert diagnose(reason, []).cause == "ValueError: no dogs"
+
+
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [
+        ("it printed 'nan' for the objective metric 'loss', which is not a finite number. Perhaps", "learning rates"),
+        ("its log has no line that the Regex of the objective metric 'loss' matches", "metric definition"),
+    ],
+)
+def test_an_objective_that_is_not_there_comes_with_a_remedy(reason: str, advice: str) -> None:
+    assert advice in diagnose(reason, []).fix

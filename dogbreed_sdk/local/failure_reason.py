@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from dogbreed_sdk.local.job_state import MAXIMUM_FAILURE_CHARACTERS
+from dogbreed_sdk.local.job_state import MAXIMUM_FAILURE_CHARACTERS, shorten
+from dogbreed_sdk.tracebacks import parted
 
 _TRACEBACK = "Traceback (most recent call last):"
 _MESSAGE_LINES = 12
 _FULL_DISK = "No space left on device"
+_REPORTED = re.compile(r'(?P<head>AlgorithmError: .*?)ErrorMessage "(?P<message>.*)"\nCommand ".*', re.DOTALL)
 
 
 def script_failure(
@@ -29,15 +32,31 @@ def script_failure(
 
     Returns:
         AWS's `AlgorithmError: ExecuteUserScriptError: ExitCode … ErrorMessage … Command …`, at most 1024
-        characters; the message is cut at its beginning, because a traceback says what happened at its end.
+        characters: of a message that is longer, frames go first, then the middle of what the exception says.
     """
-    message = _failure_file(failure_file) or "\n".join(_telling_lines(tail))
+    written = _failure_file(failure_file)
+    message = _parts_of_text(written) if written else _parts_of_log(tail)
     notes = _signal_note(exit_status)
-    if _FULL_DISK in message or any(_FULL_DISK in line for line in tail):
+    if any(_FULL_DISK in part for part in message) or any(_FULL_DISK in line for line in tail):
         notes += full_disk(folder) + " "
     head = f'AlgorithmError: {notes}ExecuteUserScriptError:\nExitCode {exit_status}\nErrorMessage "'
     end = f'"\nCommand "{_cut_end(shlex.join(command), 300)}"'
-    return head + _cut_start(message, MAXIMUM_FAILURE_CHARACTERS - len(head) - len(end)) + end
+    return head + _fitted(message, MAXIMUM_FAILURE_CHARACTERS - len(head) - len(end)) + end
+
+
+def brief(reason: str, limit: int) -> str:
+    """What a FailureReason of `script_failure` says of the exception alone; another one as it is; cut in the middle.
+
+    Args:
+        reason: The FailureReason.
+        limit: In characters.
+    """
+    reported = _REPORTED.fullmatch(reason)
+    if reported is None:
+        return shorten(reason, limit)
+    _, exception = parted(reported["message"].splitlines())
+    said = "\n".join(exception) or reported["message"]
+    return shorten(f'{reported["head"]}ErrorMessage "{said}"', limit)
 
 
 def full_disk(folder: Path) -> str:
@@ -60,13 +79,27 @@ def _failure_file(path: Path) -> str:
         return ""
 
 
-def _telling_lines(tail: Sequence[str]) -> list[str]:
-    """The last traceback's end; without one the log's end."""
-    lines = list(tail)
+def _parts_of_log(tail: Sequence[str]) -> list[str]:
+    """The last traceback's frames, line by line, and its exception in one piece; without one the log's last lines."""
+    lines = [line for line in tail if line.strip()]
     starts = [number for number, line in enumerate(lines) if line.startswith(_TRACEBACK)]
-    if starts:
-        lines = lines[starts[-1] + 1 :]
-    return [line for line in lines if line.strip()][-_MESSAGE_LINES:]
+    if not starts:
+        return lines[-_MESSAGE_LINES:]
+    frames, exception = parted(lines[starts[-1] + 1 :])
+    return [*frames[-_MESSAGE_LINES:], "\n".join(exception)] if exception else frames[-_MESSAGE_LINES:]
+
+
+def _parts_of_text(text: str) -> list[str]:
+    frames, exception = parted(text.splitlines())
+    return [*frames, "\n".join(exception)] if exception else [text]
+
+
+def _fitted(parts: Sequence[str], limit: int) -> str:
+    """The last part, whose middle goes if it must, and as much of those before as there is room for."""
+    text = "\n".join(parts)
+    if len(text) <= limit:
+        return text
+    return _cut_start(text, limit) if len(parts[-1]) < limit else shorten(parts[-1], limit)
 
 
 def _signal_note(exit_status: int) -> str:

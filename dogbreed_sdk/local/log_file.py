@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dogbreed_sdk.local import clock
+from dogbreed_sdk.local.job_state import shorten
 
 # CloudWatch's limit for one event was 256 KiB; a quarter keeps a page of events readable.
 MAXIMUM_LINE_BYTES = 64 * 1024
@@ -39,7 +40,7 @@ class LogFile:
         Raises:
             OSError: The disk is full, for instance; the lines are still in `tail`.
         """
-        self.tail.extend(line[-_TAIL_LINE_CHARACTERS:] for line in lines)
+        self.tail.extend(shorten(line, _TAIL_LINE_CHARACTERS) for line in lines)
         if self._size > self._maximum or not lines:
             return
         milliseconds = int(clock.read(self._clock) * 1000)

@@ -33,12 +33,17 @@ class MetricReader:
         return cls(tuple((str(entry["Name"]), _compile(entry)) for entry in definitions))
 
     def read(self, line: str) -> Iterable[tuple[str, float]]:
-        """The name and value of every metric in a line, in order; what is no finite number is left out."""
+        """The name and value of every metric in a line, in order; what is not a finite number is left out."""
+        for name, text in self.captured(line):
+            value = finite(text)
+            if value is not None:
+                yield name, value
+
+    def captured(self, line: str) -> Iterable[tuple[str, str]]:
+        """The name of every metric in a line and the text that stands for its value, in order."""
         for name, pattern in self.patterns:
             for match in pattern.finditer(line):
-                value = _number(match.group(1))
-                if value is not None:
-                    yield name, value
+                yield name, match.group(1) or ""
 
     def only(self, name: str) -> MetricReader:
         """A reader for one of the metrics."""
@@ -60,9 +65,15 @@ def _compile(entry: Mapping[str, str]) -> re.Pattern[str]:
     return pattern
 
 
-def _number(text: str | None) -> float | None:
+def finite(text: str) -> float | None:
+    """The number that a text stands for; None for anything else, for NaN and for infinity."""
+    return float(text) if is_number(text) and math.isfinite(float(text)) else None
+
+
+def is_number(text: str) -> bool:
+    """Whether a text stands for a number, NaN and infinity among them."""
     try:
-        value = float(text or "")
+        float(text)
     except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+        return False
+    return True

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.local import early_stopping, job_state, runner
+from dogbreed_sdk.local import early_stopping, failure_reason, job_state, runner
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.log_file import LogFollower
+from dogbreed_sdk.local.metric_values import finite, is_number
 from dogbreed_sdk.local.processes import identify_self
 from dogbreed_sdk.local.resources import available_cores
 from dogbreed_sdk.local.search import Search, create_search
@@ -22,6 +23,8 @@ _TICK_SECONDS = 0.1
 # The store itself waits half a minute for its turn.
 _STORE_ATTEMPTS = 60
 _STORE_SECONDS = 0.5
+# Of what stands in the place of a number, so much is repeated.
+_LONGEST_VALUE = 100
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 # AWS's words; the first failure follows.
@@ -39,6 +42,7 @@ class Trial:
         values: Its objective values so far, in order.
         stopped_early: Whether the tuner ended it.
         failure: Its FailureReason, once it has failed.
+        unusable: The last text that it printed for the objective and that is not a finite number.
     """
 
     name: str
@@ -47,6 +51,7 @@ class Trial:
     values: list[float] = field(default_factory=list)
     stopped_early: bool = False
     failure: str | None = None
+    unusable: str | None = None
 
     @property
     def objective(self) -> float | None:
@@ -139,11 +144,9 @@ class Tuner:
         if self._objectives() or not self._finished:
             return "Completed", None
         first = min(self._finished, key=lambda trial: trial.name)
-        cause = first.failure or (
-            f"its log has no line that the Regex of the objective metric {self._request.metric!r} matches; "
-            "compare its output with MetricDefinitions"
-        )
-        return "Failed", f"{_ALL_FAILED} The first one, {first.name}: {cause}"
+        said = f"{_ALL_FAILED} The first one, {first.name}: "
+        cause = first.failure or _no_objective(self._request.metric, first.unusable)
+        return "Failed", said + failure_reason.brief(cause, job_state.MAXIMUM_FAILURE_CHARACTERS - len(said))
 
     def _fill(self) -> bool:
         """Start trials until enough run; False when there are no more to start."""
@@ -186,7 +189,12 @@ class Tuner:
         record = self._store.get(TRAINING_JOB, trial.name)
         # The log is read after the status: a job that has ended writes no more.
         for line in trial.follower.read():
-            trial.values.extend(value for _, value in self._reader.read(line))
+            for _, text in self._reader.captured(line):
+                value = finite(text)
+                if value is None:
+                    trial.unusable = text
+                else:
+                    trial.values.append(value)
         if record.state["status"] not in job_state.RUNNING_STATUSES:
             self._conclude(trial, record)
         elif not trial.stopped_early and self._is_hopeless(trial):
@@ -238,6 +246,25 @@ class Tuner:
 
     def _update(self, **changes: Any) -> None:
         self._store.update(TUNING_JOB, self._record.name, lambda state: state.update(changes))
+
+
+def _no_objective(metric: str, unusable: str | None) -> str:
+    """Why a trial that did not fail has no objective."""
+    if unusable is None:
+        return (
+            f"its log has no line that the Regex of the objective metric {metric!r} matches; "
+            "compare its output with MetricDefinitions"
+        )
+    printed = repr(job_state.shorten(unusable, _LONGEST_VALUE))
+    if is_number(unusable):
+        return (
+            f"it printed {printed} for the objective metric {metric!r}, which is not a finite number. "
+            "The training probably diverged: try lower learning rates"
+        )
+    return (
+        f"the Regex of the objective metric {metric!r} captured {printed} from its log, which is not a number; "
+        "compare its output with MetricDefinitions"
+    )
 
 
 def _patiently(
