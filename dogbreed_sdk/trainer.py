@@ -16,8 +16,8 @@ from dogbreed_sdk.dataset import BreedDataset
 from dogbreed_sdk.debugging.managed import Debugger, closure_explained
 from dogbreed_sdk.errors import ConfigurationError, DatasetError, JobError
 from dogbreed_sdk.jobs import TrainingJob
-from dogbreed_sdk.progress import ProgressCallback, print_progress
-from dogbreed_sdk.search import check_objective, checked_ranges, dashed
+from dogbreed_sdk.progress import JobProgress, ProgressCallback, print_progress
+from dogbreed_sdk.search import check_objective, check_strategy, checked_ranges, job_limit
 from dogbreed_sdk.session import Session
 from dogbreed_sdk.storage import join
 from dogbreed_sdk.tuning import TuningJob
@@ -177,12 +177,14 @@ class BreedTrainer:
         Args:
             dataset: A data set with train, valid and test splits, or its folder.
             search: Hyperparameter name -> SageMaker's ContinuousParameter, IntegerParameter or
-                CategoricalParameter. Default: `default_search`.
+                CategoricalParameter. Default: `default_search`. A range that names no scaling type has Auto, which
+                local SageMaker takes for logarithmic from two orders of magnitude on.
             hyperparameters: What all trials share.
-            max_jobs: Trials in all. Default: 6; a Grid search has one a combination.
+            max_jobs: Trials in all. Default: 6; a Grid search has one per combination. Never more than there are
+                combinations of values; where that is fewer, the progress says so.
             max_parallel_jobs: Trials at a time.
             strategy: Bayesian, Random, Grid or Hyperband.
-            objective: A metric of the epoch line: valid:loss, valid:accuracy and so on.
+            objective: A metric of the epoch line: valid:loss, valid:accuracy and so on; val_loss stands for valid:loss.
             objective_type: Default: Minimize for a loss, Maximize for anything else.
             early_stopping: Whether trials that fall behind may be stopped (SageMaker's type Auto).
             random_seed: From 1; the same seed proposes the same, as far as parallel trials end in the same order.
@@ -199,13 +201,13 @@ class BreedTrainer:
         requests = _optional.load("dogbreed_sdk.aws_requests.tuning", extra="aws", purpose="tune")
         resources = _optional.load("sagemaker.core.resources", extra="aws", purpose="tune")
         ranges = checked_ranges(search)
-        check_objective(objective, strategy)
-        pictures = _dataset(dataset, needs=("train", "valid"))
+        objective, strategy = check_objective(objective), check_strategy(strategy)
+        max_jobs, limited = job_limit(ranges, strategy, max_jobs)
+        if min(max_parallel_jobs, random_seed) < 1:
+            raise ConfigurationError("max_parallel_jobs and random_seed start at 1.")
+        judged_by = objective.partition(":")[0]
+        pictures = _dataset(dataset, needs=sorted({"train", "valid", judged_by}, key=data.SPLITS.index))
         shared = self._settled(hyperparameters or {}, "hpo", searched=ranges)
-        if max_jobs is None and strategy != "Grid":
-            max_jobs = defaults.TUNING_MAX_JOBS
-        if min(1 if max_jobs is None else max_jobs, max_parallel_jobs, random_seed) < 1:
-            raise ConfigurationError("max_jobs, max_parallel_jobs and random_seed start at 1.")
         chosen = names.check_name(
             name or names.unique_name(self._base_name, max_length=names.MAX_TUNING_NAME_LENGTH),
             what="tuning job",
@@ -232,6 +234,8 @@ class BreedTrainer:
         )
         with translated(f"start tuning job {chosen}"):
             resources.HyperParameterTuningJob.create(**arguments, **self._where())
+        if limited:
+            progress(JobProgress(chosen, "Starting", limited, 0.0))
         return TuningJob(chosen, self.session)
 
     def extract_features(
@@ -325,7 +329,7 @@ class BreedTrainer:
         self, given: Mapping[str, object], entry_point: str, *, searched: Mapping[str, object] | None = None
     ) -> dict[str, object]:
         """All hyperparameters of a job but those that are searched, checked before anything is sent."""
-        named = {dashed(key): value for key, value in given.items()}
+        named = {hyperparameters.meant(key, entry_point) or key: value for key, value in given.items()}
         both = sorted(set(searched or {}) & set(named))
         if both:
             raise ConfigurationError(f"{', '.join(both)}: either searched or given, not both.")

@@ -94,8 +94,17 @@ def test_pictures_are_uploaded_once(account: Account, shapes: BreedDataset) -> N
         ({"views": CategoricalParameter(["plain", "flip"])}, {}, "cannot be searched"),
         ({"lr": ContinuousParameter(0.01, 0.1)}, {"hyperparameters": {"lr": 0.1}}, "either searched or given"),
         ({"lr": ContinuousParameter(0.01, 0.1)}, {"strategy": "Guess"}, "Bayesian, Random, Grid, Hyperband"),
-        ({"lr": ContinuousParameter(0.01, 0.1)}, {"max_jobs": 0}, "start at 1"),
+        ({"lr": ContinuousParameter(0.01, 0.1)}, {"strategy": "bayes"}, "did you mean Bayesian"),
+        ({"lr": ContinuousParameter(0.01, 0.1)}, {"max_jobs": 0}, "starts at 1"),
+        ({"lr": ContinuousParameter(0.01, 0.1)}, {"random_seed": 0}, "start at 1"),
         ({"lr": ContinuousParameter(0.01, 0.1)}, {"objective": "f1"}, "valid:accuracy"),
+        ({"lr": ContinuousParameter(0.01, 0.1)}, {"objective": "average test loss"}, "did you mean test:loss"),
+        ({"lr": ContinuousParameter(0.01, 0.1)}, {"strategy": "Grid"}, "lr has a range with bounds"),
+        ({"lr": CategoricalParameter([1])}, {}, "nothing to search: lr has a single value"),
+        ({"batch-size": CategoricalParameter([32, "32.0"])}, {}, "'batch-size' lists '32.0' twice"),
+        ({"learning_rate": ContinuousParameter(0.01, 0.1)}, {"hyperparameters": {"lr": 0.1}}, "either searched"),
+        ({"lr": ContinuousParameter(0.01, 0.1), "LR": CategoricalParameter([1, 2])}, {}, "two search ranges"),
+        ({"epochs": CategoricalParameter([1, 2, 3])}, {"strategy": "Grid", "max_jobs": 2}, "3 combinations and max_j"),
     ],
 )
 def test_a_wrong_search_is_found_before_features_are_computed(
@@ -121,6 +130,48 @@ def test_a_grid_says_for_itself_how_many_trials_it_has(account: Account, shapes:
     )
     [request] = aws.sent("CreateHyperParameterTuningJob")
     assert "MaxNumberOfTrainingJobs" not in request["HyperParameterTuningJobConfig"]["ResourceLimits"]
+
+
+@pytest.mark.parametrize(
+    ("search", "options", "limit", "said"),
+    [
+        ({"batch-size": CategoricalParameter([32, 64])}, {"max_jobs": 6}, 2, "2 trials, not 6"),
+        ({"batch-size": CategoricalParameter([32, 64])}, {}, 2, "2 trials, not 6"),
+        ({"epochs": IntegerParameter(2, 3), "optimizer": CategoricalParameter(["sgd", "adam"])}, {}, 4, "4 trials"),
+        ({"batch-size": CategoricalParameter([32, 64])}, {"strategy": "Grid", "max_jobs": 6}, None, "2 trials, not 6"),
+        ({"batch-size": CategoricalParameter([32, 64])}, {"strategy": "grid"}, None, ""),
+        ({"batch-size": CategoricalParameter([32, 64]), "lr": ContinuousParameter(0.1, 1)}, {"max_jobs": 9}, 9, ""),
+    ],
+)
+def test_no_search_has_more_trials_than_there_are_combinations(
+    account: Account,
+    shapes: BreedDataset,
+    search: dict[str, Any],
+    options: dict[str, Any],
+    limit: int | None,
+    said: str,
+) -> None:
+    session, aws = account
+    steps: list[str] = []
+    BreedTrainer(session, features="in-job").tune(
+        shapes, search, progress=lambda step: steps.append(step.message), **options
+    )
+    [request] = aws.sent("CreateHyperParameterTuningJob")
+    limits = request["HyperParameterTuningJobConfig"]["ResourceLimits"]
+    assert limits.get("MaxNumberOfTrainingJobs") == limit
+    assert [step for step in steps if "trials" in step] == [step for step in steps if said and said in step]
+    assert any(said in step for step in steps) or not said
+
+
+def test_an_objective_of_a_split_that_the_data_lacks_is_refused(
+    account: Account, shapes: BreedDataset, tmp_path: Path
+) -> None:
+    session, aws = account
+    for split in ("train", "valid"):
+        shutil.copytree(shapes.root / split, tmp_path / split)
+    with pytest.raises(DatasetError, match="no test split"):
+        BreedTrainer(session).tune(tmp_path, objective="test loss", progress=no_progress)
+    assert aws.requests == []
 
 
 def test_a_folder_without_splits_is_refused_with_the_command_that_makes_them(
@@ -150,12 +201,12 @@ def test_a_search_names_ranges_objective_and_limits(account: Account, shapes: Br
         shapes,
         {
             "lr": ContinuousParameter(1e-4, 1e-1, scaling_type="Logarithmic"),
-            "epochs": IntegerParameter(2, 5),
+            "Epochs": IntegerParameter(2, 5),
             "optimizer": CategoricalParameter(["adamw", "sgd"]),
         },
         max_jobs=3,
         max_parallel_jobs=5,
-        objective="valid:accuracy",
+        objective="Validation_Accuracy",
         progress=no_progress,
     )
     [request] = aws.sent("CreateHyperParameterTuningJob")

@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from training_scripts.suggestions import closest, known_as
+
 METRICS: tuple[str, ...] = (
     "train:loss",
     "train:accuracy",
@@ -25,6 +27,44 @@ METRIC_DEFINITIONS: list[dict[str, str]] = [{"Name": name, "Regex": rf"\b{name}=
 
 _EPOCH = re.compile(r"^(?P<best>best )?epoch (?P<epoch>\d+)/(?P<epochs>\d+)(?= |$)")
 _PAIR = re.compile(rf"\b([a-z]+:[a-z]+|seconds)=({_NUMBER})(?![\w.])")
+
+
+# Words of other tools for the parts of a metric's name.
+_WORDS = {
+    "val": "valid",
+    "validation": "valid",
+    "dev": "valid",
+    "training": "train",
+    "testing": "test",
+    "acc": "accuracy",
+}
+
+
+def meant(written: str) -> str | None:
+    """The metric that a name stands for, in any of its usual spellings; None for no such metric.
+
+    >>> meant("val_loss"), meant("Validation Accuracy"), meant("average test loss")
+    ('valid:loss', 'valid:accuracy', None)
+    """
+    return known_as(":".join(_words(written)), METRICS)
+
+
+def nearest(written: str) -> str | None:
+    """The metric to suggest for a name that stands for none; None where nothing is near.
+
+    >>> nearest("average test loss"), nearest("accuracy"), nearest("val_los"), nearest("f1")
+    ('test:loss', 'valid:accuracy', 'valid:loss', None)
+    """
+    words = _words(written)
+    measure = next((word for word in words if word in ("loss", "accuracy")), None)
+    if measure is None:
+        return next(iter(closest(":".join(words), METRICS)), None)
+    split = next((word for word in words if word in ("train", "valid", "test")), "valid")
+    return f"{split}:{measure}"
+
+
+def _words(written: str) -> list[str]:
+    return [_WORDS.get(word, word) for word in re.split(r"[^a-z0-9]+", written.lower()) if word]
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,16 @@ from dogbreed_sdk.debugging.managed import Debugger
 from dogbreed_sdk.errors import ConfigurationError, EndpointNotFoundError
 from dogbreed_sdk.labels import LabelMap
 from dogbreed_sdk.redaction import redacted
-from dogbreed_sdk.search import dashed
 from dogbreed_sdk.session import Session, default_root
 from dogbreed_sdk.trainer import BreedTrainer
-from training_scripts.hyperparameters import table
+from training_scripts.hyperparameters import meant, table
 
 # What local SageMaker cannot do without.
 LOCAL_PACKAGES = ("h11", "numpy", "optuna", "psutil", "sagemaker", "starlette", "torch", "uvicorn")
 OF_AWS = ("region", "profile", "role", "bucket")
 ADD_AWS = "For SageMaker on AWS add --aws."
 _HYPERPARAMETER = "hp:"
+_SCALES = {"log": "Logarithmic", "linear": "Linear"}
 _TRAINER_DEFAULTS = {
     "model": defaults.BACKBONE,
     "hidden": "linear",
@@ -159,7 +159,7 @@ def hyperparameters(options: argparse.Namespace) -> dict[str, object]:
 
 
 def search(texts: Sequence[str] | None) -> dict[str, Any] | None:
-    """SageMaker's parameter ranges from ``NAME=LOW:HIGH[:log]`` and ``NAME=A,B,C``.
+    """SageMaker's parameter ranges from ``NAME=LOW:HIGH[:SCALE]`` and ``NAME=A,B,C``.
 
     Raises:
         ConfigurationError: A text has neither form.
@@ -171,7 +171,10 @@ def search(texts: Sequence[str] | None) -> dict[str, Any] | None:
         name, equals, value = text.partition("=")
         if not equals or not name or not value:
             raise ConfigurationError(f"--search {text}: write NAME=LOW:HIGH, NAME=LOW:HIGH:log or NAME=A,B,C.")
-        ranges[dashed(name)] = _range(dashed(name), value)
+        known = meant(name, "hpo") or name
+        if known in ranges:
+            raise ConfigurationError(f"--search {text}: {known} has a range already; give one.")
+        ranges[known] = _range(known, value)
     return ranges
 
 
@@ -184,10 +187,12 @@ def _range(name: str, value: str) -> Any:
     whole = any(row.name == name and row.kind == "integer" for row in table())
     number = int if whole else float
     kind = parameter.IntegerParameter if whole else parameter.ContinuousParameter
-    if scale not in ("", "log", "linear"):
-        raise ConfigurationError(f"--search {name}={value}: the scale is {scale!r}; use log or linear.")
+    if scale and scale not in _SCALES:
+        raise ConfigurationError(f"--search {name}={value}: the scale is {scale!r}; use {' or '.join(_SCALES)}.")
+    # Without a scale the range has the library's default, as in Python.
+    scaling = {"scaling_type": _SCALES[scale]} if scale else {}
     try:
-        return kind(number(low), number(high), scaling_type="Logarithmic" if scale == "log" else "Linear")
+        return kind(number(low), number(high), **scaling)
     except ValueError as error:
         kinds = "whole numbers" if whole else "numbers"
         raise ConfigurationError(f"--search {name}={value}: the bounds must be {kinds}.") from error

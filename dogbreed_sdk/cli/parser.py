@@ -99,7 +99,8 @@ def _add_search(groups: argparse._SubParsersAction[Parser]) -> None:
         "--search",
         action="append",
         metavar="NAME=RANGE",
-        help="what to search: lr=1e-4:1e-1:log, dropout=0:0.5 or batch-size=32,64; may be given several times",
+        help="what to search: lr=1e-4:1e-1 (by magnitude from two orders of magnitude on; append :log or :linear to "
+        "choose), dropout=0:0.5 or batch-size=32,64; may be given several times",
     )
     tune.add_argument(
         "--max-jobs", type=at_least_one, metavar="N", help="trials in all (default: 6; Grid: every combination)"

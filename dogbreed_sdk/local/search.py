@@ -12,6 +12,8 @@ from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.search_space import Range, read_ranges
 
 _DEFAULT_SEED = 0
+# After so many repetitions in a row, untried values are looked up instead.
+_ATTEMPTS = 10
 # Optuna starts with 10 random trials; a search of 6 or 12 would have little or nothing else.
 _MAXIMUM_RANDOM_STARTS = 10
 _RANDOM_SHARE = 3
@@ -110,14 +112,23 @@ class OptunaSearch:
         )
         self._trials: dict[int, Any] = {}
         self._epochs: dict[int, int] = {}
+        self._proposed: set[tuple[str, ...]] = set()
 
     def propose(self) -> tuple[int, dict[str, str]] | None:
-        """A new trial."""
-        trial = self._ask()
-        return trial.number, {name: self._space[name].to_wire(value) for name, value in trial.params.items()}
+        """A new trial, other than all before it; None where every combination of values has had one."""
+        for _ in range(_ATTEMPTS):
+            found = self._unless_proposed(self._ask())
+            if found is not None:
+                return found
+        for values in itertools.product(*(entry.choices() for entry in self._space.values())):
+            if tuple(map(str, values)) not in self._proposed:
+                self._study.enqueue_trial(dict(zip(self._space, values, strict=True)))
+                return self._unless_proposed(self._ask())
+        return None
 
     def resume(self, tuned: Mapping[str, str]) -> int:
         """A trial whose hyperparameters are known."""
+        self._proposed.add(tuple(tuned[name] for name in self._space))
         self._study.enqueue_trial({name: entry.from_wire(tuned[name]) for name, entry in self._space.items()})
         return int(self._ask().number)
 
@@ -140,6 +151,16 @@ class OptunaSearch:
             self._study.tell(trial, state=TrialState.PRUNED)
         else:
             self._study.tell(trial, value)
+
+    def _unless_proposed(self, trial: Any) -> tuple[int, dict[str, str]] | None:
+        """The trial as a proposal; None, and the trial withdrawn, where an earlier one had the same values."""
+        tuned = {name: entry.to_wire(trial.params[name]) for name, entry in self._space.items()}
+        values = tuple(tuned.values())
+        if values in self._proposed:
+            self.tell(trial.number, None, stopped_early=False)
+            return None
+        self._proposed.add(values)
+        return trial.number, tuned
 
     def _ask(self) -> Any:
         trial = self._study.ask(self._distributions)

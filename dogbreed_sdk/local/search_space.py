@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,12 @@ class Range:
         if self.kind == "integer":
             return distributions.IntDistribution(int(self.low), int(self.high), log=self.logarithmic)
         return distributions.FloatDistribution(self.low, self.high, log=self.logarithmic)
+
+    def choices(self) -> Iterable[Any]:
+        """Optuna's values of this range one by one; none for a continuous range, which has too many to list."""
+        if self.kind == "categorical":
+            return self.values
+        return range(int(self.low), int(self.high) + 1) if self.kind == "integer" else ()
 
     def to_wire(self, value: Any) -> str:
         """A hyperparameter's string for a value that Optuna proposes."""
