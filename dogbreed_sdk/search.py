@@ -124,7 +124,7 @@ def check_objective(objective: str) -> str:
         near = metrics.nearest(objective)
         hint = f"; did you mean {near}?" if near else "."
         raise ConfigurationError(f"No script reports the metric {objective!r}{hint} The objective is one of {known}.")
-    return found
+    return str(found)
 
 
 def check_strategy(strategy: str) -> str:
@@ -137,7 +137,7 @@ def check_strategy(strategy: str) -> str:
     if found is None:
         hint = did_you_mean(strategy, STRATEGIES) or "."
         raise ConfigurationError(f"{strategy!r} is not a strategy{hint} Use {', '.join(STRATEGIES)}.")
-    return found
+    return str(found)
 
 
 def _check_range(name: str, parameter: object) -> None:

@@ -39,7 +39,6 @@ LOCAL_MAY_USE = (
     "dogbreed_sdk.http_connections",
     "dogbreed_sdk.listening",
     "training_scripts.atomic",
-    "dogbreed_sdk.scratch",
     "dogbreed_sdk.tracebacks",
 )
 # The model server also runs alone in a container. What starts and logs processes it shares with local SageMaker.

@@ -1,4 +1,4 @@
-"""The name that was meant, or probably meant: of a command, option, hyperparameter, backbone, metric, rule or tensor."""
+"""The name that was meant, or probably meant: a command, option, hyperparameter, backbone, metric, rule or tensor."""
 
 from __future__ import annotations
 
