@@ -22,19 +22,20 @@ else:
 
 ROOT = Path(__file__).parents[1]
 OURS = {"dogbreed_sdk", "training_scripts"}
-# The extras whose packages a part may import besides the client's own; the first that fits counts. Where a part of the
-# client loads one by name (`_optional.load`), the extra stands in the call.
+# The sets of extras that a part works with, each beside the client's own packages; the first part that fits counts.
+# Where one loads a package by name (`_optional.load`), the extra stands in the call.
 EXTRAS_OF_PARTS = (
-    ("dogbreed_sdk/aws_requests/", {"aws"}),
-    ("dogbreed_sdk/debugging/", {"local", "plots"}),
-    ("dogbreed_sdk/images/formats.py", {"heic"}),
-    ("dogbreed_sdk/local/", {"local"}),
-    ("dogbreed_sdk/service/", {"service"}),
-    ("dogbreed_sdk/serving/", {"local"}),
-    ("dogbreed_sdk/", set()),
-    ("training_scripts/rules/smdebug_rules.py", {"local", "smdebug"}),
-    ("training_scripts/recording/smdebug_hook.py", {"local", "smdebug"}),
-    ("training_scripts/", {"local", "onnx"}),
+    ("dogbreed_sdk/aws_requests/", [{"aws"}]),
+    ("dogbreed_sdk/debugging/", [{"local", "plots"}]),
+    ("dogbreed_sdk/http_connections.py", [{"local"}, {"service"}]),
+    ("dogbreed_sdk/images/formats.py", [{"heic"}]),
+    ("dogbreed_sdk/local/", [{"local"}]),
+    ("dogbreed_sdk/service/", [{"service"}]),
+    ("dogbreed_sdk/serving/", [{"local"}]),
+    ("dogbreed_sdk/", [set()]),
+    ("training_scripts/rules/smdebug_rules.py", [{"local", "smdebug"}]),
+    ("training_scripts/recording/smdebug_hook.py", [{"local", "smdebug"}]),
+    ("training_scripts/", [{"local", "onnx"}]),
 )
 # For those who work on the project; no part may need them at run time.
 TOOLS = {"dev", "test"}
@@ -117,10 +118,13 @@ def undeclared(found: Iterable[Import]) -> list[Import]:
     requirements = {extra: names(lines) for extra, lines in declared().items()}
     missing = []
     for one in found:
-        extras = next(extras for prefix, extras in EXTRAS_OF_PARTS if one.path.startswith(prefix))
-        allowed = requirements if one.for_types_only else {"", *extras, *filter(None, [one.extra])}
-        if not any(distributions_of(one.package) & requirements[extra] for extra in allowed):
-            missing.append(one)
+        sets = next(sets for prefix, sets in EXTRAS_OF_PARTS if one.path.startswith(prefix))
+        if one.for_types_only:
+            sets = [set(requirements)]
+        for extras in sets:
+            allowed = ("", *extras, *filter(None, [one.extra]))
+            if not any(distributions_of(one.package) & requirements[extra] for extra in allowed):
+                missing.append(one)
     return missing
 
 
