@@ -34,6 +34,7 @@ _PARTS = frozenset(
         "events",
         "index",
         "collections",
+        "checksums",
         "system",
         "framework",
     }

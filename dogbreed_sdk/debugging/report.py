@@ -172,8 +172,10 @@ class DebugReport:
     def curves(self) -> Mapping[str, Curve]:
         """Loss and accuracy as they are drawn, by name, as far as they were recorded."""
         from dogbreed_sdk.debugging.curves import curves  # noqa: PLC0415 - needs NumPy
+        from training_scripts.recording.trial import despite_damage  # noqa: PLC0415
 
-        return {} if self.evidence is None else curves(self.evidence)
+        evidence = self.evidence
+        return {} if evidence is None else despite_damage(lambda: curves(evidence))
 
     def insights(self) -> list[Insight]:
         """What the curves mean, most important first: each with its evidence, its confidence and a next step."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,30 @@ def test_intervals_that_were_not_kept_to_are_told_wherever_a_report_is_read(plai
     assert len(managed.trial.tensor("Linear_weight").reduction("l2")) == 16  # type: ignore[union-attr]
     assert plain.notes == []
     assert "How it was recorded" not in plain.summary()
+
+
+def test_a_changed_byte_costs_a_report_one_value_and_is_named_in_it(tmp_path: Path) -> None:
+    whole = report(tmp_path / "debug-output")
+    path = sorted((tmp_path / "debug-output" / "events").glob("*/*"))[2]
+    loss = whole.trial.tensor("CrossEntropyLoss_output_0").series("TRAIN")  # type: ignore[union-attr]
+    content = path.read_bytes()
+    place = content.index(struct.pack("<f", loss.values[20]))
+    path.write_bytes(content[:place] + bytes([content[place] ^ 0x40]) + content[place + 1 :])
+    damaged = DebugReport.load(tmp_path)
+    summary = " ".join(damaged.summary().split())
+    assert "CrossEntropyLoss_output_0 at TRAIN step 20 is damaged and left out" in summary
+    assert damaged.to_dict()["verdict"]["level"] == whole.to_dict()["verdict"]["level"]
+    assert "TRAIN step 20 is damaged" in damaged.to_html(tmp_path / "report.html").read_text()
+
+
+def test_damage_that_is_met_while_rules_judge_takes_no_rule_away(tmp_path: Path) -> None:
+    whole = report(tmp_path)
+    assert whole.trial is not None
+    places = sorted((tmp_path / "events").glob("*/*"))
+    assert whole.trial.tensor("predictions").steps("EVAL")  # it was looked at; now the disk fails
+    for path in places[3:5]:
+        path.write_bytes(bytes(len(path.read_bytes())))
+    assert whole.summary()
+    assert [result.name for result in whole.rules if result.status == "Error"] == []
+    assert len([problem for problem in whole.problems if "cannot be read and is left out" in problem]) >= 2
+    assert not any("insight on" in problem for problem in whole.problems)

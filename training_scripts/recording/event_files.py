@@ -5,25 +5,30 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from training_scripts.recording import events, layout, tfrecord
+from training_scripts.recording import checksums, events, layout, tfrecord
 
 # Numbers are kept when their record is found; larger tensors are read again from the file when they are asked for.
 KEPT_BYTES = 96
+_NUMBER_BYTES = len(events.FLOAT32_SCALAR) + 4
 _MAPPED_BYTES = 1 << 20
+# Of one file; whoever reads them wants to know what is gone, not every record of it.
+_MOST_PROBLEMS = 5
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a tensor of a file lies: its TensorProto's bytes themselves, or begin and end in the file."""
+    """Where a tensor's TensorProto lies in a file: begin and end, and the CRC-32 of what was found there."""
 
     path: str
     begin: int
     end: int
+    crc: int
 
 
 @dataclass(frozen=True)
@@ -40,15 +45,16 @@ class EventFile:
 
     Attributes:
         path: The file.
-        problem: What is wrong with it; empty where nothing is.
+        problems: What is wrong with it, a sentence each; empty where nothing is.
     """
 
     def __init__(self, path: str, worker: str) -> None:
         self.path = path
-        self.problem = ""
+        self.problems: list[str] = []
         self._worker = worker
         self._known: tuple[int, int, int] = (0, 0, 0)
         self._consumed = 0
+        self._left_out = 0
 
     def is_new(self, status: os.stat_result) -> bool:
         """Whether there is something in it that was not read."""
@@ -62,32 +68,91 @@ class EventFile:
     def read(self, status: os.stat_result) -> list[Found]:
         """The tensors that have come since the last time."""
         self._known = (status.st_ino, status.st_mtime_ns, status.st_size)
-        self.problem = ""
+        self.problems, self._left_out = [], 0
         found: list[Found] = []
         try:
             with layout.opened(self.path) as file, _content(file) as data:
                 self._collect(data, found)
         except OSError as error:
-            self.problem = f"cannot be read: {error.strerror or error}"
+            self.problems.append(f"cannot be read: {error.strerror or error}")
+        if self._left_out > _MOST_PROBLEMS:
+            self.problems.append(f"{self._left_out - _MOST_PROBLEMS} more of its records are damaged and left out")
         return found
 
     def _collect(self, data: bytes | memoryview, found: list[Found]) -> None:
+        last = ""
         try:
-            for begin, end in tfrecord.frames(data, self._consumed):
+            for begin, end in self._frames(data, self._consumed):
                 self._consumed = end + tfrecord.FOOTER_BYTES
                 try:
                     records = events.decode(data, begin, end)
+                    for record in records:
+                        content = self._content_of(data, record)
+                        found.append(Found(record, self._worker, content))
+                        last = named(record)
                 except events.EventError as error:
-                    self.problem = f"one of its records is left out: {error}"
-                    continue
-                found += [Found(record, self._worker, self._content_of(data, record)) for record in records]
+                    self._leave_out(f"the record after {last or 'its beginning'}", str(error))
         except tfrecord.FrameError as error:
-            self.problem = f"{error}; {'the rest' if error.offset else 'all'} of it is missing"
+            self.problems.append(f"{error}; {'the rest' if error.offset else 'all'} of it is missing")
+
+    def _frames(self, data: bytes | memoryview, consumed: int) -> Iterator[tuple[int, int]]:
+        """Begin and end of every whole payload; of damaged ones, where there are checksums, only a word."""
+        offset = 0
+        for crc, length in self._checksums():
+            begin, offset = offset, offset + length
+            if begin < consumed:
+                continue
+            if offset > len(data):
+                raise tfrecord.FrameError("it ends within a record", offset=begin, truncated=True)
+            if zlib.crc32(data[begin:offset]) == crc:
+                yield begin + tfrecord.HEADER_BYTES, offset - tfrecord.FOOTER_BYTES
+            else:
+                self._consumed = offset
+                self._leave_out(_guessed(data, begin, offset), "its checksum is wrong")
+        yield from tfrecord.frames(data, max(offset, consumed))
+
+    def _checksums(self) -> list[tuple[int, int]]:
+        folder, name = os.path.split(self.path)
+        path = Path(folder).parent.parent / layout.checksums_path(name)
+        try:
+            return checksums.read(path)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            self.problems.append(f"its content could not be verified: its checksums cannot be used, {reason}")
+            return []
+
+    def _leave_out(self, what: str, why: str) -> None:
+        self._left_out += 1
+        if self._left_out <= _MOST_PROBLEMS:
+            self.problems.append(f"{what} is damaged and left out ({why})")
 
     def _content_of(self, data: bytes | memoryview, record: events.Record) -> bytes | Place:
-        if record.end - record.begin <= KEPT_BYTES:
-            return bytes(data[record.begin : record.end])
-        return Place(self.path, record.begin, record.end)
+        content = data[record.begin : record.end]
+        if (
+            bytes(content[: len(events.FLOAT32_SCALAR)]) != events.FLOAT32_SCALAR
+            or len(content) != len(events.FLOAT32_SCALAR) + 4
+        ):
+            try:
+                events.check(data, record.begin, record.end)
+            except events.EventError as error:
+                raise events.EventError(f"{named(record)}: {error}") from error
+        if len(content) <= KEPT_BYTES:
+            return bytes(content)
+        return Place(self.path, record.begin, record.end, zlib.crc32(content))
+
+
+def named(record: events.Record) -> str:
+    """What a record holds, in words."""
+    return f"{record.name} at {record.mode} step {record.mode_step}"
+
+
+def _guessed(data: bytes | memoryview, begin: int, end: int) -> str:
+    """What a damaged record held, as far as it can still be told."""
+    try:
+        records = events.decode(data, begin + tfrecord.HEADER_BYTES, end - tfrecord.FOOTER_BYTES)
+    except events.EventError:
+        records = []
+    return named(records[0]) if records else f"the record in its bytes {begin} to {end}"
 
 
 def content_of(place: bytes | Place) -> bytes:
@@ -95,12 +160,16 @@ def content_of(place: bytes | Place) -> bytes:
 
     Raises:
         OSError: Its file is gone or cannot be read.
+        EventError: The file was changed meanwhile.
     """
     if isinstance(place, bytes):
         return place
     with layout.opened(place.path) as file:
         file.seek(place.begin)
-        return file.read(place.end - place.begin)
+        content = file.read(place.end - place.begin)
+    if zlib.crc32(content) != place.crc:
+        raise events.EventError(f"{place.path} is damaged: it was changed after it had been read")
+    return content
 
 
 def listed(folder: Path) -> Iterator[tuple[str, str, os.stat_result]]:

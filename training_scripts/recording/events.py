@@ -41,6 +41,8 @@ _NUMBERS = {dtype: number for number, dtype in _DTYPES.items()}
 _READ_AS = {"i1": "<i4", "i2": "<i4", "u2": "<i4", "u4": "<i8", "u8": "<f8", "c8": "<c16"}
 # Fields of TensorProto that hold values one by one, where tensor_content is empty, and how each is packed.
 _VALUE_FIELDS = {5: "<f4", 6: "<f8", 7: "varint", 10: "varint", 11: "varint", 13: "varint", 16: "varint", 17: "varint"}
+FLOAT32_SCALAR = b"\x08\x01\x12\x00\x22\x04"
+"""How the TensorProto of a float32 of shape () begins; its four bytes follow."""
 MAX_TAG_BYTES = 4096
 MAX_DIMENSIONS = 64
 MAX_STEP = 1 << 53
@@ -129,7 +131,7 @@ def encode_number(name: str, value: float, parts: tuple[bytes, bytes]) -> bytes:
 
 @functools.lru_cache(maxsize=4096)
 def _number_head(name: str) -> bytes:
-    return _field(1, name.encode()) + b"\x42\x0a\x08\x01\x12\x00\x22\x04"
+    return _field(1, name.encode()) + b"\x42\x0a" + FLOAT32_SCALAR
 
 
 def encode_tensor(tag: bytes, array: NDArray[Any]) -> bytes:
@@ -242,7 +244,28 @@ def tensor(data: bytes | memoryview, begin: int, end: int) -> NDArray[Any]:
         raise EventError(f"a tensor's content is spoilt: {error}") from error
 
 
-def _tensor(data: bytes | memoryview, begin: int, end: int) -> NDArray[Any]:
+def check(data: bytes | memoryview, begin: int, end: int) -> None:
+    """Looks whether `tensor` would give the array that a TensorProto holds, without copying what is large.
+
+    Raises:
+        EventError: It would not.
+    """
+    try:
+        kind, shape, content, listed, texts = _parts(data, begin, end)
+        if content is None or listed or texts or kind == _DT_STRING:
+            _tensor(data, begin, end)
+            return
+        size = 2 if kind == _DT_BFLOAT16 else _DTYPES[kind].itemsize if kind in _DTYPES else 0
+        if not size or math.prod(shape) * size != content[1] - content[0]:
+            raise EventError("its size does not go with its shape and dtype")
+    except (IndexError, ValueError, struct.error, OverflowError) as error:
+        raise EventError(f"a tensor's content is spoilt: {error}") from error
+
+
+def _parts(
+    data: bytes | memoryview, begin: int, end: int
+) -> tuple[int, tuple[int, ...], tuple[int, int] | None, list[tuple[int, int, int]], list[str]]:
+    """Of a TensorProto: dtype's number, shape, where its content lies, its values one by one, its texts."""
     kind, content = 0, None
     shape: tuple[int, ...] = ()
     listed: list[tuple[int, int, int]] = []
@@ -258,6 +281,11 @@ def _tensor(data: bytes | memoryview, begin: int, end: int) -> NDArray[Any]:
             texts.append(str(bytes(data[first:last]), "utf-8", "replace"))
         elif field in _VALUE_FIELDS:
             listed.append((field, first, last))
+    return kind, shape, content, listed, texts
+
+
+def _tensor(data: bytes | memoryview, begin: int, end: int) -> NDArray[Any]:
+    kind, shape, content, listed, texts = _parts(data, begin, end)
     if texts or kind == _DT_STRING:
         if len(texts) * max(map(len, texts), default=0) > MAX_CHARACTERS:
             raise EventError("its texts are too long")

@@ -12,10 +12,17 @@ from numpy.typing import NDArray
 from training_scripts.recording import event_files, events, layout, run_facts
 from training_scripts.recording.event_files import EventFile, Found, Place
 from training_scripts.recording.patterns import Patterns
-from training_scripts.recording.trial import MODES, RecordingError, Series, StepTable, Trial, of_one_element
+from training_scripts.recording.trial import (
+    MODES,
+    DamagedError,
+    RecordingError,
+    Series,
+    StepTable,
+    Trial,
+    of_one_element,
+)
 
 MAX_PROBLEMS = 20
-_FLOAT32_SCALAR = b"\x08\x01\x12\x00\x22\x04"
 
 _Series = dict[int, tuple[str, "bytes | Place"]]
 
@@ -66,8 +73,8 @@ class FileTrial(Trial):
     def problems(self) -> Sequence[str]:  # type: ignore[override]
         """A sentence for everything that could not be read."""
         self._need()
-        spoilt = [f"{self._short(file.path)}: {file.problem}" for file in self._files.values() if file.problem]
-        found = [*self._problems, *self._spoilt_values, *spoilt]
+        spoilt = [f"{self._short(file.path)}: {problem}" for file in self._files.values() for problem in file.problems]
+        found = [*self._problems, *self._lost_values, *self._spoilt_values, *spoilt]
         return found[:MAX_PROBLEMS] + ([f"... and {len(found) - MAX_PROBLEMS} more"] if found[MAX_PROBLEMS:] else [])
 
     def refresh(self) -> bool:
@@ -100,6 +107,7 @@ class FileTrial(Trial):
         self._cached: dict[tuple[str, str], Mapping[str, Series]] = {}
         self._recorded_at: set[int] = set()
         self._spoilt_values: list[str] = []
+        self._lost_values: list[str] = []
         self._collections: dict[str, list[str]] = {}
         self._run: dict[str, Any] = {}
         self._problems: list[str] = []
@@ -156,7 +164,12 @@ class FileTrial(Trial):
 
     def _json(self, path: Path) -> dict[str, Any]:
         try:
-            return layout.read_json(path)
+            content, damaged = layout.read_sealed(path)
+            if damaged:
+                self._problems.append(
+                    f"{self._short(path)} is damaged: its checksum is wrong, so something that it says may be wrong"
+                )
+            return content
         except OSError as error:
             self._problems.append(f"{self._short(path)} cannot be read: {error.strerror or error}")
         except ValueError as error:
@@ -208,11 +221,18 @@ class FileTrial(Trial):
         return np.array(sorted(self._full.get((name, mode), ())), dtype=np.int64)
 
     def _value(self, name: str, step: int, mode: str) -> NDArray[Any]:
+        found = self._full.get((name, mode), {}).get(step)
+        if found is None:
+            raise RecordingError(f"{name} at {mode} step {step} is not in the recording.")
         try:
-            content = event_files.content_of(self._full[name, mode][step][1])
+            content = event_files.content_of(found[1])
             return events.tensor(content, 0, len(content))
         except (OSError, events.EventError) as error:
-            raise RecordingError(f"{name} at {mode} step {step} cannot be read: {error}") from error
+            sentence = f"{name} at {mode} step {step} cannot be read and is left out: {error}"
+            self._lost_values.append(sentence)
+            del self._full[name, mode][step]  # who asks again gets the rest
+            self._cached.pop((name, mode), None)
+            raise DamagedError(sentence) from error
 
     def _recorded_reductions(self, name: str, mode: str) -> Mapping[str, Series]:
         self._need()
@@ -239,7 +259,7 @@ class FileTrial(Trial):
         quick = b"".join(
             content[6:]
             for content in contents
-            if isinstance(content, bytes) and len(content) == 10 and content[:6] == _FLOAT32_SCALAR
+            if isinstance(content, bytes) and len(content) == 10 and content[:6] == events.FLOAT32_SCALAR
         )
         if len(quick) == 4 * len(steps):
             return Series(np.array(steps, dtype=np.int64), np.frombuffer(quick, dtype="<f4").astype(np.float64))

@@ -7,11 +7,12 @@ import json
 import os
 import re
 import stat
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-EVENTS, INDEX, COLLECTIONS = "events", "index", "collections"
+EVENTS, INDEX, COLLECTIONS, CHECKSUMS = "events", "index", "collections", "checksums"
 END_FILE, RUN_FILE = "training_job_end.ts", "run.json"
 WORKER = "worker_0"
 REDUCTIONS_PREFIX = "smdebug/reductions/"
@@ -37,6 +38,15 @@ def index_path(step: int, worker: str = WORKER) -> str:
     'index/000000001/000000001007_worker_0.json'
     """
     return f"{INDEX}/{step // INDEX_FILES_A_FOLDER:09}/{step:012}_{worker}.json"
+
+
+def checksums_path(event_file_name: str) -> str:
+    """Where the checksums of an event file lie, within the trial.
+
+    >>> checksums_path("000000000007_worker_0.tfevents")
+    'checksums/000000000007_worker_0.crc32'
+    """
+    return f"{CHECKSUMS}/{event_file_name.removesuffix('.tfevents')}.crc32"
 
 
 def step_and_worker(file_name: str) -> tuple[int, str] | None:
@@ -95,6 +105,25 @@ def collections_json(collections: Mapping[str, Sequence[str]], intervals: Mappin
     return json.dumps({"collections": described, "_meta": {"num_workers": 1}})
 
 
+_SEAL = b', "crc32": '
+
+
+def sealed(text: str) -> bytes:
+    """A JSON object with its own checksum as a last key, for `is_damaged`.
+
+    >>> sealed('{"a": 1}')
+    b'{"a": 1, "crc32": 2057863684}'
+    """
+    body = text.encode()[:-1]
+    return body + _SEAL + b"%d}" % zlib.crc32(body)
+
+
+def is_damaged(content: bytes) -> bool:
+    """Whether a JSON object that was sealed was changed afterwards; False for one that never was."""
+    body, seal, crc = content.rpartition(_SEAL)
+    return bool(seal) and crc != b"%d}" % zlib.crc32(body)
+
+
 def opened(path: Path | str) -> BinaryIO:
     """A file to read: without following a link or waiting for a pipe, whatever took the file's place.
 
@@ -113,12 +142,17 @@ def opened(path: Path | str) -> BinaryIO:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
+    """A JSON object from a file, without the checksum of a sealed one.
 
     Raises:
         OSError: There is no such file, or it cannot be read.
         ValueError: It holds no JSON object, or is too large to be one of ours.
     """
+    return read_sealed(path)[0]
+
+
+def read_sealed(path: Path) -> tuple[dict[str, Any], bool]:
+    """As `read_json`; and whether the file was changed since it was sealed."""
     with opened(path) as file:
         content = file.read(MAX_JSON_BYTES + 1)
     if len(content) > MAX_JSON_BYTES:
@@ -129,4 +163,5 @@ def read_json(path: Path) -> dict[str, Any]:
         raise ValueError("it is nested too deeply") from None
     if not isinstance(value, dict):
         raise ValueError("it holds no JSON object")
-    return value
+    value.pop("crc32", None)
+    return value, is_damaged(content)

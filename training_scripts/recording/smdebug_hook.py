@@ -69,7 +69,7 @@ class SmdebugRecorder(Watcher):
         if any(parameter.dtype.itemsize < 4 for parameter in network.parameters() if parameter.requires_grad):
             raise SmdebugError(f"smdebug cannot record weights of half precision; {_REMEDY}")
         if self.folder.exists():  # smdebug's hook is half built, without a word, where its folder exists
-            for part in (layout.EVENTS, layout.INDEX, layout.COLLECTIONS):
+            for part in (layout.EVENTS, layout.INDEX, layout.COLLECTIONS, layout.CHECKSUMS):
                 shutil.rmtree(self.folder / part, ignore_errors=True)
             for name in (layout.RUN_FILE, layout.END_FILE):
                 (self.folder / name).unlink(missing_ok=True)

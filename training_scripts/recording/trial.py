@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +17,26 @@ from training_scripts import ScriptError
 from training_scripts.recording.reductions import REDUCTIONS, reduce, reduce_numbers
 from training_scripts.suggestions import did_you_mean
 
+Found = TypeVar("Found")
+_MOST_DAMAGED = 100
+
 TRAIN, EVAL, PREDICT, GLOBAL = MODES = ("TRAIN", "EVAL", "PREDICT", "GLOBAL")
 
 
 class RecordingError(ScriptError):
     """A recording, or something in it, cannot be read or written; the message says what and why."""
+
+
+class DamagedError(RecordingError):
+    """A value turned out to be damaged when it was asked for. The trial has left it out since: ask for the rest."""
+
+
+def despite_damage(compute: Callable[[], Found]) -> Found:
+    """What is computed from a trial; anew without each value that turns out to be damaged meanwhile."""
+    for _ in range(_MOST_DAMAGED):
+        with contextlib.suppress(DamagedError):
+            return compute()
+    return compute()
 
 
 @dataclass(frozen=True)
@@ -174,10 +190,12 @@ class Tensor:
 
     def values(self, mode: str = TRAIN) -> list[tuple[int, NDArray[Any]]]:
         """Step and all of the tensor, wherever all of it was recorded."""
-        return [
-            (step, self.trial._value(self.name, step, mode))
-            for step in self.trial._steps_in_full(self.name, _known(mode)).tolist()
-        ]
+        return despite_damage(
+            lambda: [
+                (step, self.trial._value(self.name, step, mode))
+                for step in self.trial._steps_in_full(self.name, _known(mode)).tolist()
+            ]
+        )
 
     def series(self, mode: str = TRAIN) -> Series:
         """The values of a tensor of one element; for a larger one its means."""
@@ -202,6 +220,9 @@ class Tensor:
         recorded = self.trial._recorded_reductions(self.name, _known(mode)).get(kind)
         if recorded is not None and len(recorded):
             return recorded
+        return despite_damage(lambda: self._computed(kind, mode))
+
+    def _computed(self, kind: str, mode: str) -> Series:
         steps = self.trial._steps_in_full(self.name, mode)
         if not len(steps) or kind not in REDUCTIONS:
             there = ", ".join(self.reductions(mode)) or f"nothing in mode {mode}"

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from training_scripts.atomic import replacing
-from training_scripts.recording import events, layout, number_frames, tfrecord
+from training_scripts.recording import checksums, events, layout, number_frames, tfrecord
 
 # What making a file costs, generously; and the share of the time between two writes that the index may take of it.
 _FILE_SECONDS, _INDEX_SHARE = 50e-6, 0.01
@@ -74,9 +74,9 @@ class TrialWriter:
         self, run: Mapping[str, Any], collections: Mapping[str, Sequence[str]], intervals: Mapping[str, int]
     ) -> None:
         """Writes what the trial says about itself: `run.json` and the collections."""
-        self._write(layout.RUN_FILE, json.dumps(run, default=str).encode())
+        self._write(layout.RUN_FILE, layout.sealed(json.dumps(run, default=str)))
         content = layout.collections_json(collections, intervals)
-        self._write(f"{layout.COLLECTIONS}/{0:09}/{layout.WORKER}_collections.json", content.encode())
+        self._write(f"{layout.COLLECTIONS}/{0:09}/{layout.WORKER}_collections.json", layout.sealed(content))
 
     def write(self, steps: Sequence[Step], *, seconds: float) -> None:
         """Writes steps, in order, as one event file.
@@ -93,6 +93,9 @@ class TrialWriter:
                 _Entry(path, step.mode, step.mode_step, step.global_step, places)
                 for step, places in _append(content, group)
             ]
+        # First, so that nobody finds records without them; whose own they are then lies nowhere yet.
+        lengths = (length for entry in entries for _, _, length in entry.locations)
+        self._write(layout.checksums_path(os.path.basename(path)), checksums.encode(content, lengths))  # noqa: PTH119
         self._write(path, content)
         self._unindexed.extend(entries)
         if len(self._unindexed) * _FILE_SECONDS < _INDEX_SHARE * seconds:
@@ -121,7 +124,7 @@ class TrialWriter:
 
     def clear(self) -> None:
         """Removes a trial that lies there."""
-        for part in (layout.EVENTS, layout.INDEX, layout.COLLECTIONS):
+        for part in (layout.EVENTS, layout.INDEX, layout.COLLECTIONS, layout.CHECKSUMS):
             if (self.folder / part).is_symlink():
                 (self.folder / part).unlink()
             elif (self.folder / part).exists():
@@ -172,11 +175,24 @@ class TrialWriter:
                 end = last
         except (tfrecord.FrameError, events.EventError):
             pass  # what is whole before the spoilt place is kept
+        if end < len(content):
+            self._shorten_checksums(layout.checksums_path(path.name), end)
         if not end:
             shutil.rmtree(path.parent)
         elif end < len(content):
             self._write(relative, content[:end])
         return list(kept.values())
+
+    def _shorten_checksums(self, name: str, end: int) -> None:
+        """Those of an event file that is to be cut off; damaged ones are removed."""
+        try:
+            sums = checksums.read(self.folder / name)
+        except (OSError, ValueError):
+            sums = []
+        if sums and end:
+            self._write(name, checksums.shortened(sums, end))
+        else:
+            (self.folder / name).unlink(missing_ok=True)
 
     def _write(self, name: str, content: bytes | bytearray) -> None:
         path = f"{self.folder}/{name}"

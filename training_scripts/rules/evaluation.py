@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training_scripts.recording.trial import RecordingError, Trial
+from training_scripts.recording.trial import RecordingError, Trial, despite_damage
 from training_scripts.rules import causes, registry
 from training_scripts.rules.evidence import Evidence
 from training_scripts.rules.findings import (
@@ -96,7 +96,7 @@ def _judged(made: Rule, recorded: Any, values: dict[str, Any], *, aws: bool) -> 
     judge = made.judge_aws if aws and made.judge_aws is not None else made.judge
     try:
         with np.errstate(all="ignore"):  # what diverged overflows in our sums too; that is no news
-            answer = judge(recorded, values)
+            answer = despite_damage(lambda: judge(recorded, values))
         if not isinstance(answer, Answer):
             answer = Answer(answer)
         findings = tuple(_plain_finding(finding) for finding in answer.findings)

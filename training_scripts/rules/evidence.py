@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training_scripts.recording.reductions import REDUCTIONS, reduce
-from training_scripts.recording.trial import Series, StepTable, Tensor, Trial
+from training_scripts.recording.trial import DamagedError, Series, StepTable, Tensor, Trial
 
 
 class Evidence(Trial):
@@ -95,7 +95,12 @@ class Evidence(Trial):
         return self._full_steps[name, mode]
 
     def _value(self, name: str, step: int, mode: str) -> NDArray[Any]:
-        return self.trial._value(name, step, mode)
+        try:
+            return self.trial._value(name, step, mode)
+        except DamagedError:  # the trial has it no more
+            self._full_steps.pop((name, mode), None)
+            self._numbers.pop((name, mode), None)
+            raise
 
     def _recorded_reductions(self, name: str, mode: str) -> Mapping[str, Series]:
         return self._recorded(name, mode)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from dogbreed_sdk.debugging.insights.insight import Insight
+from training_scripts.recording.trial import despite_damage
 
 Found = TypeVar("Found")
 
@@ -27,7 +28,8 @@ class Guard:
     def value(self, name: str, compute: Callable[[], Found]) -> Found | None:
         """What is computed; None where that failed."""
         try:
-            return compute()
+            found: Found = despite_damage(compute)
+            return found
         except Exception as error:  # noqa: BLE001 - whatever a recording makes of one insight, the others are told
             self.problems.append(
                 f"The insight on {name.replace('_', ' ')} failed: {type(error).__name__}: {str(error)[:200]}."

@@ -208,9 +208,10 @@ def _last_batch_of_evaluation(run: Run) -> list[Insight]:
     counts = {len(steps) for steps in run.eval_steps if len(steps)}
     if series is None or len(counts) != 1 or (batches := counts.pop()) < 4 or len(run.judged) < 3:
         return []
-    rows = np.array([series.values[np.isin(series.steps, steps)] for steps in run.eval_steps if len(steps)])
-    if rows.shape != (len(rows), batches):
+    found = [series.values[np.isin(series.steps, steps)] for steps in run.eval_steps if len(steps)]
+    if any(len(losses) != batches for losses in found):  # some were lost
         return []
+    rows = np.array(found)
     relative = rows / rows.mean(axis=1, keepdims=True) - 1
     bias, error = float(relative[:, -1].mean()), statistics.standard_error(relative[:, -1])
     others = float(relative[:, :-1].mean(axis=0).std(ddof=1))

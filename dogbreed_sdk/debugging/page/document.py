@@ -7,6 +7,7 @@ import hashlib
 import json
 import shlex
 import time
+from functools import partial
 from importlib import resources
 from string import Template
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,6 +28,7 @@ from dogbreed_sdk.debugging.page.steps import operators_section, steps_section
 from dogbreed_sdk.debugging.page.tensors import tensors_section
 from dogbreed_sdk.debugging.plain_values import clipped
 from dogbreed_sdk.debugging.verdict import Verdict, ended_by, verdict
+from training_scripts.recording.trial import despite_damage
 
 if TYPE_CHECKING:
     from dogbreed_sdk.debugging.report import DebugReport
@@ -70,7 +72,7 @@ def document(report: DebugReport) -> bytes:
     judged = verdict(report)
     page = b""
     for detail in DETAILS:
-        page = _page(report, judged, detail)
+        page = despite_damage(partial(_page, report, judged, detail))
         if len(page) < MAX_BYTES:
             break
     return page

@@ -150,6 +150,7 @@ def test_a_regular_expression_from_disk_cannot_keep_the_reader_busy(tmp_path: Pa
     write(tmp_path).end()
     (path,) = (tmp_path / "collections").glob("*/*.json")
     collections = json.loads(path.read_text())
+    del collections["crc32"]  # another writer's, who seals nothing
     collections["collections"] = {
         "trap": {"include_regex": ["(a+)+$", "(" * 600, "[", 7], "tensor_names": ["l2", 3, "nowhere"]},
         "by pattern": {"include_regex": ["lo.s"], "tensor_names": None},
@@ -322,3 +323,86 @@ def test_many_problems_are_counted(healthy: Path) -> None:
     problems = FileTrial(healthy).problems
     assert len(problems) == 21
     assert problems[-1] == "... and 53 more"  # 72 files, and the steps that have nothing left
+
+
+def flip(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def test_any_changed_byte_of_a_recording_of_ours_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
+    write(tmp_path / "whole").end()
+    (events_file,) = (tmp_path / "whole" / "events").glob("*/*")
+    for place in range(0, events_file.stat().st_size, 7):
+        folder = Path(shutil.copytree(tmp_path / "whole", tmp_path / f"flipped-{place}"))
+        flip(folder / events_file.relative_to(tmp_path / "whole"), place)
+        trial = FileTrial(folder)
+        [problem] = [sentence for sentence in trial.problems if "its checksum is wrong" in sentence]
+        assert problem.startswith("events/000000000000/000000000000_worker_0.tfevents: ")
+        found = len(trial.tensor("loss").series()), len(trial.tensor("w").reduction("l2")), trial.has("image")
+        assert found in {(2, 3, True), (3, 2, True), (3, 3, False)}, place
+
+
+def test_the_damaged_tensor_is_named_with_its_step(tmp_path: Path) -> None:
+    write(tmp_path).end()
+    content = event_file(tmp_path, 0).read_bytes()
+    flip(event_file(tmp_path, 0), content.index(np.float32(1.0).tobytes()))
+    trial = FileTrial(tmp_path)
+    assert trial.tensor("loss").series().steps.tolist() == [0, 2]
+    [problem] = trial.problems
+    assert problem.endswith("loss at TRAIN step 1 is damaged and left out (its checksum is wrong)")
+
+
+def test_checksums_that_are_damaged_or_gone_cost_no_tensor(tmp_path: Path) -> None:
+    write(tmp_path).end()
+    (path,) = (tmp_path / "checksums").iterdir()
+    flip(path, 3)
+    trial = FileTrial(tmp_path)
+    assert trial.tensor("loss").series().values.tolist() == [0.0, 1.0, 2.0]
+    [problem] = trial.problems
+    assert "could not be verified" in problem
+    path.unlink()
+    assert list(FileTrial(tmp_path).problems) == []
+
+
+def test_a_description_that_was_changed_is_named(tmp_path: Path) -> None:
+    write(tmp_path, run={"recorder": "builtin", "batch_size": 16}).end()
+    path = tmp_path / "run.json"
+    path.write_bytes(path.read_bytes().replace(b"16", b"17"))
+    trial = FileTrial(tmp_path)
+    assert trial.run == {"recorder": "builtin", "batch_size": 17}
+    assert list(trial.problems) == [
+        "run.json is damaged: its checksum is wrong, so something that it says may be wrong"
+    ]
+
+
+def test_damage_that_is_met_late_costs_that_value_alone(tmp_path: Path) -> None:
+    writer = write(tmp_path)
+    later = [Step("TRAIN", step, step, 1000.0, arrays=[("image", np.ones((20, 20)))]) for step in (3, 4)]
+    writer.write(later, seconds=0.0)
+    writer.end()
+    trial = FileTrial(tmp_path)
+    image = trial.tensor("image")
+    assert image.steps() == [2, 3, 4]
+    flip(event_file(tmp_path, 3), 1000)
+    assert [step for step, _ in image.values()] == [2, 4]
+    assert len(image.reduction("mean")) == 2
+    [problem] = trial.problems
+    assert problem.startswith("image at TRAIN step 3 cannot be read and is left out: ")
+    with pytest.raises(RecordingError, match="image at TRAIN step 3 is not there"):
+        image.value(3)
+
+
+def test_a_restart_takes_the_checksums_of_what_it_takes_back(tmp_path: Path) -> None:
+    write(tmp_path)
+    writer = TrialWriter(tmp_path)
+    writer.drop_from(2)
+    assert list(FileTrial(tmp_path).problems) == []
+    assert FileTrial(tmp_path).tensor("loss").series().steps.tolist() == [0, 1]
+    writer.write([Step("TRAIN", step, step, 1000.0, [("loss", 1.0)]) for step in (2, 3)], seconds=0.0)
+    writer.end()
+    assert list(FileTrial(tmp_path).problems) == []
+    assert FileTrial(tmp_path).tensor("loss").series().steps.tolist() == [0, 1, 2, 3]
+    TrialWriter(tmp_path).drop_from(0)
+    assert not list((tmp_path / "checksums").iterdir())
