@@ -108,20 +108,25 @@ def collections_json(collections: Mapping[str, Sequence[str]], intervals: Mappin
 _SEAL = b', "crc32": '
 
 
-def sealed(text: str) -> bytes:
+def sealed(text: str, *, depth: int = 1) -> bytes:
     """A JSON object with its own checksum as a last key, for `is_damaged`.
+
+    Args:
+        text: The object.
+        depth: 2 puts the key into the object that is its last value.
 
     >>> sealed('{"a": 1}')
     b'{"a": 1, "crc32": 2057863684}'
     """
-    body = text.encode()[:-1]
-    return body + _SEAL + b"%d}" % zlib.crc32(body)
+    content = text.encode()
+    body = content[:-depth]
+    return body + _SEAL + b"%d" % zlib.crc32(body) + content[-depth:]
 
 
 def is_damaged(content: bytes) -> bool:
     """Whether a JSON object that was sealed was changed afterwards; False for one that never was."""
     body, seal, crc = content.rpartition(_SEAL)
-    return bool(seal) and crc != b"%d}" % zlib.crc32(body)
+    return bool(seal) and crc.rstrip(b"}") != b"%d" % zlib.crc32(body)
 
 
 def opened(path: Path | str) -> BinaryIO:

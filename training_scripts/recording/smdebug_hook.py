@@ -56,8 +56,8 @@ class SmdebugRecorder(Watcher):
         """
         self.folder = Path(folder)
         self._smdebug = _load()
-        self._saving = planned(train_interval, 0)
-        self._intervals = {TRAIN: self._saving.interval, EVAL: eval_interval or 1}
+        self._saves = planned(train_interval, 0)
+        self._intervals = {TRAIN: self._saves.interval, EVAL: eval_interval or 1}
         self._full_tensors = full_tensors
         self._report = report
         self._hook: Any = None
@@ -77,9 +77,9 @@ class SmdebugRecorder(Watcher):
                 raise SmdebugError(f"{self.folder} holds other things, and smdebug needs a folder of its own")
             self.folder.rmdir()
         if not self._full_tensors:
-            self._saving = planned(self._saving.asked, run_facts.steps_of(facts))
-            self._intervals[TRAIN] = self._saving.interval
-        if note := self._saving.note():
+            self._saves = planned(self._saves.asked, run_facts.steps_of(facts))
+            self._intervals[TRAIN] = self._saves.interval
+        if note := self._saves.note():
             self._report(f"note: {note}")
         self._hook = self._made()
         before = _hooks(network)

@@ -75,8 +75,9 @@ class TrialWriter:
     ) -> None:
         """Writes what the trial says about itself: `run.json` and the collections."""
         self._write(layout.RUN_FILE, layout.sealed(json.dumps(run, default=str)))
-        content = layout.collections_json(collections, intervals)
-        self._write(f"{layout.COLLECTIONS}/{0:09}/{layout.WORKER}_collections.json", layout.sealed(content))
+        # smdebug refuses keys beside _meta, but takes any inside it.
+        content = layout.sealed(layout.collections_json(collections, intervals), depth=2)
+        self._write(f"{layout.COLLECTIONS}/{0:09}/{layout.WORKER}_collections.json", content)
 
     def write(self, steps: Sequence[Step], *, seconds: float) -> None:
         """Writes steps, in order, as one event file.
