@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dogbreed_sdk import dataset_checks
 from dogbreed_sdk.errors import DatasetError
 from dogbreed_sdk.labels import LabelMap
+from training_scripts import split_folders
 from training_scripts.atomic import building
 
 if TYPE_CHECKING:
@@ -61,11 +62,14 @@ class BreedDataset:
         root = Path(path).expanduser().absolute()
         if not root.is_dir():
             raise DatasetError(f"{root} {'is a file' if root.exists() else 'does not exist'}; give a data set's folder")
-        below = [entry for entry in sorted(root.iterdir()) if entry.is_dir() and not entry.name.startswith(".")]
+        try:
+            below = split_folders.plain_folders(root)
+            inner = [] if split_folders.locate(root).folders else list(filter(split_folders.is_divided, below))
+        except OSError as error:
+            raise DatasetError(f"cannot list {error.filename}: {error.strerror}; make it readable") from error
         if not below:
             raise DatasetError(f"{root} has no folders: a data set is train/<class>/<picture>, or <class>/<picture>")
-        inner = [entry for entry in below if dataset_checks.split_folders(entry)]
-        if inner and not dataset_checks.split_folders(root):
+        if inner:
             raise DatasetError(f"{root} is no data set, but {inner[0]} looks like one; give that folder")
         return cls(root)
 
@@ -149,7 +153,7 @@ class BreedDataset:
     @cached_property
     def folders(self) -> dict[str, Path]:
         """Split -> its folder: "train", and "valid", "test" where they are there; empty without splits."""
-        return dataset_checks.split_folders(self._root)
+        return {split: paths[0] for split, paths in split_folders.locate(self._root).folders.items()}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -256,13 +260,13 @@ class BreedDataset:
         if self.folders:
             raise DatasetError(f"{self._root} has splits already: {', '.join(self.folders)}. Nothing to divide.")
         root = Path(dest).expanduser().absolute() if dest else self._root.with_name(f"{self._root.name}-split")
-        listing = dataset_checks.list_pictures(self._root)
-        facts = dataset_checks.examine_all([path for *_, path in listing.pictures()], progress=progress)
+        pictures = self.pictures()
+        facts = dataset_checks.examine_all([picture.path for picture in pictures], progress=progress)
         digests: dict[str, dict[str, str]] = {}
-        for _, class_folder, path in listing.pictures():
-            if not facts[path].problem:
-                name = path.relative_to(self._root / class_folder).as_posix()
-                digests.setdefault(class_folder, {})[name] = facts[path].digest
+        for picture in pictures:
+            if not facts[picture.path].problem:
+                name = picture.path.relative_to(self._root / picture.class_folder).as_posix()
+                digests.setdefault(picture.class_folder, {})[name] = facts[picture.path].digest
         divided = dataset_split.divide(digests, valid=valid, test=test, seed=seed)
         with _built_aside(root) as aside:
             for split, names in divided.items():
@@ -323,8 +327,8 @@ def _built_aside(root: Path) -> Iterator[Path]:
 
 def _unwrap(folder: Path) -> None:
     """Lifts a data set out of the one folder that archives like to wrap it in."""
-    while not dataset_checks.split_folders(folder):
-        below = [entry for entry in folder.iterdir() if not entry.name.startswith((".", "__MACOSX"))]
+    while not split_folders.locate(folder).folders:
+        below = [entry for entry in folder.iterdir() if not split_folders.is_foreign(entry.name)]
         holds_folders = len(below) == 1 and below[0].is_dir() and any(entry.is_dir() for entry in below[0].iterdir())
         if not holds_folders:
             return

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from dogbreed_sdk.dataset_report import DatasetReport, Finding, Level
 from dogbreed_sdk.labels import display_name
+from training_scripts import data_faults
+from training_scripts.data_faults import Fault, some
+from training_scripts.listing import UNSPLIT, Listing, list_data_set
 
 Progress = Callable[[int, int], None]
-
-UNSPLIT = "unsplit"
 
 # A head on pretrained features learns a breed from about ten pictures; below that its accuracy is luck.
 MIN_PICTURES_PER_CLASS = 10
@@ -29,30 +30,6 @@ LEAK_SHARE = 0.05
 
 
 @dataclass(frozen=True)
-class Listing:
-    """What lies below a data set's folder.
-
-    Attributes:
-        root: The folder.
-        splits: Split -> class folder -> its picture files; the one split of a plain folder of classes is UNSPLIT.
-        folders: Split -> its folder.
-        strays: Files that training will not look at.
-    """
-
-    root: Path
-    splits: Mapping[str, Mapping[str, tuple[Path, ...]]]
-    folders: Mapping[str, Path]
-    strays: tuple[Path, ...]
-
-    def pictures(self) -> Iterator[tuple[str, str, Path]]:
-        """Every picture file, as (split, class folder, path)."""
-        for split, classes in self.splits.items():
-            for class_folder, paths in classes.items():
-                for path in paths:
-                    yield split, class_folder, path
-
-
-@dataclass(frozen=True)
 class PictureFacts:
     """What examining one file told: SHA-256 of the content, size in pixels, or why it cannot be used."""
 
@@ -61,59 +38,21 @@ class PictureFacts:
     problem: str
 
 
-def split_folders(root: Path) -> dict[str, Path]:
-    """The split folders below a data set's folder that are there; of two for one split, the usual name."""
-    from training_scripts import data  # noqa: PLC0415 - only needed with a data set at hand
-
-    candidates = ((split, root / name) for split, names in data.SPLIT_FOLDERS.items() for name in reversed(names))
-    return {split: folder for split, folder in candidates if folder.is_dir()}
-
-
-def list_pictures(root: Path) -> Listing:
-    """Lists a data set, forgiving whatever training would refuse."""
-    folders = split_folders(root) or {UNSPLIT: root}
-    strays: list[Path] = []
-    splits: dict[str, dict[str, tuple[Path, ...]]] = {}
-    for split, folder in folders.items():
-        splits[split] = {}
-        for entry in sorted(folder.iterdir()):
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                splits[split][entry.name] = _pictures_below(entry, strays)
-            elif split != UNSPLIT:
-                strays.append(entry)
-    return Listing(root, splits, folders, tuple(strays))
-
-
-def _pictures_below(class_folder: Path, strays: list[Path]) -> tuple[Path, ...]:
-    from training_scripts import data  # noqa: PLC0415 - only needed with a data set at hand
-
-    pictures = []
-    for folder, below, files in os.walk(class_folder):
-        below.sort()
-        for path in (Path(folder, name) for name in sorted(files)):
-            if path.name.startswith(".") or path.suffix.lower() not in data.PICTURE_SUFFIXES:
-                strays.append(path)
-            else:
-                pictures.append(path)
-    return tuple(pictures)
-
-
 def check(root: Path, *, progress: Progress | None = None, workers: int | None = None) -> DatasetReport:
     """Lists, decodes and compares every picture of a data set; see BreedDataset.check."""
-    listing = list_pictures(root)
+    listing = list_data_set(root)
     facts = examine_all([path for *_, path in listing.pictures()], progress=progress, workers=workers)
     findings = [
-        *find_layout(listing),
+        *find_faults(root, listing),
+        *find_layout(root, listing),
+        *find_left_out(listing),
         *find_broken(listing, facts),
         *find_duplicates(listing, facts),
         *find_balance(listing),
         *find_names(listing),
     ]
     counts = {split: {name: len(paths) for name, paths in classes.items()} for split, classes in listing.splits.items()}
-    classes = tuple(listing.splits.get("train", listing.splits.get(UNSPLIT, {})))
-    return DatasetReport(root, classes, counts, tuple(findings))
+    return DatasetReport(root, tuple(_taught(listing)[1]), counts, tuple(findings))
 
 
 def examine_all(
@@ -148,82 +87,85 @@ def examine(path: Path) -> PictureFacts:
         return PictureFacts(digest, (0, 0), str(error))
 
 
-def find_layout(listing: Listing) -> Iterator[Finding]:
-    """Splits and classes that are missing, empty or unknown, and files that are no pictures."""
-    root = listing.root
+def find_faults(root: Path, listing: Listing) -> Iterator[Finding]:
+    """What training refuses before it decodes a picture, in its words."""
     if UNSPLIT in listing.splits:
-        yield Finding(
-            "error",
-            "no-splits",
-            f"{root} has class folders but no train, valid and test.",
-            (root,),
-            "Divide it with BreedDataset.split() or `dogbreed data split`.",
-        )
-    elif "train" not in listing.splits:
-        yield Finding(
-            "error",
-            "missing-split",
-            f"{root} has no train split.",
-            (root,),
-            "Training needs train/<class>/<picture>.",
-        )
+        yield _as_error(data_faults.no_splits(root))
+    for fault in data_faults.find(listing):
+        yield _as_error(fault)
+
+
+def _as_error(fault: Fault) -> Finding:
+    return Finding("error", fault.code, fault.message, fault.paths, fault.remedy)
+
+
+def find_layout(root: Path, listing: Listing) -> Iterator[Finding]:
+    """Splits that training can do without, and classes that they lack."""
+    if UNSPLIT in listing.splits:
+        return
     for split, loss in (("valid", "choose the best epoch"), ("test", "measure accuracy on unseen pictures")):
-        if UNSPLIT not in listing.splits and split not in listing.splits:
+        if split not in listing.splits:
             message = f"{root} has no {split} split, so training cannot {loss}."
             yield Finding("warning", "missing-split", message, (root,), f"Add a folder named {split}.")
-    yield from _find_classes(listing)
-    for path in listing.strays:
-        message = f"{path} is not a picture file that training looks at."
-        yield Finding("note", "not-a-picture", message, (path,), "Remove it, or give it its picture format's suffix.")
-
-
-def _find_classes(listing: Listing) -> Iterator[Finding]:
-    train = listing.splits.get("train", listing.splits.get(UNSPLIT, {}))
+    train = listing.splits.get("train", {})
     for split, classes in listing.splits.items():
-        folder = listing.folders[split]
-        if not any(classes.values()):
-            message = f"The {split} split in {folder} has no pictures."
-            yield Finding("error", "empty-split", message, (folder,), "Add <class>/<picture> files or remove it.")
-            continue
-        if classes is train:
-            for name in (name for name, paths in classes.items() if not paths):
-                message = f"The class {name} has no picture in the {split} split."
-                yield Finding("error", "empty-class", message, (folder / name,), "Add pictures or remove the folder.")
-            continue
-        if not train:
-            continue
-        for name in (name for name in classes if name not in train):
-            message = f"The {split} split has the class {name}, which the train split lacks."
-            yield Finding("error", "unknown-class", message, (folder / name,), "Add it to train, or remove it here.")
         missing = [name for name in train if not classes.get(name)]
-        if missing:
-            message = f"The {split} split has no picture of {len(missing)} of {len(train)} classes: {_some(missing)}."
+        if split != "train" and any(classes.values()) and missing:
+            folder = listing.folders[split][0]
+            message = f"The {split} split has no picture of {len(missing)} of {len(train)} classes: {some(missing)}."
             remedy = "Their accuracy stays unknown; add pictures."
             yield Finding("warning", "missing-class", message, tuple(folder / name for name in missing), remedy)
 
 
+def find_left_out(listing: Listing) -> Iterator[Finding]:
+    """Files and folders that training will not look at, each with the reason."""
+    for left_out in listing.left_out:
+        path = left_out.path
+        # A README beside the splits is where it belongs; a folder there may be a split under another name.
+        if left_out.kind == "outside-splits" and not path.is_dir():
+            continue
+        level, code, remedy = _LEFT_OUT[left_out.kind]
+        yield Finding(level, code, f"{path} {left_out.reason}.", (path,), remedy)
+
+
+# What to say of a path that is left out: level, code, remedy.
+_LEFT_OUT: Mapping[str, tuple[Level, str, str]] = {
+    "hidden": ("note", "hidden", "It is left out; nothing to do."),
+    "system-folder": ("note", "hidden", "It is left out; nothing to do."),
+    "not-a-picture": ("note", "not-a-picture", "It is left out; remove it, or save it as a picture."),
+    "unread-format": ("warning", "unread-format", "It is left out; save it as JPEG or PNG."),
+    "outside-class": ("warning", "outside-class", "It is left out; move it into its class's folder, or remove it."),
+    "outside-splits": ("warning", "outside-splits", "It is left out; name it train, valid or test if it is a split."),
+    "listed-already": ("note", "listed-already", "It is left out; nothing to do."),
+}
+
+
 def find_broken(listing: Listing, facts: Mapping[Path, PictureFacts]) -> Iterator[Finding]:
     """Files that cannot be decoded or are too small to learn from."""
-    from training_scripts import data  # noqa: PLC0415 - only needed with a data set at hand
+    for split, classes in listing.splits.items():
+        paths = [path for inside in classes.values() for path in inside]
+        for path in paths:
+            yield from _find_spoiled(path, facts[path])
+        broken = [path for path in paths if facts[path].problem]
+        folder = listing.folders[split][0]
+        skipped = [f"{path.relative_to(folder).as_posix()} ({facts[path].problem})" for path in broken]
+        fault = data_faults.too_many_skipped(split, len(paths), skipped, broken) if paths else None
+        if fault:
+            yield _as_error(fault)
+    split, classes = _taught(listing)
+    lost = [name for name, paths in classes.items() if paths and all(facts[path].problem for path in paths)]
+    if lost:
+        folder = listing.folders[split][0]
+        yield _as_error(data_faults.nothing_taught(lost, [folder / name for name in lost]))
 
-    broken: dict[str, list[Path]] = defaultdict(list)
-    totals: dict[str, int] = defaultdict(int)
-    for split, _, path in listing.pictures():
-        totals[split] += 1
-        fact = facts[path]
-        if fact.problem:
-            broken[split].append(path)
-            message = f"{path} cannot be used: {fact.problem.rstrip('.')}."
-            yield Finding("warning", "corrupt", message, (path,), "Replace or delete it; training will skip it.")
-        elif min(fact.size) < TINY_PIXELS:
-            message = f"{path} has only {fact.size[0]} x {fact.size[1]} pixels."
-            yield Finding("warning", "tiny", message, (path,), "Replace it by a larger picture or delete it.")
-    for split, paths in broken.items():
-        allowed = max(data.MAX_SKIPPED_ALWAYS_ALLOWED, data.MAX_SKIPPED_SHARE * totals[split])
-        if len(paths) > allowed:
-            message = f"{len(paths)} of the {totals[split]} files in the {split} split cannot be used."
-            remedy = f"{data.SKIPPED_RULE}: replace or delete them."
-            yield Finding("error", "too-many-corrupt", message, tuple(paths), remedy)
+
+def _find_spoiled(path: Path, fact: PictureFacts) -> Iterator[Finding]:
+    if fact.problem:
+        message = f"{path} cannot be used: {fact.problem.rstrip('.')}."
+        yield Finding("warning", "corrupt", message, (path,), "Replace or delete it; training will skip it.")
+    elif min(fact.size) < TINY_PIXELS:
+        message = f"{path} has only {fact.size[0]} x {fact.size[1]} pixels."
+        yield Finding("warning", "tiny", message, (path,), "Replace it by a larger picture or delete it.")
 
 
 def find_duplicates(listing: Listing, facts: Mapping[Path, PictureFacts]) -> Iterator[Finding]:
@@ -236,7 +178,7 @@ def find_duplicates(listing: Listing, facts: Mapping[Path, PictureFacts]) -> Ite
     for group in (group for group in copies.values() if len(group) > 1):
         paths = tuple(path for *_, path in group)
         splits, names = sorted({split for split, *_ in group}), sorted({name for _, name, _ in group})
-        listed = _some([str(path) for path in paths])
+        listed = some([str(path) for path in paths])
         if len(splits) > 1:
             message = f"The same picture is in the splits {' and '.join(splits)}: {listed}."
             yield Finding("warning", "duplicate-across-splits", message, paths, "Keep it in one split only.")
@@ -258,18 +200,17 @@ def find_duplicates(listing: Listing, facts: Mapping[Path, PictureFacts]) -> Ite
 
 def find_balance(listing: Listing) -> Iterator[Finding]:
     """Too few classes, classes with too few pictures, and classes with far fewer than others."""
-    split = "train" if "train" in listing.splits else UNSPLIT
-    counts = {name: len(paths) for name, paths in listing.splits.get(split, {}).items() if paths}
+    split, classes = _taught(listing)
+    counts = {name: len(paths) for name, paths in classes.items() if paths}
     if not counts:
         return
-    folder = listing.folders[split]
-    if len(counts) == 1:
-        message = f"{folder} has the one class {next(iter(counts))}: there is nothing to tell apart."
-        yield Finding("error", "one-class", message, (folder,), "Add a folder for at least one more class.")
+    folder = listing.folders[split][0]
+    if len(classes) == 1:
+        yield _as_error(data_faults.one_class(list(classes), [folder]))
     few = [name for name, count in counts.items() if count < MIN_PICTURES_PER_CLASS]
     if few:
         have = "1 class has" if len(few) == 1 else f"{len(few)} classes have"
-        message = f"{have} fewer than {MIN_PICTURES_PER_CLASS} pictures to train on: {_some(few)}."
+        message = f"{have} fewer than {MIN_PICTURES_PER_CLASS} pictures to train on: {some(few)}."
         yield Finding("warning", "few-pictures", message, tuple(folder / name for name in few), "Add pictures.")
     smallest, largest = min(counts, key=lambda name: counts[name]), max(counts, key=lambda name: counts[name])
     ratio = counts[largest] / counts[smallest]
@@ -282,13 +223,13 @@ def find_balance(listing: Listing) -> Iterator[Finding]:
 
 def find_names(listing: Listing) -> Iterator[Finding]:
     """Class folders whose names will confuse people, systems or the order of indices."""
-    split = "train" if "train" in listing.splits else UNSPLIT
-    names = list(listing.splits.get(split, {}))
+    split, classes = _taught(listing)
+    names = list(classes)
     if not names:
         return
-    folder = listing.folders[split]
+    folder = listing.folders[split][0]
     for name in names:
-        if name != name.strip() or not name.isprintable() or not _is_unicode(name):
+        if _is_unicode(name) and (name != name.strip() or not name.isprintable()):
             message = f"The class folder {name!r} has a name with blanks at its ends or unprintable characters."
             yield Finding("warning", "odd-name", message, (folder / name,), "Rename it in every split.")
     shown: dict[str, list[str]] = defaultdict(list)
@@ -313,6 +254,7 @@ def _is_unicode(name: str) -> bool:
     return True
 
 
-def _some(names: list[str], limit: int = 5) -> str:
-    rest = len(names) - limit
-    return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")
+def _taught(listing: Listing) -> tuple[str, Mapping[str, tuple[Path, ...]]]:
+    """The split that decides the classes, and its class folders."""
+    split = "train" if "train" in listing.splits else UNSPLIT
+    return split, listing.splits.get(split, {})

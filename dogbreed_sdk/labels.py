@@ -82,12 +82,16 @@ class LabelMap:
         Raises:
             LabelError: There is no such folder, or no folder in it.
         """
+        from training_scripts import split_folders  # noqa: PLC0415 - most label maps come from elsewhere
+
         root = Path(folder)
-        if (root / "train").is_dir():
-            root = root / "train"
         if not root.is_dir():
             raise LabelError(f"{root} is no folder; give the folder that holds one folder a class")
-        names = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+        try:
+            root = split_folders.locate(root).folders.get("train", (root,))[0]
+            names = [path.name for path in split_folders.plain_folders(root)]
+        except OSError as error:
+            raise LabelError(f"cannot list {error.filename}: {error.strerror}; make it readable") from error
         if not names:
             raise LabelError(f"{root} holds no class folders; give the folder that holds one folder a class")
         return cls(tuple(names))

@@ -371,7 +371,7 @@ class BreedTrainer:
 
 
 def _dataset(given: BreedDataset | str | Path, *, needs: Sequence[str] = ("train",)) -> BreedDataset:
-    """The data set, with the splits that the work cannot do without."""
+    """The data set, with the splits that the work cannot do without, and nothing that the job would refuse."""
     dataset = given if isinstance(given, BreedDataset) else BreedDataset.from_folder(given)
     missing = [split for split in needs if split not in dataset.folders]
     if missing:

@@ -165,7 +165,7 @@ class TestCheck:
             (good / "train" / BREEDS[0] / f"{number:02d}.png").write_bytes(b"broken")
         (finding,) = findings(good, "too-many-corrupt")
         assert finding.level == "error"
-        assert "3 of the 24 files in the train split" in finding.message
+        assert "3 of the 24 pictures of the train split" in finding.message
 
     def test_a_bomb_is_found_by_its_header(self, good: Path) -> None:
         path = good / "train" / BREEDS[0] / "03.png"
@@ -233,7 +233,7 @@ class TestCheck:
         write_picture(good / "test" / "003.Poodle" / "00.png")
         report = BreedDataset.from_folder(good).check()
         assert [finding.level for finding in report.findings] == ["error", "note"]
-        assert "error: The test split has the class 003.Poodle" in str(report)
+        assert "error: The test split has classes that the train split lacks: 003.Poodle" in str(report)
         assert "pictures: train 24, valid 6, test 7" in str(report)
 
 

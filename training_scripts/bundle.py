@@ -55,6 +55,7 @@ SERVING_MODULES = (
     "onnx_model",
     "pictures",
     "rejection",
+    "signatures",
     "suggestions",
     "torchvision_models",
 )

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from training_scripts import ScriptError
+from training_scripts import ScriptError, data_faults, listing
+from training_scripts.data_faults import some
+from training_scripts.split_folders import SPLITS, locate, split_of
 
-SPLITS = ("train", "valid", "test")
-SPLIT_FOLDERS = {"train": ("train",), "valid": ("valid", "validation", "val"), "test": ("test",)}
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm"})
+__all__ = ["SPLITS", "DataError", "DataSet", "Sample"]
 
-# A split may lose this share of its pictures, or two where that is more: small splits should survive a stray file.
-MAX_SKIPPED_SHARE = 0.05
-MAX_SKIPPED_ALWAYS_ALLOWED = 2
-SKIPPED_RULE = (
-    f"Up to {100 * MAX_SKIPPED_SHARE:.0f} % of a split may be unreadable, or {MAX_SKIPPED_ALWAYS_ALLOWED} where that "
-    "is more, and not all"
-)
+_CHANNEL = "SM_CHANNEL_"
 
 
 class DataError(ScriptError):
@@ -48,30 +41,36 @@ def split_folders(environ: Mapping[str, str]) -> dict[str, Path]:
     """Finds the splits' folders from SageMaker's channel variables.
 
     Args:
-        environ: Holds `SM_CHANNEL_TRAIN`, `SM_CHANNEL_VALID` (or `..._VALIDATION`, `..._VAL`) and
-            `SM_CHANNEL_TEST`, or `SM_CHANNEL_TRAINING` with the three folders below it.
+        environ: Holds a channel for each split, in any of its usual spellings (`SM_CHANNEL_TRAIN`,
+            `SM_CHANNEL_VALIDATION`, `SM_CHANNEL_TEST`), or `SM_CHANNEL_TRAINING` with the split folders below it.
 
     Returns:
         The folder of each split that is there; "train" always is.
 
     Raises:
-        DataError: No channel holds a train split.
+        DataError: No channel holds a train split, or two hold one split.
     """
-    found: dict[str, Path] = {}
-    for split, names in SPLIT_FOLDERS.items():
-        for name in names:
-            if f"SM_CHANNEL_{name.upper()}" in environ:
-                _add(found, split, Path(environ[f"SM_CHANNEL_{name.upper()}"]))
-    if "train" in found:
-        return found
-    if "SM_CHANNEL_TRAINING" in environ:
-        return find_splits(Path(environ["SM_CHANNEL_TRAINING"])) | found
-    channels = ", ".join(sorted(name[len("SM_CHANNEL_") :].lower() for name in environ if _is_channel(name)))
-    raise DataError(
-        f"no training pictures: the job has {f'the channels {channels}' if channels else 'no channel'}. "
-        "Give it a channel named train (and valid, test), or one named training with the folders train, "
-        "valid and test below it."
-    )
+    channels = {name[len(_CHANNEL) :]: Path(folder) for name, folder in environ.items() if name.startswith(_CHANNEL)}
+    found: dict[str, list[Path]] = {split: [] for split in SPLITS}
+    for channel, folder in sorted(channels.items()):
+        split = split_of(channel)
+        if split and channel != "TRAINING":
+            found[split].append(folder)
+    training = channels.get("TRAINING")
+    if training is not None:
+        # Beside a channel for another split it is the train split itself, as its name says.
+        alone = not any(found.values())
+        below = {"train": training} if not alone and not _located(training) else find_splits(training)
+        for split, folder in below.items():
+            found[split].append(folder)
+    if not found["train"]:
+        names = ", ".join(sorted(channel.lower() for channel in channels))
+        raise DataError(
+            f"no training pictures: the job has {f'the channels {names}' if names else 'no channel'}. "
+            "Give it a channel named train (and valid, test), or one named training with the folders train, "
+            "valid and test below it."
+        )
+    return _one_each({split: tuple(folders) for split, folders in found.items() if folders})
 
 
 def channel_classes(environ: Mapping[str, str]) -> tuple[str, ...] | None:
@@ -80,9 +79,12 @@ def channel_classes(environ: Mapping[str, str]) -> tuple[str, ...] | None:
     Raises:
         DataError: There is a channel for them, but it is no data set.
     """
-    if not {"SM_CHANNEL_TRAIN", "SM_CHANNEL_TRAINING"} & set(environ):
+    if not any(name.startswith(_CHANNEL) and split_of(name[len(_CHANNEL) :]) == "train" for name in environ):
         return None
-    return tuple(_class_folders(split_folders(environ)["train"], "train"))
+    listed = listing.list_splits({"train": split_folders(environ)["train"]})
+    if not listed.splits["train"]:
+        raise _refused(data_faults.find(listed))
+    return tuple(listed.splits["train"])
 
 
 def check_same_classes(of_features: Sequence[str], of_pictures: Sequence[str]) -> None:
@@ -92,7 +94,7 @@ def check_same_classes(of_features: Sequence[str], of_pictures: Sequence[str]) -
         DataError: Names the classes that only one of them has.
     """
     differences = [
-        f"only the {which} have {_some(only)}"
+        f"only the {which} have {some(only)}"
         for which, only in (
             ("features", [name for name in of_features if name not in of_pictures]),
             ("pictures", [name for name in of_pictures if name not in of_features]),
@@ -106,18 +108,8 @@ def check_same_classes(of_features: Sequence[str], of_pictures: Sequence[str]) -
         )
 
 
-def _is_channel(variable: str) -> bool:
-    return variable.startswith("SM_CHANNEL_")
-
-
-def _add(found: dict[str, Path], split: str, folder: Path) -> None:
-    if split in found:
-        raise DataError(f"two folders for the {split} split: {found[split]} and {folder}. Keep one of them.")
-    found[split] = folder
-
-
 def find_splits(root: Path) -> dict[str, Path]:
-    """Finds the folders train, valid (or validation, val) and test below a data set's folder.
+    """Finds the split folders below a data set's folder, in any of their usual spellings.
 
     Args:
         root: The data set's folder.
@@ -128,15 +120,32 @@ def find_splits(root: Path) -> dict[str, Path]:
     Raises:
         DataError: There is no train folder, or two for one split.
     """
-    found: dict[str, Path] = {}
-    for split, names in SPLIT_FOLDERS.items():
-        for name in names:
-            if (root / name).is_dir():
-                _add(found, split, root / name)
-    if "train" not in found:
-        there = "does not exist" if not root.exists() else "has no folder named train"
-        raise DataError(f"{root} {there}: a data set needs train/<class>/<picture>, and valid and test alike.")
-    return found
+    folders = _located(root)
+    if not folders:
+        raise _refused([data_faults.no_splits(root)])
+    if "train" not in folders:
+        raise _refused([data_faults.no_train(root)])
+    return _one_each(folders)
+
+
+def _located(root: Path) -> Mapping[str, tuple[Path, ...]]:
+    try:
+        return locate(root).folders
+    except FileNotFoundError:
+        raise DataError(f"{root} does not exist: a data set needs train/<class>/<picture>.") from None
+    except OSError as error:
+        raise _refused([data_faults.cannot_read(root, error.strerror or str(error))]) from error
+
+
+def _one_each(folders: Mapping[str, tuple[Path, ...]]) -> dict[str, Path]:
+    clashes = [data_faults.two_folders(split, paths) for split, paths in folders.items() if len(paths) > 1]
+    if clashes:
+        raise _refused(clashes)
+    return {split: paths[0] for split, paths in folders.items()}
+
+
+def _refused(faults: Sequence[data_faults.Fault]) -> DataError:
+    return DataError("\n".join(map(str, faults)))
 
 
 def read_dataset(folders: Mapping[str, Path]) -> DataSet:
@@ -150,32 +159,24 @@ def read_dataset(folders: Mapping[str, Path]) -> DataSet:
         missing in another split shifts no index.
 
     Raises:
-        DataError: A folder is missing or empty, a class has no picture to train on, or another split
-            holds a class that the train split lacks.
+        DataError: Everything that `data_faults.find` finds: a folder is missing, empty or cannot be read, a class has
+            no picture to train on, another split holds a class that the train split lacks, ...
     """
-    classes = _class_folders(folders["train"], "train")
-    index = {name: position for position, name in enumerate(classes)}
-    splits = {}
-    for split in SPLITS:
-        if split not in folders:
-            continue
-        there = _class_folders(folders[split], split)
-        unknown = [name for name in there if name not in index]
-        if unknown:
-            raise DataError(
-                f"the {split} split has classes that the train split lacks: {_some(unknown)} "
-                f"(in {folders[split]}). Add them to the train split or remove them."
-            )
-        splits[split] = tuple(sample for name in there for sample in _samples(folders[split], name, index[name]))
-        if not splits[split]:
-            raise DataError(f"the {split} split has no picture: {folders[split]}.")
-    taught = {sample.label for sample in splits["train"]}
-    empty = [name for name in classes if index[name] not in taught]
-    if empty:
-        raise DataError(
-            f"classes without a picture in the train split: {_some(empty)}. Add pictures or remove the folders."
+    listed = listing.list_splits(folders)
+    faults = data_faults.find(listed)
+    if faults:
+        raise _refused(faults)
+    index = {name: position for position, name in enumerate(listed.splits["train"])}
+    splits = {
+        split: tuple(
+            Sample(path, path.relative_to(folders[split]).as_posix(), index[name])
+            for name, paths in listed.splits[split].items()
+            for path in paths
         )
-    return DataSet(classes=tuple(classes), splits=splits)
+        for split in SPLITS
+        if split in listed.splits
+    }
+    return DataSet(classes=tuple(index), splits=splits)
 
 
 def check_several_classes(classes: Sequence[str]) -> None:
@@ -185,39 +186,7 @@ def check_several_classes(classes: Sequence[str]) -> None:
         DataError: There are fewer than two.
     """
     if len(classes) < 2:
-        raise DataError(
-            f"the train split has a single class, {_some(list(classes))}: a classifier needs at least two. "
-            "Add a folder with pictures of something else."
-        )
-
-
-def _class_folders(folder: Path, split: str) -> list[str]:
-    if not folder.is_dir():
-        raise DataError(f"the {split} split's folder {folder} does not exist.")
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    # A class may be called train; folders that are all called like splits are a data set.
-    if "train" in names and set(names) <= {name for split in SPLIT_FOLDERS.values() for name in split}:
-        raise DataError(
-            f"{folder} holds a folder named train: it is a whole data set, not its {split} split. "
-            "Pass it as the channel named training."
-        )
-    if not names:
-        raise DataError(f"the {split} split {folder} has no class folders: expected <class>/<picture>.")
-    return names
-
-
-def _samples(split_folder: Path, class_name: str, label: int) -> Iterator[Sample]:
-    for folder, below, files in os.walk(split_folder / class_name):
-        below.sort()
-        for file in sorted(files):
-            path = Path(folder, file)
-            if path.suffix.lower() in PICTURE_SUFFIXES and not file.startswith("."):
-                yield Sample(path=path, name=path.relative_to(split_folder).as_posix(), label=label)
-
-
-def _some(names: list[str], limit: int = 5) -> str:
-    rest = len(names) - limit
-    return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")
+        raise _refused([data_faults.one_class(classes)])
 
 
 def fingerprint(dataset: DataSet) -> str:
@@ -246,7 +215,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}.") from error
+        raise _refused([data_faults.cannot_read(path, error.strerror or str(error))]) from error
 
 
 def check_skipped(split: str, total: int, skipped: list[str]) -> None:
@@ -260,13 +229,9 @@ def check_skipped(split: str, total: int, skipped: list[str]) -> None:
     Raises:
         DataError: More than 5 % of the split, and more than two pictures, could not be read; or none could.
     """
-    allowed = max(MAX_SKIPPED_ALWAYS_ALLOWED, MAX_SKIPPED_SHARE * total)
-    if len(skipped) <= allowed and len(skipped) < total:
-        return
-    raise DataError(
-        f"{len(skipped)} or more of the {total} pictures of the {split} split cannot be read. {SKIPPED_RULE}. "
-        f"Replace or delete them: {_some(skipped)}."
-    )
+    fault = data_faults.too_many_skipped(split, total, skipped)
+    if fault:
+        raise _refused([fault])
 
 
 def check_taught(dataset: DataSet, skipped: Collection[str]) -> None:
@@ -282,7 +247,4 @@ def check_taught(dataset: DataSet, skipped: Collection[str]) -> None:
     taught = {sample.label for sample in dataset.splits["train"] if sample.name not in skipped}
     lost = [name for label, name in enumerate(dataset.classes) if label not in taught]
     if lost:
-        raise DataError(
-            f"no picture of these classes in the train split can be read: {_some(lost)}. "
-            "Replace their pictures or remove the classes."
-        )
+        raise _refused([data_faults.nothing_taught(lost)])

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from PIL import Image
 
-from training_scripts import ScriptError
+from training_scripts import ScriptError, signatures
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +37,7 @@ _END_OF_JPEG, _START_OF_SCAN = 0xD9, 0xDA
 # Neither a stuffed 0xFF of compressed data nor a restart marker, which stands alone.
 _SEGMENT = re.compile(rb"\xff([^\x00\xd0-\xd8\xff])")
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+FORMATS = signatures.READ_FORMATS
 # Pictures above MAX_PIXELS are refused here; Pillow's warning would only show up in the user's terminal as well.
 # A program that made an error of it for its own pictures keeps that: ours is the last filter. What Pillow says of
 # damaged camera data changes nothing here. Set once, at import: warnings.catch_warnings is not safe among threads.
@@ -228,10 +228,19 @@ def _opened(content: bytes) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PictureError(f"more than the {MAX_PIXELS // 10**6} megapixels allowed") from error
     except _BROKEN as error:
-        raise PictureError(f"not a picture in a known format ({', '.join(FORMATS)})") from error
+        raise PictureError(_why_unknown(content)) from error
     if image.width * image.height > MAX_PIXELS:
         raise PictureError(f"{image.width} x {image.height} are more than the {MAX_PIXELS // 10**6} megapixels allowed")
     return image
+
+
+def _why_unknown(content: bytes) -> str:
+    found = signatures.format_of(content[: signatures.LENGTH])
+    if found in FORMATS and found not in Image.OPEN:
+        return f"a {found} picture, which needs a newer Pillow: update it, or save the picture as JPEG"
+    if found and found not in FORMATS:
+        return f"a {found} picture, which is not read here: save it as JPEG or PNG"
+    return f"not a picture in a known format ({', '.join(FORMATS)})"
 
 
 def _check_scans(content: bytes) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from PIL import Image, UnidentifiedImageError
 
 from dogbreed_sdk.errors import UnsupportedImageError
-from training_scripts import pictures
+from training_scripts import pictures, signatures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,9 +17,7 @@ _Pixels = TypeVar("_Pixels")
 
 # What cameras, phones, scanners and the web write. Pillow knows thirty more formats, some of which it reads by
 # starting other programs (EPS) and none of which anybody photographs with: each is a parser less to trust.
-_FORMATS = (*pictures.FORMATS, "MPO", "AVIF", "HEIF", "JPEG2000", "ICO", "QOI", "TGA", "PSD")
-_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_AVIF_BRANDS = (b"avif", b"avis")
+_FORMATS = (*pictures.FORMATS, "MPO", "HEIF", "JPEG2000", "ICO", "QOI", "TGA", "PSD")
 # What a file begins with, and what it therefore is.
 _OTHER_KINDS = (
     (b"%!PS", "is PostScript, which is not run; save it as JPEG or PNG"),
@@ -38,7 +36,7 @@ def opened(data: bytes, source: str) -> Image.Image:
     Raises:
         UnsupportedImageError: It is none, or too large; the message names the source and the reason.
     """
-    if _brand(data) in _HEIC_BRANDS:
+    if signatures.brand_of(data) in signatures.HEIC_BRANDS:
         _register_heif()
     formats = [name for name in _FORMATS if name in _known_formats()]
     try:
@@ -91,10 +89,6 @@ def _known_formats() -> dict[str, object]:
     return Image.OPEN  # type: ignore[return-value]
 
 
-def _brand(data: bytes) -> bytes:
-    return data[8:12] if data[4:8] == b"ftyp" else b""
-
-
 def _register_heif() -> None:
     """HEIC needs the package pillow-heif, which does nothing until it is registered with Pillow."""
     try:
@@ -105,12 +99,12 @@ def _register_heif() -> None:
 
 
 def _why_unreadable(data: bytes) -> str:
-    brand = _brand(data)
-    if brand in _HEIC_BRANDS:
+    brand = signatures.brand_of(data)
+    if brand in signatures.HEIC_BRANDS:
         if "HEIF" in _known_formats():
             return "is broken: it begins as HEIC, and cannot be read as such"
         return "is HEIC, as phones write it: save it as JPEG, or install the package pillow-heif"
-    if brand in _AVIF_BRANDS:
+    if brand in signatures.AVIF_BRANDS:
         if "AVIF" in _known_formats():
             return "is broken: it begins as AVIF, and cannot be read as such"
         return "is AVIF, which needs Pillow 11.3 or newer: update it, or save the picture as JPEG"

@@ -1,0 +1,216 @@
+"""Says why a data set cannot be trained on: `check` reports what training raises, in the same words."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from training_scripts import split_folders
+from training_scripts.listing import UNSPLIT, Listing
+
+# A split may lose this share of its pictures, or two where that is more: small splits should survive a stray file.
+MAX_SKIPPED_SHARE = 0.05
+MAX_SKIPPED_ALWAYS_ALLOWED = 2
+SKIPPED_RULE = (
+    f"Up to {100 * MAX_SKIPPED_SHARE:.0f} % of a split may be unreadable, or {MAX_SKIPPED_ALWAYS_ALLOWED} where that "
+    "is more, and not all"
+)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A reason why training refuses a data set.
+
+    Attributes:
+        code: A short name that stays, such as "unknown-class".
+        message: What is wrong, and where, as a sentence.
+        paths: The files or folders it is about.
+        remedy: What to do, as a sentence.
+    """
+
+    code: str
+    message: str
+    paths: tuple[Path, ...]
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}"
+
+
+def find(listing: Listing) -> list[Fault]:
+    """Lists what training refuses in a listing; empty where it can be trained on as far as listing tells."""
+    if UNSPLIT not in listing.splits and "train" not in listing.splits:
+        root = next(folder.parent for paths in listing.folders.values() for folder in paths)
+        return [*_clashes(listing), no_train(root), *_unreadable(listing)]
+    return [
+        *_clashes(listing),
+        *_unreadable(listing),
+        *_without_classes(listing),
+        *_names(listing),
+        *_unknown_classes(listing),
+        *_empty(listing),
+    ]
+
+
+def no_splits(root: Path) -> Fault:
+    """The fault of a plain folder of classes, which has to be divided first."""
+    return Fault(
+        "no-splits",
+        f"{root} has no folder named train, valid or test.",
+        (root,),
+        "Divide it with BreedDataset.split() or `dogbreed data split`.",
+    )
+
+
+def no_train(root: Path) -> Fault:
+    """The fault of a data set with other splits than train alone."""
+    message = f"{root} has no folder named train."
+    return Fault(
+        "missing-split", message, (root,), "A data set needs train/<class>/<picture>, and valid and test alike."
+    )
+
+
+def two_folders(split: str, folders: Sequence[Path]) -> Fault:
+    """The fault of two folders, or channels, for one split."""
+    named = " and ".join(map(str, folders))
+    return Fault("two-folders", f"Two folders for the {split} split: {named}.", tuple(folders), "Keep one of them.")
+
+
+def cannot_read(path: Path, reason: str) -> Fault:
+    """The fault of a file or folder that belongs to the data set and cannot be read."""
+    return Fault("unreadable", f"Cannot read {path}: {reason}.", (path,), "Make it readable, or remove it.")
+
+
+def too_many_skipped(split: str, total: int, skipped: Sequence[str], paths: Sequence[Path] = ()) -> Fault | None:
+    """The fault of a split that has lost too many pictures; None where it may be trained on without them.
+
+    Args:
+        split: Name of the split.
+        total: How many pictures the split has, good and bad.
+        skipped: One line for each picture that cannot be decoded: its name and the reason.
+        paths: Their files.
+    """
+    allowed = max(MAX_SKIPPED_ALWAYS_ALLOWED, MAX_SKIPPED_SHARE * total)
+    if len(skipped) <= allowed and len(skipped) < total:
+        return None
+    message = f"{len(skipped)} of the {total} pictures of {_the(split)} cannot be read. {SKIPPED_RULE}."
+    return Fault("too-many-corrupt", message, tuple(paths), f"Replace or delete them: {some(skipped)}.")
+
+
+def nothing_taught(lost: Sequence[str], folders: Sequence[Path] = ()) -> Fault:
+    """The fault of classes whose every train picture cannot be decoded: a model could never answer with them."""
+    message = f"No picture of these classes in the train split can be read: {some(lost)}."
+    return Fault("class-lost", message, tuple(folders), "Replace their pictures or remove the classes.")
+
+
+def one_class(classes: Sequence[str], folders: Sequence[Path] = ()) -> Fault:
+    """The fault of a data set with nothing to tell apart."""
+    message = f"The train split has a single class, {some(classes)}: a classifier needs at least two."
+    return Fault("one-class", message, tuple(folders), "Add a folder with pictures of something else.")
+
+
+def some(names: Sequence[str], limit: int = 5) -> str:
+    """Lists the first few names, and counts the rest."""
+    rest = len(names) - limit
+    return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _the(split: str) -> str:
+    return "the folder of classes" if split == UNSPLIT else f"the {split} split"
+
+
+def _clashes(listing: Listing) -> Iterator[Fault]:
+    for split, folders in listing.folders.items():
+        if len(folders) > 1:
+            yield two_folders(split, folders)
+
+
+def _unreadable(listing: Listing) -> Iterator[Fault]:
+    for unreadable in listing.unreadable:
+        yield cannot_read(unreadable.path, unreadable.reason)
+
+
+def _failed(listing: Listing, folder: Path) -> bool:
+    return any(unreadable.path == folder for unreadable in listing.unreadable)
+
+
+def _without_classes(listing: Listing) -> Iterator[Fault]:
+    """Splits without class folders, and a whole data set given as a split."""
+    for split, (folder, *_) in listing.folders.items():
+        if _failed(listing, folder):
+            continue
+        if not listing.splits[split]:
+            message = f"{_the(split).capitalize()} {folder} has no class folders."
+            yield Fault("empty-split", message, (folder,), "Expected <class>/<picture> below it.")
+        elif split == "train" and split_folders.is_divided(folder):
+            message = f"{folder} holds a folder named train: it is a whole data set, not its {split} split."
+            remedy = "Use it as the data set, or pass it as the channel named training."
+            yield Fault("nested-splits", message, (folder,), remedy)
+
+
+def _names(listing: Listing) -> Iterator[Fault]:
+    """Class names that are no text: neither a model's description nor an answer in JSON could hold them."""
+    split = _taught(listing)
+    for name in listing.splits[split]:
+        try:
+            name.encode("utf-8")
+        except UnicodeEncodeError:
+            yield _not_utf8(listing.folders[split][0], name)
+
+
+def _not_utf8(folder: Path, name: str) -> Fault:
+    raw = name.encode("utf-8", "surrogateescape")
+    path = folder / name
+    try:
+        shown = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        guess = raw.decode("cp1252", "replace")
+        message = f"The name of the class folder {raw!r} is not UTF-8 (as Windows-1252 it reads {guess!r})."
+        return Fault("odd-name", message, (path,), "Rename it in every split.")
+    message = f"The name of the class folder {shown!r} is UTF-8, which this process's locale (LC_ALL, LANG) excludes."
+    return Fault("odd-name", message, (path,), "Set LC_ALL=C.UTF-8 or PYTHONUTF8=1, and run it again.")
+
+
+def _unknown_classes(listing: Listing) -> Iterator[Fault]:
+    train = listing.splits[_taught(listing)]
+    composed = {unicodedata.normalize("NFC", name): name for name in train}
+    for split, classes in listing.splits.items():
+        folder = listing.folders[split][0]
+        unknown = [name for name in classes if name not in train] if train else []
+        forms = [name for name in unknown if unicodedata.normalize("NFC", name) in composed]
+        others = [name for name in unknown if name not in forms]
+        if forms:
+            message = (
+                f"The {split} split spells classes in another Unicode normal form than the train split: {some(forms)} "
+                f"({_form(forms[0])} here, {_form(composed[unicodedata.normalize('NFC', forms[0])])} in train)."
+            )
+            remedy = "They look the same and are different names: rename them to those of the train split."
+            yield Fault("normal-form", message, tuple(folder / name for name in forms), remedy)
+        if others:
+            message = f"The {split} split has classes that the train split lacks: {some(others)} (in {folder})."
+            remedy = "Add them to the train split or remove them."
+            yield Fault("unknown-class", message, tuple(folder / name for name in others), remedy)
+
+
+def _form(name: str) -> str:
+    return next((form for form in ("NFC", "NFD") if unicodedata.is_normalized(form, name)), "mixed")  # type: ignore[arg-type]
+
+
+def _empty(listing: Listing) -> Iterator[Fault]:
+    for split, classes in listing.splits.items():
+        folder = listing.folders[split][0]
+        if classes and not any(classes.values()):
+            message = f"{_the(split).capitalize()} has no picture: {folder}."
+            yield Fault("empty-split", message, (folder,), "Add <class>/<picture> files or remove it.")
+            continue
+        empty = [name for name, paths in classes.items() if not paths and not _failed(listing, folder / name)]
+        if split == _taught(listing) and empty:
+            message = f"Classes without a picture in {_the(split)}: {some(empty)}."
+            paths = tuple(folder / name for name in empty)
+            yield Fault("empty-class", message, paths, "Add pictures or remove the folders.")
+
+
+def _taught(listing: Listing) -> str:
+    return UNSPLIT if UNSPLIT in listing.splits else "train"

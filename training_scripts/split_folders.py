@@ -1,0 +1,128 @@
+"""Knows the usual spellings of train, valid and test, and finds the split folders below a data set's folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+SPLITS = ("train", "valid", "test")
+_SPELLINGS = {
+    "train": "train",
+    "training": "train",
+    "valid": "valid",
+    "validation": "valid",
+    "val": "valid",
+    "dev": "valid",
+    "test": "test",
+    "testing": "test",
+}
+
+# Folders that operating systems, file managers and storage servers put beside people's files.
+_SYSTEM_FOLDERS = frozenset(
+    {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "@recycle"}
+)
+
+
+def split_of(name: str) -> str | None:
+    """Tells which split a folder or channel of this name is: "train", "valid", "test", or None.
+
+    Case does not matter, nor does "set" at the end.
+
+    >>> split_of("Train"), split_of("validation"), split_of("test_set"), split_of("Boxer")
+    ('train', 'valid', 'test', None)
+    """
+    key = re.sub(r"[\s_-]", "", name.casefold())
+    return _SPELLINGS.get(key.removesuffix("set"))
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a name is one that file managers hide (.DS_Store, ._x.jpg, .ipynb_checkpoints, .git)."""
+    return name.startswith(".")
+
+
+def is_system_folder(name: str) -> bool:
+    """Whether a folder of this name belongs to a system and not to the data (@eaDir, __MACOSX, lost+found)."""
+    return name.casefold() in _SYSTEM_FOLDERS
+
+
+def is_foreign(name: str) -> bool:
+    """Whether a path of this name is no part of a data set."""
+    return is_hidden(name) or is_system_folder(name)
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, or a link that leads to one."""
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads in a circle, or through a folder that cannot be searched
+        return False
+
+
+def plain_folders(folder: Path) -> list[Path]:
+    """The folders below a folder that may be splits or classes, by name.
+
+    Raises:
+        OSError: The folder cannot be listed.
+    """
+    with os.scandir(folder) as entries:
+        return sorted(Path(entry.path) for entry in entries if is_folder(entry) and not is_foreign(entry.name))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What lies directly below a data set's folder.
+
+    Attributes:
+        folders: Split -> the folders that are called like it; more than one is a mistake. Empty for a plain folder of
+            classes.
+        others: Every other path there but class folders: what no split holds.
+    """
+
+    folders: Mapping[str, tuple[Path, ...]]
+    others: tuple[Path, ...]
+
+
+def locate(root: Path) -> Layout:
+    """Finds the split folders below a folder.
+
+    A class may be called train or test: beside other class folders, folders that hold pictures and no folders are
+    classes too, whatever their names.
+
+    Raises:
+        OSError: The folder cannot be listed.
+    """
+    folders = plain_folders(root)
+    named: dict[str, list[Path]] = {}
+    for folder in folders:
+        split = split_of(folder.name)
+        if split:
+            named.setdefault(split, []).append(folder)
+    candidates = [folder for paths in named.values() for folder in paths]
+    if len(candidates) < len(folders) and not any(map(_holds_folders, candidates)):
+        named, candidates = {}, []
+    inside = set(candidates or folders)
+    return Layout(
+        folders={split: tuple(named[split]) for split in SPLITS if split in named},
+        others=tuple(path for path in sorted(root.iterdir()) if path not in inside),
+    )
+
+
+def is_divided(folder: Path) -> bool:
+    """Whether a folder is a data set with a train split, and not a split or a class itself.
+
+    Raises:
+        OSError: The folder cannot be listed.
+    """
+    folders = locate(folder).folders
+    return "train" in folders and any(_holds_folders(path) for paths in folders.values() for path in paths)
+
+
+def _holds_folders(folder: Path) -> bool:
+    """Whether class folders are below; one that cannot be listed counts, so that what is wrong with it is said."""
+    try:
+        return bool(plain_folders(folder))
+    except OSError:
+        return True
