@@ -20,6 +20,7 @@ from typing import Any
 
 from dogbreed_sdk.errors import ConfigurationError, EndpointNotReadyError
 from dogbreed_sdk.local import job_state
+from dogbreed_sdk.local.descendants import end_marked
 from dogbreed_sdk.local.endpoint_model import Deployment, prepare, restore
 from dogbreed_sdk.local.folders import EndpointFolder, file_lock
 from dogbreed_sdk.local.log_file import last_lines
@@ -37,6 +38,8 @@ _MAXIMUM_RESTARTS = 3
 _FAILURE_LINES = 8
 _CRASH_LINES = 200
 _CRASH = "Fatal Python error"  # how faulthandler begins
+# Names a folder of the endpoint, and so tells what its models have started from all other processes.
+_CODE_VARIABLE = "SAGEMAKER_SUBMIT_DIRECTORY"
 _COMING_UP = ("Creating", "Updating")
 
 
@@ -136,6 +139,7 @@ def stop(store: Store, name: str) -> None:
         return
     with file_lock(folder.lock):
         end_process(store.get(ENDPOINT, name).state.get("server"), grace_seconds=_STOP_SECONDS, root=store.root)
+        end_marked(_CODE_VARIABLE, f"{folder.path}/")  # of a server that crashed, or was killed
         for path in folder.path.iterdir():
             if path.is_dir():  # an unpacked model, or what a killed process had begun to unpack
                 shutil.rmtree(path, ignore_errors=True)
@@ -180,7 +184,7 @@ def _start(root: Path, folder: EndpointFolder, deployment: Deployment) -> dict[s
         "PYTHONUNBUFFERED": "1",
         **deployment.environment,
         # What that variable named when the endpoint was made has been unpacked beside the model.
-        "SAGEMAKER_SUBMIT_DIRECTORY": str(folder.model(deployment.digest) / "code"),
+        _CODE_VARIABLE: str(folder.model(deployment.digest) / "code"),
     }
     before = {path: _size(path) for path in (folder.log, folder.server_log)}
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dogbreed_sdk.errors import ConfigurationError
@@ -12,7 +12,7 @@ from dogbreed_sdk.errors import ConfigurationError
 
 @dataclass(frozen=True)
 class MetricReader:
-    """Finds metric values in log lines.
+    """The metrics of a job, and how they are found in its log; `metric_search` does it.
 
     Attributes:
         patterns: Name and compiled expression of every metric.
@@ -31,19 +31,6 @@ class MetricReader:
             ConfigurationError: An expression is not valid or has no group.
         """
         return cls(tuple((str(entry["Name"]), _compile(entry)) for entry in definitions))
-
-    def read(self, line: str) -> Iterable[tuple[str, float]]:
-        """The name and value of every metric in a line, in order; what is not a finite number is left out."""
-        for name, text in self.captured(line):
-            value = finite(text)
-            if value is not None:
-                yield name, value
-
-    def captured(self, line: str) -> Iterable[tuple[str, str]]:
-        """The name of every metric in a line and the text that stands for its value, in order."""
-        for name, pattern in self.patterns:
-            for match in pattern.finditer(line):
-                yield name, match.group(1) or ""
 
     def only(self, name: str) -> MetricReader:
         """A reader for one of the metrics."""

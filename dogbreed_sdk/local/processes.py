@@ -172,6 +172,11 @@ def start_guard(group: int) -> int:
     return writing
 
 
+def guard_pid(descriptor: int) -> int:
+    """The process of a guard that `start_guard` started."""
+    return _GUARDS[descriptor].pid
+
+
 def dismiss_guard(descriptor: int) -> None:
     """Tell the guard that its group has ended by itself."""
     process = _GUARDS.pop(descriptor)

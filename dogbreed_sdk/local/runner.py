@@ -6,6 +6,7 @@ import signal
 from typing import Any
 
 from dogbreed_sdk.local import clock, endpoints, job_state
+from dogbreed_sdk.local.descendants import end_marked
 from dogbreed_sdk.local.folders import JobFolder, is_locked
 from dogbreed_sdk.local.processes import (
     GUARD_GRACE_SECONDS,
@@ -15,6 +16,7 @@ from dogbreed_sdk.local.processes import (
     signal_group,
     start_module,
 )
+from dogbreed_sdk.local.script_environment import JOB_MARK
 from dogbreed_sdk.local.store import ENDPOINT, TRAINING_JOB, TUNING_JOB, Record, Store
 from training_scripts.atomic import write_json_atomically
 
@@ -154,6 +156,7 @@ def _fail_lost_job(store: Store, record: Record) -> None:
             store.update(TRAINING_JOB, record.name, lambda state: _orphan(state, record))
             return
         signal_group(int(script["pid"]), signal.SIGKILL)
+    end_marked(JOB_MARK, str(JobFolder.of(store.root, record.name).container / "model"))
     _fail(store, record, _lost_reason(store, record))
 
 

@@ -28,6 +28,9 @@ _NEEDED = ("AWS_REGION", "AWS_DEFAULT_REGION")
 # Another job's variables, when a job is started from inside a job.
 _CONTAINER = re.compile(r"^(SM_|SAGEMAKER_|TRAINING_JOB_|DOGBREED_LOCAL_)")
 
+# The variable that tells a job's processes from all others: every job has a model folder of its own.
+JOB_MARK = "SM_MODEL_DIR"
+
 # Properties of the toolkit's Environment that become no variable of their own.
 _UNNAMED = {
     "additional_framework_parameters",

@@ -8,19 +8,23 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from dogbreed_sdk import container
+from dogbreed_sdk.local.descendants import end_descendants, end_marked, reap_adopted
 from dogbreed_sdk.local.log_file import LineSplitter
-from dogbreed_sdk.local.processes import dismiss_guard, signal_group, start_guard
+from dogbreed_sdk.local.processes import dismiss_guard, guard_pid, signal_group, start_guard
+from dogbreed_sdk.local.script_environment import JOB_MARK
 
 GRACE_VARIABLE = "DOGBREED_LOCAL_STOP_GRACE_SECONDS"
 _CHUNK_BYTES = 64 * 1024
 _TICK_SECONDS = 0.2
+_FULL_SECONDS = 0.02
 _DRAIN_SECONDS = 5.0
+_REAP_SECONDS = 10.0
 
 EndReason = Literal["stop", "runtime", "disk"]
 
@@ -57,6 +61,8 @@ class ScriptProcess:
         environment: Its whole environment.
         consume: Takes its output, line by line, standard output and error as they come.
         wish: Asked several times a second whether the script should end, and why.
+        has_room: Whether output can be taken now: a script that prints too much waits, as at a slow terminal.
+        helpers: The children that this process needs itself, where it adopts orphans; None where it doesn't.
     """
 
     def __init__(
@@ -67,9 +73,14 @@ class ScriptProcess:
         environment: Mapping[str, str],
         consume: Callable[[list[str]], None],
         wish: Callable[[], EndReason | None],
+        has_room: Callable[[], bool] = lambda: True,
+        helpers: Callable[[], Collection[int]] | None = None,
     ) -> None:
         self._consume = consume
         self._wish = wish
+        self._has_room = has_room
+        self._helpers = helpers
+        self._model_folder = environment.get(JOB_MARK, "")
         self._splitter = LineSplitter()
         self._reason: EndReason | None = None
         self._kill_at = float("inf")
@@ -99,21 +110,27 @@ class ScriptProcess:
             finally:
                 signal_group(self.pid, signal.SIGKILL)
                 exit_status = self._process.wait()
+                self._end_strays()
                 dismiss_guard(self._guard)
             self._drain(selector, output.fileno())
         return ScriptEnd(exit_status, self._reason)
 
     def _follow(self, selector: selectors.BaseSelector, descriptor: int) -> None:
         look_at = 0.0
+        reap_at = time.monotonic() + _REAP_SECONDS
         while self._process.poll() is None:
-            if selector.get_map() and selector.select(_TICK_SECONDS):
-                if not self._read(descriptor):
-                    selector.unregister(descriptor)
-            elif not selector.get_map():
+            if not selector.get_map():
                 time.sleep(_TICK_SECONDS)
+            elif self._reason is None and not self._has_room():
+                time.sleep(_FULL_SECONDS)
+            elif selector.select(_TICK_SECONDS) and not self._read(descriptor):
+                selector.unregister(descriptor)
             if time.monotonic() >= look_at:
                 look_at = time.monotonic() + _TICK_SECONDS
                 self._look()
+            if self._helpers is not None and time.monotonic() >= reap_at:
+                reap_at = time.monotonic() + _REAP_SECONDS
+                reap_adopted(self._spared(self._helpers))
 
     def _look(self) -> None:
         if self._reason is None:
@@ -122,6 +139,16 @@ class ScriptProcess:
                 self._end(wish)
         elif time.monotonic() >= self._kill_at:
             signal_group(self.pid, signal.SIGKILL)
+
+    def _spared(self, helpers: Callable[[], Collection[int]]) -> set[int]:
+        return {*helpers(), guard_pid(self._guard), self.pid}
+
+    def _end_strays(self) -> None:
+        """End what has left the script's group: daemons, and what was started in a session of its own."""
+        if self._helpers is not None:
+            end_descendants(self._spared(self._helpers))
+        elif self._model_folder:
+            end_marked(JOB_MARK, self._model_folder)
 
     def _end(self, reason: EndReason) -> None:
         self._reason = reason

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+from dogbreed_sdk.local.descendants import adopt_orphans
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.processes import restore_interrupts
 from dogbreed_sdk.local.store import ENDPOINT, TRAINING_JOB, Store
@@ -53,7 +54,7 @@ def _supervise(store: Store, kind: str, name: str) -> None:
     if kind == TRAINING_JOB:
         from dogbreed_sdk.local.training_run import TrainingRun  # noqa: PLC0415
 
-        run = TrainingRun(store, name)
+        run = TrainingRun(store, name, adopts=adopt_orphans())
         signal.signal(signal.SIGTERM, lambda _number, _frame: run.terminate())
         run.execute()
     else:

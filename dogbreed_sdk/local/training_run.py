@@ -6,7 +6,8 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from typing import Any
 
 from dogbreed_sdk.errors import ConfigurationError
@@ -15,7 +16,8 @@ from dogbreed_sdk.local.artifacts import remove_uploaded, upload_outputs
 from dogbreed_sdk.local.failure_reason import full_disk, script_failure
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.log_file import LogFile
-from dogbreed_sdk.local.metric_values import MetricReader
+from dogbreed_sdk.local.metric_search import Captured, MetricSearch
+from dogbreed_sdk.local.metric_values import MetricReader, finite
 from dogbreed_sdk.local.processes import identify, identify_self
 from dogbreed_sdk.local.resources import ThreadLedger
 from dogbreed_sdk.local.script_environment import ScriptRun, script_environment
@@ -24,6 +26,9 @@ from dogbreed_sdk.local.store import TRAINING_JOB, Store, StoreError
 
 _DEFAULT_MAXIMUM_SECONDS = 86_400  # API reference, StoppingCondition
 _METRICS_SECONDS = 1.0
+# How long the search for metrics may go on when the script has ended; a job that was told to end must end soon.
+_SEARCH_SECONDS = 10.0
+_SEARCH_SECONDS_STOPPED = 1.0
 _QUEUE_SECONDS = 0.2
 _RESERVE_BYTES = 1 << 20
 _OUTCOME_ATTEMPTS = 600
@@ -43,9 +48,11 @@ class TrainingRun:
     Args:
         store: The store with the job's record.
         name: The job.
+        adopts: Whether this process adopts orphans, and has no other children than the job's; see `descendants`.
     """
 
-    def __init__(self, store: Store, name: str) -> None:
+    def __init__(self, store: Store, name: str, *, adopts: bool = False) -> None:
+        self._adopts = adopts
         self._store = store
         self._record = store.get(TRAINING_JOB, name)
         self._folder = JobFolder.of(store.root, name)
@@ -142,12 +149,15 @@ class TrainingRun:
     def _train(self, command: list[str], environment: dict[str, str], reader: MetricReader) -> ScriptEnd:
         self._check_stop()
         limit = self._request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", _DEFAULT_MAXIMUM_SECONDS)
+        self._search = MetricSearch(reader, report=self._report)
         script = ScriptProcess(
             command,
             folder=self._folder.container / "code",
             environment=environment,
-            consume=lambda lines: self._consume(lines, reader),
+            consume=self._consume,
             wish=self._wish,
+            has_room=self._has_room,
+            helpers=self._helpers if self._adopts else None,
         )
         self._deadline = time.monotonic() + limit
 
@@ -158,21 +168,45 @@ class TrainingRun:
                 job_state.enter(state, "Training")
 
         try:
-            self._update(change)
-        except ConfigurationError:
-            self._terminated = True
-            script.wait()
-            raise
-        return script.wait()
+            try:
+                self._update(change)
+            except ConfigurationError:
+                self._terminated = True
+                script.wait()
+                raise
+            end = script.wait()
+            seconds = _SEARCH_SECONDS if end.reason is None else _SEARCH_SECONDS_STOPPED
+            self._note(self._search.finish(seconds, lambda: self._terminated))
+        finally:
+            self._search.close()
+        return end
 
-    def _consume(self, lines: list[str], reader: MetricReader) -> None:
+    def _report(self, line: str) -> None:
+        with suppress(OSError):  # a full disk, which the next line of the script meets too
+            self._log.write([line])
+
+    def _helpers(self) -> Collection[int]:
+        return () if self._search.pid is None else (self._search.pid,)
+
+    def _consume(self, lines: list[str]) -> None:
         for line in lines:
-            for name, value in reader.read(line):
-                self._metrics[name] = {"value": value, "time": clock.read(self._clock)}
+            self._search.feed(self._record.name, line)
+        self._note(self._search.collect())
         self._log.write(lines)
+
+    def _has_room(self) -> bool:
+        self._note(self._search.collect())
+        return self._search.has_room
+
+    def _note(self, found: list[Captured]) -> None:
+        for captured in found:
+            value = finite(captured.text)
+            if value is not None:
+                self._metrics[captured.name] = {"value": value, "time": clock.read(self._clock)}
 
     def _wish(self) -> EndReason | None:
         try:
+            self._note(self._search.collect())
             self._write_metrics()
             stop = self._terminated or self._store.get(TRAINING_JOB, self._record.name).state.get("stop")
         except StoreError:

@@ -12,6 +12,7 @@ from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local import early_stopping, failure_reason, job_state, runner
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.log_file import LogFollower
+from dogbreed_sdk.local.metric_search import Captured, MetricSearch
 from dogbreed_sdk.local.metric_values import finite, is_number
 from dogbreed_sdk.local.processes import identify_self
 from dogbreed_sdk.local.resources import available_cores
@@ -20,6 +21,9 @@ from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, NotFound, Record,
 from dogbreed_sdk.local.tuning_request import TuningRequest
 
 _TICK_SECONDS = 0.1
+# How long a look at an ended trial may wait for the search of its log, and all looks together.
+_SETTLE_SECONDS = 0.2
+_LOG_SECONDS = 5.0
 # The store itself waits half a minute for its turn.
 _STORE_ATTEMPTS = 60
 _STORE_SECONDS = 0.5
@@ -43,6 +47,7 @@ class Trial:
         stopped_early: Whether the tuner ended it.
         failure: Its FailureReason, once it has failed.
         unusable: The last text that it printed for the objective and that is not a finite number.
+        ended_at: When its end was seen, by the monotonic clock.
     """
 
     name: str
@@ -52,6 +57,7 @@ class Trial:
     stopped_early: bool = False
     failure: str | None = None
     unusable: str | None = None
+    ended_at: float | None = None
 
     @property
     def objective(self) -> float | None:
@@ -83,10 +89,13 @@ class Tuner:
             return
         try:
             self._request = TuningRequest.read(self._record.request)
-            self._reader = self._request.objective_reader()
+            self._metrics = MetricSearch(self._request.objective_reader(), report=print)
             self._search = self._create_search()
             self._resume()
-            status, failure = self._loop()
+            try:
+                status, failure = self._loop()
+            finally:
+                self._metrics.close()
         except ConfigurationError as error:
             status, failure = self._abandon(f"ClientError: {error}")
         except Exception as error:  # noqa: BLE001 - the record must get an outcome
@@ -188,19 +197,41 @@ class Tuner:
         runner.reconcile(self._store, TRAINING_JOB, trial.name)
         record = self._store.get(TRAINING_JOB, trial.name)
         # The log is read after the status: a job that has ended writes no more.
-        for line in trial.follower.read():
-            for _, text in self._reader.captured(line):
-                value = finite(text)
-                if value is None:
-                    trial.unusable = text
-                else:
-                    trial.values.append(value)
-        if record.state["status"] not in job_state.RUNNING_STATUSES:
-            self._conclude(trial, record)
+        ended = record.state["status"] not in job_state.RUNNING_STATUSES
+        complete = self._read_log(trial, ended=ended)
+        if ended:
+            if complete:
+                self._conclude(trial, record)
         elif not trial.stopped_early and self._is_hopeless(trial):
             self._store.update(TRAINING_JOB, trial.name, lambda state: state.update(stopped_early=True))
             runner.request_stop(self._store, TRAINING_JOB, trial.name)
             trial.stopped_early = True
+
+    def _read_log(self, trial: Trial, *, ended: bool) -> bool:
+        """Have the new lines of a log searched, and take what was found; whether that is all there will be."""
+        read_all = True
+        for line in trial.follower.read():
+            self._metrics.feed(trial.name, line)
+            if not self._metrics.has_room:
+                read_all = False  # the rest stays in the file until the next look
+                break
+        self._take(self._metrics.settle(_SETTLE_SECONDS) if ended else self._metrics.collect())
+        if not ended:
+            return False
+        trial.ended_at = trial.ended_at or time.monotonic()
+        if time.monotonic() - trial.ended_at > _LOG_SECONDS:
+            return True
+        return read_all and not self._metrics.has_waiting(trial.name)
+
+    def _take(self, found: list[Captured]) -> None:
+        trials = {trial.name: trial for trial in self._running}
+        for captured in found:
+            trial = trials.get(captured.source)
+            value = finite(captured.text)
+            if trial is not None and value is not None:
+                trial.values.append(value)
+            elif trial is not None:
+                trial.unusable = captured.text
 
     def _is_hopeless(self, trial: Trial) -> bool:
         if self._search.should_stop(trial.number, trial.values):

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import sys
 
+from dogbreed_sdk.local.descendants import adopt_orphans, end_descendants
 from dogbreed_sdk.serving.command import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    adopts = adopt_orphans()
+    try:
+        status = main()
+    finally:
+        if adopts:
+            end_descendants()  # what the model's code has started must not outlive it
+    sys.exit(status)

@@ -21,7 +21,7 @@ from dogbreed_sdk.local import Store, endpoints, runner
 from dogbreed_sdk.local.artifacts import pack
 from dogbreed_sdk.local.folders import EndpointFolder
 from dogbreed_sdk.local.log_file import last_lines
-from dogbreed_sdk.local.processes import is_alive, wait_for_end
+from dogbreed_sdk.local.processes import identify, is_alive, wait_for_end
 from dogbreed_sdk.local.store import ENDPOINT
 from tests.waiting import wait_for
 
@@ -265,6 +265,23 @@ class TestLife:
             assert slow.result() == (200, '["ss", "ll", "oo", "ww"]')
         assert not is_alive(server)
         assert hosting.folder.log.exists()
+
+    @pytest.mark.parametrize("crashed", [False, True])
+    def test_what_a_model_has_started_ends_with_its_endpoint(self, hosting: Endpoints, crashed: bool) -> None:
+        code = (
+            "import os, subprocess\n"
+            "def model_fn(folder):\n"
+            "    return subprocess.Popen(['sleep', '780'], start_new_session=True).pid\n"
+            "def predict_fn(data, pid): return pid"
+        )
+        hosting.create(code)
+        pid = int(hosting.call([1])[1])
+        assert identify(pid) is not None
+        if crashed:
+            os.kill(hosting.state["server"]["pid"], signal.SIGKILL)
+            assert wait_for_end(hosting.state["server"], timeout=5)
+        endpoints.stop(hosting.store, NAME)
+        assert identify(pid) is None
 
     def test_stopping_leaves_the_logs_alone(self, hosting: Endpoints) -> None:
         hosting.create()

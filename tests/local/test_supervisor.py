@@ -24,7 +24,7 @@ from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local import Store, job_state, runner
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.log_file import LogFollower
-from dogbreed_sdk.local.processes import identify, is_alive, start_module, wait_for_end
+from dogbreed_sdk.local.processes import PACKAGE_PARENT, identify, is_alive, start_module, wait_for_end
 from dogbreed_sdk.local.resources import CORES_VARIABLE, ThreadLedger, available_cores, thread_environment
 from dogbreed_sdk.local.script_process import GRACE_VARIABLE
 from dogbreed_sdk.local.staging import unpack
@@ -321,6 +321,90 @@ class TestEnds:
         assert record.state["status"] == "Completed"
         assert time.monotonic() - started < 10
         assert identify(int(jobs.log("parent")[0])) is None
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the environment has to tell")
+    def test_what_has_left_the_scripts_session_is_ended_too(self, jobs: Jobs, script: Script) -> None:
+        text = (
+            "import os, subprocess, time\n"
+            "print(subprocess.Popen(['sleep', '777'], start_new_session=True).pid, flush=True)\n"
+            "if os.fork() == 0:\n"  # a daemon, whose environment does not tell whose it is
+            "    os.setsid()\n"
+            "    if os.fork() == 0:\n"
+            "        print(os.getpid(), flush=True)\n"
+            "        os.execve('/bin/sleep', ['sleep', '778'], {})\n"
+            "    os._exit(0)\n"
+            "os.wait(); print('ready', flush=True); time.sleep(TIME)"
+        )
+        for name, seconds in (("ends", 0), ("stopped", 60), ("slow", 60)):
+            limit = {"StoppingCondition": {"MaxRuntimeInSeconds": 1}} if name == "slow" else {}
+            jobs.start(name, script(text.replace("TIME", str(seconds))), **limit)
+            if name == "stopped":
+                jobs.wait_for_line(name, "ready")
+                runner.request_stop(jobs.store, TRAINING_JOB, name)
+            jobs.ended(name)
+            strays = [int(line) for line in jobs.log(name) if line.isdecimal()]
+            assert len(strays) == 2
+            assert [identify(pid) for pid in strays] == [None, None], name
+
+    def test_what_left_the_session_of_a_lost_job_is_ended_when_somebody_looks(self, jobs: Jobs, script: Script) -> None:
+        text = (
+            "import subprocess, time\n"
+            "print(subprocess.Popen(['sleep', '779'], start_new_session=True).pid, flush=True); time.sleep(60)"
+        )
+        jobs.start("lost", script(text))
+        jobs.until("lost", lambda _: jobs.log("lost"))
+        state = jobs.get("lost").state
+        os.kill(state["process"]["pid"], signal.SIGKILL)
+        assert wait_for_end(state["process"], timeout=5)
+        assert wait_for_end(state["script"], timeout=8)
+        runner.reconcile(jobs.store, TRAINING_JOB, "lost")
+        assert jobs.get("lost").state["status"] == "Failed"
+        assert identify(int(jobs.log("lost")[0])) is None
+
+    def test_a_job_that_a_script_starts_outlives_it(self, jobs: Jobs, script: Script, tmp_path: Path) -> None:
+        inner = tmp_path / "inner"
+        request = jobs._request("inner", script("import time; time.sleep(1.5); print('done')"))
+        starting = (
+            "import json, time; from pathlib import Path; from dogbreed_sdk.local import Store, runner\n"
+            f"store = Store(Path({str(inner)!r})); request = json.loads({json.dumps(request)!r})\n"
+            "store.create('training-job', 'inner', request, {'status': 'InProgress'})\n"
+            "runner.start_training_job(store, 'inner')\n"
+            "while not store.get('training-job', 'inner').state.get('script'): time.sleep(0.05)"
+        )
+        (tmp_path / "outer").mkdir()
+        (tmp_path / "outer/train.py").write_text(starting)
+        source = {"sagemaker_program": '"train.py"', "sagemaker_submit_directory": json.dumps(str(tmp_path / "outer"))}
+        environment = {"PYTHONPATH": str(PACKAGE_PARENT), CORES_VARIABLE: "2"}
+        record = jobs.run("outer", source, Environment=environment)
+        assert record.state["status"] == "Completed", record.state
+        store = Store(inner)
+        wait_for(lambda: store.get(TRAINING_JOB, "inner").state["status"] not in job_state.RUNNING_STATUSES)
+        assert store.get(TRAINING_JOB, "inner").state["status"] == "Completed"
+        store.close()
+
+    @pytest.mark.parametrize(
+        ("regex", "lines"),
+        [
+            (r"^((?:a+)+)$", "print('a' * 40 + '!', flush=True)"),
+            (r".*loss=([0-9.]+)", "for _ in range(30): print('x' * 60_000, flush=True)"),
+        ],
+        ids=["without end", "slow"],
+    )
+    def test_a_regular_expression_holds_up_no_stop(
+        self, jobs: Jobs, script: Script, regex: str, lines: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(GRACE_VARIABLE, "0.5")
+        text = f"import time\nprint('loss=0.5', flush=True)\nprint('begin', flush=True)\n{lines}\ntime.sleep(60)"
+        metrics = [{"Name": "slow", "Regex": regex}, {"Name": "loss", "Regex": "loss=([0-9.]+)"}]
+        jobs.start("held", script(text), AlgorithmSpecification={**SPECIFICATION, "MetricDefinitions": metrics})
+        jobs.wait_for_line("held", "begin")
+        time.sleep(0.5)
+        asked = time.monotonic()
+        runner.request_stop(jobs.store, TRAINING_JOB, "held")
+        record = jobs.ended("held")
+        assert record.state["status"] == "Stopped"
+        assert time.monotonic() - asked < 4
+        assert record.state["metrics"]["loss"]["value"] == 0.5
 
     def test_output_without_end_stays_out_of_memory(self, jobs: Jobs, script: Script) -> None:
         text = (

@@ -221,6 +221,19 @@ class TestEnds:
         assert record.state["status"] == "Stopped"
         assert [trial.state["status"] for trial in tunings.trials()] == ["Stopped", "Stopped"]
 
+    def test_an_expression_that_never_ends_holds_up_no_end(self, tunings: Tunings) -> None:
+        text = "import time\nprint('objective=0.5')\nprint('a' * 40 + '!', flush=True)\ntime.sleep(60)"
+        metrics = [{"Name": "score", "Regex": r"^(?:(?:a+)+|objective=(.*))$"}]
+        algorithm = {"TrainingImage": "local/image", "TrainingInputMode": "File", "MetricDefinitions": metrics}
+        record = tunings.run(
+            text, jobs=1, definition={"AlgorithmSpecification": algorithm}, limits={"MaxRuntimeInSeconds": 2}
+        )
+        assert record.state["status"] == "Stopped"
+        assert record.state["ended"] - record.created < 15
+        (trial,) = tunings.trials()
+        assert trial.state["metrics"]["score"]["value"] == 0.5
+        assert record.state["best"] == trial.name
+
     def test_the_maximum_runtime_holds(self, tunings: Tunings) -> None:
         record = tunings.run(jobs=10, static={"epochs": "600"}, limits={"MaxRuntimeInSeconds": 2})
         assert record.state["status"] == "Stopped"

@@ -1,0 +1,39 @@
+"""Searches log lines for metrics in a process of its own: `python -I -S metric_process.py`.
+
+A script's line can keep a regular expression busy for years, and nothing interrupts Python's engine but the end of its
+process. One JSON document per line comes in: first the expressions and the seconds of processor time for each search,
+then [number of the first expression to search with, text] for every log line. One goes out per search: what the
+expression's first group captured, in order. The kernel ends a process that searches too long (SIGPROF).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import sys
+
+# Longer than any number; a whole line would be sent back otherwise.
+_LONGEST_CAPTURE = 200
+
+
+def main() -> None:
+    """Search until the input ends."""
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    lines = sys.stdin.buffer
+    settings = json.loads(lines.readline())
+    patterns = [None if regex is None else re.compile(regex) for regex in settings["patterns"]]
+    for line in lines:
+        first, text = json.loads(line)
+        for pattern in patterns[first:]:
+            captured: list[str] = []
+            if pattern is not None:
+                signal.setitimer(signal.ITIMER_PROF, settings["seconds"])
+                captured = [(match.group(1) or "")[:_LONGEST_CAPTURE] for match in pattern.finditer(text)]
+                signal.setitimer(signal.ITIMER_PROF, 0)
+            sys.stdout.write(json.dumps(captured) + "\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
