@@ -104,6 +104,8 @@ class TrainingJob(Job):
             JobError: The job has none, or none yet.
         """
         described = self.describe()
+        if "extract_features" in described.get("HyperParameters", {}).get(container.PROGRAM_HYPERPARAMETER, ""):
+            raise JobError(f"Training job {self.name} computed features; it has no model.")
         status = described["TrainingJobStatus"]
         uri = described.get("ModelArtifacts", {}).get("S3ModelArtifacts")
         if status == "Failed" or not uri:
@@ -230,8 +232,6 @@ class TrainingJob(Job):
         """Serves the job's model behind a new endpoint; arguments and errors are `dogbreed_sdk.deploy`'s."""
         from dogbreed_sdk.deployment import deploy  # noqa: PLC0415
 
-        if "extract_features" in self.describe().get("HyperParameters", {}).get(container.PROGRAM_HYPERPARAMETER, ""):
-            raise JobError(f"Training job {self.name} computed features; it has no model to deploy.")
         return deploy(
             self.model_uri,
             session=self.session,

@@ -115,10 +115,11 @@ def test_what_is_not_found_is_looked_for_with_options_and_not_with_python(comman
     root, asked = tmp_path / "root", tmp_path / "rex.png"
     asked.write_bytes(LABEL_QUESTION.body)
     said = run(command, "x", *([asked] if command == "classify" else []), "--root", root, expect=1).stderr
-    assert f" in local SageMaker in {root}." in said
+    assert f" in local SageMaker in {root}. " in said
     assert said.endswith("\nFor another folder add --root DIR, for SageMaker on AWS --aws.\n")
-    [see] = re.findall(r"'(\S*dogbreed (?:jobs|endpoints) .*?)'", said)
-    assert see.endswith(f"--root {root}")
+    suggested = re.findall(r"'(\S*dogbreed (?:jobs|endpoints) .*?)'", said)
+    assert suggested
+    assert all(command.endswith(f"--root {root}") for command in suggested)
     assert "Session" not in said
 
 
@@ -140,7 +141,9 @@ def test_the_check_of_an_undivided_data_set_names_the_command_that_divides_it(sh
     assert re.search(rf"Divide it with '\S*dogbreed data split {shapes.root}/train DEST'\.", said)
 
 
-@pytest.mark.parametrize(("name", "said"), [("model", r"in local SageMaker in"), ("my_model", "no endpoint's name")])
+@pytest.mark.parametrize(
+    ("name", "said"), [("model", r"in local SageMaker in"), ("my_model", "can be no endpoint's or job's name")]
+)
 def test_a_folder_with_the_name_of_no_endpoint_is_pointed_out(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / name).mkdir()
     (tmp_path / "rex.png").write_bytes(LABEL_QUESTION.body)
@@ -171,6 +174,8 @@ def test_classify_asks_a_bundle_without_any_endpoint(workshop: Workshop, endpoin
     Image.frombytes("RGB", (64, 64), random.Random(0).randbytes(64 * 64 * 3)).save(drawn)
     bundle = uri_to_path(workshop.job.model_uri)
     [alone, noise] = document("classify", bundle, picture, drawn)
+    [by_job] = document("classify", workshop.job.name, picture, "--root", workshop.root)
+    assert (by_job["scores"], by_job["model_id"]) == (alone["scores"], alone["model_id"])
     [asked] = document("classify", endpoint, picture, "--root", workshop.root)
     assert (alone["label"], alone["probability"], alone["model_id"]) == (
         asked["label"],
@@ -183,6 +188,8 @@ def test_classify_asks_a_bundle_without_any_endpoint(workshop: Workshop, endpoin
 
 def test_evaluate_measures(workshop: Workshop, endpoint: str) -> None:
     result = document("evaluate", endpoint, workshop.dataset.root, "--root", workshop.root)
+    by_search = document("evaluate", workshop.tuning.name, workshop.dataset.root, "--root", workshop.root)
+    assert (by_search["n"], set(by_search)) == (result["n"], set(result))
     assert {"accuracy", "top5", "ece", "n", "per_class"} <= set(result)
     assert result["n"] == 12
     assert result["accuracy"] >= 0.9

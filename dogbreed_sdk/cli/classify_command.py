@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from dogbreed_sdk.cli import options as read
-from dogbreed_sdk.cli.output import Outcome, counter, print_document, say
+from dogbreed_sdk.cli import models
+from dogbreed_sdk.cli.output import Outcome, counter, print_document, say, waiting
 from dogbreed_sdk.errors import DogBreedError, ImageError, ModelError
 from dogbreed_sdk.predictions import Prediction
 
@@ -21,7 +21,7 @@ def run(options: argparse.Namespace) -> Outcome:
     rows: list[dict[str, Any]] = []
     failed = False
     try:
-        with read.classifier(options) as classifier:
+        with models.classifier(options) as classifier:
             answers = classifier.classify_many(options.pictures, top_k=options.top_k, on_error="return")
             with contextlib.closing(answers), _progress(options) as progress:
                 for done, answer in enumerate(answers, start=1):
@@ -40,10 +40,14 @@ def run(options: argparse.Namespace) -> Outcome:
 
 
 def _progress(options: argparse.Namespace) -> AbstractContextManager[Callable[[int, int], None]]:
-    """On a terminal, the answers themselves show how far it is."""
-    if sys.stdout.isatty() and not options.json:
-        return contextlib.nullcontext(lambda done, total: None)  # noqa: ARG005 - a counter's two arguments
-    return counter("pictures classified")
+    """On a terminal, the answers themselves show how far it is, from the first one on."""
+    return _first_answer() if sys.stdout.isatty() and not options.json else counter("pictures classified")
+
+
+@contextlib.contextmanager
+def _first_answer() -> Iterator[Callable[[int, int], None]]:
+    with waiting("waiting for the first answer") as answered:
+        yield lambda done, total: answered()  # noqa: ARG005 - a counter's two arguments
 
 
 def _row(picture: str, answer: Prediction | DogBreedError) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import threading
 from typing import Any
 
 from dogbreed_sdk import _optional, deployment
+from dogbreed_sdk.cli import models
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, counter, job_progress, note, print_table, say
@@ -193,7 +194,7 @@ def evaluate(options: argparse.Namespace) -> Outcome:
     """Measures an endpoint on labelled pictures."""
     from dogbreed_sdk.evaluation import evaluate as measure  # noqa: PLC0415
 
-    with read.classifier(options) as classifier, counter("pictures classified") as progress:
+    with models.classifier(options) as classifier, counter("pictures classified") as progress:
         result = measure(classifier, options.folder, progress=progress)
     failed = [f"{entry.path}: {entry.error}" for entry in result.errors[:10]]
     return Outcome(result.to_dict(), say(str(result), *failed), exit_code=1 if result.errors else 0)

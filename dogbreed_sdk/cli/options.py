@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dogbreed_sdk import _optional, defaults
-from dogbreed_sdk.aws_requests.names import NAME
-from dogbreed_sdk.classifier import BreedClassifier
 from dogbreed_sdk.debugging.managed import Debugger
-from dogbreed_sdk.errors import ConfigurationError, EndpointNotFoundError
+from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.labels import LabelMap
-from dogbreed_sdk.redaction import redacted
 from dogbreed_sdk.session import Session, default_root
 from dogbreed_sdk.trainer import BreedTrainer
 from training_scripts.hyperparameters import meant, table
@@ -79,37 +75,6 @@ def sagemaker(options: argparse.Namespace) -> Session:
 def root(options: argparse.Namespace) -> Path:
     """The folder of local SageMaker."""
     return Path(options.root).expanduser().absolute() if options.root else default_root()
-
-
-@contextmanager
-def classifier(options: argparse.Namespace) -> Iterator[BreedClassifier]:
-    """The client of what ``ENDPOINT`` names: an endpoint, a model server's URL, or a bundle.
-
-    Endpoints' names have neither dots nor slashes, so that one cannot be taken for the other.
-    """
-    name: str = options.endpoint
-    try:
-        with _classifier(options, name) as made:
-            yield made
-    except EndpointNotFoundError as error:
-        if Path(name).is_dir():
-            raise EndpointNotFoundError(f"{error} There is a folder of that name here: write ./{name}.") from error
-        raise
-
-
-@contextmanager
-def _classifier(options: argparse.Namespace, name: str) -> Iterator[BreedClassifier]:
-    given = labels(options.labels)
-    if "." in name or "/" in name:
-        is_url = name.startswith(("http://", "https://"))
-        refuse_place(options, f"The {'model server' if is_url else 'bundle'} {redacted(name)}")
-        with (BreedClassifier.from_server if is_url else BreedClassifier.from_bundle)(name, labels=given) as made:
-            yield made
-        return
-    if not NAME.fullmatch(name) and Path(name).exists():
-        raise ConfigurationError(f"{name} can be no endpoint's name. For the bundle of that name write ./{name}.")
-    with sagemaker(options) as where, BreedClassifier(name, session=where, labels=given) as made:
-        yield made
 
 
 def labels(path: Path | None) -> LabelMap | None:

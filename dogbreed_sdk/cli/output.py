@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -128,6 +129,25 @@ def _short_name(job: str) -> str:
     ('…cec-001-4a879d24', 'my-job')
     """
     return job if len(job) <= _NAME_WIDTH else "…" + job[1 - _NAME_WIDTH :]
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[Callable[[], None]]:
+    """Says what is waited for where the block takes longer than people wait without wondering.
+
+    Args:
+        what: What happens meanwhile: ``loading the model``.
+
+    Yields:
+        A function that ends the wait before the block ends.
+    """
+    timer = threading.Timer(LINE_SECONDS, note, [f"{what} …"])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield timer.cancel
+    finally:
+        timer.cancel()
 
 
 @contextmanager

@@ -10,7 +10,15 @@ from typing import Literal
 
 import dogbreed_sdk
 from dogbreed_sdk import defaults, search
-from dogbreed_sdk.cli import classify_command, commands, data_commands, quickstart, report_command, serve_command
+from dogbreed_sdk.cli import (
+    classify_command,
+    commands,
+    data_commands,
+    models,
+    quickstart,
+    report_command,
+    serve_command,
+)
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.numbers import at_least_one, port
 from dogbreed_sdk.cli.output import Outcome
@@ -157,13 +165,12 @@ def _add_endpoints(groups: argparse._SubParsersAction[Parser]) -> None:
     deploy.add_argument("--serverless-memory-mb", type=int, metavar="MB", help="make it serverless")
     _command(groups, "endpoints", "list endpoints", commands.endpoints)
     classify = _command(groups, "classify", "say what is in pictures", classify_command.run)
-    asked = "name of the endpoint; or URL of a model server; or a bundle, such as ./model.tar.gz"
-    classify.add_argument("endpoint", metavar="ENDPOINT", help=asked)
+    classify.add_argument("model", metavar="MODEL", help=models.HELP)
     classify.add_argument("pictures", nargs="+", metavar="PICTURE", help="files or URLs")
     classify.add_argument("--top-k", type=at_least_one, default=5, help="classes to rank (default: %(default)s)")
     classify.add_argument("--labels", type=Path, help="a folder of classes or JSON file, for plain endpoints")
-    evaluate = _command(groups, "evaluate", "measure an endpoint on labelled pictures", commands.evaluate)
-    evaluate.add_argument("endpoint", metavar="ENDPOINT", help=asked)
+    evaluate = _command(groups, "evaluate", "measure a model on labelled pictures", commands.evaluate)
+    evaluate.add_argument("model", metavar="MODEL", help=models.HELP)
     evaluate.add_argument("folder", type=Path, metavar="DIR", help="a folder of classes, or a data set")
     evaluate.add_argument("--labels", type=Path, help="a folder of classes or JSON file, for plain endpoints")
     serve_command.add(_command(groups, "serve", "serve a model to apps and people over HTTP", serve_command.run))

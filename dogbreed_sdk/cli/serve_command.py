@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from dogbreed_sdk import _optional
 from dogbreed_sdk.aws_requests.names import NAME
+from dogbreed_sdk.cli import models
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.numbers import at_least_one, port
 from dogbreed_sdk.cli.output import Outcome, note, say
@@ -45,6 +46,7 @@ _CODES = ("sdk", "bundle")
 def add(command: argparse.ArgumentParser) -> None:
     """The arguments of ``dogbreed serve``."""
     what = command.add_mutually_exclusive_group(required=True)
+    what.add_argument("model", nargs="?", metavar="MODEL", help=models.HELP)
     what.add_argument("--endpoint", metavar="NAME", help="ask this endpoint")
     what.add_argument("--bundle", metavar="PATH", help="run this bundle: a folder, or a model.tar.gz")
     what.add_argument("--server", metavar="URL", help="ask the model server at this address")
@@ -128,6 +130,27 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
 
 def run(options: argparse.Namespace) -> Outcome:
     """Serves until it is interrupted."""
+    with contextlib.ExitStack() as kept:
+        return _serve(options if options.model is None else _named(options, kept))
+
+
+def _named(options: argparse.Namespace, kept: contextlib.ExitStack) -> argparse.Namespace:
+    """The options with the --endpoint, --bundle or --server that MODEL names.
+
+    Args:
+        options: As given.
+        kept: Holds a copy of a job's model for as long as it is served.
+    """
+    _optional.require(PACKAGES, purpose=_PURPOSE)
+    model = kept.enter_context(models.found(options.model, options))
+    if model.kind == "endpoint":
+        kept.close()  # the session has decided what the name is, and each service has its own
+        return argparse.Namespace(**{**vars(options), "endpoint": model.address})
+    nowhere = dict.fromkeys(("aws", *read.OF_AWS, "root"))
+    return argparse.Namespace(**{**vars(options), **nowhere, model.kind: model.address})
+
+
+def _serve(options: argparse.Namespace) -> Outcome:
     _check(options)
     settings = _settings(options)
     tell = _event if options.json or not sys.stderr.isatty() else note

@@ -1,0 +1,135 @@
+"""What the argument MODEL names: a model server, a bundle, an endpoint or a job."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from dogbreed_sdk import _optional
+from dogbreed_sdk.aws_requests.names import NAME
+from dogbreed_sdk.classifier import BreedClassifier
+from dogbreed_sdk.cli import options as read
+from dogbreed_sdk.cli.output import note, waiting
+from dogbreed_sdk.deployment import Deployment
+from dogbreed_sdk.errors import AccessError, ConfigurationError, EndpointNotFoundError, JobError
+from dogbreed_sdk.jobs import TrainingJob
+from dogbreed_sdk.redaction import redacted
+from dogbreed_sdk.session import Session
+from dogbreed_sdk.trainer import BreedTrainer
+from dogbreed_sdk.tuning import TuningJob
+
+HELP = (
+    "an endpoint, or a training or tuning job for its (best) model, by name; a bundle, such as ./model.tar.gz; "
+    "or the URL of a model server"
+)
+# What runs a bundle here.
+BUNDLE_PACKAGES = ("torch",)
+
+
+@dataclass(frozen=True)
+class Model:
+    """What MODEL names.
+
+    Attributes:
+        kind: What it is; a job's model is a bundle.
+        address: The endpoint's name, the bundle's path or file:// URI, or the server's URL.
+        session: Where the endpoint lives; None for anything else.
+    """
+
+    kind: Literal["endpoint", "bundle", "server"]
+    address: str
+    session: Session | None = None
+
+
+@contextmanager
+def found(name: str, options: argparse.Namespace) -> Iterator[Model]:
+    """What a MODEL argument names, for as long as the block lasts.
+
+    A text with a dot or a slash is a model server's URL or a bundle's path: names on SageMaker have neither. A name
+    is an endpoint's, else a job's; where both have it, the endpoint is meant.
+
+    Args:
+        name: The argument.
+        options: The command's, for the session.
+
+    Raises:
+        EndpointNotFoundError: It is nothing of all that.
+        ConfigurationError: It cannot be a name, or options that do not fit were given.
+        JobError: It is a job without a model.
+    """
+    if "." in name or "/" in name:
+        is_url = name.startswith(("http://", "https://"))
+        read.refuse_place(options, f"The {'model server' if is_url else 'bundle'} {redacted(name)}")
+        yield Model("server" if is_url else "bundle", name)
+        return
+    if not NAME.fullmatch(name):
+        bundle = f" For the bundle of that name write ./{name}." if Path(name).exists() else ""
+        raise ConfigurationError(f"{name!r} can be no endpoint's or job's name.{bundle}")
+    with ExitStack() as scratch:
+        with read.sagemaker(options) as session:
+            if _is_endpoint(name, session):
+                yield Model("endpoint", name, session)
+                return
+            bundle = _bundle(_job(name, session), scratch)
+        yield Model("bundle", bundle)
+
+
+@contextmanager
+def classifier(options: argparse.Namespace) -> Iterator[BreedClassifier]:
+    """The client of what the command's MODEL names."""
+    labels = read.labels(options.labels)
+    with found(options.model, options) as model:
+        if model.kind == "endpoint":
+            made = BreedClassifier(model.address, session=model.session, labels=labels)
+        elif model.kind == "server":
+            made = BreedClassifier.from_server(model.address, labels=labels)
+        else:
+            with waiting("loading the model"):
+                made = BreedClassifier.from_bundle(model.address, labels=labels)
+        with made:
+            yield made
+
+
+def _is_endpoint(name: str, session: Session) -> bool:
+    try:
+        _ = Deployment(name, session).status
+    except EndpointNotFoundError:
+        return False
+    except AccessError:
+        return True  # those who may only invoke endpoints may not look for them
+    return True
+
+
+def _job(name: str, session: Session) -> TrainingJob:
+    try:
+        job = BreedTrainer.attach(name, session)
+    except JobError as error:
+        if error.__cause__ is not None:  # not an absent job: a failed request
+            raise
+        folder = f" There is a folder of that name here: write ./{name}." if Path(name).is_dir() else ""
+        raise EndpointNotFoundError(
+            f"There is no endpoint {name}, and no training or tuning job of that name, in {session!r}. "
+            f"See 'dogbreed endpoints' and 'dogbreed jobs'. A bundle is named by its path, as in ./model.tar.gz, a "
+            f"model server by its URL.{folder}"
+        ) from error
+    if not isinstance(job, TuningJob):
+        return job
+    best = job.best.job
+    note(f"the best trial of {name} is {best.name}")
+    return best
+
+
+def _bundle(job: TrainingJob, scratch: ExitStack) -> str:
+    """A job's model where it can be opened: its own file, or a copy of what lies on S3."""
+    _optional.require({"local": BUNDLE_PACKAGES}, purpose="run a job's model here")
+    uri = job.model_uri
+    if not uri.startswith("s3://"):
+        return uri
+    folder = scratch.enter_context(tempfile.TemporaryDirectory(prefix="dogbreed-"))
+    with waiting(f"downloading the model of {job.name}"):
+        return str(job.download_model(folder))
