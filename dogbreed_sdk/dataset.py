@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dogbreed_sdk import dataset_checks
 from dogbreed_sdk.errors import DatasetError
 from dogbreed_sdk.labels import LabelMap
-from training_scripts import split_folders
+from training_scripts import data_faults, split_folders
 from training_scripts.atomic import building
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class BreedDataset:
             below = split_folders.plain_folders(root)
             inner = [] if split_folders.locate(root).folders else list(filter(split_folders.is_divided, below))
         except OSError as error:
-            raise DatasetError(f"cannot list {error.filename}: {error.strerror}; make it readable") from error
+            raise DatasetError(str(data_faults.cannot_read(error.filename, error.strerror))) from error
         if not below:
             raise DatasetError(f"{root} has no folders: a data set is train/<class>/<picture>, or <class>/<picture>")
         if inner:

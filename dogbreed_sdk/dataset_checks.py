@@ -91,8 +91,11 @@ def find_faults(root: Path, listing: Listing) -> Iterator[Finding]:
     """What training refuses before it decodes a picture, in its words."""
     if UNSPLIT in listing.splits:
         yield _as_error(data_faults.no_splits(root))
-    for fault in data_faults.find(listing):
-        yield _as_error(fault)
+    faults = data_faults.find(listing)
+    yield from map(_as_error, faults)
+    split, classes = _taught(listing)
+    if len(classes) == 1 and not faults:
+        yield _as_error(data_faults.one_class(list(classes), listing.folders[split][:1]))
 
 
 def _as_error(fault: Fault) -> Finding:
@@ -199,14 +202,12 @@ def find_duplicates(listing: Listing, facts: Mapping[Path, PictureFacts]) -> Ite
 
 
 def find_balance(listing: Listing) -> Iterator[Finding]:
-    """Too few classes, classes with too few pictures, and classes with far fewer than others."""
+    """Classes with too few pictures, and classes with far fewer than others."""
     split, classes = _taught(listing)
     counts = {name: len(paths) for name, paths in classes.items() if paths}
     if not counts:
         return
     folder = listing.folders[split][0]
-    if len(classes) == 1:
-        yield _as_error(data_faults.one_class(list(classes), [folder]))
     few = [name for name, count in counts.items() if count < MIN_PICTURES_PER_CLASS]
     if few:
         have = "1 class has" if len(few) == 1 else f"{len(few)} classes have"

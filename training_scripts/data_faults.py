@@ -44,8 +44,11 @@ def find(listing: Listing) -> list[Fault]:
     if UNSPLIT not in listing.splits and "train" not in listing.splits:
         root = next(folder.parent for paths in listing.folders.values() for folder in paths)
         return [*_clashes(listing), no_train(root), *_unreadable(listing)]
+    # What follows from these need not be said: classes are unknown where the wrong folder is looked at.
+    misplaced = [*_clashes(listing), *_nested(listing)]
+    if misplaced:
+        return [*misplaced, *_unreadable(listing)]
     return [
-        *_clashes(listing),
         *_unreadable(listing),
         *_without_classes(listing),
         *_names(listing),
@@ -78,9 +81,9 @@ def two_folders(split: str, folders: Sequence[Path]) -> Fault:
     return Fault("two-folders", f"Two folders for the {split} split: {named}.", tuple(folders), "Keep one of them.")
 
 
-def cannot_read(path: Path, reason: str) -> Fault:
+def cannot_read(path: Path | str, reason: str | None) -> Fault:
     """The fault of a file or folder that belongs to the data set and cannot be read."""
-    return Fault("unreadable", f"Cannot read {path}: {reason}.", (path,), "Make it readable, or remove it.")
+    return Fault("unreadable", f"Cannot read {path}: {reason}.", (Path(path),), "Make it readable, or remove it.")
 
 
 def too_many_skipped(split: str, total: int, skipped: Sequence[str], paths: Sequence[Path] = ()) -> Fault | None:
@@ -136,18 +139,19 @@ def _failed(listing: Listing, folder: Path) -> bool:
     return any(unreadable.path == folder for unreadable in listing.unreadable)
 
 
-def _without_classes(listing: Listing) -> Iterator[Fault]:
-    """Splits without class folders, and a whole data set given as a split."""
-    for split, (folder, *_) in listing.folders.items():
-        if _failed(listing, folder):
-            continue
-        if not listing.splits[split]:
-            message = f"{_the(split).capitalize()} {folder} has no class folders."
-            yield Fault("empty-split", message, (folder,), "Expected <class>/<picture> below it.")
-        elif split == "train" and split_folders.is_divided(folder):
-            message = f"{folder} holds a folder named train: it is a whole data set, not its {split} split."
+def _nested(listing: Listing) -> Iterator[Fault]:
+    for folder in listing.folders.get("train", ()):
+        if not _failed(listing, folder) and split_folders.is_divided(folder):
+            message = f"{folder} holds a folder named train: it is a whole data set, not its train split."
             remedy = "Use it as the data set, or pass it as the channel named training."
             yield Fault("nested-splits", message, (folder,), remedy)
+
+
+def _without_classes(listing: Listing) -> Iterator[Fault]:
+    for split, (folder, *_) in listing.folders.items():
+        if not listing.splits[split] and not _failed(listing, folder):
+            message = f"{_the(split).capitalize()} {folder} has no class folders."
+            yield Fault("empty-split", message, (folder,), "Expected <class>/<picture> below it.")
 
 
 def _names(listing: Listing) -> Iterator[Fault]:
