@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, cast
 
 from dogbreed_sdk.errors import DatasetError
-from dogbreed_sdk.redaction import redacted
 from dogbreed_sdk.tar_reader import TarReader
+from training_scripts.safe_text import redacted
 
 if TYPE_CHECKING:
     import requests

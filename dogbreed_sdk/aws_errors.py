@@ -43,8 +43,8 @@ from dogbreed_sdk.errors import (
     QuotaError,
     ThrottledError,
 )
-from dogbreed_sdk.redaction import redacted
 from dogbreed_sdk.transports import seconds_asked, sentence
+from training_scripts.safe_text import redacted
 
 _ASK_FOR_PERMISSION = "Ask for this permission, or give a role that has it."
 _LOG_IN_AGAIN = "Log in again, for example with 'aws sso login'."

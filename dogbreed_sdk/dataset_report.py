@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from dogbreed_sdk.errors import DatasetError
+from training_scripts.safe_text import printable
 
 Level = Literal["error", "warning", "note"]
 _LEVELS: tuple[Level, ...] = ("error", "warning", "note")
@@ -86,7 +87,7 @@ class DatasetReport:
         """
         if self.ok:
             return
-        lines = [f"{finding.message} {finding.remedy}" for finding in self.errors]
+        lines = [printable(f"{finding.message} {finding.remedy}") for finding in self.errors]
         raise DatasetError(f"{self.root} is not fit to train on:\n" + "\n".join(f"- {line}" for line in lines))
 
     def to_dict(self) -> dict[str, object]:
@@ -104,4 +105,4 @@ class DatasetReport:
         splits = ", ".join(f"{split} {sum(counts.values())}" for split, counts in self.counts.items())
         lines = [f"{self.root}: {len(self.classes)} classes; pictures: {splits or 'none'}"]
         lines += [f"{finding.level}: {finding.message} {finding.remedy}" for finding in self.findings]
-        return "\n".join(lines if self.findings else [*lines, "nothing to complain about"])
+        return "\n".join(map(printable, lines if self.findings else [*lines, "nothing to complain about"]))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from dogbreed_sdk.errors import ConfigurationError, ImageDownloadError
-from dogbreed_sdk.redaction import redacted
+from training_scripts.safe_text import redacted
 
 # Four times what a real-time endpoint takes: what is larger than that is shrunk here.
 MAX_DOWNLOAD_BYTES: Final = 100_000_000

@@ -27,6 +27,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from training_scripts.safe_text import printable_lines
+
 __all__ = [
     "AccessError",
     "ConfigurationError",
@@ -63,6 +65,10 @@ class DogBreedError(Exception):
         known = request_id is not None and not request_id.startswith("local-")
         super().__init__(f"{message} (request id {request_id})" if known else message)
         self.request_id = request_id
+
+    def __str__(self) -> str:
+        # Names and reasons in it come from disks, scripts and servers; tracebacks show it on a terminal.
+        return printable_lines(super().__str__())
 
 
 class ConfigurationError(DogBreedError):

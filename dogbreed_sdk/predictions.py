@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
+from training_scripts.safe_text import printable
+
 
 class Rejection(NamedTuple):
     """Whether a picture looks like none of the classes, by how much, and where the model draws the line."""
@@ -80,7 +82,7 @@ class Prediction:
         Pug (76%)
         """
         doubt = ", probably none of the classes" if self.rejected else ""
-        return f"{self.label} ({self.probability:.0%}{doubt})"
+        return f"{printable(self.label)} ({self.probability:.0%}{doubt})"
 
     @classmethod
     def from_scores(

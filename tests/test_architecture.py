@@ -25,7 +25,6 @@ PURE = (
     "failures.py",
     "images/jpeg.py",
     "predictions.py",
-    "redaction.py",
     "search.py",
     "tracebacks.py",
 )

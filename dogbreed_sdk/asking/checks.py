@@ -11,7 +11,7 @@ from numbers import Integral, Real
 
 from dogbreed_sdk.aws_requests import names
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.redaction import redacted
+from training_scripts.safe_text import redacted
 
 # A name, or an IP address; in front of a name, "*." means everything below it.
 _HOST = re.compile(r"(?:\*\.)?(?:[\w-]+\.)*[\w-]+\.?|\[?[0-9a-f:.]*:[0-9a-f:.]*\]?", re.ASCII | re.IGNORECASE)

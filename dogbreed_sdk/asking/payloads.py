@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from dogbreed_sdk.images import Payload, is_url, to_payload
-from dogbreed_sdk.redaction import redacted
+from training_scripts.safe_text import redacted
 
 if TYPE_CHECKING:
     from dogbreed_sdk.asking.options import ClassifierOptions

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dogbreed_sdk.cli import models
-from dogbreed_sdk.cli.output import Outcome, counter, print_document, say, waiting
+from dogbreed_sdk.cli.output import Outcome, counter, print_document, say, show, waiting
 from dogbreed_sdk.errors import DogBreedError, ImageError, ModelError
 from dogbreed_sdk.predictions import Prediction
 
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> Outcome:
                     if options.json:
                         rows.append(row)
                     else:
-                        print(_text(row), flush=True)
+                        show(*_lines(row))
                     progress(done, len(options.pictures))
     except KeyboardInterrupt:
         if options.json:
@@ -60,11 +60,10 @@ def _row(picture: str, answer: Prediction | DogBreedError) -> dict[str, Any]:
     raise answer
 
 
-def _text(row: dict[str, Any]) -> str:
+def _lines(row: dict[str, Any]) -> list[str]:
     lines = [row["picture"]]
     if "error" in row:
         lines.append(f"  error: {row['error']}")
     if row.get("rejected"):
         lines.append("  probably none of these classes; the likeliest are")
-    lines += [f"  {score['probability']:7.1%}  {score['label']}" for score in row.get("scores", ())]
-    return "\n".join(lines)
+    return lines + [f"  {score['probability']:7.1%}  {score['label']}" for score in row.get("scores", ())]

@@ -12,13 +12,14 @@ from dogbreed_sdk import _optional, deployment
 from dogbreed_sdk.cli import models
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.command_line import command_line
-from dogbreed_sdk.cli.output import Outcome, counter, job_progress, note, print_table, say
+from dogbreed_sdk.cli.output import Outcome, counter, job_progress, note, print_table, say, show
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.failures import diagnose
 from dogbreed_sdk.jobs import TrainingJob, list_jobs
 from dogbreed_sdk.session import Session
 from dogbreed_sdk.trainer import BreedTrainer
 from dogbreed_sdk.tuning import BestTrial, Trial, TuningJob, short
+from training_scripts.safe_text import printable_lines
 
 
 def tune(options: argparse.Namespace) -> Outcome:
@@ -90,11 +91,11 @@ def _print_trials(options: argparse.Namespace, job: TuningJob, best: BestTrial, 
             for trial in trials
         ],
     )
-    print(f"{job.name}: the best trial is {best.job.name} with objective {best.objective:.4f} (marked *)")
+    show(f"{job.name}: the best trial is {best.job.name} with objective {best.objective:.4f} (marked *)")
     failed = next((trial for trial in trials if trial.status == "Failed"), None)
     if failed is not None:
         log = command_line(options, "logs", failed.name)
-        print(f"{failed.name} failed: {diagnose(failed.failure, ()).cause} ({log})")
+        show(f"{failed.name} failed: {diagnose(failed.failure, ()).cause} ({log})")
 
 
 def train(options: argparse.Namespace) -> Outcome:
@@ -140,7 +141,7 @@ def logs(options: argparse.Namespace) -> Outcome:
         if options.json:
             return Outcome({"name": job.name, "lines": list(lines)}, say())
         for line in lines:
-            print(line, flush=options.follow)
+            print(printable_lines(line), flush=options.follow)
         return Outcome(None, say(), quiet=True)
 
 
@@ -267,6 +268,6 @@ def _listing(rows: list[dict[str, Any]], *, empty: str) -> Outcome:
         if rows:
             print_table(list(rows[0]), [list(row.values()) for row in rows])
         else:
-            print(empty)
+            show(empty)
 
     return Outcome(rows, text)

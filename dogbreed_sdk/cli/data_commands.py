@@ -28,7 +28,7 @@ def check(options: argparse.Namespace) -> Outcome:
         report = BreedDataset.from_folder(options.folder).check(progress=progress)
     divide = command_line(None, "data", "split", report.root, "DEST")
     text = str(report).replace("BreedDataset.split() or `dogbreed data split`", f"'{divide}'")
-    return Outcome(report.to_dict(), say(text), exit_code=0 if report.ok else 1)
+    return Outcome(report.to_dict(), say(*text.split("\n")), exit_code=0 if report.ok else 1)
 
 
 def split(options: argparse.Namespace) -> Outcome:

@@ -18,10 +18,10 @@ from dogbreed_sdk.cli.output import note, waiting
 from dogbreed_sdk.deployment import Deployment
 from dogbreed_sdk.errors import AccessError, ConfigurationError, EndpointNotFoundError, JobError
 from dogbreed_sdk.jobs import TrainingJob
-from dogbreed_sdk.redaction import redacted
 from dogbreed_sdk.session import Session
 from dogbreed_sdk.trainer import BreedTrainer
 from dogbreed_sdk.tuning import TuningJob
+from training_scripts.safe_text import redacted
 
 HELP = (
     "an endpoint, or a training or tuning job for its (best) model, by name; a bundle, such as ./model.tar.gz; "

@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from dogbreed_sdk.cli import terminal
 from dogbreed_sdk.progress import JobProgress, ProgressCallback, print_progress
+from training_scripts.safe_text import printable
 
 # States after which a job or endpoint does nothing more by itself.
 ENDED = frozenset({"Completed", "Failed", "Stopped", "MaxRuntimeExceeded", "InService"})
@@ -41,14 +43,19 @@ class Outcome:
         self.text()
 
 
+def show(*lines: str) -> None:
+    """Lines on standard output; what is in one cannot begin another."""
+    print("\n".join(map(printable, lines)), flush=True)
+
+
 def say(*lines: str) -> Callable[[], None]:
     """Text of plain lines, for `Outcome`."""
-    return lambda: print("\n".join(lines))
+    return lambda: show(*lines)
 
 
-def note(line: str) -> None:
-    """One line about what is going on, on standard error, so that standard output stays the result's."""
-    print(line, file=sys.stderr, flush=True)
+def note(*lines: str) -> None:
+    """Lines about what is going on, on standard error, so that standard output stays the result's."""
+    print("\n".join(map(printable, lines)), file=sys.stderr, flush=True)
 
 
 def print_document(document: Any) -> None:
@@ -58,17 +65,18 @@ def print_document(document: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
     """A table on standard output; columns line up also where it is no terminal."""
-    from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(
+        *map(printable, columns), title=title, title_justify="left", box=None, pad_edge=False, header_style="bold"
+    )
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
-    console = Console(markup=False, highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = terminal.console(sys.stdout)
     if not sys.stdout.isatty():
         # A pipe has no width: let no cell be cut or broken.
         console.width = 400
-    console.print(table)
+    console.print(table, soft_wrap=not sys.stdout.isatty())
 
 
 Kind = Literal["job", "search", "endpoint"]
@@ -88,7 +96,6 @@ def job_progress(kind: Kind = "job") -> Iterator[ProgressCallback]:
     if not sys.stderr.isatty():
         yield _watched(print_progress, kind)
         return
-    from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
     from rich.table import Column  # noqa: PLC0415
 
@@ -99,14 +106,14 @@ def job_progress(kind: Kind = "job") -> Iterator[ProgressCallback]:
         TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
     )
     bars: dict[str, Any] = {}
-    with Progress(*columns, console=Console(stderr=True), expand=True) as display:
+    with Progress(*columns, console=terminal.console(sys.stderr), expand=True) as display, terminal.safe_streams():
 
         def update(step: JobProgress) -> None:
             if step.job not in bars:
-                bars[step.job] = display.add_task("", total=None, job=_short_name(step.job))
+                bars[step.job] = display.add_task("", total=None, job=printable(_short_name(step.job)))
             total = None if step.fraction is None else 1.0
             text = f"{step.status}  {step.message}" if step.message else step.status
-            display.update(bars[step.job], total=total, completed=step.fraction or 0.0, description=text)
+            display.update(bars[step.job], total=total, completed=step.fraction or 0.0, description=printable(text))
 
         yield _watched(update, kind)
 
@@ -164,11 +171,13 @@ def counter(what: str) -> Iterator[Callable[[int, int], None]]:
 
         yield line
         return
-    from rich.console import Console  # noqa: PLC0415
     from rich.progress import Progress  # noqa: PLC0415
 
     # What is printed meanwhile goes to standard output, which may be a file, and not to the bar's stream.
-    with Progress(console=Console(stderr=True), transient=True, redirect_stdout=False) as display:
+    with (
+        Progress(console=terminal.console(sys.stderr), transient=True, redirect_stdout=False) as display,
+        terminal.safe_streams(),
+    ):
         task = display.add_task(what, total=None)
         yield lambda done, total: display.update(task, completed=done, total=total)
 
@@ -176,4 +185,4 @@ def counter(what: str) -> Iterator[Callable[[int, int], None]]:
 def _cell(value: object) -> str:
     if value is None:
         return "-"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:.4f}" if isinstance(value, float) else printable(str(value))

@@ -23,8 +23,8 @@ from dogbreed_sdk.cli import output
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, note, print_document
 from dogbreed_sdk.cli.parser import parse
+from dogbreed_sdk.cli.terminal import safe_streams
 from dogbreed_sdk.cli.wording import reworded
-from dogbreed_sdk.debugging.plain_values import printable
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
 from dogbreed_sdk.signals import end_on_hangup
 
@@ -32,8 +32,6 @@ EXIT_FAILED = 1
 EXIT_WRONG_USE = 2
 # What shells expect of a program that a signal ended: 128 plus its number.
 EXIT_SIGNAL = 128
-# Of what is invisible only this may stand in an error: names in it may come from a disk or a bucket.
-LINE_BREAKS = "\n\t"
 # How to follow, and how to end, what goes on without the command that started it.
 _CONTROLS = {
     "job": [("logs", "-f", "{name}"), ("stop", "{name}")],
@@ -55,7 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    given = sys.argv[1:] if arguments is None else list(arguments)
+    with safe_streams():
+        return _run(sys.argv[1:] if arguments is None else list(arguments))
+
+
+def _run(given: list[str]) -> int:
     try:
         options = parse(given)
     except ConfigurationError as error:
@@ -85,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _print_error(error: Exception, said: str, *, as_json: bool) -> None:
     """The error in words on standard error, and as a document on standard output where one was asked for."""
-    print(f"error: {printable(said, keep=LINE_BREAKS)}", file=sys.stderr)
+    print(f"error: {said}", file=sys.stderr)
     if as_json:
         print(json.dumps({"error": said, "kind": type(error).__name__}))
 

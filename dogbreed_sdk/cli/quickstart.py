@@ -13,7 +13,7 @@ from dogbreed_sdk import _optional
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli import serve_command
 from dogbreed_sdk.cli.command_line import command_line
-from dogbreed_sdk.cli.output import Outcome, counter, job_progress, note
+from dogbreed_sdk.cli.output import Outcome, counter, job_progress, note, show
 from dogbreed_sdk.container import uri_to_path
 from dogbreed_sdk.dataset import BreedDataset
 from dogbreed_sdk.debugging.report import DebugReport
@@ -97,7 +97,7 @@ def _data(folder: Path | None, root: Path) -> BreedDataset:
     with counter("pictures checked") as progress:
         report = dataset.check(progress=progress)
     report.raise_for_errors()
-    note(str(report))
+    note(*str(report).split("\n"))
     return dataset
 
 
@@ -181,24 +181,24 @@ def _print(done: _Done) -> None:
 
     dataset, measured = done.dataset, done.measured
     splits = ", ".join(f"{split} {count}" for split, count in dataset.splits.items())
-    print(f"\nDone in {done.seconds:.0f} s:")
-    print(f"  data       {len(dataset.classes)} classes ({splits}) in {dataset.root}")
-    print(f"  search     {done.tuning.name}: {MAX_JOBS} trials on features computed once")
-    print(f"  training   {done.job.name}")
-    print(f"  model      {done.model}")
-    print(f"  endpoint   {done.deployment.endpoint_name}")
-    print(f"  accuracy   {measured.accuracy:.1%} of {measured.n} test pictures (top five: {measured.top5:.1%})")
-    print(f"\nThe report on its training: {done.page}")
+    show("", f"Done in {done.seconds:.0f} s:")
+    show(f"  data       {len(dataset.classes)} classes ({splits}) in {dataset.root}")
+    show(f"  search     {done.tuning.name}: {MAX_JOBS} trials on features computed once")
+    show(f"  training   {done.job.name}")
+    show(f"  model      {done.model}")
+    show(f"  endpoint   {done.deployment.endpoint_name}")
+    show(f"  accuracy   {measured.accuracy:.1%} of {measured.n} test pictures (top five: {measured.top5:.1%})")
+    show("", f"The report on its training: {done.page}")
     for line in (verdict(done.report).headline, *(insight.title for insight in done.report.insights()[:INSIGHTS])):
-        print(f"  {line}")
-    print("\nWhat it says about pictures it has never seen:")
+        show(f"  {line}")
+    show("", "What it says about pictures it has never seen:")
     for path, truth, prediction in done.examples:
         mark = "right" if prediction.class_folder == truth else f"wrong, it is {truth}"
-        print(f"  {path.name}: {prediction.label} ({prediction.probability:.0%}, {mark})")
+        show(f"  {path.name}: {prediction.label} ({prediction.probability:.0%}, {mark})")
     if done.options.data is None:
-        print(f"{DRAWN} {command_line(done.options, 'quickstart', '--data', 'FOLDER')}")
-    print(f"\nEverything lies in {done.root}: data, jobs with their logs, features, models.")
-    print("The endpoint's model server takes some memory, until it is deleted or nobody has asked for 15 minutes.")
-    print("\nNext:")
+        show(f"{DRAWN} {command_line(done.options, 'quickstart', '--data', 'FOLDER')}")
+    show("", f"Everything lies in {done.root}: data, jobs with their logs, features, models.")
+    show("The endpoint's model server takes some memory, until it is deleted or nobody has asked for 15 minutes.")
+    show("", "Next:")
     for command in done.next:
-        print(f"  {command}")
+        show(f"  {command}")

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from dogbreed_sdk import _optional
 from dogbreed_sdk.cli import options as read
+from dogbreed_sdk.cli import terminal
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, note, say
 from dogbreed_sdk.cli.usage import one_of
-from dogbreed_sdk.debugging.plain_values import printable
 from dogbreed_sdk.debugging.report import DebugReport
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError, RecordingError
 from dogbreed_sdk.jobs import FINAL_STATUSES, TrainingJob
@@ -88,7 +88,7 @@ def _outcome(report: DebugReport, options: argparse.Namespace) -> Outcome:
         written = report.to_html(options.html)
         document["html"] = str(written)
         page = f"report: {written}"
-    return Outcome(document, say(f"{shown}\n{printable(page)}"))
+    return Outcome(document, say(*shown.split("\n"), page))
 
 
 def _watched(load: Callable[[], DebugReport], options: argparse.Namespace, session: Session) -> DebugReport:
@@ -137,7 +137,7 @@ def _display(options: argparse.Namespace) -> Iterator[Callable[[DebugReport | No
     from rich.live import Live  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    with Live(auto_refresh=False, transient=True) as live:
+    with Live(console=terminal.console(sys.stdout), auto_refresh=False, transient=True) as live:
         yield lambda report: live.update(
             Text(NOTHING_YET if report is None else report.summary(width=_width())), refresh=True
         )

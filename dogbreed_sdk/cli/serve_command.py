@@ -24,11 +24,11 @@ from dogbreed_sdk.cli.usage import one_of
 from dogbreed_sdk.defaults import INVOKE_CONNECTIONS
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
 from dogbreed_sdk.listening import is_loopback
-from dogbreed_sdk.redaction import redacted
 from dogbreed_sdk.service.keys import VARIABLE, ApiKeys
 from dogbreed_sdk.service.rates import Rate
 from dogbreed_sdk.service.readiness import probe
 from dogbreed_sdk.service.settings import ServiceSettings
+from training_scripts.safe_text import redacted
 
 if TYPE_CHECKING:
     from dogbreed_sdk.async_classifier import AsyncBreedClassifier

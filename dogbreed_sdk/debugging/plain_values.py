@@ -53,19 +53,6 @@ def whole(text: str) -> str:
     return text.encode("utf-8", "replace").decode() if not text.isascii() else text
 
 
-def printable(text: str, *, keep: str = "") -> str:
-    r"""A text that a terminal shows and does not obey: whatever is no visible character becomes a space.
-
-    Args:
-        text: From anywhere.
-        keep: Characters that may stay all the same.
-
-    >>> printable("a\x1b[2Jb")
-    'a [2Jb'
-    """
-    return "".join(letter if letter.isprintable() or letter in keep else " " for letter in text)
-
-
 def number(value: float | None, *, digits: int = 4) -> str:
     """A number for people: four digits that count, thousands apart, powers of ten where there are too many zeros.
 

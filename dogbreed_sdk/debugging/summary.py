@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dogbreed_sdk.debugging.plain_values import clipped, joined, printable
+from dogbreed_sdk.debugging.plain_values import clipped, joined
 from dogbreed_sdk.debugging.verdict import (
     STATUS_ORDER,
     STATUS_WORDS,
@@ -19,6 +19,7 @@ from dogbreed_sdk.debugging.verdict import (
     verdict,
 )
 from training_scripts.rules.findings import ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, RuleResult
+from training_scripts.safe_text import printable
 
 if TYPE_CHECKING:
     from dogbreed_sdk.debugging.insights import Insight
@@ -147,4 +148,4 @@ def _cut(line: str, width: int) -> str:
 
 def _one_line(text: str) -> str:
     """Names from disk may hold anything; a terminal obeys some of it."""
-    return " ".join(printable(text).split())
+    return printable(" ".join(text.split()))

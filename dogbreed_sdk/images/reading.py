@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from dogbreed_sdk.errors import ImageDownloadError, ImageError, UnsupportedImageError
-from dogbreed_sdk.redaction import redacted
+from training_scripts.safe_text import redacted
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -29,8 +29,8 @@ from dogbreed_sdk.errors import (
     PayloadTooLargeError,
     ThrottledError,
 )
-from dogbreed_sdk.redaction import redacted
 from dogbreed_sdk.transports import Answer, Transport, cutting, seconds_asked, sentence
+from training_scripts.safe_text import redacted
 
 # What SageMaker lets a real-time answer hold (developer guide, quotas); more is not read.
 _MAX_ANSWER_BYTES = 25 * 1024 * 1024
