@@ -7,7 +7,6 @@ Rules are processing jobs of their own on AWS. Here one process evaluates all ru
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,10 +18,10 @@ from typing import Any
 
 from dogbreed_sdk import container
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local.artifacts import copy_contents
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.processes import PACKAGE_PARENT
 from dogbreed_sdk.local.rule_states import KINDS, configurations
-from dogbreed_sdk.local.s3_transfer import upload_object
 from training_scripts.atomic import write_json_atomically
 
 EVALUATOR = "dogbreed_sdk.debugging.evaluator"
@@ -100,7 +99,7 @@ def evaluate(
     outputs[RULE_OUTPUT] = _Output(folder.container / _LOCAL_RULES, f"{_place({}, request, job)}/{RULE_OUTPUT}")
     for output in outputs.values():
         try:
-            _deliver(output)
+            _deliver(output, report)
         except (OSError, ConfigurationError) as error:
             report(f"warning: {output.uri} is not complete: {error}")
     return outcome
@@ -196,17 +195,7 @@ def _make(output: _Output) -> None:
     output.local.symlink_to(target, target_is_directory=True)
 
 
-def _deliver(output: _Output) -> None:
+def _deliver(output: _Output, report: Callable[[str], Any]) -> None:
     """Copy what does not lie in its place yet."""
-    if output.local.is_symlink():
-        return
-    for path in sorted(output.local.rglob("*")):
-        if not path.is_file():
-            continue
-        name = path.relative_to(output.local).as_posix()
-        if output.uri.startswith("s3://"):
-            upload_object(path, f"{output.uri}/{name}")
-        else:
-            target = container.uri_to_path(output.uri) / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
+    if not output.local.is_symlink() and output.local.exists():
+        copy_contents(output.local, f"{output.uri}/", report)

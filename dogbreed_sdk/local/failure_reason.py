@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dogbreed_sdk.local.job_state import MAXIMUM_FAILURE_CHARACTERS, shorten
+from dogbreed_sdk.local.script_files import read_end
 from dogbreed_sdk.tracebacks import parted
 
 _TRACEBACK = "Traceback (most recent call last):"
 _MESSAGE_LINES = 12
+# Many times what a FailureReason has room for.
+_FAILURE_BYTES = 64 * 1024
 _FULL_DISK = "No space left on device"
 _REPORTED = re.compile(r'(?P<head>AlgorithmError: .*?)ErrorMessage "(?P<message>.*)"\nCommand ".*', re.DOTALL)
 
@@ -65,7 +68,7 @@ def full_disk(folder: Path) -> str:
     Args:
         folder: A folder on it.
     """
-    usage = shutil.disk_usage(folder)
+    usage = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists()))
     return (
         f"The disk that holds {folder} is full ({usage.free / 1e6:.1f} of {usage.total / 1e6:.1f} MB free): "
         "free some space or use another root folder."
@@ -73,10 +76,7 @@ def full_disk(folder: Path) -> str:
 
 
 def _failure_file(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""
+    return read_end(path, _FAILURE_BYTES).strip()
 
 
 def _parts_of_log(tail: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local import clock, debugging, job_state, rule_states, staging
-from dogbreed_sdk.local.artifacts import remove_uploaded, upload_outputs
+from dogbreed_sdk.local.artifacts import remove_uploaded, upload_data, upload_model
 from dogbreed_sdk.local.failure_reason import full_disk, script_failure
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.log_file import LogFile
@@ -240,12 +240,25 @@ class TrainingRun:
         if end.reason is not None:
             self._update(_stopping)
         self._enter("Uploading")
-        uri = upload_outputs(self._folder.container, self._request["OutputDataConfig"], self._record.name)
-        self._update(lambda state: state.update(artifacts=uri))
-        remove_uploaded(self._folder.container)
+        self._upload()
         if end.reason is None:
             return "Completed", None, None
         return "Stopped", "MaxRuntimeExceeded" if end.reason == "runtime" else None, None
+
+    def _upload(self) -> None:
+        """Bring the model to its place, and then what else the script has written: that may fail for itself."""
+        base, configuration = self._folder.container, self._request["OutputDataConfig"]
+        uri = upload_model(base, configuration, self._record.name, self._report)
+        self._update(lambda state: state.update(artifacts=uri))
+        remove_uploaded(base / "model")
+        try:
+            upload_data(base, configuration, self._record.name, self._report)
+        except OSError as error:
+            if is_full_disk(error):
+                raise
+            self._report(f"warning: output/data is not packed, and is left in {base}: {error}")
+        else:
+            remove_uploaded(base / "output/data")
 
     def _evaluate_rules(self) -> None:
         """Rules are judged when the job has its outcome, and whatever it is: what was recorded may say why."""
@@ -285,7 +298,8 @@ class TrainingRun:
         except OSError as error:
             return is_full_disk(error)
         finally:
-            self._folder.path.joinpath(".probe").unlink(missing_ok=True)
+            with suppress(OSError):
+                self._folder.path.joinpath(".probe").unlink()
         return False
 
     def _unexpected(self, error: Exception) -> str:
@@ -299,7 +313,8 @@ class TrainingRun:
 
     def _finish(self, status: str, secondary: str | None, failure: str | None) -> None:
         """Write the outcome, on a full disk into the space that was reserved for it."""
-        self._folder.reserve.unlink(missing_ok=True)
+        with suppress(OSError):  # the script may have removed all folders of its job
+            self._folder.reserve.unlink()
 
         def change(state: dict[str, Any]) -> None:
             state.setdefault("metrics", {}).update(self._metrics)

@@ -573,6 +573,106 @@ class TestEnds:
         assert jobs.log("twice") == ["once"]
 
 
+class TestWhatAScriptLeaves:
+    """Pipes, links and missing folders: the job ends, and its model is kept."""
+
+    @pytest.mark.parametrize(
+        "make",
+        [
+            "os.mkfifo(path)",
+            "os.symlink('/dev/zero', path)",
+            "socket.socket(socket.AF_UNIX).bind(os.path.relpath(path))",
+            "os.mkdir(path)",
+            "open(path, 'w').truncate(1 << 40)",
+        ],
+        ids=["pipe", "device", "socket", "folder", "terabyte"],
+    )
+    def test_a_failure_file_that_is_none_holds_up_nothing(self, jobs: Jobs, script: Script, make: str) -> None:
+        text = f"import os, socket, sys\npath = os.environ['SM_OUTPUT_DIR'] + '/failure'\n{make}\nsys.exit('broken')"
+        record = jobs.run("odd", script(text))
+        assert record.state["status"] == "Failed"
+        if "truncate" not in make:
+            assert 'ErrorMessage "broken"' in record.state["failure"]
+
+    @pytest.mark.parametrize("compression", ["GZIP", "NONE"])
+    def test_what_is_no_file_is_left_out_and_named(
+        self, jobs: Jobs, script: Script, tmp_path: Path, compression: str
+    ) -> None:
+        (tmp_path / "weights").write_text("pretrained")
+        text = (
+            "import os, socket\n"
+            "for name in ('SM_MODEL_DIR', 'SM_OUTPUT_DATA_DIR', 'SM_CHECKPOINT_DIR'):\n"
+            "    os.chdir(os.environ[name])\n"
+            "    open('good', 'w').write('kept'); os.mkdir('sub'); os.symlink('good', 'alias')\n"
+            "    os.mkfifo('pipe'); socket.socket(socket.AF_UNIX).bind('socket')\n"
+            "    os.symlink('/dev/zero', 'zero'); os.symlink('nowhere', 'dangling'); os.symlink('/etc', 'etc')\n"
+            f"    os.symlink({str(tmp_path / 'weights')!r}, 'linked')\n"
+            "    os.symlink('circle', 'circle')"
+        )
+        output = {"S3OutputPath": (tmp_path / "output").as_uri(), "CompressionType": compression}
+        record = jobs.run("odd", script(text), OutputDataConfig=output)
+        assert record.state["status"] == "Completed", record.state["failure"]
+        folder = tmp_path / "output/odd/output"
+        for name, archive in (("model", "model.tar.gz"), ("data", "output.tar.gz")):
+            if compression == "GZIP":
+                unpack(folder / archive, folder / name)
+            found = sorted(path.name for path in (folder / name).iterdir())
+            assert found == ["alias", "good", "linked", "sub"]
+            assert (folder / name / "alias").read_text() == "kept"
+            assert (folder / name / "linked").read_text() == "pretrained"
+            assert not (folder / name / "linked").is_symlink()
+        log = jobs.log("odd")
+        assert "warning: model/pipe is not packed: it is a named pipe" in log
+        assert "warning: data/zero is not packed: it is a link to /dev/zero, which is not a file" in log
+
+    @pytest.mark.parametrize(
+        ("remove", "kept"),
+        [
+            ("shutil.rmtree(os.environ['SM_OUTPUT_DATA_DIR'])", ["weights"]),
+            ("shutil.rmtree(os.environ['SM_OUTPUT_DIR']); open(os.environ['SM_OUTPUT_DIR'], 'w')", ["weights"]),
+            ("shutil.rmtree(os.environ['SM_MODEL_DIR'])", []),
+            ("shutil.rmtree(os.environ['SM_MODEL_DIR']); os.symlink('/', os.environ['SM_MODEL_DIR'])", []),
+            ("shutil.rmtree(os.path.dirname(os.environ['SM_MODEL_DIR']))", []),
+            ("shutil.rmtree(os.path.dirname(os.path.dirname(os.environ['SM_MODEL_DIR'])))", []),
+        ],
+        ids=["data", "output", "model", "model is a link", "container", "job"],
+    )
+    def test_a_script_that_removes_its_folders_ends_with_what_is_left(
+        self, jobs: Jobs, script: Script, tmp_path: Path, remove: str, kept: list[str]
+    ) -> None:
+        text = f"import os, shutil\nopen(os.environ['SM_MODEL_DIR'] + '/weights', 'w').write('x')\n{remove}"
+        record = jobs.run("tidy", script(text))
+        assert record.state["status"] == "Completed", record.state["failure"]
+        with tarfile.open(tmp_path / "output/tidy/output/model.tar.gz") as tar:
+            assert tar.getnames() == kept
+
+    @pytest.mark.parametrize("folder", ["ml", "."], ids=["container", "job"])
+    def test_a_script_that_removes_its_folders_and_fails_has_failed(
+        self, jobs: Jobs, script: Script, folder: str
+    ) -> None:
+        text = (
+            "import os, shutil, sys\n"
+            f"shutil.rmtree(os.path.normpath(os.path.join(os.environ['SM_MODEL_DIR'], '../..', {folder!r})))\n"
+            "sys.exit('No space left on device')"
+        )
+        record = jobs.run("gone", script(text))
+        assert record.state["status"] == "Failed"
+        assert 'ErrorMessage "No space left on device"' in record.state["failure"]
+
+    def test_data_that_cannot_be_packed_costs_no_model(self, jobs: Jobs, script: Script, tmp_path: Path) -> None:
+        (tmp_path / "output/odd/output/output.tar.gz").mkdir(parents=True)  # cannot be replaced by a file
+        text = (
+            "import os\n"
+            "for name in ('SM_MODEL_DIR', 'SM_OUTPUT_DATA_DIR'): open(os.environ[name] + '/good', 'w').write('kept')"
+        )
+        record = jobs.run("odd", script(text))
+        assert record.state["status"] == "Completed", record.state["failure"]
+        assert (tmp_path / "output/odd/output/model.tar.gz").is_file()
+        base = JobFolder.of(jobs.store.root, "odd").container
+        assert (base / "output/data/good").read_text() == "kept"
+        assert any(line.startswith("warning: output/data is not packed") for line in jobs.log("odd"))
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 6 MB."""
