@@ -44,7 +44,8 @@ def document(*arguments: object, expect: int = 0) -> Any:
 
 @pytest.fixture(scope="module")
 def endpoint(workshop: Workshop) -> str:
-    made = document("deploy", workshop.job.name, "--root", workshop.root)
+    variables = ("--environment", "GREETING=a=b c", "--environment", "DOGBREED_FETCH_URLS=1")
+    made = document("deploy", workshop.job.name, *variables, "--root", workshop.root)
     yield made["endpoint"]
     assert document("delete", made["endpoint"], "--root", workshop.root)["deleted"] == made["endpoint"]
 
@@ -198,6 +199,9 @@ def test_evaluate_measures(workshop: Workshop, endpoint: str) -> None:
 def test_endpoints_lists_what_is_there(workshop: Workshop, endpoint: str) -> None:
     [entry] = [row for row in document("endpoints", "--root", workshop.root) if row["name"] == endpoint]
     assert entry["status"] == "InService"
+    model = workshop.session.client("sagemaker").describe_model(ModelName=endpoint)
+    given = {"GREETING": "a=b c", "DOGBREED_FETCH_URLS": "1"}
+    assert given.items() <= model["PrimaryContainer"]["Environment"].items()
 
 
 def test_data_commands_draw_check_and_split(tmp_path: Path) -> None:
@@ -237,8 +241,10 @@ def one_picture_twice(shapes: BreedDataset, root: Path) -> Path:
         (["delete", "nothing"], 1, "no endpoint nothing"),
         (["classify", "nothing", "PICTURE"], 1, "no endpoint nothing"),
         (["quickstart", "--aws"], 2, "unrecognized arguments"),
-        (["train", "DATA", "--learning-rate", "1"], 2, "did you mean --lr?"),
-        (["train", "DATA", "--batchsize", "1"], 2, "did you mean --batch-size?"),
+        (["train", "DATA", "--learning-rate", "fast"], 2, "lr"),
+        (["train", "DATA", "--batchsiz", "1"], 2, "did you mean --batch-size?"),
+        (["train", "DATA", "--managed-rule", "overfitt"], 2, "did you mean Overfit?"),
+        (["train", "DATA", "--managed-set", "Overfit"], 2, "RULE.PARAMETER=VALUE"),
         (["tune", "DATA", "--max-jobs", "0"], 2, "below 1"),
         (["tune", "DATA", "--search", "lr=1:0"], 2, "must rise"),
         (["jobs", "--region", "eu-west-1"], 2, "--aws"),

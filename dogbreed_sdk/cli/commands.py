@@ -163,6 +163,7 @@ def deploy(options: argparse.Namespace) -> Outcome:
             endpoint_name=options.name,
             instance_type=options.instance_type,
             serverless_memory_mb=options.serverless_memory_mb,
+            environment=dict(options.environment),
             progress=progress,
         )
         name = made.endpoint_name

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dogbreed_sdk import _optional, defaults
-from dogbreed_sdk.debugging.managed import Debugger
+from dogbreed_sdk.debugging.managed import Debugger, by_kind
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.labels import LabelMap
 from dogbreed_sdk.session import Session, default_root
@@ -108,10 +108,40 @@ def trainer(
         views=str(chosen["views"]),
         features=options.features or ("off" if mode == "off" else "stored"),
         instance_type=options.instance_type,
-        debugger=Debugger.managed() if getattr(options, "managed_debugger", False) else None,
+        environment=dict(options.environment),
+        debugger=_debugger(options),
     )
     rest = {name: value for name, value in before.items() if name not in _TRAINER_DEFAULTS}
     return made, {**rest, **hyperparameters(options)}
+
+
+def _debugger(options: argparse.Namespace) -> Debugger | None:
+    """The managed Debugger that ``train`` asks for; a search cannot have one."""
+    given: Sequence[str] | None = getattr(options, "managed_rules", None)
+    overrides: Sequence[str] | None = getattr(options, "managed_overrides", None)
+    if not (given or overrides or getattr(options, "managed_debugger", False)):
+        return None
+    parameters = rule_parameters(overrides or (), option="--managed-set")
+    if not given:
+        return Debugger.managed(rule_parameters=parameters)
+    rules, profiler_rules = by_kind(given)
+    return Debugger.managed(rules=rules, profiler_rules=profiler_rules, rule_parameters=parameters)
+
+
+def rule_parameters(texts: Sequence[str], *, option: str) -> dict[str, dict[str, str]]:
+    """Rule -> parameter -> text, which the rule reads as what the parameter is.
+
+    Raises:
+        ConfigurationError: A text is not RULE.PARAMETER=VALUE; the message names the option.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for text in texts:
+        target, equals, value = text.partition("=")
+        rule, dot, parameter = target.partition(".")
+        if not equals or not dot or not rule or not parameter:
+            raise ConfigurationError(f"{option} {text}: write RULE.PARAMETER=VALUE, as in Overfit.patience=3.")
+        found.setdefault(rule, {})[parameter] = value
+    return found
 
 
 def hyperparameters(options: argparse.Namespace) -> dict[str, object]:

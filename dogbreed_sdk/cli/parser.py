@@ -22,7 +22,8 @@ from dogbreed_sdk.cli import (
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.numbers import at_least_one, port
 from dogbreed_sdk.cli.output import Outcome
-from dogbreed_sdk.cli.usage import Parser, one_of, refuse_unknown, respelled
+from dogbreed_sdk.cli.usage import Parser, assignment, one_of, refuse_unknown, respelled
+from dogbreed_sdk.debugging.managed import PROFILER_RULES, RULES
 from training_scripts import hyperparameters
 
 FEATURES = ("stored", "in-job", "off")
@@ -147,6 +148,22 @@ def _add_jobs(groups: argparse._SubParsersAction[Parser]) -> None:
         action="store_true",
         help="switch SageMaker's own Debugger on too, where the account has it",
     )
+    train.add_argument(
+        "--managed-rule",
+        action="append",
+        dest="managed_rules",
+        metavar="NAME",
+        help="switch it on with this rule instead of the usual ones; may be given several times. Debugging rules: "
+        f"{', '.join(RULES)}; profiling rules: {', '.join(PROFILER_RULES)} (usual: "
+        f"{', '.join((*defaults.DEBUGGER_RULES, *defaults.DEBUGGER_PROFILER_RULES))})",
+    )
+    train.add_argument(
+        "--managed-set",
+        action="append",
+        dest="managed_overrides",
+        metavar="RULE.PARAMETER=VALUE",
+        help="switch it on with this parameter, by AWS's name; may be given several times",
+    )
     _command(groups, "jobs", "list training and tuning jobs", commands.jobs)
     logs = _command(groups, "logs", "print a job's log", commands.logs)
     logs.add_argument("job", metavar="JOB", help="a training job, or a trial of a search")
@@ -163,6 +180,7 @@ def _add_endpoints(groups: argparse._SubParsersAction[Parser]) -> None:
     deploy.add_argument("--name", help="name of the endpoint (default: a fresh one)")
     deploy.add_argument("--instance-type", default=defaults.SERVING_INSTANCE_TYPE, help="on AWS (default: %(default)s)")
     deploy.add_argument("--serverless-memory-mb", type=int, metavar="MB", help="make it serverless")
+    _add_environment(deploy, "the model server")
     _command(groups, "endpoints", "list endpoints", commands.endpoints)
     classify = _command(groups, "classify", "say what is in pictures", classify_command.run)
     classify.add_argument("model", metavar="MODEL", help=models.HELP)
@@ -202,6 +220,17 @@ def _command(
     return command
 
 
+def _add_environment(command: argparse.ArgumentParser, whom: str) -> None:
+    command.add_argument(
+        "--environment",
+        type=assignment,
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help=f"an environment variable for {whom}; may be given several times",
+    )
+
+
 def _trainer_options(command: argparse.ArgumentParser, entry_point: str) -> None:
     command.add_argument("data", type=Path, metavar="DATA", help="a data set with train, valid and test folders")
     command.add_argument("--name", help="name of the job (default: a fresh one)")
@@ -221,6 +250,7 @@ def _trainer_options(command: argparse.ArgumentParser, entry_point: str) -> None
     command.add_argument(
         "--instance-type", default=defaults.TRAINING_INSTANCE_TYPE, help="on AWS (default: %(default)s)"
     )
+    _add_environment(command, "the script")
     shared = "the same for every trial" if entry_point == "hpo" else None
     group = command.add_argument_group("hyperparameters", shared)
     for parameter in hyperparameters.table(entry_point):

@@ -6,7 +6,7 @@ import argparse
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, note, say
 from dogbreed_sdk.cli.usage import one_of
 from dogbreed_sdk.debugging.report import DebugReport
-from dogbreed_sdk.errors import ConfigurationError, DogBreedError, RecordingError
+from dogbreed_sdk.errors import DogBreedError, RecordingError
 from dogbreed_sdk.jobs import FINAL_STATUSES, TrainingJob
 from dogbreed_sdk.session import Session
 
@@ -60,7 +60,7 @@ def add(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Outcome:
     """Reports on a recorded run; what rules find is no failure of the command."""
-    overrides = _overrides(options.overrides or [])
+    overrides = read.rule_parameters(options.overrides or (), option="--set")
     _optional.require({"local": ["numpy"]}, purpose="read what a run recorded")
     on_aws = options.aws or options.source.startswith("s3://")
     with read.session(argparse.Namespace(**{**vars(options), "aws": on_aws})) as session:
@@ -145,19 +145,3 @@ def _display(options: argparse.Namespace) -> Iterator[Callable[[DebugReport | No
 
 def _width() -> int:
     return min(MAX_WIDTH, shutil.get_terminal_size((100, 24)).columns)
-
-
-def _overrides(texts: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
-    """Rule -> parameter -> text, which the rule reads as what the parameter is.
-
-    Raises:
-        ConfigurationError: A text is not RULE.PARAMETER=VALUE.
-    """
-    found: dict[str, dict[str, str]] = {}
-    for text in texts:
-        target, equals, value = text.partition("=")
-        rule, dot, parameter = target.partition(".")
-        if not equals or not dot or not rule or not parameter:
-            raise ConfigurationError(f"--set {text}: write RULE.PARAMETER=VALUE, as in Overfit.patience=3.")
-        found.setdefault(rule, {})[parameter] = value
-    return found

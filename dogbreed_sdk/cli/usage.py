@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from dogbreed_sdk.errors import ConfigurationError
-from training_scripts.hyperparameters import RELATED
-from training_scripts.suggestions import did_you_mean, either
+from training_scripts.hyperparameters import RELATED, SYNONYMS
+from training_scripts.suggestions import did_you_mean, either, known_as
 
+# What SageMaker allows (API reference, the members Environment of CreateTrainingJob and ContainerDefinition).
+_VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 # What people look for under another name, beside the hyperparameters.
 _OPTIONS: dict[str, str] = {
     **{f"--{word}": f"--{name}" for word, name in RELATED.items()},
@@ -56,8 +59,8 @@ class Parser(argparse.ArgumentParser):
         """An unknown command; argparse's own words list all of them and suggest none."""
         if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
             known = list(action.choices)
-            meant = did_you_mean(str(value), known, synonyms=_COMMANDS)
-            self.error(f"{self.prog} has no command {value!r}{meant or '.'} Commands: {', '.join(known)}")
+            hint = did_you_mean(str(value), known, synonyms=_COMMANDS) or "."
+            self.error(f"{self.prog} has no command {value!r}{hint} Commands: {', '.join(known)}")
         super()._check_value(action, value)
 
 
@@ -76,16 +79,28 @@ def options_of(parser: argparse.ArgumentParser) -> list[str]:
 
 
 def respelled(arguments: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
-    """Arguments with the options' names as the parser knows them: ``--Batch_Size`` is ``--batch-size``."""
-    known = {_plain(name): name for command in _leaves(parser) for name in options_of(command)}
+    """Arguments with the options' names as the called command knows them.
+
+    ``--Batch_Size`` is ``--batch-size``, and hyperparameters have their synonyms: ``--learning-rate`` is ``--lr``.
+    """
+    known = [name[2:] for name in options_of(_called(arguments, parser)) if name.startswith("--")]
     found = list(arguments)
     for place, argument in enumerate(found):
         if argument == "--":
             break
         name, equals, value = argument.partition("=")
-        if name.startswith("--"):
-            found[place] = f"{known.get(_plain(name), name)}{equals}{value}"
+        usual = known_as(name[2:], known, synonyms=SYNONYMS) if name.startswith("--") else None
+        if usual is not None:
+            found[place] = f"--{usual}{equals}{value}"
     return found
+
+
+def _called(arguments: Sequence[str], parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """The command that arguments call, as far as they name one."""
+    for word in arguments:
+        if word in commands_of(parser):
+            parser = commands_of(parser)[word]
+    return parser
 
 
 def _leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
@@ -127,14 +142,22 @@ def one_of(choices: Iterable[str]) -> Callable[[str], str]:
     known = tuple(choices)
 
     def read(text: str) -> str:
-        for choice in known:
-            if _plain(choice) == _plain(text):
-                return choice
-        meant = did_you_mean(text, known) or ";"
-        raise argparse.ArgumentTypeError(f"{text!r} is not a choice{meant} choose {either(known)}")
+        choice: str | None = known_as(text, known)
+        if choice is None:
+            hint = did_you_mean(text, known) or ";"
+            raise argparse.ArgumentTypeError(f"{text!r} is not a choice{hint} choose {either(known)}")
+        return choice
 
     return read
 
 
-def _plain(text: str) -> str:
-    return text.casefold().replace("_", "-")
+def assignment(text: str) -> tuple[str, str]:
+    """A type for argparse: an environment variable and its value.
+
+    >>> assignment("DOGBREED_FETCH_URLS=1")
+    ('DOGBREED_FETCH_URLS', '1')
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not _VARIABLE.fullmatch(name):
+        raise argparse.ArgumentTypeError(f"write KEY=VALUE, with a variable's name as KEY, not {name!r}")
+    return name, value

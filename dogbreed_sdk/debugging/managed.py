@@ -169,6 +169,19 @@ class Debugger:
         return tuple(dict.fromkeys(name for rule in self.rules for name in RULES[rule]))
 
 
+def by_kind(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """AWS's debugging rules and its profiling rules among names, each as AWS writes it.
+
+    Raises:
+        ConfigurationError: AWS has no such rule.
+
+    >>> by_kind(["overfit", "cpu_bottleneck"])
+    (('Overfit',), ('CPUBottleneck',))
+    """
+    chosen = [_named(name, (*RULES, *PROFILER_RULES), "managed") for name in names]
+    return tuple(name for name in chosen if name in RULES), tuple(name for name in chosen if name not in RULES)
+
+
 @contextmanager
 def closure_explained(asked: bool) -> Iterator[None]:
     """Turns an account's refusal of the Debugger inside the block into an error that says why, and what to do.
@@ -202,8 +215,8 @@ def _named(name: str, known: Iterable[str], kind: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """Spelling without case, underscores and the suffix that AWS gives to one name only."""
-    return name.replace("_", "").lower().removesuffix("rule")
+    """Spelling without case, dashes, underscores and the suffix that AWS gives to one name only."""
+    return name.replace("_", "").replace("-", "").lower().removesuffix("rule")
 
 
 def _parameters(given: Mapping[str, Mapping[str, object]], chosen: tuple[str, ...]) -> dict[str, dict[str, str]]:
