@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import hashlib
 import json
 import lzma
@@ -17,8 +15,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, cast
 
 from dogbreed_sdk.errors import DatasetError
-from dogbreed_sdk.tar_reader import TarReader
 from training_scripts.safe_text import redacted
+from training_scripts.tar_reader import TarReader, decompressed
 
 if TYPE_CHECKING:
     import requests
@@ -215,8 +213,8 @@ def _members(archive: Path, allowed: int) -> Iterator[tuple[str, IO[bytes]]]:
                 if not entry.is_dir():
                     yield entry.filename, packed.open(entry)
         return
-    with _decompressed(archive) as plain:
-        reader = TarReader(plain, allowed + _HARMLESS_BYTES)
+    with decompressed(archive) as plain:
+        reader = TarReader(plain, allowed + _HARMLESS_BYTES, error=DatasetError)
         try:
             tar = tarfile.TarFile(fileobj=cast("IO[bytes]", reader))
         except tarfile.ReadError:
@@ -242,19 +240,6 @@ def _tar_members(tar: tarfile.TarFile) -> Iterator[tuple[str, IO[bytes]]]:
         content = tar.extractfile(member)
         if content is not None:
             yield member.name, content
-
-
-def _decompressed(archive: Path) -> IO[bytes]:
-    """The content of a compressed file, or a plain file as it is."""
-    with archive.open("rb") as file:
-        start = file.read(6)
-    if start.startswith(b"\x1f\x8b"):
-        return cast("IO[bytes]", gzip.open(archive))
-    if start.startswith(b"BZh"):
-        return cast("IO[bytes]", bz2.open(archive))
-    if start == b"\xfd7zXZ\x00":
-        return cast("IO[bytes]", lzma.open(archive))
-    return archive.open("rb")
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -138,6 +138,20 @@ def create(name: str, *, weights: str = "pretrained") -> nn.Module:
     return network.eval().requires_grad_(False)
 
 
+def skeleton(name: str) -> nn.Module:
+    """A backbone whose parameters have shapes and no content: it takes no memory, however large the network is.
+
+    Raises:
+        BackboneError: The name is unknown, or its package is missing.
+    """
+    from training_scripts import torchvision_models
+
+    made = spec(name)
+    with torchvision_models.without_content():
+        network, _ = _without_classifier(_network(made))
+    return network.eval().requires_grad_(False)
+
+
 def _network(made: BackboneSpec) -> nn.Module:
     if made.origin == "torchvision":
         from training_scripts import torchvision_models

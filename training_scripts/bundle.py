@@ -15,16 +15,18 @@ import hashlib
 import io
 import json
 import math
+import os
 import pickle
 import re
-import tarfile
-from collections.abc import Mapping, Sequence
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from training_scripts import ScriptError, backbones, heads, model_card
+from training_scripts import backbones, bundle_archive, heads, model_card
 from training_scripts.atomic import write_atomically
+from training_scripts.bundle_archive import DESCRIPTION_FILE, MAX_DESCRIPTION_BYTES, WEIGHTS_FILE, BundleError
 from training_scripts.pictures import Preprocessing
 from training_scripts.rejection import Rejection
 
@@ -35,12 +37,13 @@ if TYPE_CHECKING:
 
 FORMAT = "dogbreed-bundle"
 FORMAT_VERSION = 1
-WEIGHTS_FILE = "model.pth"
-DESCRIPTION_FILE = "model.json"
 CARD_FILE = "MODEL_CARD.md"
 CODE_FOLDER = "code"
-MAX_DESCRIPTION_BYTES = 16 << 20
 MAX_CLASSES = 100_000
+# Fitted ones are from 0.05 to 20; scores divided by 1e-320 are infinite.
+MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-3, 1e3
+# Beyond these a mean or deviation of colours between 0 and 1 gives numbers that no network was trained on.
+MAX_MEAN, MIN_STD, MAX_STD = 1e3, 1e-4, 1e3
 
 # What inference.py imports, and what those import; a test serves from these alone.
 SERVING_MODULES = (
@@ -48,6 +51,7 @@ SERVING_MODULES = (
     "atomic",
     "backbones",
     "bundle",
+    "bundle_archive",
     "fetching",
     "heads",
     "model",
@@ -57,16 +61,14 @@ SERVING_MODULES = (
     "rejection",
     "signatures",
     "suggestions",
+    "tar_reader",
     "torchvision_models",
 )
 
 # What AWS's PyTorch inference container lacks for a backbone of this origin (it has torch and Pillow).
 _REQUIREMENTS = {"package": "efficientnet-lite-pytorch>=0.1.0\n", "torchvision": "torchvision>=0.19\n"}
+_CHUNK_BYTES = 1 << 20
 _FOLDER_PREFIX = re.compile(r"^(?:\d+[.]|n\d{8}-)(?=.)")
-
-
-class BundleError(ScriptError):
-    """A bundle cannot be written, or what claims to be one cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,7 @@ def read_description(path: Path) -> BundleDescription:
     Raises:
         BundleError: There is no bundle, or its model.json is not in order.
     """
-    text = _read_from_archive(path) if path.is_file() else _read_from_folder(path)
+    text = bundle_archive.read_description(path) if path.is_file() else _read_from_folder(path)
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -215,32 +217,61 @@ def read_description(path: Path) -> BundleDescription:
         raise BundleError(f"{path}: {DESCRIPTION_FILE} is not in order: {missing}") from error
 
 
-def read_weights(folder: Path, description: BundleDescription) -> dict[str, torch.Tensor]:
+def read_weights(
+    folder: Path, description: BundleDescription, *, check_size: Callable[[int], object]
+) -> dict[str, torch.Tensor]:
     """A bundle's state dict, once its bytes have proved to be the ones that model.json names.
 
+    The file is never in memory beside its tensors.
+
+    Args:
+        folder: The bundle's folder.
+        description: What its model.json says.
+        check_size: Called with the size of what would be loaded, before any of it is; it may raise.
+
     Raises:
-        BundleError: The weights are missing, are others, or hold more than tensors.
+        BundleError: The weights are missing, are others, or hold more than tensors of finite numbers.
     """
     import torch  # noqa: PLC0415
 
     path = folder / WEIGHTS_FILE
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            check_size(_loaded_size(file))
+            _check_digest(file, path, description.model_id)
+            state = torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
         raise BundleError(f"cannot read the bundle's weights {path}: {error.strerror or error}") from error
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != description.model_id:
-        raise BundleError(
-            f"{path} has SHA-256 {digest}, but {DESCRIPTION_FILE} names {description.model_id}: the file was "
-            "damaged or exchanged. Fetch the artifact again."
-        )
-    try:
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except BundleError:
+        raise
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError, TypeError) as error:
         raise BundleError(f"{path} is no state dict that can be loaded safely") from error
     if not isinstance(state, dict) or not all(_is_plain(value) for value in state.values()):
         raise BundleError(f"{path} is no state dict: it holds other things than plain tensors")
     return state
+
+
+def _loaded_size(file: IO[bytes]) -> int:
+    """Bytes of memory that the weights will take: torch's files are ZIP archives, which may be compressed."""
+    size = os.fstat(file.fileno()).st_size
+    try:
+        with zipfile.ZipFile(file) as parts:
+            return max(size, sum(part.file_size for part in parts.infolist()))
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):  # torch's older format, or damaged
+        return size
+
+
+def _check_digest(file: IO[bytes], path: Path, expected: str) -> None:
+    digest = hashlib.sha256()
+    file.seek(0)
+    while chunk := file.read(_CHUNK_BYTES):
+        digest.update(chunk)
+    file.seek(0)
+    if digest.hexdigest() != expected:
+        raise BundleError(
+            f"{path} has SHA-256 {digest.hexdigest()}, but {DESCRIPTION_FILE} names {expected}: the file was "
+            "damaged or exchanged. Fetch the artifact again."
+        )
 
 
 def _is_plain(value: object) -> bool:
@@ -291,18 +322,6 @@ def _read_from_folder(folder: Path) -> bytes:
         raise BundleError(f"{folder} is no bundle: cannot read {path.name}: {error.strerror}") from error
 
 
-def _read_from_archive(path: Path) -> bytes:
-    try:
-        with tarfile.open(path, "r|*") as archive:
-            for member in archive:
-                if member.isfile() and member.name.removeprefix("./") == DESCRIPTION_FILE:
-                    file = archive.extractfile(member)
-                    return _bounded(file.read(MAX_DESCRIPTION_BYTES + 1) if file else b"", path)
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise BundleError(f"{path} is no bundle: it cannot be read as an archive ({error})") from error
-    raise BundleError(f"{path} is no bundle: it has no {DESCRIPTION_FILE}")
-
-
 def _bounded(content: bytes, path: Path) -> bytes:
     if len(content) > MAX_DESCRIPTION_BYTES:
         raise BundleError(f"{path}: {DESCRIPTION_FILE} is larger than {MAX_DESCRIPTION_BYTES >> 20} MiB")
@@ -324,7 +343,8 @@ def _checked(values: Any) -> BundleDescription:
     )
     _require(len(set(classes)) == len(classes), "a class is listed twice")
     temperature = _finite(values["temperature"], "temperature")
-    _require(temperature > 0, "temperature must be above 0")
+    within = MIN_TEMPERATURE <= temperature <= MAX_TEMPERATURE
+    _require(within, f"temperature must be from {MIN_TEMPERATURE} to {MAX_TEMPERATURE:g}, not {temperature:g}")
     training = values["training"]
     return BundleDescription(
         model_id=model_id,
@@ -360,6 +380,9 @@ def _preprocessing(values: Any) -> Preprocessing:
     sizes = (preprocessing.resize, preprocessing.crop)
     _require(all(type(size) is int and 1 <= size <= 2048 for size in sizes), "preprocessing: sizes from 1 to 2048")
     numbers = [_finite(value, "preprocessing") for value in (*preprocessing.mean, *preprocessing.std)]
-    _require(len(numbers) == 6 and all(value > 0 for value in numbers[3:]), "preprocessing: mean and std of 3 channels")
+    _require(len(numbers) == 6, "preprocessing: mean and std of 3 channels")
+    _require(all(abs(value) <= MAX_MEAN for value in numbers[:3]), f"preprocessing: means up to {MAX_MEAN:g}")
+    fit = all(MIN_STD <= value <= MAX_STD for value in numbers[3:])
+    _require(fit, f"preprocessing: std from {MIN_STD:g} to {MAX_STD:g}")
     _require(preprocessing.interpolation in {"bilinear", "bicubic"}, "preprocessing: unknown interpolation")
     return preprocessing

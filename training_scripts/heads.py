@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 MAX_WIDTH = 65536
+# Heads have none, one or two hidden layers; a forged description of a million takes minutes to build.
+MAX_LAYERS = 32
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,11 @@ class HeadSpec:
         """Reads what `to_dict` gave.
 
         Raises:
-            ValueError: A width or the dropout is out of bounds, or something is no number.
+            ValueError: There are too many layers, a width or the dropout is out of bounds, or something is no number.
         """
         hidden, dropout = values.get("hidden"), values.get("dropout")
+        if isinstance(hidden, list) and len(hidden) > MAX_LAYERS:
+            raise ValueError(f"hidden must be a list of at most {MAX_LAYERS} widths, not of {len(hidden):,}")
         if not isinstance(hidden, list) or not all(type(width) is int and 1 <= width <= MAX_WIDTH for width in hidden):
             raise ValueError(f"hidden must be a list of widths from 1 to {MAX_WIDTH}, not {hidden!r}")
         if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from training_scripts.heads import MAX_LAYERS, MAX_WIDTH
 from training_scripts.suggestions import known_as
 
 TRAINING = ("train_model", "hpo")
@@ -49,7 +50,7 @@ class Parameter:
         if self.choices:
             return "one of " + ", ".join(self.choices)
         if self.kind == "widths":
-            return "whole numbers from 1 separated by commas, such as 512 or 512,256, or nothing"
+            return f"up to {MAX_LAYERS} whole numbers from 1 separated by commas, such as 512 or 512,256, or nothing"
         words = {"number": "a number", "integer": "a whole number", "text": "text"}.get(self.kind, self.kind)
         if self.minimum is not None:
             words += f" {'above' if self.open_minimum else 'from'} {self.minimum:g}"
@@ -137,7 +138,7 @@ def _widths(text: str) -> tuple[int, ...]:
     """`512,256`, and the list forms that JSON and Python write: `[512, 256]`, `(512,)`."""
     parts = [part.strip() for part in text.strip("[]()").split(",")]
     widths = tuple(_integer(part) for part in parts if part)
-    if any(not 1 <= width <= 65536 for width in widths):
+    if len(widths) > MAX_LAYERS or any(not 1 <= width <= MAX_WIDTH for width in widths):
         raise ValueError(text)
     return widths
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -60,13 +61,29 @@ def describe(name: str) -> tuple[int, Preprocessing]:
         std=tuple(preset.std),
         interpolation=preset.interpolation.value,
     )
-    try:
-        with torch.device("meta"):  # no memory, no time
-            network = build(name, preprocessing.crop)
-    except NotImplementedError:  # RegNet computes with tensors while it is built
+    with without_content():
         network = build(name, preprocessing.crop)
     last = [part for part in network.modules() if isinstance(part, (torch.nn.Linear, torch.nn.Conv2d))][-1]
     return last.in_features if isinstance(last, torch.nn.Linear) else last.in_channels, preprocessing
+
+
+def without_content() -> AbstractContextManager[object]:
+    """A context in which networks are built with parameters that have shapes and no content: at once, in no memory.
+
+    Only what is made with `torch.empty`, as parameters are, goes to the meta device: all of it would break networks
+    that compute with tensors while they are built (RegNet).
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class WithoutContent(TorchFunctionMode):
+        def __torch_function__(
+            self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        ) -> Any:
+            kwargs = kwargs or {}
+            return function(*args, **kwargs | {"device": "meta"} if function is torch.empty else kwargs)
+
+    return WithoutContent()
 
 
 def build(name: str, crop: int) -> nn.Module:

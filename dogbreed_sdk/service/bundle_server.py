@@ -5,13 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-import lzma
 import os
-import shutil
-import tarfile
 import threading
 import time
-import zlib
 from collections.abc import Callable, Collection
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +18,7 @@ from dogbreed_sdk.scratch import scratch_folder
 from dogbreed_sdk.serving.process import ServerProcess, start
 from dogbreed_sdk.serving.restarts import Restarts
 from dogbreed_sdk.transports import Answer, Transport
-from dogbreed_sdk.transports.bundle import bundle_path, open_archive
+from dogbreed_sdk.transports.bundle import bundle_path, unpack, unpack_all
 from dogbreed_sdk.transports.server import ServerTransport
 
 if TYPE_CHECKING:
@@ -68,7 +64,7 @@ class BundleServer:
         try:
             self._start = functools.partial(
                 start,
-                _folder(bundle_path(bundle), self._scratch),
+                _folder(bundle_path(bundle), code, self._scratch),
                 workers=workers,
                 backend=backend,
                 code=code,
@@ -192,35 +188,16 @@ class FollowingTransport(Transport):
         self._now[1].close()
 
 
-def _folder(bundle: Path, scratch: contextlib.ExitStack) -> Path:
-    """The folder of a bundle; a temporary one for an archive."""
+def _folder(bundle: Path, code: Code, scratch: contextlib.ExitStack) -> Path:
+    """The folder of a bundle; a temporary one for an archive, with all of it only where its own code is run."""
     if bundle.is_dir():
         return bundle
     if not bundle.is_file():
         raise ConfigurationError(f"There is no bundle {bundle}: give its folder, or its model.tar.gz.")
-    if not hasattr(tarfile, "data_filter"):
-        raise ConfigurationError("This Python cannot unpack archives safely; use at least 3.10.12 or 3.11.4.")
     try:
         folder = scratch.enter_context(scratch_folder("dogbreed-serve"))
-        with open_archive(bundle, "r") as tar:
-            tar.extractall(folder, filter=_fitting(folder))  # noqa: S202 - the filter is data_filter, and more
-    except (tarfile.TarError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
-        raise ConfigurationError(f"{bundle} is no bundle, or a broken one: {error}") from error
+        (unpack if code == "sdk" else unpack_all)(bundle, folder)
     except OSError as error:
         reason = error.strerror or error
         raise ConfigurationError(f"The bundle {bundle} cannot be unpacked: {reason}") from error
     return folder
-
-
-def _fitting(folder: Path) -> Callable[[tarfile.TarInfo, str], tarfile.TarInfo | None]:
-    """A filter that refuses links and names that lead out of the folder, and more than the disk has room for."""
-    room = shutil.disk_usage(folder).free
-
-    def checked(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
-        nonlocal room
-        room -= member.size
-        if room < 0:
-            raise ConfigurationError(f"The bundle is larger, once unpacked, than what is free in {folder}.")
-        return tarfile.data_filter(member, path)
-
-    return checked

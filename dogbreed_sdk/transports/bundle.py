@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import atexit
-import lzma
+import functools
 import os
-import shutil
-import tarfile
-import zlib
+import sys
 from pathlib import Path
 from threading import Condition, Lock
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 from dogbreed_sdk import _optional, container
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError, ModelError
 from dogbreed_sdk.scratch import scratch_folder
 from dogbreed_sdk.transports import Answer, Transport
-
-# All that a bundle is loaded from; its code/ stays packed.
-_LOADED_FILES = ("model.json", "model.pth")
-# A header may announce terabytes of nothing; the largest backbone's weights are a fiftieth of this.
-_MAX_FILE_BYTES = 16 << 30
-_CHUNK_BYTES = 1 << 20
 
 
 class _Computations:
@@ -126,42 +118,50 @@ class BundleTransport(Transport):
             if path.is_dir():
                 return self._inference.model_fn(str(path))
             with scratch_folder("dogbreed-bundle") as folder:
-                _unpack(path, folder)
+                unpack(path, folder)
                 return self._inference.model_fn(str(folder))
-        except (tarfile.TarError, EOFError, zlib.error) as error:
-            raise ConfigurationError(f"{path} is no bundle: it cannot be read as an archive ({error}).") from error
         except OSError as error:
             raise ConfigurationError(f"Cannot read the bundle {path}: {error.strerror or error}.") from error
         except ValueError as error:  # BundleError and other ScriptErrors, whose messages say what to do
             raise ConfigurationError(f"The bundle {path} cannot be used: {error}") from error
 
 
-def _unpack(archive: Path, folder: Path) -> None:
-    """Unpacks description and weights, and nothing else."""
-    with open_archive(archive, "r|*") as members:
-        for member in members:
-            name = member.name.removeprefix("./")
-            source = members.extractfile(member) if member.isfile() and name in _LOADED_FILES else None
-            if source is None:
-                continue
-            if member.size > min(_MAX_FILE_BYTES, shutil.disk_usage(folder).free):
-                raise ConfigurationError(f"{archive}: its {name} of {member.size >> 20} MiB does not fit {folder}.")
-            with (folder / name).open("wb") as target:
-                shutil.copyfileobj(source, target, _CHUNK_BYTES)
-
-
-def open_archive(path: Path, mode: Literal["r", "r|*"]) -> tarfile.TarFile:
-    """A bundle's archive, opened as `tarfile.open` does.
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpacks what a bundle is loaded from, once it has proved to be of the size that it says; its code stays packed.
 
     Raises:
-        ConfigurationError: It is no archive.
-        OSError: It cannot be read.
+        ConfigurationError: It is not an archive, one of another kind, or has weights of another network's size.
+        OSError: The folder cannot be written.
     """
+    from training_scripts import bundle_archive  # noqa: PLC0415 - it is needed for archives only
+
+    names = (bundle_archive.DESCRIPTION_FILE, bundle_archive.WEIGHTS_FILE)
     try:
-        return tarfile.open(path, mode)
-    except (tarfile.ReadError, EOFError, zlib.error, lzma.LZMAError) as error:
-        # tarfile's own words are a line for each compression it has tried, or "bad checksum".
-        raise ConfigurationError(f"{path} is no bundle: it is no tar archive.") from error
+        bundle_archive.extract(archive, folder, names, check_weights=functools.partial(_check_size, folder))
+    except bundle_archive.BundleError as error:
+        raise ConfigurationError(f"{error}.") from error
+
+
+def unpack_all(archive: Path, folder: Path) -> None:
+    """Unpacks a bundle with the code in it.
+
+    Raises:
+        ConfigurationError: It is not an archive, or one that must not be unpacked.
+        OSError: The folder cannot be written.
+    """
+    from training_scripts import bundle_archive  # noqa: PLC0415 - it is needed for archives only
+
+    try:
+        bundle_archive.extract_all(archive, folder)
+    except bundle_archive.BundleError as error:
+        raise ConfigurationError(f"{error}.") from error
+
+
+def _check_size(folder: Path, size: int) -> None:
+    """Judges the weights' size before they are unpacked, where torch is loaded anyway."""
+    model = sys.modules.get("training_scripts.model")
+    if model is not None:
+        model.check_size(folder, size)
 
 
 def bundle_path(path: str | os.PathLike[str]) -> Path:

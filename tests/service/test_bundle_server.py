@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import shutil
 import tarfile
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.service import bundle_server
 from dogbreed_sdk.service.bundle_server import BundleServer
 from dogbreed_sdk.serving import restarts
+from dogbreed_sdk.serving.process import Code
 from tests.waiting import wait_for
 
 
@@ -55,10 +58,14 @@ def test_a_start_that_fails_in_any_way_is_tried_again(
     assert not second.alive.is_set()
 
 
-def test_what_is_larger_than_the_disk_is_not_unpacked(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("code", "says"), [("sdk", "does not fit"), ("bundle", "larger, once unpacked, than what is")])
+def test_what_is_larger_than_the_disk_is_not_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: Code, says: str
+) -> None:
     announced = tarfile.TarInfo("model.pth")
-    announced.size = 1 << 60
+    announced.size = 1 << 20
     packed = tmp_path / "model.tar"
     packed.write_bytes(announced.tobuf(tarfile.GNU_FORMAT) + bytes(io.DEFAULT_BUFFER_SIZE))
-    with pytest.raises(ConfigurationError, match="larger, once unpacked, than what is free"):
-        BundleServer(packed, status=lambda _: None)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(ConfigurationError, match=says):
+        BundleServer(packed, code=code, status=lambda _: None)

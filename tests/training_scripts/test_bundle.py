@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,7 @@ class Harmful:
 
 
 def test_weights_that_hold_code_are_refused_and_not_run(own_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    put(own_bundle, {"head.0.weight": Harmful()})
+    put(own_bundle, {**torch.load(own_bundle / "model.pth"), "head.0.weight": Harmful()})
     with pytest.raises(BundleError, match="no state dict that can be loaded safely"):
         load(own_bundle)
     assert "harm done" not in capsys.readouterr().out
@@ -127,6 +128,59 @@ def test_weights_that_are_no_state_dict_of_this_network_are_refused(own_bundle: 
     put(own_bundle, state)
     with pytest.raises(BundleError, match=r"no state dict|do not fit"):
         load(own_bundle)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["head.3.bias", "backbone._bn0.running_var"])
+def test_weights_that_are_not_numbers_are_refused(own_bundle: Path, name: str, number: float) -> None:
+    state = torch.load(own_bundle / "model.pth")
+    state[name][0] = number
+    put(own_bundle, state)
+    with pytest.raises(BundleError, match=rf"{name.partition('.')[2]} holds numbers that are not finite"):
+        load(own_bundle)
+
+
+def test_weights_in_half_precision_are_as_good(own_bundle: Path) -> None:
+    whole = load(own_bundle)
+    state = torch.load(own_bundle / "model.pth")
+    put(own_bundle, {name: value.half() if value.is_floating_point() else value for name, value in state.items()})
+    inputs = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(load(own_bundle)(inputs), whole(inputs), atol=0.05)
+
+
+def compressed(path: Path) -> None:
+    """Packs a file of torch's anew, as torch itself does not, but would read it."""
+    with zipfile.ZipFile(path) as parts:
+        contents = {name: parts.read(name) for name in parts.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as parts:
+        for name, content in contents.items():
+            parts.writestr(name, content)
+
+
+@pytest.mark.parametrize("hide", [bool, compressed])
+def test_weights_of_another_size_are_refused_before_they_are_read(
+    own_bundle: Path, monkeypatch: pytest.MonkeyPatch, hide: Callable[[Path], object]
+) -> None:
+    torch.save({"head.0.weight": torch.zeros(10_000_000)}, own_bundle / "model.pth")
+    hide(own_bundle / "model.pth")
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("the weights were read"))
+    with pytest.raises(BundleError, match=r"model\.pth has 38\.\d MiB, and that network has 13\.1 MiB of weights"):
+        load(own_bundle)
+
+
+def test_a_huge_network_that_is_named_is_not_built(own_bundle: Path) -> None:
+    """It would take 2.4 GiB and a minute to fill with random numbers."""
+    forge(own_bundle, lambda values: values["backbone"].update(name="regnet_y_128gf"))
+    code = (
+        "import resource, sys\nfrom pathlib import Path\nfrom training_scripts.bundle import BundleError, load\n"
+        "try: load(Path(sys.argv[1]))\nexcept BundleError as error: print(error)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)"
+    )
+    command = [sys.executable, "-c", code, str(own_bundle)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment(own_bundle))
+    reason, mebibytes = done.stdout.splitlines()
+    assert "the weights do not fit the network of model.json" in reason
+    assert int(mebibytes) < 1200
 
 
 def test_a_forged_width_is_refused_before_it_fills_the_memory(own_bundle: Path) -> None:
@@ -147,11 +201,16 @@ def test_a_forged_width_is_refused_before_it_fills_the_memory(own_bundle: Path) 
         (lambda values: values.update(model_id="../../x"), "model_id"),
         (lambda values: values.update(temperature=0), "temperature"),
         (lambda values: values.update(temperature="hot"), "temperature"),
+        (lambda values: values.update(temperature=1e-320), "temperature must be from 0.001 to 1000"),
+        (lambda values: values.update(temperature=1e300), "temperature must be from 0.001 to 1000"),
         (lambda values: values.update(backbone="resnet18"), "not in order"),
         (lambda values: values.update(head=[]), "not in order"),
         (lambda values: values["head"].update(hidden=[-1]), "hidden"),
+        (lambda values: values["head"].update(hidden=[1] * 10**6), "at most 32 widths, not of 1,000,000"),
         (lambda values: values["preprocessing"].update(crop=10**9), "preprocessing|crop"),
         (lambda values: values["preprocessing"].update(std=[0, 1, 1]), "preprocessing|std"),
+        (lambda values: values["preprocessing"].update(std=[1e-320, 1, 1]), "preprocessing: std from"),
+        (lambda values: values["preprocessing"].update(mean=[1e300, 1, 1]), "preprocessing: means up to"),
         (lambda values: values["preprocessing"].update(interpolation="magic"), "interpolation"),
         (lambda values: values.update(metrics=3), "not in order"),
     ],
@@ -181,7 +240,7 @@ def test_what_is_no_bundle_is_said_to_be_none(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="is no bundle"):
         read_description(tmp_path)
     (tmp_path / "model.tar.gz").write_bytes(b"no archive")
-    with pytest.raises(BundleError, match="cannot be read as an archive"):
+    with pytest.raises(BundleError, match="it is no tar archive"):
         read_description(tmp_path / "model.tar.gz")
     (tmp_path / "other.txt").touch()
     with pytest.raises(BundleError, match=r"has no model\.json"):

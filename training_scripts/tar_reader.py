@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from typing import IO
-
-from dogbreed_sdk.errors import DatasetError
+import bz2
+import gzip
+import lzma
+from pathlib import Path
+from typing import IO, cast
 
 # tarfile reads a header into memory whole, however long it says that it is; honest ones hold a path or two.
 # Contents are read in smaller pieces.
 LARGEST_READ = 1 << 20
+
+
+def decompressed(archive: Path) -> IO[bytes]:
+    """The content of a file compressed with gzip, bzip2 or xz, or a plain file as it is."""
+    with archive.open("rb") as file:
+        start = file.read(6)
+    if start.startswith(b"\x1f\x8b"):
+        return cast("IO[bytes]", gzip.open(archive))
+    if start.startswith(b"BZh"):
+        return cast("IO[bytes]", bz2.open(archive))
+    if start == b"\xfd7zXZ\x00":
+        return cast("IO[bytes]", lzma.open(archive))
+    return archive.open("rb")
 
 
 class TarReader:
@@ -17,11 +32,13 @@ class TarReader:
     Args:
         plain: The decompressed tar.
         allowed: The most bytes to read of it.
+        error: What is raised where it holds more.
     """
 
-    def __init__(self, plain: IO[bytes], allowed: int) -> None:
+    def __init__(self, plain: IO[bytes], allowed: int, *, error: type[Exception]) -> None:
         self._plain = plain
         self._allowed = allowed
+        self._error = error
         self._position = 0
         self._last = b""
         self._one_back = False
@@ -34,16 +51,16 @@ class TarReader:
         """Up to so many bytes, fewer only at the end.
 
         Raises:
-            DatasetError: They are too many, at once or together.
+            Exception: They are too many, at once or together; of the class that was given.
         """
         if not 0 <= size <= LARGEST_READ:
-            raise DatasetError(f"the archive has a header of {size:,} bytes: a bomb; it was not unpacked")
+            raise self._error(f"the archive has a header of {size:,} bytes: a bomb; it was not unpacked")
         start = self._last if self._one_back and size else b""
         self._one_back = self._one_back and not size
         data = self._plain.read(size - len(start))
         self._position += len(data)
         if self._position > self._allowed:
-            raise DatasetError("the archive unpacks to far more than it is: a bomb; it was not unpacked")
+            raise self._error("the archive unpacks to far more than it is: a bomb; it was not unpacked")
         self._last = data[-1:] or self._last
         return start + data
 
