@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -228,7 +229,14 @@ def _load(network: nn.Module, state: Mapping[str, Any], *, classifier: str, what
                 f"the weights do not fit {what}: they {fault} {', '.join(keys[:3])}"
                 f"{f' and {len(keys) - 3} more' if len(keys) > 3 else ''}. Is it another network's file?"
             )
-    network.load_state_dict({key: given.get(key, wanted[key]) for key in wanted})
+    network.load_state_dict(versioned({key: given.get(key, wanted[key]) for key in wanted}, network))
+
+
+def versioned(state: Mapping[str, torch.Tensor], network: nn.Module) -> Mapping[str, torch.Tensor]:
+    """The state dict with the version of the network's own layout, without which MNASNet takes none."""
+    marked = OrderedDict(state)
+    marked._metadata = {"": network.state_dict()._metadata[""]}  # type: ignore[attr-defined]
+    return marked
 
 
 def _unwrapped(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -145,10 +145,8 @@ def _fill(part: nn.Module, state: dict[str, Tensor]) -> None:
     for name, tensor in state.items() if shapes_fit else ():  # a forged shape may claim more than there is memory for
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise ValueError(f"{name} holds numbers that are not finite: the training run has diverged")
-    part.load_state_dict(
-        {name: tensor.to(wanted[name].dtype) if name in wanted else tensor for name, tensor in state.items()},
-        assign=True,
-    )
+    fitting = {name: tensor.to(wanted[name].dtype) if name in wanted else tensor for name, tensor in state.items()}
+    part.load_state_dict(backbones.versioned(fitting, part), assign=True)
 
 
 def _below(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -100,6 +100,31 @@ def test_a_loaded_model_computes_what_was_trained(written_bundle: Path) -> None:
         assert torch.allclose(model(inputs), expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["mnasnet0_5", "regnet_x_400mf"])
+def test_networks_that_are_particular_when_built_or_filled_are_loaded(tmp_path: Path, name: str) -> None:
+    spec = backbones.spec(name)
+    backbone = backbones.create(name, weights="none")
+    head = heads.build(heads.HeadSpec(), width=spec.feature_width, classes=3).eval()
+    bundle.write(
+        tmp_path,
+        backbone_name=name,
+        backbone_state=backbone.state_dict(),
+        head=head,
+        head_spec=heads.HeadSpec(),
+        classes=tuple(CLASSES),
+        preprocessing=spec.preprocessing,
+        metrics={},
+        temperature=1.0,
+        fingerprint="f" * 64,
+        hyperparameters={},
+    )
+    inputs = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.allclose(load(tmp_path)(inputs), head(backbone(inputs)), atol=1e-4)
+    torch.save(backbone.state_dict(), tmp_path / "own.pth")
+    assert backbones.create(name, weights=str(tmp_path / "own.pth")).state_dict().keys() == backbone.state_dict().keys()
+
+
 def test_changed_weights_are_refused(own_bundle: Path) -> None:
     path = own_bundle / "model.pth"
     content = bytearray(path.read_bytes())
