@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -65,6 +65,8 @@ class BreedDataset:
         try:
             below = split_folders.plain_folders(root)
             inner = [] if split_folders.locate(root).folders else list(filter(split_folders.is_divided, below))
+            if not below or inner:
+                _refuse_other_layout(root)
         except OSError as error:
             raise DatasetError(str(data_faults.cannot_read(error.filename, error.strerror))) from error
         if not below:
@@ -119,34 +121,89 @@ class BreedDataset:
 
         Args:
             url: http:// or https://.
-            dest: The folder to make; a folder that wraps the data set inside the archive is left out. One that this
-                URL, or an archive of this digest, was downloaded into before is used as it is.
+            dest: The folder to make; a folder that wraps the data set inside the archive is left out.
             sha256: What the archive must hash to, 64 hexadecimal digits. Without it, nothing but TLS vouches for
                 the content.
             progress: Called with (bytes here, bytes in all; 0 where the server does not tell).
 
         Raises:
             DatasetError: It cannot be fetched, is another file than expected, is no archive or a malicious one, or
-                the folder holds something else already.
+                the folder holds something already.
         """
-        from dogbreed_sdk import archives, download_record  # noqa: PLC0415 - imports requests
+        from dogbreed_sdk import archives  # noqa: PLC0415 - imports requests
 
         root = Path(dest).expanduser().absolute()
-        if download_record.is_at(root, url, sha256):
-            return cls(root)
         with _built_aside(root) as aside:
             archive = archives.fetch(url, root.parent, sha256=sha256, progress=progress)
             try:
                 archives.extract(archive, aside)
                 _unwrap(aside)
                 cls.from_folder(aside)
-                download_record.write(aside, url, archive)
             except (DatasetError, OSError) as error:
                 # The next call must not meet the same bad file again, but one for which there was no room.
                 if getattr(error, "errno", None) != errno.ENOSPC:
                     archive.unlink()
                 raise
         archive.unlink()
+        return cls(root)
+
+    @classmethod
+    def convert(
+        cls,
+        source: str | os.PathLike[str],
+        dest: str | os.PathLike[str],
+        *,
+        labels: str | os.PathLike[str] | None = None,
+        folders: Mapping[str, str] | None = None,
+        valid: float = 0.15,
+        test: float = 0.15,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> BreedDataset:
+        """Makes a data set of a layout in which pictures are often downloaded; the source stays as it is.
+
+        Recognised are the Python batches of CIFAR-10 and CIFAR-100; pictures beside a CSV file with their classes
+        (Kaggle); pictures with the class in the file name, "Abyssinian_100.jpg" (Oxford-IIIT Pet, whose trainval.txt
+        and test.txt are kept to; Dogs vs. Cats); class folders beside annotations or inside other folders (Stanford
+        Dogs); and splits under other names. Splits that are missing are divided off from train, as `split` does.
+        Files that cannot be decoded are left out.
+
+        Args:
+            source: The folder as it was unpacked.
+            dest: The folder to make. Its files are hard links where the file system allows.
+            labels: The CSV file with a column of file names and one of classes, if it does not lie in `source` or
+                there are several.
+            folders: Split -> name of the folder below `source` that holds it, for splits under other names.
+            valid: Share of a validation split, if that is missing; 0 for none.
+            test: Share of a test split, if that is missing; 0 for none.
+            seed: Another seed divides otherwise.
+            progress: Called with (pictures examined, pictures in all).
+
+        Raises:
+            ConfigurationError: The shares leave nothing for train.
+            DatasetError: The layout is ours already, or is not recognised, or needs `folders`; or `dest` holds
+                something.
+        """
+        from dogbreed_sdk import dataset_layouts, dataset_split  # noqa: PLC0415 - only needed here
+
+        origin = Path(source).expanduser().absolute()
+        table = None if labels is None else Path(labels).expanduser().absolute()
+        try:
+            layout = dataset_layouts.recognise(origin, labels=table, folders=folders)
+        except OSError as error:
+            raise DatasetError(str(data_faults.cannot_read(error.filename, error.strerror))) from error
+        if layout is None:
+            cls.from_folder(origin)  # says what is wrong with it, where something is
+            raise DatasetError(
+                f"{origin} needs no conversion. If a split is missing, make it with split() or split_from_train()."
+            )
+        if layout.guessed:
+            raise DatasetError(
+                f"{origin} has {layout}, as far as their sizes say. Name them: folders={dict(layout.guessed)}."
+            )
+        root = Path(dest).expanduser().absolute()
+        with _built_aside(root) as aside:
+            dataset_split.build(layout.pictures, aside, valid=valid, test=test, seed=seed, progress=progress)
         return cls(root)
 
     @property
@@ -245,7 +302,8 @@ class BreedDataset:
         """Divides class folders into train, valid and test, in a new folder; this one stays as it is.
 
         Every class is divided alike. Which picture goes where depends on its content and the seed, not on file
-        names; exact copies stay together, in train. Files that cannot be decoded are left out.
+        names; copies of a picture, resized and re-encoded ones included, stay together, in train. Files that cannot
+        be decoded are left out.
 
         Args:
             dest: The folder to make; default: beside this one, "<name>-split". Its files are hard links where the
@@ -259,22 +317,63 @@ class BreedDataset:
             ConfigurationError: The shares leave nothing for train.
             DatasetError: The data has splits already, or the folder holds something.
         """
-        from dogbreed_sdk import dataset_split  # noqa: PLC0415
-
         if self.folders:
-            raise DatasetError(f"{self._root} has splits already: {', '.join(self.folders)}. Nothing to divide.")
+            there = ", ".join(self.folders)
+            raise DatasetError(f"{self._root} has splits already: {there}. split_from_train() makes missing ones.")
+        return self._divided(dest, valid=valid, test=test, seed=seed, progress=progress)
+
+    def split_from_train(
+        self,
+        dest: str | os.PathLike[str] | None = None,
+        *,
+        valid: float = 0.15,
+        test: float = 0.15,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> BreedDataset:
+        """Makes the splits that are missing out of train, in a new folder; the splits that are there stay as they are.
+
+        Args:
+            dest: As for `split`.
+            valid: Share of train's pictures for a validation split, if that is missing.
+            test: Share of train's pictures for a test split, if that is missing.
+            seed: Another seed gives another split.
+            progress: Called with (pictures examined, pictures in all).
+
+        Raises:
+            ConfigurationError: The shares leave nothing for train.
+            DatasetError: The data has no train split, or no split is missing, or the folder holds something.
+        """
+        if "train" not in self.folders:
+            raise DatasetError(f"{self._root} has no train split to divide")
+        if {"valid", "test"} <= set(self.folders):
+            raise DatasetError(f"{self._root} has train, valid and test already: no split is missing")
+        return self._divided(dest, valid=valid, test=test, seed=seed, progress=progress)
+
+    def _divided(
+        self,
+        dest: str | os.PathLike[str] | None,
+        *,
+        valid: float,
+        test: float,
+        seed: int,
+        progress: Progress | None,
+    ) -> BreedDataset:
+        from dogbreed_sdk import dataset_split  # noqa: PLC0415 - only needed here
+
         root = Path(dest).expanduser().absolute() if dest else self._root.with_name(f"{self._root.name}-split")
-        pictures = self.pictures()
-        facts = dataset_checks.examine_all([picture.path for picture in pictures], progress=progress)
-        digests: dict[str, dict[str, str]] = {}
-        for picture in pictures:
-            if not facts[picture.path].problem:
-                name = picture.path.relative_to(self._root / picture.class_folder).as_posix()
-                digests.setdefault(picture.class_folder, {})[name] = facts[picture.path].digest
-        divided = dataset_split.divide(digests, valid=valid, test=test, seed=seed)
+        pictures = [
+            dataset_split.SourcePicture(
+                split,
+                picture.class_folder,
+                picture.path.relative_to(self.folders.get(split or "", self._root) / picture.class_folder).as_posix(),
+                picture.path,
+            )
+            for split in self.folders or (None,)
+            for picture in self.pictures(split)
+        ]
         with _built_aside(root) as aside:
-            for split, names in divided.items():
-                dataset_split.place(self._root, names, aside / split)
+            dataset_split.build(pictures, aside, valid=valid, test=test, seed=seed, progress=progress)
         return BreedDataset(root)
 
     def upload(self, session: Session, *, progress: Progress | None = None) -> str:
@@ -304,6 +403,15 @@ class BreedDataset:
             for split, samples in self._listed.splits.items()
             for sample in samples
         }
+
+
+def _refuse_other_layout(root: Path) -> None:
+    """Names the layout of a folder that is not ours and has to be converted."""
+    from dogbreed_sdk import dataset_layouts  # noqa: PLC0415 - only needed here
+
+    layout = dataset_layouts.recognise(root)
+    if layout is not None:
+        raise DatasetError(f"{root} has another layout: {layout}. {layout.remedy(root)}")
 
 
 @contextmanager

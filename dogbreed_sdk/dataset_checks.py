@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from dogbreed_sdk import near_copies
 from dogbreed_sdk.dataset_report import DatasetReport, Finding, Level
 from dogbreed_sdk.labels import display_name
 from training_scripts import data_faults
@@ -31,11 +32,12 @@ LEAK_SHARE = 0.05
 
 @dataclass(frozen=True)
 class PictureFacts:
-    """What examining one file told: SHA-256 of the content, size in pixels, or why it cannot be used."""
+    """What examining one file told: SHA-256 of the content, size in pixels, thumbnail, or why it cannot be used."""
 
     digest: str
     size: tuple[int, int]
     problem: str
+    thumbnail: bytes = b""
 
 
 def check(root: Path, *, progress: Progress | None = None, workers: int | None = None) -> DatasetReport:
@@ -82,7 +84,8 @@ def examine(path: Path) -> PictureFacts:
         return PictureFacts("", (0, 0), f"cannot be read: {error.strerror or error}")
     digest = hashlib.sha256(content).hexdigest()
     try:
-        return PictureFacts(digest, pictures.decode(content).size, "")
+        image = pictures.decode(content)
+        return PictureFacts(digest, image.size, "", near_copies.thumbnail(image))
     except pictures.PictureError as error:
         return PictureFacts(digest, (0, 0), str(error))
 

@@ -1,15 +1,93 @@
-"""Divides a folder of class folders into train, valid and test: stratified, repeatable, duplicates kept together."""
+"""Divides pictures into train, valid and test: stratified, repeatable, copies kept together."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import shutil
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk import dataset_checks, near_copies
+from dogbreed_sdk.errors import ConfigurationError, DatasetError
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePicture:
+    """A picture that is to be in a data set.
+
+    Attributes:
+        split: "train", "valid" or "test"; None where it is still to be divided.
+        class_folder: The folder of its class.
+        name: Its file's name there, "a.jpg" or "deeper/a.jpg"; no two of a class and split are alike.
+        content: The file, or what makes the file's content.
+    """
+
+    split: str | None
+    class_folder: str
+    name: str
+    content: Path | Callable[[], bytes]
+
+
+def build(
+    pictures: Sequence[SourcePicture],
+    target: Path,
+    *,
+    valid: float,
+    test: float,
+    seed: int,
+    progress: Progress | None = None,
+) -> None:
+    """Fills a folder with train, valid and test: splits that are missing are divided off from train.
+
+    Files are hard links where the file system allows, else copies. Those that cannot be decoded are left out.
+
+    Args:
+        pictures: All of them have a split, or none has.
+        target: The folder, empty.
+        valid: Share of a validation split that is missing; 0 for none.
+        test: Share of a test split that is missing; 0 for none.
+        seed: Another seed gives another split.
+        progress: Called with (pictures examined, pictures in all).
+
+    Raises:
+        ConfigurationError: The shares leave nothing for train.
+        DatasetError: There is no picture to train on.
+    """
+    identities = _identities(pictures, progress)
+    by_split: dict[str, dict[str, dict[str, str]]] = defaultdict(lambda: defaultdict(dict))
+    for picture, identity in identities.items():
+        by_split[picture.split or "train"][picture.class_folder][picture.name] = identity
+    if not by_split["train"]:
+        raise DatasetError("there is no picture to train on: none can be decoded")
+    shares = {split: share for split, share in (("valid", valid), ("test", test)) if split not in by_split}
+    divided = divide(by_split["train"], valid=shares.get("valid", 0), test=shares.get("test", 0), seed=seed)
+    split_of = {name: split for split, names in divided.items() for name in names}
+    for picture in identities:
+        name = f"{picture.class_folder}/{picture.name}"
+        split = split_of[name] if picture.split in (None, "train") else picture.split
+        _place(picture.content, target / str(split) / name)
+
+
+def _identities(pictures: Sequence[SourcePicture], progress: Progress | None) -> dict[SourcePicture, str]:
+    """What each usable picture shows: one digest for all copies of a picture, near-copies included."""
+    paths = [picture.content for picture in pictures if isinstance(picture.content, Path)]
+    facts = dataset_checks.examine_all(paths, progress=progress)
+    usable = {path: fact for path, fact in facts.items() if not fact.problem}
+    identity = {path: fact.digest for path, fact in usable.items()}
+    for alike in near_copies.group({path: fact.thumbnail for path, fact in usable.items()}):
+        identity.update(dict.fromkeys(alike, identity[alike[0]]))
+    found = {}
+    for picture in pictures:
+        if not isinstance(picture.content, Path):
+            found[picture] = hashlib.sha256(picture.content()).hexdigest()
+        elif picture.content in identity:
+            found[picture] = identity[picture.content]
+    return found
 
 
 def divide(
@@ -21,7 +99,7 @@ def divide(
     split that has a share. Pictures that exist more than once all go to train, where they spoil no measurement.
 
     Args:
-        digests: Class folder -> name of a picture inside it -> digest of its content.
+        digests: Class folder -> name of a picture inside it -> digest of its content, one for all its copies.
         valid: Share of the validation split, from 0 to below 1.
         test: Share of the test split, likewise; some share must be left for train.
         seed: Another seed gives another split.
@@ -66,12 +144,13 @@ def _count(share: float, total: int) -> int:
     return max(1, round(share * total))
 
 
-def place(source: Path, names: Iterable[str], target: Path) -> None:
-    """Puts files below another folder under the same names: hard links where the file system allows, else copies."""
-    for name in names:
-        path = target / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link((source / name).resolve(), path)
-        except OSError:
-            shutil.copy2(source / name, path)
+def _place(content: Path | Callable[[], bytes], path: Path) -> None:
+    """Puts a picture where it belongs: as a hard link where the file system allows, else as a copy."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not isinstance(content, Path):
+        path.write_bytes(content())
+        return
+    try:
+        os.link(content.resolve(), path)
+    except OSError:
+        shutil.copy2(content, path)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from dogbreed_sdk import download_record
 from dogbreed_sdk.cli.command_line import command_line
-from dogbreed_sdk.cli.output import Outcome, counter, note, say
+from dogbreed_sdk.cli.output import Outcome, counter, say
 from dogbreed_sdk.dataset import BreedDataset
+from training_scripts.split_folders import SPLITS
 
 
 def sample(options: argparse.Namespace) -> Outcome:
@@ -23,23 +23,6 @@ def sample(options: argparse.Namespace) -> Outcome:
     return _described(dataset)
 
 
-def download(options: argparse.Namespace) -> Outcome:
-    """Downloads a data set; one that is there already is used as it is."""
-    root = options.dest.expanduser().absolute()
-    there = download_record.is_at(root, options.url, options.sha256)
-    with counter("MB downloaded") as progress:
-
-        def show(done: int, total: int) -> None:
-            progress(done // 10**6, total // 10**6)
-            if done == total:
-                note(f"downloaded {done:,} bytes; unpacking them")
-
-        dataset = BreedDataset.download(options.url, root, sha256=options.sha256, progress=show)
-    if there:
-        note(f"{root} holds this download already; nothing was fetched")
-    return _described(dataset)
-
-
 def check(options: argparse.Namespace) -> Outcome:
     """Checks a data set; fails where there is an error."""
     with counter("pictures checked") as progress:
@@ -50,11 +33,28 @@ def check(options: argparse.Namespace) -> Outcome:
 
 
 def split(options: argparse.Namespace) -> Outcome:
-    """Splits a folder of classes."""
-    note(f"splitting {options.folder} into {options.dest}")
-    dataset = BreedDataset.from_folder(options.folder).split(
-        options.dest, valid=options.valid, test=options.test, seed=options.seed
-    )
+    """Splits a folder of classes, or makes the splits that a data set lacks."""
+    dataset = BreedDataset.from_folder(options.folder)
+    divide = dataset.split_from_train if options.from_train else dataset.split
+    with counter("pictures read") as progress:
+        divided = divide(options.dest, valid=options.valid, test=options.test, seed=options.seed, progress=progress)
+    return _described(divided)
+
+
+def convert(options: argparse.Namespace) -> Outcome:
+    """Makes a data set of another layout."""
+    folders = {split: name for split in SPLITS if (name := getattr(options, f"{split}_folder"))}
+    with counter("pictures read") as progress:
+        dataset = BreedDataset.convert(
+            options.folder,
+            options.dest,
+            labels=options.labels,
+            folders=folders,
+            valid=options.valid,
+            test=options.test,
+            seed=options.seed,
+            progress=progress,
+        )
     return _described(dataset)
 
 

@@ -159,14 +159,7 @@ def waiting(what: str) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def counter(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A callback for counted work: a bar on a terminal, a line now and then elsewhere.
-
-    Args:
-        what: What is counted, in the past tense: ``pictures drawn``.
-
-    Yields:
-        The callback, which takes how many are done, and how many there are; 0 where that is not known.
-    """
+    """A callback (done, total) for counted work: a bar on a terminal, a line now and then elsewhere."""
     if not sys.stderr.isatty():
         shown = time.monotonic()
 
@@ -174,7 +167,7 @@ def counter(what: str) -> Iterator[Callable[[int, int], None]]:
             nonlocal shown
             if time.monotonic() - shown >= LINE_SECONDS:
                 shown = time.monotonic()
-                note(f"{what}: {done} of {total}" if total else f"{what}: {done}")
+                note(f"{what}: {done} of {total}")
 
         yield line
         return
@@ -186,7 +179,7 @@ def counter(what: str) -> Iterator[Callable[[int, int], None]]:
         terminal.safe_streams(),
     ):
         task = display.add_task(what, total=None)
-        yield lambda done, total: display.update(task, completed=done, total=total or None)
+        yield lambda done, total: display.update(task, completed=done, total=total)
 
 
 def _cell(value: object) -> str:

@@ -25,6 +25,7 @@ from dogbreed_sdk.cli.output import Outcome
 from dogbreed_sdk.cli.usage import Parser, assignment, one_of, refuse_unknown, respelled
 from dogbreed_sdk.debugging.managed import PROFILER_RULES, RULES
 from training_scripts import hyperparameters
+from training_scripts.split_folders import SPLITS
 
 FEATURES = ("stored", "in-job", "off")
 Run = Callable[[argparse.Namespace], Outcome]
@@ -84,25 +85,40 @@ def _add_quickstart(groups: argparse._SubParsersAction[Parser]) -> None:
 
 
 def _add_data(groups: argparse._SubParsersAction[Parser]) -> None:
-    data = groups.add_parser("data", help="make, download, check and split data sets")
+    data = groups.add_parser("data", help="make, check and split data sets")
     inner = data.add_subparsers(metavar="COMMAND", required=True)
     sample = _command(inner, "sample", "draw a small data set of dogs", data_commands.sample, where=())
     sample.add_argument("folder", type=Path, metavar="DIR")
     sample.add_argument("--breeds", type=int, default=8, help="classes (default: %(default)s)")
     sample.add_argument("--per-breed", type=int, default=36, help="pictures a class (default: %(default)s)")
     sample.add_argument("--seed", type=int, default=0, help="same seed, same pictures (default: %(default)s)")
-    download = _command(inner, "download", "fetch a data set from the web", data_commands.download, where=())
-    download.add_argument("url", metavar="URL", help="of a zip or tar archive, http:// or https://")
-    download.add_argument("dest", type=Path, metavar="DEST", help="the folder to make; a broken download is continued")
-    download.add_argument("--sha256", metavar="HEX", help="what the archive must hash to, 64 hexadecimal digits")
     check = _command(inner, "check", "look for what would spoil training", data_commands.check, where=())
     check.add_argument("folder", type=Path, metavar="DIR")
     split = _command(inner, "split", "make train, valid and test of class folders", data_commands.split, where=())
-    split.add_argument("folder", type=Path, metavar="DIR", help="holds one folder a class")
-    split.add_argument("dest", type=Path, metavar="DEST", help="the folder to make; files are linked where possible")
-    split.add_argument("--valid", type=float, default=0.15, help="share of the pictures, 0 to 1 (default: %(default)s)")
-    split.add_argument("--test", type=float, default=0.15, help="share of the pictures, 0 to 1 (default: %(default)s)")
-    split.add_argument("--seed", type=int, default=0, help="same seed, same split (default: %(default)s)")
+    split.add_argument("folder", type=Path, metavar="DIR", help="contains one folder per class, or some of the splits")
+    _dividing_options(split)
+    split.add_argument("--from-train", action="store_true", help="make the missing splits out of train")
+    convert = _command(
+        inner, "convert", "make a data set of a layout that is often downloaded", data_commands.convert, where=()
+    )
+    convert.add_argument("folder", type=Path, metavar="DIR", help="as it was unpacked; 'data check' recognises layouts")
+    _dividing_options(convert)
+    convert.add_argument("--labels", type=Path, metavar="CSV", help="the table that names pictures and their classes")
+    for name in SPLITS:
+        convert.add_argument(f"--{name}-folder", metavar="NAME", help=f"the folder below DIR that is the {name} split")
+
+
+def _dividing_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("dest", type=Path, metavar="DEST", help="the folder to make; files are linked where possible")
+    for name in ("valid", "test"):
+        command.add_argument(
+            f"--{name}",
+            type=float,
+            default=0.15,
+            metavar="SHARE",
+            help=f"of the pictures for {name} where it is missing, 0 to 1 (default: %(default)s)",
+        )
+    command.add_argument("--seed", type=int, default=0, help="same seed, same split (default: %(default)s)")
 
 
 def _add_search(groups: argparse._SubParsersAction[Parser]) -> None:
