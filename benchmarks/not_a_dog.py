@@ -40,6 +40,7 @@ from training_scripts.hyperparameters import Hyperparameters
 from training_scripts.judging import judge
 from training_scripts.network import Network
 from training_scripts.rejection import KEPT
+from training_scripts.resuming import RunIdentity
 from training_scripts.stopping import StopFlag
 from training_scripts.training import Trainer
 
@@ -93,7 +94,7 @@ def trained(splits: Mapping[str, SplitFeatures], classes: Sequence[str]) -> Run:
             Network(head),
             FeatureBatches(splits),
             settings,
-            checkpoint=Checkpoint(Path(folder), fingerprint=""),
+            checkpoint=Checkpoint(Path(folder), run=RunIdentity()),
             stop=StopFlag(),
             report=_say_nothing,
         )

@@ -32,6 +32,7 @@ from training_scripts.recording.profile_reader import read_profile
 from training_scripts.recording.profiler import Profiler
 from training_scripts.recording.profiler_operators import CPU_SECONDS, SHARE
 from training_scripts.recording.profiler_writer import ProfileWriter
+from training_scripts.resuming import RunIdentity
 from training_scripts.stopping import StopFlag
 from training_scripts.training import Trainer
 from training_scripts.watching import Watchers
@@ -163,7 +164,7 @@ def train(batches: FeatureBatches, epochs: int, watchers: Watchers | None = None
     torch.manual_seed(0)
     head = heads.build(heads.HeadSpec(settings.hidden, settings.dropout), width=WIDTH, classes=classes_of(batches))
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint = Checkpoint(Path(folder), fingerprint="cost", report=str)
+        checkpoint = Checkpoint(Path(folder), run=RunIdentity(data="cost"), report=str)
         network = Network(head)
         Trainer(network, batches, settings, checkpoint=checkpoint, stop=StopFlag(), report=str, watchers=watchers).run()
 

@@ -45,6 +45,7 @@ from training_scripts.recording.recorder import Recorder  # noqa: E402
 from training_scripts.recording.rule_watch import RuleWatch  # noqa: E402
 from training_scripts.recording.trial import MemoryTrial  # noqa: E402
 from training_scripts.recording.trial_writer import Step, TrialWriter  # noqa: E402
+from training_scripts.resuming import RunIdentity  # noqa: E402
 from training_scripts.stopping import StopFlag  # noqa: E402
 from training_scripts.training import Trainer  # noqa: E402
 from training_scripts.watching import Watcher, Watchers  # noqa: E402
@@ -116,7 +117,7 @@ def train(batches: FeatureBatches, work: Path, watching: list[Watcher], **settin
         Network(heads.build(heads.HeadSpec(), width=WIDTH, classes=CLASSES)),
         batches,
         hyperparameters,
-        checkpoint=Checkpoint(fresh(work), fingerprint=""),
+        checkpoint=Checkpoint(fresh(work), run=RunIdentity()),
         stop=StopFlag(),
         report=lambda _: None,
         watchers=watchers,

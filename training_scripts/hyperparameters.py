@@ -6,8 +6,6 @@ imports torch, so the SDK checks hyperparameters with the same table before a jo
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -32,18 +30,20 @@ def _row(default: Any, kind: str, explanation: str, **limits: Any) -> Any:
 class Hyperparameters:
     """The settings of one run, checked. `Hyperparameters()` is every default."""
 
-    model: str = _row("efficientnet_lite0", "text", "the backbone, by name", entry_points=EVERYWHERE)
+    model: str = _row("efficientnet_lite0", "text", "the backbone, by name", entry_points=EVERYWHERE, fixed=True)
     weights: str = _row(
-        "pretrained", "text", "pretrained, none (random), or a state-dict file", entry_points=EVERYWHERE
+        "pretrained", "text", "pretrained, none (random), or a state-dict file", entry_points=EVERYWHERE, fixed=True
     )
-    hidden: tuple[int, ...] = _row((), "widths", "widths of the head's hidden layers; nothing for a linear head")
+    hidden: tuple[int, ...] = _row(
+        (), "widths", "widths of the head's hidden layers; nothing for a linear head", fixed=True
+    )
     dropout: float = _row(
         0.0, "number", "dropout before the head's last layer", minimum=0, maximum=1, open_maximum=True
     )
     lr: float = _row(2e-3, "number", "learning rate of the head", minimum=0, open_minimum=True, maximum=100)
     batch_size: int = _row(64, "integer", "pictures per step", minimum=1, maximum=65536, entry_points=EVERYWHERE)
     epochs: int = _row(10, "integer", "passes over the train split", minimum=1, maximum=100_000)
-    optimizer: str = _row("adamw", "text", "the optimiser", choices=("adamw", "adam", "sgd"))
+    optimizer: str = _row("adamw", "text", "the optimiser", choices=("adamw", "adam", "sgd"), fixed=True)
     weight_decay: float = _row(1e-2, "number", "weight decay", minimum=0, maximum=100)
     momentum: float = _row(0.9, "number", "momentum of sgd", minimum=0, maximum=1, open_maximum=True)
     label_smoothing: float = _row(
@@ -59,6 +59,7 @@ class Hyperparameters:
         "text",
         "views of a train picture: plain, flip, crops:K, separated by commas",
         entry_points=EVERYWHERE,
+        fixed=True,
     )
     features: str = _row(
         "auto",
@@ -66,7 +67,7 @@ class Hyperparameters:
         "auto: heads train on stored features; off: every epoch runs the backbone",
         choices=("auto", "off"),
     )
-    unfreeze: int = _row(0, "integer", "how many of the backbone's last blocks to fine-tune", minimum=0)
+    unfreeze: int = _row(0, "integer", "how many of the backbone's last blocks to fine-tune", minimum=0, fixed=True)
     backbone_lr: float = _row(
         1e-5, "number", "learning rate of unfrozen blocks", minimum=0, open_minimum=True, maximum=100
     )
@@ -172,12 +173,6 @@ class Hyperparameters:
         """Name to value in SageMaker's string form; `validate` reads it back."""
         return {parameter.name: write(getattr(self, _attribute(parameter.name))) for parameter in table()}
 
-    def fingerprint(self) -> str:
-        """SHA-256 (hex) of everything that changes a run's result; where it was computed, and how watched, does not."""
-        written = self.to_dict()
-        values = {row.name: written[row.name] for row in table() if row.name != "workers" and not row.recording}
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
 
 def table(entry_point: str | None = None) -> tuple[Parameter, ...]:
     """The rows, in order; with `entry_point` (train_model, hpo, extract_features) only those it reads."""
@@ -253,6 +248,21 @@ def meant(written: str, entry_point: str | None = None) -> str | None:
     ('batch-size', 'lr', 'epochs', None)
     """
     return known_as(written, names(entry_point), synonyms=SYNONYMS)
+
+
+def typed(name: str, value: object) -> object:
+    """A hyperparameter's value as Python has it, where it travelled as a string; any other value as it is.
+
+    >>> typed("lr", "0.001"), typed("epochs", "6"), typed("amp", "true"), typed("hidden", "512,256")
+    (0.001, 6, True, '512,256')
+    """
+    parameter = {row.name: row for row in table()}.get(name)
+    if parameter is None or parameter.kind == "widths":
+        return value
+    try:
+        return read(parameter, value)
+    except ValueError:
+        return value
 
 
 def _check(pairs: Sequence[tuple[str, object]], problems: list[str], entry_point: str | None) -> Hyperparameters:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from training_scripts import backbones, data, features, pictures, runtime
 from training_scripts.batches import Batches, FeatureBatches, PictureBatches
 from training_scripts.hyperparameters import Hyperparameters
 from training_scripts.pictures import Preprocessing
+from training_scripts.resuming import RunIdentity
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,9 @@ class Material:
             "valid_names": list(self.names.get("valid", ())),
         }
 
-    def run_fingerprint(self, settings: Hyperparameters) -> str:
-        """Identifies the run, for its checkpoint: hyperparameters, data, classes, views and the backbone's weights."""
-        parts = (settings.fingerprint(), self.fingerprint, self.classes, self.views, self.weights)
-        return hashlib.sha256(repr(parts).encode()).hexdigest()
+    def identity(self) -> RunIdentity:
+        """What decides the result of a run on it."""
+        return RunIdentity(self.settings.to_dict(), self.fingerprint, tuple(self.classes), self.weights)
 
 
 def gather(

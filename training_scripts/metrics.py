@@ -26,6 +26,7 @@ METRIC_DEFINITIONS: list[dict[str, str]] = [{"Name": name, "Regex": rf"\b{name}=
 """What a CreateTrainingJob request carries as `AlgorithmSpecification.MetricDefinitions`."""
 
 _EPOCH = re.compile(r"^(?P<best>best )?epoch (?P<epoch>\d+)/(?P<epochs>\d+)(?= |$)")
+_PROGRESS = re.compile(r"^\s*epoch (\d+)/(\d+): (\d+) of (\d+) pictures\b")
 _PAIR = re.compile(rf"\b([a-z]+:[a-z]+|seconds)=({_NUMBER})(?![\w.])")
 
 
@@ -106,6 +107,19 @@ def format_progress(epoch: int, epochs: int, done: int, total: int, loss: float)
     '  epoch 3/10: 640 of 6000 pictures, running loss 1.2346'
     """
     return f"  epoch {epoch}/{epochs}: {done} of {total} pictures, running loss {loss:.4f}"
+
+
+def parse_progress(line: str) -> float | None:
+    """How much of the run is done by a line of `format_progress`, 0 to 1; None for any other line.
+
+    >>> parse_progress(format_progress(3, 10, 3000, 6000, 1.2))
+    0.25
+    """
+    match = _PROGRESS.match(line)
+    if match is None:
+        return None
+    epoch, epochs, done, total = map(int, match.groups())
+    return (epoch - 1 + done / total) / epochs
 
 
 def parse_epoch(line: str) -> EpochMetrics | None:

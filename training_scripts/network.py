@@ -60,5 +60,12 @@ class Network(nn.Module):
         }
 
     def restore(self, learned: dict[str, Tensor]) -> None:
-        """Takes back what `learned` gave."""
-        self.load_state_dict(learned, strict=False)
+        """Takes back what `learned` gave.
+
+        Raises:
+            ValueError: It is what another network learned.
+        """
+        found = self.load_state_dict(learned, strict=False)
+        missing = [name for name in found.missing_keys if self.tuned or name.startswith("head.")]
+        if missing or found.unexpected_keys:
+            raise ValueError(f"weights of another network: {', '.join([*missing, *found.unexpected_keys][:3])} …")

@@ -31,6 +31,7 @@ class Parameter:
         choices: The only values allowed, where not empty; case, dashes and underscores do not matter.
         entry_points: The scripts that read it.
         recording: Whether it says only how the run is watched, which changes nothing of its result.
+        fixed: Whether a run that continues a checkpoint must have the same value.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Parameter:
     choices: tuple[str, ...] = ()
     entry_points: tuple[str, ...] = TRAINING
     recording: bool = False
+    fixed: bool = False
 
     def allowed(self) -> str:
         """What may be written for it, in words."""

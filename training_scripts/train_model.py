@@ -101,7 +101,10 @@ def prepare_trainer(
     runtime.seed_everything(settings.seed)  # what came before must not decide how the head begins
     head = heads.build(head_spec(settings), width=material.width, classes=len(material.classes))
     checkpoint = Checkpoint(
-        runtime.checkpoint_folder(environ), fingerprint=material.run_fingerprint(settings), report=say
+        runtime.checkpoint_folder(environ),
+        run=material.identity(),
+        job=environ.get("TRAINING_JOB_NAME", ""),
+        report=say,
     )
     network = Network(head, material.backbone, tuned=material.tuned)
     return Trainer(

@@ -130,7 +130,8 @@ class Trainer:
         """Trains to the end, from the checkpoint where there is one.
 
         Raises:
-            TrainingError: The loss is no number any more, and no epoch was good.
+            TrainingError: The loss is no number any more, and no epoch was good; or the checkpoint has all epochs.
+            CheckpointError: The checkpoint is of other data, or of another shape of model.
             Stopped: A stop was asked for before the first epoch was done.
         """
         self._resume()
@@ -296,14 +297,42 @@ class Trainer:
         )
 
     def _resume(self) -> None:
-        state = self._checkpoint.load()
-        if state is None:
+        saved = self._checkpoint.load()
+        if saved is None:
             return
+        state, comparison = saved.state, saved.comparison
         self.network.restore(state.pop("weights"))
+        fresh = [dict(group) for group in self._optimizer.param_groups]
         self._optimizer.load_state_dict(state.pop("optimizer"))
-        self._scaler.load_state_dict(state.pop("scaler"))
+        for group, settings in zip(self._optimizer.param_groups, fresh, strict=True):
+            # The state is the checkpoint's, what was asked for is this run's.
+            group.update({name: value for name, value in settings.items() if name != "params"})
+        scaler = state.pop("scaler")
+        if scaler and self._scaler.is_enabled():
+            self._scaler.load_state_dict(scaler)
         self._progress = Progress(**state)
-        self._report(f"continuing after epoch {self._progress.epoch} from {self._checkpoint.path}")
+        epoch, epochs = self._progress.epoch, self._settings.epochs
+        if epoch > epochs or (epoch == epochs and comparison.changes):
+            raise TrainingError(
+                f"the checkpoint {self._checkpoint.path} has {epoch} epochs already, and --epochs is {epochs}: "
+                "there is nothing left to train; give more epochs"
+            )
+        said = f"continuing after epoch {epoch} from {self._checkpoint.path}"
+        if comparison.changes:
+            self._progress.ended = ""  # what ended it may not end it so again
+            said += f", with {comparison}; {self._restated(epoch)}"
+        self._report(said)
+
+    def _restated(self, done: int) -> str:
+        """How the learning rate continues when settings have changed."""
+        settings = self._settings
+        now = settings.lr * rate(settings.scheduler, done / settings.epochs)
+        if settings.scheduler == "none":
+            return f"the learning rate is {now:.3g}"
+        return (
+            f"the {settings.scheduler} schedule now spans {settings.epochs} epochs, and the learning rate continues at "
+            f"{now:.3g}"
+        )
 
     def _run_facts(self) -> dict[str, Any]:
         return {
@@ -311,7 +340,7 @@ class Trainer:
             "sizes": {split: self._batches.size(split) for split in SPLITS if self.has(split)},
             "steps_per_epoch": self._steps,
             "epoch": self._progress.epoch,
-            "fingerprint": self._checkpoint.fingerprint,
+            "fingerprint": self._checkpoint.run.fingerprint,
             **self._facts,
         }
 

@@ -32,7 +32,7 @@ def test_features_of_other_weights_make_another_run(feature_folder: Path, tmp_pa
     settings = Hyperparameters()
     other = with_other_weights(feature_folder, tmp_path / "other")
     one, again, another = (
-        gather(settings, {"SM_CHANNEL_FEATURES": str(folder)}).run_fingerprint(settings)
+        gather(settings, {"SM_CHANNEL_FEATURES": str(folder)}).identity().fingerprint
         for folder in (feature_folder, feature_folder, other)
     )
     assert one == again != another
@@ -48,7 +48,7 @@ def test_other_weights_in_the_same_file_make_another_run(
     fingerprints = []
     for factor in (1.0, 1.0, 1.5):
         torch.save({name: tensor * factor for name, tensor in state.items()}, file)
-        fingerprints.append(gather(settings, environ).run_fingerprint(settings))
+        fingerprints.append(gather(settings, environ).identity().fingerprint)
     one, again, another = fingerprints
     assert one == again != another
 

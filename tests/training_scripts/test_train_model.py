@@ -208,7 +208,7 @@ def failure(done: subprocess.CompletedProcess[str], root: Path) -> str:
 
 
 def test_wrong_hyperparameters_end_the_job_with_all_that_is_wrong(tmp_path: Path) -> None:
-    done = run("--learning-rate", "1", "--epochs", "0", environ=environment(tmp_path))
+    done = run("--learnin-rate", "1", "--epochs", "0", environ=environment(tmp_path))
     message = failure(done, tmp_path)
     assert message.startswith("2 hyperparameters are wrong:")
     assert "did you mean lr?" in message

@@ -20,6 +20,7 @@ from training_scripts.hyperparameters import Hyperparameters
 from training_scripts.metrics import parse_epoch
 from training_scripts.network import Network
 from training_scripts.optimizers import light
+from training_scripts.resuming import RunIdentity
 from training_scripts.stopping import StopFlag, Stopped
 from training_scripts.training import Trainer, TrainingError, rate
 from training_scripts.watching import Watchers
@@ -42,7 +43,7 @@ def trainer(
         Network(head),
         batches or cloud_batches(),
         settings,
-        checkpoint=Checkpoint(folder, fingerprint=settings.fingerprint(), report=log.append),
+        checkpoint=Checkpoint(folder, run=RunIdentity(settings.to_dict()), report=log.append),
         stop=stop or StopFlag(),
         report=log.append,
         watchers=watchers,
@@ -241,7 +242,7 @@ def picture_trainer(folder: Path, backbone: nn.Module, tuned: list[nn.Parameter]
     torch.manual_seed(0)
     network = Network(heads.build(heads.HeadSpec(), width=16, classes=3), backbone, tuned=tuned)
     settings = Hyperparameters(epochs=3, lr=0.05, backbone_lr=0.01, batch_size=8)
-    checkpoint = Checkpoint(folder, fingerprint="a")
+    checkpoint = Checkpoint(folder, run=RunIdentity())
     return Trainer(network, PictureClouds(), settings, checkpoint=checkpoint, stop=StopFlag(), report=lambda _: None)
 
 

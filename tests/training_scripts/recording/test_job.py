@@ -125,7 +125,10 @@ def test_a_job_leaves_its_recording_beside_its_checkpoint_and_the_same_model_as_
         read_description(tmp_path / "watched" / "model").model_id
         == read_description(tmp_path / "alone" / "model").model_id
     )
-    assert {path.name for path in (tmp_path / "alone" / "checkpoints").iterdir()} == {"checkpoint.pth"}
+    assert {path.name for path in (tmp_path / "alone" / "checkpoints").iterdir()} == {
+        "checkpoint.json",
+        "checkpoint.pth",
+    }
     root = tmp_path / "watched" / "checkpoints"
     assert (root / "rule-output" / "rules.json").is_file()
     assert (root / "profiler-output").is_dir()
@@ -144,7 +147,7 @@ def test_a_job_leaves_its_recording_beside_its_checkpoint_and_the_same_model_as_
 def test_a_search_records_nothing_and_loads_nothing_for_it(feature_folder: Path, tmp_path: Path) -> None:
     done = run("--epochs", "1", environ=environment(tmp_path, features=feature_folder), script="hpo")
     assert done.returncode == 0, done.stderr
-    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"checkpoint.pth"}
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"checkpoint.json", "checkpoint.pth"}
 
 
 def test_pictures_are_recorded_by_their_channel_means(picture_folder: Path, tmp_path: Path) -> None:
