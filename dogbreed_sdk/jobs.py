@@ -8,11 +8,14 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from dogbreed_sdk import container, defaults
-from dogbreed_sdk.aws_errors import translated
+from dogbreed_sdk.aws_errors import is_missing, translated
 from dogbreed_sdk.errors import JobError, JobFailedError, JobStoppedError
 from dogbreed_sdk.failures import Failure, diagnose
 from dogbreed_sdk.logs import LogReader
@@ -29,6 +32,10 @@ _LAST_LINES = 500
 # How far apart the steps of a running job are that ``wait`` shows.
 NEWS_FRACTION = 0.05
 NEWS_SECONDS = 10.0
+# Lines of a training script that `wait` always shows.
+NOTICES = ("continuing after epoch", "warning: ")
+# In a job that computes its features itself, heads train on them in a small part of the time.
+_PASS_SHARE = 0.8
 _PICTURES_DONE = re.compile(r"\b(\d+)\s*(?:/|of)\s*(\d+)\s+pictures")
 
 
@@ -76,8 +83,12 @@ class TrainingJob(Job):
     """A training job of this session, running or ended."""
 
     def describe(self) -> dict[str, Any]:
-        """SageMaker's whole answer to DescribeTrainingJob."""
-        with translated(f"read training job {self.name}"):
+        """SageMaker's whole answer to DescribeTrainingJob.
+
+        Raises:
+            JobError: The session has no such job.
+        """
+        with found("training job", self.name, self.session):
             answer: dict[str, Any] = self.session.client("sagemaker").describe_training_job(TrainingJobName=self.name)
         return answer
 
@@ -88,7 +99,7 @@ class TrainingJob(Job):
 
     @property
     def hyperparameters(self) -> dict[str, object]:
-        """What the script was given, by name."""
+        """What the script was given, by name: numbers as numbers, true and false as such, all else as text."""
         return script_hyperparameters(self.describe().get("HyperParameters", {}))
 
     @property
@@ -260,6 +271,7 @@ class _Watcher:
         self._seen: tuple[str, str] | None = None
         self._shown_fraction = 0.0
         self._shown_at = -math.inf
+        self._computes_features = False
 
     def poll(self) -> bool:
         """Looks once; whether the job has ended."""
@@ -267,17 +279,33 @@ class _Watcher:
         ended = described["TrainingJobStatus"] in FINAL_STATUSES
         status = str(described.get("SecondaryStatus", described["TrainingJobStatus"]))
         seconds = elapsed(described)
+        trains = "train_model" in described.get("HyperParameters", {}).get(container.PROGRAM_HYPERPARAMETER, "")
         for line in self._reader.new_lines(required=False):
-            fraction = line_fraction(line)
-            if fraction is not None and self._is_news(fraction):
+            fraction = self._fraction(line, trains=trains)
+            if line.startswith(NOTICES) or (fraction is not None and self._is_news(fraction)):
                 self._progress(JobProgress(self._job.name, "Training", line.strip(), seconds, fraction))
         transitions = described.get("SecondaryStatusTransitions") or [{}]
         # Why a job failed is the error's to say, once and with the log's end.
         message = "" if status == "Failed" else str(transitions[-1].get("StatusMessage", ""))
         if (status, message) != self._seen:
             self._seen = (status, message)
-            self._progress(JobProgress(self._job.name, status, message, seconds, 1.0 if ended else None))
+            fraction = 1.0 if ended else self._shown_fraction or None
+            self._progress(JobProgress(self._job.name, status, message, seconds, fraction))
         return ended
+
+    def _fraction(self, line: str, *, trains: bool) -> float | None:
+        """How far the whole job is by a line of its log, never less than was shown; None for a line without a share."""
+        share = line_fraction(line)
+        if share is None:
+            return self._shown_fraction or None if line.startswith(NOTICES) else None
+        if trains:
+            in_pass = _PICTURES_DONE.search(line) is not None and not line.lstrip().startswith("epoch")
+            self._computes_features |= in_pass
+            if in_pass:
+                share *= _PASS_SHARE
+            elif self._computes_features:
+                share = _PASS_SHARE + (1 - _PASS_SHARE) * share
+        return max(share, self._shown_fraction)
 
     def _is_news(self, fraction: float) -> bool:
         """Whether a step is far enough, or long enough, from the last one shown: a thousand epochs are no news."""
@@ -315,12 +343,43 @@ def _listed(entry: Mapping[str, Any], kind: str, prefix: str) -> dict[str, Any]:
 
 
 def script_hyperparameters(encoded: Mapping[str, str]) -> dict[str, object]:
-    """A request's hyperparameters as the script sees them: decoded, without SageMaker's own."""
+    """A request's hyperparameters as the script sees them: decoded and typed, without SageMaker's own."""
+    from training_scripts.hyperparameters import typed  # noqa: PLC0415
+
     return {
-        name: container.decode_hyperparameter(value)
+        name: typed(name, container.decode_hyperparameter(value))
         for name, value in encoded.items()
         if not name.startswith(("sagemaker_", "_tuning"))
     }
+
+
+@contextmanager
+def found(kind: str, name: str, session: Session) -> Iterator[None]:
+    """Reads something about a job inside the block.
+
+    Args:
+        kind: "training job" or "tuning job".
+        name: The job.
+        session: Where it is looked for.
+
+    Raises:
+        JobError: There is no such job, or SageMaker refused.
+    """
+    try:
+        with translated(f"read {kind} {name}"):
+            yield
+    except JobError as error:
+        if is_unknown(error):
+            raise JobError(f"There is no {kind} {name} in {session!r}. See 'dogbreed jobs'.") from error.__cause__
+        raise
+
+
+def is_unknown(error: JobError) -> bool:
+    """Whether an error says that there is no such job; a name that no job can have means so too."""
+    cause = error.__cause__
+    if not isinstance(cause, ClientError):
+        return False
+    return is_missing(cause) or cause.response["Error"]["Code"] == "ValidationException"
 
 
 def line_fraction(line: str) -> float | None:
@@ -329,11 +388,14 @@ def line_fraction(line: str) -> float | None:
     >>> line_fraction("epoch 3/10 train:loss=0.5"), line_fraction("features 100/400 pictures")
     (0.3, 0.25)
     """
-    from training_scripts.metrics import parse_epoch  # noqa: PLC0415
+    from training_scripts.metrics import parse_epoch, parse_progress  # noqa: PLC0415
 
     epoch = parse_epoch(line)
     if epoch is not None:
         return 1.0 if epoch.best else float(epoch.epoch / epoch.epochs)
+    within = parse_progress(line)
+    if within is not None:
+        return float(within)
     pictures = _PICTURES_DONE.search(line)
     if pictures is None:
         return None

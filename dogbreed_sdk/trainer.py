@@ -7,16 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from botocore.exceptions import ClientError
-
 from dogbreed_sdk import _optional, defaults, source
-from dogbreed_sdk.aws_errors import is_missing, translated
+from dogbreed_sdk.aws_errors import translated
 from dogbreed_sdk.aws_requests import names
 from dogbreed_sdk.dataset import BreedDataset
 from dogbreed_sdk.debugging.managed import Debugger, closure_explained
 from dogbreed_sdk.errors import ConfigurationError, DatasetError, JobError
-from dogbreed_sdk.jobs import TrainingJob
+from dogbreed_sdk.jobs import TrainingJob, is_unknown
 from dogbreed_sdk.progress import JobProgress, ProgressCallback, print_progress
+from dogbreed_sdk.resuming import Continuation
 from dogbreed_sdk.search import check_objective, check_strategy, checked_ranges, job_limit
 from dogbreed_sdk.session import Session
 from dogbreed_sdk.storage import join
@@ -124,8 +123,10 @@ class BreedTrainer:
         Args:
             dataset: A data set with train, valid and test splits, or its folder.
             hyperparameters: By name, with dashes or underscores; see `training_scripts.hyperparameters`.
-            resume: A job that was stopped or lost: this one goes on from its last checkpoint, with its
-                hyperparameters.
+            resume: A job that has ended, been stopped or lost: this one continues from its last checkpoint, with its
+                hyperparameters where none are given. More epochs and another learning rate, batch size or schedule
+                apply from there on, which the progress and the log say; data set, backbone, views, layers of the head,
+                what is fine-tuned and optimiser must be the same.
             name: Default: a fresh name.
             progress: Called while features are computed, where there are none yet.
 
@@ -133,28 +134,34 @@ class BreedTrainer:
             The job, running. Wait for it with ``wait()``.
 
         Raises:
-            ConfigurationError: A hyperparameter is unknown or out of its bounds.
+            ConfigurationError: A hyperparameter is unknown or out of its bounds, or the job cannot be continued so.
+            JobError: The job to continue does not exist, or is still running.
             DatasetError: The pictures are not what training needs.
         """
         pictures = _dataset(dataset)
-        given, checkpoint_uri = dict(hyperparameters or {}), None
+        given, continued, said = dict(hyperparameters or {}), None, ""
         if resume is not None:
-            stopped = TrainingJob(resume, self.session)
-            checkpoint_uri = stopped.checkpoint_uri
-            given = {**stopped.hyperparameters, **given}
+            continued = Continuation.of(TrainingJob(resume, self.session))
+            given = {**self._inherited(continued.job.hyperparameters, given), **given}
         settled = self._settled(given, "train_model")
+        if continued is not None:
+            said = continued.check(settled, pictures)
         chosen = names.check_name(name or names.unique_name(self._base_name), what="training job")
+        fresh_uri = join(self.session.base_uri, "checkpoints", chosen)
         settings = self._settings()
-        return self._create(
+        job = self._create(
             chosen,
             settings,
             self._managed_debugging(chosen, settings, progress),
             program=source.TRAIN_PROGRAM,
             hyperparameters=settled,
             channels=self._channels(pictures, settled, progress),
-            checkpoint_uri=checkpoint_uri or join(self.session.base_uri, "checkpoints", chosen),
+            checkpoint_uri=continued.checkpoint_uri if continued else fresh_uri,
             metric_definitions=metrics.METRIC_DEFINITIONS,
         )
+        if said:
+            progress(JobProgress(chosen, "Starting", said, 0.0))
+        return job
 
     def tune(
         self,
@@ -266,7 +273,7 @@ class BreedTrainer:
             try:
                 job.describe()
             except JobError as error:
-                if not _no_such_job(error):
+                if not is_unknown(error):
                     raise
             else:
                 return job
@@ -347,6 +354,12 @@ class BreedTrainer:
         read = set(hyperparameters.names(entry_point)) - set(searched or {})
         return {key: value for key, value in checked.to_dict().items() if key in read}
 
+    def _inherited(self, earlier: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:
+        """The hyperparameters of a job to be continued, but those that this trainer or the caller decides."""
+        decided = {hyperparameters.meant(name, "train_model") for name in given}
+        decided |= {name for name, value in self._base.items() if name != "hidden" or value}
+        return {name: value for name, value in earlier.items() if name not in decided}
+
     def _settings(self) -> Any:
         requests = _optional.load("dogbreed_sdk.aws_requests.training", extra="aws", purpose="train")
         if not self._account_checked:
@@ -398,11 +411,3 @@ def _check_model(name: str) -> None:
         backbones.spec(name)
     except ModuleNotFoundError:
         return
-
-
-def _no_such_job(error: JobError) -> bool:
-    """A name that is too long for a tuning job also means that there is none."""
-    cause = error.__cause__
-    if not isinstance(cause, ClientError):
-        return False
-    return is_missing(cause) or cause.response["Error"]["Code"] == "ValidationException"
