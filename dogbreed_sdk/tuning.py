@@ -5,17 +5,19 @@ from __future__ import annotations
 import textwrap
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from dogbreed_sdk import _optional
 from dogbreed_sdk.aws_errors import translated
 from dogbreed_sdk.errors import JobError, JobFailedError, JobStoppedError
 from dogbreed_sdk.failures import diagnose
-from dogbreed_sdk.jobs import FINAL_STATUSES, Job, TrainingJob, elapsed, script_hyperparameters
+from dogbreed_sdk.jobs import FINAL_STATUSES, Job, TrainingJob, elapsed, found, script_hyperparameters
 from dogbreed_sdk.progress import JobProgress, ProgressCallback, print_progress
 
 if TYPE_CHECKING:
-    pass
+    import pandas
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +29,10 @@ class Trial:
         hyperparameters: What the search chose, by name.
         objective: Final value of the objective metric, or None where there is none.
         status: The training job's status.
-        failure: SageMaker's FailureReason, or an empty string.
         seconds: Wall time of the training, or None before it started.
+        failure: SageMaker's FailureReason, or an empty string.
+        started: When the training started, or None.
+        ended: When it ended, or None.
     """
 
     name: str
@@ -37,6 +41,8 @@ class Trial:
     status: str
     seconds: float | None
     failure: str = ""
+    started: datetime | None = None
+    ended: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +53,25 @@ class BestTrial:
         job: The training job, with its model artifact.
         objective: Final value of the objective metric.
         hyperparameters: Everything its script was given: what was searched and what all trials share.
+        searched: What the search chose alone.
     """
 
     job: TrainingJob
     objective: float
     hyperparameters: Mapping[str, object]
+    searched: Mapping[str, object] = field(default_factory=dict)
 
 
 class TuningJob(Job):
     """A tuning job of this session, running or ended."""
 
     def describe(self) -> dict[str, Any]:
-        """SageMaker's whole answer to DescribeHyperParameterTuningJob."""
-        with translated(f"read tuning job {self.name}"):
+        """SageMaker's whole answer to DescribeHyperParameterTuningJob.
+
+        Raises:
+            JobError: The session has no such job.
+        """
+        with found("tuning job", self.name, self.session):
             answer: dict[str, Any] = self.session.client("sagemaker").describe_hyper_parameter_tuning_job(
                 HyperParameterTuningJobName=self.name
             )
@@ -86,7 +98,8 @@ class TuningJob(Job):
             )
         job = TrainingJob(summary["TrainingJobName"], self.session)
         objective = float(summary["FinalHyperParameterTuningJobObjectiveMetric"]["Value"])
-        return BestTrial(job, objective, job.hyperparameters)
+        searched = script_hyperparameters(summary.get("TunedHyperParameters", {}))
+        return BestTrial(job, objective, job.hyperparameters, searched)
 
     def trials(self) -> list[Trial]:
         """Every training job of the search, in the order in which they were started."""
@@ -100,6 +113,32 @@ class TuningJob(Job):
                 for summary in page["TrainingJobSummaries"]
             ]
         return [_trial(summary) for summary in summaries]
+
+    def dataframe(self) -> pandas.DataFrame:
+        """Every training job of the search as a table of pandas, in the order in which they were started.
+
+        Returns:
+            One row per trial: ``name``, one column per searched hyperparameter (numbers as numbers), ``objective``
+            (NaN where there is none), ``status``, ``seconds``, ``started`` and ``ended`` (UTC), ``failure``.
+
+        Raises:
+            ConfigurationError: pandas is not installed.
+
+        Example:
+            >>> tuning.dataframe().sort_values("objective")  # doctest: +SKIP
+        """
+        pandas = _optional.load("pandas", extra="aws", purpose="make a table of trials (trials() needs no package)")
+        trials = self.trials()
+        searched = sorted({name for trial in trials for name in trial.hyperparameters})
+        columns: dict[str, Any] = {"name": [trial.name for trial in trials]}
+        columns |= {name: [trial.hyperparameters.get(name) for trial in trials] for name in searched}
+        columns["objective"] = pandas.Series([trial.objective for trial in trials], dtype="float64")
+        columns["status"] = [trial.status for trial in trials]
+        columns["seconds"] = pandas.Series([trial.seconds for trial in trials], dtype="float64")
+        for name in ("started", "ended"):
+            columns[name] = pandas.to_datetime([getattr(trial, name) for trial in trials], utc=True)
+        columns["failure"] = [trial.failure for trial in trials]
+        return pandas.DataFrame(columns)
 
     def wait(self, *, timeout: float | None = None, progress: ProgressCallback = print_progress) -> TuningJob:
         """Waits until the search has ended, with a line for each trial that starts or ends.
@@ -189,6 +228,8 @@ def _trial(summary: Mapping[str, Any]) -> Trial:
         status=summary["TrainingJobStatus"],
         seconds=seconds,
         failure=summary.get("FailureReason", ""),
+        started=started,
+        ended=ended,
     )
 
 
@@ -197,6 +238,8 @@ def _trial_line(trial: Trial, metric: str) -> str:
     if trial.status == "Failed":
         cause = diagnose(trial.failure, ()).cause
         return f"{chosen}  {textwrap.shorten(cause, 120, placeholder='…')}"
+    if trial.objective is None and trial.status == "Completed":
+        return f"no {metric}  {chosen}"
     return chosen if trial.objective is None else f"{metric} {trial.objective:.4f}  {chosen}"
 
 
