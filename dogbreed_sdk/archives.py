@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import lzma
+import re
 import tarfile
 import time
 import zipfile
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 
+_SHA256 = re.compile("[0-9a-fA-F]{64}")
 # What a broken connection costs at most, since part of a chunk is lost.
 _CHUNK = 1 << 16
 _TIMEOUT_SECONDS = (10.0, 60.0)
@@ -66,6 +68,8 @@ def fetch(url: str, folder: Path, *, sha256: str | None = None, progress: Progre
     """
     if not url.startswith(("http://", "https://")):
         raise DatasetError(f"{redacted(url)!r} is neither an http:// nor an https:// URL")
+    if sha256 is not None and not _SHA256.fullmatch(sha256):
+        raise DatasetError(f"a SHA-256 has 64 hexadecimal digits; {sha256!r} is none")
     path = folder / f".download-{hashlib.sha256(url.encode()).hexdigest()[:16]}"
     part = path.with_name(path.name + ".part")
     if not path.exists():

@@ -121,24 +121,28 @@ class BreedDataset:
 
         Args:
             url: http:// or https://.
-            dest: The folder to make; a folder that wraps the data set inside the archive is left out.
+            dest: The folder to make; a folder that wraps the data set inside the archive is left out. One that this
+                URL, or an archive of this digest, was downloaded into before is used as it is.
             sha256: What the archive must hash to, 64 hexadecimal digits. Without it, nothing but TLS vouches for
                 the content.
             progress: Called with (bytes here, bytes in all; 0 where the server does not tell).
 
         Raises:
             DatasetError: It cannot be fetched, is another file than expected, is no archive or a malicious one, or
-                the folder holds something already.
+                the folder holds something else already.
         """
-        from dogbreed_sdk import archives  # noqa: PLC0415 - imports requests
+        from dogbreed_sdk import archives, download_record  # noqa: PLC0415 - imports requests
 
         root = Path(dest).expanduser().absolute()
+        if download_record.is_at(root, url, sha256):
+            return cls(root)
         with _built_aside(root) as aside:
             archive = archives.fetch(url, root.parent, sha256=sha256, progress=progress)
             try:
                 archives.extract(archive, aside)
                 _unwrap(aside)
                 cls.from_folder(aside)
+                download_record.write(aside, url, archive)
             except (DatasetError, OSError) as error:
                 # The next call must not meet the same bad file again, but one for which there was no room.
                 if getattr(error, "errno", None) != errno.ENOSPC:

@@ -21,6 +21,8 @@ import pytest
 from PIL import Image
 
 from dogbreed_sdk import archives
+from dogbreed_sdk.cli import data_commands
+from dogbreed_sdk.cli.parser import parse
 from dogbreed_sdk.dataset import BreedDataset
 from dogbreed_sdk.errors import DatasetError
 
@@ -141,6 +143,60 @@ def test_an_archive_becomes_a_data_set_without_its_wrapping_folder(server: Serve
     assert dataset.splits == {"train": 6, "valid": 2, "test": 2}
     assert seen[-1] == (len(server.body), len(server.body))
     assert leftovers(tmp_path) == ["dogs"]
+
+
+def test_a_second_download_fetches_nothing(server: Server, tmp_path: Path) -> None:
+    server.body = zipped(FILES)
+    digest = hashlib.sha256(server.body).hexdigest()
+    first = BreedDataset.download(server.url, tmp_path / "dogs")
+    for again in (
+        BreedDataset.download(server.url, tmp_path / "dogs"),
+        BreedDataset.download(server.url, tmp_path / "dogs", sha256=digest.upper()),
+        BreedDataset.download(f"{server.url}?a=new-signature", tmp_path / "dogs", sha256=digest),
+    ):
+        assert (again.root, again.splits) == (first.root, first.splits)
+    assert len(server.requests) == 1
+    assert leftovers(tmp_path / "dogs") == ["download.json", "test", "train", "valid"]
+    assert first.check().findings == BreedDataset.from_folder(tmp_path / "dogs").check().findings
+
+
+@pytest.mark.parametrize(("query", "sha256"), [("?id=2", None), ("", "0" * 64)])
+def test_another_download_is_not_taken_for_the_one_that_is_there(
+    server: Server, tmp_path: Path, query: str, sha256: str | None
+) -> None:
+    server.body = zipped(FILES)
+    BreedDataset.download(server.url.replace("//", "//me:hunter2@"), tmp_path / "dogs")
+    with pytest.raises(
+        DatasetError, match=r"was downloaded from http://127\.0\.0\.1:\d+/dogs\.zip \(SHA-256"
+    ) as caught:
+        BreedDataset.download(server.url + query, tmp_path / "dogs", sha256=sha256)
+    assert f"not from {server.url}{'?…' if query else ''}" in str(caught.value)
+    assert "hunter2" not in str(caught.value) + (tmp_path / "dogs" / "download.json").read_text()
+    assert len(server.requests) == 1
+
+
+def test_a_folder_that_is_no_download_is_not_used(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "dogs" / "train").mkdir(parents=True)
+    with pytest.raises(DatasetError, match="holds something already"):
+        BreedDataset.download(server.url, tmp_path / "dogs")
+
+
+def test_a_digest_that_can_be_none_is_refused_before_anything_is_fetched(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="64 hexadecimal digits"):
+        BreedDataset.download(server.url, tmp_path / "dogs", sha256="abc")
+    assert server.requests == []
+
+
+def test_the_command_downloads_once_and_says_so(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.body = zipped(FILES)
+    command = ["data", "download", server.url, str(tmp_path / "dogs"), "--json"]
+    for said in ("unpacking", "holds this download already; nothing was fetched"):
+        outcome = data_commands.download(parse(command))
+        assert outcome.document["splits"] == {"train": 6, "valid": 2, "test": 2}
+        assert said in capsys.readouterr().err
+    assert len(server.requests) == 1
 
 
 def test_a_broken_connection_is_continued_within_the_call(server: Server, tmp_path: Path, small_steps: None) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from dogbreed_sdk import download_record
 from dogbreed_sdk.cli.command_line import command_line
-from dogbreed_sdk.cli.output import Outcome, counter, say
+from dogbreed_sdk.cli.output import Outcome, counter, note, say
 from dogbreed_sdk.dataset import BreedDataset
 from training_scripts.split_folders import SPLITS
 
@@ -20,6 +21,23 @@ def sample(options: argparse.Namespace) -> Outcome:
             seed=options.seed,
             progress=progress,
         )
+    return _described(dataset)
+
+
+def download(options: argparse.Namespace) -> Outcome:
+    """Downloads a data set; one that is there already is used as it is."""
+    root = options.dest.expanduser().absolute()
+    there = download_record.is_at(root, options.url, options.sha256)
+    with counter("MB downloaded") as progress:
+
+        def show(done: int, total: int) -> None:
+            progress(done // 10**6, total // 10**6)
+            if done == total:
+                note(f"downloaded {done:,} bytes; unpacking them")
+
+        dataset = BreedDataset.download(options.url, root, sha256=options.sha256, progress=show)
+    if there:
+        note(f"{root} holds this download already; nothing was fetched")
     return _described(dataset)
 
 

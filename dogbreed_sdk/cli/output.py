@@ -159,7 +159,14 @@ def waiting(what: str) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def counter(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A callback (done, total) for counted work: a bar on a terminal, a line now and then elsewhere."""
+    """A callback for counted work: a bar on a terminal, a line now and then elsewhere.
+
+    Args:
+        what: What is counted, in the past tense: ``pictures drawn``.
+
+    Yields:
+        The callback, which takes how many are done, and how many there are; 0 where that is not known.
+    """
     if not sys.stderr.isatty():
         shown = time.monotonic()
 
@@ -167,7 +174,7 @@ def counter(what: str) -> Iterator[Callable[[int, int], None]]:
             nonlocal shown
             if time.monotonic() - shown >= LINE_SECONDS:
                 shown = time.monotonic()
-                note(f"{what}: {done} of {total}")
+                note(f"{what}: {done} of {total}" if total else f"{what}: {done}")
 
         yield line
         return
@@ -179,7 +186,7 @@ def counter(what: str) -> Iterator[Callable[[int, int], None]]:
         terminal.safe_streams(),
     ):
         task = display.add_task(what, total=None)
-        yield lambda done, total: display.update(task, completed=done, total=total)
+        yield lambda done, total: display.update(task, completed=done, total=total or None)
 
 
 def _cell(value: object) -> str:

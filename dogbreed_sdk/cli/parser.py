@@ -85,13 +85,17 @@ def _add_quickstart(groups: argparse._SubParsersAction[Parser]) -> None:
 
 
 def _add_data(groups: argparse._SubParsersAction[Parser]) -> None:
-    data = groups.add_parser("data", help="make, check and split data sets")
+    data = groups.add_parser("data", help="make, download, check and split data sets")
     inner = data.add_subparsers(metavar="COMMAND", required=True)
     sample = _command(inner, "sample", "draw a small data set of dogs", data_commands.sample, where=())
     sample.add_argument("folder", type=Path, metavar="DIR")
     sample.add_argument("--breeds", type=int, default=8, help="classes (default: %(default)s)")
     sample.add_argument("--per-breed", type=int, default=36, help="pictures a class (default: %(default)s)")
     sample.add_argument("--seed", type=int, default=0, help="same seed, same pictures (default: %(default)s)")
+    download = _command(inner, "download", "fetch a data set from the web", data_commands.download, where=())
+    download.add_argument("url", metavar="URL", help="of a zip or tar archive, http:// or https://")
+    download.add_argument("dest", type=Path, metavar="DEST", help="the folder to make; a broken download is continued")
+    download.add_argument("--sha256", metavar="HEX", help="what the archive must hash to, 64 hexadecimal digits")
     check = _command(inner, "check", "look for what would spoil training", data_commands.check, where=())
     check.add_argument("folder", type=Path, metavar="DIR")
     split = _command(inner, "split", "make train, valid and test of class folders", data_commands.split, where=())

@@ -7,11 +7,12 @@ token gives what has been written since, and the same token again when that is n
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -19,7 +20,7 @@ from typing import IO, Any
 from dogbreed_sdk.container import ENDPOINT_LOG_GROUP_PREFIX, TRAINING_LOG_GROUP
 from dogbreed_sdk.local.folders import EndpointFolder, JobFolder
 from dogbreed_sdk.local.operations_common import Context, Operation
-from dogbreed_sdk.local.store import ACCOUNT_ID, ENDPOINT, TRAINING_JOB, NotFound, Record
+from dogbreed_sdk.local.store import ACCOUNT_ID, ENDPOINT, TRAINING_JOB, Filters, NotFound, Record
 from dogbreed_sdk.local.wire import ApiError
 
 # API reference, GetLogEvents: a page is at most 10,000 events and 1 MB (26 bytes count for each event beside its text).
@@ -28,6 +29,8 @@ _MAX_PAGE_BYTES = 1024 * 1024
 _EVENT_OVERHEAD_BYTES = 26
 _DEFAULT_STREAMS = 50
 _BLOCK_BYTES = 64 * 1024
+# An endpoint's log has two writers for a moment when its model server is replaced.
+_DISORDER_MILLISECONDS = 1_000
 _TOKEN = re.compile(r"([fb])/(\d{1,56})/s")
 
 
@@ -53,25 +56,27 @@ class Event:
 def describe_log_streams(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """DescribeLogStreams, filtered by prefix, in pages."""
     group, prefix = _group(request), request.get("logStreamNamePrefix") or ""
-    by_time = request.get("orderBy") == "LastEventTime"
+    by_time, descending = request.get("orderBy") == "LastEventTime", bool(request.get("descending"))
     if prefix and by_time:
         raise _invalid("Cannot order by LastEventTime with a logStreamNamePrefix.")
-    chosen = [stream for stream in _streams(context, group) if stream.name.startswith(prefix)]
-    summaries = [_summary(context, group, stream) for stream in chosen if stream.path.exists()]
-    summaries.sort(
-        key=lambda found: ((found["lastEventTimestamp"] or 0) if by_time else 0, found["logStreamName"]),
-        reverse=bool(request.get("descending")),
-    )
-    start = _page_start(request.get("nextToken"))
-    end = start + (request.get("limit") or _DEFAULT_STREAMS)
-    return {"logStreams": summaries[start:end], "nextToken": str(end) if end < len(summaries) else None}
+    start, limit = _page_start(request.get("nextToken")), request.get("limit") or _DEFAULT_STREAMS
+    resources = sorted(_resources(context, group, prefix), key=lambda name: f"{name}/", reverse=descending)
+    if by_time:
+        summaries = [summary for _, summary in _summaries(context, group, resources, prefix, 0)]
+        summaries.sort(key=lambda found: (found["lastEventTimestamp"] or 0, found["logStreamName"]), reverse=descending)
+        end = start + limit
+        return {"logStreams": summaries[start:end], "nextToken": str(end) if end < len(summaries) else None}
+    # Clients look for one stream several times a second, or leaf through all: only what is shown is read.
+    found = list(itertools.islice(_summaries(context, group, resources, prefix, start), limit + 1))
+    more = str(found[limit][0]) if len(found) > limit else None
+    return {"logStreams": [summary for _, summary in found[:limit]], "nextToken": more}
 
 
 def get_log_events(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """GetLogEvents, forward or backward from a token or from an end."""
     stream = _find_stream(context, _group(request), request["logStreamName"])
     with stream.path.open("rb") as handle:
-        forward, position = _start(request, _complete_end(handle))
+        forward, position = _start(request, handle)
         lines = _lines_forward(handle, position) if forward else _lines_backward(handle, position)
         events, reached = _page(lines, request, position, forward=forward)
     if not forward:
@@ -95,31 +100,54 @@ def _group(request: Mapping[str, Any]) -> str:
     return str(name or str(identifier).rpartition(":log-group:")[2])
 
 
-def _streams(context: Context, group: str) -> list[Stream]:
-    """The streams of a group; as on AWS, one appears in answers when something was written to it."""
+def _resources(context: Context, group: str, prefix: str) -> list[str]:
+    """The names of the jobs, or of the endpoint, that streams of a group belong to whose names begin with a prefix."""
+    if group.startswith(ENDPOINT_LOG_GROUP_PREFIX):
+        with contextlib.suppress(NotFound):
+            return [context.store.get(ENDPOINT, group.removeprefix(ENDPOINT_LOG_GROUP_PREFIX)).name]
+    elif group == TRAINING_LOG_GROUP:
+        job, slash, _ = prefix.partition("/")
+        if slash:
+            with contextlib.suppress(NotFound):
+                return [context.store.get(TRAINING_JOB, job).name]
+        names = context.store.names(TRAINING_JOB, Filters())
+        if names:
+            return [name for name in names if name.startswith(prefix)]
+    raise ApiError("ResourceNotFoundException", "The specified log group does not exist.")
+
+
+def _summaries(
+    context: Context, group: str, resources: Sequence[str], prefix: str, start: int
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The descriptions of the streams that have been written to, each with its resource's place in the list.
+
+    As on AWS, a stream appears in answers when something was written to it.
+    """
+    for place, name in enumerate(resources[start:], start):
+        with contextlib.suppress(NotFound, FileNotFoundError):
+            stream = _stream(context, group, name)
+            if stream.name.startswith(prefix):
+                yield place, _summary(context, group, stream)
+
+
+def _stream(context: Context, group: str, name: str) -> Stream:
+    """The stream of a job or an endpoint.
+
+    Raises:
+        NotFound: It was deleted.
+    """
     if group == TRAINING_LOG_GROUP:
-        streams = [_job_stream(context, record) for record in context.store.list(TRAINING_JOB)]
-    elif group.startswith(ENDPOINT_LOG_GROUP_PREFIX):
-        name = group[len(ENDPOINT_LOG_GROUP_PREFIX) :]
-        streams = [_endpoint_stream(context, r) for r in context.store.list(ENDPOINT) if r.name == name]
-    else:
-        streams = []
-    if not streams:
-        raise ApiError("ResourceNotFoundException", "The specified log group does not exist.")
-    return streams
+        return _job_stream(context, context.store.get(TRAINING_JOB, name))
+    return _endpoint_stream(context, context.store.get(ENDPOINT, name))
 
 
 def _find_stream(context: Context, group: str, name: str) -> Stream:
-    streams: list[Stream] = []
-    if group == TRAINING_LOG_GROUP:
-        # Clients poll this: one look-up, not a list of all jobs.
+    resources = [name.partition("/")[0]] if group == TRAINING_LOG_GROUP else _resources(context, group, name)
+    for resource in resources:
         with contextlib.suppress(NotFound):
-            streams = [_job_stream(context, context.store.get(TRAINING_JOB, name.partition("/")[0]))]
-    else:
-        streams = _streams(context, group)
-    for stream in streams:
-        if stream.name == name and stream.path.exists():
-            return stream
+            stream = _stream(context, group, resource)
+            if stream.name == name and stream.path.exists():
+                return stream
     raise ApiError("ResourceNotFoundException", "The specified log stream does not exist.")
 
 
@@ -162,16 +190,52 @@ def _page_start(token: str | None) -> int:
     return int(token)
 
 
-def _start(request: Mapping[str, Any], end: int) -> tuple[bool, int]:
-    """Whether to read forward, and from which place in the file."""
-    token = request.get("nextToken")
-    if token is None:
-        forward = bool(request.get("startFromHead"))
-        return forward, 0 if forward else end
-    match = _TOKEN.fullmatch(token)
-    if match is None:
-        raise _invalid("The specified nextToken is invalid.")
-    return match.group(1) == "f", min(int(match.group(2)), end)
+def _start(request: Mapping[str, Any], handle: IO[bytes]) -> tuple[bool, int]:
+    """Whether to read forward, and from which place in the file: what lies outside the asked times is passed over."""
+    token, end = request.get("nextToken"), _complete_end(handle)
+    forward = bool(request.get("startFromHead"))
+    position = 0 if forward else end
+    if token is not None:
+        match = _TOKEN.fullmatch(token)
+        if match is None:
+            raise _invalid("The specified nextToken is invalid.")
+        forward, position = match.group(1) == "f", min(int(match.group(2)), end)
+    earliest, latest = request.get("startTime"), request.get("endTime")
+    if forward and earliest:
+        position = max(position, _around(handle, earliest - _DISORDER_MILLISECONDS, end)[0])
+    elif not forward and latest:
+        newer = _next_event(handle, _around(handle, latest + _DISORDER_MILLISECONDS, end)[1])
+        position = position if newer is None else min(position, newer.start)
+    return forward, position
+
+
+def _around(handle: IO[bytes], moment: int, end: int) -> tuple[int, int]:
+    """Two places close to each other, found by halving: what lies before and behind is older and newer than a moment.
+
+    Args:
+        handle: A log.
+        moment: Epoch milliseconds.
+        end: Where its last complete line ends.
+
+    Returns:
+        The beginning of a line before which all are older, and a place behind which all lines that begin are not.
+    """
+    low, high = 0, end
+    while high - low > _BLOCK_BYTES:
+        middle = (low + high) // 2
+        event = _next_event(handle, middle)
+        if event is None or event.start >= high or event.timestamp >= moment:
+            high = middle
+        else:
+            low = event.end
+    return low, high
+
+
+def _next_event(handle: IO[bytes], position: int) -> Event | None:
+    """The first line that begins behind a place."""
+    handle.seek(position)
+    start = position + len(handle.readline())
+    return next(_lines_forward(handle, start), None)
 
 
 def _page(

@@ -10,6 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dogbreed_sdk.local import Store
+from dogbreed_sdk.local import logs as logs_module
+from dogbreed_sdk.local.operations_common import Context
 from dogbreed_sdk.local.store import TRAINING_JOB
 
 GROUP = "/aws/sagemaker/TrainingJobs"
@@ -138,6 +140,57 @@ def test_times_bound_what_is_read(logs: Any, log: Log) -> None:
     bounds = {"startTime": 1_700_000_000_003, "endTime": 1_700_000_000_006}
     assert read(logs, startFromHead=True, **bounds)[0] == ["3", "4", "5"]
     assert read(logs, **bounds)[0] == ["3", "4", "5"]
+
+
+def test_what_is_older_or_newer_than_asked_is_not_read(store: Store, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    log.write(*(f"{number} " + "x" * 1000 for number in range(5000)))
+    begin, read_lines = 1_700_000_000_000, []
+    parse = logs_module._parse
+    monkeypatch.setattr(logs_module, "_parse", lambda line, start: (read_lines.append(start), parse(line, start))[1])
+    monkeypatch.setattr(logs_module, "_DISORDER_MILLISECONDS", 10)
+    context = Context(store, "us-east-1")
+    for first, last in ((4990, 5000), (2500, 2510), (0, 10), (17, 18), (4999, 9999), (6000, 7000), (3000, 3000)):
+        for from_head in (True, False):
+            members = {"startTime": begin + first, "endTime": begin + last, "startFromHead": from_head}
+            request = {"logGroupName": GROUP, "logStreamName": STREAM, **members}
+            read_lines.clear()
+            answer = logs_module.get_log_events(context, request)
+            found = [int(event["message"].split()[0]) for event in answer["events"]]
+            assert found == list(range(first, min(last, 5000)))
+            assert len(read_lines) < 250, members
+    token = logs_module.get_log_events(context, {**request, "startTime": begin, "endTime": begin + 9, "limit": 3})
+    following = {**request, "startTime": begin + 4000, "endTime": begin + 4003, "nextToken": token["nextForwardToken"]}
+    assert len(logs_module.get_log_events(context, following)["events"]) == 3
+
+
+def test_the_streams_of_one_job_are_found_without_a_look_at_the_others(
+    store: Store, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.write("one")
+    for number in range(30):
+        name = f"other-{number:02}"
+        store.create(TRAINING_JOB, name, {}, {"status": "Completed", "log_stream": f"{name}/algo-1-1"})
+        (store.root / "jobs" / name).mkdir()
+        (store.root / "jobs" / name / "log.jsonl").touch()
+    read_records: list[str] = []
+    record_of = Store._record
+
+    def noted(self: Store, row: tuple[Any, ...]) -> Any:
+        read_records.append(row[1])
+        return record_of(self, row)
+
+    monkeypatch.setattr(Store, "_record", noted)
+    context = Context(store, "us-east-1")
+    request = {"logGroupName": GROUP, "logStreamNamePrefix": "dogs/"}
+    assert [found["logStreamName"] for found in logs_module.describe_log_streams(context, request)["logStreams"]] == [
+        STREAM
+    ]
+    assert set(read_records) == {"dogs"}
+    read_records.clear()
+    page = logs_module.describe_log_streams(context, {"logGroupName": GROUP, "limit": 5, "nextToken": "10"})
+    assert [found["logStreamName"] for found in page["logStreams"]] == [f"other-{n:02}/algo-1-1" for n in range(9, 14)]
+    assert page["nextToken"] == "15"
+    assert len(read_records) == 6
 
 
 def test_streams_are_found_by_prefix_and_in_pages(logs: Any, log: Log, store: Store) -> None:
