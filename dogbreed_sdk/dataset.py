@@ -16,6 +16,7 @@ from dogbreed_sdk.errors import DatasetError
 from dogbreed_sdk.labels import LabelMap
 from training_scripts import data_faults, split_folders
 from training_scripts.atomic import building
+from training_scripts.listing import Unreadable
 
 if TYPE_CHECKING:
     from dogbreed_sdk.dataset_checks import Progress
@@ -53,8 +54,8 @@ class BreedDataset:
         """The data set in a folder.
 
         Args:
-            path: Holds train, valid (or validation, val) and test, each with one folder a class; or only class
-                folders, which `split` then divides.
+            path: Holds train, valid and test, in any of their usual spellings, each with one folder a class; or only
+                class folders, which `split` then divides.
 
         Raises:
             DatasetError: There is no such folder, or no folder in it.
@@ -68,7 +69,7 @@ class BreedDataset:
             if not below or inner:
                 _refuse_other_layout(root)
         except OSError as error:
-            raise DatasetError(str(data_faults.cannot_read(error.filename, error.strerror))) from error
+            raise DatasetError(str(data_faults.cannot_read([Unreadable.of(error)]))) from error
         if not below:
             raise DatasetError(f"{root} has no folders: a data set is train/<class>/<picture>, or <class>/<picture>")
         if inner:
@@ -286,7 +287,8 @@ class BreedDataset:
         """Reads and decodes every picture, and says what training or its numbers would suffer from.
 
         Splits and classes that are missing or unknown, broken, tiny and foreign files, the same picture in two
-        splits or classes, too few pictures, imbalance, and names that confuse.
+        splits or classes, too few pictures, imbalance, and names that confuse. What training refuses is an error, in
+        the words of training.
 
         Args:
             progress: Called with (pictures examined, pictures in all).

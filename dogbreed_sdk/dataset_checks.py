@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dogbreed_sdk import near_copies
+from dogbreed_sdk.dataset_names import find_names
 from dogbreed_sdk.dataset_report import DatasetReport, Finding, Level
-from dogbreed_sdk.labels import display_name
 from training_scripts import data_faults
 from training_scripts.data_faults import Fault, some
 from training_scripts.listing import UNSPLIT, Listing, list_data_set
@@ -51,10 +52,10 @@ def check(root: Path, *, progress: Progress | None = None, workers: int | None =
         *find_broken(listing, facts),
         *find_duplicates(listing, facts),
         *find_balance(listing),
-        *find_names(listing),
+        *(find_names(listing.folders[listing.taught][0], list(listing.classes)) if listing.classes else ()),
     ]
     counts = {split: {name: len(paths) for name, paths in classes.items()} for split, classes in listing.splits.items()}
-    return DatasetReport(root, tuple(_taught(listing)[1]), counts, tuple(findings))
+    return DatasetReport(root, tuple(listing.classes), counts, tuple(findings))
 
 
 def examine_all(
@@ -96,9 +97,9 @@ def find_faults(root: Path, listing: Listing) -> Iterator[Finding]:
         yield _as_error(data_faults.no_splits(root))
     faults = data_faults.find(listing)
     yield from map(_as_error, faults)
-    split, classes = _taught(listing)
+    split, classes = listing.taught, listing.classes
     if len(classes) == 1 and not faults:
-        yield _as_error(data_faults.one_class(list(classes), listing.folders[split][:1]))
+        yield _as_error(data_faults.one_class(list(classes), listing.folders[split][:1], split=split))
 
 
 def _as_error(fault: Fault) -> Finding:
@@ -115,7 +116,8 @@ def find_layout(root: Path, listing: Listing) -> Iterator[Finding]:
             yield Finding("warning", "missing-split", message, (root,), f"Add a folder named {split}.")
     train = listing.splits.get("train", {})
     for split, classes in listing.splits.items():
-        missing = [name for name in train if not classes.get(name)]
+        forms = {unicodedata.normalize("NFC", name) for name, paths in classes.items() if paths}
+        missing = [name for name in train if unicodedata.normalize("NFC", name) not in forms]
         if split != "train" and any(classes.values()) and missing:
             folder = listing.folders[split][0]
             message = f"The {split} split has no picture of {len(missing)} of {len(train)} classes: {some(missing)}."
@@ -131,9 +133,12 @@ def find_left_out(listing: Listing) -> Iterator[Finding]:
         if left_out.kind == "outside-splits" and not path.is_dir():
             continue
         level, code, remedy = _LEFT_OUT[left_out.kind]
-        yield Finding(level, code, f"{path} {left_out.reason}.", (path,), remedy)
+        detail = left_out.reason.removeprefix("is ").partition(",")[0] if left_out.kind in _PARTICULAR else ""
+        yield Finding(level, code, f"{path} {left_out.reason}.", (path,), remedy, detail)
 
 
+# Kinds whose reasons differ.
+_PARTICULAR = frozenset({"hidden", "system-folder", "unread-format"})
 # What to say of a path that is left out: level, code, remedy.
 _LEFT_OUT: Mapping[str, tuple[Level, str, str]] = {
     "hidden": ("note", "hidden", "It is left out; nothing to do."),
@@ -158,20 +163,22 @@ def find_broken(listing: Listing, facts: Mapping[Path, PictureFacts]) -> Iterato
         fault = data_faults.too_many_skipped(split, len(paths), skipped, broken) if paths else None
         if fault:
             yield _as_error(fault)
-    split, classes = _taught(listing)
+    split, classes = listing.taught, listing.classes
     lost = [name for name, paths in classes.items() if paths and all(facts[path].problem for path in paths)]
     if lost:
         folder = listing.folders[split][0]
-        yield _as_error(data_faults.nothing_taught(lost, [folder / name for name in lost]))
+        yield _as_error(data_faults.nothing_taught(lost, [folder / name for name in lost], split=split))
 
 
 def _find_spoiled(path: Path, fact: PictureFacts) -> Iterator[Finding]:
     if fact.problem:
         message = f"{path} cannot be used: {fact.problem.rstrip('.')}."
-        yield Finding("warning", "corrupt", message, (path,), "Replace or delete it; training will skip it.")
+        remedy = "Replace or delete it; training will skip it."
+        yield Finding("warning", "corrupt", message, (path,), remedy, fact.problem)
     elif min(fact.size) < TINY_PIXELS:
-        message = f"{path} has only {fact.size[0]} x {fact.size[1]} pixels."
-        yield Finding("warning", "tiny", message, (path,), "Replace it by a larger picture or delete it.")
+        pixels = f"{fact.size[0]} x {fact.size[1]} pixels"
+        remedy = "Replace it by a larger picture or delete it."
+        yield Finding("warning", "tiny", f"{path} has only {pixels}.", (path,), remedy, pixels)
 
 
 def find_duplicates(listing: Listing, facts: Mapping[Path, PictureFacts]) -> Iterator[Finding]:
@@ -206,7 +213,7 @@ def find_duplicates(listing: Listing, facts: Mapping[Path, PictureFacts]) -> Ite
 
 def find_balance(listing: Listing) -> Iterator[Finding]:
     """Classes with too few pictures, and classes with far fewer than others."""
-    split, classes = _taught(listing)
+    split, classes = listing.taught, listing.classes
     counts = {name: len(paths) for name, paths in classes.items() if paths}
     if not counts:
         return
@@ -223,42 +230,3 @@ def find_balance(listing: Listing) -> Iterator[Finding]:
         paths = (folder / largest, folder / smallest)
         level: Level = "warning" if ratio >= IMBALANCE_RATIO else "note"
         yield Finding(level, "imbalance", message, paths, "Add pictures of the rare classes.")
-
-
-def find_names(listing: Listing) -> Iterator[Finding]:
-    """Class folders whose names will confuse people, systems or the order of indices."""
-    split, classes = _taught(listing)
-    names = list(classes)
-    if not names:
-        return
-    folder = listing.folders[split][0]
-    for name in names:
-        if _is_unicode(name) and (name != name.strip() or not name.isprintable()):
-            message = f"The class folder {name!r} has a name with blanks at its ends or unprintable characters."
-            yield Finding("warning", "odd-name", message, (folder / name,), "Rename it in every split.")
-    shown: dict[str, list[str]] = defaultdict(list)
-    for name in names:
-        shown[display_name(name).casefold()].append(name)
-    for alike in (alike for alike in shown.values() if len(alike) > 1):
-        message = f"The classes {' and '.join(alike)} are shown under one name, {display_name(alike[0])!r}."
-        remedy = "Rename one of them, or merge them if they are one breed."
-        yield Finding("warning", "same-label", message, tuple(folder / name for name in alike), remedy)
-    numbers = [int(name.partition(".")[0]) for name in names if name.partition(".")[0].isdecimal() and "." in name]
-    if len(numbers) == len(names) and numbers != sorted(numbers):
-        message = f"The numbers of the class folders in {folder} do not sort like their names (10 comes before 2)."
-        remedy = "Indices follow the names; write 002 instead of 2 to have both agree."
-        yield Finding("note", "number-order", message, (folder,), remedy)
-
-
-def _is_unicode(name: str) -> bool:
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _taught(listing: Listing) -> tuple[str, Mapping[str, tuple[Path, ...]]]:
-    """The split that decides the classes, and its class folders."""
-    split = "train" if "train" in listing.splits else UNSPLIT
-    return split, listing.splits.get(split, {})

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from dogbreed_sdk import dataset_text
 from dogbreed_sdk.errors import DatasetError
 from training_scripts.safe_text import printable
 
@@ -25,6 +26,7 @@ class Finding:
         message: What was found, and where.
         paths: The files or folders it is about.
         remedy: What to do.
+        detail: What is particular to these files where many findings are shown together, such as "32 x 32 pixels".
     """
 
     level: Level
@@ -32,6 +34,7 @@ class Finding:
     message: str
     paths: tuple[Path, ...]
     remedy: str
+    detail: str = ""
 
     def to_dict(self) -> dict[str, object]:
         """The finding as JSON-ready values, with keys that stay."""
@@ -87,7 +90,7 @@ class DatasetReport:
         """
         if self.ok:
             return
-        lines = [printable(f"{finding.message} {finding.remedy}") for finding in self.errors]
+        lines = [printable(dataset_text.sentence(group)) for group in dataset_text.grouped(self.errors)]
         raise DatasetError(f"{self.root} is not fit to train on:\n" + "\n".join(f"- {line}" for line in lines))
 
     def to_dict(self) -> dict[str, object]:
@@ -101,8 +104,13 @@ class DatasetReport:
             "findings": [finding.to_dict() for finding in self.findings],
         }
 
+    def to_text(self, *, width: int | None = None) -> str:
+        """The report for people: findings of a kind together, with their number and the first three files.
+
+        Args:
+            width: Columns at which sentences are broken; default: one line each, as `str` has them.
+        """
+        return dataset_text.describe(self, width=width)
+
     def __str__(self) -> str:
-        splits = ", ".join(f"{split} {sum(counts.values())}" for split, counts in self.counts.items())
-        lines = [f"{self.root}: {len(self.classes)} classes; pictures: {splits or 'none'}"]
-        lines += [f"{finding.level}: {finding.message} {finding.remedy}" for finding in self.findings]
-        return "\n".join(map(printable, lines if self.findings else [*lines, "nothing to complain about"]))
+        return self.to_text()

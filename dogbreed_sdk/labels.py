@@ -83,6 +83,7 @@ class LabelMap:
             LabelError: There is no such folder, or no folder in it.
         """
         from training_scripts import data_faults, split_folders  # noqa: PLC0415 - most label maps come from elsewhere
+        from training_scripts.listing import Unreadable  # noqa: PLC0415
 
         root = Path(folder)
         if not root.is_dir():
@@ -91,7 +92,7 @@ class LabelMap:
             root = split_folders.locate(root).folders.get("train", (root,))[0]
             names = [path.name for path in split_folders.plain_folders(root)]
         except OSError as error:
-            raise LabelError(str(data_faults.cannot_read(error.filename, error.strerror))) from error
+            raise LabelError(str(data_faults.cannot_read([Unreadable.of(error)]))) from error
         if not names:
             raise LabelError(f"{root} holds no class folders; give the folder that holds one folder a class")
         return cls(tuple(names))

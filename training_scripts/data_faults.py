@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training_scripts import split_folders
-from training_scripts.listing import UNSPLIT, Listing
+from training_scripts.listing import UNSPLIT, Listing, Unreadable
 
 # A split may lose this share of its pictures, or two where that is more: small splits should survive a stray file.
 MAX_SKIPPED_SHARE = 0.05
@@ -81,9 +81,12 @@ def two_folders(split: str, folders: Sequence[Path]) -> Fault:
     return Fault("two-folders", f"Two folders for the {split} split: {named}.", tuple(folders), "Keep one of them.")
 
 
-def cannot_read(path: Path | str, reason: str | None) -> Fault:
-    """The fault of a file or folder that belongs to the data set and cannot be read."""
-    return Fault("unreadable", f"Cannot read {path}: {reason}.", (Path(path),), "Make it readable, or remove it.")
+def cannot_read(unreadable: Sequence[Unreadable]) -> Fault:
+    """The fault of files and folders that belong to the data set and cannot be read."""
+    named = [f"{one.path}: {one.reason}" for one in unreadable]
+    what = named[0] if len(named) == 1 else f"{len(named)} files and folders: {some(named, limit=3)}"
+    paths = tuple(one.path for one in unreadable)
+    return Fault("unreadable", f"Cannot read {what}.", paths, "Make them readable, or remove them.")
 
 
 def too_many_skipped(split: str, total: int, skipped: Sequence[str], paths: Sequence[Path] = ()) -> Fault | None:
@@ -99,18 +102,18 @@ def too_many_skipped(split: str, total: int, skipped: Sequence[str], paths: Sequ
     if len(skipped) <= allowed and len(skipped) < total:
         return None
     message = f"{len(skipped)} of the {total} pictures of {_the(split)} cannot be read. {SKIPPED_RULE}."
-    return Fault("too-many-corrupt", message, tuple(paths), f"Replace or delete them: {some(skipped)}.")
+    return Fault("too-many-corrupt", message, tuple(paths), f"Replace or delete them: {some(skipped, limit=3)}.")
 
 
-def nothing_taught(lost: Sequence[str], folders: Sequence[Path] = ()) -> Fault:
+def nothing_taught(lost: Sequence[str], folders: Sequence[Path] = (), *, split: str = "train") -> Fault:
     """The fault of classes whose every train picture cannot be decoded: a model could never answer with them."""
-    message = f"No picture of these classes in the train split can be read: {some(lost)}."
+    message = f"No picture of these classes in {_the(split)} can be read: {some(lost)}."
     return Fault("class-lost", message, tuple(folders), "Replace their pictures or remove the classes.")
 
 
-def one_class(classes: Sequence[str], folders: Sequence[Path] = ()) -> Fault:
+def one_class(classes: Sequence[str], folders: Sequence[Path] = (), *, split: str = "train") -> Fault:
     """The fault of a data set with nothing to tell apart."""
-    message = f"The train split has a single class, {some(classes)}: a classifier needs at least two."
+    message = f"{_the(split).capitalize()} has a single class, {some(classes)}: a classifier needs at least two."
     return Fault("one-class", message, tuple(folders), "Add a folder with pictures of something else.")
 
 
@@ -118,6 +121,17 @@ def some(names: Sequence[str], limit: int = 5) -> str:
     """Lists the first few names, and counts the rest."""
     rest = len(names) - limit
     return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def normal_form(name: str) -> str:
+    """The Unicode normal form of a name: NFC as most systems write it, NFD as macOS does, or mixed."""
+    if unicodedata.is_normalized("NFC", name):
+        return "NFC"
+    return "NFD" if unicodedata.is_normalized("NFD", name) else "mixed"
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def _the(split: str) -> str:
@@ -131,8 +145,8 @@ def _clashes(listing: Listing) -> Iterator[Fault]:
 
 
 def _unreadable(listing: Listing) -> Iterator[Fault]:
-    for unreadable in listing.unreadable:
-        yield cannot_read(unreadable.path, unreadable.reason)
+    if listing.unreadable:
+        yield cannot_read(listing.unreadable)
 
 
 def _failed(listing: Listing, folder: Path) -> bool:
@@ -150,13 +164,13 @@ def _nested(listing: Listing) -> Iterator[Fault]:
 def _without_classes(listing: Listing) -> Iterator[Fault]:
     for split, (folder, *_) in listing.folders.items():
         if not listing.splits[split] and not _failed(listing, folder):
-            message = f"{_the(split).capitalize()} {folder} has no class folders."
+            message = f"{_the(split).capitalize()} has no class folders: {folder}."
             yield Fault("empty-split", message, (folder,), "Expected <class>/<picture> below it.")
 
 
 def _names(listing: Listing) -> Iterator[Fault]:
     """Class names that are no text: neither a model's description nor an answer in JSON could hold them."""
-    split = _taught(listing)
+    split = listing.taught
     for name in listing.splits[split]:
         try:
             name.encode("utf-8")
@@ -178,17 +192,18 @@ def _not_utf8(folder: Path, name: str) -> Fault:
 
 
 def _unknown_classes(listing: Listing) -> Iterator[Fault]:
-    train = listing.splits[_taught(listing)]
-    composed = {unicodedata.normalize("NFC", name): name for name in train}
+    train = listing.classes
+    composed = {_composed(name): name for name in train}
     for split, classes in listing.splits.items():
         folder = listing.folders[split][0]
         unknown = [name for name in classes if name not in train] if train else []
-        forms = [name for name in unknown if unicodedata.normalize("NFC", name) in composed]
+        forms = [name for name in unknown if _composed(name) in composed]
         others = [name for name in unknown if name not in forms]
         if forms:
+            here, there = normal_form(forms[0]), normal_form(composed[_composed(forms[0])])
             message = (
                 f"The {split} split spells classes in another Unicode normal form than the train split: {some(forms)} "
-                f"({_form(forms[0])} here, {_form(composed[unicodedata.normalize('NFC', forms[0])])} in train)."
+                f"({here} here, {there} in train)."
             )
             remedy = "They look the same and are different names: rename them to those of the train split."
             yield Fault("normal-form", message, tuple(folder / name for name in forms), remedy)
@@ -196,10 +211,6 @@ def _unknown_classes(listing: Listing) -> Iterator[Fault]:
             message = f"The {split} split has classes that the train split lacks: {some(others)} (in {folder})."
             remedy = "Add them to the train split or remove them."
             yield Fault("unknown-class", message, tuple(folder / name for name in others), remedy)
-
-
-def _form(name: str) -> str:
-    return next((form for form in ("NFC", "NFD") if unicodedata.is_normalized(form, name)), "mixed")  # type: ignore[arg-type]
 
 
 def _empty(listing: Listing) -> Iterator[Fault]:
@@ -210,11 +221,7 @@ def _empty(listing: Listing) -> Iterator[Fault]:
             yield Fault("empty-split", message, (folder,), "Add <class>/<picture> files or remove it.")
             continue
         empty = [name for name, paths in classes.items() if not paths and not _failed(listing, folder / name)]
-        if split == _taught(listing) and empty:
+        if split == listing.taught and empty:
             message = f"Classes without a picture in {_the(split)}: {some(empty)}."
             paths = tuple(folder / name for name in empty)
             yield Fault("empty-class", message, paths, "Add pictures or remove the folders.")
-
-
-def _taught(listing: Listing) -> str:
-    return UNSPLIT if UNSPLIT in listing.splits else "train"

@@ -50,6 +50,11 @@ class Unreadable:
     path: Path
     reason: str
 
+    @classmethod
+    def of(cls, error: OSError) -> Unreadable:
+        """What the error says of the path that it is about."""
+        return cls(Path(os.fsdecode(error.filename)), error.strerror or type(error).__name__)
+
 
 @dataclass(frozen=True)
 class Listing:
@@ -67,6 +72,16 @@ class Listing:
     splits: Mapping[str, Mapping[str, tuple[Path, ...]]]
     left_out: tuple[LeftOut, ...]
     unreadable: tuple[Unreadable, ...]
+
+    @property
+    def taught(self) -> str:
+        """The split that decides the classes: "train", or `UNSPLIT`."""
+        return UNSPLIT if UNSPLIT in self.splits else "train"
+
+    @property
+    def classes(self) -> Mapping[str, tuple[Path, ...]]:
+        """The class folders and pictures of the split that decides the classes; empty where there is none."""
+        return self.splits.get(self.taught, {})
 
     def pictures(self) -> Iterator[tuple[str, str, Path]]:
         """Every picture, as (split, class folder, path)."""
@@ -91,7 +106,7 @@ def list_data_set(root: Path) -> Listing:
     try:
         layout = split_folders.locate(root)
     except OSError as error:
-        lister.unreadable.append(Unreadable(root, _words(error)))
+        lister.unreadable.append(Unreadable.of(error))
         return lister.listing({UNSPLIT: (root,)}, {UNSPLIT: {}})
     if not layout.folders:
         return lister.list_splits({UNSPLIT: (root,)})
@@ -154,7 +169,7 @@ class _Lister:
         try:
             status = folder.stat()
         except OSError as error:
-            self.unreadable.append(Unreadable(folder, _words(error)))
+            self.unreadable.append(Unreadable.of(error))
             return False
         place = status.st_dev, status.st_ino
         # Some file systems have no inode numbers.
@@ -169,7 +184,7 @@ class _Lister:
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
-            self.unreadable.append(Unreadable(folder, _words(error)))
+            self.unreadable.append(Unreadable.of(error))
             return [], []
         folders, files = [], []
         for entry in entries:
@@ -197,7 +212,7 @@ class _Lister:
             with open(entry.path, "rb", buffering=0) as file:  # noqa: PTH123 - likewise
                 found = signatures.format_of(file.read(signatures.LENGTH))
         except OSError as error:
-            self.unreadable.append(Unreadable(Path(entry.path), _words(error)))
+            self.unreadable.append(Unreadable.of(error))
             return False
         if found in signatures.READ_FORMATS and suffix not in _RAW_SUFFIXES:
             return True
@@ -209,10 +224,6 @@ class _Lister:
         return False
 
 
-def _words(error: OSError) -> str:
-    return error.strerror or type(error).__name__
-
-
 def _broken_link(entry: os.DirEntry[str]) -> str:
     """Why a link does not lead to a file; empty where it does, and for whatever is not a link."""
     if not entry.is_symlink():
@@ -222,5 +233,5 @@ def _broken_link(entry: os.DirEntry[str]) -> str:
     except FileNotFoundError:
         return f"it is a link to {os.readlink(entry.path)}, which does not exist"  # noqa: PTH115 - likewise
     except OSError as error:
-        return f"it is a link to {os.readlink(entry.path)}: {_words(error)}"  # noqa: PTH115 - likewise
+        return f"it is a link to {os.readlink(entry.path)}: {error.strerror}"  # noqa: PTH115 - likewise
     return ""

@@ -240,6 +240,11 @@ def _why_unknown(content: bytes) -> str:
         return f"a {found} picture, which needs a newer Pillow: update it, or save the picture as JPEG"
     if found and found not in FORMATS:
         return f"a {found} picture, which is not read here: save it as JPEG or PNG"
+    if found:
+        return f"a broken {found} picture: its header cannot be read"
+    other = signatures.other_kind(content[:1024])
+    if other:
+        return f"not a picture but {other}"
     return f"not a picture in a known format ({', '.join(FORMATS)})"
 
 

@@ -30,6 +30,13 @@ _BEGINNINGS = (
     (b"8BPS\0", "PSD"),
     (b"qoif", "QOI"),
 )
+_OTHERS = (
+    (b"%!PS", "PostScript"),
+    (b"%PDF", "a PDF"),
+    (b"PK\x03\x04", "a ZIP archive (or an office document)"),
+    (b"\x1f\x8b", "compressed with gzip"),
+    (b"\x1aE\xdf\xa3", "a film"),
+)
 _PNM = re.compile(rb"P[1-6][ \t\r\n]+[0-9#]")
 # "BM" alone begins many a text; the size of the header that follows is one of few numbers.
 _BMP_HEADERS = frozenset({12, 40, 52, 56, 64, 108, 124})
@@ -65,3 +72,20 @@ def format_of(beginning: bytes) -> str | None:
     if brand in HEIC_BRANDS:
         return "HEIC"
     return "PPM" if _PNM.match(beginning) else None
+
+
+def other_kind(beginning: bytes) -> str | None:
+    """Says what a file is that is taken for a picture and is none; None where it cannot be told.
+
+    >>> other_kind(b"<!DOCTYPE html>404"), other_kind(b"GIF89a...")
+    ('a web page or XML', None)
+    """
+    for start, kind in _OTHERS:
+        if beginning.startswith(start):
+            return kind
+    if brand_of(beginning) and format_of(beginning) is None:
+        return "a film"
+    text = beginning.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if b"<svg" in text:
+        return "an SVG drawing"
+    return "a web page or XML" if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")) else None

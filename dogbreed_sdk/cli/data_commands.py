@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import shutil
+import sys
+from dataclasses import replace
 
-from dogbreed_sdk import download_record
+from dogbreed_sdk import dataset_text, download_record
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, counter, note, say
 from dogbreed_sdk.dataset import BreedDataset
+from dogbreed_sdk.dataset_report import DatasetReport
 from training_scripts.split_folders import SPLITS
+
+# Longer lines are hard to read.
+MAX_WIDTH = 100
 
 
 def sample(options: argparse.Namespace) -> Outcome:
@@ -45,9 +52,20 @@ def check(options: argparse.Namespace) -> Outcome:
     """Checks a data set; fails where there is an error."""
     with counter("pictures checked") as progress:
         report = BreedDataset.from_folder(options.folder).check(progress=progress)
-    divide = command_line(None, "data", "split", report.root, "DEST")
-    text = str(report).replace("BreedDataset.split() or `dogbreed data split`", f"'{divide}'")
-    return Outcome(report.to_dict(), say(*text.split("\n")), exit_code=0 if report.ok else 1)
+    return Outcome(report.to_dict(), say(*_shown(report)), exit_code=0 if report.ok else 1)
+
+
+def _shown(report: DatasetReport) -> list[str]:
+    """The report, with commands in place of Python's methods, as wide as the terminal."""
+    divide = f"Divide it with '{command_line(None, 'data', 'split', report.root, 'DEST')}'."
+    findings = tuple(
+        replace(finding, remedy=divide) if finding.code == "no-splits" else finding for finding in report.findings
+    )
+    width = min(shutil.get_terminal_size().columns, MAX_WIDTH) if sys.stdout.isatty() else None
+    lines = replace(report, findings=findings).to_text(width=width).split("\n")
+    if dataset_text.is_cut(report):
+        lines.append(f"All files: {command_line(None, 'data', 'check', report.root, '--json')}")
+    return lines
 
 
 def split(options: argparse.Namespace) -> Outcome:

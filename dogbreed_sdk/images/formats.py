@@ -18,16 +18,16 @@ _Pixels = TypeVar("_Pixels")
 # What cameras, phones, scanners and the web write. Pillow knows thirty more formats, some of which it reads by
 # starting other programs (EPS) and none of which anybody photographs with: each is a parser less to trust.
 _FORMATS = (*pictures.FORMATS, "MPO", "HEIF", "JPEG2000", "ICO", "QOI", "TGA", "PSD")
-# What a file begins with, and what it therefore is.
-_OTHER_KINDS = (
-    (b"%!PS", "is PostScript, which is not run; save it as JPEG or PNG"),
-    (b"%PDF", "is a PDF; export the picture in it as JPEG or PNG"),
-    (b"PK\x03\x04", "is a ZIP archive (or an office document); unpack it and pass a picture in it"),
-    (b"\x1f\x8b", "is compressed with gzip; unpack it first"),
-    (b"\xff\x0a", "is JPEG XL; save it as JPEG or PNG"),
-    (b"\0\0\0\x0cJXL ", "is JPEG XL; save it as JPEG or PNG"),
-    (b"\x1aE\xdf\xa3", "is a film; save a frame of it as JPEG or PNG"),
-)
+# What to do with a file that is no picture, by what `signatures.other_kind` calls it.
+_ADVICE = {
+    "PostScript": ", which is not run; save it as JPEG or PNG",
+    "a PDF": "; export the picture in it as JPEG or PNG",
+    "a ZIP archive (or an office document)": "; unpack it and pass a picture in it",
+    "compressed with gzip": "; unpack it first",
+    "a film": "; save a frame of it as JPEG or PNG",
+    "an SVG drawing": "; export it as PNG",
+    "a web page or XML": ", no picture: the link may lead to a page about the picture, or need a login",
+}
 
 
 def opened(data: bytes, source: str) -> Image.Image:
@@ -108,16 +108,11 @@ def _why_unreadable(data: bytes) -> str:
         if "AVIF" in _known_formats():
             return "is broken: it begins as AVIF, and cannot be read as such"
         return "is AVIF, which needs Pillow 11.3 or newer: update it, or save the picture as JPEG"
-    if brand:
-        return "is a film; save a frame of it as JPEG or PNG"
-    for beginning, reason in _OTHER_KINDS:
-        if data.startswith(beginning):
-            return reason
-    text = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if b"<svg" in text:
-        return "is an SVG drawing; export it as PNG"
-    if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
-        return "is a web page or XML, no picture: the link may lead to a page about the picture, or need a login"
+    other = signatures.other_kind(data[:1024])
+    if other:
+        return f"is {other}{_ADVICE[other]}"
+    if signatures.format_of(data) == "JPEG XL":
+        return "is JPEG XL; save it as JPEG or PNG"
     if data.startswith((b"\xff\xd8", b"\x89PNG")):
         return "is broken or cut off: it begins as a picture, and its header cannot be read"
     return f"is no picture that can be read; it begins with {_shown(data[:12])}"

@@ -236,5 +236,5 @@ def test_what_cannot_be_read_is_named_alike(tmp_path: Path) -> None:
     answers = json.loads(done.stdout)
     for root, closed in roots.items():
         reported, refused = answers[root]
-        assert refused == f"Cannot read {closed}: Permission denied. Make it readable, or remove it."
+        assert refused == f"Cannot read {closed}: Permission denied. Make them readable, or remove them."
         assert reported[0] == refused

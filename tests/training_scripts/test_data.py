@@ -9,6 +9,7 @@ import pytest
 
 from training_scripts.data import (
     DataError,
+    channel_classes,
     check_skipped,
     find_splits,
     fingerprint,
@@ -49,6 +50,21 @@ class TestFolders:
         assert split_folders(environ)["valid"] == root / "valid"
         (root / "valid").rename(root / name)
         assert find_splits(root)["valid"] == root / name
+
+    @pytest.mark.parametrize(
+        ("train", "valid", "test"),
+        [("TRAINING", "VALIDATION", "TESTING"), ("Train", "Val", "Test"), ("TRAIN_SET", "DEV", "TEST-SET")],
+    )
+    def test_channels_may_have_any_usual_spelling(self, root: Path, train: str, valid: str, test: str) -> None:
+        named = {"train": train, "valid": valid, "test": test}
+        environ = {f"SM_CHANNEL_{name}": str(root / split) for split, name in named.items()}
+        assert split_folders(environ) == {split: root / split for split in named}
+        assert channel_classes(environ) == ("1", "10", "2")
+
+    def test_two_channels_for_one_split_are_named(self, root: Path) -> None:
+        environ = {"SM_CHANNEL_TRAINING": str(root), "SM_CHANNEL_DEV": str(root / "test")}
+        with pytest.raises(DataError, match=r"Two folders for the valid split: .*/test and .*/valid\. Keep one"):
+            split_folders(environ)
 
     def test_two_validation_folders_are_refused(self, root: Path) -> None:
         shutil.copytree(root / "valid", root / "val")
@@ -118,6 +134,12 @@ class TestClasses:
 
 
 class TestFingerprint:
+    def test_stays_what_it_was_for_an_ordinary_data_set(self, root: Path) -> None:
+        """Features and uploads that exist are found by it."""
+        write(root, "train/1/deep/er/x.PNG", "train/1/deep/0.webp", "train/1/notes.txt", "train/1/.x.jpg", "README.md")
+        before = "d025cacd300117f57b9abcc801b8f75eb7e18394cc0cbc801cb77c37f33ad458"
+        assert fingerprint(read_dataset(find_splits(root))) == before
+
     def test_does_not_depend_on_where_the_data_lie(self, root: Path, tmp_path: Path) -> None:
         elsewhere = shutil.copytree(root, tmp_path / "elsewhere")
         assert fingerprint(read_dataset(find_splits(root))) == fingerprint(read_dataset(find_splits(elsewhere)))

@@ -94,7 +94,7 @@ class TestDecode:
         ("content", "reason"),
         [
             (b"", "empty file"),
-            (b"<html>not found</html>", "not a picture in a known format"),
+            (b"<html>not found</html>", "not a picture but a web page or XML"),
             (encode(scene(200, 200), "JPEG")[:1500], "truncated"),
             (encode(scene(200, 200))[:-60], "truncated"),
             (encode(scene(), "BMP")[:60], "truncated"),
