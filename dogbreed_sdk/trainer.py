@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 # Part of the features' address: a change of how they are computed or stored must not meet old ones.
 _FEATURES_VERSION = 1
 _FEATURE_HYPERPARAMETERS = ("model", "weights", "views")
+# They change what is known of a pass, not its features.
+_PROFILING = ("profiler", "profiler-interval-ms", "profile-operators")
 
 _WEIGHTS_BY_NAME = ("pretrained", "none")
 
@@ -324,7 +326,7 @@ class BreedTrainer:
                 names.unique_name(f"{self._base_name}-features"),
                 self._settings(),
                 program=source.FEATURES_PROGRAM,
-                hyperparameters=what,
+                hyperparameters={**what, **{key: settled[key] for key in _PROFILING if key in settled}},
                 channels={"training": dataset.upload(self.session), **self._weights_channel()},
                 checkpoint_uri=uri,
                 metric_definitions=(),

@@ -12,10 +12,15 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from training_scripts import hyperparameters, runtime
 from training_scripts.atomic import write_atomically
 from training_scripts.stopping import StopFlag, Stopped, on_sigterm
+
+if TYPE_CHECKING:
+    from training_scripts.hyperparameters import Hyperparameters
+    from training_scripts.watching import Watchers
 
 # 128 + SIGTERM, as shells count: half the features are no success.
 STOPPED_STATUS = 143
@@ -35,7 +40,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def extract(arguments: Sequence[str], environ: Mapping[str, str], stop: StopFlag) -> int:
     """Computes the features, from arguments to manifest."""
+    begin = time.time()
     settings = hyperparameters.parse(arguments, entry_point="extract_features")
+    runtime.prepare_libraries()
+    from training_scripts.recording.job import pass_watchers  # noqa: PLC0415 - NumPy loads
+
+    watchers = pass_watchers(settings, environ, begin=begin, report=say)
+    try:
+        return _extract_watched(settings, environ, stop, watchers)
+    finally:
+        watchers.run_ends()
+
+
+def _extract_watched(settings: Hyperparameters, environ: Mapping[str, str], stop: StopFlag, watchers: Watchers) -> int:
     start = time.monotonic()
     runtime.prepare()
 
@@ -54,6 +71,7 @@ def extract(arguments: Sequence[str], environ: Mapping[str, str], stop: StopFlag
             workers=settings.workers or None,
             progress=say,
             check=stop.check,
+            watchers=watchers,
         )
     except Stopped:
         say(f"stopped: what is done is kept in {folder}, the same job resumes there")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from training_scripts import backbones, pictures
 from training_scripts.data import DataError, Sample
 from training_scripts.pictures import Preprocessing, View
+from training_scripts.watching import Watchers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,6 +76,27 @@ class Chunk:
     skipped: dict[int, str]
 
 
+@dataclass
+class Cost:
+    """What a pass has cost so far.
+
+    Attributes:
+        pictures: Pictures that went through, those that could not be read included.
+        views: Views of them.
+        waiting: Seconds in which the network waited for decoded pictures.
+        forward: Seconds of the network, with the way to the device and back.
+        decoding: Seconds of decoding, over all threads: they work while the network does.
+        seconds: Wall time of all that.
+    """
+
+    pictures: int = 0
+    views: int = 0
+    waiting: float = 0.0
+    forward: float = 0.0
+    decoding: float = 0.0
+    seconds: float = 0.0
+
+
 class FeaturePass:
     """Computes features; use it as a context manager, so that its threads end."""
 
@@ -87,6 +109,7 @@ class FeaturePass:
         batch_size: int,
         workers: int,
         check: Callable[[], Any],
+        watchers: Watchers | None = None,
     ) -> None:
         """Prepares a pass.
 
@@ -97,6 +120,7 @@ class FeaturePass:
             batch_size: Views that go through the network at a time.
             workers: Threads that decode.
             check: Called after every batch; what it raises ends the pass.
+            watchers: Are told of every batch.
         """
         import torch
 
@@ -107,6 +131,8 @@ class FeaturePass:
         self._width = width
         self._batch_size = batch_size
         self._check = check
+        self._watchers = watchers or Watchers()
+        self.cost = Cost()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
 
     def __enter__(self) -> FeaturePass:
@@ -133,15 +159,19 @@ class FeaturePass:
         """
         import numpy as np
 
-        step = max(1, self._batch_size // len(views))
+        step = self.pictures_at_once(len(views))
         feeds = [range(start, min(start + step, len(samples))) for start in range(0, len(samples), step)]
-        waiting: deque[list[Future[np.ndarray | str]]] = deque()
+        waiting: deque[list[Future[tuple[np.ndarray | str, float]]]] = deque()
         coming = iter(feeds)
         computed, kept, skipped = [], [], {}
         for feed in feeds:
+            began = time.perf_counter()
+            self._watchers.pass_batch_begins()
             while len(waiting) <= _FEEDS_AHEAD and (ahead := next(coming, None)) is not None:
                 waiting.append([self._pool.submit(self._decode, samples[index], views) for index in ahead])
-            decoded = [future.result() for future in waiting.popleft()]
+            results = [future.result() for future in waiting.popleft()]
+            ready = time.perf_counter()
+            decoded = [pixels for pixels, _ in results]
             good = [pixels for pixels in decoded if not isinstance(pixels, str)]
             for index, pixels in zip(feed, decoded, strict=True):
                 if isinstance(pixels, str):
@@ -150,17 +180,40 @@ class FeaturePass:
                     kept.append(index)
             if good:
                 computed.append(self._forward(np.stack(good)))
+            self._account(len(feed), len(views), began, ready, sum(spent for _, spent in results))
             progress.advance(len(feed), len(feed) * len(views))
             self._check()
         empty = np.empty((0, len(views), self._width), np.float32)
         return Chunk(np.concatenate([empty, *computed]), np.array(kept, np.int64), skipped)
 
-    def _decode(self, sample: Sample, views: Sequence[View]) -> np.ndarray | str:
+    @property
+    def device(self) -> str:
+        """The kind of device that it runs on: cuda or cpu."""
+        return str(self._device.type)
+
+    def pictures_at_once(self, views: int) -> int:
+        """Pictures that go through the network at a time."""
+        return max(1, self._batch_size // views)
+
+    def _account(self, count: int, views: int, began: float, ready: float, decoding: float) -> None:
+        cost, now = self.cost, time.perf_counter()
+        cost.pictures += count
+        cost.views += count * views
+        cost.waiting += ready - began
+        cost.forward += now - ready
+        cost.decoding += decoding
+        cost.seconds += now - began
+        self._watchers.pass_batch_ends(began, ready, now)
+
+    def _decode(self, sample: Sample, views: Sequence[View]) -> tuple[np.ndarray | str, float]:
+        """The pixels of a picture's views, or why there are none; and how long that took."""
+        began = time.perf_counter()
         try:
             image = pictures.decode(sample.path)
-            return pictures.all_views(image, self._preprocessing, views, key=sample.name)
+            found: np.ndarray | str = pictures.all_views(image, self._preprocessing, views, key=sample.name)
         except pictures.PictureError as error:
-            return str(error)
+            found = str(error)
+        return found, time.perf_counter() - began
 
     def _forward(self, pixels: np.ndarray) -> np.ndarray:
         import numpy as np

@@ -9,7 +9,10 @@ import errno
 import functools
 import io
 import json
+import math
+import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +24,8 @@ from training_scripts.data import DataError, DataSet, Sample
 from training_scripts.feature_pass import FeaturePass, Progress
 from training_scripts.locking import exclusive
 from training_scripts.pictures import PLAIN, Preprocessing, View, format_views, parse_views
+from training_scripts.runtime import available_cores
+from training_scripts.watching import Watchers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +36,9 @@ MANIFEST = "features.json"
 PICTURES_FILE = "pictures.json"
 BACKBONE_FILE = "backbone.pth"
 PARTS = "parts"
+# What the pass cost, for reports on it and on the jobs that train on its features.
+COST_FILE = "feature_pass.json"
+_MOST_COST_BYTES = 1 << 20
 _KEY_FILE = "key.json"
 
 # Pictures in a part: what an interruption can cost at most.
@@ -158,6 +166,15 @@ class FeatureStore:
             names=tuple(listing["names"]),
         )
 
+    def pass_facts(self) -> dict[str, Any] | None:
+        """What the pass cost, as it was written down beside the features; None where it was not."""
+        path = self.folder / COST_FILE
+        try:
+            found = _read_json(path) if path.stat().st_size <= _MOST_COST_BYTES else None
+        except OSError:
+            return None
+        return found if isinstance(found, dict) else None
+
     def backbone_state(self) -> dict[str, torch.Tensor]:
         """Loads the backbone's weights as the pass used them."""
         import torch
@@ -177,6 +194,7 @@ def extract(
     workers: int | None = None,
     progress: Callable[[str], Any] = _say,
     check: Callable[[], Any] = _go_on,
+    watchers: Watchers | None = None,
 ) -> FeatureStore:
     """Computes and stores the features of every split, or opens them where they are already there.
 
@@ -195,6 +213,7 @@ def extract(
             done kept.
         check: Called after every batch, and while another process has the folder; what it raises ends the pass
             likewise.
+        watchers: Are told of the pass, where there is one.
 
     Returns:
         The finished store, opened.
@@ -210,6 +229,7 @@ def extract(
         if (folder / MANIFEST).is_file():
             return _already_there(folder, key, progress)
         _prepare_parts(folder, key, progress)
+        watched = _WatchedPass(watchers or Watchers(), backbone=made.name, batch_size=batch_size, workers=workers)
         runner = FeaturePass(
             backbones.for_inference(backbone),
             made.preprocessing,
@@ -217,10 +237,14 @@ def extract(
             batch_size=batch_size,
             workers=workers or _DEFAULT_WORKERS,
             check=check,
+            watchers=watchers,
         )
         with runner:
-            skipped = _compute_parts(dataset, tuple(views), folder, runner, made.feature_width, report=progress)
+            skipped = _compute_parts(
+                dataset, tuple(views), folder, runner, made.feature_width, report=progress, watched=watched
+            )
         _write_backbone(folder, backbone.state_dict())
+        watched.write(folder / COST_FILE, runner)
         _assemble(dataset, folder, key, skipped, weights=Path(weights).name)
         store = FeatureStore.open(folder)
         shutil.rmtree(folder / PARTS, ignore_errors=True)
@@ -285,6 +309,7 @@ def _compute_parts(
     width: int,
     *,
     report: Callable[[str], Any],
+    watched: _WatchedPass,
 ) -> list[dict[str, str]]:
     """Computes the parts that are not there, and gives the pictures that could not be read."""
     of_split = {split: views if split == "train" else (PLAIN,) for split in dataset.splits}
@@ -302,6 +327,10 @@ def _compute_parts(
     resumed = f", {sum(count for count, _ in done)} of them already there" if done else ""
     report(f"features: {total} pictures, views {','.join(map(str, views))}{resumed}")
 
+    sizes = [
+        (len(samples), len(of_split[name])) for name, start, samples in _chunks(dataset) if (name, start) not in there
+    ]
+    watched.begin(runner, sizes, total=total)
     skipped: list[dict[str, str]] = []
     for split, start, samples in _chunks(dataset):
         faults = there.get((split, start))
@@ -314,6 +343,38 @@ def _compute_parts(
         data.check_skipped(split, len(dataset.splits[split]), listing)
     data.check_taught(dataset, {one["name"] for one in skipped if one["split"] == "train"})
     return skipped
+
+
+class _WatchedPass:
+    """Tells those who watch when a pass begins, and writes down what it cost."""
+
+    def __init__(self, watchers: Watchers, *, backbone: str, batch_size: int, workers: int | None) -> None:
+        self._watchers = watchers
+        self._facts = {"backbone": backbone, "batch_size": batch_size, "workers": workers or _DEFAULT_WORKERS}
+        self._total = self._earlier = 0
+
+    def begin(self, runner: FeaturePass, chunks: Sequence[tuple[int, int]], *, total: int) -> None:
+        """Pictures and views of each chunk that is to be computed; `total` counts those that are there, too."""
+        self._total, self._earlier = total, total - sum(count for count, _ in chunks)
+        self._facts["device"] = runner.device
+        batches = sum(math.ceil(count / runner.pictures_at_once(views)) for count, views in chunks)
+        self._watchers.pass_begins(batches, self._facts)
+
+    def write(self, path: Path, runner: FeaturePass) -> None:
+        """Ends it. What cannot be written is not worth the features."""
+        cost = {name: round(value, 4) for name, value in vars(runner.cost).items()}
+        facts = {
+            "job": os.environ.get("TRAINING_JOB_NAME"),
+            "ended": time.time(),
+            "cores": available_cores(),
+            "total": self._total,
+            "computed_earlier": self._earlier,
+            **self._facts,
+            **cost,
+            **self._watchers.pass_ends(),
+        }
+        with contextlib.suppress(OSError):
+            write_atomically(path, json.dumps(facts, indent=1).encode())
 
 
 def _write_backbone(folder: Path, state: Mapping[str, torch.Tensor]) -> None:

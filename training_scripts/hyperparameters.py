@@ -16,6 +16,7 @@ from training_scripts.suggestions import did_you_mean, known_as
 
 EVERYWHERE = (*TRAINING, "extract_features")
 TRAIN_MODEL = ("train_model",)
+PROFILED = ("train_model", "extract_features")
 
 
 class HyperparameterError(ScriptError):
@@ -148,7 +149,7 @@ class Hyperparameters:
         "text",
         "profile machine, steps and operators",
         choices=("on", "off"),
-        entry_points=TRAIN_MODEL,
+        entry_points=PROFILED,
         recording=True,
     )
     profiler_interval_ms: int = _row(
@@ -157,7 +158,7 @@ class Hyperparameters:
         "milliseconds between two samples of the machine",
         minimum=100,
         maximum=60_000,
-        entry_points=TRAIN_MODEL,
+        entry_points=PROFILED,
         recording=True,
     )
     profile_operators: str = _row(
@@ -165,7 +166,7 @@ class Hyperparameters:
         "text",
         "let torch.profiler look at a few steps; auto: in runs so long that it costs next to nothing",
         choices=("auto", "on", "off"),
-        entry_points=TRAIN_MODEL,
+        entry_points=PROFILED,
         recording=True,
     )
 

@@ -16,6 +16,7 @@ from training_scripts.batches import Batches, FeatureBatches, PictureBatches
 from training_scripts.hyperparameters import Hyperparameters
 from training_scripts.pictures import Preprocessing
 from training_scripts.resuming import RunIdentity
+from training_scripts.watching import Watchers
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Material:
         tuned: Its trainable parameters.
         labels: Class index of each picture, by split.
         names: Name of each picture, by split.
+        feature_pass: What computing the features cost; None where they are not stored, or nobody wrote it down.
         backbone_state: Gives the backbone's weights for the bundle; call it when training has ended.
         skipped: Gives what to say about pictures that could not be read.
     """
@@ -55,6 +57,7 @@ class Material:
     tuned: Sequence[nn.Parameter] = field(default=())
     labels: Mapping[str, Sequence[int]] = field(default_factory=dict)
     names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    feature_pass: Mapping[str, Any] | None = None
 
     def facts(self) -> dict[str, Any]:
         """What those who watch the run are told of it (see `Watcher.run_begins`)."""
@@ -65,6 +68,7 @@ class Material:
             "class_counts": counts.tolist(),
             "inputs": "features" if self.backbone is None else "pictures",
             "valid_names": list(self.names.get("valid", ())),
+            "feature_pass": self.feature_pass,
         }
 
     def identity(self) -> RunIdentity:
@@ -78,6 +82,7 @@ def gather(
     *,
     report: Callable[[str], Any] = print,
     check: Callable[[], Any] = lambda: None,
+    watchers: Watchers | None = None,
 ) -> Material:
     """Opens the `features` channel, or reads the picture channels.
 
@@ -89,6 +94,7 @@ def gather(
         environ: Holds SageMaker's `SM_CHANNEL_*` variables.
         report: Takes one line of log at a time.
         check: Called after every batch of a feature pass; what it raises ends the pass, with what is done kept.
+        watchers: Are told of a feature pass.
 
     Raises:
         ScriptError: Data, features or backbone cannot be used.
@@ -111,6 +117,7 @@ def gather(
         workers=settings.workers or None,
         progress=report,
         check=check,
+        watchers=watchers,
     )
     return _from_features(settings, store)
 
@@ -174,6 +181,7 @@ def _from_features(settings: Hyperparameters, store: features.FeatureStore) -> M
         ),
         labels={name: split.labels for name, split in splits.items()},
         names={name: split.names for name, split in splits.items()},
+        feature_pass=store.pass_facts(),
     )
 
 

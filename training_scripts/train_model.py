@@ -67,7 +67,7 @@ def train_watched(settings: Hyperparameters, environ: Mapping[str, str], stop: S
     from training_scripts.material import gather  # noqa: PLC0415
 
     try:
-        material = gather(settings, environ, report=say, check=stop.check)
+        material = gather(settings, environ, report=say, check=stop.check, watchers=watchers)
         sizes = ", ".join(f"{split} {material.batches.size(split)}" for split in ("train", "valid", "test"))
         say(f"{material.backbone_name}: {len(material.classes)} classes; pictures: {sizes}")
 

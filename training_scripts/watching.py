@@ -14,7 +14,8 @@ class Watcher:
     """Is told what happens in a run; every method does nothing until it is overridden.
 
     Modes are TRAIN and EVAL. In both, a step is: `step_begins`, the batch is fetched, `batch_ready`, the forward
-    pass, `forward_done`; in TRAIN then the backward pass, `backward_done`, the optimiser; and `step_ends`.
+    pass, `forward_done`; in TRAIN then the backward pass, `backward_done`, the optimiser; and `step_ends`. A feature
+    pass, where there is one, comes before the run, with hooks of its own.
     """
 
     def run_begins(self, network: nn.Module, facts: Mapping[str, Any]) -> None:
@@ -26,6 +27,23 @@ class Watcher:
                 split), epoch (done before), fingerprint (of the run), valid_names (pictures of the valid split),
                 inputs (features or pictures), backbone.
         """
+
+    def pass_begins(self, batches: int, facts: Mapping[str, Any]) -> None:
+        """A feature pass is about to begin.
+
+        Args:
+            batches: How many batches it has.
+            facts: device, batch_size, workers, backbone, views.
+        """
+
+    def pass_batch_begins(self) -> None:
+        """The feature pass is about to wait for a batch of decoded pictures."""
+
+    def pass_batch_ends(self, began: float, ready: float, ended: float) -> None:
+        """A batch is done: when its wait began, its pictures were there, its features were; `time.perf_counter`'s."""
+
+    def pass_ends(self) -> Mapping[str, Any] | None:
+        """The feature pass is done. Returns what is to be kept with the features about it, or None."""
 
     def step_begins(self, mode: str) -> None:
         """The next batch is about to be fetched; after the last one of a pass there turns out to be none."""
@@ -80,6 +98,22 @@ class Watchers(Watcher):
     def run_begins(self, network: nn.Module, facts: Mapping[str, Any]) -> None:
         """Tells them."""
         self._tell("run_begins", network, facts)
+
+    def pass_begins(self, batches: int, facts: Mapping[str, Any]) -> None:
+        """Tells them."""
+        self._tell("pass_begins", batches, facts)
+
+    def pass_batch_begins(self) -> None:
+        """Tells them."""
+        self._tell("pass_batch_begins")
+
+    def pass_batch_ends(self, began: float, ready: float, ended: float) -> None:
+        """Tells them."""
+        self._tell("pass_batch_ends", began, ready, ended)
+
+    def pass_ends(self) -> Mapping[str, Any]:
+        """Tells them; all that they want to be kept."""
+        return {key: value for answer in self._tell("pass_ends") if answer for key, value in answer.items()}
 
     def step_begins(self, mode: str) -> None:
         """Tells them."""

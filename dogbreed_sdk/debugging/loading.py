@@ -168,7 +168,10 @@ def _why_nothing(name: str, described: Mapping[str, Any]) -> str:
             "BreedTrainer.train(...) or 'dogbreed train', and report on that job."
         )
     if "extract_features" in program:
-        return f"{name} computed features; it trained nothing that could be reported on. Name a training job."
+        return (
+            f"{name} computed features, and nothing is recorded of what that cost: its profiler was off, it ran before "
+            "passes were profiled, or its folder was deleted. The report of a training job that used them may say."
+        )
     if script_hyperparameters(encoded).get("recorder") == "off":
         return f"{name} recorded nothing: its hyperparameter recorder was off. Train again without recorder=off."
     if not any(True for _ in _output_uris(name, described)):

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from dogbreed_sdk.debugging.loading_layout import REPORT_RULES
+from dogbreed_sdk.debugging.loading_layout import COST_FILE, REPORT_RULES
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.storage import TRANSFER_THREADS, Storage, StoredFile, join
 from training_scripts.atomic import write_atomically
@@ -39,7 +39,9 @@ _PARTS = frozenset(
         "framework",
     }
 )
-_SINGLE_FILES = frozenset({"training_job_end.ts", "run.json", "rules.json", *(f"{name}.json" for name in REPORT_RULES)})
+_SINGLE_FILES = frozenset(
+    {"training_job_end.ts", "run.json", "rules.json", COST_FILE, *(f"{name}.json" for name in REPORT_RULES)}
+)
 _NOT_READ = frozenset({".html", ".ipynb", ".gz", ".pth", ".pt"})
 # What a writer keeps beside a file until it is complete; it may be gone by the time it is asked for.
 _UNFINISHED = frozenset({".tmp", ".part", ".partial"})

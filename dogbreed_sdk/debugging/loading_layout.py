@@ -10,6 +10,8 @@ from pathlib import Path
 from dogbreed_sdk.debugging.managed import PROFILER_REPORT, PROFILER_RULES
 from dogbreed_sdk.errors import RecordingError
 
+# What computing features cost, beside them; `training_scripts.features` writes it.
+COST_FILE = "feature_pass.json"
 # The names of AWS's profiler report: one JSON file a rule.
 REPORT_RULES = frozenset(PROFILER_RULES) - {PROFILER_REPORT}
 _OUTPUTS = frozenset({"debug-output", "profiler-output", "rule-output"})
@@ -32,12 +34,14 @@ class Parts:
         profile: The profiler's samples: a folder with system or framework in it.
         report: AWS's profiler report: a folder of JSON files.
         rules: What the job's own rules said: rules.json.
+        features: What computing features cost: feature_pass.json.
     """
 
     trial: Path | None = None
     profile: Path | None = None
     report: Path | None = None
     rules: Path | None = None
+    features: Path | None = None
 
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) is not None for field in fields(self))
@@ -60,9 +64,15 @@ def find(folder: Path) -> Parts:
     if len(recordings) > 1:
         names = ", ".join(str(root.relative_to(folder)) for root in sorted(recordings)[:8])
         raise RecordingError(f"{folder} holds {len(recordings)} recordings: {names}. Name one of these folders.")
-    for found in recordings.values():
-        return Parts(**{kind: _newest(paths) for kind, paths in found.items()})
-    return Parts()
+    parts = [Parts(**{kind: _newest(paths) for kind, paths in found.items()}) for found in recordings.values()]
+    return _with_features(folder, parts[0] if parts else Parts())
+
+
+def _with_features(folder: Path, parts: Parts) -> Parts:
+    """The parts with what computing features cost, where the folder is that of features, or its profile."""
+    places = [folder, *([parts.profile.parent] if parts.profile is not None else [])]
+    found = next((path for place in places if (path := place / COST_FILE).is_file()), None)
+    return replace(parts, features=found)
 
 
 def _root(folder: Path, part: Path) -> Path:

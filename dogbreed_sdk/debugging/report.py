@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from dogbreed_sdk.debugging.curves import Curve
+    from dogbreed_sdk.debugging.feature_pass import FeaturePassCost
     from dogbreed_sdk.debugging.insights import Insight
     from dogbreed_sdk.jobs import TrainingJob
     from dogbreed_sdk.session import Session
@@ -149,6 +150,16 @@ class DebugReport:
         return None if path is None else self._read(path, _profile)
 
     @cached_property
+    def feature_pass(self) -> FeaturePassCost | None:
+        """What it cost to compute the features that were trained on, or that the job computed; None where unknown."""
+        from dogbreed_sdk.debugging.feature_pass import feature_pass_cost  # noqa: PLC0415 - needs NumPy
+
+        if self.trial is not None:
+            return feature_pass_cost(self.trial.run.get("feature_pass"))
+        path = self._recording.parts.features
+        return None if path is None else feature_pass_cost(self._json(path))
+
+    @cached_property
     def rules(self) -> list[RuleResult]:
         """Every rule's answer.
 
@@ -199,7 +210,14 @@ class DebugReport:
         """Sentences on how the run was recorded, where that is not what its settings lead one to expect."""
         from training_scripts.recording import run_facts  # noqa: PLC0415 - needs NumPy
 
-        return [] if self.trial is None else run_facts.notes(self.trial.run)
+        if self.trial is None:
+            return []
+        found: list[str] = run_facts.notes(self.trial.run)
+        if self.trial.run.get("inputs") == "features" and self.feature_pass is None:
+            found.append(
+                "The features were computed before; what that cost is not known, because the pass recorded nothing."
+            )
+        return found
 
     @property
     def is_running(self) -> bool:
@@ -242,8 +260,10 @@ class DebugReport:
     def stored(self) -> Mapping[str, Any]:
         """What the job's own rules wrote down while it ran (rules.json); empty where they did not."""
         path = self._recording.parts.rules
-        if path is None:
-            return {}
+        return {} if path is None else self._json(path)
+
+    def _json(self, path: Path) -> Mapping[str, Any]:
+        """A JSON object beside the recording; empty, and a problem, where it cannot be read."""
         try:
             if path.stat().st_size > _MAX_RULES_BYTES:
                 raise ValueError("it is far too large")
@@ -259,7 +279,7 @@ class DebugReport:
         Returns:
             source; status (the job's, else Running, Ended or Unknown); verdict (level, headline); rules, whose lists
             of steps hold the first and the last of many, `steps_in_all` telling how many there were; insights;
-            profile; notes (how it was recorded); problems.
+            profile; feature_pass (what computing the features cost, or None); notes (how it was recorded); problems.
         """
         from dogbreed_sdk.debugging.answers_of_rules import rule_document  # noqa: PLC0415 - needs NumPy
         from dogbreed_sdk.debugging.profile_document import profile_document  # noqa: PLC0415
@@ -273,6 +293,7 @@ class DebugReport:
             "rules": [rule_document(result) for result in self.rules],
             "insights": [plain(insight.to_dict()) for insight in self.insights()],
             "profile": None if self.profile is None else profile_document(self.profile),
+            "feature_pass": None if self.feature_pass is None else self.feature_pass.to_dict(),
             "notes": plain(self.notes),
             "problems": plain(self.problems),
         }

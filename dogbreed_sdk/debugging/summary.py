@@ -22,6 +22,7 @@ from training_scripts.rules.findings import ISSUES_FOUND, NO_ISSUES_FOUND, NOT_E
 from training_scripts.safe_text import printable
 
 if TYPE_CHECKING:
+    from dogbreed_sdk.debugging.feature_pass import FeaturePassCost
     from dogbreed_sdk.debugging.insights import Insight
     from dogbreed_sdk.debugging.report import DebugReport
 
@@ -46,6 +47,7 @@ def summary(report: DebugReport, *, width: int) -> str:
     if ended := ended_by(report):
         lines += _hanging("  ", clipped(ended, 600), width)
     lines += ["", *_numbers(judged.numbers, width)]
+    lines += _feature_pass(report.feature_pass, width)
     lines += _rules(report.rules, width)
     lines += _insights(report.insights(), width)
     if report.notes:
@@ -80,6 +82,18 @@ def _numbers(numbers: tuple[tuple[str, str, str], ...], width: int) -> Iterator[
     longest = max((len(name) for name, _, _ in numbers), default=0)
     for name, value, remark in numbers:
         yield _cut(f"  {name:<{longest}}  {value}" + (f"  ({remark})" if remark else ""), width)
+
+
+def _feature_pass(cost: FeaturePassCost | None, width: int) -> Iterator[str]:
+    """What computing the features cost, mostly far more than training on them."""
+    if cost is None:
+        return
+    yield ""
+    yield "Feature pass"
+    for line in cost.lines():
+        yield from _hanging("  ", line, width)
+    if cost.advice:
+        yield from _hanging("  -> ", cost.advice, width)
 
 
 def _rules(results: list[RuleResult], width: int) -> Iterator[str]:
@@ -138,7 +152,14 @@ def _hanging(begin: str, text: str, width: int, *, hang: int | None = None) -> l
     if len(begin) > width // 2:  # a narrow terminal: the text below its beginning
         return [_cut(begin.rstrip(), width), *_hanging("      ", text, width)]
     indent = " " * (len(begin) if hang is None else hang)
-    return textwrap.wrap(_one_line(text), width, initial_indent=begin, subsequent_indent=indent) or [begin.rstrip()]
+    lines = textwrap.wrap(
+        _one_line(text),
+        width,
+        initial_indent=begin,
+        subsequent_indent=indent,
+        break_on_hyphens=False,  # names of jobs and options are there to be copied
+    )
+    return lines or [begin.rstrip()]
 
 
 def _cut(line: str, width: int) -> str:

@@ -140,11 +140,15 @@ def _headline(
     serious: Sequence[Insight],
     hints: Sequence[Insight],
 ) -> tuple[str, str]:
+    cost = report.feature_pass if report.trial is None else None
     training = [result.name for result in issues if result.kind != "profiling"]
     machine = [result.name for result in issues if result.kind == "profiling"]
     if report.job.get("TrainingJobStatus") == "Failed":
         found = f" {joined(training)} found a problem before that." if training else ""
         return "problem", f"The job failed.{found}"
+    if cost is not None:  # nothing was trained that could be well or not
+        worth = f" The machine is not used well: {joined(machine)}." if machine else ""
+        return "slow" if machine else "well", f"The features were computed: {cost.headline()}{worth}"
     if training and serious:
         return "problem", serious[0].title
     if training:
@@ -235,7 +239,8 @@ def _of_machine(report: DebugReport) -> list[tuple[str, str, str]]:
     spent = seconds_of(profile.timeline)
     whole, training = spent["job_seconds"], spent["training_seconds"]
     if whole is not None:
-        remark = f"{percent(training / whole)} of it training" if whole and training else ""
+        doing = "training" if report.trial is not None or report.feature_pass is None else "computing features"
+        remark = f"{percent(training / whole)} of it {doing}" if whole and training else ""
         found.append(("Duration", seconds(whole), remark))
     for entry in profile.usage:
         if entry.what in ("CPU", "GPU"):

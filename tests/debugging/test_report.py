@@ -57,6 +57,7 @@ class TestWhatItHolds:
             "rules",
             "insights",
             "profile",
+            "feature_pass",
             "notes",
             "problems",
         }

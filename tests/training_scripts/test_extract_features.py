@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -19,6 +20,8 @@ import training_scripts
 from training_scripts import features
 from training_scripts.features import FeatureStore
 from training_scripts.locking import exclusive
+from training_scripts.recording.profile import PASS_FORWARD, PASS_WAIT, PREDICT_STEP
+from training_scripts.recording.profile_reader import read_profile
 
 SCRIPT = Path(training_scripts.__file__).with_name("extract_features.py")
 
@@ -79,13 +82,20 @@ class Job:
         return process.returncode, out
 
     def content(self) -> dict[str, bytes]:
-        return {str(path.relative_to(self.checkpoints)): path.read_bytes() for path in self.checkpoints.rglob("*.*")}
+        """The features; what was measured of the pass differs every time."""
+        files = [path for path in self.checkpoints.glob("*.*") if path.name != features.COST_FILE]
+        return {path.name: path.read_bytes() for path in files if path.is_file()}
+
+    def cost(self) -> dict[str, Any]:
+        found = FeatureStore.open(self.checkpoints).pass_facts()
+        assert found is not None
+        return found
 
 
 @pytest.fixture(scope="module")
 def unbroken(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, str]:
     job = Job(tmp_path_factory.mktemp("job"), {"training": root})
-    status, out, err = job.run()
+    status, out, err = job.run("--profile-operators", "on")
     assert status == 0, err
     return job, out
 
@@ -98,6 +108,29 @@ def test_leaves_a_store_in_the_checkpoint_folder_and_a_description_as_the_model(
     assert re.fullmatch(last, out.splitlines()[-1])
     assert [path.name for path in job.model.iterdir()] == ["features.json"]
     assert json.loads((job.model / "features.json").read_bytes())["key"]["backbone"] == "efficientnet_lite0"
+
+
+def test_what_the_pass_cost_is_left_beside_the_features(unbroken: tuple[Job, str]) -> None:
+    job, _ = unbroken
+    cost = job.cost()
+    assert (cost["pictures"], cost["views"], cost["computed_earlier"]) == (TRAIN_PICTURES + 8, TRAIN_PICTURES + 8, 0)
+    assert (cost["backbone"], cost["workers"], cost["device"]) == ("efficientnet_lite0", 2, "cpu")
+    assert cost["seconds"] == pytest.approx(cost["waiting"] + cost["forward"], rel=0.05)
+    assert cost["decoding"] > 0
+    assert cost["operators"][0]["name"] == "aten::mkldnn_convolution"
+
+
+def test_the_pass_is_profiled_as_a_training_job_is(unbroken: tuple[Job, str]) -> None:
+    profile = read_profile(unbroken[0].checkpoints)
+    # Chunks of 128 and 72 training pictures, then 4 and 4: batches of 64.
+    assert len(profile.phases[PREDICT_STEP]) == 2 + 2 + 1 + 1
+    assert len(profile.phases[PASS_FORWARD]) == len(profile.phases[PASS_WAIT]) == 6
+    assert profile.facts["steps"]["PREDICT"] == 6
+    assert profile.facts["inputs"] == "pictures"
+    assert "aten::mkldnn_convolution" in {operator.name for operator in profile.operators}
+    line = profile.timeline
+    assert line.begin < line.training < line.trained <= line.end  # type: ignore[operator]
+    assert list(profile.problems) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
@@ -113,6 +146,10 @@ def test_an_interrupted_job_resumes_and_ends_with_the_same_bytes(
     assert status == 0, err
     assert re.search(r"features: \d+ pictures, views plain, \d+ of them already there", out)
     assert job.content() == unbroken[0].content()
+    cost = job.cost()
+    assert cost["computed_earlier"] % features.CHUNK == 0
+    assert cost["computed_earlier"] > 0
+    assert cost["pictures"] == TRAIN_PICTURES + 8 - cost["computed_earlier"]
 
 
 def test_a_job_that_waits_for_another_process_stops_when_asked(root: Path, tmp_path: Path) -> None:

@@ -55,6 +55,16 @@ def watchers(
     return Watchers(chosen, report=report)
 
 
+def pass_watchers(
+    settings: Hyperparameters, environ: Mapping[str, str], *, begin: float, report: Callable[[str], Any]
+) -> Watchers:
+    """Those who watch a job that computes features only: its profiler. Arguments are those of `watchers`."""
+    configuration = _Configuration(environ, report)
+    profiled = settings.profiler == "on"
+    root = runtime.checkpoint_folder(environ)
+    return Watchers(_profiler(settings, configuration, root, begin, report) if profiled else [], report=report)
+
+
 def _recorders(
     settings: Hyperparameters,
     configuration: _Configuration,

@@ -22,14 +22,18 @@ CPU, CPU_MEMORY, GPU, GPU_MEMORY, IO_WAIT, NETWORK, DISK = (
 )
 """System metrics, named as AWS's OverallSystemUsage does, and Disk. Percent; Network and Disk bytes a second."""
 
-TRAIN_STEP, EVAL_STEP, FORWARD, BACKWARD, DATA = (
+TRAIN_STEP, EVAL_STEP, PREDICT_STEP, FORWARD, BACKWARD, DATA = (
     "Step:ModeKeys.TRAIN",
     "Step:ModeKeys.EVAL",
+    "Step:ModeKeys.PREDICT",
     "Forward",
     "Backward(post-forward)",
     "DataLoaderIter",
 )
 """Phases, named as smdebug does."""
+
+PASS_WAIT, PASS_FORWARD = "FeaturePass:Wait", "FeaturePass:Forward"
+"""Of the steps of a feature pass (mode PREDICT): apart from those of a run that follows it in the same job."""
 
 
 @dataclass(frozen=True)

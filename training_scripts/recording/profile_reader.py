@@ -11,6 +11,7 @@ from training_scripts.recording.profile import (
     CPU,
     EVAL_STEP,
     GPU,
+    PREDICT_STEP,
     TRAIN_STEP,
     Metric,
     Operator,
@@ -133,7 +134,7 @@ def _timeline(
         key: [value for life in lives if (value := number(life.get(key))) is not None]
         for key in ("begin", "training", "trained", "end")
     }
-    steps = [phases[name] for name in (TRAIN_STEP, EVAL_STEP, "Step:ModeKeys.GLOBAL") if name in phases]
+    steps = [phases[name] for name in (TRAIN_STEP, EVAL_STEP, PREDICT_STEP, "Step:ModeKeys.GLOBAL") if name in phases]
     samples = [metric.times for metrics in system.values() for metric in metrics.values() if len(metric.times)]
     first_step = min((float(spans.begins[0]) for spans in steps), default=None)
     last_step = max((float((spans.begins + spans.seconds).max()) for spans in steps), default=None)

@@ -11,21 +11,28 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from training_scripts.recording.profiler_operators import OperatorWatch
+from training_scripts.recording.profiler_operators import STEPS, WARM_UP, OperatorWatch
 from training_scripts.recording.profiler_writer import EPOCH, ProfileWriter, Step, node_name
-from training_scripts.recording.trial import EVAL, TRAIN
+from training_scripts.recording.trial import EVAL, PREDICT, TRAIN
 from training_scripts.runtime import available_cores
 from training_scripts.watching import Watcher
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from training_scripts.recording.profile import Operator
+
 INTERVAL_MS = 500
 FINISH_SECONDS = 30.0
+# Looking at three batches of a feature pass costs a few hundredths of a second: a percent or two of a longer one.
+PASS_SECONDS = 2.0
+# Of a pass, as many operators are kept with its features.
+PASS_OPERATORS = 20
 
 
 class Profiler(Watcher):
@@ -66,6 +73,11 @@ class Profiler(Watcher):
         self._looking = False
         self._first: float | None = None
         self._train_step = 0
+        # Of a feature pass: its batches, those done, when it began, what its operators cost.
+        self._batches = self._batch = 0
+        self._pass: dict[str, float] = {}
+        self._pass_operators: tuple[Operator, ...] = ()
+        self._ran = False
         self._begin = self._ready = self._forward = self._backward = perf_counter()
         self._ended = False
 
@@ -92,10 +104,53 @@ class Profiler(Watcher):
         done, steps_an_epoch = int(facts.get("epoch") or 0), int(facts.get("steps_per_epoch") or 0)
         self._train_step = done * steps_an_epoch
         evaluated = int(writer.earlier.get("evaluated") or 0) if done else 0
-        writer.counts = {TRAIN: self._train_step, EVAL: evaluated}
+        writer.counts = {**writer.counts, TRAIN: self._train_step, EVAL: evaluated}
+        self._ran = True
         coming = (epochs - done) * steps_an_epoch if epochs else None
         self._watch_operators(device == "cuda", coming)
         self.start()
+
+    def pass_begins(self, batches: int, facts: Mapping[str, Any]) -> None:
+        """Learns what computes the features; sampling begins, where it has not yet."""
+        gpu = facts.get("device") == "cuda"
+        known = {**facts, "inputs": "pictures", "launch_times": gpu}
+        self._writer.facts = {**self._writer.facts, **_known(known)}
+        self._batches, self._batch = batches, 0
+        self._pass = {"training": time.time()}
+        self._watch = OperatorWatch("off" if self._wanted == "off" else "on", gpu=gpu, steps=batches)
+        self.start()
+
+    def pass_batch_begins(self) -> None:
+        """Starts torch.profiler when it is time, unless the whole pass will be too short for it."""
+        if self._watch.done:
+            return
+        begin = perf_counter()
+        self._first = begin if self._first is None else self._first
+        warm = max(0, min(WARM_UP, self._batches - STEPS))
+        if self._wanted == "auto" and self._batch == warm:
+            expected = (begin - self._first) / max(1, warm) * self._batches
+            self._watch.done = expected < PASS_SECONDS
+        self._looking = self._watch.before_step(self._batch)
+
+    def pass_batch_ends(self, began: float, ready: float, ended: float) -> None:
+        """Takes the times."""
+        self._steps.append((PREDICT, began, ready, ended, ended, ended))
+        self._batch += 1
+        if self._looking:
+            self._looking = self._watch.after_step()
+
+    def pass_ends(self) -> Mapping[str, Any]:
+        """The operators of the pass, to be kept with the features."""
+        self._watch.stop()
+        self._looking, self._first = False, None
+        self._pass["trained"] = time.time()
+        self._pass_operators = self._watch.read() or ()
+        note = "" if self._pass_operators else self._why_no_pass_operators()
+        self._writer.operators_note = note
+        return {
+            "operators": [asdict(operator) for operator in self._pass_operators[:PASS_OPERATORS]],
+            "operators_note": note,
+        }
 
     def step_begins(self, mode: str) -> None:
         """Takes the time."""
@@ -140,7 +195,11 @@ class Profiler(Watcher):
         self._watch.stop()
         now = perf_counter()
         trained = now - self._first if self._first is not None else 0.0
-        self._writer.operators_note = self._watch.ended(trained)
+        if self._ran:
+            self._writer.operators_note = self._watch.ended(trained)
+        elif self._pass:  # a job that computes features and trains nothing
+            self._writer.operators = lambda: self._pass_operators
+            self._writer.life = {**self._writer.life, **self._pass}
         self._writer.life = {**self._writer.life, "end": now + self._writer.offset}
         self._writer.finish(FINISH_SECONDS)
 
@@ -165,6 +224,14 @@ class Profiler(Watcher):
                 self._looking = self._watch.before_step(self._train_step)
         if self._watch.done:
             self._look_at = math.inf
+
+    def _why_no_pass_operators(self) -> str:
+        if self._wanted == "off":
+            return "Operators of the feature pass were not looked at: profile-operators is off."
+        return (
+            f"Operators of the feature pass were not looked at: it was to last less "
+            f"than {PASS_SECONDS:.0f} s; set profile-operators to on to look at them nevertheless."
+        )
 
     def _read_operators(self) -> Any:
         found = self._watch.read()

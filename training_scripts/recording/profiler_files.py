@@ -21,9 +21,18 @@ from numpy.typing import NDArray
 
 from training_scripts.atomic import write_atomically
 from training_scripts.recording import layout
-from training_scripts.recording.profile import BACKWARD, DATA, EVAL_STEP, FORWARD, TRAIN_STEP
+from training_scripts.recording.profile import (
+    BACKWARD,
+    DATA,
+    EVAL_STEP,
+    FORWARD,
+    PASS_FORWARD,
+    PASS_WAIT,
+    PREDICT_STEP,
+    TRAIN_STEP,
+)
 from training_scripts.recording.profiler_sampler import Reading
-from training_scripts.recording.trial import TRAIN
+from training_scripts.recording.trial import EVAL, PREDICT, TRAIN
 
 FORMAT = 1
 OWN_BYTES = 4 << 20
@@ -32,7 +41,9 @@ MICROSECONDS = 1_000_000
 CHUNK = 500
 TRAIN_PHASES = (TRAIN_STEP, DATA, FORWARD, BACKWARD)
 EVAL_PHASES = (EVAL_STEP, DATA, FORWARD)
-_PIDS = {phase: pid for pid, phase in enumerate(dict.fromkeys((*TRAIN_PHASES, *EVAL_PHASES)), start=1)}
+PREDICT_PHASES = (PREDICT_STEP, PASS_WAIT, PASS_FORWARD)
+_PHASES = {TRAIN: TRAIN_PHASES, EVAL: EVAL_PHASES, PREDICT: PREDICT_PHASES}
+_PIDS = {phase: pid for pid, phase in enumerate(dict.fromkeys(sum(_PHASES.values(), ())), start=1)}
 
 
 class SystemFiles:
@@ -135,9 +146,8 @@ class TraceFiles:
         """Lines of the steps. One format of many steps costs a tenth of json.dumps for each event."""
         begin, ready, forward, backward, end = micros.T
         spans = [(begin, end), (begin, ready), (ready, forward)]
-        phases = EVAL_PHASES
+        phases = _PHASES[mode]
         if mode == TRAIN:
-            phases = TRAIN_PHASES
             spans.append((forward, backward))
         columns = [column for first, last in spans for column in (first, np.maximum(last - first, 0), numbers)]
         rows = np.stack(columns, axis=1)

@@ -23,7 +23,7 @@ from training_scripts.recording.profiler_files import (
     write_own,
 )
 from training_scripts.recording.profiler_sampler import Machine
-from training_scripts.recording.trial import EVAL, TRAIN
+from training_scripts.recording.trial import EVAL, PREDICT, TRAIN
 from training_scripts.watching import first_line
 
 # A report can be read while the job runs; early on it should not have to wait for a minute.
@@ -74,7 +74,7 @@ class ProfileWriter(threading.Thread):
         super().__init__(name="profiler", daemon=True)
         self.offset = _offset()
         self.earlier = read_own(own_path(folder, node)) or {}
-        self.counts = {TRAIN: 0, EVAL: 0}
+        self.counts = {TRAIN: 0, EVAL: 0, PREDICT: 0}
         self.facts: Mapping[str, Any] = {}
         self.life: Mapping[str, Any] = {}
         self.operators: Callable[[], tuple[Operator, ...] | None] = lambda: None
@@ -190,7 +190,7 @@ class ProfileWriter(threading.Thread):
         if len(marks):
             self.evaluated = self.counts[EVAL] + int((modes[: marks[-1]] == EVAL).sum())
         passes = {}
-        for mode in (TRAIN, EVAL):
+        for mode in (TRAIN, EVAL, PREDICT):
             chosen = times[modes == mode]
             numbers = np.arange(len(chosen), dtype=np.int64) + self.counts[mode]
             self.counts[mode] += len(chosen)
@@ -202,6 +202,7 @@ class ProfileWriter(threading.Thread):
             self.life = {**self.life, "training": float(train[0, 0])}
 
     def _write_own(self) -> None:
+        counts = {mode: count for mode, count in self.counts.items() if count or mode != PREDICT}
         lives = [*self.earlier.get("lives", []), dict(self.life)][-LIVES_KEPT:]
         write_own(
             own_path(self._folder, self._node),
@@ -210,9 +211,9 @@ class ProfileWriter(threading.Thread):
                 "fingerprint": self._fingerprint,
                 "lives": lives,
                 "facts": dict(self.facts),
-                "steps": dict(self.counts),
+                "steps": dict(counts),
                 "evaluated": self.evaluated,
-                "kept_one_in": {mode: one_in(count) for mode, count in self.counts.items()},
+                "kept_one_in": {mode: one_in(count) for mode, count in counts.items()},
                 "operators": self._found,
                 "operators_note": "" if self._found else self.operators_note,
             },

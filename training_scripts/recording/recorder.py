@@ -264,6 +264,7 @@ def _run_json(facts: Mapping[str, Any]) -> dict[str, Any]:
         "valid_names": list(names) if len(names) <= NAMES_IN_RUN_JSON else [],
         "inputs": facts.get("inputs"),
         "backbone": facts.get("backbone"),
+        "feature_pass": facts.get("feature_pass"),
     }
 
 

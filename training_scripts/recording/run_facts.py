@@ -47,6 +47,7 @@ _KINDS: Mapping[str, tuple[str, _Check]] = {
     "valid_names": ("a list of texts", _listed(_text)),
     "inputs": ("a text", _text),
     "backbone": ("a text", _text),
+    "feature_pass": ("an object", lambda value: isinstance(value, dict)),
     "problems": ("a list of texts", _listed(_text)),
     "notes": ("a list of texts", _listed(_text)),
 }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dogbreed_sdk
 from dogbreed_sdk.debugging.page.curves import curves_section
+from dogbreed_sdk.debugging.page.feature_pass import feature_pass_section
 from dogbreed_sdk.debugging.page.machine import timeline_section, usage_section
 from dogbreed_sdk.debugging.page.markup import Markup, element, inner
 from dogbreed_sdk.debugging.page.sections import (
@@ -61,6 +62,7 @@ _SECTIONS = (
     ("usage", "System"),
     ("steps", "Steps"),
     ("operators", "Operators"),
+    ("features", "Features"),
     ("run", "Run"),
     ("problems", "Gaps"),
     ("not-evaluated", "Not evaluated"),
@@ -111,6 +113,7 @@ def _body(report: DebugReport, judged: Verdict, charts: dict[str, Any], detail: 
             usage_section(profile, charts, points=detail.points // 2),
             steps_section(profile, charts, points=detail.points),
             operators_section(profile),
+            feature_pass_section(report.feature_pass),
             run_section(trial.run if trial is not None else {}, report.notes),
             problems_section(report.problems),
             not_evaluated_section(results),

@@ -55,7 +55,7 @@ def _lead(steps: dict[str, Spans]) -> str:
 def _mode(name: str) -> str:
     """Step:ModeKeys.TRAIN -> training."""
     mode = name.rpartition(".")[2]
-    return {"TRAIN": "training", "EVAL": "evaluation"}.get(mode, clipped(mode, 40))
+    return {"TRAIN": "training", "EVAL": "evaluation", "PREDICT": "feature-pass"}.get(mode, clipped(mode, 40))
 
 
 def _step_chart(steps: dict[str, Spans], points: int) -> dict[str, Any]:
@@ -147,17 +147,29 @@ def operators_section(profile: Profile | None) -> Markup:
         return section("operators", title, empty(NO_PROFILE))
     if not profile.operators:
         return section("operators", title, empty(profile.operators_note or "No operators were recorded."))
-    cpu = sum(operator.cpu_seconds for operator in profile.operators) or 1.0
-    gpu = sum(operator.gpu_seconds for operator in profile.operators)
-    rows = [_operator_row(operator, cpu, gpu) for operator in profile.operators[:MAX_OPERATORS]]
-    head = ["Operator", "CPU", "time", "share", *(["GPU", "time", "share"] if gpu else []), "calls"]
+    cpu, gpu = _whole(profile.operators)
     top = profile.operators[0]
     lead = f"{clipped(top.name, 80)} costs most: {percent(_share(top, cpu, gpu))} of the time of all that are listed."
-    left = len(profile.operators) - len(rows)
+    if profile.facts.get("inputs") == "features":
+        lead += " They are the head's, which trains on stored features; the backbone's are under Feature pass."
+    left = len(profile.operators) - MAX_OPERATORS
     more = element("p", f"{left} cheaper ones are not shown.", class_="quiet") if left > 0 else None
     note = element("p", profile.operators_note, class_="quiet") if profile.operators_note else None
-    columns = (2, 3, 5, 6, 7) if gpu else (2, 3, 4)
-    return section("operators", title, table(head, rows, numeric=columns), more, note, lead=lead)
+    return section("operators", title, operator_table(profile.operators), more, note, lead=lead)
+
+
+def operator_table(operators: Sequence[Operator]) -> Markup:
+    """The most expensive operators, with their shares of all."""
+    cpu, gpu = _whole(operators)
+    rows = [_operator_row(operator, cpu, gpu) for operator in operators[:MAX_OPERATORS]]
+    head = ["Operator", "CPU", "time", "share", *(["GPU", "time", "share"] if gpu else []), "calls"]
+    return table(head, rows, numeric=(2, 3, 5, 6, 7) if gpu else (2, 3, 4))
+
+
+def _whole(operators: Sequence[Operator]) -> tuple[float, float]:
+    """Seconds of all of them on the CPU and on GPUs."""
+    cpu = sum(operator.cpu_seconds for operator in operators) or 1.0
+    return cpu, sum(operator.gpu_seconds for operator in operators)
 
 
 def _share(operator: Operator, cpu: float, gpu: float) -> float:

@@ -139,6 +139,8 @@ def test_a_job_leaves_its_recording_beside_its_checkpoint_and_the_same_model_as_
     assert (trial.run["inputs"], trial.run["class_counts"], len(trial.run["valid_names"])) == ("features", [8] * 3, 12)
     assert trial.run["classes"] == ["001.Red_dog", "002.Green_dog", "003.Blue_dog"]
     assert list(trial.problems) == []
+    cost = trial.run["feature_pass"]  # of the pass that made the features, whichever job that was
+    assert (cost["pictures"], cost["backbone"]) == (48, "efficientnet_lite0")
     by_epoch = trial.tensor("CrossEntropyLoss_output_0").series(EVAL).values
     logged = [epoch.values["valid:loss"] for epoch in epochs(watched.stdout)[:-1]]
     assert by_epoch.tolist() == pytest.approx(logged, abs=1e-4)

@@ -1,0 +1,166 @@
+"""What computing the features cost that a job trains on: pictures a second, decoding against the network, operators."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dogbreed_sdk.debugging.plain_values import clipped, number, percent, plain, seconds
+from training_scripts.recording.profile import Operator
+
+MOST_OPERATORS = 20
+TOP_OPERATORS = 3
+# Waiting for this share of a pass, the network is held up by decoding.
+HELD_UP = 0.3
+_MOST = 2.0**53
+
+
+@dataclass(frozen=True)
+class FeaturePassCost:
+    """The cost of one feature pass.
+
+    Attributes:
+        job: The job that made it; empty where unknown.
+        backbone: The network.
+        pictures: Pictures that went through it.
+        views: Views of them.
+        computed_earlier: Pictures that an interrupted process had computed before, whose cost is unknown.
+        seconds: Wall time.
+        forward: Of it, seconds of the network.
+        waiting: Of it, seconds of waiting for decoded pictures.
+        decoding: Seconds of decoding, over all threads, most of it while the network worked.
+        workers: Threads that decoded; None where unknown.
+        cores: Of the machine; None where unknown.
+        device: cuda or cpu.
+        operators: Of a few batches, most expensive first.
+        operators_note: Why there are none, where there are none.
+    """
+
+    job: str
+    backbone: str
+    pictures: int
+    views: int
+    computed_earlier: int
+    seconds: float
+    forward: float
+    waiting: float
+    decoding: float
+    workers: int | None
+    cores: int | None
+    device: str
+    operators: tuple[Operator, ...]
+    operators_note: str
+
+    @property
+    def pictures_per_second(self) -> float | None:
+        """How fast it was."""
+        return self.pictures / self.seconds if self.seconds > 0 else None
+
+    @property
+    def is_held_up_by_decoding(self) -> bool:
+        """Whether the network waited much for pictures."""
+        return self.waiting > HELD_UP * self.seconds > 0
+
+    @property
+    def advice(self) -> str:
+        """What would make it faster; empty where nothing simple would."""
+        if not self.is_held_up_by_decoding:
+            return ""
+        return (
+            "Decoding holds the network up: raise workers (--workers), up to the number of cores, or make the pictures "
+            "smaller than a photograph once, before uploading them."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain values for JSON."""
+        document: dict[str, Any] = plain(
+            {**asdict(self), "pictures_per_second": self.pictures_per_second, "advice": self.advice}
+        )
+        return document
+
+    def headline(self) -> str:
+        """The pass in one sentence."""
+        speed = f", {number(self.pictures_per_second, digits=3)} pictures/s" if self.pictures_per_second else ""
+        views = f" ({number(self.views)} views)" if self.views != self.pictures else ""
+        through = f" through {self.backbone}" if self.backbone else ""
+        return f"{number(self.pictures)} pictures{views}{through} in {seconds(self.seconds)}{speed}."
+
+    def parts(self) -> Iterator[tuple[str, float]]:
+        """What its wall time went into, and how many seconds."""
+        yield "Network", self.forward
+        yield "Waiting for decoded pictures", self.waiting
+
+    def lines(self) -> Iterator[str]:
+        """It in sentences, most important first."""
+        where = ", ".join(
+            filter(
+                None, (f"job {self.job}" if self.job else "", self.device, f"{self.cores} cores" if self.cores else "")
+            )
+        )
+        yield f"{self.headline()}{f' ({where})' if where else ''}"
+        if self.seconds > 0:
+            shares = [
+                f"{name.lower()} {seconds(spent)} ({percent(spent / self.seconds)})" for name, spent in self.parts()
+            ]
+            threads = f" in {self.workers} threads" if self.workers else ""
+            yield f"Of that {', '.join(shares)}; decoding took {seconds(self.decoding)}{threads}, beside the network."
+        if self.operators:
+            cost = sum(map(_spent, self.operators)) or 1.0
+            top = ", ".join(f"{one.name} {percent(_spent(one) / cost)}" for one in self.operators[:TOP_OPERATORS])
+            yield f"Most expensive operators: {top}."
+        elif self.operators_note:
+            yield self.operators_note
+        if self.computed_earlier:
+            yield (
+                f"{number(self.computed_earlier)} more pictures had been computed by a process that was interrupted; "
+                "what they cost is not known."
+            )
+
+
+def feature_pass_cost(facts: Mapping[str, Any] | None) -> FeaturePassCost | None:
+    """The cost of a pass from what was written down about it; None where that says nothing of it."""
+    if not isinstance(facts, Mapping) or _amount(facts.get("seconds")) is None or not _count(facts.get("pictures")):
+        return None
+    return FeaturePassCost(
+        job=_text(facts.get("job")),
+        backbone=_text(facts.get("backbone")),
+        pictures=_count(facts.get("pictures")) or 0,
+        views=_count(facts.get("views")) or 0,
+        computed_earlier=_count(facts.get("computed_earlier")) or 0,
+        seconds=_amount(facts.get("seconds")) or 0.0,
+        forward=_amount(facts.get("forward")) or 0.0,
+        waiting=_amount(facts.get("waiting")) or 0.0,
+        decoding=_amount(facts.get("decoding")) or 0.0,
+        workers=_count(facts.get("workers")),
+        cores=_count(facts.get("cores")),
+        device=_text(facts.get("device")),
+        operators=tuple(_operators(facts.get("operators"))),
+        operators_note=_text(facts.get("operators_note"), 500),
+    )
+
+
+def _operators(rows: Any) -> Iterator[Operator]:
+    for row in rows[:MOST_OPERATORS] if isinstance(rows, list) else ():
+        if isinstance(row, Mapping) and (cpu := _amount(row.get("cpu_seconds"))) is not None:
+            gpu = _amount(row.get("gpu_seconds")) or 0.0
+            yield Operator(_text(row.get("name")), _count(row.get("calls")) or 0, cpu, gpu)
+
+
+def _spent(operator: Operator) -> float:
+    return float(operator.gpu_seconds or operator.cpu_seconds)
+
+
+def _amount(value: Any) -> float | None:
+    plain_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if plain_number and 0 <= value < _MOST and math.isfinite(value) else None
+
+
+def _count(value: Any) -> int | None:
+    found = _amount(value)
+    return None if found is None else int(found)
+
+
+def _text(value: Any, limit: int = 200) -> str:
+    return clipped(value, limit) if isinstance(value, str) else ""
