@@ -22,6 +22,14 @@ TEST_DATA_VARIABLE = "DOGBREED_TEST_DATA"
 TEST_DATA_DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever needs a trained model needs the extras that train one."""
+    for item in items:
+        if "workshop" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.extras)
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Credentials and settings of whoever runs the tests must not decide what they do."""

@@ -22,7 +22,6 @@ from dogbreed_sdk.cli import quickstart
 from dogbreed_sdk.cli.parser import parse
 from dogbreed_sdk.container import uri_to_path
 from dogbreed_sdk.deployment import Deployment
-from dogbreed_sdk.local import Store
 from tests.conftest import Workshop
 
 
@@ -112,11 +111,11 @@ def test_what_an_interrupted_command_suggests_works_when_it_is_pasted(
         subprocess.run(shlex.split(follow), check=True, capture_output=True, timeout=60)
 
 
+@pytest.mark.extras
 @pytest.mark.parametrize("command", ["logs", "report", "delete", "classify"])
 def test_what_is_not_found_is_looked_for_with_options_and_not_with_python(command: str, tmp_path: Path) -> None:
     root, asked = tmp_path / "root", tmp_path / "rex.png"
     asked.write_bytes(LABEL_QUESTION.body)
-    Store(root).close()
     said = run(command, "x", *([asked] if command == "classify" else []), "--root", root, expect=1).stderr
     assert f" in local SageMaker in {root}. " in said
     assert said.endswith("\nFor another folder add --root DIR, for SageMaker on AWS --aws.\n")
@@ -144,6 +143,7 @@ def test_the_check_of_an_undivided_data_set_names_the_command_that_divides_it(sh
     assert re.search(rf"Divide it with '\S*dogbreed data split {shapes.root}/train DEST'\.", said)
 
 
+@pytest.mark.extras
 @pytest.mark.parametrize(
     ("name", "said"), [("model", r"in local SageMaker in"), ("my_model", "can be no endpoint's or job's name")]
 )
@@ -377,6 +377,7 @@ def test_quickstart_suggests_no_service_that_is_not_installed(
     assert f"{_optional.install_command('service')} && {served}" in done.next
 
 
+@pytest.mark.extras
 def test_quickstart_goes_from_a_plain_folder_of_classes_to_answers_and_commands_that_work(
     shapes: BreedDataset, tmp_path: Path
 ) -> None:

@@ -93,6 +93,7 @@ def test_a_job_that_computed_features_has_no_model(workshop: Workshop) -> None:
         TrainingJob(features, workshop.session).deploy(progress=no_progress)
 
 
+@pytest.mark.extras
 def test_a_model_on_s3_is_copied_for_as_long_as_it_is_used(
     account: tuple[Session, RecordedSageMaker], monkeypatch: pytest.MonkeyPatch
 ) -> None:

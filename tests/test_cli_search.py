@@ -9,6 +9,8 @@ from dogbreed_sdk.cli.options import search
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.search import combinations
 
+pytestmark = pytest.mark.extras
+
 
 def test_a_range_without_a_scale_is_the_one_that_python_makes() -> None:
     ranges = search(["lr=0.001:0.1", "epochs=2:5"])

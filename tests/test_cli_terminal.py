@@ -174,6 +174,7 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Tra
         yield folder / "root", job
 
 
+@pytest.mark.extras
 @pytest.mark.parametrize("environment", [{}, {"PYTHONIOENCODING": "ascii"}], ids=["utf-8", "ascii"])
 def test_a_log_is_shown_with_its_lines_and_without_its_commands(
     failed: tuple[Path, TrainingJob], environment: dict[str, str]
@@ -187,6 +188,7 @@ def test_a_log_is_shown_with_its_lines_and_without_its_commands(
     assert ("é 犬" if not environment else r"\xe9 \u72ac") in lines
 
 
+@pytest.mark.extras
 def test_a_failures_reason_is_shown_and_not_obeyed(failed: tuple[Path, TrainingJob]) -> None:
     _, job = failed
     with pytest.raises(JobFailedError) as caught:

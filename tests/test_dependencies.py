@@ -15,6 +15,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+pytestmark = pytest.mark.extras
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:

@@ -107,6 +107,7 @@ class TestErrorsOfBotocore:
             Deployment("dogs", account[0]).delete()
 
 
+@pytest.mark.extras
 class TestDeploy:
     def test_what_was_made_before_an_error_is_deleted(self, no_endpoint: Account) -> None:
         session, aws = no_endpoint

@@ -11,6 +11,8 @@ import pytest
 import dogbreed_sdk
 import training_scripts
 
+pytestmark = pytest.mark.extras
+
 MODULES = sorted(
     module.name
     for package in (dogbreed_sdk, training_scripts)

@@ -29,6 +29,8 @@ from tests.conftest import Workshop, draw_shape
 from tests.service.running import RunningService
 from training_scripts import bundle, pictures
 
+pytestmark = pytest.mark.extras
+
 EXACT = 1e-4
 # Pixels beyond a megapixel without a JPEG behind them reach the model reduced through the client, and whole where
 # the file itself is sent (`images.encoding._reduced`: 0.005 to 0.012 on photographs, this drawing included).

@@ -63,6 +63,7 @@ def test_plain_boto3(workshop: Workshop) -> None:
     assert output.split()[0] == str(picture.index)
 
 
+@pytest.mark.extras
 @pytest.mark.parametrize(("name", "code"), found(r"```python\n(.*?)```"))
 def test_snippets_of_the_documentation_run(
     name: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_registered_rules: None

@@ -5,10 +5,13 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import pytest
+
 import dogbreed_sdk
 from dogbreed_sdk import errors
 
 
+@pytest.mark.extras
 def test_every_public_name_loads_and_says_what_it_is() -> None:
     for name in dogbreed_sdk.__all__:
         assert getattr(dogbreed_sdk, name).__doc__, name

@@ -18,6 +18,8 @@ from dogbreed_sdk.progress import no_progress
 from tests.conftest import Workshop
 from tests.waiting import wait_for
 
+pytestmark = pytest.mark.extras
+
 
 def dogbreed(*arguments: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "dogbreed_sdk.cli", *map(str, arguments)]

@@ -15,6 +15,8 @@ from dogbreed_sdk.testing import FakeEndpoint
 from tests.service.running import BREEDS, RunningService
 from tests.serving.model_process import write_model
 
+pytestmark = pytest.mark.extras
+
 PATHS = {"service": "/v1/classify", "model server": "/invocations", "workers": "/invocations", "local": "/"}
 CODE = "def model_fn(model_dir): return None\ndef predict_fn(data, model): return data"
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"

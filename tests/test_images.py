@@ -159,7 +159,9 @@ def test_pixels_are_converted_as_the_server_converts_them(mode: str) -> None:
     image = image.convert("RGBA").convert(mode) if mode in ("RGBA", "LA", "PA") else picture(mode="L").convert(mode)
     if mode in ("I", "I;16"):
         image = picture(mode="L").convert("I").point(lambda value: value * 200).convert(mode)
-    by_server = pictures.decode(encoded(image, "TIFF"))
+    # Pillow 12, the last for Python 3.10, reads no YCbCr that is not compressed.
+    options = {"compression": "tiff_lzw"} if mode == "YCbCr" and sys.version_info < (3, 11) else {}
+    by_server = pictures.decode(encoded(image, "TIFF", **options))
     assert pixels(to_payload(image).body) == by_server.tobytes()
 
 
@@ -170,8 +172,10 @@ def test_the_first_picture_of_a_camera_file_goes_out_as_it_is() -> None:
     assert pictures.decode(payload.body).size == (64, 48)
 
 
+@pytest.mark.extras
 def test_an_array_is_a_picture_if_it_is_unsigned_bytes() -> None:
-    numpy = pytest.importorskip("numpy")
+    import numpy  # noqa: PLC0415 - no dependency of the client
+
     array = numpy.asarray(picture())
     assert pixels(to_payload(array).body) == picture().tobytes()
     assert pixels(to_payload(array[::-1, ::2]).body) == Image.fromarray(array[::-1, ::2].copy()).tobytes()

@@ -90,8 +90,10 @@ def test_what_a_png_says_of_gamma_and_profile_changes_nothing() -> None:
     assert b"iCCP" not in to_payload(profiled).body
 
 
+@pytest.mark.extras
 def test_heic_is_read_where_pillow_heif_is_installed() -> None:
-    heif = pytest.importorskip("pillow_heif")
+    import pillow_heif as heif  # noqa: PLC0415 - no dependency of the client
+
     image = Image.linear_gradient("L").resize((64, 48)).convert("RGB")
     buffer = io.BytesIO()
     heif.from_pillow(image).save(buffer, quality=-1)

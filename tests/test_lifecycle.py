@@ -31,6 +31,8 @@ from dogbreed_sdk import (
 from dogbreed_sdk.progress import no_progress
 from tests.conftest import Workshop
 
+pytestmark = pytest.mark.extras
+
 
 @pytest.fixture(scope="module")
 def deployment(workshop: Workshop) -> Deployment:

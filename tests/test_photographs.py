@@ -27,6 +27,7 @@ def photographs(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Br
     return BreedDataset.from_folder(root)
 
 
+@pytest.mark.extras
 def test_a_search_a_model_and_an_endpoint_recognise_breeds_they_have_seen_little_of(
     photographs: BreedDataset, session: Session
 ) -> None:

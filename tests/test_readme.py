@@ -22,6 +22,7 @@ def test_there_are_exactly_two_shell_commands() -> None:
     assert all("\n" not in command for command in commands)
 
 
+@pytest.mark.extras
 @pytest.mark.parametrize("code", [code for skipped, code in BLOCKS if not skipped])
 def test_examples_run_as_they_stand(code: str, tmp_path: Path) -> None:
     done = subprocess.run(

@@ -63,6 +63,7 @@ def test_a_folder_whose_process_was_killed_is_removed_by_the_next_one_at_once(te
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.extras
 def test_a_bundle_whose_loading_was_killed_leaves_nothing_for_good(temporary: Path, tmp_path: Path) -> None:
     archive = tmp_path / "model.tar"
     subprocess.run(["tar", "-cf", archive, "-C", tmp_path, "tmp"], check=True)

@@ -82,6 +82,7 @@ def test_an_unknown_profile_is_explained() -> None:
         _ = Session.aws(profile="nobody").boto3_session
 
 
+@pytest.mark.extras
 def test_aws_images_are_found_offline() -> None:
     session = Session.aws(region="eu-west-1")
     assert session.image_uri("training", "ml.m5.xlarge").endswith("pytorch-training:2.6-cpu-py312")

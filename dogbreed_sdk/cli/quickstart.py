@@ -22,7 +22,6 @@ from dogbreed_sdk.errors import DatasetError
 from dogbreed_sdk.evaluation import Evaluation, evaluate
 from dogbreed_sdk.jobs import TrainingJob
 from dogbreed_sdk.predictions import Prediction
-from dogbreed_sdk.session import Session
 from dogbreed_sdk.trainer import BreedTrainer
 from dogbreed_sdk.tuning import TuningJob
 
@@ -42,7 +41,7 @@ def run(options: argparse.Namespace) -> Outcome:
     start = time.monotonic()
     root = read.root(options)
     _optional.require({"local": _PACKAGES}, purpose="train and deploy a model on this machine")
-    with Session.local(root) as session:
+    with read.session(options) as session:
         dataset = _data(options.data, root)
         trainer = BreedTrainer(session)
         note(f"[2/{STEPS}] searching hyperparameters: {MAX_JOBS} trials of {EPOCHS} epochs on features computed once")
