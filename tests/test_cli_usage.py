@@ -24,7 +24,7 @@ def said(*arguments: str) -> str:
         (["trian"], "dogbreed has no command 'trian'; did you mean train? Commands: quickstart, data", "dogbreed"),
         (["predict"], "dogbreed has no command 'predict'; did you mean classify?", "dogbreed"),
         (["data", "chekc"], "dogbreed data has no command 'chekc'; did you mean check?", "dogbreed data"),
-        (["data"], "dogbreed data needs a command: sample, check, split", "dogbreed data"),
+        (["data"], "dogbreed data needs a command: sample, download, check", "dogbreed data"),
         (["xyzzy"], "dogbreed has no command 'xyzzy'. Commands: ", "dogbreed"),
         (["train", "d", "--batchsiz", "1"], "did you mean --batch-size?", "dogbreed train"),
         (["train", "d", "--early-stopping", "1"], "did you mean --patience?", "dogbreed train"),
