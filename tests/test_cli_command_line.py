@@ -56,6 +56,6 @@ def test_as_a_module_it_is_called_through_python(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys, "argv", ["/somewhere/dogbreed_sdk/cli/__main__.py", "jobs"])
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", "/nowhere")
-    assert command_line(parse(["jobs"]), "jobs") == f"{tmp_path}/python -m dogbreed_sdk.cli jobs"
+    assert command_line(parse(["jobs"]), "jobs") == f"{tmp_path}/python -m dogbreed_sdk jobs"
     (tmp_path / "dogbreed").touch()
     assert command_line(parse(["jobs"]), "jobs") == f"{tmp_path}/dogbreed jobs"

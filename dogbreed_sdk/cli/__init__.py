@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status.
     """
     try:
+        if "_ARGCOMPLETE" in os.environ:  # a shell asks how the line may go on
+            from dogbreed_sdk.cli import completion  # noqa: PLC0415
+
+            completion.complete()
         # It takes a second, in which Ctrl-C is one as well.
         from dogbreed_sdk.cli import program  # noqa: PLC0415
     except KeyboardInterrupt:

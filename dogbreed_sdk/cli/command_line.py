@@ -30,7 +30,7 @@ def _program() -> list[str]:
     if called.name == "__main__.py":  # python -m; mostly the command lies beside Python
         called = Path(sys.executable).with_name("dogbreed")
         if not called.exists():
-            return [sys.executable, "-m", "dogbreed_sdk.cli"]
+            return [sys.executable, "-m", "dogbreed_sdk"]
     found = shutil.which("dogbreed")
     return ["dogbreed"] if found and called.exists() and Path(found).samefile(called) else [str(called)]
 

@@ -27,6 +27,7 @@ from dogbreed_sdk.debugging.managed import PROFILER_RULES, RULES
 from training_scripts import hyperparameters
 from training_scripts.split_folders import SPLITS
 
+SHELLS = ("bash", "zsh", "fish")
 FEATURES = ("stored", "in-job", "off")
 Run = Callable[[argparse.Namespace], Outcome]
 
@@ -70,7 +71,15 @@ def make_parser() -> Parser:
     )
     up.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
     up.add_argument("--port", type=port, default=8765, help="port; 0 takes a free one (default: %(default)s)")
+    shell = _command(groups, "completion", "print a script for completion with the Tab key", _completion, where=())
+    shell.add_argument("shell", type=one_of(SHELLS), choices=SHELLS, help="the shell that shall complete")
     return parser
+
+
+def _completion(options: argparse.Namespace) -> Outcome:
+    from dogbreed_sdk.cli import completion  # noqa: PLC0415 - costs time, and needs the grammar itself
+
+    return completion.run(options)
 
 
 def _add_quickstart(groups: argparse._SubParsersAction[Parser]) -> None:
