@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dogbreed_sdk import dataset_checks
+from dogbreed_sdk import dataset_checks, dataset_names
 from dogbreed_sdk.errors import DatasetError
 from dogbreed_sdk.labels import LabelMap
 from training_scripts import data_faults, split_folders
@@ -281,7 +281,9 @@ class BreedDataset:
         from training_scripts import data  # noqa: PLC0415 - only needed with a data set at hand
 
         with _as_dataset_errors():
-            return data.read_dataset(data.find_splits(self._root) if self.folders else {"train": self._root})
+            if not self.folders:
+                return data.read_unsplit(self._root)
+            return data.read_dataset(data.find_splits(self._root))
 
     def check(self, *, progress: Progress | None = None, workers: int | None = None) -> DatasetReport:
         """Reads and decodes every picture, and says what training or its numbers would suffer from.
@@ -403,12 +405,22 @@ class BreedDataset:
         return uri
 
     def _files(self) -> dict[str, Path]:
-        """What training reads: name below the data set's folder -> picture. Links to folders are followed."""
-        return {
-            f"{self.folders[split].name}/{sample.name}" if self.folders else sample.name: sample.path
+        """What training reads: name below the data set's folder -> picture. Links to folders are followed.
+
+        Splits have their usual names there: the fingerprint, and so the address, does not depend on their spelling.
+
+        Raises:
+            DatasetError: S3 cannot hold a name.
+        """
+        files = {
+            f"{split}/{sample.name}" if self.folders else sample.name: sample.path
             for split, samples in self._listed.splits.items()
             for sample in samples
         }
+        odd = [path for name, path in files.items() if not dataset_names.is_text(name)]
+        if odd:
+            raise DatasetError(f"the name of {odd[0]} is not UTF-8, which S3 cannot hold; rename it")
+        return files
 
 
 def _refuse_other_layout(root: Path) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dogbreed_sdk import near_copies
-from dogbreed_sdk.dataset_names import find_names
+from dogbreed_sdk.dataset_names import find_file_names, find_names
 from dogbreed_sdk.dataset_report import DatasetReport, Finding, Level
 from training_scripts import data_faults
 from training_scripts.data_faults import Fault, some
@@ -53,6 +53,7 @@ def check(root: Path, *, progress: Progress | None = None, workers: int | None =
         *find_duplicates(listing, facts),
         *find_balance(listing),
         *(find_names(listing.folders[listing.taught][0], list(listing.classes)) if listing.classes else ()),
+        *find_file_names(path for *_, path in listing.pictures()),
     ]
     counts = {split: {name: len(paths) for name, paths in classes.items()} for split, classes in listing.splits.items()}
     return DatasetReport(root, tuple(listing.classes), counts, tuple(findings))

@@ -6,7 +6,7 @@ import itertools
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from dogbreed_sdk.dataset_report import Finding
@@ -28,6 +28,23 @@ def find_names(folder: Path, names: Sequence[str]) -> Iterator[Finding]:
     yield from _numbers(folder, names)
 
 
+def find_file_names(paths: Iterable[Path]) -> Iterator[Finding]:
+    """Names pictures that cannot be uploaded for their names."""
+    for path in paths:
+        if not is_text(path.name):
+            message = f"The file name {path.name!r} is not UTF-8, which S3 cannot hold."
+            yield Finding("warning", "odd-file-name", message, (path,), "Rename it.")
+
+
+def is_text(name: str) -> bool:
+    """Whether a name can be written as UTF-8; other bytes stand in it as lone surrogates."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def meant(name: str) -> str:
     """What a name was before something decoded it wrongly; the name itself where nothing did.
 
@@ -47,7 +64,7 @@ def meant(name: str) -> str:
 
 def _odd(folder: Path, name: str) -> Iterator[Finding]:
     # What is not UTF-8 is a fault, which training refuses.
-    if not name.isascii() and any(unicodedata.category(letter) == "Cs" for letter in name):
+    if not is_text(name):
         return
     paths = (folder / name,)
     if name != name.strip() or not name.isprintable():

@@ -30,6 +30,7 @@ _TOGETHER = {
     "duplicate": "{} pictures are there more than once. Keep one of each.",
     "duplicate-across-splits": "{} pictures are in more than one split. Keep each in one split only.",
     "duplicate-across-classes": "{} pictures are in more than one class. Keep each in its right class only.",
+    "odd-file-name": "{} pictures have names that are not UTF-8, which S3 cannot hold. Rename them.",
     "odd-name": "{} class folders have odd names. Rename them in every split.",
 }
 # Findings about several files, whose sentence names none.

@@ -335,3 +335,20 @@ class TestUpload:
         assert files == {
             path.relative_to(good).as_posix(): path for path in good.rglob("*") if path.suffix in {".jpg", ".png"}
         }
+
+    def test_the_address_and_the_names_there_do_not_depend_on_how_splits_are_spelt(self, good: Path) -> None:
+        before = BreedDataset.from_folder(good)
+        fingerprint, names = before.fingerprint, set(before._files())
+        for split, name in (("train", "Training"), ("valid", "val"), ("test", "TEST")):
+            (good / split).rename(good / name)
+        after = BreedDataset.from_folder(good)
+        assert after.fingerprint == fingerprint
+        assert set(after._files()) == names
+
+    def test_names_that_s3_cannot_hold_are_found_before(self, good: Path) -> None:
+        odd = Path(os.fsdecode(bytes(good / "train" / BREEDS[0]) + b"/caf\xe9.png"))
+        (good / "train" / BREEDS[0] / "00.png").rename(odd)
+        (finding,) = findings(good, "odd-file-name")
+        assert (finding.level, finding.paths) == ("warning", (odd,))
+        with pytest.raises(DatasetError, match="is not UTF-8, which S3 cannot hold; rename it"):
+            BreedDataset.from_folder(good)._files()

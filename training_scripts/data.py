@@ -163,20 +163,34 @@ def read_dataset(folders: Mapping[str, Path]) -> DataSet:
         DataError: Everything that `data_faults.find` finds: a folder is missing, empty or cannot be read, a class has
             no picture to train on, another split holds a class that the train split lacks, ...
     """
-    listed = listing.list_splits(folders)
+    return _data_set(listing.list_splits(folders))
+
+
+def read_unsplit(root: Path) -> DataSet:
+    """Lists a plain folder of classes, as one split named train.
+
+    Raises:
+        DataError: As for `read_dataset`.
+    """
+    return _data_set(listing.list_splits({listing.UNSPLIT: root}))
+
+
+def _data_set(listed: listing.Listing) -> DataSet:
     faults = data_faults.find(listed)
     if faults:
         raise _refused(faults)
-    index = {name: position for position, name in enumerate(listed.splits["train"])}
+    index = {name: position for position, name in enumerate(listed.classes)}
     splits = {
         split: tuple(
-            Sample(path, path.relative_to(folders[split]).as_posix(), index[name])
+            Sample(path, path.relative_to(listed.folders[split][0]).as_posix(), index[name])
             for name, paths in listed.splits[split].items()
             for path in paths
         )
-        for split in SPLITS
+        for split in (*SPLITS, listing.UNSPLIT)
         if split in listed.splits
     }
+    if listing.UNSPLIT in splits:
+        splits["train"] = splits.pop(listing.UNSPLIT)
     return DataSet(classes=tuple(index), splits=splits)
 
 

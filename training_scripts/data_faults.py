@@ -84,9 +84,11 @@ def two_folders(split: str, folders: Sequence[Path]) -> Fault:
 def cannot_read(unreadable: Sequence[Unreadable]) -> Fault:
     """The fault of files and folders that belong to the data set and cannot be read."""
     named = [f"{one.path}: {one.reason}" for one in unreadable]
-    what = named[0] if len(named) == 1 else f"{len(named)} files and folders: {some(named, limit=3)}"
     paths = tuple(one.path for one in unreadable)
-    return Fault("unreadable", f"Cannot read {what}.", paths, "Make them readable, or remove them.")
+    if len(named) == 1:
+        return Fault("unreadable", f"Cannot read {named[0]}.", paths, "Make it readable, or remove it.")
+    message = f"Cannot read {len(named)} files and folders: {some(named, limit=3)}."
+    return Fault("unreadable", message, paths, "Make them readable, or remove them.")
 
 
 def too_many_skipped(split: str, total: int, skipped: Sequence[str], paths: Sequence[Path] = ()) -> Fault | None:

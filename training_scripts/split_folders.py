@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,15 +95,8 @@ def locate(root: Path) -> Layout:
         OSError: The folder cannot be listed.
     """
     folders = plain_folders(root)
-    named: dict[str, list[Path]] = {}
-    for folder in folders:
-        split = split_of(folder.name)
-        if split:
-            named.setdefault(split, []).append(folder)
-    candidates = [folder for paths in named.values() for folder in paths]
-    if len(candidates) < len(folders) and not any(map(_holds_folders, candidates)):
-        named, candidates = {}, []
-    inside = set(candidates or folders)
+    named = _named_splits(folders)
+    inside = {folder for paths in named.values() for folder in paths} or set(folders)
     return Layout(
         folders={split: tuple(named[split]) for split in SPLITS if split in named},
         others=tuple(path for path in sorted(root.iterdir()) if path not in inside),
@@ -116,8 +109,20 @@ def is_divided(folder: Path) -> bool:
     Raises:
         OSError: The folder cannot be listed.
     """
-    folders = locate(folder).folders
-    return "train" in folders and any(_holds_folders(path) for paths in folders.values() for path in paths)
+    named = _named_splits(plain_folders(folder))
+    return "train" in named and any(_holds_folders(path) for paths in named.values() for path in paths)
+
+
+def _named_splits(folders: Sequence[Path]) -> dict[str, list[Path]]:
+    """Split -> those of some folders beside each other that are called like it."""
+    named: dict[str, list[Path]] = {}
+    for folder in folders:
+        split = split_of(folder.name)
+        if split:
+            named.setdefault(split, []).append(folder)
+    candidates = [folder for paths in named.values() for folder in paths]
+    beside_classes = len(candidates) < len(folders)
+    return {} if beside_classes and not any(map(_holds_folders, candidates)) else named
 
 
 def _holds_folders(folder: Path) -> bool:

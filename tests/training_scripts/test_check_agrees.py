@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from dogbreed_sdk import images
 from dogbreed_sdk.dataset import BreedDataset
 from tests.training_scripts.test_listing import PNG, encoded, write
-from training_scripts import data, pictures
+from training_scripts import data, pictures, signatures
 from training_scripts.batches import PictureBatches
 
 # What spoils conclusions and not training.
@@ -29,6 +30,7 @@ PREPROCESSING = pictures.Preprocessing(32, 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5),
 JUDGES = """
 import json, sys
 from pathlib import Path
+from dogbreed_sdk import images
 from dogbreed_sdk.dataset import BreedDataset
 from dogbreed_sdk.errors import DatasetError
 from training_scripts import data
@@ -202,6 +204,17 @@ def test_what_training_refuses_is_an_error_in_its_words(good: Path, make: Callab
     assert refusal(good).splitlines() == [f"{finding.message} {finding.remedy}" for finding in errors]
 
 
+@pytest.mark.parametrize("format_name", signatures.READ_FORMATS)
+def test_classify_and_training_take_the_same_files(good: Path, format_name: str) -> None:
+    content = encoded(format_name)
+    write(good, "train/Boxer/photo", content=content)
+    assert images.to_payload(content).body
+    assert pictures.decode(content).size == (64, 64)
+    assert good / "train/Boxer/photo" in [
+        sample.path for sample in data.read_dataset(data.find_splits(good)).splits["train"]
+    ]
+
+
 def without_rights_over_files() -> None:
     """Makes modes hold for root: what the child may then not read, no capability opens."""
     if os.geteuid() == 0:
@@ -236,5 +249,5 @@ def test_what_cannot_be_read_is_named_alike(tmp_path: Path) -> None:
     answers = json.loads(done.stdout)
     for root, closed in roots.items():
         reported, refused = answers[root]
-        assert refused == f"Cannot read {closed}: Permission denied. Make them readable, or remove them."
+        assert refused == f"Cannot read {closed}: Permission denied. Make it readable, or remove it."
         assert reported[0] == refused
