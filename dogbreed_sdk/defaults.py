@@ -56,6 +56,10 @@ INVOKE_CONNECTIONS: Final = 64
 # Pictures that classify_many asks about at a time: keeps two instances of two cores busy, and any laptop's model.
 MANY_CONCURRENCY: Final = 8
 
+# A managed rule answers when the job has ended: locally in seconds, on AWS in a few minutes. A report waits less.
+RULES_TIMEOUT_SECONDS: Final = 600.0
+REPORT_RULES_TIMEOUT_SECONDS: Final = 60.0
+
 # An endpoint pulls a container image of several GB before it serves; half an hour is twice what AWS takes.
 ENDPOINT_READY_TIMEOUT_SECONDS: Final = 1800.0
 

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from dogbreed_sdk import container, defaults
 from dogbreed_sdk.aws_errors import is_missing, translated
+from dogbreed_sdk.debugging.managed_answers import ManagedRule, judging, managed_rules, when_judged
 from dogbreed_sdk.errors import JobError, JobFailedError, JobStoppedError
 from dogbreed_sdk.failures import Failure, diagnose
 from dogbreed_sdk.logs import LogReader
@@ -140,6 +141,9 @@ class TrainingJob(Job):
     def wait(self, *, timeout: float | None = None, progress: ProgressCallback = print_progress) -> TrainingJob:
         """Waits until the job has ended, showing each epoch as it comes.
 
+        Managed rules, where the job has some, judge a little longer: of a completed job they are waited for as well,
+        ten minutes at most.
+
         Args:
             timeout: Seconds to wait at most; None waits as long as it takes. The job goes on either way.
             progress: Called with each step; `dogbreed_sdk.progress.no_progress` for silence.
@@ -152,9 +156,42 @@ class TrainingJob(Job):
             JobStoppedError: It was stopped.
             JobError: The time is over.
         """
+        began = time.monotonic()
         self._wait_for(_Watcher(self, progress).poll, timeout=timeout)
         self.raise_unless_completed()
+        left = math.inf if timeout is None else timeout - (time.monotonic() - began)
+        self._when_judged(min(left, defaults.RULES_TIMEOUT_SECONDS), progress)
         return self
+
+    def rule_summary(self) -> list[ManagedRule]:
+        """What the managed Debugger's rules say of the job so far; empty where none were asked for.
+
+        The rules that our script evaluates itself are in `DebugReport.load(job).rules`.
+        """
+        return managed_rules(self.describe())
+
+    def described_with_rules(
+        self,
+        *,
+        timeout: float = defaults.REPORT_RULES_TIMEOUT_SECONDS,
+        progress: ProgressCallback = print_progress,
+    ) -> dict[str, Any]:
+        """The job's description; of an ended one with the answers of its managed rules, waited for if need be.
+
+        Args:
+            timeout: Seconds to wait for them at most.
+            progress: Is told what is waited for.
+        """
+        described = self.describe()
+        if described["TrainingJobStatus"] not in FINAL_STATUSES or not judging(described):
+            return described
+        return self._when_judged(timeout, progress)
+
+    def _when_judged(self, timeout: float, progress: ProgressCallback) -> dict[str, Any]:
+        def say(described: Mapping[str, Any], line: str) -> None:
+            progress(JobProgress(self.name, "Rules", line, elapsed(described)))
+
+        return when_judged(self.describe, timeout=timeout, pause=poll_seconds(self.session), say=say)
 
     def raise_unless_completed(self) -> None:
         """Raises what `wait` raises for a job that has ended badly."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dogbreed_sdk import container
 from dogbreed_sdk.debugging.loading_layout import LOOKED_FOR, Parts, find
+from dogbreed_sdk.debugging.managed_answers import judging
 from dogbreed_sdk.errors import RecordingError
 
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ def _of_job(job: TrainingJob) -> Recording:
             f"{job.name}', and report on that job."
         )
     described = job.describe()
+    if judging(described):
+        described = job.described_with_rules()
     parts, problems = Parts(), []
     for uri in _output_uris(job.name, described):
         more, left_out = _fetched(uri, job.session)

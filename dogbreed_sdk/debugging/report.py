@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dogbreed_sdk.debugging.curves import Curve
     from dogbreed_sdk.debugging.feature_pass import FeaturePassCost
     from dogbreed_sdk.debugging.insights import Insight
+    from dogbreed_sdk.debugging.managed_answers import ManagedRule
     from dogbreed_sdk.jobs import TrainingJob
     from dogbreed_sdk.session import Session
     from training_scripts.recording.profile import Profile
@@ -256,6 +257,13 @@ class DebugReport:
         """DescribeTrainingJob's answer where the source is a job; empty otherwise."""
         return self._recording.job
 
+    @property
+    def managed_rules(self) -> list[ManagedRule]:
+        """What the managed Debugger's own rules say of the job; empty where none were asked for."""
+        from dogbreed_sdk.debugging.managed_answers import managed_rules  # noqa: PLC0415
+
+        return managed_rules(self.job)
+
     @cached_property
     def stored(self) -> Mapping[str, Any]:
         """What the job's own rules wrote down while it ran (rules.json); empty where they did not."""
@@ -278,7 +286,8 @@ class DebugReport:
 
         Returns:
             source; status (the job's, else Running, Ended or Unknown); verdict (level, headline); rules, whose lists
-            of steps hold the first and the last of many, `steps_in_all` telling how many there were; insights;
+            of steps hold the first and the last of many, `steps_in_all` telling how many there were; managed_rules
+            (name, kind, status, details of SageMaker Debugger's own); insights;
             profile; feature_pass (what computing the features cost, or None); notes (how it was recorded); problems.
         """
         from dogbreed_sdk.debugging.answers_of_rules import rule_document  # noqa: PLC0415 - needs NumPy
@@ -291,6 +300,7 @@ class DebugReport:
             "status": self.status,
             "verdict": {"level": judged.level, "headline": whole(judged.headline)},
             "rules": [rule_document(result) for result in self.rules],
+            "managed_rules": [plain(rule.to_dict()) for rule in self.managed_rules],
             "insights": [plain(insight.to_dict()) for insight in self.insights()],
             "profile": None if self.profile is None else profile_document(self.profile),
             "feature_pass": None if self.feature_pass is None else self.feature_pass.to_dict(),

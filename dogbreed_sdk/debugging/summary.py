@@ -24,11 +24,14 @@ from training_scripts.safe_text import printable
 if TYPE_CHECKING:
     from dogbreed_sdk.debugging.feature_pass import FeaturePassCost
     from dogbreed_sdk.debugging.insights import Insight
+    from dogbreed_sdk.debugging.managed_answers import ManagedRule
     from dogbreed_sdk.debugging.report import DebugReport
 
 MIN_WIDTH = 40
 MAX_INSIGHTS = 8
 MAX_PROBLEMS = 5
+# CreateTrainingJob takes 20 of each kind.
+MAX_MANAGED_RULES = 40
 MAX_NUMBERS = 4
 _SIGNS = {"problem": "!", "slow": "!", "hint": "?", "well": "+", "unknown": "?"}
 
@@ -49,6 +52,7 @@ def summary(report: DebugReport, *, width: int) -> str:
     lines += ["", *_numbers(judged.numbers, width)]
     lines += _feature_pass(report.feature_pass, width)
     lines += _rules(report.rules, width)
+    lines += _managed_rules(report.managed_rules, width)
     lines += _insights(report.insights(), width)
     if report.notes:
         lines += ["", "How it was recorded"]
@@ -117,6 +121,17 @@ def _rules(results: list[RuleResult], width: int) -> Iterator[str]:
             yield from _hanging(begin, f"{where}{clipped(main_message(result), 400)}", width, hang=16)
             if result.advice and status == ISSUES_FOUND:
                 yield from _hanging(" " * 16 + "-> ", clipped(result.advice, 400), width)
+
+
+def _managed_rules(rules: list[ManagedRule], width: int) -> Iterator[str]:
+    """What SageMaker Debugger's own rules said."""
+    if not rules:
+        return
+    yield ""
+    yield "SageMaker Debugger's rules"
+    longest = max(len(rule.name) for rule in rules)
+    for rule in rules[:MAX_MANAGED_RULES]:
+        yield from _hanging(f"  {rule.status:<14}{rule.name:<{longest}}  ", clipped(rule.details, 400), width, hang=16)
 
 
 def _not_evaluated(group: list[RuleResult], width: int) -> Iterator[str]:

@@ -179,6 +179,10 @@ def _remarks(report: DebugReport) -> Iterator[str]:
     """What keeps a run from being called well though no rule found anything."""
     if report.has_no_end:
         yield "The recording has no end: the run was killed or stopped, so this is about its beginning."
+    ours = {result.name for result in report.rules if result.status == ISSUES_FOUND}
+    theirs = [rule.name for rule in report.managed_rules if rule.status == ISSUES_FOUND and rule.name not in ours]
+    if theirs:
+        yield f"SageMaker Debugger's own rules found issues: {joined(theirs)}."
     failed = [result.name for result in report.rules if result.status == ERROR]
     if failed:
         yield f"{len(failed)} rule{'s' if len(failed) > 1 else ''} failed and told nothing: {joined(failed, most=3)}."

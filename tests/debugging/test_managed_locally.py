@@ -6,20 +6,17 @@ from pathlib import Path
 
 from dogbreed_sdk import BreedDataset, BreedTrainer, Debugger, DebugReport, Session
 from dogbreed_sdk.progress import no_progress
-from tests.waiting import wait_for
-
-STATUSES = "DebugRuleEvaluationStatuses"
 
 
 def test_a_managed_job_records_where_the_service_says(session: Session, shapes: BreedDataset, tmp_path: Path) -> None:
     debugger = Debugger.managed(train_save_interval=2, profiler_rules=["ProfilerReport"])
     trainer = BreedTrainer(session, features="in-job", debugger=debugger)
     job = trainer.train(shapes, {"epochs": 6, "batch_size": 8}, progress=no_progress).wait(progress=no_progress)
-    described = wait_for(lambda: None if "InProgress" in str(job.describe().get(STATUSES)) else job.describe())
-    kept = {entry["RuleEvaluationStatus"] for entry in described[STATUSES]}
+    answers = job.rule_summary()  # wait() has waited for them
+    kept = {rule.status for rule in answers if rule.kind == "debugging"}
     assert kept <= {"NoIssuesFound", "Stopped"}  # Stopped: too short a run for a rule to judge
-    [profiled] = described["ProfilerRuleEvaluationStatuses"]
-    assert profiled["RuleEvaluationStatus"] == "NoIssuesFound"
+    [profiled] = [rule for rule in answers if rule.kind == "profiling"]
+    assert (profiled.name, profiled.status) == ("ProfilerReport", "NoIssuesFound")
 
     output = tmp_path / "root" / "bucket" / "jobs" / job.name
     assert (output / "debug-output/run.json").is_file()
@@ -28,6 +25,10 @@ def test_a_managed_job_records_where_the_service_says(session: Session, shapes: 
     assert not list((tmp_path / "root" / "bucket" / "checkpoints" / job.name).glob("debug-output/index/*"))
 
     report = DebugReport.load(job)
+    assert report.managed_rules == answers
+    assert report.to_dict()["managed_rules"] == [rule.to_dict() for rule in answers]
+    assert "SageMaker Debugger's rules" in report.summary()
+    assert "  NoIssuesFound ProfilerReport" in report.summary()
     assert report.trial is not None
     weights = report.trial.tensor(report.trial.tensor_names(collection="weights")[0])
     assert weights.steps("TRAIN")[:3] == [0, 2, 4]

@@ -55,6 +55,7 @@ class TestWhatItHolds:
             "status",
             "verdict",
             "rules",
+            "managed_rules",
             "insights",
             "profile",
             "feature_pass",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dogbreed_sdk.debugging.answers_of_rules import description
+from dogbreed_sdk.debugging.managed_answers import managed_rules
 from dogbreed_sdk.debugging.page.details import details
 from dogbreed_sdk.debugging.page.markup import Child, Markup, Reason, element, table
 from dogbreed_sdk.debugging.plain_values import clipped, date, number, plain
@@ -209,13 +210,12 @@ def _value(value: Any) -> str:
 
 def managed_answers(job: Mapping[str, Any]) -> Markup | None:
     """What SageMaker Debugger's own rules said of a job, where it had some."""
-    statuses = [*job.get("DebugRuleEvaluationStatuses", ()), *job.get("ProfilerRuleEvaluationStatuses", ())]
-    if not statuses:
-        return None
     rows = [
-        [clipped(each.get(key, ""), 400) for key in ("RuleConfigurationName", "RuleEvaluationStatus", "StatusDetails")]
-        for each in statuses[:MAX_RULES]
+        [clipped(rule.name, 400), clipped(rule.status, 400), clipped(rule.details, 400)]
+        for rule in managed_rules(job)[:MAX_RULES]
     ]
+    if not rows:
+        return None
     return element(
         "div",
         element("p", "What SageMaker Debugger's own rules said:", class_="caption"),
