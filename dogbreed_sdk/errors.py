@@ -27,7 +27,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from training_scripts.safe_text import printable_lines
+from training_scripts.safe_text import safe_lines
 
 __all__ = [
     "AccessError",
@@ -67,8 +67,8 @@ class DogBreedError(Exception):
         self.request_id = request_id
 
     def __str__(self) -> str:
-        # Names and reasons in it come from disks, scripts and servers; tracebacks show it on a terminal.
-        return printable_lines(super().__str__())
+        # Names, URLs and reasons in it come from disks, scripts and servers; tracebacks show it on a terminal.
+        return safe_lines(super().__str__())
 
 
 class ConfigurationError(DogBreedError):

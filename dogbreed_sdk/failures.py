@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dogbreed_sdk.tracebacks import parted
+from training_scripts.safe_text import without_secrets
 
 TRACEBACK_LINES = 12
 
@@ -87,6 +88,7 @@ def diagnose(reason: str, log: Sequence[str]) -> Failure:
     >>> diagnose("AlgorithmError: ExecuteUserScriptError", log).cause
     'ValueError: lr is negative'
     """
+    reason, log = without_secrets(reason), [without_secrets(line) for line in log]
     traceback = _last_traceback(log)
     cause = _cause(reason, traceback, log)
     return Failure(

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from training_scripts.safe_text import printable
+from training_scripts.safe_text import safe_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class JobProgress:
 
     def __str__(self) -> str:
         share = "" if self.fraction is None else f" {self.fraction:4.0%}"
-        return printable(f"{self.job}  {self.status:<11}{share} {self.seconds:6.1f} s  {self.message}".rstrip())
+        return safe_line(f"{self.job}  {self.status:<11}{share} {self.seconds:6.1f} s  {self.message}".rstrip())
 
 
 ProgressCallback = Callable[[JobProgress], None]

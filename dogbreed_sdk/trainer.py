@@ -22,6 +22,7 @@ from dogbreed_sdk.storage import join
 from dogbreed_sdk.tuning import TuningJob
 from dogbreed_sdk.weights import WeightsFile
 from training_scripts import ScriptError, backbones, data, hyperparameters, metrics
+from training_scripts.safe_text import redacted
 
 if TYPE_CHECKING:
     from sagemaker.core.parameter import ParameterRange
@@ -88,6 +89,10 @@ class BreedTrainer:
             raise ConfigurationError(f"features is {features!r}; use 'stored', 'in-job' or 'off'.")
         self.session = session or Session.default()
         self._features = features
+        if "://" in str(weights):
+            raise ConfigurationError(
+                f"weights is the URL {redacted(str(weights))}; download it and pass the path of the state-dict file."
+            )
         self._weights = None if str(weights) in _WEIGHTS_BY_NAME else WeightsFile(Path(weights))
         self._base: dict[str, object] = {
             "model": model,

@@ -38,6 +38,7 @@ LOCAL_MAY_USE = (
     "dogbreed_sdk.http_connections",
     "dogbreed_sdk.listening",
     "training_scripts.atomic",
+    "training_scripts.safe_text",
     "dogbreed_sdk.tracebacks",
 )
 # The model server also runs alone in a container. What starts and logs processes it shares with local SageMaker.

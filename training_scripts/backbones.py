@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from training_scripts import ScriptError
 from training_scripts.pictures import Preprocessing
+from training_scripts.safe_text import redacted
 from training_scripts.suggestions import did_you_mean, known_as
 
 if TYPE_CHECKING:
@@ -130,6 +131,10 @@ def create(name: str, *, weights: str = "pretrained") -> nn.Module:
     import torch
 
     made = spec(name)
+    if "://" in weights:
+        raise BackboneError(
+            f"weights is the URL {redacted(weights)}; give pretrained, none, or a state-dict file's path."
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
         network, classifier = _without_classifier(_network(made))

@@ -59,6 +59,7 @@ SERVING_MODULES = (
     "onnx_model",
     "pictures",
     "rejection",
+    "safe_text",
     "signatures",
     "suggestions",
     "tar_reader",

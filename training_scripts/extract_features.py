@@ -6,7 +6,6 @@ job runs, and restores it when an interrupted job starts again. That S3Uri is th
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 import time
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from training_scripts import hyperparameters, runtime
 from training_scripts.atomic import write_atomically
+from training_scripts.runtime import say
 from training_scripts.stopping import StopFlag, Stopped, on_sigterm
 
 if TYPE_CHECKING:
@@ -25,14 +25,12 @@ if TYPE_CHECKING:
 # 128 + SIGTERM, as shells count: half the features are no success.
 STOPPED_STATUS = 143
 
-say = functools.partial(print, flush=True)
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the job; returns its exit status: 0, 1 (failed, with reason), 143 (stopped, resumes when run again)."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     if {"-h", "--help"} & set(arguments):
-        say(f"extract_features.py [--name value ...]\n{hyperparameters.describe('extract_features')}")
+        print(f"extract_features.py [--name value ...]\n{hyperparameters.describe('extract_features')}")
         return 0
     stop = on_sigterm()
     return runtime.run_entry_point(lambda: extract(arguments, os.environ, stop))

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import io
 import json
 import math
@@ -24,7 +23,7 @@ from training_scripts.data import DataError, DataSet, Sample
 from training_scripts.feature_pass import FeaturePass, Progress
 from training_scripts.locking import exclusive
 from training_scripts.pictures import PLAIN, Preprocessing, View, format_views, parse_views
-from training_scripts.runtime import available_cores
+from training_scripts.runtime import available_cores, say
 from training_scripts.watching import Watchers
 
 if TYPE_CHECKING:
@@ -46,8 +45,6 @@ CHUNK = 128
 
 # Decoding takes a tenth of the time or less; two threads hide it.
 _DEFAULT_WORKERS = 2
-
-_say = functools.partial(print, flush=True)
 
 
 def _go_on() -> None:
@@ -192,7 +189,7 @@ def extract(
     folder: Path,
     batch_size: int = 32,
     workers: int | None = None,
-    progress: Callable[[str], Any] = _say,
+    progress: Callable[[str], Any] = say,
     check: Callable[[], Any] = _go_on,
     watchers: Watchers | None = None,
 ) -> FeatureStore:

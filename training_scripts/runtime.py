@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from training_scripts import ScriptError
+from training_scripts.safe_text import safe_line, safe_lines
 
 # mallopt's parameter numbers, from glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1
@@ -82,6 +83,11 @@ def checkpoint_folder(environ: Mapping[str, str] | None = None) -> Path:
     return Path((environ or os.environ).get("SM_CHECKPOINT_DIR", DEFAULT_CHECKPOINT_DIR))
 
 
+def say(line: str) -> None:
+    """Prints one line of the job's log; a name in it cannot begin another line, which might report a metric."""
+    print(safe_line(line), flush=True)
+
+
 def run_entry_point(work: Callable[[], int]) -> int:
     """Runs an entry point's work and reports its failure as SageMaker expects it.
 
@@ -99,11 +105,12 @@ def run_entry_point(work: Callable[[], int]) -> int:
     try:
         return work()
     except ScriptError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        _record_failure(str(error))
+        said = safe_lines(str(error))
+        print(f"error: {said}", file=sys.stderr, flush=True)
+        _record_failure(said)
         return 1
     except Exception:
-        _record_failure(traceback.format_exc())
+        _record_failure(safe_lines(traceback.format_exc()))
         raise
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training_scripts import hyperparameters, runtime
+from training_scripts.runtime import say
 from training_scripts.stopping import StopFlag, Stopped, on_sigterm
 from training_scripts.watching import Watchers
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from training_scripts.material import Material
     from training_scripts.training import Trainer
 
-say = functools.partial(print, flush=True)
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the job; returns its exit status."""
@@ -35,7 +33,7 @@ def run(entry_point: str, argv: Sequence[str] | None = None) -> int:
     """Runs the job of an entry point that trains: `train_model`, or `hpo` for one trial of a search."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     if {"-h", "--help"} & set(arguments):
-        say(f"{entry_point}.py [--name value ...]\n{hyperparameters.describe(entry_point)}")
+        print(f"{entry_point}.py [--name value ...]\n{hyperparameters.describe(entry_point)}")
         return 0
     stop = on_sigterm()
     return runtime.run_entry_point(lambda: train(entry_point, arguments, os.environ, stop))

@@ -19,7 +19,7 @@ from dogbreed_sdk.jobs import TrainingJob, list_jobs
 from dogbreed_sdk.session import Session
 from dogbreed_sdk.trainer import BreedTrainer
 from dogbreed_sdk.tuning import BestTrial, Trial, TuningJob, short
-from training_scripts.safe_text import printable_lines
+from training_scripts.safe_text import safe_lines, without_secrets
 
 
 def tune(options: argparse.Namespace) -> Outcome:
@@ -139,9 +139,9 @@ def logs(options: argparse.Namespace) -> Outcome:
             raise ConfigurationError(f"{job.name} is a tuning job; its trials have the logs, the last {names}.")
         lines = job.logs(follow=options.follow)
         if options.json:
-            return Outcome({"name": job.name, "lines": list(lines)}, say())
+            return Outcome({"name": job.name, "lines": [without_secrets(line) for line in lines]}, say())
         for line in lines:
-            print(printable_lines(line), flush=options.follow)
+            print(safe_lines(line), flush=options.follow)
         return Outcome(None, say(), quiet=True)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from dogbreed_sdk.cli import terminal
 from dogbreed_sdk.progress import JobProgress, ProgressCallback, print_progress
-from training_scripts.safe_text import printable
+from training_scripts.safe_text import safe_line
 
 # States after which a job or endpoint does nothing more by itself.
 ENDED = frozenset({"Completed", "Failed", "Stopped", "MaxRuntimeExceeded", "InService"})
@@ -45,7 +45,7 @@ class Outcome:
 
 def show(*lines: str) -> None:
     """Lines on standard output; what is in one cannot begin another."""
-    print("\n".join(map(printable, lines)), flush=True)
+    print("\n".join(map(safe_line, lines)), flush=True)
 
 
 def say(*lines: str) -> Callable[[], None]:
@@ -55,7 +55,7 @@ def say(*lines: str) -> Callable[[], None]:
 
 def note(*lines: str) -> None:
     """Lines about what is going on, on standard error, so that standard output stays the result's."""
-    print("\n".join(map(printable, lines)), file=sys.stderr, flush=True)
+    print("\n".join(map(safe_line, lines)), file=sys.stderr, flush=True)
 
 
 def print_document(document: Any) -> None:
@@ -68,7 +68,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(
-        *map(printable, columns), title=title, title_justify="left", box=None, pad_edge=False, header_style="bold"
+        *map(safe_line, columns), title=title, title_justify="left", box=None, pad_edge=False, header_style="bold"
     )
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
@@ -110,10 +110,10 @@ def job_progress(kind: Kind = "job") -> Iterator[ProgressCallback]:
 
         def update(step: JobProgress) -> None:
             if step.job not in bars:
-                bars[step.job] = display.add_task("", total=None, job=printable(_short_name(step.job)))
+                bars[step.job] = display.add_task("", total=None, job=safe_line(_short_name(step.job)))
             total = None if step.fraction is None else 1.0
             text = f"{step.status}  {step.message}" if step.message else step.status
-            display.update(bars[step.job], total=total, completed=step.fraction or 0.0, description=printable(text))
+            display.update(bars[step.job], total=total, completed=step.fraction or 0.0, description=safe_line(text))
 
         yield _watched(update, kind)
 
@@ -192,4 +192,4 @@ def counter(what: str) -> Iterator[Callable[[int, int], None]]:
 def _cell(value: object) -> str:
     if value is None:
         return "-"
-    return f"{value:.4f}" if isinstance(value, float) else printable(str(value))
+    return f"{value:.4f}" if isinstance(value, float) else safe_line(str(value))

@@ -27,6 +27,7 @@ from dogbreed_sdk.cli.terminal import safe_streams
 from dogbreed_sdk.cli.wording import reworded
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
 from dogbreed_sdk.signals import end_on_hangup
+from training_scripts.safe_text import without_secrets
 
 EXIT_FAILED = 1
 EXIT_WRONG_USE = 2
@@ -87,6 +88,7 @@ def _run(given: list[str]) -> int:
 
 def _print_error(error: Exception, said: str, *, as_json: bool) -> None:
     """The error in words on standard error, and as a document on standard output where one was asked for."""
+    said = without_secrets(said)
     print(f"error: {said}", file=sys.stderr)
     if as_json:
         print(json.dumps({"error": said, "kind": type(error).__name__}))

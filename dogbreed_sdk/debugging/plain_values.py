@@ -10,6 +10,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from training_scripts.safe_text import without_secrets
+
 # A message is a sentence or two; whatever is longer was not written for people.
 MAX_TEXT = 2_000
 # Deeper than anything that was written for people; what comes from disk may be as deep as Python can bear.
@@ -45,11 +47,14 @@ def plain(value: Any, *, depth: int = 0) -> Any:
 
 
 def whole(text: str) -> str:
-    r"""A text in which every character is one: names from disk may hold halves, which no file or socket takes.
+    r"""A text that may leave in a report: without secrets in URLs, and with no halves of characters.
+
+    Names from disk may hold such halves, which no file or socket takes.
 
     >>> whole("a\ud800b")
     'a?b'
     """
+    text = without_secrets(text)
     return text.encode("utf-8", "replace").decode() if not text.isascii() else text
 
 

@@ -19,7 +19,7 @@ from dogbreed_sdk.debugging.verdict import (
     verdict,
 )
 from training_scripts.rules.findings import ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, RuleResult
-from training_scripts.safe_text import printable
+from training_scripts.safe_text import safe_line
 
 if TYPE_CHECKING:
     from dogbreed_sdk.debugging.feature_pass import FeaturePassCost
@@ -163,7 +163,7 @@ def _insights(insights: list[Insight], width: int) -> Iterator[str]:
 
 def _hanging(begin: str, text: str, width: int, *, hang: int | None = None) -> list[str]:
     """A text after its beginning, further lines below the text or at a column of their own."""
-    begin = printable(begin)
+    begin = safe_line(begin)
     if len(begin) > width // 2:  # a narrow terminal: the text below its beginning
         return [_cut(begin.rstrip(), width), *_hanging("      ", text, width)]
     indent = " " * (len(begin) if hang is None else hang)
@@ -178,10 +178,10 @@ def _hanging(begin: str, text: str, width: int, *, hang: int | None = None) -> l
 
 
 def _cut(line: str, width: int) -> str:
-    clean = printable(line)
+    clean = safe_line(line)
     return clean if len(clean) <= width else clean[: width - 1] + "…"
 
 
 def _one_line(text: str) -> str:
     """Names from disk may hold anything; a terminal obeys some of it."""
-    return printable(" ".join(text.split()))
+    return safe_line(" ".join(text.split()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class Deployment:
 
     variant: str
     model: str | None
-    environment: dict[str, str]
+    environment: dict[str, str] = field(repr=False)
     digest: str
     startup_seconds: float | None
 

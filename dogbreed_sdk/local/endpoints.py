@@ -20,12 +20,12 @@ from typing import Any
 
 from dogbreed_sdk.errors import ConfigurationError, EndpointNotReadyError
 from dogbreed_sdk.local import job_state
+from dogbreed_sdk.local.caller_environment import inherited
 from dogbreed_sdk.local.descendants import end_marked
 from dogbreed_sdk.local.endpoint_model import Deployment, prepare, restore
 from dogbreed_sdk.local.folders import EndpointFolder, file_lock
 from dogbreed_sdk.local.log_file import last_lines
 from dogbreed_sdk.local.processes import end_process, identify, identify_self, is_alive, start_module
-from dogbreed_sdk.local.script_environment import without_secrets
 from dogbreed_sdk.local.store import ENDPOINT, NotFound, Record, Store
 
 IDLE_VARIABLE = "DOGBREED_LOCAL_ENDPOINT_IDLE_SECONDS"
@@ -180,7 +180,7 @@ def _running_port(store: Store, record: Record) -> int | None:
 def _start(root: Path, folder: EndpointFolder, deployment: Deployment) -> dict[str, Any]:
     """Start a model server and wait until it answers /ping."""
     environment = {
-        **without_secrets(os.environ),
+        **inherited(os.environ),
         "PYTHONUNBUFFERED": "1",
         **deployment.environment,
         # What that variable named when the endpoint was made has been unpacked beside the model.

@@ -12,6 +12,7 @@ from pathlib import Path
 from dogbreed_sdk.local.job_state import MAXIMUM_FAILURE_CHARACTERS, shorten
 from dogbreed_sdk.local.script_files import read_end
 from dogbreed_sdk.tracebacks import parted
+from training_scripts.safe_text import without_secrets
 
 _TRACEBACK = "Traceback (most recent call last):"
 _MESSAGE_LINES = 12
@@ -37,13 +38,14 @@ def script_failure(
         AWS's `AlgorithmError: ExecuteUserScriptError: ExitCode … ErrorMessage … Command …`, at most 1024
         characters: of a message that is longer, frames go first, then the middle of what the exception says.
     """
-    written = _failure_file(failure_file)
+    written = without_secrets(_failure_file(failure_file))
+    tail = [without_secrets(line) for line in tail]
     message = _parts_of_text(written) if written else _parts_of_log(tail)
     notes = _signal_note(exit_status)
     if any(_FULL_DISK in part for part in message) or any(_FULL_DISK in line for line in tail):
         notes += full_disk(folder) + " "
     head = f'AlgorithmError: {notes}ExecuteUserScriptError:\nExitCode {exit_status}\nErrorMessage "'
-    end = f'"\nCommand "{_cut_end(shlex.join(command), 300)}"'
+    end = f'"\nCommand "{_cut_end(without_secrets(shlex.join(command)), 300)}"'
     return head + _fitted(message, MAXIMUM_FAILURE_CHARACTERS - len(head) - len(end)) + end
 
 

@@ -7,26 +7,17 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dogbreed_sdk import container
+from dogbreed_sdk.local.caller_environment import inherited
 from dogbreed_sdk.local.resources import thread_environment
 from dogbreed_sdk.local.staging import HOST, INSTANCE_GROUP, resource_configuration
-
-# What the caller's shell holds for the caller: keys, tokens, sockets of agents.
-_SECRET = re.compile(
-    r"SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY|_KEY$|_PAT$|_AUTH|AUTH_SOCK|^AWS_",
-    re.IGNORECASE,
-)
-_NEEDED = ("AWS_REGION", "AWS_DEFAULT_REGION")
-# Another job's variables, when a job is started from inside a job.
-_CONTAINER = re.compile(r"^(SM_|SAGEMAKER_|TRAINING_JOB_|DOGBREED_LOCAL_)")
 
 # The variable that tells a job's processes from all others: every job has a model folder of its own.
 JOB_MARK = "SM_MODEL_DIR"
@@ -58,7 +49,7 @@ class ScriptRun:
 
     name: str
     arn: str
-    request: Mapping[str, Any]
+    request: Mapping[str, Any] = field(repr=False)
     base: Path
     checkpoints: Path
     program: str
@@ -84,27 +75,18 @@ def script_environment(run: ScriptRun, caller: Mapping[str, str]) -> dict[str, s
 
     Args:
         run: The job.
-        caller: The environment of whoever started the job; what looks secret is not passed on.
+        caller: The environment of whoever started the job; only what programs need to run is passed on.
 
     Returns:
-        The caller's variables without secrets, thread limits, the request's Environment (it may override
+        What is inherited from the caller, thread limits, the request's Environment (it may override
         those), and the container's variables (nothing overrides them).
     """
     return {
-        **without_secrets(caller),
+        **inherited(caller),
         **thread_environment(run.threads),
         "PYTHONUNBUFFERED": "1",
         **run.request.get("Environment", {}),
         **_container_variables(run),
-    }
-
-
-def without_secrets(caller: Mapping[str, str]) -> dict[str, str]:
-    """A caller's variables without what looks like a secret or belongs to another container."""
-    return {
-        name: value
-        for name, value in caller.items()
-        if name in _NEEDED or not (_SECRET.search(name) or _CONTAINER.search(name))
     }
 
 

@@ -21,7 +21,7 @@ import os, time
 right = time.time
 def wrong():
     try:
-        return right() + float(open(os.environ["CLOCK_OFFSET"]).read())
+        return right() + float(open(os.environ["CLOCK_OFFSET"]).read() if "CLOCK_OFFSET" in os.environ else 0)
     except OSError:
         return right()
 time.time = wrong

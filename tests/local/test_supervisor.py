@@ -112,7 +112,8 @@ class TestContainer:
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden")
         monkeypatch.setenv("SOME_API_KEY", "hidden")
         monkeypatch.setenv("SM_MODEL_DIR", "of another job")
-        monkeypatch.setenv("HARMLESS", "seen")
+        monkeypatch.setenv("DATABASE_URL", "postgres://me:hidden@host/db")
+        monkeypatch.setenv("LC_TIME", "C")
         source = script(
             "import json, os, sys\n"
             "seen = {'environ': dict(os.environ), 'argv': sys.argv, 'cwd': os.getcwd()}\n"
@@ -145,7 +146,8 @@ class TestContainer:
         assert json.loads(environ["SM_TRAINING_ENV"])["hyperparameters"] == {"lr": 0.01, "optimizer": "sgd"}
         assert environ["SM_NUM_CPUS"] == environ["OMP_NUM_THREADS"] == str(record.state["threads"])
         assert environ["OMP_WAIT_POLICY"] == "PASSIVE"
-        assert environ["HARMLESS"] == "seen"
+        assert environ["LC_TIME"] == "C"
+        assert not [name for name, value in environ.items() if "hidden" in value]
         assert environ["MY_TOKEN"] == "meant for the script"
         assert not {"AWS_SECRET_ACCESS_KEY", "SOME_API_KEY"} & set(environ)
         for name in ("hyperparameters", "inputdataconfig", "resourceconfig"):

@@ -1,0 +1,46 @@
+"""What a script or a model's code inherits from the environment of whoever started local SageMaker.
+
+On AWS it inherits nothing of the caller's. Here it needs what a program needs to run at all on this machine; all else,
+which may be a secret whatever its name is, must be given in the job's or the model's Environment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+_NAMES = frozenset(
+    {
+        "PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "TZ", "LANG", "LANGUAGE", "TMPDIR", "TEMP", "TMP",
+        "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "XDG_CACHE_HOME", "TORCH_HOME", "HF_HOME",
+        "LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH",
+        "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NO_PROXY",
+        "MPLBACKEND", "CUBLAS_WORKSPACE_CONFIG",
+        # The region, which AWS sets too, and settings of the model's code.
+        "AWS_REGION", "AWS_DEFAULT_REGION",
+        "DOGBREED_BACKEND", "DOGBREED_FETCH_URLS", "DOGBREED_FETCH_NETWORKS", "DOGBREED_FETCH_HOSTS",
+    }
+)  # fmt: skip
+# Locale, Python, and how many threads and which processors numerical libraries use, and how.
+_PREFIXES = (
+    "LC_", "PYTHON", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "BLIS_", "NUMEXPR_", "VECLIB_", "ONEDNN_", "DNNL_",
+    "MALLOC_", "CUDA_", "NVIDIA_", "NCCL_", "HIP_", "ROCR_", "TORCH_", "PYTORCH_", "KINETO_",
+)  # fmt: skip
+_SECRET = re.compile(r"SECRET|TOKEN|PASSW|CREDENTIAL|API_?KEY", re.IGNORECASE)
+_PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"})
+
+
+def inherited(caller: Mapping[str, str]) -> dict[str, str]:
+    """The variables that are passed on: a list of known ones, and proxies whose address holds no password.
+
+    >>> inherited({"PATH": "/bin", "DATABASE_URL": "postgres://me:secret@host/db", "https_proxy": "http://proxy:3128"})
+    {'PATH': '/bin', 'https_proxy': 'http://proxy:3128'}
+    """
+    return {name: value for name, value in caller.items() if _is_needed(name, value)}
+
+
+def _is_needed(name: str, value: str) -> bool:
+    if name.upper() in _PROXIES:
+        return "@" not in value
+    known = name in _NAMES or name.upper() == "NO_PROXY" or name.startswith(_PREFIXES)
+    return known and not _SECRET.search(name)
