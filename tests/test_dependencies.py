@@ -154,7 +154,7 @@ def test_what_is_imported_is_declared_where_it_is_needed(everything: list[Import
         ("dogbreed_sdk/client.py", "from typing_extensions import Self", True),
         ("dogbreed_sdk/service/routes.py", "import sqlalchemy.orm", True),
         ("dogbreed_sdk/service/routes.py", "from starlette.responses import Response", False),
-        ("training_scripts/network.py", "import torch, pandas", True),
+        ("training_scripts/network.py", "import torch, sqlalchemy", True),
     ],
 )
 def test_an_import_that_is_not_declared_is_found(
