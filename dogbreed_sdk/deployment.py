@@ -332,7 +332,7 @@ def _refuse_taken(name: str, session: Session) -> None:
 def list_endpoints(session: Session) -> list[dict[str, Any]]:
     """Every endpoint of the session, newest first: name, status and creation time."""
     with translated("list endpoints", otherwise=EndpointError):
-        pages = session.client("sagemaker").get_paginator("list_endpoints").paginate()
+        pages = session.client("sagemaker").get_paginator("list_endpoints").paginate(PaginationConfig={"PageSize": 100})
         return [entry for page in pages for entry in page["Endpoints"]]
 
 

@@ -108,7 +108,10 @@ class TuningJob(Job):
             summaries = [
                 summary
                 for page in pages.paginate(
-                    HyperParameterTuningJobName=self.name, SortBy="CreationTime", SortOrder="Ascending"
+                    HyperParameterTuningJobName=self.name,
+                    SortBy="CreationTime",
+                    SortOrder="Ascending",
+                    PaginationConfig={"PageSize": 100},
                 )
                 for summary in page["TrainingJobSummaries"]
             ]

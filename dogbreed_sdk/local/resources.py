@@ -109,6 +109,8 @@ class ThreadLedger:
 
     def release(self, job: str) -> None:
         """Give a job's threads back, or leave the queue."""
+        if not self._lock.exists():
+            return  # the folder was moved away, and must not be made again
         # A full disk must not keep a job from ending: its grant dies with its supervisor anyway.
         with suppress(OSError), file_lock(self._lock):
             self._write([claim for claim in self._read() if claim.job != job])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from dogbreed_sdk.errors import ConfigurationError
@@ -18,7 +19,7 @@ from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.log_file import LogFile
 from dogbreed_sdk.local.metric_search import Captured, MetricSearch
 from dogbreed_sdk.local.metric_values import MetricReader, finite
-from dogbreed_sdk.local.processes import identify, identify_self
+from dogbreed_sdk.local.processes import identify, identify_self, is_of_copy
 from dogbreed_sdk.local.resources import ThreadLedger
 from dogbreed_sdk.local.script_environment import ScriptRun, script_environment
 from dogbreed_sdk.local.script_process import EndReason, ScriptEnd, ScriptProcess, is_full_disk
@@ -30,12 +31,17 @@ _METRICS_SECONDS = 1.0
 _SEARCH_SECONDS = 10.0
 _SEARCH_SECONDS_STOPPED = 1.0
 _QUEUE_SECONDS = 0.2
+_LOOK_SECONDS = 0.5
 _RESERVE_BYTES = 1 << 20
 _OUTCOME_ATTEMPTS = 600
 
 
 class _StoppedError(Exception):
     """The job was to stop before its script ran."""
+
+
+class _Interruption(BaseException):
+    """The job was to stop in the middle of work that does not ask."""
 
 
 class _OverError(Exception):
@@ -64,6 +70,7 @@ class TrainingRun:
         self._terminated = False
         self._deadline = float("inf")
         self._clock = clock.start()
+        self._process: dict[str, Any] | None = None
 
     def terminate(self) -> None:
         """Stop the job, because the supervisor itself was told to end; safe in a signal handler."""
@@ -77,7 +84,7 @@ class TrainingRun:
         except _OverError:
             self._log.close()
             return
-        except _StoppedError:
+        except (_StoppedError, _Interruption):
             status, secondary, failure = "Stopped", None, None
         except ConfigurationError as error:
             status, secondary, failure = "Failed", None, f"ClientError: {error}"
@@ -94,7 +101,8 @@ class TrainingRun:
         self._reserve()
         threads = self._wait_for_threads()
         self._enter("Downloading")
-        program = staging.stage(self._folder, self._request, lambda line: self._log.write([line]))
+        with _interruptible(self._is_to_stop):
+            program = staging.stage(self._folder, self._request, self._report)
         reader = MetricReader.of(self._request["AlgorithmSpecification"].get("MetricDefinitions", ()))
         checkpoints = staging.checkpoint_folder(self._folder, self._request)
         run = ScriptRun(
@@ -117,7 +125,7 @@ class TrainingRun:
             if state.get("begun") or state.get("status") not in job_state.RUNNING_STATUSES:
                 raise _OverError
             state["begun"] = True
-            state["process"] = identify_self(root=self._store.root)
+            self._process = state["process"] = identify_self(root=self._store.root)
             state.setdefault("log_stream", f"{self._record.name}/algo-1-{int(time.time())}")
             job_state.enter(state, "Starting")
             self._clock = dict(state["clock"])
@@ -240,7 +248,9 @@ class TrainingRun:
         if end.reason is not None:
             self._update(_stopping)
         self._enter("Uploading")
-        self._upload()
+        # What a stopped job has is uploaded all the same, as on AWS; the machine's end leaves no time for it.
+        with _interruptible(lambda: self._terminated):
+            self._upload()
         if end.reason is None:
             return "Completed", None, None
         return "Stopped", "MaxRuntimeExceeded" if end.reason == "runtime" else None, None
@@ -248,6 +258,11 @@ class TrainingRun:
     def _upload(self) -> None:
         """Bring the model to its place, and then what else the script has written: that may fail for itself."""
         base, configuration = self._folder.container, self._request["OutputDataConfig"]
+        if is_of_copy(self._process, self._store.root):
+            raise ConfigurationError(
+                f"The folder of local SageMaker was moved away from {self._store.root} while the job ran; what the job "
+                "has written went with it. Move it only while nothing runs in it."
+            )
         uri = upload_model(base, configuration, self._record.name, self._report)
         self._update(lambda state: state.update(artifacts=uri))
         remove_uploaded(base / "model")
@@ -282,8 +297,11 @@ class TrainingRun:
         self._update(change)
 
     def _check_stop(self) -> None:
-        if self._terminated or self._store.get(TRAINING_JOB, self._record.name).state.get("stop"):
+        if self._is_to_stop():
             raise _StoppedError
+
+    def _is_to_stop(self) -> bool:
+        return self._terminated or bool(self._store.get(TRAINING_JOB, self._record.name).state.get("stop"))
 
     def _enter(self, secondary: str) -> None:
         self._update(lambda state: job_state.enter(state, secondary))
@@ -330,6 +348,29 @@ class TrainingRun:
                 if attempt == _OUTCOME_ATTEMPTS - 1:
                     raise
                 time.sleep(1.0)
+
+
+@contextmanager
+def _interruptible(is_to_stop: Callable[[], bool]) -> Iterator[None]:
+    """Have a timer look whether the job is to stop while the block works: downloads, archives, files without end.
+
+    Raises:
+        _Interruption: It is to stop.
+    """
+
+    def look(_number: int, _frame: object) -> None:
+        with suppress(StoreError):  # a busy store can wait for the next look
+            if is_to_stop():
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                raise _Interruption
+
+    before = signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS, _LOOK_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _stopping(state: dict[str, Any]) -> None:

@@ -661,6 +661,46 @@ class TestWhatAScriptLeaves:
         assert record.state["status"] == "Failed"
         assert 'ErrorMessage "No space left on device"' in record.state["failure"]
 
+    def test_a_file_of_nothing_but_holes_is_not_packed_for_hours(
+        self, jobs: Jobs, script: Script, tmp_path: Path
+    ) -> None:
+        text = "import os; open(os.environ['SM_MODEL_DIR'] + '/big', 'w').truncate(1 << 43)"
+        record = jobs.run("holes", script(text))
+        assert record.state["status"] == "Failed"
+        assert "needs 8,796,093.0 MB" in record.state["failure"]
+        assert not list((tmp_path / "output").rglob("*"))
+
+    @pytest.mark.parametrize("how", ["stop", "terminate"])
+    def test_a_source_without_end_holds_up_no_stop(self, jobs: Jobs, tmp_path: Path, how: str) -> None:
+        source = tmp_path / "source"
+        source.mkdir()
+        (source / "endless").symlink_to("/dev/zero")
+        hyperparameters = {"sagemaker_program": '"x.py"', "sagemaker_submit_directory": json.dumps(str(source))}
+        folder = jobs.start("endless", hyperparameters)
+        copied = folder.container / "code/endless"
+        jobs.until("endless", lambda _: copied.exists())
+        if how == "stop":
+            runner.request_stop(jobs.store, TRAINING_JOB, "endless")
+        else:
+            os.kill(jobs.get("endless").state["process"]["pid"], signal.SIGTERM)
+        assert jobs.ended("endless").state["status"] == "Stopped"
+        copied.unlink()
+
+    def test_a_root_that_is_moved_under_a_job_is_the_reason_of_its_failure(
+        self, jobs: Jobs, script: Script, tmp_path: Path
+    ) -> None:
+        root = jobs.store.root
+        output = {"S3OutputPath": (root / "bucket/jobs").as_uri()}
+        jobs.start("dogs", script(SAVING.replace("time.sleep(60)", "time.sleep(1)")), OutputDataConfig=output)
+        jobs.wait_for_line("dogs", "ready")
+        moved = Store(root.rename(tmp_path / "moved"))
+        wait_for(lambda: moved.get(TRAINING_JOB, "dogs").state["status"] not in job_state.RUNNING_STATUSES)
+        failure = moved.get(TRAINING_JOB, "dogs").state["failure"]
+        assert "was moved away from" in failure
+        assert not root.exists()
+        assert (tmp_path / "moved/jobs/dogs/ml/model").is_dir()
+        moved.close()
+
     def test_data_that_cannot_be_packed_costs_no_model(self, jobs: Jobs, script: Script, tmp_path: Path) -> None:
         (tmp_path / "output/odd/output/output.tar.gz").mkdir(parents=True)  # cannot be replaced by a file
         text = (
