@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import time
@@ -9,6 +10,8 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +24,7 @@ from dogbreed_sdk.errors import JobError, JobFailedError, JobStoppedError
 from dogbreed_sdk.failures import Failure, diagnose
 from dogbreed_sdk.logs import LogReader
 from dogbreed_sdk.progress import JobProgress, ProgressCallback, print_progress
+from dogbreed_sdk.storage import join
 
 if TYPE_CHECKING:
     from dogbreed_sdk.deployment import Deployment
@@ -37,6 +41,13 @@ NEWS_SECONDS = 10.0
 NOTICES = ("continuing after epoch", "warning: ")
 # In a job that computes its features itself, heads train on them in a small part of the time.
 _PASS_SHARE = 0.8
+_MOST_A_PAGE = 100  # API reference, MaxResults of both lists
+_OUTPUTS = ("OutputDataConfig", "DebugHookConfig", "ProfilerConfig")
+# Kind, operation, beginning of the members' names, and the list in the answer.
+_KINDS = (
+    ("training", "list_training_jobs", "TrainingJob", "TrainingJobSummaries"),
+    ("tuning", "list_hyper_parameter_tuning_jobs", "HyperParameterTuningJob", "HyperParameterTuningJobSummaries"),
+)
 _PICTURES_DONE = re.compile(r"\b(\d+)\s*(?:/|of)\s*(\d+)\s+pictures")
 
 
@@ -58,6 +69,14 @@ class Job(ABC):
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """SageMaker's whole description of the job."""
+
+    @abstractmethod
+    def delete(self) -> int:
+        """Deletes an ended job and its files; returns how many files were deleted."""
+
+    @abstractmethod
+    def stored_sizes(self) -> list[int]:
+        """The sizes in bytes of the files that `delete` would delete."""
 
     @property
     def seconds(self) -> float:
@@ -249,6 +268,34 @@ class TrainingJob(Job):
         with translated(f"stop training job {self.name}"):
             self.session.client("sagemaker").stop_training_job(TrainingJobName=self.name)
 
+    def delete(self) -> int:
+        """Deletes the job and the files that it alone has written: model, outputs, recordings and checkpoints.
+
+        On this machine its log goes too. Stored features and other jobs' checkpoints stay, and endpoints that serve
+        its model go on.
+
+        Returns:
+            How many files were deleted.
+
+        Raises:
+            JobError: It has not ended, or SageMaker does not let it be deleted.
+            AccessError: Its files may not be deleted; the job is gone then.
+        """
+        described = self.describe()
+        if described["TrainingJobStatus"] not in FINAL_STATUSES:
+            raise JobError(
+                f"Training job {self.name} is {described['TrainingJobStatus']}; stop it with stop(), wait for its end, "
+                "and delete it then."
+            )
+        with translated(f"delete training job {self.name}"):
+            self.session.client("sagemaker").delete_training_job(TrainingJobName=self.name)
+        return sum(self.session.storage.delete_folder(uri) for uri in _own_folders(described))
+
+    def stored_sizes(self) -> list[int]:
+        """The sizes in bytes of the files that `delete` would delete."""
+        sizes = (self.session.storage.sizes(uri) for uri in _own_folders(self.describe()))
+        return [size for folder in sizes for size in folder.values()]
+
     def download_model(self, dest: str | Path) -> Path:
         """Copies the model artifact.
 
@@ -309,13 +356,14 @@ class _Watcher:
         self._shown_fraction = 0.0
         self._shown_at = -math.inf
         self._computes_features = False
+        self._first_look: tuple[float, float] | None = None
 
     def poll(self) -> bool:
         """Looks once; whether the job has ended."""
         described = self._job.describe()
         ended = described["TrainingJobStatus"] in FINAL_STATUSES
         status = str(described.get("SecondaryStatus", described["TrainingJobStatus"]))
-        seconds = elapsed(described)
+        seconds = elapsed(described) if ended else self._seconds(described)
         trains = "train_model" in described.get("HyperParameters", {}).get(container.PROGRAM_HYPERPARAMETER, "")
         for line in self._reader.new_lines(required=False):
             fraction = self._fraction(line, trains=trains)
@@ -344,6 +392,13 @@ class _Watcher:
                 share = _PASS_SHARE + (1 - _PASS_SHARE) * share
         return max(share, self._shown_fraction)
 
+    def _seconds(self, described: Mapping[str, Any]) -> float:
+        """Seconds since the job's creation, counted on from the first look: the clock may be set meanwhile."""
+        if self._first_look is None:
+            self._first_look = (elapsed(described), time.monotonic())
+        before, at = self._first_look
+        return before + time.monotonic() - at
+
     def _is_news(self, fraction: float) -> bool:
         """Whether a step is far enough, or long enough, from the last one shown: a thousand epochs are no news."""
         now = time.monotonic()
@@ -353,21 +408,50 @@ class _Watcher:
         return True
 
 
-def list_jobs(session: Session, *, newest: int = 100) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class JobList:
+    """The newest jobs of a session.
+
+    Attributes:
+        jobs: What `list_jobs` answers.
+        left_out: Kind -> how many older jobs are not among them, or None where SageMaker does not say how many.
+    """
+
+    jobs: list[dict[str, Any]]
+    left_out: Mapping[str, int | None]
+
+
+def list_jobs(session: Session, *, newest: int | None = 100) -> list[dict[str, Any]]:
     """The newest jobs of each kind, newest first: name, kind (training or tuning), status, created (ISO 8601).
 
     Args:
         session: Where to look.
-        newest: How many of each kind, 1 to 100.
+        newest: How many of each kind; None for all.
     """
-    wanted = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": newest}
-    client = session.client("sagemaker")
+    return newest_jobs(session, newest).jobs
+
+
+def newest_jobs(session: Session, newest: int | None) -> JobList:
+    """`list_jobs`, with what was left out. On this machine older jobs are counted; AWS would be asked too often."""
+    found: list[tuple[datetime, dict[str, Any]]] = []
+    left_out: dict[str, int | None] = {}
     with translated("list jobs"):
-        training = client.list_training_jobs(**wanted)["TrainingJobSummaries"]
-        tuning = client.list_hyper_parameter_tuning_jobs(**wanted)["HyperParameterTuningJobSummaries"]
-    found = [_listed(entry, "training", "TrainingJob") for entry in training]
-    found += [_listed(entry, "tuning", "HyperParameterTuningJob") for entry in tuning]
-    return sorted(found, key=lambda entry: str(entry["created"]), reverse=True)
+        for kind, operation, prefix, key in _KINDS:
+            pages = session.client("sagemaker").get_paginator(operation)
+            size = _MOST_A_PAGE if newest is None or session.is_local else min(newest, _MOST_A_PAGE)
+            entries = (
+                entry
+                for page in pages.paginate(
+                    SortBy="CreationTime", SortOrder="Descending", PaginationConfig={"PageSize": size}
+                )
+                for entry in page[key]
+            )
+            shown = itertools.islice(entries, newest)
+            found += [(entry["CreationTime"], _listed(entry, kind, prefix)) for entry in shown]
+            if next(entries, None) is not None:
+                left_out[kind] = 1 + sum(1 for _ in entries) if session.is_local else None
+    found.sort(key=lambda pair: pair[0], reverse=True)
+    return JobList([job for _, job in found], left_out)
 
 
 def _listed(entry: Mapping[str, Any], kind: str, prefix: str) -> dict[str, Any]:
@@ -377,6 +461,17 @@ def _listed(entry: Mapping[str, Any], kind: str, prefix: str) -> dict[str, Any]:
         "status": entry[f"{prefix}Status"],
         "created": entry["CreationTime"].isoformat(timespec="seconds"),
     }
+
+
+def _own_folders(described: Mapping[str, Any]) -> list[str]:
+    """URIs of the folders that a training job alone writes to; those that bear its name."""
+    name = described["TrainingJobName"]
+    outputs = [described.get(member, {}).get("S3OutputPath") for member in _OUTPUTS]
+    own = [join(uri, name) for uri in outputs if uri]
+    checkpoints = str(described.get("CheckpointConfig", {}).get("S3Uri", "")).rstrip("/")
+    if checkpoints.rpartition("/")[2] == name:
+        own.append(checkpoints)
+    return list(dict.fromkeys(own))
 
 
 def script_hyperparameters(encoded: Mapping[str, str]) -> dict[str, object]:

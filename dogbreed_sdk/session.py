@@ -61,6 +61,7 @@ class Session:
         self._boto3 = boto3_session
         self._clients: dict[str, Any] = {}
         self._server: LocalSageMaker | None = None
+        self._makes_root = True
         self._lock = RLock()
 
     @classmethod
@@ -82,6 +83,18 @@ class Session:
         """
         chosen = default_root() if root is None else Path(root).expanduser().absolute()
         return cls(root=chosen, endpoint_url=endpoint_url)
+
+    @classmethod
+    def existing(cls, root: str | Path) -> Session:
+        """Local SageMaker under a folder that holds one already: to look, and not to begin.
+
+        Args:
+            root: The folder. Where there is none of local SageMaker, none is made: the first call raises
+                `ConfigurationError`.
+        """
+        made = cls.local(root)
+        made._makes_root = False
+        return made
 
     @classmethod
     def aws(
@@ -207,6 +220,12 @@ class Session:
 
     def _made_root(self) -> Path:
         assert self.root is not None
+        if not self._makes_root:
+            from dogbreed_sdk.local.store import is_root  # noqa: PLC0415
+
+            if not is_root(self.root):
+                why = "the folder holds none" if self.root.is_dir() else "the folder does not exist"
+                raise ConfigurationError(f"There is no {self!r}: {why}. The first training job creates it.")
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Small objects wait on the network, not on the processor: 16 transfers at a time fill a home connection.
 TRANSFER_THREADS = 16
+_DELETED_AT_ONCE = 1000  # API reference, DeleteObjects
 
 Progress = Callable[[int, int], None]
 
@@ -141,6 +142,31 @@ class Storage:
                 bucket, key = split_s3_uri(uri)
                 with _translated(f"download {uri}"):
                     self._s3.download_fileobj(bucket, key, file)
+
+    def delete_folder(self, uri: str) -> int:
+        """Deletes every file below a folder, and the folder; one that is not there is no error.
+
+        Returns:
+            How many files were deleted.
+        """
+        if is_file_uri(uri):
+            folder = container.uri_to_path(uri)
+            count = sum(not path.is_dir() for path in folder.rglob("*"))
+            if folder.is_dir():
+                shutil.rmtree(folder)
+            return count
+        bucket, _ = split_s3_uri(uri)
+        names = [file.name for file in self.files(uri)]
+        with _translated(f"delete what is below {uri}"):
+            for start in range(0, len(names), _DELETED_AT_ONCE):
+                keys = [split_s3_uri(join(uri, name))[1] for name in names[start : start + _DELETED_AT_ONCE]]
+                answer = self._s3.delete_objects(
+                    Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
+                )
+                if answer.get("Errors"):
+                    first = answer["Errors"][0]
+                    raise AccessError(f"s3://{bucket}/{first['Key']} was not deleted: {first.get('Message')}")
+        return len(names)
 
     @property
     def _s3(self) -> Any:

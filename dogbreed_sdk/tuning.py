@@ -183,6 +183,30 @@ class TuningJob(Job):
         with translated(f"stop tuning job {self.name}"):
             self.session.client("sagemaker").stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=self.name)
 
+    def delete(self) -> int:
+        """Deletes the search, its training jobs, and the files that they alone have written.
+
+        Returns:
+            How many files were deleted.
+
+        Raises:
+            JobError: It has not ended, or SageMaker does not let it be deleted.
+            AccessError: Files may not be deleted.
+        """
+        status = self.status
+        if status not in FINAL_STATUSES:
+            raise JobError(
+                f"Tuning job {self.name} is {status}; stop it with stop(), wait for its end, and delete it then."
+            )
+        count = sum(TrainingJob(trial.name, self.session).delete() for trial in self.trials())
+        with translated(f"delete tuning job {self.name}"):
+            self.session.client("sagemaker").delete_hyper_parameter_tuning_job(HyperParameterTuningJobName=self.name)
+        return count
+
+    def stored_sizes(self) -> list[int]:
+        """The sizes in bytes of the files that `delete` would delete."""
+        return [size for trial in self.trials() for size in TrainingJob(trial.name, self.session).stored_sizes()]
+
     def _show_changes(self, described: Mapping[str, Any], seen: dict[str, str], progress: ProgressCallback) -> None:
         """Reports the trials whose status or objective changed since the last look, and how many have ended."""
         config = described["HyperParameterTuningJobConfig"]

@@ -53,6 +53,7 @@ class RecordedSageMaker:
                 "SecondaryStatus": "Completed",
                 "CreationTime": now,
                 "TrainingEndTime": now,
+                "OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/dogbreed/jobs"},
                 "ModelArtifacts": {"S3ModelArtifacts": f"s3://{BUCKET}/dogbreed/jobs/{name}/output/model.tar.gz"},
                 "SecondaryStatusTransitions": [{"Status": "Completed", "StartTime": now, "StatusMessage": "done"}],
             }

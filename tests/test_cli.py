@@ -22,6 +22,7 @@ from dogbreed_sdk.cli import quickstart
 from dogbreed_sdk.cli.parser import parse
 from dogbreed_sdk.container import uri_to_path
 from dogbreed_sdk.deployment import Deployment
+from dogbreed_sdk.local import Store
 from tests.conftest import Workshop
 
 
@@ -116,6 +117,7 @@ def test_what_an_interrupted_command_suggests_works_when_it_is_pasted(
 def test_what_is_not_found_is_looked_for_with_options_and_not_with_python(command: str, tmp_path: Path) -> None:
     root, asked = tmp_path / "root", tmp_path / "rex.png"
     asked.write_bytes(LABEL_QUESTION.body)
+    Store(root).close()
     said = run(command, "x", *([asked] if command == "classify" else []), "--root", root, expect=1).stderr
     assert f" in local SageMaker in {root}. " in said
     assert said.endswith("\nFor another folder add --root DIR, for SageMaker on AWS --aws.\n")

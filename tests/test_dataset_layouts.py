@@ -23,9 +23,10 @@ ALL_TO_TRAIN = {"valid": 0.0, "test": 0.0}
 
 
 def draw(path: Path) -> None:
-    """A picture of noise, which is like no other."""
+    """A picture of coloured blots, which is like no other."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.frombytes("RGB", (8, 8), random.Random(str(path)).randbytes(192)).resize((64, 64)).save(path, "PNG")
+    blots = random.Random("/".join(path.parts[-3:])).randbytes(3 * 5 * 5)
+    Image.frombytes("RGB", (5, 5), blots).resize((64, 64), Image.Resampling.BICUBIC).save(path, "PNG")
 
 
 def make(root: Path, names: Iterable[str]) -> Path:

@@ -22,6 +22,7 @@ from dogbreed_sdk import (
     JobError,
     QuotaError,
     Session,
+    TrainingJob,
 )
 from dogbreed_sdk.deployment import deploy
 from dogbreed_sdk.progress import no_progress
@@ -242,6 +243,27 @@ def test_a_deployment_is_made_and_deleted_whole(account: Account, serverless: in
         {"EndpointConfigName": name},
         {"ModelName": name},
     ]
+
+
+def test_a_job_is_deleted_with_its_objects(account: Account) -> None:
+    session, aws = account
+    s3 = boto3.client("s3", region_name="us-east-1")
+    for key in ("dogs/output/model.tar.gz", "dogs/debug-output/events/0", "dogs-2/output/model.tar.gz"):
+        s3.put_object(Bucket=BUCKET, Key=f"dogbreed/jobs/{key}", Body=b"x")
+    job = TrainingJob("dogs", session)
+    assert job.stored_sizes() == [1, 1]
+    assert job.delete() == 2
+    assert aws.sent("DeleteTrainingJob") == [{"TrainingJobName": "dogs"}]
+    assert keys_below(f"s3://{BUCKET}/dogbreed/jobs") == {"dogs-2/output/model.tar.gz"}
+
+
+def test_a_job_that_aws_does_not_let_go_keeps_its_objects(account: Account) -> None:
+    session, aws = account
+    boto3.client("s3", region_name="us-east-1").put_object(Bucket=BUCKET, Key="dogbreed/jobs/dogs/x", Body=b"x")
+    aws.refusals["DeleteTrainingJob"] = refusal("AccessDeniedException", "not authorized")
+    with pytest.raises(AccessError):
+        TrainingJob("dogs", session).delete()
+    assert keys_below(f"s3://{BUCKET}/dogbreed/jobs") == {"dogs/x"}
 
 
 def test_a_refused_endpoint_leaves_nothing_behind(account: Account) -> None:

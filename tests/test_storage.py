@@ -49,6 +49,17 @@ def test_files_go_up_once_and_are_then_there(place: tuple[Storage, str], tmp_pat
     assert storage.upload_files(files, uri) == 0
 
 
+def test_a_folder_is_deleted_and_its_neighbour_is_not(place: tuple[Storage, str], tmp_path: Path) -> None:
+    storage, uri = place
+    files = some_files(tmp_path / "data")
+    for name in ("job", "job-2"):
+        storage.upload_files(files, join(uri, name))
+    assert storage.delete_folder(join(uri, "job")) == 2
+    assert storage.sizes(join(uri, "job")) == {}
+    assert len(storage.sizes(join(uri, "job-2"))) == 2
+    assert storage.delete_folder(join(uri, "job")) == 0
+
+
 def test_a_listing_marks_what_changed(place: tuple[Storage, str], tmp_path: Path) -> None:
     storage, uri = place
     source, marks = tmp_path / "source", []

@@ -12,10 +12,10 @@ from dogbreed_sdk import _optional, deployment
 from dogbreed_sdk.cli import models
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.command_line import command_line
-from dogbreed_sdk.cli.output import Outcome, counter, job_progress, note, print_table, say, show
-from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.cli.output import Outcome, confirm, counter, job_progress, note, print_table, say, show
+from dogbreed_sdk.errors import ConfigurationError, EndpointNotFoundError, JobError
 from dogbreed_sdk.failures import diagnose
-from dogbreed_sdk.jobs import TrainingJob, list_jobs
+from dogbreed_sdk.jobs import TrainingJob, newest_jobs
 from dogbreed_sdk.session import Session
 from dogbreed_sdk.trainer import BreedTrainer
 from dogbreed_sdk.tuning import BestTrial, Trial, TuningJob, short
@@ -24,7 +24,7 @@ from training_scripts.safe_text import safe_lines, without_secrets
 
 def tune(options: argparse.Namespace) -> Outcome:
     """Searches hyperparameters and reports the trials."""
-    with read.sagemaker(options) as session:
+    with read.new_sagemaker(options) as session:
         trainer, shared = read.trainer(options, session)
         with job_progress() as progress:
             job = trainer.tune(
@@ -100,7 +100,7 @@ def _print_trials(options: argparse.Namespace, job: TuningJob, best: BestTrial, 
 
 def train(options: argparse.Namespace) -> Outcome:
     """Trains one model and reports its metrics."""
-    with read.sagemaker(options) as session, job_progress() as progress:
+    with read.new_sagemaker(options) as session, job_progress() as progress:
         trainer, given = read.trainer(options, session, _earlier(options, session))
         job = trainer.train(options.data, given, resume=options.resume, name=options.name, progress=progress)
         if options.no_wait:
@@ -125,9 +125,15 @@ def training_outcome(job: TrainingJob) -> Outcome:
 
 
 def jobs(options: argparse.Namespace) -> Outcome:
-    """Lists the newest hundred jobs of each kind."""
+    """Lists the newest jobs of each kind."""
     with read.sagemaker(options) as session:
-        return _listing(list_jobs(session), empty=f"no jobs yet; start one with: {command_line(options, 'train')} DATA")
+        found = newest_jobs(session, None if options.all else options.limit)
+    for kind, count in found.left_out.items():
+        shown = sum(job["kind"] == kind for job in found.jobs)
+        what = f"the newest {shown:,}" if count is None else f"{shown:,} of {shown + count:,}"
+        note(f"{what} {kind} jobs are listed; list all with: {command_line(options, 'jobs', '--all')}")
+    empty = f"no jobs yet; start one with: {command_line(options, 'train')} DATA"
+    return _listing(found.jobs, empty=empty)
 
 
 def logs(options: argparse.Namespace) -> Outcome:
@@ -199,18 +205,46 @@ def evaluate(options: argparse.Namespace) -> Outcome:
     with models.classifier(options) as classifier, counter("pictures classified") as progress:
         result = measure(classifier, options.folder, progress=progress)
     failed = [f"{entry.path}: {entry.error}" for entry in result.errors[:10]]
+    if len(result.errors) > len(failed):
+        failed.append(f"and {len(result.errors) - len(failed):,} more; --json lists all")
     return Outcome(result.to_dict(), say(str(result), *failed), exit_code=1 if result.errors else 0)
 
 
 def delete(options: argparse.Namespace) -> Outcome:
-    """Deletes an endpoint and what stands behind it."""
+    """Deletes an endpoint and what stands behind it, or a job and its files."""
     with read.sagemaker(options) as session:
+        if options.job:
+            return _delete_job(options, BreedTrainer.attach(options.name, session))
         found = deployment.Deployment(options.name, session)
         try:
             status = found.status
-        finally:
-            found.delete()  # also what a lost endpoint left behind
+        except EndpointNotFoundError as error:
+            job = _job_or_none(options.name, session)
+            if job is None:
+                found.delete()  # what a lost endpoint left behind
+                raise EndpointNotFoundError(f"{error} There is no job of that name either.") from error
+            return _delete_job(options, job)
+        found.delete()
     return Outcome({"deleted": options.name, "was": status}, say(f"deleted endpoint {options.name}; it was {status}"))
+
+
+def _job_or_none(name: str, session: Session) -> TrainingJob | TuningJob | None:
+    try:
+        return BreedTrainer.attach(name, session)
+    except JobError:
+        return None
+
+
+def _delete_job(options: argparse.Namespace, job: TrainingJob | TuningJob) -> Outcome:
+    status, sizes = job.status, job.stored_sizes()
+    kind = "tuning" if isinstance(job, TuningJob) else "training"
+    trials = f" and its {len(job.trials())} training jobs" if isinstance(job, TuningJob) else ""
+    what = f"{kind} job {job.name}{trials} with {len(sizes):,} files ({sum(sizes) / 1e6:,.1f} MB)"
+    if not options.yes:
+        confirm(f"Delete {what}?", otherwise="--yes")
+    count = job.delete()
+    document = {"deleted": job.name, "was": status, "files": count, "bytes": sum(sizes)}
+    return Outcome(document, say(f"deleted {what}; it was {status}"))
 
 
 def local_up(options: argparse.Namespace) -> Outcome:

@@ -30,7 +30,7 @@ _TRAINER_DEFAULTS = {
 
 
 def session(options: argparse.Namespace) -> Session:
-    """Local SageMaker, or SageMaker on AWS where ``--aws`` says so.
+    """Local SageMaker, where there is one, or SageMaker on AWS where ``--aws`` says so.
 
     Raises:
         ConfigurationError: An option of AWS was given without ``--aws``, or one of local SageMaker with it.
@@ -39,7 +39,7 @@ def session(options: argparse.Namespace) -> Session:
         stray = [name for name in OF_AWS if getattr(options, name)]
         if stray:
             raise ConfigurationError(f"--{stray[0]} goes with --aws; without it, this is about local SageMaker.")
-        return Session.local(root(options))
+        return Session.existing(root(options))
     if options.root:
         raise ConfigurationError("--root is a folder of local SageMaker, and this is about SageMaker on AWS.")
     return Session.aws(region=options.region, role=options.role, bucket=options.bucket, profile=options.profile)
@@ -60,8 +60,14 @@ def refuse_place(options: argparse.Namespace, asked: str) -> None:
         raise ConfigurationError(f"{asked} needs no SageMaker: leave out --{stray[0]}, which says where that is.")
 
 
+def new_sagemaker(options: argparse.Namespace) -> Session:
+    """As `sagemaker`, for a command that may be the first one: it makes the folder of local SageMaker."""
+    made = sagemaker(options)
+    return Session.local(made.root) if made.is_local else made
+
+
 def sagemaker(options: argparse.Namespace) -> Session:
-    """The session of a command that cannot do without SageMaker.
+    """The session of a command that cannot do without SageMaker; it makes no folder of local SageMaker.
 
     Raises:
         ConfigurationError: Packages of local SageMaker are missing, or an option of AWS was given without ``--aws``.

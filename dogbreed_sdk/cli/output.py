@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dogbreed_sdk.cli import terminal
+from dogbreed_sdk.errors import ConfigurationError, DogBreedError
 from dogbreed_sdk.progress import JobProgress, ProgressCallback, print_progress
 from training_scripts.safe_text import safe_line
 
@@ -56,6 +57,24 @@ def say(*lines: str) -> Callable[[], None]:
 def note(*lines: str) -> None:
     """Lines about what is going on, on standard error, so that standard output stays the result's."""
     print("\n".join(map(safe_line, lines)), file=sys.stderr, flush=True)
+
+
+def confirm(question: str, *, otherwise: str) -> None:
+    """Asks on the terminal whether to go on.
+
+    Args:
+        question: Answered by yes or no.
+        otherwise: The option that stands for yes, where there is no terminal to ask on.
+
+    Raises:
+        ConfigurationError: There is nobody to ask.
+        DogBreedError: The answer is no.
+    """
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise ConfigurationError(f"{question} To answer yes, add {otherwise}.")
+    print(f"{safe_line(question)} [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise DogBreedError("Nothing was done.")
 
 
 def print_document(document: Any) -> None:

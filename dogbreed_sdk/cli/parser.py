@@ -197,7 +197,12 @@ def _add_jobs(groups: argparse._SubParsersAction[Parser]) -> None:
         metavar="RULE.PARAMETER=VALUE",
         help="switch it on with this parameter, by AWS's name; may be given several times",
     )
-    _command(groups, "jobs", "list training and tuning jobs", commands.jobs)
+    jobs = _command(groups, "jobs", "list training and tuning jobs, the newest first", commands.jobs)
+    how_many = jobs.add_mutually_exclusive_group()
+    how_many.add_argument(
+        "--limit", type=at_least_one, default=100, metavar="N", help="jobs of each kind (default: %(default)s)"
+    )
+    how_many.add_argument("--all", action="store_true", help="list all of them")
     logs = _command(groups, "logs", "print a job's log", commands.logs)
     logs.add_argument("job", metavar="JOB", help="a training job, or a trial of a search")
     logs.add_argument("-f", "--follow", action="store_true", help="go on until the job ends")
@@ -225,8 +230,15 @@ def _add_endpoints(groups: argparse._SubParsersAction[Parser]) -> None:
     evaluate.add_argument("folder", type=Path, metavar="DIR", help="a folder of classes, or a data set")
     evaluate.add_argument("--labels", type=Path, help="a folder of classes or JSON file, for plain endpoints")
     serve_command.add(_command(groups, "serve", "serve a model to apps and people over HTTP", serve_command.run))
-    delete = _command(groups, "delete", "delete an endpoint with its configuration and model", commands.delete)
-    delete.add_argument("name", metavar="NAME", help="name of the endpoint")
+    delete = _command(
+        groups,
+        "delete",
+        "delete an endpoint with its configuration and model, or a job with its files",
+        commands.delete,
+    )
+    delete.add_argument("name", metavar="NAME", help="name of the endpoint or job")
+    delete.add_argument("--job", action="store_true", help="delete the job, where an endpoint has the same name")
+    delete.add_argument("--yes", action="store_true", help="delete a job without asking")
 
 
 def _command(

@@ -22,6 +22,7 @@ from dogbreed_sdk.errors import DatasetError
 from dogbreed_sdk.evaluation import Evaluation, evaluate
 from dogbreed_sdk.jobs import TrainingJob
 from dogbreed_sdk.predictions import Prediction
+from dogbreed_sdk.session import Session
 from dogbreed_sdk.trainer import BreedTrainer
 from dogbreed_sdk.tuning import TuningJob
 
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace) -> Outcome:
     start = time.monotonic()
     root = read.root(options)
     _optional.require({"local": _PACKAGES}, purpose="train and deploy a model on this machine")
-    with read.session(options) as session:
+    with Session.local(root) as session:
         dataset = _data(options.data, root)
         trainer = BreedTrainer(session)
         note(f"[2/{STEPS}] searching hyperparameters: {MAX_JOBS} trials of {EPOCHS} epochs on features computed once")

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import secrets
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dogbreed_sdk.local.folders import JobFolder, is_locked
+from dogbreed_sdk.local.job_state import RUNNING_STATUSES
+from dogbreed_sdk.local.script_files import remove_tree
 from dogbreed_sdk.local.store import (
     TRAINING_JOB,
     TUNING_JOB,
@@ -19,6 +25,9 @@ from dogbreed_sdk.local.validation import operation_model
 from dogbreed_sdk.local.wire import ApiError, resource_in_use, resource_not_found, validation_error
 
 MAX_TAGS = 50
+# A supervisor ends in a moment when it has written its job's outcome, unless there are rules.
+_SUPERVISOR_SECONDS = 5.0
+_LOOK_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,30 @@ def create_job(
         context.store.delete(kind, name)
         raise cannot_start(f"{noun} {name}", error) from error
     return record
+
+
+def delete_job(context: Context, record: Record, *, noun: str) -> None:
+    """Forget a training or tuning job that has ended, and remove its folder: its log, and what its container left.
+
+    Raises:
+        ApiError: ResourceInUse, where it runs, or its supervisor still has something to do.
+    """
+    status = record.state["status"]
+    if status in RUNNING_STATUSES:
+        raise resource_in_use(f"The request was rejected because the {noun} is in status {status}; stop it first.")
+    folder = JobFolder.of(context.store.root, record.name)
+    deadline = time.monotonic() + _SUPERVISOR_SECONDS
+    while is_locked(folder.lock):
+        if time.monotonic() >= deadline:
+            raise resource_in_use(f"The {noun} has ended, but its rules are still being evaluated; try again later.")
+        time.sleep(_LOOK_SECONDS)
+    removed = folder.path.with_name(f".deleted-{secrets.token_hex(8)}")
+    with context.store.transaction():
+        context.store.delete(record.kind, record.name)
+        with contextlib.suppress(FileNotFoundError):
+            folder.path.rename(removed)
+    for left in folder.path.parent.glob(".deleted-*"):  # also what a killed process has left
+        remove_tree(left)
 
 
 def _refuse_shared_folder(context: Context, kind: str, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Training jobs: create, describe, list, stop."""
+"""Training jobs: create, describe, list, stop, delete."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dogbreed_sdk.local.operations_common import (
     Context,
     Operation,
     create_job,
+    delete_job,
     first_duplicate,
     get_job,
     request_members,
@@ -104,6 +105,13 @@ def stop_training_job(context: Context, request: dict[str, Any]) -> dict[str, An
             f"The request was rejected because the training job is in status {record.state['status']}."
         )
     runner.request_stop(context.store, TRAINING_JOB, record.name)
+    return {}
+
+
+def delete_training_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """DeleteTrainingJob; its artifacts stay where OutputDataConfig has put them, as on AWS."""
+    record = current(context, get_job(context, TRAINING_JOB, request["TrainingJobName"]))
+    delete_job(context, record, noun="training job")
     return {}
 
 
@@ -256,4 +264,5 @@ OPERATIONS: dict[str, Operation] = {
     "DescribeTrainingJob": describe_training_job,
     "ListTrainingJobs": list_training_jobs,
     "StopTrainingJob": stop_training_job,
+    "DeleteTrainingJob": delete_training_job,
 }

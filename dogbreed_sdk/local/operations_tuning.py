@@ -1,4 +1,4 @@
-"""Tuning jobs: create, describe, list, stop, and the training jobs they started."""
+"""Tuning jobs: create, describe, list, stop, delete, and the training jobs they started."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dogbreed_sdk.local.operations_common import (
     Context,
     Operation,
     create_job,
+    delete_job,
     get_job,
     request_members,
 )
@@ -93,6 +94,14 @@ def stop_tuning_job(context: Context, request: dict[str, Any]) -> dict[str, Any]
             f"The request was rejected because the hyperparameter tuning job is in status {record.state['status']}."
         )
     runner.request_stop(context.store, TUNING_JOB, record.name)
+    return {}
+
+
+def delete_tuning_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """DeleteHyperParameterTuningJob; the training jobs that it started stay, as on AWS."""
+    record = current(context, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
+    delete_job(context, record, noun="hyperparameter tuning job")
+    context.store.orphan(record.name)  # another search of that name must not take them for its own
     return {}
 
 
@@ -183,4 +192,5 @@ OPERATIONS: dict[str, Operation] = {
     "ListHyperParameterTuningJobs": list_tuning_jobs,
     "ListTrainingJobsForHyperParameterTuningJob": list_trials,
     "StopHyperParameterTuningJob": stop_tuning_job,
+    "DeleteHyperParameterTuningJob": delete_tuning_job,
 }

@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
@@ -92,6 +93,16 @@ def read_end(path: Path, limit: int) -> str:
             return handle.read(limit).decode("utf-8", "replace")
     except OSError:
         return ""
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder with all that is in it, also folders that may not be written; what can't be removed stays."""
+    for top, folders, _ in os.walk(folder):
+        for path in (Path(top, name) for name in folders):
+            with suppress(OSError):
+                if not path.is_symlink():
+                    path.chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _walk(folder: Path, reports: _Reports) -> Iterator[Path]:

@@ -339,6 +339,11 @@ class Store:
             connection.execute("DELETE FROM records WHERE kind = ? AND name = ?", (kind, name))
             connection.execute("DELETE FROM tags WHERE arn = ?", (record.arn,))
 
+    def orphan(self, parent: str) -> None:
+        """Have no record belong to a tuning job any more."""
+        with self._connection(write=True) as connection:
+            connection.execute("UPDATE records SET parent = NULL WHERE parent = ?", (parent,))
+
     def find_arn(self, arn: str) -> Record:
         """The record behind an ARN.
 
