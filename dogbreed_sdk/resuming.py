@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk.errors import ConfigurationError, JobError
 from dogbreed_sdk.jobs import FINAL_STATUSES, TrainingJob
+from dogbreed_sdk.scratch import scratch_folder
 from dogbreed_sdk.storage import join
 from training_scripts import ScriptError
 from training_scripts.hyperparameters import validate
@@ -53,8 +52,8 @@ class Continuation:
         uri = join(found.checkpoint_uri, DESCRIPTION_NAME)
         if not job.session.storage.exists(uri):
             return found
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / DESCRIPTION_NAME
+        with scratch_folder("dogbreed-checkpoint") as folder:
+            path = folder / DESCRIPTION_NAME
             job.session.storage.download_file(uri, path)
             described = json.loads(path.read_text(encoding="utf-8"))
         run, saved_by = RunIdentity.from_dict(described), str(described["job"])

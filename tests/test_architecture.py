@@ -127,3 +127,12 @@ def test_pure_parts_do_no_input_or_output(path: Path) -> None:
 @pytest.mark.parametrize("path", [*modules(SDK), *modules(SCRIPTS)], ids=str)
 def test_a_module_says_what_it_does(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), "no docstring"
+
+
+TEMPORARY = {"TemporaryDirectory", "NamedTemporaryFile", "mkdtemp", "mkstemp"}
+
+
+@pytest.mark.parametrize("path", [*modules(SDK), *modules(SCRIPTS)], ids=str)
+def test_what_is_temporary_is_made_where_it_is_cleaned_up_after_a_kill(path: Path) -> None:
+    used = {node.attr for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Attribute)}
+    assert not used & TEMPORARY, "use training_scripts.atomic or dogbreed_sdk.scratch"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from dogbreed_sdk.cli.output import note, waiting
 from dogbreed_sdk.deployment import Deployment
 from dogbreed_sdk.errors import AccessError, ConfigurationError, EndpointNotFoundError, JobError
 from dogbreed_sdk.jobs import TrainingJob
+from dogbreed_sdk.scratch import scratch_folder
 from dogbreed_sdk.session import Session
 from dogbreed_sdk.trainer import BreedTrainer
 from dogbreed_sdk.tuning import TuningJob
@@ -130,6 +130,6 @@ def _bundle(job: TrainingJob, scratch: ExitStack) -> str:
     uri = job.model_uri
     if not uri.startswith("s3://"):
         return uri
-    folder = scratch.enter_context(tempfile.TemporaryDirectory(prefix="dogbreed-"))
+    folder = scratch.enter_context(scratch_folder("dogbreed-model"))
     with waiting(f"downloading the model of {job.name}"):
         return str(job.download_model(folder))
