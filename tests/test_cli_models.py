@@ -53,9 +53,15 @@ def test_an_endpoint_goes_before_a_job_of_its_name(workshop: Workshop, endpoint:
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("./dogs", "bundle"), ("model.tar.gz", "bundle"), ("file:///m.tar.gz", "bundle"), ("http://h:1", "server")],
+    [("./dogs", "bundle"), ("model.tar.gz", "bundle"), ("file://FOLDER/dogs", "bundle"), ("http://h:1", "server")],
 )
-def test_a_dot_or_a_slash_is_no_name_on_sagemaker(name: str, kind: str) -> None:
+def test_a_dot_or_a_slash_is_no_name_on_sagemaker(
+    name: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dogs").mkdir()
+    (tmp_path / "model.tar.gz").touch()
+    name = name.replace("FOLDER", str(tmp_path))
     with models.found(name, parse(["classify", name, "rex.jpg"])) as model:
         assert (model.kind, model.address, model.session) == (kind, name, None)
 
@@ -69,6 +75,18 @@ def test_what_is_none_of_them_is_refused_with_all_that_it_could_be(workshop: Wor
     assert "'dogbreed jobs'" in said
     assert "./model.tar.gz" in said
     assert "URL" in said
+
+
+@pytest.mark.parametrize("name", ["./nothing", "model.tar.gz", "file:///nothing/model.tar.gz"])
+def test_a_bundle_that_is_not_there_is_refused_before_anything_is_loaded(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with (
+        pytest.raises(ConfigurationError, match=f"There is no bundle {name}. What has a dot or a slash is a bundle's"),
+        models.found(name, parse(["classify", name, "rex.jpg"])),
+    ):
+        pass
 
 
 def test_what_no_name_can_be_is_refused_before_anything_is_asked(tmp_path: Path) -> None:

@@ -55,10 +55,15 @@ class Parameter:
             return f"up to {MAX_LAYERS} whole numbers from 1 separated by commas, such as 512 or 512,256, or nothing"
         words = {"number": "a number", "integer": "a whole number", "text": "text"}.get(self.kind, self.kind)
         if self.minimum is not None:
-            words += f" {'above' if self.open_minimum else 'from'} {self.minimum:g}"
+            words += f" {'above' if self.open_minimum else 'from'} {_plain(self.minimum)}"
         if self.maximum is not None:
-            words += f" {'below' if self.open_maximum else 'up to'} {self.maximum:g}"
+            words += f" {'below' if self.open_maximum else 'up to'} {_plain(self.maximum)}"
         return words
+
+
+def _plain(bound: float) -> str:
+    """A bound as one writes it: whole numbers with all their digits."""
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
 def read(parameter: Parameter, value: object) -> Any:

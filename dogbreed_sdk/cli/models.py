@@ -14,6 +14,7 @@ from dogbreed_sdk.aws_requests.names import NAME
 from dogbreed_sdk.classifier import BreedClassifier
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.output import note, waiting
+from dogbreed_sdk.container import uri_to_path
 from dogbreed_sdk.deployment import Deployment
 from dogbreed_sdk.errors import AccessError, ConfigurationError, EndpointNotFoundError, JobError
 from dogbreed_sdk.jobs import TrainingJob
@@ -46,6 +47,13 @@ class Model:
     session: Session | None = None
 
 
+def add_labels(command: argparse.ArgumentParser) -> None:
+    """The option for models that answer without names."""
+    command.add_argument(
+        "--labels", type=Path, metavar="PATH", help="a folder of classes or JSON file, for plain endpoints"
+    )
+
+
 @contextmanager
 def found(name: str, options: argparse.Namespace) -> Iterator[Model]:
     """What a MODEL argument names, for as long as the block lasts.
@@ -65,6 +73,8 @@ def found(name: str, options: argparse.Namespace) -> Iterator[Model]:
     if "." in name or "/" in name:
         is_url = name.startswith(("http://", "https://"))
         read.refuse_place(options, f"The {'model server' if is_url else 'bundle'} {redacted(name)}")
+        if not is_url:
+            _check_bundle(name)
         yield Model("server" if is_url else "bundle", name)
         return
     if not NAME.fullmatch(name):
@@ -77,6 +87,15 @@ def found(name: str, options: argparse.Namespace) -> Iterator[Model]:
                 return
             bundle = _bundle(_job(name, session), scratch)
         yield Model("bundle", bundle)
+
+
+def _check_bundle(name: str) -> None:
+    """Refuses what is not there, before packages that take seconds to load are needed for it."""
+    if not (uri_to_path(name) if name.startswith("file:") else Path(name)).exists():
+        raise ConfigurationError(
+            f"There is no bundle {redacted(name)}. What has a dot or a slash is a bundle's path or a model server's "
+            "URL; an endpoint or a job is named without."
+        )
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from dogbreed_sdk.cli.output import Outcome
 from dogbreed_sdk.cli.usage import Parser, assignment, one_of, refuse_unknown, respelled
 from dogbreed_sdk.debugging.managed import PROFILER_RULES, RULES
 from training_scripts import hyperparameters
+from training_scripts.parameters import write
 from training_scripts.split_folders import SPLITS
 
 SHELLS = ("bash", "zsh", "fish")
@@ -97,16 +98,18 @@ def _add_data(groups: argparse._SubParsersAction[Parser]) -> None:
     data = groups.add_parser("data", help="make, download, check and split data sets")
     inner = data.add_subparsers(metavar="COMMAND", required=True)
     sample = _command(inner, "sample", "draw a small data set of dogs", data_commands.sample, where=())
-    sample.add_argument("folder", type=Path, metavar="DIR")
-    sample.add_argument("--breeds", type=int, default=8, help="classes (default: %(default)s)")
-    sample.add_argument("--per-breed", type=int, default=36, help="pictures a class (default: %(default)s)")
+    sample.add_argument("folder", type=Path, metavar="DIR", help="the folder to make")
+    sample.add_argument("--breeds", type=int, default=8, metavar="N", help="classes (default: %(default)s)")
+    sample.add_argument(
+        "--per-breed", type=int, default=36, metavar="N", help="pictures per class (default: %(default)s)"
+    )
     sample.add_argument("--seed", type=int, default=0, help="same seed, same pictures (default: %(default)s)")
     download = _command(inner, "download", "fetch a data set from the web", data_commands.download, where=())
     download.add_argument("url", metavar="URL", help="of a zip or tar archive, http:// or https://")
     download.add_argument("dest", type=Path, metavar="DEST", help="the folder to make; a broken download is continued")
     download.add_argument("--sha256", metavar="HEX", help="what the archive must hash to, 64 hexadecimal digits")
     check = _command(inner, "check", "look for what would spoil training", data_commands.check, where=())
-    check.add_argument("folder", type=Path, metavar="DIR")
+    check.add_argument("folder", type=Path, metavar="DIR", help="the data set: train, valid and test, or class folders")
     split = _command(inner, "split", "make train, valid and test of class folders", data_commands.split, where=())
     split.add_argument("folder", type=Path, metavar="DIR", help="contains one folder per class, or some of the splits")
     _dividing_options(split)
@@ -216,19 +219,27 @@ def _add_endpoints(groups: argparse._SubParsersAction[Parser]) -> None:
     deploy = _command(groups, "deploy", "serve a job's model behind an endpoint", commands.deploy)
     deploy.add_argument("job", metavar="JOB", help="a training job, or a tuning job for its best")
     deploy.add_argument("--name", help="name of the endpoint (default: a fresh one)")
-    deploy.add_argument("--instance-type", default=defaults.SERVING_INSTANCE_TYPE, help="on AWS (default: %(default)s)")
+    deploy.add_argument(
+        "--instance-type", metavar="TYPE", default=defaults.SERVING_INSTANCE_TYPE, help="on AWS (default: %(default)s)"
+    )
     deploy.add_argument("--serverless-memory-mb", type=int, metavar="MB", help="make it serverless")
     _add_environment(deploy, "the model server")
     _command(groups, "endpoints", "list endpoints", commands.endpoints)
     classify = _command(groups, "classify", "say what is in pictures", classify_command.run)
     classify.add_argument("model", metavar="MODEL", help=models.HELP)
     classify.add_argument("pictures", nargs="+", metavar="PICTURE", help="files or URLs")
-    classify.add_argument("--top-k", type=at_least_one, default=5, help="classes to rank (default: %(default)s)")
-    classify.add_argument("--labels", type=Path, help="a folder of classes or JSON file, for plain endpoints")
+    classify.add_argument(
+        "--top-k", type=at_least_one, default=5, metavar="N", help="classes to rank (default: %(default)s)"
+    )
+    classify.add_argument(
+        "--labels", type=Path, metavar="PATH", help="a folder of classes or JSON file, for plain endpoints"
+    )
     evaluate = _command(groups, "evaluate", "measure a model on labelled pictures", commands.evaluate)
     evaluate.add_argument("model", metavar="MODEL", help=models.HELP)
     evaluate.add_argument("folder", type=Path, metavar="DIR", help="a folder of classes, or a data set")
-    evaluate.add_argument("--labels", type=Path, help="a folder of classes or JSON file, for plain endpoints")
+    evaluate.add_argument(
+        "--labels", type=Path, metavar="PATH", help="a folder of classes or JSON file, for plain endpoints"
+    )
     serve_command.add(_command(groups, "serve", "serve a model to apps and people over HTTP", serve_command.run))
     delete = _command(
         groups,
@@ -293,12 +304,13 @@ def _trainer_options(command: argparse.ArgumentParser, entry_point: str) -> None
         help="shared by jobs (default), in this job, or none",
     )
     command.add_argument(
-        "--instance-type", default=defaults.TRAINING_INSTANCE_TYPE, help="on AWS (default: %(default)s)"
+        "--instance-type", metavar="TYPE", default=defaults.TRAINING_INSTANCE_TYPE, help="on AWS (default: %(default)s)"
     )
     _add_environment(command, "the script")
     shared = "the same for every trial" if entry_point == "hpo" else None
     group = command.add_argument_group("hyperparameters", shared)
     for parameter in hyperparameters.table(entry_point):
         if parameter.name not in _TRAINER_OPTIONS:
-            text = f"{parameter.help}: {parameter.allowed()} (default: {parameter.default})".replace("%", "%%")
+            text = f"{parameter.help}: {parameter.allowed()} (default: {write(parameter.default) or 'none'})"
+            text = text.replace("%", "%%")
             group.add_argument(f"--{parameter.name}", dest=f"hp:{parameter.name}", metavar="VALUE", help=text)

@@ -14,7 +14,7 @@ from dogbreed_sdk import _optional
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli import terminal
 from dogbreed_sdk.cli.command_line import command_line
-from dogbreed_sdk.cli.output import Outcome, note, say
+from dogbreed_sdk.cli.output import Outcome, note, say, waiting
 from dogbreed_sdk.cli.usage import one_of
 from dogbreed_sdk.debugging.report import DebugReport
 from dogbreed_sdk.errors import DogBreedError, RecordingError
@@ -75,8 +75,13 @@ def run(options: argparse.Namespace) -> Outcome:
                 compare_with=options.compare_with,
             )
 
-        report = _watched(load, options, session) if options.watch else load()
+        report = _watched(load, options, session) if options.watch else _read(load)
         return _outcome(report, options)
+
+
+def _read(load: Callable[[], DebugReport]) -> DebugReport:
+    with waiting("reading what was recorded"):
+        return load()
 
 
 def _outcome(report: DebugReport, options: argparse.Namespace) -> Outcome:

@@ -52,10 +52,10 @@ def add(command: argparse.ArgumentParser) -> None:
     what.add_argument("--server", metavar="URL", help="ask the model server at this address")
     command.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s, this machine)")
     command.add_argument("--port", type=port, default=8000, help="port; 0 takes a free one (default: %(default)s)")
-    command.add_argument("--labels", type=Path, help="a folder of classes or JSON file, for plain endpoints")
+    models.add_labels(command)
     _add_access(command.add_argument_group("who may use it (all off by default)"))
     _add_limits(command.add_argument_group("limits"))
-    bundle = command.add_argument_group("with --bundle")
+    bundle = command.add_argument_group("with a bundle, or a job")
     bundle.add_argument("--workers", type=at_least_one, metavar="N", help="processes that answer (default: 1)")
     bundle.add_argument("--backend", type=one_of(_BACKENDS), choices=_BACKENDS, help="what computes (default: torch)")
     bundle.add_argument(
@@ -187,7 +187,7 @@ def _check(options: argparse.Namespace) -> None:
     """
     given = [name for name in _OF_BUNDLES if getattr(options, name)]
     if given and not options.bundle:
-        raise ConfigurationError(f"--{given[0]} goes with --bundle.")
+        raise ConfigurationError(f"--{given[0]} goes with a bundle.")
     if options.endpoint is None:
         read.refuse_place(options, "--server" if options.server else "--bundle")
     elif not NAME.fullmatch(options.endpoint):

@@ -287,7 +287,7 @@ def test_before_an_endpoint_that_is_not_there_it_runs_and_says_so(tmp_path: Path
     [
         (["--server", "http://127.0.0.1:1", "--rate", "5"], "is no rate"),
         (["--server", "http://127.0.0.1:1", "--api-keys-file", "/nowhere/keys"], "cannot be read"),
-        (["--server", "http://127.0.0.1:1", "--workers", "2"], "--workers goes with --bundle"),
+        (["--server", "http://127.0.0.1:1", "--workers", "2"], "--workers goes with a bundle"),
         (["--server", "http://127.0.0.1:1", "--cors-origin", "x"], "is no origin"),
         (["--server", "http://127.0.0.1:1", "--host", "203.0.113.1"], "Cannot listen on 203.0.113.1"),
         (["--server", "http://127.0.0.1:1", "--host", "999.1.1.1"], "Choose another --host"),

@@ -108,7 +108,7 @@ def test_a_rate_must_be_a_positive_finite_number(value: str) -> None:
 
 @pytest.mark.parametrize("value", ["1.5", "nan", "inf", "1e400", "-1", "4294967296"])
 def test_a_seed_must_be_a_whole_number_within_bounds(value: str) -> None:
-    with pytest.raises(HyperparameterError, match="seed: "):
+    with pytest.raises(HyperparameterError, match=r"seed: .* a whole number from 0 up to 4294967295$"):
         parse(["--seed", value])
 
 
