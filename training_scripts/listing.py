@@ -111,7 +111,10 @@ def list_data_set(root: Path) -> Listing:
     if not layout.folders:
         return lister.list_splits({UNSPLIT: (root,)})
     for path in layout.others:
-        lister.leave_out(path, "outside-splits", "is not below train, valid or test")
+        if split_folders.is_foreign(path.name):
+            lister.leave_out_foreign(path)
+        else:
+            lister.leave_out(path, "outside-splits", "is not below train, valid or test")
     return lister.list_splits(layout.folders)
 
 
@@ -119,7 +122,7 @@ def list_splits(folders: Mapping[str, Path]) -> Listing:
     """Lists the split folders of a data set, which may lie anywhere.
 
     Args:
-        folders: Split -> its folder.
+        folders: Split -> its folder; `UNSPLIT` -> a plain folder of classes.
     """
     return _Lister().list_splits({split: (folder,) for split, folder in folders.items()})
 
@@ -138,19 +141,22 @@ class _Lister:
     ) -> Listing:
         return Listing(folders, splits, tuple(self.left_out), tuple(self.unreadable))
 
-    def leave_out(self, path: Path, kind: Kind, reason: str) -> None:
-        """Notes a path that is not listed; a name that says more than where it lies is the reason."""
-        if split_folders.is_hidden(path.name):
-            kind, reason = "hidden", "is macOS's metadata" if path.name.startswith("._") else "is hidden"
-        elif split_folders.is_system_folder(path.name):
-            kind, reason = "system-folder", "is a folder that a system put there"
-        self.left_out.append(LeftOut(path, kind, reason))
+    def leave_out(self, path: Path | str, kind: Kind, reason: str) -> None:
+        self.left_out.append(LeftOut(Path(path), kind, reason))
+
+    def leave_out_foreign(self, path: Path | str) -> None:
+        """Leaves out what its name says is no part of the data."""
+        name = os.path.basename(path)  # noqa: PTH119 - a Path for each file costs more
+        if split_folders.is_system_folder(name):
+            self.leave_out(path, "system-folder", "is a folder that a system put there")
+        else:
+            self.leave_out(path, "hidden", "is macOS's metadata" if name.startswith("._") else "is hidden")
 
     def _classes(self, split_folder: Path) -> dict[str, tuple[Path, ...]]:
         folders, files = self._entries(split_folder)
         for entry in files:
             if self._is_picture(entry):
-                self.leave_out(Path(entry.path), "outside-class", "is not in a class folder")
+                self.leave_out(entry.path, "outside-class", "is not in a class folder")
         return {entry.name: tuple(self._pictures(Path(entry.path), set())) for entry in folders}
 
     def _pictures(self, folder: Path, listed: set[tuple[int, int]]) -> Iterator[Path]:
@@ -189,7 +195,7 @@ class _Lister:
         folders, files = [], []
         for entry in entries:
             if split_folders.is_foreign(entry.name):
-                self.leave_out(Path(entry.path), "hidden", "is hidden")
+                self.leave_out_foreign(entry.path)
             elif split_folders.is_folder(entry):
                 folders.append(entry)
             elif problem := _broken_link(entry):
@@ -200,9 +206,9 @@ class _Lister:
 
     def _is_picture(self, entry: os.DirEntry[str]) -> bool:
         if not entry.is_file():
-            self.leave_out(Path(entry.path), "not-a-picture", "is not a regular file")
+            self.leave_out(entry.path, "not-a-picture", "is not a regular file")
             return False
-        suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - a Path for each file costs more
+        suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - likewise
         if suffix in PICTURE_SUFFIXES:
             if not os.access(entry.path, os.R_OK):
                 self.unreadable.append(Unreadable(Path(entry.path), "Permission denied"))
@@ -218,9 +224,9 @@ class _Lister:
             return True
         if found:
             kind = "a camera's raw file" if suffix in _RAW_SUFFIXES else f"a {found} picture"
-            self.leave_out(Path(entry.path), "unread-format", f"is {kind}, which training does not read")
+            self.leave_out(entry.path, "unread-format", f"is {kind}, which training does not read")
         else:
-            self.leave_out(Path(entry.path), "not-a-picture", "is not a picture")
+            self.leave_out(entry.path, "not-a-picture", "is not a picture")
         return False
 
 

@@ -94,12 +94,14 @@ def locate(root: Path) -> Layout:
     Raises:
         OSError: The folder cannot be listed.
     """
-    folders = plain_folders(root)
+    paths = sorted(root.iterdir())
+    # A link to a split that is gone is a split that cannot be read, and not none.
+    folders = sorted([*plain_folders(root), *(path for path in paths if split_of(path.name) and _is_broken(path))])
     named = _named_splits(folders)
-    inside = {folder for paths in named.values() for folder in paths} or set(folders)
+    inside = {folder for alike in named.values() for folder in alike} or set(folders)
     return Layout(
         folders={split: tuple(named[split]) for split in SPLITS if split in named},
-        others=tuple(path for path in sorted(root.iterdir()) if path not in inside),
+        others=tuple(path for path in paths if path not in inside),
     )
 
 
@@ -123,6 +125,10 @@ def _named_splits(folders: Sequence[Path]) -> dict[str, list[Path]]:
     candidates = [folder for paths in named.values() for folder in paths]
     beside_classes = len(candidates) < len(folders)
     return {} if beside_classes and not any(map(_holds_folders, candidates)) else named
+
+
+def _is_broken(link: Path) -> bool:
+    return link.is_symlink() and not os.path.exists(link)  # noqa: PTH110 - Path's raises where a folder is closed
 
 
 def _holds_folders(folder: Path) -> bool:

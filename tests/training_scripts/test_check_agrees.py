@@ -174,6 +174,10 @@ REFUSED = {
     "an empty split": (lambda root: [path.unlink() for path in (root / "test").rglob("*.png")], "empty-split"),
     "a dangling link": (links(gone="/missing.png"), "unreadable"),
     "a link to itself": (links(circle="circle"), "unreadable"),
+    "a link to a split that is gone": (
+        lambda root: shutil.rmtree(root / "valid") or (root / "valid").symlink_to("/gone"),
+        "unreadable",
+    ),
     "a single class": (
         lambda root: [shutil.rmtree(root / split / "Pug") for split in ("train", "valid", "test")],
         "one-class",
