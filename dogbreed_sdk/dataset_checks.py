@@ -16,7 +16,7 @@ from dogbreed_sdk.dataset_names import find_file_names, find_names
 from dogbreed_sdk.dataset_report import DatasetReport, Finding, Level
 from training_scripts import data_faults
 from training_scripts.data_faults import Fault, some
-from training_scripts.listing import UNSPLIT, Listing, list_data_set
+from training_scripts.listing import UNSPLIT, Listing, Unreadable, list_data_set
 
 Progress = Callable[[int, int], None]
 
@@ -33,7 +33,10 @@ LEAK_SHARE = 0.05
 
 @dataclass(frozen=True)
 class PictureFacts:
-    """What examining one file told: SHA-256 of the content, size in pixels, thumbnail, or why it cannot be used."""
+    """What examining one file told: SHA-256 of the content, size in pixels, thumbnail, or why it cannot be used.
+
+    Without a digest, the file could not even be read.
+    """
 
     digest: str
     size: tuple[int, int]
@@ -83,7 +86,7 @@ def examine(path: Path) -> PictureFacts:
     try:
         content = path.read_bytes()
     except OSError as error:
-        return PictureFacts("", (0, 0), f"cannot be read: {error.strerror or error}")
+        return PictureFacts("", (0, 0), error.strerror or str(error))
     digest = hashlib.sha256(content).hexdigest()
     try:
         image = pictures.decode(content)
@@ -156,9 +159,12 @@ def find_broken(listing: Listing, facts: Mapping[Path, PictureFacts]) -> Iterato
     """Files that cannot be decoded or are too small to learn from."""
     for split, classes in listing.splits.items():
         paths = [path for inside in classes.values() for path in inside]
+        unread = [Unreadable(path, facts[path].problem) for path in paths if not facts[path].digest]
+        if unread:
+            yield _as_error(data_faults.cannot_read(unread))
         for path in paths:
             yield from _find_spoiled(path, facts[path])
-        broken = [path for path in paths if facts[path].problem]
+        broken = [path for path in paths if facts[path].problem and facts[path].digest]
         folder = listing.folders[split][0]
         skipped = [f"{path.relative_to(folder).as_posix()} ({facts[path].problem})" for path in broken]
         fault = data_faults.too_many_skipped(split, len(paths), skipped, broken) if paths else None
@@ -172,6 +178,8 @@ def find_broken(listing: Listing, facts: Mapping[Path, PictureFacts]) -> Iterato
 
 
 def _find_spoiled(path: Path, fact: PictureFacts) -> Iterator[Finding]:
+    if not fact.digest:
+        return
     if fact.problem:
         message = f"{path} cannot be used: {fact.problem.rstrip('.')}."
         remedy = "Replace or delete it; training will skip it."

@@ -21,7 +21,7 @@ from dogbreed_sdk.session import Session
 from dogbreed_sdk.storage import join
 from dogbreed_sdk.tuning import TuningJob
 from dogbreed_sdk.weights import WeightsFile
-from training_scripts import ScriptError, backbones, data, hyperparameters, metrics
+from training_scripts import ScriptError, backbones, data, data_faults, hyperparameters, metrics
 from training_scripts.safe_text import redacted
 
 if TYPE_CHECKING:
@@ -393,11 +393,15 @@ class BreedTrainer:
 def _dataset(given: BreedDataset | str | Path, *, needs: Sequence[str] = ("train",)) -> BreedDataset:
     """The data set, with the splits that the work cannot do without, and nothing that the job would refuse."""
     dataset = given if isinstance(given, BreedDataset) else BreedDataset.from_folder(given)
+    if not dataset.folders:
+        raise DatasetError(str(data_faults.no_splits(dataset.root)))
+    if "train" not in dataset.folders:
+        raise DatasetError(str(data_faults.no_train(dataset.root)))
     missing = [split for split in needs if split not in dataset.folders]
     if missing:
         raise DatasetError(
-            f"{dataset.root} has no {' and no '.join(missing)} split. Make the splits with BreedDataset.split(), on "
-            f"the command line: dogbreed data split {dataset.root} DEST"
+            f"{dataset.root} has no {' and no '.join(missing)} split. Make it with BreedDataset.split_from_train(), or "
+            f"on the command line with `dogbreed data split {dataset.root} DEST --from-train`."
         )
     try:
         data.check_several_classes(dataset.classes)

@@ -186,6 +186,19 @@ def test_a_folder_without_splits_is_refused_with_the_command_that_makes_them(
     assert aws.requests == []
 
 
+def test_what_a_job_would_refuse_is_refused_before_anything_is_sent(
+    account: Account, shapes: BreedDataset, tmp_path: Path
+) -> None:
+    session, aws = account
+    root = Path(shutil.copytree(shapes.root, tmp_path / "shapes"))
+    (root / "train/001.Red_disc/gone.jpg").symlink_to("/gone.jpg")
+    with pytest.raises(DatasetError) as raised:
+        BreedTrainer(session).train(root, progress=no_progress)
+    (error,) = BreedDataset.from_folder(root).check().errors
+    assert str(raised.value) == f"{error.message} {error.remedy}"
+    assert aws.requests == []
+
+
 @pytest.mark.parametrize("start", ["train", "tune"])
 def test_a_single_class_is_refused_before_anything_is_sent(
     account: Account, shapes: BreedDataset, tmp_path: Path, start: str

@@ -230,7 +230,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise _refused([data_faults.cannot_read([Unreadable.of(error)])]) from error
+        raise _refused([data_faults.cannot_read([Unreadable.of(error, path)])]) from error
 
 
 def check_skipped(split: str, total: int, skipped: list[str]) -> None:

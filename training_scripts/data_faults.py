@@ -59,12 +59,9 @@ def find(listing: Listing) -> list[Fault]:
 
 def no_splits(root: Path) -> Fault:
     """The fault of a plain folder of classes, which has to be divided first."""
-    return Fault(
-        "no-splits",
-        f"{root} has no folder named train, valid or test.",
-        (root,),
-        "Divide it with BreedDataset.split() or `dogbreed data split`.",
-    )
+    message = f"{root} has no folder named train, valid or test."
+    remedy = f"Divide it with BreedDataset.split(), or on the command line with `dogbreed data split {root} DEST`."
+    return Fault("no-splits", message, (root,), remedy)
 
 
 def no_train(root: Path) -> Fault:

@@ -51,9 +51,9 @@ class Unreadable:
     reason: str
 
     @classmethod
-    def of(cls, error: OSError) -> Unreadable:
-        """What the error says of the path that it is about."""
-        return cls(Path(os.fsdecode(error.filename)), error.strerror or type(error).__name__)
+    def of(cls, error: OSError, path: Path | str | None = None) -> Unreadable:
+        """What an error says of a path; default: the one that it names, which failing reads do not."""
+        return cls(Path(os.fsdecode(path or error.filename)), error.strerror or type(error).__name__)
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,7 @@ class _Lister:
             with open(entry.path, "rb", buffering=0) as file:  # noqa: PTH123 - likewise
                 found = signatures.format_of(file.read(signatures.LENGTH))
         except OSError as error:
-            self.unreadable.append(Unreadable.of(error))
+            self.unreadable.append(Unreadable.of(error, entry.path))
             return False
         if found in signatures.READ_FORMATS and suffix not in _RAW_SUFFIXES:
             return True

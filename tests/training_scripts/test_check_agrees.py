@@ -173,6 +173,7 @@ REFUSED = {
     "a class of notes": (writing("train/Corgi/notes.txt", content=b"notes"), "empty-class"),
     "an empty split": (lambda root: [path.unlink() for path in (root / "test").rglob("*.png")], "empty-split"),
     "a dangling link": (links(gone="/missing.png"), "unreadable"),
+    "a file that breaks off": (links(**{"x.jpg": "/proc/self/mem"}), "unreadable"),
     "a link to itself": (links(circle="circle"), "unreadable"),
     "a link to a split that is gone": (
         lambda root: shutil.rmtree(root / "valid") or (root / "valid").symlink_to("/gone"),
