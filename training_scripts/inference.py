@@ -39,6 +39,8 @@ PICTURES = frozenset({"image/jpeg", "image/jpg", "image/png", "image/webp", "app
 MIN_SIDE, MAX_SIDE = 32, 2048
 # Pictures in one call of the model: activations of 16 take about half a gigabyte, and more are not faster.
 MAX_AT_ONCE = 16
+# Resizing with a bicubic filter overshoots by some per cent; pixels that nobody normalised lie far outside.
+RANGE_SLACK = 0.5
 # Of a header that is refused, so much is repeated.
 MAX_REPEATED = 100
 
@@ -117,9 +119,10 @@ def prepare_fn(data: Image.Image | Tensor, model: Model) -> Tensor:
     """What `input_fn` read, with the model's own preprocessing applied: [n, 3, h, w].
 
     Raises:
-        RequestError: The picture cannot be preprocessed, or the model takes no tensor of this size.
+        RequestError: The picture cannot be preprocessed, or the model takes no tensor of this size or of such values.
     """
     if isinstance(data, Tensor):
+        _check_range(data, model)
         if isinstance(model, OnnxModel) and data.shape[2:] != (model.side, model.side):
             size = f"[n, 3, {model.side}, {model.side}]"
             raise RequestError(f"the tensor must be {size}, as this endpoint uses ONNX Runtime, not {list(data.shape)}")
@@ -229,6 +232,25 @@ def _tensor(values: Sequence[Any]) -> Tensor:
     if not bool(tensor.isfinite().all()):
         raise RequestError("the tensor holds numbers that are not finite")
     return tensor
+
+
+def _check_range(tensor: Tensor, model: Model) -> None:
+    """Refuses a tensor that cannot have come from the model's own preprocessing, such as pixels from 0 to 255."""
+    wanted = model.preprocessing
+    low = min((0 - mean) / std for mean, std in zip(wanted.mean, wanted.std, strict=True))
+    high = max((1 - mean) / std for mean, std in zip(wanted.mean, wanted.std, strict=True))
+    slack = RANGE_SLACK * (high - low)
+    least, most = (float(bound) for bound in tensor.aminmax())
+    if least < low - slack or most > high + slack:
+        raise RequestError(
+            f"the tensor's values reach from {least:.4g} to {most:.4g}, and those of a preprocessed picture from "
+            f"{low:.3g} to {high:.3g}: send (pixel / 255 - mean) / std with mean {_listed(wanted.mean)} and std "
+            f"{_listed(wanted.std)}, or the picture itself as image/jpeg"
+        )
+
+
+def _listed(values: Sequence[float]) -> str:
+    return f"[{', '.join(f'{value:.4g}' for value in values)}]"
 
 
 def _form(accept: str | None) -> str:

@@ -89,6 +89,25 @@ def test_a_preprocessed_tensor_gets_the_scores_of_its_picture(model: Model) -> N
     assert several[0] == pytest.approx(several[1], abs=1e-5)
 
 
+@pytest.mark.parametrize("highest", [255.0, 5.0])
+def test_pixels_that_nobody_preprocessed_are_refused_with_what_to_send(model: Model, highest: float) -> None:
+    pixels = torch.linspace(0, highest, 3 * 64 * 64).reshape(3, 64, 64)
+    tensor = input_fn(json.dumps(pixels.tolist()), "application/json")
+    good = input_fn(encoded("PNG"), "image/png")
+    with pytest.raises(RequestError, match=rf"reach from 0 to {highest:g}, .* from -0\.992 to 1: send") as caught:
+        predict_fn(tensor, model)
+    assert caught.value.status_code == 400
+    assert "mean [0.498, 0.498, 0.498] and std [0.502, 0.502, 0.502]" in str(caught.value)
+    refused, answered = predict_batch_fn([tensor, good], model)
+    assert isinstance(refused, RequestError)
+    assert not isinstance(answered, Exception)
+
+
+def test_a_tensor_that_overshoots_a_little_is_answered(model: Model) -> None:
+    tensor = pictures.to_tensor(picture(), model.preprocessing)
+    assert answer(model, json.dumps((tensor * 1.3).tolist()), "application/json")
+
+
 def test_the_ranked_answer_has_every_class_with_honest_probabilities(model: Model) -> None:
     ranked = answer(model, encoded("PNG"), "image/png", RANKED)
     plain = answer(model, encoded("PNG"), "image/png")
