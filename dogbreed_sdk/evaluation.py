@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ Progress = Callable[[int, int], None]
 # The number of bins in Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), section 2.
 CALIBRATION_BINS = 15
 _TOP_K = 5
+_SHOWN_CLASSES = 5
 # When nothing but errors has come back by then, the endpoint is at fault, not the pictures.
 _HOPELESS_AFTER = 10
 
@@ -83,10 +84,12 @@ class Evaluation:
         top5: Share whose right class is among the five most probable.
         ece: Expected calibration error, 0 (probabilities can be taken at their word) to 1.
         n: How many pictures were answered.
-        per_class: One entry a class of the data set, in its order.
-        classes: The class folders that number the confusion matrix: the data set's, then others answered with.
+        per_class: One entry per class of the data set that the model has, in the data set's order.
+        classes: The class folders that number the confusion matrix: those of `per_class`, then others answered with.
         confusion: confusion[i][j] = pictures of class i that were taken for class j.
         errors: The pictures that got no answer; they count in no other number.
+        unknown_classes: The data set's classes that the model does not have; no answer could be right.
+        excluded: How many pictures of these classes were answered; they count in no other number.
     """
 
     accuracy: float
@@ -97,6 +100,8 @@ class Evaluation:
     classes: tuple[str, ...]
     confusion: tuple[tuple[int, ...], ...]
     errors: tuple[FailedPicture, ...] = ()
+    unknown_classes: tuple[str, ...] = ()
+    excluded: int = 0
 
     def to_dict(self) -> dict[str, object]:
         """The evaluation as JSON-ready values, with keys that stay."""
@@ -109,11 +114,19 @@ class Evaluation:
             "classes": list(self.classes),
             "confusion": [list(row) for row in self.confusion],
             "errors": [{"picture": str(failed.path), "error": failed.error} for failed in self.errors],
+            "unknown_classes": list(self.unknown_classes),
+            "excluded": self.excluded,
         }
 
     def __str__(self) -> str:
         text = f"{self.accuracy:.1%} right, {self.top5:.1%} in the top 5, calibration error {self.ece:.3f}, n={self.n}"
-        return text + (f"; {len(self.errors)} pictures got no answer" if self.errors else "")
+        if self.errors:
+            text += f"; {len(self.errors)} pictures got no answer"
+        if self.excluded:
+            names, rest = ", ".join(self.unknown_classes[:_SHOWN_CLASSES]), len(self.unknown_classes) - _SHOWN_CLASSES
+            more = f" and {rest} more" if rest > 0 else ""
+            text += f"; {self.excluded} pictures of classes that the model does not have were left out: {names}{more}"
+        return text
 
 
 def evaluate(
@@ -126,7 +139,9 @@ def evaluate(
 ) -> Evaluation:
     """Classifies every picture of a split and compares the answers with the folders they lie in.
 
-    Classes are compared by folder name, so a data set that lacks some of the model's classes is measured right.
+    Classes are compared by folder name, so a data set that lacks some of the model's classes is measured right. Where
+    the model lacks some of the data set's, no answer could be right: their pictures are left out and counted apart, as
+    far as the classifier tells its classes (`BreedClassifier.labels`).
 
     Args:
         classifier: Has `classify(path, top_k=5)`; it is called from several threads.
@@ -150,7 +165,19 @@ def evaluate(
         else:
             truths.append(picture.class_folder)
             predictions.append(outcome)
-    return summarise(truths, predictions, classes=dataset.classes, errors=tuple(errors))
+    known = _classes_of(classifier) if predictions else None
+    return summarise(truths, predictions, classes=dataset.classes, errors=tuple(errors), model_classes=known)
+
+
+def _classes_of(classifier: Classifier) -> tuple[str, ...] | None:
+    """The classes that a classifier knows; None where it does not tell."""
+    labels = getattr(classifier, "labels", None)
+    if not callable(labels):
+        return None
+    try:
+        return tuple(labels().class_folders)
+    except LabelError:
+        return None
 
 
 def _ask(
@@ -194,6 +221,7 @@ def summarise(
     *,
     classes: Sequence[str],
     errors: tuple[FailedPicture, ...] = (),
+    model_classes: Collection[str] | None = None,
 ) -> Evaluation:
     """The statistics of predictions whose true class folders are known. No I/O.
 
@@ -202,37 +230,38 @@ def summarise(
         predictions: Its prediction, with at least five scores (or all, if there are fewer).
         classes: The data set's class folders, in order.
         errors: Pictures without an answer, to be listed.
+        model_classes: The model's class folders; None where they are not known, and then none is missing.
 
     Raises:
         DatasetError: There is nothing to summarise.
-        LabelError: No prediction names any of the classes: the model was trained on others.
+        LabelError: No prediction names any of the classes, or the model has none of the pictures' classes: it was
+            trained on others.
     """
     if not predictions:
         reason = f": {errors[0].error}" if errors else ""
         raise DatasetError(f"no picture was answered, so there is no accuracy; {len(errors)} failed{reason}")
-    known = set(classes)
-    if not any(score.class_folder in known for prediction in predictions for score in prediction.scores):
+    known = [name for name in classes if model_classes is None or name in model_classes]
+    answers = [(truth, found) for truth, found in zip(truths, predictions, strict=True) if truth in known]
+    if not answers or not any(score.class_folder in known for _, found in answers for score in found.scores):
         raise LabelError(
             f"the classifier answers with classes such as {predictions[0].class_folder!r}, but the data set's "
             f"{len(classes)} classes are such as {classes[0]!r}; evaluate on the data that it was trained for"
         )
-    right = [prediction.class_folder == truth for truth, prediction in zip(truths, predictions, strict=True)]
-    near = [
-        truth in {score.class_folder for score in prediction.scores[:_TOP_K]}
-        for truth, prediction in zip(truths, predictions, strict=True)
-    ]
-    answered = sorted({prediction.class_folder for prediction in predictions} - known)
-    numbered = (*classes, *answered)
-    confusion = _confusion(truths, [prediction.class_folder for prediction in predictions], numbered)
+    right = [found.class_folder == truth for truth, found in answers]
+    near = [truth in {score.class_folder for score in found.scores[:_TOP_K]} for truth, found in answers]
+    numbered = (*known, *sorted({found.class_folder for _, found in answers} - set(known)))
+    confusion = _confusion([truth for truth, _ in answers], [found.class_folder for _, found in answers], numbered)
     return Evaluation(
         accuracy=sum(right) / len(right),
         top5=sum(near) / len(near),
-        ece=calibration_error([prediction.probability for prediction in predictions], right),
-        n=len(predictions),
-        per_class=tuple(_class_result(index, numbered, confusion[index]) for index in range(len(classes))),
+        ece=calibration_error([found.probability for _, found in answers], right),
+        n=len(answers),
+        per_class=tuple(_class_result(index, numbered, confusion[index]) for index in range(len(known))),
         classes=numbered,
         confusion=confusion,
         errors=errors,
+        unknown_classes=tuple(name for name in classes if name not in known),
+        excluded=len(predictions) - len(answers),
     )
 
 

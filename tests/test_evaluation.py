@@ -172,3 +172,33 @@ def test_a_class_the_data_lacks_is_shown_as_what_it_was_taken_for(folder: Path) 
 def test_a_classifier_for_other_classes_is_an_error_not_zero_accuracy() -> None:
     with pytest.raises(LabelError, match="'cat'"):
         summarise(["001.Boxer"], [predicted([1.0, 0.0], ("cat", "lynx"))], classes=CLASSES)
+
+
+def test_classes_that_the_model_lacks_are_left_out_and_counted(folder: Path) -> None:
+    """Counted as errors, they would make 8 right answers of 12 out of 8 of 8."""
+
+    class Telling(FolderClassifier):
+        def labels(self) -> LabelMap:
+            return LabelMap(self.classes)
+
+    result = evaluate(Telling(CLASSES[:2]), folder)
+    assert result.accuracy == 1.0
+    assert (result.n, result.excluded, result.unknown_classes) == (8, 4, ("003.Beagle",))
+    assert [entry.class_folder for entry in result.per_class] == list(CLASSES[:2])
+    assert result.classes == CLASSES[:2]
+    assert "4 pictures of classes that the model does not have were left out: 003.Beagle" in str(result)
+    assert result.to_dict()["unknown_classes"] == ["003.Beagle"]
+    assert result.to_dict()["excluded"] == 4
+
+
+def test_accuracy_is_over_the_classes_that_the_model_has() -> None:
+    truths = ["001.Boxer", "002.Pug", "003.Beagle", "003.Beagle"]
+    predictions = [predicted([0.9, 0.1], CLASSES[:2]) for _ in truths]
+    result = summarise(truths, predictions, classes=CLASSES, model_classes=CLASSES[:2])
+    assert (result.accuracy, result.top5, result.n, result.excluded) == (0.5, 1.0, 2, 2)
+    assert result.confusion == ((1, 0), (1, 0))
+
+
+def test_a_model_without_any_of_the_pictures_classes_is_an_error() -> None:
+    with pytest.raises(LabelError, match="trained for"):
+        summarise(["003.Beagle"], [predicted([0.9, 0.1], CLASSES[:2])], classes=CLASSES, model_classes=CLASSES[:2])
