@@ -58,6 +58,9 @@ def test_tune_and_train_report_name_status_hyperparameters_metrics_and_seconds(w
     )
     assert {"name", "status", "hyperparameters", "metrics", "seconds", "best", "trials"} <= set(tuned)
     assert len(tuned["trials"]) == 2
+    assert set(tuned["best"]["searched"]) == {"lr"}
+    assert tuned["best"]["searched"]["lr"] == tuned["best"]["hyperparameters"]["lr"]
+    assert f"train {workshop.dataset.root} --best-of {tuned['name']} --root" in tuned["next"][0]
     assert all(1e-3 <= float(trial["hyperparameters"]["lr"]) <= 1e-2 for trial in tuned["trials"])
     trained = document("train", workshop.dataset.root, "--best-of", tuned["name"], "--epochs", 3, *root)
     assert {"name", "status", "hyperparameters", "metrics", "seconds"} <= set(trained)
@@ -76,6 +79,12 @@ def test_progress_goes_to_the_error_stream_and_the_result_to_the_output(workshop
     assert "epoch 2/2" in done.stderr
     assert "valid:accuracy" in done.stdout
     assert "model: file://" in done.stdout
+    *_, heading, report, classify, deploy = done.stdout.splitlines()
+    assert heading == "Next:"
+    assert [shlex.split(line)[-1] for line in (report, classify, deploy)] == [str(workshop.root)] * 3
+    assert " deploy " in deploy
+    for command in (report, classify):
+        subprocess.run(shlex.split(command), check=True, capture_output=True, timeout=120)
 
 
 def test_an_interrupt_while_the_command_is_being_loaded_leaves_no_traceback() -> None:
@@ -240,6 +249,9 @@ def one_picture_twice(shapes: BreedDataset, root: Path) -> Path:
         (["tune", "DATA", "--search", "lr"], 2, "NAME=LOW:HIGH"),
         (["tune", "DATA", "--objective", "f1"], 2, "valid:accuracy"),
         (["train", "/nowhere"], 1, "/nowhere"),
+        (["train", "DATA", "--resume", "nothing"], 1, "There is no training job nothing in local SageMaker in"),
+        (["tune", "DATA", "--search", "lr=1"], 2, "There is nothing to search: lr has a single value"),
+        (["tune", "DATA", "--objective", "average test loss"], 2, "did you mean test:loss?"),
         (["logs", "nothing"], 1, "no training or tuning job nothing"),
         (["deploy", "nothing"], 1, "no training or tuning job nothing"),
         (["delete", "nothing"], 1, "no endpoint nothing"),

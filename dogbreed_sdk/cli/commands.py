@@ -6,13 +6,15 @@ import argparse
 import contextlib
 import json
 import threading
+from pathlib import Path
 from typing import Any
 
 from dogbreed_sdk import _optional, deployment
 from dogbreed_sdk.cli import models
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.command_line import command_line
-from dogbreed_sdk.cli.output import Outcome, confirm, counter, job_progress, note, print_table, say, show
+from dogbreed_sdk.cli.output import Outcome, confirm, counter, job_progress, next_steps, note, print_table, say, show
+from dogbreed_sdk.dataset import BreedDataset
 from dogbreed_sdk.errors import ConfigurationError, EndpointNotFoundError, JobError
 from dogbreed_sdk.failures import diagnose
 from dogbreed_sdk.jobs import TrainingJob, newest_jobs
@@ -49,7 +51,7 @@ def tune(options: argparse.Namespace) -> Outcome:
 def tuning_outcome(options: argparse.Namespace, job: TuningJob) -> Outcome:
     """What a finished search found."""
     best, trials = job.best, job.trials()
-    document = {
+    document: dict[str, Any] = {
         "name": job.name,
         "status": job.status,
         "hyperparameters": dict(best.hyperparameters),
@@ -58,6 +60,7 @@ def tuning_outcome(options: argparse.Namespace, job: TuningJob) -> Outcome:
         "best": {
             "name": best.job.name,
             "objective": best.objective,
+            "searched": dict(best.searched),
             "hyperparameters": dict(best.hyperparameters),
             "model_uri": best.job.model_uri,
         },
@@ -71,31 +74,39 @@ def tuning_outcome(options: argparse.Namespace, job: TuningJob) -> Outcome:
             }
             for trial in trials
         ],
+        "next": [
+            command_line(options, "train", options.data, "--best-of", job.name),
+            command_line(options, "classify", job.name, _picture(options.data)),
+            command_line(options, "deploy", job.name),
+        ],
     }
 
-    return Outcome(document, lambda: _print_trials(options, job, best, trials))
+    return Outcome(document, lambda: _print_trials(options, document, best, trials))
 
 
-def _print_trials(options: argparse.Namespace, job: TuningJob, best: BestTrial, trials: list[Trial]) -> None:
+def _print_trials(options: argparse.Namespace, document: dict[str, Any], best: BestTrial, trials: list[Trial]) -> None:
     searched = sorted({name for trial in trials for name in trial.hyperparameters})
     print_table(
         ["trial", *searched, "objective", "status", "seconds"],
         [
             [
-                trial.name + (" *" if trial.name == best.job.name else ""),
+                trial.name,
                 *(short(trial.hyperparameters.get(name)) for name in searched),
-                trial.objective,
+                f"{trial.objective:.4f} *" if trial.name == best.job.name else trial.objective,
                 trial.status,
                 None if trial.seconds is None else f"{trial.seconds:.1f}",
             ]
             for trial in trials
         ],
     )
-    show(f"{job.name}: the best trial is {best.job.name} with objective {best.objective:.4f} (marked *)")
+    chosen = ", ".join(f"{name} {short(value)}" for name, value in sorted(best.searched.items()))
+    show(f"{document['name']}: the best trial is {best.job.name} (marked *)")
+    show(f"objective {best.objective:.4f} with {chosen}")
     failed = next((trial for trial in trials if trial.status == "Failed"), None)
     if failed is not None:
         log = command_line(options, "logs", failed.name)
         show(f"{failed.name} failed: {diagnose(failed.failure, ()).cause} ({log})")
+    show(*next_steps(document["next"]))
 
 
 def train(options: argparse.Namespace) -> Outcome:
@@ -106,22 +117,35 @@ def train(options: argparse.Namespace) -> Outcome:
         if options.no_wait:
             return _started(job, command_line(options, "logs", "-f", job.name))
         job.wait(progress=progress)
-        return training_outcome(job)
+        return training_outcome(options, job)
 
 
-def training_outcome(job: TrainingJob) -> Outcome:
+def training_outcome(options: argparse.Namespace, job: TrainingJob) -> Outcome:
     """What a finished training job achieved."""
     metrics, model_uri, seconds = job.final_metrics, job.model_uri, round(job.seconds, 2)
-    document = {
+    document: dict[str, Any] = {
         "name": job.name,
         "status": "Completed",
         "hyperparameters": job.hyperparameters,
         "metrics": metrics,
         "seconds": seconds,
         "model_uri": model_uri,
+        "next": [
+            command_line(options, "report", job.name),
+            command_line(options, "classify", job.name, _picture(options.data)),
+            command_line(options, "deploy", job.name),
+        ],
     }
     numbers = "  ".join(f"{name} {value:.4f}" for name, value in sorted(metrics.items()))
-    return Outcome(document, say(f"{job.name}: Completed in {seconds} s", numbers, f"model: {model_uri}"))
+    achieved = [f"{job.name}: Completed in {seconds} s", numbers, f"model: {model_uri}"]
+    return Outcome(document, say(*achieved, *next_steps(document["next"])))
+
+
+def _picture(data: Path) -> str:
+    """A picture to try a model with: one that it has not learned from where there is any."""
+    dataset = BreedDataset.from_folder(data)
+    split = next((name for name in ("test", "valid") if name in dataset.folders), "train")
+    return str(dataset.pictures(split)[0].path)
 
 
 def jobs(options: argparse.Namespace) -> Outcome:
@@ -298,10 +322,15 @@ def _started(job: TrainingJob | TuningJob, follow: str) -> Outcome:
     )
 
 
+def _moment(key: str, value: object) -> object:
+    """A cell of a listing: times to the minute, so that the names beside them have room."""
+    return str(value)[:16].replace("T", " ") if key == "created" else value
+
+
 def _listing(rows: list[dict[str, Any]], *, empty: str) -> Outcome:
     def text() -> None:
         if rows:
-            print_table(list(rows[0]), [list(row.values()) for row in rows])
+            print_table(list(rows[0]), [[_moment(key, value) for key, value in row.items()] for row in rows])
         else:
             show(empty)
 

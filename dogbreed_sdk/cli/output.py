@@ -19,6 +19,9 @@ from training_scripts.safe_text import safe_line
 # States after which a job or endpoint does nothing more by itself.
 ENDED = frozenset({"Completed", "Failed", "Stopped", "MaxRuntimeExceeded", "InService"})
 _NAME_WIDTH = 17
+# In a table: a trial's number and its random part, as in …001-4a879d24.
+_LEAST_NAME_WIDTH = 13
+_COLUMN_GAP = 2
 # Work that is over sooner needs no line of its own.
 LINE_SECONDS = 2.0
 
@@ -84,18 +87,54 @@ def print_document(document: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
     """A table on standard output; columns line up also where it is no terminal."""
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Column, Table  # noqa: PLC0415
 
-    table = Table(
-        *map(safe_line, columns), title=title, title_justify="left", box=None, pad_edge=False, header_style="bold"
-    )
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row))
+    cells = [[_cell(value) for value in row] for row in rows]
     console = terminal.console(sys.stdout)
-    if not sys.stdout.isatty():
+    if sys.stdout.isatty():
+        cells, needed = fitted([safe_line(name) for name in columns], cells, console.width)
+        # Where it cannot fit, the terminal breaks lines: a digit that is cut off is worse.
+        console.width = max(console.width, needed)
+    else:
         # A pipe has no width: let no cell be cut or broken.
         console.width = 400
+    heads = [Column(safe_line(name), no_wrap=True) for name in columns]
+    table = Table(*heads, title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for row in cells:
+        table.add_row(*row)
     console.print(table, soft_wrap=not sys.stdout.isatty())
+
+
+def fitted(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> tuple[list[list[str]], int]:
+    """Rows whose first column, which names things, is shortened to what the others leave of a terminal's width.
+
+    What tells names apart stands at their end, so they lose their beginning.
+
+    Args:
+        columns: The heads.
+        rows: The cells.
+        width: The terminal's, in characters.
+
+    Returns:
+        The rows, and the width that they need.
+
+    >>> fitted(["trial", "lr"], [["dogs-261121-001-4a87", "0.00259"], ["pugs", "0.1"]], 27)
+    ([['…s-261121-001-4a87', '0.00259'], ['pugs', '0.1']], 27)
+    """
+    widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
+    others = sum(widths[1:]) + _COLUMN_GAP * (len(widths) - 1)
+    room = max(width - others, _LEAST_NAME_WIDTH)
+    shortened = [[_ending(row[0], room), *row[1:]] for row in rows]
+    return shortened, min(widths[0], room) + others
+
+
+def _ending(name: str, width: int) -> str:
+    return name if len(name) <= width else "…" + name[len(name) - width + 1 :]
+
+
+def next_steps(commands: Sequence[str]) -> list[str]:
+    """Lines that offer commands to copy, after an empty one."""
+    return ["", "Next:", *(f"  {command}" for command in commands)]
 
 
 Kind = Literal["job", "search", "endpoint"]
@@ -154,7 +193,7 @@ def _short_name(job: str) -> str:
     >>> _short_name("dogbreed-261121-043544-2cec-001-4a879d24"), _short_name("my-job")
     ('…cec-001-4a879d24', 'my-job')
     """
-    return job if len(job) <= _NAME_WIDTH else "…" + job[1 - _NAME_WIDTH :]
+    return _ending(job, _NAME_WIDTH)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from dogbreed_sdk import _optional
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli import serve_command
 from dogbreed_sdk.cli.command_line import command_line
-from dogbreed_sdk.cli.output import Outcome, counter, job_progress, note, show
+from dogbreed_sdk.cli.output import Outcome, counter, job_progress, next_steps, note, show
 from dogbreed_sdk.container import uri_to_path
 from dogbreed_sdk.dataset import BreedDataset
 from dogbreed_sdk.debugging.report import DebugReport
@@ -200,6 +200,4 @@ def _print(done: _Done) -> None:
         show(f"{DRAWN} {command_line(done.options, 'quickstart', '--data', 'FOLDER')}")
     show("", f"Everything lies in {done.root}: data, jobs with their logs, features, models.")
     show("The endpoint's model server takes some memory, until it is deleted or nobody has asked for 15 minutes.")
-    show("", "Next:")
-    for command in done.next:
-        show(f"  {command}")
+    show(*next_steps(done.next))

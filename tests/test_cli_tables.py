@@ -1,0 +1,51 @@
+"""Tables on a terminal: names keep the end that tells them apart, and no number is broken."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+
+from dogbreed_sdk.cli.output import print_table
+
+TRIALS = [f"dogbreed-261121-043544-2cec-{number:03}-4a879d2{number}" for number in (1, 2, 3)]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def table(
+    monkeypatch: pytest.MonkeyPatch, columns: list[str], rows: list[list[object]], *, width: int = 80
+) -> list[str]:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setenv("COLUMNS", str(width))
+    print_table(columns, rows)
+    return [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue()).splitlines()]
+
+
+def test_trials_on_80_columns_keep_number_and_random_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = ["trial", "batch-size", "lr", "weight-decay", "objective", "status", "seconds"]
+    rows: list[list[object]] = [[name, "64", "0.00259", "0.0123", 0.1234, "Completed", "12.3"] for name in TRIALS]
+    rows[1][4] = "0.1234 *"
+    lines = table(monkeypatch, columns, rows)
+    assert len(lines) == 4
+    assert max(map(len, lines)) <= 80
+    assert [line.split()[0][-12:] for line in lines[1:]] == ["001-4a879d21", "002-4a879d22", "003-4a879d23"]
+    assert all("0.00259" in line and "0.1234" in line and line.endswith("12.3") for line in lines[1:])
+    assert " * " in lines[2]
+
+
+def test_a_table_that_fits_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns, row = ["name", "kind", "status", "created"], ["training", "Completed", "2026-11-29 20:51"]
+    lines = table(monkeypatch, columns, [[name, *row] for name in TRIALS])
+    assert [line.split()[0] for line in lines[1:]] == TRIALS
+
+
+def test_no_digit_is_cut_off_where_nothing_helps(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[list[object]] = [[TRIALS[0], *["0.123456789"] * 6]]
+    said = "".join(table(monkeypatch, ["trial", *"abcdef"], rows, width=40))
+    assert said.count("0.123456789") == 6
