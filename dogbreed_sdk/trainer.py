@@ -95,7 +95,7 @@ class BreedTrainer:
             )
         self._weights = None if str(weights) in _WEIGHTS_BY_NAME else WeightsFile(Path(weights))
         self._base: dict[str, object] = {
-            "model": model,
+            "model": _known_model(model),
             "hidden": _hidden(head),
             "views": views,
             "weights": self._weights.path.name if self._weights else str(weights),
@@ -344,6 +344,8 @@ class BreedTrainer:
     ) -> dict[str, object]:
         """All hyperparameters of a job but those that are searched, checked before anything is sent."""
         named = {hyperparameters.meant(key, entry_point) or key: value for key, value in given.items()}
+        if "model" in named:
+            named["model"] = _known_model(str(named["model"]))
         both = sorted(set(searched or {}) & set(named))
         if both:
             raise ConfigurationError(f"{', '.join(both)}: either searched or given, not both.")
@@ -355,7 +357,6 @@ class BreedTrainer:
                 )
         try:
             checked = hyperparameters.validate({**self._base, **named}, entry_point=entry_point)
-            _check_model(checked.model)
         except ScriptError as error:
             raise ConfigurationError(str(error)) from error
         read = set(hyperparameters.names(entry_point)) - set(searched or {})
@@ -416,9 +417,11 @@ def _hidden(head: str | int | Sequence[int]) -> str:
     return ",".join(str(width) for width in head)
 
 
-def _check_model(name: str) -> None:
-    """Refuses an unknown backbone, as far as it can be known: only torchvision knows torchvision's."""
+def _known_model(name: str) -> str:
+    """A backbone by its own name, as far as that can be known here: only torchvision knows torchvision's."""
     try:
-        backbones.spec(name)
-    except ModuleNotFoundError:
-        return
+        return str(backbones.spec(name).name)
+    except ScriptError as error:
+        if isinstance(error.__cause__, ImportError):
+            return name
+        raise ConfigurationError(str(error)) from error

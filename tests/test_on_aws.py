@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -319,6 +320,22 @@ def test_wrong_hyperparameters_are_found_before_anything_is_sent(
     with pytest.raises(ConfigurationError, match=message):
         BreedTrainer(session).train(shapes, given, progress=no_progress)
     assert aws.requests == []
+
+
+def test_a_backbone_in_another_spelling_is_the_same_job(account: Account, shapes: BreedDataset) -> None:
+    session, aws = account
+    for name in ("resnet18", "ResNet-18"):
+        BreedTrainer(session, model=name).train(shapes, {"Model": name}, progress=no_progress)
+    requests = aws.sent("CreateTrainingJob")
+    assert {json.loads(request["HyperParameters"]["model"]) for request in requests} == {"resnet18"}
+    passes = [request for request in requests if "extract_features" in request["HyperParameters"]["sagemaker_program"]]
+    assert len({request["CheckpointConfig"]["S3Uri"] for request in passes}) == 1
+
+
+def test_a_backbone_of_torchvision_needs_no_torchvision_here(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, _ = account
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    assert "regnet_y_400mf" in repr(BreedTrainer(session, model="regnet_y_400mf"))
 
 
 def test_a_weights_file_travels_as_a_channel(account: Account, shapes: BreedDataset, tmp_path: Path) -> None:

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from dogbreed_sdk import BreedDataset, BreedTrainer, ConfigurationError, JobError, Session, TrainingJob
+from dogbreed_sdk import (
+    BreedDataset,
+    BreedTrainer,
+    ConfigurationError,
+    DebugReport,
+    JobError,
+    Session,
+    TrainingJob,
+)
 from dogbreed_sdk.progress import JobProgress, no_progress
 from tests.conftest import Workshop
 
@@ -75,6 +83,7 @@ def test_more_epochs_continue_where_the_job_was_and_say_what_changed(workshop: W
         f"with {changes}; the cosine schedule now spans 4 epochs, and the learning rate continues at 0.0005"
     )
     assert job.hyperparameters["lr"] == 0.001
+    assert DebugReport.load(job).summary()
     with pytest.raises(JobError, match=f"has been continued by {job.name} since, with lr 0.001"):
         workshop.trainer.train(workshop.dataset, {"epochs": 3}, resume=first.name, progress=no_progress)
 

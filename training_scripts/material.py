@@ -25,7 +25,7 @@ class Material:
 
     Attributes:
         batches: The inputs of every split.
-        settings: The run's hyperparameters, with the views and weights that are really used.
+        settings: The run's hyperparameters, with the backbone's own name and the views and weights really used.
         backbone_name: The backbone, as the registry names it.
         classes: Class folders in index order.
         preprocessing: What the backbone wants of a picture.
@@ -167,7 +167,12 @@ def _from_features(settings: Hyperparameters, store: features.FeatureStore) -> M
     splits = {name: store.split(name) for name in data.SPLITS if store.has(name)}
     return Material(
         batches=FeatureBatches(splits),
-        settings=replace(settings, views=pictures.format_views(store.views), weights=store.weights or settings.weights),
+        settings=replace(
+            settings,
+            model=store.backbone_name,
+            views=pictures.format_views(store.views),
+            weights=store.weights or settings.weights,
+        ),
         backbone_name=store.backbone_name,
         classes=store.classes,
         preprocessing=store.preprocessing,
@@ -194,7 +199,7 @@ def _from_pictures(settings: Hyperparameters, environ: Mapping[str, str]) -> Mat
     batches = PictureBatches(dataset, spec.preprocessing, views, workers=settings.workers or runtime.available_cores())
     return Material(
         batches=batches,
-        settings=settings,
+        settings=replace(settings, model=spec.name),
         backbone_name=spec.name,
         classes=dataset.classes,
         preprocessing=spec.preprocessing,
