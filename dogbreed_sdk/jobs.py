@@ -543,4 +543,4 @@ def poll_seconds(session: Session) -> float:
 def elapsed(described: Mapping[str, Any]) -> float:
     """Seconds since a job was created, up to its end where it has ended."""
     end = described.get("TrainingEndTime") or described.get("HyperParameterTuningEndTime")
-    return float((end.timestamp() if end else time.time()) - described["CreationTime"].timestamp())
+    return max(0.0, float((end.timestamp() if end else time.time()) - described["CreationTime"].timestamp()))

@@ -247,7 +247,7 @@ def _trial(summary: Mapping[str, Any]) -> Trial:
     started, ended = summary.get("TrainingStartTime"), summary.get("TrainingEndTime")
     seconds = None
     if started is not None:
-        seconds = (ended.timestamp() if ended else time.time()) - started.timestamp()
+        seconds = max(0.0, (ended.timestamp() if ended else time.time()) - started.timestamp())
     return Trial(
         name=summary["TrainingJobName"],
         hyperparameters=script_hyperparameters(summary.get("TunedHyperParameters", {})),

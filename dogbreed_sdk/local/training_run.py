@@ -29,7 +29,7 @@ _DEFAULT_MAXIMUM_SECONDS = 86_400  # API reference, StoppingCondition
 _METRICS_SECONDS = 1.0
 # How long the search for metrics may go on when the script has ended; a job that was told to end must end soon.
 _SEARCH_SECONDS = 10.0
-_SEARCH_SECONDS_STOPPED = 1.0
+_SEARCH_SECONDS_STOPPED = 2.0
 _QUEUE_SECONDS = 0.2
 _LOOK_SECONDS = 0.5
 _RESERVE_BYTES = 1 << 20
