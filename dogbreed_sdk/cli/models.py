@@ -121,7 +121,14 @@ def _is_endpoint(name: str, session: Session) -> bool:
         return False
     except AccessError:
         return True  # those who may only invoke endpoints may not look for them
+    except ConfigurationError as error:  # there is no SageMaker to look in
+        raise ConfigurationError(f"{error}{_folder_of(name)}") from error
     return True
+
+
+def _folder_of(name: str) -> str:
+    """What to do where a folder was meant that has the name of an endpoint; empty where there is none."""
+    return f" There is a folder of that name here: write ./{name}." if Path(name).is_dir() else ""
 
 
 def _job(name: str, session: Session) -> TrainingJob:
@@ -130,11 +137,10 @@ def _job(name: str, session: Session) -> TrainingJob:
     except JobError as error:
         if error.__cause__ is not None:  # not an absent job: a failed request
             raise
-        folder = f" There is a folder of that name here: write ./{name}." if Path(name).is_dir() else ""
         raise EndpointNotFoundError(
             f"There is no endpoint {name}, and no training or tuning job of that name, in {session!r}. "
             f"See 'dogbreed endpoints' and 'dogbreed jobs'. A bundle is named by its path, as in ./model.tar.gz, a "
-            f"model server by its URL.{folder}"
+            f"model server by its URL.{_folder_of(name)}"
         ) from error
     if not isinstance(job, TuningJob):
         return job
