@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dogbreed_sdk import dataset_checks, dataset_names
+from dogbreed_sdk import dataset_checks
 from dogbreed_sdk.errors import DatasetError
 from dogbreed_sdk.labels import LabelMap
 from training_scripts import data_faults, split_folders
@@ -250,11 +250,13 @@ class BreedDataset:
         """The pictures of a split, in a fixed order.
 
         Args:
-            split: "train", "valid" or "test"; None for the pictures of a folder without splits.
+            split: "train", "valid" or "test", in any of their usual spellings; None for the pictures of a folder
+                without splits.
 
         Raises:
             DatasetError: There is no such split.
         """
+        split = split and (split_folders.split_of(split) or split)
         if split not in (self.folders or {None}):
             there = ", ".join(self.folders) or "none"
             raise DatasetError(f"{self._root} has no {split} split; there are: {there}")
@@ -417,7 +419,7 @@ class BreedDataset:
             for split, samples in self._listed.splits.items()
             for sample in samples
         }
-        odd = [path for name, path in files.items() if not dataset_names.is_text(name)]
+        odd = [path for name, path in files.items() if not data_faults.is_text(name)]
         if odd:
             raise DatasetError(f"the name of {odd[0]} is not UTF-8, which S3 cannot hold; rename it")
         return files

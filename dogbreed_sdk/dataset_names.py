@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dogbreed_sdk.dataset_report import Finding
 from dogbreed_sdk.labels import display_name
-from training_scripts.data_faults import normal_form, some
+from training_scripts.data_faults import is_text, normal_form, some
 
 # Info-ZIP's unzip writes letters like this under LC_ALL=C.
 _ESCAPED = re.compile("#U([0-9a-fA-F]{4})|#L([0-9a-fA-F]{6})")
@@ -34,15 +34,6 @@ def find_file_names(paths: Iterable[Path]) -> Iterator[Finding]:
         if not is_text(path.name):
             message = f"The file name {path.name!r} is not UTF-8, which S3 cannot hold."
             yield Finding("warning", "odd-file-name", message, (path,), "Rename it.")
-
-
-def is_text(name: str) -> bool:
-    """Whether a name can be written as UTF-8; other bytes stand in it as lone surrogates."""
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def meant(name: str) -> str:

@@ -65,11 +65,11 @@ class TestFolder:
         first = dataset.pictures("valid")[0]
         assert (first.path, first.class_folder, first.index) == (good / "valid/001.Boxer/00.png", "001.Boxer", 0)
 
-    @pytest.mark.parametrize("name", ["validation", "val"])
+    @pytest.mark.parametrize("name", ["validation", "Val", "dev"])
     def test_other_names_of_the_validation_split(self, good: Path, name: str) -> None:
         (good / "valid").rename(good / name)
         dataset = BreedDataset.from_folder(good)
-        assert dataset.splits["valid"] == 6
+        assert dataset.splits["valid"] == len(dataset.pictures(name)) == 6
         assert dataset.folders["valid"] == good / name
         assert dataset.check().ok
 

@@ -83,8 +83,11 @@ def test_a_locale_without_utf_8_is_named_and_not_the_folder(tmp_path: Path) -> N
         check=False,
         env={**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": ""},
     )
-    odd = [one for one in json.loads(done.stdout)["findings"] if one["code"] == "odd-name"]
-    assert [one["remedy"] for one in odd] == ["Set LC_ALL=C.UTF-8 or PYTHONUTF8=1, and run it again."]
-    assert odd[0]["message"] == (
-        f"The name of the class folder {NFC!r} is UTF-8, which this process's locale (LC_ALL, LANG) excludes."
-    )
+    errors = [one for one in json.loads(done.stdout)["findings"] if one["code"] in ("locale", "odd-name")]
+    assert [(one["level"], one["message"], one["remedy"]) for one in errors] == [
+        (
+            "error",
+            f"Names of class folders are UTF-8, which this process's locale (LC_ALL, LANG) excludes: {NFC}.",
+            "Set LC_ALL=C.UTF-8 or PYTHONUTF8=1, and run it again.",
+        )
+    ]

@@ -91,6 +91,8 @@ def test_a_folder_is_read_in_sorted_order_and_without_hidden_or_plain_files(tmp_
     (tmp_path / "train" / "000.readme.txt").write_text("no class")
     assert list(LabelMap.from_folder(tmp_path / "train")) == FOLDERS
     assert list(LabelMap.from_folder(tmp_path)) == FOLDERS  # a data set: its train split decides
+    (tmp_path / "train").rename(tmp_path / "Training")
+    assert list(LabelMap.from_folder(tmp_path)) == FOLDERS
 
 
 def test_a_folder_without_classes_is_an_error(tmp_path: Path) -> None:

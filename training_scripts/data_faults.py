@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -122,6 +123,15 @@ def some(names: Sequence[str], limit: int = 5) -> str:
     return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")
 
 
+def is_text(name: str) -> bool:
+    """Whether a name can be written as UTF-8; other bytes stand in it as lone surrogates."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def normal_form(name: str) -> str:
     """The Unicode normal form of a name: NFC as most systems write it, NFD as macOS does, or mixed."""
     if unicodedata.is_normalized("NFC", name):
@@ -169,25 +179,25 @@ def _without_classes(listing: Listing) -> Iterator[Fault]:
 
 def _names(listing: Listing) -> Iterator[Fault]:
     """Class names that are no text: neither a model's description nor an answer in JSON could hold them."""
-    split = listing.taught
-    for name in listing.splits[split]:
+    folder = listing.folders[listing.taught][0]
+    hidden: dict[str, str] = {}
+    odd: dict[str, str] = {}
+    for name in listing.classes:
+        if is_text(name):
+            continue
+        raw = os.fsencode(name)
         try:
-            name.encode("utf-8")
-        except UnicodeEncodeError:
-            yield _not_utf8(listing.folders[split][0], name)
-
-
-def _not_utf8(folder: Path, name: str) -> Fault:
-    raw = name.encode("utf-8", "surrogateescape")
-    path = folder / name
-    try:
-        shown = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        guess = raw.decode("cp1252", "replace")
-        message = f"The name of the class folder {raw!r} is not UTF-8 (as Windows-1252 it reads {guess!r})."
-        return Fault("odd-name", message, (path,), "Rename it in every split.")
-    message = f"The name of the class folder {shown!r} is UTF-8, which this process's locale (LC_ALL, LANG) excludes."
-    return Fault("odd-name", message, (path,), "Set LC_ALL=C.UTF-8 or PYTHONUTF8=1, and run it again.")
+            hidden[name] = raw.decode("utf-8")
+        except UnicodeDecodeError:
+            odd[name] = f"{raw!r}, in Windows-1252 {raw.decode('cp1252', 'replace')!r}"
+    if odd:
+        message = f"Names of class folders are not UTF-8: {some(list(odd.values()))}."
+        yield Fault("odd-name", message, tuple(folder / name for name in odd), "Rename them in every split.")
+    if hidden:
+        shown = some(list(hidden.values()))
+        message = f"Names of class folders are UTF-8, which this process's locale (LC_ALL, LANG) excludes: {shown}."
+        paths = tuple(folder / name for name in hidden)
+        yield Fault("locale", message, paths, "Set LC_ALL=C.UTF-8 or PYTHONUTF8=1, and run it again.")
 
 
 def _unknown_classes(listing: Listing) -> Iterator[Fault]:
