@@ -55,15 +55,21 @@ class Continuation:
         with scratch_folder("dogbreed-checkpoint") as folder:
             path = folder / DESCRIPTION_NAME
             job.session.storage.download_file(uri, path)
-            described = json.loads(path.read_text(encoding="utf-8"))
-        run, saved_by = RunIdentity.from_dict(described), str(described["job"])
+            text = path.read_text(encoding="utf-8", errors="replace")
+        try:
+            described = json.loads(text)
+            run, saved_by, epoch = RunIdentity.from_dict(described), str(described["job"]), int(described["epoch"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise JobError(
+                f"Training job {job.name} cannot be continued: {uri} does not describe a checkpoint. Train it anew."
+            ) from error
         own = _identity(job)
         if saved_by not in ("", job.name) and compare(own, run).changes:
             raise JobError(
                 f"The checkpoint of training job {job.name} has been continued by {saved_by} since, with "
                 f"{compare(own, run)}: continue {saved_by} instead."
             )
-        return cls(job, found.checkpoint_uri, run, int(described["epoch"]), saved_by)
+        return cls(job, found.checkpoint_uri, run, epoch, saved_by)
 
     def check(self, hyperparameters: Mapping[str, object], dataset: BreedDataset) -> str:
         """What to say about a job that continues this one.

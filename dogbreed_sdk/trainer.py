@@ -343,7 +343,11 @@ class BreedTrainer:
         self, given: Mapping[str, object], entry_point: str, *, searched: Mapping[str, object] | None = None
     ) -> dict[str, object]:
         """All hyperparameters of a job but those that are searched, checked before anything is sent."""
-        named = {hyperparameters.meant(key, entry_point) or key: value for key, value in given.items()}
+        named: dict[str, object] = {}
+        for key, value in given.items():
+            name = hyperparameters.meant(key, entry_point) or key
+            if named.setdefault(name, value) != value:
+                raise ConfigurationError(f"{name} is given twice, in two spellings and with different values.")
         if "model" in named:
             named["model"] = _known_model(str(named["model"]))
         both = sorted(set(searched or {}) & set(named))

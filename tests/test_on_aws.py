@@ -309,6 +309,7 @@ def test_refusals_become_errors_that_say_what_to_do(account: Account, shapes: Br
     [
         ({"learning-rat": 0.1}, "did you mean lr"),
         ({"lr": -1}, "lr"),
+        ({"lr": 0.1, "learning_rate": 0.2}, "lr is given twice"),
         ({"optimizer": "adamx"}, "adamw"),
         ({"model": "resnet18"}, "make a BreedTrainer of that"),
     ],

@@ -16,6 +16,7 @@ from dogbreed_sdk import (
     Session,
     TrainingJob,
 )
+from dogbreed_sdk.container import uri_to_path
 from dogbreed_sdk.progress import JobProgress, no_progress
 from tests.conftest import Workshop
 
@@ -62,6 +63,18 @@ def test_other_pictures_and_classes_are_named(workshop: Workshop, first: Trainin
         shutil.rmtree(tmp_path / "data" / split / "002.Blue_square")
     with pytest.raises(ConfigurationError, match=r"the classes are others: without 002\.Blue_square"):
         workshop.trainer.train(tmp_path / "data", {"epochs": 4}, resume=first.name, progress=no_progress)
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"[]", b"{}"])
+def test_a_damaged_description_is_named(workshop: Workshop, first: TrainingJob, content: bytes) -> None:
+    path = uri_to_path(first.checkpoint_uri) / "checkpoint.json"
+    whole = path.read_bytes()
+    path.write_bytes(content)
+    try:
+        with pytest.raises(JobError, match=r"checkpoint\.json does not describe a checkpoint"):
+            workshop.trainer.train(workshop.dataset, resume=first.name, progress=no_progress)
+    finally:
+        path.write_bytes(whole)
 
 
 def test_an_unknown_job_is_named_with_the_place_and_how_to_list_them(session: Session, shapes: BreedDataset) -> None:
