@@ -54,6 +54,7 @@ SERVING_MODULES = (
     "bundle_archive",
     "fetching",
     "heads",
+    "jpeg_end",
     "model",
     "model_card",
     "onnx_model",

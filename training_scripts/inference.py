@@ -1,6 +1,7 @@
 """Serves a bundle: model_fn, input_fn, predict_fn, output_fn, as SageMaker's PyTorch containers call them.
 
     image/jpeg, image/png, image/webp, application/x-image   the picture's bytes (the bytes decide, not the label)
+    application/octet-stream (boto3's default), or none      either of the two, as the bytes say
     application/json                                         {"url": "https://..."}, or a preprocessed tensor
                                                              [3, h, w] or [n, 3, h, w] as nested lists
 
@@ -36,6 +37,7 @@ JSON = "application/json"
 RANKED_JSON = "application/vnd.dogbreed+json"
 SCORES_JSON = "application/vnd.dogbreed.scores+json"
 PICTURES = frozenset({"image/jpeg", "image/jpg", "image/png", "image/webp", "application/x-image"})
+ANY = frozenset({"application/octet-stream", ""})
 MIN_SIDE, MAX_SIDE = 32, 2048
 # Pictures in one call of the model: activations of 16 take about half a gigabyte, and more are not faster.
 MAX_AT_ONCE = 16
@@ -106,10 +108,12 @@ def input_fn(body: bytes | str, content_type: str | None) -> Image.Image | Tenso
         RequestError: 415 for a content type that is not served, 400 for content that cannot be read.
     """
     kind = (content_type or "").partition(";")[0].strip().lower()
-    if kind in PICTURES:
-        return _picture(body.encode("latin-1", "replace") if isinstance(body, str) else bytes(body))
-    if kind == JSON:
+    content = body.encode("latin-1", "replace") if isinstance(body, str) else bytes(body)
+    # No picture begins as JSON's lists and objects do.
+    if kind == JSON or (kind in ANY and content.lstrip()[:1] in (b"[", b"{")):
         return _from_json(body)
+    if kind in PICTURES | ANY:
+        return _picture(content)
     served = ", ".join([*sorted(PICTURES), JSON])
     refused = (content_type or "")[:MAX_REPEATED]
     raise RequestError(f"content type {refused!r} is not served; send one of {served}", 415)

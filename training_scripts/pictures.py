@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from PIL import Image
 
-from training_scripts import ScriptError, signatures
+from training_scripts import ScriptError, jpeg_end, signatures
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,12 +30,8 @@ MAX_PIXELS = 89_478_485
 # backbone asks for (torchvision's largest resize is 600): large photographs then cost a quarter.
 DRAFT_SIDE = 700
 
-# Each scan of a progressive JPEG costs a pass over all its pixels (30 ms at MAX_PIXELS) for a hundred bytes or fewer.
-# Encoders write about ten; unlimited, a 25 MB file keeps a decoder busy for hours.
-MAX_SCANS = 100
-_END_OF_JPEG, _START_OF_SCAN = 0xD9, 0xDA
-# Neither a stuffed 0xFF of compressed data nor a restart marker, which stands alone.
-_SEGMENT = re.compile(rb"\xff([^\x00\xd0-\xd8\xff])")
+MAX_SCANS = jpeg_end.MAX_SCANS
+_START_OF_SCAN = 0xDA
 
 FORMATS = signatures.READ_FORMATS
 # Pictures above MAX_PIXELS are refused here; Pillow's warning would only show up in the user's terminal as well.
@@ -176,7 +172,8 @@ def decode(data: bytes | Path) -> Image.Image:
     """Reads a picture as upright RGB.
 
     The EXIF orientation is applied; transparency is laid on white; CMYK, palette, grey and 16-bit pixels are
-    converted; of an animation the first frame counts. Large JPEGs are decoded at a reduced scale (`DRAFT_SIDE`).
+    converted; of an animation the first frame counts. Large JPEGs are decoded at a reduced scale (`DRAFT_SIDE`). A JPEG
+    may lack its end marker, and nothing else.
 
     Args:
         data: The file's content, or its path.
@@ -194,12 +191,24 @@ def decode(data: bytes | Path) -> Image.Image:
     if not content:
         raise PictureError("empty file")
     with _opened(content) as image:
-        if image.format in ("JPEG", "MPO"):
+        jpeg = image.format in ("JPEG", "MPO")
+        if jpeg:
             _check_scans(content)
         image.draft(None, (DRAFT_SIDE, DRAFT_SIDE))
-        rgb = upright_rgb(image)
+        try:
+            rgb = upright_rgb(image)
+        except PictureError:
+            whole = completed(content) if jpeg else None
+            if whole is None:
+                raise
+            return decode(whole)
         # A file's own image loses its pixels when the file is closed.
         return rgb.copy() if rgb is image else rgb
+
+
+def completed(content: bytes) -> bytes | None:
+    """A JPEG with the end marker that it lacks, where nothing else is missing; None for every other file."""
+    return jpeg_end.completed(content, DRAFT_SIDE)
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
@@ -251,10 +260,9 @@ def _why_unknown(content: bytes) -> str:
 def _check_scans(content: bytes) -> None:
     if content.count(bytes([0xFF, _START_OF_SCAN])) <= MAX_SCANS:  # those of previews and appended films included
         return
-    position, scans = 2, 0
-    while (found := _SEGMENT.search(content, position)) and found[1][0] != _END_OF_JPEG:
-        position = found.end() + int.from_bytes(content[found.end() : found.end() + 2], "big")
-        scans += found[1][0] == _START_OF_SCAN
+    scans = 0
+    for marker, _, _ in jpeg_end.segments(content):
+        scans += marker == _START_OF_SCAN
         if scans > MAX_SCANS:
             raise PictureError(f"its scans are more than the {MAX_SCANS} allowed: save the picture anew")
 

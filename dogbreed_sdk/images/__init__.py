@@ -102,6 +102,9 @@ def _decoded(data: bytes, *, max_bytes: int, source: str) -> Payload:
 
     image = formats.opened(data, source)
     _check_pixels(image.size, source)
+    whole = formats.completed(image, data)
+    if whole is not None:
+        return _from_bytes(whole, max_bytes=max_bytes, source=source)
     content_type = _SENT_AS_THEY_ARE.get(image.format or "")
     if content_type and len(data) <= max_bytes:
         formats.check_decodes(image, data, source)

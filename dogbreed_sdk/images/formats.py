@@ -62,6 +62,14 @@ def check_decodes(image: Image.Image, data: bytes, source: str) -> None:
     pixels_of((lambda: pictures.decode(data)) if jpeg else image.load, source)
 
 
+def completed(image: Image.Image, data: bytes) -> bytes | None:
+    """The file with the end marker that it lacks, where it is a JPEG that lacks nothing else; None otherwise.
+
+    Browsers show such files; other servers than ours may refuse them.
+    """
+    return pictures.completed(data) if image.format in ("JPEG", "MPO") else None
+
+
 def reduced_as_by_server(image: Image.Image) -> Image.Image:
     """The JPEG, set to decode at the scale at which the server would decode it."""
     image.draft(None, (pictures.DRAFT_SIDE, pictures.DRAFT_SIDE))

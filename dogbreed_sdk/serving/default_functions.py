@@ -16,6 +16,8 @@ from typing import Any
 _JSON = "application/json"
 _CSV = "text/csv"
 _NUMPY = "application/x-npy"
+_NUMPY_START = b"\x93NUMPY"
+_ANY = ("application/octet-stream", "")
 # The last three: deeply nested JSON, an array that announces more than there is memory for, an endless field of CSV.
 _UNREADABLE = (ValueError, RecursionError, MemoryError, csv.Error)
 
@@ -35,11 +37,15 @@ class RequestError(ValueError):
 def default_input(body: bytes, content_type: str) -> Any:
     """JSON as it is, CSV as rows of numbers, NumPy's format as an array.
 
+    Bytes without a better name, application/octet-stream, which is boto3's default, are JSON or NumPy's format as they
+    begin.
+
     Raises:
         RequestError: Another content type, or a body that is not what its content type says.
     """
     readers: dict[str, Callable[[bytes], Any]] = {_JSON: json.loads, _CSV: _read_csv, _NUMPY: _read_numpy}
-    reader = readers.get(content_type.partition(";")[0].strip().lower())
+    kind = content_type.partition(";")[0].strip().lower()
+    reader = readers.get(_kind_of(body) if kind in _ANY else kind)
     if reader is None:
         raise RequestError(
             f"Content type {content_type!r} is not supported: the model's code has no input_fn, and the default one "
@@ -50,6 +56,12 @@ def default_input(body: bytes, content_type: str) -> Any:
         return reader(body)
     except _UNREADABLE as error:
         raise RequestError(f"The body is not valid {content_type}: {error}", 400) from error
+
+
+def _kind_of(body: bytes) -> str:
+    if body.startswith(_NUMPY_START):
+        return _NUMPY
+    return _JSON if body.lstrip()[:1] in (b"[", b"{") else ""
 
 
 def _read_csv(body: bytes) -> list[list[float]]:

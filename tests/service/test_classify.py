@@ -20,6 +20,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "a body of bytes": {"data": PICTURE, "headers": {"Content-Type": "application/octet-stream"}},
     "a body as deployed clients send it": {"data": PICTURE, "headers": {"Content-Type": "application/x-image"}},
     "a body without a type": {"data": PICTURE, "headers": {}},
+    "a body without its end marker": {"data": PICTURE[:-2], "headers": JPEG},
     "a chunked body": {"data": iter([PICTURE[:100], PICTURE[100:]]), "headers": JPEG},
     "a form": {"files": {"file": ("rex.jpg", PICTURE, "image/jpeg")}},
     "a form whose field has another name": {"files": {"photo": ("…/ü.jpg", PICTURE)}},

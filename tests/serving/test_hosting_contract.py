@@ -144,6 +144,10 @@ def test_defaults_read_json_csv_and_numpy_and_write_json(serve: ServerStarter, t
     kinds = {"application/json": b"[[1, 2]]", "text/csv": b"1,2\n", "application/x-npy": array.read_bytes()}
     answers = {kind: server.request("POST", "/invocations", body, content_type=kind) for kind, body in kinds.items()}
     assert {json.loads(body)[0] for _, body, _ in answers.values()} == {3.0}
+    for body in (b" [[1, 2]]", array.read_bytes()):
+        for headers in ({"content_type": "application/octet-stream"}, {}):
+            assert json.loads(server.request("POST", "/invocations", body, **headers)[1]) == [3.0]
+    assert server.request("POST", "/invocations", b"1,2", content_type="application/octet-stream")[0] == 415
     header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000000,), }"
     huge = b"\x93NUMPY\x01\x00v\x00" + header.ljust(118)
     broken = {

@@ -208,7 +208,21 @@ def test_an_endless_header_is_not_repeated(model: Model) -> None:
     assert all(len(str(error.value)) < 400 for error in (refused, unmet))
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/octet-stream", "", None])
+@pytest.mark.parametrize("content_type", ["application/octet-stream", "Application/Octet-Stream; q=1", "", None])
+def test_without_a_better_name_the_bytes_decide(content_type: str | None) -> None:
+    """boto3 sends application/octet-stream where its caller names nothing."""
+    photograph = encoded("JPEG")
+    assert input_fn(photograph, content_type).tobytes() == input_fn(photograph, "image/jpeg").tobytes()
+    tensor = json.dumps(torch.zeros(3, 32, 32).tolist())
+    assert input_fn(f" {tensor}".encode(), content_type).shape == (1, 3, 32, 32)
+    assert input_fn(tensor, content_type).shape == (1, 3, 32, 32)
+    for nothing in (b"", b"no picture"):
+        with pytest.raises(RequestError, match="the picture cannot be used") as caught:
+            input_fn(nothing, content_type)
+        assert caught.value.status_code == 400
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-npy"])
 def test_a_content_type_that_is_not_served_is_415_and_names_those_that_are(content_type: str | None) -> None:
     with pytest.raises(RequestError, match="image/jpeg") as caught:
         input_fn(b"", content_type)
