@@ -86,6 +86,12 @@ class AsyncBreedClassifier:
         self._classifier = classifier
         self._shared = shared or _Shared(Workers(defaults.INVOKE_CONNECTIONS, name="classify"), {})
 
+    def __getstate__(self) -> BreedClassifier:
+        return self._classifier
+
+    def __setstate__(self, classifier: BreedClassifier) -> None:
+        self._assemble(classifier)
+
     def __repr__(self) -> str:
         return f"Async{self._classifier!r}"
 

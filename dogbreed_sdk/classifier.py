@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator, Iterable
 from threading import Event
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from dogbreed_sdk import answers, defaults
 from dogbreed_sdk.asking import checks, many
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 class BreedClassifier:
     """A client of one model. Thread-safe: make one and keep it for the life of a program.
+
+    It can be pickled, for process pools and task queues: what goes along is where the model is, the options and the
+    labels; connections are made anew, a bundle is loaded anew, once in each process.
 
     Args:
         endpoint_name: Name of the endpoint.
@@ -152,6 +155,19 @@ class BreedClassifier:
         self._known = known
         self._labels = options.label_map
         self._asker = Asker(transport, options)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "transport": self._transport,
+            "options": self._options,
+            "known": self._known,
+            "closed": self._closed.is_set(),
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._assemble(state["transport"], state["options"], state["known"])
+        if state["closed"]:
+            self._closed.set()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._transport.name})"

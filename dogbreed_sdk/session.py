@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 from threading import RLock
@@ -29,7 +30,8 @@ class Session:
     """Where calls go, under which role, and where files lie. Make one with `local` or `aws`.
 
     Nothing is imported, started or asked for before it is needed, so a session costs nothing to make. One session
-    serves any number of threads.
+    serves any number of threads. It can be pickled, for process pools and task queues: the other process opens its
+    own connections, with credentials of its own.
 
     Attributes:
         is_local: Whether this is local SageMaker.
@@ -59,6 +61,7 @@ class Session:
         self._prefix = prefix
         self._profile = profile
         self._boto3 = boto3_session
+        self._boto3_is_given = boto3_session is not None
         self._clients: dict[str, Any] = {}
         self._server: LocalSageMaker | None = None
         self._makes_root = True
@@ -215,6 +218,24 @@ class Session:
     ) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """A session is pickled as where it leads: names, never credentials, which are looked up anew."""
+        if self._boto3_is_given:
+            raise ConfigurationError(
+                "A session that was made with boto3_session=… cannot be pickled, as its credentials would have to go "
+                "along. Make it with Session.aws(profile=…, region=…), or make it where it is used."
+            )
+        settings = {
+            "root": self.root,
+            "endpoint_url": self._endpoint_url,
+            "region": self._region,
+            "role": self._role,
+            "bucket": self._bucket,
+            "prefix": self._prefix,
+            "profile": self._profile,
+        }
+        return _restored, (type(self), tuple(settings.items()))
+
     def __repr__(self) -> str:
         return f"Session.local({str(self.root)!r})" if self.is_local else f"Session.aws(region={self._region!r})"
 
@@ -251,6 +272,12 @@ class Session:
 
         with translated("open an AWS session", otherwise=ConfigurationError):
             return boto3.Session(profile_name=self._profile, region_name=self._region)
+
+
+@functools.lru_cache(maxsize=16)
+def _restored(kind: type[Session], settings: tuple[tuple[str, Any], ...]) -> Session:
+    """An unpickled session. It is shared: a process pool unpickles one with every task, and clients cost 0.2 s."""
+    return kind(**dict(settings))
 
 
 def default_root() -> Path:

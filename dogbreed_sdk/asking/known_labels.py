@@ -23,6 +23,13 @@ class KnownLabels:
         self._maps: dict[str, LabelMap] = {}
         self._lock = Lock()
 
+    def __getstate__(self) -> tuple[str | None, dict[str, LabelMap]]:
+        return self.model_id, dict(self._maps)
+
+    def __setstate__(self, state: tuple[str | None, dict[str, LabelMap]]) -> None:
+        self.model_id, self._maps = state
+        self._lock = Lock()
+
     def __bool__(self) -> bool:
         return bool(self._maps)
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from threading import Condition, Lock
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from dogbreed_sdk import _optional, container
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError, ModelError
@@ -69,13 +69,19 @@ class BundleTransport(Transport):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        chosen = bundle_path(path)
-        self.name = f"bundle {chosen}"
-        self._inference = _optional.load("training_scripts.inference", extra="local", purpose="run a bundle here")
-        self._model = self._loaded(chosen)
-        self.model_id: str = self._model.model_id
-        self.classes: tuple[str, ...] = tuple(self._model.classes)
-        self._one_at_a_time = Lock()
+        self._path = bundle_path(path).absolute()
+        self.name = f"bundle {self._path}"
+        self._loaded: _Loaded | None = _load(self._path)
+        self.model_id: str = self._loaded.model.model_id
+        self.classes: tuple[str, ...] = tuple(self._loaded.model.classes)
+
+    def __getstate__(self) -> tuple[Path, str, tuple[str, ...]]:
+        return self._path, self.model_id, self.classes
+
+    def __setstate__(self, state: tuple[Path, str, tuple[str, ...]]) -> None:
+        self._path, self.model_id, self.classes = state
+        self.name = f"bundle {self._path}"
+        self._loaded = None
 
     def invoke(
         self,
@@ -97,11 +103,18 @@ class BundleTransport(Transport):
 
     def _computed(self, body: bytes, content_type: str, accept: str) -> tuple[str, str]:
         # Of its own, so that its tensors are let go of before it counts as done: that, too, is C++.
-        data = self._inference.input_fn(body, content_type)
-        with self._one_at_a_time:
-            predicted = self._inference.predict_fn(data, self._model)
-        text, kind = self._inference.output_fn(predicted, accept)
+        inference, model, one_at_a_time = self._ready()
+        data = inference.input_fn(body, content_type)
+        with one_at_a_time:
+            predicted = inference.predict_fn(data, model)
+        text, kind = inference.output_fn(predicted, accept)
         return text, kind
+
+    def _ready(self) -> _Loaded:
+        """The model; one that was unpickled is loaded when it is first asked."""
+        if self._loaded is None:
+            self._loaded = _loaded_once(self._path)
+        return self._loaded
 
     def is_transient(self, error: BaseException) -> bool:  # noqa: ARG002
         """Never: the same computation gives the same error."""
@@ -109,21 +122,52 @@ class BundleTransport(Transport):
 
     def translate(self, error: Exception) -> DogBreedError:
         """What a client of an endpoint would be told."""
-        if isinstance(error, self._inference.RequestError):
+        if isinstance(error, DogBreedError):
+            return error
+        if isinstance(error, self._ready().inference.RequestError):
             return ModelError(f"The model of {self.name} answered {error.status_code}: {error.message}")
         return ModelError(f"The model of {self.name} failed: {type(error).__name__}: {error}")
 
-    def _loaded(self, path: Path) -> Any:
-        try:
-            if path.is_dir():
-                return self._inference.model_fn(str(path))
-            with scratch_folder("dogbreed-bundle") as folder:
-                unpack(path, folder)
-                return self._inference.model_fn(str(folder))
-        except OSError as error:
-            raise ConfigurationError(f"Cannot read the bundle {path}: {error.strerror or error}.") from error
-        except ValueError as error:  # BundleError and other ScriptErrors, whose messages say what to do
-            raise ConfigurationError(f"The bundle {path} cannot be used: {error}") from error
+
+class _Loaded(NamedTuple):
+    """A model in memory, the functions that it answers with, and the lock that whoever asks it holds."""
+
+    inference: Any
+    model: Any
+    one_at_a_time: Lock
+
+
+def _load(path: Path) -> _Loaded:
+    inference = _optional.load("training_scripts.inference", extra="local", purpose="run a bundle here")
+    try:
+        if path.is_dir():
+            return _Loaded(inference, inference.model_fn(str(path)), Lock())
+        with scratch_folder("dogbreed-bundle") as folder:
+            unpack(path, folder)
+            return _Loaded(inference, inference.model_fn(str(folder)), Lock())
+    except OSError as error:
+        raise ConfigurationError(f"Cannot read the bundle {path}: {error.strerror or error}.") from error
+    except ValueError as error:  # BundleError and other ScriptErrors, whose messages say what to do
+        raise ConfigurationError(f"The bundle {path} cannot be used: {error}") from error
+
+
+_loading = Lock()
+
+
+def _loaded_once(path: Path) -> _Loaded:
+    """The model of a bundle, loaded once in this process: a process pool unpickles a classifier with every task."""
+    described = path / "model.json" if path.is_dir() else path
+    try:
+        found = described.stat()
+    except OSError as error:
+        raise ConfigurationError(f"Cannot read the bundle {path}: {error.strerror or error}.") from error
+    with _loading:
+        return _of_these_bytes(path, found.st_mtime_ns, found.st_size)
+
+
+@functools.lru_cache(maxsize=2)
+def _of_these_bytes(path: Path, _changed: int, _size: int) -> _Loaded:
+    return _load(path)
 
 
 def unpack(archive: Path, folder: Path) -> None:

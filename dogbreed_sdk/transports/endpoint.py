@@ -49,6 +49,14 @@ class EndpointTransport(Transport):
         self._connections = defaults.INVOKE_CONNECTIONS
         self._waiting = Lock()
 
+    def __getstate__(self) -> tuple[str, Session, int]:
+        return self.endpoint_name, self.session, self._connections
+
+    def __setstate__(self, state: tuple[str, Session, int]) -> None:
+        name, session, connections = state
+        self.__init__(name, session)  # type: ignore[misc]
+        self.widen(connections)
+
     def invoke(
         self, body: bytes, content_type: str, accept: str, *, connect_timeout: float, read_timeout: float
     ) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Collection
@@ -73,6 +74,9 @@ class ServerTransport(Transport):
         self.name = f"the model server at {self.url}"
         self._pool = _pool(defaults.INVOKE_CONNECTIONS)
         self._connections = defaults.INVOKE_CONNECTIONS
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restored, (self.url, self._connections)
 
     def invoke(
         self, body: bytes, content_type: str, accept: str, *, connect_timeout: float, read_timeout: float
@@ -201,6 +205,14 @@ class ServerTransport(Transport):
         return ModelError(
             f"The model behind {self.name} answered {error.status}: {error.message}", request_id=error.request_id
         )
+
+
+@functools.lru_cache(maxsize=16)
+def _restored(url: str, connections: int) -> ServerTransport:
+    """An unpickled transport, shared: a process pool unpickles one with every task, and would connect each time."""
+    transport = ServerTransport(url)
+    transport.widen(connections)
+    return transport
 
 
 def _pool(connections: int) -> urllib3.PoolManager:
