@@ -29,6 +29,7 @@ from dogbreed_sdk.asking.checks import check_number, shown
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
 from dogbreed_sdk.labels import LabelMap
 from dogbreed_sdk.transports import Answer, Transport
+from training_scripts.written import written
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -301,7 +302,8 @@ def _check_probability(probability: object, labels: LabelMap) -> None:
     right = isinstance(probability, Real) and not isinstance(probability, bool)
     if not right or not even < probability <= 1.0:  # type: ignore[operator]
         raise ConfigurationError(
-            f"probability must be above {even:.4g}, an even share of {len(labels)} classes, and at most 1, so that the "
+            f"probability must be above {written(even, 4)}, an even share of {len(labels)} classes, and at most "
+            "1, so that the "
             f"named class is the likeliest; got {shown(probability)}."
         )
 

@@ -15,6 +15,7 @@ from dogbreed_sdk.errors import JobError, JobFailedError, JobStoppedError
 from dogbreed_sdk.failures import diagnose
 from dogbreed_sdk.jobs import FINAL_STATUSES, Job, TrainingJob, elapsed, found, script_hyperparameters
 from dogbreed_sdk.progress import JobProgress, ProgressCallback, print_progress
+from training_scripts.written import written
 
 if TYPE_CHECKING:
     import pandas
@@ -276,4 +277,4 @@ def short(value: object) -> str:
     >>> short(0.00259123), short("adamw"), short(64)
     ('0.00259', 'adamw', '64')
     """
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return str(written(value, 3) if isinstance(value, float) else value)

@@ -30,7 +30,7 @@ PURE = (
 )
 WITH_SIDE_EFFECTS = {"boto3", "requests", "socket", "subprocess", "shutil", "tempfile", "urllib.request"}
 OPENING = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "iterdir", "glob", "rglob", "print"}
-# What local SageMaker shares with the client: the error tree, the container contract, how files are written.
+# What local SageMaker shares with the client: errors, the container contract, how files and numbers are written.
 LOCAL_MAY_USE = (
     "dogbreed_sdk.local",
     "dogbreed_sdk.errors",
@@ -39,6 +39,7 @@ LOCAL_MAY_USE = (
     "dogbreed_sdk.listening",
     "training_scripts.atomic",
     "training_scripts.safe_text",
+    "training_scripts.written",
     "dogbreed_sdk.tracebacks",
 )
 # The model server also runs alone in a container. What starts and logs processes it shares with local SageMaker.

@@ -29,6 +29,7 @@ from training_scripts.atomic import write_atomically
 from training_scripts.bundle_archive import DESCRIPTION_FILE, MAX_DESCRIPTION_BYTES, WEIGHTS_FILE, BundleError
 from training_scripts.pictures import Preprocessing
 from training_scripts.rejection import Rejection
+from training_scripts.written import written
 
 if TYPE_CHECKING:
     import torch
@@ -65,6 +66,7 @@ SERVING_MODULES = (
     "suggestions",
     "tar_reader",
     "torchvision_models",
+    "written",
 )
 
 # What AWS's PyTorch inference container lacks for a backbone of this origin (it has torch and Pillow).
@@ -346,7 +348,9 @@ def _checked(values: Any) -> BundleDescription:
     _require(len(set(classes)) == len(classes), "a class is listed twice")
     temperature = _finite(values["temperature"], "temperature")
     within = MIN_TEMPERATURE <= temperature <= MAX_TEMPERATURE
-    _require(within, f"temperature must be from {MIN_TEMPERATURE} to {MAX_TEMPERATURE:g}, not {temperature:g}")
+    _require(
+        within, f"temperature must be from {MIN_TEMPERATURE} to {written(MAX_TEMPERATURE)}, not {written(temperature)}"
+    )
     training = values["training"]
     return BundleDescription(
         model_id=model_id,
@@ -383,8 +387,8 @@ def _preprocessing(values: Any) -> Preprocessing:
     _require(all(type(size) is int and 1 <= size <= 2048 for size in sizes), "preprocessing: sizes from 1 to 2048")
     numbers = [_finite(value, "preprocessing") for value in (*preprocessing.mean, *preprocessing.std)]
     _require(len(numbers) == 6, "preprocessing: mean and std of 3 channels")
-    _require(all(abs(value) <= MAX_MEAN for value in numbers[:3]), f"preprocessing: means up to {MAX_MEAN:g}")
+    _require(all(abs(value) <= MAX_MEAN for value in numbers[:3]), f"preprocessing: means up to {written(MAX_MEAN)}")
     fit = all(MIN_STD <= value <= MAX_STD for value in numbers[3:])
-    _require(fit, f"preprocessing: std from {MIN_STD:g} to {MAX_STD:g}")
+    _require(fit, f"preprocessing: std from {written(MIN_STD)} to {written(MAX_STD)}")
     _require(preprocessing.interpolation in {"bilinear", "bicubic"}, "preprocessing: unknown interpolation")
     return preprocessing

@@ -32,6 +32,7 @@ from training_scripts import backbones, fetching, pictures
 from training_scripts.bundle import display_name
 from training_scripts.model import Model, load
 from training_scripts.onnx_model import OnnxModel, chosen_backend
+from training_scripts.written import written
 
 JSON = "application/json"
 RANKED_JSON = "application/vnd.dogbreed+json"
@@ -247,14 +248,16 @@ def _check_range(tensor: Tensor, model: Model) -> None:
     least, most = (float(bound) for bound in tensor.aminmax())
     if least < low - slack or most > high + slack:
         raise RequestError(
-            f"the tensor's values reach from {least:.4g} to {most:.4g}, and those of a preprocessed picture from "
-            f"{low:.3g} to {high:.3g}: send (pixel / 255 - mean) / std with mean {_listed(wanted.mean)} and std "
+            f"the tensor's values reach from {written(least, 4)} to {written(most, 4)}, and those of a "
+            "preprocessed picture from "
+            f"{written(low, 3)} to {written(high, 3)}: send (pixel / 255 - mean) / std with mean "
+            f"{_listed(wanted.mean)} and std "
             f"{_listed(wanted.std)}, or the picture itself as image/jpeg"
         )
 
 
 def _listed(values: Sequence[float]) -> str:
-    return f"[{', '.join(f'{value:.4g}' for value in values)}]"
+    return f"[{', '.join(written(value, 4) for value in values)}]"
 
 
 def _form(accept: str | None) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from training_scripts.written import written
+
 if TYPE_CHECKING:
     from training_scripts.bundle import BundleDescription
     from training_scripts.rejection import Rejection
@@ -63,7 +65,7 @@ def write(description: BundleDescription, sizes: Mapping[str, int]) -> str:
 
 def _head(description: BundleDescription) -> str:
     widths = ", ".join(map(str, description.head.hidden))
-    return f"hidden layers of {widths}, dropout {description.head.dropout:g}" if widths else "linear"
+    return f"hidden layers of {widths}, dropout {written(description.head.dropout)}" if widths else "linear"
 
 
 def _metrics(metrics: Mapping[str, float]) -> str:

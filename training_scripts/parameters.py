@@ -9,6 +9,7 @@ from typing import Any
 
 from training_scripts.heads import MAX_LAYERS, MAX_WIDTH
 from training_scripts.suggestions import known_as
+from training_scripts.written import written
 
 TRAINING = ("train_model", "hpo")
 _TRUE = ("true", "1", "yes", "on")
@@ -55,15 +56,10 @@ class Parameter:
             return f"up to {MAX_LAYERS} whole numbers from 1 separated by commas, such as 512 or 512,256, or nothing"
         words = {"number": "a number", "integer": "a whole number", "text": "text"}.get(self.kind, self.kind)
         if self.minimum is not None:
-            words += f" {'above' if self.open_minimum else 'from'} {_plain(self.minimum)}"
+            words += f" {'above' if self.open_minimum else 'from'} {written(self.minimum)}"
         if self.maximum is not None:
-            words += f" {'below' if self.open_maximum else 'up to'} {_plain(self.maximum)}"
+            words += f" {'below' if self.open_maximum else 'up to'} {written(self.maximum)}"
         return words
-
-
-def _plain(bound: float) -> str:
-    """A bound as one writes it: whole numbers with all their digits."""
-    return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
 def read(parameter: Parameter, value: object) -> Any:

@@ -25,6 +25,7 @@ from training_scripts.optimizers import light
 from training_scripts.recording.trial import EVAL, TRAIN
 from training_scripts.stopping import StopFlag, Stopped
 from training_scripts.watching import Watchers
+from training_scripts.written import written
 
 # A log line now and then shows that a long epoch is alive; quick epochs need none.
 PROGRESS_SECONDS = 2.0
@@ -328,10 +329,10 @@ class Trainer:
         settings = self._settings
         now = settings.lr * rate(settings.scheduler, done / settings.epochs)
         if settings.scheduler == "none":
-            return f"the learning rate is {now:.3g}"
+            return f"the learning rate is {written(now, 3)}"
         return (
             f"the {settings.scheduler} schedule now spans {settings.epochs} epochs, and the learning rate continues at "
-            f"{now:.3g}"
+            f"{written(now, 3)}"
         )
 
     def _run_facts(self) -> dict[str, Any]:
@@ -352,7 +353,7 @@ class Trainer:
         return True
 
     def _diverged(self, epoch: int, loss: float) -> None:
-        remedy = f"lower --lr (now {self._settings.lr:g})"
+        remedy = f"lower --lr (now {written(self._settings.lr)})"
         if not self._progress.best_weights:
             raise TrainingError(f"training diverged: the loss of epoch {epoch} is {loss}; {remedy}")
         self._report(

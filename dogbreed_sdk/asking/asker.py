@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from dogbreed_sdk.asking import retries
 from dogbreed_sdk.errors import DogBreedError, EndpointNotFoundError, EndpointNotReadyError, EndpointTimeoutError
+from training_scripts.written import written
 
 if TYPE_CHECKING:
     from dogbreed_sdk.asking.options import ClassifierOptions
@@ -97,4 +98,6 @@ class Asker:
             error.limit, seconds = "deadline", self._policy.deadline
         else:
             error.limit, seconds = "read_timeout", self._policy.read_timeout
-        error.args = (f"{error} The limit was {error.limit}={seconds:g} seconds; give a larger one if it needs more.",)
+        error.args = (
+            f"{error} The limit was {error.limit}={written(seconds)} seconds; give a larger one if it needs more.",
+        )

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from training_scripts.safe_text import without_secrets
+from training_scripts.written import written
 
 # A message is a sentence or two; whatever is longer was not written for people.
 MAX_TEXT = 2_000
@@ -68,16 +69,8 @@ def number(value: float | None, *, digits: int = 4) -> str:
         return "—"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    value = _float(value)
-    if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else ("∞" if value > 0 else "-∞")
-    if value == 0:
-        return "0"
-    if not 1e-4 <= abs(value) < 1e9:
-        return f"{value:.{digits - 1}g}"
-    if abs(value) >= 10 ** (digits - 1) or value == int(value):
-        return f"{value:,.0f}"
-    return f"{value:.{digits}g}"
+    text: str = written(_float(value), digits)
+    return text
 
 
 def percent(share: float | None) -> str:
@@ -89,7 +82,7 @@ def percent(share: float | None) -> str:
     if share is None or not math.isfinite(_float(share)):
         return "—"
     value = 100 * _float(share)
-    return f"{value:.3g} %" if abs(value) < 1000 else f"{number(value)} %"
+    return f"{number(value, digits=3)} %"
 
 
 def seconds(value: float | None) -> str:
@@ -104,7 +97,7 @@ def seconds(value: float | None) -> str:
         return "0 s"
     for limit, factor, unit in ((1e-3, 1e6, "µs"), (1.0, 1e3, "ms"), (60.0, 1.0, "s")):
         if abs(value) < limit:
-            return f"{value * factor:.3g} {unit}"
+            return f"{number(value * factor, digits=3)} {unit}"
     rounded = round(abs(value))
     hours, minutes, rest = rounded // 3600, rounded % 3600 // 60, rounded % 60
     parts = ((hours, "h"), (minutes, "min")) if hours else ((minutes, "min"), (rest, "s"))
@@ -132,9 +125,9 @@ def amount(value: float | None) -> str:
         return "—"
     for unit in ("B", "kB", "MB", "GB"):
         if abs(value) < 1000:
-            return f"{value:.3g} {unit}"
+            return f"{number(value, digits=3)} {unit}"
         value /= 1000
-    return f"{value:.3g} TB"
+    return f"{number(value, digits=3)} TB"
 
 
 def clipped(text: object, limit: int = MAX_TEXT) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dogbreed_sdk.errors import ConfigurationError
+from training_scripts.written import written
 
 # Auto scaling: a range over two orders of magnitude or more is searched by magnitude.
 _AUTO_LOGARITHMIC_DECADES = 2.0
@@ -93,7 +94,9 @@ def _numeric(entry: Mapping[str, str], kind: str) -> Range:
     low, high = float(entry["MinValue"]), float(entry["MaxValue"])
     scaling = entry.get("ScalingType", "Auto")
     if not low <= high:
-        raise ConfigurationError(f"The range of {name!r} is empty: MinValue {low:g} is above MaxValue {high:g}.")
+        raise ConfigurationError(
+            f"The range of {name!r} is empty: MinValue {written(low)} is above MaxValue {written(high)}."
+        )
     if scaling == "ReverseLogarithmic":
         if kind != "continuous" or low < 0 or high >= 1:
             raise ConfigurationError(

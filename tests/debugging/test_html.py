@@ -29,7 +29,19 @@ from training_scripts.recording.profile import Profile
 from training_scripts.recording.trial import EVAL, TRAIN, MemoryTrial
 from training_scripts.rules.findings import ISSUES_FOUND, Finding, RuleResult
 
-SECTIONS = ["verdict", "curves", "insights", "rules", "tensors", "timeline", "usage", "steps", "operators", "run"]
+SECTIONS = [
+    "verdict",
+    "curves",
+    "insights",
+    "rules",
+    "tensors",
+    "timeline",
+    "usage",
+    "steps",
+    "operators",
+    "features",
+    "run",
+]
 SECTIONS += ["problems", "not-evaluated"]
 EVIL = "</script><img src=x onerror=alert(1)>\"'<b>&"
 
@@ -101,7 +113,7 @@ class TestContent:
 
     def test_a_section_without_data_says_why(self) -> None:
         texts = parsed(DebugReport("nothing", trial=MemoryTrial(), profile=None)).texts
-        for name in ("curves", "tensors", "timeline", "usage", "steps", "operators", "run"):
+        for name in ("curves", "tensors", "timeline", "usage", "steps", "operators", "features", "run"):
             assert len(texts[name].strip()) > 40, name
 
     def test_the_verdict_comes_first_with_what_to_do(self, page: Parsed) -> None:

@@ -10,6 +10,7 @@ from training_scripts.recording.profile import DATA, Operator, Profile, Statisti
 from training_scripts.recording.profile_files import Problems, Reader, json_or_none, number, short
 from training_scripts.rules.findings import ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, Finding, RuleResult
 from training_scripts.rules.profiling_advice import ADVICE
+from training_scripts.written import written
 
 RULES = tuple(ADVICE)
 """Names of the files, and of the rules, in the order in which reports show them."""
@@ -107,7 +108,7 @@ def _findings(rule: str, message: str, details: Mapping[str, Any], numbers: Mapp
         for device, values in _mapping(devices).items() if node.startswith("algo-") else ():
             known = {key: value for key, one in _mapping(values).items() if (value := number(one)) is not None}
             if known:
-                listed = ", ".join(f"{key} {value:g}" for key, value in list(known.items())[:4])
+                listed = ", ".join(f"{key} {written(value)}" for key, value in list(known.items())[:4])
                 text = f"AWS's report: {short(device)} of {short(node)}: {listed}."
                 found.append(Finding(text, numbers={**numbers, **known}))
     steps: tuple[int, ...] = ()

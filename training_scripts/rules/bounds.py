@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from training_scripts.rules.findings import RuleError
+from training_scripts.written import written
 
 COUNTS = {
     "patience",
@@ -68,5 +69,5 @@ def _lowest(name: str, like: Any) -> float:
 def _allowed(*, whole: bool, lowest: float, highest: float) -> str:
     kind = "a whole number" if whole else "a finite number"
     if math.isfinite(highest):
-        return f"{kind} from {lowest:g} to {highest:g}"
-    return f"{kind} of {lowest:g} or more" if math.isfinite(lowest) else kind
+        return f"{kind} from {written(lowest)} to {written(highest)}"
+    return f"{kind} of {written(lowest)} or more" if math.isfinite(lowest) else kind

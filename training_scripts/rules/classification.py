@@ -27,6 +27,7 @@ from training_scripts.rules.answers import (
 )
 from training_scripts.rules.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated, Rule
+from training_scripts.written import written
 
 
 def _imbalance_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
@@ -69,7 +70,7 @@ def _uneven(run: Evidence, counts: Integers, threshold: float, mode: str = "") -
     return [
         Finding(
             f"Class {class_name(run, largest)} has {counts[largest]} pictures, class {class_name(run, smallest)}"
-            f" {counts[smallest]}: {times:.3g} times as many.",
+            f" {counts[smallest]}: {written(times, 3)} times as many.",
             mode=mode,
             steps=(0,) if not mode else (),
             numbers={"largest": int(counts[largest]), "smallest": int(counts[smallest]), "ratio": times},

@@ -15,6 +15,7 @@ from training_scripts.rules.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated, Rule
 from training_scripts.rules.grouping import long_list, together
 from training_scripts.rules.tensors import CHOOSE
+from training_scripts.written import written
 
 
 def _similar(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
@@ -73,7 +74,7 @@ def _differences(run: Evidence, other: Evidence, name: str, mode: str, parameter
         worst = float(np.abs(mine.values[at] - his.values[where]).max())
     return Finding(
         f"{name} ({mode}) differs from {other.name} at {len(steps)} of {len(common)} steps, first at"
-        f" {steps[0] if steps else '-'}, by {worst:.3g} at most.",
+        f" {steps[0] if steps else '-'}, by {written(worst, 3)} at most.",
         tensor=name,
         mode=mode,
         steps=long_list(steps),

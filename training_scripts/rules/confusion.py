@@ -27,6 +27,7 @@ from training_scripts.rules.answers import (
 )
 from training_scripts.rules.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated, Rule
+from training_scripts.written import written
 
 MIXED = 0.25
 """Of two classes' pictures, so many are called the other: half of what a coin would do."""
@@ -56,7 +57,8 @@ def _confusion_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]
         worst = int(low[np.argmin(shares[low])])
         findings.append(
             Finding(
-                f"{len(low)} of {len(square)} classes hold less than {parameters['min_diag']:g} of the diagonal of the"
+                f"{len(low)} of {len(square)} classes hold less than {written(parameters['min_diag'])} of the"
+                " diagonal of the"
                 f" confusion matrix; the least is class {class_name(run, worst)} with {shares[worst]:.2f}.",
                 mode=answers.mode,
                 steps=answers.steps,

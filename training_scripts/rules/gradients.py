@@ -14,6 +14,7 @@ from training_scripts.rules import evidence as evidences
 from training_scripts.rules.evidence import Evidence
 from training_scripts.rules.findings import Answer, Finding, NotEvaluated, Rule
 from training_scripts.rules.learning import learning
+from training_scripts.written import written
 
 WHILE = 3
 """Recorded steps with a gradient, from which on it vanished in mid-run."""
@@ -34,7 +35,9 @@ def _vanishing_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]
         low = series.values < parameters["threshold"]
         if low.any():
             least = float(np.min(series.values[low]))
-            message = f"The mean absolute value of {name} is {least:.2g}, below {parameters['threshold']:g}."
+            message = (
+                f"The mean absolute value of {name} is {written(least, 2)}, below {written(parameters['threshold'])}."
+            )
             steps = tuple(series.steps[low].tolist())
             findings.append(Finding(message, tensor=name, mode=mode, steps=steps, numbers={"abs_mean": least}))
     if not judged:
@@ -149,8 +152,8 @@ def _one(table: Gradients, row: int, name: str, begin: int) -> Finding:
         steps = tuple(table.steps[begin:].tolist())
         return Finding(said, tensor=name, mode=TRAIN, steps=steps, numbers={"abs_mean": 0.0, "share_of_largest": 0.0})
     return Finding(
-        f"{name} is {median:.2g} in the mean of absolute values from step {int(table.steps[begin])} on,"
-        f" {share:.1g} of the largest gradient.",
+        f"{name} is {written(median, 2)} in the mean of absolute values from step {int(table.steps[begin])} on,"
+        f" {written(share, 1)} of the largest gradient.",
         tensor=name,
         mode=TRAIN,
         steps=tuple(table.steps[begin:].tolist()),
@@ -165,8 +168,8 @@ def _grouped(findings: list[Finding], layers: int) -> list[Finding]:
     least = min(findings, key=lambda finding: finding.numbers["abs_mean"])
     begin = min(finding.steps[0] for finding in findings)
     told = (
-        f"{least.numbers['abs_mean']:.2g} in the mean of absolute values,"
-        f" {least.numbers['share_of_largest']:.1g} of the largest gradient"
+        f"{written(least.numbers['abs_mean'], 2)} in the mean of absolute values,"
+        f" {written(least.numbers['share_of_largest'], 1)} of the largest gradient"
         if least.numbers["abs_mean"]
         else "none at all"
     )

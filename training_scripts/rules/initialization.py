@@ -18,6 +18,7 @@ from training_scripts.rules.findings import Finding, NotEvaluated, Rule
 from training_scripts.rules.gradients import Gradients
 from training_scripts.rules.grouping import together
 from training_scripts.rules.learning import Learning, learning
+from training_scripts.written import written
 
 NO_START = (
     "Neither weights nor gradients were recorded in the first {steps} steps (steps). Record the collections weights and"
@@ -63,10 +64,10 @@ def _ratio(variances: dict[int, list[tuple[float, str]]], threshold: float) -> F
         if ratio > threshold:
             steps.append(step)
             if ratio > worst:
-                worst, text = ratio, f"{wide} {most**2:.2g}, {narrow} {least**2:.2g}"
+                worst, text = ratio, f"{wide} {written(most**2, 2)}, {narrow} {written(least**2, 2)}"
     if not steps:
         return None
-    message = f"Variances of layers differ by a factor of {worst:.3g}, above {threshold:g}: {text}."
+    message = f"Variances of layers differ by a factor of {written(worst, 3)}, above {written(threshold)}: {text}."
     return Finding(message, mode=TRAIN, steps=tuple(steps), numbers={"variance_ratio": worst})
 
 
@@ -87,7 +88,7 @@ def _narrow(widths: dict[int, tuple[float, str]], distribution_range: float) -> 
         return None
     width, name = min(hit.values())
     return Finding(
-        f"90 % of the values of {name} lie within {width:.2g}, less than {distribution_range:g}.",
+        f"90 % of the values of {name} lie within {written(width, 2)}, less than {written(distribution_range)}.",
         tensor=name,
         mode=TRAIN,
         steps=tuple(sorted(hit)),
@@ -206,7 +207,8 @@ def _too_wide(run: Evidence, names: list[str], parameters: Mapping[str, Any]) ->
 def _gain_finding(run: Evidence, name: str, gain: float, parameters: Mapping[str, Any]) -> Finding:
     low, high = parameters["min_gain"], parameters["max_gain"]
     return Finding(
-        f"{name} begins with a standard deviation of {gain:.2g} / sqrt(inputs), out of {low:g} to {high:g}:"
+        f"{name} begins with a standard deviation of {written(gain, 2)} / sqrt(inputs), out of {written(low)} to"
+        f" {written(high)}:"
         f" each such layer makes signals {'smaller' if gain < low else 'larger'} by that factor.",
         tensor=name,
         mode=TRAIN,
@@ -228,7 +230,8 @@ def _too_large_outputs(run: Evidence, seen: Learning, parameters: Mapping[str, A
         return []
     return [
         Finding(
-            f"The loss begins at {first:.3g}, when guessing costs {guess:.3g}: the first outputs are far too large.",
+            f"The loss begins at {written(first, 3)}, when guessing costs {written(guess, 3)}: the first outputs"
+            " are far too large.",
             mode=TRAIN,
             steps=(int(seen.steps[0]),),
             numbers={"initial": first, "chance": guess},
@@ -243,7 +246,7 @@ def _uneven(table: Gradients, share: float) -> list[Finding]:
         return []
     low, high = (table.names[place].removeprefix(selection.GRADIENT) for place in (least, most))
     ratio = float(first[least] / first[most])
-    arrives = f"a gradient of {ratio:.1g} of that of {high}" if ratio else "no gradient at all"
+    arrives = f"a gradient of {written(ratio, 1)} of that of {high}" if ratio else "no gradient at all"
     return [
         Finding(
             f"At step {int(table.steps[0])} {arrives} arrives at {low}: the initialisation does not let it through.",

@@ -14,6 +14,7 @@ from training_scripts.rules import selection
 from training_scripts.rules.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated, Rule
 from training_scripts.rules.learning import learning
+from training_scripts.written import written
 
 NO_PICTURES = (
     "No input pictures were recorded. Record the collection inputs (recorder=builtin does with features=off; for"
@@ -88,7 +89,7 @@ def _check_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]
 
 def _finding(name: str, means: NDArray[np.float64], steps: list[int]) -> Finding:
     center = means.mean(axis=0)
-    shown = ", ".join(f"{value:.3g}" for value in center)
+    shown = ", ".join(f"{written(value, 3)}" for value in center)
     return Finding(
         f"The means of the channels of {len(means)} pictures are {shown} instead of about 0.",
         tensor=name,

@@ -17,6 +17,7 @@ from training_scripts.rules.evidence import Evidence
 from training_scripts.rules.findings import Answer, Finding, NotEvaluated, Rule
 from training_scripts.rules.gradients import Gradients
 from training_scripts.rules.learning import BELOW_CHANCE, SIGMAS, Learning, learning
+from training_scripts.written import written
 
 Floats = NDArray[np.float64]
 
@@ -89,7 +90,8 @@ def _unfallen(
     if not steps:
         return []
     message = (
-        f"{name} ({mode}) did not fall by {parameters['diff_percent']:g} % within {parameters['num_steps']} steps"
+        f"{name} ({mode}) did not fall by {written(parameters['diff_percent'])} % within"
+        f" {parameters['num_steps']} steps"
         f" at {len(steps)} of {len(checks)} checks, first at step {steps[0]}; the worst change was {worst:+.1f} %."
     )
     return [Finding(message, tensor=name, mode=mode, steps=tuple(steps), numbers={"change_percent": worst})]
@@ -136,13 +138,14 @@ def _advice(run: Evidence, seen: Learning, found: Finding) -> str:
         )
     if usual < SMALL_STEPS:
         return (
-            f"Raise lr: a step changes weights by {usual:.1g} of their length, and about 0.001 is good. If lr is not"
+            f"Raise lr: a step changes weights by {written(usual, 1)} of their length, and about 0.001 is good."
+            " If lr is not"
             " nearly 0, check that a scheduler does not make it so and that the weights are handed to the optimiser."
         )
     if usual > LARGE_STEPS or (
         {"highest", "lowest"} & set(found.numbers) and found.numbers["final"] > seen.initial.mean
     ):
-        far = f": a step changes weights by {usual:.1g} of their length, and about 0.001 is good"
+        far = f": a step changes weights by {written(usual, 1)} of their length, and about 0.001 is good"
         told = "" if math.isnan(usual) else far
         return f"Lower lr by about {rates.lower_by(run)}{told}."
     return ""
@@ -167,7 +170,8 @@ def _frozen(run: Evidence, seen: Learning) -> Finding | None:
         # A loss of exactly or nearly nothing has nothing left to change.
         if size > IDENTICAL and float(np.ptp(values)) <= IDENTICAL * size:
             return Finding(
-                f"The {what} loss is {values[0]:.6g} in every epoch up to step {int(seen.steps[-1])}: the network does"
+                f"The {what} loss is {written(values[0], 6)} in every epoch up to step {int(seen.steps[-1])}:"
+                " the network does"
                 " not change.",
                 tensor=_name(run),
                 mode=TRAIN,
@@ -207,8 +211,8 @@ def _risen(run: Evidence, seen: Learning, parameters: Mapping[str, Any]) -> Find
     begin = _onset(values, smoothed, lowest.mean, lowest.mean + min(0.1 * rise, limit / 2))
     steps = (int(seen.steps[begin]), int(seen.steps[-1]))
     return Finding(
-        f"The training loss rose from {lowest.mean:.3g} (from step {int(seen.steps[begin])} on) to"
-        f" {end.mean:.3g} by step {int(seen.steps[-1])}.",
+        f"The training loss rose from {written(lowest.mean, 3)} (from step {int(seen.steps[begin])} on) to"
+        f" {written(end.mean, 3)} by step {int(seen.steps[-1])}.",
         tensor=_name(run),
         mode=TRAIN,
         steps=steps,
@@ -259,10 +263,11 @@ def _no_better_than_guessing(run: Evidence, seen: Learning, parameters: Mapping[
     if not hit:
         return None
     begin = int(leaps[0]) if leapt else 0
-    high = f" rose to {seen.values.max():.3g} (from step {int(seen.steps[begin])} on) and" if leapt else ""
-    costs = f"guessing costs {guess:.3g}" if seen.chance is not None else f"it began at {guess:.3g}"
+    high = f" rose to {written(seen.values.max(), 3)} (from step {int(seen.steps[begin])} on) and" if leapt else ""
+    costs = f"guessing costs {written(guess, 3)}" if seen.chance is not None else f"it began at {written(guess, 3)}"
     return Finding(
-        f"The training loss{high} ended at {seen.final.mean:.3g} after {int(seen.steps[-1] - seen.steps[0]) + 1} steps,"
+        f"The training loss{high} ended at {written(seen.final.mean, 3)} after"
+        f" {int(seen.steps[-1] - seen.steps[0]) + 1} steps,"
         f" no better than {'guessing' if seen.chance is not None else 'at the beginning'}: {costs}.",
         tensor=_name(run),
         mode=TRAIN,
@@ -287,9 +292,10 @@ def _flat(run: Evidence, seen: Learning, parameters: Mapping[str, Any]) -> Findi
     high = seen.final.mean - seen.final.error > reference
     if fall + 2 * error > parameters["flat_percent"] / 100 and not (high and _spread(seen, reference)):
         return None
-    beside = f"; guessing costs {seen.chance:.3g}" if seen.chance is not None else ""
+    beside = f"; guessing costs {written(seen.chance, 3)}" if seen.chance is not None else ""
     return Finding(
-        f"The training loss hardly fell, if at all: {seen.initial.mean:.3g} at the beginning, {seen.final.mean:.3g}"
+        f"The training loss hardly fell, if at all: {written(seen.initial.mean, 3)} at the beginning,"
+        f" {written(seen.final.mean, 3)}"
         f" after {int(seen.steps[-1] - seen.steps[0]) + 1} steps{beside}.",
         tensor=_name(run),
         mode=TRAIN,

@@ -20,6 +20,7 @@ from training_scripts.rules.profiling_samples import (
     scans,
     training_window,
 )
+from training_scripts.written import written
 
 _Parameters = Mapping[str, Any]
 SHOWN = 20
@@ -66,13 +67,13 @@ def io_bottleneck_aws(profile: Profile, parameters: _Parameters) -> Sequence[Fin
 def _cpu(profile: Profile, parameters: _Parameters, window: tuple[float, float] | None) -> Answer:
     cores = devices(profile, CPU)
     limit = parameters["cpu_threshold"]
-    what = f"a core was busier than {limit:g} %"
+    what = f"a core was busier than {written(limit)} %"
     return _bottlenecks(profile, cores, limit, parameters, window=window, what=what)
 
 
 def _io(profile: Profile, parameters: _Parameters, window: tuple[float, float] | None) -> Answer:
     limit = parameters["io_threshold"]
-    what = f"a core waited for the disk more than {limit:g} % of the time"
+    what = f"a core waited for the disk more than {written(limit)} % of the time"
     return _bottlenecks(profile, _waits(profile), limit, parameters, window=window, what=what)
 
 
@@ -117,8 +118,9 @@ def _bottlenecks(
         }
         if share > parameters["threshold"]:
             text = (
-                f"In {share:.0f} % of {count} samples a GPU of {node} was below {parameters['gpu_threshold']:g} % "
-                f"while {what} (limit {parameters['threshold']:g} % of the samples)."
+                f"In {share:.0f} % of {count} samples a GPU of {node} was below"
+                f" {written(parameters['gpu_threshold'])} % "
+                f"while {what} (limit {written(parameters['threshold'])} % of the samples)."
             )
             numbers = {"percent": share, "bottlenecks": float(both.sum()), "datapoints": float(len(times))}
             findings.append(Finding(text, numbers=numbers))

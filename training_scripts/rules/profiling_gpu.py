@@ -19,6 +19,7 @@ from training_scripts.rules.profiling_samples import (
     scans,
     training_window,
 )
+from training_scripts.written import written
 
 _Parameters = Mapping[str, Any]
 
@@ -35,13 +36,14 @@ def low_gpu_utilization(profile: Profile, parameters: _Parameters) -> Sequence[F
         if p95 < parameters["threshold_p95"]:
             text = (
                 f"{device} was hardly used: in 95 % of the samples during training its utilisation was below "
-                f"{p95:.0f} % (limit {parameters['threshold_p95']:g} %)."
+                f"{p95:.0f} % (limit {written(parameters['threshold_p95'])} %)."
             )
             findings.append(Finding(text, numbers=numbers))
         elif idle > parameters["idle_percent"]:
             text = (
                 f"{device} kept stopping: it reached {p95:.0f} % (p95), but in {idle:.0f} % of the samples during "
-                f"training it was below {parameters['threshold_p5']:g} % (limit {parameters['idle_percent']:g} %)."
+                f"training it was below {written(parameters['threshold_p5'])} % (limit"
+                f" {written(parameters['idle_percent'])} %)."
             )
             findings.append(Finding(text, numbers=numbers))
     return findings
@@ -60,8 +62,9 @@ def low_gpu_utilization_aws(profile: Profile, parameters: _Parameters) -> Sequen
             if low or (p95 > parameters["threshold_p95"] and p5 < parameters["threshold_p5"]):
                 how = "is low" if low else "fluctuates"
                 text = (
-                    f"Utilisation of {device} {how}: p95 {p95:.0f} % (threshold {parameters['threshold_p95']:g}), "
-                    f"p5 {p5:.0f} % (threshold {parameters['threshold_p5']:g}) after {count} samples."
+                    f"Utilisation of {device} {how}: p95 {p95:.0f} % (threshold"
+                    f" {written(parameters['threshold_p95'])}), "
+                    f"p5 {p5:.0f} % (threshold {written(parameters['threshold_p5'])}) after {count} samples."
                 )
                 findings.append(Finding(text, numbers={"p95": p95, "p5": p5, "samples": count}))
                 break
@@ -145,7 +148,7 @@ def gpu_memory_increase_aws(profile: Profile, parameters: _Parameters) -> Sequen
         if len(late):
             text = (
                 f"The memory of {device} rose by {rises[late].max():.1f} points in the moving average over {window} "
-                f"samples, {len(late)} times by more than {parameters['increase']:g}."
+                f"samples, {len(late)} times by more than {written(parameters['increase'])}."
             )
             findings.append(Finding(text, numbers={"increase": float(rises[late].max()), "times": len(late)}))
     return findings

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from training_scripts.recording.profile import CPU, EVAL_STEP, GPU, TRAIN_STEP, Metric, Profile
 from training_scripts.rules.findings import NotEvaluated
+from training_scripts.written import written
 
 # The first passes allocate memory, tune kernels and fill the queues of data.
 WARM_UP_SECONDS, WARM_UP_SHARE = 10.0, 0.1
@@ -104,7 +105,7 @@ def require(count: int, least: float, what: str) -> None:
         NotEvaluated: There are too few to judge by.
     """
     if count <= least:
-        raise NotEvaluated(f"Only {count} {what}: this rule judges from {least:g} on (its parameter patience).")
+        raise NotEvaluated(f"Only {count} {what}: this rule judges from {written(least)} on (its parameter patience).")
 
 
 def scans(times: NDArray[np.float64]) -> list[int]:

@@ -16,6 +16,7 @@ from training_scripts.rules.evidence import Evidence
 from training_scripts.rules.findings import Answer, Finding, NotEvaluated, Rule
 from training_scripts.rules.grouping import long_list, together
 from training_scripts.rules.learning import learning
+from training_scripts.written import written
 
 CHOOSE = {"collection_names": None, "tensor_regex": None}
 
@@ -130,7 +131,7 @@ def _growth(run: Evidence, parameters: Mapping[str, Any]) -> list[Finding]:
             worst = float(series.values[hit].max())
             findings.append(
                 Finding(
-                    f"{name} grew from {series.values[0]:.2g} to {worst:.2g}: it is about to overflow.",
+                    f"{name} grew from {written(series.values[0], 2)} to {written(worst, 2)}: it is about to overflow.",
                     tensor=name,
                     mode=TRAIN,
                     steps=long_list(series.steps[hit]),
@@ -273,8 +274,9 @@ def _variance(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
                 least, most = float(variance[hit].min()), float(variance[hit].max())
                 findings.append(
                     Finding(
-                        f"The variance of {name} ({mode}) is out of bounds at {int(hit.sum())} steps: from {least:.3g}"
-                        f" to {most:.3g}, bounds {lowest if lowest is not None else 'none'} to"
+                        f"The variance of {name} ({mode}) is out of bounds at {int(hit.sum())} steps: from"
+                        f" {written(least, 3)}"
+                        f" to {written(most, 3)}, bounds {lowest if lowest is not None else 'none'} to"
                         f" {highest if highest is not None else 'none'}.",
                         tensor=name,
                         mode=mode,

@@ -16,6 +16,7 @@ from training_scripts.rules.epochs import EpochLosses, epoch_losses, loss_names,
 from training_scripts.rules.evidence import Evidence
 from training_scripts.rules.findings import Answer, Finding, NotEvaluated, Rule
 from training_scripts.rules.learning import CLEARLY_BELOW_CHANCE, SIGMAS, chance_loss
+from training_scripts.written import written
 
 NO_VALIDATION = (
     "Both a training and a validation loss are needed (modes TRAIN and EVAL). Train with a valid split and record"
@@ -47,7 +48,7 @@ def _overfit_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
     if not steps:
         return []
     message = (
-        f"The validation loss is above the training loss by more than {parameters['ratio_threshold']:g} of it at"
+        f"The validation loss is above the training loss by more than {written(parameters['ratio_threshold'])} of it at"
         f" {len(steps)} EVAL steps, first at {steps[0]}, at worst by {worst:.2f} of it."
     )
     return [Finding(message, mode=EVAL, steps=tuple(steps), numbers={"ratio": worst})]
@@ -90,7 +91,8 @@ def _overtraining_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Findi
         if steps:
             findings.append(
                 Finding(
-                    f"The {mode} loss had no new optimum, better by {parameters['delta']:g}, for {patience} steps at"
+                    f"The {mode} loss had no new optimum, better by {written(parameters['delta'])}, for"
+                    f" {patience} steps at"
                     f" step {steps[0]}.",
                     mode=mode,
                     steps=tuple(steps),
@@ -225,9 +227,10 @@ def _turned(course: _Course, parameters: Mapping[str, Any]) -> Finding | None:
         return None
     epochs = course.losses.epochs
     return Finding(
-        f"The validation loss was lowest {course.within(course.best)} ({course.valid[course.best]:.3g}) and rose to"
-        f" {course.last_valid:.3g} by {course.at(-1)}, while the training loss went from"
-        f" {course.train[course.best]:.3g} to {course.last_train:.3g}.",
+        f"The validation loss was lowest {course.within(course.best)} ({written(course.valid[course.best], 3)})"
+        " and rose to"
+        f" {written(course.last_valid, 3)} by {course.at(-1)}, while the training loss went from"
+        f" {written(course.train[course.best], 3)} to {written(course.last_train, 3)}.",
         mode=TRAIN,
         steps=course.steps_from(course.best),
         numbers={
@@ -258,8 +261,9 @@ def _by_heart(course: _Course, parameters: Mapping[str, Any]) -> Finding | None:
     epochs = course.losses.epochs
     return Finding(
         f"From {course.at(begin)} on the training pictures are learned by heart: training loss"
-        f" {course.last_train:.3g}, validation loss {course.last_valid:.3g} at the end, when guessing costs"
-        f" {course.scale:.3g}.",
+        f" {written(course.last_train, 3)}, validation loss {written(course.last_valid, 3)} at the end, when"
+        " guessing costs"
+        f" {written(course.scale, 3)}.",
         mode=TRAIN,
         steps=course.steps_from(begin),
         numbers={
@@ -283,8 +287,8 @@ def _overtraining_default(trial: Trial, parameters: Mapping[str, Any]) -> list[F
     passes = "epochs" if course.counts_epochs else "evaluations"
     return [
         Finding(
-            f"Validation was best {course.within(course.best)} with a loss of {course.valid[course.best]:.3g};"
-            f" {since} more {passes} brought it to {course.last_valid:.3g}.",
+            f"Validation was best {course.within(course.best)} with a loss of {written(course.valid[course.best], 3)};"
+            f" {since} more {passes} brought it to {written(course.last_valid, 3)}.",
             mode=TRAIN,
             steps=course.steps_from(course.best),
             numbers={

@@ -18,6 +18,7 @@ from training_scripts.rules.gradients import Gradients
 from training_scripts.rules.grouping import long_list, together
 from training_scripts.rules.learning import learning
 from training_scripts.rules.tensors import CHOOSE
+from training_scripts.written import written
 
 NO_UPDATES = (
     "Neither weights in full at two steps nor their update_ratio was recorded. Record the collection weights in full"
@@ -53,7 +54,8 @@ def _ratio_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
                 extreme = float(series.values[hit].max() if word == "above" else series.values[hit].min())
                 findings.append(
                     Finding(
-                        f"{name} was updated by {extreme:.2g} of its size, {word} {parameters[limit]:g}, at"
+                        f"{name} was updated by {written(extreme, 2)} of its size, {word}"
+                        f" {written(parameters[limit])}, at"
                         f" {int(hit.sum())} steps from {int(series.steps[hit][0])} on.",
                         tensor=name,
                         mode=TRAIN,
@@ -178,7 +180,7 @@ def _ratio_finding(name: str, series: Series, hit: NDArray[np.bool_], ratio: flo
         where = f"at all {len(series)} recorded steps"
     elif int(hit.sum()) > 1:
         where = f"at {int(hit.sum())} of {len(series)} recorded steps, first at {int(series.steps[hit][0])}"
-    times = f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.2g}"
+    times = f"{ratio:,.0f}" if ratio >= 10 else f"{written(ratio, 2)}"
     moved = f"updated by {times} times its length" if ratio else "not updated at all"
     return Finding(
         f"{name} was {moved} {where}.",

@@ -14,6 +14,7 @@ from dogbreed_sdk.debugging.insights.rates import FIRST_UPDATE, better_rate, fir
 from dogbreed_sdk.debugging.insights.run import AS_GOOD, KEEPS_BEST, Curve, Run
 from dogbreed_sdk.debugging.insights.words import change, interval, plural
 from dogbreed_sdk.debugging.plain_values import number, percent, seconds
+from training_scripts.written import written
 
 # A loss that fell by less than 3 % over the last third of the epochs, or by a hundredth of a nat, is not worth more.
 WORTH_MORE, FELT = 0.03, 0.02
@@ -173,7 +174,8 @@ def _smoothing(run: Run) -> str:
     if not amount or not run.classes:
         return ""
     return (
-        f" Label smoothing {amount:g} teaches the network to hold back {percent(amount)} of every answer's certainty, "
+        f" Label smoothing {written(amount)} teaches the network to hold back {percent(amount)} of every "
+        "answer's certainty, "
         f"which costs about {number(-math.log(1 - amount * (1 - 1 / run.classes)))} of recorded loss even where every "
         "answer is right: compare such runs with others by accuracy."
     )

@@ -10,6 +10,7 @@ from dogbreed_sdk.debugging.insights.run import Run
 from dogbreed_sdk.debugging.insights.statistics import Z95
 from dogbreed_sdk.debugging.insights.words import round_rate
 from dogbreed_sdk.debugging.plain_values import number
+from training_scripts.written import written
 
 # The first steps of a fresh layer are its largest. On 120 breeds the rate with the lowest validation loss moves the
 # head by 12 % of its norm in the first step; three times that rate costs 0.05 of loss, ten times it 0.57.
@@ -61,11 +62,12 @@ def update_evidence(run: Run) -> list[str]:
     found = []
     if math.isfinite(first):
         found.append(
-            f"The first step changed a layer by {number(first)} of its norm; about {FIRST_UPDATE:g} is healthy."
+            f"The first step changed a layer by {number(first)} of its norm; about {written(FIRST_UPDATE)} is healthy."
         )
     if math.isfinite(usual):
         found.append(
-            f"Over the run the median update was {number(usual)} of a layer's norm; about {TYPICAL_UPDATE:g} is usual."
+            f"Over the run the median update was {number(usual)} of a layer's norm; about "
+            f"{written(TYPICAL_UPDATE)} is usual."
         )
     return found
 

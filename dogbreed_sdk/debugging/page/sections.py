@@ -12,6 +12,7 @@ from dogbreed_sdk.debugging.page.markup import Child, Markup, Reason, element, t
 from dogbreed_sdk.debugging.plain_values import clipped, date, number, plain
 from dogbreed_sdk.debugging.verdict import STATUS_ORDER, STATUS_WORDS, Verdict, first_steps, main_message
 from training_scripts.rules.findings import ISSUES_FOUND, NOT_EVALUATED, RuleResult
+from training_scripts.written import written
 
 if TYPE_CHECKING:
     from dogbreed_sdk.debugging.insights import Insight
@@ -204,7 +205,7 @@ def _parameters(parameters: Mapping[str, Any]) -> Markup:
 
 def _value(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:g}"
+        return f"{written(value)}"
     return "not set" if value is None else str(plain(value))
 
 

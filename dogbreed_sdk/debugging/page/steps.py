@@ -14,6 +14,7 @@ from dogbreed_sdk.debugging.page.sections import NO_PROFILE, empty, section
 from dogbreed_sdk.debugging.page.series import chart, line
 from dogbreed_sdk.debugging.plain_values import clipped, number, percent, seconds
 from training_scripts.recording.profile import Operator, Profile, Spans, Statistics
+from training_scripts.written import written
 
 MAX_PHASES = 24
 MAX_OPERATORS = 30
@@ -83,7 +84,8 @@ def _outliers(spans: Spans) -> np.ndarray[Any, np.dtype[np.bool_]]:
 def _outlier_note(steps: dict[str, Spans]) -> str:
     count = sum(int(_outliers(spans).sum()) for spans in steps.values())
     return (
-        f"{count} outlier{'' if count == 1 else 's'}: longer than the mean by {OUTLIER_SIGMAS:g} standard deviations"
+        f"{count} outlier{'' if count == 1 else 's'}: longer than the mean by {written(OUTLIER_SIGMAS)} standard "
+        "deviations"
         if count
         else ""
     )
