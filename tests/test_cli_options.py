@@ -24,12 +24,14 @@ def sent(account: Account, shapes: BreedDataset, *arguments: str) -> dict[str, A
     return request
 
 
+@pytest.mark.extras
 def test_variables_reach_the_job(account: Account, shapes: BreedDataset) -> None:
     request = sent(account, shapes, "--environment", "A=1", "--environment", "B=x=y")
     assert {"A": "1", "B": "x=y"}.items() <= request["Environment"].items()
     assert "DebugRuleConfigurations" not in request
 
 
+@pytest.mark.extras
 def test_the_managed_rules_are_those_that_were_chosen(account: Account, shapes: BreedDataset) -> None:
     request = sent(
         account,
@@ -44,6 +46,7 @@ def test_the_managed_rules_are_those_that_were_chosen(account: Account, shapes: 
     assert profiling["RuleParameters"]["rule_to_invoke"] == "CPUBottleneck"
 
 
+@pytest.mark.extras
 def test_a_parameter_alone_leaves_the_usual_rules(account: Account, shapes: BreedDataset) -> None:
     rules = sent(account, shapes, "--managed-set", "overfit.patience=3")["DebugRuleConfigurations"]
     assert len(rules) == 5
