@@ -18,6 +18,8 @@ from dogbreed_sdk.local.operations import perform
 from dogbreed_sdk.local.operations_common import Context
 from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, NotFound
 
+pytestmark = pytest.mark.extras
+
 
 class Root:
     """A root with jobs that need no training."""

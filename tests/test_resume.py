@@ -77,6 +77,7 @@ def test_a_damaged_description_is_named(workshop: Workshop, first: TrainingJob, 
         path.write_bytes(whole)
 
 
+@pytest.mark.extras
 def test_an_unknown_job_is_named_with_the_place_and_how_to_list_them(session: Session, shapes: BreedDataset) -> None:
     with pytest.raises(JobError, match=r"There is no training job nope in Session.local\(.*See 'dogbreed jobs'"):
         BreedTrainer(session).train(shapes, resume="nope", progress=no_progress)
