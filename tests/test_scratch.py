@@ -66,7 +66,9 @@ def test_a_folder_whose_process_was_killed_is_removed_by_the_next_one_at_once(te
 @pytest.mark.extras
 def test_a_bundle_whose_loading_was_killed_leaves_nothing_for_good(temporary: Path, tmp_path: Path) -> None:
     archive = tmp_path / "model.tar"
-    subprocess.run(["tar", "-cf", archive, "-C", tmp_path, "tmp"], check=True)
+    for name in ("model.pth", "model.json"):
+        (tmp_path / name).write_text("{}")
+    subprocess.run(["tar", "-cf", archive, "-C", tmp_path, "model.pth", "model.json"], check=True)
     left = killed_in_between(LOAD, str(archive))
     assert left.parent == temporary
     with pytest.raises(ConfigurationError):

@@ -109,12 +109,12 @@ def extract(
     Args:
         archive: The archive.
         folder: An existing folder.
-        names: What to unpack; what is missing in the archive is not missed here.
+        names: What to unpack.
         check_weights: Called with the size of model.pth before it is unpacked, where model.json is there already; it
             may raise.
 
     Raises:
-        BundleError: It is not an archive, one of another kind, or does not fit the disk.
+        BundleError: It is not an archive, one of another kind, lacks a file, or does not fit the disk.
         OSError: The folder cannot be written.
     """
     missing = set(names)
@@ -133,6 +133,7 @@ def extract(
             missing.remove(name)
             if not missing:
                 return
+    raise BundleError(f"{archive} is not a bundle: it has no {' and no '.join(sorted(missing))}")
 
 
 def extract_all(archive: Path, folder: Path) -> None:

@@ -18,7 +18,7 @@ from dogbreed_sdk.scratch import scratch_folder
 from dogbreed_sdk.serving.process import ServerProcess, start
 from dogbreed_sdk.serving.restarts import Restarts
 from dogbreed_sdk.transports import Answer, Transport
-from dogbreed_sdk.transports.bundle import bundle_path, unpack, unpack_all
+from dogbreed_sdk.transports.bundle import bundle_path, check, unpack, unpack_all
 from dogbreed_sdk.transports.server import ServerTransport
 
 if TYPE_CHECKING:
@@ -191,6 +191,8 @@ class FollowingTransport(Transport):
 def _folder(bundle: Path, code: Code, scratch: contextlib.ExitStack) -> Path:
     """The folder of a bundle; a temporary one for an archive, with all of it only where its own code is run."""
     if bundle.is_dir():
+        if code == "sdk":
+            check(bundle)
         return bundle
     if not bundle.is_file():
         raise ConfigurationError(f"There is no bundle {bundle}: give its folder, or its model.tar.gz.")

@@ -46,12 +46,21 @@ def run_worker(settings: Settings) -> int:
     except ConfigurationError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except Exception:  # noqa: BLE001 - whatever the model's code raises
-        traceback.print_exc()
+    except Exception as error:  # noqa: BLE001 - whatever the model's code raises
+        if _is_explained(error):
+            print(f"error: {error}", file=sys.stderr)
+        else:
+            traceback.print_exc()
         return 1
     app = ModelApp(answering(handlers, cores=available_cores()), settings)
     _Server(app, settings, lifeline).run(sockets=[listener])
     return 0
+
+
+def _is_explained(error: Exception) -> bool:
+    """Whether it is a fault that the user can mend, and says how: of a bundle, or its code's of this kind."""
+    scripts = sys.modules.get("training_scripts")  # the bundle's own, where its code is served
+    return isinstance(error, getattr(scripts, "ScriptError", ()))
 
 
 def _listener(settings: Settings) -> socket.socket:

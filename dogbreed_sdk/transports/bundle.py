@@ -170,6 +170,24 @@ def _of_these_bytes(path: Path, _changed: int, _size: int) -> _Loaded:
     return _load(path)
 
 
+def check(folder: Path) -> None:
+    """Looks whether a folder holds a bundle, before a process is started for it.
+
+    Raises:
+        ConfigurationError: It does not, or its description is not in order.
+    """
+    from training_scripts import bundle  # noqa: PLC0415 - clients of endpoints need it not
+
+    try:
+        bundle.read_description(folder)
+    except bundle.BundleError as error:
+        raise ConfigurationError(
+            f"{error}. Give a bundle: the model.tar.gz of a training job, or the folder that it unpacks to."
+        ) from error
+    if not (folder / bundle.WEIGHTS_FILE).is_file():
+        raise ConfigurationError(f"{folder} has no {bundle.WEIGHTS_FILE}: unpack the whole model.tar.gz.")
+
+
 def unpack(archive: Path, folder: Path) -> None:
     """Unpacks what a bundle is loaded from, once it has proved to be of the size that it says; its code stays packed.
 

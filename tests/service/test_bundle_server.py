@@ -52,7 +52,7 @@ def test_a_start_that_fails_in_any_way_is_tried_again(
 
     monkeypatch.setattr(bundle_server, "start", start)
     monkeypatch.setattr(restarts, "FIRST_PAUSE_SECONDS", 0.01)
-    with BundleServer(tmp_path, status=lambda _: None) as running:
+    with BundleServer(tmp_path, code="bundle", status=lambda _: None) as running:
         first.alive.clear()
         wait_for(lambda: running._server is second)
     assert not second.alive.is_set()

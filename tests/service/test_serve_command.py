@@ -28,6 +28,7 @@ from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.testing import picture
 from tests.service.running import JPEG, refuses
 from tests.serving.model_process import write_model
+from tests.training_scripts.conftest import write_bundle
 from tests.waiting import wait_for
 
 KEY = "a-key-of-24-characters-X"
@@ -304,6 +305,46 @@ def test_before_an_endpoint_that_is_not_there_it_runs_and_says_so(tmp_path: Path
 def test_wrong_use_says_what_to_do(arguments: list[str], says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):
         serve_command.run(parse(["serve", *arguments]))
+
+
+def unusable(kind: str, folder: Path) -> Path:
+    """What somebody may take for a bundle."""
+    folder.mkdir()
+    if kind == "a folder without weights":
+        write_bundle(folder)
+        (folder / "model.pth").unlink()
+    elif kind == "a folder with a broken description":
+        (folder / "model.json").write_text("{")
+    elif kind == "an archive without a bundle":
+        with tarfile.open(folder / "model.tar.gz", "w:gz") as tar:
+            tar.add(__file__, "notes.py")
+        return folder / "model.tar.gz"
+    elif kind == "a file that is no archive":
+        (folder / "model.pth").write_bytes(b"PK")
+        return folder / "model.pth"
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        (
+            "an empty folder",
+            r"cannot read model\.json.*Give a bundle: the model\.tar\.gz of a training job, or the folder",
+        ),
+        ("a folder without weights", r"has no model\.pth: unpack the whole model\.tar\.gz"),
+        ("a folder with a broken description", r"model\.json is no JSON.*Give a bundle"),
+        ("an archive without a bundle", r"model\.tar\.gz is not a bundle: it has no model\.json and no model\.pth"),
+        ("a file that is no archive", r"model\.pth is no bundle: it is no tar archive"),
+    ],
+)
+def test_what_is_not_a_bundle_is_refused_before_anything_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, says: str
+) -> None:
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a process was started"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with pytest.raises(ConfigurationError, match=says):
+        serve_command.run(parse(["serve", "--bundle", str(unusable(kind, tmp_path / "given")), "--port", "0"]))
 
 
 @pytest.mark.parametrize(

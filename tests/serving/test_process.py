@@ -50,6 +50,14 @@ def test_what_keeps_a_model_from_loading_is_in_the_error(tmp_path: Path) -> None
         start(tmp_path / "model.tar.gz")
 
 
+def test_a_fault_that_the_user_can_mend_is_told_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text("{}")
+    with pytest.raises(EndpointNotReadyError) as caught:
+        start(tmp_path)
+    reason = str(caught.value).splitlines()[1:]
+    assert reason == [f"error: {tmp_path}: model.json is not in order: it is no dogbreed-bundle"]
+
+
 def test_without_the_extra_the_error_names_it(tmp_path: Path) -> None:
     code = (
         "import sys\nsys.modules['psutil'] = None\n"
