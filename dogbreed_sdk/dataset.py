@@ -369,11 +369,11 @@ class BreedDataset:
         seed: int,
         progress: Progress | None,
     ) -> BreedDataset:
-        from dogbreed_sdk import dataset_split  # noqa: PLC0415 - only needed here
+        from dogbreed_sdk import dataset_layouts, dataset_split  # noqa: PLC0415 - only needed here
 
         root = Path(dest).expanduser().absolute() if dest else self._root.with_name(f"{self._root.name}-split")
         pictures = [
-            dataset_split.SourcePicture(
+            dataset_layouts.SourcePicture(
                 split,
                 picture.class_folder,
                 picture.path.relative_to(self.folders.get(split or "", self._root) / picture.class_folder).as_posix(),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import unicodedata
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from dogbreed_sdk import near_copies
+from dogbreed_sdk import dataset_layouts, near_copies
+from dogbreed_sdk.dataset_copies import find_copies
 from dogbreed_sdk.dataset_names import find_file_names, find_names
 from dogbreed_sdk.dataset_report import DatasetReport, Finding, Level
 from training_scripts import data_faults
@@ -27,8 +28,6 @@ IMBALANCE_RATIO = 10.0
 IMBALANCE_NOTE_RATIO = 3.0
 # Networks look at 224 pixels and more: a quarter of that is mostly interpolation.
 TINY_PIXELS = 56
-# From this share of shared pictures on, the accuracy of a split says nothing about new pictures.
-LEAK_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def check(root: Path, *, progress: Progress | None = None, workers: int | None =
         *find_layout(root, listing),
         *find_left_out(listing),
         *find_broken(listing, facts),
-        *find_duplicates(listing, facts),
+        *find_copies(listing, facts),
         *find_balance(listing),
         *(find_names(listing.folders[listing.taught][0], list(listing.classes)) if listing.classes else ()),
         *find_file_names(path for *_, path in listing.pictures()),
@@ -98,6 +97,11 @@ def examine(path: Path) -> PictureFacts:
 def find_faults(root: Path, listing: Listing) -> Iterator[Finding]:
     """What training refuses before it decodes a picture, in its words."""
     if UNSPLIT in listing.splits:
+        layout = dataset_layouts.recognise(root)
+        if layout is not None:
+            message = f"{root} has another layout: {layout}."
+            yield Finding("error", "layout", message, (root,), layout.remedy(root))
+            return
         yield _as_error(data_faults.no_splits(root))
     faults = data_faults.find(listing)
     yield from map(_as_error, faults)
@@ -117,7 +121,15 @@ def find_layout(root: Path, listing: Listing) -> Iterator[Finding]:
     for split, loss in (("valid", "choose the best epoch"), ("test", "measure accuracy on unseen pictures")):
         if split not in listing.splits:
             message = f"{root} has no {split} split, so training cannot {loss}."
-            yield Finding("warning", "missing-split", message, (root,), f"Add a folder named {split}.")
+            command = f"dogbreed data split {shlex.quote(str(root))} DEST --from-train"
+            remedy = f"Add one, or make it with `{command}`."
+            yield Finding(
+                "warning",
+                "missing-split",
+                message,
+                (root,),
+                remedy,
+            )
     train = listing.splits.get("train", {})
     for split, classes in listing.splits.items():
         forms = {unicodedata.normalize("NFC", name) for name, paths in classes.items() if paths}
@@ -188,36 +200,6 @@ def _find_spoiled(path: Path, fact: PictureFacts) -> Iterator[Finding]:
         pixels = f"{fact.size[0]} x {fact.size[1]} pixels"
         remedy = "Replace it by a larger picture or delete it."
         yield Finding("warning", "tiny", f"{path} has only {pixels}.", (path,), remedy, pixels)
-
-
-def find_duplicates(listing: Listing, facts: Mapping[Path, PictureFacts]) -> Iterator[Finding]:
-    """The same file content in two splits (accuracy is then partly memory) or in two classes."""
-    copies: dict[str, list[tuple[str, str, Path]]] = defaultdict(list)
-    for split, name, path in listing.pictures():
-        if not facts[path].problem:
-            copies[facts[path].digest].append((split, name, path))
-    leaked: dict[str, list[Path]] = defaultdict(list)
-    for group in (group for group in copies.values() if len(group) > 1):
-        paths = tuple(path for *_, path in group)
-        splits, names = sorted({split for split, *_ in group}), sorted({name for _, name, _ in group})
-        listed = some([str(path) for path in paths])
-        if len(splits) > 1:
-            message = f"The same picture is in the splits {' and '.join(splits)}: {listed}."
-            yield Finding("warning", "duplicate-across-splits", message, paths, "Keep it in one split only.")
-            for split, _, path in group:
-                if "train" in splits and split != "train":
-                    leaked[split].append(path)
-        if len(names) > 1:
-            message = f"The same picture is labelled {' and '.join(names)}: {listed}."
-            yield Finding("warning", "duplicate-across-classes", message, paths, "Keep it in its right class only.")
-        if len(splits) == len(names) == 1:
-            message = f"The same picture is there {len(paths)} times: {listed}."
-            yield Finding("note", "duplicate", message, paths, "Keep one of them.")
-    for split, shared in leaked.items():
-        total = sum(len(paths) for paths in listing.splits[split].values())
-        if len(shared) > LEAK_SHARE * total:
-            message = f"{len(shared)} of the {total} pictures of the {split} split are in the train split too."
-            yield Finding("error", "leak", message, tuple(shared), "Its accuracy would be memory: remove them.")
 
 
 def find_balance(listing: Listing) -> Iterator[Finding]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dogbreed_sdk import cifar
-from dogbreed_sdk.dataset_split import SourcePicture
 from dogbreed_sdk.errors import DatasetError
 from training_scripts import split_folders
 from training_scripts.listing import UNSPLIT, list_splits
@@ -29,6 +28,23 @@ _CLASS_COLUMNS = frozenset(
     {"label", "labels", "class", "classes", "classname", "breed", "species", "category", "target", "y"}
 )
 _SPLIT_COLUMNS = frozenset({"split", "set", "subset", "dataset", "partition"})
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePicture:
+    """A picture that is to be in a data set.
+
+    Attributes:
+        split: "train", "valid" or "test"; None where it is still to be divided.
+        class_folder: The folder of its class.
+        name: Its file's name there, "a.jpg" or "deeper/a.jpg"; no two of a class and split are alike.
+        content: The file, or what makes the file's content.
+    """
+
+    split: str | None
+    class_folder: str
+    name: str
+    content: Path | Callable[[], bytes]
 
 
 @dataclass(frozen=True)

@@ -7,30 +7,13 @@ import os
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from dogbreed_sdk import dataset_checks, near_copies
+from dogbreed_sdk.dataset_layouts import SourcePicture
 from dogbreed_sdk.errors import ConfigurationError, DatasetError
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class SourcePicture:
-    """A picture that is to be in a data set.
-
-    Attributes:
-        split: "train", "valid" or "test"; None where it is still to be divided.
-        class_folder: The folder of its class.
-        name: Its file's name there, "a.jpg" or "deeper/a.jpg"; no two of a class and split are alike.
-        content: The file, or what makes the file's content.
-    """
-
-    split: str | None
-    class_folder: str
-    name: str
-    content: Path | Callable[[], bytes]
 
 
 def build(

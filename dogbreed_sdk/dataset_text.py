@@ -28,8 +28,15 @@ _TOGETHER = {
         "{} folders are not below train, valid or test. They are left out; a split has to be named like one."
     ),
     "duplicate": "{} pictures are there more than once. Keep one of each.",
-    "duplicate-across-splits": "{} pictures are in more than one split. Keep each in one split only.",
+    "duplicate-across-splits": "{} pictures are in more than one split. Keep one of each, or all in one split.",
     "duplicate-across-classes": "{} pictures are in more than one class. Keep each in its right class only.",
+    "near-copy": "{} pictures are there more than once, resized or re-encoded. Keep one of each.",
+    "near-copy-across-splits": (
+        "{} pictures are in more than one split, resized or re-encoded. Keep one of each, or all in one split."
+    ),
+    "near-copy-across-classes": (
+        "{} pictures are in more than one class, resized or re-encoded. Keep each in its right class only."
+    ),
     "odd-file-name": "{} pictures have names that are not UTF-8, which S3 cannot hold. Rename them.",
     "odd-name": "{} class folders have odd names. Rename them in every split.",
 }

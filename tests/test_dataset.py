@@ -191,6 +191,7 @@ class TestCheck:
         copy("train/001.Boxer/02.png", "train/001.Boxer/copy.png")
         (split,) = findings(good, "duplicate-across-splits")
         assert split.paths == (good / "train/001.Boxer/00.png", good / "test/001.Boxer/copy.png")
+        assert split.level == "error"
         (label,) = findings(good, "duplicate-across-classes")
         assert "001.Boxer and 002.Pug" in label.message
         assert findings(good, "duplicate")[0].level == "note"

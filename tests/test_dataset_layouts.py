@@ -283,6 +283,16 @@ class TestMissingSplits:
         assert {"0.png", "small.jpg"} <= where
 
 
+def test_check_names_the_layout_and_not_what_follows_from_it(tmp_path: Path) -> None:
+    names = [f"Images/n02085620-{breed}/{number}.jpg" for breed in ("Chihuahua", "pug") for number in range(2)]
+    root = make(tmp_path / "dogs", names)
+    write(root / "Annotation/n02085620-pug/0", "<annotation/>")
+    errors = BreedDataset.from_folder(root).check().errors
+    assert [(error.code, error.remedy) for error in errors] == [
+        ("layout", f"Convert it with BreedDataset.convert() or `dogbreed data convert {root} DEST`.")
+    ]
+
+
 def test_the_printed_command_converts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make(tmp_path / "my pets", [f"{name}_{number}.png" for name in ("Pug", "Jay") for number in range(8)])
     assert main(["data", "check", str(root)]) == 1

@@ -53,7 +53,7 @@ def test_copies_are_shown_side_by_side(good: Path) -> None:
     for number in range(2):
         shutil.copy(good / f"train/001.Boxer/0{number}.png", good / f"test/001.Boxer/copy{number}.png")
     text = str(checked(good))
-    assert "warning: 2 pictures are in more than one split. Keep each in one split only." in text
+    assert "error: 2 pictures are in more than one split. Keep one of each, or all in one split." in text
     assert "    train/001.Boxer/00.png, test/001.Boxer/copy0.png" in text
 
 

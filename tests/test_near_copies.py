@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps
 
 from dogbreed_sdk import near_copies
+from dogbreed_sdk.dataset import BreedDataset
 
 
 def encoded(image: Image.Image, quality: int) -> Image.Image:
@@ -104,3 +105,36 @@ def test_many_pictures_on_one_background_take_no_quadratic_time() -> None:
         patch.setattr(near_copies, "_agree", counting)
         near_copies.group(thumbnails)
     assert compared < 100_000
+
+
+class TestCheck:
+    @pytest.fixture
+    def root(self, tmp_path: Path, photographs: list[Image.Image]) -> Path:
+        root = tmp_path / "dogs"
+        for number, image in enumerate(photographs[:12]):
+            split = ("train", "train", "valid", "test")[number % 4]
+            path = root / split / "ab"[number // 4 % 2] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            image.reduce(2).save(path)
+        return root
+
+    @pytest.mark.parametrize(
+        ("place", "code", "level"),
+        [
+            ("test/a/thumbnail.jpg", "near-copy-across-splits", "error"),
+            ("train/b/thumbnail.jpg", "near-copy-across-classes", "warning"),
+            ("train/a/thumbnail.jpg", "near-copy", "note"),
+        ],
+    )
+    def test_a_thumbnail_is_named_with_its_original(self, root: Path, place: str, code: str, level: str) -> None:
+        with Image.open(root / "train/a/0.png") as image:
+            COPIES["thumbnail"](image).save(root / place)
+        report = BreedDataset.from_folder(root).check()
+        (finding,) = [finding for finding in report.findings if "copy" in finding.code]
+        assert (finding.code, finding.level) == (code, level)
+        assert sorted(finding.paths) == sorted([root / "train/a/0.png", root / place])
+        assert all(str(path) in finding.message for path in finding.paths)
+        assert report.ok == (level != "error")
+
+    def test_pictures_that_differ_are_not_mentioned(self, root: Path) -> None:
+        assert not [finding for finding in BreedDataset.from_folder(root).check().findings if "cop" in finding.code]

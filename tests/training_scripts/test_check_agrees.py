@@ -23,7 +23,7 @@ from training_scripts import data, pictures, signatures
 from training_scripts.batches import PictureBatches
 
 # What spoils conclusions and not training.
-ONLY_IN_CHECK = {"leak"}
+ONLY_IN_CHECK = {"leak", "duplicate-across-splits", "near-copy-across-splits"}
 PREPROCESSING = pictures.Preprocessing(32, 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bilinear")
 
 # Judges a folder as `check` and as training does, without decoding; it runs where modes hold.
