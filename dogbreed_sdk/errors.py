@@ -66,18 +66,9 @@ class DogBreedError(Exception):
         super().__init__(f"{message} (request id {request_id})" if known else message)
         self.request_id = request_id
 
-    def __reduce__(self) -> tuple[object, ...]:
-        # By default the class would be called with the message alone: one that wants more would break process pools.
-        return _restored, (type(self), self.args), self.__dict__
-
     def __str__(self) -> str:
         # Names, URLs and reasons in it come from disks, scripts and servers; tracebacks show it on a terminal.
         return safe_lines(super().__str__())
-
-
-def _restored(kind: type[DogBreedError], args: tuple[object, ...]) -> DogBreedError:
-    """An unpickled error; its attributes are set next."""
-    return kind.__new__(kind, *args)
 
 
 class ConfigurationError(DogBreedError):

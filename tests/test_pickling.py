@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import multiprocessing
 import pickle
 from collections.abc import Iterator
@@ -13,19 +12,15 @@ from pathlib import Path
 import boto3
 import pytest
 
-from dogbreed_sdk import AsyncBreedClassifier, BreedClassifier, LabelMap, Prediction, Session, errors
-from dogbreed_sdk.errors import (
-    ConfigurationError,
-    DogBreedError,
-    EndpointNotFoundError,
-    EndpointTimeoutError,
-    JobFailedError,
-)
+from dogbreed_sdk import AsyncBreedClassifier, BreedClassifier, LabelMap, Prediction, Session
+from dogbreed_sdk.errors import ConfigurationError, EndpointNotFoundError
 from dogbreed_sdk.serving import start
 from dogbreed_sdk.testing import picture
 from dogbreed_sdk.transports import bundle as bundle_transport
 from tests.serving.model_process import write_model
 from tests.training_scripts.conftest import write_bundle
+
+pytestmark = pytest.mark.extras
 
 PICTURES = [picture(number) for number in range(2)]
 ANSWERING = """
@@ -144,21 +139,3 @@ def test_a_closed_classifier_stays_closed() -> None:
     classifier.close()
     with pytest.raises(ConfigurationError, match="was closed"):
         pickle.loads(pickle.dumps(classifier)).classify(PICTURES[0])
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        JobFailedError("dogs", reason="out of memory", cause="no memory", fix="a smaller batch"),
-        EndpointTimeoutError("no answer", request_id="r-1", limit="deadline"),
-        *(
-            getattr(errors, name)("what happened")
-            for name in errors.__all__
-            if list(inspect.signature(getattr(errors, name)).parameters)[:1] == ["message"]
-        ),
-    ],
-    ids=lambda error: type(error).__name__,
-)
-def test_errors_come_back_from_a_pool_as_they_were(error: DogBreedError) -> None:
-    again = pickle.loads(pickle.dumps(error))
-    assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
