@@ -125,7 +125,7 @@ def test_a_class_without_one_readable_train_picture_is_refused_by_name(
         other.unlink()
     environ = environment(tmp_path, train=tmp_path / "train")
     done = run("--weights", "none", "--epochs", "1", "--features", features, environ=environ)
-    assert "no picture of these classes in the train split can be read: 001.Red_dog" in failure(done, tmp_path)
+    assert "No picture of these classes in the train split can be read: 001.Red_dog" in failure(done, tmp_path)
     assert not (tmp_path / "model").exists()
 
 
