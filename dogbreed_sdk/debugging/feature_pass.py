@@ -83,7 +83,7 @@ class FeaturePassCost:
     def headline(self) -> str:
         """The pass in one sentence."""
         speed = f", {number(self.pictures_per_second, digits=3)} pictures/s" if self.pictures_per_second else ""
-        views = f" ({number(self.views)} views)" if self.views != self.pictures else ""
+        views = f" ({number(self.views)} views)" if self.views > self.pictures else ""
         through = f" through {self.backbone}" if self.backbone else ""
         return f"{number(self.pictures)} pictures{views}{through} in {seconds(self.seconds)}{speed}."
 

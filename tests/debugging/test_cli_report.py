@@ -98,7 +98,7 @@ def test_a_folders_name_cannot_command_the_terminal(tmp_path: Path, capsys: pyte
     folder.mkdir()
     assert main(["report", str(folder)]) == 1
     captured = capsys.readouterr()
-    assert "a [2Jb holds no recording" in captured.err
+    assert r"a\x1b[2Jb holds no recording" in captured.err
     assert "\x1b" not in captured.err
 
 

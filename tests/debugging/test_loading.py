@@ -338,6 +338,22 @@ class TestS3:
         with pytest.raises(RecordingError, match="s3://bucket/none holds no recording"):
             locate("s3://bucket/none", account)
 
+    def test_what_a_feature_pass_cost_is_fetched_without_the_features(
+        self, bucket: Any, account: Session, tmp_path: Path
+    ) -> None:
+        (tmp_path / "features" / "profiler-output" / "framework").mkdir(parents=True)
+        (tmp_path / "features" / "profiler-output" / "profile_algo-1.json").write_text('{"format": 1}')
+        (tmp_path / "features" / "profiler-output" / "framework" / "note.json").write_text("[]")
+        (tmp_path / "features" / "train.npy").write_bytes(bytes(1000))
+        (tmp_path / "features" / "feature_pass.json").write_text('{"pictures": 72, "seconds": 8.0}')
+        upload(bucket, tmp_path / "features", "features/lite0")
+        job = FakeJob("job", account, {"CheckpointConfig": {"S3Uri": "s3://bucket/features/lite0"}})
+        report = DebugReport.load(job)
+        assert report.feature_pass is not None
+        assert report.feature_pass.pictures_per_second == 9.0
+        assert report.headline().startswith("The features were computed: 72 pictures in 8 s, 9 pictures/s.")
+        assert not list(loading_cache.cache_root().rglob("train.npy"))
+
     def test_a_job_on_aws(self, bucket: Any, account: Session, trial_folder: Path) -> None:
         upload(bucket, trial_folder.parent, "checkpoints/job")
         job = FakeJob("job", account, {"CheckpointConfig": {"S3Uri": "s3://bucket/checkpoints/job"}})
