@@ -20,6 +20,8 @@ PURE = (
     "asking/known_labels.py",
     "asking/options.py",
     "aws_requests/*.py",
+    "dataset_names.py",
+    "dataset_text.py",
     "defaults.py",
     "errors.py",
     "failures.py",

@@ -30,7 +30,6 @@ PREPROCESSING = pictures.Preprocessing(32, 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5),
 JUDGES = """
 import json, sys
 from pathlib import Path
-from dogbreed_sdk import images
 from dogbreed_sdk.dataset import BreedDataset
 from dogbreed_sdk.errors import DatasetError
 from training_scripts import data
