@@ -88,7 +88,9 @@ def extract(
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """Every file of a store but the record of what the pass cost, which no two passes share."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != features.COST_FILE]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 class CutOffError(Exception):
