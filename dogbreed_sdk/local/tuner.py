@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
@@ -17,7 +18,7 @@ from dogbreed_sdk.local.metric_values import finite, is_number
 from dogbreed_sdk.local.processes import identify_self
 from dogbreed_sdk.local.resources import available_cores
 from dogbreed_sdk.local.search import Search, create_search
-from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, NotFound, Record, Store, StoreError
+from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, NotFound, Store, StoreError
 from dogbreed_sdk.local.tuning_request import TuningRequest
 
 _TICK_SECONDS = 0.1
@@ -194,14 +195,20 @@ class Tuner:
         return LogFollower(JobFolder.of(self._store.root, name).log)
 
     def _look_at(self, trial: Trial) -> None:
-        runner.reconcile(self._store, TRAINING_JOB, trial.name)
-        record = self._store.get(TRAINING_JOB, trial.name)
+        try:
+            runner.reconcile(self._store, TRAINING_JOB, trial.name)
+            record = self._store.get(TRAINING_JOB, trial.name)
+        except NotFound:
+            self._conclude(trial, failure="it was deleted before its result was read")
+            return
         # The log is read after the status: a job that has ended writes no more.
         ended = record.state["status"] not in job_state.RUNNING_STATUSES
         complete = self._read_log(trial, ended=ended)
         if ended:
             if complete:
-                self._conclude(trial, record)
+                failed = record.state["status"] == "Failed"
+                failure = (record.state.get("failure") or "no reason is known") if failed else None
+                self._conclude(trial, failure=failure)
         elif not trial.stopped_early and self._is_hopeless(trial):
             self._store.update(TRAINING_JOB, trial.name, lambda state: state.update(stopped_early=True))
             runner.request_stop(self._store, TRAINING_JOB, trial.name)
@@ -241,10 +248,9 @@ class Tuner:
             trial.values, others, maximize=self._request.maximize
         )
 
-    def _conclude(self, trial: Trial, record: Record) -> None:
-        if record.state["status"] == "Failed":
-            trial.failure = record.state.get("failure") or "no reason is known"
-        value = trial.objective if trial.failure is None else None
+    def _conclude(self, trial: Trial, *, failure: str | None) -> None:
+        trial.failure = failure
+        value = trial.objective if failure is None else None
         self._search.tell(trial.number, value, stopped_early=trial.stopped_early)
         self._running.remove(trial)
         self._finished.append(trial)
@@ -269,7 +275,8 @@ class Tuner:
 
     def _stop_trials(self) -> None:
         for trial in self._running:
-            _patiently(runner.request_stop, self._store, TRAINING_JOB, trial.name)
+            with suppress(NotFound):  # it ended, and was deleted, since the last look
+                _patiently(runner.request_stop, self._store, TRAINING_JOB, trial.name)
 
     def _abandon(self, failure: str) -> tuple[str, str]:
         self._stop_trials()

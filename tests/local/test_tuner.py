@@ -305,6 +305,29 @@ class TestEnds:
         assert [trial.name for trial in tunings.trials()] == record.state["trials"]
         assert record.state["best"] in record.state["trials"]
 
+    def test_a_trial_deleted_before_its_result_was_read_counts_as_failed(
+        self, tunings: Tunings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(runner, "start_tuning_job", lambda _store, _name: None)
+        tunings.start(jobs=2, parallel=1)
+        monkeypatch.undo()
+        JobFolder.of(tunings.store.root, "search").path.mkdir(parents=True)
+
+        class DeletingStore(Store):
+            def get(self, kind: str, name: str) -> Record:
+                record = super().get(kind, name)
+                if name.startswith("search-001-") and record.state["status"] == "Completed":
+                    self.delete(kind, name)
+                return super().get(kind, name)
+
+        deleting = DeletingStore(tunings.store.root)
+        Tuner(deleting, "search").execute()
+        deleting.close()
+        record = tunings.get()
+        assert record.state["status"] == "Completed", record.state["failure"]
+        (second,) = tunings.trials()
+        assert record.state["best"] == second.name
+
     def test_a_search_that_has_ended_does_not_go_on(self, tunings: Tunings) -> None:
         before = tunings.run(jobs=1)
         tunings.store.update(TUNING_JOB, "search", lambda state: state.update(best=None))
