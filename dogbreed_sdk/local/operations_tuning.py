@@ -101,7 +101,6 @@ def delete_tuning_job(context: Context, request: dict[str, Any]) -> dict[str, An
     """DeleteHyperParameterTuningJob; the training jobs that it started stay, as on AWS."""
     record = current(context, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
     delete_job(context, record, noun="hyperparameter tuning job")
-    context.store.orphan(record.name)  # another search of that name must not take them for its own
     return {}
 
 

@@ -152,9 +152,10 @@ class Filters:
     created: tuple[float | None, float | None] = (None, None)
     modified: tuple[float | None, float | None] = (None, None)
 
-    def conditions(self) -> list[tuple[str, Any]]:
-        """SQL conditions with one placeholder each, and their values."""
+    def where(self, kind: str) -> tuple[str, list[Any]]:
+        """An SQL condition for the records of a kind that pass, and the values of its placeholders."""
         asked: list[tuple[str, Any]] = [
+            ("kind = ?", kind),
             ("instr(name, ?)", self.name_contains or None),
             ("status = ?", self.status),
             ("parent = ?", self.parent),
@@ -163,7 +164,8 @@ class Filters:
             ("modified > ?", self.modified[0]),
             ("modified < ?", self.modified[1]),
         ]
-        return [(condition, value) for condition, value in asked if value is not None]
+        given = [(condition, value) for condition, value in asked if value is not None]
+        return " AND ".join(condition for condition, _ in given), [value for _, value in given]
 
 
 def is_root(folder: Path) -> bool:
@@ -269,7 +271,7 @@ class Store:
         after: Position | None = None,
         limit: int | None = None,
     ) -> list[Record]:
-        """The records of a kind that pass the filters, in order, as many as are asked for; costs no more than those.
+        """The records of a kind that pass the filters, in order; reads no more of them than it returns.
 
         Args:
             kind: The kind.
@@ -280,8 +282,7 @@ class Store:
             limit: How many at most; None for all.
         """
         columns = _SORT_COLUMNS[sort_by]
-        conditions = [("kind = ?", kind), *filters.conditions()]
-        where, values = " AND ".join(text for text, _ in conditions), [value for _, value in conditions]
+        where, values = filters.where(kind)
         if after is not None:
             where += f" AND ({', '.join(columns)}) {'<' if descending else '>'} (?, ?, ?)"
             values += after
@@ -293,11 +294,10 @@ class Store:
 
     def names(self, kind: str, filters: Filters) -> list[str]:
         """The names of the records that pass the filters, oldest first."""
-        conditions = [("kind = ?", kind), *filters.conditions()]
-        where = " AND ".join(text for text, _ in conditions)
+        where, values = filters.where(kind)
         with self._connection(write=False) as connection:
             query = f"SELECT name FROM records WHERE {where} ORDER BY created, name"  # noqa: S608
-            return [name for (name,) in connection.execute(query, [value for _, value in conditions])]
+            return [name for (name,) in connection.execute(query, values)]
 
     def list(self, kind: str) -> list[Record]:
         """All records of a kind, oldest first."""
@@ -316,15 +316,15 @@ class Store:
         """
         with self._connection(write=True) as connection:
             record = self._get_within(connection, kind, name)
-            before = self._dump(record.state)
+            before = json.dumps(record.state)
             change(record.state)
-            after = self._dump(record.state)
+            after = json.dumps(record.state)
             if after == before:
                 return record
             now, mark = time.time(), clock.mark()
             connection.execute(
                 "UPDATE records SET state = ?, status = ?, modified = ?, modified_mark = ? WHERE kind = ? AND name = ?",
-                (after, str(record.state.get("status") or ""), now, mark, kind, name),
+                (self._paths.relative(after), str(record.state.get("status") or ""), now, mark, kind, name),
             )
         return replace(record, modified=now, modified_mark=mark)
 
@@ -338,11 +338,9 @@ class Store:
             record = self._get_within(connection, kind, name)
             connection.execute("DELETE FROM records WHERE kind = ? AND name = ?", (kind, name))
             connection.execute("DELETE FROM tags WHERE arn = ?", (record.arn,))
-
-    def orphan(self, parent: str) -> None:
-        """Have no record belong to a tuning job any more."""
-        with self._connection(write=True) as connection:
-            connection.execute("UPDATE records SET parent = NULL WHERE parent = ?", (parent,))
+            if kind == TUNING_JOB:  # its training jobs stay; another search of that name must not adopt them
+                orphan = "UPDATE records SET parent = NULL WHERE kind = ? AND parent = ?"
+                connection.execute(orphan, (TRAINING_JOB, name))
 
     def find_arn(self, arn: str) -> Record:
         """The record behind an ARN.

@@ -20,6 +20,7 @@ from dogbreed_sdk.local.store import (
     TRAINING_JOB,
     TUNING_JOB,
     AlreadyExists,
+    Filters,
     NotFound,
     Store,
     StoreError,
@@ -126,6 +127,16 @@ def test_a_deleted_record_takes_its_tags_along(store: Store) -> None:
     store.delete(MODEL, "m")
     store.create(MODEL, "m", {}, {})
     assert store.tags(resource_arn(MODEL, "m")) == {}
+
+
+def test_a_deleted_tuning_job_leaves_its_training_jobs_to_no_search_of_its_name(store: Store) -> None:
+    store.create(TUNING_JOB, "search", {}, {})
+    store.create(TRAINING_JOB, "search-001", {}, {"tuning_job": "search"})
+    assert store.names(TRAINING_JOB, Filters(parent="search")) == ["search-001"]
+    store.delete(TUNING_JOB, "search")
+    store.create(TUNING_JOB, "search", {}, {})
+    assert store.names(TRAINING_JOB, Filters(parent="search")) == []
+    assert store.names(TRAINING_JOB, Filters()) == ["search-001"]
 
 
 def test_the_folder_is_for_its_owner_alone(root: Path, store: Store) -> None:
