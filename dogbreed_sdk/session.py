@@ -234,7 +234,7 @@ class Session:
             "prefix": self._prefix,
             "profile": self._profile,
         }
-        return _restored, (type(self), tuple(settings.items()))
+        return _restored, (type(self), tuple(settings.items()), self._makes_root)
 
     def __repr__(self) -> str:
         return f"Session.local({str(self.root)!r})" if self.is_local else f"Session.aws(region={self._region!r})"
@@ -275,9 +275,11 @@ class Session:
 
 
 @functools.lru_cache(maxsize=16)
-def _restored(kind: type[Session], settings: tuple[tuple[str, Any], ...]) -> Session:
+def _restored(kind: type[Session], settings: tuple[tuple[str, Any], ...], makes_root: bool) -> Session:
     """An unpickled session. It is shared: a process pool unpickles one with every task, and clients cost 0.2 s."""
-    return kind(**dict(settings))
+    restored = kind(**dict(settings))
+    restored._makes_root = makes_root
+    return restored
 
 
 def default_root() -> Path:

@@ -128,6 +128,15 @@ def test_a_session_for_aws_goes_as_names_and_without_credentials(monkeypatch: py
     assert pickle.loads(pickle.dumps(profile))._profile == "work"
 
 
+def test_a_session_that_only_looks_makes_no_folder_elsewhere_either(tmp_path: Path) -> None:
+    looking, beginning = Session.existing(tmp_path / "root"), Session.local(tmp_path / "root")
+    again = pickle.loads(pickle.dumps(looking))
+    with pytest.raises(ConfigurationError, match="the folder does not exist"):
+        again.client("sagemaker")
+    assert not (tmp_path / "root").exists()
+    assert pickle.loads(pickle.dumps(beginning)) is not again
+
+
 def test_a_session_with_foreign_credentials_says_what_to_do_instead() -> None:
     session = Session.aws(boto3_session=boto3.Session("AKIA", "secret", region_name="eu-west-1"))
     with pytest.raises(ConfigurationError, match=r"cannot be pickled.*Session\.aws\(profile=…"):
