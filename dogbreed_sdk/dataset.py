@@ -11,12 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dogbreed_sdk import dataset_checks
 from dogbreed_sdk.errors import DatasetError
 from dogbreed_sdk.labels import LabelMap
-from training_scripts import data_faults, split_folders
+from training_scripts import split_folders
 from training_scripts.atomic import building
-from training_scripts.listing import Unreadable
 
 if TYPE_CHECKING:
     from dogbreed_sdk.dataset_checks import Progress
@@ -60,20 +58,16 @@ class BreedDataset:
         Raises:
             DatasetError: There is no such folder, or no folder in it.
         """
-        root = Path(path).expanduser().absolute()
-        if not root.is_dir():
-            raise DatasetError(f"{root} {'is a file' if root.exists() else 'does not exist'}; give a data set's folder")
-        try:
+        root = _folder(path)
+        with _listing(root):
             below = split_folders.plain_folders(root)
             inner = [] if split_folders.locate(root).folders else list(filter(split_folders.is_divided, below))
             if not below or inner:
                 _refuse_other_layout(root)
-        except OSError as error:
-            raise DatasetError(str(data_faults.cannot_read([Unreadable.of(error)]))) from error
         if not below:
             raise DatasetError(f"{root} has no folders: a data set is train/<class>/<picture>, or <class>/<picture>")
         if inner:
-            raise DatasetError(f"{root} is no data set, but {inner[0]} looks like one; give that folder")
+            raise DatasetError(f"{root} is not a data set, but {inner[0]} looks like one; give that folder")
         return cls(root)
 
     @classmethod
@@ -186,17 +180,15 @@ class BreedDataset:
 
         Raises:
             ConfigurationError: The shares leave nothing for train.
-            DatasetError: The layout is ours already, or is not recognised, or needs `folders`; or `dest` holds
-                something.
+            DatasetError: There is no such folder, or it cannot be listed; its layout is ours already, is not
+                recognised, or needs `folders`; or `dest` holds something.
         """
         from dogbreed_sdk import dataset_layouts, dataset_split  # noqa: PLC0415 - only needed here
 
-        origin = Path(source).expanduser().absolute()
+        origin = _folder(source)
         table = None if labels is None else Path(labels).expanduser().absolute()
-        try:
+        with _listing(origin):
             layout = dataset_layouts.recognise(origin, labels=table, folders=folders)
-        except OSError as error:
-            raise DatasetError(str(data_faults.cannot_read(error.filename, error.strerror))) from error
         if layout is None:
             cls.from_folder(origin)  # says what is wrong with it, where something is
             raise DatasetError(
@@ -298,6 +290,8 @@ class BreedDataset:
             progress: Called with (pictures examined, pictures in all).
             workers: Threads; default: the number of processors, at most 8.
         """
+        from dogbreed_sdk import dataset_checks  # noqa: PLC0415 - only needed here
+
         return dataset_checks.check(self._root, progress=progress, workers=workers)
 
     def split(
@@ -414,6 +408,8 @@ class BreedDataset:
         Raises:
             DatasetError: S3 cannot hold a name.
         """
+        from training_scripts import data_faults  # noqa: PLC0415 - only needed with a data set at hand
+
         files = {
             f"{split}/{sample.name}" if self.folders else sample.name: sample.path
             for split, samples in self._listed.splits.items()
@@ -425,6 +421,14 @@ class BreedDataset:
         return files
 
 
+def _folder(path: str | os.PathLike[str]) -> Path:
+    """A folder that is there, absolute."""
+    root = Path(path).expanduser().absolute()
+    if not root.is_dir():
+        raise DatasetError(f"{root} {'is a file' if root.exists() else 'does not exist'}; give a data set's folder")
+    return root
+
+
 def _refuse_other_layout(root: Path) -> None:
     """Names the layout of a folder that is not ours and has to be converted."""
     from dogbreed_sdk import dataset_layouts  # noqa: PLC0415 - only needed here
@@ -432,6 +436,17 @@ def _refuse_other_layout(root: Path) -> None:
     layout = dataset_layouts.recognise(root)
     if layout is not None:
         raise DatasetError(f"{root} has another layout: {layout}. {layout.remedy(root)}")
+
+
+@contextmanager
+def _listing(root: Path) -> Iterator[None]:
+    """Turns what cannot be listed inside the block into the SDK's error, in the words of training."""
+    from training_scripts import data_faults  # noqa: PLC0415 - only needed for an error
+
+    try:
+        yield
+    except OSError as error:
+        raise DatasetError(str(data_faults.unread(error, error.filename or root))) from error
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shlex
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -121,15 +120,7 @@ def find_layout(root: Path, listing: Listing) -> Iterator[Finding]:
     for split, loss in (("valid", "choose the best epoch"), ("test", "measure accuracy on unseen pictures")):
         if split not in listing.splits:
             message = f"{root} has no {split} split, so training cannot {loss}."
-            command = f"dogbreed data split {shlex.quote(str(root))} DEST --from-train"
-            remedy = f"Add one, or make it with `{command}`."
-            yield Finding(
-                "warning",
-                "missing-split",
-                message,
-                (root,),
-                remedy,
-            )
+            yield Finding("warning", "missing-split", message, (root,), data_faults.made_from_train(root))
     train = listing.splits.get("train", {})
     for split, classes in listing.splits.items():
         forms = {unicodedata.normalize("NFC", name) for name, paths in classes.items() if paths}

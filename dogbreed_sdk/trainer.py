@@ -15,14 +15,14 @@ from dogbreed_sdk.debugging.managed import Debugger, closure_explained
 from dogbreed_sdk.errors import ConfigurationError, DatasetError, JobError
 from dogbreed_sdk.jobs import TrainingJob, is_unknown
 from dogbreed_sdk.progress import JobProgress, ProgressCallback, print_progress
-from dogbreed_sdk.resuming import Continuation
 from dogbreed_sdk.search import check_objective, check_strategy, checked_ranges, job_limit
 from dogbreed_sdk.session import Session
 from dogbreed_sdk.storage import join
 from dogbreed_sdk.tuning import TuningJob
 from dogbreed_sdk.weights import WeightsFile
-from training_scripts import ScriptError, backbones, data, data_faults, hyperparameters, metrics
+from training_scripts import ScriptError, backbones, hyperparameters, metrics
 from training_scripts.safe_text import redacted
+from training_scripts.split_folders import SPLITS
 
 if TYPE_CHECKING:
     from sagemaker.core.parameter import ParameterRange
@@ -148,6 +148,8 @@ class BreedTrainer:
         pictures = _dataset(dataset)
         given, continued, said = dict(hyperparameters or {}), None, ""
         if resume is not None:
+            from dogbreed_sdk.resuming import Continuation  # noqa: PLC0415 - only needed here
+
             continued = Continuation.of(TrainingJob(resume, self.session))
             given = {**self._inherited(continued.job.hyperparameters, given), **given}
         settled = self._settled(given, "train_model")
@@ -220,7 +222,7 @@ class BreedTrainer:
         if min(max_parallel_jobs, random_seed) < 1:
             raise ConfigurationError("max_parallel_jobs and random_seed start at 1.")
         judged_by = objective.partition(":")[0]
-        pictures = _dataset(dataset, needs=sorted({"train", "valid", judged_by}, key=data.SPLITS.index))
+        pictures = _dataset(dataset, needs=sorted({"train", "valid", judged_by}, key=SPLITS.index))
         shared = self._settled(hyperparameters or {}, "hpo", searched=ranges)
         chosen = names.check_name(
             name or names.unique_name(self._base_name, max_length=names.MAX_TUNING_NAME_LENGTH),
@@ -397,6 +399,8 @@ class BreedTrainer:
 
 def _dataset(given: BreedDataset | str | Path, *, needs: Sequence[str] = ("train",)) -> BreedDataset:
     """The data set, with the splits that the work cannot do without, and nothing that the job would refuse."""
+    from training_scripts import data, data_faults  # noqa: PLC0415 - only needed with a data set at hand
+
     dataset = given if isinstance(given, BreedDataset) else BreedDataset.from_folder(given)
     if not dataset.folders:
         raise DatasetError(str(data_faults.no_splits(dataset.root)))
@@ -405,8 +409,7 @@ def _dataset(given: BreedDataset | str | Path, *, needs: Sequence[str] = ("train
     missing = [split for split in needs if split not in dataset.folders]
     if missing:
         raise DatasetError(
-            f"{dataset.root} has no {' and no '.join(missing)} split. Make it with BreedDataset.split_from_train(), or "
-            f"on the command line with `dogbreed data split {dataset.root} DEST --from-train`."
+            f"{dataset.root} has no {' and no '.join(missing)} split. {data_faults.made_from_train(dataset.root)}"
         )
     try:
         data.check_several_classes(dataset.classes)

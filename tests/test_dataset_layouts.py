@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import random
@@ -301,3 +302,20 @@ def test_the_printed_command_converts(tmp_path: Path, capsys: pytest.CaptureFixt
     assert f"data convert '{root}' DEST" in error
     assert main(["data", "convert", str(root), str(tmp_path / "out")]) == 0
     assert main(["data", "check", str(tmp_path / "out"), "--json"]) == 0
+
+
+class TestSourcesThatCannotBeRead:
+    def test_a_missing_folder_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(DatasetError, match=r"nope does not exist; give a data set's folder"):
+            BreedDataset.convert(tmp_path / "nope", tmp_path / "dest")
+
+    def test_a_folder_that_cannot_be_listed_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        closed = tmp_path / "images"
+        closed.mkdir()
+
+        def refuse(path: object) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+        monkeypatch.setattr(os, "scandir", refuse)  # modes do not hold for root
+        with pytest.raises(DatasetError, match=r"Cannot read .*images: Permission denied\. Make it readable"):
+            BreedDataset.convert(closed, tmp_path / "dest")

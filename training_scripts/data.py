@@ -9,7 +9,6 @@ from pathlib import Path
 
 from training_scripts import ScriptError, data_faults, listing
 from training_scripts.data_faults import some
-from training_scripts.listing import Unreadable
 from training_scripts.split_folders import SPLITS, locate, split_of
 
 __all__ = ["SPLITS", "DataError", "DataSet", "Sample"]
@@ -135,7 +134,7 @@ def _located(root: Path) -> Mapping[str, tuple[Path, ...]]:
     except FileNotFoundError:
         raise DataError(f"{root} does not exist: a data set needs train/<class>/<picture>.") from None
     except OSError as error:
-        raise _refused([data_faults.cannot_read([Unreadable.of(error)])]) from error
+        raise _refused([data_faults.unread(error)]) from error
 
 
 def _one_each(folders: Mapping[str, tuple[Path, ...]]) -> dict[str, Path]:
@@ -230,7 +229,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise _refused([data_faults.cannot_read([Unreadable.of(error, path)])]) from error
+        raise _refused([data_faults.unread(error, path)]) from error
 
 
 def check_skipped(split: str, total: int, skipped: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -61,16 +62,22 @@ def find(listing: Listing) -> list[Fault]:
 def no_splits(root: Path) -> Fault:
     """The fault of a plain folder of classes, which has to be divided first."""
     message = f"{root} has no folder named train, valid or test."
-    remedy = f"Divide it with BreedDataset.split(), or on the command line with `dogbreed data split {root} DEST`."
+    command = shlex.join(["dogbreed", "data", "split", str(root), "DEST"])
+    remedy = f"Divide it with BreedDataset.split(), or on the command line with `{command}`."
     return Fault("no-splits", message, (root,), remedy)
 
 
 def no_train(root: Path) -> Fault:
     """The fault of a data set with other splits than train alone."""
     message = f"{root} has no folder named train."
-    return Fault(
-        "missing-split", message, (root,), "A data set needs train/<class>/<picture>, and valid and test alike."
-    )
+    remedy = "A data set needs train/<class>/<picture>, and valid and test alike."
+    return Fault("missing-split", message, (root,), remedy)
+
+
+def made_from_train(root: Path) -> str:
+    """What to do about a data set without valid or test, as a sentence."""
+    command = shlex.join(["dogbreed", "data", "split", str(root), "DEST", "--from-train"])
+    return f"Make it with BreedDataset.split_from_train(), or on the command line with `{command}`."
 
 
 def two_folders(split: str, folders: Sequence[Path]) -> Fault:
@@ -87,6 +94,11 @@ def cannot_read(unreadable: Sequence[Unreadable]) -> Fault:
         return Fault("unreadable", f"Cannot read {named[0]}.", paths, "Make it readable, or remove it.")
     message = f"Cannot read {len(named)} files and folders: {some(named, limit=3)}."
     return Fault("unreadable", message, paths, "Make them readable, or remove them.")
+
+
+def unread(error: OSError, path: Path | str | None = None) -> Fault:
+    """The fault of one path that cannot be listed or read; default: the one that the error names."""
+    return cannot_read([Unreadable.of(error, path)])
 
 
 def too_many_skipped(split: str, total: int, skipped: Sequence[str], paths: Sequence[Path] = ()) -> Fault | None:

@@ -39,8 +39,7 @@ def profile_document(profile: Profile) -> dict[str, Any]:
 def _statistics(entry: Statistics) -> dict[str, Any]:
     named = asdict(entry)
     named["max"], named["min"] = named.pop("maximum"), named.pop("minimum")
-    known = entry.mean is not None and entry.count is not None
     if not entry.edges:
         del named["histogram"], named["edges"]
-    named["total"] = entry.mean * entry.count if known else None
+    named["total"] = None if entry.mean is None or entry.count is None else entry.mean * entry.count
     return named

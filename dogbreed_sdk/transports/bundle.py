@@ -176,16 +176,17 @@ def check(folder: Path) -> None:
     Raises:
         ConfigurationError: It does not, or its description is not in order.
     """
-    from training_scripts import bundle  # noqa: PLC0415 - clients of endpoints need it not
+    from training_scripts.bundle import read_description  # noqa: PLC0415 - clients of endpoints do not need it
+    from training_scripts.bundle_archive import WEIGHTS_FILE, BundleError  # noqa: PLC0415
 
     try:
-        bundle.read_description(folder)
-    except bundle.BundleError as error:
+        read_description(folder)
+    except BundleError as error:
         raise ConfigurationError(
             f"{error}. Give a bundle: the model.tar.gz of a training job, or the folder that it unpacks to."
         ) from error
-    if not (folder / bundle.WEIGHTS_FILE).is_file():
-        raise ConfigurationError(f"{folder} has no {bundle.WEIGHTS_FILE}: unpack the whole model.tar.gz.")
+    if not (folder / WEIGHTS_FILE).is_file():
+        raise ConfigurationError(f"{folder} has no {WEIGHTS_FILE}: unpack the whole model.tar.gz.")
 
 
 def unpack(archive: Path, folder: Path) -> None:

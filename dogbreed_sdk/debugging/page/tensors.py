@@ -201,9 +201,10 @@ class _Statistics:
         if kind not in REDUCTIONS:
             return None
         if name not in self._computed:
-            mode = next((mode for mode in (TRAIN, EVAL) if len(self._trial._steps_in_full(name, mode))), None)
-            if mode is None:
+            full = [mode for mode in (TRAIN, EVAL) if len(self._trial._steps_in_full(name, mode))]
+            if not full:
                 return None
+            mode = full[0]
             steps = self._trial._steps_in_full(name, mode)
             steps = steps[np.unique(np.linspace(0, len(steps) - 1, min(MAX_READS, len(steps))).round().astype(int))]
             table = np.array([_reduced(tensor.value(step, mode)) for step in steps.tolist()], dtype=np.float64)
