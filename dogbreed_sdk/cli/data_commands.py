@@ -6,13 +6,15 @@ import argparse
 import shutil
 import sys
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from dogbreed_sdk import dataset_text, download_record
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, counter, note, say
 from dogbreed_sdk.dataset import BreedDataset
-from dogbreed_sdk.dataset_report import DatasetReport
 from training_scripts.split_folders import SPLITS
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.dataset_report import DatasetReport
 
 # Longer lines are hard to read.
 MAX_WIDTH = 100
@@ -33,6 +35,8 @@ def sample(options: argparse.Namespace) -> Outcome:
 
 def download(options: argparse.Namespace) -> Outcome:
     """Downloads a data set; one that is there already is used as it is."""
+    from dogbreed_sdk import download_record  # noqa: PLC0415 - only needed here
+
     root = options.dest.expanduser().absolute()
     there = download_record.is_at(root, options.url, options.sha256)
     with counter("MB downloaded") as progress:
@@ -57,6 +61,8 @@ def check(options: argparse.Namespace) -> Outcome:
 
 def _shown(report: DatasetReport) -> list[str]:
     """The report, with commands in place of Python's methods, as wide as the terminal."""
+    from dogbreed_sdk import dataset_text  # noqa: PLC0415 - only needed here
+
     divide = f"Divide it with '{command_line(None, 'data', 'split', report.root, 'DEST')}'."
     findings = tuple(
         replace(finding, remedy=divide) if finding.code == "no-splits" else finding for finding in report.findings

@@ -231,15 +231,11 @@ def _add_endpoints(groups: argparse._SubParsersAction[Parser]) -> None:
     classify.add_argument(
         "--top-k", type=at_least_one, default=5, metavar="N", help="classes to rank (default: %(default)s)"
     )
-    classify.add_argument(
-        "--labels", type=Path, metavar="PATH", help="a folder of classes or JSON file, for plain endpoints"
-    )
+    models.add_labels(classify)
     evaluate = _command(groups, "evaluate", "measure a model on labelled pictures", commands.evaluate)
     evaluate.add_argument("model", metavar="MODEL", help=models.HELP)
     evaluate.add_argument("folder", type=Path, metavar="DIR", help="a folder of classes, or a data set")
-    evaluate.add_argument(
-        "--labels", type=Path, metavar="PATH", help="a folder of classes or JSON file, for plain endpoints"
-    )
+    models.add_labels(evaluate)
     serve_command.add(_command(groups, "serve", "serve a model to apps and people over HTTP", serve_command.run))
     delete = _command(
         groups,
