@@ -10,13 +10,14 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from dogbreed_sdk import BreedDataset, DebugReport, _optional, evaluation, testing
+from dogbreed_sdk import BreedDataset, DebugReport, Session, _optional, evaluation, testing
 from dogbreed_sdk.asking.payloads import LABEL_QUESTION
 from dogbreed_sdk.cli import quickstart
 from dogbreed_sdk.cli.parser import parse
@@ -101,11 +102,26 @@ def test_an_interrupt_while_the_command_is_being_loaded_leaves_no_traceback() ->
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
 
 
+@pytest.fixture
+def endless_root(tmp_path: Path) -> Iterator[Path]:
+    """A root whose jobs are stopped after the test, however that ends: they would run for days."""
+    root = tmp_path / "the root"
+    yield root
+    with Session.local(root) as session:
+        sagemaker = session.client("sagemaker")
+        for job in sagemaker.list_hyper_parameter_tuning_jobs(StatusEquals="InProgress")[
+            "HyperParameterTuningJobSummaries"
+        ]:
+            sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=job["HyperParameterTuningJobName"])
+        for job in sagemaker.list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"]:
+            sagemaker.stop_training_job(TrainingJobName=job["TrainingJobName"])
+
+
 @pytest.mark.parametrize("command", ["train", "tune"])
 def test_what_an_interrupted_command_suggests_works_when_it_is_pasted(
-    command: str, workshop: Workshop, tmp_path: Path
+    command: str, workshop: Workshop, endless_root: Path
 ) -> None:
-    root, data = tmp_path / "the root", workshop.dataset.root
+    root, data = endless_root, workshop.dataset.root
     words = [sys.executable, "-m", "dogbreed_sdk.cli", command, data, "--epochs", 100000, "--features", "off"]
     with subprocess.Popen([*map(str, words), "--root", root], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
