@@ -192,7 +192,8 @@ class BreedDataset:
         if layout is None:
             cls.from_folder(origin)  # says what is wrong with it, where something is
             raise DatasetError(
-                f"{origin} needs no conversion. If a split is missing, make it with split() or split_from_train()."
+                f"{origin} needs no conversion. Divide class folders with split() or `dogbreed data split`, and make "
+                "missing splits with split_from_train() or `dogbreed data split --from-train`."
             )
         if layout.guessed:
             raise DatasetError(
@@ -266,7 +267,7 @@ class BreedDataset:
         """
         from training_scripts import data  # noqa: PLC0415 - only needed with a data set at hand
 
-        with _as_dataset_errors():
+        with _as_dataset_errors(self._root):
             return str(data.fingerprint(self._listed))
 
     @cached_property
@@ -274,7 +275,7 @@ class BreedDataset:
         """The `training_scripts.data.DataSet` of this folder: what training will see."""
         from training_scripts import data  # noqa: PLC0415 - only needed with a data set at hand
 
-        with _as_dataset_errors():
+        with _as_dataset_errors(self._root):
             if not self.folders:
                 return data.read_unsplit(self._root)
             return data.read_dataset(data.find_splits(self._root))
@@ -322,8 +323,7 @@ class BreedDataset:
             DatasetError: The data has splits already, or the folder holds something.
         """
         if self.folders:
-            there = ", ".join(self.folders)
-            raise DatasetError(f"{self._root} has splits already: {there}. split_from_train() makes missing ones.")
+            raise DatasetError(f"{self._root} has splits already: {', '.join(self.folders)}. {self._how_to_complete()}")
         return self._divided(dest, valid=valid, test=test, seed=seed, progress=progress)
 
     def split_from_train(
@@ -349,10 +349,19 @@ class BreedDataset:
             DatasetError: The data has no train split, or no split is missing, or the folder holds something.
         """
         if "train" not in self.folders:
-            raise DatasetError(f"{self._root} has no train split to divide")
+            from training_scripts import data_faults  # noqa: PLC0415 - only needed for an error
+
+            fault = data_faults.no_train(self._root) if self.folders else data_faults.no_splits(self._root)
+            raise DatasetError(str(fault))
         if {"valid", "test"} <= set(self.folders):
             raise DatasetError(f"{self._root} has train, valid and test already: no split is missing")
         return self._divided(dest, valid=valid, test=test, seed=seed, progress=progress)
+
+    def _how_to_complete(self) -> str:
+        from training_scripts import data_faults  # noqa: PLC0415 - only needed for an error
+
+        complete = {"train", "valid", "test"} <= set(self.folders)
+        return "It can be used as it is." if complete else data_faults.made_from_train(self._root)
 
     def _divided(
         self,
@@ -433,9 +442,9 @@ def _refuse_other_layout(root: Path) -> None:
     """Names the layout of a folder that is not ours and has to be converted."""
     from dogbreed_sdk import dataset_layouts  # noqa: PLC0415 - only needed here
 
-    layout = dataset_layouts.recognise(root)
-    if layout is not None:
-        raise DatasetError(f"{root} has another layout: {layout}. {layout.remedy(root)}")
+    fault = dataset_layouts.fault(root)
+    if fault is not None:
+        raise DatasetError(str(fault))
 
 
 @contextmanager
@@ -450,13 +459,14 @@ def _listing(root: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _as_dataset_errors() -> Iterator[None]:
-    """Turns the training scripts' own errors into the SDK's."""
+def _as_dataset_errors(root: Path) -> Iterator[None]:
+    """Turns the training scripts' own errors into the SDK's; another layout is named before what follows from it."""
     from training_scripts import data  # noqa: PLC0415
 
     try:
         yield
     except data.DataError as error:
+        _refuse_other_layout(root)
         raise DatasetError(str(error)) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -46,6 +47,11 @@ def check(root: Path, *, progress: Progress | None = None, workers: int | None =
     """Lists, decodes and compares every picture of a data set; see BreedDataset.check."""
     listing = list_data_set(root)
     facts = examine_all([path for *_, path in listing.pictures()], progress=progress, workers=workers)
+    counts = {split: {name: len(paths) for name, paths in classes.items()} for split, classes in listing.splits.items()}
+    unlike_ours = UNSPLIT in listing.splits or listing.splits.get("train") == {}
+    other = dataset_layouts.fault(root) if unlike_ours else None
+    if other is not None:  # what follows from reading it as our layout need not be said
+        return DatasetReport(root, tuple(listing.classes), counts, (_as_error(other), *find_broken(listing, facts)))
     findings = [
         *find_faults(root, listing),
         *find_layout(root, listing),
@@ -56,7 +62,6 @@ def check(root: Path, *, progress: Progress | None = None, workers: int | None =
         *(find_names(listing.folders[listing.taught][0], list(listing.classes)) if listing.classes else ()),
         *find_file_names(path for *_, path in listing.pictures()),
     ]
-    counts = {split: {name: len(paths) for name, paths in classes.items()} for split, classes in listing.splits.items()}
     return DatasetReport(root, tuple(listing.classes), counts, tuple(findings))
 
 
@@ -96,11 +101,6 @@ def examine(path: Path) -> PictureFacts:
 def find_faults(root: Path, listing: Listing) -> Iterator[Finding]:
     """What training refuses before it decodes a picture, in its words."""
     if UNSPLIT in listing.splits:
-        layout = dataset_layouts.recognise(root)
-        if layout is not None:
-            message = f"{root} has another layout: {layout}."
-            yield Finding("error", "layout", message, (root,), layout.remedy(root))
-            return
         yield _as_error(data_faults.no_splits(root))
     faults = data_faults.find(listing)
     yield from map(_as_error, faults)
@@ -120,7 +120,8 @@ def find_layout(root: Path, listing: Listing) -> Iterator[Finding]:
     for split, loss in (("valid", "choose the best epoch"), ("test", "measure accuracy on unseen pictures")):
         if split not in listing.splits:
             message = f"{root} has no {split} split, so training cannot {loss}."
-            yield Finding("warning", "missing-split", message, (root,), data_faults.made_from_train(root))
+            remedy = _split_elsewhere(root, listing) or data_faults.made_from_train(root)
+            yield Finding("warning", "missing-split", message, (root,), remedy)
     train = listing.splits.get("train", {})
     for split, classes in listing.splits.items():
         forms = {unicodedata.normalize("NFC", name) for name, paths in classes.items() if paths}
@@ -130,6 +131,19 @@ def find_layout(root: Path, listing: Listing) -> Iterator[Finding]:
             message = f"The {split} split has no picture of {len(missing)} of {len(train)} classes: {some(missing)}."
             remedy = "Their accuracy stays unknown; add pictures."
             yield Finding("warning", "missing-class", message, tuple(folder / name for name in missing), remedy)
+
+
+def _split_elsewhere(root: Path, listing: Listing) -> str:
+    """How to use a folder under another name as the split that is missing; empty where there is none."""
+    found = dataset_layouts.split_named_otherwise(listing)
+    if found is None:
+        return ""
+    missing, folder = found
+    folders = {split: paths[0].name for split, paths in listing.folders.items()} | {missing: folder.name}
+    words = ["dogbreed", "data", "convert", str(root), "DEST"]
+    for split, name in folders.items():
+        words += [f"--{split}-folder", name]
+    return f"Use {folder.name} as it with `{shlex.join(words)}`."
 
 
 def find_left_out(listing: Listing) -> Iterator[Finding]:

@@ -7,14 +7,15 @@ import itertools
 import re
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dogbreed_sdk import cifar
 from dogbreed_sdk.errors import DatasetError
 from training_scripts import split_folders
-from training_scripts.listing import UNSPLIT, list_splits
+from training_scripts.data_faults import Fault
+from training_scripts.listing import UNSPLIT, Listing, list_splits
 
 # Downloads wrap a data set in a folder or two: "stanford-dogs/Images/<class>".
 _DEEPEST = 3
@@ -68,7 +69,11 @@ class Layout:
         words = ["dogbreed", "data", "convert", str(root), "DEST"]
         for split, folder in self.guessed.items():
             words += [f"--{split}-folder", folder]
-        return f"Convert it with BreedDataset.convert() or `{shlex.join(words)}`."
+        remedy = f"Convert it with BreedDataset.convert() or `{shlex.join(words)}`"
+        if self.guessed:
+            divide = shlex.join(["dogbreed", "data", "split", str(root), "DEST"])
+            remedy += f"; if these folders are classes, divide it with `{divide}`"
+        return f"{remedy}."
 
     def __str__(self) -> str:
         classes = {picture.class_folder for picture in self.pictures}
@@ -99,6 +104,37 @@ def recognise(root: Path, *, labels: Path | None = None, folders: Mapping[str, s
     if folders:
         return _named_splits(root, folders)
     return _recognise(root, _DEEPEST)
+
+
+def fault(root: Path) -> Fault | None:
+    """Another layout, as the reason why training refuses a folder; None for ours, and where none is recognised.
+
+    Raises:
+        DatasetError: A table names a class that cannot be a folder's name.
+    """
+    try:
+        layout = recognise(root)
+    except OSError:  # listing names what cannot be listed
+        return None
+    if layout is None:
+        return None
+    return Fault("layout", f"{root} has another layout: {layout}.", (root,), layout.remedy(root))
+
+
+def split_named_otherwise(listing: Listing) -> tuple[str, Path] | None:
+    """The one split that is missing, and the one folder beside the splits that holds train's classes."""
+    missing = [split for split in split_folders.SPLITS if split not in listing.splits]
+    beside = [left_out.path for left_out in listing.left_out if left_out.kind == "outside-splits"]
+    alike = [folder for folder in beside if folder.is_dir() and _has_classes_of(folder, listing.classes)]
+    return (missing[0], alike[0]) if len(missing) == len(alike) == 1 else None
+
+
+def _has_classes_of(folder: Path, classes: Collection[str]) -> bool:
+    try:
+        inside = [name for name, paths in _classes_in(folder).items() if paths]
+    except OSError:  # listing names what cannot be listed
+        return False
+    return bool(inside) and set(inside) <= set(classes)
 
 
 def _recognise(root: Path, depth: int) -> Layout | None:

@@ -52,7 +52,7 @@ def describe(report: DatasetReport, *, width: int | None = None) -> str:
         width: Columns at which sentences are broken; None for one line each.
     """
     splits = ", ".join(f"{split} {sum(counts.values())}" for split, counts in report.counts.items())
-    lines = [printable(f"{report.root}: {len(report.classes)} classes; pictures: {splits or 'none'}")]
+    lines = [printable(f"{report.root}: {_classes(len(report.classes))}; pictures: {splits or 'none'}")]
     groups = grouped(report.findings)
     for group in groups:
         lines += _paragraph(group, report.root, width)
@@ -101,6 +101,10 @@ def _files(group: Sequence[Finding], root: Path) -> list[str]:
         names = ", ".join(_relative(path, root) for path in finding.paths)
         lines.append(f"{names}: {finding.detail}" if finding.detail else names)
     return lines
+
+
+def _classes(count: int) -> str:
+    return "1 class" if count == 1 else f"{count:,} classes"
 
 
 def _relative(path: Path, root: Path) -> str:

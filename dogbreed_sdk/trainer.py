@@ -399,11 +399,12 @@ class BreedTrainer:
 
 def _dataset(given: BreedDataset | str | Path, *, needs: Sequence[str] = ("train",)) -> BreedDataset:
     """The data set, with the splits that the work cannot do without, and nothing that the job would refuse."""
-    from training_scripts import data, data_faults  # noqa: PLC0415 - only needed with a data set at hand
+    from dogbreed_sdk import dataset_layouts  # noqa: PLC0415 - only needed with a data set at hand
+    from training_scripts import data, data_faults  # noqa: PLC0415 - likewise
 
     dataset = given if isinstance(given, BreedDataset) else BreedDataset.from_folder(given)
     if not dataset.folders:
-        raise DatasetError(str(data_faults.no_splits(dataset.root)))
+        raise DatasetError(str(dataset_layouts.fault(dataset.root) or data_faults.no_splits(dataset.root)))
     if "train" not in dataset.folders:
         raise DatasetError(str(data_faults.no_train(dataset.root)))
     missing = [split for split in needs if split not in dataset.folders]

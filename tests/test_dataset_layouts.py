@@ -6,6 +6,7 @@ import errno
 import os
 import pickle
 import random
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from dogbreed_sdk import dataset_layouts
 from dogbreed_sdk.cli import main
 from dogbreed_sdk.dataset import BreedDataset
 from dogbreed_sdk.errors import DatasetError
+from dogbreed_sdk.session import Session
+from dogbreed_sdk.trainer import BreedTrainer
 
 pytestmark = pytest.mark.extras
 
@@ -319,3 +322,64 @@ class TestSourcesThatCannotBeRead:
         monkeypatch.setattr(os, "scandir", refuse)  # modes do not hold for root
         with pytest.raises(DatasetError, match=r"Cannot read .*images: Permission denied\. Make it readable"):
             BreedDataset.convert(closed, tmp_path / "dest")
+
+
+class TestLayoutsThatCheckNames:
+    """Check, split and training name one layout, and the command that converts it."""
+
+    def test_kaggles_train_folder_beside_its_table(self, tmp_path: Path, session: Session) -> None:
+        root = make(tmp_path / "dog breeds", [f"train/{n}.png" for n in range(16)] + ["test/x.png"])
+        rows = "".join(f"{n},{('pug', 'boxer')[n % 2]}\n" for n in range(16))
+        write(root / "labels.csv", f"id,breed\n{rows}")
+        found = BreedDataset.from_folder(root).check().findings
+        command = f"dogbreed data convert '{root}' DEST"
+        assert [(finding.level, finding.code) for finding in found] == [("error", "layout")]
+        assert command in found[0].remedy
+        with pytest.raises(DatasetError, match=r"pictures with their classes in labels\.csv") as refused:
+            BreedTrainer(session=session).train(root)
+        assert command in str(refused.value)
+
+    def test_split_names_the_layout_of_folders_that_are_no_classes(self, tmp_path: Path) -> None:
+        root = make(tmp_path / "dogs", [f"Images/{breed}/{number}.jpg" for breed in "ab" for number in range(2)])
+        write(root / "Annotation/a/0", "<annotation/>")
+        with pytest.raises(DatasetError, match=r"class folders in Images, beside Annotation .* `dogbreed data convert"):
+            BreedDataset.from_folder(root).split(tmp_path / "out")
+
+    def test_a_guess_leaves_the_way_to_divide_open(self, tmp_path: Path) -> None:
+        root = make(tmp_path / "pets", [f"{kind}/{place}/{n}.png" for kind in "xyz" for place in "io" for n in (1, 2)])
+        (error,) = BreedDataset.from_folder(root).check().errors
+        assert f"if these folders are classes, divide it with `dogbreed data split {root} DEST`" in error.remedy
+        assert BreedDataset.from_folder(root).split(tmp_path / "out").classes == ("x", "y", "z")
+
+    def test_a_split_under_another_name_beside_train(self, tmp_path: Path) -> None:
+        names = [f"{split}/{kind}/{n}.png" for split in ("train", "holdout", "test") for kind in "ab" for n in (1, 2)]
+        root = make(tmp_path / "my data", names)
+        report = BreedDataset.from_folder(root).check()
+        (missing,) = [finding for finding in report.findings if finding.code == "missing-split"]
+        command = missing.remedy.split("`")[1]
+        assert "--valid-folder holdout" in command
+        assert main([str(tmp_path / "out") if word == "DEST" else word for word in shlex.split(command)[1:]]) == 0
+        assert BreedDataset.from_folder(tmp_path / "out").splits == {"train": 4, "valid": 4, "test": 4}
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("splits", "advice"),
+        [
+            (("training", "validation", "testing"), "It can be used as it is."),
+            (("train", "test"), "DEST --from-train`."),
+        ],
+    )
+    def test_split_says_what_to_do_with_splits_that_are_there(
+        self, tmp_path: Path, splits: tuple[str, ...], advice: str
+    ) -> None:
+        root = make(tmp_path / "data", [f"{split}/{kind}/0.png" for split in splits for kind in "ab"])
+        with pytest.raises(DatasetError) as refused:
+            BreedDataset.from_folder(root).split(tmp_path / "out")
+        assert str(refused.value).endswith(advice)
+
+    def test_from_train_without_splits_names_the_command_that_divides(self, tmp_path: Path) -> None:
+        root = make(tmp_path / "my data", ["a/0.png", "b/0.png"])
+        with pytest.raises(DatasetError) as refused:
+            BreedDataset.from_folder(root).split_from_train(tmp_path / "out")
+        assert f"`dogbreed data split '{root}' DEST`" in str(refused.value)

@@ -90,7 +90,7 @@ def compare(before: RunIdentity, now: RunIdentity) -> Comparison:
         name: (before.value(name), now.value(name)) for name in _rows() if before.value(name) != now.value(name)
     }
     conflicts = [
-        f"{name} is {new or 'nothing'}, and was {old or 'nothing'}"
+        f"{name} is {new or 'none'} (was {old or 'none'})"
         for name, (old, new) in differing.items()
         if _is_fixed(name, old, new)
     ]
@@ -98,11 +98,11 @@ def compare(before: RunIdentity, now: RunIdentity) -> Comparison:
         conflicts.append(_other_classes(before.classes, now.classes))
     elif before.data and now.data and before.data != now.data:
         conflicts.append(
-            f"the pictures are others: the data set's fingerprint begins with {now.data[:_SHOWN_DIGITS]}, and began "
+            f"the pictures differ: the data set's fingerprint begins with {now.data[:_SHOWN_DIGITS]}, and began "
             f"with {before.data[:_SHOWN_DIGITS]}"
         )
     if not conflicts and before.weights and now.weights and before.weights != now.weights:
-        conflicts.append("the backbone's weights are others, under the same name")
+        conflicts.append("the backbone's weights differ, under the same name")
     changes = {name: pair for name, pair in differing.items() if not _is_fixed(name, *pair)}
     return Comparison(tuple(conflicts), changes)
 
@@ -123,7 +123,7 @@ def _other_classes(before: Sequence[str], now: Sequence[str]) -> str:
         )
         if names
     ]
-    return f"the classes are others: {' and '.join(parts)}" if parts else "the classes are in another order"
+    return f"the classes differ: {' and '.join(parts)}" if parts else "the classes are in another order"
 
 
 def _rows() -> dict[str, bool]:

@@ -99,13 +99,13 @@ class FeaturePassCost:
                 None, (f"job {self.job}" if self.job else "", self.device, f"{self.cores} cores" if self.cores else "")
             )
         )
-        yield f"{self.headline()}{f' ({where})' if where else ''}"
+        yield f"{self.headline().removesuffix('.')}{f' ({where})' if where else ''}."
         if self.seconds > 0:
             shares = [
                 f"{name.lower()} {seconds(spent)} ({percent(spent / self.seconds)})" for name, spent in self.parts()
             ]
             threads = f" in {self.workers} threads" if self.workers else ""
-            yield f"Of that {', '.join(shares)}; decoding took {seconds(self.decoding)}{threads}, beside the network."
+            yield f"Of that: {', '.join(shares)}; decoding took {seconds(self.decoding)}{threads}, beside the network."
         if self.operators:
             cost = sum(map(_spent, self.operators)) or 1.0
             top = ", ".join(f"{one.name} {percent(_spent(one) / cost)}" for one in self.operators[:TOP_OPERATORS])

@@ -106,7 +106,7 @@ def links(**targets: str) -> Callable[[Path], None]:
 
 def flatten(root: Path) -> None:
     for path in sorted(root.glob("*/*/*.png")):
-        path.rename(path.parent.parent / f"{path.parent.name}-{path.name}")
+        path.rename(path.parent.parent / f"{path.parent.name}{path.name}")
     for folder in root.glob("*/*/"):
         folder.rmdir()
 

@@ -30,16 +30,16 @@ def test_what_changes_no_result_makes_the_same_run() -> None:
 @pytest.mark.parametrize(
     ("now", "conflict"),
     [
-        (other(model="resnet18"), "model is resnet18, and was efficientnet_lite0"),
-        (other(hidden="512,256"), "hidden is 512,256, and was nothing"),
-        (other(unfreeze="2"), "unfreeze is 2, and was 0"),
-        (other(optimizer="sgd"), "optimizer is sgd, and was adamw"),
-        (other(views="plain"), "views is plain, and was plain,flip"),
-        (other(dropout="0.2"), "dropout is 0.2, and was 0.0"),
-        (replace(RUN, data="2" * 64), "the pictures are others: the data set's fingerprint begins with 22222222, and "),
-        (replace(RUN, classes=("Boxer", "Poodle")), "the classes are others: without Pug and with Poodle"),
+        (other(model="resnet18"), "model is resnet18 (was efficientnet_lite0)"),
+        (other(hidden="512,256"), "hidden is 512,256 (was none)"),
+        (other(unfreeze="2"), "unfreeze is 2 (was 0)"),
+        (other(optimizer="sgd"), "optimizer is sgd (was adamw)"),
+        (other(views="plain"), "views is plain (was plain,flip)"),
+        (other(dropout="0.2"), "dropout is 0.2 (was 0.0)"),
+        (replace(RUN, data="2" * 64), "the pictures differ: the data set's fingerprint begins with 22222222, and "),
+        (replace(RUN, classes=("Boxer", "Poodle")), "the classes differ: without Pug and with Poodle"),
         (replace(RUN, classes=("Pug", "Boxer")), "the classes are in another order"),
-        (replace(RUN, weights="v" * 64), "the backbone's weights are others"),
+        (replace(RUN, weights="v" * 64), "the backbone's weights differ"),
     ],
 )
 def test_other_data_and_other_models_are_conflicts(now: RunIdentity, conflict: str) -> None:
