@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dogbreed_sdk.local.job_state import MAXIMUM_FAILURE_CHARACTERS, shorten
-from dogbreed_sdk.local.script_files import read_end
+from dogbreed_sdk.local.script_files import nearest_folder, read_end
 from dogbreed_sdk.tracebacks import parted
 from training_scripts.safe_text import without_secrets
 
@@ -70,7 +70,7 @@ def full_disk(folder: Path) -> str:
     Args:
         folder: A folder on it.
     """
-    usage = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists()))
+    usage = shutil.disk_usage(nearest_folder(folder))
     return (
         f"The disk that holds {folder} is full ({usage.free / 1e6:.1f} of {usage.total / 1e6:.1f} MB free): "
         "free some space or use another root folder."

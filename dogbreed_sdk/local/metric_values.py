@@ -54,7 +54,11 @@ def _compile(entry: Mapping[str, str]) -> re.Pattern[str]:
 
 def finite(text: str) -> float | None:
     """The number that a text stands for; None for anything else, for NaN and for infinity."""
-    return float(text) if is_number(text) and math.isfinite(float(text)) else None
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def is_number(text: str) -> bool:

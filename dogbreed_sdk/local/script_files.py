@@ -40,12 +40,12 @@ class Entry:
 def contents(folder: Path, report: Report) -> list[Entry]:
     """Everything in a folder that can be packed, sorted.
 
-    A link to a file elsewhere counts as the file. What can't be packed is left out: what is no file, links to nothing
-    or to folders elsewhere, folders that may not be read.
+    A link to a file elsewhere counts as the file. What can't be packed is left out: pipes, sockets and devices, links
+    to nothing or to folders elsewhere, folders that may not be read.
 
     Args:
         folder: The folder; one that is not there, or is only a link, is empty.
-        report: Takes a line about what is left out.
+        report: Called with a line about each thing that is left out, up to ten.
     """
     reports = _Reports(report)
     if not folder.is_dir() or folder.is_symlink():
@@ -95,6 +95,11 @@ def read_end(path: Path, limit: int) -> str:
         return ""
 
 
+def nearest_folder(place: Path) -> Path:
+    """A folder, or the nearest one above it where it does not exist: the script may have removed it."""
+    return next(path for path in (place, *place.parents) if path.is_dir())
+
+
 def remove_tree(folder: Path) -> None:
     """Remove a folder with all that is in it, also folders that may not be written; what can't be removed stays."""
     for top, folders, _ in os.walk(folder):
@@ -125,7 +130,7 @@ def _entry(folder: Path, path: Path) -> Entry:
     if stat.S_ISREG(mode):
         return Entry("file", name, path)
     if not stat.S_ISLNK(mode):
-        raise ValueError(f"it is {_NAMES.get(stat.S_IFMT(mode), 'no file')}")
+        raise ValueError(f"it is {_NAMES.get(stat.S_IFMT(mode), 'not a regular file')}")
     written, target = path.readlink(), path.resolve()
     if not target.exists():
         raise ValueError(f"it is a link to {written}, which is not there")
