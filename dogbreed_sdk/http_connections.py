@@ -17,7 +17,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-# What a client goes on sending after it was refused is read and thrown away, up to here, so that it gets to see the
+# What a client still sends after it was refused is read and thrown away, up to here, so that it gets to see the
 # answer in place of a broken connection (nginx calls it lingering_close).
 MOST_DISCARDED_BYTES = 32 * 1024 * 1024
 # A household or machine has a whole IPv6 network of this size to choose addresses from.
@@ -55,7 +55,7 @@ class ConnectionLimits:
 
 
 def network(address: str) -> str:
-    """Whom an address stands for: itself, or for IPv6 the network that one household or machine has.
+    """The client that an address counts as: itself, or for IPv6 the network that one household or machine has.
 
     >>> network("203.0.113.9"), network("2001:db8::1:2"), network("::ffff:203.0.113.9")
     ('203.0.113.9', '2001:db8::/64', '203.0.113.9')
@@ -85,7 +85,7 @@ class _StrictConnection(h11.Connection):
     """h11's connection, which refuses a request whose length two headers give.
 
     Servers that disagree on which of them counts disagree on where the next request begins, so that one may be
-    smuggled past a proxy (RFC 9112, 6.1 and 11.2). h11 itself follows Transfer-Encoding, and goes on.
+    smuggled past a proxy (RFC 9112, 6.1 and 11.2). h11 itself follows Transfer-Encoding and accepts the request.
     """
 
     def next_event(self) -> Any:
@@ -143,7 +143,7 @@ class LimitedProtocol(H11Protocol):
             self._wait_for_client()
 
     def send_400_response(self, msg: str) -> None:
-        """What was sent is no HTTP; the request that it belongs to gets no second answer."""
+        """What was sent is not HTTP; a request that has begun to be answered gets no second answer."""
         super().send_400_response(msg)
         if self.cycle is not None:
             self.cycle.disconnected = True
@@ -172,7 +172,7 @@ class LimitedProtocol(H11Protocol):
 
     @property
     def counts(self) -> bool:
-        """Whether it takes a place: not any more once it is being closed."""
+        """Whether it counts against the limits: once it is being closed, it no longer does."""
         return not self.transport.is_closing()
 
     def _is_proxy(self) -> bool:

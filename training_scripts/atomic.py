@@ -1,7 +1,7 @@
 """Writes files and folders in one step: readers and crashes see the old content or the new, never a part.
 
 What is being written lies beside its place as ``.<name>.<host>-<process>-<random>.partial``, locked by its writer. The
-kernel releases the lock however the writer ends, so whoever writes to that folder next removes what dead writers left.
+kernel releases the lock however the writer ends, so the next writer to that folder removes what dead writers left.
 Process ids alone would not do: they are reused, and mean other processes in a container or on another host.
 """
 

@@ -21,10 +21,10 @@ from training_scripts.tar_reader import TarReader, decompressed
 WEIGHTS_FILE = "model.pth"
 DESCRIPTION_FILE = "model.json"
 MAX_DESCRIPTION_BYTES = 16 << 20
-# A bundle of ours has twenty; who packs more beside it may do so within reason.
+# A bundle of ours has about twenty; users may add files of their own within reason.
 MAX_MEMBERS = 10_000
 MAX_BYTES_BESIDE_WEIGHTS = 512 << 20
-# Weights hardly compress: an archive that grows hundredfold is a bomb. Below so many bytes that harms nobody.
+# Weights hardly compress: an archive that grows hundredfold is a bomb. Below HARMLESS_BYTES it can do no harm.
 MAX_GROWTH = 100
 HARMLESS_BYTES = 64_000_000
 

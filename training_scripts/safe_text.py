@@ -48,7 +48,7 @@ def printable_lines(text: str) -> str:
 def without_secrets(text: str) -> str:
     """A text whose URLs have no user names, no passwords and no queries.
 
-    Queries hold the signatures of presigned URLs, which open what they name to whoever reads a log.
+    Queries hold the signatures of presigned URLs, which open what they name to anyone who reads a log.
 
     >>> without_secrets("what? postgres://me:secret@host/db and https://host/dogs.zip?X-Amz-Signature=abc")
     'what? postgres://host/db and https://host/dogs.zip?…'

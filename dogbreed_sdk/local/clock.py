@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-# It goes on while the machine sleeps; only Linux has it.
+# Continues while the machine sleeps; only Linux has it.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 @lru_cache(maxsize=1)
 def boot_id() -> str:
-    """What names the run of the machine since it was started; empty where the system does not say."""
+    """The identifier of the machine's present boot; empty where the system has none."""
     try:
         return _BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:
@@ -42,7 +42,8 @@ def elapsed(since: str | None, wall: float) -> float:
 
     Args:
         since: Its mark.
-        wall: The same moment by the wall clock, which has to do where there is no mark, or one of an earlier boot.
+        wall: The same moment by the wall clock, in epoch seconds: used where there is no mark, or one of an earlier
+            boot.
     """
     boot, _, seconds = (since or "").rpartition(":")
     if boot and boot == boot_id():

@@ -38,7 +38,7 @@ _MAXIMUM_RESTARTS = 3
 _FAILURE_LINES = 8
 _CRASH_LINES = 200
 _CRASH = "Fatal Python error"  # how faulthandler begins
-# Names a folder of the endpoint, and so tells what its models have started from all other processes.
+# Names a folder of the endpoint, which distinguishes the processes that its models have started from all others.
 _CODE_VARIABLE = "SAGEMAKER_SUBMIT_DIRECTORY"
 _COMING_UP = ("Creating", "Updating")
 

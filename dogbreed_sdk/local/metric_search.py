@@ -19,7 +19,7 @@ from dogbreed_sdk.local.metric_values import MetricReader
 _PROGRAM = Path(__file__).with_name("metric_process.py")
 # A usual line takes microseconds. An expression that is quadratic in the line's length needs 0.3 s for 60 kB.
 SEARCH_SECONDS = 1.0
-# So often may an expression take too long; then it is searched for no more.
+# An expression that has taken too long this many times is no longer searched for.
 _PATIENCE = 3
 _ROOM_BYTES = 1 << 20
 _LIMIT_BYTES = 4 * _ROOM_BYTES
@@ -55,12 +55,12 @@ class _Line:
 class MetricSearch:
     """Finds the metrics of log lines, in order, in a process of its own.
 
-    No method but `settle` and `finish` waits, however long a search takes. A search that takes more than a second of
-    processor time is given up, and a metric whose searches often do is looked for no more; `report` hears of both.
+    Only `settle` and `finish` wait, however long a search takes. A search that takes more than a second of processor
+    time is given up, and a metric is no longer looked for after three such searches; both are reported.
 
     Args:
         reader: The metrics.
-        report: Takes a line for people.
+        report: Called with a line for people.
     """
 
     def __init__(self, reader: MetricReader, *, report: Callable[[str], object]) -> None:
@@ -79,7 +79,7 @@ class MetricSearch:
 
     @property
     def has_room(self) -> bool:
-        """Whether more lines should be fed now; those fed in spite of it may be left out."""
+        """Whether more lines should be fed now; those fed regardless may be left out."""
         return self._size < _ROOM_BYTES
 
     def feed(self, source: str, line: str) -> None:
@@ -104,7 +104,7 @@ class MetricSearch:
         return self._receive()
 
     def settle(self, seconds: float, give_up: Callable[[], bool] = lambda: False) -> list[Captured]:
-        """What is found until all lines have been searched, or the time is over."""
+        """What is found until all lines have been searched, the seconds have passed, or `give_up` says so."""
         found = self.collect()
         deadline = time.monotonic() + seconds
         while self._lines and time.monotonic() < deadline and not give_up():
@@ -213,7 +213,7 @@ class MetricSearch:
         return [Captured(source, name, text) for text in captured]
 
     def _replace(self) -> None:
-        """Go on after the end of the process, which a search has caused: it is not tried again."""
+        """Continue after a search has ended the process: that search is not tried again."""
         assert self._process is not None
         status = self._process.wait()
         self.close()

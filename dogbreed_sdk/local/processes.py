@@ -205,8 +205,8 @@ def end_process(process: Process | None, *, grace_seconds: float, root: Path | N
     """End a process politely: SIGTERM, then SIGKILL when it takes too long.
 
     Args:
-        process: The process; one that has ended is no error.
-        grace_seconds: How long it may take.
+        process: The process; may have ended already.
+        grace_seconds: How long it may take before it is killed.
         root: The root folder whose process it must be, where one is given.
     """
     if process is None or not is_alive(process, root=root):

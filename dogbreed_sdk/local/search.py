@@ -12,7 +12,7 @@ from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.search_space import Range, read_ranges
 
 _DEFAULT_SEED = 0
-# After so many repetitions in a row, untried values are looked up instead.
+# After this many proposals in a row that repeat earlier ones, untried values are looked up instead.
 _ATTEMPTS = 10
 # Optuna starts with 10 random trials; a search of 6 or 12 would have little or nothing else.
 _MAXIMUM_RANDOM_STARTS = 10

@@ -27,7 +27,7 @@ from dogbreed_sdk.local.store import TRAINING_JOB, Store, StoreError
 
 _DEFAULT_MAXIMUM_SECONDS = 86_400  # API reference, StoppingCondition
 _METRICS_SECONDS = 1.0
-# How long the search for metrics may go on when the script has ended; a job that was told to end must end soon.
+# How long the search for metrics may continue after the script has ended; a stopped job must end soon.
 _SEARCH_SECONDS = 10.0
 _SEARCH_SECONDS_STOPPED = 2.0
 _QUEUE_SECONDS = 0.2

@@ -28,7 +28,7 @@ _LOG_SECONDS = 5.0
 # The store itself waits half a minute for its turn.
 _STORE_ATTEMPTS = 60
 _STORE_SECONDS = 0.5
-# Of what stands in the place of a number, so much is repeated.
+# Characters of a text in place of a number that a message repeats.
 _LONGEST_VALUE = 100
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")

@@ -130,7 +130,7 @@ class BundleTransport(Transport):
 
 
 class _Loaded(NamedTuple):
-    """A model in memory, the functions that it answers with, and the lock that whoever asks it holds."""
+    """A model in memory, the functions that it answers with, and the lock that is held while it computes."""
 
     inference: Any
     model: Any
@@ -174,7 +174,7 @@ def check(folder: Path) -> None:
     """Looks whether a folder holds a bundle, before a process is started for it.
 
     Raises:
-        ConfigurationError: It does not, or its description is not in order.
+        ConfigurationError: It does not, or its description is invalid.
     """
     from training_scripts.bundle import read_description  # noqa: PLC0415 - clients of endpoints do not need it
     from training_scripts.bundle_archive import WEIGHTS_FILE, BundleError  # noqa: PLC0415
