@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 class BreedClassifier:
     """A client of one model. Thread-safe: make one and keep it for the life of a program.
 
-    It can be pickled, for process pools and task queues: what goes along is where the model is, the options and the
-    labels; connections are made anew, a bundle is loaded anew, once in each process.
+    It can be pickled, for process pools and task queues: the pickle holds the model's address, the options and the
+    labels. Each process opens its own connections, and loads a bundle once, with the first picture.
 
     Args:
         endpoint_name: Name of the endpoint.

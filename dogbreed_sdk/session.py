@@ -89,11 +89,11 @@ class Session:
 
     @classmethod
     def existing(cls, root: str | Path) -> Session:
-        """Local SageMaker under a folder that holds one already: to look, and not to begin.
+        """Local SageMaker under a folder that already holds one, for programs that only look.
 
         Args:
-            root: The folder. Where there is none of local SageMaker, none is made: the first call raises
-                `ConfigurationError`.
+            root: The folder; it is never created. Where it does not hold local SageMaker, making the first client
+                raises `ConfigurationError`.
         """
         made = cls.local(root)
         made._makes_root = False

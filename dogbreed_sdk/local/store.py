@@ -136,7 +136,7 @@ Position = tuple[float | str, float, str]
 
 @dataclass(frozen=True)
 class Filters:
-    """What records of a listing have in common; None asks for nothing.
+    """What records of a listing have in common; None leaves a member out of the question.
 
     Attributes:
         name_contains: A part of the name, case kept.
@@ -278,7 +278,8 @@ class Store:
             filters: What they have in common.
             sort_by: What they are sorted by; equal ones by creation and name.
             descending: Whether the largest comes first.
-            after: The position (see `position`) of the last record of the page before.
+            after: Where the last record of the page before stands: its value of `sort_by`, its creation in epoch
+                seconds, its name.
             limit: How many at most; None for all.
         """
         columns = _SORT_COLUMNS[sort_by]
