@@ -41,17 +41,23 @@ def find_copies(listing: Listing, facts: Mapping[Path, PictureFacts]) -> Iterato
 def _describe(group: Sequence[_Place], code: str, subject: str, *, plural: bool = False) -> Iterator[Finding]:
     be, label = ("are", "are labelled") if plural else ("is", "is labelled")
     paths = tuple(path for *_, path in group)
-    splits, names = sorted({split for split, *_ in group}), sorted({name for _, name, _ in group})
+    splits = list(dict.fromkeys(split for split, *_ in group))  # train first, as they are listed
+    names = sorted({name for _, name, _ in group})
     listed = some([str(path) for path in paths])
     if len(splits) > 1:
-        message = f"{subject} {be} in the splits {' and '.join(splits)}: {listed}."
+        message = f"{subject} {be} in the splits {_joined(splits)}: {listed}."
         yield Finding("error", f"{code}-across-splits", message, paths, "Keep one, or all in one split.")
     if len(names) > 1:
-        message = f"{subject} {label} {' and '.join(names)}: {listed}."
+        message = f"{subject} {label} {_joined(names)}: {listed}."
         yield Finding("warning", f"{code}-across-classes", message, paths, "Keep the right class only.")
     if len(splits) == len(names) == 1:
         message = f"{subject} {be} there {len(paths)} times: {listed}."
         yield Finding("note", code, message, paths, "Keep one of them.")
+
+
+def _joined(words: Sequence[str]) -> str:
+    """Names in a sentence: "train, valid and test"."""
+    return " and ".join([*filter(None, [", ".join(words[:-1])]), words[-1]])
 
 
 def _find_leaks(listing: Listing, groups: Sequence[Sequence[_Place]]) -> Iterator[Finding]:
@@ -65,5 +71,6 @@ def _find_leaks(listing: Listing, groups: Sequence[Sequence[_Place]]) -> Iterato
     for split, shared in leaked.items():
         total = sum(len(paths) for paths in listing.splits[split].values())
         if len(shared) > LEAK_SHARE * total:
-            message = f"{len(shared)} of the {total} pictures of the {split} split are in the train split too."
+            be = "is" if len(shared) == 1 else "are"
+            message = f"{len(shared)} of the {total} pictures of the {split} split {be} in the train split too."
             yield Finding("error", "leak", message, tuple(shared), "Its accuracy would be memory: remove them.")

@@ -196,6 +196,13 @@ class TestCheck:
         assert "001.Boxer and 002.Pug" in label.message
         assert findings(good, "duplicate")[0].level == "note"
 
+    def test_a_picture_in_all_three_splits_names_them_in_their_order(self, good: Path) -> None:
+        content = (good / "train/001.Boxer/00.png").read_bytes()
+        for split in ("test", "valid"):
+            (good / split / "001.Boxer/copy.png").write_bytes(content)
+        (finding,) = findings(good, "duplicate-across-splits")
+        assert finding.message.startswith("The same picture is in the splits train, valid and test: ")
+
     def test_a_test_split_made_of_training_pictures_is_an_error(self, good: Path) -> None:
         for number in range(3):
             source = good / "train/001.Boxer" / f"{number:02d}.png"
