@@ -78,7 +78,7 @@ def full_disk(folder: Path) -> str:
 
 
 def _failure_file(path: Path) -> str:
-    return read_end(path, _FAILURE_BYTES).strip()
+    return read_end(path, _FAILURE_BYTES).replace("\0", "").strip()  # a file with holes says nothing
 
 
 def _parts_of_log(tail: Sequence[str]) -> list[str]:

@@ -101,7 +101,15 @@ def nearest_folder(place: Path) -> Path:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder with all that is in it, also folders that may not be written; what can't be removed stays."""
+    """Remove a folder with all that is in it, also folders that may not be written; what can't be removed stays.
+
+    A script may have put something else in its place: that alone is removed. `shutil.rmtree` opens what it is given,
+    and would wait for the other end of a named pipe.
+    """
+    if folder.is_symlink() or not folder.is_dir():
+        with suppress(OSError):
+            folder.unlink()
+        return
     for top, folders, _ in os.walk(folder):
         for path in (Path(top, name) for name in folders):
             with suppress(OSError):
