@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from training_scripts import ScriptError
-from training_scripts.tar_reader import TarReader, decompressed
+from training_scripts.tar_reader import HARMLESS_BYTES, MAX_GROWTH, TarReader, allowed_bytes, decompressed
 
 WEIGHTS_FILE = "model.pth"
 DESCRIPTION_FILE = "model.json"
@@ -24,9 +24,6 @@ MAX_DESCRIPTION_BYTES = 16 << 20
 # A bundle of ours has about twenty; users may add files of their own within reason.
 MAX_MEMBERS = 10_000
 MAX_BYTES_BESIDE_WEIGHTS = 512 << 20
-# Weights hardly compress: an archive that grows hundredfold is a bomb. Below HARMLESS_BYTES it can do no harm.
-MAX_GROWTH = 100
-HARMLESS_BYTES = 64_000_000
 
 _CHUNK_BYTES = 1 << 16
 _BROKEN = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError)
@@ -47,7 +44,7 @@ class Judge:
         self._archive = archive
         self._members = 0
         self._beside = 0
-        self.allowed = max(HARMLESS_BYTES, archive.stat().st_size * MAX_GROWTH)
+        self.allowed = allowed_bytes(archive)
         self._unpacked = 0
 
     def check(self, member: tarfile.TarInfo) -> None:

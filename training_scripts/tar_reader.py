@@ -5,12 +5,22 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, cast
 
 # tarfile reads a header into memory whole, however long it says that it is; honest ones hold a path or two.
 # Contents are read in smaller pieces.
 LARGEST_READ = 1 << 20
+# Weights and pictures hardly compress: an archive that grows hundredfold is a bomb. Below HARMLESS_BYTES it can
+# do no harm, and a tar of small text files may well shrink hundredfold.
+MAX_GROWTH = 100
+HARMLESS_BYTES = 64_000_000
+
+
+def allowed_bytes(archive: Path) -> int:
+    """The most bytes that an archive's members may hold together."""
+    return max(HARMLESS_BYTES, archive.stat().st_size * MAX_GROWTH)
 
 
 def decompressed(archive: Path) -> IO[bytes]:
@@ -32,10 +42,10 @@ class TarReader:
     Args:
         plain: The decompressed tar.
         allowed: The most bytes to read of it.
-        error: What is raised where it holds more.
+        error: Makes what is raised where it holds more, from what is wrong.
     """
 
-    def __init__(self, plain: IO[bytes], allowed: int, *, error: type[Exception]) -> None:
+    def __init__(self, plain: IO[bytes], allowed: int, *, error: Callable[[str], Exception]) -> None:
         self._plain = plain
         self._allowed = allowed
         self._error = error
@@ -51,7 +61,7 @@ class TarReader:
         """Up to so many bytes, fewer only at the end.
 
         Raises:
-            Exception: They are too many, at once or together; of the class that was given.
+            Exception: They are too many, at once or together; what `error` makes.
         """
         if not 0 <= size <= LARGEST_READ:
             raise self._error(f"the archive has a header of {size:,} bytes: a bomb; it was not unpacked")

@@ -8,19 +8,19 @@ import tarfile
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from dogbreed_sdk import container
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local import debugging
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.s3_transfer import download_object, download_prefix
+from dogbreed_sdk.local.script_files import nearest_folder
 from training_scripts.atomic import write_json_atomically
+from training_scripts.tar_reader import HARMLESS_BYTES, MAX_GROWTH, TarReader, allowed_bytes, decompressed
 
 HOST = "algo-1"
 INSTANCE_GROUP = "homogeneousCluster"
-
-_CHUNK_BYTES = 1 << 20
 
 Report = Callable[[str], None]
 
@@ -183,17 +183,18 @@ def _copy_source(source: Path, code: Path) -> None:
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a tar archive; members that lead out of the folder, links to elsewhere and devices are refused.
 
+    An archive that unpacks to far more than it is, or to more than there is room for, is refused by what its headers
+    announce, and so is one with a header of any size: a script's source or a model may come from anyone.
+
     Raises:
-        ConfigurationError: It is no tar archive, is cut short, or holds such a member.
+        ConfigurationError: It is not a tar archive, is cut short, holds such a member, or is too large.
     """
     if not hasattr(tarfile, "data_filter"):
         raise ConfigurationError("This Python can't unpack archives safely; use at least 3.10.12 or 3.11.4.")
     try:
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
-            # A tar archive ends before its file does, and the checksum of a .gz file comes last.
-            while tar.fileobj is not None and tar.fileobj.read(_CHUNK_BYTES):
-                pass
+        _unpack_checked(archive, folder)
+    except ConfigurationError:
+        raise
     except tarfile.FilterError as error:
         raise ConfigurationError(f"{archive} is not unpacked, because it is not safe: {error}") from error
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
@@ -203,6 +204,32 @@ def unpack(archive: Path, folder: Path) -> None:
         if error.errno is not None:
             raise
         raise _damaged(archive, error) from error
+
+
+def _unpack_checked(archive: Path, folder: Path) -> None:
+    allowed = allowed_bytes(archive)
+    room = shutil.disk_usage(nearest_folder(folder)).free
+    unpacked = 0
+
+    def checked(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
+        nonlocal unpacked
+        unpacked += member.size
+        announced = f"{archive} is not unpacked: with its {member.name[:100]!r} it holds {unpacked / 1e6:,.0f} MB,"
+        if unpacked > allowed:
+            raise ConfigurationError(f"{announced} more than {MAX_GROWTH} times its own size.")
+        if unpacked > room:
+            raise ConfigurationError(f"{announced} and {folder} has room for {room / 1e6:,.0f} MB.")
+        return tarfile.data_filter(member, path)
+
+    with decompressed(archive) as plain:
+        # Headers and padding come on top of what the members hold.
+        reader = TarReader(
+            plain, allowed + HARMLESS_BYTES, error=lambda problem: ConfigurationError(f"{archive}: {problem}.")
+        )
+        with tarfile.TarFile(fileobj=cast("IO[bytes]", reader)) as tar:
+            tar.extractall(folder, filter=checked)  # noqa: S202 - the filter is data_filter, and more
+        # A tar archive ends before its file does, and the checksum of a .gz file comes last.
+        reader.drain()
 
 
 def _damaged(archive: Path, error: Exception) -> ConfigurationError:
