@@ -58,7 +58,8 @@ def start(
         workers: Processes that answer; one that dies is replaced where there are several.
         backend: What computes: "torch", or "onnx" (extra `onnx`).
         threads: Threads of each worker; default: the cores, shared out.
-        code: "sdk" runs nothing out of the bundle; "bundle" runs its own code/inference.py, which may be anybody's.
+        code: "sdk" runs nothing out of the bundle; "bundle" runs its own code/inference.py, which may be anybody's, and
+            inherits only what a program needs to run on this machine, and the server's own settings (SAGEMAKER_*).
         timeout_seconds: A request gets 504 after so long, and a model that does not return is ended, as nothing else
             stops it. Default: $SAGEMAKER_MODEL_SERVER_TIMEOUT, else never.
         status: Gets a line where loading takes longer than 2 s.
@@ -88,7 +89,7 @@ def start(
         process = subprocess.Popen(
             [sys.executable, "-m", "dogbreed_sdk.serving", *options],
             cwd=PACKAGE_PARENT,
-            env=os.environ | ({TIMEOUT_VARIABLE: str(timeout_seconds)} if timeout_seconds else {}),
+            env=_environment(code) | ({TIMEOUT_VARIABLE: str(timeout_seconds)} if timeout_seconds else {}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -102,6 +103,17 @@ def start(
         server.close(grace_seconds=0.0)
         raise
     return server
+
+
+def _environment(code: Code) -> dict[str, str]:
+    """What the server inherits: code out of a bundle must not see the secrets of whoever starts it."""
+    from dogbreed_sdk.local.caller_environment import inherited  # noqa: PLC0415
+    from dogbreed_sdk.local.resources import CORES_VARIABLE  # noqa: PLC0415
+
+    if code == "sdk":
+        return dict(os.environ)
+    own = {name: os.environ[name] for name in os.environ if name.startswith("SAGEMAKER_") or name == CORES_VARIABLE}
+    return own | inherited(os.environ)
 
 
 def _require_packages(backend: Backend) -> None:

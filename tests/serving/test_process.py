@@ -34,6 +34,19 @@ def test_it_answers_until_it_is_closed(tmp_path: Path) -> None:
     server.close()
 
 
+def test_code_out_of_a_bundle_inherits_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgres://me:hunter2@host/db")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    monkeypatch.setenv("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "application/json")
+    code = "import os\ndef model_fn(d): return 0\ndef predict_fn(data, model): return dict(os.environ)"
+    with start(write_model(tmp_path / "model", code), code="bundle") as server:
+        seen = requests.post(f"{server.url}/invocations", json=3, timeout=5).json()
+    assert seen["PATH"]
+    assert seen["SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"] == "application/json"
+    assert not {"DATABASE_URL", "AWS_SECRET_ACCESS_KEY"} & set(seen)
+    assert "hunter2" not in str(seen)
+
+
 def test_loading_that_takes_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "_STATUS_AFTER_SECONDS", 0.05)
     said: list[str] = []
