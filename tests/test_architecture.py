@@ -41,6 +41,7 @@ LOCAL_MAY_USE = (
     "dogbreed_sdk.listening",
     "training_scripts.atomic",
     "training_scripts.safe_text",
+    "training_scripts.tar_reader",
     "training_scripts.written",
     "dogbreed_sdk.tracebacks",
 )

@@ -18,7 +18,7 @@ from dogbreed_sdk.scratch import scratch_folder
 from dogbreed_sdk.serving.process import ServerProcess, start
 from dogbreed_sdk.serving.restarts import Restarts
 from dogbreed_sdk.transports import Answer, Transport
-from dogbreed_sdk.transports.bundle import bundle_path, check, unpack, unpack_all
+from dogbreed_sdk.transports.bundle import bundle_path, check, naming, unpack, unpack_all
 from dogbreed_sdk.transports.server import ServerTransport
 
 if TYPE_CHECKING:
@@ -61,10 +61,13 @@ class BundleServer:
         self._scratch = contextlib.ExitStack()
         self._closing = threading.Event()
         self._replacing = threading.Lock()
+        archive = bundle_path(bundle)
+        folder = archive
         try:
+            folder = _folder(archive, code, self._scratch)
             self._start = functools.partial(
                 start,
-                _folder(bundle_path(bundle), code, self._scratch),
+                folder,
                 workers=workers,
                 backend=backend,
                 code=code,
@@ -73,6 +76,9 @@ class BundleServer:
             )
             self._started = time.monotonic()
             self._server = self._start()
+        except EndpointNotReadyError as error:
+            self._scratch.close()
+            raise EndpointNotReadyError(naming(archive, folder, str(error))) from error
         except BaseException:
             self._scratch.close()
             raise

@@ -139,6 +139,7 @@ class _Loaded(NamedTuple):
 
 def _load(path: Path) -> _Loaded:
     inference = _optional.load("training_scripts.inference", extra="local", purpose="run a bundle here")
+    folder = path
     try:
         if path.is_dir():
             return _Loaded(inference, inference.model_fn(str(path)), Lock())
@@ -148,7 +149,8 @@ def _load(path: Path) -> _Loaded:
     except OSError as error:
         raise ConfigurationError(f"Cannot read the bundle {path}: {error.strerror or error}.") from error
     except ValueError as error:  # BundleError and other ScriptErrors, whose messages say what to do
-        raise ConfigurationError(f"The bundle {path} cannot be used: {error}") from error
+        said = naming(path, folder, str(error)).removeprefix(f"{path}: ")
+        raise ConfigurationError(f"The bundle {path} cannot be used: {said}") from error
 
 
 _loading = Lock()
@@ -202,7 +204,7 @@ def unpack(archive: Path, folder: Path) -> None:
     try:
         bundle_archive.extract(archive, folder, names, check_weights=functools.partial(_check_size, folder))
     except bundle_archive.BundleError as error:
-        raise ConfigurationError(f"{error}.") from error
+        raise ConfigurationError(f"{naming(archive, folder, str(error))}.") from error
 
 
 def unpack_all(archive: Path, folder: Path) -> None:
@@ -218,6 +220,11 @@ def unpack_all(archive: Path, folder: Path) -> None:
         bundle_archive.extract_all(archive, folder)
     except bundle_archive.BundleError as error:
         raise ConfigurationError(f"{error}.") from error
+
+
+def naming(archive: Path, folder: Path, message: str) -> str:
+    """A message about an unpacked bundle that names the archive, not the temporary folder, which is gone by then."""
+    return message.replace(str(folder), str(archive))
 
 
 def _check_size(folder: Path, size: int) -> None:

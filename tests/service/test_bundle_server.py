@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.errors import ConfigurationError, EndpointNotReadyError
 from dogbreed_sdk.service import bundle_server
 from dogbreed_sdk.service.bundle_server import BundleServer
 from dogbreed_sdk.serving import restarts
@@ -69,3 +69,17 @@ def test_what_is_larger_than_the_disk_is_not_unpacked(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     with pytest.raises(ConfigurationError, match=says):
         BundleServer(packed, code=code, status=lambda _: None)
+
+
+def test_the_archive_is_named_and_not_the_folder_that_it_was_unpacked_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(folder: Path, **_: Any) -> Process:
+        raise EndpointNotReadyError(f"error: {folder}: model.json is not in order")
+
+    monkeypatch.setattr(bundle_server, "start", start)
+    with tarfile.open(tmp_path / "model.tar", "w"):
+        pass
+    with pytest.raises(EndpointNotReadyError) as caught:
+        BundleServer(tmp_path / "model.tar", code="bundle", status=lambda _: None)
+    assert str(caught.value) == f"error: {tmp_path / 'model.tar'}: model.json is not in order"

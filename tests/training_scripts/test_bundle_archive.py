@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -116,3 +117,23 @@ def test_what_follows_the_last_file_is_never_read(written_bundle: Path, tmp_path
     (tmp_path / "folder").mkdir()
     unpack(archive, tmp_path / "folder")
     assert sorted(path.name for path in (tmp_path / "folder").iterdir()) == sorted(NAMES)
+
+
+def test_the_archive_is_named_and_not_the_folder_that_it_was_unpacked_to(written_bundle: Path, tmp_path: Path) -> None:
+    description = json.loads((written_bundle / "model.json").read_text())
+    archive = tmp_path / "model.tar.gz"
+    weights = (written_bundle / "model.pth").read_bytes()
+    cases: list[tuple[dict[str, object], bytes, str]] = [
+        ({"temperature": 1e-320}, weights, f"{archive}: model.json is not in order: temperature must be from"),
+        ({}, weights[:-100] + bytes(100), f"The bundle {archive} cannot be used: "),
+    ]
+    for changes, content, says in cases:
+        with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
+            for name, body in (("model.json", json.dumps(description | changes).encode()), ("model.pth", content)):
+                member = tarfile.TarInfo(name)
+                member.size = len(body)
+                tar.addfile(member, io.BytesIO(body))
+        with pytest.raises(ConfigurationError) as caught:
+            BreedClassifier.from_bundle(archive)
+        assert str(caught.value).startswith(says)
+        assert "partial" not in str(caught.value)
