@@ -51,6 +51,7 @@ SERVING_MAY_USE = (
     "dogbreed_sdk.errors",
     "dogbreed_sdk.http_connections",
     "dogbreed_sdk.listening",
+    "dogbreed_sdk.local.caller_environment",
     "dogbreed_sdk.local.descendants",
     "dogbreed_sdk.local.log_file",
     "dogbreed_sdk.local.processes",
