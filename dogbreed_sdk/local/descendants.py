@@ -41,7 +41,17 @@ def end_descendants(spare: Collection[int] = ()) -> None:
 
 
 def end_marked(variable: str, prefix: str) -> None:
-    """Kill all processes in whose environment a variable begins with a text, but this one and its ancestors."""
+    """Kill all processes in whose environment a variable begins with a text, but this one and its ancestors.
+
+    Args:
+        variable: The variable.
+        prefix: What its value begins with, such as a folder of the job.
+
+    Raises:
+        ValueError: The prefix is empty, so that every process of this user would be killed.
+    """
+    if not prefix:
+        raise ValueError(f"end_marked needs a prefix of ${variable}: an empty one marks every process")
     mine = {os.getpid(), *(process.pid for process in psutil.Process().parents())}
 
     def marked() -> Iterable[psutil.Process]:

@@ -24,6 +24,7 @@ import pytest
 
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local import Store, job_state, runner
+from dogbreed_sdk.local.descendants import end_marked
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.log_file import LogFollower
 from dogbreed_sdk.local.processes import PACKAGE_PARENT, identify, is_alive, start_module, wait_for_end
@@ -858,3 +859,9 @@ class TestThreads:
         assert available_cores({CORES_VARIABLE: "3"}) == 3
         assert available_cores({CORES_VARIABLE: "many"}) == available_cores({}) >= 1
         assert thread_environment(2)["MKL_NUM_THREADS"] == "2"
+
+
+def test_an_empty_prefix_marks_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "process_iter", list)  # should it be accepted one day, nothing dies of this test
+    with pytest.raises(ValueError, match="marks every process"):
+        end_marked("SM_MODEL_DIR", "")
