@@ -52,7 +52,7 @@ class BreedDataset:
         """The data set in a folder.
 
         Args:
-            path: Holds train, valid and test, in any of their usual spellings, each with one folder a class; or only
+            path: Holds train, valid and test, in any of their usual spellings, each with one folder per class; or only
                 class folders, which `split` then divides.
 
         Raises:

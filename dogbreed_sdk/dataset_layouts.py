@@ -56,7 +56,7 @@ class Layout:
         description: What it is: "pictures in one folder, the class in each file's name".
         pictures: Its pictures.
         guessed: Split -> folder, where only their sizes say which folder is which split: a person has to confirm it.
-        left_out: Sentences on pictures that belong to no class.
+        left_out: Pictures that belong to no class, a phrase each.
     """
 
     description: str
@@ -118,7 +118,8 @@ def fault(root: Path) -> Fault | None:
         return None
     if layout is None:
         return None
-    return Fault("layout", f"{root} has another layout: {layout}.", (root,), layout.remedy(root))
+    left_out = f" Left out: {', '.join(layout.left_out)}." if layout.left_out else ""
+    return Fault("layout", f"{root} has another layout: {layout}.{left_out}", (root,), layout.remedy(root))
 
 
 def split_named_otherwise(listing: Listing) -> tuple[str, Path] | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, counter, note, say
+from dogbreed_sdk.cli.wording import as_command
 from dogbreed_sdk.dataset import BreedDataset
 from training_scripts.split_folders import SPLITS
 
@@ -63,10 +64,7 @@ def _shown(report: DatasetReport) -> list[str]:
     """The report, with commands in place of Python's methods, as wide as the terminal."""
     from dogbreed_sdk import dataset_text  # noqa: PLC0415 - only needed here
 
-    divide = f"Divide it with '{command_line(None, 'data', 'split', report.root, 'DEST')}'."
-    findings = tuple(
-        replace(finding, remedy=divide) if finding.code == "no-splits" else finding for finding in report.findings
-    )
+    findings = tuple(replace(finding, remedy=as_command(finding.remedy)) for finding in report.findings)
     width = min(shutil.get_terminal_size().columns, MAX_WIDTH) if sys.stdout.isatty() else None
     lines = replace(report, findings=findings).to_text(width=width).split("\n")
     if dataset_text.is_cut(report):

@@ -9,6 +9,8 @@ from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.session import Session
 
+# How remedies about data sets are written in the library.
+_IN_BOTH_WORLDS = re.compile(r"BreedDataset\.\w+\(\)(?: or|, or on the command line with) `dogbreed ([^`]*)`")
 _OTHER_PLACES = "\nFor another folder add --root DIR, for SageMaker on AWS --aws."
 
 
@@ -27,5 +29,11 @@ def reworded(text: str, options: argparse.Namespace) -> str:
     text = text.replace("Session.aws(region=None)", "SageMaker on AWS")
     text = re.sub(r"Session\.aws\((\w+)=…\)", r"--\1", text)
     text = text.replace("work without AWS through session=Session.local()", "leave --aws out to work without AWS")
+    text = as_command(text)
     text = re.sub(r"'dogbreed (jobs|endpoints)'", lambda match: f"'{command_line(options, match[1])}'", text)
     return text + elsewhere
+
+
+def as_command(text: str) -> str:
+    """A remedy about a data set with the command alone, to be pasted, instead of Python's method or the command."""
+    return _IN_BOTH_WORLDS.sub(lambda match: f"'{command_line(None)} {match[1]}'", text)
