@@ -140,8 +140,8 @@ def evaluate(
     """Classifies every picture of a split and compares the answers with the folders they lie in.
 
     Classes are compared by folder name, so a data set that lacks some of the model's classes is measured right. Where
-    the model lacks some of the data set's, no answer could be right: their pictures are left out and counted apart, as
-    far as the classifier tells its classes (`BreedClassifier.labels`).
+    the model lacks some of the data set's, no answer could be right: their pictures are left out and counted apart, if
+    the classifier knows its classes (`BreedClassifier.labels`).
 
     Args:
         classifier: Has `classify(path, top_k=5)`; it is called from several threads.
@@ -170,7 +170,7 @@ def evaluate(
 
 
 def _classes_of(classifier: Classifier) -> tuple[str, ...] | None:
-    """The classes that a classifier knows; None where it does not tell."""
+    """A classifier's classes; None if it does not report them."""
     labels = getattr(classifier, "labels", None)
     if not callable(labels):
         return None
@@ -240,16 +240,17 @@ def summarise(
     if not predictions:
         reason = f": {errors[0].error}" if errors else ""
         raise DatasetError(f"no picture was answered, so there is no accuracy; {len(errors)} failed{reason}")
-    known = [name for name in classes if model_classes is None or name in model_classes]
-    answers = [(truth, found) for truth, found in zip(truths, predictions, strict=True) if truth in known]
-    if not answers or not any(score.class_folder in known for _, found in answers for score in found.scores):
+    known = tuple(classes) if model_classes is None else tuple(filter(set(model_classes).__contains__, classes))
+    shared = set(known)
+    answers = [(truth, found) for truth, found in zip(truths, predictions, strict=True) if truth in shared]
+    if not answers or not any(score.class_folder in shared for _, found in answers for score in found.scores):
         raise LabelError(
             f"the classifier answers with classes such as {predictions[0].class_folder!r}, but the data set's "
             f"{len(classes)} classes are such as {classes[0]!r}; evaluate on the data that it was trained for"
         )
     right = [found.class_folder == truth for truth, found in answers]
     near = [truth in {score.class_folder for score in found.scores[:_TOP_K]} for truth, found in answers]
-    numbered = (*known, *sorted({found.class_folder for _, found in answers} - set(known)))
+    numbered = (*known, *sorted({found.class_folder for _, found in answers} - shared))
     confusion = _confusion([truth for truth, _ in answers], [found.class_folder for _, found in answers], numbered)
     return Evaluation(
         accuracy=sum(right) / len(right),
@@ -260,7 +261,7 @@ def summarise(
         classes=numbered,
         confusion=confusion,
         errors=errors,
-        unknown_classes=tuple(name for name in classes if name not in known),
+        unknown_classes=tuple(name for name in classes if name not in shared),
         excluded=len(predictions) - len(answers),
     )
 

@@ -108,7 +108,7 @@ class TrainingJob(Job):
         Raises:
             JobError: The session has no such job.
         """
-        with found("training job", self.name, self.session):
+        with reading("training job", self.name, self.session):
             answer: dict[str, Any] = self.session.client("sagemaker").describe_training_job(TrainingJobName=self.name)
         return answer
 
@@ -119,7 +119,7 @@ class TrainingJob(Job):
 
     @property
     def hyperparameters(self) -> dict[str, object]:
-        """What the script was given, by name: numbers as numbers, true and false as such, all else as text."""
+        """What the script was given, by name: numbers and booleans as such, everything else as text."""
         return script_hyperparameters(self.describe().get("HyperParameters", {}))
 
     @property
@@ -199,7 +199,7 @@ class TrainingJob(Job):
 
         Args:
             timeout: Seconds to wait for them at most.
-            progress: Is told what is waited for.
+            progress: Called with a line that names the rules that are waited for.
         """
         described = self.describe()
         if described["TrainingJobStatus"] not in FINAL_STATUSES or not judging(described):
@@ -272,7 +272,7 @@ class TrainingJob(Job):
         """Deletes the job and the files that it alone has written: model, outputs, recordings and checkpoints.
 
         On this machine its log goes too. Stored features and other jobs' checkpoints stay, and endpoints that serve
-        its model go on.
+        its model keep running.
 
         Returns:
             How many files were deleted.
@@ -486,7 +486,7 @@ def script_hyperparameters(encoded: Mapping[str, str]) -> dict[str, object]:
 
 
 @contextmanager
-def found(kind: str, name: str, session: Session) -> Iterator[None]:
+def reading(kind: str, name: str, session: Session) -> Iterator[None]:
     """Reads something about a job inside the block.
 
     Args:
@@ -507,7 +507,7 @@ def found(kind: str, name: str, session: Session) -> Iterator[None]:
 
 
 def is_unknown(error: JobError) -> bool:
-    """Whether an error says that there is no such job; a name that no job can have means so too."""
+    """Whether an error says that there is no such job; a name that no job can have counts as unknown."""
     cause = error.__cause__
     if not isinstance(cause, ClientError):
         return False

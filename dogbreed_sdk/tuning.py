@@ -13,7 +13,7 @@ from dogbreed_sdk import _optional
 from dogbreed_sdk.aws_errors import translated
 from dogbreed_sdk.errors import JobError, JobFailedError, JobStoppedError
 from dogbreed_sdk.failures import diagnose
-from dogbreed_sdk.jobs import FINAL_STATUSES, Job, TrainingJob, elapsed, found, script_hyperparameters
+from dogbreed_sdk.jobs import FINAL_STATUSES, Job, TrainingJob, elapsed, reading, script_hyperparameters
 from dogbreed_sdk.progress import JobProgress, ProgressCallback, print_progress
 from training_scripts.written import written
 
@@ -72,7 +72,7 @@ class TuningJob(Job):
         Raises:
             JobError: The session has no such job.
         """
-        with found("tuning job", self.name, self.session):
+        with reading("tuning job", self.name, self.session):
             answer: dict[str, Any] = self.session.client("sagemaker").describe_hyper_parameter_tuning_job(
                 HyperParameterTuningJobName=self.name
             )

@@ -30,5 +30,5 @@ def written(value: float, digits: int = 6) -> str:
         return f"{value:,.0f}"
     for unit, name in _LARGE:
         if size >= unit:
-            return f"{value / unit:.3g} {name}"
+            return f"{written(value / unit, 3)} {name}"
     return f"{value:.{digits}g}"
