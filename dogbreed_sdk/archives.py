@@ -69,7 +69,7 @@ def fetch(url: str, folder: Path, *, sha256: str | None = None, progress: Progre
     if not url.startswith(("http://", "https://")):
         raise DatasetError(f"{redacted(url)!r} is neither an http:// nor an https:// URL")
     if sha256 is not None and not _SHA256.fullmatch(sha256):
-        raise DatasetError(f"a SHA-256 has 64 hexadecimal digits; {sha256!r} is none")
+        raise DatasetError(f"a SHA-256 has 64 hexadecimal digits; {sha256!r} is not one")
     path = folder / f".download-{hashlib.sha256(url.encode()).hexdigest()[:16]}"
     part = path.with_name(path.name + ".part")
     if not path.exists():

@@ -22,7 +22,7 @@ MAX_DIFFERENT_BITS = 24
 MIN_CORRELATION = 0.99
 # Plain surfaces agree with each other whatever they show: below this standard deviation nothing is judged.
 MIN_DEVIATION = 4.0
-# So many pictures with the same two rows of the hash share a plain background and not a motif.
+# More pictures than these with the same two rows of the hash share a plain background, not a motif.
 _LARGEST_BUCKET = 32
 
 

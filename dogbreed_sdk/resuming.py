@@ -61,7 +61,8 @@ class Continuation:
             run, saved_by, epoch = RunIdentity.from_dict(described), str(described["job"]), int(described["epoch"])
         except (ValueError, KeyError, TypeError) as error:
             raise JobError(
-                f"Training job {job.name} cannot be continued: {uri} does not describe a checkpoint. Train it anew."
+                f"Training job {job.name} cannot be continued: {uri} does not describe a checkpoint. Train from the "
+                "beginning."
             ) from error
         own = _identity(job)
         if saved_by not in ("", job.name) and compare(own, run).changes:

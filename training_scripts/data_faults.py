@@ -42,7 +42,7 @@ class Fault:
 
 
 def find(listing: Listing) -> list[Fault]:
-    """Lists what training refuses in a listing; empty where it can be trained on as far as listing tells."""
+    """Lists what training refuses; empty if nothing in the listing stands in the way."""
     if UNSPLIT not in listing.splits and "train" not in listing.splits:
         root = next(folder.parent for paths in listing.folders.values() for folder in paths)
         return [*_clashes(listing), no_train(root), *_unreadable(listing)]

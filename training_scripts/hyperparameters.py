@@ -92,7 +92,7 @@ class Hyperparameters:
     train_save_interval: int = _row(
         0,
         "integer",
-        "record weights and gradients every so many training steps, in short runs more often; 0: save_interval or 100",
+        "record weights and gradients every N training steps, in short runs more often; 0: save_interval or 100",
         minimum=0,
         name="train.save_interval",
         entry_points=TRAIN_MODEL,
@@ -101,7 +101,7 @@ class Hyperparameters:
     eval_save_interval: int = _row(
         0,
         "integer",
-        "record predictions at least every so many evaluation steps; 0: at every evaluation, of very many at some",
+        "record predictions at least every N evaluation steps; 0: at every evaluation, or at some of very many",
         minimum=0,
         name="eval.save_interval",
         entry_points=TRAIN_MODEL,

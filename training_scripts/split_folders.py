@@ -49,7 +49,7 @@ def is_system_folder(name: str) -> bool:
 
 
 def is_foreign(name: str) -> bool:
-    """Whether a path of this name is no part of a data set."""
+    """Whether a path of this name is not part of a data set."""
     return is_hidden(name) or is_system_folder(name)
 
 

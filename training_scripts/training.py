@@ -131,7 +131,7 @@ class Trainer:
         """Trains to the end, from the checkpoint where there is one.
 
         Raises:
-            TrainingError: The loss is no number any more, and no epoch was good; or the checkpoint has all epochs.
+            TrainingError: The loss is not a number any more, and no epoch was good; or the checkpoint has all epochs.
             CheckpointError: The checkpoint is of other data, or of another shape of model.
             Stopped: A stop was asked for before the first epoch was done.
         """

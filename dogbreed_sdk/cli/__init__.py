@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status.
     """
     try:
-        if "_ARGCOMPLETE" in os.environ:  # a shell asks how the line may go on
+        if "_ARGCOMPLETE" in os.environ:  # a shell asks how the line may continue
             from dogbreed_sdk.cli import completion  # noqa: PLC0415
 
             completion.complete()

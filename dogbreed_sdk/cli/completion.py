@@ -19,7 +19,7 @@ from dogbreed_sdk.errors import DogBreedError
 from training_scripts import backbones, hyperparameters, metrics
 
 PROGRAM = "dogbreed"
-# Beyond these, a list is no help.
+# A longer list does not help.
 _NEWEST = 50
 
 Completer = Callable[..., list[str]]

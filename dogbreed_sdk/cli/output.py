@@ -63,7 +63,7 @@ def note(*lines: str) -> None:
 
 
 def confirm(question: str, *, otherwise: str) -> None:
-    """Asks on the terminal whether to go on.
+    """Asks on the terminal whether to continue.
 
     Args:
         question: Answered by yes or no.
@@ -108,7 +108,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
 def fitted(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> tuple[list[list[str]], int]:
     """Rows whose first column, which names things, is shortened to what the others leave of a terminal's width.
 
-    What tells names apart stands at their end, so they lose their beginning.
+    Names differ at their ends, so their beginnings are cut.
 
     Args:
         columns: The heads.

@@ -1,4 +1,4 @@
-"""Where all output of the command line leaves: it commands no terminal, and fails for want of no character."""
+"""The streams of the command line: control characters, and letters that the encoding lacks, are escaped."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _SPELLED = {"…": "...", "—": "-", "→": "->", "×": "x", "±": "+/-", "∞"
 
 @contextlib.contextmanager
 def safe_streams() -> Iterator[None]:
-    """Standard output and error escape meanwhile what would command a terminal, and what their encoding lacks.
+    """Inside the block, standard output and error escape control characters and what their encoding lacks.
 
-    That holds for whoever prints: commands, argparse, warnings, loggers, tracebacks. Line feeds and tabs stay, so a
-    value that must keep to its line needs `printable`.
+    That holds for everything that prints: commands, argparse, warnings, loggers, tracebacks. Line feeds and tabs stay,
+    so a value that must keep to its line needs `printable`.
     """
     codecs.register_error(_ERRORS, _spelled)
     with (

@@ -43,7 +43,7 @@ _COMMANDS: dict[str, str] = {
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are exceptions: whoever parses decides how they are shown.
+    """A parser whose errors are exceptions: the caller decides how they are shown.
 
     Raises:
         ConfigurationError: From every method that parses; the last line names the help to read.

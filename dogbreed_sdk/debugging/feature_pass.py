@@ -1,4 +1,4 @@
-"""What computing the features cost that a job trains on: pictures a second, decoding against the network, operators."""
+"""What it cost to compute the features that a job trains on: pictures per second, decoding, network, operators."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class FeaturePassCost:
         yield "Waiting for decoded pictures", self.waiting
 
     def lines(self) -> Iterator[str]:
-        """It in sentences, most important first."""
+        """The pass in sentences, most important first."""
         where = ", ".join(
             filter(
                 None, (f"job {self.job}" if self.job else "", self.device, f"{self.cores} cores" if self.cores else "")

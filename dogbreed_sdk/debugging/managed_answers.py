@@ -63,15 +63,15 @@ def when_judged(
     pause: float,
     say: Callable[[Mapping[str, Any], str], None],
 ) -> dict[str, Any]:
-    """A job's description once its managed rules have answered, or when the time is over.
+    """A job's description once its managed rules have answered, or when the timeout has expired.
 
-    Rules judge for a moment longer than the job runs; that they are late is no fault of the job.
+    Rules finish after the job; a late answer does not fail the job.
 
     Args:
         describe: Gives DescribeTrainingJob's answer.
         timeout: Seconds to wait at most.
         pause: Seconds between two looks.
-        say: Takes the description and a line, whenever the rules that are waited for change.
+        say: Called with the description and a line, whenever the rules that are waited for change.
     """
     deadline = time.monotonic() + timeout
     described = describe()

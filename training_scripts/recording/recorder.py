@@ -73,11 +73,11 @@ class Recorder(Watcher):
         Args:
             folder: The trial's folder; None to record into memory only.
             memory: Is filled at the end of every epoch.
-            train_interval: Weights, gradients and activations every so many TRAIN steps; 0: every 100. In short runs
+            train_interval: Weights, gradients and activations every N TRAIN steps; 0: every 100. In short runs
                 more often, so that there are about fifteen saves; of whole tensors never.
             eval_interval: Labels, predictions and losses of the valid pictures are recorded at every evaluation. Only
                 a run whose answers would take more than 64 MB keeps those of every second, third, ... evaluation and
-                the last, or those every so many EVAL steps where that is more; 0: as few as that.
+                the last, or those every N EVAL steps where that is more; 0: as few as that.
             full_tensors: Whole weights, gradients and activations, too: megabytes a save.
             report: Takes one line of log at a time.
         """

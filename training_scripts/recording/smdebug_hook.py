@@ -46,7 +46,7 @@ class SmdebugRecorder(Watcher):
 
         Args:
             folder: The trial's; an earlier one in it is removed, for smdebug cannot continue one.
-            train_interval: Save every so many TRAIN steps, in short runs more often unless tensors are whole; 0: 100.
+            train_interval: Save every N TRAIN steps, in short runs more often unless tensors are whole; 0: 100.
             eval_interval: Likewise for EVAL; 0: every one.
             full_tensors: Whole tensors instead of reductions.
             report: Takes one line of log at a time.
