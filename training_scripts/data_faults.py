@@ -77,7 +77,7 @@ def no_train(root: Path) -> Fault:
 def made_from_train(root: Path) -> str:
     """What to do about a data set without valid or test, as a sentence."""
     command = shlex.join(["dogbreed", "data", "split", str(root), "DEST", "--from-train"])
-    return f"Make it with BreedDataset.split_from_train(), or on the command line with `{command}`."
+    return f"Make missing splits with BreedDataset.split_from_train(), or on the command line with `{command}`."
 
 
 def two_folders(split: str, folders: Sequence[Path]) -> Fault:

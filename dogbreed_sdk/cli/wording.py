@@ -36,4 +36,9 @@ def reworded(text: str, options: argparse.Namespace) -> str:
 
 def as_command(text: str) -> str:
     """A remedy about a data set with the command alone, to be pasted, instead of Python's method or the command."""
-    return _IN_BOTH_WORLDS.sub(lambda match: f"'{command_line(None)} {match[1]}'", text)
+    return _IN_BOTH_WORLDS.sub(lambda match: _quoted(f"{command_line(None)} {match[1]}"), text)
+
+
+def _quoted(command: str) -> str:
+    """A command in a sentence, apart from the quotes that it may have itself."""
+    return f"`{command}`" if "'" in command else f"'{command}'"
