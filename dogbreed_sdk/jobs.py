@@ -135,7 +135,7 @@ class TrainingJob(Job):
             JobError: The job has none, or none yet.
         """
         described = self.describe()
-        if "extract_features" in described.get("HyperParameters", {}).get(container.PROGRAM_HYPERPARAMETER, ""):
+        if computes_features(described):
             raise JobError(f"Training job {self.name} computed features; it has no model.")
         status = described["TrainingJobStatus"]
         uri = described.get("ModelArtifacts", {}).get("S3ModelArtifacts")
@@ -504,6 +504,11 @@ def reading(kind: str, name: str, session: Session) -> Iterator[None]:
         if is_unknown(error):
             raise JobError(f"There is no {kind} {name} in {session!r}. See 'dogbreed jobs'.") from error.__cause__
         raise
+
+
+def computes_features(described: Mapping[str, Any]) -> bool:
+    """Whether a job, as SageMaker describes it, stores features for others to train on, and trains no model."""
+    return "extract_features" in described.get("HyperParameters", {}).get(container.PROGRAM_HYPERPARAMETER, "")
 
 
 def is_unknown(error: JobError) -> bool:

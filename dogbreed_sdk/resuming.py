@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk.errors import ConfigurationError, JobError
-from dogbreed_sdk.jobs import FINAL_STATUSES, TrainingJob
+from dogbreed_sdk.jobs import FINAL_STATUSES, TrainingJob, computes_features
 from dogbreed_sdk.scratch import scratch_folder
 from dogbreed_sdk.storage import join
 from training_scripts import ScriptError
@@ -42,12 +42,17 @@ class Continuation:
         """Reads what a job's checkpoint belongs to.
 
         Raises:
-            JobError: There is no such job, it is still running, or keeps no checkpoints; or another job has continued
-                its checkpoint with other settings.
+            JobError: There is no such job, it is still running, computed features, or keeps no checkpoints; or another
+                job has continued its checkpoint with other settings.
         """
         status = job.status
         if status not in FINAL_STATUSES:
             raise JobError(f"Training job {job.name} is {status}; wait for its end, or stop it, before continuing it.")
+        if computes_features(job.describe()):
+            raise JobError(
+                f"Training job {job.name} computed features, which further jobs find by themselves; it trained nothing "
+                "that could be continued."
+            )
         found = cls(job, job.checkpoint_uri, None)
         uri = join(found.checkpoint_uri, DESCRIPTION_NAME)
         if not job.session.storage.exists(uri):

@@ -103,6 +103,15 @@ def test_more_epochs_continue_where_the_job_was_and_say_what_changed(workshop: W
         workshop.trainer.train(workshop.dataset, {"epochs": 3}, resume=first.name, progress=no_progress)
 
 
+def test_a_job_that_computed_features_is_not_continued(workshop: Workshop, first: TrainingJob) -> None:
+    listed = workshop.session.client("sagemaker").list_training_jobs(NameContains="-features-")
+    name = listed["TrainingJobSummaries"][0]["TrainingJobName"]
+    before = jobs(workshop.session)
+    with pytest.raises(JobError, match=f"{name} computed features, .* it trained nothing that could be continued"):
+        workshop.trainer.train(workshop.dataset, {"epochs": 2}, resume=name, progress=no_progress)
+    assert jobs(workshop.session) == before
+
+
 def test_a_running_job_is_not_continued(workshop: Workshop) -> None:
     running = workshop.trainer.train(workshop.dataset, {"epochs": 100_000}, progress=no_progress)
     try:

@@ -164,7 +164,7 @@ def _insights(insights: list[Insight], width: int) -> Iterator[str]:
 def _hanging(begin: str, text: str, width: int, *, hang: int | None = None) -> list[str]:
     """A text after its beginning, further lines below the text or at a column of their own."""
     begin = safe_line(begin)
-    if len(begin) > width // 2:  # a narrow terminal: the text below its beginning
+    if text and len(begin) > width // 2:  # a narrow terminal: the text below its beginning
         return [_cut(begin.rstrip(), width), *_hanging("      ", text, width)]
     indent = " " * (len(begin) if hang is None else hang)
     lines = textwrap.wrap(

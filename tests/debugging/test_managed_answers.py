@@ -72,3 +72,17 @@ def test_a_report_has_their_answers_and_is_not_all_well_against_them() -> None:
         "details": "about Overfit",
     }
     assert report.to_dict()["verdict"]["level"] == "hint"
+
+
+def test_a_rule_without_details_leaves_no_empty_line_in_a_narrow_terminal() -> None:
+    recording = Recording("a job", Parts(), job=described(PoorWeightInitialization="NoIssuesFound"))
+    report = DebugReport("a job", trial=made_up_run(), recording=recording)
+    lines = report.summary(width=80).split("\n")
+    first = lines.index("SageMaker Debugger's rules") + 1
+    assert lines[first : first + 4] == [
+        "  NoIssuesFound PoorWeightInitialization",
+        "      about PoorWeightInitialization",
+        "  NoIssuesFound ProfilerReport",
+        "",
+    ]
+    assert lines[first + 4]
