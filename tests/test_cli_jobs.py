@@ -125,6 +125,12 @@ def test_a_search_is_deleted_with_its_trials(root: Root, dogbreed: Run) -> None:
     assert len(root.files()) == 3
 
 
+def test_one_of_a_kind_is_counted_as_one(root: Root, dogbreed: Run) -> None:
+    root.add_search("search", "search-1")
+    _, out, _ = dogbreed("delete", "search", "--yes")
+    assert out == "deleted tuning job search and its 1 training job with 2 files (1.5 MB); it was Completed\n"
+
+
 def test_a_deletion_is_asked_for(root: Root, dogbreed: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     root.add("dogs")
     status, _, err = dogbreed("delete", "dogs")

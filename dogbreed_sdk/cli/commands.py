@@ -262,13 +262,17 @@ def _job_or_none(name: str, session: Session) -> TrainingJob | TuningJob | None:
 def _delete_job(options: argparse.Namespace, job: TrainingJob | TuningJob) -> Outcome:
     status, sizes = job.status, job.stored_sizes()
     kind = "tuning" if isinstance(job, TuningJob) else "training"
-    trials = f" and its {len(job.trials())} training jobs" if isinstance(job, TuningJob) else ""
-    what = f"{kind} job {job.name}{trials} with {len(sizes):,} files ({sum(sizes) / 1e6:,.1f} MB)"
+    trials = f" and its {_counted(len(job.trials()), 'training job')}" if isinstance(job, TuningJob) else ""
+    what = f"{kind} job {job.name}{trials} with {_counted(len(sizes), 'file')} ({sum(sizes) / 1e6:,.1f} MB)"
     if not options.yes:
         confirm(f"Delete {what}?", otherwise="--yes")
     count = job.delete()
     document = {"deleted": job.name, "was": status, "files": count, "bytes": sum(sizes)}
     return Outcome(document, say(f"deleted {what}; it was {status}"))
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def local_up(options: argparse.Namespace) -> Outcome:
