@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -104,26 +105,49 @@ def remove_tree(folder: Path) -> None:
     """Remove a folder with all that is in it, also folders that may not be written; what can't be removed stays.
 
     A script may have put something else in its place: that alone is removed. `shutil.rmtree` opens what it is given,
-    and would wait for the other end of a named pipe.
+    and would wait for the other end of a named pipe; nor can it remove folders nested a thousand deep.
     """
     if folder.is_symlink() or not folder.is_dir():
         with suppress(OSError):
             folder.unlink()
         return
-    for top, folders, _ in os.walk(folder):
-        for path in (Path(top, name) for name in folders):
+    found = [folder]
+    while found:
+        current = found.pop()
+        found.extend(_emptied(current, folder))
+        with suppress(OSError):
+            current.rmdir()
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _emptied(folder: Path, top: Path) -> Iterator[Path]:
+    """Remove the files of a folder, and move its folders to the top, so that no path gets long; yields where to."""
+    with suppress(OSError):
+        folder.chmod(0o700)
+        for path in list(folder.iterdir()):
             with suppress(OSError):
-                if not path.is_symlink():
-                    path.chmod(0o700)
-    shutil.rmtree(folder, ignore_errors=True)
+                if path.is_symlink() or not path.is_dir():
+                    path.unlink()
+                    continue
+                path.chmod(0o700)
+                yield path.rename(top / f".removed-{secrets.token_hex(8)}")
 
 
 def _walk(folder: Path, reports: _Reports) -> Iterator[Path]:
-    def left_out(error: OSError) -> None:
-        reports.add(f"{Path(error.filename).relative_to(folder.parent)} is not packed: {error.strerror}")
-
-    for top, folders, files in os.walk(folder, onerror=left_out):
-        yield from (Path(top, name) for name in (*folders, *files))
+    """All that is in a folder; `os.walk` before Python 3.12 can't go a thousand folders deep."""
+    found = [folder]
+    while found:
+        current = found.pop()
+        try:
+            with os.scandir(current) as entries:
+                for entry in entries:
+                    path = Path(entry.path)
+                    if entry.is_dir(follow_symlinks=False):
+                        found.append(path)
+                    yield path
+        except OSError as error:
+            reports.add(f"{current.relative_to(folder.parent)} is not packed: {error.strerror}")
 
 
 def _entry(folder: Path, path: Path) -> Entry:

@@ -676,6 +676,20 @@ class TestWhatAScriptLeaves:
         with tarfile.open(tmp_path / "output/tidy/output/model.tar.gz") as tar:
             assert tar.getnames() == kept
 
+    def test_folders_nested_beyond_any_path_are_left_out_and_removed(
+        self, jobs: Jobs, script: Script, tmp_path: Path
+    ) -> None:
+        text = (
+            "import os\nos.chdir(os.environ['SM_MODEL_DIR'])\nopen('weights', 'w').write('x')\n"
+            "for _ in range(3000): os.mkdir('d'); os.chdir('d')"
+        )
+        record = jobs.run("deep", script(text))
+        assert record.state["status"] == "Completed", record.state["failure"]
+        with tarfile.open(tmp_path / "output/deep/output/model.tar.gz") as tar:
+            assert "weights" in tar.getnames()
+        assert any("is not packed: File name too long" in line for line in jobs.log("deep"))
+        assert not (JobFolder.of(jobs.store.root, "deep").container / "model").exists()
+
     @pytest.mark.parametrize("folder", ["ml", "."], ids=["container", "job"])
     def test_a_script_that_removes_its_folders_and_fails_has_failed(
         self, jobs: Jobs, script: Script, folder: str
