@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from training_scripts import ScriptError
-from training_scripts.tar_reader import HARMLESS_BYTES, MAX_GROWTH, TarReader, allowed_bytes, decompressed
+from training_scripts.tar_reader import HARMLESS_BYTES, MAX_DEPTH, MAX_GROWTH, TarReader, allowed_bytes, decompressed
 
 WEIGHTS_FILE = "model.pth"
 DESCRIPTION_FILE = "model.json"
@@ -60,6 +60,8 @@ class Judge:
         announced = f"{self._archive}: its {name[:100]!r} is announced as {member.size / 2**20:,.0f} MiB,"
         if self._members > MAX_MEMBERS:
             raise BundleError(f"{self._archive} holds more than {MAX_MEMBERS:,} files: it is not a bundle")
+        if name.count("/") > MAX_DEPTH:
+            raise BundleError(f"{self._archive}: its {name[:100]!r} lies more than {MAX_DEPTH} folders deep")
         if name == DESCRIPTION_FILE and member.size > MAX_DESCRIPTION_BYTES:
             raise BundleError(
                 f"{announced} more than the {MAX_DESCRIPTION_BYTES >> 20} MiB that a description may have"

@@ -16,6 +16,8 @@ LARGEST_READ = 1 << 20
 # do no harm, and a tar of small text files may well shrink hundredfold.
 MAX_GROWTH = 100
 HARMLESS_BYTES = 64_000_000
+# Folders nested a thousand deep can't be removed by `shutil.rmtree` before Python 3.13.
+MAX_DEPTH = 100
 
 
 def allowed_bytes(archive: Path) -> int:

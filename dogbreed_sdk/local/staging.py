@@ -17,7 +17,7 @@ from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.s3_transfer import download_object, download_prefix
 from dogbreed_sdk.local.script_files import nearest_folder
 from training_scripts.atomic import write_json_atomically
-from training_scripts.tar_reader import HARMLESS_BYTES, MAX_GROWTH, TarReader, allowed_bytes, decompressed
+from training_scripts.tar_reader import HARMLESS_BYTES, MAX_DEPTH, MAX_GROWTH, TarReader, allowed_bytes, decompressed
 
 HOST = "algo-1"
 INSTANCE_GROUP = "homogeneousCluster"
@@ -215,6 +215,10 @@ def _unpack_checked(archive: Path, folder: Path) -> None:
         nonlocal unpacked
         unpacked += member.size
         announced = f"{archive} is not unpacked: with its {member.name[:100]!r} it holds {unpacked / 1e6:,.0f} MB,"
+        if member.name.count("/") > MAX_DEPTH:
+            raise ConfigurationError(
+                f"{archive} is not unpacked: its {member.name[:100]!r} lies more than {MAX_DEPTH} folders deep."
+            )
         if unpacked > allowed:
             raise ConfigurationError(f"{announced} more than {MAX_GROWTH} times its own size.")
         if unpacked > room:

@@ -42,6 +42,7 @@ def unpack(archive: Path, folder: Path) -> None:
         (announced("zeros.bin", 4 << 30), "'zeros.bin' is announced as 4,096 MiB, so that it unpacks to more than 100"),
         (announced("model.pth", 2500 << 20), "'model.pth' is announced as 2,500 MiB, so that"),
         (announced("model.json", 17 << 20), "'model.json' is announced as 17 MiB, more than the 16 MiB"),
+        (announced("a/" * 110 + "b", 0), "lies more than 100 folders deep"),
         (announced("model.json", 4 << 30, tarfile.XHDTYPE), "a header of 4,294,967,296 bytes: a bomb"),
         (announced("./@LongLink", 1 << 30, tarfile.GNUTYPE_LONGNAME), "a header of 1,073,741,824 bytes: a bomb"),
     ],
