@@ -61,7 +61,7 @@ class BreedDataset:
         root = _folder(path)
         with _listing(root):
             below = split_folders.plain_folders(root)
-            inner = [] if split_folders.locate(root).folders else list(filter(split_folders.is_divided, below))
+            inner = [] if split_folders.locate(root).folders else _data_sets_in(below)
             if not below or inner:
                 _refuse_other_layout(root)
         if not below:
@@ -436,6 +436,18 @@ def _folder(path: str | os.PathLike[str]) -> Path:
     if not root.is_dir():
         raise DatasetError(f"{root} {'is a file' if root.exists() else 'does not exist'}; give a data set's folder")
     return root
+
+
+def _data_sets_in(folders: list[Path]) -> list[Path]:
+    """The folders that are whole data sets, also where further folders wrap them, as unpacking leaves behind.
+
+    Raises:
+        OSError: A folder cannot be listed.
+    """
+    found = [folder for folder in folders if split_folders.is_divided(folder)]
+    if not found and len(folders) == 1:
+        return _data_sets_in(split_folders.plain_folders(folders[0]))
+    return found
 
 
 def _refuse_other_layout(root: Path) -> None:

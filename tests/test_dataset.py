@@ -97,6 +97,12 @@ class TestFolder:
         with pytest.raises(DatasetError, match=r"but .*/dogs looks like one"):
             BreedDataset.from_folder(tmp_path)
 
+    def test_a_data_set_that_several_folders_wrap_is_named(self, tmp_path: Path, good: Path) -> None:
+        (tmp_path / "download/archive").mkdir(parents=True)
+        good.rename(tmp_path / "download/archive/dogs")
+        with pytest.raises(DatasetError, match=r"but .*/download/archive/dogs looks like one; give that folder"):
+            BreedDataset.from_folder(tmp_path / "download")
+
     def test_what_training_would_refuse_is_a_data_set_error(self, good: Path) -> None:
         write_picture(good / "test" / "003.Poodle" / "00.png")
         with pytest.raises(DatasetError, match=r"003\.Poodle"):
