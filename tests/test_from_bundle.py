@@ -76,7 +76,7 @@ def test_what_is_no_bundle_is_refused(tmp_path: Path, content: bytes | None) -> 
     path = tmp_path / "model.tar.gz"
     if content is not None:
         path.write_bytes(content)
-    says = "No such file" if content is None else "is no bundle: it is no tar archive"
+    says = "No such file" if content is None else "is not a bundle: it is not a tar archive"
     with pytest.raises(ConfigurationError, match=rf"model\.tar\.gz.*{says}"):
         BreedClassifier.from_bundle(path)
     with pytest.raises(LabelError, match=r"model\.tar\.gz"):

@@ -323,7 +323,7 @@ def _read_from_folder(folder: Path) -> bytes:
         with path.open("rb") as file:
             return _bounded(file.read(MAX_DESCRIPTION_BYTES + 1), path)
     except OSError as error:
-        raise BundleError(f"{folder} is no bundle: cannot read {path.name}: {error.strerror}") from error
+        raise BundleError(f"{folder} is not a bundle: cannot read {path.name}: {error.strerror}") from error
 
 
 def _bounded(content: bytes, path: Path) -> bytes:

@@ -93,7 +93,7 @@ def read_description(archive: Path) -> bytes:
             judge.check(member)
             if member.isfile() and name_of(member) == DESCRIPTION_FILE:
                 return b"".join(_content(tar, member))
-    raise BundleError(f"{archive} is no bundle: it has no {DESCRIPTION_FILE}")
+    raise BundleError(f"{archive} is not a bundle: it has no {DESCRIPTION_FILE}")
 
 
 def extract(
@@ -168,7 +168,7 @@ def _opened(archive: Path) -> Iterator[tuple[tarfile.TarFile, Judge]]:
             tar = tarfile.TarFile(fileobj=cast("IO[bytes]", reader))
         except (tarfile.ReadError, EOFError, zlib.error, lzma.LZMAError) as error:
             # tarfile's own words are "bad checksum", and the like.
-            raise BundleError(f"{archive} is no bundle: it is no tar archive") from error
+            raise BundleError(f"{archive} is not a bundle: it is not a tar archive") from error
         with tar:
             yield tar, judge
 
@@ -181,13 +181,13 @@ def _read_errors(archive: Path) -> Iterator[None]:
     except ScriptError:
         raise
     except _BROKEN as error:
-        raise BundleError(f"{archive} is no bundle: it cannot be read as an archive ({error})") from error
+        raise BundleError(f"{archive} is not a bundle: it cannot be read as an archive ({error})") from error
     except OSError as error:
         if error.errno is not None and error.filename != str(archive):
             raise  # of the disk that is written to
         if error.errno is not None:
             raise BundleError(f"cannot read the bundle {archive}: {error.strerror}") from error
-        raise BundleError(f"{archive} is no bundle: it cannot be read as an archive ({error})") from error
+        raise BundleError(f"{archive} is not a bundle: it cannot be read as an archive ({error})") from error
 
 
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:

@@ -299,7 +299,7 @@ def test_before_an_endpoint_that_is_not_there_it_runs_and_says_so(tmp_path: Path
         (["--endpoint", "./model.tar.gz"], "a bundle to --bundle"),
         (["--server", "no-url", "--port", "0"], "no address of a model server"),
         (["--bundle", "/nowhere/model.tar.gz", "--port", "0"], "There is no bundle"),
-        (["--bundle", __file__, "--port", "0"], r"is no bundle: it is no tar archive\.$"),
+        (["--bundle", __file__, "--port", "0"], r"is not a bundle: it is not a tar archive\.$"),
     ],
 )
 def test_wrong_use_says_what_to_do(arguments: list[str], says: str) -> None:
@@ -319,7 +319,7 @@ def unusable(kind: str, folder: Path) -> Path:
         with tarfile.open(folder / "model.tar.gz", "w:gz") as tar:
             tar.add(__file__, "notes.py")
         return folder / "model.tar.gz"
-    elif kind == "a file that is no archive":
+    elif kind == "a file that is not an archive":
         (folder / "model.pth").write_bytes(b"PK")
         return folder / "model.pth"
     return folder
@@ -335,7 +335,7 @@ def unusable(kind: str, folder: Path) -> Path:
         ("a folder without weights", r"has no model\.pth: unpack the whole model\.tar\.gz"),
         ("a folder with a broken description", r"model\.json is no JSON.*Give a bundle"),
         ("an archive without a bundle", r"model\.tar\.gz is not a bundle: it has no model\.json and no model\.pth"),
-        ("a file that is no archive", r"model\.pth is no bundle: it is no tar archive"),
+        ("a file that is not an archive", r"model\.pth is not a bundle: it is not a tar archive"),
     ],
 )
 def test_what_is_not_a_bundle_is_refused_before_anything_is_started(

@@ -262,10 +262,10 @@ def test_a_description_that_is_no_json_of_ours_is_refused(tmp_path: Path, conten
 
 
 def test_what_is_no_bundle_is_said_to_be_none(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="is no bundle"):
+    with pytest.raises(BundleError, match="is not a bundle"):
         read_description(tmp_path)
     (tmp_path / "model.tar.gz").write_bytes(b"no archive")
-    with pytest.raises(BundleError, match="it is no tar archive"):
+    with pytest.raises(BundleError, match="it is not a tar archive"):
         read_description(tmp_path / "model.tar.gz")
     (tmp_path / "other.txt").touch()
     with pytest.raises(BundleError, match=r"has no model\.json"):
