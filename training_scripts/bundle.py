@@ -334,7 +334,7 @@ def _bounded(content: bytes, path: Path) -> bytes:
 
 def _checked(values: Any) -> BundleDescription:
     """The description behind model.json's values; KeyError, TypeError or ValueError where they are not in order."""
-    _require(isinstance(values, dict) and values.get("format") == FORMAT, f"it is no {FORMAT}")
+    _require(isinstance(values, dict) and values.get("format") == FORMAT, f"it is not a {FORMAT}")
     version = values["format_version"]
     _require(version == FORMAT_VERSION, f"it has format version {version!r}, this code reads {FORMAT_VERSION}")
     model_id, backbone = values["model_id"], values["backbone"]["name"]

@@ -272,6 +272,7 @@ def _classifier(options: argparse.Namespace, tell: Callable[[str], None]) -> Ite
         yield AsyncBreedClassifier.from_server(options.server, **common)
     elif options.endpoint:
         with read.session(options) as session:
+            _ = session.boto3_session  # a place that is not there is an error now, and not with every request
             yield AsyncBreedClassifier(options.endpoint, session=session, **common)
     else:
         loaded = _optional.load("dogbreed_sdk.service.bundle_server", extra="local", purpose="run a bundle here")

@@ -25,6 +25,7 @@ from dogbreed_sdk import BreedClassifier, Prediction
 from dogbreed_sdk.cli import serve_command
 from dogbreed_sdk.cli.parser import parse
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local import Store
 from dogbreed_sdk.testing import picture
 from tests.service.running import JPEG, refuses
 from tests.serving.model_process import write_model
@@ -274,6 +275,7 @@ def test_an_archive_is_unpacked_for_as_long_as_it_is_served(light_bundle: Path, 
 
 
 def test_before_an_endpoint_that_is_not_there_it_runs_and_says_so(tmp_path: Path) -> None:
+    Store(tmp_path).close()
     running = Served("--endpoint", "dogs", "--root", str(tmp_path), "--deadline", "20")
     answer = running.classify(PICTURES[0])
     assert (answer.status_code, answer.json()["type"]) == (502, "/problems/endpoint-not-found")
@@ -297,6 +299,7 @@ def test_before_an_endpoint_that_is_not_there_it_runs_and_says_so(tmp_path: Path
         (["--server", "http://127.0.0.1:1", "--no-urls", "--allowed-host", "a.example"], "give one"),
         (["--endpoint", "http://127.0.0.1:1"], "a model server's URL goes to --server"),
         (["--endpoint", "./model.tar.gz"], "a bundle to --bundle"),
+        (["--endpoint", "dogs", "--root", "/nowhere"], r"There is no .*/nowhere.*: the folder does not exist"),
         (["--server", "no-url", "--port", "0"], "no address of a model server"),
         (["--bundle", "/nowhere/model.tar.gz", "--port", "0"], "There is no bundle"),
         (["--bundle", __file__, "--port", "0"], r"is not a bundle: it is not a tar archive\.$"),
