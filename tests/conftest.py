@@ -79,14 +79,23 @@ def fixtures_folder(test_data: Path) -> Path:
 @pytest.fixture(scope="session")
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> BreedDataset:
     """Three classes that any pretrained backbone tells apart: discs, squares and stripes; 3 x (12, 4, 4)."""
+    from dogbreed_sdk import near_copies  # noqa: PLC0415 - most tests need none of it
+
     root = tmp_path_factory.mktemp("shapes")
     generator = random.Random(7)
+    drawn: dict[Path, bytes] = {}
     for split, count in {"train": 12, "valid": 4, "test": 4}.items():
         for name in ("001.Red_disc", "002.Blue_square", "010.Green_stripes"):
             folder = root / split / name
             folder.mkdir(parents=True)
             for number in range(count):
-                draw_shape(name, generator).save(folder / f"{number:02}.jpg", quality=90)
+                path = folder / f"{number:02}.jpg"
+                while True:  # two shapes in nearly the same place would be near-copies
+                    draw_shape(name, generator).save(path, quality=90)
+                    with Image.open(path) as image:
+                        drawn[path] = near_copies.thumbnail(image)
+                    if not near_copies.group(drawn):
+                        break
     return BreedDataset.from_folder(root)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import pickle
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -37,9 +38,11 @@ def output_fn(prediction, accept):
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[ProcessPoolExecutor]:
-    """One process of a pool that shares nothing with this one."""
+    """One process of a pool that shares nothing with this one but where it finds modules."""
+    sys.path.insert(0, str(Path(__file__).parents[1]))  # a dependency brings a package of tests, too
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as processes:
         yield processes
+    sys.path.remove(str(Path(__file__).parents[1]))
 
 
 @pytest.fixture(scope="module")

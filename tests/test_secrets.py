@@ -58,6 +58,7 @@ def test_classify_shows_which_picture_without_what_opens_it() -> None:
     assert done.stdout.splitlines()[0] == SHOWN
 
 
+@pytest.mark.extras
 def test_weights_behind_a_url_are_refused_by_command_and_script(tmp_path: Path) -> None:
     done = dogbreed("train", tmp_path, "--weights", SECRET, "--root", tmp_path / "root", expect=2)
     assert f"weights is the URL {SHOWN}; download it" in done.stderr
@@ -116,6 +117,7 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Tra
         yield folder / "root", job
 
 
+@pytest.mark.extras
 def test_a_failed_jobs_reason_error_and_log_have_no_secrets(failed: tuple[Path, TrainingJob]) -> None:
     root, job = failed
     with pytest.raises(JobFailedError) as caught:

@@ -66,7 +66,7 @@ def test_the_toolkit_runs_an_entry_point_to_its_bundle(conformance_python: Path,
 
 
 def test_the_toolkit_reports_a_wrong_hyperparameter_as_a_failure(conformance_python: Path, base: Path) -> None:
-    done = run(conformance_python, base, "train_model.py", learning_rate=0.1)
+    done = run(conformance_python, base, "train_model.py", learning_rte=0.1)
     assert done.returncode != 0
     assert "did you mean lr?" in done.stdout + done.stderr
     assert (base / "output" / "failure").read_text().startswith("this hyperparameter is wrong:")

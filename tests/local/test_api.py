@@ -130,10 +130,10 @@ def test_the_signature_decides_about_the_region(client: Any) -> None:
 def test_a_failure_inside_is_an_answer_with_a_reason(
     local: LocalSageMaker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError("the cable is out")
 
-    monkeypatch.setattr(Store, "list", broken)
+    monkeypatch.setattr(Store, "page", broken)
     status, error, response = call(local)
     assert (status, error["__type"]) == (500, "InternalFailure")
     assert "the cable is out" in error["message"]

@@ -356,14 +356,15 @@ class TestEnds:
     def test_what_has_left_the_scripts_session_is_ended_too(self, jobs: Jobs, script: Script) -> None:
         text = (
             "import os, subprocess, time\n"
+            "reading, writing = os.pipe()\n"
             "print(subprocess.Popen(['sleep', '777'], start_new_session=True).pid, flush=True)\n"
             "if os.fork() == 0:\n"  # a daemon, whose environment does not tell whose it is
             "    os.setsid()\n"
             "    if os.fork() == 0:\n"
-            "        print(os.getpid(), flush=True)\n"
+            "        print(os.getpid(), flush=True); os.write(writing, b'printed')\n"
             "        os.execve('/bin/sleep', ['sleep', '778'], {})\n"
             "    os._exit(0)\n"
-            "os.wait(); print('ready', flush=True); time.sleep(TIME)"
+            "os.read(reading, 7); print('ready', flush=True); time.sleep(TIME)"
         )
         for name, seconds in (("ends", 0), ("stopped", 60), ("slow", 60)):
             limit = {"StoppingCondition": {"MaxRuntimeInSeconds": 1}} if name == "slow" else {}

@@ -18,6 +18,7 @@ from torch import nn
 
 from tests.training_scripts.recording.loops import STEPS, train
 from tests.training_scripts.trial_material import REPOSITORY
+from tests.waiting import wait_for
 from training_scripts.recording import layout, tensor_reductions, writing
 from training_scripts.recording import recorder as recorder_module
 from training_scripts.recording.file_trial import FileTrial
@@ -415,10 +416,11 @@ def test_a_recorder_that_fails_says_so_in_its_recording_which_has_not_ended(tmp_
     memory = MemoryTrial()
     train(network(), Watchers([Failing(tmp_path, memory=memory)], report=lines.append), epochs=3)
     assert len(lines) == 1
+    # Training waits for a slow disk only a moment.
+    wait_for(lambda: FileTrial(tmp_path).tensor("accuracy").steps(TRAIN) == list(range(20)))
     trial = FileTrial(tmp_path)
     assert not trial.ended
     assert not memory.ended
-    assert trial.tensor("accuracy").steps(TRAIN) == list(range(20))
     said = "recording stopped after 24 steps, and training went on: no memory left"
     assert list(trial.problems) == memory.problems == [said]
 
