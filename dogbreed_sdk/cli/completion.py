@@ -99,7 +99,7 @@ def _names(*kinds: str) -> Completer:
 
 
 def _local_names(root: Path, kinds: tuple[str, ...]) -> Iterator[str]:
-    from dogbreed_sdk.local.store import DATABASE, Filters, Store  # noqa: PLC0415 - most arguments are no names
+    from dogbreed_sdk.local.store import DATABASE, Filters, Store  # noqa: PLC0415 - most arguments are not names
 
     if not (root / DATABASE).is_file():
         return  # opening the state would make it

@@ -18,7 +18,7 @@ _Pixels = TypeVar("_Pixels")
 # What cameras, phones, scanners and the web write. Pillow knows thirty more formats, some of which it reads by
 # starting other programs (EPS) and none of which anybody photographs with: each is a parser less to trust.
 _FORMATS = (*pictures.FORMATS, "MPO", "HEIF", "JPEG2000", "ICO", "QOI", "TGA", "PSD")
-# What to do with a file that is no picture, by what `signatures.other_kind` calls it.
+# What to do with a file that is not a picture, by what `signatures.other_kind` calls it.
 _ADVICE = {
     "PostScript": ", which is not run; save it as JPEG or PNG",
     "a PDF": "; export the picture in it as JPEG or PNG",
