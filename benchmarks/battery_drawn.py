@@ -11,7 +11,7 @@ from torch.optim import Adam, AdamW, Optimizer
 from battery_healthy import FULL, SPARSE, sgd, usual
 from battery_parts import blobs, cosine, perceptron, thirds, warm_up
 from battery_training import Style
-from training_scripts.recording.trial import MemoryTrial
+from training_scripts.recording.trial.trial import MemoryTrial
 
 
 def drawn(seed: int) -> MemoryTrial:

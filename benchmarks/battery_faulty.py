@@ -14,7 +14,7 @@ from battery_healthy import FULL, MSE, sgd, usual
 from battery_more_faults import MORE
 from battery_parts import blobs, convolutions, curve, perceptron, pictures
 from battery_training import Run, Style, train
-from training_scripts.recording.trial import MemoryTrial
+from training_scripts.recording.trial.trial import MemoryTrial
 
 REDUCED, EVERY_STEP = Style(interval=10), Style(interval=1)
 LIKE_SMDEBUG = Style(full=True, interval=5, loss_interval=5, activations=False, answers=False)

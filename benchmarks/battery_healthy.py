@@ -23,7 +23,7 @@ from battery_parts import (
     warm_up,
 )
 from battery_training import Run, Split, Style, train
-from training_scripts.recording.trial import MemoryTrial
+from training_scripts.recording.trial.trial import MemoryTrial
 
 FULL = Style(full=True, interval=5)
 SPARSE = Style(interval=50)

@@ -10,8 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training_scripts.recording.reductions import REDUCTIONS, SATURATION, inactive_fraction, reduce, saturated_fraction
-from training_scripts.recording.trial import EVAL, TRAIN, MemoryTrial
+from training_scripts.recording.trial.reductions import (
+    REDUCTIONS,
+    SATURATION,
+    inactive_fraction,
+    reduce,
+    saturated_fraction,
+)
+from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial
 
 Split = tuple[Tensor, Tensor]
 

@@ -31,7 +31,7 @@ from botocore.config import Config
 from PIL import Image
 
 from dogbreed_sdk import BreedClassifier, Session
-from dogbreed_sdk.answers import CONTENT_TYPE, SCORES_CONTENT_TYPE
+from dogbreed_sdk.client.responses import CONTENT_TYPE, SCORES_CONTENT_TYPE
 
 CLASSES = 120
 ROUNDS = 30

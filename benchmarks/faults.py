@@ -35,7 +35,7 @@ from dogbreed_sdk import (
     Session,
     testing,
 )
-from dogbreed_sdk.answers import CONTENT_TYPE, SCORES_CONTENT_TYPE
+from dogbreed_sdk.client.responses import CONTENT_TYPE, SCORES_CONTENT_TYPE
 
 CLASSES = LabelMap.from_list([f"{number:03}.Breed_{number}" for number in range(1, 121)])
 # Another model with the same classes by other indices: labels that were mixed would show.

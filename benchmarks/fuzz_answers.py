@@ -15,8 +15,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from dogbreed_sdk import BreedClassifier, DogBreedError, Prediction, answers
-from dogbreed_sdk.asking.known_labels import KnownLabels
+from dogbreed_sdk import BreedClassifier, DogBreedError, Prediction
+from dogbreed_sdk.client import responses
+from dogbreed_sdk.client.label_cache import KnownLabels
 from dogbreed_sdk.labels import LabelMap
 from dogbreed_sdk.testing import FakeEndpoint, picture
 from fuzz_json_text import flipped, mutated_answer
@@ -54,7 +55,7 @@ def fuzz_parsing(count: int, *, seed: int = 0) -> tuple[Counter[str], list[str]]
         begin = time.process_time()
 
         def parsed(body=body, labels=labels, known=known, top_k=top_k) -> Prediction:
-            return answers.parse(body, labels=labels, top_k=top_k, latency_ms=1.0, request_id="r", known=known)
+            return responses.parse(body, labels=labels, top_k=top_k, latency_ms=1.0, request_id="r", known=known)
 
         name, failure = judged(parsed)
         if name == "UnknownModelError":  # between parse and the client

@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
+from dogbreed_sdk.client.images import jpeg, to_payload
 from dogbreed_sdk.errors import ImageError
-from dogbreed_sdk.images import jpeg, to_payload
 from fuzz_picture_cases import Case, cases
-from training_scripts import pictures
+from training_scripts.data import preprocessing
 
 
 @dataclass
@@ -91,8 +91,8 @@ def _differ(in_file: Image.Image | str, sent: Image.Image) -> bool:
 
 def _decoded(data: bytes) -> Image.Image | str:
     try:
-        return pictures.decode(data)
-    except pictures.PictureError as error:
+        return preprocessing.decode(data)
+    except preprocessing.PictureError as error:
         return str(error)
 
 

@@ -31,9 +31,9 @@ import psutil
 import requests
 
 from dogbreed_sdk import BreedClassifier, Session
+from dogbreed_sdk.model_server import start
 from dogbreed_sdk.service import ServiceSettings, create_app
 from dogbreed_sdk.service.server import listen, make_server, url_of
-from dogbreed_sdk.serving import start
 from dogbreed_sdk.testing import FakeEndpoint
 from fuzz_answers import FOLDERS, fuzz_classifier, fuzz_parsing, fuzz_wire_answers
 from fuzz_mutations import RIGHT
@@ -148,7 +148,7 @@ def _state_of_service(url: str) -> list[str]:
 def fuzz_model_server(count: int, bundle: Path, *, seed: int = 0, seconds: float = 10.0) -> Report:
     """Sends so many cases to a model server with a real bundle, which may fetch URLs, but none of these."""
     os.environ["DOGBREED_FETCH_URLS"] = "1"
-    logger = logging.getLogger("dogbreed_sdk.serving.process")
+    logger = logging.getLogger("dogbreed_sdk.model_server.process")
     canary = Canary()
     written = _Written()
     logger.addHandler(written)

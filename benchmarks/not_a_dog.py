@@ -32,17 +32,21 @@ from not_a_dog_measures import passed_at
 from not_a_dog_pictures import collect
 from not_a_dog_results import Results, Run, Seen
 from not_a_dog_scores import Known, candidates
-from training_scripts import backbones, data, features, heads, pictures, rejection, runtime
-from training_scripts.batches import FeatureBatches
-from training_scripts.checkpoints import Checkpoint
-from training_scripts.features import FeatureStore, SplitFeatures
-from training_scripts.hyperparameters import Hyperparameters
-from training_scripts.judging import judge
-from training_scripts.network import Network
-from training_scripts.rejection import KEPT
-from training_scripts.resuming import RunIdentity
-from training_scripts.stopping import StopFlag
-from training_scripts.training import Trainer
+from training_scripts.data import image_folder
+from training_scripts.data import preprocessing as pictures
+from training_scripts.data.batches import FeatureBatches
+from training_scripts.features import store as features
+from training_scripts.features.store import FeatureStore, SplitFeatures
+from training_scripts.models import backbones, heads, rejection
+from training_scripts.models.network import Network
+from training_scripts.models.rejection import KEPT
+from training_scripts.training import runtime
+from training_scripts.training.checkpoints import Checkpoint
+from training_scripts.training.evaluation import judge
+from training_scripts.training.hyperparameters import Hyperparameters
+from training_scripts.training.resume import RunIdentity
+from training_scripts.training.stop_signal import StopFlag
+from training_scripts.training.trainer import Trainer
 
 REPOSITORY = Path(__file__).parents[1]
 CARD = REPOSITORY / "docs" / "model_card.md"
@@ -66,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     runtime.prepare_libraries()
     options.work.mkdir(parents=True, exist_ok=True)
     store = FeatureStore.open(options.features) if options.features else _extracted(options.data, options.work)
-    splits = {split: store.split(split) for split in data.SPLITS}
+    splits = {split: store.split(split) for split in image_folder.SPLITS}
     left_out = set(range(LEFT_OUT_EVERY // 2, len(store.classes), LEFT_OUT_EVERY))
     known_breeds, new_breeds = _of_another_data_set(options)
     results = Results(
@@ -175,7 +179,7 @@ def _figures(values: Sequence[float]) -> str:
 def _extracted(folder: Path, work: Path) -> FeatureStore:
     """The features that a training job computes of the dogs."""
     return features.extract(
-        data.read_dataset(data.find_splits(folder / "dogs")),
+        image_folder.read_dataset(image_folder.find_splits(folder / "dogs")),
         backbone_name=BACKBONE,
         weights="pretrained",
         views=pictures.parse_views(Hyperparameters().views),

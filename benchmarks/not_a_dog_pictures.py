@@ -23,7 +23,7 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
-from dogbreed_sdk import drawing_scenes
+from dogbreed_sdk.datasets.sample import scenes
 
 PHOTOGRAPHS, ANIMALS, CATS, TEXTURES, DRAWN = "photographs", "other animals", "cats", "textures", "drawn scenes"
 CROPS = 2
@@ -343,7 +343,7 @@ def _crops(picture: Picture) -> Iterator[Picture]:
 
 def _scene(seed: int) -> Image.Image:
     rng = random.Random(seed)
-    return drawing_scenes.photograph(drawing_scenes.place((448, 448), rng), (224, 224), rng)
+    return scenes.photograph(scenes.place((448, 448), rng), (224, 224), rng)
 
 
 def _chance(name: str) -> random.Random:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from not_a_dog_measures import Estimate, auroc_estimate, share_estimate
 from not_a_dog_scores import SHIPPED, Score
-from training_scripts.rejection import KEPT, Rejection
-from training_scripts.training import Evaluation
+from training_scripts.models.rejection import KEPT, Rejection
+from training_scripts.training.trainer import Evaluation
 
 
 @dataclass(frozen=True)

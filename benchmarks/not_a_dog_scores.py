@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training_scripts.calibration import fit_temperature
-from training_scripts.rejection import Rejection
+from training_scripts.models.calibration import fit_temperature
+from training_scripts.models.rejection import Rejection
 
 Score = Callable[[Tensor, Tensor], Tensor]
 SHIPPED = "cosine to class means"

@@ -23,19 +23,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from training_scripts import heads, hyperparameters, runtime
-from training_scripts.batches import FeatureBatches
-from training_scripts.checkpoints import Checkpoint
-from training_scripts.features import SplitFeatures
-from training_scripts.network import Network
-from training_scripts.recording.profile_reader import read_profile
-from training_scripts.recording.profiler import Profiler
-from training_scripts.recording.profiler_operators import CPU_SECONDS, SHARE
-from training_scripts.recording.profiler_writer import ProfileWriter
-from training_scripts.resuming import RunIdentity
-from training_scripts.stopping import StopFlag
-from training_scripts.training import Trainer
-from training_scripts.watching import Watchers
+from training_scripts.data.batches import FeatureBatches
+from training_scripts.features.store import SplitFeatures
+from training_scripts.models import heads
+from training_scripts.models.network import Network
+from training_scripts.recording.profile.reader import read_profile
+from training_scripts.recording.profiler.operators import CPU_SECONDS, SHARE
+from training_scripts.recording.profiler.profiler import Profiler
+from training_scripts.recording.profiler.writer import ProfileWriter
+from training_scripts.training import hyperparameters, runtime
+from training_scripts.training.callbacks import Watchers
+from training_scripts.training.checkpoints import Checkpoint
+from training_scripts.training.resume import RunIdentity
+from training_scripts.training.stop_signal import StopFlag
+from training_scripts.training.trainer import Trainer
 
 WIDTH = 1280
 HOOK_STEPS = 20_000

@@ -27,28 +27,28 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from training_scripts import runtime
+from training_scripts.training import runtime
 
 runtime.prepare_libraries()
 
 import numpy as np  # noqa: E402 - the allocator is set first, as in a job
 import torch  # noqa: E402
 
-from training_scripts import heads  # noqa: E402
-from training_scripts.batches import FeatureBatches  # noqa: E402
-from training_scripts.checkpoints import Checkpoint  # noqa: E402
-from training_scripts.features import SplitFeatures  # noqa: E402
-from training_scripts.hyperparameters import Hyperparameters  # noqa: E402
-from training_scripts.network import Network  # noqa: E402
-from training_scripts.recording.file_trial import FileTrial  # noqa: E402
-from training_scripts.recording.recorder import Recorder  # noqa: E402
-from training_scripts.recording.rule_watch import RuleWatch  # noqa: E402
-from training_scripts.recording.trial import MemoryTrial  # noqa: E402
-from training_scripts.recording.trial_writer import Step, TrialWriter  # noqa: E402
-from training_scripts.resuming import RunIdentity  # noqa: E402
-from training_scripts.stopping import StopFlag  # noqa: E402
-from training_scripts.training import Trainer  # noqa: E402
-from training_scripts.watching import Watcher, Watchers  # noqa: E402
+from training_scripts.data.batches import FeatureBatches  # noqa: E402
+from training_scripts.features.store import SplitFeatures  # noqa: E402
+from training_scripts.models import heads  # noqa: E402
+from training_scripts.models.network import Network  # noqa: E402
+from training_scripts.recording.recorder.recorder import Recorder  # noqa: E402
+from training_scripts.recording.recorder.rule_callback import RuleWatch  # noqa: E402
+from training_scripts.recording.trial.file_trial import FileTrial  # noqa: E402
+from training_scripts.recording.trial.trial import MemoryTrial  # noqa: E402
+from training_scripts.recording.trial.writer import Step, TrialWriter  # noqa: E402
+from training_scripts.training.callbacks import Watcher, Watchers  # noqa: E402
+from training_scripts.training.checkpoints import Checkpoint  # noqa: E402
+from training_scripts.training.hyperparameters import Hyperparameters  # noqa: E402
+from training_scripts.training.resume import RunIdentity  # noqa: E402
+from training_scripts.training.stop_signal import StopFlag  # noqa: E402
+from training_scripts.training.trainer import Trainer  # noqa: E402
 
 WIDTH, CLASSES, ROWS = 1280, 120, 6000
 SCRIPT = Path(__file__).parents[1] / "training_scripts" / "train_model.py"

@@ -23,7 +23,7 @@ import battery_drawn
 import battery_faulty
 import battery_healthy
 from training_scripts import rules
-from training_scripts.recording.trial import TRAIN, MemoryTrial
+from training_scripts.recording.trial.trial import TRAIN, MemoryTrial
 
 NEAR_STEPS, NEAR_SHARE = 15, 0.15
 """A fault is told at the right step within so many steps, or within that share of the run where it is more."""

@@ -39,7 +39,7 @@ import torch
 from PIL import Image
 
 import untrained_bundle
-from dogbreed_sdk.serving import start
+from dogbreed_sdk.model_server import start
 
 PICTURES = 64
 START_SECONDS = 120.0

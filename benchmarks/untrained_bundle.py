@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from training_scripts import backbones, bundle, heads
+from training_scripts.models import backbones, bundle, heads
 
 CLASSES = 120
 

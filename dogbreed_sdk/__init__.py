@@ -10,12 +10,12 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dogbreed_sdk.async_classifier import AsyncBreedClassifier
-    from dogbreed_sdk.classifier import BreedClassifier
-    from dogbreed_sdk.dataset import BreedDataset
-    from dogbreed_sdk.debugging.managed import Debugger
+    from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier
+    from dogbreed_sdk.client.classifier import BreedClassifier
+    from dogbreed_sdk.datasets.dataset import BreedDataset
     from dogbreed_sdk.debugging.report import DebugReport
-    from dogbreed_sdk.deployment import Deployment, deploy
+    from dogbreed_sdk.endpoints.deployment import Deployment, deploy
+    from dogbreed_sdk.endpoints.evaluation import Evaluation, evaluate
     from dogbreed_sdk.errors import (
         AccessError,
         ConfigurationError,
@@ -38,33 +38,33 @@ if TYPE_CHECKING:
         ThrottledError,
         UnsupportedImageError,
     )
-    from dogbreed_sdk.evaluation import Evaluation, evaluate
-    from dogbreed_sdk.jobs import TrainingJob
+    from dogbreed_sdk.jobs.managed_debugger import Debugger
+    from dogbreed_sdk.jobs.trainer import BreedTrainer
+    from dogbreed_sdk.jobs.training_job import TrainingJob
+    from dogbreed_sdk.jobs.tuning_job import TuningJob
     from dogbreed_sdk.labels import LabelMap
     from dogbreed_sdk.local import LocalSageMaker
     from dogbreed_sdk.predictions import BreedScore, Prediction
     from dogbreed_sdk.session import Session
-    from dogbreed_sdk.trainer import BreedTrainer
-    from dogbreed_sdk.tuning import TuningJob
 
 _HOMES = {
     "AccessError": "errors",
-    "AsyncBreedClassifier": "async_classifier",
-    "BreedClassifier": "classifier",
-    "BreedDataset": "dataset",
+    "AsyncBreedClassifier": "client.async_classifier",
+    "BreedClassifier": "client.classifier",
+    "BreedDataset": "datasets.dataset",
     "BreedScore": "predictions",
-    "BreedTrainer": "trainer",
+    "BreedTrainer": "jobs.trainer",
     "ConfigurationError": "errors",
     "DatasetError": "errors",
     "DebugReport": "debugging.report",
-    "Debugger": "debugging.managed",
-    "Deployment": "deployment",
+    "Debugger": "jobs.managed_debugger",
+    "Deployment": "endpoints.deployment",
     "DogBreedError": "errors",
     "EndpointError": "errors",
     "EndpointNotFoundError": "errors",
     "EndpointNotReadyError": "errors",
     "EndpointTimeoutError": "errors",
-    "Evaluation": "evaluation",
+    "Evaluation": "endpoints.evaluation",
     "ImageDownloadError": "errors",
     "ImageError": "errors",
     "JobError": "errors",
@@ -80,11 +80,11 @@ _HOMES = {
     "RecordingError": "errors",
     "Session": "session",
     "ThrottledError": "errors",
-    "TrainingJob": "jobs",
-    "TuningJob": "tuning",
+    "TrainingJob": "jobs.training_job",
+    "TuningJob": "jobs.tuning_job",
     "UnsupportedImageError": "errors",
-    "deploy": "deployment",
-    "evaluate": "evaluation",
+    "deploy": "endpoints.deployment",
+    "evaluate": "endpoints.evaluation",
 }
 
 __all__ = [

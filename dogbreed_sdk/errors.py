@@ -27,7 +27,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from training_scripts.safe_text import safe_lines
+from training_scripts._util.safe_text import safe_lines
 
 __all__ = [
     "AccessError",

@@ -82,7 +82,7 @@ class LabelMap:
         Raises:
             LabelError: There is no such folder, or no folder in it.
         """
-        from training_scripts import data_faults, split_folders  # noqa: PLC0415 - most label maps come from elsewhere
+        from training_scripts.data import faults, split_folders  # noqa: PLC0415 - most label maps come from elsewhere
 
         root = Path(folder)
         if not root.is_dir():
@@ -91,7 +91,7 @@ class LabelMap:
             root = split_folders.locate(root).folders.get("train", (root,))[0]
             names = [path.name for path in split_folders.plain_folders(root)]
         except OSError as error:
-            raise LabelError(str(data_faults.unread(error))) from error
+            raise LabelError(str(faults.unread(error))) from error
         if not names:
             raise LabelError(f"{root} holds no class folders; give the folder that holds one folder a class")
         return cls(tuple(names))
@@ -129,9 +129,9 @@ class LabelMap:
             LabelError: There is no bundle, or its description is not in order.
             ConfigurationError: The URI is no file:// URI.
         """
-        from dogbreed_sdk.transports.bundle import bundle_path  # noqa: PLC0415 - most label maps come from elsewhere
-        from training_scripts.bundle import read_description  # noqa: PLC0415
-        from training_scripts.bundle_archive import BundleError  # noqa: PLC0415
+        from dogbreed_sdk.client.transports.bundle import bundle_path  # noqa: PLC0415 - most label maps come from elsewhere
+        from training_scripts.models.bundle import read_description  # noqa: PLC0415
+        from training_scripts.models.bundle_archive import BundleError  # noqa: PLC0415
 
         try:
             return cls(tuple(read_description(bundle_path(path)).classes))

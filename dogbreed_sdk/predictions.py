@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
-from training_scripts.safe_text import printable
+from training_scripts._util.safe_text import printable
 
 
 class Rejection(NamedTuple):

@@ -9,9 +9,10 @@ from threading import RLock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from dogbreed_sdk import _optional, container
+from dogbreed_sdk import container
+from dogbreed_sdk._util import optional
+from dogbreed_sdk.aws.storage import Storage, join
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.storage import Storage, join
 
 if TYPE_CHECKING:
     import boto3
@@ -167,9 +168,9 @@ class Session:
             return _LOCAL_ROLE_ARN
         with self._lock:
             if self._role is None or not self._role.startswith("arn:"):
-                from dogbreed_sdk import aws_account  # noqa: PLC0415
+                from dogbreed_sdk.aws import account  # noqa: PLC0415
 
-                self._role = aws_account.role_arn(self, self._role)
+                self._role = account.role_arn(self, self._role)
             return self._role
 
     @property
@@ -179,9 +180,9 @@ class Session:
             return container.path_to_uri(self._made_root() / "bucket")
         with self._lock:
             if self._bucket is None:
-                from dogbreed_sdk import aws_account  # noqa: PLC0415
+                from dogbreed_sdk.aws import account  # noqa: PLC0415
 
-                self._bucket = aws_account.default_bucket(self)
+                self._bucket = account.default_bucket(self)
             return join(f"s3://{self._bucket}", self._prefix)
 
     def client(self, service: str) -> Any:
@@ -195,7 +196,7 @@ class Session:
         """The container image for ``training`` or ``inference``; local SageMaker runs this environment instead."""
         if self.is_local:
             return _LOCAL_IMAGE_URI
-        images = _optional.load("dogbreed_sdk.aws_requests.images", extra="aws", purpose="work on AWS")
+        images = optional.load("dogbreed_sdk.aws.requests.images", extra="aws", purpose="work on AWS")
         return str(images.pytorch_image_uri(scope, region=self.region, instance_type=instance_type))
 
     def close(self) -> None:
@@ -260,7 +261,7 @@ class Session:
             from dogbreed_sdk.local.boto import LocalBotoSession  # noqa: PLC0415
 
             return LocalBotoSession(self._endpoint_url)
-        local = _optional.load("dogbreed_sdk.local.server", extra="local", purpose="run local SageMaker")
+        local = optional.load("dogbreed_sdk.local.server", extra="local", purpose="run local SageMaker")
         server: LocalSageMaker = local.LocalSageMaker(self._made_root())
         self._server = server.start()
         return server.boto3_session()
@@ -268,7 +269,7 @@ class Session:
     def _aws_boto3(self) -> boto3.Session:
         import boto3  # noqa: PLC0415
 
-        from dogbreed_sdk.aws_errors import translated  # noqa: PLC0415
+        from dogbreed_sdk.aws.errors import translated  # noqa: PLC0415
 
         with translated("open an AWS session", otherwise=ConfigurationError):
             return boto3.Session(profile_name=self._profile, region_name=self._region)

@@ -24,19 +24,20 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
-from dogbreed_sdk import answers, aws_errors
-from dogbreed_sdk.asking.checks import check_number, shown
+from dogbreed_sdk.aws import errors
+from dogbreed_sdk.client import responses
+from dogbreed_sdk.client.argument_checks import check_number, shown
+from dogbreed_sdk.client.transports import Answer, Transport
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
 from dogbreed_sdk.labels import LabelMap
-from dogbreed_sdk.transports import Answer, Transport
-from training_scripts.written import written
+from training_scripts._util.written import written
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from dogbreed_sdk.asking.options import Options
-    from dogbreed_sdk.async_classifier import AsyncBreedClassifier
-    from dogbreed_sdk.classifier import BreedClassifier
+    from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier
+    from dogbreed_sdk.client.classifier import BreedClassifier
+    from dogbreed_sdk.client.options import Options
 
 __all__ = ["FakeEndpoint", "Request", "picture"]
 
@@ -153,11 +154,11 @@ class FakeEndpoint(Transport):
     def answers_plainly(self, scores: Sequence[float], *, times: int = 1) -> Self:
         """Then it answers ``[[score per class]]``, as endpoints do that know no labels."""
         body = json.dumps([list(scores)]).encode()
-        return self._then(lambda _request, _model: Answer(body, answers.PLAIN_CONTENT_TYPE, "fake-request"), times)
+        return self._then(lambda _request, _model: Answer(body, responses.PLAIN_CONTENT_TYPE, "fake-request"), times)
 
     def answers_bytes(self, body: bytes, *, times: int = 1) -> Self:
         """Then it answers with these bytes, whatever they are."""
-        return self._then(lambda _request, _model: Answer(body, answers.CONTENT_TYPE, "fake-request"), times)
+        return self._then(lambda _request, _model: Answer(body, responses.CONTENT_TYPE, "fake-request"), times)
 
     def throttles(self, *, times: int = 1) -> Self:
         """Then it refuses requests for now, as AWS does above a limit. Such requests are tried again."""
@@ -204,13 +205,13 @@ class FakeEndpoint(Transport):
 
     def classifier(self, **options: Unpack[Options]) -> BreedClassifier:
         """A real client of this endpoint; options are `BreedClassifier`'s."""
-        from dogbreed_sdk.classifier import BreedClassifier  # noqa: PLC0415 - one of two is used
+        from dogbreed_sdk.client.classifier import BreedClassifier  # noqa: PLC0415 - one of two is used
 
         return BreedClassifier.from_transport(self, **options)
 
     def async_classifier(self, **options: Unpack[Options]) -> AsyncBreedClassifier:
         """A real client of this endpoint, for asyncio; options are `BreedClassifier`'s."""
-        from dogbreed_sdk.async_classifier import AsyncBreedClassifier  # noqa: PLC0415 - one of two is used
+        from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier  # noqa: PLC0415 - one of two is used
 
         return AsyncBreedClassifier.from_transport(self, **options)
 
@@ -230,11 +231,11 @@ class FakeEndpoint(Transport):
 
     def is_transient(self, error: BaseException) -> bool:
         """As for an endpoint on AWS."""
-        return aws_errors.is_transient(error)
+        return errors.is_transient(error)
 
     def translate(self, error: Exception) -> DogBreedError:
         """As for an endpoint on AWS."""
-        return aws_errors.invocation_error(error, self.endpoint_name)
+        return errors.invocation_error(error, self.endpoint_name)
 
     def _next(self, request: Request) -> tuple[_Step, _Model]:
         with self._lock:
@@ -246,7 +247,7 @@ class FakeEndpoint(Transport):
 
     def _next_step(self, request: Request, model: _Model) -> _Step:
         """The script's next step; the last one where a client asks once more because it did not know the model."""
-        names_classes = not request.accept.startswith(answers.SCORES_CONTENT_TYPE)
+        names_classes = not request.accept.startswith(responses.SCORES_CONTENT_TYPE)
         if names_classes and request.body in self._again:
             step: _Step | _Model = self._again.pop(request.body)
         else:
@@ -332,11 +333,11 @@ def _answered(
         score, threshold = rejection
         prediction.update(rejected=score > threshold, rejection_score=score)
         content["rejection"] = {"method": "energy", "threshold": threshold}
-    if request.accept.startswith(answers.SCORES_CONTENT_TYPE):
+    if request.accept.startswith(responses.SCORES_CONTENT_TYPE):
         prediction["probabilities"] = shares
-        return Answer(json.dumps(content).encode(), answers.SCORES_CONTENT_TYPE, "fake-request")
+        return Answer(json.dumps(content).encode(), responses.SCORES_CONTENT_TYPE, "fake-request")
     prediction["scores"] = [
         {**score.to_dict(), "logit": math.log(max(score.probability, 1e-30))} for score in model.labels.rank(shares)
     ]
     content["classes"] = len(model.labels)
-    return Answer(json.dumps(content).encode(), answers.CONTENT_TYPE, "fake-request")
+    return Answer(json.dumps(content).encode(), responses.CONTENT_TYPE, "fake-request")

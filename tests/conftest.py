@@ -13,10 +13,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 from dogbreed_sdk import BreedDataset, BreedTrainer, Session, TrainingJob, TuningJob
-from dogbreed_sdk.progress import JobProgress
+from dogbreed_sdk._util.progress import JobProgress
 
 if TYPE_CHECKING:
-    from tests.aws_account import RecordedSageMaker
+    from tests.aws.account import RecordedSageMaker
 
 TEST_DATA_VARIABLE = "DOGBREED_TEST_DATA"
 TEST_DATA_DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -53,7 +53,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Session, Recorded
     """A session on AWS, as far as it goes without an account, and what it sends to SageMaker."""
     from moto import mock_aws  # noqa: PLC0415 - most tests need none of it
 
-    from tests.aws_account import open_session  # noqa: PLC0415
+    from tests.aws.account import open_session  # noqa: PLC0415
 
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
@@ -79,7 +79,7 @@ def fixtures_folder(test_data: Path) -> Path:
 @pytest.fixture(scope="session")
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> BreedDataset:
     """Three classes that any pretrained backbone tells apart: discs, squares and stripes; 3 x (12, 4, 4)."""
-    from dogbreed_sdk import near_copies  # noqa: PLC0415 - most tests need none of it
+    from dogbreed_sdk.datasets import near_copies  # noqa: PLC0415 - most tests need none of it
 
     root = tmp_path_factory.mktemp("shapes")
     generator = random.Random(7)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
+from dogbreed_sdk.client.transports import Answer
 from dogbreed_sdk.testing import FakeEndpoint, picture
-from dogbreed_sdk.transports import Answer
 from tests.waiting import wait_for
 
 BREEDS = ["001.Pug", "002.Boxer", "003.Basenji"]

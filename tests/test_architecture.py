@@ -3,72 +3,56 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import dogbreed_sdk
 import training_scripts
-from training_scripts.bundle import SERVING_MODULES
+from tests.import_graph import read_graph
+from training_scripts.models.bundle import SERVING_MODULES
 
 SDK = Path(dogbreed_sdk.__file__).parent
 SCRIPTS = Path(training_scripts.__file__).parent
 PURE = (
-    "answers.py",
-    "asking/checks.py",
-    "asking/known_labels.py",
-    "asking/options.py",
-    "aws_requests/*.py",
-    "dataset_names.py",
-    "dataset_text.py",
+    "aws/requests/*.py",
+    "client/argument_checks.py",
+    "client/images/jpeg.py",
+    "client/label_cache.py",
+    "client/options.py",
+    "client/responses.py",
+    "datasets/class_names.py",
+    "datasets/report_text.py",
     "defaults.py",
     "errors.py",
-    "failures.py",
-    "images/jpeg.py",
+    "jobs/failures.py",
+    "jobs/search_ranges.py",
     "predictions.py",
-    "search.py",
-    "tracebacks.py",
+    "_util/tracebacks.py",
 )
 WITH_SIDE_EFFECTS = {"boto3", "requests", "socket", "subprocess", "shutil", "tempfile", "urllib.request"}
 OPENING = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "iterdir", "glob", "rglob", "print"}
 # What local SageMaker shares with the client: errors, the container contract, how files and numbers are written.
 LOCAL_MAY_USE = (
     "dogbreed_sdk.local",
+    "dogbreed_sdk.debugging.managed_rules",
+    "dogbreed_sdk.model_server",
     "dogbreed_sdk.errors",
     "dogbreed_sdk.container",
-    "dogbreed_sdk.http_connections",
-    "dogbreed_sdk.listening",
-    "training_scripts.atomic",
-    "training_scripts.safe_text",
-    "training_scripts.tar_reader",
-    "training_scripts.written",
-    "dogbreed_sdk.tracebacks",
+    "dogbreed_sdk._util",
+    "training_scripts._util",
 )
-# The model server also runs alone in a container. What starts and logs processes it shares with local SageMaker.
+# The model server also runs alone in a container.
 SERVING_MAY_USE = (
-    "dogbreed_sdk.serving",
+    "dogbreed_sdk.model_server",
     "dogbreed_sdk.errors",
-    "dogbreed_sdk.http_connections",
-    "dogbreed_sdk.listening",
-    "dogbreed_sdk.local.caller_environment",
-    "dogbreed_sdk.local.descendants",
-    "dogbreed_sdk.local.log_file",
-    "dogbreed_sdk.local.processes",
-    "dogbreed_sdk.local.resources",
-    "dogbreed_sdk.signals",
+    "dogbreed_sdk._util",
+    "training_scripts.inference",
+    "training_scripts.training.runtime",
 )
-BELOW_THE_SERVICE = ("dogbreed_sdk.local", "dogbreed_sdk.aws_requests", "dogbreed_sdk.cli", "training_scripts")
 
 
-def imports_of(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            assert node.level == 0, f"{path} imports relatively"
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+GRAPH = read_graph(SDK, SCRIPTS)
 
 
 def modules(root: Path, pattern: str = "**/*.py") -> list[Path]:
@@ -77,67 +61,90 @@ def modules(root: Path, pattern: str = "**/*.py") -> list[Path]:
     return found
 
 
-def outside(*names: str) -> list[Path]:
-    """The SDK's modules but those of these names, or in folders of these names."""
-    return [path for path in modules(SDK) if not {*names} & {*path.relative_to(SDK).parts}]
+def within(name: str, *packages: str) -> bool:
+    """Whether a module is one of these, or in one of these packages."""
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
 
 
-@pytest.mark.parametrize("path", modules(SCRIPTS), ids=str)
-def test_training_scripts_run_alone(path: Path) -> None:
-    assert not [name for name in imports_of(path) if name.startswith("dogbreed_sdk")]
+def arrows(source: str, *, allowed: tuple[str, ...]) -> list[str]:
+    """The imports that a package must not have: all but those of what is allowed."""
+    assert any(within(name, source) for name in GRAPH), source
+    return [
+        f"{name} imports {target}"
+        for name, targets in GRAPH.items()
+        for target in sorted(targets)
+        if within(name, source) and not within(target, *allowed)
+    ]
 
 
-@pytest.mark.parametrize("name", ["inference", *SERVING_MODULES])
-def test_a_bundle_carries_everything_that_its_code_imports(name: str) -> None:
-    scripts = {path.stem for path in SCRIPTS.glob("*.py")}
-    imported = {name.removeprefix("training_scripts.") for name in imports_of(SCRIPTS / f"{name}.py")} & scripts
-    assert imported <= {*SERVING_MODULES, "inference"}
+def arrows_to(target: str, *, allowed: tuple[str, ...]) -> list[str]:
+    """The imports of a package by others than those that may."""
+    assert any(within(name, target) for name in GRAPH), target
+    return [
+        f"{name} imports {imported}"
+        for name, targets in GRAPH.items()
+        for imported in sorted(targets)
+        if within(imported, target) and not within(name, target, *allowed)
+    ]
 
 
-@pytest.mark.parametrize("path", outside("cli", "__main__.py"), ids=str)
-def test_nothing_imports_the_command_line(path: Path) -> None:
-    assert not [name for name in imports_of(path) if name.startswith("dogbreed_sdk.cli")]
+def test_training_scripts_run_alone() -> None:
+    assert arrows("training_scripts", allowed=("training_scripts",)) == []
 
 
-@pytest.mark.parametrize("path", modules(SDK, "local/*.py"), ids=str)
-def test_local_sagemaker_knows_nothing_of_the_client(path: Path) -> None:
-    ours = {name for name in imports_of(path) if name.startswith(("dogbreed_sdk.", "training_scripts"))}
-    assert not {name for name in ours if not name.startswith(LOCAL_MAY_USE)}
+def test_a_bundle_carries_everything_that_its_code_imports() -> None:
+    dotted = (f"training_scripts.{name}".replace("/", ".") for name in SERVING_MODULES)
+    carried = {name.removesuffix(".__init__") for name in dotted}
+    for name in (*carried, "training_scripts.inference"):
+        assert GRAPH[name] <= carried, name
 
 
-@pytest.mark.parametrize("path", modules(SDK, "serving/*.py"), ids=str)
-def test_the_model_server_knows_nothing_of_the_client(path: Path) -> None:
-    ours = {name for name in imports_of(path) if name.startswith(("dogbreed_sdk.", "training_scripts"))}
-    assert not {name for name in ours if not name.startswith(SERVING_MAY_USE)}
+def test_nothing_imports_the_command_line() -> None:
+    assert arrows_to("dogbreed_sdk.cli", allowed=("dogbreed_sdk.__main__",)) == []
 
 
-@pytest.mark.parametrize("path", modules(SDK, "service/**/*.py"), ids=str)
-def test_the_service_stands_on_the_public_interface(path: Path) -> None:
-    assert not [name for name in imports_of(path) if name.startswith(BELOW_THE_SERVICE)]
+def test_local_sagemaker_knows_nothing_of_the_client() -> None:
+    assert arrows("dogbreed_sdk.local", allowed=LOCAL_MAY_USE) == []
 
 
-@pytest.mark.parametrize("path", outside("cli", "service", "__main__.py"), ids=str)
-def test_only_the_command_line_starts_the_service(path: Path) -> None:
-    assert not [name for name in imports_of(path) if name.startswith("dogbreed_sdk.service")]
+def test_the_model_server_knows_nothing_of_the_client() -> None:
+    assert arrows("dogbreed_sdk.model_server", allowed=SERVING_MAY_USE) == []
+
+
+def test_the_service_stands_on_the_public_interface() -> None:
+    for hidden in ("dogbreed_sdk.local", "dogbreed_sdk.aws.requests", "dogbreed_sdk.cli", "training_scripts"):
+        assert not [line for line in arrows_to(hidden, allowed=()) if line.startswith("dogbreed_sdk.service")]
+
+
+def test_only_the_command_line_starts_the_service() -> None:
+    assert arrows_to("dogbreed_sdk.service", allowed=("dogbreed_sdk.cli",)) == []
 
 
 @pytest.mark.parametrize("path", [path for pattern in PURE for path in modules(SDK, pattern)], ids=str)
 def test_pure_parts_do_no_input_or_output(path: Path) -> None:
-    assert not set(imports_of(path)) & WITH_SIDE_EFFECTS
-    calls = [node.func for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert not {name for node in ast.walk(tree) for name in _imported_names(node)} & WITH_SIDE_EFFECTS
+    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
     names = {call.id if isinstance(call, ast.Name) else getattr(call, "attr", "") for call in calls}
     assert not names & OPENING
 
 
-@pytest.mark.parametrize("path", [*modules(SDK), *modules(SCRIPTS)], ids=str)
-def test_a_module_says_what_it_does(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), "no docstring"
+def _imported_names(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+
+
+def test_a_module_says_what_it_does() -> None:
+    paths = [*modules(SDK), *modules(SCRIPTS)]
+    assert [path for path in paths if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))] == []
 
 
 TEMPORARY = {"TemporaryDirectory", "NamedTemporaryFile", "mkdtemp", "mkstemp"}
 
 
-@pytest.mark.parametrize("path", [*modules(SDK), *modules(SCRIPTS)], ids=str)
-def test_what_is_temporary_is_made_where_it_is_cleaned_up_after_a_kill(path: Path) -> None:
-    used = {node.attr for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Attribute)}
-    assert not used & TEMPORARY, "use training_scripts.atomic or dogbreed_sdk.scratch"
+def test_what_is_temporary_is_made_where_it_is_cleaned_up_after_a_kill() -> None:
+    """By training_scripts._util.atomic or dogbreed_sdk._util.scratch."""
+    for path in [*modules(SDK), *modules(SCRIPTS)]:
+        used = {node.attr for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Attribute)}
+        assert not used & TEMPORARY, path

@@ -27,16 +27,18 @@ OURS = {"dogbreed_sdk", "training_scripts"}
 # The sets of extras that a part works with, each beside the client's own packages; the first part that fits counts.
 # Where one loads a package by name (`_optional.load`), the extra stands in the call.
 EXTRAS_OF_PARTS = (
-    ("dogbreed_sdk/aws_requests/", [{"aws"}]),
+    ("dogbreed_sdk/aws/requests/", [{"aws"}]),
     ("dogbreed_sdk/debugging/", [{"local", "plots"}]),
-    ("dogbreed_sdk/http_connections.py", [{"local"}, {"service"}]),
-    ("dogbreed_sdk/images/formats.py", [{"heic"}]),
+    ("dogbreed_sdk/_util/descendants.py", [{"local"}]),
+    ("dogbreed_sdk/_util/processes.py", [{"local"}]),
+    ("dogbreed_sdk/_util/http_connections.py", [{"local"}, {"service"}]),
+    ("dogbreed_sdk/client/images/formats.py", [{"heic"}]),
     ("dogbreed_sdk/local/", [{"local"}]),
     ("dogbreed_sdk/service/", [{"service"}]),
-    ("dogbreed_sdk/serving/", [{"local"}]),
+    ("dogbreed_sdk/model_server/", [{"local"}]),
     ("dogbreed_sdk/", [set()]),
     ("training_scripts/rules/smdebug_rules.py", [{"local", "smdebug"}]),
-    ("training_scripts/recording/smdebug_hook.py", [{"local", "smdebug"}]),
+    ("training_scripts/recording/recorder/smdebug_hook.py", [{"local", "smdebug"}]),
     ("training_scripts/", [{"local", "onnx"}]),
 )
 # For those who work on the project; no part may need them at run time.
@@ -109,9 +111,9 @@ def _modules(node: ast.AST) -> Iterator[tuple[str, str | None]]:
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in LOADERS:
         words = {word.arg: word.value for word in node.keywords}
         match node.args, words.get("extra"):
-            case [ast.Constant(value=str(module)), *_], ast.Constant(value=str(extra)):
+            case [[ast.Constant(value=str(module)), *_], ast.Constant(value=str(extra))]:
                 yield module, extra
-            case [ast.Constant(value=str(module)), *_], _:
+            case [[ast.Constant(value=str(module)), *_], _]:
                 yield module, None
 
 
@@ -154,7 +156,7 @@ def test_what_is_imported_is_declared_where_it_is_needed(everything: list[Import
         ("dogbreed_sdk/client.py", "from typing_extensions import Self", True),
         ("dogbreed_sdk/service/routes.py", "import sqlalchemy.orm", True),
         ("dogbreed_sdk/service/routes.py", "from starlette.responses import Response", False),
-        ("training_scripts/network.py", "import torch, sqlalchemy", True),
+        ("training_scripts/models/network.py", "import torch, sqlalchemy", True),
     ],
 )
 def test_an_import_that_is_not_declared_is_found(
@@ -175,7 +177,7 @@ def test_what_is_declared_is_imported(everything: list[Import]) -> None:
         if extra not in TOOLS
         for name in names(requirements) - used - (UNDECLARED_BY_SMDEBUG if extra == "smdebug" else set())
     }
-    # training_scripts/onnx_model.py loads these by names that it is given.
+    # training_scripts/models/onnx.py loads these by names that it is given.
     assert idle == {"onnx: onnx", "onnx: onnxruntime"}
 
 

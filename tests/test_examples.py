@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from dogbreed_sdk import BreedDataset
+from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.cli.parser import parse
-from dogbreed_sdk.progress import no_progress
 from tests.conftest import Workshop
 from training_scripts import rules
 

@@ -29,7 +29,10 @@ def test_a_client_loads_nothing_that_training_needs(name: str) -> None:
 
 
 def test_what_scripts_and_client_share_needs_no_torch() -> None:
-    loaded = loaded_after("import training_scripts.data, training_scripts.metrics, training_scripts.hyperparameters")
+    loaded = loaded_after(
+        "import training_scripts.data.image_folder, training_scripts.training.hyperparameters;"
+        " import training_scripts.training.metrics"
+    )
     assert not loaded & {"torch", "numpy", "dogbreed_sdk"}
 
 

@@ -28,7 +28,7 @@ from dogbreed_sdk import (
     deploy,
     evaluate,
 )
-from dogbreed_sdk.progress import no_progress
+from dogbreed_sdk._util.progress import no_progress
 from tests.conftest import Workshop
 
 pytestmark = pytest.mark.extras

@@ -14,11 +14,11 @@ import boto3
 import pytest
 
 from dogbreed_sdk import AsyncBreedClassifier, BreedClassifier, LabelMap, Prediction, Session
+from dogbreed_sdk.client.transports import bundle as bundle_transport
 from dogbreed_sdk.errors import ConfigurationError, EndpointNotFoundError
-from dogbreed_sdk.serving import start
+from dogbreed_sdk.model_server import start
 from dogbreed_sdk.testing import picture
-from dogbreed_sdk.transports import bundle as bundle_transport
-from tests.serving.model_process import write_model
+from tests.model_server.model_process import write_model
 from tests.training_scripts.conftest import write_bundle
 
 pytestmark = pytest.mark.extras

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from dogbreed_sdk import BreedTrainer, ConfigurationError, Session, TrainingJob
-from dogbreed_sdk.debugging.plain_values import plain
+from dogbreed_sdk._util.progress import JobProgress, no_progress
+from dogbreed_sdk.debugging.formatting import plain
 from dogbreed_sdk.errors import JobFailedError
-from dogbreed_sdk.progress import JobProgress, no_progress
-from tests.test_cli_terminal import model_server
-from training_scripts import backbones, runtime
-from training_scripts.safe_text import redacted, without_secrets
+from tests.cli.test_terminal import model_server
+from training_scripts._util.safe_text import redacted, without_secrets
+from training_scripts.models import backbones
+from training_scripts.training import runtime
 
 SECRET = "https://me:hush@host.invalid/dogs/x.jpg?X-Amz-Signature=hush"
 SHOWN = "https://host.invalid/dogs/x.jpg?…"

@@ -9,7 +9,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from dogbreed_sdk import AccessError, ConfigurationError, Session, aws_account
+from dogbreed_sdk import AccessError, ConfigurationError, Session
+from dogbreed_sdk.aws import account as aws_account
 
 
 @pytest.fixture

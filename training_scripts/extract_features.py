@@ -13,14 +13,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training_scripts import hyperparameters, runtime
-from training_scripts.atomic import write_atomically
-from training_scripts.runtime import say
-from training_scripts.stopping import StopFlag, Stopped, on_sigterm
+from training_scripts._util.atomic import write_atomically
+from training_scripts.training import hyperparameters, runtime
+from training_scripts.training.runtime import say
+from training_scripts.training.stop_signal import StopFlag, Stopped, on_sigterm
 
 if TYPE_CHECKING:
-    from training_scripts.hyperparameters import Hyperparameters
-    from training_scripts.watching import Watchers
+    from training_scripts.training.callbacks import Watchers
+    from training_scripts.training.hyperparameters import Hyperparameters
 
 # 128 + SIGTERM, as shells count: half the features are no success.
 STOPPED_STATUS = 143
@@ -41,7 +41,7 @@ def extract(arguments: Sequence[str], environ: Mapping[str, str], stop: StopFlag
     begin = time.time()
     settings = hyperparameters.parse(arguments, entry_point="extract_features")
     runtime.prepare_libraries()
-    from training_scripts.recording.job import pass_watchers  # noqa: PLC0415 - NumPy loads
+    from training_scripts.recording.recorder.job import pass_watchers  # noqa: PLC0415 - NumPy loads
 
     watchers = pass_watchers(settings, environ, begin=begin, report=say)
     try:
@@ -54,16 +54,18 @@ def _extract_watched(settings: Hyperparameters, environ: Mapping[str, str], stop
     start = time.monotonic()
     runtime.prepare()
 
-    from training_scripts import data, features, pictures  # noqa: PLC0415 - wrong arguments should fail before
-    from training_scripts.material import weights_source  # noqa: PLC0415 - torch loads
+    # Wrong arguments should fail before torch is loaded.
+    from training_scripts.data import image_folder, preprocessing  # noqa: PLC0415
+    from training_scripts.data.inputs import weights_source  # noqa: PLC0415
+    from training_scripts.features import store as features  # noqa: PLC0415
 
     folder = runtime.checkpoint_folder(environ)
     try:
         store = features.extract(
-            data.read_dataset(data.split_folders(environ)),
+            image_folder.read_dataset(image_folder.split_folders(environ)),
             backbone_name=settings.model,
             weights=weights_source(settings.weights, environ),
-            views=pictures.parse_views(settings.views),
+            views=preprocessing.parse_views(settings.views),
             folder=folder,
             batch_size=settings.batch_size,
             workers=settings.workers or None,

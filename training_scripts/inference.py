@@ -28,11 +28,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from training_scripts import backbones, fetching, pictures
-from training_scripts.bundle import display_name
-from training_scripts.model import Model, load
-from training_scripts.onnx_model import OnnxModel, chosen_backend
-from training_scripts.written import written
+from training_scripts._util.written import written
+from training_scripts.data import preprocessing, safe_fetch
+from training_scripts.models import backbones
+from training_scripts.models.bundle import display_name
+from training_scripts.models.model import Model, load
+from training_scripts.models.onnx import OnnxModel, chosen_backend
 
 JSON = "application/json"
 RANKED_JSON = "application/vnd.dogbreed+json"
@@ -133,8 +134,8 @@ def prepare_fn(data: Image.Image | Tensor, model: Model) -> Tensor:
             raise RequestError(f"the tensor must be {size}, as this endpoint uses ONNX Runtime, not {list(data.shape)}")
         return data
     try:
-        return pictures.to_tensor(data, model.preprocessing)[None]
-    except pictures.PictureError as error:
+        return preprocessing.to_tensor(data, model.preprocessing)[None]
+    except preprocessing.PictureError as error:
         raise RequestError(str(error)) from error
 
 
@@ -203,8 +204,8 @@ def output_fn(prediction: Prediction, accept: str | None) -> tuple[str, str]:
 
 def _picture(content: bytes) -> Image.Image:
     try:
-        return pictures.decode(content)
-    except pictures.PictureError as error:
+        return preprocessing.decode(content)
+    except preprocessing.PictureError as error:
         raise RequestError(f"the picture cannot be used: {error}") from error
 
 
@@ -215,8 +216,8 @@ def _from_json(body: bytes | str) -> Image.Image | Tensor:
         raise RequestError(f"the body is no JSON: {error}") from error
     if isinstance(content, dict) and isinstance(content.get("url"), str):
         try:
-            return _picture(fetching.fetch(content["url"], fetching.FetchPolicy.from_environment()))
-        except fetching.FetchError as error:
+            return _picture(safe_fetch.fetch(content["url"], safe_fetch.FetchPolicy.from_environment()))
+        except safe_fetch.FetchError as error:
             raise RequestError(str(error)) from error
     if isinstance(content, list):
         return _tensor(content)

@@ -9,19 +9,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training_scripts import hyperparameters, runtime
-from training_scripts.runtime import say
-from training_scripts.stopping import StopFlag, Stopped, on_sigterm
-from training_scripts.watching import Watchers
+from training_scripts.training import hyperparameters, runtime
+from training_scripts.training.callbacks import Watchers
+from training_scripts.training.runtime import say
+from training_scripts.training.stop_signal import StopFlag, Stopped, on_sigterm
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from training_scripts.heads import HeadSpec
-    from training_scripts.hyperparameters import Hyperparameters
-    from training_scripts.judging import Judgement
-    from training_scripts.material import Material
-    from training_scripts.training import Trainer
+    from training_scripts.data.inputs import Material
+    from training_scripts.models.heads import HeadSpec
+    from training_scripts.training.evaluation import Judgement
+    from training_scripts.training.hyperparameters import Hyperparameters
+    from training_scripts.training.trainer import Trainer
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,7 +46,7 @@ def train(entry_point: str, arguments: Sequence[str], environ: Mapping[str, str]
     runtime.prepare_libraries()
     watchers = Watchers()
     if entry_point == "train_model":  # trials of a search are to be quick, and judged by their metrics alone
-        from training_scripts.recording.job import watchers as chosen  # noqa: PLC0415 - NumPy loads
+        from training_scripts.recording.recorder.job import watchers as chosen  # noqa: PLC0415 - NumPy loads
 
         watchers = chosen(settings, environ, begin=begin, report=say)
     try:
@@ -61,8 +61,8 @@ def train_watched(settings: Hyperparameters, environ: Mapping[str, str], stop: S
     runtime.seed_everything(settings.seed)
 
     # Wrong arguments should fail before torch loads.
-    from training_scripts.judging import judge  # noqa: PLC0415
-    from training_scripts.material import gather  # noqa: PLC0415
+    from training_scripts.data.inputs import gather  # noqa: PLC0415
+    from training_scripts.training.evaluation import judge  # noqa: PLC0415
 
     try:
         material = gather(settings, environ, report=say, check=stop.check, watchers=watchers)
@@ -91,10 +91,10 @@ def prepare_trainer(
     watchers: Watchers,
 ) -> Trainer:
     """A trainer with a fresh head, drawn from the run's seed alone."""
-    from training_scripts import heads  # noqa: PLC0415 - torch loads
-    from training_scripts.checkpoints import Checkpoint  # noqa: PLC0415
-    from training_scripts.network import Network  # noqa: PLC0415
-    from training_scripts.training import Trainer  # noqa: PLC0415
+    from training_scripts.models import heads  # noqa: PLC0415 - torch loads
+    from training_scripts.models.network import Network  # noqa: PLC0415
+    from training_scripts.training.checkpoints import Checkpoint  # noqa: PLC0415
+    from training_scripts.training.trainer import Trainer  # noqa: PLC0415
 
     runtime.seed_everything(settings.seed)  # what came before must not decide how the head begins
     head = heads.build(head_spec(settings), width=material.width, classes=len(material.classes))
@@ -119,14 +119,14 @@ def prepare_trainer(
 
 def head_spec(settings: Hyperparameters) -> HeadSpec:
     """The head that the hyperparameters describe."""
-    from training_scripts.heads import HeadSpec  # noqa: PLC0415 - torch loads
+    from training_scripts.models.heads import HeadSpec  # noqa: PLC0415 - torch loads
 
     return HeadSpec(settings.hidden, settings.dropout)
 
 
 def write_bundle(folder: Path, material: Material, head: nn.Module, judgement: Judgement) -> None:
     """Leaves the trained model in a folder."""
-    from training_scripts import bundle  # noqa: PLC0415 - torch loads
+    from training_scripts.models import bundle  # noqa: PLC0415 - torch loads
 
     description = bundle.write(
         folder,

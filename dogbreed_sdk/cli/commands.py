@@ -9,19 +9,20 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from dogbreed_sdk import _optional, deployment
+from dogbreed_sdk._util import optional
 from dogbreed_sdk.cli import models
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, confirm, counter, job_progress, next_steps, note, print_table, say, show
-from dogbreed_sdk.dataset import BreedDataset
+from dogbreed_sdk.datasets.dataset import BreedDataset
+from dogbreed_sdk.endpoints import deployment
 from dogbreed_sdk.errors import ConfigurationError, EndpointNotFoundError, JobError
-from dogbreed_sdk.failures import diagnose
-from dogbreed_sdk.jobs import TrainingJob, newest_jobs
+from dogbreed_sdk.jobs.failures import diagnose
+from dogbreed_sdk.jobs.trainer import BreedTrainer
+from dogbreed_sdk.jobs.training_job import TrainingJob, newest_jobs
+from dogbreed_sdk.jobs.tuning_job import BestTrial, Trial, TuningJob, short
 from dogbreed_sdk.session import Session
-from dogbreed_sdk.trainer import BreedTrainer
-from dogbreed_sdk.tuning import BestTrial, Trial, TuningJob, short
-from training_scripts.safe_text import safe_lines, without_secrets
+from training_scripts._util.safe_text import safe_lines, without_secrets
 
 
 def tune(options: argparse.Namespace) -> Outcome:
@@ -224,7 +225,7 @@ def endpoints(options: argparse.Namespace) -> Outcome:
 
 def evaluate(options: argparse.Namespace) -> Outcome:
     """Measures an endpoint on labelled pictures."""
-    from dogbreed_sdk.evaluation import evaluate as measure  # noqa: PLC0415
+    from dogbreed_sdk.endpoints.evaluation import evaluate as measure  # noqa: PLC0415
 
     with models.classifier(options) as classifier, counter("pictures classified") as progress:
         result = measure(classifier, options.folder, progress=progress)
@@ -277,7 +278,7 @@ def _counted(count: int, noun: str) -> str:
 
 def local_up(options: argparse.Namespace) -> Outcome:
     """Serves local SageMaker until it is interrupted."""
-    _optional.require({"local": read.LOCAL_PACKAGES}, purpose="run local SageMaker")
+    optional.require({"local": read.LOCAL_PACKAGES}, purpose="run local SageMaker")
     from dogbreed_sdk.local.server import LocalSageMaker  # noqa: PLC0415 - an optional dependency
 
     root = read.root(options)

@@ -14,9 +14,10 @@ from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.output import Outcome, say
 from dogbreed_sdk.cli.parser import make_parser
 from dogbreed_sdk.cli.usage import Parser, commands_of
-from dogbreed_sdk.debugging.managed import PROFILER_RULES, RULES
 from dogbreed_sdk.errors import DogBreedError
-from training_scripts import backbones, hyperparameters, metrics
+from dogbreed_sdk.jobs.managed_debugger import PROFILER_RULES, RULES
+from training_scripts.models import backbones
+from training_scripts.training import hyperparameters, metrics
 
 PROGRAM = "dogbreed"
 # A longer list does not help.

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, counter, note, say
 from dogbreed_sdk.cli.wording import as_command
-from dogbreed_sdk.dataset import BreedDataset
-from training_scripts.split_folders import SPLITS
+from dogbreed_sdk.datasets.dataset import BreedDataset
+from training_scripts.data.split_folders import SPLITS
 
 if TYPE_CHECKING:
-    from dogbreed_sdk.dataset_report import DatasetReport
+    from dogbreed_sdk.datasets.report import DatasetReport
 
 # Longer lines are hard to read.
 MAX_WIDTH = 100
@@ -36,7 +36,7 @@ def sample(options: argparse.Namespace) -> Outcome:
 
 def download(options: argparse.Namespace) -> Outcome:
     """Downloads a data set; one that is there already is used as it is."""
-    from dogbreed_sdk import download_record  # noqa: PLC0415 - only needed here
+    from dogbreed_sdk.datasets import download_record  # noqa: PLC0415 - only needed here
 
     root = options.dest.expanduser().absolute()
     there = download_record.is_at(root, options.url, options.sha256)
@@ -62,12 +62,12 @@ def check(options: argparse.Namespace) -> Outcome:
 
 def _shown(report: DatasetReport) -> list[str]:
     """The report, with commands in place of Python's methods, as wide as the terminal."""
-    from dogbreed_sdk import dataset_text  # noqa: PLC0415 - only needed here
+    from dogbreed_sdk.datasets import report_text  # noqa: PLC0415 - only needed here
 
     findings = tuple(replace(finding, remedy=as_command(finding.remedy)) for finding in report.findings)
     width = min(shutil.get_terminal_size().columns, MAX_WIDTH) if sys.stdout.isatty() else None
     lines = replace(report, findings=findings).to_text(width=width).split("\n")
-    if dataset_text.is_cut(report):
+    if report_text.is_cut(report):
         lines.append(f"All files: {command_line(None, 'data', 'check', report.root, '--json')}")
     return lines
 

@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dogbreed_sdk import _optional
-from dogbreed_sdk.aws_requests.names import NAME
-from dogbreed_sdk.classifier import BreedClassifier
+from dogbreed_sdk._util import optional
+from dogbreed_sdk._util.scratch import scratch_folder
+from dogbreed_sdk.aws.requests.names import NAME
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.output import note, waiting
+from dogbreed_sdk.client.classifier import BreedClassifier
 from dogbreed_sdk.container import uri_to_path
-from dogbreed_sdk.deployment import Deployment
+from dogbreed_sdk.endpoints.deployment import Deployment
 from dogbreed_sdk.errors import AccessError, ConfigurationError, EndpointNotFoundError, JobError
-from dogbreed_sdk.jobs import TrainingJob
-from dogbreed_sdk.scratch import scratch_folder
+from dogbreed_sdk.jobs.trainer import BreedTrainer
+from dogbreed_sdk.jobs.training_job import TrainingJob
+from dogbreed_sdk.jobs.tuning_job import TuningJob
 from dogbreed_sdk.session import Session
-from dogbreed_sdk.trainer import BreedTrainer
-from dogbreed_sdk.tuning import TuningJob
-from training_scripts.safe_text import redacted
+from training_scripts._util.safe_text import redacted
 
 HELP = (
     "an endpoint, or a training or tuning job for its (best) model, by name; a bundle, such as ./model.tar.gz; "
@@ -151,7 +151,7 @@ def _job(name: str, session: Session) -> TrainingJob:
 
 def _bundle(job: TrainingJob, scratch: ExitStack) -> str:
     """A job's model where it can be opened: its own file, or a copy of what lies on S3."""
-    _optional.require({"local": BUNDLE_PACKAGES}, purpose="run a job's model here")
+    optional.require({"local": BUNDLE_PACKAGES}, purpose="run a job's model here")
     uri = job.model_uri
     if not uri.startswith("s3://"):
         return uri

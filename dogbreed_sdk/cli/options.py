@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dogbreed_sdk import _optional, defaults
-from dogbreed_sdk.debugging.managed import Debugger, by_kind
+from dogbreed_sdk import defaults
+from dogbreed_sdk._util import optional
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.jobs.managed_debugger import Debugger, by_kind
+from dogbreed_sdk.jobs.trainer import BreedTrainer
 from dogbreed_sdk.labels import LabelMap
 from dogbreed_sdk.session import Session, default_root
-from dogbreed_sdk.trainer import BreedTrainer
-from training_scripts.hyperparameters import meant, table
+from training_scripts.training.hyperparameters import meant, table
 
 # What local SageMaker cannot do without.
 LOCAL_PACKAGES = ("h11", "numpy", "optuna", "psutil", "sagemaker", "starlette", "torch", "uvicorn")
@@ -74,7 +75,7 @@ def sagemaker(options: argparse.Namespace) -> Session:
     """
     made = session(options)
     if made.is_local:
-        _optional.require({"local": LOCAL_PACKAGES}, purpose="run local SageMaker", otherwise=ADD_AWS)
+        optional.require({"local": LOCAL_PACKAGES}, purpose="run local SageMaker", otherwise=ADD_AWS)
     return made
 
 
@@ -180,7 +181,7 @@ def search(texts: Sequence[str] | None) -> dict[str, Any] | None:
 
 
 def _range(name: str, value: str) -> Any:
-    parameter = _optional.load("sagemaker.core.parameter", extra="aws", purpose="tune")
+    parameter = optional.load("sagemaker.core.parameter", extra="aws", purpose="tune")
     low, colon, rest = value.partition(":")
     if not colon:
         return parameter.CategoricalParameter(value.split(","))

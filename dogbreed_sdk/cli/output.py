@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, print_progress
 from dogbreed_sdk.cli import terminal
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
-from dogbreed_sdk.progress import JobProgress, ProgressCallback, print_progress
-from training_scripts.safe_text import safe_line
+from training_scripts._util.safe_text import safe_line
 
 # States after which a job or endpoint does nothing more by itself.
 ENDED = frozenset({"Completed", "Failed", "Stopped", "MaxRuntimeExceeded", "InService"})

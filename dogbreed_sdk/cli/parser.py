@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import dogbreed_sdk
-from dogbreed_sdk import defaults, search
+from dogbreed_sdk import defaults
 from dogbreed_sdk.cli import (
     classify_command,
     commands,
@@ -23,10 +23,11 @@ from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.numbers import at_least_one, port
 from dogbreed_sdk.cli.output import Outcome
 from dogbreed_sdk.cli.usage import Parser, assignment, one_of, refuse_unknown, respelled
-from dogbreed_sdk.debugging.managed import PROFILER_RULES, RULES
-from training_scripts import hyperparameters
-from training_scripts.parameters import write
-from training_scripts.split_folders import SPLITS
+from dogbreed_sdk.jobs import search_ranges
+from dogbreed_sdk.jobs.managed_debugger import PROFILER_RULES, RULES
+from training_scripts.data.split_folders import SPLITS
+from training_scripts.training import hyperparameters
+from training_scripts.training.parameters import write
 
 SHELLS = ("bash", "zsh", "fish")
 FEATURES = ("stored", "in-job", "off")
@@ -160,8 +161,8 @@ def _add_search(groups: argparse._SubParsersAction[Parser]) -> None:
     tune.add_argument(
         "--strategy",
         default=defaults.TUNING_STRATEGY,
-        type=one_of(search.STRATEGIES),
-        choices=search.STRATEGIES,
+        type=one_of(search_ranges.STRATEGIES),
+        choices=search_ranges.STRATEGIES,
         help="default: %(default)s",
     )
     tune.add_argument(

@@ -19,6 +19,7 @@ from typing import Any
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
+from dogbreed_sdk._util.signals import end_on_hangup
 from dogbreed_sdk.cli import output
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, note, print_document
@@ -26,8 +27,7 @@ from dogbreed_sdk.cli.parser import parse
 from dogbreed_sdk.cli.terminal import safe_streams
 from dogbreed_sdk.cli.wording import reworded
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
-from dogbreed_sdk.signals import end_on_hangup
-from training_scripts.safe_text import without_secrets
+from training_scripts._util.safe_text import without_secrets
 
 EXIT_FAILED = 1
 EXIT_WRONG_USE = 2

@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dogbreed_sdk import _optional
+from dogbreed_sdk._util import optional
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli import serve_command
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, counter, job_progress, next_steps, note, show
 from dogbreed_sdk.container import uri_to_path
-from dogbreed_sdk.dataset import BreedDataset
+from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.debugging.report import DebugReport
-from dogbreed_sdk.deployment import Deployment
+from dogbreed_sdk.endpoints.deployment import Deployment
+from dogbreed_sdk.endpoints.evaluation import Evaluation, evaluate
 from dogbreed_sdk.errors import DatasetError
-from dogbreed_sdk.evaluation import Evaluation, evaluate
-from dogbreed_sdk.jobs import TrainingJob
+from dogbreed_sdk.jobs.trainer import BreedTrainer
+from dogbreed_sdk.jobs.training_job import TrainingJob
+from dogbreed_sdk.jobs.tuning_job import TuningJob
 from dogbreed_sdk.predictions import Prediction
 from dogbreed_sdk.session import Session
-from dogbreed_sdk.trainer import BreedTrainer
-from dogbreed_sdk.tuning import TuningJob
 
 # Enough to show a search at work, few enough for a minute and a half on two cores.
 MAX_JOBS = 4
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> Outcome:
     """Checks data, searches, trains, deploys, evaluates and classifies; everything stays for a closer look."""
     start = time.monotonic()
     root = read.root(options)
-    _optional.require({"local": _PACKAGES}, purpose="train and deploy a model on this machine")
+    optional.require({"local": _PACKAGES}, purpose="train and deploy a model on this machine")
     with Session.local(root) as session:
         dataset = _data(options.data, root)
         trainer = BreedTrainer(session)
@@ -152,8 +152,8 @@ class _Done:
     @property
     def _serve(self) -> str:
         served = command_line(None, "serve", "--bundle", self.model)
-        lacking = _optional.missing(serve_command.PACKAGES)
-        return f"{_optional.install_command(*lacking)} && {served}" if lacking else served
+        lacking = optional.missing(serve_command.PACKAGES)
+        return f"{optional.install_command(*lacking)} && {served}" if lacking else served
 
 
 def _document(done: _Done) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dogbreed_sdk import _optional
+from dogbreed_sdk._util import optional
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli import terminal
 from dogbreed_sdk.cli.command_line import command_line
@@ -18,7 +18,7 @@ from dogbreed_sdk.cli.output import Outcome, note, say, waiting
 from dogbreed_sdk.cli.usage import one_of
 from dogbreed_sdk.debugging.report import DebugReport
 from dogbreed_sdk.errors import DogBreedError, RecordingError
-from dogbreed_sdk.jobs import FINAL_STATUSES, TrainingJob
+from dogbreed_sdk.jobs.training_job import FINAL_STATUSES, TrainingJob
 from dogbreed_sdk.session import Session
 
 # Often enough to see each epoch of most runs; reading a recording again takes a fraction of it.
@@ -61,7 +61,7 @@ def add(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Outcome:
     """Reports on a recorded run; what rules find is no failure of the command."""
     overrides = read.rule_parameters(options.overrides or (), option="--set")
-    _optional.require({"local": ["numpy"]}, purpose="read what a run recorded")
+    optional.require({"local": ["numpy"]}, purpose="read what a run recorded")
     on_aws = options.aws or options.source.startswith("s3://")
     with read.session(argparse.Namespace(**{**vars(options), "aws": on_aws})) as session:
 

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dogbreed_sdk import _optional
-from dogbreed_sdk.aws_requests.names import NAME
+from dogbreed_sdk._util import optional
+from dogbreed_sdk._util.sockets import is_loopback
+from dogbreed_sdk.aws.requests.names import NAME
 from dogbreed_sdk.cli import models
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.numbers import at_least_one, port
@@ -23,15 +24,14 @@ from dogbreed_sdk.cli.output import Outcome, note, say
 from dogbreed_sdk.cli.usage import one_of
 from dogbreed_sdk.defaults import INVOKE_CONNECTIONS
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
-from dogbreed_sdk.listening import is_loopback
-from dogbreed_sdk.service.keys import VARIABLE, ApiKeys
-from dogbreed_sdk.service.rates import Rate
+from dogbreed_sdk.service.api_keys import VARIABLE, ApiKeys
+from dogbreed_sdk.service.rate_limits import Rate
 from dogbreed_sdk.service.readiness import probe
 from dogbreed_sdk.service.settings import ServiceSettings
-from training_scripts.safe_text import redacted
+from training_scripts._util.safe_text import redacted
 
 if TYPE_CHECKING:
-    from dogbreed_sdk.async_classifier import AsyncBreedClassifier
+    from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier
 
 # What it cannot do without, by the extra that brings it; more where local SageMaker or a bundle is behind it.
 PACKAGES: Mapping[str, Sequence[str]] = {"service": ("fastapi", "prometheus_client", "uvicorn")}
@@ -141,7 +141,7 @@ def _named(options: argparse.Namespace, kept: contextlib.ExitStack) -> argparse.
         options: As given.
         kept: Holds a copy of a job's model for as long as it is served.
     """
-    _optional.require(PACKAGES, purpose=_PURPOSE)
+    optional.require(PACKAGES, purpose=_PURPOSE)
     model = kept.enter_context(models.found(options.model, options))
     if model.kind == "endpoint":
         kept.close()  # the session has decided what the name is, and each service has its own
@@ -155,8 +155,8 @@ def _serve(options: argparse.Namespace) -> Outcome:
     settings = _settings(options)
     tell = _event if options.json or not sys.stderr.isatty() else note
     warn = functools.partial(_event, level="warning") if tell is _event else note
-    server = _optional.load("dogbreed_sdk.service.server", extra="service", purpose=_PURPOSE)
-    app = _optional.load("dogbreed_sdk.service.app", extra="service", purpose=_PURPOSE)
+    server = optional.load("dogbreed_sdk.service.server", extra="service", purpose=_PURPOSE)
+    app = optional.load("dogbreed_sdk.service.app", extra="service", purpose=_PURPOSE)
     # Whenever the interruption comes, whatever was started is left properly.
     with (
         contextlib.suppress(KeyboardInterrupt),
@@ -199,7 +199,7 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigurationError("--no-urls fetches nothing, and --allowed-host names what to fetch from: give one.")
     packages = _packages(options)
     instead = read.ADD_AWS if options.endpoint and "local" in packages else ""
-    _optional.require(packages, purpose=_PURPOSE, otherwise=instead)
+    optional.require(packages, purpose=_PURPOSE, otherwise=instead)
 
 
 def _packages(options: argparse.Namespace) -> Mapping[str, Sequence[str]]:
@@ -212,7 +212,7 @@ def _packages(options: argparse.Namespace) -> Mapping[str, Sequence[str]]:
 
 
 def _event(line: str, level: str = "info") -> None:
-    server = _optional.load("dogbreed_sdk.service.server", extra="service", purpose=_PURPOSE)
+    server = optional.load("dogbreed_sdk.service.server", extra="service", purpose=_PURPOSE)
     note(server.event_line(line, level=level))
 
 
@@ -259,7 +259,7 @@ def _api_keys(path: Path | None) -> ApiKeys | None:
 @contextlib.contextmanager
 def _classifier(options: argparse.Namespace, tell: Callable[[str], None]) -> Iterator[AsyncBreedClassifier]:
     """Who is asked, and what it needs, for as long as the service runs."""
-    from dogbreed_sdk.async_classifier import AsyncBreedClassifier  # noqa: PLC0415 - only this command needs it
+    from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier  # noqa: PLC0415 - only this command needs it
 
     common: Any = {
         "labels": read.labels(options.labels),
@@ -275,7 +275,7 @@ def _classifier(options: argparse.Namespace, tell: Callable[[str], None]) -> Ite
             _ = session.boto3_session  # a place that is not there is an error now, and not with every request
             yield AsyncBreedClassifier(options.endpoint, session=session, **common)
     else:
-        loaded = _optional.load("dogbreed_sdk.service.bundle_server", extra="local", purpose="run a bundle here")
+        loaded = optional.load("dogbreed_sdk.service.bundle_server", extra="local", purpose="run a bundle here")
         with loaded.BundleServer(
             options.bundle,
             workers=options.workers or 1,

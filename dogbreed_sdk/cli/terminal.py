@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from training_scripts.safe_text import printable_lines
+from training_scripts._util.safe_text import printable_lines
 
 if TYPE_CHECKING:
     from rich.console import Console

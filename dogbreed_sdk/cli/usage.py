@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from dogbreed_sdk.errors import ConfigurationError
-from training_scripts.hyperparameters import RELATED, SYNONYMS
-from training_scripts.suggestions import did_you_mean, either, known_as
+from training_scripts._util.suggestions import did_you_mean, either, known_as
+from training_scripts.training.hyperparameters import RELATED, SYNONYMS
 
 # What SageMaker allows (API reference, the members Environment of CreateTrainingJob and ContainerDefinition).
 _VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")

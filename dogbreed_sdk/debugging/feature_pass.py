@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dogbreed_sdk.debugging.plain_values import clipped, number, percent, plain, seconds
-from training_scripts.recording.profile import Operator
+from dogbreed_sdk.debugging.formatting import clipped, number, percent, plain, seconds
+from training_scripts.recording.profile.profile import Operator
 
 MOST_OPERATORS = 20
 TOP_OPERATORS = 3

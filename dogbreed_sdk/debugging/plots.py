@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dogbreed_sdk import _optional
-from dogbreed_sdk.debugging.plain_values import whole
+from dogbreed_sdk._util import optional
+from dogbreed_sdk.debugging.formatting import whole
 from dogbreed_sdk.errors import RecordingError
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _literal(text: str) -> str:
 
 
 def _axes() -> Any:
-    pyplot = _optional.load("matplotlib.pyplot", extra="plots", purpose="plot a report")
+    pyplot = optional.load("matplotlib.pyplot", extra="plots", purpose="plot a report")
     return pyplot.subplots(figsize=(8, 4.5), layout="constrained")[1]
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from dogbreed_sdk.debugging.plain_values import plain
-from training_scripts.recording.profile import Profile, Statistics
-from training_scripts.recording.profile_summary import seconds_of
+from dogbreed_sdk.debugging.formatting import plain
+from training_scripts.recording.profile.profile import Profile, Statistics
+from training_scripts.recording.profile.summary import seconds_of
 
 MAX_OPERATORS = 50
 

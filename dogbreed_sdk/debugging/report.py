@@ -9,23 +9,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dogbreed_sdk.debugging.loading import Recording, locate
-from dogbreed_sdk.debugging.loading_layout import LOOKED_FOR, Parts, find
-from dogbreed_sdk.debugging.plain_values import clipped, plain, whole
+from dogbreed_sdk.debugging.formatting import clipped, plain, whole
+from dogbreed_sdk.debugging.sources.layout import LOOKED_FOR, Parts, find
+from dogbreed_sdk.debugging.sources.locate import Recording, locate
 from dogbreed_sdk.errors import ConfigurationError, RecordingError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from dogbreed_sdk.debugging.curves import Curve
     from dogbreed_sdk.debugging.feature_pass import FeaturePassCost
     from dogbreed_sdk.debugging.insights import Insight
-    from dogbreed_sdk.debugging.managed_answers import ManagedRule
-    from dogbreed_sdk.jobs import TrainingJob
+    from dogbreed_sdk.debugging.learning_curves import Curve
+    from dogbreed_sdk.debugging.managed_results import ManagedRule
+    from dogbreed_sdk.jobs.training_job import TrainingJob
     from dogbreed_sdk.session import Session
-    from training_scripts.recording.profile import Profile
-    from training_scripts.recording.trial import Trial
-    from training_scripts.rules.evidence import Evidence
+    from training_scripts.recording.profile.profile import Profile
+    from training_scripts.recording.trial.trial import Trial
+    from training_scripts.rules.evidence.evidence import Evidence
     from training_scripts.rules.findings import RuleResult
 
 # A recording without an end to which nothing was added for so long is of a run that was killed.
@@ -44,7 +44,7 @@ class DebugReport:
         source: What the report is about: a job's name, a folder or a URI.
 
     Example:
-        >>> from training_scripts.recording.trial import MemoryTrial
+        >>> from training_scripts.recording.trial.trial import MemoryTrial
         >>> DebugReport("an empty run", trial=MemoryTrial()).to_dict()["source"]
         'an empty run'
     """
@@ -139,7 +139,7 @@ class DebugReport:
     @cached_property
     def evidence(self) -> Evidence | None:
         """The trial as this report looks at it: what is read or computed once is remembered."""
-        from training_scripts.rules.evidence import Evidence  # noqa: PLC0415 - needs NumPy
+        from training_scripts.rules.evidence.evidence import Evidence  # noqa: PLC0415 - needs NumPy
 
         return None if self.trial is None else Evidence(self.trial)
 
@@ -167,7 +167,7 @@ class DebugReport:
         Raises:
             ConfigurationError: There is no such rule, parameter or set of parameters.
         """
-        from dogbreed_sdk.debugging.answers_of_rules import evaluated  # noqa: PLC0415 - needs NumPy
+        from dogbreed_sdk.debugging.rule_results import evaluated  # noqa: PLC0415 - needs NumPy
 
         return evaluated(
             self.trial,
@@ -183,8 +183,8 @@ class DebugReport:
     @cached_property
     def curves(self) -> Mapping[str, Curve]:
         """Loss and accuracy as they are drawn, by name, as far as they were recorded."""
-        from dogbreed_sdk.debugging.curves import curves  # noqa: PLC0415 - needs NumPy
-        from training_scripts.recording.trial import despite_damage  # noqa: PLC0415
+        from dogbreed_sdk.debugging.learning_curves import curves  # noqa: PLC0415 - needs NumPy
+        from training_scripts.recording.trial.trial import despite_damage  # noqa: PLC0415
 
         evidence = self.evidence
         return {} if evidence is None else despite_damage(lambda: curves(evidence))
@@ -209,7 +209,7 @@ class DebugReport:
     @property
     def notes(self) -> list[str]:
         """Sentences on how the run was recorded, where that is not what its settings lead one to expect."""
-        from training_scripts.recording import run_facts  # noqa: PLC0415 - needs NumPy
+        from training_scripts.recording.trial import run_facts  # noqa: PLC0415 - needs NumPy
 
         if self.trial is None:
             return []
@@ -260,7 +260,7 @@ class DebugReport:
     @property
     def managed_rules(self) -> list[ManagedRule]:
         """What the managed Debugger's own rules say of the job; empty where none were asked for."""
-        from dogbreed_sdk.debugging.managed_answers import managed_rules  # noqa: PLC0415
+        from dogbreed_sdk.debugging.managed_results import managed_rules  # noqa: PLC0415
 
         return managed_rules(self.job)
 
@@ -290,8 +290,8 @@ class DebugReport:
             (name, kind, status, details of SageMaker Debugger's own); insights;
             profile; feature_pass (what computing the features cost, or None); notes (how it was recorded); problems.
         """
-        from dogbreed_sdk.debugging.answers_of_rules import rule_document  # noqa: PLC0415 - needs NumPy
         from dogbreed_sdk.debugging.profile_document import profile_document  # noqa: PLC0415
+        from dogbreed_sdk.debugging.rule_results import rule_document  # noqa: PLC0415 - needs NumPy
         from dogbreed_sdk.debugging.verdict import verdict  # noqa: PLC0415
 
         judged = verdict(self)
@@ -317,8 +317,8 @@ class DebugReport:
         Returns:
             The path of the file written.
         """
-        from dogbreed_sdk.debugging.page.document import document  # noqa: PLC0415
-        from training_scripts.atomic import write_atomically  # noqa: PLC0415
+        from dogbreed_sdk.debugging.html.document import document  # noqa: PLC0415
+        from training_scripts._util.atomic import write_atomically  # noqa: PLC0415
 
         target = Path(path).expanduser()
         target = target / "report.html" if target.is_dir() else target
@@ -384,7 +384,7 @@ class DebugReport:
         return f"DebugReport({self.source!r})"
 
     def _repr_html_(self) -> str:
-        from dogbreed_sdk.debugging.page.notebook import fragment  # noqa: PLC0415
+        from dogbreed_sdk.debugging.html.notebook import fragment  # noqa: PLC0415
 
         return fragment(self)
 
@@ -423,12 +423,12 @@ def _bounded(digits: str) -> int | float:
 
 
 def _trial(path: Path) -> Any:
-    from training_scripts.recording.file_trial import FileTrial  # noqa: PLC0415 - needs NumPy
+    from training_scripts.recording.trial.file_trial import FileTrial  # noqa: PLC0415 - needs NumPy
 
     return FileTrial(path)
 
 
 def _profile(path: Path) -> Any:
-    from training_scripts.recording.profile_reader import read_profile  # noqa: PLC0415 - needs NumPy
+    from training_scripts.recording.profile.reader import read_profile  # noqa: PLC0415 - needs NumPy
 
     return read_profile(path)

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dogbreed_sdk.debugging.plain_values import clipped, joined
+from dogbreed_sdk.debugging.formatting import clipped, joined
 from dogbreed_sdk.debugging.verdict import (
     STATUS_ORDER,
     STATUS_WORDS,
@@ -18,13 +18,13 @@ from dogbreed_sdk.debugging.verdict import (
     main_message,
     verdict,
 )
+from training_scripts._util.safe_text import safe_line
 from training_scripts.rules.findings import ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, RuleResult
-from training_scripts.safe_text import safe_line
 
 if TYPE_CHECKING:
     from dogbreed_sdk.debugging.feature_pass import FeaturePassCost
     from dogbreed_sdk.debugging.insights import Insight
-    from dogbreed_sdk.debugging.managed_answers import ManagedRule
+    from dogbreed_sdk.debugging.managed_results import ManagedRule
     from dogbreed_sdk.debugging.report import DebugReport
 
 MIN_WIDTH = 40

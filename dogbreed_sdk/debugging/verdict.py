@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dogbreed_sdk.debugging.curves import Curve
+from dogbreed_sdk.debugging.formatting import joined, number, percent, seconds, step_list
 from dogbreed_sdk.debugging.insights.words import plural
-from dogbreed_sdk.debugging.plain_values import joined, number, percent, seconds, step_list
-from training_scripts.recording.profile_summary import seconds_of
-from training_scripts.recording.trial import EVAL, TRAIN
+from dogbreed_sdk.debugging.learning_curves import Curve
+from training_scripts.recording.profile.summary import seconds_of
+from training_scripts.recording.trial.trial import EVAL, TRAIN
 from training_scripts.rules.findings import ERROR, ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, RuleResult
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import botocore.session
 from botocore.config import Config
 
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local.api.validation import model_loader
 from dogbreed_sdk.local.store import DEFAULT_REGION
-from dogbreed_sdk.local.validation import model_loader
 
 _LOCAL_SERVICES = ("sagemaker", "logs")
 

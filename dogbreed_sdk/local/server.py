@@ -9,10 +9,10 @@ from types import TracebackType
 
 import uvicorn
 
+from dogbreed_sdk._util.http_connections import LimitedProtocol
+from dogbreed_sdk._util.sockets import bind, is_loopback
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.http_connections import LimitedProtocol
-from dogbreed_sdk.listening import bind, is_loopback
-from dogbreed_sdk.local.api import create_app
+from dogbreed_sdk.local.api.app import create_app
 from dogbreed_sdk.local.boto import LocalBotoSession
 from dogbreed_sdk.local.store import DEFAULT_REGION, Store
 

@@ -9,15 +9,15 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dogbreed_sdk.service.api_keys import ApiKeys
     from dogbreed_sdk.service.app import create_app
-    from dogbreed_sdk.service.keys import ApiKeys
-    from dogbreed_sdk.service.rates import Rate
+    from dogbreed_sdk.service.rate_limits import Rate
     from dogbreed_sdk.service.settings import ServiceSettings
 
 __all__ = ["ApiKeys", "Rate", "ServiceSettings", "create_app"]
 
 # Loaded on first use: the page's files and the settings need no web framework.
-_HOMES = {"ApiKeys": "keys", "Rate": "rates", "ServiceSettings": "settings", "create_app": "app"}
+_HOMES = {"ApiKeys": "api_keys", "Rate": "rate_limits", "ServiceSettings": "settings", "create_app": "app"}
 
 
 def __getattr__(name: str) -> object:

@@ -14,20 +14,20 @@ from starlette.responses import Response
 
 from dogbreed_sdk.errors import DogBreedError
 from dogbreed_sdk.service import openapi
-from dogbreed_sdk.service.answering import Answering
-from dogbreed_sdk.service.guard import Guard
-from dogbreed_sdk.service.intake import invalid
+from dogbreed_sdk.service.admission import Overloaded, Slots
+from dogbreed_sdk.service.auth import Guard
+from dogbreed_sdk.service.inference import Answering
 from dogbreed_sdk.service.local_only import LocalOnly
 from dogbreed_sdk.service.metrics import Metrics
-from dogbreed_sdk.service.observing import CLIENT_LEFT, LastResort, Observed, logged_problem, problem_response
+from dogbreed_sdk.service.middleware import CLIENT_LEFT, LastResort, Observed, logged_problem, problem_response
 from dogbreed_sdk.service.problems import Problem, ProblemError, of_status
 from dogbreed_sdk.service.readiness import Readiness, probe
+from dogbreed_sdk.service.request_bodies import invalid
 from dogbreed_sdk.service.routes import ApiRoutes, OwnRoutes
 from dogbreed_sdk.service.settings import ServiceSettings
-from dogbreed_sdk.service.slots import Overloaded, Slots
 
 if TYPE_CHECKING:
-    from dogbreed_sdk.async_classifier import AsyncBreedClassifier
+    from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier
 
 TITLE = "Dog breeds"
 

@@ -13,17 +13,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from dogbreed_sdk._util.scratch import scratch_folder
+from dogbreed_sdk.client.transports import Answer, Transport
+from dogbreed_sdk.client.transports.bundle import bundle_path, check, naming, unpack, unpack_all
+from dogbreed_sdk.client.transports.server import ServerTransport
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError, EndpointNotReadyError
-from dogbreed_sdk.scratch import scratch_folder
-from dogbreed_sdk.serving.process import ServerProcess, start
-from dogbreed_sdk.serving.restarts import Restarts
-from dogbreed_sdk.transports import Answer, Transport
-from dogbreed_sdk.transports.bundle import bundle_path, check, naming, unpack, unpack_all
-from dogbreed_sdk.transports.server import ServerTransport
+from dogbreed_sdk.model_server.process import ServerProcess, start
+from dogbreed_sdk.model_server.restarts import Restarts
 
 if TYPE_CHECKING:
-    from dogbreed_sdk.serving.process import Code
-    from dogbreed_sdk.serving.settings import Backend
+    from dogbreed_sdk.model_server.process import Code
+    from dogbreed_sdk.model_server.settings import Backend
 
 _LOOK_SECONDS = 0.1
 # Where the service has already answered all that it accepted, the model server has nothing left to finish.

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
-from dogbreed_sdk.listening import is_loopback
-from dogbreed_sdk.service.observing import problem_response
+from dogbreed_sdk._util.sockets import is_loopback
+from dogbreed_sdk.service.middleware import problem_response
 from dogbreed_sdk.service.problems import Problem
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from dogbreed_sdk.errors import DogBreedError, EndpointTimeoutError
 from dogbreed_sdk.service.problems import KINDS, Problem, of_error
 
 if TYPE_CHECKING:
-    from dogbreed_sdk.async_classifier import AsyncBreedClassifier
+    from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier
 
 # 8 x 8 grey pixels.
 _TINY_PICTURE = base64.b64decode(

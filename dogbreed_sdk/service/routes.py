@@ -11,9 +11,9 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from dogbreed_sdk.labels import display_name
 from dogbreed_sdk.predictions import folder_number
-from dogbreed_sdk.service import docs_page, intake, openapi, page
-from dogbreed_sdk.service.answering import chosen_top_k
-from dogbreed_sdk.service.observing import problem_response
+from dogbreed_sdk.service import docs_page, openapi, page, request_bodies
+from dogbreed_sdk.service.inference import chosen_top_k
+from dogbreed_sdk.service.middleware import problem_response
 from dogbreed_sdk.service.problems import KINDS, Problem, ProblemError, raised
 from dogbreed_sdk.service.schemas import (
     DEFAULT_TOP_K,
@@ -25,13 +25,13 @@ from dogbreed_sdk.service.schemas import (
 )
 
 if TYPE_CHECKING:
-    from dogbreed_sdk.async_classifier import AsyncBreedClassifier
-    from dogbreed_sdk.service.answering import Answering
-    from dogbreed_sdk.service.guard import Guard
+    from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier
+    from dogbreed_sdk.service.admission import Slots
+    from dogbreed_sdk.service.auth import Guard
+    from dogbreed_sdk.service.inference import Answering
     from dogbreed_sdk.service.metrics import Metrics
     from dogbreed_sdk.service.readiness import Readiness
     from dogbreed_sdk.service.settings import ServiceSettings
-    from dogbreed_sdk.service.slots import Slots
 
 TopK = Annotated[
     int | None,
@@ -93,7 +93,7 @@ class ApiRoutes:
         """
         # Whoever finds everything taken learns so before sending megabytes.
         self._slots.check()
-        async with intake.one_picture(request, self._settings, self._slots) as pictures:
+        async with request_bodies.one_picture(request, self._settings, self._slots) as pictures:
             prediction = await self._answering.one(request, pictures, chosen_top_k(top_k, pictures.top_k))
         return JSONResponse(prediction)
 
@@ -104,7 +104,7 @@ class ApiRoutes:
         problem in the place of its prediction and leaves the others alone. Each picture counts for the rate.
         """
         self._slots.check()
-        async with intake.several_pictures(request, self._settings, self._slots) as pictures:
+        async with request_bodies.several_pictures(request, self._settings, self._slots) as pictures:
             self._guard.charge(request, len(pictures.sources) - 1)
             found = await self._answering.several(request, pictures, chosen_top_k(top_k, pictures.top_k))
         request_id = request.state.request_id
@@ -138,7 +138,7 @@ async def _known_query(request: Request) -> None:
     unknown = [name for name in request.query_params if name not in known]
     if unknown:
         what = f"is no parameter of this URL; {'known is ' + known[0] if known else 'it has none'}"
-        raise ProblemError(intake.invalid([((name,), what) for name in unknown]))
+        raise ProblemError(request_bodies.invalid([((name,), what) for name in unknown]))
 
 
 class OwnRoutes:

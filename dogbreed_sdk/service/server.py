@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from dogbreed_sdk._util.http_connections import ConnectionLimits, limited
+from dogbreed_sdk._util.sockets import bind, url_of
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.http_connections import ConnectionLimits, limited
-from dogbreed_sdk.listening import bind, url_of
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -10,8 +10,8 @@ from dogbreed_sdk.defaults import INVOKE_CONNECTIONS
 from dogbreed_sdk.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from dogbreed_sdk.service.keys import ApiKeys
-    from dogbreed_sdk.service.rates import Rate
+    from dogbreed_sdk.service.api_keys import ApiKeys
+    from dogbreed_sdk.service.rate_limits import Rate
 
 _MEBIBYTE = 1024 * 1024
 

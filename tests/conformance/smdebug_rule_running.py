@@ -14,7 +14,7 @@ sys.path.insert(0, sys.argv[1])
 from smdebug.rules.rule import Rule
 
 from training_scripts import rules
-from training_scripts.recording.file_trial import FileTrial
+from training_scripts.recording.trial.file_trial import FileTrial
 from training_scripts.rules.smdebug_rules import as_rule
 
 

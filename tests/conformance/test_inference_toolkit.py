@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from tests.training_scripts.conftest import write_bundle
-from training_scripts import pictures
+from training_scripts.data import preprocessing
 from training_scripts.inference import input_fn, output_fn, predict_fn
-from training_scripts.model import Model, load
+from training_scripts.models.model import Model, load
 
 RANKED = "application/vnd.dogbreed+json"
 SCORES = "application/vnd.dogbreed.scores+json"
@@ -65,7 +65,7 @@ def test_the_toolkit_serves_every_content_type_and_reports_a_clients_faults_as_s
     conformance_python: Path, bundle_folder: Path
 ) -> None:
     model = load(bundle_folder)
-    tensor = json.dumps(pictures.to_tensor(pictures.decode(picture()), model.preprocessing).tolist())
+    tensor = json.dumps(preprocessing.to_tensor(preprocessing.decode(picture()), model.preprocessing).tolist())
     plain, jpeg, ranked, small, from_tensor, unserved, broken, unspoken = serve(
         conformance_python,
         bundle_folder,

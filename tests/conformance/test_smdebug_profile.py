@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from tests.training_scripts.recording.profiled_run import EVALUATIONS, STEPS_AN_EPOCH, profile
-from training_scripts.recording.profile import EVAL_STEP, TRAIN_STEP, Profile
-from training_scripts.recording.profile_reader import read_profile
+from training_scripts.recording.profile.profile import EVAL_STEP, TRAIN_STEP, Profile
+from training_scripts.recording.profile.reader import read_profile
 
 READING = Path(__file__).with_name("smdebug_profile_reading.py")
 EPOCHS = 2

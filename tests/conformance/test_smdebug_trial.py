@@ -16,8 +16,8 @@ from torch import nn
 from tests.training_scripts.conftest import feature_folder, picture_folder  # noqa: F401 - fixtures
 from tests.training_scripts.recording.loops import train
 from tests.training_scripts.trial_material import command, environment
-from training_scripts.recording.file_trial import FileTrial
-from training_scripts.recording.recorder import Recorder
+from training_scripts.recording.recorder.recorder import Recorder
+from training_scripts.recording.trial.file_trial import FileTrial
 
 READING = Path(__file__).with_name("smdebug_reading.py")
 
@@ -131,7 +131,7 @@ def test_a_job_that_asks_for_smdebug_leaves_a_recording_that_we_read(
 def test_smdebugs_hook_is_off_the_network_when_the_run_has_ended(smdebug_python: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from torch import nn;"
-        "from training_scripts.recording.smdebug_hook import SmdebugRecorder, _hooks;"
+        "from training_scripts.recording.recorder.smdebug_hook import SmdebugRecorder, _hooks;"
         "network = nn.Sequential(nn.Linear(8, 3), nn.ReLU());"
         "network[1].register_forward_hook(print);"
         "recorder = SmdebugRecorder(Path(sys.argv[1]));"

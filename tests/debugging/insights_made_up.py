@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from training_scripts.hyperparameters import Hyperparameters
-from training_scripts.recording.profile import (
+from training_scripts.recording.profile.profile import (
     CPU,
     DATA,
     GPU,
@@ -20,7 +19,8 @@ from training_scripts.recording.profile import (
     Spans,
     Timeline,
 )
-from training_scripts.recording.trial import EVAL, TRAIN, MemoryTrial
+from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial
+from training_scripts.training.hyperparameters import Hyperparameters
 
 LOSS = "CrossEntropyLoss_output_0"
 

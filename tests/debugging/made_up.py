@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from training_scripts.recording.profile import (
+from training_scripts.recording.profile.profile import (
     CPU,
     CPU_MEMORY,
     DISK,
@@ -21,7 +21,7 @@ from training_scripts.recording.profile import (
     Statistics,
     Timeline,
 )
-from training_scripts.recording.trial import EVAL, TRAIN, MemoryTrial
+from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial
 
 LOSS = "CrossEntropyLoss_output_0"
 BEGIN = 1_750_000_000.0

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as some
 
-from training_scripts.recording.profile import (
+from training_scripts.recording.profile.profile import (
     CPU,
     DISK,
     GPU,
@@ -21,8 +21,8 @@ from training_scripts.recording.profile import (
     Spans,
     Timeline,
 )
-from training_scripts.recording.profile_summary import usage_statistics
-from training_scripts.recording.trial import MODES, MemoryTrial
+from training_scripts.recording.profile.summary import usage_statistics
+from training_scripts.recording.trial.trial import MODES, MemoryTrial
 
 NUMBERS = some.one_of(
     some.floats(),

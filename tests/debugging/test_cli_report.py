@@ -16,7 +16,7 @@ import pytest
 
 from dogbreed_sdk.cli import main, report_command
 from tests.debugging import made_up
-from training_scripts.recording.trial import MemoryTrial
+from training_scripts.recording.trial.trial import MemoryTrial
 
 pytestmark = pytest.mark.usefixtures("_recorded")
 

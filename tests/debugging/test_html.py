@@ -18,15 +18,15 @@ import numpy as np
 import pytest
 
 from dogbreed_sdk import DebugReport
-from dogbreed_sdk.debugging.loading import Recording
-from dogbreed_sdk.debugging.loading_layout import Parts
-from dogbreed_sdk.debugging.page.details import details
-from dogbreed_sdk.debugging.page.document import MAX_BYTES, document
-from dogbreed_sdk.debugging.page.series import broken_stretches, chart, line, thinned
+from dogbreed_sdk.debugging.html.details import details
+from dogbreed_sdk.debugging.html.document import MAX_BYTES, document
+from dogbreed_sdk.debugging.html.series import broken_stretches, chart, line, thinned
+from dogbreed_sdk.debugging.sources.layout import Parts
+from dogbreed_sdk.debugging.sources.locate import Recording
 from tests.browser import Page, installed
 from tests.debugging import made_up
-from training_scripts.recording.profile import Profile
-from training_scripts.recording.trial import EVAL, TRAIN, MemoryTrial
+from training_scripts.recording.profile.profile import Profile
+from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial
 from training_scripts.rules.findings import ISSUES_FOUND, Finding, RuleResult
 
 SECTIONS = [

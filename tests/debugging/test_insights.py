@@ -14,8 +14,8 @@ from dogbreed_sdk.debugging.insights import Insight, insights, statistics, words
 from dogbreed_sdk.debugging.insights.resolve import resolve
 from tests.debugging.insights_made_up import HEALTHY, made_up_profile, made_up_run
 from training_scripts import rules
-from training_scripts.recording.file_trial import FileTrial
-from training_scripts.recording.trial import EVAL, MemoryTrial
+from training_scripts.recording.trial.file_trial import FileTrial
+from training_scripts.recording.trial.trial import EVAL, MemoryTrial
 
 
 def insight(topic: str, severity: str = "hint", **new: object) -> Insight:

@@ -10,9 +10,9 @@ import pytest
 
 from dogbreed_sdk.debugging.insights import Insight, insights
 from tests.debugging.insights_made_up import HEALTHY, made_up_run
-from training_scripts import hyperparameters
-from training_scripts.recording.trial import MemoryTrial, Trial
+from training_scripts.recording.trial.trial import MemoryTrial, Trial
 from training_scripts.rules.findings import ISSUES_FOUND, RuleResult
+from training_scripts.training import hyperparameters
 
 TURNED = [0.9, 0.5, 0.36, 0.31, 0.29, 0.3, 0.32, 0.34, 0.36, 0.38, 0.4, 0.42]
 FALLING = [2.0, 1.75, 1.55, 1.38, 1.24, 1.12, 1.02, 0.94, 0.88, 0.84]

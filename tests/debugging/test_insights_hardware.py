@@ -11,10 +11,11 @@ import pytest
 
 from dogbreed_sdk.debugging.insights import Insight, insights
 from tests.debugging.insights_made_up import made_up_profile
-from training_scripts import hyperparameters, rules
-from training_scripts.recording.profile import EVAL_STEP, IO_WAIT, Metric, Operator, Profile, Spans, Timeline
-from training_scripts.recording.profile_reader import read_profile
+from training_scripts import rules
+from training_scripts.recording.profile.profile import EVAL_STEP, IO_WAIT, Metric, Operator, Profile, Spans, Timeline
+from training_scripts.recording.profile.reader import read_profile
 from training_scripts.rules.findings import ISSUES_FOUND, RuleResult
+from training_scripts.training import hyperparameters
 
 
 def said(profile: Profile) -> dict[str, Insight]:

@@ -14,7 +14,7 @@ from dogbreed_sdk.debugging.insights.overfitting import look as overfitting
 from dogbreed_sdk.debugging.insights.pictures import contradiction
 from dogbreed_sdk.debugging.insights.run import Run
 from tests.debugging.insights_made_up import LOSS, made_up_run
-from training_scripts.recording.trial import EVAL, TRAIN, MemoryTrial
+from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial
 
 RUNS = 100
 

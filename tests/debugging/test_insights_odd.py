@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from dogbreed_sdk.debugging import insights as package
 from dogbreed_sdk.debugging.insights import insights
 from tests.debugging.insights_made_up import LOSS, made_up_profile, made_up_run
-from training_scripts.recording.profile import (
+from training_scripts.recording.profile.profile import (
     CPU,
     DATA,
     EVAL_STEP,
@@ -28,7 +28,7 @@ from training_scripts.recording.profile import (
     Spans,
     Timeline,
 )
-from training_scripts.recording.trial import EVAL, TRAIN, MemoryTrial
+from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial
 
 ODD = st.sampled_from([math.nan, math.inf, -math.inf, 1e308, -1.0, 0.0, 5e-324, 87.5, 0.5, 2.3])
 NUMBERS = st.one_of(ODD, st.floats(), st.floats(0, 3))

@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from dogbreed_sdk import DebugReport
-from dogbreed_sdk.debugging.page.document import document
+from dogbreed_sdk.debugging.html.document import document
 from dogbreed_sdk.debugging.verdict import verdict
 from tests.debugging import odd
-from training_scripts.recording.profile import TRAIN_STEP, Profile, Spans, Timeline
-from training_scripts.recording.trial import MemoryTrial
+from training_scripts.recording.profile.profile import TRAIN_STEP, Profile, Spans, Timeline
+from training_scripts.recording.trial.trial import MemoryTrial
 
 SOURCE = "s\x1b</script>\ud800"
 

@@ -11,9 +11,9 @@ import pytest
 from dogbreed_sdk import ConfigurationError, DebugReport
 from dogbreed_sdk.errors import RecordingError
 from tests.debugging import made_up
-from training_scripts.recording.profile import Profile
-from training_scripts.recording.trial import TRAIN, MemoryTrial
-from training_scripts.recording.trial import RecordingError as NotRecorded
+from training_scripts.recording.profile.profile import Profile
+from training_scripts.recording.trial.trial import TRAIN, MemoryTrial
+from training_scripts.recording.trial.trial import RecordingError as NotRecorded
 
 
 @pytest.fixture

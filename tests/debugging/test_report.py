@@ -14,18 +14,18 @@ import numpy as np
 import pytest
 
 from dogbreed_sdk import ConfigurationError, DebugReport
-from dogbreed_sdk.debugging.curves import curves, smoothed, train_position
+from dogbreed_sdk.debugging.html.document import document
 from dogbreed_sdk.debugging.insights import Insight
-from dogbreed_sdk.debugging.loading import Recording
-from dogbreed_sdk.debugging.loading_layout import Parts
-from dogbreed_sdk.debugging.page.document import document
+from dogbreed_sdk.debugging.learning_curves import curves, smoothed, train_position
 from dogbreed_sdk.debugging.profile_document import profile_document
+from dogbreed_sdk.debugging.sources.layout import Parts
+from dogbreed_sdk.debugging.sources.locate import Recording
 from dogbreed_sdk.debugging.verdict import verdict
 from dogbreed_sdk.errors import RecordingError
 from tests.debugging import made_up
-from training_scripts.recording.profile import Profile, Statistics
-from training_scripts.recording.profile_summary import phase_statistics
-from training_scripts.recording.trial import EVAL, TRAIN, MemoryTrial
+from training_scripts.recording.profile.profile import Profile, Statistics
+from training_scripts.recording.profile.summary import phase_statistics
+from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial
 from training_scripts.rules.findings import ERROR, ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, Finding, RuleResult
 
 SCRIPT_ERROR = (

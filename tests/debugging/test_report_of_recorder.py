@@ -11,8 +11,8 @@ from torch import nn
 
 from dogbreed_sdk import DebugReport
 from tests.training_scripts.recording.loops import blobs, train
-from training_scripts.recording.file_trial import FileTrial
-from training_scripts.recording.recorder import Recorder
+from training_scripts.recording.recorder.recorder import Recorder
+from training_scripts.recording.trial.file_trial import FileTrial
 
 
 def mislabelled() -> tuple[torch.Tensor, torch.Tensor]:

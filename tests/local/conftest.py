@@ -12,7 +12,7 @@ import boto3
 import pytest
 
 from dogbreed_sdk.local import LocalSageMaker, Store
-from dogbreed_sdk.local.validation import operation_model, problems
+from dogbreed_sdk.local.api.validation import operation_model, problems
 from tests.waiting import wait_for
 
 ROLE = "arn:aws:iam::000000000000:role/local"

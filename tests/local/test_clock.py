@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from dogbreed_sdk.local import Store, clock, job_state, runner
-from dogbreed_sdk.local.log_file import LogFile
+from dogbreed_sdk._util.log_file import LogFile
+from dogbreed_sdk.local import Store, clock
+from dogbreed_sdk.local.jobs import runner
+from dogbreed_sdk.local.jobs import state as job_state
 from dogbreed_sdk.local.store import MODEL, TRAINING_JOB, TUNING_JOB
 from tests.waiting import wait_for
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dogbreed_sdk.http_connections import ConnectionLimits
+from dogbreed_sdk._util.http_connections import ConnectionLimits
 from dogbreed_sdk.service import ServiceSettings
 from dogbreed_sdk.testing import FakeEndpoint
 from tests.service.running import BREEDS, ENDING, RunningService

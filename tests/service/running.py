@@ -12,7 +12,7 @@ import fastapi
 import requests
 import uvicorn
 
-from dogbreed_sdk.http_connections import ConnectionLimits
+from dogbreed_sdk._util.http_connections import ConnectionLimits
 from dogbreed_sdk.service import ServiceSettings, create_app
 from dogbreed_sdk.service.server import listen, make_server, url_of
 from dogbreed_sdk.testing import FakeEndpoint

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import requests
 
+from dogbreed_sdk._util.http_connections import network
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.http_connections import network
 from dogbreed_sdk.service import ApiKeys, Rate, ServiceSettings
-from dogbreed_sdk.service.rates import RateLimiter
+from dogbreed_sdk.service.rate_limits import RateLimiter
 from dogbreed_sdk.testing import FakeEndpoint, picture
 from tests.service.conftest import Serve
 from tests.service.running import BREEDS, RunningService
@@ -172,7 +172,7 @@ def test_a_rate_lets_a_burst_pass_and_then_one_an_interval() -> None:
 
 
 def test_a_limiter_forgets_those_it_need_not_remember(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dogbreed_sdk.service.rates._MOST_CLIENTS", 100)
+    monkeypatch.setattr("dogbreed_sdk.service.rate_limits._MOST_CLIENTS", 100)
     now = 0.0
     limiter = RateLimiter(Rate(1, 10), clock=lambda: now)
     for number in range(10_000):

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from dogbreed_sdk.errors import ConfigurationError, EndpointNotReadyError
+from dogbreed_sdk.model_server import restarts
+from dogbreed_sdk.model_server.process import Code
 from dogbreed_sdk.service import bundle_server
 from dogbreed_sdk.service.bundle_server import BundleServer
-from dogbreed_sdk.serving import restarts
-from dogbreed_sdk.serving.process import Code
 from tests.waiting import wait_for
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import requests
 
-from dogbreed_sdk import http_connections
-from dogbreed_sdk.http_connections import ConnectionLimits
+from dogbreed_sdk._util import http_connections
+from dogbreed_sdk._util.http_connections import ConnectionLimits
 from dogbreed_sdk.service import ServiceSettings
 from dogbreed_sdk.testing import FakeEndpoint, picture
 from tests.service.conftest import Serve

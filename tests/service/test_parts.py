@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from dogbreed_sdk.errors import EndpointTimeoutError
 from dogbreed_sdk.service import readiness as readiness_module
+from dogbreed_sdk.service.admission import Overloaded, Slots
 from dogbreed_sdk.service.multipart import MultipartError, Part, parse
 from dogbreed_sdk.service.readiness import Readiness, probe
-from dogbreed_sdk.service.slots import Overloaded, Slots
 from dogbreed_sdk.testing import FakeEndpoint
 from tests.service.running import BREEDS, Gate
 

@@ -27,8 +27,8 @@ from dogbreed_sdk.cli.parser import parse
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local import Store
 from dogbreed_sdk.testing import picture
+from tests.model_server.model_process import write_model
 from tests.service.running import JPEG, refuses
-from tests.serving.model_process import write_model
 from tests.training_scripts.conftest import write_bundle
 from tests.waiting import wait_for
 

@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from tests.training_scripts.trial_material import CLASSES, draw_pictures
-from training_scripts import backbones, bundle, data, features, heads, pictures
-from training_scripts.rejection import Rejection
+from training_scripts.data import image_folder, preprocessing
+from training_scripts.features import store
+from training_scripts.models import backbones, bundle, heads
+from training_scripts.models.rejection import Rejection
 
 
 @pytest.fixture(scope="session")
@@ -23,11 +25,11 @@ def picture_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def feature_folder(picture_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Their features by a backbone of random weights."""
     folder = tmp_path_factory.mktemp("features")
-    features.extract(
-        data.read_dataset(data.find_splits(picture_folder)),
+    store.extract(
+        image_folder.read_dataset(image_folder.find_splits(picture_folder)),
         backbone_name="efficientnet_lite0",
         weights="none",
-        views=pictures.parse_views("plain,flip"),
+        views=preprocessing.parse_views("plain,flip"),
         folder=folder,
         progress=lambda _: None,
     )

@@ -17,11 +17,11 @@ import pytest
 from PIL import Image
 
 import training_scripts
-from training_scripts import features
-from training_scripts.features import FeatureStore
-from training_scripts.locking import exclusive
-from training_scripts.recording.profile import PASS_FORWARD, PASS_WAIT, PREDICT_STEP
-from training_scripts.recording.profile_reader import read_profile
+from training_scripts._util.locking import exclusive
+from training_scripts.features import store as features
+from training_scripts.features.store import FeatureStore
+from training_scripts.recording.profile.profile import PASS_FORWARD, PASS_WAIT, PREDICT_STEP
+from training_scripts.recording.profile.reader import read_profile
 
 SCRIPT = Path(training_scripts.__file__).with_name("extract_features.py")
 

@@ -19,7 +19,8 @@ import torch
 from PIL import Image
 
 from tests.training_scripts.trial_material import CLASSES
-from training_scripts import inference, pictures
+from training_scripts import inference
+from training_scripts.data import preprocessing
 from training_scripts.inference import (
     Prediction,
     RequestError,
@@ -29,7 +30,7 @@ from training_scripts.inference import (
     predict_batch_fn,
     predict_fn,
 )
-from training_scripts.model import Model, load
+from training_scripts.models.model import Model, load
 
 RANKED = "application/vnd.dogbreed+json"
 SCORES = "application/vnd.dogbreed.scores+json"
@@ -69,7 +70,7 @@ def test_the_bytes_decide_what_a_picture_is_and_the_same_picture_gets_the_same_s
     model: Model, form: str, content_type: str
 ) -> None:
     with torch.inference_mode():
-        expected = model(pictures.to_tensor(picture(), model.preprocessing)[None]).tolist()
+        expected = model(preprocessing.to_tensor(picture(), model.preprocessing)[None]).tolist()
     assert answer(model, encoded(form), content_type) == expected
 
 
@@ -80,7 +81,7 @@ def test_a_jpeg_is_answered_with_one_row_of_logits(model: Model) -> None:
 
 
 def test_a_preprocessed_tensor_gets_the_scores_of_its_picture(model: Model) -> None:
-    tensor = pictures.to_tensor(picture(), model.preprocessing)
+    tensor = preprocessing.to_tensor(picture(), model.preprocessing)
     of_the_picture = answer(model, encoded("PNG"), "image/png")
     assert answer(model, json.dumps(tensor.tolist()), "application/json") == of_the_picture
     several = answer(model, json.dumps([tensor.tolist()] * 2).encode(), "application/json")
@@ -104,7 +105,7 @@ def test_pixels_that_nobody_preprocessed_are_refused_with_what_to_send(model: Mo
 
 
 def test_a_tensor_that_overshoots_a_little_is_answered(model: Model) -> None:
-    tensor = pictures.to_tensor(picture(), model.preprocessing)
+    tensor = preprocessing.to_tensor(picture(), model.preprocessing)
     assert answer(model, json.dumps((tensor * 1.3).tolist()), "application/json")
 
 
@@ -148,7 +149,7 @@ def test_both_answers_say_what_looks_like_none_of_the_classes(
     assert ruled["rejection"] == {"method": "sum", "threshold": threshold}
     (row,) = ruled["predictions"]
     with torch.inference_mode():
-        pixels = pictures.to_tensor(picture(), model.preprocessing)[None]
+        pixels = preprocessing.to_tensor(picture(), model.preprocessing)[None]
         score = float(rule.scores(*model.forward_with_features(pixels)))
     assert (row["rejected"], row["rejection_score"]) == (rejected, pytest.approx(score))
 

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from tests.training_scripts.trial_material import CLASSES, command, environment
-from training_scripts.bundle import load, read_description
-from training_scripts.hyperparameters import names
-from training_scripts.metrics import EpochMetrics, parse_epoch
+from training_scripts.models.bundle import load, read_description
+from training_scripts.training.hyperparameters import names
+from training_scripts.training.metrics import EpochMetrics, parse_epoch
 
 
 def run(

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from training_scripts.batches import FeatureBatches
-from training_scripts.features import SplitFeatures
+from training_scripts.data.batches import FeatureBatches
+from training_scripts.features.store import SplitFeatures
 
 REPOSITORY = Path(__file__).parents[2]
 CLASSES = {"001.Red_dog": (200, 60, 60), "002.Green_dog": (60, 200, 60), "003.Blue_dog": (60, 60, 200)}

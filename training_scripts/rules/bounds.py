@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from training_scripts._util.written import written
 from training_scripts.rules.findings import RuleError
-from training_scripts.written import written
 
 COUNTS = {
     "patience",

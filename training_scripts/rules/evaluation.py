@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training_scripts.recording.trial import RecordingError, Trial, despite_damage
+from training_scripts.recording.trial.trial import RecordingError, Trial, despite_damage
 from training_scripts.rules import causes, registry
-from training_scripts.rules.evidence import Evidence
+from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import (
     ERROR,
     ISSUES_FOUND,
@@ -28,7 +28,7 @@ from training_scripts.rules.findings import (
 )
 
 if TYPE_CHECKING:
-    from training_scripts.recording.profile import Profile
+    from training_scripts.recording.profile.profile import Profile
 
 SHOWN_IN_MESSAGE = 3
 """So many findings are spelled out in a result's message; the others are counted. All are in `findings`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from training_scripts.recording.trial import TRAIN
+from training_scripts.recording.trial.trial import TRAIN
 from training_scripts.rules.findings import Finding
 
 

@@ -7,29 +7,29 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
+from training_scripts._util.suggestions import did_you_mean
 from training_scripts.rules import bounds
 from training_scripts.rules.findings import Finding, Judge, Rule, RuleError
-from training_scripts.suggestions import did_you_mean
 
 DEBUGGING, PROFILING = KINDS = ("debugging", "profiling")
 
 _MODULES = (
-    "gradients",
-    "tensors",
-    "losses",
-    "validation",
-    "initialization",
-    "activations",
-    "weights",
-    "classification",
-    "confusion",
-    "inputs",
-    "comparison",
-    "stalling",
+    "tensors.vanishing_gradient",
+    "tensors.exploding_tensor",
+    "losses.loss_not_decreasing",
+    "losses.overfit",
+    "tensors.initialization",
+    "tensors.activations",
+    "tensors.weight_updates",
+    "classes.class_imbalance",
+    "classes.confusion",
+    "tensors.input_images",
+    "losses.similar_across_runs",
+    "losses.stalled_training",
 )
 """The modules that hold built-in debugging rules, each as a tuple RULES, in the order in which they are evaluated."""
 
-_PROFILING_MODULES = ("profiling",)
+_PROFILING_MODULES = ("profiling.rules",)
 """Likewise for profiling rules: not imported where nothing was profiled."""
 
 _registered: dict[str, Rule] = {}

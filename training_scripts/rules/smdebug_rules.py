@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from training_scripts.recording.trial import EVAL, TRAIN, Trial
-from training_scripts.rules import evidence as evidences
-from training_scripts.rules.evidence import Evidence
+from training_scripts.recording.trial.trial import EVAL, TRAIN, Trial
+from training_scripts.rules.evidence import evidence as evidences
+from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated, Rule, RuleError
 
 MOST_FINDINGS = 1000

@@ -25,8 +25,8 @@ from dogbreed_sdk.debugging.insights.guard import Guard
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.resolve import resolve
 from dogbreed_sdk.debugging.insights.run import Run
-from training_scripts.recording.profile import Profile
-from training_scripts.recording.trial import Trial
+from training_scripts.recording.profile.profile import Profile
+from training_scripts.recording.trial.trial import Trial
 from training_scripts.rules.findings import RuleResult
 
 __all__ = ["Insight", "insights"]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dogbreed_sdk.debugging.formatting import number, percent
 from dogbreed_sdk.debugging.insights import statistics
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.run import Run
 from dogbreed_sdk.debugging.insights.smallness import few_pictures
 from dogbreed_sdk.debugging.insights.words import change, points
-from dogbreed_sdk.debugging.plain_values import number, percent
 
 # A gap of 10 points between accuracies is more than augmentation makes; that it is no chance is tested.
 GAP = 0.1

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from dogbreed_sdk.debugging.insights.insight import Insight
-from training_scripts.recording.trial import despite_damage
+from training_scripts.recording.trial.trial import despite_damage
 
 Found = TypeVar("Found")
 

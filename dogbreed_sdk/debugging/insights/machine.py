@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogbreed_sdk.debugging.insights.recorded import count
-from training_scripts.recording.profile import CPU, GPU, GPU_MEMORY, IO_WAIT, Profile
+from training_scripts.recording.profile.profile import CPU, GPU, GPU_MEMORY, IO_WAIT, Profile
 from training_scripts.rules.findings import NotEvaluated
-from training_scripts.rules.profiling_samples import at_times, cpu_total, devices, training_window
+from training_scripts.rules.profiling.samples import at_times, cpu_total, devices, training_window
 
 IDLE, BUSY, WAITING = 10.0, 90.0, 50.0
 """AWS's limits of CPUBottleneck and IOBottleneck: an idle GPU, a busy core, a core that waits for the disk, percent."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dogbreed_sdk.debugging.formatting import joined, number, percent
 from dogbreed_sdk.debugging.insights import statistics
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.run import Run
 from dogbreed_sdk.debugging.insights.words import plural
-from dogbreed_sdk.debugging.plain_values import joined, number, percent
 
 # One picture in a hundred, at least three, that cause a fifth of the loss: healthy runs show a tenth.
 FEW_PICTURES, LARGE_SHARE = 0.01, 0.2

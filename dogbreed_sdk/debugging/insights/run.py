@@ -22,9 +22,9 @@ from dogbreed_sdk.debugging.insights.recorded import (
     numbers,
     whole_numbers,
 )
-from training_scripts import hyperparameters
-from training_scripts.recording.trial import EVAL, TRAIN, RecordingError, Series, Trial
-from training_scripts.rules.epochs import epoch_losses, epochs, training_loss
+from training_scripts.recording.trial.trial import EVAL, TRAIN, RecordingError, Series, Trial
+from training_scripts.rules.evidence.epochs import epoch_losses, epochs, training_loss
+from training_scripts.training import hyperparameters
 
 Values = NDArray[np.float64]
 

@@ -7,11 +7,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from dogbreed_sdk.debugging.formatting import percent
 from dogbreed_sdk.debugging.insights import statistics
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.run import AS_GOOD, Run
 from dogbreed_sdk.debugging.insights.words import plural, points
-from dogbreed_sdk.debugging.plain_values import percent
 
 # Half an interval of more than 5 points hides most of what tuning a head can bring.
 WIDE = 0.05

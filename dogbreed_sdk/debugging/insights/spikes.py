@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from dogbreed_sdk.debugging.formatting import joined, number, percent
 from dogbreed_sdk.debugging.insights import statistics
 from dogbreed_sdk.debugging.insights.fluctuation import noise_of_steps
 from dogbreed_sdk.debugging.insights.insight import Insight
@@ -16,9 +17,8 @@ from dogbreed_sdk.debugging.insights.pictures import few_of, names_of, unusual_s
 from dogbreed_sdk.debugging.insights.rates import better_rate
 from dogbreed_sdk.debugging.insights.run import Run
 from dogbreed_sdk.debugging.insights.words import change, plural
-from dogbreed_sdk.debugging.plain_values import joined, number, percent
-from training_scripts.recording.trial import EVAL
-from training_scripts.rules.epochs import loss_series
+from training_scripts.recording.trial.trial import EVAL
+from training_scripts.rules.evidence.epochs import loss_series
 
 # A jump of 5 % of the loss is one that people ask about.
 VISIBLE = 0.05

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from training_scripts.rules.curves import window_sums
+from training_scripts.rules.evidence.curves import window_sums
 
 Z95 = 1.959964
 """Two-sided 95 % quantile of the normal distribution."""

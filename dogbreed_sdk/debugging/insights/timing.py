@@ -9,14 +9,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from dogbreed_sdk.debugging.formatting import joined, percent, seconds
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.machine import fact, ours
 from dogbreed_sdk.debugging.insights.recorded import MOST, count, mapping
 from dogbreed_sdk.debugging.insights.words import plural
-from dogbreed_sdk.debugging.plain_values import joined, percent, seconds
-from training_scripts.recording.profile import DATA, EVAL_STEP, TRAIN_STEP, Profile, Spans
+from training_scripts.recording.profile.profile import DATA, EVAL_STEP, TRAIN_STEP, Profile, Spans
 from training_scripts.rules.findings import Answer, NotEvaluated
-from training_scripts.rules.profiling_steps import step_outlier, waits_of
+from training_scripts.rules.profiling.steps import step_outlier, waits_of
 
 # Start-up under half a minute, or waits of seconds, are not worth changing anything for.
 LONG_START, LARGE_START = 30.0, 0.2

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
+from dogbreed_sdk.debugging.formatting import number, percent
 from dogbreed_sdk.debugging.insights import statistics
 from dogbreed_sdk.debugging.insights.convergence import outlook
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.run import Run
 from dogbreed_sdk.debugging.insights.words import change
-from dogbreed_sdk.debugging.plain_values import number, percent
 
 # Nine training pictures in ten right: whatever limits such a run, it is no lack of room.
 FITTED = 0.9

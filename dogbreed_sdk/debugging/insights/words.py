@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from dogbreed_sdk.debugging.plain_values import number
+from dogbreed_sdk.debugging.formatting import number
 
 
 def interval(value: float, half: float) -> str:

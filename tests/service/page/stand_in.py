@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 
 from dogbreed_sdk.service import page
-from dogbreed_sdk.service.observing import PAGE_POLICY
+from dogbreed_sdk.service.middleware import PAGE_POLICY
 
 MODEL_ID = "3f9c21ab77d0" + "0" * 52
 BREEDS = ("Collie", "Border collie", "Soft-coated wheaten terrier", "Old English sheepdog", "Shetland sheepdog")

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from training_scripts.optimizers import light
-from training_scripts.watching import Watcher
+from training_scripts.training.callbacks import Watcher
+from training_scripts.training.optimizers import light
 
 STEPS, ROWS, CLASSES = 8, 16, 3
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from training_scripts.recording.profiler import Profiler
-from training_scripts.watching import Watcher, Watchers
+from training_scripts.recording.profiler.profiler import Profiler
+from training_scripts.training.callbacks import Watcher, Watchers
 
 STEPS_AN_EPOCH = 20
 EVALUATIONS = 3

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from training_scripts.recording.trial import EVAL, TRAIN, MemoryTrial
+from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial
 
 LOSS = "CrossEntropyLoss_output_0"
 Numbers = Sequence[float] | np.ndarray

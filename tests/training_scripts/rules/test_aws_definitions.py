@@ -11,8 +11,8 @@ import pytest
 
 from tests.training_scripts.rules.made_up import LOSS, answers, full, reduced, trial
 from training_scripts import rules
-from training_scripts.recording.file_trial import FileTrial
-from training_scripts.recording.trial import EVAL, TRAIN, MemoryTrial, Trial
+from training_scripts.recording.trial.file_trial import FileTrial
+from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial, Trial
 from training_scripts.rules import Finding
 
 

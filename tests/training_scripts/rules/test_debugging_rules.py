@@ -10,7 +10,7 @@ import pytest
 
 from tests.training_scripts.rules.made_up import answers, falling, full, level, reduced, trial
 from training_scripts import rules
-from training_scripts.recording.trial import TRAIN, MemoryTrial
+from training_scripts.recording.trial.trial import TRAIN, MemoryTrial
 
 FOUND, QUIET, UNABLE = "IssuesFound", "NoIssuesFound", "NotEvaluated"
 RANDOM = np.random.default_rng(7)

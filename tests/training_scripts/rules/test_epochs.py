@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tests.training_scripts.rules.made_up import full, level, trial
-from training_scripts.recording.trial import EVAL, TRAIN, MemoryTrial
-from training_scripts.rules.epochs import epoch_losses, epochs
-from training_scripts.rules.learning import chance_loss, learning
+from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial
+from training_scripts.rules.evidence.chance_level import chance_loss, learning
+from training_scripts.rules.evidence.epochs import epoch_losses, epochs
 
 
 def test_an_evaluation_ends_an_epoch() -> None:

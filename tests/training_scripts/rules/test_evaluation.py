@@ -13,8 +13,8 @@ import pytest
 
 from tests.training_scripts.rules.made_up import falling, full, level, trial
 from training_scripts import rules
-from training_scripts.recording.profile import Profile
-from training_scripts.recording.trial import MemoryTrial, Trial
+from training_scripts.recording.profile.profile import Profile
+from training_scripts.recording.trial.trial import MemoryTrial, Trial
 
 DEBUGGING = [
     "VanishingGradient", "ExplodingTensor", "AllZero", "TensorVariance", "LossNotDecreasing", "Overfit", "Overtraining",

@@ -9,8 +9,8 @@ import pytest
 
 from tests.training_scripts.rules.made_up import answers, falling, full, level, reduced, trial
 from training_scripts import rules
-from training_scripts.recording.trial import MemoryTrial
-from training_scripts.rules import curves
+from training_scripts.recording.trial.trial import MemoryTrial
+from training_scripts.rules.evidence import curves
 
 FOUR = {"classes": ["a", "b", "c", "d"]}
 

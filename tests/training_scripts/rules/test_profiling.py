@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from training_scripts import rules
-from training_scripts.recording.profile import (
+from training_scripts.recording.profile.profile import (
     CPU,
     DATA,
     EVAL_STEP,
@@ -24,11 +24,11 @@ from training_scripts.recording.profile import (
     Spans,
     Timeline,
 )
-from training_scripts.recording.profile_summary import phase_statistics, usage_statistics
+from training_scripts.recording.profile.summary import phase_statistics, usage_statistics
 from training_scripts.rules.findings import PARAMETER_SETS, Answer, Finding, NotEvaluated, Rule
-from training_scripts.rules.profiling import RULES
-from training_scripts.rules.profiling_advice import ADVICE
-from training_scripts.rules.profiling_gpu import distance
+from training_scripts.rules.profiling.advice import ADVICE
+from training_scripts.rules.profiling.gpu import distance
+from training_scripts.rules.profiling.rules import RULES
 
 FOUND, QUIET, UNABLE = "IssuesFound", "NoIssuesFound", "NotEvaluated"
 NAMES = (

@@ -1,0 +1,128 @@
+"""Threads are granted to jobs, first come first served, so that together they never exceed the cores."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from dogbreed_sdk._util.processes import is_alive
+from dogbreed_sdk.local.folders import file_lock
+from training_scripts._util.atomic import write_json_atomically
+
+CORES_VARIABLE = "DOGBREED_LOCAL_CORES"
+_LEDGER = "threads.json"
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+def available_cores(environ: Mapping[str, str] | None = None) -> int:
+    """The cores jobs may use: DOGBREED_LOCAL_CORES, or what the scheduler and the container's quota allow."""
+    environ = os.environ if environ is None else environ
+    configured = environ.get(CORES_VARIABLE, "")
+    if configured.isdecimal() and int(configured) > 0:
+        return int(configured)
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return min(cores, _quota(Path("/sys/fs/cgroup/cpu.max")) or cores)
+
+
+def _quota(path: Path) -> int | None:
+    """The cores that a cgroup grants, rounded down, at least 1; None without a limit."""
+    try:
+        limit, period = path.read_text(encoding="ascii").split()
+        return max(1, int(limit) // int(period))
+    except (OSError, ValueError):
+        return None
+
+
+def thread_environment(threads: int) -> dict[str, str]:
+    """The variables that hold a process's numeric libraries to so many threads, and let them sleep when idle."""
+    settings = {name: str(threads) for name in _THREAD_VARIABLES}
+    # Threads that spin while they wait take the cores from the jobs beside them (4 x slower, measured).
+    return {**settings, "OMP_WAIT_POLICY": "PASSIVE"}
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """What one job wants and has: threads granted 0 while it waits."""
+
+    job: str
+    created: float
+    process: dict[str, Any]
+    wanted: int
+    granted: int
+
+
+class ThreadLedger:
+    """The grants of one root folder, shared by its jobs' supervisors.
+
+    A file of its own, not the database: it holds running jobs only, so waiting jobs look at few bytes.
+
+    Args:
+        root: The root folder.
+        cores: How many threads there are to grant; default: `available_cores()`.
+    """
+
+    def __init__(self, root: Path, cores: int | None = None) -> None:
+        self._root = root
+        self._path = root / _LEDGER
+        self._lock = root / f"{_LEDGER}.lock"
+        self.cores = cores or available_cores()
+
+    def claim(self, job: str, *, created: float, process: Mapping[str, Any], wanted: int) -> int:
+        """Ask for threads; ask again while the answer is 0.
+
+        Args:
+            job: The job's name.
+            created: When it was created, in epoch seconds: earlier jobs go first.
+            process: Its supervisor, as `processes.identify` tells it; a grant ends with it.
+            wanted: Threads it can use; it gets fewer when fewer are free.
+
+        Returns:
+            The threads granted, 0 when it has to wait.
+        """
+        wanted = max(1, min(wanted, self.cores))
+        with file_lock(self._lock):
+            before = self._read()
+            claims = [claim for claim in before if is_alive(claim.process, root=self._root)]
+            mine = next((claim for claim in claims if claim.job == job), None)
+            if mine is None or not mine.granted:
+                others = [claim for claim in claims if claim.job != job]
+                free = self.cores - sum(claim.granted for claim in others)
+                queued = any(not claim.granted and claim.created < created for claim in others)
+                granted = 0 if queued else min(wanted, free)
+                mine = _Claim(job, created, dict(process), wanted, max(0, granted))
+                claims = [*others, mine]
+            if claims != before:
+                self._write(claims)
+        return mine.granted
+
+    def release(self, job: str) -> None:
+        """Give a job's threads back, or leave the queue."""
+        if not self._lock.exists():
+            return  # the folder was moved away, and must not be made again
+        # A full disk must not keep a job from ending: its grant dies with its supervisor anyway.
+        with suppress(OSError), file_lock(self._lock):
+            self._write([claim for claim in self._read() if claim.job != job])
+
+    def _read(self) -> list[_Claim]:
+        try:
+            return [_Claim(**claim) for claim in json.loads(self._path.read_text(encoding="utf-8"))]
+        except FileNotFoundError:
+            return []
+        except (ValueError, TypeError):
+            # A damaged file holds no grants worth more than the jobs that all of it would keep from running.
+            return []
+
+    def _write(self, claims: list[_Claim]) -> None:
+        write_json_atomically(self._path, [asdict(claim) for claim in claims])

@@ -1,0 +1,111 @@
+"""Ends what a script or a model has started, also what went into a session of its own or was orphaned on purpose.
+
+On Linux a process may be told to adopt the orphans among its descendants, so that none leaves its tree. Elsewhere, and
+where the adopter was killed, descendants are recognised by a variable of their environment.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import time
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
+
+import psutil
+
+_PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+_END_SECONDS = 5.0
+_LOOK_SECONDS = 0.02
+# Started from inside a job they are jobs and servers of their own, which outlive it as they do on AWS.
+_SERVICES = (["-m", "dogbreed_sdk.local.jobs.supervisor"], ["-m", "dogbreed_sdk.model_server"])
+
+Find = Callable[[], Iterable[psutil.Process]]
+
+
+def adopt_orphans() -> bool:
+    """Have orphaned descendants of this process become its children; False where the system can't do that."""
+    if sys.platform != "linux":
+        return False
+    return bool(ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+
+
+def end_descendants(spare: Collection[int] = ()) -> None:
+    """Kill all descendants of this process, which adopts orphans, and wait for their end.
+
+    Args:
+        spare: Children of this process that it still needs.
+    """
+    _end(lambda: (process for process in psutil.Process().children(recursive=True) if process.pid not in spare))
+
+
+def end_marked(variable: str, prefix: str) -> None:
+    """Kill all processes in whose environment a variable begins with a text, but this one and its ancestors.
+
+    Args:
+        variable: The variable.
+        prefix: What its value begins with, such as a folder of the job.
+
+    Raises:
+        ValueError: The prefix is empty, so that every process of this user would be killed.
+    """
+    if not prefix:
+        raise ValueError(f"end_marked needs a prefix of ${variable}: an empty one marks every process")
+    mine = {os.getpid(), *(process.pid for process in psutil.Process().parents())}
+
+    def marked() -> Iterable[psutil.Process]:
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):
+                if process.pid not in mine and process.environ().get(variable, "").startswith(prefix):
+                    yield process
+
+    _end(marked)
+
+
+def reap_adopted(spare: Collection[int]) -> None:
+    """Take note of the end of adopted orphans: until then each keeps its place in the table of processes.
+
+    Args:
+        spare: Children of this process that it waits for itself.
+    """
+    for process in psutil.Process().children():
+        if process.pid not in spare:
+            _reap(process.pid)
+
+
+def _end(find: Find) -> None:
+    """Kill what is found until nothing is: what is being killed may start further processes."""
+    deadline = time.monotonic() + _END_SECONDS
+    while time.monotonic() < deadline:
+        found = [process for process in find() if not _is_of_service(process)]
+        for process in found:
+            with suppress(psutil.Error):
+                process.kill()
+        for process in found:
+            _reap(process.pid)
+        if not any(_runs(process) for process in found):
+            return
+        time.sleep(_LOOK_SECONDS)
+
+
+def _is_of_service(process: psutil.Process) -> bool:
+    """Whether a process is a service, or was started by one that this process is not itself."""
+    with suppress(psutil.Error):
+        for found in (process, *process.parents()):
+            if found.pid == os.getpid():
+                return False
+            if found.cmdline()[1:3] in _SERVICES:
+                return True
+    return False
+
+
+def _runs(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
+def _reap(pid: int) -> None:
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)

@@ -1,0 +1,44 @@
+"""How long work shows that it is alive: one value a step, printed as a line or drawn as a bar."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from training_scripts._util.safe_text import safe_line
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress:
+    """One step of a job.
+
+    Attributes:
+        job: Name of the job.
+        status: SageMaker's secondary status, such as Starting, Downloading, Training or Uploading.
+        message: The newest thing worth reading.
+        seconds: Since the job was created.
+        fraction: How much is done, 0 to 1, or None where nobody knows.
+    """
+
+    job: str
+    status: str
+    message: str
+    seconds: float
+    fraction: float | None = None
+
+    def __str__(self) -> str:
+        share = "" if self.fraction is None else f" {self.fraction:4.0%}"
+        return safe_line(f"{self.job}  {self.status:<11}{share} {self.seconds:6.1f} s  {self.message}".rstrip())
+
+
+ProgressCallback = Callable[[JobProgress], None]
+
+
+def print_progress(step: JobProgress) -> None:
+    """The default of every ``wait``: one line a step on standard error."""
+    print(step, file=sys.stderr, flush=True)
+
+
+def no_progress(step: JobProgress) -> None:
+    """For callers that want silence."""

@@ -1,0 +1,1 @@
+"""Amazon Web Services: the account, storage, logs, and errors."""

@@ -1,0 +1,297 @@
+"""AWS's errors as the SDK's: the same facts, the thing named, and what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from boto3.exceptions import Boto3Error
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    IncompleteReadError,
+    NoCredentialsError,
+    NoRegionError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    ProxyConnectionError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+    SSOError,
+    TokenRetrievalError,
+)
+from botocore.parsers import ResponseParserError
+
+from dogbreed_sdk.client.transports import seconds_asked, sentence
+from dogbreed_sdk.errors import (
+    AccessError,
+    ConfigurationError,
+    DogBreedError,
+    EndpointError,
+    EndpointNotFoundError,
+    EndpointNotReadyError,
+    EndpointTimeoutError,
+    JobError,
+    ModelError,
+    PayloadTooLargeError,
+    QuotaError,
+    ThrottledError,
+)
+from training_scripts._util.safe_text import redacted
+
+_ASK_FOR_PERMISSION = "Ask for this permission, or give a role that has it."
+_LOG_IN_AGAIN = "Log in again, for example with 'aws sso login'."
+_CHECK_KEYS = (
+    "AWS does not know these credentials: check the access key, and that the session token beside it, where there is "
+    "one, belongs to it. See whose they are with 'aws sts get-caller-identity'."
+)
+_CHECK_SIGNING_KEY = (
+    "Check the secret access key: it does not belong to the access key, or was cut off when it was copied."
+)
+_SET_THE_CLOCK = (
+    "This machine's clock is wrong: AWS refuses requests whose time is more than 5 minutes (S3: 15) from its own. Set "
+    "the clock, for example with 'sudo timedatectl set-ntp true', and try again."
+)
+_ACTIVATE = "The account or the region is not activated for this service: activate it in the AWS console."
+# Sources: the API references' "Common Errors", and S3's list of error codes. S3 answers some questions (HEAD) with a
+# status alone.
+_ACCESS_REMEDIES = {
+    "403": _ASK_FOR_PERMISSION,
+    "AccessDenied": _ASK_FOR_PERMISSION,
+    "AccessDeniedException": _ASK_FOR_PERMISSION,
+    "NotAuthorized": _ASK_FOR_PERMISSION,
+    "UnauthorizedOperation": _ASK_FOR_PERMISSION,
+    "ExpiredToken": _LOG_IN_AGAIN,
+    "ExpiredTokenException": _LOG_IN_AGAIN,
+    "TokenRefreshRequired": _LOG_IN_AGAIN,
+    "AuthFailure": _CHECK_KEYS,
+    "InvalidAccessKeyId": _CHECK_KEYS,
+    "InvalidClientTokenId": _CHECK_KEYS,
+    "InvalidToken": _CHECK_KEYS,
+    "UnrecognizedClientException": _CHECK_KEYS,
+    "IncompleteSignature": _CHECK_SIGNING_KEY,
+    "IncompleteSignatureException": _CHECK_SIGNING_KEY,
+    "InvalidSignatureException": _CHECK_SIGNING_KEY,
+    "SignatureDoesNotMatch": _CHECK_SIGNING_KEY,
+    "MissingAuthenticationToken": f"The request carried no credentials. {_LOG_IN_AGAIN}",
+    "MissingAuthenticationTokenException": f"The request carried no credentials. {_LOG_IN_AGAIN}",
+    "RequestExpired": _SET_THE_CLOCK,
+    "RequestInTheFuture": _SET_THE_CLOCK,
+    "RequestTimeTooSkewed": _SET_THE_CLOCK,
+    "OptInRequired": _ACTIVATE,
+    "RegionDisabledException": _ACTIVATE,
+    "SubscriptionRequiredException": _ACTIVATE,
+}
+# Services also say so in the message of a code about signatures.
+_ABOUT_THE_CLOCK = re.compile(r"Signature (?:expired|not yet current)", re.IGNORECASE)
+_THROTTLING_CODES = {
+    "RequestLimitExceeded",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+}
+_VALIDATION_CODES = {"ValidationError", "ValidationException"}
+# A validation error lists every value that would have been right, hundreds for an instance type.
+_LONGEST_MESSAGE = 1200
+_WITHOUT_AWS = "or work without AWS through session=Session.local()."
+# AWS's have up to 50 characters; where something else answers, botocore takes whatever it says for a code.
+_LONGEST_CODE = 100
+# A multi-model or asynchronous model is still being loaded (API reference, InvokeEndpoint: status 429).
+_NOT_READY_CODE = "ModelNotReadyException"
+# What a container says of itself by these statuses passes; any other error would come again with the same picture.
+_BUSY_MODEL_STATUS = {429, 503}
+# The connection was lost before, while or after the request was sent, or in the middle of the answer.
+_LOST_CONNECTIONS = (
+    EndpointConnectionError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    ResponseStreamingError,
+    IncompleteReadError,
+)
+# What botocore's parsers stumble with over an answer in another form than SageMaker's: bytes that are no UTF-8, a list
+# for an object.
+_UNREADABLE = (ResponseParserError, UnicodeError, AttributeError, TypeError, KeyError, IndexError, RecursionError)
+
+
+@contextmanager
+def translated(doing: str, *, otherwise: type[DogBreedError] = JobError) -> Iterator[None]:
+    """Turns errors of botocore and boto3 inside the block into the SDK's.
+
+    Args:
+        doing: What was being done and to what, as in "start training job x".
+        otherwise: The error for answers that belong to no other class.
+    """
+    try:
+        yield
+    except (ClientError, BotoCoreError, Boto3Error) as error:
+        raise translate(error, doing, otherwise=otherwise) from error
+
+
+def translate(error: Exception, doing: str, *, otherwise: type[DogBreedError] = JobError) -> DogBreedError:
+    """The SDK's error for one of botocore's or boto3's."""
+    if isinstance(error, Boto3Error) and isinstance(error.__context__, (ClientError, BotoCoreError)):
+        # boto3's transfers put the error that says more into words.
+        error = error.__context__
+    if isinstance(error, ClientError):
+        return _from_answer(error, doing, otherwise)
+    if isinstance(error, (SSOError, TokenRetrievalError, CredentialRetrievalError)):
+        return AccessError(f"Could not {doing}: {sentence(str(error))} {_LOG_IN_AGAIN}")
+    if isinstance(error, (NoCredentialsError, PartialCredentialsError, ProfileNotFound)):
+        return AccessError(
+            f"Could not {doing}: no usable AWS credentials ({error}). Set up a profile with 'aws configure' or "
+            f"'aws sso login', {_WITHOUT_AWS}"
+        )
+    if isinstance(error, NoRegionError):
+        return ConfigurationError(
+            f"Could not {doing}: no AWS region. Give region=… or set AWS_DEFAULT_REGION, {_WITHOUT_AWS}"
+        )
+    if isinstance(error, ConnectTimeoutError):
+        return EndpointTimeoutError(f"Could not {doing}: no connection in time ({error}).", limit="connect_timeout")
+    if isinstance(error, ReadTimeoutError):
+        return EndpointTimeoutError(f"Could not {doing}: no answer in time.", limit="read_timeout")
+    if isinstance(error, (ResponseStreamingError, IncompleteReadError)):
+        return EndpointError(f"Could not {doing}: the connection was lost in the middle of the answer ({error}).")
+    if isinstance(error, ProxyConnectionError):
+        return EndpointError(
+            f"Could not {doing}: {sentence(redacted(str(error)))} Check the proxy's address and password."
+        )
+    if isinstance(error, EndpointConnectionError):
+        return EndpointError(f"Could not {doing}: {sentence(str(error))} Check the network, the region and any proxy.")
+    if isinstance(error, ParamValidationError):
+        return ConfigurationError(f"Could not {doing}: {error}")
+    return otherwise(f"Could not {doing}: {_shortened(str(error))}")
+
+
+def invocation_error(error: Exception, endpoint_name: str, where: str = "") -> DogBreedError:
+    """The SDK's error for a failed call of an endpoint.
+
+    Args:
+        error: What was raised.
+        endpoint_name: The endpoint.
+        where: The session that was asked, for messages.
+    """
+    doing = f"ask endpoint {endpoint_name}"
+    if isinstance(error, _UNREADABLE):
+        return EndpointError(
+            f"Could not {doing}: it answered something that is not SageMaker's ({type(error).__name__}). Check the "
+            "session's endpoint_url, and whether a proxy answers in SageMaker's place."
+        )
+    if not isinstance(error, ClientError):
+        return translate(error, doing, otherwise=EndpointError)
+    code, message, request_id = _facts(error)
+    if code == "ModelError":
+        return _model_error(error, endpoint_name)
+    if code in _VALIDATION_CODES and "not found" in message.lower():
+        place = f" in {where}" if where else ""
+        return EndpointNotFoundError(
+            f"There is no endpoint {endpoint_name}{place}. See which there are with 'dogbreed endpoints'.",
+            request_id=request_id,
+        )
+    if code == _NOT_READY_CODE or "is not in service" in message.lower():
+        return EndpointNotReadyError(f"Endpoint {endpoint_name} is not ready: {message}", request_id=request_id)
+    if code == "ServiceUnavailable":
+        return ThrottledError(f"Endpoint {endpoint_name} is overloaded: {message}", request_id=request_id)
+    if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 413:
+        return PayloadTooLargeError(
+            f"Endpoint {endpoint_name} takes no request so large: {sentence(message)} Give max_payload_bytes; a "
+            "serverless endpoint takes 4 MB.",
+            request_id=request_id,
+        )
+    return _from_answer(error, doing, EndpointError)
+
+
+def _model_error(error: ClientError, endpoint_name: str) -> DogBreedError:
+    """What the container said, in its own words."""
+    _, message, request_id = _facts(error)
+    status = error.response.get("OriginalStatusCode", "")
+    original = _shortened(str(error.response.get("OriginalMessage") or message).strip())
+    if status in _BUSY_MODEL_STATUS:
+        return ThrottledError(
+            f"The model behind endpoint {endpoint_name} is overloaded: {sentence(original)} Try again in a moment.",
+            request_id=request_id,
+        )
+    if status == 0 and "timed out" in message:
+        return EndpointTimeoutError(
+            f"The model behind endpoint {endpoint_name} gave no answer in time: {original or message}",
+            request_id=request_id,
+        )
+    return ModelError(f"The model behind endpoint {endpoint_name} answered {status}: {original}", request_id=request_id)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same call may well succeed in a moment: throttled, a server's fault, or a lost connection.
+
+    A model's own error is none of these, unless it says that it is busy: the same picture would lead to it again.
+    """
+    if isinstance(error, ClientError):
+        code = error.response.get("Error", {}).get("Code")
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code == "ModelError":
+            return error.response.get("OriginalStatusCode") in _BUSY_MODEL_STATUS
+        return code in _THROTTLING_CODES or code == _NOT_READY_CODE or status >= 500
+    return isinstance(error, _LOST_CONNECTIONS)
+
+
+def least_pause(error: BaseException) -> float:
+    """Seconds that AWS or the container asked to wait before the next attempt; 0 where they did not."""
+    if not isinstance(error, ClientError):
+        return 0.0
+    headers: dict[str, str] = error.response.get("ResponseMetadata", {}).get("HTTPHeaders") or {}
+    return seconds_asked(headers.get("retry-after"))
+
+
+def is_missing(error: ClientError) -> bool:
+    """Whether AWS says that the resource asked for does not exist."""
+    code, message, _ = _facts(error)
+    return code in {"ResourceNotFound", "ResourceNotFoundException", "NoSuchKey", "404"} or (
+        code in _VALIDATION_CODES
+        and any(words in message for words in ("Could not find", "does not exist", "not found"))
+    )
+
+
+def _facts(error: ClientError) -> tuple[str, str, str | None]:
+    details: dict[str, Any] = error.response.get("Error", {})
+    metadata: dict[str, Any] = error.response.get("ResponseMetadata", {})
+    code, message = str(details.get("Code", "")), str(details.get("Message", ""))
+    return code[:_LONGEST_CODE], _shortened(message), metadata.get("RequestId")
+
+
+def _shortened(message: str) -> str:
+    if len(message) <= _LONGEST_MESSAGE:
+        return message
+    return f"{message[: _LONGEST_MESSAGE // 2]} … {message[-_LONGEST_MESSAGE // 2 :]}"
+
+
+def _from_answer(error: ClientError, doing: str, otherwise: type[DogBreedError]) -> DogBreedError:
+    code, message, request_id = _facts(error)
+    reason = f"Could not {doing}: {message or code}"
+    said = sentence(reason)
+    if code in _ACCESS_REMEDIES:
+        remedy = _ACCESS_REMEDIES[code]
+        if remedy == _CHECK_SIGNING_KEY and _ABOUT_THE_CLOCK.search(message):
+            remedy = _SET_THE_CLOCK
+        return AccessError(f"{said} {remedy}", request_id=request_id)
+    if code == "ResourceLimitExceeded":
+        return QuotaError(
+            f"{said} Ask for more under Service Quotas, delete what you no longer need ('dogbreed endpoints'), "
+            "or choose another instance type.",
+            request_id=request_id,
+        )
+    if code == "NoSuchBucket":
+        return ConfigurationError(
+            f"{said} Give Session.aws(bucket=…) or set DOGBREED_BUCKET to a bucket that is there.",
+            request_id=request_id,
+        )
+    if code in _THROTTLING_CODES:
+        return ThrottledError(f"{said} Try again in a moment.", request_id=request_id)
+    if code in _VALIDATION_CODES:
+        return otherwise(reason, request_id=request_id)
+    return otherwise(f"{reason} ({code})", request_id=request_id)

@@ -1,0 +1,1 @@
+"""The client of a model: pictures in, predictions out."""

@@ -1,0 +1,213 @@
+"""AsyncBreedClassifier: BreedClassifier for asyncio, over threads of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from concurrent.futures import Future
+from functools import partial
+from threading import Event
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, overload
+
+from dogbreed_sdk import defaults
+from dogbreed_sdk.client import argument_checks, batch, batch_async
+from dogbreed_sdk.client.classifier import BreedClassifier
+from dogbreed_sdk.client.daemon_pool import Workers
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+    from dogbreed_sdk.client.images import Picture
+    from dogbreed_sdk.client.options import ClassifierOptions, Options
+    from dogbreed_sdk.client.transports import Transport
+    from dogbreed_sdk.errors import DogBreedError
+    from dogbreed_sdk.labels import LabelMap
+    from dogbreed_sdk.predictions import Prediction
+    from dogbreed_sdk.session import Session
+
+T = TypeVar("T")
+
+
+class _Shared(NamedTuple):
+    """What a client and its copies have in common: threads, and what tells questions under way to end."""
+
+    workers: Workers
+    under_way: dict[Future[Any], Event]
+
+
+class AsyncBreedClassifier:
+    """A client of one model for programs that use asyncio. Make one and keep it for the life of a program.
+
+    Calls run in threads of its own, at most `defaults.INVOKE_CONNECTIONS` at a time; further ones wait for their turn.
+    A call whose task is cancelled makes no more attempts; an answer that still comes is dropped.
+
+    Args:
+        endpoint_name: Name of the endpoint.
+        session: Where it lives. Default: `Session.default()`.
+        options: As for `BreedClassifier`.
+
+    Example:
+        >>> import asyncio
+        >>> from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier
+        >>> async def main() -> str:
+        ...     async with AsyncBreedClassifier("dog-breeds") as classifier:
+        ...         return (await classifier.classify("rex.jpg")).label
+        >>> asyncio.run(main())  # doctest: +SKIP
+        'Airedale terrier'
+    """
+
+    def __init__(self, endpoint_name: str, *, session: Session | None = None, **options: Unpack[Options]) -> None:
+        self._assemble(BreedClassifier(endpoint_name, session=session, **options))
+
+    @classmethod
+    def wrapping(cls, classifier: BreedClassifier) -> Self:
+        """The same client for asyncio; closing it closes the classifier."""
+        made = cls.__new__(cls)
+        made._assemble(classifier)
+        return made
+
+    @classmethod
+    def from_transport(cls, transport: Transport, **options: Unpack[Options]) -> Self:
+        """See `BreedClassifier.from_transport`."""
+        return cls.wrapping(BreedClassifier.from_transport(transport, **options))
+
+    @classmethod
+    def from_server(cls, url: str, **options: Unpack[Options]) -> Self:
+        """See `BreedClassifier.from_server`."""
+        return cls.wrapping(BreedClassifier.from_server(url, **options))
+
+    @classmethod
+    def from_bundle(cls, path: str | os.PathLike[str], **options: Unpack[Options]) -> Self:
+        """See `BreedClassifier.from_bundle`; loading takes a moment, in the thread that calls."""
+        return cls.wrapping(BreedClassifier.from_bundle(path, **options))
+
+    def _assemble(self, classifier: BreedClassifier, shared: _Shared | None = None) -> None:
+        self._classifier = classifier
+        self._shared = shared or _Shared(Workers(defaults.INVOKE_CONNECTIONS, name="classify"), {})
+
+    def __getstate__(self) -> BreedClassifier:
+        return self._classifier
+
+    def __setstate__(self, classifier: BreedClassifier) -> None:
+        self._assemble(classifier)
+
+    def __repr__(self) -> str:
+        return f"Async{self._classifier!r}"
+
+    @property
+    def endpoint_name(self) -> str:
+        """See `BreedClassifier.endpoint_name`."""
+        return self._classifier.endpoint_name
+
+    @property
+    def options(self) -> ClassifierOptions:
+        """The settings."""
+        return self._classifier.options
+
+    @property
+    def model_id(self) -> str | None:
+        """See `BreedClassifier.model_id`."""
+        return self._classifier.model_id
+
+    def with_options(self, **changes: Unpack[Options]) -> Self:
+        """See `BreedClassifier.with_options`; the copy shares the threads, too: closing one closes both."""
+        copy = type(self).__new__(type(self))
+        copy._assemble(self._classifier.with_options(**changes), self._shared)
+        return copy
+
+    async def classify(self, picture: Picture, *, top_k: int = 5) -> Prediction:
+        """See `BreedClassifier.classify`."""
+        argument_checks.check_top_k(top_k)
+        return await self._answer(partial(self._classifier._classify, picture, top_k))
+
+    @overload
+    def classify_many(
+        self,
+        pictures: Iterable[Picture] | AsyncIterable[Picture],
+        *,
+        top_k: int = ...,
+        max_concurrency: int = ...,
+        on_error: Literal["raise"] = ...,
+        progress: batch.Progress | None = ...,
+    ) -> AsyncGenerator[Prediction, None]: ...
+
+    @overload
+    def classify_many(
+        self,
+        pictures: Iterable[Picture] | AsyncIterable[Picture],
+        *,
+        top_k: int = ...,
+        max_concurrency: int = ...,
+        on_error: Literal["return"],
+        progress: batch.Progress | None = ...,
+    ) -> AsyncGenerator[Prediction | DogBreedError, None]: ...
+
+    def classify_many(
+        self,
+        pictures: Iterable[Picture] | AsyncIterable[Picture],
+        *,
+        top_k: int = 5,
+        max_concurrency: int = defaults.MANY_CONCURRENCY,
+        on_error: batch.OnError = "raise",
+        progress: batch.Progress | None = None,
+    ) -> AsyncGenerator[Prediction | DogBreedError, None]:
+        """See `BreedClassifier.classify_many`; pictures may come from an async iterator, too.
+
+        Leaving the loop early does not end an async generator at once (PEP 525): close it, with
+        `contextlib.aclosing` for example. A plain iterator is asked in the event loop's thread and must not block.
+        """
+        argument_checks.check_top_k(top_k)
+        batch.check(pictures, max_concurrency, on_error, progress, asynchronous=True)
+        self._classifier._check_open()
+        return batch_async.in_order(
+            lambda picture, cancelled: self._submit(partial(self._classifier._classify, picture, top_k), cancelled),
+            pictures,
+            max_concurrency=max_concurrency,
+            on_error=on_error,
+            progress=progress,
+        )
+
+    async def labels(self) -> LabelMap:
+        """See `BreedClassifier.labels`."""
+        return await self._answer(self._classifier._model_labels)
+
+    async def close(self) -> None:
+        """Gives threads, connections and memory back. What has not been answered is cancelled or cut off.
+
+        A closed classifier and its copies refuse further calls.
+        """
+        workers, under_way = self._shared
+        self._classifier._closed.set()
+        workers.shutdown(wait=False, cancel_futures=True)
+        # Before they are cut off, which looks like a lost connection, and would be tried again.
+        for cancelled in tuple(under_way.values()):
+            cancelled.set()
+        try:
+            await batch_async.cut_off(workers, self._classifier._transport.abort)
+        finally:
+            self._classifier.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _answer(self, ask: Callable[[Event], T]) -> T:
+        cancelled = Event()
+        return await batch_async.awaited(self._submit(ask, cancelled), cancelled)
+
+    def _submit(self, ask: Callable[[Event], T], cancelled: Event) -> Future[T]:
+        """Has a question asked in a thread; the event tells that nobody waits for the answer any more."""
+        self._classifier._check_open()
+        workers, under_way = self._shared
+        future = workers.submit(ask, cancelled)
+        under_way[future] = cancelled
+        future.add_done_callback(lambda done: under_way.pop(done, None))
+        return future

@@ -1,0 +1,133 @@
+"""Any picture a caller may hold -> bytes that are fit to send: the SDK's one coercion function."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+
+from dogbreed_sdk import defaults
+from dogbreed_sdk.client.images import jpeg, reading
+from dogbreed_sdk.client.images.reading import is_url
+from dogbreed_sdk.errors import UnsupportedImageError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["MAX_PIXELS", "Payload", "Picture", "is_url", "to_payload"]
+
+# What may be passed as a picture; numpy arrays are uint8, [height, width] or [height, width, 1, 3 or 4], or uint16
+# of [height, width].
+Picture: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | Any"
+
+# What the server decodes (MAX_PIXELS of training_scripts.data.preprocessing): Pillow warns of decompression bombs
+# above it.
+MAX_PIXELS = 89_478_485
+
+# Formats that every endpoint of ours decodes: they go out byte for byte.
+# Cameras' MPO is a JPEG with more pictures behind the first.
+_SENT_AS_THEY_ARE = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """A request body that holds one picture, or names it.
+
+    Attributes:
+        body: The encoded picture, or JSON with the URL that an endpoint is to fetch.
+        content_type: "image/jpeg", "image/png" or "image/webp"; "application/json" for a URL.
+        source: What it was made from, for messages: a file's path, a URL, or words such as "file object".
+    """
+
+    body: bytes
+    content_type: str
+    source: str
+
+
+def to_payload(
+    picture: Picture,
+    *,
+    max_bytes: int = defaults.REALTIME_PAYLOAD_BYTES,
+    allowed_hosts: Sequence[str] | None = None,
+) -> Payload:
+    """The bytes to send for a picture.
+
+    A whole JPEG, PNG or WebP within the limit goes out byte for byte (the server applies EXIF orientation).
+    Other formats, PIL images and arrays are encoded: without loss where a megapixel is enough to hold what the
+    server would keep of them. A JPEG above the limit is reduced as the server would reduce it, so the model sees
+    the same pixels; what still does not fit shrinks until it does.
+
+    Args:
+        picture: A path, bytes, an open binary file, an http(s) or data: URL, a PIL image, or an array: uint8
+            [height, width] or [height, width, 1, 3 or 4], or uint16 [height, width].
+        max_bytes: The most the body may hold; default: what real-time endpoints take.
+        allowed_hosts: Where http(s) URLs may lead, such as "images.example.com" or "*.example.com"; for the default
+            see `downloads.download`.
+
+    Raises:
+        UnsupportedImageError: No picture, or one that is empty, broken, truncated or too large to decode.
+        PayloadTooLargeError: It does not fit even after shrinking.
+        ImageDownloadError: The URL is refused or gave nothing.
+        ImageError: The file cannot be read.
+    """
+    if max_bytes <= 0:
+        raise ValueError(f"max_bytes must be positive, got {max_bytes}")
+    image = reading.as_image(picture)
+    if image is None:
+        data, source = reading.read(picture, allowed_hosts=allowed_hosts)
+        return _from_bytes(data, max_bytes=max_bytes, source=source)
+    source = reading.name_of(picture)
+    untouched = reading.file_behind(image)
+    if untouched:
+        return _from_bytes(untouched, max_bytes=max_bytes, source=source)
+    return _from_image(image, max_bytes=max_bytes, source=source)
+
+
+def _from_bytes(data: bytes, *, max_bytes: int, source: str) -> Payload:
+    if not data:
+        raise UnsupportedImageError(f"{source} is empty (0 bytes)")
+    try:
+        size = jpeg.size_if_sound(data)
+    except jpeg.BrokenJpegError as error:
+        raise UnsupportedImageError(f"{source} {error}") from None
+    if size and len(data) <= max_bytes:
+        _check_pixels(size, source)
+        return Payload(data, "image/jpeg", source)
+    return _decoded(data, max_bytes=max_bytes, source=source)
+
+
+def _decoded(data: bytes, *, max_bytes: int, source: str) -> Payload:
+    """The payload of a file that only decoding can judge, or that has to be encoded anew."""
+    from dogbreed_sdk.client.images import formats  # noqa: PLC0415 - Pillow is loaded only where a picture needs it
+
+    image = formats.opened(data, source)
+    _check_pixels(image.size, source)
+    whole = formats.completed(image, data)
+    if whole is not None:
+        return _from_bytes(whole, max_bytes=max_bytes, source=source)
+    content_type = _SENT_AS_THEY_ARE.get(image.format or "")
+    if content_type and len(data) <= max_bytes:
+        formats.check_decodes(image, data, source)
+        return Payload(data, content_type, source)
+    if content_type == "image/jpeg":
+        return _from_image(formats.reduced_as_by_server(image), max_bytes=max_bytes, source=source, exact=True)
+    return _from_image(image, max_bytes=max_bytes, source=source)
+
+
+def _from_image(image: Image.Image, *, max_bytes: int, source: str, exact: bool = False) -> Payload:
+    from dogbreed_sdk.client.images import encoding  # noqa: PLC0415 - Pillow is loaded only where a picture needs it
+
+    _check_pixels(image.size, source)
+    body, content_type = encoding.encode(image, max_bytes=max_bytes, source=source, exact=exact)
+    return Payload(body, content_type, source)
+
+
+def _check_pixels(size: tuple[int, int], source: str) -> None:
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise UnsupportedImageError(
+            f"{source} is {width} x {height}, more than {MAX_PIXELS // 10**6} megapixels; make it smaller first"
+        )
+    if not width or not height:
+        raise UnsupportedImageError(f"{source} is {width} x {height}: it has no pixels")

@@ -1,0 +1,136 @@
+"""Which picture files are opened, and what to say of those that are not."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, TypeVar
+
+from PIL import Image, UnidentifiedImageError
+
+from dogbreed_sdk.errors import UnsupportedImageError
+from training_scripts.data import preprocessing, signatures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_Pixels = TypeVar("_Pixels")
+
+# What cameras, phones, scanners and the web write. Pillow knows thirty more formats, some of which it reads by
+# starting other programs (EPS) and none of which anybody photographs with: each is a parser less to trust.
+_FORMATS = (*preprocessing.FORMATS, "MPO", "HEIF", "JPEG2000", "ICO", "QOI", "TGA", "PSD")
+# What to do with a file that is not a picture, by what `signatures.other_kind` calls it.
+_ADVICE = {
+    "PostScript": ", which is not run; save it as JPEG or PNG",
+    "a PDF": "; export the picture in it as JPEG or PNG",
+    "a ZIP archive (or an office document)": "; unpack it and pass a picture in it",
+    "compressed with gzip": "; unpack it first",
+    "a film": "; save a frame of it as JPEG or PNG",
+    "an SVG drawing": "; export it as PNG",
+    "a web page or XML": ", no picture: the link may lead to a page about the picture, or need a login",
+}
+
+
+def opened(data: bytes, source: str) -> Image.Image:
+    """The picture in a file, its header read and its pixels not yet.
+
+    Raises:
+        UnsupportedImageError: It is none, or too large; the message names the source and the reason.
+    """
+    if signatures.brand_of(data) in signatures.HEIC_BRANDS:
+        _register_heif()
+    formats = [name for name in _FORMATS if name in _known_formats()]
+    try:
+        return Image.open(io.BytesIO(data), formats=formats)
+    except UnidentifiedImageError:
+        raise UnsupportedImageError(f"{source} {_why_unreadable(data)}") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise UnsupportedImageError(
+            f"{source} has more than {preprocessing.MAX_PIXELS // 10**6} megapixels; make it smaller first"
+        ) from None
+    except Exception as error:  # Pillow's parsers raise whatever a broken header leads to
+        raise UnsupportedImageError(f"{source} is broken: {_words(error)}") from error
+
+
+def check_decodes(image: Image.Image, data: bytes, source: str) -> None:
+    """Decodes a picture, to find out here whether the server can.
+
+    Raises:
+        UnsupportedImageError: It cannot; the message names the source and the reason.
+    """
+    # The server's own function for JPEG, which bounds the scans and decodes large ones at a reduced scale.
+    jpeg = image.format in ("JPEG", "MPO")
+    pixels_of((lambda: preprocessing.decode(data)) if jpeg else image.load, source)
+
+
+def completed(image: Image.Image, data: bytes) -> bytes | None:
+    """The file with the end marker that it lacks, where it is a JPEG that lacks nothing else; None otherwise.
+
+    Browsers show such files; other servers than ours may refuse them.
+    """
+    return preprocessing.completed(data) if image.format in ("JPEG", "MPO") else None
+
+
+def reduced_as_by_server(image: Image.Image) -> Image.Image:
+    """The JPEG, set to decode at the scale at which the server would decode it."""
+    image.draft(None, (preprocessing.DRAFT_SIDE, preprocessing.DRAFT_SIDE))
+    return image
+
+
+def pixels_of(decode: Callable[[], _Pixels], source: str) -> _Pixels:
+    """What decoding gives, with errors that name the source.
+
+    Raises:
+        UnsupportedImageError: Decoding failed.
+    """
+    try:
+        return decode()
+    except Exception as error:  # Pillow's decoders raise whatever broken data leads to
+        raise UnsupportedImageError(f"{source} cannot be decoded: {_words(error)}") from error
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _known_formats() -> dict[str, object]:
+    Image.init()
+    return Image.OPEN  # type: ignore[return-value]
+
+
+def _register_heif() -> None:
+    """HEIC needs the package pillow-heif, which does nothing until it is registered with Pillow."""
+    try:
+        import pillow_heif  # type: ignore[import-not-found, unused-ignore]  # noqa: PLC0415 - an extra
+    except ImportError:
+        return
+    pillow_heif.register_heif_opener()
+
+
+def _why_unreadable(data: bytes) -> str:
+    brand = signatures.brand_of(data)
+    if brand in signatures.HEIC_BRANDS:
+        if "HEIF" in _known_formats():
+            return "is broken: it begins as HEIC, and cannot be read as such"
+        return "is HEIC, as phones write it: save it as JPEG, or install the package pillow-heif"
+    if brand in signatures.AVIF_BRANDS:
+        if "AVIF" in _known_formats():
+            return "is broken: it begins as AVIF, and cannot be read as such"
+        return "is AVIF, which needs Pillow 11.3 or newer: update it, or save the picture as JPEG"
+    other = signatures.other_kind(data[:1024])
+    if other:
+        return f"is {other}{_ADVICE[other]}"
+    if signatures.format_of(data) == "JPEG XL":
+        return "is JPEG XL; save it as JPEG or PNG"
+    if data.startswith((b"\xff\xd8", b"\x89PNG")):
+        return "is broken or cut off: it begins as a picture, and its header cannot be read"
+    return f"is no picture that can be read; it begins with {_shown(data[:12])}"
+
+
+def _shown(beginning: bytes) -> str:
+    """Bytes as people look at them: text in quotes, anything else as hexadecimal numbers.
+
+    >>> _shown(b"GPS data"), _shown(bytes([0, 5, 255]))
+    ('"GPS data"', '00 05 ff')
+    """
+    text = beginning.decode("ascii", "replace").strip()
+    return f'"{text}"' if beginning.isascii() and text.isprintable() else beginning.hex(" ")

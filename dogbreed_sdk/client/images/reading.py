@@ -1,0 +1,177 @@
+"""Reads what a caller holds: a path, URL, buffer, file object, PIL image or array."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
+
+from dogbreed_sdk.errors import ImageDownloadError, ImageError, UnsupportedImageError
+from training_scripts._util.safe_text import redacted
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+# A file is read whole; what is larger than this is no photograph.
+MAX_SOURCE_BYTES = 512_000_000
+_BYTES = "the picture given as bytes"
+_LONGEST_PATH = 4096  # PATH_MAX of Linux
+_LONGEST_URL = 16_384  # presigned URLs with a session token take about 2,000
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):(//)?", re.IGNORECASE)
+_WHITE_SPACE = re.compile(rb"[ \t\r\n]+")
+
+
+def is_url(picture: object) -> bool:
+    """Whether a picture is named by an http(s) URL.
+
+    >>> is_url("https://example.com/dog.jpg"), is_url("dog.jpg"), is_url(b"https://")
+    (True, False, False)
+    """
+    return isinstance(picture, str) and picture[:8].lower().startswith(("http://", "https://"))
+
+
+def read(picture: object, *, allowed_hosts: Sequence[str] | None) -> tuple[bytes, str]:
+    """The encoded bytes that a path, URL, buffer or file object stands for, and what to call them in messages."""
+    if isinstance(picture, str):
+        return _read_text(picture, allowed_hosts)
+    if isinstance(picture, (bytes, bytearray, memoryview)):
+        return _bounded(bytes(picture), _BYTES), _BYTES
+    if isinstance(picture, os.PathLike):
+        return _read_file(Path(os.fsdecode(picture)))
+    if hasattr(picture, "read"):
+        return _read_stream(picture, name_of(picture))
+    raise UnsupportedImageError(
+        f"a value of type {type(picture).__name__} is no picture; "
+        "pass a path, bytes, a binary file, a URL, a PIL image or a uint8 array"
+    )
+
+
+def name_of(picture: object) -> str:
+    """What to call an open file, PIL image or array: the file's path where it has one."""
+    path = getattr(picture, "filename", None) or getattr(picture, "name", None)
+    if isinstance(path, (str, bytes, os.PathLike)) and path:
+        return os.fsdecode(path)
+    return "file object" if hasattr(picture, "read") else type(picture).__name__
+
+
+def as_image(picture: object) -> Image.Image | None:
+    """The PIL image that the caller passed, or that an array amounts to; None for everything else."""
+    # Asked of the type: reading the attribute of a PIL image would copy all its pixels.
+    if not hasattr(type(picture), "__array_interface__"):
+        return None
+    from PIL import Image  # noqa: PLC0415 - importing the SDK must stay cheap
+
+    if isinstance(picture, Image.Image):
+        return picture
+    array: Any = picture
+    described = array.__array_interface__
+    shape, kind = tuple(described["shape"]), described["typestr"]
+    if kind == "|u1" and len(shape) == 3 and shape[2] == 1:
+        array, shape = array[:, :, 0], shape[:2]
+    as_bytes = kind == "|u1" and (len(shape) == 2 or (len(shape) == 3 and shape[2] in (3, 4)))
+    if not as_bytes and not (kind == "<u2" and len(shape) == 2):
+        raise UnsupportedImageError(
+            f"cannot make a picture of an array of shape {shape} and type {kind}; pass uint8 values of shape "
+            "[height, width] or [height, width, 1, 3 or 4], or uint16 values of shape [height, width]"
+        )
+    if 0 in shape:
+        raise UnsupportedImageError(f"an array of shape {shape} has no pixels")
+    return Image.fromarray(array)
+
+
+def file_behind(image: Image.Image) -> bytes | None:
+    """The bytes of a JPEG that was opened with Pillow and not decoded yet; None for other images.
+
+    They say more than the pixels, which the server would decode at a scale of its own.
+    """
+    # Decoding empties `tile`; `draft` and `thumbnail` set `decoderconfig`.
+    unread = getattr(image, "tile", None) and not getattr(image, "decoderconfig", None)
+    file: Any = getattr(image, "fp", None)
+    if image.format not in ("JPEG", "MPO") or not unread or file is None or file.closed or image.tell():
+        return None
+    position = file.tell()
+    try:
+        file.seek(0)
+        data: bytes = file.read(MAX_SOURCE_BYTES + 1)
+    finally:
+        file.seek(position)
+    # A picture inside of a larger file does not begin where the file does.
+    return data if data.startswith(b"\xff\xd8") else None
+
+
+def _read_text(picture: str, allowed_hosts: Sequence[str] | None) -> tuple[bytes, str]:
+    if picture[:5].lower() == "data:":
+        return _bounded(_decode_data_url(picture), "data: URL"), "data: URL"
+    if is_url(picture):
+        from dogbreed_sdk.client import downloads  # noqa: PLC0415 - most pictures come from elsewhere
+
+        if len(picture) > _LONGEST_URL:
+            raise ImageError(f"a URL of {len(picture):,} characters is not fetched")
+        return downloads.download(picture, allowed_hosts=allowed_hosts), redacted(picture)
+    if len(picture) > _LONGEST_PATH:
+        raise UnsupportedImageError(
+            f"a string of {len(picture):,} characters is no path; base64 text goes into a data: URL"
+        )
+    scheme = _SCHEME.match(picture)
+    if scheme and scheme[2] and not Path(picture).exists():
+        instead = "; pass the path" if scheme[1].lower() == "file" else f", not {scheme[1]}"
+        raise ImageDownloadError(f"cannot fetch {redacted(picture)}: only http and https URLs are fetched{instead}")
+    if not picture:
+        raise ImageError("an empty path names no picture")
+    return _read_file(Path(picture))
+
+
+def _read_file(path: Path) -> tuple[bytes, str]:
+    try:
+        with path.open("rb") as file:
+            return _bounded(file.read(MAX_SOURCE_BYTES + 1), str(path)), str(path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"cannot read the picture {path}: {reason}") from error
+
+
+def _read_stream(stream: Any, source: str) -> tuple[bytes, str]:
+    """All that is left in a file object; a raw one may give less at a time than it was asked for."""
+    parts: list[bytes] = []
+    left = MAX_SOURCE_BYTES + 1
+    try:
+        while left > 0:
+            part = stream.read(left)
+            if part is not None and not isinstance(part, bytes):
+                raise UnsupportedImageError(f"{source} was opened as text; open it in binary mode (mode 'rb')")
+            if not part:
+                break
+            parts.append(part)
+            left -= len(part)
+    except (OSError, ValueError) as error:
+        raise ImageError(f"cannot read the picture {source}: {error}") from error
+    if not parts and hasattr(stream, "seekable") and stream.seekable() and stream.tell():
+        raise UnsupportedImageError(f"{source} is at its end: call seek(0) after writing it")
+    return _bounded(parts[0] if len(parts) == 1 else b"".join(parts), source), source
+
+
+def _bounded(data: bytes, source: str) -> bytes:
+    if len(data) > MAX_SOURCE_BYTES:
+        raise UnsupportedImageError(f"{source} is larger than {MAX_SOURCE_BYTES // 1_000_000} MB: no photograph is")
+    return data
+
+
+def _decode_data_url(url: str) -> bytes:
+    header, comma, content = url.partition(",")
+    if not comma:
+        raise UnsupportedImageError("the data: URL has no comma, so no content")
+    try:
+        quoted = unquote_to_bytes(content)
+        if not header.lower().endswith(";base64"):
+            return quoted
+        # Mail and shells wrap base64 at 76 columns.
+        return base64.b64decode(_WHITE_SPACE.sub(b"", quoted), validate=True)
+    except binascii.Error as error:
+        raise UnsupportedImageError(f"the data: URL's content is no base64: {error}") from error
+    except UnicodeEncodeError:
+        raise UnsupportedImageError("the data: URL holds characters that are no text") from None

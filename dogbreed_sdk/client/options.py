@@ -1,0 +1,82 @@
+"""How a classifier asks: its settings, checked when they are given, as one immutable value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Literal, TypedDict
+
+from dogbreed_sdk import defaults
+from dogbreed_sdk.client.argument_checks import check_number, host_names, shown
+from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.labels import LabelMap
+
+Fetch = Literal["client", "endpoint"]
+
+
+class Options(TypedDict, total=False):
+    """The keyword arguments that every way of making a classifier takes; see `BreedClassifier` for what they mean."""
+
+    labels: LabelMap | Sequence[str] | None
+    fetch: Fetch
+    allowed_hosts: Sequence[str] | None
+    max_payload_bytes: int
+    connect_timeout: float
+    read_timeout: float
+    deadline: float
+    max_attempts: int
+    wait_ready: float
+
+
+@dataclass(frozen=True)
+class ClassifierOptions:
+    """The settings of a classifier; see `BreedClassifier` for what they mean.
+
+    Raises:
+        ConfigurationError: A value is out of range.
+        LabelError: The labels are no list of different names.
+    """
+
+    labels: LabelMap | Sequence[str] | None = None
+    fetch: Fetch = "client"
+    allowed_hosts: Sequence[str] | None = None
+    max_payload_bytes: int = defaults.REALTIME_PAYLOAD_BYTES
+    connect_timeout: float = defaults.INVOKE_CONNECT_TIMEOUT_SECONDS
+    read_timeout: float = defaults.INVOKE_READ_TIMEOUT_SECONDS
+    deadline: float = defaults.INVOKE_DEADLINE_SECONDS
+    max_attempts: int = defaults.INVOKE_MAX_ATTEMPTS
+    wait_ready: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.labels is not None and not isinstance(self.labels, LabelMap):
+            if not isinstance(self.labels, Iterable):
+                raise ConfigurationError(f"labels must be a LabelMap or a list of names, got {shown(self.labels)}.")
+            object.__setattr__(self, "labels", LabelMap.from_list(self.labels))
+        if self.fetch not in ("client", "endpoint"):
+            raise ConfigurationError(f'fetch must be "client" or "endpoint", got {shown(self.fetch)}.')
+        if self.allowed_hosts is not None:
+            object.__setattr__(self, "allowed_hosts", host_names(self.allowed_hosts))
+        for name in ("max_payload_bytes", "max_attempts"):
+            check_number(name, getattr(self, name), least=1, whole=True)
+        for name in ("connect_timeout", "read_timeout", "deadline"):
+            check_number(name, getattr(self, name), above=True)
+        check_number("wait_ready", self.wait_ready)
+
+    @property
+    def label_map(self) -> LabelMap | None:
+        """The labels that were given, as a LabelMap."""
+        assert self.labels is None or isinstance(self.labels, LabelMap)
+        return self.labels
+
+
+def changed(options: ClassifierOptions, changes: Options) -> ClassifierOptions:
+    """A copy with some values changed.
+
+    Raises:
+        ConfigurationError: There is no such option, or a value is out of range.
+    """
+    values = {field.name: getattr(options, field.name) for field in fields(options)}
+    unknown = ", ".join(sorted(changes.keys() - values.keys()))
+    if unknown:
+        raise ConfigurationError(f"There is no option {unknown}; there are {', '.join(values)}.")
+    return ClassifierOptions(**{**values, **changes})

@@ -1,0 +1,1 @@
+"""Data sets: check, convert, split, download and upload them."""

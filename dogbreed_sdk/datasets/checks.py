@@ -1,0 +1,228 @@
+"""Checks a folder of pictures before money or time is spent on it: each check turns facts into findings."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from dogbreed_sdk.datasets import layouts, near_copies
+from dogbreed_sdk.datasets.class_names import find_file_names, find_names
+from dogbreed_sdk.datasets.copies import find_copies
+from dogbreed_sdk.datasets.report import DatasetReport, Finding, Level
+from training_scripts.data import faults as data_faults
+from training_scripts.data.faults import Fault, some
+from training_scripts.data.listing import UNSPLIT, Listing, Unreadable, list_data_set
+
+Progress = Callable[[int, int], None]
+
+# A head on pretrained features learns a breed from about ten pictures; below that its accuracy is luck.
+MIN_PICTURES_PER_CLASS = 10
+# The threshold of AWS's ClassImbalance rule; from a third of it on it is worth a note.
+IMBALANCE_RATIO = 10.0
+IMBALANCE_NOTE_RATIO = 3.0
+# Networks look at 224 pixels and more: a quarter of that is mostly interpolation.
+TINY_PIXELS = 56
+
+
+@dataclass(frozen=True)
+class PictureFacts:
+    """What examining one file told: SHA-256 of the content, size in pixels, thumbnail, or why it cannot be used.
+
+    Without a digest, the file could not even be read.
+    """
+
+    digest: str
+    size: tuple[int, int]
+    problem: str
+    thumbnail: bytes = b""
+
+
+def check(root: Path, *, progress: Progress | None = None, workers: int | None = None) -> DatasetReport:
+    """Lists, decodes and compares every picture of a data set; see BreedDataset.check."""
+    listing = list_data_set(root)
+    facts = examine_all([path for *_, path in listing.pictures()], progress=progress, workers=workers)
+    counts = {split: {name: len(paths) for name, paths in classes.items()} for split, classes in listing.splits.items()}
+    unlike_ours = UNSPLIT in listing.splits or listing.splits.get("train") == {}
+    other = layouts.fault(root) if unlike_ours else None
+    if other is not None:  # what follows from reading it as our layout need not be said
+        return DatasetReport(root, tuple(listing.classes), counts, (_as_error(other), *find_broken(listing, facts)))
+    findings = [
+        *find_faults(root, listing),
+        *find_layout(root, listing),
+        *find_left_out(listing),
+        *find_broken(listing, facts),
+        *find_copies(listing, facts),
+        *find_balance(listing),
+        *(find_names(listing.folders[listing.taught][0], list(listing.classes)) if listing.classes else ()),
+        *find_file_names(path for *_, path in listing.pictures()),
+    ]
+    return DatasetReport(root, tuple(listing.classes), counts, tuple(findings))
+
+
+def examine_all(
+    paths: list[Path], *, progress: Progress | None = None, workers: int | None = None
+) -> dict[Path, PictureFacts]:
+    """Examines files in threads (reading, hashing and decoding all release the interpreter's lock)."""
+    facts: dict[Path, PictureFacts] = {}
+    with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1)) as pool:
+        try:
+            for path, fact in zip(paths, pool.map(examine, paths), strict=True):
+                facts[path] = fact
+                if progress is not None:
+                    progress(len(facts), len(paths))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return facts
+
+
+def examine(path: Path) -> PictureFacts:
+    """Reads and fully decodes one file, with the decoder that training uses."""
+    from training_scripts.data import preprocessing  # noqa: PLC0415 - imports Pillow
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return PictureFacts("", (0, 0), error.strerror or str(error))
+    digest = hashlib.sha256(content).hexdigest()
+    try:
+        image = preprocessing.decode(content)
+        return PictureFacts(digest, image.size, "", near_copies.thumbnail(image))
+    except preprocessing.PictureError as error:
+        return PictureFacts(digest, (0, 0), str(error))
+
+
+def find_faults(root: Path, listing: Listing) -> Iterator[Finding]:
+    """What training refuses before it decodes a picture, in its words."""
+    if UNSPLIT in listing.splits:
+        yield _as_error(data_faults.no_splits(root))
+    faults = data_faults.find(listing)
+    yield from map(_as_error, faults)
+    split, classes = listing.taught, listing.classes
+    if len(classes) == 1 and not faults:
+        yield _as_error(data_faults.one_class(list(classes), listing.folders[split][:1], split=split))
+
+
+def _as_error(fault: Fault) -> Finding:
+    return Finding("error", fault.code, fault.message, fault.paths, fault.remedy)
+
+
+def find_layout(root: Path, listing: Listing) -> Iterator[Finding]:
+    """Splits that training can do without, and classes that they lack."""
+    if UNSPLIT in listing.splits:
+        return
+    for split, loss in (("valid", "choose the best epoch"), ("test", "measure accuracy on unseen pictures")):
+        if split not in listing.splits:
+            message = f"{root} has no {split} split, so training cannot {loss}."
+            remedy = _split_elsewhere(root, listing) or data_faults.made_from_train(root)
+            yield Finding("warning", "missing-split", message, (root,), remedy)
+    train = listing.splits.get("train", {})
+    for split, classes in listing.splits.items():
+        forms = {unicodedata.normalize("NFC", name) for name, paths in classes.items() if paths}
+        missing = [name for name in train if unicodedata.normalize("NFC", name) not in forms]
+        if split != "train" and any(classes.values()) and missing:
+            folder = listing.folders[split][0]
+            message = f"The {split} split has no picture of {len(missing)} of {len(train)} classes: {some(missing)}."
+            remedy = "Their accuracy stays unknown; add pictures."
+            yield Finding("warning", "missing-class", message, tuple(folder / name for name in missing), remedy)
+
+
+def _split_elsewhere(root: Path, listing: Listing) -> str:
+    """How to use a folder under another name as the split that is missing; empty where there is none."""
+    found = layouts.split_named_otherwise(listing)
+    if found is None:
+        return ""
+    missing, folder = found
+    folders = {split: paths[0].name for split, paths in listing.folders.items()} | {missing: folder.name}
+    words = ["dogbreed", "data", "convert", str(root), "DEST"]
+    for split, name in folders.items():
+        words += [f"--{split}-folder", name]
+    return f"Use {folder.name} as it with `{shlex.join(words)}`."
+
+
+def find_left_out(listing: Listing) -> Iterator[Finding]:
+    """Files and folders that training will not look at, each with the reason."""
+    for left_out in listing.left_out:
+        path = left_out.path
+        # A README beside the splits is where it belongs; a folder there may be a split under another name.
+        if left_out.kind == "outside-splits" and not path.is_dir():
+            continue
+        level, code, remedy = _LEFT_OUT[left_out.kind]
+        detail = left_out.reason.removeprefix("is ").partition(",")[0] if left_out.kind in _PARTICULAR else ""
+        yield Finding(level, code, f"{path} {left_out.reason}.", (path,), remedy, detail)
+
+
+# Kinds whose reasons differ.
+_PARTICULAR = frozenset({"hidden", "system-folder", "unread-format"})
+# What to say of a path that is left out: level, code, remedy.
+_LEFT_OUT: Mapping[str, tuple[Level, str, str]] = {
+    "hidden": ("note", "hidden", "It is left out; nothing to do."),
+    "system-folder": ("note", "hidden", "It is left out; nothing to do."),
+    "not-a-picture": ("note", "not-a-picture", "It is left out; remove it, or save it as a picture."),
+    "unread-format": ("warning", "unread-format", "It is left out; save it as JPEG or PNG."),
+    "outside-class": ("warning", "outside-class", "It is left out; move it into its class's folder, or remove it."),
+    "outside-splits": ("warning", "outside-splits", "It is left out; name it train, valid or test if it is a split."),
+    "listed-already": ("note", "listed-already", "It is left out; nothing to do."),
+}
+
+
+def find_broken(listing: Listing, facts: Mapping[Path, PictureFacts]) -> Iterator[Finding]:
+    """Files that cannot be decoded or are too small to learn from."""
+    for split, classes in listing.splits.items():
+        paths = [path for inside in classes.values() for path in inside]
+        unread = [Unreadable(path, facts[path].problem) for path in paths if not facts[path].digest]
+        if unread:
+            yield _as_error(data_faults.cannot_read(unread))
+        for path in paths:
+            yield from _find_spoiled(path, facts[path])
+        broken = [path for path in paths if facts[path].problem and facts[path].digest]
+        folder = listing.folders[split][0]
+        skipped = [f"{path.relative_to(folder).as_posix()} ({facts[path].problem})" for path in broken]
+        fault = data_faults.too_many_skipped(split, len(paths), skipped, broken) if paths else None
+        if fault:
+            yield _as_error(fault)
+    split, classes = listing.taught, listing.classes
+    lost = [name for name, paths in classes.items() if paths and all(facts[path].problem for path in paths)]
+    if lost:
+        folder = listing.folders[split][0]
+        yield _as_error(data_faults.nothing_taught(lost, [folder / name for name in lost], split=split))
+
+
+def _find_spoiled(path: Path, fact: PictureFacts) -> Iterator[Finding]:
+    if not fact.digest:
+        return
+    if fact.problem:
+        message = f"{path} cannot be used: {fact.problem.rstrip('.')}."
+        remedy = "Replace or delete it; training will skip it."
+        yield Finding("warning", "corrupt", message, (path,), remedy, fact.problem)
+    elif min(fact.size) < TINY_PIXELS:
+        pixels = f"{fact.size[0]} x {fact.size[1]} pixels"
+        remedy = "Replace it by a larger picture or delete it."
+        yield Finding("warning", "tiny", f"{path} has only {pixels}.", (path,), remedy, pixels)
+
+
+def find_balance(listing: Listing) -> Iterator[Finding]:
+    """Classes with too few pictures, and classes with far fewer than others."""
+    split, classes = listing.taught, listing.classes
+    counts = {name: len(paths) for name, paths in classes.items() if paths}
+    if not counts:
+        return
+    folder = listing.folders[split][0]
+    few = [name for name, count in counts.items() if count < MIN_PICTURES_PER_CLASS]
+    if few:
+        have = "1 class has" if len(few) == 1 else f"{len(few)} classes have"
+        message = f"{have} fewer than {MIN_PICTURES_PER_CLASS} pictures to train on: {some(few)}."
+        yield Finding("warning", "few-pictures", message, tuple(folder / name for name in few), "Add pictures.")
+    smallest, largest = min(counts, key=lambda name: counts[name]), max(counts, key=lambda name: counts[name])
+    ratio = counts[largest] / counts[smallest]
+    if ratio >= IMBALANCE_NOTE_RATIO:
+        message = f"{largest} has {counts[largest]} pictures, {smallest} only {counts[smallest]}: {ratio:.1f} times."
+        paths = (folder / largest, folder / smallest)
+        level: Level = "warning" if ratio >= IMBALANCE_RATIO else "note"
+        yield Finding(level, "imbalance", message, paths, "Add pictures of the rare classes.")

@@ -1,0 +1,507 @@
+"""BreedDataset: a folder of pictures with one folder a class; draw, download, check, split and upload it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dogbreed_sdk.errors import DatasetError
+from dogbreed_sdk.labels import LabelMap
+from training_scripts._util.atomic import building
+from training_scripts.data import split_folders
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.datasets.checks import Progress
+    from dogbreed_sdk.datasets.report import DatasetReport
+    from dogbreed_sdk.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledPicture:
+    """One picture of a split: where it lies, its class folder, and that class's index."""
+
+    path: Path
+    class_folder: str
+    index: int
+
+
+class BreedDataset:
+    """Pictures on disk, as train/<class>/<picture>, and valid and test alike.
+
+    Make one with `from_folder`, `sample`, `download` or `split`. Nothing is kept in memory but file names.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     dataset = BreedDataset.sample(f"{folder}/dogs", breeds=2, per_breed=12)
+        ...     dataset.splits, dataset.check().ok
+        ({'train': 16, 'valid': 4, 'test': 4}, True)
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @classmethod
+    def from_folder(cls, path: str | os.PathLike[str]) -> BreedDataset:
+        """The data set in a folder.
+
+        Args:
+            path: Holds train, valid and test, in any of their usual spellings, each with one folder per class; or only
+                class folders, which `split` then divides.
+
+        Raises:
+            DatasetError: There is no such folder, or no folder in it.
+        """
+        root = _folder(path)
+        with _listing(root):
+            below = split_folders.plain_folders(root)
+            inner = [] if split_folders.locate(root).folders else _data_sets_in(below)
+            if not below or inner:
+                _refuse_other_layout(root)
+        if not below:
+            raise DatasetError(f"{root} has no folders: a data set is train/<class>/<picture>, or <class>/<picture>")
+        if inner:
+            raise DatasetError(f"{root} is not a data set, but {inner[0]} looks like one; give that folder")
+        return cls(root)
+
+    @classmethod
+    def sample(
+        cls,
+        dest: str | os.PathLike[str],
+        *,
+        breeds: int = 8,
+        per_breed: int = 36,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> BreedDataset:
+        """Drawn dogs, to try everything with: no download, no licence, some seconds.
+
+        Args:
+            dest: The folder to make. One that holds exactly this sample already is used as it is.
+            breeds: How many classes, from 2 to 12.
+            per_breed: Pictures a class, at least 6: two thirds to train on, a sixth each to validate and test.
+            seed: Another seed draws other dogs of the same breeds.
+            progress: Called with (pictures drawn, pictures in all).
+
+        Raises:
+            ConfigurationError: A number outside its range.
+            DatasetError: The folder holds something else, or cannot be written.
+        """
+        from dogbreed_sdk.datasets.sample import sample  # noqa: PLC0415 - imports Pillow
+
+        root = Path(dest).expanduser().absolute()
+        plan = sample.plan(breeds=breeds, per_breed=per_breed, seed=seed)
+        if sample.is_at(root, plan):
+            return cls(root)
+        with _built_aside(root) as aside:
+            sample.draw(plan, aside, progress=progress)
+        return cls(root)
+
+    @classmethod
+    def download(
+        cls,
+        url: str,
+        dest: str | os.PathLike[str],
+        *,
+        sha256: str | None = None,
+        progress: Progress | None = None,
+    ) -> BreedDataset:
+        """The data set in a zip or tar archive on the web. A broken download continues at the next call.
+
+        Args:
+            url: http:// or https://.
+            dest: The folder to make; a folder that wraps the data set inside the archive is left out. One that this
+                URL, or an archive of this digest, was downloaded into before is used as it is.
+            sha256: What the archive must hash to, 64 hexadecimal digits. Without it, nothing but TLS vouches for
+                the content.
+            progress: Called with (bytes here, bytes in all; 0 where the server does not tell).
+
+        Raises:
+            DatasetError: It cannot be fetched, is another file than expected, is no archive or a malicious one, or
+                the folder holds something else already.
+        """
+        from dogbreed_sdk.datasets import archives, download_record  # noqa: PLC0415 - imports requests
+
+        root = Path(dest).expanduser().absolute()
+        if download_record.is_at(root, url, sha256):
+            return cls(root)
+        with _built_aside(root) as aside:
+            archive = archives.fetch(url, root.parent, sha256=sha256, progress=progress)
+            try:
+                archives.extract(archive, aside)
+                _unwrap(aside)
+                cls.from_folder(aside)
+                download_record.write(aside, url, archive)
+            except (DatasetError, OSError) as error:
+                # The next call must not meet the same bad file again, but one for which there was no room.
+                if getattr(error, "errno", None) != errno.ENOSPC:
+                    archive.unlink()
+                raise
+        archive.unlink()
+        return cls(root)
+
+    @classmethod
+    def convert(
+        cls,
+        source: str | os.PathLike[str],
+        dest: str | os.PathLike[str],
+        *,
+        labels: str | os.PathLike[str] | None = None,
+        folders: Mapping[str, str] | None = None,
+        valid: float = 0.15,
+        test: float = 0.15,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> BreedDataset:
+        """Makes a data set of a layout in which pictures are often downloaded; the source stays as it is.
+
+        Recognised are the Python batches of CIFAR-10 and CIFAR-100; pictures beside a CSV file with their classes
+        (Kaggle); pictures with the class in the file name, "Abyssinian_100.jpg" (Oxford-IIIT Pet, whose trainval.txt
+        and test.txt are kept to; Dogs vs. Cats); class folders beside annotations or inside other folders (Stanford
+        Dogs); and splits under other names. Splits that are missing are divided off from train, as `split` does.
+        Files that cannot be decoded are left out.
+
+        Args:
+            source: The folder as it was unpacked.
+            dest: The folder to make. Its files are hard links where the file system allows.
+            labels: The CSV file with a column of file names and one of classes, if it does not lie in `source` or
+                there are several.
+            folders: Split -> name of the folder below `source` that holds it, for splits under other names.
+            valid: Share of a validation split, if that is missing; 0 for none.
+            test: Share of a test split, if that is missing; 0 for none.
+            seed: Another seed divides otherwise.
+            progress: Called with (pictures examined, pictures in all).
+
+        Raises:
+            ConfigurationError: The shares leave nothing for train.
+            DatasetError: There is no such folder, or it cannot be listed; its layout is ours already, is not
+                recognised, or needs `folders`; or `dest` holds something.
+        """
+        from dogbreed_sdk.datasets import layouts, splitting  # noqa: PLC0415 - only needed here
+
+        origin = _folder(source)
+        table = None if labels is None else Path(labels).expanduser().absolute()
+        with _listing(origin):
+            layout = layouts.recognise(origin, labels=table, folders=folders)
+        if layout is None:
+            cls.from_folder(origin)  # says what is wrong with it, where something is
+            raise DatasetError(
+                f"{origin} needs no conversion. Divide class folders with split() or `dogbreed data split`, and make "
+                "missing splits with split_from_train() or `dogbreed data split --from-train`."
+            )
+        if layout.guessed:
+            raise DatasetError(
+                f"{origin} has {layout}, as far as their sizes say. Name them: folders={dict(layout.guessed)}."
+            )
+        root = Path(dest).expanduser().absolute()
+        with _built_aside(root) as aside:
+            splitting.build(layout.pictures, aside, valid=valid, test=test, seed=seed, progress=progress)
+        return cls(root)
+
+    @property
+    def root(self) -> Path:
+        """The data set's folder, absolute."""
+        return self._root
+
+    @cached_property
+    def folders(self) -> dict[str, Path]:
+        """Split -> its folder: "train", and "valid", "test" where they are there; empty without splits."""
+        return {split: paths[0] for split, paths in split_folders.locate(self._root).folders.items()}
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class folders in index order, which the train split alone decides.
+
+        Raises:
+            DatasetError: The data cannot be trained on; `check` says more.
+        """
+        return tuple(self._listed.classes)
+
+    @property
+    def labels(self) -> LabelMap:
+        """The classes with their display names."""
+        return LabelMap(self.classes)
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """Split -> number of pictures; empty without splits."""
+        return {split: len(samples) for split, samples in self._listed.splits.items() if split in self.folders}
+
+    def __len__(self) -> int:
+        return sum(len(samples) for samples in self._listed.splits.values())
+
+    def __repr__(self) -> str:
+        return f"BreedDataset({str(self._root)!r})"
+
+    def pictures(self, split: str | None = None) -> tuple[LabelledPicture, ...]:
+        """The pictures of a split, in a fixed order.
+
+        Args:
+            split: "train", "valid" or "test", in any of their usual spellings; None for the pictures of a folder
+                without splits.
+
+        Raises:
+            DatasetError: There is no such split.
+        """
+        split = split and (split_folders.split_of(split) or split)
+        if split not in (self.folders or {None}):
+            there = ", ".join(self.folders) or "none"
+            raise DatasetError(f"{self._root} has no {split} split; there are: {there}")
+        classes = self.classes
+        return tuple(
+            LabelledPicture(sample.path, classes[sample.label], sample.label)
+            for sample in self._listed.splits[split or "train"]
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over names and contents: the same wherever the data lies, another when a byte differs.
+
+        It reads every file once and is then remembered; make a new BreedDataset after changing files.
+        """
+        from training_scripts.data import image_folder  # noqa: PLC0415 - only needed with a data set at hand
+
+        with _as_dataset_errors(self._root):
+            return str(image_folder.fingerprint(self._listed))
+
+    @cached_property
+    def _listed(self) -> Any:
+        """The `training_scripts.data.image_folder.DataSet` of this folder: what training will see."""
+        from training_scripts.data import image_folder  # noqa: PLC0415 - only needed with a data set at hand
+
+        with _as_dataset_errors(self._root):
+            if not self.folders:
+                return image_folder.read_unsplit(self._root)
+            return image_folder.read_dataset(image_folder.find_splits(self._root))
+
+    def check(self, *, progress: Progress | None = None, workers: int | None = None) -> DatasetReport:
+        """Reads and decodes every picture, and says what training or its numbers would suffer from.
+
+        Splits and classes that are missing or unknown, broken, tiny and foreign files, the same picture in two
+        splits or classes, too few pictures, imbalance, and names that confuse. What training refuses is an error, in
+        the words of training.
+
+        Args:
+            progress: Called with (pictures examined, pictures in all).
+            workers: Threads; default: the number of processors, at most 8.
+        """
+        from dogbreed_sdk.datasets import checks  # noqa: PLC0415 - only needed here
+
+        return checks.check(self._root, progress=progress, workers=workers)
+
+    def split(
+        self,
+        dest: str | os.PathLike[str] | None = None,
+        *,
+        valid: float = 0.15,
+        test: float = 0.15,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> BreedDataset:
+        """Divides class folders into train, valid and test, in a new folder; this one stays as it is.
+
+        Every class is divided alike. Which picture goes where depends on its content and the seed, not on file
+        names; copies of a picture, resized and re-encoded ones included, stay together, in train. Files that cannot
+        be decoded are left out.
+
+        Args:
+            dest: The folder to make; default: beside this one, "<name>-split". Its files are hard links where the
+                file system allows, so that they take no space.
+            valid: Share of the validation split.
+            test: Share of the test split.
+            seed: Another seed gives another split.
+            progress: Called with (pictures examined, pictures in all).
+
+        Raises:
+            ConfigurationError: The shares leave nothing for train.
+            DatasetError: The data has splits already, or the folder holds something.
+        """
+        if self.folders:
+            raise DatasetError(f"{self._root} has splits already: {', '.join(self.folders)}. {self._how_to_complete()}")
+        return self._divided(dest, valid=valid, test=test, seed=seed, progress=progress)
+
+    def split_from_train(
+        self,
+        dest: str | os.PathLike[str] | None = None,
+        *,
+        valid: float = 0.15,
+        test: float = 0.15,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> BreedDataset:
+        """Makes the splits that are missing out of train, in a new folder; the splits that are there stay as they are.
+
+        Args:
+            dest: As for `split`.
+            valid: Share of train's pictures for a validation split, if that is missing.
+            test: Share of train's pictures for a test split, if that is missing.
+            seed: Another seed gives another split.
+            progress: Called with (pictures examined, pictures in all).
+
+        Raises:
+            ConfigurationError: The shares leave nothing for train.
+            DatasetError: The data has no train split, or no split is missing, or the folder holds something.
+        """
+        if "train" not in self.folders:
+            from training_scripts.data import faults  # noqa: PLC0415 - only needed for an error
+
+            fault = faults.no_train(self._root) if self.folders else faults.no_splits(self._root)
+            raise DatasetError(str(fault))
+        if {"valid", "test"} <= set(self.folders):
+            raise DatasetError(f"{self._root} has train, valid and test already: no split is missing")
+        return self._divided(dest, valid=valid, test=test, seed=seed, progress=progress)
+
+    def _how_to_complete(self) -> str:
+        from training_scripts.data import faults  # noqa: PLC0415 - only needed for an error
+
+        complete = {"train", "valid", "test"} <= set(self.folders)
+        return "It can be used as it is." if complete else faults.made_from_train(self._root)
+
+    def _divided(
+        self,
+        dest: str | os.PathLike[str] | None,
+        *,
+        valid: float,
+        test: float,
+        seed: int,
+        progress: Progress | None,
+    ) -> BreedDataset:
+        from dogbreed_sdk.datasets import layouts, splitting  # noqa: PLC0415 - only needed here
+
+        root = Path(dest).expanduser().absolute() if dest else self._root.with_name(f"{self._root.name}-split")
+        pictures = [
+            layouts.SourcePicture(
+                split,
+                picture.class_folder,
+                picture.path.relative_to(self.folders.get(split or "", self._root) / picture.class_folder).as_posix(),
+                picture.path,
+            )
+            for split in self.folders or (None,)
+            for picture in self.pictures(split)
+        ]
+        with _built_aside(root) as aside:
+            splitting.build(pictures, aside, valid=valid, test=test, seed=seed, progress=progress)
+        return BreedDataset(root)
+
+    def upload(self, session: Session, *, progress: Progress | None = None) -> str:
+        """Brings the pictures to where the session's jobs read them, and nothing else that lies beside them.
+
+        Args:
+            session: On AWS the files go below its bucket, under the data set's fingerprint, each only once. Local
+                jobs read the folder where it lies.
+            progress: Called with (files copied, files in all).
+
+        Returns:
+            The URI of the folder, s3:// or file://.
+        """
+        from dogbreed_sdk import container  # noqa: PLC0415
+        from dogbreed_sdk.aws.storage import join  # noqa: PLC0415
+
+        if session.is_local:
+            return container.path_to_uri(self._root)
+        uri = join(session.base_uri, "datasets", self.fingerprint[:16])
+        session.storage.upload_files(self._files(), uri, progress=progress)
+        return uri
+
+    def _files(self) -> dict[str, Path]:
+        """What training reads: name below the data set's folder -> picture. Links to folders are followed.
+
+        Splits have their usual names there: the fingerprint, and so the address, does not depend on their spelling.
+
+        Raises:
+            DatasetError: S3 cannot hold a name.
+        """
+        from training_scripts.data import faults  # noqa: PLC0415 - only needed with a data set at hand
+
+        files = {
+            f"{split}/{sample.name}" if self.folders else sample.name: sample.path
+            for split, samples in self._listed.splits.items()
+            for sample in samples
+        }
+        odd = [path for name, path in files.items() if not faults.is_text(name)]
+        if odd:
+            raise DatasetError(f"the name of {odd[0]} is not UTF-8, which S3 cannot hold; rename it")
+        return files
+
+
+def _folder(path: str | os.PathLike[str]) -> Path:
+    """A folder that is there, absolute."""
+    root = Path(path).expanduser().absolute()
+    if not root.is_dir():
+        raise DatasetError(f"{root} {'is a file' if root.exists() else 'does not exist'}; give a data set's folder")
+    return root
+
+
+def _data_sets_in(folders: list[Path]) -> list[Path]:
+    """The folders that are whole data sets, also where further folders wrap them, as unpacking leaves behind.
+
+    Raises:
+        OSError: A folder cannot be listed.
+    """
+    found = [folder for folder in folders if split_folders.is_divided(folder)]
+    if not found and len(folders) == 1:
+        return _data_sets_in(split_folders.plain_folders(folders[0]))
+    return found
+
+
+def _refuse_other_layout(root: Path) -> None:
+    """Names the layout of a folder that is not ours and has to be converted."""
+    from dogbreed_sdk.datasets import layouts  # noqa: PLC0415 - only needed here
+
+    fault = layouts.fault(root)
+    if fault is not None:
+        raise DatasetError(str(fault))
+
+
+@contextmanager
+def _listing(root: Path) -> Iterator[None]:
+    """Turns what cannot be listed inside the block into the SDK's error, in the words of training."""
+    from training_scripts.data import faults  # noqa: PLC0415 - only needed for an error
+
+    try:
+        yield
+    except OSError as error:
+        raise DatasetError(str(faults.unread(error, error.filename or root))) from error
+
+
+@contextmanager
+def _as_dataset_errors(root: Path) -> Iterator[None]:
+    """Turns the training scripts' own errors into the SDK's; another layout is named before what follows from it."""
+    from training_scripts.data import image_folder  # noqa: PLC0415
+
+    try:
+        yield
+    except image_folder.DataError as error:
+        _refuse_other_layout(root)
+        raise DatasetError(str(error)) from error
+
+
+@contextmanager
+def _built_aside(root: Path) -> Iterator[Path]:
+    """An empty folder beside `root` that takes its place when it is complete, and vanishes when it is not."""
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise DatasetError(f"{root} holds something already; delete it or name another folder")
+    try:
+        with building(root) as aside:
+            yield aside
+    except OSError as error:
+        raise DatasetError(f"cannot make {root}: {error.strerror or error} ({error.filename or root})") from error
+
+
+def _unwrap(folder: Path) -> None:
+    """Lifts a data set out of the one folder that archives like to wrap it in."""
+    while not split_folders.locate(folder).folders:
+        below = [entry for entry in folder.iterdir() if not split_folders.is_foreign(entry.name)]
+        holds_folders = len(below) == 1 and below[0].is_dir() and any(entry.is_dir() for entry in below[0].iterdir())
+        if not holds_folders:
+            return
+        wrapped = below[0].rename(folder / f".{below[0].name}.unwrapped")
+        for entry in list(wrapped.iterdir()):
+            entry.rename(folder / entry.name)
+        wrapped.rmdir()

@@ -1,0 +1,143 @@
+"""The drawn sample data set: plans it, draws it, and recognises it again."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from PIL import Image
+
+from dogbreed_sdk.datasets.sample import scenes
+from dogbreed_sdk.datasets.sample.breeds import BREEDS, Breed
+from dogbreed_sdk.datasets.sample.dogs import POSES
+from dogbreed_sdk.datasets.sample.easel import Colour, Easel, shaded
+from dogbreed_sdk.datasets.sample.heads import Mood
+from dogbreed_sdk.errors import ConfigurationError
+
+# Raised whenever the drawings change, so that an older sample is not taken for a current one.
+VERSION = 1
+MANIFEST = "sample.json"
+
+_SIZES = ((224, 224), (256, 224), (240, 240), (320, 240))
+_SUPERSAMPLING = 1.6
+_EYES: tuple[Colour, ...] = ((112, 72, 42), (84, 54, 34), (146, 100, 52), (60, 42, 32))
+# Where each pose stands: x and y of its origin, half a head, as shares of the picture's smaller side.
+_STANDS = {"portrait": (0.5, 0.41, 0.23), "sitting": (0.5, 0.56, 0.145), "standing": (0.46, 0.58, 0.15)}
+_FEET = {"sitting": (0.0, 1.75), "standing": (0.0, 0.8)}
+# How often an individual lacks one of its breed's markings, or something stands in front of it. With these a
+# linear head on EfficientNet-Lite0 features gets about 87 % of 8 breeds right (three seeds, 83 to 94 %).
+_MARK_LOST = 0.25
+_COVERED = 0.45
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What fully determines a sample: the same plan draws the same pictures."""
+
+    breeds: int
+    per_breed: int
+    seed: int
+    version: int = VERSION
+
+    @property
+    def drawn(self) -> tuple[Breed, ...]:
+        """The breeds, sorted as their folders are."""
+        return tuple(sorted(BREEDS[: self.breeds], key=lambda breed: breed.folder))
+
+    def split_of(self, number: int) -> str:
+        """The split of a breed's n-th picture: a sixth each to validate and test, the rest to train."""
+        held_out = self.per_breed // 6
+        if number < self.per_breed - 2 * held_out:
+            return "train"
+        return "valid" if number < self.per_breed - held_out else "test"
+
+
+def plan(*, breeds: int, per_breed: int, seed: int) -> Plan:
+    """A checked plan; see BreedDataset.sample.
+
+    Raises:
+        ConfigurationError: A number outside its range.
+    """
+    if not 2 <= breeds <= len(BREEDS):
+        raise ConfigurationError(f"breeds={breeds}: the sample has from 2 to {len(BREEDS)} breeds")
+    if per_breed < 6:
+        raise ConfigurationError(f"per_breed={per_breed}: at least 6 pictures a breed, so that each split gets one")
+    return Plan(breeds, per_breed, seed)
+
+
+def is_at(folder: Path, plan: Plan) -> bool:
+    """Whether a folder holds exactly this sample (its manifest is written last)."""
+    try:
+        return bool(json.loads((folder / MANIFEST).read_text()) == asdict(plan))
+    except (OSError, ValueError):
+        return False
+
+
+def draw(plan: Plan, folder: Path, *, progress: Callable[[int, int], None] | None = None) -> None:
+    """Draws every picture of a plan into <folder>/<split>/<breed>/<breed>_<number>.jpg."""
+    done, total = 0, plan.breeds * plan.per_breed
+    for breed in plan.drawn:
+        for number in range(plan.per_breed):
+            target = folder / plan.split_of(number) / breed.folder
+            target.mkdir(parents=True, exist_ok=True)
+            # Seeded by the picture's own name, so that it does not depend on which others are drawn.
+            rng = random.Random(f"{plan.version}/{plan.seed}/{breed.folder}/{number}")  # noqa: S311 - no cryptography
+            name = breed.folder.partition(".")[2]
+            draw_dog(breed, rng).save(target / f"{name}_{number:03d}.jpg", quality=rng.randint(72, 92))
+            done += 1
+            if progress is not None:
+                progress(done, total)
+    (folder / MANIFEST).write_text(json.dumps(asdict(plan)))
+
+
+def draw_dog(breed: Breed, rng: random.Random) -> Image.Image:
+    """One picture of one dog of a breed: an individual, in a pose, a place and a light."""
+    size = rng.choice(_SIZES)
+    width, height = (round(side * _SUPERSAMPLING) for side in size)
+    image = scenes.place((width, height), rng)
+    side = 1.0 if rng.random() < 0.5 else -1.0
+    canvas = Easel(image, rng, light=(0.6 * side, -0.8))
+    pose = rng.choices(POSES, weights=(4, 3, 3))[0]
+    x, y, unit = _STANDS[pose.__name__]
+    short = min(width, height)
+    scale = short * unit * rng.uniform(0.55, 1.16)
+    easel = canvas.at(
+        width * (x + rng.uniform(-0.17, 0.17)),
+        height * (y + rng.uniform(-0.06, 0.06)),
+        scale=scale,
+        turn=rng.uniform(-11, 11),
+        mirror=rng.random() < 0.5,
+    )
+    dog = individual(breed, rng)
+    if pose.__name__ in _FEET:
+        level, leg = _FEET[pose.__name__]
+        scenes.cast_shadow(easel, level, leg + (0.45 if pose.__name__ == "sitting" else 1.35) * dog.legs, 1.9)
+    pose(easel, dog, Mood(rng.uniform(-1, 1), rng.random() < 0.4, rng.choice(_EYES)))
+    if rng.random() < _COVERED:
+        scenes.cover(canvas)
+    return scenes.photograph(image, size, rng)
+
+
+def individual(breed: Breed, rng: random.Random) -> Breed:
+    """One dog of a breed: its coat, build and markings differ a little from the description."""
+    tone, red = rng.uniform(0.74, 1.18), rng.uniform(-0.1, 0.1)
+
+    def coat(colour: Colour) -> Colour:
+        r, g, b = shaded(colour, tone)
+        return min(255, round(r * (1 + red))), g, max(0, round(b * (1 - red)))
+
+    return replace(
+        breed,
+        coat=coat(breed.coat),
+        dark=coat(breed.dark),
+        pale=shaded(breed.pale, rng.uniform(0.88, 1.04)),
+        snout=max(0.0, breed.snout + rng.uniform(-0.18, 0.18)),
+        head=breed.head * rng.uniform(0.9, 1.1),
+        hair=max(0.05, breed.hair * rng.uniform(0.5, 1.3)),
+        legs=breed.legs * rng.uniform(0.78, 1.2),
+        girth=breed.girth * rng.uniform(0.88, 1.13),
+        marks=frozenset(mark for mark in sorted(breed.marks) if rng.random() >= _MARK_LOST),
+    )

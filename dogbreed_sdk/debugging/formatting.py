@@ -1,0 +1,171 @@
+"""Values as JSON and people can read them: no NumPy, no NaN, no endless text; numbers with as many digits as help.
+
+Numbers, shares and times are written the same way wherever a report shows them.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from training_scripts._util.safe_text import without_secrets
+from training_scripts._util.written import written
+
+# A message is a sentence or two; whatever is longer was not written for people.
+MAX_TEXT = 2_000
+# Deeper than anything that was written for people; what comes from disk may be as deep as Python can bear.
+MAX_DEPTH = 32
+
+
+def plain(value: Any, *, depth: int = 0) -> Any:
+    """A value of dicts, lists, strings, numbers and None; what JSON has no number for (NaN, infinity) is None.
+
+    Args:
+        value: Any; what is nested too deeply becomes an ellipsis.
+        depth: How deeply it is nested itself.
+
+    >>> plain({"loss": float("nan"), "steps": (1, 2)})
+    {'loss': None, 'steps': [1, 2]}
+    """
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, str):
+        return whole(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if depth > MAX_DEPTH:
+        return "…"
+    if isinstance(value, Mapping):
+        return {whole(str(key)): plain(entry, depth=depth + 1) for key, entry in value.items()}
+    if hasattr(value, "tolist"):  # NumPy's arrays and scalars
+        return plain(value.tolist(), depth=depth + 1)
+    if isinstance(value, (Sequence, set, frozenset)) and not isinstance(value, (bytes, bytearray)):
+        entries = sorted(value, key=str) if isinstance(value, (set, frozenset)) else value
+        return [plain(entry, depth=depth + 1) for entry in entries]
+    return whole(str(value))
+
+
+def whole(text: str) -> str:
+    r"""A text that may leave in a report: without secrets in URLs, and with no halves of characters.
+
+    Names from disk may hold such halves, which no file or socket takes.
+
+    >>> whole("a\ud800b")
+    'a?b'
+    """
+    text = without_secrets(text)
+    return text.encode("utf-8", "replace").decode() if not text.isascii() else text
+
+
+def number(value: float | None, *, digits: int = 4) -> str:
+    """A number for people: four digits that count, thousands apart, powers of ten where there are too many zeros.
+
+    >>> [number(value) for value in (0.123456, 12345.6, 1e-9, 3, float("nan"), None)]
+    ['0.1235', '12,346', '1e-09', '3', 'NaN', '—']
+    """
+    if value is None:
+        return "—"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text: str = written(_float(value), digits)
+    return text
+
+
+def percent(share: float | None) -> str:
+    """A share of one in percent.
+
+    >>> percent(0.1234), percent(1.0), percent(None)
+    ('12.3 %', '100 %', '—')
+    """
+    if share is None or not math.isfinite(_float(share)):
+        return "—"
+    value = 100 * _float(share)
+    return f"{number(value, digits=3)} %"
+
+
+def seconds(value: float | None) -> str:
+    """A time span in the unit that fits.
+
+    >>> [seconds(value) for value in (0.0000123, 0.0123, 4.5, 92, 7300)]
+    ['12.3 µs', '12.3 ms', '4.5 s', '1 min 32 s', '2 h 1 min']
+    """
+    if value is None or not math.isfinite(value := _float(value)):
+        return "—"
+    if value == 0:
+        return "0 s"
+    for limit, factor, unit in ((1e-3, 1e6, "µs"), (1.0, 1e3, "ms"), (60.0, 1.0, "s")):
+        if abs(value) < limit:
+            return f"{number(value * factor, digits=3)} {unit}"
+    rounded = round(abs(value))
+    hours, minutes, rest = rounded // 3600, rounded % 3600 // 60, rounded % 60
+    parts = ((hours, "h"), (minutes, "min")) if hours else ((minutes, "min"), (rest, "s"))
+    return ("-" if value < 0 else "") + " ".join(f"{count} {unit}" for count, unit in parts if count)
+
+
+def date(value: object) -> str | None:
+    """Seconds since 1970 as a date and time; None for what is no such time.
+
+    >>> date(1_750_000_000.5), date(3), date("today")
+    ('2025-06-15 15:06:40 UTC', None, None)
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1e8 < value < 1e11:
+        return None
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(value))
+
+
+def amount(value: float | None) -> str:
+    """Bytes in the unit that fits.
+
+    >>> amount(1_500_000), amount(12)
+    ('1.5 MB', '12 B')
+    """
+    if value is None or not math.isfinite(value := _float(value)):
+        return "—"
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(value) < 1000:
+            return f"{number(value, digits=3)} {unit}"
+        value /= 1000
+    return f"{number(value, digits=3)} TB"
+
+
+def clipped(text: object, limit: int = MAX_TEXT) -> str:
+    """A text that is no longer than it may be, and says so where it was.
+
+    >>> clipped("four words of text", 10)
+    'four words …'
+    """
+    every = str(text)
+    return every if len(every) <= limit else every[:limit].rstrip() + " …"
+
+
+def step_list(steps: Sequence[int], *, most: int = 4) -> str:
+    """The first steps of many.
+
+    >>> step_list([10, 20, 30]), step_list(range(0, 100, 10))
+    ('10, 20, 30', '0, 10, 20, 30, … 90 (10 in all)')
+    """
+    if len(steps) <= most:
+        return ", ".join(map(str, steps))
+    return f"{', '.join(map(str, steps[:most]))}, … {steps[-1]} ({len(steps)} in all)"
+
+
+def joined(words: Sequence[str], *, most: int = 4) -> str:
+    """Words as a sentence lists them.
+
+    >>> joined(["a"]), joined(["a", "b", "c"]), joined(list("abcdef"))
+    ('a', 'a, b and c', 'a, b, c, d and 2 more')
+    """
+    # "and 1 more" is no shorter than its name.
+    kept = len(words) if len(words) <= most + 1 else most
+    shown = [*words[:kept], *([f"{len(words) - kept} more"] if len(words) > kept else [])]
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}" if shown else ""
+
+
+def _float(value: float) -> float:
+    """A number that came from JSON may be an integer beyond all of float's."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf

@@ -1,0 +1,124 @@
+"""The report's learning curves: loss and accuracy, with what happened along the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dogbreed_sdk.debugging.formatting import clipped, number, percent
+from dogbreed_sdk.debugging.html.markup import Child, Markup, element
+from dogbreed_sdk.debugging.html.sections import NO_TENSORS, empty, section
+from dogbreed_sdk.debugging.html.series import broken_stretches, chart, line, mark
+from dogbreed_sdk.debugging.learning_curves import Curve, train_position
+from training_scripts.recording.trial.trial import Trial
+from training_scripts.rules.findings import RuleResult
+
+MAX_MARKS = 40
+MAX_EPOCH_MARKS = 400
+
+
+def curves_section(
+    trial: Trial | None,
+    curves: Mapping[str, Curve],
+    results: Sequence[RuleResult],
+    charts: dict[str, Any],
+    *,
+    points: int,
+) -> Markup:
+    """Loss and accuracy; their charts are added to `charts`."""
+    title = "Learning curves"
+    if trial is None:
+        return section("curves", title, empty(NO_TENSORS))
+    found: list[Child] = []
+    leads = []
+    for curve in curves.values():
+        charts[curve.name] = _chart(trial, curve, results, points)
+        note = "upright lines: 95 % intervals" if np.isfinite(curve.errors).any() else ""
+        found.append(figure(curve.name, curve.name.capitalize(), note=note))
+        leads.append(_lead(curve))
+    if not found:
+        reason = "Neither a loss nor an accuracy was recorded; the collections losses and metrics hold them."
+        return section("curves", title, empty(reason))
+    return section("curves", title, element("div", found, class_="pair"), lead=" ".join(leads))
+
+
+def figure(name: str, caption: str, *, note: str = "") -> Markup:
+    """The place of a chart that the page's script draws."""
+    return element(
+        "figure",
+        element("figcaption", caption, element("span", note, class_="quiet") if note else None),
+        element("noscript", element("p", "The chart needs JavaScript; tables and words do not.", class_="empty")),
+        data_chart=name,
+        class_="chart",
+    )
+
+
+def _chart(trial: Trial, curve: Curve, results: Sequence[RuleResult], points: int) -> dict[str, Any]:
+    train, is_loss = curve.train, curve.name == "loss"
+    series = []
+    if len(train):
+        series.append(line("train, each step", train.steps, train.values, look=0, points=points, kind="faint"))
+        series.append(line("train, smoothed", train.steps, curve.smooth, look=0, points=points))
+    if len(curve.numbers):
+        where = np.where(np.isfinite(curve.positions), curve.positions, curve.numbers)
+        series.append(
+            line("validation, by epoch", where, curve.valid, look=1, points=points, kind="both", error=curve.errors)
+        )
+    return chart(
+        series,
+        x="training step",
+        y="cross-entropy" if is_loss else "share right",
+        unit="number" if is_loss else "share",
+        marks=[*_epoch_marks(curve), *_best(curve), *_broken(curve), *_findings(trial, results)],
+        low=0.0,
+        high=None if is_loss else 1.0,
+        link="training",
+        log=None if is_loss else False,
+    )
+
+
+def _lead(curve: Curve) -> str:
+    finite = curve.smooth[np.isfinite(curve.smooth)]
+    said = number if curve.name == "loss" else percent
+    parts = []
+    if len(finite) and curve.begin is not None:
+        step, value = curve.begin
+        parts.append(f"Training {curve.name} went from {said(value)} at step {step} to {said(float(finite[-1]))}")
+    if curve.best is not None:
+        best, last = float(curve.valid[curve.best]), float(curve.valid[-1])
+        turned = f", {said(last)} at the end" if curve.best < len(curve.numbers) - 1 else ", at the end"
+        subject = "validation" if parts else "Validation"
+        parts.append(f"{subject} was best in epoch {curve.numbers[curve.best]} ({said(best)}{turned})")
+    return "; ".join(parts) + "." if parts else ""
+
+
+def _epoch_marks(curve: Curve) -> Iterator[dict[str, Any]]:
+    if len(curve.numbers) <= MAX_EPOCH_MARKS:
+        for epoch, position in zip(curve.numbers.tolist(), curve.positions.tolist(), strict=True):
+            if np.isfinite(position):
+                yield mark("epoch", position, f"end of epoch {epoch}")
+
+
+def _best(curve: Curve) -> Iterator[dict[str, Any]]:
+    if curve.best is not None and np.isfinite(curve.positions[curve.best]):
+        yield mark("best", float(curve.positions[curve.best]), f"best epoch: {curve.numbers[curve.best]}")
+
+
+def _broken(curve: Curve) -> Iterator[dict[str, Any]]:
+    for begin, end, count in broken_stretches(curve.train.steps, curve.train.values)[:MAX_MARKS]:
+        yield mark("broken", begin, f"{count} step{'s' if count > 1 else ''} not finite", to=end)
+
+
+def _findings(trial: Trial, results: Sequence[RuleResult]) -> Iterator[dict[str, Any]]:
+    """The first step of every rule that fired in each mode."""
+    seen: set[tuple[str, str]] = set()
+    for result in results:
+        for finding in result.findings:
+            if not finding.steps or (result.name, finding.mode) in seen or len(seen) >= MAX_MARKS:
+                continue
+            seen.add((result.name, finding.mode))
+            [x] = train_position(trial, finding.mode, np.array([min(finding.steps)], dtype=np.int64)).tolist()
+            if np.isfinite(x):
+                yield mark("finding", x, clipped(result.name, 100))

@@ -1,0 +1,165 @@
+"""The whole report as one HTML file: no network, no library, less than 2 MB, from one template for every source."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import shlex
+import time
+from functools import partial
+from importlib import resources
+from string import Template
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import dogbreed_sdk
+from dogbreed_sdk.debugging.formatting import clipped
+from dogbreed_sdk.debugging.html.curves import curves_section
+from dogbreed_sdk.debugging.html.feature_pass import feature_pass_section
+from dogbreed_sdk.debugging.html.machine import timeline_section, usage_section
+from dogbreed_sdk.debugging.html.markup import Markup, element, inner
+from dogbreed_sdk.debugging.html.sections import (
+    insights_section,
+    not_evaluated_section,
+    problems_section,
+    rules_section,
+    run_section,
+    verdict_section,
+)
+from dogbreed_sdk.debugging.html.steps import operators_section, steps_section
+from dogbreed_sdk.debugging.html.tensors import tensors_section
+from dogbreed_sdk.debugging.verdict import Verdict, ended_by, verdict
+from training_scripts.recording.trial.trial import despite_damage
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.debugging.report import DebugReport
+
+MAX_BYTES = 2_000_000
+
+
+class Detail(NamedTuple):
+    """How much of a long recording a page holds.
+
+    Attributes:
+        points: Of a curve.
+        layer_points: Of a layer's curve.
+        layers: Of a table.
+    """
+
+    points: int
+    layer_points: int
+    layers: int
+
+
+# Less and less, until the file is small enough.
+DETAILS = (Detail(3_000, 120, 120), Detail(1_500, 60, 80), Detail(800, 40, 48), Detail(400, 24, 24), Detail(200, 12, 8))
+_SECTIONS = (
+    ("curves", "Curves"),
+    ("insights", "Insights"),
+    ("rules", "Rules"),
+    ("tensors", "Tensors"),
+    ("timeline", "Time"),
+    ("usage", "System"),
+    ("steps", "Steps"),
+    ("operators", "Operators"),
+    ("features", "Features"),
+    ("run", "Run"),
+    ("problems", "Gaps"),
+    ("not-evaluated", "Not evaluated"),
+)
+
+
+def document(report: DebugReport) -> bytes:
+    """The page, UTF-8."""
+    judged = verdict(report)
+    page = b""
+    for detail in DETAILS:
+        page = despite_damage(partial(_page, report, judged, detail))
+        if len(page) < MAX_BYTES:
+            break
+    return page
+
+
+def _page(report: DebugReport, judged: Verdict, detail: Detail) -> bytes:
+    charts: dict[str, Any] = {}
+    body = _body(report, judged, charts, detail)
+    script = _asset("charts.js") + _asset("report.js")
+    style = _asset("report.css")
+    filled = Template(_asset("report.html")).substitute(
+        policy=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; "
+        "form-action 'none'",
+        title=element("title", f"{clipped(judged.headline, 120)} · {clipped(report.source, 120)}"),
+        style=style,
+        navigation=_navigation(),
+        body=body,
+        data=_embedded(charts),
+        script=script,
+        footer=_footer(report),
+    )
+    return filled.encode("utf-8")
+
+
+def _body(report: DebugReport, judged: Verdict, charts: dict[str, Any], detail: Detail) -> Markup:
+    trial, profile, results = report.evidence, report.profile, report.rules
+    return inner(
+        [
+            element("p", _about(report), class_="about"),
+            verdict_section(judged, ended_by(report)),
+            curves_section(trial, report.curves, results, charts, points=detail.points),
+            insights_section(report.insights()),
+            rules_section(results, report.job),
+            tensors_section(trial, results, charts, points=detail.layer_points, layers=detail.layers),
+            timeline_section(profile),
+            usage_section(profile, charts, points=detail.points // 2),
+            steps_section(profile, charts, points=detail.points),
+            operators_section(profile),
+            feature_pass_section(report.feature_pass),
+            run_section(trial.run if trial is not None else {}, report.notes),
+            problems_section(report.problems),
+            not_evaluated_section(results),
+        ]
+    )
+
+
+def _about(report: DebugReport) -> Markup:
+    """What the report is about, in one line."""
+    ended = report.trial is None or report.trial.ended
+    state = "" if ended else "still being recorded" if report.is_running else "the recording has no end"
+    status = report.job.get("TrainingJobStatus") or state
+    parts = [element("b", clipped(report.source, 300))]
+    if report.recorded_by:
+        parts.append(element("span", f"recorded by {clipped(report.recorded_by, 120)}"))
+    if status:
+        parts.append(element("span", status))
+    parts.append(element("span", f"rules: {report.parameters} parameters"))
+    return inner(parts)
+
+
+def _navigation() -> Markup:
+    return inner([element("a", title, href=f"#{anchor}") for anchor, title in _SECTIONS])
+
+
+def _footer(report: DebugReport) -> Markup:
+    made = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    return inner(
+        [f"dogbreed-sdk {dogbreed_sdk.__version__}, {made}. ", "Read again: ", element("code", _again(report))]
+    )
+
+
+def _again(report: DebugReport) -> str:
+    return f"dogbreed report {shlex.quote(clipped(report.source, 300))} --html report.html"
+
+
+def _embedded(charts: dict[str, Any]) -> str:
+    """JSON that cannot end the element it stands in."""
+    text = json.dumps(charts, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _hash(content: str) -> str:
+    """What the page's own policy allows: this very content."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
+
+
+def _asset(name: str) -> str:
+    return resources.files("dogbreed_sdk.debugging.html").joinpath("assets").joinpath(name).read_text(encoding="utf-8")

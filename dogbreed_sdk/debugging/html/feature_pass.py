@@ -1,0 +1,32 @@
+"""The report's section on the feature pass: what it cost, decoding against the network, and its operators."""
+
+from __future__ import annotations
+
+from dogbreed_sdk.debugging.feature_pass import FeaturePassCost
+from dogbreed_sdk.debugging.formatting import percent, seconds
+from dogbreed_sdk.debugging.html.drawings import bar
+from dogbreed_sdk.debugging.html.markup import Child, Markup, element, table
+from dogbreed_sdk.debugging.html.sections import empty, section
+from dogbreed_sdk.debugging.html.steps import operator_table
+
+TITLE = "Feature pass"
+
+
+def feature_pass_section(cost: FeaturePassCost | None) -> Markup:
+    """What computing the features cost that were trained on, or that the job computed."""
+    if cost is None:
+        return section("features", TITLE, empty("No cost of a feature pass was recorded."))
+    lead, *more = cost.lines()
+    rows = [
+        [name, element("td", bar(spent / whole, label=f"{name}: {percent(spent / whole)}")), seconds(spent),
+         percent(spent / whole)]
+        for whole in [cost.seconds] if whole > 0
+        for name, spent in cost.parts()
+    ]  # fmt: skip
+    content: list[Child] = [table(["Part", "Share", "time", "of all"], rows, numeric=(2, 3))] if rows else []
+    content += [element("p", line) for line in more]
+    if cost.advice:
+        content.append(element("p", element("b", "Next: "), cost.advice, class_="advice"))
+    if cost.operators:
+        content += [element("h3", "Operators of a few batches"), operator_table(cost.operators)]
+    return section("features", TITLE, content, lead=lead)

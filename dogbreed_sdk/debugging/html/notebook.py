@@ -1,0 +1,145 @@
+"""The report as a notebook shows it: verdict, findings, loss curve and insights, in a few kilobytes without script."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dogbreed_sdk.debugging.formatting import clipped, number
+from dogbreed_sdk.debugging.html.markup import Markup, element, inner
+from dogbreed_sdk.debugging.html.series import thinned
+from dogbreed_sdk.debugging.learning_curves import Curve
+from dogbreed_sdk.debugging.verdict import ended_by, verdict
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.debugging.report import DebugReport
+
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 640, 200, 48, 24
+_POINTS = 400
+MAX_POINTS = 4
+MAX_INSIGHTS = 4
+# Notebooks bring their own paper and ink; colours that show on both.
+_SIGNS = {
+    "problem": ("▲", "#c24e00"),
+    "slow": ("◆", "#a07000"),
+    "hint": ("◆", "#a07000"),
+    "well": ("✓", "#007a57"),
+    "unknown": ("?", "#777777"),
+}
+
+
+def fragment(report: DebugReport) -> str:
+    """HTML to stand in a cell's output."""
+    judged = verdict(report)
+    sign, colour = _SIGNS[judged.level]
+    loss = report.curves.get("loss")
+    points = [
+        element(
+            "li",
+            element("b", " ".join(filter(None, (point.title, point.where))), ": ") if point.title else None,
+            clipped(point.message, 400),
+            element("div", "→ ", clipped(point.advice, 400)) if point.advice else None,
+        )
+        for point in (judged.points[:MAX_POINTS] if judged.level in ("problem", "slow") else ())
+    ]
+    cards = [
+        element(
+            "li",
+            element("b", clipped(insight.title, 300)),
+            f" ({insight.confidence} confidence)",
+            element("div", "→ ", clipped(insight.next_step, 400)) if insight.next_step else None,
+        )
+        for insight in report.insights()[:MAX_INSIGHTS]
+    ]
+    ended = ended_by(report)
+    recorded = f", recorded by {report.recorded_by}" if report.recorded_by else ""
+    numbers = " · ".join(f"{name} {value}" for name, value, _ in judged.numbers)
+    return str(
+        element(
+            "div",
+            element(
+                "p",
+                element("span", sign, style=f"color:{colour}"),
+                " ",
+                element("b", judged.headline, style="font-size:1.25em"),
+                element("br"),
+                element("span", f"{clipped(report.source, 300)}{recorded}: {numbers}", style="opacity:.75"),
+            ),
+            element("p", clipped(ended, 600)) if ended else None,
+            element("ul", points) if points else None,
+            _drawing(loss) if loss is not None else None,
+            inner([element("p", element("b", "Insights")), element("ul", cards)]) if cards else None,
+            element("p", element("code", "report.to_html('report.html')"), " writes all of it.", style="opacity:.75"),
+            style="max-width:46rem",
+        )
+    )
+
+
+def _drawing(curve: Curve) -> Markup | None:
+    """Training loss, smoothed, and validation loss by epoch."""
+    lines = [(curve.train.steps.astype(float), curve.smooth), (curve.positions, curve.valid)]
+    finite = np.concatenate([values[np.isfinite(values)] for _, values in lines])
+    ends = np.concatenate([steps[np.isfinite(steps)] for steps, _ in lines])
+    if not len(finite) or not len(ends):
+        return None
+    frame = _Frame(float(ends.min()), float(ends.max()), float(finite.min()), float(finite.max()))
+    looks = (("#2f8fd0", None, "train, smoothed"), ("#e0702a", "6 4", "validation, by epoch"))
+    drawn = [
+        element(
+            "path",
+            element("title", name),
+            d=frame.path(*line),
+            fill="none",
+            stroke=colour,
+            stroke_width=2,
+            stroke_dasharray=dash,
+        )
+        for line, (colour, dash, name) in zip(lines, looks, strict=True)
+    ]
+    return element(
+        "svg", drawn, frame.labels(), viewbox=f"0 0 {_WIDTH} {_HEIGHT}", width="100%", role="img",
+        aria_label="Training and validation loss over the steps",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """What the drawing shows: from the first to the last step, from the lowest to the highest value."""
+
+    first: float
+    last: float
+    low: float
+    high: float
+
+    def path(self, steps: NDArray[np.float64], values: NDArray[np.float64]) -> str:
+        """A curve as SVG's path; what is not finite is left out."""
+        x, y = thinned(steps, values, _POINTS)
+        across = _LEFT + (_WIDTH - _LEFT - 4) * _share(x - self.first, self.last - self.first)
+        down = 6 + (_HEIGHT - _BOTTOM - 6) * _share(self.high - y, self.high - self.low)
+        points = [
+            f"{a:.1f} {b:.1f}" for a, b in zip(across.tolist(), down.tolist(), strict=True) if np.isfinite([a, b]).all()
+        ]
+        return "M" + "L".join(points) if points else ""
+
+    def labels(self) -> list[Markup]:
+        """Its ends, and which curve is which."""
+        below = _HEIGHT - 6
+        places: tuple[tuple[str, float, float, str | None], ...] = (
+            (number(self.high), 2, 14, None),
+            (number(self.low), 2, _HEIGHT - _BOTTOM, None),
+            (f"step {number(self.first)}", _LEFT, below, None),
+            (f"step {number(self.last)}", _WIDTH - 4, below, "end"),
+            ("loss: train ━   validation ╍", _WIDTH / 2, below, "middle"),
+        )
+        look = {"fill": "currentColor", "font_size": 11, "opacity": 0.75}
+        return [element("text", said, x=x, y=y, text_anchor=anchor, **look) for said, x, y, anchor in places]
+
+
+def _share(distance: NDArray[np.float64], whole: float) -> NDArray[np.float64]:
+    """Distances as shares of the whole, which may be nothing, or too large for a float."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        shares: NDArray[np.float64] = distance / (whole or 1.0)
+    return shares

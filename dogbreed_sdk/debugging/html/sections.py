@@ -1,0 +1,281 @@
+"""The report's sections in words: verdict, insights, rules, problems, and what the run was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dogbreed_sdk.debugging.formatting import clipped, date, number, plain
+from dogbreed_sdk.debugging.html.details import details
+from dogbreed_sdk.debugging.html.markup import Child, Markup, Reason, element, table
+from dogbreed_sdk.debugging.managed_results import managed_rules
+from dogbreed_sdk.debugging.rule_results import description
+from dogbreed_sdk.debugging.verdict import STATUS_ORDER, STATUS_WORDS, Verdict, first_steps, main_message
+from training_scripts._util.written import written
+from training_scripts.rules.findings import ISSUES_FOUND, NOT_EVALUATED, RuleResult
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.debugging.insights import Insight
+
+NO_PROFILE = "No profile was recorded: train with profiler=on (the default of train_model)."
+NO_TENSORS = "No tensors were recorded: train with recorder=builtin (the default)."
+MAX_POINTS = 6
+MAX_RULES = 120
+MAX_FINDINGS = 12
+MAX_INSIGHTS = 30
+MAX_PROBLEMS = 50
+MAX_PARAMETERS = 60
+_VERDICT_SIGNS = {"problem": "▲", "slow": "◆", "hint": "◆", "well": "✓", "unknown": "?"}
+_VERDICT_KINDS = {
+    "problem": "Problem",
+    "slow": "Slow",
+    "hint": "Look closer",
+    "well": "No problem found",
+    "unknown": "No verdict",
+}
+_DO = {level: "Worth a try: " if level == "well" else "What to do: " for level in _VERDICT_KINDS}
+_STATUS_SIGNS = {"IssuesFound": "▲", "NoIssuesFound": "✓", "NotEvaluated": "—", "Error": "✕"}
+_UNLISTED = frozenset({"hyperparameters", "valid_names", "format", "notes"})
+_COUNTED = {
+    "IssuesFound": "with an issue",
+    "NoIssuesFound": "without",
+    "NotEvaluated": "not evaluated",
+    "Error": "failed themselves",
+}
+_SEVERITY_SIGNS = {"problem": ("▲", "Problem"), "hint": ("◆", "Hint"), "info": ("●", "Good to know")}
+
+
+def section(anchor: str, title: str, *content: Child, lead: str = "") -> Markup:
+    """A section with a heading, and under it what it says in a sentence."""
+    bare = len(content) == 1 and isinstance(content[0], Reason)
+    heading = element("h2", title, id=f"{anchor}-title")
+    said = element("p", lead, class_="lead") if lead else None
+    look = "bare" if bare else None
+    return element("section", heading, said, *content, id=anchor, class_=look, aria_labelledby=f"{anchor}-title")
+
+
+def empty(reason: str) -> Reason:
+    """Why a section has nothing to show."""
+    return Reason(element("p", reason, class_="empty"))
+
+
+def verdict_section(verdict: Verdict, stopped: str) -> Markup:
+    """What a reader must know first."""
+    sign = element("span", _VERDICT_SIGNS[verdict.level], class_="sign", aria_hidden="true")
+    kind = element("p", sign, _VERDICT_KINDS[verdict.level], class_="kind")
+    points = [
+        element(
+            "li",
+            element("h3", point.title, element("span", point.where, class_="where") if point.where else None)
+            if point.title
+            else None,
+            element("p", clipped(point.message, 600)) if point.message else None,
+            element("p", element("b", _DO[verdict.level]), clipped(point.advice, 600), class_="advice")
+            if point.advice
+            else None,
+        )
+        for point in verdict.points[:MAX_POINTS]
+    ]
+    more = len(verdict.points) - len(points)
+    tiles = [
+        element("div", element("dt", name), element("dd", value, element("small", remark) if remark else None))
+        for name, value, remark in verdict.numbers
+    ]
+    return element(
+        "section",
+        kind,
+        element("h1", verdict.headline, id="verdict-title"),
+        element("p", clipped(stopped, 600), class_="stopped") if stopped else None,
+        element("ol", points, class_="points") if points else None,
+        element("p", f"{more} more are in the table of rules.", class_="quiet") if more > 0 else None,
+        element("dl", tiles, class_="tiles") if tiles else None,
+        id="verdict",
+        class_=f"verdict {verdict.level}",
+        aria_labelledby="verdict-title",
+    )
+
+
+def insights_section(insights: Sequence[Insight]) -> Markup:
+    """What the curves mean, as cards."""
+    cards = [_card(insight) for insight in insights[:MAX_INSIGHTS]]
+    content: Child = element("div", cards, class_="cards") if cards else empty("Nothing stands out in this recording.")
+    lead = "What the curves mean, with the evidence, how sure it is, and what to try next." if cards else ""
+    return section("insights", "Insights", content, lead=lead)
+
+
+def _card(insight: Insight) -> Markup:
+    sign, word = _SEVERITY_SIGNS.get(insight.severity, _SEVERITY_SIGNS["info"])
+    settings = [
+        element("code", clipped(f"{name}={plain(value)}", 200)) for name, value in insight.hyperparameters.items()
+    ]
+    return element(
+        "article",
+        element(
+            "p",
+            element("span", element("span", sign, class_="sign", aria_hidden="true"), word),
+            element("span", f"{insight.confidence} confidence", class_=f"confidence {_slug(insight.confidence)}"),
+            class_="kind",
+        ),
+        element("h3", clipped(insight.title, 300)),
+        element("p", clipped(insight.explanation)),
+        element("ul", [element("li", clipped(fact, 500)) for fact in insight.evidence[:12]], class_="evidence"),
+        element(
+            "p",
+            element("b", "Next: "),
+            clipped(insight.next_step, 600),
+            [(" ", each) for each in settings],
+            class_="advice",
+        )
+        if insight.next_step or settings
+        else None,
+        class_=f"card {_slug(insight.severity)}",
+    )
+
+
+def rules_section(results: Sequence[RuleResult], job: Mapping[str, Any]) -> Markup:
+    """Every rule that gave an answer: status, steps, message, advice and all parameters.
+
+    Args:
+        results: The rules' answers.
+        job: DescribeTrainingJob's answer, or nothing.
+    """
+    shown = [result for result in results if result.status != NOT_EVALUATED][:MAX_RULES]
+    shown.sort(key=lambda result: (STATUS_ORDER.index(result.status), result.kind == "profiling"))
+    if not shown:
+        reason = "No rule could be judged; below is what each of them lacks."
+        return section("rules", "Rules", empty(reason), *filter(None, [managed_answers(job)]))
+    counts = {status: sum(result.status == status for result in results) for status in STATUS_ORDER}
+    lead = ", ".join(f"{counts[status]} {_COUNTED[status]}" for status in STATUS_ORDER if counts[status])
+    lead = f"{lead}. Open a rule for its evidence and its parameters."
+    listed = element("div", [_rule(result) for result in shown], class_="rules")
+    return section("rules", "Rules", listed, *filter(None, [managed_answers(job)]), lead=lead)
+
+
+def _rule(result: RuleResult) -> Markup:
+    steps = first_steps(result)
+    top = element(
+        "summary",
+        element("span", element("span", _STATUS_SIGNS[result.status], class_="sign", aria_hidden="true"),
+                STATUS_WORDS[result.status], class_=f"status {result.status}"),
+        element("span", clipped(result.name, 200), class_="name"),
+        element("span", clipped(main_message(result), 400), class_="message"),
+        element("span", clipped(steps, 120), class_="where"),
+    )  # fmt: skip
+    findings = [
+        element("li", clipped(finding.message, 500), _numbers(finding.numbers))
+        for finding in result.findings[:MAX_FINDINGS]
+    ]
+    left = len(result.findings) - len(findings)
+    body = element(
+        "div",
+        element("p", description(result.name), class_="quiet"),
+        element("p", clipped(result.message)) if len(main_message(result)) > 400 else None,
+        element("p", element("b", "What to do: "), clipped(result.advice), class_="advice") if result.advice else None,
+        element("ul", findings, element("li", f"and {left} more findings") if left > 0 else None, class_="evidence")
+        if findings
+        else None,
+        details(result.details),
+        element("p", "Parameters", class_="caption") if result.parameters else None,
+        _parameters(result.parameters),
+        class_="body",
+    )
+    found = result.status == ISSUES_FOUND and bool(findings)
+    return element("details", top, body, class_="rule found" if found else "rule", open=found)
+
+
+def _numbers(numbers: Mapping[str, float]) -> Markup | None:
+    said = ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in list(numbers.items())[:8])
+    return element("span", f" ({clipped(said, 400)})", class_="quiet") if said else None
+
+
+def _parameters(parameters: Mapping[str, Any]) -> Markup:
+    shown = list(parameters.items())[:MAX_PARAMETERS]
+    if not shown:
+        return element("p", "This rule has no parameters.", class_="quiet")
+    return element(
+        "dl",
+        [
+            element("div", element("dt", clipped(name, 100)), element("dd", clipped(_value(value), 200)))
+            for name, value in shown
+        ],
+        class_="parameters",
+        aria_label="Parameters",
+    )
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{written(value)}"
+    return "not set" if value is None else str(plain(value))
+
+
+def managed_answers(job: Mapping[str, Any]) -> Markup | None:
+    """What SageMaker Debugger's own rules said of a job, where it had some."""
+    rows = [
+        [clipped(rule.name, 400), clipped(rule.status, 400), clipped(rule.details, 400)]
+        for rule in managed_rules(job)[:MAX_RULES]
+    ]
+    if not rows:
+        return None
+    return element(
+        "div",
+        element("p", "What SageMaker Debugger's own rules said:", class_="caption"),
+        table(["Rule", "Status", "Details"], rows, class_="plain"),
+    )
+
+
+def not_evaluated_section(results: Iterable[RuleResult]) -> Markup:
+    """The rules that had nothing to look at, and why."""
+    rows = [
+        (clipped(result.name, 200), clipped(result.message, 400))
+        for result in results
+        if result.status == NOT_EVALUATED
+    ][:MAX_RULES]
+    content = table(["Rule", "Why not"], rows, class_="plain") if rows else empty("Every rule was judged.")
+    return section("not-evaluated", "Not evaluated", content)
+
+
+def problems_section(problems: Sequence[str]) -> Markup:
+    """What could not be read."""
+    if not problems:
+        return section("problems", "Gaps in the recording", empty("None: everything that was found could be read."))
+    listed = [element("li", clipped(problem, 500)) for problem in problems[:MAX_PROBLEMS]]
+    left = len(problems) - len(listed)
+    return section(
+        "problems",
+        "Gaps in the recording",
+        element("ul", listed, element("li", f"and {left} more") if left > 0 else None),
+        lead="The report is about what could be read; this could not:",
+    )
+
+
+def run_section(run: Mapping[str, Any], notes: Sequence[str] = ()) -> Markup:
+    """What the recorder wrote down about the run, and how it recorded it where that is unexpected."""
+    if not run:
+        return section("run", "The run", empty("The recording does not say how the run was set up; ours do."))
+    settings = run.get("hyperparameters")
+    facts = {name: value for name, value in run.items() if name not in _UNLISTED}
+    if "started" in facts:
+        facts["started"] = date(facts["started"]) or facts["started"]
+    lists = [
+        _parameters({str(name): _short(value) for name, value in (each if isinstance(each, Mapping) else {}).items()})
+        for each in (settings, facts)
+        if each
+    ]
+    titles = ["Hyperparameters", "Facts"] if settings else ["Facts"]
+    content = [(element("h3", title), each) for title, each in zip(titles, lists, strict=False)]
+    said = [element("p", clipped(note, 500)) for note in notes]
+    return section("run", "The run", *said, content)
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {entry}" for key, entry in list(value.items())[:20])
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value[:8])) + (f", … ({len(value)} in all)" if len(value) > 8 else "")
+    return value
+
+
+def _slug(text: str) -> str:
+    """A class name out of a word that may come from anywhere."""
+    return "".join(letter for letter in text.lower() if letter.isalnum() and letter.isascii())[:20]

@@ -1,0 +1,145 @@
+"""Evaluates the managed rules of a local job: `python -m dogbreed_sdk.debugging.managed_rules TASK.json`.
+
+It stands for AWS's rule containers. The task names the recordings, the rules as the job's request configures them,
+the folder for their output in AWS's layout, and the file for the answer: rule -> {"status", "details"}.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dogbreed_sdk.errors import DogBreedError
+from dogbreed_sdk.jobs.managed_debugger import PROFILER_REPORT
+from training_scripts import ScriptError, rules
+from training_scripts._util.atomic import write_atomically
+from training_scripts.rules.findings import ERROR, NOT_EVALUATED, RuleResult
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.debugging.report import DebugReport
+
+# AWS has no word for a rule that had nothing to look at; a rule job that gave no verdict is Stopped.
+_STATUSES = {NOT_EVALUATED: "Stopped"}
+_RULE_TO_INVOKE = "rule_to_invoke"
+_LONGEST_FOLDER_NAME = 100
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Evaluates one task; 0 unless the task itself cannot be read or answered."""
+    task = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
+    output = Path(task["output"])
+    report, reason = _report(task)
+    answer = {}
+    for rule in task["rules"]:
+        try:
+            if report is None:
+                raise ScriptError(f"nothing was recorded: {reason}")
+            answer[rule["name"]] = _evaluated(report, rule, output / _folder_name(rule["name"]))
+        except Exception as error:  # noqa: BLE001 - one rule must not take the others' answers with it
+            answer[rule["name"]] = {"status": ERROR, "details": str(error) or type(error).__name__}
+    write_atomically(Path(task["answer"]), json.dumps(answer).encode())
+    return 0
+
+
+def _report(task: Mapping[str, Any]) -> tuple[DebugReport | None, str]:
+    """The job's report, from where its script recorded; or None, and why there is none."""
+    from dogbreed_sdk.debugging.report import DebugReport  # noqa: PLC0415
+
+    try:
+        trial, profile = (Path(task[part]) if task[part] else None for part in ("debug", "profiler"))
+        return DebugReport.load_folders(trial=trial, profile=profile), ""
+    except (ScriptError, DogBreedError) as error:
+        return None, str(error)
+
+
+def _evaluated(report: DebugReport, rule: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    given = dict(rule["parameters"])
+    invoked = str(given.pop(_RULE_TO_INVOKE, rule["name"]))
+    if invoked == PROFILER_REPORT:
+        return _profiler_report(report, given, folder)
+    name = _our_name(invoked)
+    [result] = _judged(report, [name], {name: _known(name, given)})
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "result.json", json.dumps(result.to_dict()).encode())
+    return {"status": _STATUSES.get(result.status, result.status), "details": result.message}
+
+
+def _judged(report: DebugReport, names: Sequence[str], given: Mapping[str, Mapping[str, Any]]) -> list[RuleResult]:
+    """The rules' answers: ours, and AWS's to the letter where a rule was given parameters, which are AWS's."""
+    theirs = [name for name in names if given[name]]
+    ours = [name for name in names if not given[name]]
+    results: list[RuleResult] = []
+    for parameters, chosen in (("default", ours), ("aws", theirs)):
+        if chosen:
+            results += rules.evaluate(
+                trial=report.trial,
+                profile=report.profile,
+                only=chosen,
+                parameters=parameters,
+                overrides={name: given[name] for name in chosen},
+            )
+    return results
+
+
+def _profiler_report(report: DebugReport, given: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """AWS's ProfilerReport: every profiling rule's answer as JSON, and the report to read."""
+    names = rules.names("profiling")
+    results = _judged(report, names, {name: _known(name, _of_rule(name, given)) for name in names})
+    written = folder / "profiler-output" / "profiler-reports"
+    written.mkdir(parents=True, exist_ok=True)
+    for result in results:
+        write_atomically(written / f"{result.name}.json", json.dumps(_in_aws_form(result)).encode())
+    report.to_html(written.parent / "profiler-report.html")
+    found = [result for result in results if result.findings]
+    return {
+        "status": "IssuesFound" if found else "NoIssuesFound",
+        "details": "; ".join(f"{result.name}: {result.message}" for result in found),
+    }
+
+
+def _in_aws_form(result: RuleResult) -> dict[str, Any]:
+    return {
+        "RuleTriggered": len(result.findings),
+        "Violations": len(result.findings),
+        "Details": dict(result.details),
+        "Datapoints": int(result.details.get("datapoints", 0)),
+        "RuleParameters": "\n".join(f"{name}:{value}" for name, value in result.parameters.items()),
+    }
+
+
+def _folder_name(configuration: str) -> str:
+    """A folder for a rule's output; the name of a configuration may hold anything."""
+    return re.sub(r"[^\w.-]", "_", configuration).lstrip(".")[:_LONGEST_FOLDER_NAME] or "rule"
+
+
+def _our_name(invoked: str) -> str:
+    """Our name of AWS's rule: the same, but for StalledTrainingRule."""
+    shorter = invoked.removesuffix("Rule")
+    return shorter if shorter in rules.names() else invoked
+
+
+def _known(name: str, given: Mapping[str, str]) -> dict[str, Any]:
+    """The parameters that AWS's rule has, in its own types; those about its container mean nothing here."""
+    known = rules.rule(name).aws
+    return {key: _value(text) for key, text in given.items() if key in known}
+
+
+def _of_rule(name: str, given: Mapping[str, str]) -> dict[str, str]:
+    """ProfilerReport's parameters are named after the rule that they are for: CPUBottleneck_cpu_threshold."""
+    prefix = f"{name}_".lower()
+    return {key[len(prefix) :]: value for key, value in given.items() if key.lower().startswith(prefix)}
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text.lower() if text in ("True", "False") else text)
+    except ValueError:
+        return text
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

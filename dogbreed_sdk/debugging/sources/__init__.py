@@ -1,0 +1,1 @@
+"""Finds a recorded run wherever it is: a job, a folder, or S3."""

@@ -1,0 +1,192 @@
+"""From whatever names a recorded run (a job, its name, a folder, a URI) to the folders that hold it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dogbreed_sdk import container
+from dogbreed_sdk.debugging.managed_results import judging
+from dogbreed_sdk.debugging.sources.layout import LOOKED_FOR, Parts, find
+from dogbreed_sdk.errors import RecordingError
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.jobs.training_job import TrainingJob
+    from dogbreed_sdk.session import Session
+
+_NAME_ONE = "Name a folder, an s3:// or file:// URI, or a training job."
+# What SageMaker allows for the name of a job (API reference, CreateTrainingJob).
+_JOB_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recorded run, found but not yet read.
+
+    Attributes:
+        source: What to call it: the job's name, the folder or the URI.
+        parts: Where it lies on this machine.
+        problems: A sentence for everything that was left out.
+        job: DescribeTrainingJob's answer where the source is a job; empty otherwise.
+    """
+
+    source: str
+    parts: Parts
+    problems: tuple[str, ...] = ()
+    job: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the source is a job that has not ended."""
+        return self.job.get("TrainingJobStatus") in ("InProgress", "Stopping")
+
+
+def locate(source: TrainingJob | str | Path, session: Session | None = None) -> Recording:
+    """Finds a recorded run.
+
+    Args:
+        source: A `TrainingJob`; a folder; an s3:// or file:// URI; the name of a job. A folder goes before a job of
+            the same name.
+        session: Where the job is, and whose storage reads S3. Default: `Session.default()`; for S3 AWS.
+
+    Raises:
+        RecordingError: There is no such thing, or it holds no recording; the message says why.
+    """
+    if not isinstance(source, (str, Path)):
+        if not hasattr(source, "describe"):
+            raise RecordingError(f"{source!r} is no recording. {_NAME_ONE}")
+        return _of_job(source)
+    text = str(source)
+    if text.startswith(("s3://", "file:")):
+        return _of_uri(text, session)
+    folder = Path(text).expanduser()
+    if folder.exists():
+        return _of_folder(folder, text)
+    if isinstance(source, Path) or not _JOB_NAME.fullmatch(text):
+        raise RecordingError(f"There is no folder {text}. {_NAME_ONE}")
+    return _of_job(_job_named(text, session))
+
+
+def _of_folder(folder: Path, source: str) -> Recording:
+    if not folder.is_dir():
+        raise RecordingError(f"{source} is a file; name the folder of the recording that it belongs to.")
+    parts = find(folder)
+    if not parts:
+        raise RecordingError(f"{source} holds no recording. Looked in it and below for {LOOKED_FOR}.")
+    return Recording(source, parts)
+
+
+def _of_uri(uri: str, session: Session | None) -> Recording:
+    if uri.startswith("file:"):
+        try:
+            folder = container.uri_to_path(uri)
+        except ValueError as error:
+            raise RecordingError(f"{error}.") from error
+        if not folder.exists():
+            raise RecordingError(f"There is no folder behind {uri}.")
+        return _of_folder(folder, uri)
+    from dogbreed_sdk.session import Session as Sessions  # noqa: PLC0415 - folders need none
+
+    parts, problems = _fetched(uri, session or Sessions.aws())
+    if not parts:
+        raise RecordingError(f"{uri} holds no recording. Looked below it for {LOOKED_FOR}.")
+    return Recording(uri, parts, tuple(problems))
+
+
+def _of_job(job: TrainingJob) -> Recording:
+    from dogbreed_sdk.jobs.tuning_job import TuningJob  # noqa: PLC0415 - it needs the search's table of hyperparameters
+
+    if isinstance(job, TuningJob):
+        raise RecordingError(
+            f"{job.name} is a tuning job; its trials record nothing, to stay lean. Train its best hyperparameters "
+            f"with BreedTrainer.train(data, tuning_job.best.hyperparameters) or 'dogbreed train DATA --best-of "
+            f"{job.name}', and report on that job."
+        )
+    described = job.describe()
+    if judging(described):
+        described = job.described_with_rules()
+    parts, problems = Parts(), []
+    for uri in _output_uris(job.name, described):
+        more, left_out = _fetched(uri, job.session)
+        parts = parts.or_else(more)
+        problems += left_out
+    if not parts:
+        raise RecordingError(_why_nothing(job.name, described))
+    return Recording(job.name, parts, tuple(problems), described)
+
+
+def _job_named(name: str, session: Session | None) -> Any:
+    from dogbreed_sdk.errors import ConfigurationError, JobError  # noqa: PLC0415
+    from dogbreed_sdk.jobs.trainer import BreedTrainer  # noqa: PLC0415 - the facade above; folders need no part of it
+
+    try:
+        return BreedTrainer.attach(name, session)
+    except ConfigurationError as error:
+        if session is not None:
+            raise
+        raise RecordingError(
+            f"There is no folder {name}, and no session to look for a job of that name in ({error}). Give the job's "
+            "session, as in DebugReport.load(name, session=Session.local(folder)) or session=Session.aws()."
+        ) from error
+    except JobError as error:
+        raise RecordingError(f"There is no folder {name}, and no job to report on: {error}") from error
+
+
+def _fetched(uri: str, session: Session) -> tuple[Parts, list[str]]:
+    """The parts below a URI; files are read where they lie."""
+    if uri.startswith("file:"):
+        return find(container.uri_to_path(uri)), []
+    from dogbreed_sdk.debugging.sources.s3_cache import fetch  # noqa: PLC0415
+
+    folder, problems = fetch(uri, session.storage)
+    return find(folder), problems
+
+
+def _output_uris(name: str, described: Mapping[str, Any]) -> Iterator[str]:
+    """Where a job's recording may lie, best first: the managed service's outputs, then its checkpoints."""
+    rules = (*described.get("DebugRuleConfigurations", ()), *described.get("ProfilerRuleConfigurations", ()))
+    configured = (
+        described.get("DebugHookConfig", {}),
+        described.get("ProfilerConfig", {}),
+        described.get("OutputDataConfig", {}) if rules else {},
+        *rules,
+    )
+    uris = [f"{entry['S3OutputPath'].rstrip('/')}/{name}" for entry in configured if entry.get("S3OutputPath")]
+    checkpoints = described.get("CheckpointConfig", {}).get("S3Uri")
+    yield from dict.fromkeys([*uris, *([checkpoints] if checkpoints else [])])
+
+
+def _why_nothing(name: str, described: Mapping[str, Any]) -> str:
+    from dogbreed_sdk.jobs.training_job import FINAL_STATUSES, script_hyperparameters  # noqa: PLC0415
+
+    encoded = described.get("HyperParameters", {})
+    program = str(container.decode_hyperparameter(encoded.get(container.PROGRAM_HYPERPARAMETER, "")))
+    status = described.get("TrainingJobStatus", "")
+    if "hpo" in program:
+        return (
+            f"{name} is a trial of a search, and trials record nothing, to stay lean. Train its hyperparameters with "
+            "BreedTrainer.train(...) or 'dogbreed train', and report on that job."
+        )
+    if "extract_features" in program:
+        return (
+            f"{name} computed features, and nothing is recorded of what that cost: its profiler was off, it ran before "
+            "passes were profiled, or its folder was deleted. The report of a training job that used them may say."
+        )
+    if script_hyperparameters(encoded).get("recorder") == "off":
+        return f"{name} recorded nothing: its hyperparameter recorder was off. Train again without recorder=off."
+    if not any(True for _ in _output_uris(name, described)):
+        return (
+            f"{name} recorded nothing: it has neither checkpoints (CheckpointConfig), where recordings are kept, nor "
+            "Debugger's outputs (DebugHookConfig). Jobs of BreedTrainer.train have."
+        )
+    if status not in FINAL_STATUSES:
+        return f"{name} is {status} and has recorded nothing yet. Try again in a moment, or watch it (--watch)."
+    reason = str(described.get("FailureReason", "")).strip()
+    return (
+        f"{name} is {status} and recorded nothing"
+        + (f"; it failed before: {reason}" if reason else ", or its recording was deleted")
+        + f". Its log says more: dogbreed logs {name}."
+    )

@@ -1,0 +1,1 @@
+"""Endpoints: deploy a model, wait for it, evaluate it, delete it."""

@@ -1,0 +1,228 @@
+"""What to ask of SageMaker's own Debugger and Profiler, for accounts that still have them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from dogbreed_sdk import defaults
+from dogbreed_sdk._util import optional
+from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, print_progress
+from dogbreed_sdk.errors import ConfigurationError
+from training_scripts._util.suggestions import did_you_mean
+
+RULES: Mapping[str, tuple[str, ...]] = {
+    "VanishingGradient": ("gradients",),
+    "ExplodingTensor": ("losses", "weights", "gradients"),
+    "LossNotDecreasing": ("losses",),
+    "Overfit": ("losses",),
+    "Overtraining": ("losses",),
+    "PoorWeightInitialization": ("losses", "weights", "gradients"),
+    "DeadRelu": ("relu_output",),
+    "SaturatedActivation": ("sigmoid_input", "tanh_input"),
+    "WeightUpdateRatio": ("weights",),
+    "UnchangedTensor": ("weights",),
+    "AllZero": ("weights",),
+    "TensorVariance": ("weights",),
+    "ClassImbalance": ("labels", "predictions"),
+    "Confusion": ("labels", "predictions"),
+    "CheckInputImages": ("inputs",),
+    "SimilarAcrossRuns": ("losses",),
+    "StalledTrainingRule": ("losses",),
+}
+"""AWS's debugging rules -> the tensor collections they read (developer guide, List of Debugger built-in rules)."""
+
+PROFILER_REPORT = "ProfilerReport"
+"""AWS's rule that evaluates all other profiling rules and writes a report."""
+
+PROFILER_RULES = (
+    PROFILER_REPORT,
+    "LowGPUUtilization",
+    "CPUBottleneck",
+    "IOBottleneck",
+    "BatchSize",
+    "GPUMemoryIncrease",
+    "LoadBalancing",
+    "StepOutlier",
+    "MaxInitializationTime",
+    "Dataloader",
+    "OverallSystemUsage",
+    "OverallFrameworkMetrics",
+)
+
+# CreateTrainingJob takes 20 of each list (API reference), and these intervals.
+_MOST_RULES = 20
+_INTERVALS_MS = (100, 200, 500, 1000, 5000, 60000)
+# AWS does not document how it words the refusal; it comes as one of these and names what it refuses.
+_REFUSALS = ("AccessDenied", "AccessDeniedException", "UnsupportedOperation", "ValidationException")
+_ABOUT_DEBUGGER = re.compile(r"debug|profil|rule ?eval", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Debugger:
+    """A request for the managed Debugger; make one with `Debugger.managed`.
+
+    Attributes:
+        rules: AWS's names of the debugging rules.
+        profiler_rules: AWS's names of the profiling rules.
+        rule_parameters: Rule -> parameter -> value in AWS's string form.
+        train_save_interval: Steps between two recordings of tensors while training.
+        eval_save_interval: The same while evaluating.
+        system_monitor_interval_ms: Milliseconds between two looks at the machine.
+        framework_steps: Steps of framework profiling; 0 for none.
+    """
+
+    rules: tuple[str, ...]
+    profiler_rules: tuple[str, ...]
+    rule_parameters: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    train_save_interval: int
+    eval_save_interval: int
+    system_monitor_interval_ms: int
+    framework_steps: int
+
+    @classmethod
+    def managed(
+        cls,
+        *,
+        rules: Iterable[str] = defaults.DEBUGGER_RULES,
+        profiler_rules: Iterable[str] = defaults.DEBUGGER_PROFILER_RULES,
+        rule_parameters: Mapping[str, Mapping[str, object]] | None = None,
+        train_save_interval: int = defaults.DEBUGGER_TRAIN_SAVE_INTERVAL,
+        eval_save_interval: int = defaults.DEBUGGER_EVAL_SAVE_INTERVAL,
+        system_monitor_interval_ms: int = defaults.DEBUGGER_SYSTEM_INTERVAL_MS,
+        framework_steps: int = defaults.DEBUGGER_FRAMEWORK_STEPS,
+    ) -> Debugger:
+        """Switches SageMaker's own Debugger on for a trainer's training jobs.
+
+        AWS closed it to new customers on 2026-07-30; other accounts do without it, since the training script records
+        and judges by itself. Rules run in AWS's containers, on instances of their own.
+
+        Args:
+            rules: Debugging rules, as AWS writes them or in snake case.
+            profiler_rules: Profiling rules likewise.
+            rule_parameters: Rule -> AWS's parameter -> value, where AWS's defaults shall not do.
+            train_save_interval: Steps between two recordings of tensors while training, from 1.
+            eval_save_interval: The same while evaluating, from 1.
+            system_monitor_interval_ms: 100, 200, 500, 1000, 5000 or 60000.
+            framework_steps: Steps of framework profiling, where the image's framework still has it (PyTorch before
+                2.0); 0 for none.
+
+        Raises:
+            ConfigurationError: There is no such rule, or a number is out of its bounds.
+
+        >>> Debugger.managed(rules=["vanishing_gradient", "Overfit"]).rules
+        ('VanishingGradient', 'Overfit')
+        """
+        chosen = tuple(_named(rule, RULES, "debugging") for rule in rules)
+        profiling = tuple(_named(rule, PROFILER_RULES, "profiling") for rule in profiler_rules)
+        for names in (chosen, profiling):
+            if len(set(names)) < len(names) or len(names) > _MOST_RULES:
+                raise ConfigurationError(f"{', '.join(names)}: give each rule once, and at most {_MOST_RULES}.")
+        if system_monitor_interval_ms not in _INTERVALS_MS:
+            raise ConfigurationError(
+                f"system_monitor_interval_ms is {system_monitor_interval_ms}; SageMaker takes "
+                f"{', '.join(str(interval) for interval in _INTERVALS_MS)}."
+            )
+        if min(train_save_interval, eval_save_interval) < 1 or framework_steps < 0:
+            raise ConfigurationError("Save intervals start at 1 and framework_steps at 0.")
+        return cls(
+            rules=chosen,
+            profiler_rules=profiling,
+            rule_parameters=_parameters(rule_parameters or {}, (*chosen, *profiling)),
+            train_save_interval=train_save_interval,
+            eval_save_interval=eval_save_interval,
+            system_monitor_interval_ms=system_monitor_interval_ms,
+            framework_steps=framework_steps,
+        )
+
+    def request(
+        self,
+        job: str,
+        *,
+        output_uri: str,
+        image_uri: str,
+        region: str,
+        progress: ProgressCallback = print_progress,
+    ) -> dict[str, Any]:
+        """Arguments for ``sagemaker.core.resources.TrainingJob.create``, beside those of the job itself.
+
+        Args:
+            job: The job's name, for notes.
+            output_uri: SageMaker writes to ``<output_uri>/<job>/{debug-output,profiler-output,rule-output}``.
+            image_uri: The training image: it decides on framework profiling.
+            region: Where the rules' container image comes from.
+            progress: Told what the image cannot do.
+
+        Raises:
+            ConfigurationError: AWS has no rule container in this region.
+        """
+        requests = optional.load("dogbreed_sdk.aws.requests.debugging", extra="aws", purpose="use the Debugger")
+        for note in requests.notes(self, image_uri=image_uri):
+            progress(JobProgress(job, "Starting", note, 0.0))
+        return dict(requests.arguments(self, output_uri=output_uri, image_uri=image_uri, region=region))
+
+    @property
+    def collections(self) -> tuple[str, ...]:
+        """The tensor collections that its rules read."""
+        return tuple(dict.fromkeys(name for rule in self.rules for name in RULES[rule]))
+
+
+def by_kind(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """AWS's debugging rules and its profiling rules among names, each as AWS writes it.
+
+    Raises:
+        ConfigurationError: AWS has no such rule.
+
+    >>> by_kind(["overfit", "cpu_bottleneck"])
+    (('Overfit',), ('CPUBottleneck',))
+    """
+    chosen = [_named(name, (*RULES, *PROFILER_RULES), "managed") for name in names]
+    return tuple(name for name in chosen if name in RULES), tuple(name for name in chosen if name not in RULES)
+
+
+@contextmanager
+def closure_explained(asked: bool) -> Iterator[None]:
+    """Turns an account's refusal of the Debugger inside the block into an error that says why, and what to do.
+
+    Args:
+        asked: Whether the request had anything to do with the Debugger.
+    """
+    from botocore.exceptions import ClientError  # noqa: PLC0415
+
+    try:
+        yield
+    except ClientError as error:
+        answer = error.response.get("Error", {})
+        refused = answer.get("Code") in _REFUSALS and _ABOUT_DEBUGGER.search(answer.get("Message", ""))
+        if not asked or not refused:
+            raise
+        raise ConfigurationError(
+            f"This account may not use SageMaker's Debugger or Profiler ({answer.get('Message')}). AWS closed Debugger "
+            "to new customers on 2026-07-30 and ends Profiler on 2027-06-30. Leave debugger out: the training script "
+            "records and judges by itself, and 'dogbreed report JOB' or DebugReport.load(job) reads it.",
+            request_id=error.response.get("ResponseMetadata", {}).get("RequestId"),
+        ) from error
+
+
+def _named(name: str, known: Iterable[str], kind: str) -> str:
+    plain = {_plain(rule): rule for rule in known}
+    if _plain(name) in plain:
+        return plain[_plain(name)]
+    hint = did_you_mean(name, plain.values()) or "."
+    raise ConfigurationError(f"AWS has no {kind} rule {name!r}{hint} There are {', '.join(plain.values())}.")
+
+
+def _plain(name: str) -> str:
+    """Spelling without case, dashes, underscores and the suffix that AWS gives to one name only."""
+    return name.replace("_", "").replace("-", "").lower().removesuffix("rule")
+
+
+def _parameters(given: Mapping[str, Mapping[str, object]], chosen: tuple[str, ...]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for rule, values in given.items():
+        name = _named(rule, chosen, "chosen") if chosen else rule
+        found[name] = {key: str(value) for key, value in values.items()}
+    return found

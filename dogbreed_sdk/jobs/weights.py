@@ -1,0 +1,49 @@
+"""A user's own backbone weights: a state-dict file that travels to jobs as a channel."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from pathlib import Path
+
+from dogbreed_sdk.aws.storage import join
+from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.session import Session
+
+
+class WeightsFile:
+    """A state-dict file on this machine.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ConfigurationError: It cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.digest  # noqa: B018 - a file that cannot be read should fail here
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of its content, in hexadecimal."""
+        try:
+            digest = hashlib.sha256()
+            with self.path.open("rb") as file:
+                while chunk := file.read(1 << 20):
+                    digest.update(chunk)
+            return digest.hexdigest()
+        except OSError as error:
+            raise ConfigurationError(
+                f"The weights file {self.path} cannot be read: {error.strerror}. "
+                "Give 'pretrained' or a state-dict file."
+            ) from error
+
+    def upload(self, session: Session) -> str:
+        """The URI of a folder with the file, since the job may run on another machine; copied once a content."""
+        folder = join(session.base_uri, "weights", self.digest[:16])
+        uri = join(folder, self.path.name)
+        if not session.storage.exists(uri):
+            session.storage.upload_file(self.path, uri)
+        return folder

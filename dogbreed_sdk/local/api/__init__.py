@@ -1,0 +1,1 @@
+"""SageMaker's API over HTTP: routes, validation, operations."""

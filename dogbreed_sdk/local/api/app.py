@@ -1,0 +1,162 @@
+"""The HTTP application: AWS's JSON 1.1 protocol at /, the SageMaker runtime at /endpoints/{name}/invocations."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from dogbreed_sdk._util.sockets import is_loopback
+from dogbreed_sdk.local.api.common import Context
+from dogbreed_sdk.local.api.operations import perform
+from dogbreed_sdk.local.api.wire import (
+    JSON_1_1,
+    ApiError,
+    encode_body,
+    error_body,
+    new_request_id,
+    parse_body,
+    region_of,
+)
+from dogbreed_sdk.local.hosting.invocations import MAX_PAYLOAD_BYTES, Invoker
+from dogbreed_sdk.local.store import Store, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+logger = logging.getLogger(__name__)
+
+# The largest CreateTrainingJob that the model allows (100 hyperparameters, 100 variables, 20 channels) is below 1 MB.
+MAX_REQUEST_BYTES = 4 * 1024 * 1024
+# A client that sends too much is read on, up to here, so that it sees the answer in place of a broken connection.
+_MAX_DISCARDED_BYTES = 16 * MAX_PAYLOAD_BYTES
+# SQLite and process starts block; they run in these threads, and invocations never wait for one.
+_CONTROL_THREADS = 16
+_CLIENT_CLOSED_REQUEST = 499  # nginx's number, there is no official one
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def create_app(store: Store, *, invocation_seconds: float | None = None) -> Starlette:
+    """The application over one store.
+
+    Args:
+        store: The state; other processes may share it.
+        invocation_seconds: How long a model may take; default: AWS's 60 s.
+    """
+    invoker = Invoker(store) if invocation_seconds is None else Invoker(store, seconds=invocation_seconds)
+    limiter = anyio.CapacityLimiter(_CONTROL_THREADS)
+
+    async def control(request: Request) -> Response:
+        body = await _read(request, MAX_REQUEST_BYTES)
+        context = Context(store, region_of(request.headers.get("authorization", "")))
+        target = request.headers.get("x-amz-target", "")
+
+        def work() -> bytes:
+            return encode_body(perform(context, target, parse_body(body)))
+
+        return Response(await anyio.to_thread.run_sync(work, limiter=limiter), media_type=JSON_1_1)
+
+    async def invoke(request: Request) -> Response:
+        body = await _read(request, MAX_PAYLOAD_BYTES)
+        answer, headers = await invoker.invoke(request.path_params["name"], request.headers, body)
+        return Response(answer, headers=headers)
+
+    async def unknown(request: Request) -> Response:
+        raise ApiError(
+            "UnknownOperationException",
+            f"Local SageMaker has nothing at {request.method} {request.url.path}.",
+            status=404,
+        )
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await invoker.close()
+
+    return Starlette(
+        routes=[
+            Route("/", _guarded(control), methods=["POST"]),
+            Route("/endpoints/{name}/invocations", _guarded(invoke), methods=["POST"]),
+            Route("/{path:path}", _guarded(unknown), methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
+        ],
+        lifespan=lifespan,
+    )
+
+
+def _guarded(handler: Handler) -> Handler:
+    """A handler that always answers: errors in AWS's form, every answer with a request id."""
+
+    async def guarded(request: Request) -> Response:
+        request_id = new_request_id()
+        try:
+            _refuse_foreigners(request)
+            response = await handler(request)
+        except ClientDisconnect:
+            # Somebody pressed Ctrl-C while sending; nobody reads this answer.
+            response = Response(status_code=_CLIENT_CLOSED_REQUEST)
+        except ApiError as error:
+            response = _error_response(error)
+        except StoreError as error:
+            logger.error("request %s failed: %s", request_id, error)
+            response = _error_response(ApiError("InternalFailure", str(error), status=500))
+        except Exception as error:
+            logger.exception("request %s failed", request_id)
+            message = f"{type(error).__name__}: {error} (local SageMaker's log has more, request id {request_id})"
+            response = _error_response(ApiError("InternalFailure", message, status=500))
+        response.headers["x-amzn-RequestId"] = request_id
+        return response
+
+    return guarded
+
+
+def _error_response(error: ApiError) -> Response:
+    headers = {"x-amzn-ErrorType": error.code}
+    return Response(error_body(error), status_code=error.status, headers=headers, media_type=JSON_1_1)
+
+
+def _refuse_foreigners(request: Request) -> None:
+    """Refuse what a web page could send: browsers name their origin, and a rebound name is not loopback.
+
+    Raises:
+        ApiError: AccessDeniedException.
+    """
+    if "origin" in request.headers:
+        raise ApiError("AccessDeniedException", "Local SageMaker takes no requests from web pages.", status=403)
+    host = request.headers.get("host", "")
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
+    if not is_loopback(name.strip("[]")):
+        raise ApiError(
+            "AccessDeniedException", f"Local SageMaker answers on loopback only, not as {host[:128]!r}.", status=403
+        )
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    """The body, at most `limit` bytes of it.
+
+    Raises:
+        ApiError: Code "413", which is what clients see where AWS's front end refuses a body.
+    """
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size <= limit:
+            chunks.append(chunk)
+        else:
+            chunks.clear()
+        if size > _MAX_DISCARDED_BYTES:
+            break
+    if size > limit:
+        raise ApiError("413", f"HTTP content length exceeded {limit} bytes.", status=413)
+    return b"".join(chunks)

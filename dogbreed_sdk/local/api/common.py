@@ -1,0 +1,198 @@
+"""What the operations of all resources share: their context, their way to finish a request, their messages."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dogbreed_sdk.local.api.validation import operation_model
+from dogbreed_sdk.local.api.wire import ApiError, resource_in_use, resource_not_found, validation_error
+from dogbreed_sdk.local.folders import JobFolder, is_locked
+from dogbreed_sdk.local.jobs.script_files import remove_tree
+from dogbreed_sdk.local.jobs.state import RUNNING_STATUSES
+from dogbreed_sdk.local.store import (
+    TRAINING_JOB,
+    TUNING_JOB,
+    AlreadyExists,
+    NotFound,
+    Record,
+    Store,
+    resource_arn,
+)
+
+MAX_TAGS = 50
+# A supervisor ends in a moment when it has written its job's outcome, unless there are rules.
+_SUPERVISOR_SECONDS = 5.0
+_LOOK_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where a request acts: the store, and the region its signature names."""
+
+    store: Store
+    region: str
+
+
+Operation = Callable[[Context, dict[str, Any]], dict[str, Any]]
+
+
+def get_job(context: Context, kind: str, name: str) -> Record:
+    """A training or tuning job.
+
+    Raises:
+        ApiError: ResourceNotFound.
+    """
+    try:
+        return context.store.get(kind, name)
+    except NotFound:
+        raise resource_not_found() from None
+
+
+def create_job(
+    context: Context,
+    kind: str,
+    name: str,
+    request: dict[str, Any],
+    state: dict[str, Any],
+    *,
+    noun: str,
+    start: Callable[[Store, str], None],
+) -> Record:
+    """Record a training or tuning job with its tags, and start its supervisor.
+
+    Args:
+        context: Where the job is created.
+        kind: TRAINING_JOB or TUNING_JOB.
+        name: The job.
+        request: Its create request.
+        state: Its first state.
+        noun: What messages call it.
+        start: Starts its supervisor; where that fails, there is no job.
+
+    Raises:
+        ApiError: ResourceInUse, where the name is taken; InternalFailure, where the job can't be started.
+    """
+    tags = tags_of(request.get("Tags"))
+    try:
+        with context.store.transaction():
+            _refuse_shared_folder(context, kind, name)
+            record = context.store.create(kind, name, request, state, region=context.region)
+            context.store.set_tags(record.arn, tags)
+    except AlreadyExists:
+        arn = resource_arn(kind, name, context.region)
+        raise resource_in_use(
+            f"{noun.capitalize()} names must be unique within an AWS account and region, "
+            f"and a {noun} with this name already exists ({arn})"
+        ) from None
+    try:
+        start(context.store, name)
+    except Exception as error:
+        context.store.delete(kind, name)
+        raise cannot_start(f"{noun} {name}", error) from error
+    return record
+
+
+def delete_job(context: Context, record: Record, *, noun: str) -> None:
+    """Forget a training or tuning job that has ended, and remove its folder: its log, and what its container left.
+
+    Raises:
+        ApiError: ResourceInUse, where it runs, or its supervisor still has something to do.
+    """
+    status = record.state["status"]
+    if status in RUNNING_STATUSES:
+        raise resource_in_use(f"The request was rejected because the {noun} is in status {status}; stop it first.")
+    folder = JobFolder.of(context.store.root, record.name)
+    deadline = time.monotonic() + _SUPERVISOR_SECONDS
+    while is_locked(folder.lock):
+        if time.monotonic() >= deadline:
+            raise resource_in_use(f"The {noun} has ended, but its rules are still being evaluated; try again later.")
+        time.sleep(_LOOK_SECONDS)
+    removed = folder.path.with_name(f".deleted-{secrets.token_hex(8)}")
+    with context.store.transaction():
+        context.store.delete(record.kind, record.name)
+        with contextlib.suppress(FileNotFoundError):
+            folder.path.rename(removed)
+    for left in folder.path.parent.glob(".deleted-*"):  # also what a killed process has left
+        remove_tree(left)
+
+
+def _refuse_shared_folder(context: Context, kind: str, name: str) -> None:
+    """Jobs of both kinds keep their files in <root>/jobs/<name>, where AWS has nothing that could collide."""
+    other, noun = (TUNING_JOB, "tuning") if kind == TRAINING_JOB else (TRAINING_JOB, "training")
+    try:
+        context.store.get(other, name)
+    except NotFound:
+        return
+    raise resource_in_use(
+        f"A {noun} job is named {name}, and local SageMaker keeps the files of both in one folder; choose another name."
+    )
+
+
+def get_hosting(context: Context, kind: str, name: str, noun: str) -> Record:
+    """A model, endpoint configuration or endpoint.
+
+    Raises:
+        ApiError: ValidationException, which is what AWS answers for these kinds.
+    """
+    try:
+        return context.store.get(kind, name)
+    except NotFound:
+        arn = resource_arn(kind, name, context.region)
+        raise validation_error(f'Could not find {noun} "{arn}".') from None
+
+
+def request_members(operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of a create request that the operation's answer repeats (never the tags)."""
+    output = operation_model("sagemaker", operation).output_shape
+    known = output.members if output is not None else {}
+    return {name: value for name, value in request.items() if name in known and value is not None}
+
+
+def require(request: Mapping[str, Any], *names: str, path: str = "") -> None:
+    """Members that AWS demands although its model calls them optional.
+
+    Raises:
+        ApiError: ValidationException that names the first one missing.
+    """
+    for name in names:
+        if request.get(name) is None:
+            member = f"{path}{name[:1].lower()}{name[1:]}"
+            raise validation_error(
+                f"1 validation error detected: Value null at '{member}' failed to satisfy constraint: "
+                "Member must not be null"
+            )
+
+
+def first_duplicate(names: Sequence[str]) -> str | None:
+    """The first name that occurs a second time."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
+
+
+def tags_of(tags: Sequence[Mapping[str, str]] | None) -> dict[str, str]:
+    """Tags by key.
+
+    Raises:
+        ApiError: ValidationException, for a key given twice or too many tags.
+    """
+    pairs = list(tags or [])
+    duplicate = first_duplicate([tag["Key"] for tag in pairs])
+    if duplicate is not None:
+        raise validation_error(f"Duplicate tag key {duplicate!r}: each key may occur once.")
+    if len(pairs) > MAX_TAGS:
+        raise validation_error(f"{len(pairs)} tags given; a resource may have {MAX_TAGS}.")
+    return {tag["Key"]: tag["Value"] for tag in pairs}
+
+
+def cannot_start(what: str, error: Exception) -> ApiError:
+    """A process could not be started for a resource that was accepted."""
+    return ApiError("InternalFailure", f"Could not start {what}: {error}", status=500)

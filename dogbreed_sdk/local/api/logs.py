@@ -1,0 +1,319 @@
+"""CloudWatch Logs' DescribeLogStreams and GetLogEvents over the log files of jobs and endpoints.
+
+A token is a position in the file, so that it stays valid while the log grows: reading on with the last forward
+token gives what has been written since, and the same token again when that is nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from dogbreed_sdk.container import ENDPOINT_LOG_GROUP_PREFIX, TRAINING_LOG_GROUP
+from dogbreed_sdk.local.api.common import Context, Operation
+from dogbreed_sdk.local.api.wire import ApiError
+from dogbreed_sdk.local.folders import EndpointFolder, JobFolder
+from dogbreed_sdk.local.store import ACCOUNT_ID, ENDPOINT, TRAINING_JOB, Filters, NotFound, Record
+
+# API reference, GetLogEvents: a page is at most 10,000 events and 1 MB (26 bytes count for each event beside its text).
+_MAX_EVENTS = 10_000
+_MAX_PAGE_BYTES = 1024 * 1024
+_EVENT_OVERHEAD_BYTES = 26
+_DEFAULT_STREAMS = 50
+_BLOCK_BYTES = 64 * 1024
+# An endpoint's log has two writers for a moment when its model server is replaced.
+_DISORDER_MILLISECONDS = 1_000
+_TOKEN = re.compile(r"([fb])/(\d{1,56})/s")
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One log stream: its name, its file and when its resource was created (epoch seconds)."""
+
+    name: str
+    path: Path
+    created: float
+
+
+@dataclass(frozen=True)
+class Event:
+    """One complete line of a log file, with its place there."""
+
+    start: int
+    end: int
+    timestamp: int
+    message: str
+
+
+def describe_log_streams(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """DescribeLogStreams, filtered by prefix, in pages."""
+    group, prefix = _group(request), request.get("logStreamNamePrefix") or ""
+    by_time, descending = request.get("orderBy") == "LastEventTime", bool(request.get("descending"))
+    if prefix and by_time:
+        raise _invalid("Cannot order by LastEventTime with a logStreamNamePrefix.")
+    start, limit = _page_start(request.get("nextToken")), request.get("limit") or _DEFAULT_STREAMS
+    resources = sorted(_resources(context, group, prefix), key=lambda name: f"{name}/", reverse=descending)
+    if by_time:
+        summaries = [summary for _, summary in _summaries(context, group, resources, prefix, 0)]
+        summaries.sort(key=lambda found: (found["lastEventTimestamp"] or 0, found["logStreamName"]), reverse=descending)
+        end = start + limit
+        return {"logStreams": summaries[start:end], "nextToken": str(end) if end < len(summaries) else None}
+    # Clients look for one stream several times a second, or leaf through all: only what is shown is read.
+    found = list(itertools.islice(_summaries(context, group, resources, prefix, start), limit + 1))
+    more = str(found[limit][0]) if len(found) > limit else None
+    return {"logStreams": [summary for _, summary in found[:limit]], "nextToken": more}
+
+
+def get_log_events(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """GetLogEvents, forward or backward from a token or from an end."""
+    stream = _find_stream(context, _group(request), request["logStreamName"])
+    with stream.path.open("rb") as handle:
+        forward, position = _start(request, handle)
+        lines = _lines_forward(handle, position) if forward else _lines_backward(handle, position)
+        events, reached = _page(lines, request, position, forward=forward)
+    if not forward:
+        events.reverse()
+    first, last = (position, reached) if forward else (reached, position)
+    return {
+        "events": [
+            # CloudWatch holds no empty message; a space keeps the blank lines of a traceback.
+            {"timestamp": event.timestamp, "message": event.message or " ", "ingestionTime": event.timestamp}
+            for event in events
+        ],
+        "nextForwardToken": f"f/{last:056d}/s",
+        "nextBackwardToken": f"b/{first:056d}/s",
+    }
+
+
+def _group(request: Mapping[str, Any]) -> str:
+    name, identifier = request.get("logGroupName"), request.get("logGroupIdentifier")
+    if bool(name) == bool(identifier):
+        raise _invalid("Give either logGroupName or logGroupIdentifier.")
+    return str(name or str(identifier).rpartition(":log-group:")[2])
+
+
+def _resources(context: Context, group: str, prefix: str) -> list[str]:
+    """The names of the jobs, or of the endpoint, that streams of a group belong to whose names begin with a prefix."""
+    if group.startswith(ENDPOINT_LOG_GROUP_PREFIX):
+        with contextlib.suppress(NotFound):
+            return [context.store.get(ENDPOINT, group.removeprefix(ENDPOINT_LOG_GROUP_PREFIX)).name]
+    elif group == TRAINING_LOG_GROUP:
+        job, slash, _ = prefix.partition("/")
+        if slash:
+            with contextlib.suppress(NotFound):
+                return [context.store.get(TRAINING_JOB, job).name]
+        names = context.store.names(TRAINING_JOB, Filters())
+        if names:
+            return [name for name in names if name.startswith(prefix)]
+    raise ApiError("ResourceNotFoundException", "The specified log group does not exist.")
+
+
+def _summaries(
+    context: Context, group: str, resources: Sequence[str], prefix: str, start: int
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The descriptions of the streams that have been written to, each with its resource's place in the list.
+
+    As on AWS, a stream appears in answers when something was written to it.
+    """
+    for place, name in enumerate(resources[start:], start):
+        with contextlib.suppress(NotFound, FileNotFoundError):
+            stream = _stream(context, group, name)
+            if stream.name.startswith(prefix):
+                yield place, _summary(context, group, stream)
+
+
+def _stream(context: Context, group: str, name: str) -> Stream:
+    """The stream of a job or an endpoint.
+
+    Raises:
+        NotFound: It was deleted.
+    """
+    if group == TRAINING_LOG_GROUP:
+        return _job_stream(context, context.store.get(TRAINING_JOB, name))
+    return _endpoint_stream(context, context.store.get(ENDPOINT, name))
+
+
+def _find_stream(context: Context, group: str, name: str) -> Stream:
+    resources = [name.partition("/")[0]] if group == TRAINING_LOG_GROUP else _resources(context, group, name)
+    for resource in resources:
+        with contextlib.suppress(NotFound):
+            stream = _stream(context, group, resource)
+            if stream.name == name and stream.path.exists():
+                return stream
+    raise ApiError("ResourceNotFoundException", "The specified log stream does not exist.")
+
+
+def _job_stream(context: Context, record: Record) -> Stream:
+    name = record.state.get("log_stream") or f"{record.name}/algo-1-{int(record.created)}"
+    return Stream(name, JobFolder.of(context.store.root, record.name).log, record.created)
+
+
+def _endpoint_stream(context: Context, record: Record) -> Stream:
+    # <variant>/<instance>, as on AWS.
+    name = f"{record.state.get('variant') or 'AllTraffic'}/i-{int(record.created):017x}"
+    return Stream(name, EndpointFolder.of(context.store.root, record.name).log, record.created)
+
+
+def endpoint_log_arn(record: Record) -> str:
+    """The ARN of an endpoint's log group, which the runtime's ModelError names."""
+    return f"arn:aws:logs:{record.region}:{ACCOUNT_ID}:log-group:{ENDPOINT_LOG_GROUP_PREFIX}{record.name}"
+
+
+def _summary(context: Context, group: str, stream: Stream) -> dict[str, Any]:
+    with stream.path.open("rb") as handle:
+        first = next(_lines_forward(handle, 0), None)
+        last = next(_lines_backward(handle, _complete_end(handle)), None)
+    return {
+        "logStreamName": stream.name,
+        "creationTime": int(stream.created * 1000),
+        "firstEventTimestamp": first.timestamp if first else None,
+        "lastEventTimestamp": last.timestamp if last else None,
+        "lastIngestionTime": last.timestamp if last else None,
+        "arn": f"arn:aws:logs:{context.region}:{ACCOUNT_ID}:log-group:{group}:log-stream:{stream.name}",
+        "storedBytes": 0,
+    }
+
+
+def _page_start(token: str | None) -> int:
+    if token is None:
+        return 0
+    if not token.isdecimal():
+        raise _invalid("The specified nextToken is invalid.")
+    return int(token)
+
+
+def _start(request: Mapping[str, Any], handle: IO[bytes]) -> tuple[bool, int]:
+    """Whether to read forward, and from which place in the file: what lies outside the asked times is passed over."""
+    token, end = request.get("nextToken"), _complete_end(handle)
+    forward = bool(request.get("startFromHead"))
+    position = 0 if forward else end
+    if token is not None:
+        match = _TOKEN.fullmatch(token)
+        if match is None:
+            raise _invalid("The specified nextToken is invalid.")
+        forward, position = match.group(1) == "f", min(int(match.group(2)), end)
+    earliest, latest = request.get("startTime"), request.get("endTime")
+    if forward and earliest:
+        position = max(position, _around(handle, earliest - _DISORDER_MILLISECONDS, end)[0])
+    elif not forward and latest:
+        newer = _next_event(handle, _around(handle, latest + _DISORDER_MILLISECONDS, end)[1])
+        position = position if newer is None else min(position, newer.start)
+    return forward, position
+
+
+def _around(handle: IO[bytes], moment: int, end: int) -> tuple[int, int]:
+    """Two places close to each other, found by halving: what lies before and behind is older and newer than a moment.
+
+    Args:
+        handle: A log.
+        moment: Epoch milliseconds.
+        end: Where its last complete line ends.
+
+    Returns:
+        The beginning of a line before which all are older, and a place behind which all lines that begin are not.
+    """
+    low, high = 0, end
+    while high - low > _BLOCK_BYTES:
+        middle = (low + high) // 2
+        event = _next_event(handle, middle)
+        if event is None or event.start >= high or event.timestamp >= moment:
+            high = middle
+        else:
+            low = event.end
+    return low, high
+
+
+def _next_event(handle: IO[bytes], position: int) -> Event | None:
+    """The first line that begins behind a place."""
+    handle.seek(position)
+    start = position + len(handle.readline())
+    return next(_lines_forward(handle, start), None)
+
+
+def _page(
+    lines: Iterator[Event], request: Mapping[str, Any], position: int, *, forward: bool
+) -> tuple[list[Event], int]:
+    """The events of one page, and the place in the file that reading has come to."""
+    limit = request.get("limit") or _MAX_EVENTS
+    earliest, latest = request.get("startTime") or 0, request.get("endTime") or sys.maxsize
+    events: list[Event] = []
+    size = 0
+    for event in lines:
+        beyond = event.timestamp >= latest if forward else event.timestamp < earliest
+        if beyond or len(events) == limit:
+            break
+        if earliest <= event.timestamp < latest:
+            size += len(event.message.encode()) + _EVENT_OVERHEAD_BYTES
+            if events and size > _MAX_PAGE_BYTES:
+                break
+            events.append(event)
+        position = event.end if forward else event.start
+    return events, position
+
+
+def _complete_end(handle: IO[bytes]) -> int:
+    """Where the last complete line ends: its writer may be in the middle of the next."""
+    position = handle.seek(0, os.SEEK_END)
+    while position > 0:
+        start = max(0, position - _BLOCK_BYTES)
+        handle.seek(start)
+        newline = handle.read(position - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        position = start
+    return 0
+
+
+def _lines_forward(handle: IO[bytes], position: int) -> Iterator[Event]:
+    handle.seek(position)
+    for line in handle:
+        if not line.endswith(b"\n"):
+            return  # its writer is in the middle of it
+        event = _parse(line, position)
+        position += len(line)
+        if event is not None:
+            yield event
+
+
+def _lines_backward(handle: IO[bytes], position: int) -> Iterator[Event]:
+    """The lines before the end of one, last first, in blocks: a long log costs no more than its end."""
+    buffer, end = b"", position
+    while position > 0:
+        start = max(0, position - _BLOCK_BYTES)
+        handle.seek(start)
+        buffer = handle.read(position - start) + buffer
+        position = start
+        first, *others = buffer[:-1].split(b"\n")
+        for line in reversed(others if position else [first, *others]):
+            end -= len(line) + 1
+            event = _parse(line + b"\n", end)
+            if event is not None:
+                yield event
+        buffer = first + b"\n"
+
+
+def _parse(line: bytes, start: int) -> Event | None:
+    """A line's event, or None for a line that a full disk cut short."""
+    try:
+        entry = json.loads(line)
+        return Event(start, start + len(line), int(entry["t"]), str(entry["m"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _invalid(message: str) -> ApiError:
+    return ApiError("InvalidParameterException", message)
+
+
+OPERATIONS: dict[str, Operation] = {
+    "DescribeLogStreams": describe_log_streams,
+    "GetLogEvents": get_log_events,
+}

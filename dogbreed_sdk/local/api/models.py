@@ -1,0 +1,177 @@
+"""Models and endpoint configurations: create, describe, list, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dogbreed_sdk.container import uri_to_path
+from dogbreed_sdk.local.api.common import (
+    Context,
+    Operation,
+    first_duplicate,
+    get_hosting,
+    request_members,
+    require,
+    tags_of,
+)
+from dogbreed_sdk.local.api.listing import Order, page_of
+from dogbreed_sdk.local.api.wire import validation_error
+from dogbreed_sdk.local.store import ENDPOINT_CONFIG, MODEL, AlreadyExists, NotFound, Record, resource_arn
+
+NOUNS = {MODEL: "model", ENDPOINT_CONFIG: "endpoint configuration", "endpoint": "endpoint"}
+
+
+def create_model(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """CreateModel."""
+    _check_container(container_of(request))
+    return {"ModelArn": create_hosting(context, MODEL, request["ModelName"], request, {}).arn}
+
+
+def describe_model(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """DescribeModel."""
+    record = get_hosting(context, MODEL, request["ModelName"], NOUNS[MODEL])
+    return {
+        "EnableNetworkIsolation": False,
+        **request_members("DescribeModel", record.request),
+        "ModelName": record.name,
+        "ModelArn": record.arn,
+        "CreationTime": record.created,
+    }
+
+
+def list_models(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """ListModels."""
+    shown, token = page_of(context.store, MODEL, request, Order())
+    models = [{"ModelName": r.name, "ModelArn": r.arn, "CreationTime": r.created} for r in shown]
+    return {"Models": models, "NextToken": token}
+
+
+def delete_model(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """DeleteModel; endpoints that run it keep running, as on AWS."""
+    return delete_hosting(context, MODEL, request["ModelName"])
+
+
+def create_endpoint_config(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """CreateEndpointConfig."""
+    if request.get("AsyncInferenceConfig"):
+        raise validation_error("Local SageMaker offers real-time endpoints; leave AsyncInferenceConfig out.")
+    variants = request["ProductionVariants"]
+    duplicate = first_duplicate([variant["VariantName"] for variant in variants])
+    if duplicate is not None:
+        raise validation_error(f"Variant name {duplicate!r} is used more than once.")
+    if len(variants) > 1:
+        raise validation_error("Local SageMaker serves one production variant an endpoint.")
+    for variant in variants:
+        _check_variant(context, variant)
+    record = create_hosting(context, ENDPOINT_CONFIG, request["EndpointConfigName"], request, {})
+    return {"EndpointConfigArn": record.arn}
+
+
+def describe_endpoint_config(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """DescribeEndpointConfig."""
+    record = get_hosting(context, ENDPOINT_CONFIG, request["EndpointConfigName"], NOUNS[ENDPOINT_CONFIG])
+    members = request_members("DescribeEndpointConfig", record.request)
+    variants = [{"InitialVariantWeight": 1.0, **variant} for variant in members["ProductionVariants"]]
+    return {
+        **members,
+        "EndpointConfigName": record.name,
+        "EndpointConfigArn": record.arn,
+        "ProductionVariants": variants,
+        "CreationTime": record.created,
+    }
+
+
+def list_endpoint_configs(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """ListEndpointConfigs."""
+    shown, token = page_of(context.store, ENDPOINT_CONFIG, request, Order())
+    configs = [{"EndpointConfigName": r.name, "EndpointConfigArn": r.arn, "CreationTime": r.created} for r in shown]
+    return {"EndpointConfigs": configs, "NextToken": token}
+
+
+def delete_endpoint_config(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """DeleteEndpointConfig; one that an endpoint uses may be deleted, as on AWS."""
+    return delete_hosting(context, ENDPOINT_CONFIG, request["EndpointConfigName"])
+
+
+def container_of(model: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The one container of a model's create request.
+
+    Raises:
+        ApiError: ValidationException, for none, or more than one.
+    """
+    primary, containers = model.get("PrimaryContainer"), list(model.get("Containers") or [])
+    if (primary is None) == (not containers):
+        raise validation_error("Give either PrimaryContainer or Containers, and not both.")
+    if len(containers) > 1:
+        raise validation_error("Local SageMaker runs one container a model, no inference pipeline.")
+    chosen: Mapping[str, Any] = containers[0] if primary is None else primary
+    return chosen
+
+
+def create_hosting(context: Context, kind: str, name: str, request: dict[str, Any], state: dict[str, Any]) -> Record:
+    """Record a model, endpoint configuration or endpoint with its tags.
+
+    Raises:
+        ApiError: ValidationException, where the name is taken.
+    """
+    tags = tags_of(request.get("Tags"))
+    try:
+        with context.store.transaction():
+            record = context.store.create(kind, name, request, state, region=context.region)
+            context.store.set_tags(record.arn, tags)
+            return record
+    except AlreadyExists:
+        arn = resource_arn(kind, name, context.region)
+        raise validation_error(f'Cannot create already existing {NOUNS[kind]} "{arn}".') from None
+
+
+def delete_hosting(context: Context, kind: str, name: str) -> dict[str, Any]:
+    """Remove the record of a model, endpoint configuration or endpoint.
+
+    Raises:
+        ApiError: ValidationException, where there is none.
+    """
+    try:
+        context.store.delete(kind, name)
+    except NotFound:
+        arn = resource_arn(kind, name, context.region)
+        raise validation_error(f'Could not find {NOUNS[kind]} "{arn}".') from None
+    return {}
+
+
+def _check_container(container: Mapping[str, Any]) -> None:
+    if not container.get("Image") and not container.get("ModelPackageName"):
+        raise validation_error("A container needs an Image.")
+    url = container.get("ModelDataUrl") or _data_source_uri(container)
+    if url and url.startswith("file:") and not uri_to_path(url).exists():
+        raise validation_error(f"Could not find model data at {url}.")
+
+
+def _data_source_uri(container: Mapping[str, Any]) -> str | None:
+    source = (container.get("ModelDataSource") or {}).get("S3DataSource") or {}
+    uri: str | None = source.get("S3Uri")
+    return uri
+
+
+def _check_variant(context: Context, variant: Mapping[str, Any]) -> None:
+    require(variant, "ModelName", path="productionVariants.1.member.")
+    if not variant.get("ServerlessConfig"):
+        require(variant, "InstanceType", "InitialInstanceCount", path="productionVariants.1.member.")
+    elif variant.get("InstanceType") or variant.get("InitialInstanceCount"):
+        raise validation_error(
+            f"Variant {variant['VariantName']!r} is serverless: leave InstanceType and InitialInstanceCount out."
+        )
+    get_hosting(context, MODEL, variant["ModelName"], NOUNS[MODEL])
+
+
+OPERATIONS: dict[str, Operation] = {
+    "CreateModel": create_model,
+    "DescribeModel": describe_model,
+    "ListModels": list_models,
+    "DeleteModel": delete_model,
+    "CreateEndpointConfig": create_endpoint_config,
+    "DescribeEndpointConfig": describe_endpoint_config,
+    "ListEndpointConfigs": list_endpoint_configs,
+    "DeleteEndpointConfig": delete_endpoint_config,
+}

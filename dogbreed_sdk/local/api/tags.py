@@ -1,0 +1,45 @@
+"""Tags of any resource, found by its ARN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dogbreed_sdk.local.api.common import MAX_TAGS, Context, Operation, tags_of
+from dogbreed_sdk.local.api.wire import validation_error
+from dogbreed_sdk.local.store import NotFound, Record
+
+
+def add_tags(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """AddTags: a key that is there already gets the new value."""
+    arn, new = _find(context, request["ResourceArn"]).arn, tags_of(request["Tags"])
+    with context.store.transaction():
+        merged = {**context.store.tags(arn), **new}
+        if len(merged) > MAX_TAGS:
+            raise validation_error(f"{arn} would have {len(merged)} tags; a resource may have {MAX_TAGS}.")
+        context.store.set_tags(arn, new)
+    return {"Tags": _as_list(merged)}
+
+
+def list_tags(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """ListTags; all of them at once, since there are at most 50."""
+    return {"Tags": _as_list(context.store.tags(_find(context, request["ResourceArn"]).arn))}
+
+
+def delete_tags(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """DeleteTags."""
+    context.store.remove_tags(_find(context, request["ResourceArn"]).arn, request["TagKeys"])
+    return {}
+
+
+def _find(context: Context, arn: str) -> Record:
+    try:
+        return context.store.find_arn(arn)
+    except NotFound:
+        raise validation_error(f'Could not find resource "{arn}".') from None
+
+
+def _as_list(tags: dict[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
+
+
+OPERATIONS: dict[str, Operation] = {"AddTags": add_tags, "ListTags": list_tags, "DeleteTags": delete_tags}

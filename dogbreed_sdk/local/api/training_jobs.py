@@ -1,0 +1,271 @@
+"""Training jobs: create, describe, list, stop, delete."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local.api.common import (
+    Context,
+    Operation,
+    create_job,
+    delete_job,
+    first_duplicate,
+    get_job,
+    request_members,
+    require,
+)
+from dogbreed_sdk.local.api.listing import Order, page_of, reconcile_running
+from dogbreed_sdk.local.api.wire import ApiError, number, validation_error
+from dogbreed_sdk.local.jobs import debugger_states, runner
+from dogbreed_sdk.local.jobs import state as job_state
+from dogbreed_sdk.local.jobs.metrics import MetricReader
+from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, Record, resource_arn
+
+# StoppingCondition in the API reference: one day by default, 28 days at most.
+DEFAULT_MAX_RUNTIME_SECONDS = 24 * 3600
+MAX_RUNTIME_SECONDS = 28 * 24 * 3600
+_SWITCHES = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining")
+
+
+def create_training_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """CreateTrainingJob: record the job and start its supervisor."""
+    check_training(request)
+    name = request["TrainingJobName"]
+    now = time.time()
+    state = initial_state(name, now)
+    state["rules"] = debugger_states.initial_statuses(request, resource_arn(TRAINING_JOB, name, context.region), now)
+    start = runner.start_training_job
+    record = create_job(context, TRAINING_JOB, name, request, state, noun="training job", start=start)
+    return {"TrainingJobArn": record.arn}
+
+
+def initial_state(name: str, now: float) -> dict[str, Any]:
+    """The state of a training job that was just accepted."""
+    state: dict[str, Any] = {
+        "status": "InProgress",
+        "failure": None,
+        "started": None,
+        "ended": None,
+        "artifacts": None,
+        "metrics": {},
+        "tuning_job": None,
+        "tuned": {},
+        "process": None,
+        "threads": 0,
+        "stop": False,
+        "log_stream": f"{name}/algo-1-{int(now)}",
+    }
+    job_state.enter(state, "Starting")
+    return state
+
+
+def describe_training_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """DescribeTrainingJob."""
+    record = current(context, get_job(context, TRAINING_JOB, request["TrainingJobName"]))
+    state = record.state
+    tuning_job = state.get("tuning_job")
+    return {
+        **dict.fromkeys(_SWITCHES, False),
+        **request_members("DescribeTrainingJob", record.request),
+        "TrainingJobName": record.name,
+        "TrainingJobArn": record.arn,
+        "TuningJobArn": resource_arn(TUNING_JOB, tuning_job, record.region) if tuning_job else None,
+        "ModelArtifacts": {
+            "S3ModelArtifacts": state.get("artifacts") or planned_artifacts(record.request, record.name)
+        },
+        "TrainingJobStatus": state["status"],
+        "SecondaryStatus": state["secondary"],
+        "FailureReason": state.get("failure"),
+        "StoppingCondition": stopping_condition(record.request),
+        "CreationTime": record.created,
+        "TrainingStartTime": state.get("started"),
+        "TrainingEndTime": state.get("ended"),
+        "LastModifiedTime": record.modified,
+        "SecondaryStatusTransitions": [_transition(entry) for entry in state["transitions"]],
+        "FinalMetricDataList": _metrics(state) or None,
+        **_seconds(state),
+        **debugger_states.described(
+            state.get("rules") or [], abandoned=lambda: runner.is_abandoned(context.store, record)
+        ),
+    }
+
+
+def list_training_jobs(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """ListTrainingJobs."""
+    reconcile_running(context.store, TRAINING_JOB)
+    shown, token = page_of(context.store, TRAINING_JOB, request, Order(sort_order="Ascending"))
+    return {"TrainingJobSummaries": [_summary(record) for record in shown], "NextToken": token}
+
+
+def stop_training_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """StopTrainingJob; one that is stopping already goes on stopping."""
+    record = current(context, get_job(context, TRAINING_JOB, request["TrainingJobName"]))
+    if record.state["status"] not in job_state.RUNNING_STATUSES:
+        raise validation_error(
+            f"The request was rejected because the training job is in status {record.state['status']}."
+        )
+    runner.request_stop(context.store, TRAINING_JOB, record.name)
+    return {}
+
+
+def delete_training_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """DeleteTrainingJob; its artifacts stay where OutputDataConfig has put them, as on AWS."""
+    record = current(context, get_job(context, TRAINING_JOB, request["TrainingJobName"]))
+    delete_job(context, record, noun="training job")
+    return {}
+
+
+def current(context: Context, record: Record) -> Record:
+    """The record as it is now: a running job whose supervisor is gone counts as failed."""
+    if record.state.get("status") not in job_state.RUNNING_STATUSES:
+        return record
+    runner.reconcile(context.store, record.kind, record.name)
+    return context.store.get(record.kind, record.name)
+
+
+def stopping_condition(request: Mapping[str, Any]) -> dict[str, Any]:
+    """A job's limits, AWS's default filled in."""
+    return {"MaxRuntimeInSeconds": DEFAULT_MAX_RUNTIME_SECONDS, **(request.get("StoppingCondition") or {})}
+
+
+def planned_artifacts(request: Mapping[str, Any], name: str) -> str:
+    """Where a job's model will be, in AWS's layout below S3OutputPath."""
+    output = request["OutputDataConfig"]
+    leaf = "model/" if output.get("CompressionType") == "NONE" else "model.tar.gz"
+    return f"{output['S3OutputPath'].rstrip('/')}/{name}/output/{leaf}"
+
+
+def seconds_of(state: Mapping[str, Any]) -> int | None:
+    """A finished job's training seconds, one at least as AWS counts, or None before it ended."""
+    started, ended = state.get("started"), state.get("ended")
+    if started is None or ended is None:
+        return None
+    return max(1, round(float(ended) - float(started)))
+
+
+def check_training(request: Mapping[str, Any], path: str = "") -> None:
+    """The checks that AWS makes on a job beyond its model's constraints.
+
+    Args:
+        request: CreateTrainingJob's parameters, or a tuning job's training job definition.
+        path: Where the request lies inside a larger one, for messages.
+
+    Raises:
+        ApiError: ValidationException or ResourceLimitExceeded.
+    """
+    require(request, "AlgorithmSpecification", "ResourceConfig", "StoppingCondition", path=path)
+    _check_algorithm(request["AlgorithmSpecification"])
+    _check_resources(request["ResourceConfig"], path)
+    _check_stopping(request)
+    _check_debugging(request)
+    channels = request.get("InputDataConfig") or []
+    duplicate = first_duplicate([channel["ChannelName"] for channel in channels])
+    if duplicate is not None:
+        raise validation_error(f"Channel name {duplicate!r} is used more than once; channel names must be unique.")
+    for channel in channels:
+        if not channel["DataSource"].get("S3DataSource"):
+            raise validation_error(
+                f"Channel {channel['ChannelName']!r} has no S3DataSource; local SageMaker reads no other source."
+            )
+
+
+def _check_debugging(request: Mapping[str, Any]) -> None:
+    if request.get("DebugRuleConfigurations") and not request.get("DebugHookConfig"):
+        raise validation_error("DebugRuleConfigurations need a DebugHookConfig: without it nothing is recorded.")
+    profiler = request.get("ProfilerConfig") or {}
+    if profiler.get("DisableProfiler") and request.get("ProfilerRuleConfigurations"):
+        raise validation_error("ProfilerRuleConfigurations must be empty when the profiler is disabled.")
+    names = [
+        entry["RuleConfigurationName"]
+        for kind in debugger_states.KINDS
+        for entry in debugger_states.configurations(request, kind)
+    ]
+    duplicate = first_duplicate(names)
+    if duplicate is not None:
+        raise validation_error(f"Rule configuration names must be unique; {duplicate!r} is used more than once.")
+
+
+def _check_algorithm(algorithm: Mapping[str, Any]) -> None:
+    if bool(algorithm.get("TrainingImage")) == bool(algorithm.get("AlgorithmName")):
+        raise validation_error("AlgorithmSpecification needs either TrainingImage or AlgorithmName, and not both.")
+    try:
+        MetricReader.of(algorithm.get("MetricDefinitions") or [])
+    except ConfigurationError as error:
+        raise validation_error(str(error)) from None
+
+
+def _check_resources(resources: Mapping[str, Any], path: str) -> None:
+    if resources.get("InstanceGroups"):
+        raise validation_error("Local SageMaker runs a job on one machine: give InstanceType and InstanceCount.")
+    require(resources, "InstanceType", "InstanceCount", path=f"{path}resourceConfig.")
+    count = resources["InstanceCount"]
+    if count > 1:
+        raise ApiError(
+            "ResourceLimitExceeded",
+            f"The account-level service limit '{resources['InstanceType']} for training job usage' is 1 Instances, "
+            f"with current utilization of 0 Instances and a request delta of {count} Instances. "
+            "Local SageMaker is one machine.",
+        )
+
+
+def _check_stopping(request: Mapping[str, Any]) -> None:
+    limits = stopping_condition(request)
+    runtime, wait = limits["MaxRuntimeInSeconds"], limits.get("MaxWaitTimeInSeconds")
+    if runtime > MAX_RUNTIME_SECONDS:
+        raise validation_error(
+            f"MaxRuntimeInSeconds is {runtime}; a training job may run for {MAX_RUNTIME_SECONDS} seconds (28 days)."
+        )
+    if request.get("EnableManagedSpotTraining"):
+        if wait is None or wait < runtime:
+            raise validation_error(
+                "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds"
+            )
+    elif wait is not None:
+        raise validation_error("MaxWaitTimeInSeconds is for managed spot training only.")
+
+
+def _transition(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "Status": entry["status"],
+        "StartTime": entry["start"],
+        "EndTime": entry.get("end"),
+        "StatusMessage": entry.get("message") or entry["status"],
+    }
+
+
+def _metrics(state: Mapping[str, Any]) -> list[dict[str, Any]]:
+    found = []
+    for name, metric in sorted((state.get("metrics") or {}).items()):
+        value = number(metric["value"])
+        if value is not None:
+            found.append({"MetricName": name, "Value": value, "Timestamp": metric["time"]})
+    return found
+
+
+def _seconds(state: Mapping[str, Any]) -> dict[str, int | None]:
+    seconds = seconds_of(state)
+    return {"TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": seconds}
+
+
+def _summary(record: Record) -> dict[str, Any]:
+    return {
+        "TrainingJobName": record.name,
+        "TrainingJobArn": record.arn,
+        "CreationTime": record.created,
+        "TrainingEndTime": record.state.get("ended"),
+        "LastModifiedTime": record.modified,
+        "TrainingJobStatus": record.state["status"],
+        "SecondaryStatus": record.state["secondary"],
+    }
+
+
+OPERATIONS: dict[str, Operation] = {
+    "CreateTrainingJob": create_training_job,
+    "DescribeTrainingJob": describe_training_job,
+    "ListTrainingJobs": list_training_jobs,
+    "StopTrainingJob": stop_training_job,
+    "DeleteTrainingJob": delete_training_job,
+}

@@ -1,0 +1,188 @@
+"""Tuning jobs: create, describe, list, stop, delete, and the training jobs they started."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dogbreed_sdk.local.api.common import Context, Operation, create_job, delete_job, get_job, request_members
+from dogbreed_sdk.local.api.listing import Order, page_by_value, page_of, reconcile_running
+from dogbreed_sdk.local.api.training_jobs import current, seconds_of
+from dogbreed_sdk.local.api.tuning_checks import check_tuning, definition_of
+from dogbreed_sdk.local.api.wire import number, validation_error
+from dogbreed_sdk.local.jobs import runner
+from dogbreed_sdk.local.jobs.state import RUNNING_STATUSES
+from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, Filters, Record
+
+# How the API reference says that both lists are sorted.
+_BY_NAME = Order(sort_by="Name", sort_order="Ascending")
+
+
+def create_tuning_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """CreateHyperParameterTuningJob: record the job and start its supervisor."""
+    check_tuning(request)
+    name = request["HyperParameterTuningJobName"]
+    state: dict[str, Any] = {
+        "status": "InProgress",
+        "failure": None,
+        "process": None,
+        "stop": False,
+        "trials": [],
+        "best": None,
+        "ended": None,
+    }
+    noun, start = "hyperparameter tuning job", runner.start_tuning_job
+    record = create_job(context, TUNING_JOB, name, request, state, noun=noun, start=start)
+    return {"HyperParameterTuningJobArn": record.arn}
+
+
+def describe_tuning_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """DescribeHyperParameterTuningJob."""
+    record = current(context, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
+    trials = _trials(context, record)
+    best = next((trial for trial in trials if trial.name == record.state.get("best")), None)
+    best_summary = _trial_summary(record, best) if best else None
+    return {
+        **request_members("DescribeHyperParameterTuningJob", record.request),
+        **_status(record, trials),
+        "BestTrainingJob": best_summary,
+        "FailureReason": record.state.get("failure"),
+        "ConsumedResources": {"RuntimeInSeconds": sum(seconds_of(trial.state) or 0 for trial in trials)},
+    }
+
+
+def list_tuning_jobs(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """ListHyperParameterTuningJobs."""
+    reconcile_running(context.store, TUNING_JOB)
+    shown, token = page_of(context.store, TUNING_JOB, request, _BY_NAME)
+    summaries = []
+    for record in shown:
+        config = record.request["HyperParameterTuningJobConfig"]
+        summaries.append(
+            {
+                **_status(record, _trials(context, record)),
+                "Strategy": config["Strategy"],
+                "ResourceLimits": config["ResourceLimits"],
+            }
+        )
+    return {"HyperParameterTuningJobSummaries": summaries, "NextToken": token}
+
+
+def list_trials(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """ListTrainingJobsForHyperParameterTuningJob."""
+    record = current(context, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
+    reconcile_running(context.store, TRAINING_JOB, parent=record.name)
+    if request.get("SortBy") == "FinalObjectiveMetricValue":
+        shown, token = _page_by_objective(context, record, request)
+    else:
+        shown, token = page_of(context.store, TRAINING_JOB, request, _BY_NAME, parent=record.name)
+    return {"TrainingJobSummaries": [_trial_summary(record, trial) for trial in shown], "NextToken": token}
+
+
+def stop_tuning_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """StopHyperParameterTuningJob; one that is stopping already goes on stopping."""
+    record = current(context, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
+    if record.state["status"] not in RUNNING_STATUSES:
+        raise validation_error(
+            f"The request was rejected because the hyperparameter tuning job is in status {record.state['status']}."
+        )
+    runner.request_stop(context.store, TUNING_JOB, record.name)
+    return {}
+
+
+def delete_tuning_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """DeleteHyperParameterTuningJob; the training jobs that it started stay, as on AWS."""
+    record = current(context, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
+    delete_job(context, record, noun="hyperparameter tuning job")
+    return {}
+
+
+def _page_by_objective(context: Context, record: Record, request: Mapping[str, Any]) -> tuple[list[Record], str | None]:
+    """A page of the trials that have an objective value, in its order."""
+    filters = Filters(parent=record.name, status=request.get("StatusEquals"))
+    trials = context.store.page(TRAINING_JOB, filters)
+    measured = [trial for trial in trials if _objective_value(record, trial) is not None]
+    return page_by_value(measured, request, _BY_NAME, lambda trial: _objective_value(record, trial) or 0.0)
+
+
+def _trials(context: Context, record: Record) -> list[Record]:
+    reconcile_running(context.store, TRAINING_JOB, parent=record.name)
+    return context.store.page(TRAINING_JOB, Filters(parent=record.name))
+
+
+def _status(record: Record, trials: list[Record]) -> dict[str, Any]:
+    return {
+        "HyperParameterTuningJobName": record.name,
+        "HyperParameterTuningJobArn": record.arn,
+        "HyperParameterTuningJobStatus": record.state["status"],
+        "CreationTime": record.created,
+        "HyperParameterTuningEndTime": record.state.get("ended"),
+        "LastModifiedTime": record.modified,
+        "TrainingJobStatusCounters": _status_counters(trials),
+        "ObjectiveStatusCounters": _objective_counters(record, trials),
+    }
+
+
+def _status_counters(trials: list[Record]) -> dict[str, int]:
+    statuses = [trial.state["status"] for trial in trials]
+    return {
+        "Completed": statuses.count("Completed"),
+        "InProgress": sum(status in RUNNING_STATUSES for status in statuses),
+        "RetryableError": 0,
+        "NonRetryableError": statuses.count("Failed"),
+        "Stopped": statuses.count("Stopped"),
+    }
+
+
+def _objective_counters(record: Record, trials: list[Record]) -> dict[str, int]:
+    statuses = [_objective_status(record, trial) for trial in trials]
+    return {status: statuses.count(status) for status in ("Succeeded", "Pending", "Failed")}
+
+
+def _objective(record: Record) -> Mapping[str, Any]:
+    """The objective that trials are judged by: the job's own, or that of its definition."""
+    config = record.request["HyperParameterTuningJobConfig"]
+    definition = definition_of(record.request)
+    objective: Mapping[str, Any] = definition.get("TuningObjective") or config["HyperParameterTuningJobObjective"]
+    return objective
+
+
+def _objective_value(record: Record, trial: Record) -> float | None:
+    metric = (trial.state.get("metrics") or {}).get(_objective(record)["MetricName"])
+    return number(metric["value"]) if metric else None
+
+
+def _objective_status(record: Record, trial: Record) -> str:
+    if trial.state["status"] in RUNNING_STATUSES:
+        return "Pending"
+    return "Failed" if _objective_value(record, trial) is None else "Succeeded"
+
+
+def _trial_summary(record: Record, trial: Record) -> dict[str, Any]:
+    objective, value = _objective(record), _objective_value(record, trial)
+    metric = {"Type": objective["Type"], "MetricName": objective["MetricName"], "Value": value}
+    finished = trial.state["status"] not in RUNNING_STATUSES
+    return {
+        "TrainingJobDefinitionName": trial.state.get("definition"),
+        "TrainingJobName": trial.name,
+        "TrainingJobArn": trial.arn,
+        "TuningJobName": record.name,
+        "CreationTime": trial.created,
+        "TrainingStartTime": trial.state.get("started"),
+        "TrainingEndTime": trial.state.get("ended"),
+        "TrainingJobStatus": trial.state["status"],
+        "TunedHyperParameters": {key: str(item) for key, item in (trial.state.get("tuned") or {}).items()},
+        "FailureReason": trial.state.get("failure"),
+        "FinalHyperParameterTuningJobObjectiveMetric": metric if finished and value is not None else None,
+        "ObjectiveStatus": _objective_status(record, trial),
+    }
+
+
+OPERATIONS: dict[str, Operation] = {
+    "CreateHyperParameterTuningJob": create_tuning_job,
+    "DescribeHyperParameterTuningJob": describe_tuning_job,
+    "ListHyperParameterTuningJobs": list_tuning_jobs,
+    "ListTrainingJobsForHyperParameterTuningJob": list_trials,
+    "StopHyperParameterTuningJob": stop_tuning_job,
+    "DeleteHyperParameterTuningJob": delete_tuning_job,
+}

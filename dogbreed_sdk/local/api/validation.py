@@ -1,0 +1,229 @@
+"""Requests checked against botocore's own service models, with every problem in one message in AWS's words.
+
+One deviation from the models: where a pattern wants an s3:// or https:// URI, file:///absolute/path is accepted.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any
+
+from dogbreed_sdk.local.api.wire import ApiError
+
+if TYPE_CHECKING:
+    from botocore.loaders import Loader
+    from botocore.model import OperationModel, ServiceModel, Shape, StructureShape
+
+# Longer values have failed their length limit; a pattern is not tried on them, so that none can run for minutes.
+_LONGEST_PATTERN_VALUE = 8192
+_LONGEST_SHOWN_VALUE = 200
+_MOST_SHOWN_MEMBERS = 10
+_TYPE_NAMES = {
+    "string": str,
+    "integer": int,
+    "long": int,
+    "boolean": bool,
+    "list": list,
+    "map": dict,
+    "structure": dict,
+    "blob": str,
+}
+# Java's Unicode classes, as far as Python's `re` can say them inside a character class.
+_JAVA_CLASSES = {
+    "N": r"\d",
+    "Z": "\\s\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000",
+    "Alnum": "a-zA-Z0-9",
+    "ASCII": r"\x00-\x7f",
+}
+
+
+@cache
+def model_loader() -> Loader:
+    """The loader of botocore's model files, shared so that no model is read twice in a process."""
+    from botocore.loaders import create_loader  # noqa: PLC0415 - botocore is heavy; only a server needs it
+
+    return create_loader()
+
+
+@cache
+def service_model(service: str) -> ServiceModel:
+    """A service as botocore models it, loaded once (about 0.1 s for SageMaker)."""
+    from botocore.model import ServiceModel  # noqa: PLC0415
+
+    return ServiceModel(model_loader().load_service_model(service, "service-2"), service_name=service)
+
+
+def operation_model(service: str, operation: str) -> OperationModel:
+    """One operation as botocore models it."""
+    return service_model(service).operation_model(operation)
+
+
+def validate(service: str, operation: str, parameters: Mapping[str, Any]) -> None:
+    """Refuse parameters that AWS would refuse.
+
+    Raises:
+        ApiError: ValidationException (logs: InvalidParameterException) that lists every problem.
+    """
+    shape = operation_model(service, operation).input_shape
+    found = list(problems(shape, parameters)) if shape is not None else []
+    if found:
+        code = "InvalidParameterException" if service == "logs" else "ValidationException"
+        noun = "validation error" if len(found) == 1 else "validation errors"
+        raise ApiError(code, f"{len(found)} {noun} detected: {'; '.join(found)}")
+
+
+def problems(shape: Shape, value: Any, path: str = "") -> Iterator[str]:
+    """What is wrong with a value of a shape, one sentence a problem; works for answers, too."""
+    if not _has_type(shape.type_name, value):
+        yield _problem(path, value, f"Member must be of type {shape.type_name}")
+    elif shape.type_name == "structure":
+        yield from _structure_problems(shape, value, path)
+    elif shape.type_name == "list":
+        yield from _size_problems(shape, value, path)
+        for index, item in enumerate(value, start=1):
+            yield from problems(shape.member, item, f"{path}.{index}.member")
+    elif shape.type_name == "map":
+        yield from _size_problems(shape, value, path)
+        for key, item in value.items():
+            yield from problems(shape.key, key, f"{path}.key")
+            yield from problems(shape.value, item, f"{path}.{key[:64]}.member")
+    elif shape.type_name in ("string", "blob"):
+        yield from _string_problems(shape, value, path)
+    elif shape.type_name in ("integer", "long", "float", "double"):
+        yield from _range_problems(shape, value, path)
+
+
+def _structure_problems(shape: StructureShape, value: Mapping[str, Any], path: str) -> Iterator[str]:
+    prefix = f"{path}." if path else ""
+    for name in shape.required_members:
+        if value.get(name) is None:
+            yield _problem(prefix + _member_name(name), None, "Member must not be null")
+    for name, item in value.items():
+        member = shape.members.get(name)
+        if member is None:
+            known = ", ".join(shape.members)
+            yield _problem(prefix + name[:64], item, f"Member is not known here; allowed are: [{known}]")
+        elif item is not None:
+            yield from problems(member, item, prefix + _member_name(name))
+    if getattr(shape, "is_tagged_union", False) and len([v for v in value.values() if v is not None]) != 1:
+        yield _problem(path, value, "Exactly one member must be set")
+
+
+def _string_problems(shape: Shape, value: str, path: str) -> Iterator[str]:
+    allowed = shape.metadata.get("enum")
+    if allowed and value not in allowed:
+        yield _problem(path, value, f"Member must satisfy enum value set: [{_listed(allowed)}]")
+    yield from _size_problems(shape, value, path)
+    pattern = shape.metadata.get("pattern")
+    if pattern and len(value) <= _LONGEST_PATTERN_VALUE and not matches(pattern, value):
+        yield _problem(path, value, f"Member must satisfy regular expression pattern: {pattern}")
+
+
+def _listed(allowed: Sequence[str]) -> str:
+    """Some of the members: AWS lists all of them, but instance types are hundreds."""
+    rest = len(allowed) - _MOST_SHOWN_MEMBERS
+    shown = ", ".join(allowed[:_MOST_SHOWN_MEMBERS])
+    return shown if rest <= 0 else f"{shown}, … and {rest} more"
+
+
+def _size_problems(shape: Shape, value: Any, path: str) -> Iterator[str]:
+    low, high = shape.metadata.get("min"), shape.metadata.get("max")
+    if low is not None and len(value) < low:
+        yield _problem(path, value, f"Member must have length greater than or equal to {low}")
+    if high is not None and len(value) > high:
+        yield _problem(path, value, f"Member must have length less than or equal to {high}")
+
+
+def _range_problems(shape: Shape, value: float, path: str) -> Iterator[str]:
+    low, high = shape.metadata.get("min"), shape.metadata.get("max")
+    if low is not None and value < low:
+        yield _problem(path, value, f"Member must have value greater than or equal to {low}")
+    if high is not None and value > high:
+        yield _problem(path, value, f"Member must have value less than or equal to {high}")
+
+
+def _problem(path: str, value: Any, constraint: str) -> str:
+    if value is None:
+        shown = " null"
+    elif isinstance(value, (dict, list)):
+        shown = ""
+    else:
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        shown = f" '{text if len(text) <= _LONGEST_SHOWN_VALUE else text[:_LONGEST_SHOWN_VALUE] + '...'}'"
+    return f"Value{shown} at '{path}' failed to satisfy constraint: {constraint}"
+
+
+def _has_type(type_name: str, value: Any) -> bool:
+    if type_name == "timestamp":
+        return _is_timestamp(value)
+    if type_name in ("float", "double"):
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if type_name in ("integer", "long") and isinstance(value, bool):
+        return False
+    return isinstance(value, _TYPE_NAMES[type_name])
+
+
+def _is_timestamp(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return False
+    try:
+        timestamp(value)
+    except (ValueError, OverflowError):
+        return False
+    return True
+
+
+def timestamp(value: float | str) -> float:
+    """Epoch seconds of a timestamp as JSON clients send it: a number, or ISO 8601 text.
+
+    Raises:
+        ValueError: It is neither.
+
+    >>> timestamp(1795232965), timestamp("2026-11-21T03:49:25Z")
+    (1795232965.0, 1795232965.0)
+    """
+    if isinstance(value, str):
+        from botocore.utils import parse_timestamp  # noqa: PLC0415 - as above
+
+        moment: datetime.datetime = parse_timestamp(value)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)).timestamp()
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is no time")
+    return float(value)
+
+
+def matches(pattern: str, value: str) -> bool:
+    """Whether the whole value has the form of one of AWS's patterns, file:// URIs standing in for s3:// ones.
+
+    >>> matches("(https|s3)://([^/]+)/?(.*)", "file:///data/dogs"), matches("[a-z]+", "dogs!")
+    (True, False)
+    """
+    if "s3" in pattern and "://" in pattern and value.startswith("file:///"):
+        return True
+    compiled = _compile(pattern)
+    return compiled is None or compiled.fullmatch(value) is not None
+
+
+@lru_cache(maxsize=1024)
+def _compile(pattern: str) -> re.Pattern[str] | None:
+    """AWS's Java pattern for Python, or None for the few that Python can't express (they are not checked)."""
+    translated = re.sub(r"\\p\{(\w+)\}", lambda match: _java_class(match.group(1), pattern), pattern)
+    try:
+        return re.compile(translated)
+    except re.error:
+        return None
+
+
+def _java_class(name: str, pattern: str) -> str:
+    if name == "ASCII" and not pattern.startswith("["):
+        return f"[{_JAVA_CLASSES['ASCII']}]"
+    # Inside a class `\w` is the nearest to "letters": the patterns that use it allow digits and _ beside.
+    return r"\w" if name == "L" else _JAVA_CLASSES.get(name, r"\W")
+
+
+def _member_name(name: str) -> str:
+    return name[:1].lower() + name[1:]

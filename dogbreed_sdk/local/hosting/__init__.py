@@ -1,0 +1,1 @@
+"""Runs endpoints: model servers, and the requests sent to them."""

@@ -1,0 +1,171 @@
+"""InvokeEndpoint: hands a request to the endpoint's model server and its answer, or its error, back."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from dogbreed_sdk._util.processes import is_alive
+from dogbreed_sdk.errors import EndpointError
+from dogbreed_sdk.local.api.logs import endpoint_log_arn
+from dogbreed_sdk.local.api.wire import ApiError
+from dogbreed_sdk.local.hosting import endpoints
+from dogbreed_sdk.local.hosting.model_client import Answer, ModelClient, ServerGoneError
+from dogbreed_sdk.local.store import ACCOUNT_ID, ENDPOINT, NotFound, Record, Store
+
+# Quotas page of the developer guide: a real-time payload may have 25 MB, and its answer must come in 60 s.
+MAX_PAYLOAD_BYTES = 25 * 1024 * 1024
+INVOCATION_SECONDS = 60.0
+_SERVING = ("InService", "Updating", "SystemUpdating", "RollingBack")
+_MAX_HEADER_CHARACTERS = 1024
+_MAX_SHOWN_MESSAGE = 2048
+_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+_PASSED_HEADERS = {
+    "content-type": "content-type",
+    "accept": "accept",
+    "x-amzn-sagemaker-content-type": "content-type",
+    "x-amzn-sagemaker-accept": "accept",
+    "x-amzn-sagemaker-custom-attributes": "x-amzn-sagemaker-custom-attributes",
+    "x-amzn-sagemaker-inference-id": "x-amzn-sagemaker-inference-id",
+    "x-amzn-sagemaker-session-id": "x-amzn-sagemaker-session-id",
+}
+
+
+@dataclass
+class Invoker:
+    """Calls the model servers of one store's endpoints, over connections that are kept.
+
+    Attributes:
+        store: Where endpoints are looked up on every call: another process may have changed them.
+        seconds: How long an answer may take.
+    """
+
+    store: Store
+    seconds: float = INVOCATION_SECONDS
+    _client: ModelClient = field(default_factory=ModelClient)
+    _starting: dict[str, asyncio.Lock] = field(default_factory=dict)
+
+    async def invoke(self, name: str, headers: Mapping[str, str], body: bytes) -> tuple[bytes, dict[str, str]]:
+        """The model's answer: its body, and the headers that go with it.
+
+        Args:
+            name: The endpoint.
+            headers: The request's, names in lower case.
+            body: The request's, at most 25 MB.
+
+        Raises:
+            ApiError: ValidationError, or ModelError with what the model answered.
+        """
+        record = self._serving_endpoint(name)
+        variant = str((record.state.get("deployment") or record.state)["variant"])
+        _check_headers(record, headers, variant)
+        passed = {_PASSED_HEADERS[key]: value for key, value in headers.items() if key in _PASSED_HEADERS}
+        try:
+            answer = await self._call(record, passed, body)
+        except TimeoutError:
+            raise _model_error(record, 0, _timed_out(variant)) from None
+        except NotFound:
+            raise _not_found(name) from None
+        except (ServerGoneError, EndpointError) as error:
+            raise _model_error(record, 500, str(error)) from error
+        if not 200 <= answer.status < 300:
+            raise _model_error(record, answer.status, answer.body.decode("utf-8", "replace"))
+        result = {
+            "content-type": answer.headers.get("content-type", "application/octet-stream"),
+            "x-amzn-invoked-production-variant": variant,
+        }
+        attributes = answer.headers.get("x-amzn-sagemaker-custom-attributes")
+        return answer.body, {**result, "x-amzn-sagemaker-custom-attributes": attributes} if attributes else result
+
+    async def close(self) -> None:
+        """Close the kept connections."""
+        await self._client.close()
+
+    def _serving_endpoint(self, name: str) -> Record:
+        if not _NAME.fullmatch(name):
+            raise ApiError("ValidationError", f"{name[:64]!r} is not an endpoint name.")
+        try:
+            record = self.store.get(ENDPOINT, name)
+        except NotFound:
+            raise _not_found(name) from None
+        if record.state["status"] not in _SERVING:
+            raise _not_found(name, f" It is in status {record.state['status']}.")
+        return record
+
+    async def _call(self, record: Record, headers: Mapping[str, str], body: bytes) -> Answer:
+        server = record.state.get("server")
+        if server is not None and (self._client.knows(server) or is_alive(server, root=self.store.root)):
+            try:
+                return await self._exchange(server, headers, body)
+            except ServerGoneError as error:
+                if error.received_request:
+                    raise
+        return await self._exchange(await self._start(record.name), headers, body)
+
+    async def _exchange(self, server: Mapping[str, Any], headers: Mapping[str, str], body: bytes) -> Answer:
+        # wait_for, since asyncio.timeout is younger than Python 3.10.
+        exchange = self._client.exchange(server, headers, body)
+        try:
+            return await asyncio.wait_for(exchange, self.seconds)
+        except asyncio.TimeoutError:  # another class than the builtin one in Python 3.10
+            raise TimeoutError from None
+
+    async def _start(self, name: str) -> Mapping[str, Any]:
+        """Have the endpoint's model server started, by one of the callers that wait for it."""
+        async with self._starting.setdefault(name, asyncio.Lock()):
+            await anyio.to_thread.run_sync(endpoints.ensure_running, self.store, name)
+        server: Mapping[str, Any] | None = self.store.get(ENDPOINT, name).state.get("server")
+        if server is None:
+            raise ServerGoneError("The model server ended as soon as it was started.", received_request=False)
+        return server
+
+
+def _not_found(name: str, why: str = "") -> ApiError:
+    return ApiError("ValidationError", f"Endpoint {name} of account {ACCOUNT_ID} not found.{why}")
+
+
+def _check_headers(record: Record, headers: Mapping[str, str], variant: str) -> None:
+    for name in ("content-type", "accept", "x-amzn-sagemaker-custom-attributes"):
+        value = headers.get(name, "")
+        if len(value) > _MAX_HEADER_CHARACTERS or not value.isascii():
+            raise ApiError("ValidationError", f"Header {name} must be ASCII of at most 1024 characters.")
+    target = headers.get("x-amzn-sagemaker-target-variant")
+    if target is not None and target != variant:
+        raise ApiError("ValidationError", f"Variant {target} not found for endpoint {record.name}.")
+    if "x-amzn-sagemaker-target-model" in headers:
+        raise ApiError(
+            "ValidationError",
+            f"Endpoint {record.name} is not a multi-model endpoint and target model header is set.",
+        )
+
+
+def _timed_out(variant: str) -> str:
+    # AWS's own words for a container that takes too long.
+    return (
+        f"Your invocation timed out while waiting for a response from container {variant}. Review the latency "
+        "metrics for each container in Amazon CloudWatch, resolve the issue, and try again."
+    )
+
+
+def _model_error(record: Record, status: int, message: str) -> ApiError:
+    side, code = ("client", "CLIENT_ERROR_FROM_MODEL") if 400 <= status < 500 else ("server", "SERVER_ERROR_FROM_MODEL")
+    shown = message if len(message) <= _MAX_SHOWN_MESSAGE else message[:_MAX_SHOWN_MESSAGE] + "..."
+    log = f"/aws/sagemaker/Endpoints/{record.name}"
+    return ApiError(
+        "ModelError",
+        f'Received {side} error ({status}) from primary with message "{shown}". '
+        f"See the log group {log} for more information.",
+        status=424,
+        details={
+            "ErrorCode": code,
+            "OriginalStatusCode": status,
+            "OriginalMessage": message,
+            "LogStreamArn": endpoint_log_arn(record),
+        },
+    )

@@ -1,0 +1,133 @@
+"""What an endpoint serves: the model behind its configuration, unpacked into the endpoint's folder."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from dogbreed_sdk import container
+from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local.folders import EndpointFolder
+from dogbreed_sdk.local.jobs.s3_transfer import download_object
+from dogbreed_sdk.local.jobs.staging import unpack
+from training_scripts._util.atomic import temporary_folder
+
+_BAKED_IN_CODE = "/opt/ml/model/code"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What a model server is started from, as stored with the endpoint once it is in service.
+
+    Attributes:
+        variant: The production variant's name.
+        model: URI of the model archive, or None for a container without one.
+        environment: The container's Environment.
+        digest: Names the unpacked folder; SHA-256 over model and source archive.
+        startup_seconds: How long loading may take, where the variant says so.
+    """
+
+    variant: str
+    model: str | None
+    environment: dict[str, str] = field(repr=False)
+    digest: str
+    startup_seconds: float | None
+
+    def to_state(self) -> dict[str, Any]:
+        """The form it is stored in."""
+        return asdict(self)
+
+
+def prepare(folder: EndpointFolder, state: Mapping[str, Any]) -> Deployment:
+    """Fetch and unpack the model that an endpoint is to serve.
+
+    Args:
+        folder: The endpoint's folder.
+        state: The endpoint's state, with its resolved `container` and `variant_request`.
+
+    Raises:
+        ConfigurationError: The model or the source is missing or not usable.
+    """
+    definition, variant = state["container"], state["variant_request"]
+    return _prepared(
+        folder,
+        Deployment(
+            variant=variant["VariantName"],
+            model=_model_uri(definition),
+            environment=dict(definition.get("Environment") or {}),
+            digest="",
+            startup_seconds=variant.get("ContainerStartupHealthCheckTimeoutInSeconds"),
+        ),
+    )
+
+
+def restore(folder: EndpointFolder, deployment: Deployment) -> Deployment:
+    """A deployment with its model unpacked, again where somebody has removed the folder.
+
+    The model stays the one that was deployed, whatever lies at its URI now, as on AWS.
+
+    Raises:
+        ConfigurationError: The model or the source is missing or not usable.
+    """
+    return deployment if folder.model(deployment.digest).is_dir() else _prepared(folder, deployment)
+
+
+def _prepared(folder: EndpointFolder, deployment: Deployment) -> Deployment:
+    source = deployment.environment.get("SAGEMAKER_SUBMIT_DIRECTORY") or _BAKED_IN_CODE
+    elsewhere = None if source.startswith(_BAKED_IN_CODE) else source
+    return replace(deployment, digest=_unpack(folder, deployment.model, elsewhere))
+
+
+def _model_uri(definition: Mapping[str, Any]) -> str | None:
+    source = (definition.get("ModelDataSource") or {}).get("S3DataSource")
+    uri: str | None = source["S3Uri"] if source else definition.get("ModelDataUrl")
+    return uri
+
+
+def _unpack(folder: EndpointFolder, model: str | None, source: str | None) -> str:
+    digest = hashlib.sha256()
+    # An update may be unpacked while the model that serves is unpacked again: each has its own folder.
+    with temporary_folder(folder.path, "model") as aside:
+        content = aside / "model"
+        content.mkdir(parents=True)
+        if model:
+            _add(model, content, digest, aside)
+        if source:
+            (content / "code").mkdir(exist_ok=True)
+            _add(source, content / "code", digest, aside)
+        name = digest.hexdigest()
+        destination = folder.model(name)
+        if not destination.exists():
+            content.replace(destination)
+    return name
+
+
+def _add(uri: str, destination: Path, digest: Any, scratch: Path) -> None:
+    """Put an archive's or a folder's content into a folder, and its bytes into the digest."""
+    path = _fetch(uri, scratch)
+    if path.is_dir():
+        # A folder has no bytes of its own; each use of one is a deployment of its own.
+        digest.update(f"{path}{path.stat().st_mtime_ns}".encode())
+        shutil.copytree(path, destination, dirs_exist_ok=True)
+        return
+    if not path.is_file():
+        raise ConfigurationError(f"Could not find model data at {uri}.")
+    with path.open("rb") as handle:
+        while chunk := handle.read(1 << 20):
+            digest.update(chunk)
+    unpack(path, destination)
+
+
+def _fetch(uri: str, scratch: Path) -> Path:
+    if uri.startswith("s3://"):
+        archive = scratch / container.MODEL_ARCHIVE
+        download_object(uri, archive)
+        return archive
+    try:
+        return Path(uri) if uri.startswith("/") else container.uri_to_path(uri)
+    except ValueError as error:
+        raise ConfigurationError(f"{error}; local endpoints load models from file:// and s3:// URIs.") from error

@@ -1,0 +1,1 @@
+"""Runs training jobs as processes with the container contract."""

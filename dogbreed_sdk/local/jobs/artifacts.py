@@ -1,0 +1,165 @@
+"""Packs what a script left into the archives that SageMaker uploads after a job."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import tarfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dogbreed_sdk import container
+from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local.jobs.s3_transfer import upload_object
+from dogbreed_sdk.local.jobs.script_files import (
+    Entry,
+    Report,
+    contents,
+    copy_file,
+    nearest_folder,
+    open_regular,
+    remove_tree,
+)
+from training_scripts._util.atomic import replacing, temporary_folder
+
+# Weights are noise to a compressor: for 19 MB of EfficientNet-Lite0 level 1 saves 7 % and takes 0.40 s of CPU, 16
+# times as long as level 0, and every trial of a search packs its model.
+_COMPRESSION_LEVEL = 0
+
+
+def upload_model(base: Path, configuration: Mapping[str, str], job: str, report: Report) -> str:
+    """Pack model/ to <S3OutputPath>/<job>/output/.
+
+    Args:
+        base: The folder that stands for /opt/ml.
+        configuration: OutputDataConfig, with a file:// or s3:// S3OutputPath.
+        job: The job's name.
+        report: Called with a line about what can't be packed.
+
+    Returns:
+        The URI of the model artifact: model.tar.gz, or model/ where the CompressionType is NONE.
+
+    Raises:
+        OSError: The disk is full, for instance; nothing partial is left.
+        ConfigurationError: The URI can't be written to.
+    """
+    prefix = _prefix(configuration, job)
+    if configuration.get("CompressionType") == "NONE":
+        uri = f"{prefix}/model/"
+        if not uri.startswith("s3://"):
+            _local_path(uri).mkdir(parents=True, exist_ok=True)
+        copy_contents(base / "model", uri, report)
+        return uri
+    uri = f"{prefix}/{container.MODEL_ARCHIVE}"
+    _deliver(base / "model", uri, report)
+    return uri
+
+
+def upload_data(base: Path, configuration: Mapping[str, str], job: str, report: Report) -> None:
+    """Pack output/data/ likewise, when it is there and not empty; arguments and errors as of `upload_model`."""
+    data = base / "output/data"
+    if not data.is_dir() or not any(data.iterdir()):
+        return
+    prefix = _prefix(configuration, job)
+    if configuration.get("CompressionType") == "NONE":
+        copy_contents(data, f"{prefix}/data/", report)
+    else:
+        _deliver(data, f"{prefix}/{container.OUTPUT_ARCHIVE}", report)
+
+
+def remove_uploaded(folder: Path) -> None:
+    """Remove a folder that was packed: a container's disk does not outlive its job on AWS either."""
+    remove_tree(folder)
+
+
+def copy_contents(folder: Path, uri: str, report: Report) -> None:
+    """Copy what is in a folder to a file:// or s3:// URI.
+
+    Raises:
+        OSError: The disk is full, for instance.
+        ConfigurationError: The URI can't be written to.
+    """
+    entries = contents(folder, report)
+    if not uri.startswith("s3://"):
+        _require_room(entries, _local_path(uri))
+    for entry in entries:
+        if uri.startswith("s3://"):
+            if entry.source.is_file():
+                upload_object(entry.source, uri + entry.name)
+            continue
+        destination = _local_path(uri) / entry.name
+        if entry.kind == "folder":
+            destination.mkdir(parents=True, exist_ok=True)
+        elif entry.kind == "file":
+            copy_file(entry.source, destination)
+        else:
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            destination.unlink(missing_ok=True)
+            destination.symlink_to(entry.source.readlink())
+
+
+def _prefix(configuration: Mapping[str, str], job: str) -> str:
+    return f"{configuration['S3OutputPath'].rstrip('/')}/{job}/output"
+
+
+def _deliver(folder: Path, uri: str, report: Report) -> None:
+    if uri.startswith("s3://"):
+        with temporary_folder(nearest_folder(folder.parent), "upload") as scratch:
+            archive = scratch / container.MODEL_ARCHIVE
+            pack(folder, archive, report)
+            upload_object(archive, uri)
+        return
+    pack(folder, _local_path(uri), report)
+
+
+def _local_path(uri: str) -> Path:
+    try:
+        return container.uri_to_path(uri)
+    except ValueError as error:
+        raise ConfigurationError(f"OutputDataConfig.S3OutputPath: {error}.") from error
+
+
+def pack(folder: Path, archive: Path, report: Report = lambda _line: None) -> None:
+    """Write a folder's content to a .tar.gz whose bytes depend on names, modes and content only.
+
+    Args:
+        folder: The folder.
+        archive: The file to write.
+        report: Called with a line about what can't be packed; see `script_files.contents`. Default: nobody hears.
+
+    Raises:
+        OSError: The disk is full, for instance; no partial archive is left.
+        ConfigurationError: There is less room than it needs.
+    """
+    entries = contents(folder, report)
+    _require_room(entries, archive.parent)
+    with (
+        replacing(archive) as raw,
+        gzip.GzipFile("", "wb", compresslevel=_COMPRESSION_LEVEL, fileobj=raw, mtime=0) as stream,
+        tarfile.open(fileobj=stream, mode="w") as tar,
+    ):
+        for entry in entries:
+            if entry.kind != "file":
+                tar.add(entry.source, arcname=entry.name, recursive=False, filter=_anonymous)
+                continue
+            with open_regular(entry.source) as handle:
+                tar.addfile(_anonymous(tar.gettarinfo(arcname=entry.name, fileobj=handle)), handle)
+
+
+def _require_room(entries: Sequence[Entry], place: Path) -> None:
+    """Refuse before hours of writing what the disk has no room for: a sparse file may claim any size."""
+    found = [entry.source.stat() for entry in entries if entry.kind == "file"]
+    needed = sum({(file.st_dev, file.st_ino): file.st_size for file in found}.values())  # hard links count once
+    free = shutil.disk_usage(nearest_folder(place)).free
+    if needed > free:
+        raise ConfigurationError(
+            f"The disk that holds {place} is full: what the script has left needs {needed / 1e6:,.1f} MB, and "
+            f"{free / 1e6:,.1f} MB are free. Free some space, or choose another S3OutputPath."
+        )
+
+
+def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    member.mtime = 0
+    return member

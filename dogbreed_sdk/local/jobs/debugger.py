@@ -1,0 +1,201 @@
+"""The managed Debugger's part of a training job: its files in the container, its rules, their statuses.
+
+Rules are processing jobs of their own on AWS. Here one process evaluates all rules of a job when its script has ended:
+`python -m dogbreed_sdk.debugging.managed_rules`, named and not imported, as the image of a rule is.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from dogbreed_sdk import container
+from dogbreed_sdk._util.processes import PACKAGE_PARENT
+from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local.folders import JobFolder
+from dogbreed_sdk.local.jobs.artifacts import copy_contents
+from dogbreed_sdk.local.jobs.debugger_states import KINDS, configurations
+from training_scripts._util.atomic import write_json_atomically
+
+EVALUATOR = "dogbreed_sdk.debugging.managed_rules"
+EVALUATION_SECONDS = 300
+# AWS's names of the folders below <S3OutputPath>/<job>.
+DEBUG_OUTPUT, PROFILER_OUTPUT, RULE_OUTPUT = "debug-output", "profiler-output", "rule-output"
+_LOCAL_RULES = "output/rule-output"
+# The API reference's defaults of LocalPath.
+_CONTAINER_BASE, _TENSORS, _PROFILER = "/opt/ml", "/opt/ml/output/tensors", "/opt/ml/output/profiler"
+_LOOK_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class _Output:
+    """One of the outputs that a script records: where it writes it, and where that is to be found afterwards."""
+
+    local: Path
+    uri: str
+
+
+def stage(base: Path, request: Mapping[str, Any], job: str) -> None:
+    """Tell the script where to record, as AWS's containers are told; a file:// output is written to directly.
+
+    Args:
+        base: The folder that stands for /opt/ml.
+        request: The CreateTrainingJob request.
+        job: The job's name.
+
+    Raises:
+        ConfigurationError: An output cannot be used.
+    """
+    hook, profiler = request.get("DebugHookConfig"), request.get("ProfilerConfig")
+    outputs = _outputs(base, request, job)
+    for output in outputs.values():
+        _make(output)
+    if hook:
+        content = {**hook, "LocalPath": str(outputs[DEBUG_OUTPUT].local)}
+        write_json_atomically(base / "input/config/debughookconfig.json", content)
+    if profiler:
+        parameters = dict(profiler.get("ProfilingParameters") or {})
+        if PROFILER_OUTPUT in outputs:
+            parameters["LocalPath"] = str(outputs[PROFILER_OUTPUT].local)
+        write_json_atomically(
+            base / "input/config/profilerconfig.json", {**profiler, "ProfilingParameters": parameters}
+        )
+
+
+def evaluate(
+    folder: JobFolder,
+    request: Mapping[str, Any],
+    job: str,
+    *,
+    report: Callable[[str], Any],
+    ended: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Evaluate a job's rules on what its script recorded, and bring all outputs to their places.
+
+    Args:
+        folder: The job's folder.
+        request: The CreateTrainingJob request.
+        job: The job's name.
+        report: Takes a line for the job's log.
+        ended: Asked several times a second whether to give up.
+
+    Returns:
+        Rule configuration name -> {"status": one of AWS's, "details": text}; empty without rules.
+    """
+    rules = [
+        {"name": entry["RuleConfigurationName"], "kind": kind, "parameters": entry.get("RuleParameters") or {}}
+        for kind in KINDS
+        for entry in configurations(request, kind)
+    ]
+    outputs = _outputs(folder.container, request, job)
+    outcome = _evaluated(folder, outputs, rules, ended) if rules else {}
+    outputs[RULE_OUTPUT] = _Output(folder.container / _LOCAL_RULES, f"{_place({}, request, job)}/{RULE_OUTPUT}")
+    for output in outputs.values():
+        try:
+            _deliver(output, report)
+        except (OSError, ConfigurationError) as error:
+            report(f"warning: {output.uri} is not complete: {error}")
+    return outcome
+
+
+def _evaluated(
+    folder: JobFolder, outputs: Mapping[str, _Output], rules: list[dict[str, Any]], ended: Callable[[], bool]
+) -> dict[str, Any]:
+    task, answer = folder.path / "rules.json", folder.path / "rule-statuses.json"
+    content = {
+        "debug": str(outputs[DEBUG_OUTPUT].local) if DEBUG_OUTPUT in outputs else None,
+        "profiler": str(outputs[PROFILER_OUTPUT].local) if PROFILER_OUTPUT in outputs else None,
+        "output": str(folder.container / _LOCAL_RULES),
+        "rules": rules,
+        "answer": str(answer),
+    }
+    try:
+        write_json_atomically(task, content)
+        why = _run_evaluator(task, ended)
+        if not why:
+            found: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
+            return found
+    except (OSError, ValueError) as error:
+        why = str(error)
+    return {rule["name"]: {"status": "Error", "details": f"the rule evaluator failed: {why}"} for rule in rules}
+
+
+def _run_evaluator(task: Path, ended: Callable[[], bool]) -> str:
+    """Why there is no answer; empty where there is one."""
+    deadline = time.monotonic() + EVALUATION_SECONDS
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", EVALUATOR, str(task)], cwd=PACKAGE_PARENT, stdout=said, stderr=subprocess.STDOUT
+        )
+        try:
+            while process.poll() is None:
+                if ended():
+                    return "it was stopped"
+                if time.monotonic() > deadline:
+                    return f"no answer within {EVALUATION_SECONDS} s"
+                time.sleep(_LOOK_SECONDS)
+        finally:
+            process.kill()
+            process.wait()
+        said.seek(0)
+        lines = said.read().decode(errors="replace").strip().splitlines()
+    return "" if process.returncode == 0 else (lines or ["no message"])[-1]
+
+
+def _outputs(base: Path, request: Mapping[str, Any], job: str) -> dict[str, _Output]:
+    """What the script is asked to record, by AWS's name of the output."""
+    hook, profiler = request.get("DebugHookConfig"), request.get("ProfilerConfig")
+    found = {}
+    if hook:
+        place = f"{_place(hook, request, job)}/{DEBUG_OUTPUT}"
+        found[DEBUG_OUTPUT] = _Output(_local(base, hook.get("LocalPath"), _TENSORS), place)
+    if profiler and not profiler.get("DisableProfiler"):
+        local = (profiler.get("ProfilingParameters") or {}).get("LocalPath")
+        place = f"{_place(profiler, request, job)}/{PROFILER_OUTPUT}"
+        found[PROFILER_OUTPUT] = _Output(_local(base, local, _PROFILER), place)
+    return found
+
+
+def _local(base: Path, wanted: str | None, usual: str) -> Path:
+    """The place below the folder that stands for /opt/ml.
+
+    Raises:
+        ConfigurationError: A path elsewhere is wanted.
+    """
+    path = PurePosixPath(wanted or usual)
+    if not path.is_relative_to(_CONTAINER_BASE) or ".." in path.parts:
+        raise ConfigurationError(f"LocalPath is {wanted}; a local job records below {_CONTAINER_BASE}, as in {usual}.")
+    return base / path.relative_to(_CONTAINER_BASE)
+
+
+def _place(configuration: Mapping[str, Any], request: Mapping[str, Any], job: str) -> str:
+    """<S3OutputPath>/<job>; the job's own output where the configuration names none."""
+    uri = configuration.get("S3OutputPath") or request["OutputDataConfig"]["S3OutputPath"]
+    return f"{uri.rstrip('/')}/{job}"
+
+
+def _make(output: _Output) -> None:
+    """The container's folder for an output: a link to where a file:// output lies, else a plain folder."""
+    output.local.parent.mkdir(parents=True, exist_ok=True)
+    if output.uri.startswith("s3://"):
+        output.local.mkdir(exist_ok=True)
+        return
+    try:
+        target = container.uri_to_path(output.uri)
+    except ValueError as error:
+        raise ConfigurationError(f"The Debugger's S3OutputPath: {error}.") from error
+    target.mkdir(parents=True, exist_ok=True)
+    output.local.symlink_to(target, target_is_directory=True)
+
+
+def _deliver(output: _Output, report: Callable[[str], Any]) -> None:
+    """Copy what does not lie in its place yet."""
+    if not output.local.is_symlink() and output.local.exists():
+        copy_contents(output.local, f"{output.uri}/", report)

@@ -1,0 +1,184 @@
+"""The environment of a training script: the SM_* variables as AWS's toolkit sets them, and nothing secret.
+
+Source of names and forms: sagemaker-training 5.1, environment.py (`Environment.to_env_vars`) and mapping.py.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dogbreed_sdk import container
+from dogbreed_sdk._util.caller_environment import inherited
+from dogbreed_sdk._util.cores import thread_environment
+from dogbreed_sdk.local.jobs.staging import HOST, INSTANCE_GROUP, resource_configuration
+
+# The variable that tells a job's processes from all others: every job has a model folder of its own.
+JOB_MARK = "SM_MODEL_DIR"
+
+# Properties of the toolkit's Environment that become no variable of their own.
+_UNNAMED = {
+    "additional_framework_parameters",
+    "channel_input_dirs",
+    "hyperparameters",
+    "is_master",
+    "job_name",
+    "master_hostname",
+}
+
+
+@dataclass(frozen=True)
+class ScriptRun:
+    """What the variables of one run depend on.
+
+    Attributes:
+        name: The job's name.
+        arn: Its ARN.
+        request: The CreateTrainingJob request.
+        base: The folder that stands for /opt/ml.
+        checkpoints: The checkpoint folder.
+        program: The entry point.
+        threads: Threads granted to the job.
+    """
+
+    name: str
+    arn: str
+    request: Mapping[str, Any] = field(repr=False)
+    base: Path
+    checkpoints: Path
+    program: str
+    threads: int
+
+    @property
+    def hyperparameters(self) -> dict[str, str]:
+        """The script's own hyperparameters in wire form."""
+        return {
+            name: value
+            for name, value in self.request.get("HyperParameters", {}).items()
+            if not name.startswith((container.RESERVED_HYPERPARAMETER_PREFIX, "_tuning_objective_metric"))
+        }
+
+    @property
+    def arguments(self) -> list[str]:
+        """The script's command line."""
+        return container.script_arguments(self.hyperparameters)
+
+
+def script_environment(run: ScriptRun, caller: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a job's script.
+
+    Args:
+        run: The job.
+        caller: The environment of whoever started the job; only what programs need to run is passed on.
+
+    Returns:
+        What is inherited from the caller, thread limits, the request's Environment (it may override
+        those), and the container's variables (nothing overrides them).
+    """
+    return {
+        **inherited(caller),
+        **thread_environment(run.threads),
+        "PYTHONUNBUFFERED": "1",
+        **run.request.get("Environment", {}),
+        **_container_variables(run),
+    }
+
+
+def _container_variables(run: ScriptRun) -> dict[str, str]:
+    settings = _settings(run)
+    channels = settings["channel_input_dirs"]
+    variables = {
+        **settings,
+        **{f"channel_{name}": path for name, path in channels.items()},
+        **{f"hp_{name}": value for name, value in settings["hyperparameters"].items()},
+        "hps": settings["hyperparameters"],
+        "channels": sorted(channels),
+        "user_args": run.arguments,
+        "training_env": settings,
+        "framework_params": settings["additional_framework_parameters"],
+        "checkpoint_dir": str(run.checkpoints),
+    }
+    return {
+        **{f"SM_{name.upper()}": _text(value) for name, value in variables.items() if name not in _UNNAMED},
+        "TRAINING_JOB_NAME": run.name,
+        "TRAINING_JOB_ARN": run.arn,
+        "SAGEMAKER_JOB_NAME": run.name,
+        "CURRENT_HOST": HOST,
+    }
+
+
+def _settings(run: ScriptRun) -> dict[str, Any]:
+    """The toolkit's `dict(Environment)`, as far as one host needs it."""
+    base = run.base
+    resources = resource_configuration(run.request)
+    channels = [channel["ChannelName"] for channel in run.request.get("InputDataConfig", ())]
+    wire = run.request.get("HyperParameters", {})
+    source = container.decode_hyperparameter(wire.get(container.SUBMIT_DIRECTORY_HYPERPARAMETER, ""))
+    return {
+        "job_name": run.name,
+        "hyperparameters": {
+            name: container.decode_hyperparameter(value) for name, value in run.hyperparameters.items()
+        },
+        "channel_input_dirs": {name: str(base / "input/data" / name) for name in channels},
+        "input_data_config": json.loads((base / "input/config/inputdataconfig.json").read_text("utf-8")),
+        "resource_config": resources,
+        "additional_framework_parameters": {},
+        "framework_module": None,
+        "hosts": [HOST],
+        "current_host": HOST,
+        "current_instance_type": resources["current_instance_type"],
+        "current_instance_group": INSTANCE_GROUP,
+        "current_instance_group_hosts": [HOST],
+        "instance_groups": [INSTANCE_GROUP],
+        "instance_groups_dict": {group["instance_group_name"]: group for group in resources["instance_groups"]},
+        "distribution_instance_groups": [],
+        "master_hostname": HOST,
+        "is_hetero": False,
+        "is_master": True,
+        "network_interface_name": resources["network_interface_name"],
+        "log_level": logging.INFO,
+        "module_name": run.program.removesuffix(".py"),
+        "module_dir": source,
+        "user_entry_point": run.program,
+        "num_cpus": run.threads,
+        "num_gpus": gpu_count(),
+        "num_neurons": 0,
+        **_folders(base),
+    }
+
+
+def _folders(base: Path) -> dict[str, str]:
+    return {
+        "input_dir": str(base / "input"),
+        "input_config_dir": str(base / "input/config"),
+        "model_dir": str(base / "model"),
+        "output_dir": str(base / "output"),
+        "output_data_dir": str(base / "output/data"),
+        "output_intermediate_dir": str(base / "output/intermediate"),
+    }
+
+
+def gpu_count() -> int:
+    """The graphics processors that nvidia-smi lists; 0 where there is no nvidia-smi."""
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return 0
+    try:
+        result = subprocess.run([command, "--list-gpus"], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    return sum(line.startswith("GPU ") for line in result.stdout.splitlines())
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,123 @@
+"""A failed job's FailureReason, in AWS's form, from what the script left behind."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+from dogbreed_sdk._util.tracebacks import parted
+from dogbreed_sdk.local.jobs.script_files import nearest_folder, read_end
+from dogbreed_sdk.local.jobs.state import MAXIMUM_FAILURE_CHARACTERS, shorten
+from training_scripts._util.safe_text import without_secrets
+
+_TRACEBACK = "Traceback (most recent call last):"
+_MESSAGE_LINES = 12
+# Many times what a FailureReason has room for.
+_FAILURE_BYTES = 64 * 1024
+_FULL_DISK = "No space left on device"
+_REPORTED = re.compile(r'(?P<head>AlgorithmError: .*?)ErrorMessage "(?P<message>.*)"\nCommand ".*', re.DOTALL)
+
+
+def script_failure(
+    *, exit_status: int, command: Sequence[str], failure_file: Path, tail: Sequence[str], folder: Path
+) -> str:
+    """The reason why a script failed.
+
+    Args:
+        exit_status: The script's, negative for a signal.
+        command: What was run.
+        failure_file: The container's output/failure, which a script may write.
+        tail: The log's last lines.
+        folder: The job's folder, for a full disk.
+
+    Returns:
+        AWS's `AlgorithmError: ExecuteUserScriptError: ExitCode … ErrorMessage … Command …`, at most 1024
+        characters: of a message that is longer, frames go first, then the middle of what the exception says.
+    """
+    written = without_secrets(_failure_file(failure_file))
+    tail = [without_secrets(line) for line in tail]
+    message = _parts_of_text(written) if written else _parts_of_log(tail)
+    notes = _signal_note(exit_status)
+    if any(_FULL_DISK in part for part in message) or any(_FULL_DISK in line for line in tail):
+        notes += full_disk(folder) + " "
+    head = f'AlgorithmError: {notes}ExecuteUserScriptError:\nExitCode {exit_status}\nErrorMessage "'
+    end = f'"\nCommand "{_cut_end(without_secrets(shlex.join(command)), 300)}"'
+    return head + _fitted(message, MAXIMUM_FAILURE_CHARACTERS - len(head) - len(end)) + end
+
+
+def brief(reason: str, limit: int) -> str:
+    """What a FailureReason of `script_failure` says of the exception alone; another one as it is; cut in the middle.
+
+    Args:
+        reason: The FailureReason.
+        limit: In characters.
+    """
+    reported = _REPORTED.fullmatch(reason)
+    if reported is None:
+        return shorten(reason, limit)
+    _, exception = parted(reported["message"].splitlines())
+    said = "\n".join(exception) or reported["message"]
+    return shorten(f'{reported["head"]}ErrorMessage "{said}"', limit)
+
+
+def full_disk(folder: Path) -> str:
+    """What to say about a disk without free space.
+
+    Args:
+        folder: A folder on it.
+    """
+    usage = shutil.disk_usage(nearest_folder(folder))
+    return (
+        f"The disk that holds {folder} is full ({usage.free / 1e6:.1f} of {usage.total / 1e6:.1f} MB free): "
+        "free some space or use another root folder."
+    )
+
+
+def _failure_file(path: Path) -> str:
+    return read_end(path, _FAILURE_BYTES).replace("\0", "").strip()  # a file with holes says nothing
+
+
+def _parts_of_log(tail: Sequence[str]) -> list[str]:
+    """The last traceback's frames, line by line, and its exception in one piece; without one the log's last lines."""
+    lines = [line for line in tail if line.strip()]
+    starts = [number for number, line in enumerate(lines) if line.startswith(_TRACEBACK)]
+    if not starts:
+        return lines[-_MESSAGE_LINES:]
+    frames, exception = parted(lines[starts[-1] + 1 :])
+    return [*frames[-_MESSAGE_LINES:], "\n".join(exception)] if exception else frames[-_MESSAGE_LINES:]
+
+
+def _parts_of_text(text: str) -> list[str]:
+    frames, exception = parted(text.splitlines())
+    return [*frames, "\n".join(exception)] if exception else [text]
+
+
+def _fitted(parts: Sequence[str], limit: int) -> str:
+    """The last part, whose middle goes if it must, and as much of those before as there is room for."""
+    text = "\n".join(parts)
+    if len(text) <= limit:
+        return text
+    return _cut_start(text, limit) if len(parts[-1]) < limit else shorten(parts[-1], limit)
+
+
+def _signal_note(exit_status: int) -> str:
+    if exit_status >= 0:
+        return ""
+    try:
+        name = signal.Signals(-exit_status).name
+    except ValueError:
+        name = f"signal {-exit_status}"
+    hint = " Perhaps the machine ran out of memory." if name == "SIGKILL" else ""
+    return f"The script was ended by {name}.{hint} "
+
+
+def _cut_start(text: str, limit: int) -> str:
+    return text if len(text) <= limit else "…" + text[len(text) - limit + 1 :]
+
+
+def _cut_end(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,116 @@
+"""Copies between S3 and this machine, for jobs and models whose data lies there; boto3 loads on first use."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from dogbreed_sdk.errors import ConfigurationError
+from training_scripts._util.atomic import replacing
+
+_PROGRESS_SECONDS = 5.0
+
+
+def download_prefix(uri: str, folder: Path, *, progress: Callable[[str], None]) -> int:
+    """Copy every object below an s3:// prefix into a folder.
+
+    Args:
+        uri: The prefix, or one object.
+        folder: Where to; made when missing.
+        progress: Called with a line of text every few seconds.
+
+    Returns:
+        How many objects were copied.
+
+    Raises:
+        ConfigurationError: No credentials, no such bucket or object, access denied.
+    """
+    bucket, prefix = _split(uri)
+    client = _client(uri)
+    copied, size, reported = 0, 0, time.monotonic()
+    with _Explained(uri):
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for item in page.get("Contents", ()):
+                destination = _destination(folder, str(item["Key"]), prefix)
+                if destination is None:
+                    continue
+                destination.parent.mkdir(parents=True, exist_ok=True)
+                client.download_file(bucket, item["Key"], str(destination))
+                copied, size = copied + 1, size + int(item["Size"])
+                if time.monotonic() - reported > _PROGRESS_SECONDS:
+                    reported = time.monotonic()
+                    progress(f"Downloaded {copied} objects, {size / 1e6:.1f} MB, from {uri}")
+    progress(f"Downloaded {copied} objects, {size / 1e6:.1f} MB, from {uri}")
+    return copied
+
+
+def download_object(uri: str, destination: Path) -> None:
+    """Copy one s3:// object to a file, written aside and renamed.
+
+    Raises:
+        ConfigurationError: No credentials, no such object, access denied.
+    """
+    bucket, key = _split(uri)
+    with replacing(destination) as file, _Explained(uri):
+        _client(uri).download_fileobj(bucket, key, file)
+
+
+def upload_object(source: Path, uri: str) -> None:
+    """Copy a file to an s3:// object.
+
+    Raises:
+        ConfigurationError: No credentials, no such bucket, access denied.
+    """
+    bucket, key = _split(uri)
+    with _Explained(uri):
+        _client(uri).upload_file(str(source), bucket, key)
+
+
+def _split(uri: str) -> tuple[str, str]:
+    parts = urlsplit(uri)
+    return parts.netloc, parts.path.lstrip("/")
+
+
+def _destination(folder: Path, key: str, prefix: str) -> Path | None:
+    """Where an object goes; None for a folder's own marker, and for a neighbour that only begins alike."""
+    base = f"{prefix.rstrip('/')}/" if prefix else ""
+    if key.endswith("/") or not (key == prefix or key.startswith(base)):
+        return None
+    destination = (folder / (Path(key).name if key == prefix else key[len(base) :])).resolve()
+    if not destination.is_relative_to(folder.resolve()):
+        raise ConfigurationError(f"The object key {key!r} leads out of the folder it is copied to; rename it.")
+    return destination
+
+
+def _client(uri: str) -> Any:
+    import boto3  # noqa: PLC0415
+
+    session = boto3.Session()
+    if session.get_credentials() is None:
+        raise ConfigurationError(
+            f"{uri} is on S3, and boto3 finds no AWS credentials on this machine. "
+            "Configure them (aws configure), or use a file:// URI."
+        )
+    return session.client("s3")
+
+
+class _Explained:
+    """Turns botocore's errors into one of ours that names the URI."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
+        if error is None or isinstance(error, ConfigurationError):
+            return
+        from boto3.exceptions import Boto3Error  # noqa: PLC0415
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+        if isinstance(error, (Boto3Error, BotoCoreError, ClientError)):
+            raise ConfigurationError(f"Copying from or to {self._uri} failed: {error}") from error

@@ -1,0 +1,250 @@
+"""Lays out what a container finds in /opt/ml: configuration files, channels and the script's source."""
+
+from __future__ import annotations
+
+import lzma
+import shutil
+import tarfile
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any, cast
+
+from dogbreed_sdk import container
+from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local.folders import JobFolder
+from dogbreed_sdk.local.jobs import debugger
+from dogbreed_sdk.local.jobs.s3_transfer import download_object, download_prefix
+from dogbreed_sdk.local.jobs.script_files import nearest_folder
+from training_scripts._util.atomic import write_json_atomically
+from training_scripts._util.tar_reader import (
+    HARMLESS_BYTES,
+    MAX_DEPTH,
+    MAX_GROWTH,
+    TarReader,
+    allowed_bytes,
+    decompressed,
+)
+
+HOST = "algo-1"
+INSTANCE_GROUP = "homogeneousCluster"
+
+Report = Callable[[str], None]
+
+
+def stage(folder: JobFolder, request: Mapping[str, Any], report: Report) -> str:
+    """Make the container folder of a training job.
+
+    Args:
+        folder: The job's folder.
+        request: The CreateTrainingJob request.
+        report: Called with lines for the job's log.
+
+    Returns:
+        The entry point, relative to the code folder.
+
+    Raises:
+        ConfigurationError: A channel, the source or the entry point is not there or not usable.
+    """
+    base = folder.container
+    for name in ("input/config", "input/data", "code", "model", "output/data"):
+        (base / name).mkdir(parents=True, exist_ok=True)
+    _write_configuration(base / "input/config", request)
+    for channel in request.get("InputDataConfig", ()):
+        _stage_channel(base / "input/data", channel, report)
+    _link_checkpoints(base, request)
+    debugger.stage(base, request, folder.path.name)
+    return _stage_source(base, request.get("HyperParameters", {}))
+
+
+def checkpoint_folder(folder: JobFolder, request: Mapping[str, Any]) -> Path:
+    """Where a job's checkpoints lie: the folder of its CheckpointConfig, else one of its own.
+
+    Raises:
+        ConfigurationError: CheckpointConfig names something else than a file:// folder.
+    """
+    uri = request.get("CheckpointConfig", {}).get("S3Uri")
+    if uri is None:
+        return folder.container / "checkpoints"
+    try:
+        return container.uri_to_path(uri)
+    except ValueError as error:
+        raise ConfigurationError(
+            "A local job writes its checkpoints straight into a folder: "
+            f"give CheckpointConfig a file:// S3Uri, not {uri}."
+        ) from error
+
+
+def _link_checkpoints(base: Path, request: Mapping[str, Any]) -> None:
+    target = checkpoint_folder(JobFolder(base.parent), request)
+    target.mkdir(parents=True, exist_ok=True)
+    if target != base / "checkpoints":
+        (base / "checkpoints").symlink_to(target, target_is_directory=True)
+
+
+def _write_configuration(folder: Path, request: Mapping[str, Any]) -> None:
+    channels = {
+        channel["ChannelName"]: {
+            "TrainingInputMode": channel.get("InputMode", "File"),
+            "S3DistributionType": "FullyReplicated",
+            "RecordWrapperType": "None",
+            **({"ContentType": channel["ContentType"]} if "ContentType" in channel else {}),
+        }
+        for channel in request.get("InputDataConfig", ())
+    }
+    write_json_atomically(folder / "hyperparameters.json", request.get("HyperParameters", {}))
+    write_json_atomically(folder / "inputdataconfig.json", channels)
+    write_json_atomically(folder / "resourceconfig.json", resource_configuration(request))
+
+
+def resource_configuration(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of resourceconfig.json: one host, whatever instance count was asked for."""
+    instance_type = request.get("ResourceConfig", {}).get("InstanceType", "local")
+    group = {"instance_group_name": INSTANCE_GROUP, "instance_type": instance_type, "hosts": [HOST]}
+    return {
+        "current_host": HOST,
+        "current_instance_type": instance_type,
+        "current_group_name": INSTANCE_GROUP,
+        "hosts": [HOST],
+        "instance_groups": [group],
+        "network_interface_name": "lo",
+    }
+
+
+def _stage_channel(data: Path, channel: Mapping[str, Any], report: Report) -> None:
+    name = channel["ChannelName"]
+    source = channel.get("DataSource", {}).get("S3DataSource")
+    if source is None or source.get("S3DataType", "S3Prefix") != "S3Prefix":
+        raise ConfigurationError(
+            f"Data download failed: channel {name!r} has no S3DataSource of type S3Prefix, the only kind of "
+            "input that local jobs read (a file:// folder or an s3:// prefix)."
+        )
+    if channel.get("InputMode") == "Pipe":
+        raise ConfigurationError(f"Channel {name!r} asks for Pipe mode; local jobs know File and FastFile.")
+    uri = source["S3Uri"]
+    if uri.startswith("s3://"):
+        if not download_prefix(uri, data / name, progress=report):
+            raise ConfigurationError(f"Data download failed: channel {name!r}: there is no object below {uri}.")
+        return
+    _link_channel(data / name, _local_path(uri, f"channel {name!r}"), name)
+
+
+def _link_channel(destination: Path, path: Path, name: str) -> None:
+    if path.is_dir():
+        destination.symlink_to(path, target_is_directory=True)
+    elif path.is_file():
+        destination.mkdir()
+        (destination / path.name).symlink_to(path)
+    else:
+        raise ConfigurationError(
+            f"Data download failed: channel {name!r}: {path} does not exist. "
+            "Correct DataSource.S3DataSource.S3Uri, or put the data there."
+        )
+
+
+def _local_path(uri: str, what: str) -> Path:
+    if uri.startswith("/"):
+        return Path(uri)
+    try:
+        return container.uri_to_path(uri)
+    except ValueError as error:
+        raise ConfigurationError(f"{what}: {error}; local jobs read file:// and s3:// URIs.") from error
+
+
+def _stage_source(base: Path, hyperparameters: Mapping[str, str]) -> str:
+    program = _decoded(hyperparameters, container.PROGRAM_HYPERPARAMETER)
+    source = _decoded(hyperparameters, container.SUBMIT_DIRECTORY_HYPERPARAMETER)
+    if not program or not source:
+        raise ConfigurationError(
+            "A local job runs a script: the hyperparameters sagemaker_program (its file name) and "
+            "sagemaker_submit_directory (the URI of a sourcedir.tar.gz) say which one; at least one is missing."
+        )
+    code = base / "code"
+    if source.startswith("s3://"):
+        archive = base / "input" / container.SOURCE_ARCHIVE
+        download_object(source, archive)
+        unpack(archive, code)
+    else:
+        _copy_source(_local_path(source, container.SUBMIT_DIRECTORY_HYPERPARAMETER), code)
+    script = (code / program).resolve()
+    if not script.is_relative_to(code.resolve()) or not script.is_file():
+        present = ", ".join(sorted(path.name for path in code.iterdir())[:12]) or "nothing"
+        raise ConfigurationError(f"The entry point {program!r} is not in {source}, which holds {present}.")
+    return program
+
+
+def _decoded(hyperparameters: Mapping[str, str], name: str) -> str:
+    value = container.decode_hyperparameter(hyperparameters.get(name, ""))
+    return value if isinstance(value, str) else ""
+
+
+def _copy_source(source: Path, code: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, code, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    elif source.is_file():
+        unpack(source, code)
+    else:
+        raise ConfigurationError(f"The source archive {source} does not exist.")
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a tar archive; members that lead out of the folder, links to elsewhere and devices are refused.
+
+    An archive that unpacks to far more than it is, or to more than there is room for, is refused by what its headers
+    announce, and so is one with a header of any size: a script's source or a model may come from anyone.
+
+    Raises:
+        ConfigurationError: It is not a tar archive, is cut short, holds such a member, or is too large.
+    """
+    if not hasattr(tarfile, "data_filter"):
+        raise ConfigurationError("This Python can't unpack archives safely; use at least 3.10.12 or 3.11.4.")
+    try:
+        _unpack_checked(archive, folder)
+    except ConfigurationError:
+        raise
+    except tarfile.FilterError as error:
+        raise ConfigurationError(f"{archive} is not unpacked, because it is not safe: {error}") from error
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
+        raise _damaged(archive, error) from error
+    except OSError as error:
+        # The decompressors' own have no number; the system's (a full disk) do.
+        if error.errno is not None:
+            raise
+        raise _damaged(archive, error) from error
+
+
+def _unpack_checked(archive: Path, folder: Path) -> None:
+    allowed = allowed_bytes(archive)
+    room = shutil.disk_usage(nearest_folder(folder)).free
+    unpacked = 0
+
+    def checked(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
+        nonlocal unpacked
+        unpacked += member.size
+        announced = f"{archive} is not unpacked: with its {member.name[:100]!r} it holds {unpacked / 1e6:,.0f} MB,"
+        if member.name.count("/") > MAX_DEPTH:
+            raise ConfigurationError(
+                f"{archive} is not unpacked: its {member.name[:100]!r} lies more than {MAX_DEPTH} folders deep."
+            )
+        if unpacked > allowed:
+            raise ConfigurationError(f"{announced} more than {MAX_GROWTH} times its own size.")
+        if unpacked > room:
+            raise ConfigurationError(f"{announced} and {folder} has room for {room / 1e6:,.0f} MB.")
+        return tarfile.data_filter(member, path)
+
+    with decompressed(archive) as plain:
+        # Headers and padding come on top of what the members hold.
+        reader = TarReader(
+            plain, allowed + HARMLESS_BYTES, error=lambda problem: ConfigurationError(f"{archive}: {problem}.")
+        )
+        with tarfile.TarFile(fileobj=cast("IO[bytes]", reader)) as tar:
+            tar.extractall(folder, filter=checked)  # noqa: S202 - the filter is data_filter, and more
+        # A tar archive ends before its file does, and the checksum of a .gz file comes last.
+        reader.drain()
+
+
+def _damaged(archive: Path, error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"{archive} is not a complete tar archive, or it is damaged ({error}). "
+        f"Pack the files again with: tar -czf {archive.name} *"
+    )

@@ -1,0 +1,381 @@
+"""One training job from its start to its outcome, as its supervisor goes through it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from dogbreed_sdk._util.cores import ThreadLedger
+from dogbreed_sdk._util.log_file import LogFile
+from dogbreed_sdk._util.processes import identify, identify_self, is_of_copy
+from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local import clock
+from dogbreed_sdk.local.folders import JobFolder
+from dogbreed_sdk.local.jobs import debugger, debugger_states, staging
+from dogbreed_sdk.local.jobs import state as job_state
+from dogbreed_sdk.local.jobs.artifacts import remove_uploaded, upload_data, upload_model
+from dogbreed_sdk.local.jobs.environment import ScriptRun, script_environment
+from dogbreed_sdk.local.jobs.failure_reason import full_disk, script_failure
+from dogbreed_sdk.local.jobs.metric_search import Captured, MetricSearch
+from dogbreed_sdk.local.jobs.metrics import MetricReader, finite
+from dogbreed_sdk.local.jobs.script_process import EndReason, ScriptEnd, ScriptProcess, is_full_disk
+from dogbreed_sdk.local.store import TRAINING_JOB, Store, StoreError
+
+_DEFAULT_MAXIMUM_SECONDS = 86_400  # API reference, StoppingCondition
+_METRICS_SECONDS = 1.0
+# How long the search for metrics may continue after the script has ended; a stopped job must end soon.
+_SEARCH_SECONDS = 10.0
+_SEARCH_SECONDS_STOPPED = 2.0
+_QUEUE_SECONDS = 0.2
+_LOOK_SECONDS = 0.5
+_RESERVE_BYTES = 1 << 20
+_OUTCOME_ATTEMPTS = 600
+
+
+class _StoppedError(Exception):
+    """The job was to stop before its script ran."""
+
+
+class _Interruption(BaseException):
+    """The job was to stop in the middle of work that does not ask."""
+
+
+class _OverError(Exception):
+    """The job has ended, or another supervisor has begun it: it must not run again."""
+
+
+class TrainingRun:
+    """Runs one training job.
+
+    Args:
+        store: The store with the job's record.
+        name: The job.
+        adopts: Whether this process adopts orphans, and has no other children than the job's; see `descendants`.
+    """
+
+    def __init__(self, store: Store, name: str, *, adopts: bool = False) -> None:
+        self._adopts = adopts
+        self._store = store
+        self._record = store.get(TRAINING_JOB, name)
+        self._folder = JobFolder.of(store.root, name)
+        self._request = self._record.request
+        self._log = LogFile(self._folder.log)
+        self._ledger = ThreadLedger(store.root)
+        self._metrics: dict[str, dict[str, float]] = {}
+        self._metrics_due = 0.0
+        self._terminated = False
+        self._deadline = float("inf")
+        self._clock = clock.start()
+        self._process: dict[str, Any] | None = None
+
+    def terminate(self) -> None:
+        """Stop the job, because the supervisor itself was told to end; safe in a signal handler."""
+        self._terminated = True
+
+    def execute(self) -> None:
+        """Go through the whole job; its record has the outcome afterwards, whatever happens."""
+        try:
+            self._begin()
+            status, secondary, failure = self._run()
+        except _OverError:
+            self._log.close()
+            return
+        except (_StoppedError, _Interruption):
+            status, secondary, failure = "Stopped", None, None
+        except ConfigurationError as error:
+            status, secondary, failure = "Failed", None, f"ClientError: {error}"
+            if isinstance(error, StoreError) and self._disk_is_full():
+                failure = f"ClientError: {full_disk(self._folder.path)}"
+        except Exception as error:  # noqa: BLE001 - the record must get an outcome
+            status, secondary, failure = "Failed", None, self._unexpected(error)
+        self._finish(status, secondary, failure)
+        self._ledger.release(self._record.name)
+        self._evaluate_rules()
+        self._log.close()
+
+    def _run(self) -> tuple[str, str | None, str | None]:
+        self._reserve()
+        threads = self._wait_for_threads()
+        self._enter("Downloading")
+        with _interruptible(self._is_to_stop):
+            program = staging.stage(self._folder, self._request, self._report)
+        reader = MetricReader.of(self._request["AlgorithmSpecification"].get("MetricDefinitions", ()))
+        checkpoints = staging.checkpoint_folder(self._folder, self._request)
+        run = ScriptRun(
+            name=self._record.name,
+            arn=self._record.arn,
+            request=self._request,
+            base=self._folder.container,
+            checkpoints=checkpoints,
+            program=program,
+            threads=threads,
+        )
+        command = [sys.executable, program, *run.arguments]
+        if not program.endswith(".py"):
+            command = ["/bin/sh", program, *run.arguments]
+        end = self._train(command, script_environment(run, os.environ), reader)
+        return self._judge(end, command)
+
+    def _begin(self) -> None:
+        def change(state: dict[str, Any]) -> None:
+            if state.get("begun") or state.get("status") not in job_state.RUNNING_STATUSES:
+                raise _OverError
+            state["begun"] = True
+            self._process = state["process"] = identify_self(root=self._store.root)
+            state.setdefault("log_stream", f"{self._record.name}/algo-1-{int(time.time())}")
+            job_state.enter(state, "Starting")
+            self._clock = dict(state["clock"])
+
+        self._update(change)
+
+    def _reserve(self) -> None:
+        with self._folder.reserve.open("wb") as handle:
+            handle.write(os.urandom(_RESERVE_BYTES))  # zeros might be stored as nothing
+
+    def _wait_for_threads(self) -> int:
+        state = self._store.get(TRAINING_JOB, self._record.name).state
+        wanted = int(state.get("wanted_threads") or self._ledger.cores)
+        waiting = False
+        while True:
+            self._check_stop()
+            granted = self._ledger.claim(
+                self._record.name, created=self._record.created, process=state["process"], wanted=wanted
+            )
+            if granted:
+                break
+            if not waiting:
+                self._enter("Pending")
+                waiting = True
+            time.sleep(_QUEUE_SECONDS)
+        self._update(lambda state: state.update(threads=granted))
+        return granted
+
+    def _train(self, command: list[str], environment: dict[str, str], reader: MetricReader) -> ScriptEnd:
+        self._check_stop()
+        limit = self._request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", _DEFAULT_MAXIMUM_SECONDS)
+        self._search = MetricSearch(reader, report=self._report)
+        script = ScriptProcess(
+            command,
+            folder=self._folder.container / "code",
+            environment=environment,
+            consume=self._consume,
+            wish=self._wish,
+            has_room=self._has_room,
+            helpers=self._helpers if self._adopts else None,
+        )
+        self._deadline = time.monotonic() + limit
+
+        def change(state: dict[str, Any]) -> None:
+            state["script"] = identify(script.pid, root=self._store.root)
+            state["started"] = job_state.now(state)
+            if not state.get("stop"):
+                job_state.enter(state, "Training")
+
+        try:
+            try:
+                self._update(change)
+            except ConfigurationError:
+                self._terminated = True
+                script.wait()
+                raise
+            end = script.wait()
+            seconds = _SEARCH_SECONDS if end.reason is None else _SEARCH_SECONDS_STOPPED
+            self._note(self._search.finish(seconds, lambda: self._terminated))
+        finally:
+            self._search.close()
+        return end
+
+    def _report(self, line: str) -> None:
+        with suppress(OSError):  # a full disk, which the next line of the script meets too
+            self._log.write([line])
+
+    def _helpers(self) -> Collection[int]:
+        return () if self._search.pid is None else (self._search.pid,)
+
+    def _consume(self, lines: list[str]) -> None:
+        for line in lines:
+            self._search.feed(self._record.name, line)
+        self._note(self._search.collect())
+        self._log.write(lines)
+
+    def _has_room(self) -> bool:
+        self._note(self._search.collect())
+        return self._search.has_room
+
+    def _note(self, found: list[Captured]) -> None:
+        for captured in found:
+            value = finite(captured.text)
+            if value is not None:
+                self._metrics[captured.name] = {"value": value, "time": clock.read(self._clock)}
+
+    def _wish(self) -> EndReason | None:
+        try:
+            self._note(self._search.collect())
+            self._write_metrics()
+            stop = self._terminated or self._store.get(TRAINING_JOB, self._record.name).state.get("stop")
+        except StoreError:
+            # A busy store can wait for the next look; a full disk can't.
+            return "disk" if self._disk_is_full() else None
+        if stop:
+            return "stop"
+        return "runtime" if time.monotonic() >= self._deadline else None
+
+    def _write_metrics(self) -> None:
+        if self._metrics and time.monotonic() >= self._metrics_due:
+            self._metrics_due = time.monotonic() + _METRICS_SECONDS
+            self._update(lambda state: state.setdefault("metrics", {}).update(self._metrics))
+            self._metrics.clear()  # only now: what a busy store did not take is written with the next values
+
+    def _judge(self, end: ScriptEnd, command: list[str]) -> tuple[str, str | None, str | None]:
+        if end.reason == "disk":
+            return "Failed", None, f"ClientError: {full_disk(self._folder.path)}"
+        if end.reason is None and end.exit_status != 0:
+            return (
+                "Failed",
+                None,
+                script_failure(
+                    exit_status=end.exit_status,
+                    command=command,
+                    failure_file=self._folder.container / "output/failure",
+                    tail=tuple(self._log.tail),
+                    folder=self._folder.path,
+                ),
+            )
+        if end.reason is not None:
+            self._update(_stopping)
+        self._enter("Uploading")
+        # What a stopped job has is uploaded all the same, as on AWS; the machine's end leaves no time for it.
+        with _interruptible(lambda: self._terminated):
+            self._upload()
+        if end.reason is None:
+            return "Completed", None, None
+        return "Stopped", "MaxRuntimeExceeded" if end.reason == "runtime" else None, None
+
+    def _upload(self) -> None:
+        """Bring the model to its place, and then what else the script has written: that may fail for itself."""
+        base, configuration = self._folder.container, self._request["OutputDataConfig"]
+        if is_of_copy(self._process, self._store.root):
+            raise ConfigurationError(
+                f"The folder of local SageMaker was moved away from {self._store.root} while the job ran; what the job "
+                "has written went with it. Move it only while nothing runs in it."
+            )
+        uri = upload_model(base, configuration, self._record.name, self._report)
+        self._update(lambda state: state.update(artifacts=uri))
+        remove_uploaded(base / "model")
+        try:
+            upload_data(base, configuration, self._record.name, self._report)
+        except OSError as error:
+            if is_full_disk(error):
+                raise
+            self._report(f"warning: output/data is not packed, and is left in {base}: {error}")
+        else:
+            remove_uploaded(base / "output/data")
+
+    def _evaluate_rules(self) -> None:
+        """Rules are judged when the job has its outcome, and whatever it is: what was recorded may say why."""
+        if not (self._request.get("DebugHookConfig") or self._request.get("ProfilerConfig")):
+            return
+        outcome: dict[str, Any] = {}
+        try:
+            outcome = debugger.evaluate(
+                self._folder,
+                self._request,
+                self._record.name,
+                report=lambda line: self._log.write([line]),
+                ended=lambda: self._terminated,
+            )
+        except Exception:  # noqa: BLE001 - the job has its outcome, and nothing about rules may change it
+            traceback.print_exc()
+
+        def change(state: dict[str, Any]) -> None:
+            state["rules"] = debugger_states.with_outcome(state.get("rules") or [], outcome, time.time())
+
+        self._update(change)
+
+    def _check_stop(self) -> None:
+        if self._is_to_stop():
+            raise _StoppedError
+
+    def _is_to_stop(self) -> bool:
+        return self._terminated or bool(self._store.get(TRAINING_JOB, self._record.name).state.get("stop"))
+
+    def _enter(self, secondary: str) -> None:
+        self._update(lambda state: job_state.enter(state, secondary))
+
+    def _update(self, change: Callable[[dict[str, Any]], None]) -> None:
+        self._store.update(TRAINING_JOB, self._record.name, change)
+
+    def _disk_is_full(self) -> bool:
+        try:
+            with self._folder.path.joinpath(".probe").open("wb") as handle:
+                handle.write(os.urandom(64 * 1024))
+        except OSError as error:
+            return is_full_disk(error)
+        finally:
+            with suppress(OSError):
+                self._folder.path.joinpath(".probe").unlink()
+        return False
+
+    def _unexpected(self, error: Exception) -> str:
+        traceback.print_exc()
+        if isinstance(error, OSError) and is_full_disk(error):
+            return f"ClientError: {full_disk(self._folder.path)}"
+        return (
+            f"InternalServerError: {type(error).__name__}: {error}. "
+            f"The supervisor's log {self._folder.supervisor_log} has the details."
+        )
+
+    def _finish(self, status: str, secondary: str | None, failure: str | None) -> None:
+        """Write the outcome, on a full disk into the space that was reserved for it."""
+        with suppress(OSError):  # the script may have removed all folders of its job
+            self._folder.reserve.unlink()
+
+        def change(state: dict[str, Any]) -> None:
+            state.setdefault("metrics", {}).update(self._metrics)
+            stopped = status == "Completed" and state.get("stop")
+            job_state.finish(state, "Stopped" if stopped else status, secondary=secondary, failure=failure)
+
+        for attempt in range(_OUTCOME_ATTEMPTS):
+            try:
+                self._update(change)
+                return
+            except StoreError:
+                # Whoever filled the disk may free some of it; nobody else knows this outcome.
+                if attempt == _OUTCOME_ATTEMPTS - 1:
+                    raise
+                time.sleep(1.0)
+
+
+@contextmanager
+def _interruptible(is_to_stop: Callable[[], bool]) -> Iterator[None]:
+    """Have a timer look whether the job is to stop while the block works: downloads, archives, files without end.
+
+    Raises:
+        _Interruption: It is to stop.
+    """
+
+    def look(_number: int, _frame: object) -> None:
+        with suppress(StoreError):  # a busy store can wait for the next look
+            if is_to_stop():
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                raise _Interruption
+
+    before = signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS, _LOOK_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _stopping(state: dict[str, Any]) -> None:
+    if state.get("status") in job_state.RUNNING_STATUSES:
+        state["status"] = "Stopping"
+        job_state.enter(state, "Stopping")

@@ -1,0 +1,1 @@
+"""Runs tuning jobs: proposes hyperparameters and stops unpromising trials early."""

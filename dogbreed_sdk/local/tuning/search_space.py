@@ -1,0 +1,113 @@
+"""The ranges of a tuning job, between SageMaker's form (strings, scaling types) and Optuna's distributions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dogbreed_sdk.errors import ConfigurationError
+from training_scripts._util.written import written
+
+# Auto scaling: a range over two orders of magnitude or more is searched by magnitude.
+_AUTO_LOGARITHMIC_DECADES = 2.0
+
+
+@dataclass(frozen=True)
+class Range:
+    """One tuned hyperparameter.
+
+    Attributes:
+        name: The hyperparameter.
+        kind: "continuous", "integer" or "categorical".
+        low: Smallest value; for ReverseLogarithmic of 1 - value.
+        high: Largest value, likewise.
+        logarithmic: Whether it is searched by magnitude.
+        reverse: Whether what is searched is 1 - value.
+        values: A categorical range's values, in wire form.
+    """
+
+    name: str
+    kind: str
+    low: float = 0.0
+    high: float = 0.0
+    logarithmic: bool = False
+    reverse: bool = False
+    values: tuple[str, ...] = ()
+
+    def distribution(self) -> Any:
+        """Optuna's distribution of this range."""
+        from optuna import distributions  # noqa: PLC0415
+
+        if self.kind == "categorical":
+            return distributions.CategoricalDistribution(self.values)
+        if self.kind == "integer":
+            return distributions.IntDistribution(int(self.low), int(self.high), log=self.logarithmic)
+        return distributions.FloatDistribution(self.low, self.high, log=self.logarithmic)
+
+    def choices(self) -> Iterable[Any]:
+        """Optuna's values of this range one by one; none for a continuous range, which has too many to list."""
+        if self.kind == "categorical":
+            return self.values
+        return range(int(self.low), int(self.high) + 1) if self.kind == "integer" else ()
+
+    def to_wire(self, value: Any) -> str:
+        """A hyperparameter's string for a value that Optuna proposes."""
+        if self.kind == "categorical":
+            return str(value)
+        if self.kind == "integer":
+            return str(int(value))
+        return repr(1.0 - float(value) if self.reverse else float(value))
+
+    def from_wire(self, text: str) -> Any:
+        """Optuna's value for a hyperparameter's string, within the range despite rounding."""
+        if self.kind == "categorical":
+            return text
+        if self.kind == "integer":
+            return int(text)
+        value = 1.0 - float(text) if self.reverse else float(text)
+        return min(max(value, self.low), self.high)
+
+
+def read_ranges(ranges: Mapping[str, Any]) -> tuple[Range, ...]:
+    """The ranges of a ParameterRanges member.
+
+    Raises:
+        ConfigurationError: A range is empty, or its scaling does not go with its bounds.
+    """
+    if ranges.get("AutoParameters"):
+        raise ConfigurationError("Local SageMaker does not choose ranges by itself (AutoParameters): give a range.")
+    found = [_numeric(entry, "continuous") for entry in ranges.get("ContinuousParameterRanges") or ()]
+    found += [_numeric(entry, "integer") for entry in ranges.get("IntegerParameterRanges") or ()]
+    found += [
+        Range(name=entry["Name"], kind="categorical", values=tuple(entry["Values"]))
+        for entry in ranges.get("CategoricalParameterRanges") or ()
+    ]
+    if not found:
+        raise ConfigurationError("A tuning job needs at least one range of hyperparameters.")
+    return tuple(found)
+
+
+def _numeric(entry: Mapping[str, str], kind: str) -> Range:
+    name = entry["Name"]
+    low, high = float(entry["MinValue"]), float(entry["MaxValue"])
+    scaling = entry.get("ScalingType", "Auto")
+    if not low <= high:
+        raise ConfigurationError(
+            f"The range of {name!r} is empty: MinValue {written(low)} is above MaxValue {written(high)}."
+        )
+    if scaling == "ReverseLogarithmic":
+        if kind != "continuous" or low < 0 or high >= 1:
+            raise ConfigurationError(
+                f"The range of {name!r} has ReverseLogarithmic scaling, which needs continuous values in [0, 1)."
+            )
+        return Range(name=name, kind=kind, low=1.0 - high, high=1.0 - low, logarithmic=True, reverse=True)
+    if scaling == "Logarithmic" and low <= 0:
+        raise ConfigurationError(f"The range of {name!r} has Logarithmic scaling, which needs MinValue above 0.")
+    logarithmic = scaling == "Logarithmic" or (scaling == "Auto" and _spans_magnitudes(low, high))
+    return Range(name=name, kind=kind, low=low, high=high, logarithmic=logarithmic)
+
+
+def _spans_magnitudes(low: float, high: float) -> bool:
+    return low > 0 and math.log10(high / low) >= _AUTO_LOGARITHMIC_DECADES - 1e-9

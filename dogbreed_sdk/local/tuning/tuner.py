@@ -1,0 +1,319 @@
+"""Runs a tuning job: proposes trials, runs them as training jobs, reads their objective, finds the best."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, ParamSpec, TypeVar
+
+from dogbreed_sdk._util.cores import available_cores
+from dogbreed_sdk._util.log_file import LogFollower
+from dogbreed_sdk._util.processes import identify_self
+from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local.folders import JobFolder
+from dogbreed_sdk.local.jobs import failure_reason, runner
+from dogbreed_sdk.local.jobs import state as job_state
+from dogbreed_sdk.local.jobs.metric_search import Captured, MetricSearch
+from dogbreed_sdk.local.jobs.metrics import finite, is_number
+from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, NotFound, Store, StoreError
+from dogbreed_sdk.local.tuning import early_stopping
+from dogbreed_sdk.local.tuning.request import TuningRequest
+from dogbreed_sdk.local.tuning.search import Search, create_search
+
+_TICK_SECONDS = 0.1
+# How long a look at an ended trial may wait for the search of its log, and all looks together.
+_SETTLE_SECONDS = 0.2
+_LOG_SECONDS = 5.0
+# The store itself waits half a minute for its turn.
+_STORE_ATTEMPTS = 60
+_STORE_SECONDS = 0.5
+# Characters of a text in place of a number that a message repeats.
+_LONGEST_VALUE = 100
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+# AWS's words; the first failure follows.
+_ALL_FAILED = "All training jobs failed. Please take a look at the training jobs failures to get more details."
+
+
+@dataclass
+class Trial:
+    """One training job of a search.
+
+    Attributes:
+        name: The training job.
+        number: What the search calls it.
+        follower: Reads its log.
+        values: Its objective values so far, in order.
+        stopped_early: Whether the tuner ended it.
+        failure: Its FailureReason, once it has failed.
+        unusable: The last text that it printed for the objective and that is not a finite number.
+        ended_at: When its end was seen, by the monotonic clock.
+    """
+
+    name: str
+    number: int
+    follower: LogFollower
+    values: list[float] = field(default_factory=list)
+    stopped_early: bool = False
+    failure: str | None = None
+    unusable: str | None = None
+    ended_at: float | None = None
+
+    @property
+    def objective(self) -> float | None:
+        """The last value in the log, which is what SageMaker takes."""
+        return self.values[-1] if self.values else None
+
+
+class Tuner:
+    """Runs one tuning job; a second one, after the first was killed, goes on where the store says it stopped.
+
+    Args:
+        store: The store with the job's record.
+        name: The job.
+    """
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self._record = store.get(TUNING_JOB, name)
+        self._running: list[Trial] = []
+        self._finished: list[Trial] = []
+        self._best_noted: str | None = self._record.state.get("best")
+
+    def execute(self) -> None:
+        """Run the search to its end; the record has the outcome afterwards, unless the process is killed.
+
+        A search that has ended already is left as it is.
+        """
+        if not self._begin():
+            return
+        try:
+            self._request = TuningRequest.read(self._record.request)
+            self._metrics = MetricSearch(self._request.objective_reader(), report=print)
+            self._search = self._create_search()
+            self._resume()
+            try:
+                status, failure = self._loop()
+            finally:
+                self._metrics.close()
+        except ConfigurationError as error:
+            status, failure = self._abandon(f"ClientError: {error}")
+        except Exception as error:  # noqa: BLE001 - the record must get an outcome
+            traceback.print_exc()
+            log = JobFolder.of(self._store.root, self._record.name).supervisor_log
+            status, failure = self._abandon(f"InternalServerError: {type(error).__name__}: {error}; see {log}.")
+        reason = job_state.shorten(failure) if failure else None
+        _patiently(self._update, status=status, failure=reason, best=self._best(), ended=self._record.now)
+
+    def _begin(self) -> bool:
+        process = identify_self(root=self._store.root)
+
+        def change(state: dict[str, Any]) -> None:
+            if state.get("status") in job_state.RUNNING_STATUSES:
+                state["process"] = process
+
+        return self._store.update(TUNING_JOB, self._record.name, change).state.get("process") == process
+
+    def _create_search(self) -> Search:
+        request = self._request
+        return create_search(request.configuration, request.ranges, request.objective_type)
+
+    def _resume(self) -> None:
+        for name in self._record.state.get("trials", ()):
+            try:
+                record = self._store.get(TRAINING_JOB, name)
+            except NotFound:
+                continue  # somebody has deleted it
+            number = self._search.resume(record.state["tuned"])
+            trial = Trial(name, number, self._follower(name), stopped_early=bool(record.state.get("stopped_early")))
+            self._running.append(trial)
+            if record.state["status"] == "InProgress" and not record.state.get("process"):
+                runner.start_training_job(self._store, name)
+
+    def _loop(self) -> tuple[str, str | None]:
+        exhausted = False
+        while True:
+            for trial in list(self._running):
+                _patiently(self._look_at, trial)
+            _patiently(self._note_best)
+            state = _patiently(self._store.get, TUNING_JOB, self._record.name).state
+            stopping = bool(state.get("stop")) or self._record.age >= self._request.maximum_seconds
+            good_enough = self._request.is_good_enough(self._objectives())
+            if stopping or good_enough:
+                self._stop_trials()
+            else:
+                exhausted = not self._fill()
+            if not self._running and (stopping or good_enough or exhausted):
+                return self._outcome(stopping=stopping)
+            time.sleep(_TICK_SECONDS)
+
+    def _outcome(self, *, stopping: bool) -> tuple[str, str | None]:
+        if stopping:
+            return "Stopped", None
+        if self._objectives() or not self._finished:
+            return "Completed", None
+        first = min(self._finished, key=lambda trial: trial.name)
+        said = f"{_ALL_FAILED} The first one, {first.name}: "
+        cause = first.failure or _no_objective(self._request.metric, first.unusable)
+        return "Failed", said + failure_reason.brief(cause, job_state.MAXIMUM_FAILURE_CHARACTERS - len(said))
+
+    def _fill(self) -> bool:
+        """Start trials until enough run; False when there are no more to start."""
+        limit = self._request.maximum_jobs
+        while len(self._running) < self._request.parallel_jobs:
+            count = len(self._running) + len(self._finished)
+            proposal = None if limit is not None and count >= limit else self._search.propose()
+            if proposal is None:
+                return False
+            self._start(count + 1, *proposal)
+        return True
+
+    def _start(self, count: int, number: int, tuned: dict[str, str]) -> None:
+        name = self._request.trial_name(count)
+        state: dict[str, Any] = {
+            "status": "InProgress",
+            "tuning_job": self._record.name,
+            "definition": self._request.definition.get("DefinitionName"),
+            "tuned": tuned,
+            "wanted_threads": max(1, available_cores() // self._request.parallel_jobs),
+            "log_stream": f"{name}/algo-1-{int(time.time())}",
+        }
+        job_state.enter(state, "Starting")
+        _patiently(self._record_trial, name, state)
+        self._running.append(Trial(name, number, self._follower(name)))
+        _patiently(runner.start_training_job, self._store, name)
+
+    def _record_trial(self, name: str, state: dict[str, Any]) -> None:
+        # Both or neither: a killed tuner must find every trial it has started.
+        with self._store.transaction():
+            request = self._request.training_request(name, state["tuned"])
+            self._store.create(TRAINING_JOB, name, request, state, region=self._record.region)
+            self._store.update(TUNING_JOB, self._record.name, lambda job: job.setdefault("trials", []).append(name))
+
+    def _follower(self, name: str) -> LogFollower:
+        return LogFollower(JobFolder.of(self._store.root, name).log)
+
+    def _look_at(self, trial: Trial) -> None:
+        try:
+            runner.reconcile(self._store, TRAINING_JOB, trial.name)
+            record = self._store.get(TRAINING_JOB, trial.name)
+        except NotFound:
+            self._conclude(trial, failure="it was deleted before its result was read")
+            return
+        # The log is read after the status: a job that has ended writes no more.
+        ended = record.state["status"] not in job_state.RUNNING_STATUSES
+        complete = self._read_log(trial, ended=ended)
+        if ended:
+            if complete:
+                failed = record.state["status"] == "Failed"
+                failure = (record.state.get("failure") or "no reason is known") if failed else None
+                self._conclude(trial, failure=failure)
+        elif not trial.stopped_early and self._is_hopeless(trial):
+            self._store.update(TRAINING_JOB, trial.name, lambda state: state.update(stopped_early=True))
+            runner.request_stop(self._store, TRAINING_JOB, trial.name)
+            trial.stopped_early = True
+
+    def _read_log(self, trial: Trial, *, ended: bool) -> bool:
+        """Have the new lines of a log searched, and take what was found; whether that is all there will be."""
+        read_all = True
+        for line in trial.follower.read():
+            self._metrics.feed(trial.name, line)
+            if not self._metrics.has_room:
+                read_all = False  # the rest stays in the file until the next look
+                break
+        self._take(self._metrics.settle(_SETTLE_SECONDS) if ended else self._metrics.collect())
+        if not ended:
+            return False
+        trial.ended_at = trial.ended_at or time.monotonic()
+        if time.monotonic() - trial.ended_at > _LOG_SECONDS:
+            return True
+        return read_all and not self._metrics.has_waiting(trial.name)
+
+    def _take(self, found: list[Captured]) -> None:
+        trials = {trial.name: trial for trial in self._running}
+        for captured in found:
+            trial = trials.get(captured.source)
+            value = finite(captured.text)
+            if trial is not None and value is not None:
+                trial.values.append(value)
+            elif trial is not None:
+                trial.unusable = captured.text
+
+    def _is_hopeless(self, trial: Trial) -> bool:
+        if self._search.should_stop(trial.number, trial.values):
+            return True
+        others = [other.values for other in self._finished if other.failure is None and not other.stopped_early]
+        return self._request.stops_early and early_stopping.is_hopeless(
+            trial.values, others, maximize=self._request.maximize
+        )
+
+    def _conclude(self, trial: Trial, *, failure: str | None) -> None:
+        trial.failure = failure
+        value = trial.objective if failure is None else None
+        self._search.tell(trial.number, value, stopped_early=trial.stopped_early)
+        self._running.remove(trial)
+        self._finished.append(trial)
+
+    def _note_best(self) -> None:
+        best = self._best()
+        if best != self._best_noted:
+            self._update(best=best)
+            self._best_noted = best
+
+    def _objectives(self) -> list[float]:
+        return [t.values[-1] for t in self._finished if t.failure is None and t.values]
+
+    def _best(self) -> str | None:
+        # By name, so that of equal trials the earlier proposal wins, whichever ended first.
+        ordered = sorted(self._finished, key=lambda trial: trial.name)
+        candidates = [trial for trial in ordered if trial.failure is None and trial.values]
+        if not candidates:
+            return None
+        choose = max if self._request.maximize else min
+        return choose(candidates, key=lambda trial: trial.values[-1]).name
+
+    def _stop_trials(self) -> None:
+        for trial in self._running:
+            with suppress(NotFound):  # it ended, and was deleted, since the last look
+                _patiently(runner.request_stop, self._store, TRAINING_JOB, trial.name)
+
+    def _abandon(self, failure: str) -> tuple[str, str]:
+        self._stop_trials()
+        return "Failed", failure
+
+    def _update(self, **changes: Any) -> None:
+        self._store.update(TUNING_JOB, self._record.name, lambda state: state.update(changes))
+
+
+def _no_objective(metric: str, unusable: str | None) -> str:
+    """Why a trial that did not fail has no objective."""
+    if unusable is None:
+        return (
+            f"its log has no line that the Regex of the objective metric {metric!r} matches; "
+            "compare its output with MetricDefinitions"
+        )
+    printed = repr(job_state.shorten(unusable, _LONGEST_VALUE))
+    if is_number(unusable):
+        return (
+            f"it printed {printed} for the objective metric {metric!r}, which is not a finite number. "
+            "The training probably diverged: try lower learning rates"
+        )
+    return (
+        f"the Regex of the objective metric {metric!r} captured {printed} from its log, which is not a number; "
+        "compare its output with MetricDefinitions"
+    )
+
+
+def _patiently(
+    action: Callable[_Arguments, _Result], *arguments: _Arguments.args, **named: _Arguments.kwargs
+) -> _Result:
+    """Do something with the store; one that is busy, or whose disk is full for a while, must not end a search."""
+    for _ in range(_STORE_ATTEMPTS - 1):
+        try:
+            return action(*arguments, **named)
+        except StoreError:
+            time.sleep(_STORE_SECONDS)
+    return action(*arguments, **named)

@@ -1,0 +1,165 @@
+"""The HTTP side of a loaded model: GET /ping, and POST /invocations with its limits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import traceback
+from contextlib import suppress
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from dogbreed_sdk.model_server.batching import Answering
+from dogbreed_sdk.model_server.context import RequestContext
+from dogbreed_sdk.model_server.handlers import ModelAnswer, ModelRequest
+from dogbreed_sdk.model_server.settings import Settings
+
+# SageMaker's limit of a real-time request (developer guide, quotas of SageMaker endpoints).
+MAXIMUM_BODY_BYTES = 25 * 1024 * 1024
+MAXIMUM_WAITING = 64
+# 64 photographs fit many times over; of the largest bodies ten wait.
+MAXIMUM_WAITING_BYTES = 10 * MAXIMUM_BODY_BYTES
+# SageMaker itself gives a real-time request 60 s altogether.
+_BODY_SECONDS = 60.0
+# Between a request's 504 and the end of a model that hangs: the 504 must have reached its client.
+_FAREWELL_SECONDS = 1.0
+_GONE = 499  # as nginx logs a client that went away; nobody is left to read it
+
+_log = logging.getLogger(__name__)
+
+
+class ModelApp:
+    """Takes invocations in, and answers them.
+
+    Args:
+        answering: The model.
+        settings: Model folder, default Accept and time limit.
+    """
+
+    def __init__(self, answering: Answering, settings: Settings) -> None:
+        self._answering = answering
+        self._settings = settings
+        self._waiting = 0
+        self._waiting_bytes = 0
+        self._last_use = time.monotonic()
+
+    def routes(self) -> Starlette:
+        """The application that a server runs."""
+        ping = Route("/ping", self._ping)
+        return Starlette(routes=[ping, Route("/invocations", self._invocations, methods=["POST"])])
+
+    @property
+    def idle_seconds(self) -> float:
+        """How long ago the last invocation ended; 0 during one."""
+        return 0.0 if self._waiting else time.monotonic() - self._last_use
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the model has been at one call for longer than SAGEMAKER_MODEL_SERVER_TIMEOUT, and a second more."""
+        return self._answering.stuck_seconds() > self._settings.timeout_seconds + _FAREWELL_SECONDS
+
+    async def _ping(self, _request: Request) -> Response:
+        return Response(status_code=200)
+
+    async def _invocations(self, request: Request) -> Response:
+        declared = request.headers.get("content-length", "")
+        # A body without a length may become as large as is allowed.
+        size = int(declared) if declared.isdecimal() else MAXIMUM_BODY_BYTES
+        if size > MAXIMUM_BODY_BYTES:
+            return _too_large()
+        if self._waiting >= MAXIMUM_WAITING or self._waiting_bytes + size > MAXIMUM_WAITING_BYTES:
+            message = f"{self._waiting} requests are waiting already; try again later."
+            return PlainTextResponse(message, 503, headers={"retry-after": "1"})
+        self._waiting += 1
+        self._waiting_bytes += size
+        try:
+            return await self._accepted(request)
+        finally:
+            self._waiting -= 1
+            self._waiting_bytes -= size
+            self._last_use = time.monotonic()
+
+    async def _accepted(self, request: Request) -> Response:
+        try:
+            body = await asyncio.wait_for(_read(request), _BODY_SECONDS)
+        except ClientDisconnect:
+            return Response(status_code=_GONE)
+        except asyncio.TimeoutError:
+            return PlainTextResponse(f"The body did not arrive within {_BODY_SECONDS:.0f} s.", 408)
+        if body is None:
+            return _too_large()
+        model_request = self._model_request(request, body)
+        del body
+        try:
+            answer = await self._answered(request, model_request)
+        except ClientDisconnect:
+            return Response(status_code=_GONE)
+        except Exception as error:  # noqa: BLE001 - whatever the model's code raises belongs to this request alone
+            return _failure(error)
+        if answer is None:
+            return PlainTextResponse(f"The model did not answer within {self._settings.timeout_seconds:g} s.", 504)
+        return Response(answer.body, media_type=answer.content_type, headers=answer.headers)
+
+    def _model_request(self, request: Request, body: bytes) -> ModelRequest:
+        accept = request.headers.get("accept") or "*/*"
+        return ModelRequest(
+            body=body,
+            content_type=request.headers.get("content-type", "application/octet-stream"),
+            accept=self._settings.default_accept if accept == "*/*" else accept,
+            context=RequestContext(self._settings.model_dir, request.headers),
+        )
+
+    async def _answered(self, request: Request, model_request: ModelRequest) -> ModelAnswer | None:
+        """The model's answer, or None after the time limit; what nobody waits for any more is not computed."""
+        work = asyncio.ensure_future(self._answering.answer(model_request))
+        gone = asyncio.ensure_future(_disconnection(request))
+        timeout = self._settings.timeout_seconds
+        try:
+            await asyncio.wait(
+                {work, gone}, timeout=None if timeout == float("inf") else timeout, return_when=asyncio.FIRST_COMPLETED
+            )
+            if work.done():
+                return work.result()
+            if gone.done():
+                raise ClientDisconnect
+            return None
+        finally:
+            work.cancel()
+            gone.cancel()
+            with suppress(asyncio.CancelledError):
+                await gone
+
+
+async def _read(request: Request) -> bytes | None:
+    """The body; None as soon as it is too large."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MAXIMUM_BODY_BYTES:
+            return None
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def _disconnection(request: Request) -> None:
+    """Returns when the client has gone away."""
+    while (await request.receive())["type"] != "http.disconnect":
+        continue
+
+
+def _too_large() -> Response:
+    return PlainTextResponse("The body is larger than 25 MB, the limit of a real-time request.", 413)
+
+
+def _failure(error: Exception) -> Response:
+    """What the client learns: the message, and whether it was the request's fault; the log has the traceback."""
+    status = getattr(error, "status_code", None)
+    if isinstance(status, int) and 400 <= status < 500:
+        return PlainTextResponse(str(error), status)
+    _log.error("An invocation failed:\n%s", "".join(traceback.format_exception(error)).rstrip())
+    return PlainTextResponse(f"{type(error).__name__}: {error}", 500)

@@ -1,7 +1,0 @@
-"""The model server: one model behind SageMaker's hosting contract, on this machine or in a container."""
-
-from __future__ import annotations
-
-from dogbreed_sdk.serving.process import ServerProcess, start
-
-__all__ = ["ServerProcess", "start"]

@@ -1,0 +1,99 @@
+"""A stand-in for SageMaker on AWS: records what is sent, checks it as AWS would, and says what AWS says.
+
+S3, IAM and STS are moto's. Only SageMaker's own answers are given here, because no account can be reached.
+"""
+
+from __future__ import annotations
+
+import datetime
+import io
+import json
+from typing import Any
+
+import boto3
+from botocore.awsrequest import AWSResponse
+
+from dogbreed_sdk import Session
+from dogbreed_sdk.local.api.validation import operation_model, problems
+
+REGION = "us-east-1"
+BUCKET = "my-bucket"
+
+
+class RecordedSageMaker:
+    """The requests that clients of a session sent to SageMaker, each valid by botocore's model to the letter."""
+
+    def __init__(self, boto3_session: boto3.Session) -> None:
+        self.requests: list[tuple[str, dict[str, Any]]] = []
+        self.refusals: dict[str, dict[str, Any]] = {}
+        boto3_session.events.register("before-call.sagemaker", self._answer)
+
+    def sent(self, operation: str) -> list[dict[str, Any]]:
+        return [body for name, body in self.requests if name == operation]
+
+    def _answer(self, model: Any, params: dict[str, Any], **_: Any) -> tuple[AWSResponse, dict[str, Any]]:
+        body = json.loads(params["body"] or b"{}")
+        assert list(problems(operation_model("sagemaker", model.name).input_shape, body)) == []
+        assert "file://" not in json.dumps(body)
+        self.requests.append((model.name, body))
+        if model.name in self.refusals:
+            return response(400), self.refusals[model.name]
+        if model.name == "DescribeEndpoint" and not self.sent("CreateEndpoint"):
+            return response(400), refusal("ValidationException", 'Could not find endpoint "arn:aws:sagemaker:…".')
+        return response(200), {**self._content(model.name, body), "ResponseMetadata": {"HTTPStatusCode": 200}}
+
+    def _content(self, operation: str, body: dict[str, Any]) -> dict[str, Any]:
+        now = datetime.datetime.now(datetime.timezone.utc)
+        name = next((value for key, value in body.items() if key.endswith("Name")), "")
+        if operation == "DescribeTrainingJob":
+            return {
+                "TrainingJobName": name,
+                "TrainingJobArn": f"arn:aws:sagemaker:{REGION}:123456789012:training-job/{name}",
+                "TrainingJobStatus": "Completed",
+                "SecondaryStatus": "Completed",
+                "CreationTime": now,
+                "TrainingEndTime": now,
+                "OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/dogbreed/jobs"},
+                "ModelArtifacts": {"S3ModelArtifacts": f"s3://{BUCKET}/dogbreed/jobs/{name}/output/model.tar.gz"},
+                "SecondaryStatusTransitions": [{"Status": "Completed", "StartTime": now, "StatusMessage": "done"}],
+            }
+        if operation == "DescribeEndpoint":
+            return {
+                "EndpointName": name,
+                "EndpointArn": f"arn:aws:sagemaker:{REGION}:123456789012:endpoint/{name}",
+                "EndpointConfigName": name,
+                "EndpointStatus": "InService",
+                "CreationTime": now,
+                "LastModifiedTime": now,
+            }
+        if operation == "DescribeEndpointConfig":
+            created = [sent for sent in self.sent("CreateEndpointConfig") if sent["EndpointConfigName"] == name]
+            return created[-1] if created else {"ProductionVariants": [{"VariantName": "v", "ModelName": name}]}
+        if operation == "DescribeHyperParameterTuningJob":
+            [created] = self.sent("CreateHyperParameterTuningJob")
+            return {**created, "HyperParameterTuningJobStatus": "InProgress", "CreationTime": now}
+        if operation == "DescribeModel":
+            return {"ModelName": name, "CreationTime": now}
+        return {}
+
+
+def refusal(code: str, message: str) -> dict[str, Any]:
+    """AWS's answer when it refuses."""
+    return {
+        "Error": {"Code": code, "Message": message},
+        "ResponseMetadata": {"HTTPStatusCode": 400, "RequestId": "a-request-id"},
+    }
+
+
+def response(status: int) -> AWSResponse:
+    return AWSResponse("https://sagemaker", status, {}, io.BytesIO())
+
+
+def open_session() -> tuple[Session, RecordedSageMaker]:
+    """A session in an account with a role and a bucket; call it where moto is at work."""
+    iam = boto3.client("iam", region_name=REGION)
+    role = iam.create_role(RoleName="SageMakerRole", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    boto3.client("s3", region_name=REGION).create_bucket(Bucket=BUCKET)
+    boto3_session = boto3.Session(region_name=REGION)
+    recorded = RecordedSageMaker(boto3_session)
+    return Session.aws(boto3_session=boto3_session, role=role, bucket=BUCKET), recorded

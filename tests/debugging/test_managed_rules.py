@@ -1,0 +1,35 @@
+"""The managed Debugger's configuration on local SageMaker: our recorder obeys it, and the report reads its outputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dogbreed_sdk import BreedDataset, BreedTrainer, Debugger, DebugReport, Session
+from dogbreed_sdk._util.progress import no_progress
+
+
+def test_a_managed_job_records_where_the_service_says(session: Session, shapes: BreedDataset, tmp_path: Path) -> None:
+    debugger = Debugger.managed(train_save_interval=2, profiler_rules=["ProfilerReport"])
+    trainer = BreedTrainer(session, features="in-job", debugger=debugger)
+    job = trainer.train(shapes, {"epochs": 6, "batch_size": 8}, progress=no_progress).wait(progress=no_progress)
+    answers = job.rule_summary()  # wait() has waited for them
+    kept = {rule.status for rule in answers if rule.kind == "debugging"}
+    assert kept <= {"NoIssuesFound", "Stopped"}  # Stopped: too short a run for a rule to judge
+    [profiled] = [rule for rule in answers if rule.kind == "profiling"]
+    assert (profiled.name, profiled.status) == ("ProfilerReport", "NoIssuesFound")
+
+    output = tmp_path / "root" / "bucket" / "jobs" / job.name
+    assert (output / "debug-output/run.json").is_file()
+    page = output / "rule-output/ProfilerReport/profiler-output/profiler-report.html"
+    assert "OverallSystemUsage" in page.read_text(encoding="utf-8")
+    assert not list((tmp_path / "root" / "bucket" / "checkpoints" / job.name).glob("debug-output/index/*"))
+
+    report = DebugReport.load(job)
+    assert report.managed_rules == answers
+    assert report.to_dict()["managed_rules"] == [rule.to_dict() for rule in answers]
+    assert "SageMaker Debugger's rules" in report.summary()
+    assert "  NoIssuesFound ProfilerReport" in report.summary()
+    assert report.trial is not None
+    weights = report.trial.tensor(report.trial.tensor_names(collection="weights")[0])
+    assert weights.steps("TRAIN")[:3] == [0, 2, 4]
+    assert report.profile is not None

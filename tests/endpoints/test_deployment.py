@@ -1,0 +1,187 @@
+"""Deployments on AWS: made whole, deleted whole, and never in the way of the error that matters."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError, NoCredentialsError
+
+from dogbreed_sdk import AccessError, EndpointError, EndpointNotFoundError, QuotaError, Session, TrainingJob, defaults
+from dogbreed_sdk._util.progress import no_progress
+from dogbreed_sdk.endpoints.deployment import Deployment, deploy
+from tests.aws.account import BUCKET, RecordedSageMaker, refusal, response
+
+Account = tuple[Session, RecordedSageMaker]
+MODEL = f"s3://{BUCKET}/model.tar.gz"
+DELETIONS = ["DeleteEndpoint", "DeleteEndpointConfig", "DeleteModel"]
+
+
+def deploy_dogs(session: Session, **arguments: Any) -> Deployment:
+    return deploy(MODEL, session=session, endpoint_name="dogs", progress=no_progress, **arguments)
+
+
+def deletions(aws: RecordedSageMaker) -> list[tuple[str, dict[str, Any]]]:
+    return [(name, body) for name, body in aws.requests if name.startswith("Delete")]
+
+
+WHOLE = [
+    ("DeleteEndpoint", {"EndpointName": "dogs"}),
+    ("DeleteEndpointConfig", {"EndpointConfigName": "dogs"}),
+    ("DeleteModel", {"ModelName": "dogs"}),
+]
+
+
+@pytest.fixture
+def no_endpoint(account: Account) -> Account:
+    """An account in which no endpoint is called dogs."""
+    account[1].refusals["DescribeEndpoint"] = refusal("ValidationException", 'Could not find endpoint "dogs".')
+    return account
+
+
+class TestDelete:
+    def test_configuration_and_model_go_although_the_endpoint_is_gone(self, no_endpoint: Account) -> None:
+        session, aws = no_endpoint
+        aws.refusals["DeleteEndpoint"] = refusal("ValidationException", 'Could not find endpoint "dogs".')
+        Deployment("dogs", session).delete()
+        assert deletions(aws) == WHOLE
+
+    def test_the_model_goes_although_its_configuration_is_gone(self, account: Account) -> None:
+        session, aws = account
+        for operation in ("DescribeEndpointConfig", "DeleteEndpointConfig"):
+            aws.refusals[operation] = refusal("ValidationException", "Could not find endpoint configuration dogs")
+        Deployment("dogs", session).delete()
+        assert deletions(aws) == WHOLE
+
+    def test_nothing_left_is_no_error(self, no_endpoint: Account) -> None:
+        session, aws = no_endpoint
+        for operation in ("DescribeEndpointConfig", *DELETIONS):
+            aws.refusals[operation] = refusal("ValidationException", "Could not find it")
+        Deployment("dogs", session).delete()
+        assert deletions(aws) == WHOLE
+
+    @pytest.mark.parametrize("refused", ["DescribeEndpoint", "DescribeEndpointConfig", *DELETIONS])
+    def test_every_deletion_is_tried_before_the_first_error_is_raised(self, account: Account, refused: str) -> None:
+        session, aws = account
+        aws.refusals[refused] = refusal("AccessDeniedException", f"{refused} is not allowed")
+        with pytest.raises(AccessError, match=f"dogs: {refused} is not allowed"):
+            Deployment("dogs", session).delete()
+        assert deletions(aws) == WHOLE
+
+    def test_it_does_not_hide_the_error_of_the_block(self, account: Account, caplog: pytest.LogCaptureFixture) -> None:
+        session, aws = account
+        aws.refusals["DeleteModel"] = refusal("AccessDeniedException", "no")
+        with pytest.raises(KeyError, match="mine"), Deployment("dogs", session):
+            raise KeyError("mine")
+        assert "delete model dogs" in caplog.text
+        with pytest.raises(AccessError), Deployment("dogs", session):
+            pass
+
+
+class TestErrorsOfBotocore:
+    """Whatever is asked of a deployment, botocore's errors arrive as the SDK's."""
+
+    @pytest.fixture
+    def offline(self, account: Account) -> Session:
+        def fail(**_: Any) -> None:
+            raise EndpointConnectionError(endpoint_url="https://sagemaker")
+
+        account[0].boto3_session.events.register_first("before-call.sagemaker", fail)
+        return account[0]
+
+    def test_without_a_network(self, offline: Session) -> None:
+        with pytest.raises(EndpointError, match=r"read endpoint dogs.*Check the network"):
+            _ = Deployment("dogs", offline).status
+        with pytest.raises(EndpointError, match="Check the network"):
+            Deployment("dogs", offline).delete()
+
+    def test_without_credentials(self, account: Account) -> None:
+        def fail(**_: Any) -> None:
+            raise NoCredentialsError
+
+        account[0].boto3_session.events.register_first("before-call.sagemaker", fail)
+        with pytest.raises(AccessError, match="no usable AWS credentials"):
+            _ = Deployment("dogs", account[0]).status
+        with pytest.raises(AccessError, match="no usable AWS credentials"):
+            Deployment("dogs", account[0]).delete()
+
+
+@pytest.mark.extras
+class TestDeploy:
+    def test_what_was_made_before_an_error_is_deleted(self, no_endpoint: Account) -> None:
+        session, aws = no_endpoint
+        aws.refusals["CreateEndpoint"] = refusal("ResourceLimitExceeded", "ml.m5.large for endpoint usage is 0")
+        with pytest.raises(QuotaError, match="Service Quotas"):
+            deploy_dogs(session)
+        assert deletions(aws) == [WHOLE[1], WHOLE[2]]
+
+    def test_what_could_not_be_deleted_again_is_named_beside_the_error(
+        self, no_endpoint: Account, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        session, aws = no_endpoint
+        aws.refusals |= {
+            "CreateEndpoint": refusal("ResourceLimitExceeded", "none left"),
+            "DeleteEndpointConfig": refusal("AccessDeniedException", "no"),
+        }
+        with caplog.at_level(logging.WARNING, "dogbreed_sdk"), pytest.raises(QuotaError):
+            deploy_dogs(session)
+        [warning] = caplog.messages
+        assert "delete endpoint configuration dogs" in warning
+        assert aws.sent("DeleteModel")
+
+    def test_an_endpoint_that_cannot_be_looked_at_is_deleted_again(self, no_endpoint: Account) -> None:
+        session, aws = no_endpoint
+        with pytest.raises(EndpointError, match="Could not find endpoint"):
+            deploy_dogs(session)
+        assert aws.sent("CreateEndpoint")
+        assert deletions(aws) == WHOLE
+
+    @pytest.mark.parametrize(
+        ("memory", "limit"), [(None, defaults.REALTIME_PAYLOAD_BYTES), (2048, defaults.SERVERLESS_PAYLOAD_BYTES)]
+    )
+    def test_its_classifier_sends_no_more_than_the_endpoint_takes(
+        self, account: Account, memory: int | None, limit: int
+    ) -> None:
+        deployed = deploy(MODEL, session=account[0], serverless_memory_mb=memory, progress=no_progress)
+        for deployment in (deployed, Deployment(deployed.endpoint_name, account[0])):  # also one that is found again
+            assert deployment.classifier().options.max_payload_bytes == limit
+            assert deployment.classifier(max_payload_bytes=1000).options.max_payload_bytes == 1000
+
+
+class TestUnreadableLogs:
+    """Without the permission to read logs, jobs and endpoints can be waited for all the same."""
+
+    @pytest.fixture
+    def blind(self, account: Account) -> Account:
+        session, aws = account
+        session.boto3_session.events.register("before-call.logs", _refuse_logs)
+        return session, aws
+
+    def test_a_job_is_waited_for(self, blind: Account) -> None:
+        assert TrainingJob("job", blind[0]).wait(progress=no_progress).status == "Completed"
+
+    def test_a_failed_job_says_its_reason(self, blind: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+        job = TrainingJob("job", blind[0])
+        described = {**job.describe(), "TrainingJobStatus": "Failed", "FailureReason": "AlgorithmError: bad"}
+        monkeypatch.setattr(job, "describe", lambda: described)
+        failure = job.failure()
+        assert failure is not None
+        assert failure.cause == "AlgorithmError: bad"
+
+    def test_a_failed_endpoint_says_its_reason(self, blind: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+        deployment = Deployment("dogs", blind[0])
+        described = {"EndpointStatus": "Failed", "FailureReason": "did not pass the ping health check"}
+        monkeypatch.setattr(deployment, "_describe", lambda: described)
+        with pytest.raises(EndpointError, match="did not pass the ping") as caught:
+            deployment.wait(progress=no_progress)
+        assert "end of its log" not in str(caught.value)
+
+
+def _refuse_logs(**_: Any) -> Any:
+    return response(400), refusal("AccessDeniedException", "not authorized to perform: logs:DescribeLogStreams")
+
+
+def test_a_name_that_is_not_there_is_an_error_of_its_own(no_endpoint: Account) -> None:
+    with pytest.raises(EndpointNotFoundError, match="no endpoint dogs"):
+        _ = Deployment("dogs", no_endpoint[0]).status

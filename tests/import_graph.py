@@ -1,0 +1,54 @@
+"""The import graph of both packages: every import, also inside functions, under TYPE_CHECKING, and by string."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping, Set
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+Graph = Mapping[str, set[str]]
+
+
+def read_graph(*packages: Path) -> dict[str, set[str]]:
+    """Which modules of these packages each of their modules imports.
+
+    Args:
+        packages: Folders of top-level packages.
+
+    Returns:
+        Full names of the imported modules by the full name of the module that imports them.
+    """
+    files = {name_of(path, package): path for package in packages for path in sorted(package.rglob("*.py"))}
+    return {name: set(_imported(path, files.keys())) - {name} for name, path in files.items()}
+
+
+def name_of(path: Path, package: Path) -> str:
+    """The full name of the module in a file; a package's name for its __init__.py."""
+    parts = path.relative_to(package.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def circle(graph: Graph) -> list[str]:
+    """The modules of one circle, the first one twice; empty where there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(reversed(error.args[1]))
+    return []
+
+
+def _imported(path: Path, modules: Set[str]) -> Iterator[str]:
+    """Modules of ours that a file imports, or names in a string: for importlib, or to be run by another process."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in modules)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module, f"{path} imports relatively"
+            full = {f"{node.module}.{alias.name}" for alias in node.names}
+            yield from (name for name in full if name in modules)
+            if any(name not in modules for name in full) and node.module in modules:
+                yield node.module
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and "." in node.value:
+            yield from {node.value} & modules

@@ -1,0 +1,73 @@
+"""How far a job is: the percentage of `wait` never falls, whatever the lines of the log count."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dogbreed_sdk._util.progress import JobProgress
+from dogbreed_sdk.jobs.training_job import TrainingJob, _Watcher, line_fraction
+from training_scripts.training.metrics import EpochMetrics, format_epoch, format_progress
+
+
+def epoch(number: int, *, best: bool = False) -> str:
+    return format_epoch(EpochMetrics(number, 3, {"valid:loss": 0.5}, best=best))
+
+
+PASS = [f"features {done}/100 pictures, 9.0/s, 3 s left" for done in (50, 100)]
+WITHIN = [line for number in (1, 2, 3) for line in (format_progress(number, 3, 600, 1000, 1.0), epoch(number))]
+
+
+def shown(lines: list[str], program: str) -> list[JobProgress]:
+    """What a job with this log shows, all lines at the first look."""
+    steps: list[JobProgress] = []
+
+    class Job(TrainingJob):
+        def __init__(self) -> None:
+            self.name = "job"
+
+        def _log_reader(self) -> Any:
+            return self
+
+        def new_lines(self, *, required: bool = True) -> list[str]:
+            return lines
+
+        def describe(self) -> dict[str, Any]:
+            import datetime  # noqa: PLC0415
+
+            return {
+                "TrainingJobStatus": "InProgress",
+                "CreationTime": datetime.datetime.now(datetime.timezone.utc),
+                "HyperParameters": {"sagemaker_program": f'"{program}.py"'},
+            }
+
+    _Watcher(Job(), steps.append).poll()
+    return steps
+
+
+@pytest.mark.parametrize(
+    ("lines", "program", "expected"),
+    [
+        ([*WITHIN, epoch(3, best=True)], "train_model", [20, 33, 53, 67, 87, 100]),
+        ([*PASS, epoch(1), epoch(2), epoch(3)], "train_model", [40, 80, 87, 93, 100]),
+        (PASS, "extract_features", [50, 100]),
+        ([epoch(2), epoch(1), epoch(3)], "train_model", [67, 67, 100]),
+    ],
+)
+def test_the_share_done_never_falls(lines: list[str], program: str, expected: list[int]) -> None:
+    steps = shown(lines, program)
+    percentages = [round(100 * step.fraction) for step in steps if step.fraction is not None]
+    assert percentages == sorted(percentages)
+    assert list(dict.fromkeys(percentages)) == list(dict.fromkeys(expected))
+
+
+def test_a_line_inside_an_epoch_counts_the_epochs_before_it() -> None:
+    assert line_fraction(format_progress(2, 4, 500, 1000, 1.0)) == pytest.approx(0.375)
+
+
+def test_what_a_script_warns_of_is_always_shown() -> None:
+    lines = [epoch(1), "continuing after epoch 1 from here", "warning: training diverged", "skipped a picture"]
+    messages = [step.message for step in shown(lines, "train_model")]
+    assert messages[1:3] == lines[1:3]
+    assert "skipped a picture" not in messages

@@ -1,0 +1,341 @@
+"""Features: equal to what serving computes, resumed after an interruption, never mixed, never half a store."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from training_scripts._util.locking import exclusive
+from training_scripts.data import preprocessing
+from training_scripts.data.image_folder import DataError, DataSet, find_splits, read_dataset
+from training_scripts.features import extraction
+from training_scripts.features import parts as feature_parts
+from training_scripts.features import store as features
+from training_scripts.features.store import FeatureStore
+from training_scripts.models import backbones
+
+# The quickest network to build and run; what it has learnt does not matter here.
+BACKBONE = "squeezenet1_1"
+WIDTH = 512
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "CHUNK", 4)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny batches on shared cores are quicker with one thread, and never wait for a neighbour."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def make_pictures(root: Path, *, train: int = 5, other: int = 2) -> DataSet:
+    dice = random.Random(0)
+    for split, count in {"train": train, "valid": other, "test": other}.items():
+        for name in ("001.A", "002.B"):
+            (root / split / name).mkdir(parents=True, exist_ok=True)
+            for number in range(count):
+                noise = Image.frombytes("RGB", (12, 9), dice.randbytes(12 * 9 * 3))
+                noise.resize((120, 90)).save(root / split / name / f"{number}.jpg")
+    return read_dataset(find_splits(root))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    make_pictures(folder)
+    return folder
+
+
+@pytest.fixture
+def dataset(root: Path) -> DataSet:
+    return read_dataset(find_splits(root))
+
+
+def quiet(line: str) -> None:
+    """Takes a line of log and drops it."""
+
+
+def extract(
+    dataset: DataSet,
+    folder: Path,
+    *,
+    views: str = "plain,flip",
+    backbone: str = BACKBONE,
+    weights: str = "none",
+    report: Callable[[str], None] = quiet,
+) -> FeatureStore:
+    return features.extract(
+        dataset,
+        backbone_name=backbone,
+        weights=weights,
+        views=preprocessing.parse_views(views),
+        folder=folder,
+        batch_size=3,
+        progress=report,
+    )
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file of a store but the record of what the pass cost, which no two passes share."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != features.COST_FILE]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+class CutOffError(Exception):
+    """Stands for whatever ends a process."""
+
+
+def interrupt_after(parts: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets a pass write so many parts and then breaks it."""
+    write = feature_parts.write
+
+    def write_some(path: Path, chunk: extraction.Chunk) -> None:
+        if len(list((folder / features.PARTS).glob("*.npz"))) == parts:
+            raise CutOffError
+        write(path, chunk)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(feature_parts, "write", write_some)
+        with pytest.raises(CutOffError):
+            extract(read_dataset(find_splits(folder.parent / "pictures")), folder)
+
+
+class TestStore:
+    def test_holds_every_view_of_train_and_the_plain_one_of_the_others(self, dataset: DataSet, tmp_path: Path) -> None:
+        store = extract(dataset, tmp_path, views="plain,flip,crops:2")
+        train, valid = store.split("train"), store.split("valid")
+        assert (train.features.shape, train.features.dtype) == ((10, 4, WIDTH), np.float32)
+        assert valid.features.shape == (4, 1, WIDTH)
+        assert (train.labels.tolist(), train.labels.dtype) == ([0] * 5 + [1] * 5, np.int64)
+        assert valid.names == ("001.A/0.jpg", "001.A/1.jpg", "002.B/0.jpg", "002.B/1.jpg")
+        assert (store.classes, store.width, store.backbone_name) == (("001.A", "002.B"), WIDTH, BACKBONE)
+        assert store.sizes == {"train": 10, "valid": 4, "test": 4}
+        assert store.views == preprocessing.parse_views("plain,flip,crops:2")
+        assert store.preprocessing == backbones.spec(BACKBONE).preprocessing
+        assert isinstance(train.features, np.memmap)
+
+    def test_features_equal_what_serving_computes_of_one_picture(self, dataset: DataSet, tmp_path: Path) -> None:
+        lite = "efficientnet_lite0"
+        store = extract(dataset, tmp_path, views="plain,flip,crops:1", backbone=lite, weights="pretrained")
+        serving = backbones.create(lite, weights="none")
+        serving.load_state_dict(store.backbone_state())
+        train = store.split("train")
+        for index in (0, 7):
+            sample = dataset.splits["train"][index]
+            image = preprocessing.decode(sample.path.read_bytes())
+            for view, stored in zip(store.views, train.features[index], strict=True):
+                tensor = preprocessing.to_tensor(image, store.preprocessing, view, key=sample.name)
+                with torch.inference_mode():
+                    served = serving(tensor[None])[0]
+                torch.testing.assert_close(torch.from_numpy(stored.copy()), served, rtol=0, atol=1e-4)
+
+    def test_works_as_a_plain_copy(self, dataset: DataSet, tmp_path: Path) -> None:
+        extract(dataset, tmp_path / "a")
+        assert not any(path.is_symlink() or path.is_dir() for path in (tmp_path / "a").iterdir())
+        shutil.copytree(tmp_path / "a", tmp_path / "b")
+        shutil.rmtree(tmp_path / "a")
+        assert FeatureStore.open(tmp_path / "b").split("test").features.shape == (4, 1, WIDTH)
+
+    def test_a_split_it_does_not_have(self, dataset: DataSet, tmp_path: Path) -> None:
+        only = DataSet(dataset.classes, {"train": dataset.splits["train"]})
+        store = extract(only, tmp_path)
+        assert store.has("train")
+        assert not store.has("valid")
+        with pytest.raises(DataError, match=r"have no valid split, only train\."):
+            store.split("valid")
+
+
+class TestOpen:
+    def test_nothing_there(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match=r"holds no features: features\.json is missing"):
+            FeatureStore.open(tmp_path)
+
+    def test_an_unfinished_pass(self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "pictures").symlink_to(root)
+        interrupt_after(1, tmp_path / "features", monkeypatch)
+        with pytest.raises(DataError, match=r"not finished: run the same extraction again"):
+            FeatureStore.open(tmp_path / "features")
+
+    @pytest.mark.parametrize("damage", ["cut", "missing"])
+    def test_a_copy_in_part(self, dataset: DataSet, tmp_path: Path, damage: str) -> None:
+        extract(dataset, tmp_path)
+        file = tmp_path / "train.npy"
+        if damage == "cut":
+            file.write_bytes(file.read_bytes()[:1000])
+        else:
+            file.unlink()
+        with pytest.raises(DataError, match=r"train\.npy has (0|1000) of \d+ bytes: copy the features again"):
+            FeatureStore.open(tmp_path)
+
+    def test_another_format(self, dataset: DataSet, tmp_path: Path) -> None:
+        extract(dataset, tmp_path)
+        manifest = json.loads((tmp_path / "features.json").read_bytes())
+        manifest["key"]["format"] = 99
+        (tmp_path / "features.json").write_text(json.dumps(manifest))
+        with pytest.raises(DataError, match=r"have format 99, not 1"):
+            FeatureStore.open(tmp_path)
+
+
+class TestResuming:
+    @pytest.mark.parametrize("parts", [0, 1, 3])
+    def test_ends_with_the_same_bytes_as_an_unbroken_pass(
+        self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: int
+    ) -> None:
+        (tmp_path / "pictures").symlink_to(root)
+        dataset = read_dataset(find_splits(tmp_path / "pictures"))
+        extract(dataset, tmp_path / "unbroken")
+        interrupt_after(parts, tmp_path / "resumed", monkeypatch)
+        lines: list[str] = []
+        extract(dataset, tmp_path / "resumed", report=lines.append)
+        assert content(tmp_path / "resumed") == content(tmp_path / "unbroken")
+        already = {0: 0, 1: 4, 3: 10}[parts]
+        assert (f"{already} of them already there" in lines[0]) == bool(already)
+
+    def test_a_damaged_part_is_computed_again(
+        self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "pictures").symlink_to(root)
+        dataset = read_dataset(find_splits(tmp_path / "pictures"))
+        extract(dataset, tmp_path / "unbroken")
+        interrupt_after(3, tmp_path / "resumed", monkeypatch)
+        parts = sorted((tmp_path / "resumed" / features.PARTS).glob("*.npz"))
+        parts[0].write_bytes(parts[0].read_bytes()[:5000])
+        flipped = bytearray(parts[1].read_bytes())
+        flipped[3000] ^= 1
+        parts[1].write_bytes(flipped)
+        extract(dataset, tmp_path / "resumed")
+        assert content(tmp_path / "resumed") == content(tmp_path / "unbroken")
+
+    def test_a_finished_pass_is_not_repeated(
+        self, dataset: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        extract(dataset, tmp_path)
+        monkeypatch.setattr(extraction.FeaturePass, "compute", None)
+        lines: list[str] = []
+        assert extract(dataset, tmp_path, report=lines.append).sizes["train"] == 10
+        assert lines == [f"features are already in {tmp_path}: nothing to compute"]
+
+    def test_parts_of_something_else_are_not_mixed_in(
+        self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "pictures").symlink_to(root)
+        interrupt_after(1, tmp_path / "features", monkeypatch)
+        other = make_pictures(tmp_path / "other", train=4)
+        lines: list[str] = []
+        extract(other, tmp_path / "features", report=lines.append)
+        extract(other, tmp_path / "fresh")
+        assert "left from a pass over something else" in lines[0]
+        assert content(tmp_path / "features") == content(tmp_path / "fresh")
+
+    def test_a_finished_store_of_something_else_is_left_alone(self, dataset: DataSet, tmp_path: Path) -> None:
+        extract(dataset, tmp_path)
+        before = content(tmp_path)
+        with pytest.raises(DataError, match=r"features of something else \(different: views\)\. Use another folder"):
+            extract(dataset, tmp_path, views="plain")
+        assert content(tmp_path) == before
+
+    def test_two_at_once_do_the_work_once(self, dataset: DataSet, tmp_path: Path) -> None:
+        lines: list[str] = []
+        first = threading.Thread(target=lambda: extract(dataset, tmp_path, report=lines.append))
+        with exclusive(tmp_path, report=lines.append):
+            first.start()
+            while not any(line.startswith("waiting") for line in lines):
+                first.join(0.05)
+        extract(dataset, tmp_path, report=lines.append)
+        first.join()
+        assert sum(line.startswith("features are already") for line in lines) == 1
+
+
+class TestCorruptPictures:
+    @pytest.fixture
+    def damaged(self, tmp_path: Path) -> DataSet:
+        make_pictures(tmp_path / "pictures", train=6)
+        (tmp_path / "pictures/train/001.A/2.jpg").write_bytes(b"no picture")
+        whole = tmp_path / "pictures/train/002.B/5.jpg"
+        whole.write_bytes(whole.read_bytes()[:-900])
+        return read_dataset(find_splits(tmp_path / "pictures"))
+
+    def test_are_skipped_counted_and_listed(self, damaged: DataSet, tmp_path: Path) -> None:
+        lines: list[str] = []
+        store = extract(damaged, tmp_path / "features", report=lines.append)
+        train = store.split("train")
+        assert [(one["split"], one["name"]) for one in store.skipped] == [
+            ("train", "001.A/2.jpg"),
+            ("train", "002.B/5.jpg"),
+        ]
+        assert train.features.shape[0] == len(train.labels) == len(train.names) == store.sizes["train"] == 10
+        assert "001.A/2.jpg" not in train.names
+        assert train.labels.tolist() == [0] * 5 + [1] * 5
+        assert lines[-2].startswith("skipped train/001.A/2.jpg: not a picture")
+
+    def test_do_not_shift_the_features_of_the_others(self, damaged: DataSet, tmp_path: Path) -> None:
+        store = extract(damaged, tmp_path / "features")
+        keep = {"train": tuple(one for one in damaged.splits["train"] if one.name in store.split("train").names)}
+        expected = extract(DataSet(damaged.classes, keep), tmp_path / "expected").split("train")
+        assert store.split("train").names == expected.names
+        np.testing.assert_allclose(store.split("train").features, expected.features, rtol=0, atol=1e-4)
+        assert np.abs(np.diff(expected.features, axis=0)).max(axis=(1, 2)).min() > 1e-2  # else nothing was shown
+
+    def test_too_many_end_the_pass_and_are_named(self, damaged: DataSet, tmp_path: Path) -> None:
+        (tmp_path / "pictures/train/002.B/4.jpg").write_bytes(b"")
+        with pytest.raises(DataError, match=r"3 of the 12 pictures of the train split.*001\.A/2\.jpg \(not"):
+            extract(damaged, tmp_path / "features")
+        with pytest.raises(DataError, match=r"not finished"):
+            FeatureStore.open(tmp_path / "features")
+
+
+class TestProgress:
+    def test_is_shown_every_two_seconds_with_pace_and_time_left(self) -> None:
+        now = iter([0.0, 1.0, 2.0, 3.0, 4.5])
+        lines: list[str] = []
+        progress = extraction.Progress(100, 200, lines.append, clock=lambda: next(now))
+        progress.resume(20, 40)
+        for _ in range(4):
+            progress.advance(10, 20)
+        assert lines == [
+            "features 40/100 pictures, 10.0/s, 6 s left",
+            "features 60/100 pictures, 8.9/s, 4 s left",
+        ]
+
+
+def test_a_full_disk_is_named_and_keeps_what_is_done(dataset: DataSet, tmp_path: Path) -> None:
+    """On a tiny file system, where the machine lets us mount one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("only root can mount a small file system")
+    try:
+        with pytest.raises(DataError, match=r"the disk that holds .* is full: make room"):
+            extract(dataset, disk)
+        assert list((disk / features.PARTS).glob("*.npz"))
+        subprocess.run(["mount", "-o", "remount,size=40m", str(disk)], check=True)
+        lines: list[str] = []
+        assert extract(dataset, disk, report=lines.append).sizes["train"] == 10
+        assert "of them already there" in lines[0]
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_importing_it_loads_neither_torch_nor_numpy() -> None:
+    heavy = "{'torch', 'numpy', 'torchvision'}"
+    code = f"import sys, training_scripts.features.store; sys.exit(bool({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

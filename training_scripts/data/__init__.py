@@ -1,0 +1,1 @@
+"""Reads image-folder data sets and turns pictures into a network's input."""

@@ -1,0 +1,159 @@
+"""Feeds training: batches of stored features, or of pictures decoded in threads ahead of the network."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+
+from training_scripts.data import image_folder
+from training_scripts.data import preprocessing as pictures
+
+if TYPE_CHECKING:
+    from training_scripts.features.store import SplitFeatures
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+# Random rows of a memory map that the page cache cannot hold cost a disk seek each.
+IN_MEMORY_BYTES = 4 << 30
+EVALUATION_ROWS = 4096
+BATCHES_AHEAD = 2
+
+
+class Batches(Protocol):
+    """Where a training run's inputs come from."""
+
+    def size(self, split: str) -> int:
+        """How many pictures a split has; 0 where there is no such split."""
+
+    def train(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
+        """The train split in random order, one random view of each picture: inputs [b, ...], labels [b]."""
+
+    def plain(self, split: str, batch_size: int) -> Iterator[Batch]:
+        """A split in order, each picture in its plain view."""
+
+
+class FeatureBatches:
+    """Batches of features [b, width]; no picture and no backbone is touched."""
+
+    def __init__(self, splits: Mapping[str, SplitFeatures]) -> None:
+        self._splits = {name: (_resident(split.features), split.labels) for name, split in splits.items()}
+
+    def size(self, split: str) -> int:
+        """How many pictures a split has; 0 where there is no such split."""
+        return len(self._splits[split][1]) if split in self._splits else 0
+
+    def train(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
+        """The train split in random order, one random view of each picture."""
+        features, labels = self._splits["train"]
+        order, views = _draw(len(labels), features.shape[1], generator)
+        for start in range(0, len(labels), batch_size):
+            rows = order[start : start + batch_size]
+            yield torch.from_numpy(features[rows, views[rows]]), torch.from_numpy(labels[rows])
+
+    def plain(self, split: str, batch_size: int) -> Iterator[Batch]:
+        """A split in order, in large batches: a head has no activations worth saving memory on."""
+        features, labels = self._splits[split]
+        rows = max(batch_size, EVALUATION_ROWS)
+        for start in range(0, len(labels), rows):
+            part = slice(start, start + rows)
+            yield torch.from_numpy(np.array(features[part, 0])), torch.from_numpy(np.array(labels[part]))
+
+
+class PictureBatches:
+    """Batches of pictures [b, 3, crop, crop], decoded in threads; pictures that cannot be read are left out."""
+
+    def __init__(
+        self,
+        dataset: image_folder.DataSet,
+        preprocessing: pictures.Preprocessing,
+        views: Sequence[pictures.View],
+        *,
+        workers: int,
+    ) -> None:
+        """Starts no thread yet.
+
+        Args:
+            dataset: Samples of every split.
+            preprocessing: What the backbone wants.
+            views: What train pictures are drawn from.
+            workers: Threads that decode (Pillow and torch release the interpreter lock for it).
+        """
+        self._dataset = dataset
+        self._preprocessing = preprocessing
+        self._views = tuple(views)
+        self._workers = workers
+        self.skipped: dict[str, dict[str, str]] = {}
+
+    def size(self, split: str) -> int:
+        """How many pictures a split lists; 0 where there is no such split."""
+        return len(self._dataset.splits.get(split, ()))
+
+    def train(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
+        """The train split in random order, one random view of each picture."""
+        samples = self._dataset.splits["train"]
+        order, views = _draw(len(samples), len(self._views), generator)
+        chosen = [(samples[row], self._views[views[row]]) for row in order]
+        return self._batches("train", chosen, batch_size)
+
+    def plain(self, split: str, batch_size: int) -> Iterator[Batch]:
+        """A split in order, each picture in its plain view."""
+        chosen = [(sample, pictures.PLAIN) for sample in self._dataset.splits[split]]
+        return self._batches(split, chosen, batch_size)
+
+    def skipped_lines(self) -> list[str]:
+        """A line for every picture that could not be read so far: its split, name and the reason."""
+        return [
+            f"{split}/{name}: {reason}"
+            for split, reasons in sorted(self.skipped.items())
+            for name, reason in sorted(reasons.items())
+        ]
+
+    def _batches(
+        self, split: str, chosen: Sequence[tuple[image_folder.Sample, pictures.View]], batch_size: int
+    ) -> Iterator[Batch]:
+        ahead: deque[list[Future[torch.Tensor | None]]] = deque()
+        starts = range(0, len(chosen), batch_size)
+        with ThreadPoolExecutor(self._workers) as pool:
+            try:
+                for number in range(len(starts) + BATCHES_AHEAD):
+                    if number < len(starts):
+                        part = chosen[starts[number] : starts[number] + batch_size]
+                        ahead.append([pool.submit(self._tensor, split, *one) for one in part])
+                    if number >= BATCHES_AHEAD:
+                        part = chosen[starts[number - BATCHES_AHEAD] :][:batch_size]
+                        tensors = [future.result() for future in ahead.popleft()]
+                        read = [
+                            (tensor, one[0].label)
+                            for tensor, one in zip(tensors, part, strict=True)
+                            if tensor is not None
+                        ]
+                        if read:
+                            yield torch.stack([tensor for tensor, _ in read]), torch.tensor([y for _, y in read])
+            finally:
+                pool.shutdown(cancel_futures=True)
+        listing = [f"{name} ({reason})" for name, reason in sorted(self.skipped.get(split, {}).items())]
+        image_folder.check_skipped(split, len(chosen), listing)
+        image_folder.check_taught(self._dataset, self.skipped.get("train", {}))
+
+    def _tensor(self, split: str, sample: image_folder.Sample, view: pictures.View) -> torch.Tensor | None:
+        try:
+            image = pictures.decode(sample.path)
+        except pictures.PictureError as error:
+            self.skipped.setdefault(split, {})[sample.name] = str(error)
+            return None
+        return pictures.to_tensor(image, self._preprocessing, view, key=sample.name)
+
+
+def _draw(rows: int, views: int, generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A random order of the rows, and a random view for each row."""
+    order = torch.randperm(rows, generator=generator).numpy()
+    return order, torch.randint(views, (rows,), generator=generator).numpy()
+
+
+def _resident(features: np.ndarray) -> np.ndarray:
+    return np.array(features) if features.nbytes <= IN_MEMORY_BYTES else features

@@ -1,0 +1,248 @@
+"""Says why a data set cannot be trained on: `check` reports what training raises, in the same words."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from training_scripts.data import split_folders
+from training_scripts.data.listing import UNSPLIT, Listing, Unreadable
+
+# A split may lose this share of its pictures, or two where that is more: small splits should survive a stray file.
+MAX_SKIPPED_SHARE = 0.05
+MAX_SKIPPED_ALWAYS_ALLOWED = 2
+SKIPPED_RULE = (
+    f"Up to {100 * MAX_SKIPPED_SHARE:.0f} % of a split may be unreadable, or {MAX_SKIPPED_ALWAYS_ALLOWED} where that "
+    "is more, and not all"
+)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A reason why training refuses a data set.
+
+    Attributes:
+        code: A short name that stays, such as "unknown-class".
+        message: What is wrong, and where, as a sentence.
+        paths: The files or folders it is about.
+        remedy: What to do, as a sentence.
+    """
+
+    code: str
+    message: str
+    paths: tuple[Path, ...]
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}"
+
+
+def find(listing: Listing) -> list[Fault]:
+    """Lists what training refuses; empty if nothing in the listing stands in the way."""
+    if UNSPLIT not in listing.splits and "train" not in listing.splits:
+        root = next(folder.parent for paths in listing.folders.values() for folder in paths)
+        return [*_clashes(listing), no_train(root), *_unreadable(listing)]
+    # What follows from these need not be said: classes are unknown where the wrong folder is looked at.
+    misplaced = [*_clashes(listing), *_nested(listing)]
+    if misplaced:
+        return [*misplaced, *_unreadable(listing)]
+    return [
+        *_unreadable(listing),
+        *_without_classes(listing),
+        *_names(listing),
+        *_unknown_classes(listing),
+        *_empty(listing),
+    ]
+
+
+def no_splits(root: Path) -> Fault:
+    """The fault of a plain folder of classes, which has to be divided first."""
+    message = f"{root} has no folder named train, valid or test."
+    command = shlex.join(["dogbreed", "data", "split", str(root), "DEST"])
+    remedy = f"Divide it with BreedDataset.split(), or on the command line with `{command}`."
+    return Fault("no-splits", message, (root,), remedy)
+
+
+def no_train(root: Path) -> Fault:
+    """The fault of a data set with other splits than train alone."""
+    message = f"{root} has no folder named train."
+    remedy = "A data set needs train/<class>/<picture>, and valid and test alike."
+    return Fault("missing-split", message, (root,), remedy)
+
+
+def made_from_train(root: Path) -> str:
+    """What to do about a data set without valid or test, as a sentence."""
+    command = shlex.join(["dogbreed", "data", "split", str(root), "DEST", "--from-train"])
+    return f"Make missing splits with BreedDataset.split_from_train(), or on the command line with `{command}`."
+
+
+def two_folders(split: str, folders: Sequence[Path]) -> Fault:
+    """The fault of two folders, or channels, for one split."""
+    named = " and ".join(map(str, folders))
+    return Fault("two-folders", f"Two folders for the {split} split: {named}.", tuple(folders), "Keep one of them.")
+
+
+def cannot_read(unreadable: Sequence[Unreadable]) -> Fault:
+    """The fault of files and folders that belong to the data set and cannot be read."""
+    named = [f"{one.path}: {one.reason}" for one in unreadable]
+    paths = tuple(one.path for one in unreadable)
+    if len(named) == 1:
+        return Fault("unreadable", f"Cannot read {named[0]}.", paths, "Make it readable, or remove it.")
+    message = f"Cannot read {len(named)} files and folders: {some(named, limit=3)}."
+    return Fault("unreadable", message, paths, "Make them readable, or remove them.")
+
+
+def unread(error: OSError, path: Path | str | None = None) -> Fault:
+    """The fault of one path that cannot be listed or read; default: the one that the error names."""
+    return cannot_read([Unreadable.of(error, path)])
+
+
+def too_many_skipped(split: str, total: int, skipped: Sequence[str], paths: Sequence[Path] = ()) -> Fault | None:
+    """The fault of a split that has lost too many pictures; None where it may be trained on without them.
+
+    Args:
+        split: Name of the split.
+        total: How many pictures the split has, good and bad.
+        skipped: One line for each picture that cannot be decoded: its name and the reason.
+        paths: Their files.
+    """
+    allowed = max(MAX_SKIPPED_ALWAYS_ALLOWED, MAX_SKIPPED_SHARE * total)
+    if len(skipped) <= allowed and len(skipped) < total:
+        return None
+    message = f"{len(skipped)} of the {total} pictures of {_the(split)} cannot be read. {SKIPPED_RULE}."
+    return Fault("too-many-corrupt", message, tuple(paths), f"Replace or delete them: {some(skipped, limit=3)}.")
+
+
+def nothing_taught(lost: Sequence[str], folders: Sequence[Path] = (), *, split: str = "train") -> Fault:
+    """The fault of classes whose every train picture cannot be decoded: a model could never answer with them."""
+    message = f"No picture of these classes in {_the(split)} can be read: {some(lost)}."
+    return Fault("class-lost", message, tuple(folders), "Replace their pictures or remove the classes.")
+
+
+def one_class(classes: Sequence[str], folders: Sequence[Path] = (), *, split: str = "train") -> Fault:
+    """The fault of a data set with nothing to tell apart."""
+    message = f"{_the(split).capitalize()} has a single class, {some(classes)}: a classifier needs at least two."
+    return Fault("one-class", message, tuple(folders), "Add a folder with pictures of something else.")
+
+
+def some(names: Sequence[str], limit: int = 5) -> str:
+    """Lists the first few names, and counts the rest."""
+    rest = len(names) - limit
+    return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def is_text(name: str) -> bool:
+    """Whether a name can be written as UTF-8; other bytes stand in it as lone surrogates."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def normal_form(name: str) -> str:
+    """The Unicode normal form of a name: NFC as most systems write it, NFD as macOS does, or mixed."""
+    if unicodedata.is_normalized("NFC", name):
+        return "NFC"
+    return "NFD" if unicodedata.is_normalized("NFD", name) else "mixed"
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _the(split: str) -> str:
+    return "the folder of classes" if split == UNSPLIT else f"the {split} split"
+
+
+def _clashes(listing: Listing) -> Iterator[Fault]:
+    for split, folders in listing.folders.items():
+        if len(folders) > 1:
+            yield two_folders(split, folders)
+
+
+def _unreadable(listing: Listing) -> Iterator[Fault]:
+    if listing.unreadable:
+        yield cannot_read(listing.unreadable)
+
+
+def _failed(listing: Listing, folder: Path) -> bool:
+    return any(unreadable.path == folder for unreadable in listing.unreadable)
+
+
+def _nested(listing: Listing) -> Iterator[Fault]:
+    for folder in listing.folders.get("train", ()):
+        if not _failed(listing, folder) and split_folders.is_divided(folder):
+            message = f"{folder} holds a folder named train: it is a whole data set, not its train split."
+            remedy = "Use it as the data set, or pass it as the channel named training."
+            yield Fault("nested-splits", message, (folder,), remedy)
+
+
+def _without_classes(listing: Listing) -> Iterator[Fault]:
+    for split, (folder, *_) in listing.folders.items():
+        if not listing.splits[split] and not _failed(listing, folder):
+            message = f"{_the(split).capitalize()} has no class folders: {folder}."
+            yield Fault("empty-split", message, (folder,), "Expected <class>/<picture> below it.")
+
+
+def _names(listing: Listing) -> Iterator[Fault]:
+    """Class names that are no text: neither a model's description nor an answer in JSON could hold them."""
+    folder = listing.folders[listing.taught][0]
+    hidden: dict[str, str] = {}
+    odd: dict[str, str] = {}
+    for name in listing.classes:
+        if is_text(name):
+            continue
+        raw = os.fsencode(name)
+        try:
+            hidden[name] = raw.decode("utf-8")
+        except UnicodeDecodeError:
+            odd[name] = f"{raw!r}, in Windows-1252 {raw.decode('cp1252', 'replace')!r}"
+    if odd:
+        message = f"Names of class folders are not UTF-8: {some(list(odd.values()))}."
+        yield Fault("odd-name", message, tuple(folder / name for name in odd), "Rename them in every split.")
+    if hidden:
+        shown = some(list(hidden.values()))
+        message = f"Names of class folders are UTF-8, which this process's locale (LC_ALL, LANG) excludes: {shown}."
+        paths = tuple(folder / name for name in hidden)
+        yield Fault("locale", message, paths, "Set LC_ALL=C.UTF-8 or PYTHONUTF8=1, and run it again.")
+
+
+def _unknown_classes(listing: Listing) -> Iterator[Fault]:
+    train = listing.classes
+    composed = {_composed(name): name for name in train}
+    for split, classes in listing.splits.items():
+        folder = listing.folders[split][0]
+        unknown = [name for name in classes if name not in train] if train else []
+        forms = [name for name in unknown if _composed(name) in composed]
+        others = [name for name in unknown if name not in forms]
+        if forms:
+            here, there = normal_form(forms[0]), normal_form(composed[_composed(forms[0])])
+            message = (
+                f"The {split} split spells classes in another Unicode normal form than the train split: {some(forms)} "
+                f"({here} here, {there} in train)."
+            )
+            remedy = "They look the same and are different names: rename them to those of the train split."
+            yield Fault("normal-form", message, tuple(folder / name for name in forms), remedy)
+        if others:
+            message = f"The {split} split has classes that the train split lacks: {some(others)} (in {folder})."
+            remedy = "Add them to the train split or remove them."
+            yield Fault("unknown-class", message, tuple(folder / name for name in others), remedy)
+
+
+def _empty(listing: Listing) -> Iterator[Fault]:
+    for split, classes in listing.splits.items():
+        folder = listing.folders[split][0]
+        if classes and not any(classes.values()):
+            message = f"{_the(split).capitalize()} has no picture: {folder}."
+            yield Fault("empty-split", message, (folder,), "Add <class>/<picture> files or remove it.")
+            continue
+        empty = [name for name, paths in classes.items() if not paths and not _failed(listing, folder / name)]
+        if split == listing.taught and empty:
+            message = f"Classes without a picture in {_the(split)}: {some(empty)}."
+            paths = tuple(folder / name for name in empty)
+            yield Fault("empty-class", message, paths, "Add pictures or remove the folders.")

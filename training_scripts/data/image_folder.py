@@ -1,0 +1,266 @@
+"""Reads an image-folder data set: its splits, its classes in index order, and its fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from training_scripts import ScriptError
+from training_scripts.data import faults as data_faults
+from training_scripts.data import listing
+from training_scripts.data.faults import some
+from training_scripts.data.split_folders import SPLITS, locate, split_of
+
+__all__ = ["SPLITS", "DataError", "DataSet", "Sample"]
+
+_CHANNEL = "SM_CHANNEL_"
+
+
+class DataError(ScriptError):
+    """The data set, or the features made of it, cannot be used as they are."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture: where it lies, its name inside the split ("001.Affenpinscher/x.jpg"), its class index."""
+
+    path: Path
+    name: str
+    label: int
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Classes in index order, and the samples of each split ("train", and "valid", "test" where present)."""
+
+    classes: tuple[str, ...]
+    splits: Mapping[str, tuple[Sample, ...]]
+
+
+def split_folders(environ: Mapping[str, str]) -> dict[str, Path]:
+    """Finds the splits' folders from SageMaker's channel variables.
+
+    Args:
+        environ: Holds a channel for each split, in any of its usual spellings (`SM_CHANNEL_TRAIN`,
+            `SM_CHANNEL_VALIDATION`, `SM_CHANNEL_TEST`), or `SM_CHANNEL_TRAINING` with the split folders below it.
+
+    Returns:
+        The folder of each split that is there; "train" always is.
+
+    Raises:
+        DataError: No channel holds a train split, or two hold one split.
+    """
+    channels = {name[len(_CHANNEL) :]: Path(folder) for name, folder in environ.items() if name.startswith(_CHANNEL)}
+    found: dict[str, list[Path]] = {split: [] for split in SPLITS}
+    for channel, folder in sorted(channels.items()):
+        split = split_of(channel)
+        if split and channel != "TRAINING":
+            found[split].append(folder)
+    training = channels.get("TRAINING")
+    if training is not None:
+        # Beside a channel for another split it is the train split itself, as its name says.
+        alone = not any(found.values())
+        below = {"train": training} if not alone and not _located(training) else find_splits(training)
+        for split, folder in below.items():
+            found[split].append(folder)
+    if not found["train"]:
+        names = ", ".join(sorted(channel.lower() for channel in channels))
+        raise DataError(
+            f"no training pictures: the job has {f'the channels {names}' if names else 'no channel'}. "
+            "Give it a channel named train (and valid, test), or one named training with the folders train, "
+            "valid and test below it."
+        )
+    return _one_each({split: tuple(folders) for split, folders in found.items() if folders})
+
+
+def channel_classes(environ: Mapping[str, str]) -> tuple[str, ...] | None:
+    """Lists the class folders of a job's train pictures, sorted; None where no channel holds any.
+
+    Raises:
+        DataError: There is a channel for them, but it is no data set.
+    """
+    if not any(name.startswith(_CHANNEL) and split_of(name[len(_CHANNEL) :]) == "train" for name in environ):
+        return None
+    listed = listing.list_splits({"train": split_folders(environ)["train"]})
+    if not listed.splits["train"]:
+        raise _refused(data_faults.find(listed))
+    return tuple(listed.splits["train"])
+
+
+def check_same_classes(of_features: Sequence[str], of_pictures: Sequence[str]) -> None:
+    """Refuses features and pictures, both given to one job, whose classes differ.
+
+    Raises:
+        DataError: Names the classes that only one of them has.
+    """
+    differences = [
+        f"only the {which} have {some(only)}"
+        for which, only in (
+            ("features", [name for name in of_features if name not in of_pictures]),
+            ("pictures", [name for name in of_pictures if name not in of_features]),
+        )
+        if only
+    ]
+    if differences:
+        raise DataError(
+            f"the features channel and the picture channels have different classes: {'; '.join(differences)}. "
+            "Leave one of the channels out, or compute the features of these pictures."
+        )
+
+
+def find_splits(root: Path) -> dict[str, Path]:
+    """Finds the split folders below a data set's folder, in any of their usual spellings.
+
+    Args:
+        root: The data set's folder.
+
+    Returns:
+        The folder of each split that is there; "train" always is.
+
+    Raises:
+        DataError: There is no train folder, or two for one split.
+    """
+    folders = _located(root)
+    if not folders:
+        raise _refused([data_faults.no_splits(root)])
+    if "train" not in folders:
+        raise _refused([data_faults.no_train(root)])
+    return _one_each(folders)
+
+
+def _located(root: Path) -> Mapping[str, tuple[Path, ...]]:
+    try:
+        return locate(root).folders
+    except FileNotFoundError:
+        raise DataError(f"{root} does not exist: a data set needs train/<class>/<picture>.") from None
+    except OSError as error:
+        raise _refused([data_faults.unread(error)]) from error
+
+
+def _one_each(folders: Mapping[str, tuple[Path, ...]]) -> dict[str, Path]:
+    clashes = [data_faults.two_folders(split, paths) for split, paths in folders.items() if len(paths) > 1]
+    if clashes:
+        raise _refused(clashes)
+    return {split: paths[0] for split, paths in folders.items()}
+
+
+def _refused(faults: Sequence[data_faults.Fault]) -> DataError:
+    return DataError("\n".join(map(str, faults)))
+
+
+def read_dataset(folders: Mapping[str, Path]) -> DataSet:
+    """Lists the pictures of every split; the train split alone decides the classes and their order.
+
+    Args:
+        folders: Folder of each split, as `split_folders` or `find_splits` give them.
+
+    Returns:
+        The data set; class `i` is the i-th folder name of the train split, sorted. A class that is
+        missing in another split shifts no index.
+
+    Raises:
+        DataError: Everything that `data_faults.find` finds: a folder is missing, empty or cannot be read, a class has
+            no picture to train on, another split holds a class that the train split lacks, ...
+    """
+    return _data_set(listing.list_splits(folders))
+
+
+def read_unsplit(root: Path) -> DataSet:
+    """Lists a plain folder of classes, as one split named train.
+
+    Raises:
+        DataError: As for `read_dataset`.
+    """
+    return _data_set(listing.list_splits({listing.UNSPLIT: root}))
+
+
+def _data_set(listed: listing.Listing) -> DataSet:
+    faults = data_faults.find(listed)
+    if faults:
+        raise _refused(faults)
+    index = {name: position for position, name in enumerate(listed.classes)}
+    splits = {
+        split: tuple(
+            Sample(path, path.relative_to(listed.folders[split][0]).as_posix(), index[name])
+            for name, paths in listed.splits[split].items()
+            for path in paths
+        )
+        for split in (*SPLITS, listing.UNSPLIT)
+        if split in listed.splits
+    }
+    if listing.UNSPLIT in splits:
+        splits["train"] = splits.pop(listing.UNSPLIT)
+    return DataSet(classes=tuple(index), splits=splits)
+
+
+def check_several_classes(classes: Sequence[str]) -> None:
+    """Refuses to train on a single class: every answer would be that class, and every accuracy 1.
+
+    Raises:
+        DataError: There are fewer than two.
+    """
+    if len(classes) < 2:
+        raise _refused([data_faults.one_class(classes)])
+
+
+def fingerprint(dataset: DataSet) -> str:
+    """Identifies a data set by its content: the same wherever it lies, another when a byte differs.
+
+    Args:
+        dataset: What `read_dataset` returned.
+
+    Returns:
+        SHA-256, 64 hexadecimal digits, over split, name, size and content digest of every picture.
+
+    Raises:
+        DataError: A picture cannot be read.
+    """
+    digest = hashlib.sha256()
+    for split in sorted(dataset.splits):
+        for sample in sorted(dataset.splits[split], key=lambda sample: sample.name):
+            content = read_bytes(sample.path)
+            line = f"{split}\0{sample.name}\0{len(content)}\0{hashlib.sha256(content).hexdigest()}\n"
+            digest.update(line.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def read_bytes(path: Path) -> bytes:
+    """Reads a file of the data set, and says which one where that fails."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _refused([data_faults.unread(error, path)]) from error
+
+
+def check_skipped(split: str, total: int, skipped: list[str]) -> None:
+    """Refuses a split that has lost too many pictures.
+
+    Args:
+        split: Name of the split.
+        total: How many pictures the split has, good and bad.
+        skipped: One line for each picture that could not be read: its name and the reason.
+
+    Raises:
+        DataError: More than 5 % of the split, and more than two pictures, could not be read; or none could.
+    """
+    fault = data_faults.too_many_skipped(split, total, skipped)
+    if fault:
+        raise _refused([fault])
+
+
+def check_taught(dataset: DataSet, skipped: Collection[str]) -> None:
+    """Refuses a train split in which a class has lost every picture: a model could never answer with it.
+
+    Args:
+        dataset: The data set.
+        skipped: Names of the train split's pictures that could not be read.
+
+    Raises:
+        DataError: Of a class, not one train picture could be read.
+    """
+    taught = {sample.label for sample in dataset.splits["train"] if sample.name not in skipped}
+    lost = [name for label, name in enumerate(dataset.classes) if label not in taught]
+    if lost:
+        raise _refused([data_faults.nothing_taught(lost)])

@@ -1,0 +1,220 @@
+"""Gathers what a run trains on: stored features, features that are computed first, or the pictures themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from training_scripts.data import image_folder
+from training_scripts.data import preprocessing as pictures
+from training_scripts.data.batches import Batches, FeatureBatches, PictureBatches
+from training_scripts.data.preprocessing import Preprocessing
+from training_scripts.features import store as features
+from training_scripts.models import backbones
+from training_scripts.training import runtime
+from training_scripts.training.callbacks import Watchers
+from training_scripts.training.hyperparameters import Hyperparameters
+from training_scripts.training.resume import RunIdentity
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a run trains on, and what its bundle has to say about it.
+
+    Attributes:
+        batches: The inputs of every split.
+        settings: The run's hyperparameters, with the backbone's own name and the views and weights really used.
+        backbone_name: The backbone, as the registry names it.
+        classes: Class folders in index order.
+        preprocessing: What the backbone wants of a picture.
+        width: Width of the backbone's features.
+        fingerprint: SHA-256 of the data set.
+        weights: SHA-256 of the backbone's weights as the run begins with them.
+        views: Views of a train picture.
+        backbone: The network for pictures; None where the inputs are features already.
+        tuned: Its trainable parameters.
+        labels: Class index of each picture, by split.
+        names: Name of each picture, by split.
+        feature_pass: What computing the features cost; None where they are not stored, or nobody wrote it down.
+        backbone_state: Gives the backbone's weights for the bundle; call it when training has ended.
+        skipped: Gives what to say about pictures that could not be read.
+    """
+
+    batches: Batches
+    settings: Hyperparameters
+    backbone_name: str
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    width: int
+    fingerprint: str
+    weights: str
+    views: tuple[pictures.View, ...]
+    backbone_state: Callable[[], Mapping[str, torch.Tensor]]
+    skipped: Callable[[], list[str]]
+    backbone: nn.Module | None = None
+    tuned: Sequence[nn.Parameter] = field(default=())
+    labels: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    feature_pass: Mapping[str, Any] | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """What those who watch the run are told of it (see `Watcher.run_begins`)."""
+        counts = np.bincount(np.asarray(self.labels["train"], dtype=np.int64), minlength=len(self.classes))
+        return {
+            "backbone": self.backbone_name,
+            "classes": list(self.classes),
+            "class_counts": counts.tolist(),
+            "inputs": "features" if self.backbone is None else "pictures",
+            "valid_names": list(self.names.get("valid", ())),
+            "feature_pass": self.feature_pass,
+        }
+
+    def identity(self) -> RunIdentity:
+        """What decides the result of a run on it."""
+        return RunIdentity(self.settings.to_dict(), self.fingerprint, tuple(self.classes), self.weights)
+
+
+def gather(
+    settings: Hyperparameters,
+    environ: Mapping[str, str],
+    *,
+    report: Callable[[str], Any] = print,
+    check: Callable[[], Any] = lambda: None,
+    watchers: Watchers | None = None,
+) -> Material:
+    """Opens the `features` channel, or reads the picture channels.
+
+    With a frozen backbone and no `features` channel, features are computed into the checkpoint folder first: a
+    restarted run finds them there.
+
+    Args:
+        settings: The run's hyperparameters.
+        environ: Holds SageMaker's `SM_CHANNEL_*` variables.
+        report: Takes one line of log at a time.
+        check: Called after every batch of a feature pass; what it raises ends the pass, with what is done kept.
+        watchers: Are told of a feature pass.
+
+    Raises:
+        ScriptError: Data, features or backbone cannot be used.
+    """
+    if settings.features == "off" or settings.unfreeze:
+        return _from_pictures(settings, environ)
+    if "SM_CHANNEL_FEATURES" in environ:
+        store = features.FeatureStore.open(Path(environ["SM_CHANNEL_FEATURES"]))
+        image_folder.check_several_classes(store.classes)
+        _check_goes_with(store, settings, environ)
+        return _from_features(settings, store)
+    store = features.extract(
+        _dataset(environ),
+        backbone_name=settings.model,
+        weights=weights_source(settings.weights, environ),
+        views=pictures.parse_views(settings.views),
+        folder=runtime.checkpoint_folder(environ) / "features",
+        # Not the run's own batch size: a trial with a small or a huge one needs the same features.
+        batch_size=Hyperparameters.batch_size,
+        workers=settings.workers or None,
+        progress=report,
+        check=check,
+        watchers=watchers,
+    )
+    return _from_features(settings, store)
+
+
+def _dataset(environ: Mapping[str, str]) -> image_folder.DataSet:
+    dataset = image_folder.read_dataset(image_folder.split_folders(environ))
+    image_folder.check_several_classes(dataset.classes)
+    return dataset
+
+
+def weights_source(weights: str, environ: Mapping[str, str]) -> str:
+    """The path of a weights file that came in the `weights` channel, by name; anything else as it stands."""
+    if "SM_CHANNEL_WEIGHTS" in environ:
+        inside = Path(environ["SM_CHANNEL_WEIGHTS"]) / weights
+        if inside.is_file():
+            return str(inside)
+    return weights
+
+
+def _check_goes_with(store: features.FeatureStore, settings: Hyperparameters, environ: Mapping[str, str]) -> None:
+    """Refuses settings and pictures that the features of a channel do not have.
+
+    Views and weights at their defaults were probably not given: the features' own are used then.
+    """
+    wanted = backbones.spec(settings.model).name
+    if store.backbone_name != wanted:
+        raise image_folder.DataError(
+            f"the features are those of {store.backbone_name}, but the hyperparameter model is {wanted}: "
+            f"set model to {store.backbone_name}, or leave the features channel out."
+        )
+    views = pictures.parse_views(settings.views)
+    for name, there, given, same in (
+        ("views", pictures.format_views(store.views), settings.views, views == tuple(store.views)),
+        ("weights", store.weights, settings.weights, store.weights in ("", Path(settings.weights).name)),
+    ):
+        if not same and given != getattr(Hyperparameters, name):
+            raise image_folder.DataError(
+                f"the features are of the {name} {there}, but the hyperparameter {name} is {given}: "
+                f"set {name} to {there}, or leave the features channel out."
+            )
+    of_pictures = image_folder.channel_classes(environ)
+    if of_pictures is not None:
+        image_folder.check_same_classes(store.classes, of_pictures)
+
+
+def _from_features(settings: Hyperparameters, store: features.FeatureStore) -> Material:
+    splits = {name: store.split(name) for name in image_folder.SPLITS if store.has(name)}
+    return Material(
+        batches=FeatureBatches(splits),
+        settings=replace(
+            settings,
+            model=store.backbone_name,
+            views=pictures.format_views(store.views),
+            weights=store.weights or settings.weights,
+        ),
+        backbone_name=store.backbone_name,
+        classes=store.classes,
+        preprocessing=store.preprocessing,
+        width=store.width,
+        fingerprint=store.fingerprint,
+        weights=store.key["weights"],
+        views=tuple(store.views),
+        backbone_state=store.backbone_state,
+        skipped=lambda: (
+            [f"{len(store.skipped)} pictures that the feature pass could not read"] if store.skipped else []
+        ),
+        labels={name: split.labels for name, split in splits.items()},
+        names={name: split.names for name, split in splits.items()},
+        feature_pass=store.pass_facts(),
+    )
+
+
+def _from_pictures(settings: Hyperparameters, environ: Mapping[str, str]) -> Material:
+    dataset = _dataset(environ)
+    spec = backbones.spec(settings.model)
+    views = pictures.parse_views(settings.views)
+    backbone = backbones.create(settings.model, weights=weights_source(settings.weights, environ))
+    tuned = backbones.unfreeze_last(backbone, settings.unfreeze) if settings.unfreeze else []
+    batches = PictureBatches(dataset, spec.preprocessing, views, workers=settings.workers or runtime.available_cores())
+    return Material(
+        batches=batches,
+        settings=replace(settings, model=spec.name),
+        backbone_name=spec.name,
+        classes=dataset.classes,
+        preprocessing=spec.preprocessing,
+        width=spec.feature_width,
+        fingerprint=image_folder.fingerprint(dataset),
+        weights=backbones.digest(backbone.state_dict()),
+        views=views,
+        backbone_state=backbone.state_dict,
+        skipped=batches.skipped_lines,
+        backbone=backbone if tuned else backbones.for_inference(backbone),
+        tuned=tuned,
+        labels={name: [sample.label for sample in samples] for name, samples in dataset.splits.items()},
+        names={name: [sample.name for sample in samples] for name, samples in dataset.splits.items()},
+    )

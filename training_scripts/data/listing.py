@@ -1,0 +1,243 @@
+"""Lists an image-folder data set, with a reason for every path it leaves out: the one listing that all work uses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from training_scripts.data import signatures, split_folders
+
+# The one split of a plain folder of classes.
+UNSPLIT = "unsplit"
+
+# Files called like this are pictures by their owner's word: where their content is another, they are broken pictures,
+# which are counted and reported, and not strangers, which are left out. Other files are judged by their first bytes.
+PICTURE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".avif"}
+)
+# Cameras' raw files begin as TIFF does, and hold a thumbnail that Pillow would open.
+_RAW_SUFFIXES = frozenset(
+    {".3fr", ".arw", ".cr2", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".nef", ".nrw", ".pef", ".sr2", ".srw"}
+)
+
+Kind = Literal[
+    "hidden", "system-folder", "not-a-picture", "unread-format", "outside-class", "outside-splits", "listed-already"
+]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A path below a data set's folder that is not listed.
+
+    Attributes:
+        path: A file, or a folder with everything below it.
+        kind: Why, as a word.
+        reason: Why, to follow the path in a sentence: "is hidden".
+    """
+
+    path: Path
+    kind: Kind
+    reason: str
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A path that belongs to a data set and cannot be listed or read, and why."""
+
+    path: Path
+    reason: str
+
+    @classmethod
+    def of(cls, error: OSError, path: Path | str | None = None) -> Unreadable:
+        """What an error says of a path; default: the one that it names, which failing reads do not."""
+        return cls(Path(os.fsdecode(path or error.filename)), error.strerror or type(error).__name__)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What lies below a data set's folder.
+
+    Attributes:
+        folders: Split -> its folders, `UNSPLIT` -> the data set's own where it has no splits. More than one folder
+            for a split is a mistake; the first one's pictures are listed.
+        splits: Split -> class folder -> its pictures, all in a fixed order.
+        left_out: Every other path, with the reason.
+        unreadable: What could not be listed or read.
+    """
+
+    folders: Mapping[str, tuple[Path, ...]]
+    splits: Mapping[str, Mapping[str, tuple[Path, ...]]]
+    left_out: tuple[LeftOut, ...]
+    unreadable: tuple[Unreadable, ...]
+
+    @property
+    def taught(self) -> str:
+        """The split that decides the classes: "train", or `UNSPLIT`."""
+        return UNSPLIT if UNSPLIT in self.splits else "train"
+
+    @property
+    def classes(self) -> Mapping[str, tuple[Path, ...]]:
+        """The class folders and pictures of the split that decides the classes; empty where there is none."""
+        return self.splits.get(self.taught, {})
+
+    def pictures(self) -> Iterator[tuple[str, str, Path]]:
+        """Every picture, as (split, class folder, path)."""
+        for split, classes in self.splits.items():
+            for class_folder, paths in classes.items():
+                for path in paths:
+                    yield split, class_folder, path
+
+
+def list_data_set(root: Path) -> Listing:
+    """Lists a data set: train/<class>/<picture>, and valid and test alike; or <class>/<picture>, without splits.
+
+    Nothing is refused and no picture is decoded. `data_faults.find` says what training would refuse.
+
+    Args:
+        root: The data set's folder. Links to folders are followed.
+
+    Returns:
+        The listing. A folder that cannot be listed is among the unreadable paths.
+    """
+    lister = _Lister()
+    try:
+        layout = split_folders.locate(root)
+    except OSError as error:
+        lister.unreadable.append(Unreadable.of(error))
+        return lister.listing({UNSPLIT: (root,)}, {UNSPLIT: {}})
+    if not layout.folders:
+        return lister.list_splits({UNSPLIT: (root,)})
+    for path in layout.others:
+        if split_folders.is_foreign(path.name):
+            lister.leave_out_foreign(path)
+        else:
+            lister.leave_out(path, "outside-splits", "is not below train, valid or test")
+    return lister.list_splits(layout.folders)
+
+
+def list_splits(folders: Mapping[str, Path]) -> Listing:
+    """Lists the split folders of a data set, which may lie anywhere.
+
+    Args:
+        folders: Split -> its folder; `UNSPLIT` -> a plain folder of classes.
+    """
+    return _Lister().list_splits({split: (folder,) for split, folder in folders.items()})
+
+
+@dataclass
+class _Lister:
+    left_out: list[LeftOut] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
+
+    def list_splits(self, folders: Mapping[str, tuple[Path, ...]]) -> Listing:
+        splits = {split: self._classes(paths[0]) for split, paths in folders.items()}
+        return self.listing(folders, splits)
+
+    def listing(
+        self, folders: Mapping[str, tuple[Path, ...]], splits: Mapping[str, Mapping[str, tuple[Path, ...]]]
+    ) -> Listing:
+        return Listing(folders, splits, tuple(self.left_out), tuple(self.unreadable))
+
+    def leave_out(self, path: Path | str, kind: Kind, reason: str) -> None:
+        self.left_out.append(LeftOut(Path(path), kind, reason))
+
+    def leave_out_foreign(self, path: Path | str) -> None:
+        """Leaves out what its name says is no part of the data."""
+        name = os.path.basename(path)  # noqa: PTH119 - a Path for each file costs more
+        if split_folders.is_system_folder(name):
+            self.leave_out(path, "system-folder", "is a folder that a system put there")
+        else:
+            self.leave_out(path, "hidden", "is macOS's metadata" if name.startswith("._") else "is hidden")
+
+    def _classes(self, split_folder: Path) -> dict[str, tuple[Path, ...]]:
+        folders, files = self._entries(split_folder)
+        for entry in files:
+            if self._is_picture(entry):
+                self.leave_out(entry.path, "outside-class", "is not in a class folder")
+        return {entry.name: tuple(self._pictures(Path(entry.path), set())) for entry in folders}
+
+    def _pictures(self, folder: Path, listed: set[tuple[int, int]]) -> Iterator[Path]:
+        """The pictures of a class: those of a folder first, then those of the folders below it."""
+        if not self._is_new(folder, listed):
+            return
+        folders, files = self._entries(folder)
+        for entry in files:
+            if self._is_picture(entry):
+                yield Path(entry.path)
+        for entry in folders:
+            yield from self._pictures(Path(entry.path), listed)
+
+    def _is_new(self, folder: Path, listed: set[tuple[int, int]]) -> bool:
+        """A link may lead to a folder above it, or to one that is listed anyway: each counts once."""
+        try:
+            status = folder.stat()
+        except OSError as error:
+            self.unreadable.append(Unreadable.of(error))
+            return False
+        place = status.st_dev, status.st_ino
+        # Some file systems have no inode numbers.
+        if status.st_ino and place in listed:
+            self.leave_out(folder, "listed-already", "leads to a folder that is listed already")
+            return False
+        listed.add(place)
+        return True
+
+    def _entries(self, folder: Path) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
+        """The folders and files of a folder by name, without what its name leaves out, and without broken links."""
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            self.unreadable.append(Unreadable.of(error))
+            return [], []
+        folders, files = [], []
+        for entry in entries:
+            if split_folders.is_foreign(entry.name):
+                self.leave_out_foreign(entry.path)
+            elif split_folders.is_folder(entry):
+                folders.append(entry)
+            elif problem := _broken_link(entry):
+                self.unreadable.append(Unreadable(Path(entry.path), problem))
+            else:
+                files.append(entry)
+        return folders, files
+
+    def _is_picture(self, entry: os.DirEntry[str]) -> bool:
+        if not entry.is_file():
+            self.leave_out(entry.path, "not-a-picture", "is not a regular file")
+            return False
+        suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - likewise
+        if suffix in PICTURE_SUFFIXES:
+            if not os.access(entry.path, os.R_OK):
+                self.unreadable.append(Unreadable(Path(entry.path), "Permission denied"))
+                return False
+            return True
+        try:
+            with open(entry.path, "rb", buffering=0) as file:  # noqa: PTH123 - likewise
+                found = signatures.format_of(file.read(signatures.LENGTH))
+        except OSError as error:
+            self.unreadable.append(Unreadable.of(error, entry.path))
+            return False
+        if found in signatures.READ_FORMATS and suffix not in _RAW_SUFFIXES:
+            return True
+        if found:
+            kind = "a camera's raw file" if suffix in _RAW_SUFFIXES else f"a {found} picture"
+            self.leave_out(entry.path, "unread-format", f"is {kind}, which training does not read")
+        else:
+            self.leave_out(entry.path, "not-a-picture", "is not a picture")
+        return False
+
+
+def _broken_link(entry: os.DirEntry[str]) -> str:
+    """Why a link does not lead to a file; empty where it does, and for whatever is not a link."""
+    if not entry.is_symlink():
+        return ""
+    try:
+        entry.stat()
+    except FileNotFoundError:
+        return f"it is a link to {os.readlink(entry.path)}, which does not exist"  # noqa: PTH115 - likewise
+    except OSError as error:
+        return f"it is a link to {os.readlink(entry.path)}: {error.strerror}"  # noqa: PTH115 - likewise
+    return ""

@@ -1,0 +1,409 @@
+"""Turns a picture file into a network's input: one function for training, features and serving."""
+
+# ruff: noqa: PLC0415 - reading a list of views needs neither torch nor NumPy
+
+from __future__ import annotations
+
+import io
+import random
+import re
+import struct
+import warnings
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from PIL import Image
+
+from training_scripts import ScriptError
+from training_scripts.data import jpeg_end, signatures
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+# Pillow's own line between a large photograph and a decompression bomb: 256 MiB of RGB pixels.
+MAX_PIXELS = 89_478_485
+
+# A JPEG is decoded at 1/2, 1/4 or 1/8 while its shorter side stays above this, which is above what any
+# backbone asks for (torchvision's largest resize is 600): large photographs then cost a quarter.
+DRAFT_SIDE = 700
+
+MAX_SCANS = jpeg_end.MAX_SCANS
+_START_OF_SCAN = 0xDA
+
+FORMATS = signatures.READ_FORMATS
+# Pictures above MAX_PIXELS are refused here; Pillow's warning would only show up in the user's terminal as well.
+# A program that made an error of it for its own pictures keeps that: ours is the last filter. What Pillow says of
+# damaged camera data changes nothing here. Set once, at import: warnings.catch_warnings is not safe among threads.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning, append=True)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+_EXIF_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+# What Pillow's decoders raise on broken files.
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, struct.error, zlib.error)
+
+# Beyond this ratio of the sides, the ends are cut off before resizing.
+MAX_ASPECT = 8
+
+# A random crop covers this share of the picture, at these ratios of width to height. The ratios are those of
+# Inception's training crops (Szegedy et al. 2015); the least area is larger, for features of recognisable animals.
+_CROP_AREA = (0.35, 1.0)
+_CROP_RATIO = (3 / 4, 4 / 3)
+MAX_CROP_VIEWS = 64
+
+
+class PictureError(ScriptError):
+    """A picture, or a list of views, cannot be used; the message names the reason."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a backbone wants its pictures.
+
+    Attributes:
+        resize: Length of the shorter side after resizing, in pixels.
+        crop: Side of the square cut from the centre, in pixels.
+        mean: Mean of each channel (red, green, blue), of values in [0, 1].
+        std: Standard deviation of each channel, likewise.
+        interpolation: Filter of the resizing, always antialiased.
+    """
+
+    resize: int
+    crop: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: Literal["bilinear", "bicubic"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Gives plain values, fit for JSON, that `from_dict` takes back."""
+        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
+        """Reads what `to_dict` gave.
+
+        Raises:
+            PictureError: A value is missing or of the wrong kind.
+        """
+        try:
+            made = cls(
+                resize=int(values["resize"]),
+                crop=int(values["crop"]),
+                mean=_three(values["mean"]),
+                std=_three(values["std"]),
+                interpolation=values["interpolation"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise PictureError(f"not a description of a preprocessing ({error!r}): {values}.") from error
+        if made.interpolation not in _RESAMPLING or not 0 < made.crop <= made.resize or min(made.std) <= 0:
+            raise PictureError(f"this preprocessing makes no sense: {values}.")
+        return made
+
+
+def _three(values: Any) -> tuple[float, float, float]:
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue
+
+
+@dataclass(frozen=True)
+class View:
+    """One deterministic augmentation: "plain", "flip" or "crop" (then `index` tells the crops apart)."""
+
+    kind: Literal["plain", "flip", "crop"]
+    index: int = 0
+
+    def __str__(self) -> str:
+        return f"crop:{self.index}" if self.kind == "crop" else self.kind
+
+
+PLAIN = View("plain")
+FLIP = View("flip")
+
+
+def parse_views(text: str) -> tuple[View, ...]:
+    """Reads a list of views.
+
+    Args:
+        text: Such as "plain", "plain,flip" or "plain,flip,crops:2".
+
+    Returns:
+        The views: plain first, then flip, then the crops.
+
+    Raises:
+        PictureError: A word is unknown or repeated, or plain is missing.
+    """
+    parts = [part.strip().lower() for part in text.split(",") if part.strip()]
+    kinds = [part.partition(":")[0] for part in parts]
+    crops = 0
+    for part in parts:
+        count = re.fullmatch(r"crops:(\d{1,3})", part)
+        if count and 1 <= int(count[1]) <= MAX_CROP_VIEWS:
+            crops = int(count[1])
+        elif part not in ("plain", "flip"):
+            raise PictureError(
+                f"unknown view {part!r} in {text!r}: a list of views holds plain, flip, and crops:K with K from 1 "
+                f"to {MAX_CROP_VIEWS}, separated by commas."
+            )
+    if "plain" not in kinds or len(set(kinds)) < len(kinds):
+        raise PictureError(f"the views {text!r} must hold plain, and each word once; for example plain,flip.")
+    return (PLAIN, *([FLIP] if "flip" in kinds else []), *(View("crop", index) for index in range(crops)))
+
+
+def format_views(views: Sequence[View]) -> str:
+    """Writes views as `parse_views` reads them."""
+    crops = sum(view.kind == "crop" for view in views)
+    return ",".join([*(view.kind for view in views if view.kind != "crop"), *([f"crops:{crops}"] if crops else [])])
+
+
+def decode(data: bytes | Path) -> Image.Image:
+    """Reads a picture as upright RGB.
+
+    The EXIF orientation is applied; transparency is laid on white; CMYK, palette, grey and 16-bit pixels are
+    converted; of an animation the first frame counts. Large JPEGs are decoded at a reduced scale (`DRAFT_SIDE`). A JPEG
+    may lack its end marker, and nothing else.
+
+    Args:
+        data: The file's content, or its path.
+
+    Returns:
+        The picture, in mode RGB.
+
+    Raises:
+        PictureError: It is empty, no picture of a known format, truncated, or above `MAX_PIXELS`.
+    """
+    try:
+        content = data if isinstance(data, bytes) else data.read_bytes()
+    except OSError as error:
+        raise PictureError(f"cannot be read: {error.strerror or error}") from error
+    if not content:
+        raise PictureError("empty file")
+    with _opened(content) as image:
+        jpeg = image.format in ("JPEG", "MPO")
+        if jpeg:
+            _check_scans(content)
+        image.draft(None, (DRAFT_SIDE, DRAFT_SIDE))
+        try:
+            rgb = upright_rgb(image)
+        except PictureError:
+            whole = completed(content) if jpeg else None
+            if whole is None:
+                raise
+            return decode(whole)
+        # A file's own image loses its pixels when the file is closed.
+        return rgb.copy() if rgb is image else rgb
+
+
+def completed(content: bytes) -> bytes | None:
+    """A JPEG with the end marker that it lacks, where nothing else is missing; None for every other file."""
+    return jpeg_end.completed(content, DRAFT_SIDE)
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """Turns and converts an opened picture as `decode` does.
+
+    Returns:
+        A picture in mode RGB: the same object where nothing was to be done.
+
+    Raises:
+        PictureError: Its data are broken or truncated, or its pixels are floating-point numbers.
+    """
+    try:
+        image.load()
+        turn = _turn(image)  # asked after loading: Pillow itself turns TIFFs as it loads them
+        rgb = _as_rgb(image)
+    except PictureError:
+        raise
+    except _BROKEN as error:
+        raise PictureError(f"broken or truncated picture: {error}") from error
+    return rgb.transpose(turn) if turn is not None else rgb
+
+
+def _opened(content: bytes) -> Image.Image:
+    try:
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise PictureError(f"more than the {MAX_PIXELS // 10**6} megapixels allowed") from error
+    except _BROKEN as error:
+        raise PictureError(_why_unknown(content)) from error
+    if image.width * image.height > MAX_PIXELS:
+        raise PictureError(f"{image.width} x {image.height} are more than the {MAX_PIXELS // 10**6} megapixels allowed")
+    return image
+
+
+def _why_unknown(content: bytes) -> str:
+    found = signatures.format_of(content[: signatures.LENGTH])
+    if found in FORMATS and found not in Image.OPEN:
+        return f"a {found} picture, which needs a newer Pillow: update it, or save the picture as JPEG"
+    if found and found not in FORMATS:
+        return f"a {found} picture, which is not read here: save it as JPEG or PNG"
+    if found:
+        return f"a broken {found} picture: its header cannot be read"
+    other = signatures.other_kind(content[:1024])
+    if other:
+        return f"not a picture but {other}"
+    return f"not a picture in a known format ({', '.join(FORMATS)})"
+
+
+def _check_scans(content: bytes) -> None:
+    if content.count(bytes([0xFF, _START_OF_SCAN])) <= MAX_SCANS:  # those of previews and appended films included
+        return
+    scans = 0
+    for marker, _, _ in jpeg_end.segments(content):
+        scans += marker == _START_OF_SCAN
+        if scans > MAX_SCANS:
+            raise PictureError(f"its scans are more than the {MAX_SCANS} allowed: save the picture anew")
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    try:
+        return _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except _BROKEN:  # damaged camera data say nothing about the pixels
+        return None
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    transparent = "transparency" in image.info or (image.palette is not None and image.palette.mode == "RGBA")
+    if image.mode == "RGB" and not transparent:
+        return image
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        return _from_deep_grey(image)
+    if image.mode == "F":
+        raise PictureError("floating-point pixels are not supported: save it with 8 bits a channel")
+    if image.mode == "La":  # has no other conversion
+        image = image.convert("LA")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa") or transparent:
+        opaque = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", opaque.size, "white"), opaque).convert("RGB")
+    return image.convert("RGB")
+
+
+def _from_deep_grey(image: Image.Image) -> Image.Image:
+    # Pillow's own conversion clips at 255 what reaches to 65535.
+    deep = image.convert("I")
+    if int(deep.getextrema()[1]) > 255:  # type: ignore[arg-type]
+        deep = deep.point(lambda value: value * (1 / 256))
+    return deep.convert("L").convert("RGB")
+
+
+def to_pixels(image: Image.Image, preprocessing: Preprocessing, view: View = PLAIN, *, key: str = "") -> np.ndarray:
+    """Resizes and crops one view of a picture.
+
+    Args:
+        image: From `decode`.
+        preprocessing: What the backbone wants.
+        view: Which view.
+        key: The sample's name: it seeds the rectangle of a crop view.
+
+    Returns:
+        uint8 [crop, crop, 3].
+    """
+    import numpy as np
+
+    side, resampling = preprocessing.crop, _RESAMPLING[preprocessing.interpolation]
+    if view.kind == "crop":
+        box, mirrored = _crop_rectangle(image.size, view.index, key)
+        pixels = np.asarray(image.resize((side, side), resampling, box=box))
+        return pixels[:, ::-1] if mirrored else pixels
+    image = _without_far_ends(image)
+    size = _resized(image.size, preprocessing.resize)
+    if size != image.size:
+        image = image.resize(size, resampling)
+    # Rounded half to even, as torchvision's CenterCrop does.
+    left, top = round((size[0] - side) / 2), round((size[1] - side) / 2)
+    pixels = np.asarray(image)[top : top + side, left : left + side]
+    return pixels[:, ::-1] if view.kind == "flip" else pixels
+
+
+def _without_far_ends(image: Image.Image) -> Image.Image:
+    # Resizing a strip of 10 x 100000 pixels whole would take gigabytes, for ends that the crop cuts off.
+    width, height = image.size
+    longest = MAX_ASPECT * min(width, height)
+    if max(width, height) <= longest:
+        return image
+    left, top = max(0, width - longest) // 2, max(0, height - longest) // 2
+    return image.crop((left, top, width - left, height - top))
+
+
+def _resized(size: tuple[int, int], shorter: int) -> tuple[int, int]:
+    width, height = size
+    if width <= height:
+        return shorter, int(shorter * height / width)
+    return int(shorter * width / height), shorter
+
+
+def _crop_rectangle(size: tuple[int, int], index: int, key: str) -> tuple[tuple[int, int, int, int], bool]:
+    """Draws a rectangle and whether it is mirrored; the same index and key draw the same."""
+    width, height = size
+    dice = random.Random(f"{index}|{key}".encode("utf-8", "surrogateescape"))  # noqa: S311 - augmentation, no secret
+    area = width * height * dice.uniform(*_CROP_AREA)
+    ratio = dice.uniform(*_CROP_RATIO)
+    wide = max(1, min(width, round((area * ratio) ** 0.5)))
+    high = max(1, min(height, round((area / ratio) ** 0.5)))
+    left, top = dice.randint(0, width - wide), dice.randint(0, height - high)
+    return (left, top, left + wide, top + high), dice.random() < 0.5
+
+
+def all_views(image: Image.Image, preprocessing: Preprocessing, views: Sequence[View], *, key: str = "") -> np.ndarray:
+    """Makes several views of a picture: `to_pixels` of each, with the resizing shared.
+
+    Args:
+        image: From `decode`.
+        preprocessing: What the backbone wants.
+        views: Which views.
+        key: The sample's name.
+
+    Returns:
+        uint8 [views, crop, crop, 3].
+    """
+    import numpy as np
+
+    plain = to_pixels(image, preprocessing)
+    made = {"plain": plain, "flip": plain[:, ::-1]}
+    return np.stack([made[v.kind] if v.kind in made else to_pixels(image, preprocessing, v, key=key) for v in views])
+
+
+def normalise(pixels: np.ndarray, preprocessing: Preprocessing) -> torch.Tensor:
+    """Makes a network's input of pixels.
+
+    Args:
+        pixels: uint8 [..., crop, crop, 3].
+        preprocessing: Its mean and std are applied.
+
+    Returns:
+        float32 [..., 3, crop, crop]; the same numbers whether a picture comes alone or in a batch.
+    """
+    import numpy as np
+    import torch
+
+    values = torch.from_numpy(np.array(pixels)).float().div_(255.0)
+    values.sub_(torch.tensor(preprocessing.mean)).div_(torch.tensor(preprocessing.std))
+    return values.movedim(-1, -3)
+
+
+def to_tensor(image: Image.Image, preprocessing: Preprocessing, view: View = PLAIN, *, key: str = "") -> torch.Tensor:
+    """Makes a network's input of a picture: `to_pixels`, then `normalise`.
+
+    Args:
+        image: From `decode`.
+        preprocessing: What the backbone wants.
+        view: Which view of the picture.
+        key: The sample's name: it seeds the rectangle of a crop view.
+
+    Returns:
+        float32 [3, crop, crop].
+    """
+    return normalise(to_pixels(image, preprocessing, view, key=key), preprocessing)

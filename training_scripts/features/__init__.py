@@ -1,0 +1,1 @@
+"""Features: a backbone's output for every picture, computed once and stored."""

@@ -1,0 +1,428 @@
+"""Computes a backbone's features of a data set once, and reads them back."""
+
+# ruff: noqa: PLC0415 - torch and NumPy load only when features are made or read
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from training_scripts._util.atomic import write_atomically
+from training_scripts._util.locking import exclusive
+from training_scripts.data import image_folder
+from training_scripts.data.image_folder import DataError, DataSet, Sample
+from training_scripts.data.preprocessing import PLAIN, Preprocessing, View, format_views, parse_views
+from training_scripts.features import parts as feature_parts
+from training_scripts.features.extraction import FeaturePass, Progress
+from training_scripts.models import backbones
+from training_scripts.training.callbacks import Watchers
+from training_scripts.training.runtime import available_cores, say
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+FORMAT = 1
+MANIFEST = "features.json"
+PICTURES_FILE = "pictures.json"
+BACKBONE_FILE = "backbone.pth"
+PARTS = "parts"
+# What the pass cost, for reports on it and on the jobs that train on its features.
+COST_FILE = "feature_pass.json"
+_MOST_COST_BYTES = 1 << 20
+_KEY_FILE = "key.json"
+
+# Pictures in a part: what an interruption can cost at most.
+CHUNK = 128
+
+# Decoding takes a tenth of the time or less; two threads hide it.
+_DEFAULT_WORKERS = 2
+
+
+def _go_on() -> None:
+    """Never asks for a stop."""
+
+
+@dataclass(frozen=True)
+class SplitFeatures:
+    """Features float32 [n, views, width] (memory-mapped), labels int64 [n], names of the n pictures."""
+
+    features: np.ndarray
+    labels: np.ndarray
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FeatureStore:
+    """A finished pass, opened.
+
+    Attributes:
+        folder: Where it lies.
+        classes: Class folders in index order.
+        backbone_name: The backbone.
+        views: Views of a train picture; the other splits have the plain one.
+        preprocessing: What the backbone was given.
+        width: Width of its features.
+        fingerprint: That of the data set.
+        skipped: Pictures that could not be read: "split", "name", "reason" of each.
+        sizes: Pictures of each split.
+        weights: What the weights were called: pretrained, none, or a file's name; empty where the store does not tell.
+        key: Everything that decides the features; two stores with the same key are equal.
+    """
+
+    folder: Path
+    classes: tuple[str, ...]
+    backbone_name: str
+    views: tuple[View, ...]
+    preprocessing: Preprocessing
+    width: int
+    fingerprint: str
+    skipped: list[dict[str, str]]
+    sizes: Mapping[str, int]
+    weights: str
+    key: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, folder: Path) -> FeatureStore:
+        """Opens a finished store; nothing large is read.
+
+        Args:
+            folder: Holds what `extract` wrote.
+
+        Returns:
+            The store.
+
+        Raises:
+            DataError: The pass is not finished, or a file is missing or was copied in part.
+        """
+        manifest = _read_json(folder / MANIFEST)
+        if manifest is None:
+            if (folder / PARTS).is_dir():
+                raise DataError(
+                    f"the features in {folder} are not finished: run the same extraction again, it resumes there."
+                )
+            raise DataError(f"{folder} holds no features: {MANIFEST} is missing. Run extract_features.py first.")
+        key = manifest["key"]
+        if key.get("format") != FORMAT:
+            raise DataError(
+                f"the features in {folder} have format {key.get('format')}, not {FORMAT}: compute them anew."
+            )
+        for name, size in manifest["files"].items():
+            there = (folder / name).stat().st_size if (folder / name).is_file() else 0
+            if there != size:
+                raise DataError(
+                    f"{folder / name} has {there} of {size} bytes: copy the features again, or delete the folder "
+                    "and compute them anew."
+                )
+        return cls(
+            folder=folder,
+            classes=tuple(key["classes"]),
+            backbone_name=key["backbone"],
+            views=parse_views(key["views"]),
+            preprocessing=Preprocessing.from_dict(key["preprocessing"]),
+            width=key["width"],
+            fingerprint=key["fingerprint"],
+            skipped=manifest["skipped"],
+            sizes=manifest["sizes"],
+            weights=manifest.get("weights", ""),
+            key=key,
+        )
+
+    def has(self, split: str) -> bool:
+        """Tells whether the store has a split ("train", "valid", "test")."""
+        return split in self.sizes
+
+    def split(self, name: str) -> SplitFeatures:
+        """Maps a split's features into memory.
+
+        Args:
+            name: "train" (features of every view), "valid" or "test" (of the plain view).
+
+        Returns:
+            Its features, labels and names.
+
+        Raises:
+            DataError: The store has no such split.
+        """
+        import numpy as np
+
+        if not self.has(name):
+            raise DataError(f"the features in {self.folder} have no {name} split, only {', '.join(self.sizes)}.")
+        listing = json.loads((self.folder / PICTURES_FILE).read_bytes())[name]
+        return SplitFeatures(
+            features=np.load(self.folder / f"{name}.npy", mmap_mode="r"),
+            labels=np.array(listing["labels"], np.int64),
+            names=tuple(listing["names"]),
+        )
+
+    def pass_facts(self) -> dict[str, Any] | None:
+        """What the pass cost, as it was written down beside the features; None where it was not."""
+        path = self.folder / COST_FILE
+        try:
+            found = _read_json(path) if path.stat().st_size <= _MOST_COST_BYTES else None
+        except OSError:
+            return None
+        return found if isinstance(found, dict) else None
+
+    def backbone_state(self) -> dict[str, torch.Tensor]:
+        """Loads the backbone's weights as the pass used them."""
+        import torch
+
+        state: dict[str, torch.Tensor] = torch.load(self.folder / BACKBONE_FILE, map_location="cpu", weights_only=True)
+        return state
+
+
+def extract(
+    dataset: DataSet,
+    *,
+    backbone_name: str,
+    weights: str,
+    views: Sequence[View],
+    folder: Path,
+    batch_size: int = 32,
+    workers: int | None = None,
+    progress: Callable[[str], Any] = say,
+    check: Callable[[], Any] = _go_on,
+    watchers: Watchers | None = None,
+) -> FeatureStore:
+    """Computes and stores the features of every split, or opens them where they are already there.
+
+    An interrupted pass resumes where it stopped, and ends with the same bytes as an unbroken one (with the same
+    batch size and thread count).
+
+    Args:
+        dataset: The pictures.
+        backbone_name: As `backbones.spec` takes it.
+        weights: As `backbones.create` takes it.
+        views: Views of a train picture, from `parse_views`; the other splits get the plain one.
+        folder: Where the features go; it becomes a complete store, and can be copied as it is.
+        batch_size: Views that go through the network at a time; from 16 on the speed hardly changes on a CPU.
+        workers: Threads that decode; default 2.
+        progress: Takes one line of log at a time, every two seconds; what it raises ends the pass, with what is
+            done kept.
+        check: Called after every batch, and while another process has the folder; what it raises ends the pass
+            likewise.
+        watchers: Are told of the pass, where there is one.
+
+    Returns:
+        The finished store, opened.
+
+    Raises:
+        DataError: The folder holds other features, too many pictures cannot be read, or the disk is full.
+        BackboneError: The backbone or its weights cannot be had.
+    """
+    made = backbones.spec(backbone_name)
+    backbone = backbones.create(backbone_name, weights=weights)
+    key = _key(dataset, made, backbone.state_dict(), views)
+    with _full_disk_explained(folder), exclusive(folder, report=progress, check=check):
+        if (folder / MANIFEST).is_file():
+            return _already_there(folder, key, progress)
+        _prepare_parts(folder, key, progress)
+        watched = _WatchedPass(watchers or Watchers(), backbone=made.name, batch_size=batch_size, workers=workers)
+        runner = FeaturePass(
+            backbones.for_inference(backbone),
+            made.preprocessing,
+            width=made.feature_width,
+            batch_size=batch_size,
+            workers=workers or _DEFAULT_WORKERS,
+            check=check,
+            watchers=watchers,
+        )
+        with runner:
+            skipped = _compute_parts(
+                dataset, tuple(views), folder, runner, made.feature_width, report=progress, watched=watched
+            )
+        _write_backbone(folder, backbone.state_dict())
+        watched.write(folder / COST_FILE, runner)
+        _assemble(dataset, folder, key, skipped, weights=Path(weights).name)
+        store = FeatureStore.open(folder)
+        shutil.rmtree(folder / PARTS, ignore_errors=True)
+    for picture in skipped:
+        progress(f"skipped {picture['split']}/{picture['name']}: {picture['reason']}")
+    return store
+
+
+def _key(
+    dataset: DataSet, made: backbones.BackboneSpec, state: Mapping[str, torch.Tensor], views: Sequence[View]
+) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "fingerprint": image_folder.fingerprint(dataset),
+        "classes": list(dataset.classes),
+        "backbone": made.name,
+        "weights": backbones.digest(state),
+        "width": made.feature_width,
+        "preprocessing": made.preprocessing.to_dict(),
+        "views": format_views(views),
+        "chunk": CHUNK,
+    }
+
+
+def _already_there(folder: Path, key: Mapping[str, Any], progress: Callable[[str], Any]) -> FeatureStore:
+    store = FeatureStore.open(folder)
+    other = [name for name in key if store.key.get(name) != key[name]]
+    if other:
+        raise DataError(
+            f"{folder} already holds features of something else (different: {', '.join(other)}). Use another "
+            "folder (for a training job: another CheckpointConfig S3Uri), or delete this one."
+        )
+    shutil.rmtree(folder / PARTS, ignore_errors=True)
+    progress(f"features are already in {folder}: nothing to compute")
+    return store
+
+
+def _prepare_parts(folder: Path, key: Mapping[str, Any], progress: Callable[[str], Any]) -> None:
+    parts = folder / PARTS
+    # Compared as JSON would give it back.
+    if parts.is_dir() and _read_json(parts / _KEY_FILE) != json.loads(json.dumps(key)):
+        progress(f"features: {parts} is left from a pass over something else, it is computed anew")
+        shutil.rmtree(parts)
+    write_atomically(parts / _KEY_FILE, json.dumps(key).encode())
+
+
+def _chunks(dataset: DataSet) -> Iterator[tuple[str, int, Sequence[Sample]]]:
+    for split, samples in dataset.splits.items():
+        for start in range(0, len(samples), CHUNK):
+            yield split, start, samples[start : start + CHUNK]
+
+
+def _part(folder: Path, split: str, start: int) -> Path:
+    return folder / PARTS / f"{split}-{start // CHUNK:06}.npz"
+
+
+def _compute_parts(
+    dataset: DataSet,
+    views: tuple[View, ...],
+    folder: Path,
+    runner: FeaturePass,
+    width: int,
+    *,
+    report: Callable[[str], Any],
+    watched: _WatchedPass,
+) -> list[dict[str, str]]:
+    """Computes the parts that are not there, and gives the pictures that could not be read."""
+    of_split = {split: views if split == "train" else (PLAIN,) for split in dataset.splits}
+    total = sum(len(samples) for samples in dataset.splits.values())
+    progress = Progress(total, sum(len(dataset.splits[split]) * len(of_split[split]) for split in of_split), report)
+    there = {}
+    for split, start, samples in _chunks(dataset):
+        chunk = feature_parts.read(_part(folder, split, start), len(samples), len(of_split[split]), width)
+        if chunk is not None:
+            there[split, start] = chunk.skipped
+    done = [
+        (len(samples), len(of_split[split])) for split, start, samples in _chunks(dataset) if (split, start) in there
+    ]
+    progress.resume(sum(count for count, _ in done), sum(count * each for count, each in done))
+    resumed = f", {sum(count for count, _ in done)} of them already there" if done else ""
+    report(f"features: {total} pictures, views {','.join(map(str, views))}{resumed}")
+
+    sizes = [
+        (len(samples), len(of_split[name])) for name, start, samples in _chunks(dataset) if (name, start) not in there
+    ]
+    watched.begin(runner, sizes, total=total)
+    skipped: list[dict[str, str]] = []
+    for split, start, samples in _chunks(dataset):
+        faults = there.get((split, start))
+        if faults is None:
+            chunk = runner.compute(samples, of_split[split], progress)
+            feature_parts.write(_part(folder, split, start), chunk)
+            faults = chunk.skipped
+        skipped += [{"split": split, "name": samples[index].name, "reason": reason} for index, reason in faults.items()]
+        listing = [f"{one['name']} ({one['reason']})" for one in skipped if one["split"] == split]
+        image_folder.check_skipped(split, len(dataset.splits[split]), listing)
+    image_folder.check_taught(dataset, {one["name"] for one in skipped if one["split"] == "train"})
+    return skipped
+
+
+class _WatchedPass:
+    """Tells those who watch when a pass begins, and writes down what it cost."""
+
+    def __init__(self, watchers: Watchers, *, backbone: str, batch_size: int, workers: int | None) -> None:
+        self._watchers = watchers
+        self._facts = {"backbone": backbone, "batch_size": batch_size, "workers": workers or _DEFAULT_WORKERS}
+        self._total = self._earlier = 0
+
+    def begin(self, runner: FeaturePass, chunks: Sequence[tuple[int, int]], *, total: int) -> None:
+        """Pictures and views of each chunk that is to be computed; `total` counts those that are there, too."""
+        self._total, self._earlier = total, total - sum(count for count, _ in chunks)
+        self._facts["device"] = runner.device
+        batches = sum(math.ceil(count / runner.pictures_at_once(views)) for count, views in chunks)
+        self._watchers.pass_begins(batches, self._facts)
+
+    def write(self, path: Path, runner: FeaturePass) -> None:
+        """Ends it. What cannot be written is not worth the features."""
+        cost = {name: round(value, 4) for name, value in vars(runner.cost).items()}
+        facts = {
+            "job": os.environ.get("TRAINING_JOB_NAME"),
+            "ended": time.time(),
+            "cores": available_cores(),
+            "total": self._total,
+            "computed_earlier": self._earlier,
+            **self._facts,
+            **cost,
+            **self._watchers.pass_ends(),
+        }
+        with contextlib.suppress(OSError):
+            write_atomically(path, json.dumps(facts, indent=1).encode())
+
+
+def _write_backbone(folder: Path, state: Mapping[str, torch.Tensor]) -> None:
+    import torch
+
+    content = io.BytesIO()
+    torch.save(dict(state), content)
+    write_atomically(folder / BACKBONE_FILE, content.getvalue())
+
+
+def _assemble(
+    dataset: DataSet, folder: Path, key: Mapping[str, Any], skipped: list[dict[str, str]], *, weights: str
+) -> None:
+    """Joins the parts into one array a split; the manifest comes last, and makes the store a store."""
+    lost = {(one["split"], one["name"]) for one in skipped}
+    listing: dict[str, dict[str, list[Any]]] = {}
+    for split, samples in dataset.splits.items():
+        kept = [sample for sample in samples if (split, sample.name) not in lost]
+        listing[split] = {"names": [sample.name for sample in kept], "labels": [sample.label for sample in kept]}
+        views = len(parse_views(key["views"])) if split == "train" else 1
+        parts = [_part(folder, split, start) for start in range(0, len(samples), CHUNK)]
+        feature_parts.join(parts, folder / f"{split}.npy", shape=(len(kept), views, key["width"]))
+    write_atomically(folder / PICTURES_FILE, json.dumps(listing).encode())
+    files = [*(f"{split}.npy" for split in dataset.splits), PICTURES_FILE, BACKBONE_FILE]
+    manifest = {
+        "key": key,
+        "sizes": {split: len(listing[split]["names"]) for split in listing},
+        "skipped": skipped,
+        "weights": weights,
+        "files": {name: (folder / name).stat().st_size for name in files},
+    }
+    write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+@contextlib.contextmanager
+def _full_disk_explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DataError(
+            f"the disk that holds {folder} is full: make room or choose a larger volume, and run it again; the "
+            "features computed so far are kept."
+        ) from error

@@ -1,0 +1,1 @@
+"""Backbones, heads and the bundle that a trained model is stored in."""

@@ -1,0 +1,154 @@
+"""A trained model, ready to answer: the network of a bundle with all that is needed to use it rightly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from training_scripts import ScriptError
+from training_scripts.data.preprocessing import Preprocessing
+from training_scripts.models import backbones, heads
+from training_scripts.models.bundle import WEIGHTS_FILE, BundleDescription, BundleError, read_description, read_weights
+from training_scripts.models.rejection import Rejection
+
+# In a file of torch's lie names, shapes and padding beside the tensors.
+_BYTES_BESIDE_TENSORS = 1 << 20
+_BYTES_BESIDE_A_TENSOR = 4096
+
+
+class Model(nn.Module):
+    """Pictures [n, 3, h, w], preprocessed -> logits [n, classes]; in evaluation mode, and frozen."""
+
+    def __init__(self, backbone: nn.Module, head: nn.Module, description: BundleDescription) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.description = description
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class folders in index order."""
+        return self.description.classes
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What a picture must go through first."""
+        return self.description.preprocessing
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by to give honest probabilities."""
+        return self.description.temperature
+
+    @property
+    def model_id(self) -> str:
+        """SHA-256 of the weights."""
+        return self.description.model_id
+
+    @property
+    def rejection(self) -> Rejection | None:
+        """What tells pictures of none of the classes; None where the bundle has no such rule."""
+        return self.description.rejection
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Logits [n, classes]."""
+        return self.head(self.backbone(pictures))
+
+    def forward_with_features(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits [n, classes], as `forward` gives them, and the features [n, width] that they were made from."""
+        features = self.backbone(pictures)
+        return self.head(features), features
+
+
+def load(folder: Path) -> Model:
+    """The model of a bundle's folder, its digest verified.
+
+    Nothing is read or built before the network that model.json names proves to have weights of model.pth's size.
+
+    Raises:
+        BundleError: There is no bundle, it is damaged, or weights and description do not go together.
+    """
+    description = read_description(folder)
+    network = _empty(folder, description)
+    state = read_weights(folder, description, check_size=lambda size: _check_size(folder, network, size))
+    try:
+        for part in ("backbone", "head"):
+            _fill(network.get_submodule(part), _below(f"{part}.", state))
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise BundleError(f"{folder}: the weights do not fit the network of model.json: {reason}") from error
+    if description.rejection:
+        try:
+            rule = description.rejection.with_tensors(
+                _below("rejection.", state), classes=len(description.classes), width=network.width
+            )
+        except ValueError as error:
+            raise BundleError(f"{folder}: the weights do not fit model.json: {error}") from error
+        description = replace(description, rejection=rule)
+    model = Model(backbones.for_inference(network.backbone.eval()), network.head, description)
+    return model.eval().requires_grad_(requires_grad=False)
+
+
+def check_size(folder: Path, size: int) -> None:
+    """Judges the size of weights that are not there yet by what model.json says.
+
+    Raises:
+        BundleError: Another size is needed, or model.json is not in order.
+    """
+    _check_size(folder, _empty(folder, read_description(folder)), size)
+
+
+class _Empty(nn.Module):
+    """A bundle's network whose parameters have shapes and no content."""
+
+    def __init__(self, backbone: nn.Module, head: nn.Module, width: int, others: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.width = width
+        self.others = others
+
+
+def _empty(folder: Path, description: BundleDescription) -> _Empty:
+    try:
+        backbone = backbones.skeleton(description.backbone)
+        width = backbones.spec(description.backbone).feature_width
+    except ScriptError as error:
+        raise BundleError(f"{folder}: cannot build its backbone: {error}") from error
+    with torch.device("meta"):
+        head = heads.build(description.head, width=width, classes=len(description.classes))
+    # The rejection rule keeps a mean of each class, float32.
+    return _Empty(backbone, head, width, 4 * width * len(description.classes) if description.rejection else 0)
+
+
+def _check_size(folder: Path, network: _Empty, size: int) -> None:
+    tensors = list(network.state_dict().values())
+    expected = sum(tensor.numel() * tensor.itemsize for tensor in tensors) + network.others
+    if size > expected + _BYTES_BESIDE_TENSORS + len(tensors) * _BYTES_BESIDE_A_TENSOR:
+        raise BundleError(
+            f"{folder}: the weights do not fit the network of model.json: {WEIGHTS_FILE} has {size / 2**20:,.1f} MiB, "
+            f"and that network has {expected / 2**20:,.1f} MiB of weights"
+        )
+
+
+def _fill(part: nn.Module, state: dict[str, Tensor]) -> None:
+    """Gives an empty network its weights, which it keeps: they are not copied.
+
+    Raises:
+        RuntimeError: They are others than it needs.
+        ValueError: They hold numbers that are not finite.
+    """
+    wanted = part.state_dict()
+    shapes_fit = all(name not in wanted or wanted[name].shape == tensor.shape for name, tensor in state.items())
+    for name, tensor in state.items() if shapes_fit else ():  # a forged shape may claim more than there is memory for
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise ValueError(f"{name} holds numbers that are not finite: the training run has diverged")
+    fitting = {name: tensor.to(wanted[name].dtype) if name in wanted else tensor for name, tensor in state.items()}
+    part.load_state_dict(backbones.versioned(fitting, part), assign=True)
+
+
+def _below(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name[len(prefix) :]: tensor for name, tensor in state.items() if name.startswith(prefix)}

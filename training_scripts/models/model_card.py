@@ -1,0 +1,94 @@
+"""The model card that lies in every bundle: what the model is, in Markdown, for whoever finds the file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from training_scripts._util.written import written
+
+if TYPE_CHECKING:
+    from training_scripts.models.bundle import BundleDescription
+    from training_scripts.models.rejection import Rejection
+
+_MEANINGS = {
+    "accuracy": "share whose most probable class is right",
+    "loss": "mean cross-entropy, in nats",
+    "ece": "calibration error of the probabilities, 0 to 1",
+    "ece_uncalibrated": "the same without the temperature",
+    "kept": "share that is not rejected",
+}
+_LIMITS = (
+    "The metrics hold for pictures like those they were measured on. The model knows only its classes: a picture "
+    "of something similar to one of them (a breed that is not among them) is mostly taken for it. Probabilities are "
+    "honest for pictures that do show one of the classes, not for others."
+)
+# What a class folder is called should not break a table or become a link or a tag.
+_UNSAFE = str.maketrans({"\\": "\\\\", "|": "\\|", "[": "\\[", "\n": " ", "\r": " ", "<": "&lt;", "`": "'"})
+
+
+def write(description: BundleDescription, sizes: Mapping[str, int]) -> str:
+    """The card of a bundle.
+
+    Args:
+        description: What model.json says.
+        sizes: Pictures of each split; empty where unknown.
+    """
+    made = description.preprocessing
+    rows = [
+        ("Model id", description.model_id),
+        ("Backbone", f"{description.backbone}, pretrained unless the hyperparameters say otherwise"),
+        ("Head", _head(description)),
+        ("Input", f"RGB, shorter side to {made.resize}, centre {made.crop} x {made.crop}"),
+        ("Classes", str(len(description.classes))),
+        ("Pictures", ", ".join(f"{split} {count}" for split, count in sizes.items() if count) or "not recorded"),
+        ("Data set", f"SHA-256 {description.fingerprint}"),
+        ("Temperature", f"{description.temperature:.4f}; probabilities are softmax(logits / temperature)"),
+    ]
+    parts = [
+        "# Model card",
+        "An image classifier made with dogbreed-sdk. It names the likeliest of the classes below for a picture.",
+        _table(("What", "Value"), rows),
+        "## Metrics",
+        _metrics(description.metrics),
+        "## Pictures of none of the classes",
+        _rejection(description.rejection),
+        "## Limits",
+        _LIMITS,
+        "## Hyperparameters",
+        _table(("Name", "Value"), sorted(description.hyperparameters.items())),
+        "## Classes in index order",
+        "\n".join(f"{index}. {_safe(name)}" for index, name in enumerate(description.classes)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _head(description: BundleDescription) -> str:
+    widths = ", ".join(map(str, description.head.hidden))
+    return f"hidden layers of {widths}, dropout {written(description.head.dropout)}" if widths else "linear"
+
+
+def _metrics(metrics: Mapping[str, float]) -> str:
+    rows = [(name, f"{metrics[name]:.4f}", _MEANINGS.get(name.partition(":")[2], "")) for name in sorted(metrics)]
+    return _table(("Metric", "Value", "Meaning"), rows)
+
+
+def _rejection(rule: Rejection | None) -> str:
+    if rule is None:
+        return "The model has no rule for them: every picture is taken for one of the classes."
+    return (
+        f"Method `{rule.method}`: a picture's score is 1 minus the cosine between its features and the nearest class's "
+        f"mean. A score above **{rule.threshold:.4f}** means that the picture probably shows none of the classes. "
+        f"The threshold was fitted on {rule.parameters.get('pictures', 0):.0f} pictures so that {rule.kept:.1%} of "
+        f"pictures that do show one are kept; the others, about {1 - rule.kept:.1%}, are rejected wrongly."
+    )
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(map(_safe, cells)) + " |" for cells in lines)
+
+
+def _safe(text: str) -> str:
+    # The name of a folder need not be Unicode, and then could not be written into the file.
+    return text.translate(_UNSAFE).encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,150 @@
+"""Reads the step times of a profile: the Chrome traces in Debugger's `framework/` folder."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from training_scripts.recording.profile.files import Reader, json_lines, json_or_none, number, short
+from training_scripts.recording.profile.profile import Operator, Spans
+
+MOST_PHASES = 200
+MOST_OPERATORS = 2000
+ENDINGS = ("_pythontimeline.json", "_model_timeline.json")
+# What smdebug's hook is still writing: an array that is not closed yet.
+UNFINISHED = ("_pythontimeline.json.tmp",)
+_Span = tuple[int, float, float, int]
+
+
+@dataclass
+class Traces:
+    """What the traces hold.
+
+    Attributes:
+        phases: Phase -> step number, begin and length in seconds, node, of each pass.
+        operators: Name -> calls, seconds on the CPU, seconds on GPUs; those called inside are counted in.
+        facts: num_workers and pin_memory, where a data loader told them.
+        nodes: In the order in which passes count them.
+    """
+
+    phases: dict[str, list[_Span]] = field(default_factory=lambda: defaultdict(list))
+    operators: dict[str, list[float]] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    nodes: list[str] = field(default_factory=list)
+
+    def spans(self) -> dict[str, Spans]:
+        """Phase -> its passes, in order of time."""
+        found = {}
+        for phase, rows in self.phases.items():
+            table = np.array(sorted(rows, key=lambda row: row[1]), dtype=np.float64)
+            steps, nodes = table[:, 0].astype(np.int64), table[:, 3].astype(np.int64)
+            found[phase] = Spans(steps, table[:, 1], table[:, 2], nodes)
+        return found
+
+    def most_expensive(self) -> tuple[Operator, ...]:
+        """The operators, most expensive first."""
+        found = [Operator(name, int(calls), cpu, gpu) for name, (calls, cpu, gpu) in self.operators.items()]
+        return tuple(sorted(found, key=lambda one: -(one.cpu_seconds + one.gpu_seconds)))
+
+
+def read_traces(folder: Path, reader: Reader) -> Traces:
+    """All traces that can be read.
+
+    Args:
+        folder: `framework` of a profile.
+        reader: Reads the files and takes the problems.
+    """
+    traces = Traces()
+    for path in reader.files(folder, *ENDINGS, *UNFINISHED):
+        text = reader.text(path)
+        if text is None:
+            continue
+        events = json_or_none(text)
+        if not isinstance(events, list):
+            events = list(json_lines(text))
+            state = "is still being written" if path.name.endswith(UNFINISHED) else "is broken"
+            reader.problems.add(f"{path} {state}; it was read up to what is complete.")
+        node = _node(path.name)
+        if node not in traces.nodes:
+            traces.nodes.append(node)
+        _File(traces, traces.nodes.index(node)).take(events)
+    return traces
+
+
+def _node(name: str) -> str:
+    """The host in `<end>_<process>-<host>_...` or `<process>-<host>_...`."""
+    found = re.search(r"algo-\d+", name)
+    return found.group() if found else "algo-1"
+
+
+class _File:
+    """One trace file's own names and time base."""
+
+    def __init__(self, traces: Traces, node: int) -> None:
+        self._traces = traces
+        self._node = node
+        self._names: dict[Any, str] = {}
+        self._base = 0.0
+        self._open: dict[Any, list[tuple[float, str]]] = defaultdict(list)
+
+    def take(self, events: list[Any]) -> None:
+        """Sorts the events in; whatever is none is left out."""
+        for event in events:
+            if not isinstance(event, Mapping):
+                continue
+            arguments = event.get("args") if isinstance(event.get("args"), Mapping) else {}
+            kind = event.get("ph")
+            if kind == "M":
+                self._learn(event, arguments)
+            elif kind in ("X", "B", "E"):
+                for begin, seconds, name in self._passes(event, kind):
+                    self._keep(event, arguments, name, begin, seconds)
+
+    def _learn(self, event: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
+        base = number(arguments.get("start_time_since_epoch_in_micros"))
+        if base is not None:
+            self._base = base
+        pid = event.get("pid")
+        if event.get("name") == "process_name" and "name" in arguments and isinstance(pid, (int, str)):
+            self._names[pid] = short(arguments["name"])
+
+    def _passes(self, event: Mapping[str, Any], kind: str) -> Iterator[tuple[float, float, str]]:
+        when, pid = number(event.get("ts")), event.get("pid")
+        if when is None or not isinstance(pid, (int, str)):
+            return
+        if kind == "X":
+            lasted = number(event.get("dur"))
+            if lasted is not None and lasted >= 0:
+                yield (self._base + when) / 1e6, lasted / 1e6, short(event.get("name"))
+        elif kind == "B":
+            self._open[pid].append((when, short(event.get("name"))))
+        elif self._open[pid]:
+            begin, name = self._open[pid].pop()
+            if when >= begin:
+                yield (self._base + begin) / 1e6, (when - begin) / 1e6, name
+
+    def _keep(
+        self, event: Mapping[str, Any], arguments: Mapping[str, Any], name: str, begin: float, seconds: float
+    ) -> None:
+        phase = self._names.get(event.get("pid"), name)
+        traces = self._traces
+        if phase == "cpu_functions" or phase.startswith("gpu_functions"):
+            if name in traces.operators or len(traces.operators) < MOST_OPERATORS:
+                operator = traces.operators.setdefault(name, [0.0, 0.0, 0.0])
+                operator[0] += phase == "cpu_functions"
+                operator[1 if phase == "cpu_functions" else 2] += seconds
+            return
+        if phase == "DataLoaderIterInitialize":
+            for ours, theirs in (("workers", "num_workers"), ("pin_memory", "pin_memory")):
+                if isinstance(arguments.get(theirs), (int, bool)):
+                    traces.facts[ours] = arguments[theirs]
+        if phase in traces.phases or len(traces.phases) < MOST_PHASES:
+            step = number(arguments.get("step_num"))
+            known = step is not None and 0 <= step < 1 << 53
+            traces.phases[phase].append((int(step) if known and step is not None else -1, begin, seconds, self._node))

@@ -1,0 +1,1 @@
+"""Profiles a run while it trains, in Debugger's format."""

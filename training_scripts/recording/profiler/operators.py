@@ -1,0 +1,127 @@
+"""Looks at a few training steps with torch.profiler, to tell which operators cost most."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from training_scripts.recording.profile.profile import Operator
+
+STEPS = 3
+# The first steps allocate and tune; they are not what the rest look like.
+WARM_UP = 10
+# Starting, three steps and reading out cost 0.02 s for a head, and 0.2 s under load. CUPTI takes seconds to start.
+CPU_SECONDS, GPU_SECONDS = 0.2, 3.0
+# The share of the training so far that the operators may cost; the rest of the one percent is for everything else.
+SHARE = 0.006
+MOST = 200
+HOW = "set profile-operators to on to look at them nevertheless"
+
+
+class OperatorWatch:
+    """Looks when it is told that steps begin and end, in the training thread; `read` may take its time elsewhere.
+
+    Attributes:
+        after: Seconds of training that must have passed before it looks.
+        done: Whether there is nothing more to look at.
+        seconds: What looking has cost.
+        steps: The training steps that were looked at.
+    """
+
+    def __init__(self, when: str, *, gpu: bool, steps: int | None) -> None:
+        """Nothing is looked at yet.
+
+        Args:
+            when: on; auto: once training has lasted so long that it costs at most `SHARE` of it; off.
+            gpu: Whether kernels run on a GPU.
+            steps: How many training steps are to come; None where unknown.
+        """
+        self.after = (GPU_SECONDS if gpu else CPU_SECONDS) / SHARE if when == "auto" else 0.0
+        self.done = when == "off"
+        self.seconds = 0.0
+        self.steps: tuple[int, ...] = ()
+        self._gpu = gpu
+        self._skip = WARM_UP if steps is None or when != "on" else max(0, min(WARM_UP, steps - STEPS))
+        self._off = self.done
+        self._profile: Any = None
+        self._results: Any = None
+        self._first = 0
+        self._count = 0
+
+    def before_step(self, step: int) -> bool:
+        """A training step of this number is about to begin; returns whether it is looked at."""
+        if self.done:
+            return False
+        if self._profile is None and self._skip:
+            self._skip -= 1
+        elif self._profile is None:
+            began = time.perf_counter()
+            self._profile = _started(self._gpu)
+            self._first, self._count = step, 0
+            self.seconds += time.perf_counter() - began
+        return self._profile is not None
+
+    def after_step(self) -> bool:
+        """A step that was looked at has ended; returns whether the next one is looked at too."""
+        self._count += 1
+        if self._count >= STEPS:
+            self.stop()
+        return self._profile is not None
+
+    def stop(self) -> None:
+        """Ends looking where it goes on: enough was seen, or the epoch is over."""
+        if self._profile is None:
+            return
+        began = time.perf_counter()
+        profile, self._profile = self._profile, None
+        profile.__exit__(None, None, None)
+        if self._count:  # else the epoch had no further step
+            self.done = True
+            self.steps = tuple(range(self._first, self._first + self._count))
+            self._results = profile
+        self.seconds += time.perf_counter() - began
+
+    def read(self) -> tuple[Operator, ...] | None:
+        """What was seen, most expensive first, once; None where there is nothing new."""
+        if self._results is None:
+            return None
+        began = time.perf_counter()
+        profile, self._results = self._results, None
+        found = [_operator(event) for event in profile.key_averages() if _on_cpu(event)]
+        found = [one for one in found if one.cpu_seconds + one.gpu_seconds > 0]
+        self.seconds += time.perf_counter() - began
+        return tuple(sorted(found, key=lambda one: -(one.cpu_seconds + one.gpu_seconds))[:MOST])
+
+    def ended(self, trained: float) -> str:
+        """Why a run that trained so many seconds ended without operators."""
+        if self._off:
+            return "Operators were not looked at: profile-operators is off."
+        if trained < self.after:
+            return (
+                f"Operators were not looked at: it begins after {self.after:.0f} s of training, so as to cost less "
+                f"than 1 % of it, and this run trained for {trained:.1f} s; {HOW}."
+            )
+        return "Operators were not looked at: the run ended before it came to that."
+
+
+def _started(gpu: bool) -> Any:
+    """The engine of torch.profiler, which itself would import all of torch._inductor first: 1.2 s for nothing."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or it tells the job's log about machines without a GPU
+    from torch.autograd import profiler  # noqa: PLC0415 - torch is loaded by now; this module must not need it
+
+    profile = profiler.profile(use_kineto=True, **({"use_device": "cuda"} if gpu else {}))
+    profile.__enter__()
+    return profile
+
+
+def _on_cpu(event: Any) -> bool:
+    # Kernels have rows of their own besides those of the operators that launched them.
+    return "CPU" in str(getattr(event, "device_type", "CPU")) and not event.key.startswith("ProfilerStep")
+
+
+def _operator(event: Any) -> Operator:
+    gpu = getattr(event, "self_device_time_total", None)
+    if gpu is None:  # torch before 2.4
+        gpu = getattr(event, "self_cuda_time_total", 0.0)
+    return Operator(str(event.key)[:200], int(event.count), float(event.self_cpu_time_total) / 1e6, float(gpu) / 1e6)

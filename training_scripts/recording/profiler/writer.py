@@ -1,0 +1,245 @@
+"""The profiler's own thread: samples the machine and writes samples and step times to disk."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from time import perf_counter, time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training_scripts.recording.profile.profile import Operator
+from training_scripts.recording.profiler.files import (
+    SystemFiles,
+    TraceFiles,
+    own_path,
+    read_own,
+    remove_before,
+    write_own,
+)
+from training_scripts.recording.profiler.sampler import Machine
+from training_scripts.recording.trial.trial import EVAL, PREDICT, TRAIN
+from training_scripts.training.callbacks import first_line
+
+# A report can be read while the job runs; early on it should not have to wait for a minute.
+FIRST_WRITE_SECONDS, LAST_WRITE_SECONDS = 5.0, 60.0
+STEPS_AT_ONCE = 20_000
+# So many steps of a mode are all written; of as many again every second one is, of twice as many every fourth, ...
+ALL_STEPS = 20_000
+# After so many bytes of samples they are taken half as often, again and again: many cores fill a disk.
+SAMPLE_BYTES = 100 << 20
+EPOCH = "EPOCH"
+LIVES_KEPT = 1000
+# A suspended machine, or one whose clock was set: its clocks part. By less they do all the time.
+CLOCK_SECONDS = 0.1
+
+# Mode, and by perf_counter when it began, its batch was there, forward and backward were done, it ended.
+Step = tuple[str, float, float, float, float, float]
+
+
+class ProfileWriter(threading.Thread):
+    """Writes a profile until `finish`. What fails is reported in one line, and ends the writing alone."""
+
+    failed = False
+    evaluated = 0
+    operators_note = ""
+    _machine: Machine | None = None
+    _is_anothers = False
+
+    def __init__(
+        self,
+        folder: Path,
+        node: str,
+        *,
+        interval: float,
+        system: bool,
+        steps: list[Step],
+        report: Callable[[str], Any],
+    ) -> None:
+        """Reads what an earlier process of the same job wrote.
+
+        Args:
+            folder: The profile's.
+            node: algo-1, ...
+            interval: Seconds between two samples.
+            system: Whether to sample the machine.
+            steps: Taken away from as they are written; the training thread appends to it.
+            report: Takes one line of log at a time.
+        """
+        super().__init__(name="profiler", daemon=True)
+        self.offset = _offset()
+        self.earlier = read_own(own_path(folder, node)) or {}
+        self.counts = {TRAIN: 0, EVAL: 0, PREDICT: 0}
+        self.facts: Mapping[str, Any] = {}
+        self.life: Mapping[str, Any] = {}
+        self.operators: Callable[[], tuple[Operator, ...] | None] = lambda: None
+        self._folder, self._node = folder, node
+        self._fingerprint = str(self.earlier.get("fingerprint") or "")
+        self._interval = interval
+        self._system = system
+        self._steps = steps
+        self._report = report
+        self._begun = perf_counter()
+        self._samples = SystemFiles(folder, node)
+        self._traces = TraceFiles(folder, node)
+        self._found = self.earlier.get("operators", [])
+        self._stopping = threading.Event()
+
+    def finish(self, seconds: float) -> None:
+        """Has what is left written; waits so many seconds for it at most."""
+        self._stopping.set()
+        if self.is_alive():
+            self.join(seconds)
+
+    def begin_run(self, fingerprint: str, network: str) -> None:
+        """Learns which run it is; the profile of another one in the folder is removed with the next write.
+
+        Args:
+            fingerprint: The run's.
+            network: What the forward and backward passes are called.
+        """
+        self._traces.network = network
+        if self.earlier and self._fingerprint != fingerprint:
+            self.earlier, self._found, self._is_anothers = {}, [], True
+        self._fingerprint = fingerprint
+
+    def run(self) -> None:
+        """Samples and writes."""
+        try:
+            self._open_machine()
+            self._write_own()
+            begun = tick = perf_counter()
+            due = begun + FIRST_WRITE_SECONDS
+            while not self._stopping.wait(max(0.0, tick - perf_counter())):
+                self._sample()
+                now = perf_counter()
+                tick = max(tick + self._interval, now)
+                if now >= due or len(self._steps) >= STEPS_AT_ONCE:
+                    self._write()
+                    due = now + min(LAST_WRITE_SECONDS, max(FIRST_WRITE_SECONDS, (now - begun) / 10))
+            self._sample()
+            self._write()
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong with profiling, training goes on
+            self.failed = True
+            self._report(f"warning: the profiler ends here, training goes on without it: {first_line(error)}")
+
+    def _open_machine(self) -> None:
+        if not self._system:
+            return
+        try:
+            self._machine = Machine()
+        except Exception as error:  # noqa: BLE001 - psutil is missing, or the container hides what it needs
+            self._leave_machine(error)
+        else:
+            gpus = self._machine.gpus
+            facts = {
+                "cores": self._machine.cores,
+                "memory_bytes": self._machine.memory_bytes,
+                "gpus": len(gpus.names),
+                "gpu_names": gpus.names,
+                "gpu_note": gpus.note,
+                "interval_ms": round(self._interval * 1000),
+            }
+            self.facts = {**facts, **self.facts}
+
+    def _leave_machine(self, error: Exception) -> None:
+        self._machine = None
+        self._report(f"warning: the profile will say nothing of the machine, only of the steps: {first_line(error)}")
+
+    def _sample(self) -> None:
+        if self._machine is None:
+            return
+        now = perf_counter()
+        try:
+            readings = self._machine.read(now)
+        except Exception as error:  # noqa: BLE001 - as when it was opened
+            self._leave_machine(error)
+            return
+        self._samples.add(now + self.offset, readings)
+        if self._samples.written > SAMPLE_BYTES:
+            self._samples.written = 0
+            self._interval *= 2
+
+    def _write(self) -> None:
+        if abs(_offset() - self.offset) > CLOCK_SECONDS:
+            self.offset = _offset()
+        if self._is_anothers:
+            self._is_anothers = False
+            remove_before(self._folder, self._node, self._begun + self.offset, system=self._system)
+        self._samples.write()
+        self._write_steps()
+        found = self.operators()
+        if found:
+            self._found = [asdict(operator) for operator in found]
+        self._write_own()
+
+    def _write_steps(self) -> None:
+        # One thread appends, the other takes away from the front: each is one operation on the list.
+        steps = self._steps[: len(self._steps)]
+        del self._steps[: len(steps)]
+        if not steps:
+            return
+        columns = list(zip(*steps, strict=True))
+        modes, times = np.array(columns[0]), np.array(columns[1:], dtype=np.float64).T
+        marks = np.flatnonzero(modes == EPOCH)
+        if len(marks):
+            self.evaluated = self.counts[EVAL] + int((modes[: marks[-1]] == EVAL).sum())
+        passes = {}
+        for mode in (TRAIN, EVAL, PREDICT):
+            chosen = times[modes == mode]
+            numbers = np.arange(len(chosen), dtype=np.int64) + self.counts[mode]
+            self.counts[mode] += len(chosen)
+            kept = kept_steps(numbers)
+            passes[mode] = (numbers[kept], chosen[kept] + self.offset)
+        self._traces.write(self._begun + self.offset, passes)
+        train = passes[TRAIN][1]
+        if len(train) and "training" not in self.life:
+            self.life = {**self.life, "training": float(train[0, 0])}
+
+    def _write_own(self) -> None:
+        counts = {mode: count for mode, count in self.counts.items() if count or mode != PREDICT}
+        lives = [*self.earlier.get("lives", []), dict(self.life)][-LIVES_KEPT:]
+        write_own(
+            own_path(self._folder, self._node),
+            {
+                "node": self._node,
+                "fingerprint": self._fingerprint,
+                "lives": lives,
+                "facts": dict(self.facts),
+                "steps": dict(counts),
+                "evaluated": self.evaluated,
+                "kept_one_in": {mode: one_in(count) for mode, count in counts.items()},
+                "operators": self._found,
+                "operators_note": "" if self._found else self.operators_note,
+            },
+        )
+
+
+def _offset() -> float:
+    """What makes seconds since 1970 of perf_counter's: one clock, since samples and steps must fit together."""
+    return time() - perf_counter()
+
+
+def one_in(number: int) -> int:
+    """Of how many steps around this one, one is written: 1 at first, and twice as many whenever steps double."""
+    return 1 << (number // ALL_STEPS).bit_length()
+
+
+def kept_steps(numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which steps are written, bool [n].
+
+    Steps are drawn by a hash of their number: every n-th one would always hit the same place of an epoch.
+    """
+    strides = np.exp2(np.ceil(np.log2(numbers // ALL_STEPS + 1))).astype(np.uint64)
+    hashed = (numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)
+    return (hashed % strides) == 0
+
+
+def node_name(host: str | None) -> str:
+    """A host's name as Debugger's files have it, algo-1 where it is none of SageMaker's."""
+    return host if host and re.fullmatch(r"algo-\d{1,4}", host) else "algo-1"

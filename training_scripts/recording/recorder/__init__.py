@@ -1,0 +1,1 @@
+"""Records a run while it trains: losses, metrics and tensors."""

@@ -1,0 +1,171 @@
+"""Those who watch a training job, as its hyperparameters and the managed Debugger's configuration ask for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from training_scripts.recording.recorder.recorder import Recorder
+from training_scripts.recording.recorder.rule_callback import RuleWatch
+from training_scripts.recording.trial import layout
+from training_scripts.recording.trial.trial import MemoryTrial
+from training_scripts.training import runtime
+from training_scripts.training.callbacks import Watcher, Watchers
+
+if TYPE_CHECKING:
+    from training_scripts.training.hyperparameters import Hyperparameters
+
+DEBUG_OUTPUT, PROFILER_OUTPUT, RULE_OUTPUT = "debug-output", "profiler-output", "rule-output"
+_CONTAINER = Path("/opt/ml")
+
+
+def watchers(
+    settings: Hyperparameters, environ: Mapping[str, str], *, begin: float, report: Callable[[str], Any]
+) -> Watchers:
+    """A job's recorder, rules and profiler, who write into the folder that SageMaker keeps in step with S3.
+
+    Args:
+        settings: The run's hyperparameters.
+        environ: SageMaker's variables.
+        begin: When the job's process began, seconds since 1970.
+        report: Takes one line of log at a time.
+
+    Raises:
+        ScriptError: What was asked for cannot be had: a rule that there is not, or smdebug, which is not installed.
+    """
+    root = runtime.checkpoint_folder(environ)
+    configuration = _Configuration(environ, report)
+    memory = MemoryTrial()
+    # Rules look at what was recorded, so the recorder comes first.
+    chosen: list[Watcher] = [*_recorders(settings, configuration, root, memory, report)]
+    if chosen:
+        stop_rules = [name.strip() for name in settings.stop_rules.split(",")] if settings.on_finding == "stop" else []
+        chosen.append(
+            RuleWatch(
+                memory,
+                root / RULE_OUTPUT,
+                parameters=settings.rule_parameters,
+                stop_rules=[name for name in stop_rules if name],
+                report=report,
+            )
+        )
+    if settings.profiler == "on":
+        chosen += _profiler(settings, configuration, root, begin, report)
+    return Watchers(chosen, report=report)
+
+
+def pass_watchers(
+    settings: Hyperparameters, environ: Mapping[str, str], *, begin: float, report: Callable[[str], Any]
+) -> Watchers:
+    """Those who watch a job that computes features only: its profiler. Arguments are those of `watchers`."""
+    configuration = _Configuration(environ, report)
+    profiled = settings.profiler == "on"
+    root = runtime.checkpoint_folder(environ)
+    return Watchers(_profiler(settings, configuration, root, begin, report) if profiled else [], report=report)
+
+
+def _recorders(
+    settings: Hyperparameters,
+    configuration: _Configuration,
+    root: Path,
+    memory: MemoryTrial,
+    report: Callable[[str], Any],
+) -> list[Watcher]:
+    if settings.recorder == "off":
+        return []
+    folder = configuration.trial_folder or root / DEBUG_OUTPUT
+    intervals = configuration.intervals
+    train = settings.train_save_interval or settings.save_interval or intervals["train"]
+    judged = settings.eval_save_interval or settings.save_interval or intervals["eval"]
+    ours = settings.recorder == "builtin"
+    recorder = Recorder(
+        folder if ours else None,
+        memory=memory,
+        train_interval=train,
+        eval_interval=judged,
+        full_tensors=settings.full_tensors and ours,
+        report=report,
+    )
+    if ours:
+        return [recorder]
+    from training_scripts.recording.recorder.smdebug_hook import SmdebugRecorder  # noqa: PLC0415 - few have it
+
+    # The rules of this job still look at what ours has in memory.
+    smdebugs = SmdebugRecorder(
+        folder, train_interval=train, eval_interval=judged, full_tensors=settings.full_tensors, report=report
+    )
+    return [smdebugs, recorder]
+
+
+def _profiler(
+    settings: Hyperparameters,
+    configuration: _Configuration,
+    root: Path,
+    begin: float,
+    report: Callable[[str], Any],
+) -> list[Watcher]:
+    if configuration.profiler_disabled:
+        return []
+    from training_scripts.recording.profiler.profiler import Profiler  # noqa: PLC0415 - not where it is off
+
+    profiler = Profiler(
+        configuration.profiler_folder or root / PROFILER_OUTPUT,
+        interval_ms=settings.profiler_interval_ms,
+        operators=settings.profile_operators,
+        facts={"job_begin": begin, "batch_size": settings.batch_size, "workers": settings.workers or None},
+        report=report,
+        system=not configuration.service_samples,
+    )
+    profiler.start()
+    return [profiler]
+
+
+class _Configuration:
+    """What the managed Debugger's configuration files ask for, where the service wrote them.
+
+    Attributes:
+        trial_folder: Where the trial goes; None where that is for us to choose.
+        intervals: train and eval -> save interval; 0 where none is given.
+        profiler_folder: Where the profile goes, or None.
+        profiler_disabled: Whether profiling was switched off for the job.
+        service_samples: Whether SageMaker samples the machine itself, as it does on its own instances.
+    """
+
+    def __init__(self, environ: Mapping[str, str], report: Callable[[str], Any]) -> None:
+        self._folder = Path(environ.get("SM_INPUT_CONFIG_DIR", _CONTAINER / "input" / "config"))
+        self._report = report
+        hook, profiler = self._read("debughookconfig.json"), self._read("profilerconfig.json")
+        self.trial_folder = _path(hook.get("LocalPath"))
+        parameters = hook.get("HookParameters")
+        self.intervals = {
+            mode: self._interval(parameters if isinstance(parameters, dict) else {}, mode) for mode in ("train", "eval")
+        }
+        profiling = profiler.get("ProfilingParameters")
+        inner = profiling.get("LocalPath") if isinstance(profiling, dict) else None
+        self.profiler_folder = _path(inner or profiler.get("LocalPath"))
+        self.profiler_disabled = profiler.get("DisableProfiler") is True
+        self.service_samples = self.profiler_folder is not None and self.profiler_folder.is_relative_to(_CONTAINER)
+
+    def _read(self, name: str) -> dict[str, Any]:
+        path = self._folder / name
+        if not path.is_file():
+            return {}
+        try:
+            return layout.read_json(path)
+        except (OSError, ValueError) as error:
+            self._report(f"warning: ignored {path}: {error}")
+            return {}
+
+    def _interval(self, parameters: Mapping[str, Any], mode: str) -> int:
+        for name in (f"{mode}.save_interval", "save_interval"):
+            if name in parameters:
+                text = str(parameters[name])
+                if text.isdecimal() and int(text) > 0:
+                    return int(text)
+                self._report(f"warning: ignored the hook parameter {name}: {text!r} is no number above 0")
+        return 0
+
+
+def _path(value: Any) -> Path | None:
+    return Path(value) if isinstance(value, str) and value else None

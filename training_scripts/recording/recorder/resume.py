@@ -1,0 +1,113 @@
+"""Opens the recording of a run: a new one, or the one that a restarted job continues from its checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from training_scripts.recording.recorder.step_buffer import Books
+from training_scripts.recording.trial import layout, run_facts
+from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial, RecordingError
+from training_scripts.recording.trial.writer import TrialWriter
+
+if TYPE_CHECKING:
+    from training_scripts.recording.trial.file_trial import FileTrial
+
+
+def continue_trial(books: Books, run: dict[str, Any], facts: Mapping[str, Any], *, every: int = 1) -> dict[str, int]:
+    """Opens the trial of a run.
+
+    The steps after the checkpoint are taken back, for the run does them again; a recording of another run is
+    replaced. A folder that cannot be written ends recording to disk, with a warning.
+
+    Args:
+        books: Of the run; their memory, collections and step numbers are set to where the run stands.
+        run: What `run.json` shall say; its fingerprint tells whether a recording is this run's.
+        facts: As `Watcher.run_begins` gets them.
+        every: One in so many TRAIN steps is recorded.
+
+    Returns:
+        The next step of TRAIN and of EVAL.
+    """
+    done = int(facts.get("epoch", 0) or 0) * int(facts.get("steps_per_epoch", 0) or 0)
+    steps = {TRAIN: done, EVAL: 0}
+    books.global_step = done
+    try:
+        if books.writer is not None:
+            if done and _is_of(books.writer, run):
+                steps[EVAL] = _take_up(books, books.writer, run, facts, every)
+            else:
+                books.writer.clear()
+        books.describe()
+    except (OSError, RecordingError) as error:
+        books.stop(error)
+    return steps
+
+
+def _is_of(writer: TrialWriter, run: Mapping[str, Any]) -> bool:
+    """Whether the recording in the folder is this run's."""
+    try:
+        earlier = layout.read_json(writer.folder / layout.RUN_FILE)
+    except (OSError, ValueError):
+        return False
+    return bool(run["fingerprint"]) and earlier.get("fingerprint") == run["fingerprint"]
+
+
+def _take_up(books: Books, writer: TrialWriter, run: dict[str, Any], facts: Mapping[str, Any], every: int) -> int:
+    """Takes back what comes after the checkpoint; the next EVAL step."""
+    from training_scripts.recording.trial.file_trial import FileTrial  # noqa: PLC0415 - for restarted jobs only
+
+    recorded = FileTrial(writer.folder)
+    earlier = recorded.run
+    a_pass, done = int(earlier.get("eval_steps_per_epoch") or 0), books.global_step
+    judged = int(facts["epoch"]) * a_pass
+    train = recorded.steps(TRAIN)
+    again = train.global_steps[train.steps >= done]
+    last = max((int(recorded.steps(mode).global_steps.max(initial=-1)) for mode in (TRAIN, EVAL)), default=-1)
+    books.global_step = int(again.min()) if len(again) else max(done + judged, last + 1)
+    writer.drop_from(books.global_step)
+    kept = FileTrial(writer.folder)
+    run["started"] = earlier.get("started") or run["started"]
+    books.learn(eval_steps_per_epoch=a_pass or None)
+    _note_problems(books, earlier, int(kept.steps(TRAIN).steps.max(initial=-1)) + 1, done, every)
+    for collection, names in kept.collections.items():
+        members = books.collections.setdefault(collection, [])
+        members += [name for name in names if name not in members]
+    if books.memory is not None:
+        _remember(books.memory, kept)
+    return max(int(kept.steps(EVAL).steps.max(initial=-1)) + 1, judged)
+
+
+def _note_problems(books: Books, earlier: Mapping[str, Any], first: int, done: int, every: int) -> None:
+    """Has the recording go on saying what is missing, and which steps an ended process had done, but not written."""
+    for problem in run_facts.problems(earlier):
+        books.note(problem)
+    if done - first >= every:
+        lost = f"steps {first} to {done - 1}" if done - first > 1 else f"step {first}"
+        books.note(f"the TRAIN {lost} were lost: their process ended before it had written them")
+
+
+def _remember(memory: MemoryTrial, kept: FileTrial) -> None:
+    """Fills the trial in memory with what was recorded before the restart."""
+    for collection, names in kept.collections.items():
+        memory.collections[collection] = list(names)
+    for mode in (TRAIN, EVAL):
+        table = kept.steps(mode)
+        for step, global_step, when in zip(table.steps, table.global_steps, table.times, strict=True):
+            memory.add_step(int(step), mode, global_step=int(global_step), time=float(when))
+    for name in kept.tensor_names():
+        for mode in kept.tensor(name).modes:
+            _remember_tensor(memory, kept, name, mode)
+
+
+def _remember_tensor(memory: MemoryTrial, kept: FileTrial, name: str, mode: str) -> None:
+    whole = kept._steps_in_full(name, mode)
+    kinds = kept._recorded_reductions(name, mode)
+    if len(whole) and "mean" in kinds and len(kinds["mean"]) == len(whole):
+        memory.add_numbers(name, kinds["mean"].steps.tolist(), kinds["mean"].values.tolist(), mode)
+        return
+    for step in whole.tolist():
+        memory.add(name, step, mode, kept._value(name, step, mode))
+    for kind, series in kinds.items():
+        for step, value in zip(series.steps.tolist(), series.values.tolist(), strict=True):
+            memory.add_reduction(name, kind, step, mode, value)

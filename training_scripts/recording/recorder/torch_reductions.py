@@ -1,0 +1,97 @@
+"""The reductions of `reductions.py` for torch tensors where they lie: cheap on a CPU, without waiting on a GPU."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from training_scripts.recording.trial.reductions import REDUCTIONS, reduce
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Sums of float32 squares between these are exact to five digits; beyond, they under- or overflow.
+_TINY, _HUGE = 1e-25, 1e30
+EPSILON = 1e-9  # keeps the update ratio of a tensor of zeros finite, as AWS's WeightUpdateRatio does
+
+
+def reduce_all(tensor: Tensor) -> list[float] | Tensor:
+    """All of `REDUCTIONS`, in their order: on the CPU as numbers, on a GPU as a tensor that is still being computed.
+
+    Args:
+        tensor: Any shape and dtype, at least one element.
+    """
+    flat = tensor.detach().reshape(-1)
+    if flat.is_cuda:
+        return _on_device(flat)
+    if not flat.is_floating_point() or flat.element_size() < 4:
+        flat = flat.float()
+    low, high = (float(bound) for bound in flat.aminmax())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        array = flat.double().numpy()
+        return [reduce(kind, array) for kind in REDUCTIONS]
+    size = flat.numel()
+    mean, squares = float(flat.sum()) / size, float(flat.dot(flat))
+    if not _TINY < squares < _HUGE or mean * mean * size > 0.9 * squares:
+        exact = flat.double()
+        mean, squares = float(exact.mean()), float(exact.dot(exact))
+        deviation = float((exact - mean).square().mean().sqrt())
+    else:
+        deviation = math.sqrt(max(0.0, squares / size - mean * mean))
+    zeros = int(np.count_nonzero(flat.numpy() == 0)) / size
+    return [low, high, mean, deviation, math.sqrt(squares), float(flat.abs().mean()), zeros, 0.0]
+
+
+def _on_device(flat: Tensor) -> Tensor:
+    import torch  # noqa: PLC0415 - this module is imported where there is no torch
+
+    exact = flat.double()
+    low, high = exact.aminmax()
+    parts = (
+        low,
+        high,
+        exact.mean(),
+        exact.std(correction=0),
+        torch.linalg.vector_norm(exact),
+        exact.abs().mean(),
+        (exact == 0).double().mean(),
+        1 - exact.isfinite().double().mean(),
+    )
+    return torch.stack(parts)
+
+
+def update_ratio(after: Tensor, before: Tensor) -> Tensor:
+    """How far a step moved a tensor: ||after - before|| / (||before|| + 1e-9), as a tensor of one element.
+
+    Args:
+        after: The tensor now.
+        before: A copy from before the step, which is used up.
+    """
+    length = _length(before)
+    return _length(before.sub_(after.detach())) / (length + EPSILON)
+
+
+def _length(tensor: Tensor) -> Tensor:
+    flat = tensor.reshape(-1)
+    if flat.is_cuda or not flat.is_floating_point() or flat.element_size() < 4:
+        flat = flat.double()
+    return flat.dot(flat).sqrt()  # several times as fast as a norm
+
+
+def inactive_fraction(outputs: Tensor, threshold_inactivity: float = 1.0) -> Tensor:
+    """`reductions.inactive_fraction`, as a tensor of one element."""
+    return (_percent(~(outputs.detach() <= 0)) < threshold_inactivity).double().mean()
+
+
+def saturated_fraction(inputs: Tensor, low: float, high: float, threshold_inactivity: float = 1.0) -> Tensor:
+    """`reductions.saturated_fraction`, as a tensor of one element."""
+    values = inputs.detach()
+    return (_percent((values <= low) | (values >= high)) > threshold_inactivity).double().mean()
+
+
+def _percent(happened: Tensor) -> Tensor:
+    """Of each unit's passes."""
+    passes = (0, 2, 3) if happened.dim() == 4 else (0,)
+    return 100 * happened.float().mean(passes)

@@ -1,0 +1,1 @@
+"""The trial format, smdebug's own: reading and writing recorded tensors."""

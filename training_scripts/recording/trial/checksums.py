@@ -1,0 +1,70 @@
+"""Real checksums of a trial's event files, beside them: smdebug's own are the same whatever a record holds.
+
+`checksums/<step>_<worker>.crc32` holds, for every record of an event file in order, the CRC-32 and the length of its
+whole frame (little-endian, 4 bytes each), and last the CRC-32 of all that. smdebug does not look there. The lengths let
+a reader continue behind a record whose own length is damaged.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from training_scripts.recording.trial import layout
+
+_LAST = struct.Struct("<I")
+# Of a file of a million records.
+_MOST_BYTES = 8 << 20
+
+
+def encode(content: bytes | bytearray, lengths: Iterable[int]) -> bytes:
+    """The checksums of an event file.
+
+    Args:
+        content: Of the event file.
+        lengths: Of its frames, in order.
+    """
+    sums, offset = [], 0
+    with memoryview(content) as view:
+        for length in lengths:
+            sums += [zlib.crc32(view[offset : offset + length]), length]
+            offset += length
+    return _sealed(np.array(sums, dtype="<u4").tobytes())
+
+
+def shortened(sums: Sequence[tuple[int, int]], end: int) -> bytes:
+    """The checksums of an event file of which only the first `end` bytes are left."""
+    kept: list[int] = []
+    for crc, length in sums:
+        end -= length
+        if end < 0:
+            break
+        kept += [crc, length]
+    return _sealed(np.array(kept, dtype="<u4").tobytes())
+
+
+def read(path: Path) -> list[tuple[int, int]]:
+    """CRC-32 and length of every frame of an event file; none where there are no checksums.
+
+    Raises:
+        ValueError: They are damaged themselves.
+        OSError: They cannot be read.
+    """
+    try:
+        with layout.opened(path) as file:
+            content = file.read(_MOST_BYTES + 1)
+    except FileNotFoundError:
+        return []
+    body = content[: -_LAST.size]
+    if len(content) > _MOST_BYTES or len(body) % 8 or content[len(body) :] != _LAST.pack(zlib.crc32(body)):
+        raise ValueError("they are damaged themselves")
+    pairs: list[list[int]] = np.frombuffer(body, dtype="<u4").reshape(-1, 2).tolist()
+    return [(crc, length) for crc, length in pairs]
+
+
+def _sealed(body: bytes) -> bytes:
+    return body + _LAST.pack(zlib.crc32(body))

@@ -1,0 +1,220 @@
+"""Reads the event files of a trial: what each holds, and only what is new when one is looked at again."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from training_scripts.recording.trial import checksums, events, layout, tfrecord
+
+# Numbers are kept when their record is found; larger tensors are read again from the file when they are asked for.
+KEPT_BYTES = 96
+_NUMBER_BYTES = len(events.FLOAT32_SCALAR) + 4
+_MAPPED_BYTES = 1 << 20
+# Of one file; whoever reads them wants to know what is gone, not every record of it.
+_MOST_PROBLEMS = 5
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tensor's TensorProto lies in a file: begin and end, and the CRC-32 of what was found there."""
+
+    path: str
+    begin: int
+    end: int
+    crc: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """A tensor that was found, with the worker who recorded it."""
+
+    record: events.Record
+    worker: str
+    content: bytes | Place
+
+
+class EventFile:
+    """One event file, of which a part may have been read.
+
+    Attributes:
+        path: The file.
+        problems: What is wrong with it, a sentence each; empty where nothing is.
+    """
+
+    def __init__(self, path: str, worker: str) -> None:
+        self.path = path
+        self.problems: list[str] = []
+        self._worker = worker
+        self._known: tuple[int, int, int] = (0, 0, 0)
+        self._consumed = 0
+        self._left_out = 0
+
+    def is_new(self, status: os.stat_result) -> bool:
+        """Whether there is something in it that was not read."""
+        return self._known != (status.st_ino, status.st_mtime_ns, status.st_size)
+
+    def was_replaced(self, status: os.stat_result) -> bool:
+        """Whether what was read of it may no longer be there."""
+        inode, _, size = self._known
+        return bool(inode) and (status.st_ino != inode or status.st_size < size)
+
+    def read(self, status: os.stat_result) -> list[Found]:
+        """The tensors that have come since the last time."""
+        self._known = (status.st_ino, status.st_mtime_ns, status.st_size)
+        self.problems, self._left_out = [], 0
+        found: list[Found] = []
+        try:
+            with layout.opened(self.path) as file, _content(file) as data:
+                self._collect(data, found)
+        except OSError as error:
+            self.problems.append(f"cannot be read: {error.strerror or error}")
+        if self._left_out > _MOST_PROBLEMS:
+            self.problems.append(f"{self._left_out - _MOST_PROBLEMS} more of its records are damaged and left out")
+        return found
+
+    def _collect(self, data: bytes | memoryview, found: list[Found]) -> None:
+        last = ""
+        try:
+            for begin, end in self._frames(data, self._consumed):
+                self._consumed = end + tfrecord.FOOTER_BYTES
+                try:
+                    records = events.decode(data, begin, end)
+                    for record in records:
+                        content = self._content_of(data, record)
+                        found.append(Found(record, self._worker, content))
+                        last = named(record)
+                except events.EventError as error:
+                    self._leave_out(f"the record after {last or 'its beginning'}", str(error))
+        except tfrecord.FrameError as error:
+            self.problems.append(f"{error}; {'the rest' if error.offset else 'all'} of it is missing")
+
+    def _frames(self, data: bytes | memoryview, consumed: int) -> Iterator[tuple[int, int]]:
+        """Begin and end of every whole payload; of damaged ones, where there are checksums, only a word."""
+        offset = 0
+        for crc, length in self._checksums():
+            begin, offset = offset, offset + length
+            if begin < consumed:
+                continue
+            if offset > len(data):
+                raise tfrecord.FrameError("it ends within a record", offset=begin, truncated=True)
+            if zlib.crc32(data[begin:offset]) == crc:
+                yield begin + tfrecord.HEADER_BYTES, offset - tfrecord.FOOTER_BYTES
+            else:
+                self._consumed = offset
+                self._leave_out(_guessed(data, begin, offset), "its checksum is wrong")
+        yield from tfrecord.frames(data, max(offset, consumed))
+
+    def _checksums(self) -> list[tuple[int, int]]:
+        folder, name = os.path.split(self.path)
+        path = Path(folder).parent.parent / layout.checksums_path(name)
+        try:
+            return checksums.read(path)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            self.problems.append(f"its content could not be verified: its checksums cannot be used, {reason}")
+            return []
+
+    def _leave_out(self, what: str, why: str) -> None:
+        self._left_out += 1
+        if self._left_out <= _MOST_PROBLEMS:
+            self.problems.append(f"{what} is damaged and left out ({why})")
+
+    def _content_of(self, data: bytes | memoryview, record: events.Record) -> bytes | Place:
+        content = data[record.begin : record.end]
+        if (
+            bytes(content[: len(events.FLOAT32_SCALAR)]) != events.FLOAT32_SCALAR
+            or len(content) != len(events.FLOAT32_SCALAR) + 4
+        ):
+            try:
+                events.check(data, record.begin, record.end)
+            except events.EventError as error:
+                raise events.EventError(f"{named(record)}: {error}") from error
+        if len(content) <= KEPT_BYTES:
+            return bytes(content)
+        return Place(self.path, record.begin, record.end, zlib.crc32(content))
+
+
+def named(record: events.Record) -> str:
+    """What a record holds, in words."""
+    return f"{record.name} at {record.mode} step {record.mode_step}"
+
+
+def _guessed(data: bytes | memoryview, begin: int, end: int) -> str:
+    """What a damaged record held, as far as it can still be told."""
+    try:
+        records = events.decode(data, begin + tfrecord.HEADER_BYTES, end - tfrecord.FOOTER_BYTES)
+    except events.EventError:
+        records = []
+    return named(records[0]) if records else f"the record in its bytes {begin} to {end}"
+
+
+def content_of(place: bytes | Place) -> bytes:
+    """The bytes of a TensorProto.
+
+    Raises:
+        OSError: Its file is gone or cannot be read.
+        EventError: The file was changed meanwhile.
+    """
+    if isinstance(place, bytes):
+        return place
+    with layout.opened(place.path) as file:
+        file.seek(place.begin)
+        content = file.read(place.end - place.begin)
+    if zlib.crc32(content) != place.crc:
+        raise events.EventError(f"{place.path} is damaged: it was changed after it had been read")
+    return content
+
+
+def listed(folder: Path) -> Iterator[tuple[str, str, os.stat_result]]:
+    """Path, worker and status of the event files of a trial, by step and worker. Links and special files are no such.
+
+    Raises:
+        OSError: The folder cannot be listed.
+    """
+    rows = []
+    for step_folder in _entries(folder / layout.EVENTS):
+        if not step_folder.is_dir(follow_symlinks=False):
+            continue
+        for entry in _entries(step_folder.path):
+            named = layout.step_and_worker(entry.name)
+            if named and entry.name.endswith(".tfevents") and entry.is_file(follow_symlinks=False):
+                rows.append((named, entry))
+    for (_, worker), entry in sorted(rows, key=lambda row: row[0]):
+        with contextlib.suppress(FileNotFoundError):  # a restarted job may take it away
+            yield entry.path, worker, entry.stat(follow_symlinks=False)
+
+
+def indexed_steps(folder: Path) -> dict[int, str]:
+    """Step -> path of an index file; empty where there is no index."""
+    steps = {}
+    for part in _entries(folder / layout.INDEX):
+        if part.is_dir(follow_symlinks=False):
+            for entry in _entries(part.path):
+                named = layout.step_and_worker(entry.name)
+                if named and entry.name.endswith(".json"):
+                    steps[named[0]] = entry.path
+    return steps
+
+
+def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+@contextlib.contextmanager
+def _content(file: BinaryIO) -> Iterator[bytes | memoryview]:
+    if os.fstat(file.fileno()).st_size <= _MAPPED_BYTES:
+        yield file.read()
+        return
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as view:
+        yield view

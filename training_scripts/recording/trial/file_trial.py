@@ -1,0 +1,316 @@
+"""A recorded run in a folder: ours, smdebug's, or a managed Debugger's, complete or still being written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training_scripts.recording.trial import event_files, events, layout, run_facts
+from training_scripts.recording.trial.event_files import EventFile, Found, Place
+from training_scripts.recording.trial.patterns import Patterns
+from training_scripts.recording.trial.trial import (
+    MODES,
+    DamagedError,
+    RecordingError,
+    Series,
+    StepTable,
+    Trial,
+    of_one_element,
+)
+
+MAX_PROBLEMS = 20
+
+_Series = dict[int, tuple[str, "bytes | Place"]]
+
+
+class FileTrial(Trial):
+    """A trial in smdebug's layout; read when it is first asked for something.
+
+    Of several workers' tensors, the first worker's (by name) is given, as smdebug does. Whatever cannot be read is
+    left out and named in `problems`.
+
+    Attributes:
+        folder: Where it lies.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        """Looks whether there is a recording; nothing of it is read yet.
+
+        Args:
+            folder: Holds `events/`, `index/` and `collections/`.
+
+        Raises:
+            RecordingError: It does not.
+        """
+        self.folder = Path(folder)
+        self.name = self.folder.name
+        _check(self.folder)
+        self._was_read = False
+        self._forget()
+
+    @property
+    def ended(self) -> bool:  # type: ignore[override]
+        """Whether it said that it had ended."""
+        return (self.folder / layout.END_FILE).is_file()
+
+    @property
+    def collections(self) -> Mapping[str, Sequence[str]]:  # type: ignore[override]
+        """Collection name -> its tensors' names, as far as they were recorded."""
+        self._need()
+        return self._collections
+
+    @property
+    def run(self) -> Mapping[str, Any]:  # type: ignore[override]
+        """What our recorder wrote down about the run; empty for recordings by others."""
+        self._need()
+        return self._run
+
+    @property
+    def problems(self) -> Sequence[str]:  # type: ignore[override]
+        """A sentence for everything that could not be read."""
+        self._need()
+        spoilt = [f"{self._short(file.path)}: {problem}" for file in self._files.values() for problem in file.problems]
+        found = [*self._problems, *self._lost_values, *self._spoilt_values, *spoilt]
+        return found[:MAX_PROBLEMS] + ([f"... and {len(found) - MAX_PROBLEMS} more"] if found[MAX_PROBLEMS:] else [])
+
+    def refresh(self) -> bool:
+        """Reads what has come since; whether there was anything."""
+        if not self._was_read:
+            self._read()
+            return bool(self._files)
+        return self._read()
+
+    def steps(self, mode: str) -> StepTable:
+        """The recorded steps of a mode; empty arrays where there are none."""
+        self._need()
+        rows = sorted((step, *rest) for step, rest in self._steps[mode].items())
+        columns = list(zip(*rows, strict=True)) or [(), (), ()]
+        return StepTable(
+            np.array(columns[0], dtype=np.int64),
+            np.array(columns[1], dtype=np.int64),
+            np.array(columns[2], dtype=np.float64),
+        )
+
+    def _need(self) -> None:
+        if not self._was_read:
+            self._read()
+
+    def _forget(self) -> None:
+        self._files: dict[str, EventFile] = {}
+        self._full: dict[tuple[str, str], _Series] = {}
+        self._reduced: dict[tuple[str, str], dict[str, _Series]] = {}
+        self._steps: dict[str, dict[int, tuple[int, float]]] = {mode: {} for mode in MODES}
+        self._cached: dict[tuple[str, str], Mapping[str, Series]] = {}
+        self._recorded_at: set[int] = set()
+        self._spoilt_values: list[str] = []
+        self._lost_values: list[str] = []
+        self._collections: dict[str, list[str]] = {}
+        self._run: dict[str, Any] = {}
+        self._problems: list[str] = []
+
+    def _read(self) -> bool:
+        self._was_read = True
+        try:
+            changed = self._read_events()
+        except OSError as error:
+            raise RecordingError(f"{self.folder} cannot be read: {error.strerror or error}") from error
+        self._problems = []
+        self._run = self._read_run()
+        self._check_index()
+        self._collections = self._read_collections()
+        return changed
+
+    def _read_events(self) -> bool:
+        there = {path: (worker, status) for path, worker, status in event_files.listed(self.folder)}
+        gone = self._files.keys() - there.keys()
+        if gone or any(path in there and file.was_replaced(there[path][1]) for path, file in self._files.items()):
+            self._forget()  # a restarted job has taken steps back
+        changed = bool(gone)
+        for path, (worker, status) in there.items():
+            file = self._files.setdefault(path, EventFile(path, worker))
+            if file.is_new(status):
+                changed = True
+                for found in file.read(status):
+                    self._add(found)
+        if changed:
+            self._cached, self._spoilt_values = {}, []
+        return changed
+
+    def _add(self, found: Found) -> None:
+        record = found.record
+        self._recorded_at.add(record.step)
+        self._steps[record.mode][record.mode_step] = (record.step, record.time)
+        reduced = layout.split_reduction_name(record.name)
+        if reduced is None:
+            series = self._full.setdefault((record.name, record.mode), {})
+        else:
+            kind, name = reduced
+            series = self._reduced.setdefault((name, record.mode), {}).setdefault(kind, {})
+        known = series.get(record.mode_step)
+        if known is None or found.worker <= known[0]:
+            series[record.mode_step] = (found.worker, found.content)
+
+    def _read_run(self) -> dict[str, Any]:
+        path = self.folder / layout.RUN_FILE
+        if not path.exists():
+            return {}
+        run, wrong = run_facts.checked(self._json(path))
+        self._problems += [*run_facts.problems(run), *wrong]
+        return run
+
+    def _json(self, path: Path) -> dict[str, Any]:
+        try:
+            content, damaged = layout.read_sealed(path)
+            if damaged:
+                self._problems.append(
+                    f"{self._short(path)} is damaged: its checksum is wrong, so something that it says may be wrong"
+                )
+            return content
+        except OSError as error:
+            self._problems.append(f"{self._short(path)} cannot be read: {error.strerror or error}")
+        except ValueError as error:
+            self._problems.append(f"{self._short(path)} is spoilt: {error}")
+        return {}
+
+    def _check_index(self) -> None:
+        """Compares the index with what was found, for a lost event file leaves no other trace."""
+        indexed = event_files.indexed_steps(self.folder)
+        lost = sorted(indexed.keys() - self._recorded_at)
+        if lost:
+            self._problems.append(f"the event files of {_steps(lost)} are missing or spoilt: their tensors are lost")
+        unindexed = sorted(self._recorded_at - indexed.keys())
+        ours_unfinished = self._run.get("recorder") == "builtin" and not self.ended  # it writes them last
+        if unindexed and not ours_unfinished and (self.ended or len(unindexed) > 1):
+            self._problems.append(
+                f"the index files of {_steps(unindexed)} are missing: their tensors were taken from the event files"
+            )
+
+    def _read_collections(self) -> dict[str, list[str]]:
+        paths = sorted((self.folder / layout.COLLECTIONS).glob("*/*collections.json"))
+        if not paths:
+            self._problems.append("collections/ has no file: which tensors are losses, weights, ... is not known")
+        members: dict[str, set[str]] = {}
+        patterns = Patterns(self._names())
+        for path in paths:
+            described = self._json(path).get("collections")
+            for name, content in (described if isinstance(described, dict) else {}).items():
+                if isinstance(content, dict):
+                    members.setdefault(name, set()).update(_members(content, patterns))
+        if patterns.refused:
+            refused = f"{patterns.refused} patterns are broken, or take too long to be looked for"
+            self._problems.append(f"collections/: {refused}")
+        return {name: sorted(tensors) for name, tensors in members.items()}
+
+    def _short(self, path: Path | str) -> str:
+        return str(Path(path).relative_to(self.folder))
+
+    def _names(self) -> set[str]:
+        self._need()
+        return {name for name, _ in (*self._full, *self._reduced)}
+
+    def _modes(self, name: str) -> tuple[str, ...]:
+        self._need()
+        return tuple(mode for mode in MODES if (name, mode) in self._full or (name, mode) in self._reduced)
+
+    def _steps_in_full(self, name: str, mode: str) -> NDArray[np.int64]:
+        self._need()
+        return np.array(sorted(self._full.get((name, mode), ())), dtype=np.int64)
+
+    def _value(self, name: str, step: int, mode: str) -> NDArray[Any]:
+        found = self._full.get((name, mode), {}).get(step)
+        if found is None:
+            raise RecordingError(f"{name} at {mode} step {step} is not in the recording.")
+        try:
+            content = event_files.content_of(found[1])
+            return events.tensor(content, 0, len(content))
+        except (OSError, events.EventError) as error:
+            sentence = f"{name} at {mode} step {step} cannot be read and is left out: {error}"
+            self._lost_values.append(sentence)
+            del self._full[name, mode][step]  # who asks again gets the rest
+            self._cached.pop((name, mode), None)
+            raise DamagedError(sentence) from error
+
+    def _recorded_reductions(self, name: str, mode: str) -> Mapping[str, Series]:
+        self._need()
+        if (name, mode) not in self._cached:
+            self._cached[name, mode] = self._read_reductions(name, mode)
+        return self._cached[name, mode]
+
+    def _read_reductions(self, name: str, mode: str) -> Mapping[str, Series]:
+        kinds = self._reduced.get((name, mode), {})
+        found = {kind: self._numbers(f"{kind} of {name}", mode, series) for kind, series in kinds.items()}
+        if "variance" in found and "std" not in found:
+            with np.errstate(invalid="ignore"):
+                found["std"] = Series(found["variance"].steps, np.sqrt(found["variance"].values))
+        whole = self._full.get((name, mode), {})
+        if whole and all(isinstance(content, bytes) for _, content in whole.values()):
+            numbers = self._numbers(name, mode, whole, only_if_all=True)
+            found = (of_one_element(numbers) if len(numbers) else {}) | found
+        return found
+
+    def _numbers(self, what: str, mode: str, series: _Series, *, only_if_all: bool = False) -> Series:
+        """The tensors of one element among many, as one series; with `only_if_all`, none unless all are such."""
+        steps = sorted(series)
+        contents = [series[step][1] for step in steps]
+        quick = b"".join(
+            content[6:]
+            for content in contents
+            if isinstance(content, bytes) and len(content) == 10 and content[:6] == events.FLOAT32_SCALAR
+        )
+        if len(quick) == 4 * len(steps):
+            return Series(np.array(steps, dtype=np.int64), np.frombuffer(quick, dtype="<f4").astype(np.float64))
+        values = [_number(content) for content in contents]
+        kept = [(step, value) for step, value in zip(steps, values, strict=True) if value is not None]
+        if only_if_all and len(kept) < len(steps):
+            kept = []
+        elif len(kept) < len(steps):
+            self._spoilt_values.append(f"{len(steps) - len(kept)} values of {what} ({mode}) are spoilt and left out")
+        return Series(
+            np.array([step for step, _ in kept], dtype=np.int64), np.array([value for _, value in kept], np.float64)
+        )
+
+
+def _number(content: bytes | Place) -> float | None:
+    """What a tensor of one number holds; None for any other."""
+    if isinstance(content, Place):
+        return None
+    try:
+        array = events.tensor(content, 0, len(content))
+    except events.EventError:
+        return None
+    return float(array.reshape(())) if array.size == 1 and array.dtype.kind in "biuf" else None
+
+
+def _check(folder: Path) -> None:
+    parts = (layout.EVENTS, layout.INDEX, layout.COLLECTIONS)
+    if any((folder / part).is_dir() for part in parts):
+        return
+    if not folder.is_dir():
+        raise RecordingError(f"{folder} is no folder, so there is no recording in it.")
+    inside = folder / "debug-output"
+    hint = f" {inside} has them." if any((inside / part).is_dir() for part in parts) else ""
+    raise RecordingError(
+        f"{folder} holds no recording: the folders events, index and collections were expected, "
+        f"as the recorder, smdebug and SageMaker Debugger write them.{hint}"
+    )
+
+
+def _members(content: Mapping[str, Any], patterns: Patterns) -> set[str]:
+    listing, sought = content.get("tensor_names"), content.get("include_regex")
+    found = {name for name in listing if isinstance(name, str)} if isinstance(listing, list) else set()
+    found &= patterns.names
+    for pattern in sought if isinstance(sought, list) else ():
+        if isinstance(pattern, str):
+            found |= patterns.matching(pattern)
+    return found
+
+
+def _steps(steps: Sequence[int]) -> str:
+    shown = ", ".join(str(step) for step in steps[:3])
+    if len(steps) == 1:
+        return f"step {shown}"
+    return f"{len(steps)} steps ({shown}{', ...' if steps[3:] else ''})"

@@ -1,0 +1,353 @@
+"""A recorded run as rules, reports and people see it: tensors by name, mode and step."""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training_scripts import ScriptError
+from training_scripts._util.suggestions import did_you_mean
+from training_scripts.recording.trial.reductions import REDUCTIONS, reduce, reduce_numbers
+
+Found = TypeVar("Found")
+_MOST_DAMAGED = 100
+
+TRAIN, EVAL, PREDICT, GLOBAL = MODES = ("TRAIN", "EVAL", "PREDICT", "GLOBAL")
+
+
+class RecordingError(ScriptError):
+    """A recording, or something in it, cannot be read or written; the message says what and why."""
+
+
+class DamagedError(RecordingError):
+    """A value turned out to be damaged when it was asked for. The trial has left it out since: ask for the rest."""
+
+
+def despite_damage(compute: Callable[[], Found]) -> Found:
+    """What is computed from a trial; anew without each value that turns out to be damaged meanwhile."""
+    for _ in range(_MOST_DAMAGED):
+        with contextlib.suppress(DamagedError):
+            return compute()
+    return compute()
+
+
+@dataclass(frozen=True)
+class Series:
+    """One number a step: steps int64 [n], ascending, counted within their mode; values float64 [n]."""
+
+    steps: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+
+@dataclass(frozen=True)
+class StepTable:
+    """The recorded steps of a mode, ascending.
+
+    Attributes:
+        steps: Counted within the mode, int64 [n].
+        global_steps: Counted over all modes, int64 [n]: they tell what came before what.
+        times: When each was recorded, seconds since 1970, float64 [n]; NaN where unknown.
+    """
+
+    steps: NDArray[np.int64]
+    global_steps: NDArray[np.int64]
+    times: NDArray[np.float64]
+
+
+class Trial(ABC):
+    """One recorded run. Tensors are NumPy arrays; a mode is TRAIN, EVAL, PREDICT or GLOBAL.
+
+    Attributes:
+        name: What to call the run.
+        ended: Whether it said that it had ended.
+        collections: Collection name (losses, weights, gradients, biases, relu_output, ...) -> its tensors' names.
+        run: What the recorder wrote down about the run: hyperparameters, sizes of splits, steps an epoch, ...;
+            empty for recordings that were not made by ours.
+        problems: A sentence for everything that could not be read.
+    """
+
+    name: str = ""
+    ended: bool = False
+    collections: Mapping[str, Sequence[str]]
+    run: Mapping[str, Any]
+    problems: Sequence[str] = ()
+
+    def tensor_names(self, *, regex: str | None = None, collection: str | None = None) -> list[str]:
+        """Names of the recorded tensors, sorted.
+
+        Args:
+            regex: Only names in which it is found.
+            collection: Only names of this collection.
+
+        Raises:
+            RecordingError: There is no such collection, or the expression is none.
+        """
+        try:
+            pattern = re.compile(regex or "")
+        except (re.error, TypeError) as error:
+            raise RecordingError(f"{regex!r} is no regular expression: {error}.") from error
+        names = sorted(self._names())
+        if collection is not None:
+            if collection not in self.collections:
+                raise RecordingError(
+                    f"{self.name} has no collection {collection!r}; it has {', '.join(sorted(self.collections))}."
+                )
+            members = set(self.collections[collection])
+            names = [name for name in names if name in members]
+        return [name for name in names if pattern.search(name)]
+
+    def tensor(self, name: str) -> Tensor:
+        """A recorded tensor.
+
+        Raises:
+            RecordingError: None of this name was recorded.
+        """
+        names = self._names()
+        if name not in names:
+            hint = did_you_mean(name, sorted(names), most=3) or "."
+            raise RecordingError(f"{self.name} has no tensor {name!r}{hint} All are in tensor_names().")
+        return Tensor(self, name)
+
+    def has(self, name: str) -> bool:
+        """Whether a tensor of this name was recorded."""
+        return name in self._names()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+    @abstractmethod
+    def steps(self, mode: str) -> StepTable:
+        """The recorded steps of a mode; empty arrays where there are none."""
+
+    @abstractmethod
+    def _names(self) -> set[str]:
+        """Names of all tensors, without those of their reductions."""
+
+    @abstractmethod
+    def _modes(self, name: str) -> tuple[str, ...]:
+        """Modes in which a tensor was recorded, in any form."""
+
+    @abstractmethod
+    def _steps_in_full(self, name: str, mode: str) -> NDArray[np.int64]:
+        """Steps at which all of a tensor was recorded, ascending."""
+
+    @abstractmethod
+    def _value(self, name: str, step: int, mode: str) -> NDArray[Any]:
+        """All of a tensor at one of `_steps_in_full`."""
+
+    @abstractmethod
+    def _recorded_reductions(self, name: str, mode: str) -> Mapping[str, Series]:
+        """The numbers that were recorded for a tensor, by kind; for one of one element, all kinds follow from it."""
+
+
+class Tensor:
+    """A recorded tensor of a trial."""
+
+    def __init__(self, trial: Trial, name: str) -> None:
+        self.trial = trial
+        self.name = name
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """Modes in which it was recorded."""
+        return self.trial._modes(self.name)
+
+    def steps(self, mode: str = TRAIN) -> list[int]:
+        """Steps at which it was recorded, in full or as reductions, ascending.
+
+        Raises:
+            RecordingError: There is no such mode.
+        """
+        _known(mode)
+        found = set(self.trial._steps_in_full(self.name, mode).tolist())
+        for series in self.trial._recorded_reductions(self.name, mode).values():
+            found.update(series.steps.tolist())
+        return sorted(found)
+
+    def value(self, step: int, mode: str = TRAIN) -> NDArray[Any]:
+        """All of the tensor at a step.
+
+        Raises:
+            RecordingError: It was not recorded at this step, or only as reductions.
+        """
+        steps = self.trial._steps_in_full(self.name, _known(mode))
+        if step not in steps:
+            kinds = ", ".join(sorted(self.trial._recorded_reductions(self.name, mode)))
+            why = f"only as {kinds}" if step in self.steps(mode) else f"at the steps {_few(self.steps(mode))}"
+            raise RecordingError(f"{self.name} at {mode} step {step} is not there: it was recorded {why}.")
+        return self.trial._value(self.name, step, mode)
+
+    def values(self, mode: str = TRAIN) -> list[tuple[int, NDArray[Any]]]:
+        """Step and all of the tensor, wherever all of it was recorded."""
+        return despite_damage(
+            lambda: [
+                (step, self.trial._value(self.name, step, mode))
+                for step in self.trial._steps_in_full(self.name, _known(mode)).tolist()
+            ]
+        )
+
+    def series(self, mode: str = TRAIN) -> Series:
+        """The values of a tensor of one element; for a larger one its means."""
+        return self.reduction("mean", mode)
+
+    def reductions(self, mode: str = TRAIN) -> tuple[str, ...]:
+        """The kinds of numbers there are: recorded, or computable since all of the tensor is there."""
+        recorded = self.trial._recorded_reductions(self.name, _known(mode))
+        computable = REDUCTIONS if len(self.trial._steps_in_full(self.name, mode)) else ()
+        return tuple(dict.fromkeys((*recorded, *computable)))
+
+    def reduction(self, kind: str, mode: str = TRAIN) -> Series:
+        """One number a step: as recorded, or computed from the whole tensor.
+
+        Args:
+            kind: min, max, mean, std, l2, abs_mean, zero_fraction, nonfinite_fraction, or another recorded one.
+            mode: TRAIN, EVAL, PREDICT or GLOBAL.
+
+        Raises:
+            RecordingError: It was neither recorded nor can it be computed.
+        """
+        recorded = self.trial._recorded_reductions(self.name, _known(mode)).get(kind)
+        if recorded is not None and len(recorded):
+            return recorded
+        return despite_damage(lambda: self._computed(kind, mode))
+
+    def _computed(self, kind: str, mode: str) -> Series:
+        steps = self.trial._steps_in_full(self.name, mode)
+        if not len(steps) or kind not in REDUCTIONS:
+            there = ", ".join(self.reductions(mode)) or f"nothing in mode {mode}"
+            raise RecordingError(f"{self.name} has no {kind} in mode {mode}; it has {there}.")
+        values = [reduce(kind, self.trial._value(self.name, step, mode)) for step in steps.tolist()]
+        return Series(steps, np.array(values, dtype=np.float64))
+
+
+@dataclass(repr=False)
+class MemoryTrial(Trial):
+    """A trial that is kept in memory: what a running job's rules look at, and what tests make up."""
+
+    name: str = "in memory"
+    ended: bool = False
+    collections: dict[str, list[str]] = field(default_factory=dict)
+    run: dict[str, Any] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._full: dict[tuple[str, str], dict[int, NDArray[Any]]] = {}
+        self._single: dict[tuple[str, str], _Column] = {}
+        self._reduced: dict[tuple[str, str], dict[str, _Column]] = {}
+        self._table: dict[str, dict[int, tuple[int, float]]] = {}
+
+    def add_step(self, step: int, mode: str, *, global_step: int, time: float = float("nan")) -> None:
+        """A step was recorded."""
+        self._table.setdefault(mode, {})[step] = (global_step, time)
+
+    def add(self, name: str, step: int, mode: str, value: Any, *, collection: str | None = None) -> None:
+        """All of a tensor at a step; a number for a tensor of one element."""
+        self._join(name, collection)
+        self._full.setdefault((name, mode), {})[step] = np.asarray(value)
+
+    def add_numbers(
+        self, name: str, steps: Sequence[int], values: Sequence[float], mode: str, *, collection: str | None = None
+    ) -> None:
+        """The values of a tensor of one element at many steps, which come in order."""
+        self._join(name, collection)
+        self._single.setdefault((name, mode), _Column()).extend(steps, values)
+
+    def add_reduction(
+        self, name: str, kind: str, step: int, mode: str, value: float, *, collection: str | None = None
+    ) -> None:
+        """A number that stands for a tensor at a step; steps come in order."""
+        self._join(name, collection)
+        self._reduced.setdefault((name, mode), {}).setdefault(kind, _Column()).extend((step,), (value,))
+
+    def steps(self, mode: str) -> StepTable:
+        """The recorded steps of a mode; empty arrays where there are none."""
+        rows = sorted((step, *rest) for step, rest in self._table.get(mode, {}).items())
+        return StepTable(
+            np.array([row[0] for row in rows], dtype=np.int64),
+            np.array([row[1] for row in rows], dtype=np.int64),
+            np.array([row[2] for row in rows], dtype=np.float64),
+        )
+
+    def _join(self, name: str, collection: str | None) -> None:
+        if collection is not None:
+            members = self.collections.setdefault(collection, [])
+            if name not in members:
+                members.append(name)
+
+    def _names(self) -> set[str]:
+        return {name for name, _ in (*self._full, *self._single, *self._reduced)}
+
+    def _modes(self, name: str) -> tuple[str, ...]:
+        return tuple(
+            mode for mode in MODES if any((name, mode) in there for there in (self._full, self._single, self._reduced))
+        )
+
+    def _steps_in_full(self, name: str, mode: str) -> NDArray[np.int64]:
+        whole = self._full.get((name, mode), {})
+        single = self._single.get((name, mode))
+        if single is None:
+            return np.array(sorted(whole), dtype=np.int64)
+        return np.array(sorted({*whole, *single.steps}), dtype=np.int64) if whole else single.series().steps
+
+    def _value(self, name: str, step: int, mode: str) -> NDArray[Any]:
+        whole = self._full.get((name, mode), {})
+        return whole[step] if step in whole else np.asarray(self._single[name, mode].at(step))
+
+    def _recorded_reductions(self, name: str, mode: str) -> Mapping[str, Series]:
+        found = {kind: column.series() for kind, column in self._reduced.get((name, mode), {}).items()}
+        single = self._single.get((name, mode))
+        if single is None or (name, mode) in self._full:
+            return found
+        return of_one_element(single.series()) | found
+
+
+def of_one_element(series: Series) -> dict[str, Series]:
+    """All reductions of a tensor of one element, without a look at each value by itself."""
+    return {kind: Series(series.steps, reduce_numbers(kind, series.values)) for kind in REDUCTIONS}
+
+
+class _Column:
+    """A growing series, whose arrays are made once for as long as it does not grow."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+        self._values: list[float] = []
+        self._series = Series(np.empty(0, np.int64), np.empty(0))
+
+    def extend(self, steps: Sequence[int], values: Sequence[float]) -> None:
+        self.steps.extend(steps)
+        self._values.extend(values)
+
+    def at(self, step: int) -> float:
+        return self._values[bisect.bisect_left(self.steps, step)]
+
+    def series(self) -> Series:
+        known, now = len(self._series), len(self.steps)
+        if known != now:  # converting all of it anew would cost every look at it the length of the run
+            steps = np.concatenate([self._series.steps, np.array(self.steps[known:], dtype=np.int64)])
+            values = np.concatenate([self._series.values, np.array(self._values[known:], dtype=np.float64)])
+            self._series = Series(steps, values)
+        return self._series
+
+
+def _known(mode: str) -> str:
+    """A mode that there is: a misspelt one would look like one without steps."""
+    if mode not in MODES:
+        raise RecordingError(f"There is no mode {mode!r}; there are {', '.join(MODES)}.")
+    return mode
+
+
+def _few(steps: Sequence[int]) -> str:
+    shown = ", ".join(str(step) for step in steps[:5])
+    return shown + (f", ... {steps[-1]}" if len(steps) > 5 else "") if steps else "(none)"

@@ -1,0 +1,248 @@
+"""Writes a trial in smdebug's layout: many steps in one event file, and an index file for each step.
+
+smdebug wants an index file a step, which takes longer to make than a quick training step. So the index is written at
+once only where steps take their time; otherwise when the run ends. Our own reader needs no index.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from training_scripts._util.atomic import replacing
+from training_scripts.recording.trial import checksums, events, layout, scalar_frames, tfrecord
+
+# What making a file costs, generously; and the share of the time between two writes that the index may take of it.
+_FILE_SECONDS, _INDEX_SHARE = 50e-6, 0.01
+_FEW_FILES = 100
+
+
+@dataclass
+class Step:
+    """One recorded step: `numbers` are tensors of one element, `arrays` any others."""
+
+    mode: str
+    mode_step: int
+    global_step: int
+    time: float
+    numbers: list[tuple[str, float]] = field(default_factory=list)
+    arrays: list[tuple[str, NDArray[Any]]] = field(default_factory=list)
+
+
+_Location = tuple[str, int, int]
+
+
+class _Entry(NamedTuple):
+    """What the index says of a step: nothing of its arrays, for it waits long to be written."""
+
+    event_path: str
+    mode: str
+    mode_step: int
+    global_step: int
+    locations: list[_Location]
+
+    def content(self) -> bytes:
+        payload = ",".join(
+            f'{{"tensorname":{json.dumps(name)},"start_idx":{begin},"length":{length}}}'
+            for name, begin, length in self.locations
+        )
+        meta = f'{{"mode":"{self.mode}","mode_step":{self.mode_step},"event_file_name":"{self.event_path}"}}'
+        return f'{{"meta":{meta},"tensor_payload":[{payload}],"shape_payload":[]}}'.encode()
+
+
+class TrialWriter:
+    """Writes one worker's trial; every method may raise OSError, and leaves whole files behind."""
+
+    def __init__(self, folder: Path) -> None:
+        """Nothing is written yet.
+
+        Args:
+            folder: The trial's; `events/`, `index/` and `collections/` come into it.
+        """
+        self.folder = folder
+        self._unindexed: deque[_Entry] = deque()
+
+    def describe(
+        self, run: Mapping[str, Any], collections: Mapping[str, Sequence[str]], intervals: Mapping[str, int]
+    ) -> None:
+        """Writes what the trial says about itself: `run.json` and the collections."""
+        self._write(layout.RUN_FILE, layout.sealed(json.dumps(run, default=str)))
+        # smdebug refuses keys beside _meta, but takes any inside it.
+        content = layout.sealed(layout.collections_json(collections, intervals), depth=2)
+        self._write(f"{layout.COLLECTIONS}/{0:09}/{layout.WORKER}_collections.json", content)
+
+    def write(self, steps: Sequence[Step], *, seconds: float) -> None:
+        """Writes steps, in order, as one event file.
+
+        Args:
+            steps: At least one.
+            seconds: How long they took: whether there is time to write their index at once.
+        """
+        path = layout.event_path(steps[0].global_step)
+        content = bytearray()
+        entries = []
+        for group in scalar_frames.alike(steps):
+            entries += [
+                _Entry(path, step.mode, step.mode_step, step.global_step, places)
+                for step, places in _append(content, group)
+            ]
+        # First, so that nobody finds records without them; whose own they are then lies nowhere yet.
+        lengths = (length for entry in entries for _, _, length in entry.locations)
+        self._write(layout.checksums_path(os.path.basename(path)), checksums.encode(content, lengths))  # noqa: PTH119
+        self._write(path, content)
+        self._unindexed.extend(entries)
+        if len(self._unindexed) * _FILE_SECONDS < _INDEX_SHARE * seconds:
+            self.write_index()
+
+    def write_index(self) -> None:
+        """Writes the index files that are still missing."""
+        # The few of slow steps appear as a whole, for a live reader; in a thousand at the run's end a rename a file is
+        # felt, and smdebug's readers wait for that end.
+        put = _put if len(self._unindexed) < _FEW_FILES else _put_directly
+        made: set[str] = set()
+        while self._unindexed:
+            entry = self._unindexed[0]
+            path = layout.index_path(entry.global_step)
+            parent = os.path.dirname(path)  # noqa: PTH120 - a thousand of these must be quick
+            if parent not in made:
+                (self.folder / parent).mkdir(parents=True, exist_ok=True)
+                made.add(parent)
+            put(f"{self.folder}/{path}", entry.content())
+            self._unindexed.popleft()
+
+    def end(self) -> None:
+        """Completes the index and says that nothing more will come."""
+        self.write_index()
+        self._write(layout.END_FILE, b"")
+
+    def clear(self) -> None:
+        """Removes a trial that lies there."""
+        for part in (layout.EVENTS, layout.INDEX, layout.COLLECTIONS, layout.CHECKSUMS):
+            if (self.folder / part).is_symlink():
+                (self.folder / part).unlink()
+            elif (self.folder / part).exists():
+                shutil.rmtree(self.folder / part)
+        for name in (layout.RUN_FILE, layout.END_FILE):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def drop_from(self, global_step: int) -> None:
+        """Takes back the steps from one on, which a restarted run does anew, and mends the index of those before.
+
+        A killed process may have left index files of half a step, and smdebug refuses a trial for one of them.
+        """
+        from training_scripts.recording.trial import event_files  # noqa: PLC0415 - for restarted jobs only
+
+        (self.folder / layout.END_FILE).unlink(missing_ok=True)
+        self._unindexed.clear()
+        kept = [
+            entry
+            for path, _, _ in list(event_files.listed(self.folder))
+            for entry in self._drop_events(Path(path), global_step)
+        ]
+        entries = {entry.global_step: entry for entry in kept}
+        indexed = event_files.indexed_steps(self.folder)
+        whole = set()
+        for step, path in indexed.items():
+            if step in entries and _holds(path, entries[step].content()):
+                whole.add(step)
+            else:
+                Path(path).unlink()
+        self._unindexed.extend(entry for step, entry in entries.items() if step not in whole)
+
+    def _drop_events(self, path: Path, global_step: int) -> list[_Entry]:
+        """Cuts an event file off before a step; what the index shall say of what is left of it."""
+        relative = path.relative_to(self.folder).as_posix()
+        content = path.read_bytes()
+        kept: dict[int, _Entry] = {}
+        end = 0
+        try:
+            for begin, payload_end in tfrecord.frames(content):
+                last = payload_end + tfrecord.FOOTER_BYTES
+                records = events.decode(content, begin, payload_end)
+                if any(record.step >= global_step for record in records):
+                    break
+                for record in records:
+                    fresh = _Entry(relative, record.mode, record.mode_step, record.step, [])
+                    place = (record.name, begin - tfrecord.HEADER_BYTES, last - begin + tfrecord.HEADER_BYTES)
+                    kept.setdefault(record.step, fresh).locations.append(place)
+                end = last
+        except (tfrecord.FrameError, events.EventError):
+            pass  # what is whole before the spoilt place is kept
+        if end < len(content):
+            self._shorten_checksums(layout.checksums_path(path.name), end)
+        if not end:
+            shutil.rmtree(path.parent)
+        elif end < len(content):
+            self._write(relative, content[:end])
+        return list(kept.values())
+
+    def _shorten_checksums(self, name: str, end: int) -> None:
+        """Those of an event file that is to be cut off; damaged ones are removed."""
+        try:
+            sums = checksums.read(self.folder / name)
+        except (OSError, ValueError):
+            sums = []
+        if sums and end:
+            self._write(name, checksums.shortened(sums, end))
+        else:
+            (self.folder / name).unlink(missing_ok=True)
+
+    def _write(self, name: str, content: bytes | bytearray) -> None:
+        path = f"{self.folder}/{name}"
+        os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120 - several times as quick as pathlib
+        _put(path, content)
+
+
+def _put(path: str, content: bytes | bytearray) -> None:
+    """Writes a file aside and renames it. Unlike a checkpoint, a recording is not worth waiting for the disk."""
+    with replacing(path, durable=False) as file:
+        file.write(content)
+
+
+def _put_directly(path: str, content: bytes | bytearray) -> None:
+    handle = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o644)
+    try:
+        with memoryview(content) as rest:
+            written = os.write(handle, rest)
+            while written < len(content):
+                written += os.write(handle, rest[written:])
+    except BaseException:
+        os.unlink(path)  # noqa: PTH108
+        raise
+    finally:
+        os.close(handle)
+
+
+def _holds(path: str, content: bytes) -> bool:
+    """Whether a file holds just that."""
+    try:
+        with layout.opened(path) as file:
+            return file.read(len(content) + 1) == content
+    except OSError:
+        return False
+
+
+def _append(content: bytearray, steps: Sequence[Step]) -> Iterator[tuple[Step, list[_Location]]]:
+    """Adds the events of steps whose numbers are alike; each step with the places of its events."""
+    begin = len(content)
+    numbers, located, length = scalar_frames.encode(steps)
+    content += numbers
+    for row, step in enumerate(steps):
+        offset = begin + row * length
+        places = [(name, offset + start, size) for name, start, size in located]
+        when: dict[str, Any] = {"step": step.global_step, "mode": step.mode, "mode_step": step.mode_step}
+        for name, array in step.arrays:
+            if not array.size:  # smdebug would read none, or fail
+                continue
+            framed = tfrecord.frame(events.encode(name, events.as_smdebug_reads(array), **when, time=step.time))
+            places.append((name, len(content), len(framed)))
+            content += framed
+        yield step, places

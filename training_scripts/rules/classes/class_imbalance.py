@@ -1,0 +1,202 @@
+"""ClassImbalance: classes with too few pictures, or that a model leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from training_scripts._util.written import written
+from training_scripts.recording.trial.trial import EVAL, GLOBAL, TRAIN, Trial
+from training_scripts.rules.evidence import curves, selection
+from training_scripts.rules.evidence import evidence as evidences
+from training_scripts.rules.evidence.evidence import Evidence
+from training_scripts.rules.evidence.predictions import (
+    NO_ANSWERS,
+    SURELY,
+    Answers,
+    Integers,
+    class_name,
+    indices,
+    joined,
+    knows_some,
+    recorded,
+    recorded_answers,
+    refuse_without_numbers,
+    train_steps,
+)
+from training_scripts.rules.findings import Finding, NotEvaluated, Rule
+
+
+def _imbalance_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+    """AWS: over at least samples labels, largest / smallest class, and the share of mispredictions of each class."""
+    run = evidences.of(trial)
+    labels = recorded(run, parameters["labels_regex"], "labels")
+    findings, seen, judged = [], 0, False
+    for mode in (TRAIN, EVAL, GLOBAL):
+        values = [
+            indices(run._value(name, step, mode), argmax=False)
+            for name in labels[:1]
+            for step in run._steps_in_full(name, mode).tolist()
+        ]
+        known = [value for value in values if value is not None]
+        if known and sum(map(len, known)) >= parameters["samples"]:
+            judged = True
+            findings += _uneven(run, np.bincount(np.concatenate(known)), parameters["threshold_imbalance"], mode)
+        answers = joined(recorded_answers(run, parameters, mode), parameters["samples"])
+        seen = max(seen, sum(map(len, known)))
+        if answers is None or len(answers.labels) < parameters["samples"]:
+            continue
+        judged = True
+        matrix = answers.matrix()
+        totals = matrix.sum(axis=1)
+        wrong = 1 - np.diag(matrix) / np.maximum(totals, 1)
+        for index in np.flatnonzero((totals > 0) & (wrong > parameters["threshold_misprediction"])).tolist():
+            findings.append(_mispredicted(run, index, matrix, answers))
+    if not judged:
+        raise NotEvaluated(
+            NO_ANSWERS if not seen else f"{seen} labels were recorded, {parameters['samples']} are needed (samples)."
+        )
+    return findings
+
+
+def _uneven(run: Evidence, counts: Integers, threshold: float, mode: str = "") -> list[Finding]:
+    largest, smallest = int(np.argmax(counts)), int(np.argmin(counts))
+    if counts[largest] <= threshold * counts[smallest]:
+        return []
+    times = counts[largest] / counts[smallest] if counts[smallest] else float("inf")
+    return [
+        Finding(
+            f"Class {class_name(run, largest)} has {counts[largest]} pictures, class {class_name(run, smallest)}"
+            f" {counts[smallest]}: {written(times, 3)} times as many.",
+            mode=mode,
+            steps=(0,) if not mode else (),
+            numbers={"largest": int(counts[largest]), "smallest": int(counts[smallest]), "ratio": times},
+        )
+    ]
+
+
+def _mispredicted(run: Evidence, index: int, matrix: Integers, answers: Answers) -> Finding:
+    total, right = int(matrix[index].sum()), int(matrix[index, index])
+    called = int(matrix[:, index].sum())
+    return Finding(
+        f"Class {class_name(run, index)} is mistaken in {total - right} of {total} pictures;"
+        f" it is predicted {called} times.",
+        mode=answers.mode,
+        steps=answers.steps,
+        numbers={"class": index, "mistaken": total - right, "of": total, "predicted": called},
+    )
+
+
+def _imbalance_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+    """Ours: counts of the whole split, or what samples of it surely tell; and classes surely worse than the others.
+
+    With ten pictures a class and 120 classes some class always does badly. A class counts as left behind where it
+    is mistaken by more than threshold_misprediction, hardly ever predicted (one that is only hard is predicted in
+    place of its neighbours as they are in its), and so far worse than the other classes that chance does not explain
+    it, in the last two evaluations.
+    """
+    run = evidences.of(trial)
+    findings: list[Finding] = []
+    counts, exact = _counts(run, parameters)
+    if counts is not None:
+        findings += (
+            _uneven(run, counts, parameters["threshold_imbalance"], "" if exact else TRAIN)
+            if exact or _surely_uneven(counts, parameters["threshold_imbalance"])
+            else []
+        )
+    evaluations = recorded_answers(run, parameters, EVAL, last=2)
+    evaluations = [one for one in evaluations if len(one.labels) >= parameters["samples"]]
+    if counts is None and not evaluations:
+        raise NotEvaluated(NO_ANSWERS)
+    if not findings:
+        refuse_without_numbers(run)  # what the counts tell stands by itself
+    latest = [_left_behind(one.matrix(), parameters) for one in evaluations[-2:]] if knows_some(run) else []
+    lasting = set.intersection(*latest) if latest else set()
+    found = [_mispredicted(run, index, evaluations[-1].matrix(), evaluations[-1]) for index in sorted(lasting)]
+    found = [replace(one, mode=TRAIN, steps=train_steps(run, one.steps)) for one in found]
+    if len(found) > 1:
+        names = ", ".join(class_name(run, int(one.numbers["class"])) for one in found[:3])
+        message = f"{len(found)} classes are left behind, hardly ever predicted or right: {names}."
+        found = [Finding(message, mode=TRAIN, steps=found[0].steps, numbers={"classes": len(found)}), *found]
+    return findings + found
+
+
+def _counts(run: Evidence, parameters: Mapping[str, Any]) -> tuple[Integers | None, bool]:
+    """Pictures of each class of the train split, and whether that is all of them."""
+    given = run.run.get("class_counts")
+    if isinstance(given, (list, tuple)) and given and all(_is_count(one) for one in given):
+        return np.array(given, dtype=np.int64), True
+    for name in selection.natural(selection.members(run, "class_counts")):
+        steps = run._steps_in_full(name, TRAIN)
+        if len(steps):
+            value = run._value(name, int(steps[0]), TRAIN)
+            if value.ndim == 1 and value.size and all(map(_is_count, value.tolist())):
+                return value.astype(np.int64), True
+    labels = [
+        indices(run._value(name, step, TRAIN), argmax=False)
+        for name in recorded(run, parameters["labels_regex"], "labels")[:1]
+        for step in run._steps_in_full(name, TRAIN).tolist()
+    ]
+    known = [one for one in labels if one is not None]
+    if not known or sum(map(len, known)) < parameters["samples"]:
+        return None, False
+    return np.bincount(np.concatenate(known)), False
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and 0 <= value < 1 << 53
+
+
+def _surely_uneven(counts: Integers, threshold: float) -> bool:
+    """Whether a sample tells that the largest class has more than threshold times the pictures of the smallest.
+
+    Given both counts, the smaller one is binomial with a share of 1 / (1 + threshold) at the boundary.
+    """
+    small, large = int(counts.min()), int(counts.max())
+    error = SURELY / len(counts) ** 2  # the pair was chosen among all pairs
+    return curves.at_least(large, small + large, threshold / (1 + threshold)) < error
+
+
+def _left_behind(matrix: Integers, parameters: Mapping[str, Any]) -> set[int]:
+    totals, right, called = matrix.sum(axis=1), np.diag(matrix), matrix.sum(axis=0)
+    found = set()
+    present = np.flatnonzero(totals > 0)
+    for index in present.tolist():
+        total, wrong = int(totals[index]), int(totals[index] - right[index])
+        if (
+            wrong <= parameters["threshold_misprediction"] * total
+            or called[index] > parameters["hardly_predicted"] * total
+        ):
+            continue
+        others = present[present != index]
+        usual, differ = curves.shares(totals[others] - right[others], totals[others])
+        if curves.at_least_of_differing(wrong, total, usual, differ) < SURELY / len(present):
+            found.add(index)
+    return found
+
+
+_TENSORS = {"argmax": False, "labels_regex": ".*labels", "predictions_regex": ".*predictions"}
+
+RULES = (
+    Rule(
+        name="ClassImbalance",
+        judge=_imbalance_default,
+        judge_aws=_imbalance_aws,
+        aws={"threshold_imbalance": 10.0, "threshold_misprediction": 0.7, "samples": 500, **_TENSORS},
+        default={
+            "threshold_imbalance": 10.0,  # AWS's
+            "threshold_misprediction": 0.7,  # AWS's, beside being surely worse than the other classes
+            "hardly_predicted": 0.1,  # of the times it should be
+            "samples": 20,  # fewer tell nothing; how much more is needed, the tests below say by themselves
+            **_TENSORS,
+        },
+        description="Classes with too few pictures, or that the model never learned to name.",
+        advice=(
+            "Add pictures to the small classes, or repeat or weight them in training; more epochs help a class that is"
+            " only slower than the others."
+        ),
+    ),
+)

@@ -1,0 +1,234 @@
+"""Confusion: classes that are taken for one another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from training_scripts._util.written import written
+from training_scripts.recording.trial.trial import EVAL, GLOBAL, TRAIN, Trial
+from training_scripts.rules.evidence import curves
+from training_scripts.rules.evidence import evidence as evidences
+from training_scripts.rules.evidence.evidence import Evidence
+from training_scripts.rules.evidence.predictions import (
+    NO_ANSWERS,
+    SURELY,
+    Answers,
+    Integers,
+    class_name,
+    joined,
+    knows_some,
+    recorded_answers,
+    refuse_without_numbers,
+    train_steps,
+)
+from training_scripts.rules.findings import Finding, NotEvaluated, Rule
+
+MIXED = 0.25
+"""Of two classes' pictures, so many are called the other: half of what a coin would do."""
+
+
+def _confusion_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+    """AWS, to the letter of its page: each class's share of the diagonal, and what else is in each column.
+
+    confusion[i][i] / sum_j(confusion[j][j]) >= min_diag, and confusion[j][i] / sum_j(confusion[j][i]) <= max_off_diag
+    must hold. With more than one class, the first asks each class to hold 0.9 of all right answers, so it always
+    fires: that is what the page says.
+    """
+    run = evidences.of(trial)
+    answers = _all_answers(run, parameters)
+    matrix = answers.matrix()
+    size = int(parameters["category_no"] or len(matrix))
+    square = np.zeros((max(size, len(matrix)),) * 2, dtype=np.int64)
+    square[: len(matrix), : len(matrix)] = matrix
+    diagonal, columns = np.diag(square), square.sum(axis=0)
+    shares = diagonal / max(int(diagonal.sum()), 1)
+    low = np.flatnonzero(shares < parameters["min_diag"])
+    off = square / np.maximum(columns, 1)
+    np.fill_diagonal(off, 0)
+    high = np.argwhere(off > parameters["max_off_diag"])
+    findings = []
+    if len(low):
+        worst = int(low[np.argmin(shares[low])])
+        findings.append(
+            Finding(
+                f"{len(low)} of {len(square)} classes hold less than {written(parameters['min_diag'])} of the"
+                " diagonal of the"
+                f" confusion matrix; the least is class {class_name(run, worst)} with {shares[worst]:.2f}.",
+                mode=answers.mode,
+                steps=answers.steps,
+                numbers={"classes": len(low), "least": float(shares[worst])},
+            )
+        )
+    for label, prediction in high.tolist():
+        findings.append(
+            Finding(
+                f"{off[label, prediction]:.2f} of what is called {class_name(run, prediction)} is"
+                f" {class_name(run, label)}.",
+                mode=answers.mode,
+                steps=answers.steps,
+                numbers={"label": label, "prediction": prediction, "share": float(off[label, prediction])},
+            )
+        )
+    return findings
+
+
+def _all_answers(run: Evidence, parameters: Mapping[str, Any]) -> Answers:
+    wanted = {
+        "labels_regex": parameters["labels"],
+        "predictions_regex": parameters["predictions"],
+        "argmax": False,
+    }
+    for mode in (EVAL, TRAIN, GLOBAL):
+        found = recorded_answers(run, wanted, mode)
+        if found:
+            # An evaluation is a whole split; of training batches all together make one.
+            answers = found[-1] if mode == EVAL else joined(found, 1 << 62)
+            if answers is not None:
+                return answers
+    raise NotEvaluated(NO_ANSWERS)
+
+
+def _confusion_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+    """Ours: most pictures of a class are called one other class, surely, in the last two evaluations."""
+    run = evidences.of(trial)
+    wanted = {
+        "labels_regex": parameters["labels"],
+        "predictions_regex": parameters["predictions"],
+        "argmax": False,
+    }
+    evaluations = recorded_answers(run, wanted, EVAL, last=2)
+    if not evaluations:
+        raise NotEvaluated(NO_ANSWERS)
+    refuse_without_numbers(run)
+    last = evaluations[-1].matrix()
+    needed = _pictures_needed(len(last), parameters["max_off_diag"])
+    if last.sum(axis=1).max() < needed:
+        raise NotEvaluated(
+            f"With {len(last)} classes at least {needed} pictures of a class are needed to tell confusion from chance;"
+            f" the largest class has {int(last.sum(axis=1).max())}. Use a larger valid split."
+        )
+    if not knows_some(run):
+        return []
+    latest = [_mostly_called(one.matrix(), parameters["max_off_diag"]) for one in evaluations[-2:]]
+    pairs = sorted(set.intersection(*latest))
+    findings = [_confused(run, label, prediction, last, evaluations[-1]) for label, prediction in pairs]
+    told = {frozenset(pair) for pair in pairs}
+    mixed = [_mixed_up(one.matrix(), parameters) for one in evaluations[-2:]]
+    for first, second in sorted(set.intersection(*mixed)):
+        if frozenset((first, second)) not in told:
+            findings.append(_not_told_apart(run, first, second, last, evaluations[-1]))
+    findings = [replace(one, mode=TRAIN, steps=train_steps(run, one.steps)) for one in findings]
+    if len(findings) > 1:
+        targets = {prediction for _, prediction in pairs}
+        one_target = len(targets) == 1 and len(pairs) == len(findings)
+        into = f"; all of them as {class_name(run, targets.pop())}" if one_target else ""
+        message = f"{len(findings)} classes are mostly taken for another one{into}."
+        if not pairs:
+            message = f"{len(findings)} pairs of classes are not told apart."
+        first = Finding(message, mode=TRAIN, steps=findings[0].steps, numbers={"classes": len(findings)})
+        findings = [first, *findings]
+    return findings
+
+
+def _pictures_needed(classes: int, share: float) -> int:
+    """The fewest pictures of a class of which all in one wrong class would be more than chance."""
+    return int(np.ceil(np.log(SURELY / classes) / np.log(share))) if 0 < share < 1 else 1
+
+
+def _mostly_called(matrix: Integers, share: float) -> set[tuple[int, int]]:
+    found = set()
+    for label, row in enumerate(matrix):
+        total = int(row.sum())
+        others = row.copy()
+        others[label] = 0
+        prediction = int(np.argmax(others))
+        if total and curves.surely_above(int(others[prediction]), total, share, SURELY / len(matrix)):
+            found.add((label, prediction))
+    return found
+
+
+def _mixed_up(matrix: Integers, parameters: Mapping[str, Any]) -> set[tuple[int, int]]:
+    """Pairs of classes that are told apart surely no better than by a coin, while the other classes are known.
+
+    What counts is how much oftener the pictures of a class are called it than those of the other are, among those
+    that are called either: 1 where the two are told apart, 0 where by a coin, however uneven.
+    """
+    totals, right = matrix.sum(axis=1), np.diag(matrix)
+    present = totals > 0
+    classes = int(present.sum())
+    if classes < 3:
+        return set()
+    recalls = np.where(present, right / np.maximum(totals, 1), 0.0)
+    sigmas = NormalDist().inv_cdf(1 - SURELY / (classes * (classes - 1) / 2))
+    both = matrix + matrix.T
+    found = set()
+    for first, second in np.argwhere(np.triu(both, 1) >= MIXED * np.add.outer(totals, totals)).tolist():
+        if not (present[first] and present[second]):
+            continue
+        others = (float(recalls.sum()) - recalls[first] - recalls[second]) / (classes - 2)
+        shares, variance = [], 0.0
+        for label in (first, second):
+            # two more of each: the interval of Agresti and Coull, which holds for small counts
+            called, count = matrix[label, first] + 2.0, matrix[label, first] + matrix[label, second] + 4.0
+            shares.append(called / count)
+            variance += shares[-1] * (1 - shares[-1]) / count
+        at_most = shares[0] - shares[1] + sigmas * math.sqrt(variance)
+        if others >= parameters["others_right"] and at_most < parameters["told_apart"]:
+            found.add((first, second))
+    return found
+
+
+def _not_told_apart(run: Evidence, first: int, second: int, matrix: Integers, answers: Answers) -> Finding:
+    wrong = int(matrix[first, second] + matrix[second, first])
+    total = int(matrix[[first, second]].sum())
+    return Finding(
+        f"Classes {class_name(run, first)} and {class_name(run, second)} are told apart no better than by a coin:"
+        f" {wrong} of their {total} pictures are called the other one.",
+        mode=answers.mode,
+        steps=answers.steps,
+        numbers={"label": first, "prediction": second, "count": wrong, "of": total},
+    )
+
+
+def _confused(run: Evidence, label: int, prediction: int, matrix: Integers, answers: Answers) -> Finding:
+    count, total = int(matrix[label, prediction]), int(matrix[label].sum())
+    return Finding(
+        f"{count} of {total} pictures of class {class_name(run, label)} are called {class_name(run, prediction)}.",
+        mode=answers.mode,
+        steps=answers.steps,
+        numbers={"label": label, "prediction": prediction, "count": count, "of": total},
+    )
+
+
+RULES = (
+    Rule(
+        name="Confusion",
+        judge=_confusion_default,
+        judge_aws=_confusion_aws,
+        aws={
+            "category_no": None,
+            "labels": "labels",
+            "predictions": "predictions",
+            "min_diag": 0.9,
+            "max_off_diag": 0.1,
+        },
+        default={
+            "labels": "labels",
+            "predictions": "predictions",
+            "told_apart": 0.4,  # surely less than this much oftener called right than its twin is: 70 % right at most
+            "others_right": 0.7,  # of the other classes' pictures, so that it is the pair and not the model
+            "max_off_diag": 0.5,  # most of a class: no model that is any good takes one class for another that often
+        },
+        description="Classes that are taken for one another.",
+        advice=(
+            "Look at the pictures of both classes: labels may be exchanged, or one class may be hidden in the other. If"
+            " all classes end in one, the model has not learned: see LossNotDecreasing and ClassImbalance."
+        ),
+    ),
+)

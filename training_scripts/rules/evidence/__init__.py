@@ -1,0 +1,1 @@
+"""What a recording shows, read once for rules and insights."""

@@ -1,0 +1,199 @@
+"""Whether a run has learned: its training loss against where it began and against what guessing costs."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training_scripts.recording.trial.trial import TRAIN, Trial
+from training_scripts.rules.evidence import curves, selection
+from training_scripts.rules.evidence import evidence as evidences
+from training_scripts.rules.evidence.curves import Level
+from training_scripts.rules.evidence.epochs import epoch_losses, loss_names, training_loss
+from training_scripts.rules.evidence.evidence import Evidence
+
+Floats = NDArray[np.float64]
+
+CROSS_ENTROPY = re.compile(r"cross_?entropy|nll|softmax", re.IGNORECASE)
+BINARY = re.compile(r"bce|binary", re.IGNORECASE)
+
+BELOW_CHANCE = 0.99
+"""A loss counts as better than guessing below this share of what guessing costs: 60 % right instead of 50 % on two
+classes, the least of what anybody would call learning, costs 0.97; half of the labels wrong, 0.99."""
+
+CLEARLY_BELOW_CHANCE = 0.8
+"""A random initialisation never begins below this share of what guessing costs (its mean is above it), so a run
+that begins there was begun from something learned."""
+
+FALLEN = 0.01
+"""A fall of the loss by less than this share is none: it is what moving a bias to the classes' frequencies brings."""
+
+SIGMAS = 3.0
+"""A difference counts from three standard errors on: once in 700 cases by chance, and many are looked at."""
+
+
+@dataclass(frozen=True)
+class Learning:
+    """What the training loss tells.
+
+    Attributes:
+        steps: TRAIN steps of the loss [n], finite ones only.
+        values: The loss at each [n].
+        chance: What guessing costs, where the number of classes can be told; None else.
+        entropy: Whether the loss is a cross-entropy, whose size means something by itself.
+        initial: The loss at the beginning.
+        final: The loss at the end.
+        learned: Whether the loss ended clearly lower than guessing and than it began, or was good from the start.
+        falling: Whether it fell significantly over the second half of what was recorded.
+        settled: Whether it surely fell by less than 5 % over that half.
+    """
+
+    steps: NDArray[np.int64]
+    values: Floats
+    chance: float | None
+    entropy: bool
+    initial: Level
+    final: Level
+    learned: bool
+    falling: bool
+    settled: bool
+
+    @property
+    def floor(self) -> float:
+        """Below this, a flat loss may be as good as it gets."""
+        if self.chance is not None:
+            return CLEARLY_BELOW_CHANCE * self.chance
+        # The cheapest guess there is, that of one out of two classes, costs ln 2.
+        return math.log(2) if self.entropy else math.inf
+
+
+def learning(trial: Trial) -> Learning | None:
+    """What the training loss tells; None where fewer than two finite values were recorded."""
+    run = evidences.of(trial)
+    if "learning" not in run.kept:
+        with np.errstate(all="ignore"):  # a diverged loss overflows in our sums too
+            run.kept["learning"] = _learning(run)
+    kept: Learning | None = run.kept["learning"]
+    return kept
+
+
+def _learning(run: Evidence) -> Learning | None:
+    series = training_loss(run)
+    if series is None:
+        return None
+    finite = np.isfinite(series.values)
+    steps, values = series.steps[finite], series.values[finite]
+    if len(values) < 2:
+        return None
+    names = loss_names(run)
+    chance = chance_loss(run)
+    entropy = chance is not None or any(CROSS_ENTROPY.search(name) for name in names)
+    initial, final = _ends(values)
+    before, after = _halves(values[len(values) // 2 :])
+    falling = fell(before, after) or _epochs_fall(run)
+    at_most = before.mean - after.mean + 2 * math.hypot(before.error, after.error)
+    settled = not falling and at_most < 0.05 * abs(before.mean)
+    learned = _learned(values, initial, final, chance, entropy=entropy)
+    return Learning(steps, values, chance, entropy, initial, final, learned, falling, settled)
+
+
+def _ends(values: Floats) -> tuple[Level, Level]:
+    """The loss at the beginning (a tenth, at most five steps) and at the end (a fifth)."""
+    first = values[: min(max(len(values) // 10, 1), 5)]
+    last = values[-max(len(values) // 5, min(3, len(values) - 1)) :]
+    if first.max() > 3 * abs(first[0]):
+        first = first[:1]  # it leapt up in the first steps: it began before that
+    noise = curves.usual_jitter(values)
+    beginning = Level(float(first.mean()), noise / math.sqrt(len(first)))
+    end = curves.level(last)
+    return beginning, end if math.isfinite(end.error) else Level(end.mean, noise)
+
+
+def _learned(values: Floats, initial: Level, final: Level, chance: float | None, *, entropy: bool) -> bool:
+    halves = _halves(values)
+    fallen = fell(initial, final) or fell(*halves)
+    if chance is not None:
+        sure = final.mean + SIGMAS * final.error < BELOW_CHANCE * chance
+        # Little better than guessing is better, where the whole second half says so and the end does not gainsay it.
+        later = max(final, halves[1])
+        sure = sure or (later.mean < BELOW_CHANCE * chance and later.mean + SIGMAS * later.error < chance)
+        return final.mean < CLEARLY_BELOW_CHANCE * chance or (fallen and sure)
+    if entropy and final.mean < math.log(2) / 2:
+        return True
+    return fallen
+
+
+def fell(before: Level, after: Level) -> bool:
+    """Whether a loss fell, materially and significantly."""
+    difference = before.mean - after.mean
+    errors = math.hypot(before.error, after.error)
+    return difference > FALLEN * abs(before.mean) and difference > SIGMAS * errors
+
+
+def _halves(values: Floats) -> tuple[Level, Level]:
+    half = len(values) // 2
+    if not half:
+        return Level(float(values[0]), math.inf), Level(float(values[0]), math.inf)
+    return curves.level(values[:half]), curves.level(values[half:])
+
+
+def _epochs_fall(run: Evidence) -> bool:
+    """Whether the epochs' means fell one after the other over the second half: every epoch sees the same pictures."""
+    means = epoch_losses(run).train
+    tail = means[len(means) // 2 :]
+    return len(tail) >= 4 and bool((np.diff(tail) < 0).all()) and bool(tail[-1] < (1 - FALLEN) * tail[0])
+
+
+def chance_loss(trial: Trial) -> float | None:
+    """The cross-entropy of guessing: ln of the number of classes, or the classes' entropy where counts are known."""
+    run = evidences.of(trial)
+    if "chance" not in run.kept:
+        run.kept["chance"] = _chance_loss(run)
+    kept: float | None = run.kept["chance"]
+    return kept
+
+
+def _chance_loss(run: Evidence) -> float | None:
+    names = loss_names(run)
+    if any(BINARY.search(name) for name in names):
+        return math.log(2)
+    if not any(CROSS_ENTROPY.search(name) for name in names):
+        return None
+    counts = run.run.get("class_counts")
+    if isinstance(counts, (list, tuple)) and len(counts) > 1 and sum(counts) > 0:
+        shares = np.asarray(counts, dtype=np.float64) / sum(counts)
+        shares = shares[shares > 0]
+        return float(-(shares * np.log(shares)).sum()) or None
+    classes = run.run.get("classes")
+    number = len(classes) if isinstance(classes, (list, tuple)) else classes if isinstance(classes, int) else None
+    if not number:
+        number = _outputs(run)
+    return math.log(number) if number and number > 1 else None
+
+
+def _outputs(run: Evidence) -> int | None:
+    """The number of classes, from the gradient of the last bias.
+
+    The gradient of the cross-entropy by the logits sums to zero over the classes, whatever they are, so that of the
+    last layer's bias does too; no other layer's does. Its size follows from its shape or from its reductions:
+    l2^2 = n (std^2 + mean^2).
+    """
+    for name in reversed(selection.gradients(run)):
+        if not name.endswith("bias"):
+            continue
+        series = {kind: run.reduction(name, kind, TRAIN) for kind in ("mean", "abs_mean", "std", "l2")}
+        mean, size, spread, length = series["mean"], series["abs_mean"], series["std"], series["l2"]
+        if mean is None or size is None or spread is None or length is None:
+            continue
+        if not len(mean) == len(size) == len(spread) == len(length):
+            continue
+        known = (size.values > 1e-9) & np.isfinite(length.values)  # noise of float32 below
+        if not known.any() or (np.abs(mean.values[known]) > 1e-4 * size.values[known]).any():
+            continue
+        number = np.square(length.values[known]) / (np.square(spread.values[known]) + np.square(mean.values[known]))
+        return round(float(np.median(number)))
+    return None

@@ -1,0 +1,139 @@
+"""A trial as one evaluation sees it: every number is read or computed once, however many rules ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training_scripts.recording.trial.reductions import REDUCTIONS, reduce
+from training_scripts.recording.trial.trial import DamagedError, Series, StepTable, Tensor, Trial
+
+
+class Evidence(Trial):
+    """A trial that remembers what was asked of it. Made for one evaluation: what is added meanwhile is not seen.
+
+    Attributes:
+        others: Other runs, for rules that compare.
+        now: When this is judged, seconds since 1970.
+        kept: Where rules keep what another may need, by name.
+    """
+
+    def __init__(self, trial: Trial, *, others: Sequence[Trial] = (), now: float = 0.0) -> None:
+        self.trial = trial
+        self.others = others
+        self.now = now
+        self.kept: dict[Any, Any] = {}
+        self.name, self.ended = trial.name, trial.ended
+        self.collections, self.run, self.problems = trial.collections, trial.run, trial.problems
+        self._all_names = trial._names()
+        self._tables: dict[str, StepTable] = {}
+        self._numbers: dict[tuple[str, str], dict[str, Series]] = {}
+        self._full_steps: dict[tuple[str, str], NDArray[np.int64]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        """What else the trial has, such as the folder of one on disk."""
+        if name == "trial":  # not there yet: a copy is being made
+            raise AttributeError(name)
+        return getattr(self.trial, name)
+
+    def steps(self, mode: str) -> StepTable:
+        """The recorded steps of a mode; empty arrays where there are none."""
+        if mode not in self._tables:
+            self._tables[mode] = self.trial.steps(mode)
+        return self._tables[mode]
+
+    def reduction(self, name: str, kind: str, mode: str) -> Series | None:
+        """One number a step for a tensor, recorded or computed; None where there is neither."""
+        numbers = self._recorded(name, mode)
+        if kind not in numbers and kind in REDUCTIONS and len(self._steps_in_full(name, mode)):
+            numbers.update(self._computed(name, mode))
+        found = numbers.get(kind)
+        return found if found is not None and len(found) else None
+
+    def _computed(self, name: str, mode: str) -> dict[str, Series]:
+        """All reductions at once, for the tensor may have to be read from disk."""
+        steps = self._steps_in_full(name, mode)
+        columns = self._of_scalars(name, mode, steps)
+        if columns is None:
+            rows = [
+                [reduce(kind, value) for kind in REDUCTIONS]
+                for value in (self._value(name, step, mode) for step in steps.tolist())
+            ]
+            columns = np.array(rows, dtype=np.float64).reshape(len(rows), len(REDUCTIONS))
+        recorded = self._recorded(name, mode)
+        return {
+            kind: Series(steps, columns[:, column]) for column, kind in enumerate(REDUCTIONS) if kind not in recorded
+        }
+
+    def _of_scalars(self, name: str, mode: str, steps: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        """The reductions of one number a step, of all steps at once; None for a tensor of another kind."""
+        numbers = []
+        for step in steps.tolist():
+            value = self._value(name, step, mode)
+            if value.size != 1 or value.dtype.kind != "f":
+                return None
+            numbers.append(value.item())
+        return _of_numbers(np.array(numbers, dtype=np.float64))
+
+    def _recorded(self, name: str, mode: str) -> dict[str, Series]:
+        if (name, mode) not in self._numbers:
+            self._numbers[name, mode] = dict(self.trial._recorded_reductions(name, mode))
+        return self._numbers[name, mode]
+
+    def _names(self) -> set[str]:
+        return self._all_names
+
+    def _modes(self, name: str) -> tuple[str, ...]:
+        return self.trial._modes(name)
+
+    def _steps_in_full(self, name: str, mode: str) -> NDArray[np.int64]:
+        if (name, mode) not in self._full_steps:
+            self._full_steps[name, mode] = self.trial._steps_in_full(name, mode)
+        return self._full_steps[name, mode]
+
+    def _value(self, name: str, step: int, mode: str) -> NDArray[Any]:
+        try:
+            return self.trial._value(name, step, mode)
+        except DamagedError:  # the trial has it no more
+            self._full_steps.pop((name, mode), None)
+            self._numbers.pop((name, mode), None)
+            raise
+
+    def _recorded_reductions(self, name: str, mode: str) -> Mapping[str, Series]:
+        return self._recorded(name, mode)
+
+    def tensor(self, name: str) -> Tensor:
+        """A recorded tensor, whose reductions are remembered."""
+        return _Remembered(self, super().tensor(name).name)
+
+
+class _Remembered(Tensor):
+    trial: Evidence
+
+    def reduction(self, kind: str, mode: str = "TRAIN") -> Series:
+        found = self.trial.reduction(self.name, kind, mode)
+        return found if found is not None else super().reduction(kind, mode)
+
+
+def _of_numbers(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The reductions of single numbers [n, kinds], in the order of REDUCTIONS: a loss a step needs no eight passes."""
+    size, finite = np.abs(values), np.isfinite(values)
+    known = {
+        "min": values,
+        "max": values,
+        "mean": values,
+        "std": np.where(finite, 0.0, np.nan),
+        "l2": size,
+        "abs_mean": size,
+        "zero_fraction": values == 0,
+        "nonfinite_fraction": ~finite,
+    }
+    return np.stack([np.asarray(known[kind], dtype=np.float64) for kind in REDUCTIONS], axis=1)
+
+
+def of(trial: Trial) -> Evidence:
+    """The trial as evidence, made into it where a rule is called by itself."""
+    return trial if isinstance(trial, Evidence) else Evidence(trial)

@@ -1,0 +1,148 @@
+"""What a run was asked and what it answered: labels and predictions, as recorded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training_scripts.recording.trial.trial import EVAL, TRAIN
+from training_scripts.rules.evidence import selection
+from training_scripts.rules.evidence.chance_level import learning
+from training_scripts.rules.evidence.epochs import loss_names, loss_series, training_loss
+from training_scripts.rules.evidence.evidence import Evidence
+from training_scripts.rules.findings import NotEvaluated
+
+Integers = NDArray[np.int64]
+
+MOST_CLASSES = 2_000
+"""A larger number is taken for no class: a matrix of all pairs must fit into memory whatever a recording holds."""
+
+NO_ANSWERS = (
+    "No labels and predictions were recorded. Record the collections labels and predictions (recorder=builtin does with"
+    " a valid split; for smdebug, save tensors named labels and predictions)."
+)
+SURELY = 0.01
+"""Error probability of calling any one of all classes faulty: it is shared among them (Bonferroni)."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Labels and predictions, class indices [n], of the same pictures; with where they were recorded."""
+
+    labels: Integers
+    predictions: Integers
+    mode: str
+    steps: tuple[int, ...]
+
+    def matrix(self) -> Integers:
+        """Counts [classes, classes]: pictures of the row's class that were called the column's."""
+        classes = int(max(self.labels.max(), self.predictions.max())) + 1
+        joined = self.labels * classes + self.predictions
+        return np.bincount(joined, minlength=classes * classes).reshape(classes, classes)
+
+
+def indices(value: NDArray[Any], *, argmax: bool) -> Integers | None:
+    """Class indices from what was recorded: indices, or one score a class; None for anything else."""
+    if value.ndim == 2 and len(value) and value.shape[1] > 1 and (argmax or value.dtype.kind == "f"):
+        value = value.argmax(axis=1)
+    value = value.reshape(-1)
+    if value.dtype.kind not in "biuf" or not value.size or not np.isfinite(value).all():
+        return None
+    indices = value.astype(np.int64)
+    if (indices != value).any() or indices.min() < 0 or indices.max() >= MOST_CLASSES:
+        return None
+    return indices
+
+
+def recorded(run: Evidence, pattern: str, collection: str) -> list[str]:
+    """Names of a collection's tensors, or of those that fit the pattern."""
+    named = {name for name in run._names() if selection.matches(pattern, name)}
+    return selection.natural(selection.members(run, collection) or named)
+
+
+def recorded_answers(run: Evidence, parameters: Mapping[str, Any], mode: str, *, last: int = 0) -> list[Answers]:
+    """What was answered at each recorded step of a mode, or at the last few."""
+    labels = recorded(run, parameters["labels_regex"], "labels")
+    predictions = recorded(run, parameters["predictions_regex"], "predictions")
+    found = []
+    for label, prediction in zip(labels[:1], predictions[:1], strict=False):
+        there = np.intersect1d(run._steps_in_full(label, mode), run._steps_in_full(prediction, mode))
+        for step in there[-last:].tolist():
+            truth = indices(run._value(label, step, mode), argmax=parameters["argmax"])
+            guess = indices(run._value(prediction, step, mode), argmax=parameters["argmax"])
+            if truth is not None and guess is not None and len(truth) == len(guess):
+                found.append(Answers(truth, guess, mode, (step,)))
+    return found
+
+
+def joined(answers: list[Answers], samples: int) -> Answers | None:
+    """The latest answers that make up so many samples, as one; all of them where there are fewer."""
+    count, chosen = 0, []
+    for one in reversed(answers):
+        chosen.append(one)
+        count += len(one.labels)
+        if count >= samples:
+            break
+    if not chosen:
+        return None
+    return Answers(
+        np.concatenate([one.labels for one in chosen]),
+        np.concatenate([one.predictions for one in chosen]),
+        chosen[0].mode,
+        tuple(sorted(step for one in chosen for step in one.steps)),
+    )
+
+
+def class_name(run: Evidence, index: int) -> str:
+    """What to call a class: its name, where the recording has it, and its index."""
+    classes = run.run.get("classes")
+    return f"{classes[index]} ({index})" if isinstance(classes, (list, tuple)) and index < len(classes) else f"{index}"
+
+
+HALF_LEARNED = 0.6
+"""A loss above this share of what guessing costs leaves many classes unlearned, settled or not."""
+
+MOSTLY_LEARNED = 0.25
+"""A loss below this share of what guessing costs leaves hardly a class unlearned: one of four missing costs more."""
+
+
+def knows_some(run: Evidence) -> bool:
+    """Whether the model has learned what it will: before, it names few classes, which is no fault of theirs."""
+    seen = learning(run)
+    classes = run.run.get("classes")
+    number = len(classes) if isinstance(classes, (list, tuple)) else 0
+    chance = math.log(number) if number > 1 else None if seen is None else seen.chance
+    if seen is None:
+        return not loss_names(run)  # a single loss tells nothing yet; without any, answers are all there is
+    if chance is None:
+        return True
+    # Classes are learned one after the other: while the loss may still fall, those missing may yet come.
+    settled = seen.settled and seen.final.mean < HALF_LEARNED * chance
+    return settled or seen.final.mean < MOSTLY_LEARNED * chance
+
+
+def refuse_without_numbers(run: Evidence) -> None:
+    """Answers of a model that computes NaN are no answers.
+
+    Raises:
+        NotEvaluated: The last recorded loss is not a finite number.
+    """
+    series = loss_series(run, EVAL) or training_loss(run)
+    if series is not None and len(series) and not np.isfinite(series.values[-1]):
+        raise NotEvaluated(
+            "The loss is not a finite number at the end, so the model's answers mean nothing: see ExplodingTensor."
+        )
+
+
+def train_steps(run: Evidence, steps: tuple[int, ...]) -> tuple[int, ...]:
+    """The TRAIN steps after which evaluations took place: what a reader looks for in the curves."""
+    train, evaluated = run.steps(TRAIN), run.steps(EVAL)
+    place = np.searchsorted(evaluated.steps, steps)
+    known = place < len(evaluated.steps)
+    before = np.searchsorted(train.global_steps, evaluated.global_steps[place[known]]) - 1
+    return tuple(train.steps[before[before >= 0]].tolist())

@@ -1,0 +1,103 @@
+"""SimilarAcrossRuns: whether a run repeats another one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from training_scripts._util.written import written
+from training_scripts.recording.trial.trial import EVAL, TRAIN, Trial
+from training_scripts.rules.evidence import evidence as evidences
+from training_scripts.rules.evidence import selection
+from training_scripts.rules.evidence.epochs import loss_names
+from training_scripts.rules.evidence.evidence import Evidence
+from training_scripts.rules.findings import Finding, NotEvaluated, Rule
+from training_scripts.rules.grouping import long_list, together
+from training_scripts.rules.tensors.exploding_tensor import CHOOSE
+
+
+def _similar(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+    """The same tensors at the same steps of both runs agree, within the tolerances."""
+    run = evidences.of(trial)
+    if not run.others:
+        raise NotEvaluated("There is no other run to compare with: give one (compare_with, or others=).")
+    wanted = parameters["other_trial"]
+    others = [other for other in run.others if wanted in (None, other.name)]
+    if not others:
+        there = ", ".join(other.name for other in run.others)
+        raise NotEvaluated(f"No run is called {wanted!r} (other_trial); given are: {there}.")
+    findings, compared = [], 0
+    for other in map(evidences.of, others):
+        names = selection.chosen(run, parameters, loss_names(run) if parameters["losses_only"] else run._names())
+        found = []
+        for name in names:
+            for mode in (TRAIN, EVAL):
+                pair = _differences(run, other, name, mode, parameters)
+                if pair is None:
+                    continue
+                compared += 1
+                if pair.steps:
+                    found.append(pair)
+        findings += together(found, f"{{count}} tensors differ from {other.name}, first at step {{begin}}: {{names}}.")
+    if not compared:
+        there = ", ".join(one.name for one in others)
+        raise NotEvaluated(f"Not a single tensor was recorded at the same steps as in {there}.")
+    return findings
+
+
+def _differences(run: Evidence, other: Evidence, name: str, mode: str, parameters: Mapping[str, Any]) -> Finding | None:
+    """How a tensor differs, without steps where it does not; None where there is nothing to compare."""
+    if not other.has(name):
+        return None
+    ours, theirs = run._steps_in_full(name, mode), other._steps_in_full(name, mode)
+    common = np.intersect1d(ours, theirs)
+    tolerance = {"rtol": parameters["rtol"], "atol": parameters["atol"], "equal_nan": True}
+    steps, worst = [], 0.0
+    if len(common):
+        for step in common.tolist():
+            mine, his = run._value(name, step, mode), other._value(name, step, mode)
+            if mine.shape != his.shape or not np.allclose(mine, his, **tolerance):
+                steps.append(step)
+                distance = np.abs(mine - his).max() if mine.shape == his.shape and mine.size else np.inf
+                worst = max(worst, float(distance))
+    else:
+        mine, his = run.reduction(name, "mean", mode), other.reduction(name, "mean", mode)
+        if mine is None or his is None:
+            return None
+        common, at, where = np.intersect1d(mine.steps, his.steps, return_indices=True)
+        if not len(common):
+            return None
+        differ = ~np.isclose(mine.values[at], his.values[where], **tolerance)
+        steps = common[differ].tolist()
+        worst = float(np.abs(mine.values[at] - his.values[where]).max())
+    return Finding(
+        f"{name} ({mode}) differs from {other.name} at {len(steps)} of {len(common)} steps, first at"
+        f" {steps[0] if steps else '-'}, by {written(worst, 3)} at most.",
+        tensor=name,
+        mode=mode,
+        steps=long_list(steps),
+        numbers={"largest_difference": worst, "steps": len(steps), "of": len(common)},
+    )
+
+
+RULES = (
+    Rule(
+        name="SimilarAcrossRuns",
+        judge=_similar,
+        aws={**CHOOSE, "other_trial": None, "losses_only": False, "rtol": 1e-5, "atol": 1e-8},
+        default={
+            **CHOOSE,
+            "other_trial": None,
+            "losses_only": True,  # what a user means by the same run; weights differ in the last digits by machine
+            "rtol": 0.01,  # other machines sum in another order, and training lets that grow: one percent
+            "atol": 1e-6,
+        },
+        description="Runs that should be alike and are not.",
+        advice=(
+            "Compare seed, hyperparameters, data and library versions of both runs; look at the first step that"
+            " differs."
+        ),
+    ),
+)

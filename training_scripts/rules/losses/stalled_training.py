@@ -1,0 +1,72 @@
+"""StalledTraining: nothing has been recorded for too long."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from training_scripts.recording.trial.trial import EVAL, GLOBAL, PREDICT, TRAIN, Trial
+from training_scripts.rules.evidence import evidence as evidences
+from training_scripts.rules.findings import Finding, NotEvaluated, Rule
+
+
+def _stalled(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+    """No recorded step for threshold seconds: between two steps, or until now for a run that has not ended.
+
+    With `times_usual`, a pause counts only where it is also so many times as long as the usual one, so that runs
+    with slow steps, or that are recorded seldom, are not called stalled. With `abandoned`, silence of more seconds up
+    to now says nothing any more.
+    """
+    run = evidences.of(trial)
+    tables = [(mode, run.steps(mode)) for mode in (TRAIN, EVAL, PREDICT, GLOBAL)]
+    times = np.concatenate([table.times for _, table in tables])
+    order = np.argsort(times)[: int(np.isfinite(times).sum())]  # unknown times come last
+    if not len(order):
+        raise NotEvaluated("It is not known when steps were recorded: this recording has no times.")
+    steps = np.concatenate([table.steps for _, table in tables])
+    modes = np.repeat([mode for mode, _ in tables], [len(table.steps) for _, table in tables])
+    times = times[order]
+    gaps = np.diff(times)
+    usual = float(np.median(gaps)) if len(gaps) else 0.0
+    limit = max(parameters["threshold"], (parameters.get("times_usual") or 0) * usual)
+    findings = [
+        _pause(modes[order[place]], steps[order[place]], float(gaps[place]), "before the next step", limit)
+        for place in np.flatnonzero(gaps > limit).tolist()
+    ]
+    silence = run.now - float(times[-1])
+    over = parameters.get("abandoned") or math.inf
+    if not run.ended and limit < silence <= over:
+        last = order[-1]
+        findings.append(_pause(modes[last], steps[last], silence, "until now, and the run has not ended", limit))
+    return findings
+
+
+def _pause(mode: str, step: int, seconds: float, until: str, limit: float) -> Finding:
+    return Finding(
+        f"Nothing was recorded for {seconds:.0f} s after {mode} step {step} {until} (limit {limit:.0f} s).",
+        mode=str(mode),
+        steps=(int(step),),
+        numbers={"seconds": seconds, "limit": limit},
+    )
+
+
+RULES = (
+    Rule(
+        name="StalledTraining",
+        judge=_stalled,
+        aws={"threshold": 1800.0},
+        default={
+            "threshold": 1800.0,  # AWS's
+            "abandoned": 86_400.0,  # after a day a run without an end was broken off, and is read for another reason
+            "times_usual": 20.0,  # evaluations and checkpoints pause training for many steps' time, not for twenty
+        },
+        description="A run that stopped recording without having ended.",
+        advice=(
+            "Look at the job's log: waiting for data, a dead worker and a full disk are usual. Stop the job if nothing"
+            " moves; a stalled instance costs as much as a busy one."
+        ),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Rules that judge a profile: bottlenecks, idle hardware, slow steps."""

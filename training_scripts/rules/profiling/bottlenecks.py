@@ -1,0 +1,145 @@
+"""Rules about what GPUs wait for: busy cores, or the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training_scripts._util.written import written
+from training_scripts.recording.profile.profile import CPU, GPU, IO_WAIT, Profile
+from training_scripts.rules.findings import Answer, Finding, NotEvaluated
+from training_scripts.rules.profiling.samples import (
+    Device,
+    at_times,
+    devices,
+    gpus,
+    require,
+    require_samples,
+    scans,
+    training_window,
+)
+
+_Parameters = Mapping[str, Any]
+SHOWN = 20
+
+
+def cpu_bottleneck(profile: Profile, parameters: _Parameters) -> Sequence[Finding] | Answer:
+    """During training."""
+    gpus(profile)
+    return _cpu(profile, parameters, training_window(profile))
+
+
+def cpu_bottleneck_aws(profile: Profile, parameters: _Parameters) -> Sequence[Finding] | Answer:
+    """AWS's: in the whole job, initialisation included."""
+    gpus(profile)
+    return _cpu(profile, parameters, None)
+
+
+def io_bottleneck(profile: Profile, parameters: _Parameters) -> Sequence[Finding] | Answer:
+    """During training; without a GPU, the cores themselves must wait, on average over them."""
+    require_samples(profile)
+    window = training_window(profile)
+    if devices(profile, GPU):
+        return _io(profile, parameters, window)
+    waits = [device.during(window) for device in _waits(profile)]
+    findings = []
+    for node in dict.fromkeys(device.node for device in waits):
+        rows = [device for device in waits if device.node == node]
+        times = rows[0].times
+        mean = np.nanmean(np.stack([at_times(row, times) for row in rows]), axis=0) if len(times) else np.zeros(0)
+        require(len(times), parameters["patience"], "samples during training")
+        share = 100 * float((mean > parameters["io_threshold"]).mean())
+        if share > parameters["threshold"]:
+            text = f"In {share:.0f} % of the samples during training the cores of {node} waited for the disk."
+            findings.append(Finding(text, numbers={"percent": share, "mean_wait": float(mean.mean())}))
+    return findings
+
+
+def io_bottleneck_aws(profile: Profile, parameters: _Parameters) -> Sequence[Finding] | Answer:
+    """AWS's: in the whole job, initialisation included."""
+    gpus(profile)
+    return _io(profile, parameters, None)
+
+
+def _cpu(profile: Profile, parameters: _Parameters, window: tuple[float, float] | None) -> Answer:
+    cores = devices(profile, CPU)
+    limit = parameters["cpu_threshold"]
+    what = f"a core was busier than {written(limit)} %"
+    return _bottlenecks(profile, cores, limit, parameters, window=window, what=what)
+
+
+def _io(profile: Profile, parameters: _Parameters, window: tuple[float, float] | None) -> Answer:
+    limit = parameters["io_threshold"]
+    what = f"a core waited for the disk more than {written(limit)} % of the time"
+    return _bottlenecks(profile, _waits(profile), limit, parameters, window=window, what=what)
+
+
+def _waits(profile: Profile) -> list[Device]:
+    found = devices(profile, IO_WAIT)
+    if not found:
+        raise NotEvaluated("This system does not tell how long its cores wait for the disk.")
+    return found
+
+
+def _bottlenecks(
+    profile: Profile,
+    causes: list[Device],
+    limit: float,
+    parameters: _Parameters,
+    *,
+    window: tuple[float, float] | None,
+    what: str,
+) -> Answer:
+    """Moments at which a GPU idled while a core was at its limit, a finding a node where they are too many."""
+    findings, details = [], {}
+    for node in dict.fromkeys(device.node for device in gpus(profile)):
+        busy = [device for device in causes if device.node == node]
+        idle = [device for device in gpus(profile) if device.node == node]
+        if not busy:
+            raise NotEvaluated(f"The cores of {node} were not sampled.")
+        times = max((device.times for device in idle), key=len)
+        if window is not None:
+            times = times[(times >= window[0]) & (times <= window[1])]
+        require(len(times), parameters["patience"], "samples" + (" during training" if window else ""))
+        low = _any(idle, times, below=parameters["gpu_threshold"])
+        both = low & _any(busy, times, above=limit)
+        count = _decisive(times, both, parameters, every_minute=window is None)
+        share = 100 * float(both[:count].mean())
+        moments = times[both]
+        details[node] = {
+            "bottlenecks": int(both.sum()),
+            "low_gpu_utilization": int(low.sum()),
+            "datapoints": len(times),
+            "percent": round(share, 2),
+            "first": moments[:SHOWN].tolist(),
+        }
+        if share > parameters["threshold"]:
+            text = (
+                f"In {share:.0f} % of {count} samples a GPU of {node} was below"
+                f" {written(parameters['gpu_threshold'])} % "
+                f"while {what} (limit {written(parameters['threshold'])} % of the samples)."
+            )
+            numbers = {"percent": share, "bottlenecks": float(both.sum()), "datapoints": float(len(times))}
+            findings.append(Finding(text, numbers=numbers))
+    return Answer(findings, details)
+
+
+def _decisive(
+    times: NDArray[np.float64], both: NDArray[np.bool_], parameters: _Parameters, *, every_minute: bool
+) -> int:
+    """How many samples to judge by: all, or for AWS as many as had come when it first found too many."""
+    if every_minute:
+        for count in scans(times):
+            if count > parameters["patience"] and 100 * both[:count].mean() > parameters["threshold"]:
+                return count
+    return len(times)
+
+
+def _any(
+    found: list[Device], times: NDArray[np.float64], *, above: float | None = None, below: float | None = None
+) -> NDArray[np.bool_]:
+    table = np.stack([at_times(device, times) for device in found])
+    return (table > above if above is not None else table < below).any(axis=0)

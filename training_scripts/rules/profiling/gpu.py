@@ -1,0 +1,215 @@
+"""Rules about GPUs: how busy they are, how full, and whether they share the work evenly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training_scripts._util.written import written
+from training_scripts.recording.profile.profile import GPU, GPU_MEMORY, Profile
+from training_scripts.rules.findings import Finding, NotEvaluated
+from training_scripts.rules.profiling.samples import Device, cpu_total, gpus, require, scans, training_window
+
+_Parameters = Mapping[str, Any]
+
+
+def low_gpu_utilization(profile: Profile, parameters: _Parameters) -> Sequence[Finding]:
+    """Over all of training: p95 too low, or idle in too many samples."""
+    window = training_window_of_gpus(profile)
+    findings = []
+    for device in gpus(profile):
+        values = device.during(window).values
+        require(len(values), parameters["patience"], f"samples of {device} during training")
+        p95, idle = float(np.quantile(values, 0.95)), 100 * float((values < parameters["threshold_p5"]).mean())
+        numbers = {"p95": p95, "idle_percent": idle, "p50": float(np.median(values))}
+        if p95 < parameters["threshold_p95"]:
+            text = (
+                f"{device} was hardly used: in 95 % of the samples during training its utilisation was below "
+                f"{p95:.0f} % (limit {written(parameters['threshold_p95'])} %)."
+            )
+            findings.append(Finding(text, numbers=numbers))
+        elif idle > parameters["idle_percent"]:
+            text = (
+                f"{device} kept stopping: it reached {p95:.0f} % (p95), but in {idle:.0f} % of the samples during "
+                f"training it was below {written(parameters['threshold_p5'])} % (limit"
+                f" {written(parameters['idle_percent'])} %)."
+            )
+            findings.append(Finding(text, numbers=numbers))
+    return findings
+
+
+def low_gpu_utilization_aws(profile: Profile, parameters: _Parameters) -> Sequence[Finding]:
+    """AWS's: quantiles of the last `window` samples, looked at every minute, initialisation included."""
+    findings = []
+    for device in gpus(profile):
+        require(len(device.values), parameters["patience"], f"samples of {device}")
+        for count in scans(device.times):
+            if count <= parameters["patience"]:
+                continue
+            p95, p5 = np.quantile(_last(device.values, count, parameters["window"]), [0.95, 0.05]).tolist()
+            low = p95 < parameters["threshold_p95"]
+            if low or (p95 > parameters["threshold_p95"] and p5 < parameters["threshold_p5"]):
+                how = "is low" if low else "fluctuates"
+                text = (
+                    f"Utilisation of {device} {how}: p95 {p95:.0f} % (threshold"
+                    f" {written(parameters['threshold_p95'])}), "
+                    f"p5 {p5:.0f} % (threshold {written(parameters['threshold_p5'])}) after {count} samples."
+                )
+                findings.append(Finding(text, numbers={"p95": p95, "p5": p5, "samples": count}))
+                break
+    return findings
+
+
+def batch_size(profile: Profile, parameters: _Parameters) -> Sequence[Finding]:
+    """CPU, GPU and GPU memory all had room during training."""
+    window = training_window_of_gpus(profile)
+    return _room(profile, [device.during(window) for device in gpus(profile)], parameters, whole=True)
+
+
+def batch_size_aws(profile: Profile, parameters: _Parameters) -> Sequence[Finding]:
+    """AWS's: p95 of the last `window` samples, looked at every minute."""
+    return _room(profile, gpus(profile), parameters, whole=False)
+
+
+def _room(profile: Profile, busy: list[Device], parameters: _Parameters, *, whole: bool) -> list[Finding]:
+    memory = {(device.node, device.name): device for device in gpus(profile, GPU_MEMORY)}
+    findings = []
+    for device in busy:
+        require(len(device.values), parameters["patience"], f"samples of {device}")
+        cpu, full = cpu_total(profile, device.node), memory.get((device.node, device.name))
+        if cpu is None or full is None:
+            raise NotEvaluated(f"The CPU or the memory of {device} was not sampled.")
+        for count in [len(device.values)] if whole else scans(device.times):
+            begin = 0 if whole else max(0, count - int(parameters["window"]))
+            if count <= parameters["patience"] or (not whole and count <= parameters["window"]):
+                continue
+            span = device.times[begin], device.times[count - 1]
+            rows = {
+                "cpu_p95": cpu.values[(cpu.times >= span[0]) & (cpu.times <= span[1])],
+                "gpu_p95": device.values[begin:count],
+                "gpu_memory_p95": full.during((float(span[0]), float(span[1]))).values,
+            }
+            if not all(len(row) for row in rows.values()):
+                continue
+            found = {name: float(np.quantile(row, 0.95)) for name, row in rows.items()}
+            if all(found[name] < parameters[name.replace("_p95", "_threshold_p95")] for name in found):
+                text = (
+                    f"{device} has room for a larger batch: 95 % of the samples are below {found['gpu_p95']:.0f} % of "
+                    f"the GPU, {found['gpu_memory_p95']:.0f} % of its memory and {found['cpu_p95']:.0f} % of the CPU."
+                )
+                findings.append(Finding(text, numbers=found))
+                break
+    return findings
+
+
+def gpu_memory_increase(profile: Profile, parameters: _Parameters) -> Sequence[Finding]:
+    """Memory that goes on growing through all of training, after the allocator has settled in its first quarter."""
+    window = training_window_of_gpus(profile)
+    findings = []
+    for device in gpus(profile, GPU_MEMORY):
+        values = device.during(window).values
+        require(len(values), parameters["patience"], f"samples of the memory of {device} during training")
+        quarters = [float(np.median(part)) for part in np.array_split(values, 4)]
+        grown = quarters[3] - quarters[1]
+        steady = min(quarters[2] - quarters[1], quarters[3] - quarters[2]) >= grown / 4
+        if grown > parameters["increase"] and steady:
+            text = (
+                f"The memory of {device} went on growing: {quarters[1]:.0f} % in the second quarter of training, "
+                f"{quarters[2]:.0f} % in the third, {quarters[3]:.0f} % in the last."
+            )
+            findings.append(Finding(text, numbers={"increase": grown, "last": float(values[-1])}))
+    return findings
+
+
+def gpu_memory_increase_aws(profile: Profile, parameters: _Parameters) -> Sequence[Finding]:
+    """AWS's: the moving average rises by more than `increase` points from one sample to the next."""
+    findings = []
+    for device in gpus(profile, GPU_MEMORY):
+        values, window = device.values, int(parameters["window"])
+        require(len(values), parameters["patience"], f"samples of the memory of {device}")
+        sums = np.concatenate([[0.0], np.cumsum(values)])
+        average = (sums[window:] - sums[:-window]) / window
+        rises = np.diff(average)
+        # The n-th rise ends at sample window + n; AWS judges it once more than `patience` samples have come.
+        late = np.flatnonzero(
+            (rises > parameters["increase"]) & (np.arange(len(rises)) + window >= parameters["patience"])
+        )
+        if len(late):
+            text = (
+                f"The memory of {device} rose by {rises[late].max():.1f} points in the moving average over {window} "
+                f"samples, {len(late)} times by more than {written(parameters['increase'])}."
+            )
+            findings.append(Finding(text, numbers={"increase": float(rises[late].max()), "times": len(late)}))
+    return findings
+
+
+def load_balancing(profile: Profile, parameters: _Parameters) -> Sequence[Finding]:
+    """GPUs whose utilisation during training differs in its mean, not only in the shape of its histogram."""
+    window = training_window_of_gpus(profile)
+    pairs = _pairs([device.during(window) for device in gpus(profile)], parameters["patience"])
+    return [
+        _uneven(one, other, apart)
+        for one, other in pairs
+        if (apart := distance(one.values, other.values, width=10)) > parameters["threshold"]
+        and abs(one.values.mean() - other.values.mean()) > parameters["difference"]
+    ]
+
+
+def load_balancing_aws(profile: Profile, parameters: _Parameters) -> Sequence[Finding]:
+    """AWS's: the distance between histograms of utilisation in bins of two percent."""
+    return [
+        _uneven(one, other, apart)
+        for one, other in _pairs(gpus(profile), parameters["patience"])
+        if (apart := distance(one.values, other.values, width=2)) > parameters["threshold"]
+    ]
+
+
+def _pairs(found: list[Device], patience: float) -> list[tuple[Device, Device]]:
+    if len(found) < 2:
+        raise NotEvaluated("There was one GPU, so there is no load to balance.")
+    for device in found:
+        require(len(device.values), patience, f"samples of {device}")
+    return list(combinations(found, 2))
+
+
+def _uneven(one: Device, other: Device, apart: float) -> Finding:
+    means = float(one.values.mean()), float(other.values.mean())
+    text = (
+        f"{one} and {other} do not share the work evenly: {means[0]:.0f} % and {means[1]:.0f} % busy on average; "
+        f"their histograms are {apart:.2f} apart."
+    )
+    return Finding(text, numbers={"distance": apart, "mean_first": means[0], "mean_second": means[1]})
+
+
+def distance(one: NDArray[np.float64], other: NDArray[np.float64], *, width: int) -> float:
+    """Jensen-Shannon distance of two histograms of percentages: 0 for the same, 0.83 (root of ln 2) at most.
+
+    AWS's bins end at 98, so that a GPU at 100 % is in none of them; a histogram without any value is like any other.
+    """
+    bins = np.arange(0, 100 if width == 2 else 101, width)
+    first, second = (np.histogram(values, bins=bins)[0].astype(np.float64) for values in (one, other))
+    if not first.sum() or not second.sum():
+        return 0.0
+    middle = first + second
+    parts = [row / row.sum() for row in (first, second)]
+    middle /= middle.sum()
+    divergences = [float((part[part > 0] * np.log(part[part > 0] / middle[part > 0])).sum()) for part in parts]
+    return float(np.sqrt(max(0.0, sum(divergences) / 2)))
+
+
+def training_window_of_gpus(profile: Profile) -> tuple[float, float]:
+    """As `training_window`, for a job that had GPUs.
+
+    Raises:
+        NotEvaluated: It had none, which is the better reason.
+    """
+    gpus(profile, GPU)
+    return training_window(profile)
+
+
+def _last(values: NDArray[np.float64], count: int, window: float) -> NDArray[np.float64]:
+    return values[max(0, count - int(window)) : count]

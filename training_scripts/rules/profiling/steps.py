@@ -1,0 +1,239 @@
+"""Rules about steps: outliers among them, how long the first one takes to come, and waiting for data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training_scripts._util.written import written
+from training_scripts.recording.profile.profile import DATA, TRAIN_STEP, Profile, Spans
+from training_scripts.rules.findings import Answer, Finding, NotEvaluated
+from training_scripts.rules.profiling.samples import fact, scans
+
+_Parameters = Mapping[str, Any]
+# AWS judges no fewer steps.
+LEAST_STEPS = 100
+MOST_SHOWN = 100
+# Median absolute deviation -> standard deviation, for a normal distribution.
+MAD = 1.4826
+
+
+def step_outlier(profile: Profile, parameters: _Parameters) -> Sequence[Finding] | Answer:
+    """Slow steps, measured robustly, that cost a noticeable share of the time."""
+    findings, details = [], {}
+    for name, node, spans in _steps(profile, parameters["mode"]):
+        seconds = spans.seconds
+        median = float(np.median(seconds))
+        spread = MAD * float(np.median(np.abs(seconds - median)))
+        limit = max(median + parameters["stddev"] * spread, 2 * median)
+        slow = (seconds > limit) & ~_excused(profile, spans, name)
+        lost = float((seconds[slow] - median).sum())
+        percent = 100 * lost / float(seconds.sum())
+        all_lost = lost * _written_share(profile, name, len(spans))
+        numbers = {
+            "outliers": float(slow.sum()),
+            "lost_seconds": all_lost,
+            "lost_percent": percent,
+            "median": median,
+            "worst": float(seconds.max()),
+        }
+        details[f"{name} {node}"] = numbers
+        enough = percent > parameters["lost_percent"] and all_lost > parameters["lost_seconds"]
+        if slow.sum() > parameters["n_outliers"] and enough:
+            text = (
+                f"{slow.sum()} of {len(spans)} steps ({name}, {node}) took more than {_time(limit)}, where "
+                f"{_time(median)} is usual: {all_lost:.0f} s, {percent:.0f} % of the time in steps, went there."
+                + _waited(profile, spans, slow)
+            )
+            findings.append(Finding(text, mode=_mode(name), steps=_worst(spans, slow), numbers=numbers))
+    return Answer(findings, details)
+
+
+def step_outlier_aws(profile: Profile, parameters: _Parameters) -> Sequence[Finding] | Answer:
+    """AWS's: more than `n_outliers` steps beyond the mean by `stddev` standard deviations."""
+    findings = []
+    for name, node, spans in _steps(profile, parameters["mode"]):
+        for count in scans(spans.begins):
+            seconds = spans.seconds[:count]
+            if count <= LEAST_STEPS:
+                continue
+            limit = float(seconds.mean() + parameters["stddev"] * seconds.std())
+            slow = seconds > limit
+            if slow.sum() > parameters["n_outliers"]:
+                text = (
+                    f"{slow.sum()} of {count} steps ({name}, {node}) took more than {_time(limit)}, the mean and "
+                    f"{written(parameters['stddev'])} standard deviations."
+                )
+                numbers = {"outliers": float(slow.sum()), "limit": limit, "mean": float(seconds.mean())}
+                whole = np.concatenate([slow, np.zeros(len(spans) - count, dtype=bool)])
+                findings.append(Finding(text, mode=_mode(name), steps=_worst(spans, whole), numbers=numbers))
+                break
+    return findings
+
+
+def _steps(profile: Profile, mode: str | None) -> list[tuple[str, str, Spans]]:
+    """Phase, node and spans of what is judged: all steps, or those of a mode (TRAIN, EVAL) or of a phase by name."""
+    names = [name for name in profile.phases if name.startswith("Step:")]
+    if mode:
+        names = [name for name in profile.phases if mode in (name, _mode(name))]
+    if not names:
+        raise NotEvaluated("No step times were recorded: train with profiler=on (train_model's default).")
+    nodes = profile.nodes or ("algo-1",)
+    found = [(name, node, profile.phases[name].of_node(at)) for name in names for at, node in enumerate(nodes)]
+    judged = [row for row in found if len(row[2]) > LEAST_STEPS]
+    if not judged:
+        most = max(len(spans) for _, _, spans in found)
+        raise NotEvaluated(f"Only {most} steps were recorded: outliers are told from more than {LEAST_STEPS}.")
+    return judged
+
+
+def _excused(profile: Profile, spans: Spans, name: str) -> NDArray[np.bool_]:
+    """Steps that may be slow: the very first, those after a gap (an epoch begins), those under torch.profiler."""
+    excused = np.zeros(len(spans), dtype=bool)
+    excused[0] = True
+    gaps = spans.begins[1:] - (spans.begins[:-1] + spans.seconds[:-1])
+    follows = np.diff(spans.steps) == 1
+    excused[1:] |= follows & (gaps > 2 * np.median(spans.seconds))
+    if name == TRAIN_STEP:
+        an_epoch = fact(profile, "steps_per_epoch")
+        if isinstance(an_epoch, int) and an_epoch > 0:
+            excused |= spans.steps % an_epoch == 0
+        looked_at = fact(profile, "operator_steps")
+        if isinstance(looked_at, list) and looked_at:
+            last = max(step for step in looked_at if isinstance(step, int)) + 1  # and what stopping it left to do
+            excused |= np.isin(spans.steps, [*looked_at, last])
+    return excused
+
+
+def _written_share(profile: Profile, name: str, written: int) -> float:
+    """How many steps there were for each one that is written."""
+    steps = fact(profile, "steps")
+    count = steps.get(_mode(name)) if isinstance(steps, Mapping) else None
+    return max(1.0, count / written) if isinstance(count, int) and fact(profile, "kept_one_in") else 1.0
+
+
+def _waited(profile: Profile, spans: Spans, slow: NDArray[np.bool_]) -> str:
+    waits = waits_of(profile, spans)
+    if waits is None:
+        return ""
+    count = int((waits[slow] > spans.seconds[slow] / 2).sum())
+    return f" In {count} of them, most of the time was spent waiting for data." if count else ""
+
+
+def waits_of(profile: Profile, spans: Spans) -> NDArray[np.float64] | None:
+    """How long each step waited for its data, float64 [n]; None where that is not known."""
+    data = profile.phases.get(DATA)
+    if data is None or not len(data):
+        return None
+    at = np.minimum(np.searchsorted(data.begins, spans.begins - 1e-6), len(data) - 1)
+    inside = (data.begins[at] >= spans.begins - 1e-6) & (data.begins[at] < spans.begins + spans.seconds)
+    return np.where(inside, data.seconds[at], 0.0)
+
+
+def max_initialization_time(profile: Profile, parameters: _Parameters) -> Sequence[Finding] | Answer:
+    """The first step came late, and that was a large part of the job."""
+    begin, first, last = _times(profile)
+    seconds = first - begin
+    percent = 100 * seconds / max(last - begin, 1e-9)
+    numbers = {"minutes": seconds / 60, "percent": percent}
+    if seconds <= 60 * parameters["threshold"] or percent <= parameters["percent"]:
+        return Answer((), numbers)
+    text = (
+        f"The first step came after {seconds / 60:.0f} minutes, {percent:.0f} % of the job so far (limits "
+        f"{written(parameters['threshold'])} minutes and {written(parameters['percent'])} %)."
+    )
+    return Answer([Finding(text, numbers=numbers)], numbers)
+
+
+def max_initialization_time_aws(profile: Profile, parameters: _Parameters) -> Sequence[Finding] | Answer:
+    """AWS's: no step in the first `threshold` minutes of samples."""
+    begin, first, _ = _times(profile)
+    minutes = (first - begin) / 60
+    if minutes <= parameters["threshold"]:
+        return Answer((), {"minutes": minutes})
+    text = f"No step in the first {written(parameters['threshold'])} minutes: it took {minutes:.0f}."
+    return Answer([Finding(text, numbers={"minutes": minutes})], {"minutes": minutes})
+
+
+def _times(profile: Profile) -> tuple[float, float, float]:
+    """When the job began, when its first step did (so far: not before now), and when what is known of it ends."""
+    line = profile.timeline
+    samples = [metric.times for metrics in profile.system.values() for metric in metrics.values() if len(metric.times)]
+    last = max(
+        [time for time in (line.trained, line.end) if time is not None] + [float(one[-1]) for one in samples],
+        default=None,
+    )
+    if line.begin is None or last is None:
+        raise NotEvaluated("It is not known when the job began: nothing was sampled.")
+    if line.training is None and line.end is not None:
+        raise NotEvaluated("No step was recorded in the whole job, so it is not known when training began.")
+    return line.begin, line.training if line.training is not None else last, last
+
+
+def dataloader(profile: Profile, parameters: _Parameters) -> Sequence[Finding] | Answer:
+    """Time that training steps really waited for their data."""
+    steps = profile.phases.get(TRAIN_STEP)
+    waits = waits_of(profile, steps) if steps is not None and len(steps) else None
+    if steps is None or waits is None:
+        raise NotEvaluated("Times of loading data were not recorded: train with profiler=on (train_model's default).")
+    if len(steps) <= parameters["patience"]:
+        raise NotEvaluated(f"Only {len(steps)} training steps: waiting is judged from {parameters['patience']} on.")
+    scale = _written_share(profile, TRAIN_STEP, len(steps))
+    waited, percent = scale * float(waits.sum()), 100 * float(waits.sum() / steps.seconds.sum())
+    numbers: dict[str, float] = {
+        "wait_seconds": waited,
+        "wait_percent": percent,
+        "p95": float(np.quantile(waits, 0.95)),
+    }
+    workers, cores = fact(profile, "workers"), fact(profile, "cores")
+    numbers |= {name: float(value) for name, value in (("workers", workers), ("cores", cores)) if _count(value)}
+    if percent <= parameters["wait_percent"] or waited <= parameters["wait_seconds"]:
+        return Answer((), numbers)
+    text = f"Training steps waited {waited:.0f} s for data, {percent:.0f} % of their time."
+    if _count(workers) and _count(cores) and fact(profile, "inputs") != "features":
+        text += f" {workers} workers load it on {cores} cores."
+    return Answer([Finding(text, mode="TRAIN", numbers=numbers)], numbers)
+
+
+def dataloader_aws(profile: Profile, parameters: _Parameters) -> Sequence[Finding] | Answer:
+    """AWS's: too few or too many workers for the cores, or memory that is not pinned with a GPU."""
+    if fact(profile, "inputs") == "features":
+        raise NotEvaluated("The inputs are stored features: there are no data loaders.")
+    workers, cores = fact(profile, "workers"), fact(profile, "cores")
+    if not _count(workers) or not _count(cores):
+        raise NotEvaluated("It is not known how many workers load data, or on how many cores.")
+    percent = 100 * workers / max(1, cores)
+    numbers = {"workers": float(workers), "cores": float(cores)}
+    findings = []
+    if not parameters["min_threshold"] <= percent <= parameters["max_threshold"]:
+        text = (
+            f"{workers} workers load data on {cores} cores, {percent:.0f} % (AWS wants"
+            f" {written(parameters['min_threshold'])} "
+            f"to {written(parameters['max_threshold'])} %)."
+        )
+        findings.append(Finding(text, numbers=numbers))
+    if fact(profile, "pin_memory") is False and fact(profile, "gpus"):
+        text = f"Batches for {fact(profile, 'gpus')} GPU(s) are not in pinned memory, which slows copying them there."
+        findings.append(Finding(text, numbers=numbers))
+    return Answer(findings, numbers)
+
+
+def _count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _worst(spans: Spans, slow: NDArray[np.bool_]) -> tuple[int, ...]:
+    chosen = np.flatnonzero(slow)
+    chosen = chosen[np.argsort(-spans.seconds[chosen])[:MOST_SHOWN]]
+    return tuple(sorted({int(step) for step in spans.steps[chosen] if step >= 0}))
+
+
+def _mode(phase: str) -> str:
+    return phase.rpartition(".")[2]
+
+
+def _time(seconds: float) -> str:
+    return f"{written(1000 * seconds, 3)} ms" if seconds < 1 else f"{written(seconds, 3)} s"

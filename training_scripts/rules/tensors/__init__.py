@@ -1,0 +1,1 @@
+"""Rules that judge tensors: gradients, weights, activations and input images."""

@@ -1,0 +1,305 @@
+"""DeadRelu and SaturatedActivation: layers whose units no longer answer to their inputs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training_scripts.recording.trial.reductions import SATURATION, inactive_fraction, saturated_fraction
+from training_scripts.recording.trial.trial import TRAIN, Series, Trial
+from training_scripts.rules.evidence import curves, selection
+from training_scripts.rules.evidence import evidence as evidences
+from training_scripts.rules.evidence.evidence import Evidence
+from training_scripts.rules.findings import Answer, Finding, NotEvaluated, Rule
+from training_scripts.rules.grouping import long_list, together
+from training_scripts.rules.tensors.vanishing_gradient import Gradients
+
+NO_RELU = (
+    "No outputs of ReLU layers were recorded. Record the collection relu_output (recorder=builtin does where the"
+    " trained layers have ReLUs, for example with hidden=512; for smdebug,"
+    " include_regex '.*_(input|output)_.*')."
+)
+NO_SIGMOID = (
+    "No inputs or outputs of sigmoid or tanh layers were recorded. Record the collections sigmoid_output and"
+    " tanh_output (recorder=builtin does where the trained layers have some; for smdebug,"
+    " include_regex '.*_(input|output)_.*')."
+)
+
+
+NO_GRADIENT_ADVICE = (
+    "Units that get no gradient are dead ReLUs, or other activations far out where they are flat: lower lr (by 10) and"
+    " warm it up; start biases at 0; use a leaky ReLU or a normalisation before the activation. Record the activations'"
+    " outputs (collection relu_output) to see which."
+)
+
+
+def _dead_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+    """AWS: in a layer more than threshold_layer percent of the units fire in less than threshold_inactivity percent."""
+    run = evidences.of(trial)
+    shares = {
+        name: _inactive(run, name, parameters["threshold_inactivity"])
+        for name in _relus(run, parameters["tensor_regex"])
+    }
+    findings = _layers_above(shares, parameters["threshold_layer"], "inactive", missing=NO_RELU)
+    return together(findings, "{count} ReLU layers are mostly inactive, first at step {begin}: {names}.")
+
+
+def _layers_above(shares: Mapping[str, Series | None], percent: float, word: str, *, missing: str) -> list[Finding]:
+    """A finding for every layer whose share of such units is above so many percent at any step."""
+    known = {name: series for name, series in shares.items() if series is not None}
+    if not known:
+        raise NotEvaluated(missing)
+    hits = {name: series.values * 100 > percent for name, series in known.items()}
+    return [_silent(name, known[name], hit, word) for name, hit in hits.items() if hit.any()]
+
+
+def _relus(run: Evidence, pattern: str) -> list[str]:
+    named = {name for name in run._names() if selection.matches(pattern, name)}
+    return selection.natural(named | selection.members(run, "relu_output"))
+
+
+def _inactive(run: Evidence, name: str, threshold: float) -> Series | None:
+    """The share of a layer's inactive units a step, recorded or computed."""
+    return _by_step(run, name, "inactive_fraction", lambda value: inactive_fraction(value, threshold))
+
+
+def _by_step(run: Evidence, name: str, kind: str, compute: Callable[[NDArray[Any]], float]) -> Series | None:
+    mode = selection.first_mode(run, name)
+    steps = run._steps_in_full(name, mode)
+    known = [(step, value) for step in steps.tolist() if (value := run._value(name, step, mode)).ndim and value.size]
+    if known:
+        numbers = [compute(value) for _, value in known]
+        return Series(np.array([step for step, _ in known], dtype=np.int64), np.array(numbers))
+    return run.reduction(name, kind, mode)
+
+
+def _silent(name: str, series: Series, hit: NDArray[np.bool_], what: str) -> Finding:
+    worst = float(series.values[hit].max())
+    begin = int(series.steps[hit][0])
+    return Finding(
+        f"In {name} {100 * worst:.0f} % of the units are {what}, from step {begin} on.",
+        tensor=name,
+        mode=TRAIN,
+        steps=long_list(series.steps[hit]),
+        numbers={"share": worst},
+    )
+
+
+def _dead_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding] | Answer:
+    """Ours: nearly all units of a layer silent over several recorded steps, whole batches together.
+
+    Half of a layer silent is usual: units learn one class each, and in deep plain networks half of the units are off
+    from the start. A batch has too few pictures to see a unit of a rare class, so a unit counts as dead where it was
+    silent over all batches looked at; of recorded shares the lowest counts.
+    """
+    run = evidences.of(trial)
+    names = _relus(run, parameters["tensor_regex"]) or _like_relus(run)
+    findings, judged = [], False
+    for name in names:
+        series = _inactive(run, name, parameters["threshold_inactivity"])
+        if series is None:
+            continue
+        judged = True
+        hit = series.values * 100 >= parameters["threshold_layer"]
+        begin = _lasting(hit, parameters["patience"])
+        if begin >= 0 and _together_dead(run, name, series.steps[begin:], parameters):
+            hit[:begin] = False
+            findings.append(_silent(name, series, hit, "inactive"))
+    if judged:
+        return together(findings, "{count} ReLU layers are dead, first at step {begin}: {names}.")
+    findings = together(
+        _without_gradient(run, parameters),
+        "In {count} layers no gradient reaches the units, first at step {begin}: {names}.",
+    )
+    return Answer(findings, advice=NO_GRADIENT_ADVICE if findings else "")
+
+
+def _lasting(hit: NDArray[np.bool_], patience: int) -> int:
+    """Where a state begins that lasts to the end; -1 where it does not, or not for long enough."""
+    begin = curves.first_streak(hit, min(patience, len(hit)))
+    return begin if begin >= 0 and hit[-1] and hit[begin:].mean() >= 0.8 else -1
+
+
+def _like_relus(run: Evidence) -> list[str]:
+    """Outputs recorded in full that look like a ReLU's: never negative, and zero to the last digit in places.
+
+    smdebug names the modules of a Sequential by their number, which does not tell what they are.
+    """
+    found = []
+    for name in run._names():
+        steps = run._steps_in_full(name, TRAIN) if "_output_" in name else ()
+        if not len(steps):
+            continue
+        value = run._value(name, int(steps[0]), TRAIN)
+        if value.ndim >= 2 and value.dtype.kind == "f" and float(value.min()) == 0 and float(value.mean()) < np.inf:
+            found.append(name)
+    return selection.natural(found)
+
+
+def _together_dead(run: Evidence, name: str, steps: NDArray[np.int64], parameters: Mapping[str, Any]) -> bool:
+    mode = selection.first_mode(run, name)
+    full = set(run._steps_in_full(name, mode).tolist())
+    batches = [run._value(name, step, mode) for step in steps.tolist()[-8:] if step in full]
+    if not batches or len({batch.shape[1:] for batch in batches}) > 1:
+        return True
+    whole = inactive_fraction(np.concatenate(batches), parameters["threshold_inactivity"])
+    return whole * 100 >= parameters["threshold_layer"]
+
+
+def _without_gradient(run: Evidence, parameters: Mapping[str, Any]) -> list[Finding]:
+    """Without activations: units whose bias gets a gradient of exactly zero, as those of dead ReLUs do."""
+    biases = [name for name in selection.gradients(run) if name.endswith("bias")]
+    table = Gradients.of(run)
+    shares = [(name, run.reduction(name, "zero_fraction", TRAIN)) for name in biases]
+    known = [(name, series) for name, series in shares if series is not None]
+    if not known or table is None or len(known) < 2:
+        raise NotEvaluated(NO_RELU)
+    findings = []
+    for name, series in known:
+        hit = series.values * 100 >= parameters["threshold_layer"]
+        begin = _lasting(hit, parameters["patience"])
+        # Where the loss is nothing, so are all gradients.
+        others = [other.values[-1] for one, other in known if one != name]
+        if begin >= 0 and min(others) < 0.5:
+            hit[:begin] = False
+            findings.append(_silent(name.removeprefix(selection.GRADIENT), series, hit, "without any gradient"))
+    return findings
+
+
+def _saturated_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+    """AWS: in a layer more than threshold_layer percent of the nodes have inputs beyond the activation's limits."""
+    run = evidences.of(trial)
+    shares = {name: _saturated(run, name, kind, parameters) for name, kind in _bounded(run, parameters["tensor_regex"])}
+    findings = _layers_above(shares, parameters["threshold_layer"], "saturated", missing=NO_SIGMOID)
+    return together(findings, "{count} layers are mostly saturated, first at step {begin}: {names}.")
+
+
+def _bounded(run: Evidence, pattern: str) -> list[tuple[str, str]]:
+    """Tensors of sigmoid and tanh layers, with what they are."""
+    found = {}
+    for name in run._names():
+        lower = name.lower()
+        kind = "tanh" if "tanh" in lower else "sigmoid" if "sigmoid" in lower else ""
+        if kind and (
+            selection.matches(pattern, name, flags=re.IGNORECASE) or name in selection.members(run, f"{kind}_output")
+        ):
+            found[name] = kind
+    # A layer whose inputs and outputs were both recorded is looked at once.
+    return [
+        (name, found[name])
+        for name in selection.natural(found)
+        if not ("_output_" in name and name.replace("_output_", "_input_") in found)
+    ]
+
+
+def _saturated(run: Evidence, name: str, kind: str, parameters: Mapping[str, Any]) -> Series | None:
+    low, high = parameters[f"threshold_{kind}_min"], parameters[f"threshold_{kind}_max"]
+    if "output" in name.lower():  # the limits as outputs; both functions rise
+        low, high = (float(_value_of(kind, limit)) for limit in (low, high))
+    inactivity = parameters["threshold_inactivity"]
+    return _by_step(run, name, "saturated_fraction", lambda value: saturated_fraction(value, low, high, inactivity))
+
+
+def _value_of(kind: str, limit: float) -> np.float32:
+    """The activation at a limit as float32 has it, so that its own outputs compare equal to it."""
+    return np.float32(np.tanh(limit) if kind == "tanh" else 1 / (1 + np.exp(-limit)))
+
+
+def _saturated_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+    """Ours: most of a layer's values where the gradient is cut to a thousandth, over several recorded steps."""
+    run = evidences.of(trial)
+    findings, judged = [], False
+    for name, kind in _bounded(run, parameters["tensor_regex"]) or _like_bounded(run):
+        low, high = parameters[f"threshold_{kind}_min"], parameters[f"threshold_{kind}_max"]
+        if "input" not in name.lower():
+            low, high = (float(_value_of(kind, limit)) for limit in (low, high))
+        series = _by_step(run, name, "saturated_fraction", _share_beyond(low, high))
+        if series is None:
+            continue
+        judged = True
+        hit = series.values * 100 > parameters["threshold_layer"]
+        begin = _lasting(hit, parameters["patience"])
+        if begin >= 0:
+            hit[:begin] = False
+            findings.append(_silent(name, series, hit, "saturated"))
+    if not judged:
+        raise NotEvaluated(NO_SIGMOID)
+    return together(findings, "{count} layers are saturated, first at step {begin}: {names}.")
+
+
+def _share_beyond(low: float, high: float) -> Callable[[NDArray[Any]], float]:
+    return lambda value: float(((value <= low) | (value >= high)).mean()) if value.size else float("nan")
+
+
+def _like_bounded(run: Evidence) -> list[tuple[str, str]]:
+    """Outputs recorded in full that look like a sigmoid's or tanh's, by their range; a softmax's rows sum to one."""
+    found = []
+    for name in selection.natural(run._names()):
+        steps = run._steps_in_full(name, TRAIN) if "_output_" in name else ()
+        if not len(steps):
+            continue
+        value = run._value(name, int(steps[0]), TRAIN)
+        lowest, highest = run.reduction(name, "min", TRAIN), run.reduction(name, "max", TRAIN)
+        if value.ndim < 2 or value.dtype.kind != "f" or lowest is None or highest is None:
+            continue
+        if not lowest.values.min() >= -1 or not highest.values.max() <= 1:  # at any step; NaN is no bounded output
+            continue
+        sums = value.sum(axis=-1)
+        if value.min() < 0 < value.max():
+            found.append((name, "tanh"))
+        elif (
+            value.max() > 0.5 and value.min() >= 0 and not np.allclose(sums, 1, atol=1e-3) and (value == 0).mean() < 0.1
+        ):
+            found.append((name, "sigmoid"))
+    return found
+
+
+RULES = (
+    Rule(
+        name="DeadRelu",
+        judge=_dead_default,
+        judge_aws=_dead_aws,
+        aws={"tensor_regex": ".*relu_output|.*ReLU_output", "threshold_inactivity": 1.0, "threshold_layer": 50.0},
+        default={
+            "tensor_regex": ".*relu_output|.*ReLU_output",
+            "threshold_inactivity": 1.0,
+            "threshold_layer": 80.0,  # of 16 units, each off with probability 1/2, 13 are off in one layer of 100
+            "patience": 3,  # recorded steps in a row, or all where there are fewer
+        },
+        description="ReLU layers of which next to no unit fires any more.",
+        advice="Lower lr (by 10) and warm it up; start biases at 0 or above; use a leaky ReLU or a narrower hidden.",
+    ),
+    Rule(
+        name="SaturatedActivation",
+        judge=_saturated_default,
+        judge_aws=_saturated_aws,
+        aws={
+            "tensor_regex": ".*tanh_input|.*sigmoid_input",
+            "threshold_tanh_min": SATURATION["tanh"][0],
+            "threshold_tanh_max": SATURATION["tanh"][1],
+            "threshold_sigmoid_min": SATURATION["sigmoid"][0],
+            "threshold_sigmoid_max": SATURATION["sigmoid"][1],
+            "threshold_inactivity": 1.0,
+            "threshold_layer": 50.0,
+        },
+        default={
+            "tensor_regex": ".*tanh|.*sigmoid",
+            # where the derivative falls to a thousandth of its largest: 1 - tanh(4.15)^2, 4 s (1 - s) at 8.3
+            "threshold_tanh_min": -4.15,
+            "threshold_tanh_max": 4.15,
+            "threshold_sigmoid_min": -8.3,
+            "threshold_sigmoid_max": 8.3,
+            "threshold_layer": 50.0,
+            "patience": 3,
+        },
+        description="Sigmoid or tanh layers that are pinned to their limits.",
+        advice=(
+            "Initialise weights smaller (Xavier), scale the inputs to mean 0 and variance 1, lower lr, or use ReLU or a"
+            " normalisation before the activation."
+        ),
+    ),
+)

@@ -1,0 +1,330 @@
+"""ExplodingTensor, AllZero and TensorVariance: what single tensors must not be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training_scripts._util.written import written
+from training_scripts.recording.trial.trial import TRAIN, Series, Trial
+from training_scripts.rules.evidence import curves, learning_rate, selection
+from training_scripts.rules.evidence import evidence as evidences
+from training_scripts.rules.evidence.chance_level import learning
+from training_scripts.rules.evidence.epochs import loss_names, training_loss
+from training_scripts.rules.evidence.evidence import Evidence
+from training_scripts.rules.findings import Answer, Finding, NotEvaluated, Rule
+from training_scripts.rules.grouping import long_list, together
+
+CHOOSE = {"collection_names": None, "tensor_regex": None}
+
+TELLING = ("nonfinite_fraction", "mean", "l2", "abs_mean", "max", "min", "std")
+"""Reductions that show what is not finite: a sum over the tensor is NaN or infinite where one value is."""
+
+
+USUAL = 5
+"""Losses before an explosion that tell whether it came at once."""
+
+EXPLODED = "{count} tensors hold NaN or infinity, first at step {begin}: {names}."
+
+
+def _bad_steps(run: Evidence, name: str, mode: str, *, only_nan: bool) -> NDArray[np.int64]:
+    """Steps at which a tensor holds NaN, or (unless only_nan) infinity."""
+    steps: set[int] = set()
+    full = run._steps_in_full(name, mode)
+    if len(full) and run._value(name, int(full[0]), mode).dtype.kind != "f":
+        return full[:0]  # labels and counts are always finite
+    if only_nan:
+        for step in run._steps_in_full(name, mode).tolist():
+            value = run._value(name, step, mode)
+            if value.dtype.kind == "f" and np.isnan(value).any():
+                steps.add(step)
+    kinds = run._recorded_reductions(name, mode) or {"nonfinite_fraction": None}
+    for kind in TELLING if not only_nan else [kind for kind in TELLING if kind in kinds]:
+        series = run.reduction(name, kind, mode)
+        if series is None:
+            continue
+        if kind == "nonfinite_fraction" and not only_nan:
+            bad = (series.values > 0) | ~np.isfinite(series.values)
+        else:
+            bad = np.isnan(series.values) if only_nan else ~np.isfinite(series.values)
+        steps.update(series.steps[bad].tolist())
+        if kind == "nonfinite_fraction" and len(series) and not only_nan:
+            break  # it tells all there is to tell
+    return np.array(sorted(steps), dtype=np.int64)
+
+
+def _exploding_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+    """AWS: any tensor holds NaN or infinity at any step."""
+    run = evidences.of(trial)
+    names = selection.chosen(run, parameters, run._names())
+    if not names:
+        raise NotEvaluated("No tensor was recorded.")
+    findings = []
+    for name in names:
+        for mode in run._modes(name):
+            steps = _bad_steps(run, name, mode, only_nan=parameters["only_nan"])
+            if len(steps):
+                findings.append(_exploded(name, mode, steps))
+    findings.sort(key=lambda finding: finding.steps[0])
+    return together(findings, EXPLODED)
+
+
+def _exploded(name: str, mode: str, steps: NDArray[np.int64]) -> Finding:
+    return Finding(
+        f"{name} ({mode}) holds NaN or infinity from step {int(steps[0])} on ({len(steps)} recorded steps).",
+        tensor=name,
+        mode=mode,
+        steps=long_list(steps),
+        numbers={"steps": len(steps)},
+    )
+
+
+def _exploding_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding] | Answer:
+    """Ours: NaN and infinity as AWS, but for gradients that a loss scaler skips; and growth beyond all bounds."""
+    run = evidences.of(trial)
+    findings = [finding for finding in _exploding_aws(run, parameters) if finding.tensor]
+    in_training = [finding for finding in findings if finding.mode == TRAIN]
+    findings = in_training or findings  # what evaluations show besides follows from it
+    if all(selection.GRADIENT in finding.tensor for finding in findings):
+        # In mixed precision a scaler lets single gradients overflow and skips their steps: no harm, if it ends.
+        findings = [finding for finding in findings if _lasts(run, finding)]
+    told = together(findings, EXPLODED)
+    return Answer(told, advice=_of_one_batch(run, findings)) if told else _growth(run, parameters)
+
+
+def _of_one_batch(run: Evidence, findings: list[Finding]) -> str:
+    """What to do where losses were as usual up to the step before; empty where they grew, or too few are known."""
+    loss = training_loss(run)
+    begin = min(finding.steps[0] for finding in findings)
+    if loss is None or findings[0].mode != TRAIN:
+        return ""
+    before = loss.values[loss.steps < begin]
+    if len(before) < USUAL or not np.isfinite(before).all():
+        return ""
+    if before[-3:].max() > 2 * float(np.median(before[-4 * USUAL :])):
+        return ""
+    return (
+        f"It came at once, with no growth before: look at the batch of step {begin} for inputs that are no numbers or"
+        " far too large. If it is sound, lower lr (by 10) or clip gradients."
+    )
+
+
+def _lasts(run: Evidence, finding: Finding) -> bool:
+    steps = run.tensor(finding.tensor).steps(finding.mode)
+    return finding.steps[-1] == steps[-1] and finding.numbers["steps"] >= min(3, len(steps))
+
+
+def _growth(run: Evidence, parameters: Mapping[str, Any]) -> list[Finding]:
+    findings = []
+    names = [*loss_names(run), *selection.gradients(run), *selection.trained_weights(run)]
+    for name in names:
+        series = run.reduction(name, "l2", TRAIN) or run.reduction(name, "abs_mean", TRAIN)
+        if series is None or not len(series):
+            continue
+        large = series.values > parameters["magnitude"]
+        grown = series.values > parameters["growth"] * max(float(series.values[0]), 1e-300)
+        hit = large & grown
+        if hit.any() and hit[-1]:
+            worst = float(series.values[hit].max())
+            findings.append(
+                Finding(
+                    f"{name} grew from {written(series.values[0], 2)} to {written(worst, 2)}: it is about to overflow.",
+                    tensor=name,
+                    mode=TRAIN,
+                    steps=long_list(series.steps[hit]),
+                    numbers={"first": float(series.values[0]), "largest": worst},
+                )
+            )
+    return together(findings, "{count} tensors grow beyond all bounds from step {begin} on: {names}.")
+
+
+def _zero_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+    """AWS: the share of zeros in a tensor reaches the threshold at any step."""
+    run = evidences.of(trial)
+    names = selection.chosen(run, parameters, run._names())
+    findings, judged = [], False
+    for name in names:
+        for mode in run._modes(name):
+            series = zeros(run, name, mode)
+            if series is None:
+                continue
+            judged = True
+            hit = series.values * 100 >= parameters["threshold"]
+            if hit.any():
+                findings.append(_all_zero(name, mode, series.steps[hit], float(series.values[hit].max())))
+    if not judged:
+        raise NotEvaluated("Neither a tensor in full nor its zero_fraction was recorded.")
+    return together(findings, "{count} tensors are zero, first at step {begin}: {names}.")
+
+
+def zeros(run: Evidence, name: str, mode: str) -> Series | None:
+    """The share of zeros a step; where only smdebug's reductions are there, 1 where all of them are zero, else 0."""
+    series = run.reduction(name, "zero_fraction", mode)
+    if series is None:
+        series = run.reduction(name, "abs_mean", mode) or run.reduction(name, "l2", mode)
+        if series is not None:
+            series = Series(series.steps, (series.values == 0).astype(np.float64))
+    return series
+
+
+def _all_zero(name: str, mode: str, steps: NDArray[np.int64], share: float) -> Finding:
+    return Finding(
+        f"{name} ({mode}) is zero in {100 * share:.0f} % of its values from step {int(steps[0])} on.",
+        tensor=name,
+        mode=mode,
+        steps=long_list(steps),
+        numbers={"zero_fraction": share},
+    )
+
+
+def _zero_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding] | Answer:
+    """Ours: weights that stay zero once training began, and gradients that stay zero while there is a loss.
+
+    A layer may begin at zero (biases, the head of a fine-tuned network, the last scale of a residual block): it must
+    not stay there. A loss of nothing has a gradient of nothing.
+    """
+    run = evidences.of(trial)
+    if not parameters["collection_names"] and not parameters["tensor_regex"]:
+        names = [*selection.trained_weights(run), *selection.weight_gradients(run)]
+        if not names:
+            raise NotEvaluated(
+                "Neither weights nor gradients were recorded: record the collections weights, gradients."
+            )
+    else:
+        names = selection.chosen(run, parameters, ())
+    findings, judged = [], False
+    for name in names:
+        series = zeros(run, name, TRAIN)
+        if series is None or not len(series):
+            continue
+        judged = True
+        hit = series.values * 100 >= parameters["threshold"]
+        begin = curves.first_streak(hit, min(parameters["patience"], len(hit)))
+        if begin < 0 or not hit[begin:].all():
+            continue
+        if name.startswith(selection.GRADIENT) and _settled(run, series.steps[begin:]):
+            continue
+        if len(hit) == 1 and not _all_are_zero(run, names):
+            continue  # one look at the beginning cannot tell a start at zero from staying there
+        findings.append(_all_zero(name, TRAIN, series.steps[begin:], float(series.values[begin:].max())))
+    if not judged:
+        raise NotEvaluated("No share of zeros can be told in mode TRAIN: record tensors in full, or their reductions.")
+    told = together(findings, "{count} tensors are zero and stay so, first at step {begin}: {names}.")
+    return Answer(told, advice=_zero_advice(run, findings))
+
+
+def _zero_advice(run: Evidence, findings: list[Finding]) -> str:
+    """What to do, by what is zero and since when; empty for the rule's own, that of weights that begin so."""
+    of_weights = [finding for finding in findings if not finding.tensor.startswith(selection.GRADIENT)]
+    told = of_weights or findings
+    if not told:
+        return ""
+    finding = min(told, key=lambda one: one.steps[0])
+    if finding.steps[0] > run.tensor(finding.tensor).steps(TRAIN)[0]:
+        what = "Weights became zero" if of_weights else "Gradients arrived before and became zero"
+        return f"Lower lr by about {learning_rate.lower_by(run)}. {what} at step {finding.steps[0]}; see DeadRelu."
+    if of_weights:
+        return ""
+    return (
+        "The weights are not zero, but no gradient reaches them from the start: look for dead ReLUs (biases far below"
+        " zero, see DeadRelu) and for layers that are not part of the loss."
+    )
+
+
+def _settled(run: Evidence, steps: NDArray[np.int64]) -> bool:
+    """Whether nothing was left to learn at these steps, so that no gradient is none missing."""
+    seen = learning(run)
+    if seen is None:
+        return False
+    there = seen.values[seen.steps >= steps[0]]
+    if len(there) and float(np.median(there)) < 1e-3 * max(seen.initial.mean, 1e-300):
+        return True
+    return bool(len(there)) and float(np.median(there)) < 1e-6
+
+
+def _all_are_zero(run: Evidence, names: list[str]) -> bool:
+    weights = [zeros(run, name, TRAIN) for name in names if not name.startswith(selection.GRADIENT)]
+    return len(weights) > 1 and all(series is not None and bool((series.values >= 1).all()) for series in weights)
+
+
+def _variance(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+    """Both sets: a tensor's variance is above max_threshold or below min_threshold, which the user gives."""
+    highest, lowest = parameters["max_threshold"], parameters["min_threshold"]
+    if highest is None and lowest is None:
+        raise NotEvaluated(
+            "No bounds are given, and none fit every network: set TensorVariance.max_threshold, .min_threshold or both."
+        )
+    run = evidences.of(trial)
+    names = selection.chosen(run, parameters, selection.members(run, "weights") or run._names())
+    findings, judged = [], False
+    for name in names:
+        for mode in run._modes(name):
+            series = run.reduction(name, "std", mode)
+            if series is None:
+                continue
+            judged = True
+            variance = np.square(series.values)
+            high = variance > highest if highest is not None else np.zeros(len(series), dtype=bool)
+            low = variance < lowest if lowest is not None else np.zeros(len(series), dtype=bool)
+            hit = high | low
+            if hit.any():
+                least, most = float(variance[hit].min()), float(variance[hit].max())
+                findings.append(
+                    Finding(
+                        f"The variance of {name} ({mode}) is out of bounds at {int(hit.sum())} steps: from"
+                        f" {written(least, 3)}"
+                        f" to {written(most, 3)}, bounds {lowest if lowest is not None else 'none'} to"
+                        f" {highest if highest is not None else 'none'}.",
+                        tensor=name,
+                        mode=mode,
+                        steps=long_list(series.steps[hit]),
+                        numbers={"least": least, "most": most},
+                    )
+                )
+    if not judged:
+        raise NotEvaluated("Of none of these tensors all values or the reduction std were recorded.")
+    return together(findings, "The variance of {count} tensors is out of bounds, first at step {begin}: {names}.")
+
+
+RULES = (
+    Rule(
+        name="ExplodingTensor",
+        judge=_exploding_default,
+        judge_aws=_exploding_aws,
+        aws={**CHOOSE, "only_nan": False},
+        default={
+            **CHOOSE,
+            "only_nan": False,
+            "magnitude": 1e12,  # its square still fits float32 (3e38); a few more steps of such growth do not
+            "growth": 1e6,  # large numbers that were large from the start are a matter of units
+        },
+        description="NaN, infinity, or numbers on the way there.",
+        advice=(
+            "Lower lr (by 10), warm it up over the first steps, or clip gradients. If it is there from step 0, look at"
+            " the inputs and at the initialisation."
+        ),
+    ),
+    Rule(
+        name="AllZero",
+        judge=_zero_default,
+        judge_aws=_zero_aws,
+        aws={**CHOOSE, "threshold": 100.0},
+        default={**CHOOSE, "threshold": 100.0, "patience": 2},
+        description="Tensors that are nothing but zeros.",
+        advice=(
+            "Initialise weights at random (Xavier, He): with all weights zero no gradient reaches the layers before."
+            " Where gradients are zero, look for dead ReLUs and for layers that are not part of the loss."
+        ),
+    ),
+    Rule(
+        name="TensorVariance",
+        judge=_variance,
+        aws={**CHOOSE, "max_threshold": None, "min_threshold": None},
+        default={**CHOOSE, "max_threshold": None, "min_threshold": None},
+        description="Tensors whose variance is outside bounds that you give.",
+        advice="Too high: lower lr, or weights initialised smaller. Too low: weights initialised larger (Xavier, He).",
+    ),
+)

@@ -1,0 +1,288 @@
+"""PoorWeightInitialization: weights that a run cannot start from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training_scripts._util.written import written
+from training_scripts.recording.trial.trial import TRAIN, Trial
+from training_scripts.rules.evidence import evidence as evidences
+from training_scripts.rules.evidence import layers, selection
+from training_scripts.rules.evidence.chance_level import Learning, learning
+from training_scripts.rules.evidence.epochs import training_loss
+from training_scripts.rules.evidence.evidence import Evidence
+from training_scripts.rules.findings import Finding, NotEvaluated, Rule
+from training_scripts.rules.grouping import together
+from training_scripts.rules.tensors.vanishing_gradient import Gradients
+
+NO_START = (
+    "Neither weights nor gradients were recorded in the first {steps} steps (steps). Record the collections weights and"
+    " gradients from step 0 on (recorder=builtin does; for smdebug, start_step 0)."
+)
+
+
+def _aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+    """AWS: in the first steps, variances differ too much, gradients are too narrow, or the loss does not fall."""
+    run = evidences.of(trial)
+    limit = parameters["steps"]
+    inputs = [name for name in run._names() if selection.matches(parameters["activation_inputs_regex"], name)]
+    variances = _early(run, inputs or selection.weights(run), "std", limit)
+    widths = _widths(run, limit)
+    loss = training_loss(run)
+    early = loss is not None and len(loss) and loss.steps[0] < limit
+    if not variances and not widths and not early:
+        raise NotEvaluated(NO_START.format(steps=limit))
+    found = [_ratio(variances, parameters["threshold"]), _narrow(widths, parameters["distribution_range"])]
+    if loss is not None and early:
+        inside = loss.steps < limit
+        found.append(_stuck(loss.steps[inside], loss.values[inside], parameters["patience"]))
+    return [finding for finding in found if finding is not None]
+
+
+def _early(run: Evidence, names: list[str], kind: str, limit: int) -> dict[int, list[tuple[float, str]]]:
+    """Step below the limit -> (the reduction, tensor) of all that have it."""
+    found: dict[int, list[tuple[float, str]]] = {}
+    for name in names:
+        series = run.reduction(name, kind, selection.first_mode(run, name))
+        if series is not None:
+            for step, value in zip(series.steps.tolist(), series.values.tolist(), strict=True):
+                if step < limit:
+                    found.setdefault(step, []).append((value, name))
+    return found
+
+
+def _ratio(variances: dict[int, list[tuple[float, str]]], threshold: float) -> Finding | None:
+    steps, worst, text = [], 0.0, ""
+    for step, spreads in sorted(variances.items()):
+        (least, narrow), (most, wide) = min(spreads), max(spreads)
+        ratio = (most / least) ** 2 if least else (math.inf if most else 1.0)
+        if ratio > threshold:
+            steps.append(step)
+            if ratio > worst:
+                worst, text = ratio, f"{wide} {written(most**2, 2)}, {narrow} {written(least**2, 2)}"
+    if not steps:
+        return None
+    message = f"Variances of layers differ by a factor of {written(worst, 3)}, above {written(threshold)}: {text}."
+    return Finding(message, mode=TRAIN, steps=tuple(steps), numbers={"variance_ratio": worst})
+
+
+def _widths(run: Evidence, limit: int) -> dict[int, tuple[float, str]]:
+    """Step below the limit -> the narrowest gradient's distance from its 5th to its 95th percentile."""
+    narrowest: dict[int, tuple[float, str]] = {}
+    for name in selection.gradients(run):
+        for step in run._steps_in_full(name, TRAIN).tolist():
+            if step < limit:
+                low, high = np.percentile(run._value(name, step, TRAIN), [5, 95])
+                narrowest[step] = min(narrowest.get(step, (math.inf, "")), (float(high - low), name))
+    return narrowest
+
+
+def _narrow(widths: dict[int, tuple[float, str]], distribution_range: float) -> Finding | None:
+    hit = {step: width for step, width in widths.items() if width[0] < distribution_range}
+    if not hit:
+        return None
+    width, name = min(hit.values())
+    return Finding(
+        f"90 % of the values of {name} lie within {written(width, 2)}, less than {written(distribution_range)}.",
+        tensor=name,
+        mode=TRAIN,
+        steps=tuple(sorted(hit)),
+        numbers={"p95_minus_p5": width},
+    )
+
+
+def _stuck(steps: NDArray[np.int64], values: NDArray[np.float64], patience: int) -> Finding | None:
+    best, waited = math.inf, 0
+    for step, value in zip(steps.tolist(), values.tolist(), strict=True):
+        best, waited = (value, 0) if value < best else (best, waited + 1)
+        if waited >= patience:
+            message = f"The loss did not fall for {patience} of the first steps, up to step {step}."
+            return Finding(message, mode=TRAIN, steps=(step,), numbers={"best": best})
+    return None
+
+
+def _default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+    """Ours: a start that is wrong by itself, and a run that did not get over it.
+
+    Layers of different width have different variances by design (Xavier, He), narrow gradients are usual in wide
+    layers, and losses rise in single steps: AWS's three signs alone are none.
+    """
+    run = evidences.of(trial)
+    names = selection.trained_weights(run)
+    table = Gradients.of(run)
+    early = _early(run, names, "std", parameters["steps"])
+    begun = table is not None and bool((table.steps < parameters["steps"]).any())
+    if not early and not begun:
+        raise NotEvaluated(NO_START.format(steps=parameters["steps"]))
+    found = _alike(run, names, parameters["steps"]) + _too_wide(run, names, parameters)
+    seen = learning(run)
+    if seen is not None:
+        found += _too_large_outputs(run, seen, parameters)
+    if seen is not None and len(seen.values) >= parameters["min_points"] and not seen.learned and not seen.falling:
+        found += _from_the_start(run, names, table, parameters)
+    return found
+
+
+def _alike(run: Evidence, names: list[str], limit: int) -> list[Finding]:
+    """Weights that are all the same: units that begin as copies of each other stay copies."""
+    found = []
+    for name in names:
+        steps = _constant_steps(run, name)
+        recorded = run.tensor(name).steps(TRAIN)
+        if not steps or steps[0] != recorded[0] or recorded[0] >= limit:
+            continue
+        # A layer that begins at zero (a new head) gets different gradients and is no longer constant a step later.
+        # Of other constants a matrix does not begin so on purpose.
+        at_zero = bool(zeros_at(run, name, recorded[0]))
+        lasts = len(recorded) == 1 or recorded[1] in steps
+        if not lasts and (at_zero or not (layers.inputs(run, name) or 0) > 1):
+            continue
+        found.append(
+            Finding(
+                f"The units of {name} begin as copies of each other, so they learn the same.",
+                tensor=name,
+                mode=TRAIN,
+                steps=tuple(steps[:50]),
+            )
+        )
+    recorded = run.tensor(found[0].tensor).steps(TRAIN) if len(found) == 1 else []
+    if len(recorded) == 1 and zeros_at(run, found[0].tensor, recorded[0]):
+        return []  # seen only once, and only one layer: the usual start at zero
+    return together(
+        found, "The units of {count} layers begin as copies of each other, so they learn the same: {names}."
+    )
+
+
+def zeros_at(run: Evidence, name: str, step: int) -> bool:
+    """Whether a tensor is nothing but zeros at a recorded step, as far as is known."""
+    length = run.reduction(name, "abs_mean", TRAIN) or run.reduction(name, "l2", TRAIN)
+    return length is not None and bool((length.values[length.steps == step] == 0).any())
+
+
+def _constant_steps(run: Evidence, name: str) -> list[int]:
+    full = run._steps_in_full(name, TRAIN).tolist()
+    if full:
+        steps = []
+        for step in full[:3]:
+            value = run._value(name, step, TRAIN)
+            if value.ndim >= 2 and len(value) > 1 and bool((value == value[:1]).all()):
+                steps.append(step)
+        return steps
+    spread, mean = run.reduction(name, "std", TRAIN), run.reduction(name, "mean", TRAIN)
+    if spread is None or mean is None or len(spread) != len(mean):
+        return []
+    # A normalisation's scale begins as ones; reductions do not tell its shape, but that is its number.
+    constant = (spread.values <= 1e-12 * np.abs(mean.values)) & (mean.values != 1)
+    return [int(step) for step in spread.steps[constant][:3]]
+
+
+def _from_the_start(
+    run: Evidence, names: list[str], table: Gradients | None, parameters: Mapping[str, Any]
+) -> list[Finding]:
+    found = []
+    if table is not None and table.steps[0] < parameters["steps"]:
+        found += _uneven(table, parameters["share"])
+    for name in names:
+        gain = layers.gain(run, name, parameters["steps"])
+        if gain is not None and gain < parameters["min_gain"]:
+            found.append(_gain_finding(run, name, gain, parameters))
+    return found
+
+
+def _too_wide(run: Evidence, names: list[str], parameters: Mapping[str, Any]) -> list[Finding]:
+    """Layers that multiply their signals: wrong whether or not the run gets over it in the end."""
+    gains = {name: layers.gain(run, name, parameters["steps"]) for name in names}
+    return [
+        _gain_finding(run, name, gain, parameters)
+        for name, gain in gains.items()
+        if gain is not None and gain > parameters["max_gain"]
+    ]
+
+
+def _gain_finding(run: Evidence, name: str, gain: float, parameters: Mapping[str, Any]) -> Finding:
+    low, high = parameters["min_gain"], parameters["max_gain"]
+    return Finding(
+        f"{name} begins with a standard deviation of {written(gain, 2)} / sqrt(inputs), out of {written(low)} to"
+        f" {written(high)}:"
+        f" each such layer makes signals {'smaller' if gain < low else 'larger'} by that factor.",
+        tensor=name,
+        mode=TRAIN,
+        steps=(run.tensor(name).steps(TRAIN)[0],),
+        numbers={"gain": gain},
+    )
+
+
+def _too_large_outputs(run: Evidence, seen: Learning, parameters: Mapping[str, Any]) -> list[Finding]:
+    """A first loss far above guessing: sure where it is very far, or where the run did not get over it."""
+    if seen.chance is None or seen.steps[0] >= parameters["steps"]:
+        return []
+    classes = run.run.get("classes")
+    # Where one class is nearly all, guessing it costs next to nothing, and an even guess does not.
+    even = math.log(len(classes)) if isinstance(classes, (list, tuple)) and len(classes) > 1 else 0.0
+    guess, first = max(seen.chance, even), float(seen.values[0])
+    stuck = len(seen.values) >= parameters["min_points"] and not seen.learned and not seen.falling
+    if first <= (parameters["times_chance"] if stuck else parameters["times_chance_at_all"]) * guess:
+        return []
+    return [
+        Finding(
+            f"The loss begins at {written(first, 3)}, when guessing costs {written(guess, 3)}: the first outputs"
+            " are far too large.",
+            mode=TRAIN,
+            steps=(int(seen.steps[0]),),
+            numbers={"initial": first, "chance": guess},
+        )
+    ]
+
+
+def _uneven(table: Gradients, share: float) -> list[Finding]:
+    first = table.lengths[:, 0]
+    least, most = int(np.argmin(first)), int(np.argmax(first))
+    if first[most] <= 0 or first[least] >= share * first[most]:
+        return []
+    low, high = (table.names[place].removeprefix(selection.GRADIENT) for place in (least, most))
+    ratio = float(first[least] / first[most])
+    arrives = f"a gradient of {written(ratio, 1)} of that of {high}" if ratio else "no gradient at all"
+    return [
+        Finding(
+            f"At step {int(table.steps[0])} {arrives} arrives at {low}: the initialisation does not let it through.",
+            tensor=table.names[least],
+            mode=TRAIN,
+            steps=(int(table.steps[0]),),
+            numbers={"share_of_largest": ratio},
+        )
+    ]
+
+
+RULES = (
+    Rule(
+        name="PoorWeightInitialization",
+        judge=_default,
+        judge_aws=_aws,
+        aws={
+            "activation_inputs_regex": ".*relu_input",
+            "threshold": 10.0,
+            "distribution_range": 0.001,
+            "patience": 5,
+            "steps": 10,
+        },
+        default={
+            "steps": 10,
+            "min_points": 10,  # losses, to tell that the run did not get over it
+            "share": 1e-4,  # as VanishingGradient's
+            "times_chance": 5.0,  # outputs of order 1 cost up to twice what guessing costs;
+            "times_chance_at_all": 10.0,  # so much is too much even for a run that gets over it
+            "min_gain": 0.02,  # usual recipes give 0.6 to 1.4; 0.02 standard deviation on 512 inputs gives 0.45
+            "max_gain": 10.0,  # a layer that multiplies by ten saturates, or explodes within a few layers
+        },
+        description="Initial weights from which the network cannot learn.",
+        advice=(
+            "Initialise weights at random with a standard deviation of about 1 / sqrt(inputs) (Xavier for tanh and"
+            " sigmoid, He for ReLU; PyTorch's default does), biases at zero."
+        ),
+    ),
+)

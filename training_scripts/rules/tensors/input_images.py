@@ -1,0 +1,119 @@
+"""CheckInputImages: whether pictures were normalised before they went into the network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training_scripts._util.written import written
+from training_scripts.recording.trial.trial import TRAIN, Trial
+from training_scripts.rules.evidence import evidence as evidences
+from training_scripts.rules.evidence import selection
+from training_scripts.rules.evidence.chance_level import learning
+from training_scripts.rules.evidence.evidence import Evidence
+from training_scripts.rules.findings import Finding, NotEvaluated, Rule
+
+NO_PICTURES = (
+    "No input pictures were recorded. Record the collection inputs (recorder=builtin does with features=off; for"
+    " smdebug, include_regex of the first layer's input)."
+)
+FEATURES = (
+    "The network was trained on stored features, not on pictures, whose normalisation extract_features has checked."
+    " Train with features=off to record pictures."
+)
+
+
+def _means(run: Evidence, parameters: Mapping[str, Any]) -> tuple[str, NDArray[np.float64], list[int]]:
+    """The tensor's name, channel means of every recorded picture [n, channels], and the steps.
+
+    Raises:
+        NotEvaluated: No pictures were recorded, or fewer than threshold_samples.
+    """
+    if run.run.get("inputs") == "features":
+        raise NotEvaluated(FEATURES)
+    members = selection.members(run, "inputs")
+    named = {name for name in run._names() if selection.matches(parameters["regex"], name)}
+    for name in selection.natural(members | named):
+        rows, steps = [], run._steps_in_full(name, TRAIN).tolist()
+        for step in steps:
+            value = run._value(name, step, TRAIN)
+            channel = int(parameters["channel"])
+            if value.ndim == 4:
+                rows.append(np.moveaxis(value, channel, 1).reshape(len(value), value.shape[channel], -1).mean(axis=2))
+            elif value.ndim == 2 and name == "input_image":  # our recorder's: channel means of each picture
+                rows.append(value)
+        widths = {row.shape[1] for row in rows}
+        if rows and len(widths) == 1 and widths <= {1, 3, 4}:
+            means = np.concatenate(rows).astype(np.float64)
+            break
+    else:
+        raise NotEvaluated(NO_PICTURES)
+    if len(means) < parameters["threshold_samples"]:
+        raise NotEvaluated(
+            f"{len(means)} pictures were recorded, {parameters['threshold_samples']} are needed (threshold_samples)."
+            " Record inputs more often (train.save_interval)."
+        )
+    return name, means, steps
+
+
+def _check_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+    """AWS: after threshold_samples pictures, the mean of a channel differs from 0 by more than threshold_mean."""
+    name, means, steps = _means(evidences.of(trial), parameters)
+    off = np.abs(means.mean(axis=0))
+    return [_finding(name, means, steps)] if (off > parameters["threshold_mean"]).any() else []
+
+
+def _check_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+    """Ours: pictures far beyond what any normalisation gives; or off zero in a run that does not learn.
+
+    Pictures from 0 to 1, or of a data set that is darker than the one whose numbers normalise it, are off zero by less
+    than a standard deviation of usual inputs: networks take that in their stride, so it counts only as a likely cause.
+    """
+    run = evidences.of(trial)
+    name, means, steps = _means(run, parameters)
+    center, spread = np.abs(means.mean(axis=0)), means.std(axis=0, ddof=1)
+    one_side = np.maximum((means > 0).mean(axis=0), (means < 0).mean(axis=0))
+    hit = (
+        (center - 3 * spread / np.sqrt(len(means)) > parameters["threshold_mean"])
+        & (center > parameters["spreads"] * spread)
+        & (one_side > 0.97)
+    )
+    seen = learning(run)
+    suffers = seen is None or not (seen.learned or seen.falling)
+    harmful = center > (parameters["threshold_mean"] if suffers else parameters["harmful_mean"])
+    return [_finding(name, means, steps)] if (hit & harmful).all() else []
+
+
+def _finding(name: str, means: NDArray[np.float64], steps: list[int]) -> Finding:
+    center = means.mean(axis=0)
+    shown = ", ".join(f"{written(value, 3)}" for value in center)
+    return Finding(
+        f"The means of the channels of {len(means)} pictures are {shown} instead of about 0.",
+        tensor=name,
+        mode=TRAIN,
+        steps=tuple(steps[:50]),
+        numbers={f"channel_{place}": float(value) for place, value in enumerate(center)},
+    )
+
+
+RULES = (
+    Rule(
+        name="CheckInputImages",
+        judge=_check_default,
+        judge_aws=_check_aws,
+        aws={"threshold_mean": 0.2, "threshold_samples": 500, "regex": ".*hybridsequential0_input_0", "channel": 1},
+        default={
+            "threshold_mean": 0.2,  # AWS's
+            "threshold_samples": 30,  # the means' own uncertainty is taken off, so fewer do
+            "harmful_mean": 3.0,  # beyond white by ImageNet's numbers (2.6), whether or not the run learns
+            "spreads": 2.0,  # of single pictures' means: natural pictures in 0..1 have 0.45 +- 0.15, three of them
+            "regex": "(^|_)input(_image)?(_0)?$",
+            "channel": 1,
+        },
+        description="Pictures that were not normalised to a mean of 0.",
+        advice="Normalise pictures with the backbone's own mean and standard deviation (its preprocessing).",
+    ),
+)

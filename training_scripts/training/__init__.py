@@ -1,0 +1,1 @@
+"""Trains a network: hyperparameters, epochs, checkpoints, early stopping, metrics and evaluation."""

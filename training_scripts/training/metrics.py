@@ -1,0 +1,147 @@
+"""The lines that report a run's metrics, and the regular expressions that read them back: one truth for both.
+
+SageMaker reads metrics from the log by `MetricDefinitions` (https://docs.aws.amazon.com/sagemaker/latest/dg/
+training-metrics.html); the value it keeps for a metric is the last one printed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from training_scripts._util.suggestions import closest, known_as
+
+METRICS: tuple[str, ...] = (
+    "train:loss",
+    "train:accuracy",
+    "valid:loss",
+    "valid:accuracy",
+    "test:loss",
+    "test:accuracy",
+)
+_NUMBER = r"[-+]?(?:[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?|inf|nan)"
+
+METRIC_DEFINITIONS: list[dict[str, str]] = [{"Name": name, "Regex": rf"\b{name}=({_NUMBER})"} for name in METRICS]
+"""What a CreateTrainingJob request carries as `AlgorithmSpecification.MetricDefinitions`."""
+
+_EPOCH = re.compile(r"^(?P<best>best )?epoch (?P<epoch>\d+)/(?P<epochs>\d+)(?= |$)")
+_PROGRESS = re.compile(r"^\s*epoch (\d+)/(\d+): (\d+) of (\d+) pictures\b")
+_PAIR = re.compile(rf"\b([a-z]+:[a-z]+|seconds)=({_NUMBER})(?![\w.])")
+
+
+# Words of other tools for the parts of a metric's name.
+_WORDS = {
+    "val": "valid",
+    "validation": "valid",
+    "dev": "valid",
+    "training": "train",
+    "testing": "test",
+    "acc": "accuracy",
+}
+
+
+def meant(written: str) -> str | None:
+    """The metric that a name stands for, in any of its usual spellings; None for no such metric.
+
+    >>> meant("val_loss"), meant("Validation Accuracy"), meant("average test loss")
+    ('valid:loss', 'valid:accuracy', None)
+    """
+    return known_as(":".join(_words(written)), METRICS)
+
+
+def nearest(written: str) -> str | None:
+    """The metric to suggest for a name that stands for none; None where nothing is near.
+
+    >>> nearest("average test loss"), nearest("accuracy"), nearest("val_los"), nearest("f1")
+    ('test:loss', 'valid:accuracy', 'valid:loss', None)
+    """
+    words = _words(written)
+    measure = next((word for word in words if word in ("loss", "accuracy")), None)
+    if measure is None:
+        return next(iter(closest(":".join(words), METRICS)), None)
+    split = next((word for word in words if word in ("train", "valid", "test")), "valid")
+    return f"{split}:{measure}"
+
+
+def _words(written: str) -> list[str]:
+    return [_WORDS.get(word, word) for word in re.split(r"[^a-z0-9]+", written.lower()) if word]
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """What one epoch line says.
+
+    Attributes:
+        epoch: Number of the epoch, from 1.
+        epochs: How many epochs the run was asked for.
+        values: Metric name to value; losses are mean cross-entropy in nats, accuracies fractions of 1.
+        seconds: Wall time of the epoch; None on the closing line.
+        best: Whether this is the closing line, which repeats the epoch whose weights were kept.
+    """
+
+    epoch: int
+    epochs: int
+    values: Mapping[str, float]
+    seconds: float | None = None
+    best: bool = False
+
+
+def format_epoch(metrics: EpochMetrics) -> str:
+    """The log line of an epoch, or of the end of a run.
+
+    >>> format_epoch(EpochMetrics(3, 10, {"train:loss": 0.52341, "train:accuracy": 0.8421}, seconds=0.42))
+    'epoch 3/10 train:loss=0.52341 train:accuracy=0.84210 seconds=0.4'
+    """
+    parts = [f"{'best ' if metrics.best else ''}epoch {metrics.epoch}/{metrics.epochs}"]
+    parts += [f"{name}={_format(metrics.values[name])}" for name in METRICS if name in metrics.values]
+    if metrics.seconds is not None:
+        parts.append(f"seconds={metrics.seconds:.1f}")
+    return " ".join(parts)
+
+
+def format_progress(epoch: int, epochs: int, done: int, total: int, loss: float) -> str:
+    """A line that shows life inside a long epoch; no metric definition matches it.
+
+    >>> format_progress(3, 10, 640, 6000, 1.23456)
+    '  epoch 3/10: 640 of 6000 pictures, running loss 1.2346'
+    """
+    return f"  epoch {epoch}/{epochs}: {done} of {total} pictures, running loss {loss:.4f}"
+
+
+def parse_progress(line: str) -> float | None:
+    """How much of the run is done by a line of `format_progress`, 0 to 1; None for any other line.
+
+    >>> parse_progress(format_progress(3, 10, 3000, 6000, 1.2))
+    0.25
+    """
+    match = _PROGRESS.match(line)
+    if match is None:
+        return None
+    epoch, epochs, done, total = map(int, match.groups())
+    return (epoch - 1 + done / total) / epochs
+
+
+def parse_epoch(line: str) -> EpochMetrics | None:
+    """The metrics of an epoch line or closing line; None for any other line.
+
+    >>> parse_epoch("epoch 3/10 valid:loss=nan valid:accuracy=1e-05 seconds=0.4").values["valid:accuracy"]
+    1e-05
+    """
+    match = _EPOCH.match(line)
+    if match is None:
+        return None
+    values = {name: float(text) for name, text in _PAIR.findall(line)}
+    seconds = values.pop("seconds", None)
+    if not values:
+        return None
+    return EpochMetrics(
+        int(match["epoch"]), int(match["epochs"]), values, seconds=seconds, best=match["best"] is not None
+    )
+
+
+def _format(value: float) -> str:
+    """Five decimals, or an exponent where five decimals would lose everything but zeros."""
+    if value and abs(value) < 1e-4:
+        return f"{value:.4e}"
+    return f"{value:.5f}"

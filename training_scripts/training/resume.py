@@ -1,0 +1,134 @@
+"""What a checkpoint belongs to, and whether a run with other settings may continue it. Needs no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from training_scripts.training.hyperparameters import Hyperparameters, table
+
+# Beside the checkpoint: what it belongs to, for readers without torch.
+DESCRIPTION_NAME = "checkpoint.json"
+_SHOWN_DIGITS = 8
+_SHOWN_CLASSES = 5
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """What decides a run's result.
+
+    Attributes:
+        hyperparameters: Name to value, in string form.
+        data: SHA-256 of the data set; empty where it is not known.
+        classes: Class folders in index order; empty where they are not known.
+        weights: SHA-256 of the backbone's weights as the run begins with them; empty where they are not known.
+    """
+
+    hyperparameters: Mapping[str, str] = field(default_factory=dict)
+    data: str = ""
+    classes: tuple[str, ...] = ()
+    weights: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of all of it but where the run was computed, and how it was watched."""
+        values = {name: self.value(name) for name in _rows()}
+        parts = (json.dumps(values, sort_keys=True), self.data, self.classes, self.weights)
+        return hashlib.sha256(repr(parts).encode("utf-8", "surrogateescape")).hexdigest()
+
+    def value(self, name: str) -> str:
+        """A hyperparameter's value; its default where none is given."""
+        return self.hyperparameters.get(name, _DEFAULTS[name])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, which `from_dict` takes back."""
+        return {
+            "hyperparameters": dict(self.hyperparameters),
+            "data": self.data,
+            "classes": list(self.classes),
+            "weights": self.weights,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RunIdentity:
+        """Reads what `to_dict` gave.
+
+        Raises:
+            KeyError: Something is missing.
+        """
+        return cls(values["hyperparameters"], values["data"], tuple(values["classes"]), values["weights"])
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How a run differs from the one whose checkpoint it is to continue.
+
+    Attributes:
+        conflicts: Why it cannot continue it, a phrase each.
+        changes: What it does otherwise from there on: hyperparameter -> (value before, value now).
+    """
+
+    conflicts: tuple[str, ...]
+    changes: Mapping[str, tuple[str, str]]
+
+    def __str__(self) -> str:
+        """The changes in words."""
+        return ", ".join(f"{name} {now} (was {before})" for name, (before, now) in self.changes.items())
+
+
+def compare(before: RunIdentity, now: RunIdentity) -> Comparison:
+    """What stands in the way of continuing a run as another, and what changes; what is not known of one is equal.
+
+    Args:
+        before: What the checkpoint belongs to.
+        now: The run that is to continue it.
+    """
+    differing = {
+        name: (before.value(name), now.value(name)) for name in _rows() if before.value(name) != now.value(name)
+    }
+    conflicts = [
+        f"{name} is {new or 'none'} (was {old or 'none'})"
+        for name, (old, new) in differing.items()
+        if _is_fixed(name, old, new)
+    ]
+    if before.classes and now.classes and before.classes != now.classes:
+        conflicts.append(_other_classes(before.classes, now.classes))
+    elif before.data and now.data and before.data != now.data:
+        conflicts.append(
+            f"the pictures differ: the data set's fingerprint begins with {now.data[:_SHOWN_DIGITS]}, and began "
+            f"with {before.data[:_SHOWN_DIGITS]}"
+        )
+    if not conflicts and before.weights and now.weights and before.weights != now.weights:
+        conflicts.append("the backbone's weights differ, under the same name")
+    changes = {name: pair for name, pair in differing.items() if not _is_fixed(name, *pair)}
+    return Comparison(tuple(conflicts), changes)
+
+
+def _is_fixed(name: str, before: str, now: str) -> bool:
+    """Whether the state of a run with one value means nothing to a run with the other."""
+    if name == "dropout":  # without any, the head has a layer less
+        return (float(before) == 0) != (float(now) == 0)
+    return _rows()[name]
+
+
+def _other_classes(before: Sequence[str], now: Sequence[str]) -> str:
+    parts = [
+        f"{verb} {', '.join(names[:_SHOWN_CLASSES])}{' …' if len(names) > _SHOWN_CLASSES else ''}"
+        for verb, names in (
+            ("without", [name for name in before if name not in now]),
+            ("with", [name for name in now if name not in before]),
+        )
+        if names
+    ]
+    return f"the classes differ: {' and '.join(parts)}" if parts else "the classes are in another order"
+
+
+def _rows() -> dict[str, bool]:
+    """The hyperparameters that decide a result, and whether a continued run must keep them."""
+    return {row.name: row.fixed for row in table() if row.name != "workers" and not row.recording}
+
+
+_DEFAULTS = Hyperparameters().to_dict()

@@ -1,0 +1,123 @@
+"""Prepares the process of an entry point: memory allocator, threads, seeds, and how it ends."""
+
+# ruff: noqa: PLC0415 - the environment must be set before torch and NumPy load
+
+from __future__ import annotations
+
+import ctypes
+import io
+import os
+import random
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from training_scripts import ScriptError
+from training_scripts._util.safe_text import safe_line, safe_lines
+
+# mallopt's parameter numbers, from glibc's malloc.h.
+_M_TRIM_THRESHOLD = -1
+_M_TOP_PAD = -2
+_M_MMAP_THRESHOLD = -3
+_KEPT_BYTES = 1 << 30
+
+DEFAULT_CHECKPOINT_DIR = "/opt/ml/checkpoints"
+DEFAULT_OUTPUT_DIR = "/opt/ml/output"
+DEFAULT_MODEL_DIR = "/opt/ml/model"
+
+
+def prepare(threads: int | None = None) -> None:
+    """Sets the process up for numerical work; call it first, before anything imports torch.
+
+    Args:
+        threads: Torch's threads; default: `OMP_NUM_THREADS` where set, else the cores this process may use.
+    """
+    prepare_libraries()
+    import torch
+
+    torch.set_num_threads(threads or _threads(os.environ))
+
+
+def prepare_libraries() -> None:
+    """The part of `prepare` that must come before NumPy loads, and loads nothing itself."""
+    # Waiting threads that spin take the cores away from decoding and from neighbours.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    _keep_freed_memory()
+
+
+def _threads(environ: Mapping[str, str]) -> int:
+    value = environ.get("OMP_NUM_THREADS", "")
+    return int(value) if value.isdecimal() and int(value) > 0 else available_cores()
+
+
+def available_cores() -> int:
+    """Counts the cores that this process may run on (a container's share, not the machine's)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _keep_freed_memory() -> None:
+    # glibc maps every large block anew, and page faults then cost more than the convolutions do.
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return
+    for parameter in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD, _M_TOP_PAD):
+        mallopt(parameter, _KEPT_BYTES if parameter != _M_TOP_PAD else _KEPT_BYTES >> 4)
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds Python's, NumPy's and torch's generators."""
+    import numpy
+    import torch
+
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def checkpoint_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """The folder that SageMaker keeps across restarts: `SM_CHECKPOINT_DIR`, or AWS's own default."""
+    return Path((environ or os.environ).get("SM_CHECKPOINT_DIR", DEFAULT_CHECKPOINT_DIR))
+
+
+def say(line: str) -> None:
+    """Prints one line of the job's log; a name in it cannot begin another line, which might report a metric."""
+    print(safe_line(line), flush=True)
+
+
+def run_entry_point(work: Callable[[], int]) -> int:
+    """Runs an entry point's work and reports its failure as SageMaker expects it.
+
+    Args:
+        work: Does the work and returns the exit status.
+
+    Returns:
+        The exit status of `work`, or 1 after a `ScriptError`, whose message goes to stderr and to the
+        `failure` file of `SM_OUTPUT_DIR` (SageMaker shows it as the job's FailureReason). Any other
+        exception is recorded in the same file, with its traceback, and raised again.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names need not be Unicode, and show up in messages
+    try:
+        return work()
+    except ScriptError as error:
+        said = safe_lines(str(error))
+        print(f"error: {said}", file=sys.stderr, flush=True)
+        _record_failure(said)
+        return 1
+    except Exception:
+        _record_failure(safe_lines(traceback.format_exc()))
+        raise
+
+
+def _record_failure(text: str) -> None:
+    folder = Path(os.environ.get("SM_OUTPUT_DIR", DEFAULT_OUTPUT_DIR))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "failure").write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        print(f"warning: cannot write {folder / 'failure'}: {error}", file=sys.stderr, flush=True)
