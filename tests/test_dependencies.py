@@ -92,15 +92,36 @@ def imports(path: Path) -> Iterator[Import]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for_types = {id(node) for block in ast.walk(tree) if _is_for_types(block) for node in ast.walk(block)}
     where = path.relative_to(ROOT).as_posix()
+    needed = {id(node): extra for block in ast.walk(tree) for extra in _needed(block) for node in ast.walk(block)}
     for node in ast.walk(tree):
         for module, extra in _modules(node):
             package = module.partition(".")[0]
             if package not in sys.stdlib_module_names and package not in OURS:
-                yield Import(where, node.lineno, package, extra, id(node) in for_types)  # type: ignore[attr-defined]
+                yield Import(
+                    where,
+                    node.lineno,  # type: ignore[attr-defined]
+                    package,
+                    extra or needed.get(id(node)),
+                    id(node) in for_types,
+                )
 
 
 def _is_for_types(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def _needed(node: ast.AST) -> Iterator[str]:
+    """The extra of a block that imports optional packages: ``with optional.needed(extra=...)``."""
+    for item in node.items if isinstance(node, ast.With) else []:
+        match item.context_expr:
+            case ast.Call(func=ast.Attribute(attr="needed"), keywords=words):
+                yield from (
+                    word.value.value
+                    for word in words
+                    if word.arg == "extra"
+                    and isinstance(word.value, ast.Constant)
+                    and isinstance(word.value.value, str)
+                )
 
 
 def _modules(node: ast.AST) -> Iterator[tuple[str, str | None]]:
@@ -152,6 +173,8 @@ def test_what_is_imported_is_declared_where_it_is_needed(everything: list[Import
         ("dogbreed_sdk/client.py", "def later():\n    from numpy import array", True),
         ("dogbreed_sdk/client.py", "_optional.load('sagemaker.core', extra='aws')", False),
         ("dogbreed_sdk/client.py", "_optional.load('matplotlib.pyplot', extra='aws')", True),
+        ("dogbreed_sdk/client.py", "with optional.needed(extra='aws', purpose='p'):\n    import sagemaker", False),
+        ("dogbreed_sdk/client.py", "with optional.needed(extra='aws', purpose='p'):\n    import matplotlib", True),
         ("dogbreed_sdk/client.py", "if TYPE_CHECKING:\n    from typing_extensions import Self", False),
         ("dogbreed_sdk/client.py", "from typing_extensions import Self", True),
         ("dogbreed_sdk/service/routes.py", "import sqlalchemy.orm", True),

@@ -6,7 +6,8 @@ import importlib
 import importlib.util
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, distribution
 from types import ModuleType
 
@@ -14,25 +15,38 @@ from dogbreed_sdk.container import uri_to_path
 from dogbreed_sdk.errors import ConfigurationError
 
 _DISTRIBUTION = "dogbreed-sdk"
+_OURS = ("dogbreed_sdk", "training_scripts")
 
 
-def load(module: str, *, extra: str, purpose: str) -> ModuleType:
-    """A module of an optional dependency, or of ours that needs one.
+@contextmanager
+def needed(*, extra: str, purpose: str) -> Iterator[None]:
+    """Imports what an extra brings: the ``with`` block holds the import statements, so that type checkers see them.
 
     Args:
-        module: Full name of the module.
-        extra: The extra of this distribution that brings what the module needs.
-        purpose: What it is needed for, as the end of "… is needed to".
+        extra: The extra of this distribution that brings what the imports need.
+        purpose: What they are needed for, as the end of "… is needed to".
 
     Raises:
         ConfigurationError: A package is missing.
     """
     try:
-        return importlib.import_module(module)
+        yield
     except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] in _OURS:
+            raise
         raise ConfigurationError(
             f"The package {error.name!r} is needed to {purpose}. Install it with: {install_command(extra)}"
         ) from error
+
+
+def load(module: str, *, extra: str, purpose: str) -> ModuleType:
+    """A module of an optional dependency that is named at run time; `needed` where the name is known before.
+
+    Raises:
+        ConfigurationError: A package is missing.
+    """
+    with needed(extra=extra, purpose=purpose):
+        return importlib.import_module(module)
 
 
 def require(modules: Mapping[str, Sequence[str]], *, purpose: str, otherwise: str = "") -> None:
