@@ -20,7 +20,7 @@ def read_graph(*packages: Path) -> dict[str, set[str]]:
         Full names of the imported modules by the full name of the module that imports them.
     """
     files = {name_of(path, package): path for package in packages for path in sorted(package.rglob("*.py"))}
-    return {name: set(_imported(path, files.keys())) - {name} for name, path in files.items()}
+    return {name: set(_imported(name, path, files.keys())) - {name} for name, path in files.items()}
 
 
 def name_of(path: Path, package: Path) -> str:
@@ -38,8 +38,12 @@ def circle(graph: Graph) -> list[str]:
     return []
 
 
-def _imported(path: Path, modules: Set[str]) -> Iterator[str]:
-    """Modules of ours that a file imports, or names in a string: for importlib, or to be run by another process."""
+def _imported(module: str, path: Path, modules: Set[str]) -> Iterator[str]:
+    """Modules of ours that a file imports, or names in a string: for importlib, or to be run by another process.
+
+    A string that names a package around the module does not count: importing the module has imported that already. Such
+    strings name loggers, and packages whose files are read or which are run with ``-m``.
+    """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -50,5 +54,10 @@ def _imported(path: Path, modules: Set[str]) -> Iterator[str]:
             yield from (name for name in full if name in modules)
             if any(name not in modules for name in full) and node.module in modules:
                 yield node.module
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and "." in node.value:
+        elif (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and "." in node.value
+            and not module.startswith(f"{node.value}.")
+        ):
             yield from {node.value} & modules
