@@ -20,7 +20,7 @@ from dogbreed_sdk.cli import (
     serve_command,
 )
 from dogbreed_sdk.cli import options as read
-from dogbreed_sdk.cli.numbers import at_least_one, port
+from dogbreed_sdk.cli.argument_types import at_least_one, port
 from dogbreed_sdk.cli.output import Outcome
 from dogbreed_sdk.cli.usage import Parser, assignment, one_of, refuse_unknown, respelled
 from dogbreed_sdk.jobs import search_ranges

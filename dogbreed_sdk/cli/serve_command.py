@@ -19,7 +19,7 @@ from dogbreed_sdk._util.sockets import is_loopback
 from dogbreed_sdk.aws.requests.names import NAME
 from dogbreed_sdk.cli import models
 from dogbreed_sdk.cli import options as read
-from dogbreed_sdk.cli.numbers import at_least_one, port
+from dogbreed_sdk.cli.argument_types import at_least_one, port
 from dogbreed_sdk.cli.output import Outcome, note, say
 from dogbreed_sdk.cli.usage import one_of
 from dogbreed_sdk.defaults import INVOKE_CONNECTIONS
