@@ -19,7 +19,7 @@ from dogbreed_sdk._util.sockets import bind, url_of
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.model_server.app import ModelApp
 from dogbreed_sdk.model_server.batching import answering
-from dogbreed_sdk.model_server.connection_handover import HandedConnections
+from dogbreed_sdk.model_server.connection_passing import HandedConnections
 from dogbreed_sdk.model_server.handlers import ModelHandlers
 from dogbreed_sdk.model_server.parent_socket import READY, USED, Lifeline
 from dogbreed_sdk.model_server.settings import BACKEND_VARIABLE, Settings

@@ -16,7 +16,7 @@ from types import FrameType
 from dogbreed_sdk._util.processes import PACKAGE_PARENT
 from dogbreed_sdk._util.sockets import bind
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.model_server.connection_handover import hand_over
+from dogbreed_sdk.model_server.connection_passing import hand_over
 from dogbreed_sdk.model_server.parent_socket import READY, USED, Lifeline
 from dogbreed_sdk.model_server.restarts import Restarts
 from dogbreed_sdk.model_server.settings import Settings

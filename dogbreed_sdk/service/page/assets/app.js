@@ -1,8 +1,8 @@
 /* The page: pictures come in, are asked about a few at a time, and each gets its card. */
 
-import { Queue } from "./asking.js";
+import { Queue } from "./queue.js";
 import { Card, percent } from "./card.js";
-import { listen } from "./choosing.js";
+import { listen } from "./file_input.js";
 import { Failure, apiKey, classify, keepApiKey, labels } from "./service.js";
 
 const AT_A_TIME = 4;
