@@ -30,7 +30,7 @@ from dogbreed_sdk.client.argument_checks import check_number, shown
 from dogbreed_sdk.client.transports import Answer, Transport
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
 from dogbreed_sdk.labels import LabelMap
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -303,7 +303,7 @@ def _check_probability(probability: object, labels: LabelMap) -> None:
     right = isinstance(probability, Real) and not isinstance(probability, bool)
     if not right or not even < probability <= 1.0:  # type: ignore[operator]
         raise ConfigurationError(
-            f"probability must be above {written(even, 4)}, an even share of {len(labels)} classes, and at most "
+            f"probability must be above {number_text(even, 4)}, an even share of {len(labels)} classes, and at most "
             "1, so that the "
             f"named class is the likeliest; got {shown(probability)}."
         )

@@ -28,7 +28,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 from training_scripts.data import preprocessing, safe_fetch
 from training_scripts.models import backbones
 from training_scripts.models.bundle import display_name
@@ -249,16 +249,16 @@ def _check_range(tensor: Tensor, model: Model) -> None:
     least, most = (float(bound) for bound in tensor.aminmax())
     if least < low - slack or most > high + slack:
         raise RequestError(
-            f"the tensor's values reach from {written(least, 4)} to {written(most, 4)}, and those of a "
+            f"the tensor's values reach from {number_text(least, 4)} to {number_text(most, 4)}, and those of a "
             "preprocessed picture from "
-            f"{written(low, 3)} to {written(high, 3)}: send (pixel / 255 - mean) / std with mean "
+            f"{number_text(low, 3)} to {number_text(high, 3)}: send (pixel / 255 - mean) / std with mean "
             f"{_listed(wanted.mean)} and std "
             f"{_listed(wanted.std)}, or the picture itself as image/jpeg"
         )
 
 
 def _listed(values: Sequence[float]) -> str:
-    return f"[{', '.join(written(value, 4) for value in values)}]"
+    return f"[{', '.join(number_text(value, 4) for value in values)}]"
 
 
 def _form(accept: str | None) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dogbreed_sdk.client import retries
 from dogbreed_sdk.errors import DogBreedError, EndpointNotFoundError, EndpointNotReadyError, EndpointTimeoutError
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 
 if TYPE_CHECKING:
     from dogbreed_sdk.client.images import Payload
@@ -99,5 +99,5 @@ class Asker:
         else:
             error.limit, seconds = "read_timeout", self._policy.read_timeout
         error.args = (
-            f"{error} The limit was {error.limit}={written(seconds)} seconds; give a larger one if it needs more.",
+            f"{error} The limit was {error.limit}={number_text(seconds)} seconds; give a larger one if it needs more.",
         )

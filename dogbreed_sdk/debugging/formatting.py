@@ -10,8 +10,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from training_scripts._util.number_text import number_text
 from training_scripts._util.safe_text import without_secrets
-from training_scripts._util.written import written
 
 # A message is a sentence or two; whatever is longer was not written for people.
 MAX_TEXT = 2_000
@@ -69,7 +69,7 @@ def number(value: float | None, *, digits: int = 4) -> str:
         return "—"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    text: str = written(_float(value), digits)
+    text: str = number_text(_float(value), digits)
     return text
 
 

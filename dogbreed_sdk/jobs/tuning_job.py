@@ -15,7 +15,7 @@ from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.errors import JobError, JobFailedError, JobStoppedError
 from dogbreed_sdk.jobs.failures import diagnose
 from dogbreed_sdk.jobs.training_job import FINAL_STATUSES, Job, TrainingJob, elapsed, reading, script_hyperparameters
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 
 if TYPE_CHECKING:
     import pandas
@@ -277,4 +277,4 @@ def short(value: object) -> str:
     >>> short(0.00259123), short("adamw"), short(64)
     ('0.00259', 'adamw', '64')
     """
-    return str(written(value, 3) if isinstance(value, float) else value)
+    return str(number_text(value, 3) if isinstance(value, float) else value)

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from training_scripts import ScriptError
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 
 ENABLING_VARIABLE = "DOGBREED_FETCH_URLS"
 NETWORKS_VARIABLE = "DOGBREED_FETCH_NETWORKS"
@@ -132,7 +132,7 @@ def fetch(url: str, policy: FetchPolicy) -> bytes:
         except (OSError, http.client.HTTPException, zlib.error, UnicodeError) as error:
             # Without the cause: it may quote the URL, whose query may open more than this picture.
             if isinstance(error, TimeoutError) or time.monotonic() >= deadline:
-                raise FetchError(f"the URL's server did not answer within {written(policy.timeout)} s") from None
+                raise FetchError(f"the URL's server did not answer within {number_text(policy.timeout)} s") from None
             raise FetchError(f"cannot fetch from {host}: {_words(error)}") from None
         if location is None:
             return body
@@ -234,7 +234,7 @@ def _request(target: SplitResult, host: str, policy: FetchPolicy, deadline: floa
 def _body(response: http.client.HTTPResponse, max_bytes: int) -> bytes:
     if response.status != http.client.OK:
         raise FetchError(f"the URL's server answered {response.status}{_meaning(response.status)}")
-    too_large = FetchError(f"the URL's content is larger than {written(max_bytes / 10**6)} MB")
+    too_large = FetchError(f"the URL's content is larger than {number_text(max_bytes / 10**6)} MB")
     if response.length is not None and response.length > max_bytes:
         raise too_large
     body = response.read(max_bytes + 1)

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from training_scripts._util.atomic import write_atomically
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 from training_scripts.data.preprocessing import Preprocessing
 from training_scripts.models import backbones, bundle_archive, heads, model_card
 from training_scripts.models.bundle_archive import DESCRIPTION_FILE, MAX_DESCRIPTION_BYTES, WEIGHTS_FILE, BundleError
@@ -54,7 +54,7 @@ SERVING_MODULES = (
     "_util/safe_text",
     "_util/suggestions",
     "_util/tar_reader",
-    "_util/written",
+    "_util/number_text",
     "data/__init__",
     "data/jpeg_end",
     "data/preprocessing",
@@ -353,7 +353,8 @@ def _checked(values: Any) -> BundleDescription:
     temperature = _finite(values["temperature"], "temperature")
     within = MIN_TEMPERATURE <= temperature <= MAX_TEMPERATURE
     _require(
-        within, f"temperature must be from {MIN_TEMPERATURE} to {written(MAX_TEMPERATURE)}, not {written(temperature)}"
+        within,
+        f"temperature must be from {MIN_TEMPERATURE} to {number_text(MAX_TEMPERATURE)}, not {number_text(temperature)}",
     )
     training = values["training"]
     return BundleDescription(
@@ -391,8 +392,10 @@ def _preprocessing(values: Any) -> Preprocessing:
     _require(all(type(size) is int and 1 <= size <= 2048 for size in sizes), "preprocessing: sizes from 1 to 2048")
     numbers = [_finite(value, "preprocessing") for value in (*preprocessing.mean, *preprocessing.std)]
     _require(len(numbers) == 6, "preprocessing: mean and std of 3 channels")
-    _require(all(abs(value) <= MAX_MEAN for value in numbers[:3]), f"preprocessing: means up to {written(MAX_MEAN)}")
+    _require(
+        all(abs(value) <= MAX_MEAN for value in numbers[:3]), f"preprocessing: means up to {number_text(MAX_MEAN)}"
+    )
     fit = all(MIN_STD <= value <= MAX_STD for value in numbers[3:])
-    _require(fit, f"preprocessing: std from {written(MIN_STD)} to {written(MAX_STD)}")
+    _require(fit, f"preprocessing: std from {number_text(MIN_STD)} to {number_text(MAX_STD)}")
     _require(preprocessing.interpolation in {"bilinear", "bicubic"}, "preprocessing: unknown interpolation")
     return preprocessing

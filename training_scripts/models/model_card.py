@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 
 if TYPE_CHECKING:
     from training_scripts.models.bundle import BundleDescription
@@ -65,7 +65,7 @@ def write(description: BundleDescription, sizes: Mapping[str, int]) -> str:
 
 def _head(description: BundleDescription) -> str:
     widths = ", ".join(map(str, description.head.hidden))
-    return f"hidden layers of {widths}, dropout {written(description.head.dropout)}" if widths else "linear"
+    return f"hidden layers of {widths}, dropout {number_text(description.head.dropout)}" if widths else "linear"
 
 
 def _metrics(metrics: Mapping[str, float]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 from training_scripts.rules.findings import RuleError
 
 COUNTS = {
@@ -69,5 +69,5 @@ def _lowest(name: str, like: Any) -> float:
 def _allowed(*, whole: bool, lowest: float, highest: float) -> str:
     kind = "a whole number" if whole else "a finite number"
     if math.isfinite(highest):
-        return f"{kind} from {written(lowest)} to {written(highest)}"
-    return f"{kind} of {written(lowest)} or more" if math.isfinite(lowest) else kind
+        return f"{kind} from {number_text(lowest)} to {number_text(highest)}"
+    return f"{kind} of {number_text(lowest)} or more" if math.isfinite(lowest) else kind

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from training_scripts._util.number_text import number_text
 from training_scripts._util.suggestions import known_as
-from training_scripts._util.written import written
 from training_scripts.models.heads import MAX_LAYERS, MAX_WIDTH
 
 TRAINING = ("train_model", "hpo")
@@ -56,9 +56,9 @@ class Parameter:
             return f"up to {MAX_LAYERS} whole numbers from 1 separated by commas, such as 512 or 512,256, or nothing"
         words = {"number": "a number", "integer": "a whole number", "text": "text"}.get(self.kind, self.kind)
         if self.minimum is not None:
-            words += f" {'above' if self.open_minimum else 'from'} {written(self.minimum)}"
+            words += f" {'above' if self.open_minimum else 'from'} {number_text(self.minimum)}"
         if self.maximum is not None:
-            words += f" {'below' if self.open_maximum else 'up to'} {written(self.maximum)}"
+            words += f" {'below' if self.open_maximum else 'up to'} {number_text(self.maximum)}"
         return words
 
 

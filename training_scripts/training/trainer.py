@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from training_scripts import ScriptError
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 from training_scripts.data.batches import Batch, Batches
 from training_scripts.data.image_folder import SPLITS
 from training_scripts.models import backbones
@@ -330,10 +330,10 @@ class Trainer:
         settings = self._settings
         now = settings.lr * rate(settings.scheduler, done / settings.epochs)
         if settings.scheduler == "none":
-            return f"the learning rate is {written(now, 3)}"
+            return f"the learning rate is {number_text(now, 3)}"
         return (
             f"the {settings.scheduler} schedule now spans {settings.epochs} epochs, and the learning rate continues at "
-            f"{written(now, 3)}"
+            f"{number_text(now, 3)}"
         )
 
     def _run_facts(self) -> dict[str, Any]:
@@ -354,7 +354,7 @@ class Trainer:
         return True
 
     def _diverged(self, epoch: int, loss: float) -> None:
-        remedy = f"lower --lr (now {written(self._settings.lr)})"
+        remedy = f"lower --lr (now {number_text(self._settings.lr)})"
         if not self._progress.best_weights:
             raise TrainingError(f"training diverged: the loss of epoch {epoch} is {loss}; {remedy}")
         self._report(

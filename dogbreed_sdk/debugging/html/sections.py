@@ -11,7 +11,7 @@ from dogbreed_sdk.debugging.html.markup import Child, Markup, Reason, element, t
 from dogbreed_sdk.debugging.managed_results import managed_rules
 from dogbreed_sdk.debugging.rule_results import description
 from dogbreed_sdk.debugging.verdict import STATUS_ORDER, STATUS_WORDS, Verdict, first_steps, main_message
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 from training_scripts.rules.findings import ISSUES_FOUND, NOT_EVALUATED, RuleResult
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def _parameters(parameters: Mapping[str, Any]) -> Markup:
 
 def _value(value: Any) -> str:
     if isinstance(value, float):
-        return f"{written(value)}"
+        return f"{number_text(value)}"
     return "not set" if value is None else str(plain(value))
 
 

@@ -13,7 +13,7 @@ from dogbreed_sdk.debugging.html.drawings import bar, histogram
 from dogbreed_sdk.debugging.html.markup import Child, Markup, breakable, element, table
 from dogbreed_sdk.debugging.html.sections import NO_PROFILE, empty, section
 from dogbreed_sdk.debugging.html.series import chart, line
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 from training_scripts.recording.profile.profile import Operator, Profile, Spans, Statistics
 
 MAX_PHASES = 24
@@ -84,7 +84,7 @@ def _outliers(spans: Spans) -> np.ndarray[Any, np.dtype[np.bool_]]:
 def _outlier_note(steps: dict[str, Spans]) -> str:
     count = sum(int(_outliers(spans).sum()) for spans in steps.values())
     return (
-        f"{count} outlier{'' if count == 1 else 's'}: longer than the mean by {written(OUTLIER_SIGMAS)} standard "
+        f"{count} outlier{'' if count == 1 else 's'}: longer than the mean by {number_text(OUTLIER_SIGMAS)} standard "
         "deviations"
         if count
         else ""

@@ -14,7 +14,7 @@ from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.rates import FIRST_UPDATE, better_rate, first_update, update_evidence
 from dogbreed_sdk.debugging.insights.run import AS_GOOD, KEEPS_BEST, Curve, Run
 from dogbreed_sdk.debugging.insights.words import change, interval, plural
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 
 # A loss that fell by less than 3 % over the last third of the epochs, or by a hundredth of a nat, is not worth more.
 WORTH_MORE, FELT = 0.03, 0.02
@@ -174,7 +174,7 @@ def _smoothing(run: Run) -> str:
     if not amount or not run.classes:
         return ""
     return (
-        f" Label smoothing {written(amount)} teaches the network to hold back {percent(amount)} of every "
+        f" Label smoothing {number_text(amount)} teaches the network to hold back {percent(amount)} of every "
         "answer's certainty, "
         f"which costs about {number(-math.log(1 - amount * (1 - 1 / run.classes)))} of recorded loss even where every "
         "answer is right: compare such runs with others by accuracy."

@@ -10,7 +10,7 @@ from dogbreed_sdk.debugging.formatting import number
 from dogbreed_sdk.debugging.insights.run import Run
 from dogbreed_sdk.debugging.insights.statistics import Z95
 from dogbreed_sdk.debugging.insights.words import round_rate
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 
 # The first steps of a fresh layer are its largest. On 120 breeds the rate with the lowest validation loss moves the
 # head by 12 % of its norm in the first step; three times that rate costs 0.05 of loss, ten times it 0.57.
@@ -62,12 +62,13 @@ def update_evidence(run: Run) -> list[str]:
     found = []
     if math.isfinite(first):
         found.append(
-            f"The first step changed a layer by {number(first)} of its norm; about {written(FIRST_UPDATE)} is healthy."
+            f"The first step changed a layer by {number(first)} of its norm; about {number_text(FIRST_UPDATE)} is "
+            "healthy."
         )
     if math.isfinite(usual):
         found.append(
             f"Over the run the median update was {number(usual)} of a layer's norm; about "
-            f"{written(TYPICAL_UPDATE)} is usual."
+            f"{number_text(TYPICAL_UPDATE)} is usual."
         )
     return found
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dogbreed_sdk.errors import ConfigurationError
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 
 # Auto scaling: a range over two orders of magnitude or more is searched by magnitude.
 _AUTO_LOGARITHMIC_DECADES = 2.0
@@ -95,7 +95,7 @@ def _numeric(entry: Mapping[str, str], kind: str) -> Range:
     scaling = entry.get("ScalingType", "Auto")
     if not low <= high:
         raise ConfigurationError(
-            f"The range of {name!r} is empty: MinValue {written(low)} is above MaxValue {written(high)}."
+            f"The range of {name!r} is empty: MinValue {number_text(low)} is above MaxValue {number_text(high)}."
         )
     if scaling == "ReverseLogarithmic":
         if kind != "continuous" or low < 0 or high >= 1:

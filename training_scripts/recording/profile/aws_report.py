@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 from training_scripts.recording.profile.files import Problems, Reader, json_or_none, number, short
 from training_scripts.recording.profile.profile import DATA, Operator, Profile, Statistics, Timeline
 from training_scripts.rules.findings import ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, Finding, RuleResult
@@ -108,7 +108,7 @@ def _findings(rule: str, message: str, details: Mapping[str, Any], numbers: Mapp
         for device, values in _mapping(devices).items() if node.startswith("algo-") else ():
             known = {key: value for key, one in _mapping(values).items() if (value := number(one)) is not None}
             if known:
-                listed = ", ".join(f"{key} {written(value)}" for key, value in list(known.items())[:4])
+                listed = ", ".join(f"{key} {number_text(value)}" for key, value in list(known.items())[:4])
                 text = f"AWS's report: {short(device)} of {short(node)}: {listed}."
                 found.append(Finding(text, numbers={**numbers, **known}))
     steps: tuple[int, ...] = ()

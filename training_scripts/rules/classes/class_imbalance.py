@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import EVAL, GLOBAL, TRAIN, Trial
 from training_scripts.rules.evidence import curves, selection
 from training_scripts.rules.evidence import evidence as evidences
@@ -70,7 +70,7 @@ def _uneven(run: Evidence, counts: Integers, threshold: float, mode: str = "") -
     return [
         Finding(
             f"Class {class_name(run, largest)} has {counts[largest]} pictures, class {class_name(run, smallest)}"
-            f" {counts[smallest]}: {written(times, 3)} times as many.",
+            f" {counts[smallest]}: {number_text(times, 3)} times as many.",
             mode=mode,
             steps=(0,) if not mode else (),
             numbers={"largest": int(counts[largest]), "smallest": int(counts[smallest]), "ratio": times},

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import EVAL, GLOBAL, TRAIN, Trial
 from training_scripts.rules.evidence import curves
 from training_scripts.rules.evidence import evidence as evidences
@@ -57,7 +57,7 @@ def _confusion_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]
         worst = int(low[np.argmin(shares[low])])
         findings.append(
             Finding(
-                f"{len(low)} of {len(square)} classes hold less than {written(parameters['min_diag'])} of the"
+                f"{len(low)} of {len(square)} classes hold less than {number_text(parameters['min_diag'])} of the"
                 " diagonal of the"
                 f" confusion matrix; the least is class {class_name(run, worst)} with {shares[worst]:.2f}.",
                 mode=answers.mode,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import EVAL, GLOBAL, TRAIN, Series, Trial
 from training_scripts.rules.evidence import curves, learning_rate, selection
 from training_scripts.rules.evidence import evidence as evidences
@@ -90,7 +90,7 @@ def _unfallen(
     if not steps:
         return []
     message = (
-        f"{name} ({mode}) did not fall by {written(parameters['diff_percent'])} % within"
+        f"{name} ({mode}) did not fall by {number_text(parameters['diff_percent'])} % within"
         f" {parameters['num_steps']} steps"
         f" at {len(steps)} of {len(checks)} checks, first at step {steps[0]}; the worst change was {worst:+.1f} %."
     )
@@ -138,14 +138,14 @@ def _advice(run: Evidence, seen: Learning, found: Finding) -> str:
         )
     if usual < SMALL_STEPS:
         return (
-            f"Raise lr: a step changes weights by {written(usual, 1)} of their length, and about 0.001 is good."
+            f"Raise lr: a step changes weights by {number_text(usual, 1)} of their length, and about 0.001 is good."
             " If lr is not"
             " nearly 0, check that a scheduler does not make it so and that the weights are handed to the optimiser."
         )
     if usual > LARGE_STEPS or (
         {"highest", "lowest"} & set(found.numbers) and found.numbers["final"] > seen.initial.mean
     ):
-        far = f": a step changes weights by {written(usual, 1)} of their length, and about 0.001 is good"
+        far = f": a step changes weights by {number_text(usual, 1)} of their length, and about 0.001 is good"
         told = "" if math.isnan(usual) else far
         return f"Lower lr by about {learning_rate.lower_by(run)}{told}."
     return ""
@@ -170,7 +170,7 @@ def _frozen(run: Evidence, seen: Learning) -> Finding | None:
         # A loss of exactly or nearly nothing has nothing left to change.
         if size > IDENTICAL and float(np.ptp(values)) <= IDENTICAL * size:
             return Finding(
-                f"The {what} loss is {written(values[0], 6)} in every epoch up to step {int(seen.steps[-1])}:"
+                f"The {what} loss is {number_text(values[0], 6)} in every epoch up to step {int(seen.steps[-1])}:"
                 " the network does"
                 " not change.",
                 tensor=_name(run),
@@ -211,8 +211,8 @@ def _risen(run: Evidence, seen: Learning, parameters: Mapping[str, Any]) -> Find
     begin = _onset(values, smoothed, lowest.mean, lowest.mean + min(0.1 * rise, limit / 2))
     steps = (int(seen.steps[begin]), int(seen.steps[-1]))
     return Finding(
-        f"The training loss rose from {written(lowest.mean, 3)} (from step {int(seen.steps[begin])} on) to"
-        f" {written(end.mean, 3)} by step {int(seen.steps[-1])}.",
+        f"The training loss rose from {number_text(lowest.mean, 3)} (from step {int(seen.steps[begin])} on) to"
+        f" {number_text(end.mean, 3)} by step {int(seen.steps[-1])}.",
         tensor=_name(run),
         mode=TRAIN,
         steps=steps,
@@ -263,10 +263,12 @@ def _no_better_than_guessing(run: Evidence, seen: Learning, parameters: Mapping[
     if not hit:
         return None
     begin = int(leaps[0]) if leapt else 0
-    high = f" rose to {written(seen.values.max(), 3)} (from step {int(seen.steps[begin])} on) and" if leapt else ""
-    costs = f"guessing costs {written(guess, 3)}" if seen.chance is not None else f"it began at {written(guess, 3)}"
+    high = f" rose to {number_text(seen.values.max(), 3)} (from step {int(seen.steps[begin])} on) and" if leapt else ""
+    costs = (
+        f"guessing costs {number_text(guess, 3)}" if seen.chance is not None else f"it began at {number_text(guess, 3)}"
+    )
     return Finding(
-        f"The training loss{high} ended at {written(seen.final.mean, 3)} after"
+        f"The training loss{high} ended at {number_text(seen.final.mean, 3)} after"
         f" {int(seen.steps[-1] - seen.steps[0]) + 1} steps,"
         f" no better than {'guessing' if seen.chance is not None else 'at the beginning'}: {costs}.",
         tensor=_name(run),
@@ -292,10 +294,10 @@ def _flat(run: Evidence, seen: Learning, parameters: Mapping[str, Any]) -> Findi
     high = seen.final.mean - seen.final.error > reference
     if fall + 2 * error > parameters["flat_percent"] / 100 and not (high and _spread(seen, reference)):
         return None
-    beside = f"; guessing costs {written(seen.chance, 3)}" if seen.chance is not None else ""
+    beside = f"; guessing costs {number_text(seen.chance, 3)}" if seen.chance is not None else ""
     return Finding(
-        f"The training loss hardly fell, if at all: {written(seen.initial.mean, 3)} at the beginning,"
-        f" {written(seen.final.mean, 3)}"
+        f"The training loss hardly fell, if at all: {number_text(seen.initial.mean, 3)} at the beginning,"
+        f" {number_text(seen.final.mean, 3)}"
         f" after {int(seen.steps[-1] - seen.steps[0]) + 1} steps{beside}.",
         tensor=_name(run),
         mode=TRAIN,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import EVAL, TRAIN, Series, Trial
 from training_scripts.rules.evidence import curves, selection
 from training_scripts.rules.evidence import evidence as evidences
@@ -48,7 +48,8 @@ def _overfit_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
     if not steps:
         return []
     message = (
-        f"The validation loss is above the training loss by more than {written(parameters['ratio_threshold'])} of it at"
+        f"The validation loss is above the training loss by more than {number_text(parameters['ratio_threshold'])} "
+        "of it at"
         f" {len(steps)} EVAL steps, first at {steps[0]}, at worst by {worst:.2f} of it."
     )
     return [Finding(message, mode=EVAL, steps=tuple(steps), numbers={"ratio": worst})]
@@ -91,7 +92,7 @@ def _overtraining_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Findi
         if steps:
             findings.append(
                 Finding(
-                    f"The {mode} loss had no new optimum, better by {written(parameters['delta'])}, for"
+                    f"The {mode} loss had no new optimum, better by {number_text(parameters['delta'])}, for"
                     f" {patience} steps at"
                     f" step {steps[0]}.",
                     mode=mode,
@@ -227,10 +228,10 @@ def _turned(course: _Course, parameters: Mapping[str, Any]) -> Finding | None:
         return None
     epochs = course.losses.epochs
     return Finding(
-        f"The validation loss was lowest {course.within(course.best)} ({written(course.valid[course.best], 3)})"
+        f"The validation loss was lowest {course.within(course.best)} ({number_text(course.valid[course.best], 3)})"
         " and rose to"
-        f" {written(course.last_valid, 3)} by {course.at(-1)}, while the training loss went from"
-        f" {written(course.train[course.best], 3)} to {written(course.last_train, 3)}.",
+        f" {number_text(course.last_valid, 3)} by {course.at(-1)}, while the training loss went from"
+        f" {number_text(course.train[course.best], 3)} to {number_text(course.last_train, 3)}.",
         mode=TRAIN,
         steps=course.steps_from(course.best),
         numbers={
@@ -261,9 +262,9 @@ def _by_heart(course: _Course, parameters: Mapping[str, Any]) -> Finding | None:
     epochs = course.losses.epochs
     return Finding(
         f"From {course.at(begin)} on the training pictures are learned by heart: training loss"
-        f" {written(course.last_train, 3)}, validation loss {written(course.last_valid, 3)} at the end, when"
+        f" {number_text(course.last_train, 3)}, validation loss {number_text(course.last_valid, 3)} at the end, when"
         " guessing costs"
-        f" {written(course.scale, 3)}.",
+        f" {number_text(course.scale, 3)}.",
         mode=TRAIN,
         steps=course.steps_from(begin),
         numbers={
@@ -287,8 +288,9 @@ def _overtraining_default(trial: Trial, parameters: Mapping[str, Any]) -> list[F
     passes = "epochs" if course.counts_epochs else "evaluations"
     return [
         Finding(
-            f"Validation was best {course.within(course.best)} with a loss of {written(course.valid[course.best], 3)};"
-            f" {since} more {passes} brought it to {written(course.last_valid, 3)}.",
+            f"Validation was best {course.within(course.best)} with a loss of "
+            f"{number_text(course.valid[course.best], 3)};"
+            f" {since} more {passes} brought it to {number_text(course.last_valid, 3)}.",
             mode=TRAIN,
             steps=course.steps_from(course.best),
             numbers={

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import EVAL, TRAIN, Trial
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence import selection
@@ -74,7 +74,7 @@ def _differences(run: Evidence, other: Evidence, name: str, mode: str, parameter
         worst = float(np.abs(mine.values[at] - his.values[where]).max())
     return Finding(
         f"{name} ({mode}) differs from {other.name} at {len(steps)} of {len(common)} steps, first at"
-        f" {steps[0] if steps else '-'}, by {written(worst, 3)} at most.",
+        f" {steps[0] if steps else '-'}, by {number_text(worst, 3)} at most.",
         tensor=name,
         mode=mode,
         steps=long_list(steps),

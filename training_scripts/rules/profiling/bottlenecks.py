@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 from training_scripts.recording.profile.profile import CPU, GPU, IO_WAIT, Profile
 from training_scripts.rules.findings import Answer, Finding, NotEvaluated
 from training_scripts.rules.profiling.samples import (
@@ -67,13 +67,13 @@ def io_bottleneck_aws(profile: Profile, parameters: _Parameters) -> Sequence[Fin
 def _cpu(profile: Profile, parameters: _Parameters, window: tuple[float, float] | None) -> Answer:
     cores = devices(profile, CPU)
     limit = parameters["cpu_threshold"]
-    what = f"a core was busier than {written(limit)} %"
+    what = f"a core was busier than {number_text(limit)} %"
     return _bottlenecks(profile, cores, limit, parameters, window=window, what=what)
 
 
 def _io(profile: Profile, parameters: _Parameters, window: tuple[float, float] | None) -> Answer:
     limit = parameters["io_threshold"]
-    what = f"a core waited for the disk more than {written(limit)} % of the time"
+    what = f"a core waited for the disk more than {number_text(limit)} % of the time"
     return _bottlenecks(profile, _waits(profile), limit, parameters, window=window, what=what)
 
 
@@ -119,8 +119,8 @@ def _bottlenecks(
         if share > parameters["threshold"]:
             text = (
                 f"In {share:.0f} % of {count} samples a GPU of {node} was below"
-                f" {written(parameters['gpu_threshold'])} % "
-                f"while {what} (limit {written(parameters['threshold'])} % of the samples)."
+                f" {number_text(parameters['gpu_threshold'])} % "
+                f"while {what} (limit {number_text(parameters['threshold'])} % of the samples)."
             )
             numbers = {"percent": share, "bottlenecks": float(both.sum()), "datapoints": float(len(times))}
             findings.append(Finding(text, numbers=numbers))

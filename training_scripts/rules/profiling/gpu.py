@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 from training_scripts.recording.profile.profile import GPU, GPU_MEMORY, Profile
 from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.profiling.samples import Device, cpu_total, gpus, require, scans, training_window
@@ -29,14 +29,14 @@ def low_gpu_utilization(profile: Profile, parameters: _Parameters) -> Sequence[F
         if p95 < parameters["threshold_p95"]:
             text = (
                 f"{device} was hardly used: in 95 % of the samples during training its utilisation was below "
-                f"{p95:.0f} % (limit {written(parameters['threshold_p95'])} %)."
+                f"{p95:.0f} % (limit {number_text(parameters['threshold_p95'])} %)."
             )
             findings.append(Finding(text, numbers=numbers))
         elif idle > parameters["idle_percent"]:
             text = (
                 f"{device} kept stopping: it reached {p95:.0f} % (p95), but in {idle:.0f} % of the samples during "
-                f"training it was below {written(parameters['threshold_p5'])} % (limit"
-                f" {written(parameters['idle_percent'])} %)."
+                f"training it was below {number_text(parameters['threshold_p5'])} % (limit"
+                f" {number_text(parameters['idle_percent'])} %)."
             )
             findings.append(Finding(text, numbers=numbers))
     return findings
@@ -56,8 +56,8 @@ def low_gpu_utilization_aws(profile: Profile, parameters: _Parameters) -> Sequen
                 how = "is low" if low else "fluctuates"
                 text = (
                     f"Utilisation of {device} {how}: p95 {p95:.0f} % (threshold"
-                    f" {written(parameters['threshold_p95'])}), "
-                    f"p5 {p5:.0f} % (threshold {written(parameters['threshold_p5'])}) after {count} samples."
+                    f" {number_text(parameters['threshold_p95'])}), "
+                    f"p5 {p5:.0f} % (threshold {number_text(parameters['threshold_p5'])}) after {count} samples."
                 )
                 findings.append(Finding(text, numbers={"p95": p95, "p5": p5, "samples": count}))
                 break
@@ -141,7 +141,7 @@ def gpu_memory_increase_aws(profile: Profile, parameters: _Parameters) -> Sequen
         if len(late):
             text = (
                 f"The memory of {device} rose by {rises[late].max():.1f} points in the moving average over {window} "
-                f"samples, {len(late)} times by more than {written(parameters['increase'])}."
+                f"samples, {len(late)} times by more than {number_text(parameters['increase'])}."
             )
             findings.append(Finding(text, numbers={"increase": float(rises[late].max()), "times": len(late)}))
     return findings

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 from training_scripts.recording.profile.profile import CPU, EVAL_STEP, GPU, TRAIN_STEP, Metric, Profile
 from training_scripts.rules.findings import NotEvaluated
 
@@ -105,7 +105,9 @@ def require(count: int, least: float, what: str) -> None:
         NotEvaluated: There are too few to judge by.
     """
     if count <= least:
-        raise NotEvaluated(f"Only {count} {what}: this rule judges from {written(least)} on (its parameter patience).")
+        raise NotEvaluated(
+            f"Only {count} {what}: this rule judges from {number_text(least)} on (its parameter patience)."
+        )
 
 
 def scans(times: NDArray[np.float64]) -> list[int]:

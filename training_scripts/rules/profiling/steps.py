@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 from training_scripts.recording.profile.profile import DATA, TRAIN_STEP, Profile, Spans
 from training_scripts.rules.findings import Answer, Finding, NotEvaluated
 from training_scripts.rules.profiling.samples import fact, scans
@@ -65,7 +65,7 @@ def step_outlier_aws(profile: Profile, parameters: _Parameters) -> Sequence[Find
             if slow.sum() > parameters["n_outliers"]:
                 text = (
                     f"{slow.sum()} of {count} steps ({name}, {node}) took more than {_time(limit)}, the mean and "
-                    f"{written(parameters['stddev'])} standard deviations."
+                    f"{number_text(parameters['stddev'])} standard deviations."
                 )
                 numbers = {"outliers": float(slow.sum()), "limit": limit, "mean": float(seconds.mean())}
                 whole = np.concatenate([slow, np.zeros(len(spans) - count, dtype=bool)])
@@ -143,7 +143,7 @@ def max_initialization_time(profile: Profile, parameters: _Parameters) -> Sequen
         return Answer((), numbers)
     text = (
         f"The first step came after {seconds / 60:.0f} minutes, {percent:.0f} % of the job so far (limits "
-        f"{written(parameters['threshold'])} minutes and {written(parameters['percent'])} %)."
+        f"{number_text(parameters['threshold'])} minutes and {number_text(parameters['percent'])} %)."
     )
     return Answer([Finding(text, numbers=numbers)], numbers)
 
@@ -154,7 +154,7 @@ def max_initialization_time_aws(profile: Profile, parameters: _Parameters) -> Se
     minutes = (first - begin) / 60
     if minutes <= parameters["threshold"]:
         return Answer((), {"minutes": minutes})
-    text = f"No step in the first {written(parameters['threshold'])} minutes: it took {minutes:.0f}."
+    text = f"No step in the first {number_text(parameters['threshold'])} minutes: it took {minutes:.0f}."
     return Answer([Finding(text, numbers={"minutes": minutes})], {"minutes": minutes})
 
 
@@ -211,8 +211,8 @@ def dataloader_aws(profile: Profile, parameters: _Parameters) -> Sequence[Findin
     if not parameters["min_threshold"] <= percent <= parameters["max_threshold"]:
         text = (
             f"{workers} workers load data on {cores} cores, {percent:.0f} % (AWS wants"
-            f" {written(parameters['min_threshold'])} "
-            f"to {written(parameters['max_threshold'])} %)."
+            f" {number_text(parameters['min_threshold'])} "
+            f"to {number_text(parameters['max_threshold'])} %)."
         )
         findings.append(Finding(text, numbers=numbers))
     if fact(profile, "pin_memory") is False and fact(profile, "gpus"):
@@ -236,4 +236,4 @@ def _mode(phase: str) -> str:
 
 
 def _time(seconds: float) -> str:
-    return f"{written(1000 * seconds, 3)} ms" if seconds < 1 else f"{written(seconds, 3)} s"
+    return f"{number_text(1000 * seconds, 3)} ms" if seconds < 1 else f"{number_text(seconds, 3)} s"

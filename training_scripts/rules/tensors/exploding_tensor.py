@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import TRAIN, Series, Trial
 from training_scripts.rules.evidence import curves, learning_rate, selection
 from training_scripts.rules.evidence import evidence as evidences
@@ -131,7 +131,8 @@ def _growth(run: Evidence, parameters: Mapping[str, Any]) -> list[Finding]:
             worst = float(series.values[hit].max())
             findings.append(
                 Finding(
-                    f"{name} grew from {written(series.values[0], 2)} to {written(worst, 2)}: it is about to overflow.",
+                    f"{name} grew from {number_text(series.values[0], 2)} to {number_text(worst, 2)}: it is about "
+                    "to overflow.",
                     tensor=name,
                     mode=TRAIN,
                     steps=long_list(series.steps[hit]),
@@ -275,8 +276,8 @@ def _variance(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
                 findings.append(
                     Finding(
                         f"The variance of {name} ({mode}) is out of bounds at {int(hit.sum())} steps: from"
-                        f" {written(least, 3)}"
-                        f" to {written(most, 3)}, bounds {lowest if lowest is not None else 'none'} to"
+                        f" {number_text(least, 3)}"
+                        f" to {number_text(most, 3)}, bounds {lowest if lowest is not None else 'none'} to"
                         f" {highest if highest is not None else 'none'}.",
                         tensor=name,
                         mode=mode,

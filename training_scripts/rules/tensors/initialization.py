@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import TRAIN, Trial
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence import layers, selection
@@ -64,10 +64,12 @@ def _ratio(variances: dict[int, list[tuple[float, str]]], threshold: float) -> F
         if ratio > threshold:
             steps.append(step)
             if ratio > worst:
-                worst, text = ratio, f"{wide} {written(most**2, 2)}, {narrow} {written(least**2, 2)}"
+                worst, text = ratio, f"{wide} {number_text(most**2, 2)}, {narrow} {number_text(least**2, 2)}"
     if not steps:
         return None
-    message = f"Variances of layers differ by a factor of {written(worst, 3)}, above {written(threshold)}: {text}."
+    message = (
+        f"Variances of layers differ by a factor of {number_text(worst, 3)}, above {number_text(threshold)}: {text}."
+    )
     return Finding(message, mode=TRAIN, steps=tuple(steps), numbers={"variance_ratio": worst})
 
 
@@ -88,7 +90,8 @@ def _narrow(widths: dict[int, tuple[float, str]], distribution_range: float) -> 
         return None
     width, name = min(hit.values())
     return Finding(
-        f"90 % of the values of {name} lie within {written(width, 2)}, less than {written(distribution_range)}.",
+        f"90 % of the values of {name} lie within {number_text(width, 2)}, less than "
+        f"{number_text(distribution_range)}.",
         tensor=name,
         mode=TRAIN,
         steps=tuple(sorted(hit)),
@@ -207,8 +210,9 @@ def _too_wide(run: Evidence, names: list[str], parameters: Mapping[str, Any]) ->
 def _gain_finding(run: Evidence, name: str, gain: float, parameters: Mapping[str, Any]) -> Finding:
     low, high = parameters["min_gain"], parameters["max_gain"]
     return Finding(
-        f"{name} begins with a standard deviation of {written(gain, 2)} / sqrt(inputs), out of {written(low)} to"
-        f" {written(high)}:"
+        f"{name} begins with a standard deviation of {number_text(gain, 2)} / sqrt(inputs), out of "
+        f"{number_text(low)} to"
+        f" {number_text(high)}:"
         f" each such layer makes signals {'smaller' if gain < low else 'larger'} by that factor.",
         tensor=name,
         mode=TRAIN,
@@ -230,7 +234,8 @@ def _too_large_outputs(run: Evidence, seen: Learning, parameters: Mapping[str, A
         return []
     return [
         Finding(
-            f"The loss begins at {written(first, 3)}, when guessing costs {written(guess, 3)}: the first outputs"
+            f"The loss begins at {number_text(first, 3)}, when guessing costs {number_text(guess, 3)}: the first "
+            "outputs"
             " are far too large.",
             mode=TRAIN,
             steps=(int(seen.steps[0]),),
@@ -246,7 +251,7 @@ def _uneven(table: Gradients, share: float) -> list[Finding]:
         return []
     low, high = (table.names[place].removeprefix(selection.GRADIENT) for place in (least, most))
     ratio = float(first[least] / first[most])
-    arrives = f"a gradient of {written(ratio, 1)} of that of {high}" if ratio else "no gradient at all"
+    arrives = f"a gradient of {number_text(ratio, 1)} of that of {high}" if ratio else "no gradient at all"
     return [
         Finding(
             f"At step {int(table.steps[0])} {arrives} arrives at {low}: the initialisation does not let it through.",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import TRAIN, Trial
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence import selection
@@ -89,7 +89,7 @@ def _check_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]
 
 def _finding(name: str, means: NDArray[np.float64], steps: list[int]) -> Finding:
     center = means.mean(axis=0)
-    shown = ", ".join(f"{written(value, 3)}" for value in center)
+    shown = ", ".join(f"{number_text(value, 3)}" for value in center)
     return Finding(
         f"The means of the channels of {len(means)} pictures are {shown} instead of about 0.",
         tensor=name,

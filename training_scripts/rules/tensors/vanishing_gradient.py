@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import TRAIN, Trial
 from training_scripts.rules.evidence import curves, learning_rate, selection
 from training_scripts.rules.evidence import evidence as evidences
@@ -36,7 +36,8 @@ def _vanishing_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]
         if low.any():
             least = float(np.min(series.values[low]))
             message = (
-                f"The mean absolute value of {name} is {written(least, 2)}, below {written(parameters['threshold'])}."
+                f"The mean absolute value of {name} is {number_text(least, 2)}, below"
+                f" {number_text(parameters['threshold'])}."
             )
             steps = tuple(series.steps[low].tolist())
             findings.append(Finding(message, tensor=name, mode=mode, steps=steps, numbers={"abs_mean": least}))
@@ -152,8 +153,8 @@ def _one(table: Gradients, row: int, name: str, begin: int) -> Finding:
         steps = tuple(table.steps[begin:].tolist())
         return Finding(said, tensor=name, mode=TRAIN, steps=steps, numbers={"abs_mean": 0.0, "share_of_largest": 0.0})
     return Finding(
-        f"{name} is {written(median, 2)} in the mean of absolute values from step {int(table.steps[begin])} on,"
-        f" {written(share, 1)} of the largest gradient.",
+        f"{name} is {number_text(median, 2)} in the mean of absolute values from step {int(table.steps[begin])} on,"
+        f" {number_text(share, 1)} of the largest gradient.",
         tensor=name,
         mode=TRAIN,
         steps=tuple(table.steps[begin:].tolist()),
@@ -168,8 +169,8 @@ def _grouped(findings: list[Finding], layers: int) -> list[Finding]:
     least = min(findings, key=lambda finding: finding.numbers["abs_mean"])
     begin = min(finding.steps[0] for finding in findings)
     told = (
-        f"{written(least.numbers['abs_mean'], 2)} in the mean of absolute values,"
-        f" {written(least.numbers['share_of_largest'], 1)} of the largest gradient"
+        f"{number_text(least.numbers['abs_mean'], 2)} in the mean of absolute values,"
+        f" {number_text(least.numbers['share_of_largest'], 1)} of the largest gradient"
         if least.numbers["abs_mean"]
         else "none at all"
     )

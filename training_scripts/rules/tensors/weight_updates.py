@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import TRAIN, Series, Trial
 from training_scripts.rules.causes import NO_GRADIENT_ADVICE
 from training_scripts.rules.evidence import curves, layers, learning_rate, selection
@@ -54,8 +54,8 @@ def _ratio_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
                 extreme = float(series.values[hit].max() if word == "above" else series.values[hit].min())
                 findings.append(
                     Finding(
-                        f"{name} was updated by {written(extreme, 2)} of its size, {word}"
-                        f" {written(parameters[limit])}, at"
+                        f"{name} was updated by {number_text(extreme, 2)} of its size, {word}"
+                        f" {number_text(parameters[limit])}, at"
                         f" {int(hit.sum())} steps from {int(series.steps[hit][0])} on.",
                         tensor=name,
                         mode=TRAIN,
@@ -180,7 +180,7 @@ def _ratio_finding(name: str, series: Series, hit: NDArray[np.bool_], ratio: flo
         where = f"at all {len(series)} recorded steps"
     elif int(hit.sum()) > 1:
         where = f"at {int(hit.sum())} of {len(series)} recorded steps, first at {int(series.steps[hit][0])}"
-    times = f"{ratio:,.0f}" if ratio >= 10 else f"{written(ratio, 2)}"
+    times = f"{ratio:,.0f}" if ratio >= 10 else f"{number_text(ratio, 2)}"
     moved = f"updated by {times} times its length" if ratio else "not updated at all"
     return Finding(
         f"{name} was {moved} {where}.",

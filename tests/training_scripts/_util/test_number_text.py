@@ -7,7 +7,7 @@ import re
 import pytest
 
 from dogbreed_sdk.debugging.formatting import amount, number, percent, seconds
-from training_scripts._util.written import written
+from training_scripts._util.number_text import number_text
 from training_scripts.training import hyperparameters
 
 
@@ -28,7 +28,7 @@ from training_scripts.training import hyperparameters
     ],
 )
 def test_a_number_is_written_for_people(value: float, digits: int, text: str) -> None:
-    assert written(value, digits) == text
+    assert number_text(value, digits) == text
     assert number(value, digits=digits) == text
 
 

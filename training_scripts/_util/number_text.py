@@ -9,14 +9,14 @@ _LARGE = ((1e12, "trillion"), (1e9, "billion"))
 _HUGE = 1e15
 
 
-def written(value: float, digits: int = 6) -> str:
+def number_text(value: float, digits: int = 6) -> str:
     """A number for people: digits that count, thousands apart, words for what is large and not whole.
 
     Args:
         value: Any number; NaN and infinities have signs of their own.
         digits: How many digits count; all those before the point are written in any case.
 
-    >>> [written(value, 3) for value in (0.123456, 12345.6, 1e-9, 3.0, 4_294_967_295, 4.31e9 + 0.5, float("nan"))]
+    >>> [number_text(value, 3) for value in (0.123456, 12345.6, 1e-9, 3.0, 4_294_967_295, 4.31e9 + 0.5, float("nan"))]
     ['0.123', '12,346', '1e-09', '3', '4,294,967,295', '4.31 billion', 'NaN']
     """
     if not math.isfinite(value):
@@ -30,5 +30,5 @@ def written(value: float, digits: int = 6) -> str:
         return f"{value:,.0f}"
     for unit, name in _LARGE:
         if size >= unit:
-            return f"{written(value / unit, 3)} {name}"
+            return f"{number_text(value / unit, 3)} {name}"
     return f"{value:.{digits}g}"
