@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from dogbreed_sdk._util.files import file_lock
 from dogbreed_sdk._util.processes import is_alive
-from dogbreed_sdk.local.folders import file_lock
 from training_scripts._util.atomic import write_json_atomically
 
 CORES_VARIABLE = "DOGBREED_LOCAL_CORES"

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dogbreed_sdk.local import clock
+from dogbreed_sdk._util import clock
 from dogbreed_sdk.local.jobs.state import shorten
 
 # CloudWatch's limit for one event was 256 KiB; a quarter keeps a page of events readable.

@@ -13,12 +13,11 @@ from typing import Any
 
 import psutil
 
-import dogbreed_sdk
-from dogbreed_sdk.local import clock
+from dogbreed_sdk._util import clock
 
 # The kernel's idea of the boot time moves with clock corrections, and a start time with it.
 _CLOCK_TOLERANCE_SECONDS = 2.0
-PACKAGE_PARENT = Path(dogbreed_sdk.__file__).resolve().parent.parent
+PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 
 # A process started this way is nobody's child: its starter may end first, and leaves no zombie if it does not.
 _DETACH = 'log=$1; shift; "$@" </dev/null >>"$log" 2>&1 & echo $!'

@@ -5,7 +5,6 @@ Importing this module loads neither botocore nor a web framework: a job's superv
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import sqlite3
@@ -18,8 +17,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from dogbreed_sdk._util import clock
+from dogbreed_sdk._util.files import file_lock
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
-from dogbreed_sdk.local import clock
 from dogbreed_sdk.local.root_paths import RootPaths
 
 DATABASE = "sagemaker.db"
@@ -439,8 +439,7 @@ class Store:
 
     def _prepare(self) -> None:
         # Switching to WAL is not covered by SQLite's busy handler, so first users take turns by a file lock.
-        with (self.root / f"{DATABASE}.lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with file_lock(self.root / f"{DATABASE}.lock"):
             connection = self._open()
             self._idle.append(connection)
             version = connection.execute("PRAGMA user_version").fetchone()[0]

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from dogbreed_sdk._util import clock
 from dogbreed_sdk._util.log_file import LogFile
-from dogbreed_sdk.local import Store, clock
+from dogbreed_sdk.local import Store
 from dogbreed_sdk.local.jobs import runner
 from dogbreed_sdk.local.jobs import state as job_state
 from dogbreed_sdk.local.store import MODEL, TRAINING_JOB, TUNING_JOB

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dogbreed_sdk._util.files import is_locked
 from dogbreed_sdk.local.api.validation import operation_model
 from dogbreed_sdk.local.api.wire import ApiError, resource_in_use, resource_not_found, validation_error
-from dogbreed_sdk.local.folders import JobFolder, is_locked
+from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.jobs.script_files import remove_tree
 from dogbreed_sdk.local.jobs.state import RUNNING_STATUSES
 from dogbreed_sdk.local.store import (

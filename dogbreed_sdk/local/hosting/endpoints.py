@@ -20,10 +20,11 @@ from typing import Any
 
 from dogbreed_sdk._util.caller_environment import inherited
 from dogbreed_sdk._util.descendants import end_marked
+from dogbreed_sdk._util.files import file_lock
 from dogbreed_sdk._util.log_file import last_lines
 from dogbreed_sdk._util.processes import end_process, identify, identify_self, is_alive, start_module
 from dogbreed_sdk.errors import ConfigurationError, EndpointNotReadyError
-from dogbreed_sdk.local.folders import EndpointFolder, file_lock
+from dogbreed_sdk.local.folders import EndpointFolder
 from dogbreed_sdk.local.hosting.model import Deployment, prepare, restore
 from dogbreed_sdk.local.jobs import state as job_state
 from dogbreed_sdk.local.store import ENDPOINT, NotFound, Record, Store

@@ -5,10 +5,11 @@ from __future__ import annotations
 import signal
 from typing import Any
 
+from dogbreed_sdk._util import clock
 from dogbreed_sdk._util.descendants import end_marked
+from dogbreed_sdk._util.files import is_locked
 from dogbreed_sdk._util.processes import GUARD_GRACE_SECONDS, identify, is_alive, is_of_copy, signal_group, start_module
-from dogbreed_sdk.local import clock
-from dogbreed_sdk.local.folders import JobFolder, is_locked
+from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.hosting import endpoints
 from dogbreed_sdk.local.jobs import state as job_state
 from dogbreed_sdk.local.jobs.environment import JOB_MARK

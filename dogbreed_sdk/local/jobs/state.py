@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dogbreed_sdk.local import clock
+from dogbreed_sdk._util import clock
 
 MAXIMUM_FAILURE_CHARACTERS = 1024  # API reference, DescribeTrainingJob, FailureReason
 

@@ -6,18 +6,18 @@ training-job, tuning-job, and endpoint (brings a new or changed endpoint up once
 
 from __future__ import annotations
 
-import fcntl
 import signal
 import sys
-import time
 from pathlib import Path
 
 from dogbreed_sdk._util.descendants import adopt_orphans
+from dogbreed_sdk._util.files import file_lock_within
 from dogbreed_sdk._util.processes import restore_interrupts
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.store import ENDPOINT, TRAINING_JOB, Store
 
-_LOOK_SECONDS = 1.0
+# Others hold the lock for a moment while they look whether it is held.
+_LOCK_SECONDS = 1.0
 
 
 def main(arguments: list[str]) -> int:
@@ -30,24 +30,10 @@ def main(arguments: list[str]) -> int:
 
         verify(store, name)
         return 0
-    with JobFolder.of(store.root, name).lock.open("a") as lock:
-        if _take(lock.fileno()):
+    with file_lock_within(JobFolder.of(store.root, name).lock, _LOCK_SECONDS) as is_ours:
+        if is_ours:
             _supervise(store, kind, name)
     return 0
-
-
-def _take(descriptor: int) -> bool:
-    """Take the lock; False when another supervisor has it, and not just somebody who looks whether one does."""
-    deadline = time.monotonic() + _LOOK_SECONDS
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(0.02)
-        else:
-            return True
 
 
 def _supervise(store: Store, kind: str, name: str) -> None:

@@ -11,11 +11,11 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from dogbreed_sdk._util import clock
 from dogbreed_sdk._util.cores import ThreadLedger
 from dogbreed_sdk._util.log_file import LogFile
 from dogbreed_sdk._util.processes import identify, identify_self, is_of_copy
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.local import clock
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.jobs import debugger, debugger_states, staging
 from dogbreed_sdk.local.jobs import state as job_state
