@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from training_scripts.data import limits
+
 # The backbone whose weights come in a package: nothing is downloaded, so the first run works offline.
 BACKBONE: Final = "efficientnet_lite0"
 
@@ -35,9 +37,9 @@ TUNING_STRATEGY: Final = "Bayesian"
 # Features of the picture and of its mirror image: the cheapest augmentation that helps with photographs.
 VIEWS: Final = "plain,flip"
 
-# SageMaker's limits (developer guide, "Deploy models for inference").
-REALTIME_PAYLOAD_BYTES: Final = 25 * 1024 * 1024
-SERVERLESS_PAYLOAD_BYTES: Final = 4 * 1024 * 1024
+# A picture may be as large as SageMaker lets a request be.
+REALTIME_PAYLOAD_BYTES: Final = limits.MAX_REALTIME_REQUEST_BYTES
+SERVERLESS_PAYLOAD_BYTES: Final = limits.MAX_SERVERLESS_REQUEST_BYTES
 
 # A container has 60 s to answer; ten more let its own error arrive before the client gives up.
 INVOKE_READ_TIMEOUT_SECONDS: Final = 70.0

@@ -32,6 +32,8 @@ PURE = (
 )
 WITH_SIDE_EFFECTS = {"boto3", "requests", "socket", "subprocess", "shutil", "tempfile", "urllib.request"}
 OPENING = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "iterdir", "glob", "rglob", "print"}
+# Plain values that every part reads, so that each stands in one place.
+TABLES = ("training_scripts.data.formats", "training_scripts.data.limits")
 # What local SageMaker shares with the client: errors, the container contract, how files and numbers are written.
 LOCAL_MAY_USE = (
     "dogbreed_sdk.local",
@@ -41,17 +43,17 @@ LOCAL_MAY_USE = (
     "dogbreed_sdk.container",
     "dogbreed_sdk._util",
     "training_scripts._util",
+    *TABLES,
 )
 # The model server also runs alone in a container.
 SERVING_MAY_USE = (
     "dogbreed_sdk.model_server",
     "dogbreed_sdk.errors",
     "dogbreed_sdk._util",
+    *TABLES,
     "training_scripts.inference",
     "training_scripts.training.runtime",
 )
-
-
 GRAPH = read_graph(SDK, SCRIPTS)
 
 
@@ -113,7 +115,8 @@ def test_the_model_server_knows_nothing_of_the_client() -> None:
 
 def test_the_service_stands_on_the_public_interface() -> None:
     for hidden in ("dogbreed_sdk.local", "dogbreed_sdk.aws.requests", "dogbreed_sdk.cli", "training_scripts"):
-        assert not [line for line in arrows_to(hidden, allowed=()) if line.startswith("dogbreed_sdk.service")]
+        found = [line for line in arrows_to(hidden, allowed=()) if line.startswith("dogbreed_sdk.service")]
+        assert not [line for line in found if not line.endswith(TABLES)]
 
 
 def test_only_the_command_line_starts_the_service() -> None:

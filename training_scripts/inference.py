@@ -1,7 +1,7 @@
 """Serves a bundle: model_fn, input_fn, predict_fn, output_fn, as SageMaker's PyTorch containers call them.
 
-    image/jpeg, image/png, image/webp, application/x-image   the picture's bytes (the bytes decide, not the label)
-    application/octet-stream (boto3's default), or none      either of the two, as the bytes say
+    image/jpeg, ..., application/x-image (see data/formats)  a picture's bytes, which decide its format
+    application/octet-stream (boto3's default), or none      either a picture or JSON, as the bytes say
     application/json                                         {"url": "https://..."}, or a preprocessed tensor
                                                              [3, h, w] or [n, 3, h, w] as nested lists
 
@@ -29,18 +29,15 @@ from PIL import Image
 from torch import Tensor
 
 from training_scripts._util.number_text import number_text
-from training_scripts.data import preprocessing, safe_fetch
+from training_scripts.data import formats, limits, preprocessing, safe_fetch
 from training_scripts.models import backbones
 from training_scripts.models.bundle import display_name
 from training_scripts.models.model import Model, load
 from training_scripts.models.onnx import OnnxModel, chosen_backend
 
-JSON = "application/json"
+JSON = formats.JSON
 RANKED_JSON = "application/vnd.dogbreed+json"
 SCORES_JSON = "application/vnd.dogbreed.scores+json"
-PICTURES = frozenset({"image/jpeg", "image/jpg", "image/png", "image/webp", "application/x-image"})
-ANY = frozenset({"application/octet-stream", ""})
-MIN_SIDE, MAX_SIDE = 32, 2048
 # Pictures in one call of the model: activations of 16 take about half a gigabyte, and more are not faster.
 MAX_AT_ONCE = 16
 # Resizing with a bicubic filter overshoots by some per cent; pixels that nobody normalised lie far outside.
@@ -112,11 +109,11 @@ def input_fn(body: bytes | str, content_type: str | None) -> Image.Image | Tenso
     kind = (content_type or "").partition(";")[0].strip().lower()
     content = body.encode("latin-1", "replace") if isinstance(body, str) else bytes(body)
     # No picture begins as JSON's lists and objects do.
-    if kind == JSON or (kind in ANY and content.lstrip()[:1] in (b"[", b"{")):
+    if kind == JSON or (kind in formats.UNNAMED_CONTENT_TYPES and content.lstrip()[:1] in (b"[", b"{")):
         return _from_json(body)
-    if kind in PICTURES | ANY:
+    if kind in formats.PICTURE_CONTENT_TYPES | formats.UNNAMED_CONTENT_TYPES:
         return _picture(content)
-    served = ", ".join([*sorted(PICTURES), JSON])
+    served = ", ".join([*sorted(formats.PICTURE_CONTENT_TYPES), JSON])
     refused = (content_type or "")[:MAX_REPEATED]
     raise RequestError(f"content type {refused!r} is not served; send one of {served}", 415)
 
@@ -233,8 +230,9 @@ def _tensor(values: Sequence[Any]) -> Tensor:
         tensor = tensor[None]
     if tensor.ndim != 4 or tensor.shape[1] != 3 or not len(tensor):
         raise RequestError(f"the tensor must be [3, h, w] or [n, 3, h, w], not {list(tensor.shape)}")
-    if not all(MIN_SIDE <= side <= MAX_SIDE for side in tensor.shape[2:]):
-        raise RequestError(f"height and width must be {MIN_SIDE} to {MAX_SIDE}, not {list(tensor.shape[2:])}")
+    least, most = limits.MIN_TENSOR_SIDE, limits.MAX_TENSOR_SIDE
+    if not all(least <= side <= most for side in tensor.shape[2:]):
+        raise RequestError(f"height and width must be {least} to {most}, not {list(tensor.shape[2:])}")
     if not bool(tensor.isfinite().all()):
         raise RequestError("the tensor holds numbers that are not finite")
     return tensor

@@ -8,9 +8,8 @@ from typing import Final
 
 from dogbreed_sdk.errors import ConfigurationError, ImageDownloadError
 from training_scripts._util.safe_text import redacted
+from training_scripts.data.limits import MAX_DOWNLOAD_BYTES
 
-# Four times what a real-time endpoint takes: what is larger than that is shrunk here.
-MAX_DOWNLOAD_BYTES: Final = 100_000_000
 # A 10 MB photograph over a slow line of 4 Mbit/s takes 20 s.
 DEADLINE_SECONDS: Final = 30.0
 

@@ -17,12 +17,11 @@ from dogbreed_sdk.model_server.batching import Answering
 from dogbreed_sdk.model_server.context import RequestContext
 from dogbreed_sdk.model_server.handlers import ModelAnswer, ModelRequest
 from dogbreed_sdk.model_server.settings import Settings
+from training_scripts.data.limits import MAX_REALTIME_REQUEST_BYTES
 
-# SageMaker's limit of a real-time request (developer guide, quotas of SageMaker endpoints).
-MAXIMUM_BODY_BYTES = 25 * 1024 * 1024
 MAXIMUM_WAITING = 64
 # 64 photographs fit many times over; of the largest bodies ten wait.
-MAXIMUM_WAITING_BYTES = 10 * MAXIMUM_BODY_BYTES
+MAXIMUM_WAITING_BYTES = 10 * MAX_REALTIME_REQUEST_BYTES
 # SageMaker itself gives a real-time request 60 s altogether.
 _BODY_SECONDS = 60.0
 # Between a request's 504 and the end of a model that hangs: the 504 must have reached its client.
@@ -68,8 +67,8 @@ class ModelApp:
     async def _invocations(self, request: Request) -> Response:
         declared = request.headers.get("content-length", "")
         # A body without a length may become as large as is allowed.
-        size = int(declared) if declared.isdecimal() else MAXIMUM_BODY_BYTES
-        if size > MAXIMUM_BODY_BYTES:
+        size = int(declared) if declared.isdecimal() else MAX_REALTIME_REQUEST_BYTES
+        if size > MAX_REALTIME_REQUEST_BYTES:
             return _too_large()
         if self._waiting >= MAXIMUM_WAITING or self._waiting_bytes + size > MAXIMUM_WAITING_BYTES:
             message = f"{self._waiting} requests are waiting already; try again later."
@@ -140,7 +139,7 @@ async def _read(request: Request) -> bytes | None:
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > MAXIMUM_BODY_BYTES:
+        if size > MAX_REALTIME_REQUEST_BYTES:
             return None
         chunks.append(chunk)
     return b"".join(chunks)

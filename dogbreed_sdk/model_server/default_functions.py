@@ -13,11 +13,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-_JSON = "application/json"
+from training_scripts.data.formats import JSON, UNNAMED_CONTENT_TYPES
+
 _CSV = "text/csv"
 _NUMPY = "application/x-npy"
 _NUMPY_START = b"\x93NUMPY"
-_ANY = ("application/octet-stream", "")
 # The last three: deeply nested JSON, an array that announces more than there is memory for, an endless field of CSV.
 _UNREADABLE = (ValueError, RecursionError, MemoryError, csv.Error)
 
@@ -43,9 +43,9 @@ def default_input(body: bytes, content_type: str) -> Any:
     Raises:
         RequestError: Another content type, or a body that is not what its content type says.
     """
-    readers: dict[str, Callable[[bytes], Any]] = {_JSON: json.loads, _CSV: _read_csv, _NUMPY: _read_numpy}
+    readers: dict[str, Callable[[bytes], Any]] = {JSON: json.loads, _CSV: _read_csv, _NUMPY: _read_numpy}
     kind = content_type.partition(";")[0].strip().lower()
-    reader = readers.get(_kind_of(body) if kind in _ANY else kind)
+    reader = readers.get(_kind_of(body) if kind in UNNAMED_CONTENT_TYPES else kind)
     if reader is None:
         raise RequestError(
             f"Content type {content_type!r} is not supported: the model's code has no input_fn, and the default one "
@@ -61,7 +61,7 @@ def default_input(body: bytes, content_type: str) -> Any:
 def _kind_of(body: bytes) -> str:
     if body.startswith(_NUMPY_START):
         return _NUMPY
-    return _JSON if body.lstrip()[:1] in (b"[", b"{") else ""
+    return JSON if body.lstrip()[:1] in (b"[", b"{") else ""
 
 
 def _read_csv(body: bytes) -> list[list[float]]:
@@ -90,10 +90,10 @@ def default_output(prediction: Any, accept: str) -> tuple[str, str]:
         RequestError: The client accepts no JSON.
     """
     kinds = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
-    if not kinds & {_JSON, "application/*", "*/*", ""}:
+    if not kinds & {JSON, "application/*", "*/*", ""}:
         raise RequestError(
             f"Accept {accept!r} is not supported: the model's code has no output_fn, "
-            f"and the default one writes {_JSON}.",
+            f"and the default one writes {JSON}.",
             406,
         )
-    return json.dumps(prediction, default=lambda value: value.tolist()), _JSON
+    return json.dumps(prediction, default=lambda value: value.tolist()), JSON

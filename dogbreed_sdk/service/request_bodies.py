@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from dogbreed_sdk.service import multipart
 from dogbreed_sdk.service.problems import Problem, ProblemError, raised
 from dogbreed_sdk.service.schemas import MOST_TOP_K, BatchRequest, ClassifyRequest, PictureSource
+from training_scripts.data.formats import JSON, PICTURE_CONTENT_TYPES, UNNAMED_CONTENT_TYPES
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -25,10 +26,9 @@ if TYPE_CHECKING:
     from dogbreed_sdk.service.admission import Slots
     from dogbreed_sdk.service.settings import ServiceSettings
 
-_JSON = "application/json"
 _MULTIPART = "multipart/form-data"
-# What clients send bytes as that they have no better name for, and the name that deployed clients use.
-_RAW = ("", "application/octet-stream", "application/x-image")
+# A picture as the body itself, beside image/* of any kind: its bytes decide.
+_RAW = UNNAMED_CONTENT_TYPES | PICTURE_CONTENT_TYPES
 # Values of a JSON document: a batch of 32 has 70. Each costs some hundred bytes of memory for one or two of the body.
 _MOST_VALUES = 2000
 # Pictures as base64 are a third longer; the rest is for URLs and the JSON itself.
@@ -71,14 +71,14 @@ async def one_picture(request: Request, settings: ServiceSettings, slots: Slots)
         ClientDisconnect: The client left before it had sent everything.
     """
     kind = _kind(request)
-    if kind not in (_JSON, _MULTIPART, *_RAW) and not kind.startswith("image/"):
+    if kind not in (JSON, _MULTIPART, *_RAW) and not kind.startswith("image/"):
         raise raised(
             "unsupported-media-type",
             f"The content type is {kind[:100]!r}. Send a picture as image/* (curl --data-binary @rex.jpg -H "
             "'Content-Type: image/jpeg'), multipart/form-data (curl -F file=@rex.jpg) or application/json.",
         )
     async with _body(request, _limit(kind, settings.max_body_bytes), settings, slots) as body:
-        if kind == _JSON:
+        if kind == JSON:
             asked = await _work_through(body, lambda: _validated(ClassifyRequest, body))
             yield Pictures([await _work_through(body, lambda: _source(asked, settings))], asked.top_k)
         elif kind == _MULTIPART:
@@ -98,7 +98,7 @@ async def several_pictures(request: Request, settings: ServiceSettings, slots: S
         ClientDisconnect: The client left before it had sent everything.
     """
     kind = _kind(request)
-    if kind not in (_JSON, _MULTIPART):
+    if kind not in (JSON, _MULTIPART):
         raise raised(
             "unsupported-media-type",
             f"The content type is {kind[:100]!r}. Send several pictures as multipart/form-data "
@@ -121,7 +121,7 @@ def _kind(request: Request) -> str:
 
 
 def _limit(kind: str, picture_bytes: int) -> int:
-    return picture_bytes * 4 // 3 + _JSON_EXTRA_BYTES if kind == _JSON else picture_bytes
+    return picture_bytes * 4 // 3 + _JSON_EXTRA_BYTES if kind == JSON else picture_bytes
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dogbreed_sdk.defaults import INVOKE_CONNECTIONS
+from dogbreed_sdk.defaults import INVOKE_CONNECTIONS, REALTIME_PAYLOAD_BYTES
 from dogbreed_sdk.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class ServiceSettings:
     rate: Rate | None = None
     max_concurrency: int = 16
     max_waiting: int = 64
-    max_body_bytes: int = 25 * _MEBIBYTE
+    max_body_bytes: int = REALTIME_PAYLOAD_BYTES
     max_batch_bytes: int = 100 * _MEBIBYTE
     max_batch_pictures: int = 32
     max_buffered_bytes: int = 512 * _MEBIBYTE

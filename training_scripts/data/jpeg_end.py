@@ -14,10 +14,9 @@ from collections.abc import Iterator
 
 from PIL import Image
 
+from training_scripts.data.limits import MAX_JPEG_SCANS
+
 END = b"\xff\xd9"
-# Each scan of a progressive JPEG costs a pass over all its pixels (30 ms at MAX_PIXELS) for a hundred bytes or fewer.
-# Encoders write about ten; unlimited, a 25 MB file keeps a decoder busy for hours.
-MAX_SCANS = 100
 _START_OF_IMAGE = b"\xff\xd8"
 _END_OF_JPEG, _START_OF_SCAN = 0xD9, 0xDA
 _PROGRESSIVE = 0xC2
@@ -68,7 +67,7 @@ def _last_scan(content: bytes) -> int | None:
     exact: dict[int, set[int]] = {}
     for marker, position, segment in segments(content):
         end, scans = (marker, position), scans + (marker == _START_OF_SCAN)
-        if scans > MAX_SCANS:
+        if scans > MAX_JPEG_SCANS:
             return None
         if marker == _START_OF_SCAN and segment:
             count, (first, last, approximation) = segment[0], (segment[-3:] + bytes(3))[:3]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from training_scripts.data import signatures, split_folders
+from training_scripts.data import formats, signatures, split_folders
 
 # The one split of a plain folder of classes.
 UNSPLIT = "unsplit"
@@ -220,7 +220,7 @@ class _Lister:
         except OSError as error:
             self.unreadable.append(Unreadable.of(error, entry.path))
             return False
-        if found in signatures.READ_FORMATS and suffix not in _RAW_SUFFIXES:
+        if found in formats.READ_FORMATS and suffix not in _RAW_SUFFIXES:
             return True
         if found:
             kind = "a camera's raw file" if suffix in _RAW_SUFFIXES else f"a {found} picture"

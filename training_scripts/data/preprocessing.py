@@ -19,22 +19,15 @@ from PIL import Image
 
 from training_scripts import ScriptError
 from training_scripts.data import jpeg_end, signatures
+from training_scripts.data.formats import READ_FORMATS
+from training_scripts.data.limits import JPEG_DRAFT_SIDE, MAX_ASPECT_RATIO, MAX_JPEG_SCANS, MAX_PIXELS
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
-# Pillow's own line between a large photograph and a decompression bomb: 256 MiB of RGB pixels.
-MAX_PIXELS = 89_478_485
-
-# A JPEG is decoded at 1/2, 1/4 or 1/8 while its shorter side stays above this, which is above what any
-# backbone asks for (torchvision's largest resize is 600): large photographs then cost a quarter.
-DRAFT_SIDE = 700
-
-MAX_SCANS = jpeg_end.MAX_SCANS
 _START_OF_SCAN = 0xDA
 
-FORMATS = signatures.READ_FORMATS
 # Pictures above MAX_PIXELS are refused here; Pillow's warning would only show up in the user's terminal as well.
 # A program that made an error of it for its own pictures keeps that: ours is the last filter. What Pillow says of
 # damaged camera data changes nothing here. Set once, at import: warnings.catch_warnings is not safe among threads.
@@ -55,9 +48,6 @@ _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resamplin
 
 # What Pillow's decoders raise on broken files.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, struct.error, zlib.error)
-
-# Beyond this ratio of the sides, the ends are cut off before resizing.
-MAX_ASPECT = 8
 
 # A random crop covers this share of the picture, at these ratios of width to height. The ratios are those of
 # Inception's training crops (Szegedy et al. 2015); the least area is larger, for features of recognisable animals.
@@ -173,8 +163,8 @@ def decode(data: bytes | Path) -> Image.Image:
     """Reads a picture as upright RGB.
 
     The EXIF orientation is applied; transparency is laid on white; CMYK, palette, grey and 16-bit pixels are
-    converted; of an animation the first frame counts. Large JPEGs are decoded at a reduced scale (`DRAFT_SIDE`). A JPEG
-    may lack its end marker, and nothing else.
+    converted; of an animation the first frame counts. Large JPEGs are decoded at a reduced scale (`JPEG_DRAFT_SIDE`).
+    A JPEG may lack its end marker, and nothing else.
 
     Args:
         data: The file's content, or its path.
@@ -195,7 +185,7 @@ def decode(data: bytes | Path) -> Image.Image:
         jpeg = image.format in ("JPEG", "MPO")
         if jpeg:
             _check_scans(content)
-        image.draft(None, (DRAFT_SIDE, DRAFT_SIDE))
+        image.draft(None, (JPEG_DRAFT_SIDE, JPEG_DRAFT_SIDE))
         try:
             rgb = upright_rgb(image)
         except PictureError:
@@ -209,7 +199,7 @@ def decode(data: bytes | Path) -> Image.Image:
 
 def completed(content: bytes) -> bytes | None:
     """A JPEG with the end marker that it lacks, where nothing else is missing; None for every other file."""
-    return jpeg_end.completed(content, DRAFT_SIDE)
+    return jpeg_end.completed(content, JPEG_DRAFT_SIDE)
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
@@ -234,7 +224,7 @@ def upright_rgb(image: Image.Image) -> Image.Image:
 
 def _opened(content: bytes) -> Image.Image:
     try:
-        image = Image.open(io.BytesIO(content), formats=FORMATS)
+        image = Image.open(io.BytesIO(content), formats=READ_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PictureError(f"more than the {MAX_PIXELS // 10**6} megapixels allowed") from error
     except _BROKEN as error:
@@ -246,26 +236,26 @@ def _opened(content: bytes) -> Image.Image:
 
 def _why_unknown(content: bytes) -> str:
     found = signatures.format_of(content[: signatures.LENGTH])
-    if found in FORMATS and found not in Image.OPEN:
+    if found in READ_FORMATS and found not in Image.OPEN:
         return f"a {found} picture, which needs a newer Pillow: update it, or save the picture as JPEG"
-    if found and found not in FORMATS:
+    if found and found not in READ_FORMATS:
         return f"a {found} picture, which is not read here: save it as JPEG or PNG"
     if found:
         return f"a broken {found} picture: its header cannot be read"
     other = signatures.other_kind(content[:1024])
     if other:
         return f"not a picture but {other}"
-    return f"not a picture in a known format ({', '.join(FORMATS)})"
+    return f"not a picture in a known format ({', '.join(READ_FORMATS)})"
 
 
 def _check_scans(content: bytes) -> None:
-    if content.count(bytes([0xFF, _START_OF_SCAN])) <= MAX_SCANS:  # those of previews and appended films included
+    if content.count(bytes([0xFF, _START_OF_SCAN])) <= MAX_JPEG_SCANS:  # those of previews and appended films included
         return
     scans = 0
     for marker, _, _ in jpeg_end.segments(content):
         scans += marker == _START_OF_SCAN
-        if scans > MAX_SCANS:
-            raise PictureError(f"its scans are more than the {MAX_SCANS} allowed: save the picture anew")
+        if scans > MAX_JPEG_SCANS:
+            raise PictureError(f"its scans are more than the {MAX_JPEG_SCANS} allowed: save the picture anew")
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
@@ -331,7 +321,7 @@ def to_pixels(image: Image.Image, preprocessing: Preprocessing, view: View = PLA
 def _without_far_ends(image: Image.Image) -> Image.Image:
     # Resizing a strip of 10 x 100000 pixels whole would take gigabytes, for ends that the crop cuts off.
     width, height = image.size
-    longest = MAX_ASPECT * min(width, height)
+    longest = MAX_ASPECT_RATIO * min(width, height)
     if max(width, height) <= longest:
         return image
     left, top = max(0, width - longest) // 2, max(0, height - longest) // 2

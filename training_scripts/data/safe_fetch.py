@@ -26,13 +26,13 @@ from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from training_scripts import ScriptError
 from training_scripts._util.number_text import number_text
+from training_scripts.data import limits
 
 ENABLING_VARIABLE = "DOGBREED_FETCH_URLS"
 NETWORKS_VARIABLE = "DOGBREED_FETCH_NETWORKS"
 HOSTS_VARIABLE = "DOGBREED_FETCH_HOSTS"
 
 MAX_REDIRECTS = 3
-MAX_URL_LENGTH = 16_384  # presigned URLs with a session token take about 2,000
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Below 1024 live mail, databases and remote shells, which must not be spoken to in a client's words.
 _WEB_PORTS = frozenset({80, 443})
@@ -82,7 +82,7 @@ class FetchPolicy:
 
     enabled: bool = False
     networks: tuple[_Network, ...] = ()
-    max_bytes: int = 25 * 10**6
+    max_bytes: int = limits.MAX_ENDPOINT_FETCH_BYTES
     timeout: float = 10.0
     hosts: tuple[str, ...] | None = None
 
@@ -145,8 +145,8 @@ def fetch(url: str, policy: FetchPolicy) -> bytes:
 
 def _checked(url: str, policy: FetchPolicy) -> tuple[SplitResult, str]:
     """The URL taken apart, in ASCII, and its host as it is resolved and compared."""
-    if len(url) > MAX_URL_LENGTH:
-        raise FetchError(f"the URL has {len(url):,} characters; more than {MAX_URL_LENGTH:,} are not fetched")
+    if len(url) > limits.MAX_URL_LENGTH:
+        raise FetchError(f"the URL has {len(url):,} characters; more than {limits.MAX_URL_LENGTH:,} are not fetched")
     # Before it is taken apart, which drops some of them silently.
     if any(character <= " " or character == "\x7f" for character in url):
         raise FetchError("the URL holds characters that must be percent-encoded")

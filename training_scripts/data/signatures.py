@@ -7,10 +7,6 @@ import re
 # Enough of a file for `format_of`.
 LENGTH = 32
 
-# What training, features and serving decode, by Pillow's names. AVIF needs Pillow 11.3; it is last, where one that
-# lacks it looks only when nothing else has matched.
-READ_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
-
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 AVIF_BRANDS = (b"avif", b"avis")
 

@@ -11,23 +11,17 @@ from dogbreed_sdk import defaults
 from dogbreed_sdk.client.images import jpeg, reading
 from dogbreed_sdk.client.images.reading import is_url
 from dogbreed_sdk.errors import UnsupportedImageError
+from training_scripts.data.formats import SENT_AS_IS
+from training_scripts.data.limits import MAX_PIXELS
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["MAX_PIXELS", "Payload", "Picture", "is_url", "to_payload"]
+__all__ = ["Payload", "Picture", "is_url", "to_payload"]
 
 # What may be passed as a picture; numpy arrays are uint8, [height, width] or [height, width, 1, 3 or 4], or uint16
 # of [height, width].
 Picture: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | Any"
-
-# What the server decodes (MAX_PIXELS of training_scripts.data.preprocessing): Pillow warns of decompression bombs
-# above it.
-MAX_PIXELS = 89_478_485
-
-# Formats that every endpoint of ours decodes: they go out byte for byte.
-# Cameras' MPO is a JPEG with more pictures behind the first.
-_SENT_AS_THEY_ARE = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +30,7 @@ class Payload:
 
     Attributes:
         body: The encoded picture, or JSON with the URL that an endpoint is to fetch.
-        content_type: "image/jpeg", "image/png" or "image/webp"; "application/json" for a URL.
+        content_type: One of `training_scripts.data.formats`; "application/json" for a URL.
         source: What it was made from, for messages: a file's path, a URL, or words such as "file object".
     """
 
@@ -106,7 +100,7 @@ def _decoded(data: bytes, *, max_bytes: int, source: str) -> Payload:
     whole = formats.completed(image, data)
     if whole is not None:
         return _from_bytes(whole, max_bytes=max_bytes, source=source)
-    content_type = _SENT_AS_THEY_ARE.get(image.format or "")
+    content_type = SENT_AS_IS.get(image.format or "")
     if content_type and len(data) <= max_bytes:
         formats.check_decodes(image, data, source)
         return Payload(data, content_type, source)

@@ -10,6 +10,7 @@ from PIL import Image
 from dogbreed_sdk.client.images.formats import pixels_of
 from dogbreed_sdk.errors import PayloadTooLargeError
 from training_scripts.data import preprocessing
+from training_scripts.data.limits import JPEG_DRAFT_SIDE, MAX_ENCODED_JPEG_SIDE
 
 # Up to here lossless is affordable, and the model sees exactly the caller's pixels.
 _LOSSLESS_PIXELS = 1_000_000
@@ -64,18 +65,18 @@ def _reduced(image: Image.Image) -> Image.Image:
     """
     for factor in (8, 4, 2):
         size = (image.width // factor, image.height // factor)
-        if min(size) >= preprocessing.DRAFT_SIDE and size[0] * size[1] <= _LOSSLESS_PIXELS < image.width * image.height:
+        if min(size) >= JPEG_DRAFT_SIDE and size[0] * size[1] <= _LOSSLESS_PIXELS < image.width * image.height:
             return image.resize(size, Image.Resampling.LANCZOS)
     return image
 
 
 def _as_jpeg(image: Image.Image, max_bytes: int, source: str) -> bytes:
     shorter = min(image.size)
-    body = _saved(image, "JPEG", quality=95, subsampling=0) if max(image.size) <= 65_500 else b""
+    body = _saved(image, "JPEG", quality=95, subsampling=0) if max(image.size) <= MAX_ENCODED_JPEG_SIDE else b""
     for target, quality in _SHRINKING:
         if body and len(body) <= max_bytes:
             break
-        scale = min(1.0, target / shorter, 65_500 / max(image.size))
+        scale = min(1.0, target / shorter, MAX_ENCODED_JPEG_SIDE / max(image.size))
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         body = _saved(image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0), "JPEG", quality=quality)
     if len(body) > max_bytes:

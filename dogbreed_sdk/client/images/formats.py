@@ -9,6 +9,8 @@ from PIL import Image, UnidentifiedImageError
 
 from dogbreed_sdk.errors import UnsupportedImageError
 from training_scripts.data import preprocessing, signatures
+from training_scripts.data.formats import READ_FORMATS
+from training_scripts.data.limits import JPEG_DRAFT_SIDE, MAX_PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +19,7 @@ _Pixels = TypeVar("_Pixels")
 
 # What cameras, phones, scanners and the web write. Pillow knows thirty more formats, some of which it reads by
 # starting other programs (EPS) and none of which anybody photographs with: each is a parser less to trust.
-_FORMATS = (*preprocessing.FORMATS, "MPO", "HEIF", "JPEG2000", "ICO", "QOI", "TGA", "PSD")
+_FORMATS = (*READ_FORMATS, "MPO", "HEIF", "JPEG2000", "ICO", "QOI", "TGA", "PSD")
 # What to do with a file that is not a picture, by what `signatures.other_kind` calls it.
 _ADVICE = {
     "PostScript": ", which is not run; save it as JPEG or PNG",
@@ -45,7 +47,7 @@ def opened(data: bytes, source: str) -> Image.Image:
         raise UnsupportedImageError(f"{source} {_why_unreadable(data)}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise UnsupportedImageError(
-            f"{source} has more than {preprocessing.MAX_PIXELS // 10**6} megapixels; make it smaller first"
+            f"{source} has more than {MAX_PIXELS // 10**6} megapixels; make it smaller first"
         ) from None
     except Exception as error:  # Pillow's parsers raise whatever a broken header leads to
         raise UnsupportedImageError(f"{source} is broken: {_words(error)}") from error
@@ -72,7 +74,7 @@ def completed(image: Image.Image, data: bytes) -> bytes | None:
 
 def reduced_as_by_server(image: Image.Image) -> Image.Image:
     """The JPEG, set to decode at the scale at which the server would decode it."""
-    image.draft(None, (preprocessing.DRAFT_SIDE, preprocessing.DRAFT_SIDE))
+    image.draft(None, (JPEG_DRAFT_SIDE, JPEG_DRAFT_SIDE))
     return image
 
 

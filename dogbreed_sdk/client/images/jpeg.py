@@ -14,8 +14,7 @@ import re
 from dataclasses import dataclass, field
 from operator import mul
 
-# More scans are an attack on the decoder's time (LJT-01-005 of libjpeg-turbo's audit); encoders write about ten.
-MAX_SCANS = 100
+from training_scripts.data.limits import MAX_JPEG_SCANS
 
 _START = b"\xff\xd8\xff"
 _END, _SCAN, _QUANTISERS, _HUFFMAN, _RESTARTS, _COMMENT = 0xD9, 0xDA, 0xDB, 0xC4, 0xDD, 0xFE
@@ -183,7 +182,7 @@ def _check_scan(segment: bytes, frame: _Frame, quantisers: set[int], huffman: se
     frame.scans += 1
     count = segment[0]
     numbers = segment[1 : 1 + 2 * count : 2]
-    if frame.scans > MAX_SCANS or not 1 <= count <= 4 or len(segment) != 4 + 2 * count:
+    if frame.scans > MAX_JPEG_SCANS or not 1 <= count <= 4 or len(segment) != 4 + 2 * count:
         raise _UnusualError
     if len(set(numbers)) < count or not frame.components.keys() >= set(numbers):
         raise _UnusualError

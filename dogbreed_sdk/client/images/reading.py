@@ -13,15 +13,13 @@ from urllib.parse import unquote_to_bytes
 
 from dogbreed_sdk.errors import ImageDownloadError, ImageError, UnsupportedImageError
 from training_scripts._util.safe_text import redacted
+from training_scripts.data.limits import MAX_FILE_BYTES, MAX_URL_LENGTH
 
 if TYPE_CHECKING:
     from PIL import Image
 
-# A file is read whole; what is larger than this is no photograph.
-MAX_SOURCE_BYTES = 512_000_000
 _BYTES = "the picture given as bytes"
 _LONGEST_PATH = 4096  # PATH_MAX of Linux
-_LONGEST_URL = 16_384  # presigned URLs with a session token take about 2,000
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):(//)?", re.IGNORECASE)
 _WHITE_SPACE = re.compile(rb"[ \t\r\n]+")
 
@@ -97,7 +95,7 @@ def file_behind(image: Image.Image) -> bytes | None:
     position = file.tell()
     try:
         file.seek(0)
-        data: bytes = file.read(MAX_SOURCE_BYTES + 1)
+        data: bytes = file.read(MAX_FILE_BYTES + 1)
     finally:
         file.seek(position)
     # A picture inside of a larger file does not begin where the file does.
@@ -110,7 +108,7 @@ def _read_text(picture: str, allowed_hosts: Sequence[str] | None) -> tuple[bytes
     if is_url(picture):
         from dogbreed_sdk.client import downloads  # noqa: PLC0415 - most pictures come from elsewhere
 
-        if len(picture) > _LONGEST_URL:
+        if len(picture) > MAX_URL_LENGTH:
             raise ImageError(f"a URL of {len(picture):,} characters is not fetched")
         return downloads.download(picture, allowed_hosts=allowed_hosts), redacted(picture)
     if len(picture) > _LONGEST_PATH:
@@ -129,7 +127,7 @@ def _read_text(picture: str, allowed_hosts: Sequence[str] | None) -> tuple[bytes
 def _read_file(path: Path) -> tuple[bytes, str]:
     try:
         with path.open("rb") as file:
-            return _bounded(file.read(MAX_SOURCE_BYTES + 1), str(path)), str(path)
+            return _bounded(file.read(MAX_FILE_BYTES + 1), str(path)), str(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"cannot read the picture {path}: {reason}") from error
@@ -138,7 +136,7 @@ def _read_file(path: Path) -> tuple[bytes, str]:
 def _read_stream(stream: Any, source: str) -> tuple[bytes, str]:
     """All that is left in a file object; a raw one may give less at a time than it was asked for."""
     parts: list[bytes] = []
-    left = MAX_SOURCE_BYTES + 1
+    left = MAX_FILE_BYTES + 1
     try:
         while left > 0:
             part = stream.read(left)
@@ -156,8 +154,8 @@ def _read_stream(stream: Any, source: str) -> tuple[bytes, str]:
 
 
 def _bounded(data: bytes, source: str) -> bytes:
-    if len(data) > MAX_SOURCE_BYTES:
-        raise UnsupportedImageError(f"{source} is larger than {MAX_SOURCE_BYTES // 1_000_000} MB: no photograph is")
+    if len(data) > MAX_FILE_BYTES:
+        raise UnsupportedImageError(f"{source} is larger than {MAX_FILE_BYTES // 1_000_000} MB: no photograph is")
     return data
 
 

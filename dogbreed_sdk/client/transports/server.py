@@ -32,9 +32,8 @@ from dogbreed_sdk.errors import (
     ThrottledError,
 )
 from training_scripts._util.safe_text import redacted
+from training_scripts.data.limits import MAX_RESPONSE_BYTES
 
-# What SageMaker lets a real-time answer hold (developer guide, quotas); more is not read.
-_MAX_ANSWER_BYTES = 25 * 1024 * 1024
 _LONGEST_MESSAGE = 1200
 # SageMaker's own limit for an answer to /ping is 2 s (developer guide, "How containers respond to health checks").
 _PING_SECONDS = 5.0
@@ -102,13 +101,13 @@ class ServerTransport(Transport):
             preload_content=False,
         )
         try:
-            content = response.read(_MAX_ANSWER_BYTES + 1, decode_content=False)
-            if response.length_remaining and len(content) <= _MAX_ANSWER_BYTES:
+            content = response.read(MAX_RESPONSE_BYTES + 1, decode_content=False)
+            if response.length_remaining and len(content) <= MAX_RESPONSE_BYTES:
                 raise ProtocolError(f"{response.length_remaining} bytes of the answer are missing")
         except BaseException:
             response.close()
             raise
-        if len(content) > _MAX_ANSWER_BYTES:
+        if len(content) > MAX_RESPONSE_BYTES:
             response.close()
             raise RefusalError(response.status, "an answer of more than 25 MB", None)
         response.release_conn()

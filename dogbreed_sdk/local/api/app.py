@@ -26,8 +26,9 @@ from dogbreed_sdk.local.api.wire import (
     parse_body,
     region_of,
 )
-from dogbreed_sdk.local.hosting.invocations import MAX_PAYLOAD_BYTES, Invoker
+from dogbreed_sdk.local.hosting.invocations import Invoker
 from dogbreed_sdk.local.store import Store, StoreError
+from training_scripts.data.limits import MAX_REALTIME_REQUEST_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,7 +38,7 @@ logger = logging.getLogger(__name__)
 # The largest CreateTrainingJob that the model allows (100 hyperparameters, 100 variables, 20 channels) is below 1 MB.
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
 # A client that sends too much is read on, up to here, so that it sees the answer in place of a broken connection.
-_MAX_DISCARDED_BYTES = 16 * MAX_PAYLOAD_BYTES
+_MAX_DISCARDED_BYTES = 16 * MAX_REALTIME_REQUEST_BYTES
 # SQLite and process starts block; they run in these threads, and invocations never wait for one.
 _CONTROL_THREADS = 16
 _CLIENT_CLOSED_REQUEST = 499  # nginx's number, there is no official one
@@ -66,7 +67,7 @@ def create_app(store: Store, *, invocation_seconds: float | None = None) -> Star
         return Response(await anyio.to_thread.run_sync(work, limiter=limiter), media_type=JSON_1_1)
 
     async def invoke(request: Request) -> Response:
-        body = await _read(request, MAX_PAYLOAD_BYTES)
+        body = await _read(request, MAX_REALTIME_REQUEST_BYTES)
         answer, headers = await invoker.invoke(request.path_params["name"], request.headers, body)
         return Response(answer, headers=headers)
 

@@ -19,8 +19,7 @@ from dogbreed_sdk.local.hosting import endpoints
 from dogbreed_sdk.local.hosting.model_client import Answer, ModelClient, ServerGoneError
 from dogbreed_sdk.local.store import ACCOUNT_ID, ENDPOINT, NotFound, Record, Store
 
-# Quotas page of the developer guide: a real-time payload may have 25 MB, and its answer must come in 60 s.
-MAX_PAYLOAD_BYTES = 25 * 1024 * 1024
+# Quotas page of the developer guide: the answer to a real-time request must come in 60 s.
 INVOCATION_SECONDS = 60.0
 _SERVING = ("InService", "Updating", "SystemUpdating", "RollingBack")
 _MAX_HEADER_CHARACTERS = 1024

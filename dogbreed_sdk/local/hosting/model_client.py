@@ -10,10 +10,10 @@ from typing import Any
 
 import h11
 
+from training_scripts.data.limits import MAX_RESPONSE_BYTES
+
 _READ_BYTES = 256 * 1024
 _MAX_IDLE = 32
-# An answer has the same limit as a request: quotas page of the developer guide, real-time inference payload.
-_MAX_ANSWER_BYTES = 25 * 1024 * 1024
 
 ServerKey = tuple[int, float, int]
 
@@ -177,7 +177,7 @@ async def _read_answer(connection: _Connection) -> Answer:
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
         elif isinstance(event, h11.Data):
             size += len(event.data)
-            if size > _MAX_ANSWER_BYTES:
+            if size > MAX_RESPONSE_BYTES:
                 raise ServerGoneError("The model's answer is larger than 25 MB.", received_request=True)
             chunks.append(bytes(event.data))
         elif isinstance(event, h11.EndOfMessage):

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dogbreed_sdk.client.images.jpeg import MAX_SCANS, BrokenJpegError, size_if_sound
+from dogbreed_sdk.client.images.jpeg import BrokenJpegError, size_if_sound
 from training_scripts.data import preprocessing
+from training_scripts.data.limits import MAX_JPEG_SCANS
 
 
 def jpeg(mode: str = "RGB", size: tuple[int, int] = (333, 217), **options: object) -> bytes:
@@ -98,12 +99,11 @@ def test_the_emptiest_picture_that_an_encoder_writes_is_long_enough(mode: str, o
 def test_scans_without_end_are_refused_by_client_and_server_alike() -> None:
     whole = jpeg("L", progressive=True)
     scan = whole[whole.rindex(b"\xff\xda") : -2]
-    assert size_if_sound(whole[:-2] + scan * (MAX_SCANS - 20) + whole[-2:]) == (333, 217)
-    endless = whole[:-2] + scan * MAX_SCANS + whole[-2:]
+    assert size_if_sound(whole[:-2] + scan * (MAX_JPEG_SCANS - 20) + whole[-2:]) == (333, 217)
+    endless = whole[:-2] + scan * MAX_JPEG_SCANS + whole[-2:]
     assert size_if_sound(endless) is None
     with pytest.raises(preprocessing.PictureError, match="scans are more than the 100 allowed"):
         preprocessing.decode(endless)
-    assert preprocessing.MAX_SCANS == MAX_SCANS
     # Those of other pictures behind the end are no scans of this one.
     assert preprocessing.decode(whole + b"\xff\xda" * 1000).size == (333, 217)
 

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dogbreed_sdk.client.images import MAX_PIXELS, is_url, to_payload
+from dogbreed_sdk.client.images import is_url, to_payload
 from dogbreed_sdk.errors import ImageDownloadError, ImageError, PayloadTooLargeError, UnsupportedImageError
 from training_scripts.data import preprocessing
 
@@ -282,10 +282,6 @@ def test_a_bomb_is_refused_by_its_header(side: int) -> None:
 def test_what_cannot_be_read_says_why(held: object, message: str) -> None:
     with pytest.raises(ImageError, match=message):
         to_payload(held)
-
-
-def test_client_and_server_refuse_the_same_sizes() -> None:
-    assert preprocessing.MAX_PIXELS == MAX_PIXELS
 
 
 def test_a_folder_is_no_picture(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from PIL import Image
 from dogbreed_sdk.client import images
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from tests.training_scripts.data.test_listing import PNG, encoded, write
-from training_scripts.data import image_folder, preprocessing, signatures
+from training_scripts.data import formats, image_folder, preprocessing
 from training_scripts.data.batches import PictureBatches
 
 # What spoils conclusions and not training.
@@ -208,7 +208,7 @@ def test_what_training_refuses_is_an_error_in_its_words(good: Path, make: Callab
     assert refusal(good).splitlines() == [f"{finding.message} {finding.remedy}" for finding in errors]
 
 
-@pytest.mark.parametrize("format_name", signatures.READ_FORMATS)
+@pytest.mark.parametrize("format_name", formats.READ_FORMATS)
 def test_classify_and_training_take_the_same_files(good: Path, format_name: str) -> None:
     content = encoded(format_name)
     write(good, "train/Boxer/photo", content=content)

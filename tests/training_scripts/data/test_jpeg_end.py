@@ -14,6 +14,7 @@ from PIL import Image
 from dogbreed_sdk import BreedDataset, UnsupportedImageError
 from dogbreed_sdk.client.images import to_payload
 from training_scripts.data import jpeg_end, preprocessing
+from training_scripts.data.limits import JPEG_DRAFT_SIDE
 from training_scripts.inference import input_fn
 
 WAYS: list[dict[str, Any]] = [
@@ -41,7 +42,7 @@ def test_without_its_end_it_has_the_same_pixels(options: dict[str, Any], mode: s
     pixels = preprocessing.decode(whole).tobytes()
     for missing in (1, 2):
         assert preprocessing.decode(whole[:-missing]).tobytes() == pixels
-    assert jpeg_end.completed(whole, preprocessing.DRAFT_SIDE) is None, "it has its end"
+    assert jpeg_end.completed(whole, JPEG_DRAFT_SIDE) is None, "it has its end"
 
 
 @pytest.mark.parametrize("options", WAYS, ids=str)

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 from torchvision import models
 
 from training_scripts.data import preprocessing
+from training_scripts.data.limits import JPEG_DRAFT_SIDE
 from training_scripts.data.preprocessing import FLIP, PLAIN, PictureError, Preprocessing, View
 from training_scripts.models import backbones
 
@@ -89,7 +90,7 @@ class TestDecode:
             models.get_model_weights(name).DEFAULT.transforms().resize_size[0]
             for name in models.list_models(module=models)
         ]
-        assert max(sides) <= preprocessing.DRAFT_SIDE
+        assert max(sides) <= JPEG_DRAFT_SIDE
 
     @pytest.mark.parametrize(
         ("content", "reason"),
@@ -219,7 +220,7 @@ def test_a_program_that_forbids_decompression_bombs_keeps_its_filter() -> None:
 import io, warnings
 from PIL import Image
 warnings.simplefilter("error", Image.DecompressionBombWarning)
-from training_scripts import pictures
+from training_scripts.data import preprocessing as pictures
 header = io.BytesIO(b"P5 10000 9000 255 ")
 try:
     Image.open(header)

@@ -1,0 +1,148 @@
+"""Writes the generated tables of the documentation anew from the code that they describe.
+
+    python docs/generate.py            # after a change of a content type, a limit, a backbone, a rule, ...
+    python docs/generate.py --check    # names the files that are stale, and exits with 1
+
+A Markdown file says where a table goes; what stands between the two markers is replaced:
+
+    <!-- generated: content-types -->
+    <!-- end -->
+
+To add a table, write a function below that returns its Markdown, and decorate it with its name.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from training_scripts.data import formats, limits
+
+ROOT = Path(__file__).resolve().parents[1]
+TABLES: dict[str, Callable[[], str]] = {}
+
+_BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def table(name: str) -> Callable[[Callable[[], str]], Callable[[], str]]:
+    """Registers the function that writes the table of this name."""
+
+    def register(write: Callable[[], str]) -> Callable[[], str]:
+        TABLES[name] = write
+        return write
+
+    return register
+
+
+def markdown(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    r"""A Markdown table.
+
+    >>> print(markdown(["a", "b"], [[1, "x|y"]]))
+    | a | b |
+    | --- | --- |
+    | 1 | x\|y |
+    """
+    header = list(header)
+    cells = [header, ["---"] * len(header), *([str(cell).replace("|", r"\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+
+
+@table("content-types")
+def content_types() -> str:
+    """What the body of a request to an endpoint may be."""
+    pictures = ", ".join(f"`{each.content_types[0]}`" for each in formats.PICTURE_FORMATS if each.content_types)
+    tensor = (
+        'a preprocessed tensor `[3, h, w]` or `[n, 3, h, w]`, or `{"url": ...}` where the endpoint allows it; a '
+        "tensor whose values cannot come from the model's preprocessing, such as pixels from 0 to 255, is refused"
+    )
+    return markdown(
+        ["`Content-Type`", "Body"],
+        [
+            [f"{pictures}, `{formats.ANY_PICTURE}`", "a picture; its bytes decide its format, not its content type"],
+            [f"`{formats.JSON}`", tensor],
+            [f"`{formats.OCTET_STREAM}` (boto3's default), or none", "either of them, as its bytes say"],
+        ],
+    )
+
+
+@table("picture-formats")
+def picture_formats() -> str:
+    """Which picture files are read, and how the client sends them."""
+    rows = []
+    for each in formats.PICTURE_FORMATS:
+        sent = f"byte for byte, as `{each.content_types[0]}`" if each.content_types else "converted to PNG or JPEG"
+        rows.append(["/".join((each.name, *each.variants)), sent, each.note])
+    return markdown(["Format", "Sent by the client", "Note"], rows)
+
+
+@table("picture-limits")
+def picture_limits() -> str:
+    """The limits of a picture, and what becomes of one that is beyond them."""
+    realtime, serverless = limits.MAX_REALTIME_REQUEST_BYTES, limits.MAX_SERVERLESS_REQUEST_BYTES
+    pixels = f"{limits.MAX_PIXELS // 10**6} megapixels"
+    return markdown(
+        ["Limit", "Value", "Beyond it"],
+        [
+            ["request to a real-time endpoint", _mebibytes(realtime), "the client shrinks it"],
+            ["request to a serverless endpoint", _mebibytes(serverless), "the client shrinks it"],
+            ["file that the client reads", _megabytes(limits.MAX_FILE_BYTES), "refused"],
+            ["picture that the client downloads", _megabytes(limits.MAX_DOWNLOAD_BYTES), "refused"],
+            ["picture that an endpoint downloads", _megabytes(limits.MAX_ENDPOINT_FETCH_BYTES), "refused"],
+            ["URL of a picture", f"{limits.MAX_URL_LENGTH:,} characters", "refused"],
+            ["width x height", pixels, "refused"],
+            ["ratio of the sides", f"{limits.MAX_ASPECT_RATIO}:1", "the far ends are cut off"],
+            ["scans of a progressive JPEG", limits.MAX_JPEG_SCANS, "refused"],
+            ["side of a preprocessed tensor", f"{limits.MIN_TENSOR_SIDE} to {limits.MAX_TENSOR_SIDE}", "refused"],
+        ],
+    )
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size // 2**20} MiB"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size // 10**6} MB"
+
+
+def regenerated(text: str) -> str:
+    """A document with all of its generated tables written anew.
+
+    Raises:
+        ValueError: It names a table that is not in `TABLES`.
+    """
+
+    def written(found: re.Match[str]) -> str:
+        begin, name, end = found.groups()
+        if name not in TABLES:
+            raise ValueError(f"unknown table {name!r}; valid names: {', '.join(sorted(TABLES))}")
+        return f"{begin}{TABLES[name]()}\n{end}"
+
+    return _BLOCK.sub(written, text)
+
+
+def stale(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
+    """The documents whose tables are not up to date, each with the text that it should have."""
+    for path in sorted([*root.glob("*.md"), *root.glob("docs/*.md")]):
+        text = path.read_text(encoding="utf-8")
+        wanted = regenerated(text)
+        if wanted != text:
+            yield path, wanted
+
+
+def main(arguments: list[str]) -> int:
+    """Writes the stale documents, or with --check only names them."""
+    found = dict(stale())
+    for path, text in found.items():
+        if arguments == ["--check"]:
+            print(f"{path.relative_to(ROOT)} is stale: run python docs/generate.py")
+        else:
+            path.write_text(text, encoding="utf-8")
+            print(f"wrote {path.relative_to(ROOT)}")
+    return int(bool(found) and arguments == ["--check"])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

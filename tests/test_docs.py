@@ -1,0 +1,59 @@
+"""The tables in the documentation say what the code says: `python docs/generate.py` writes them."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Tables are made from training's own code, which a client alone cannot import.
+pytestmark = pytest.mark.extras
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate_docs", ROOT / "docs" / "generate.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def guide(tmp_path: Path) -> Path:
+    """A document with one table in it, alone in a folder."""
+    path = tmp_path / "guide.md"
+    path.write_text("before\n<!-- generated: picture-limits -->\nold\n<!-- end -->\nbehind\n", encoding="utf-8")
+    return path
+
+
+def test_no_table_is_stale(generate: ModuleType) -> None:
+    names = [path.relative_to(ROOT) for path, _ in generate.stale()]
+    assert not names, "run python docs/generate.py"
+
+
+def test_every_table_is_somewhere_in_the_documentation(generate: ModuleType) -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+    assert [name for name in generate.TABLES if f"<!-- generated: {name} -->" not in text] == []
+
+
+def test_a_table_follows_the_code(generate: ModuleType, guide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ((path, text),) = generate.stale(guide.parent)
+    assert path == guide
+    assert text.startswith("before\n<!-- generated: picture-limits -->\n| Limit |")
+    assert "| scans of a progressive JPEG | 100 |" in text
+    assert text.endswith("\n<!-- end -->\nbehind\n")
+    guide.write_text(text, encoding="utf-8")
+    assert not list(generate.stale(guide.parent))
+    monkeypatch.setattr(generate.limits, "MAX_JPEG_SCANS", 7)
+    ((_, text),) = generate.stale(guide.parent)
+    assert "| scans of a progressive JPEG | 7 |" in text
+
+
+def test_a_table_that_is_unknown_is_named(generate: ModuleType) -> None:
+    with pytest.raises(ValueError, match=r"unknown table 'pugs'; valid names: .*picture-limits"):
+        generate.regenerated("<!-- generated: pugs -->\n<!-- end -->")
