@@ -41,8 +41,9 @@ from training_scripts.models.network import Network  # noqa: E402
 from training_scripts.recording.recorder.recorder import Recorder  # noqa: E402
 from training_scripts.recording.recorder.rule_callback import RuleWatch  # noqa: E402
 from training_scripts.recording.trial.file_trial import FileTrial  # noqa: E402
+from training_scripts.recording.trial.records import Step  # noqa: E402
 from training_scripts.recording.trial.trial import MemoryTrial  # noqa: E402
-from training_scripts.recording.trial.writer import Step, TrialWriter  # noqa: E402
+from training_scripts.recording.trial.writer import TrialWriter  # noqa: E402
 from training_scripts.training.callbacks import Watcher, Watchers  # noqa: E402
 from training_scripts.training.checkpoints import Checkpoint  # noqa: E402
 from training_scripts.training.hyperparameters import Hyperparameters  # noqa: E402

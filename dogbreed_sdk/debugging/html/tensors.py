@@ -195,17 +195,17 @@ class _Statistics:
         """Steps and values, in TRAIN where there are some, else in EVAL."""
         tensor = self._trial.tensor(name)
         for mode in (TRAIN, EVAL):
-            recorded = self._trial._recorded_reductions(name, mode).get(kind)
+            recorded = self._trial.recorded_reductions(name, mode).get(kind)
             if recorded is not None and len(recorded):
                 return recorded.steps, recorded.values
         if kind not in REDUCTIONS:
             return None
         if name not in self._computed:
-            full = [mode for mode in (TRAIN, EVAL) if len(self._trial._steps_in_full(name, mode))]
+            full = [mode for mode in (TRAIN, EVAL) if len(self._trial.steps_in_full(name, mode))]
             if not full:
                 return None
             mode = full[0]
-            steps = self._trial._steps_in_full(name, mode)
+            steps = self._trial.steps_in_full(name, mode)
             steps = steps[np.unique(np.linspace(0, len(steps) - 1, min(MAX_READS, len(steps))).round().astype(int))]
             table = np.array([_reduced(tensor.value(step, mode)) for step in steps.tolist()], dtype=np.float64)
             self._computed[name] = steps, dict(zip(REDUCTIONS, table.T, strict=True))

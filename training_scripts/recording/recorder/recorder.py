@@ -17,7 +17,7 @@ from training_scripts.recording.recorder.snapshots import Layers, Taken
 from training_scripts.recording.recorder.step_buffer import Books
 from training_scripts.recording.recorder.thinning import Thinned
 from training_scripts.recording.trial import run_facts
-from training_scripts.recording.trial.names import CLASS_COUNTS, INPUT_IMAGE, LABELS, PREDICTIONS, VALID_LOSSES
+from training_scripts.recording.trial.layout import CLASS_COUNTS, INPUT_IMAGE, LABELS, PREDICTIONS, VALID_LOSSES
 from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial
 from training_scripts.training.callbacks import Watcher
 

@@ -101,13 +101,13 @@ def _remember(memory: MemoryTrial, kept: FileTrial) -> None:
 
 
 def _remember_tensor(memory: MemoryTrial, kept: FileTrial, name: str, mode: str) -> None:
-    whole = kept._steps_in_full(name, mode)
-    kinds = kept._recorded_reductions(name, mode)
+    whole = kept.steps_in_full(name, mode)
+    kinds = kept.recorded_reductions(name, mode)
     if len(whole) and "mean" in kinds and len(kinds["mean"]) == len(whole):
         memory.add_numbers(name, kinds["mean"].steps.tolist(), kinds["mean"].values.tolist(), mode)
         return
     for step in whole.tolist():
-        memory.add(name, step, mode, kept._value(name, step, mode))
+        memory.add(name, step, mode, kept.value(name, step, mode))
     for kind, series in kinds.items():
         for step, value in zip(series.steps.tolist(), series.values.tolist(), strict=True):
             memory.add_reduction(name, kind, step, mode, value)

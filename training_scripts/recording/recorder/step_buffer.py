@@ -10,10 +10,10 @@ from typing import Any
 
 from training_scripts.recording.recorder.snapshots import Taken, as_array
 from training_scripts.recording.trial.background_writer import Background
-from training_scripts.recording.trial.layout import reduction_name
-from training_scripts.recording.trial.names import ACCURACY, LOSS, PER_RUN
+from training_scripts.recording.trial.layout import ACCURACY, LOSS, PER_RUN, reduction_name
+from training_scripts.recording.trial.records import Step
 from training_scripts.recording.trial.trial import MemoryTrial
-from training_scripts.recording.trial.writer import Step, TrialWriter
+from training_scripts.recording.trial.writer import TrialWriter
 
 # A local disk takes milliseconds, and a job that is killed then finds its steps beside its checkpoint. A slow disk
 # gets no more than a hundredth of the time.

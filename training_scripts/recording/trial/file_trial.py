@@ -194,7 +194,7 @@ class FileTrial(Trial):
         if not paths:
             self._problems.append("collections/ has no file: which tensors are losses, weights, ... is not known")
         members: dict[str, set[str]] = {}
-        patterns = Patterns(self._names())
+        patterns = Patterns(self.recorded_names())
         for path in paths:
             described = self._json(path).get("collections")
             for name, content in (described if isinstance(described, dict) else {}).items():
@@ -208,19 +208,23 @@ class FileTrial(Trial):
     def _short(self, path: Path | str) -> str:
         return str(Path(path).relative_to(self.folder))
 
-    def _names(self) -> set[str]:
+    def recorded_names(self) -> set[str]:
+        """Names of all recorded tensors."""
         self._need()
         return {name for name, _ in (*self._full, *self._reduced)}
 
-    def _modes(self, name: str) -> tuple[str, ...]:
+    def modes(self, name: str) -> tuple[str, ...]:
+        """Modes in which a tensor was recorded."""
         self._need()
         return tuple(mode for mode in MODES if (name, mode) in self._full or (name, mode) in self._reduced)
 
-    def _steps_in_full(self, name: str, mode: str) -> NDArray[np.int64]:
+    def steps_in_full(self, name: str, mode: str) -> NDArray[np.int64]:
+        """Steps at which all elements of a tensor were recorded, int64 [n], ascending."""
         self._need()
         return np.array(sorted(self._full.get((name, mode), ())), dtype=np.int64)
 
-    def _value(self, name: str, step: int, mode: str) -> NDArray[Any]:
+    def value(self, name: str, step: int, mode: str) -> NDArray[Any]:
+        """All elements of a tensor at one of `steps_in_full`."""
         found = self._full.get((name, mode), {}).get(step)
         if found is None:
             raise RecordingError(f"{name} at {mode} step {step} is not in the recording.")
@@ -234,7 +238,8 @@ class FileTrial(Trial):
             self._cached.pop((name, mode), None)
             raise DamagedError(sentence) from error
 
-    def _recorded_reductions(self, name: str, mode: str) -> Mapping[str, Series]:
+    def recorded_reductions(self, name: str, mode: str) -> Mapping[str, Series]:
+        """The reductions that were recorded for a tensor, by kind."""
         self._need()
         if (name, mode) not in self._cached:
             self._cached[name, mode] = self._read_reductions(name, mode)

@@ -1,4 +1,4 @@
-"""Where things lie in a trial's folder, and what its JSON files hold: smdebug's layout, and `run.json` of ours."""
+"""The layout of a trial: smdebug's folders, file names and tensor names, its JSON files, and our own `run.json`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,14 @@ WORKER = "worker_0"
 REDUCTIONS_PREFIX = "smdebug/reductions/"
 INDEX_FILES_A_FOLDER = 1000
 MAX_JSON_BYTES = 64 << 20
+
+# The tensors of a run as our recorder names them; parameters and activations have smdebug's names.
+LOSS, ACCURACY = "CrossEntropyLoss_output_0", "accuracy"
+LABELS, PREDICTIONS, VALID_LOSSES = "labels", "predictions", "valid_losses"
+CLASS_COUNTS, INPUT_IMAGE = "class_counts", "input_image"
+
+PER_RUN = frozenset({LABELS, PREDICTIONS, VALID_LOSSES, CLASS_COUNTS, INPUT_IMAGE})
+"""Tensors that are always recorded in full: small ones, which a reduction could not stand for."""
 
 _FILE_NAME = re.compile(r"^(\d{1,18})_(.{1,200})\.(?:tfevents|json)$", re.DOTALL)
 

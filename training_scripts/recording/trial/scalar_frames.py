@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from training_scripts.recording.trial import events, tfrecord
-
-if TYPE_CHECKING:
-    from training_scripts.recording.trial.writer import Step
+from training_scripts.recording.trial.records import Step
 
 
 def alike(steps: Sequence[Step]) -> Iterator[list[Step]]:

@@ -97,7 +97,7 @@ class Trial(ABC):
             pattern = re.compile(regex or "")
         except (re.error, TypeError) as error:
             raise RecordingError(f"{regex!r} is no regular expression: {error}.") from error
-        names = sorted(self._names())
+        names = sorted(self.recorded_names())
         if collection is not None:
             if collection not in self.collections:
                 raise RecordingError(
@@ -113,7 +113,7 @@ class Trial(ABC):
         Raises:
             RecordingError: None of this name was recorded.
         """
-        names = self._names()
+        names = self.recorded_names()
         if name not in names:
             hint = did_you_mean(name, sorted(names), most=3) or "."
             raise RecordingError(f"{self.name} has no tensor {name!r}{hint} All are in tensor_names().")
@@ -121,7 +121,7 @@ class Trial(ABC):
 
     def has(self, name: str) -> bool:
         """Whether a tensor of this name was recorded."""
-        return name in self._names()
+        return name in self.recorded_names()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
@@ -131,24 +131,28 @@ class Trial(ABC):
         """The recorded steps of a mode; empty arrays where there are none."""
 
     @abstractmethod
-    def _names(self) -> set[str]:
-        """Names of all tensors, without those of their reductions."""
+    def recorded_names(self) -> set[str]:
+        """Names of all recorded tensors, unordered; those of their reductions are not among them."""
 
     @abstractmethod
-    def _modes(self, name: str) -> tuple[str, ...]:
-        """Modes in which a tensor was recorded, in any form."""
+    def modes(self, name: str) -> tuple[str, ...]:
+        """Modes in which a tensor was recorded, in full or as reductions; empty for an unknown name."""
 
     @abstractmethod
-    def _steps_in_full(self, name: str, mode: str) -> NDArray[np.int64]:
-        """Steps at which all of a tensor was recorded, ascending."""
+    def steps_in_full(self, name: str, mode: str) -> NDArray[np.int64]:
+        """Steps at which all elements of a tensor were recorded, int64 [n], ascending; empty for an unknown name."""
 
     @abstractmethod
-    def _value(self, name: str, step: int, mode: str) -> NDArray[Any]:
-        """All of a tensor at one of `_steps_in_full`."""
+    def value(self, name: str, step: int, mode: str) -> NDArray[Any]:
+        """All elements of a tensor at one of `steps_in_full`, in the shape and type in which they were recorded.
+
+        Raises:
+            DamagedError: The recorded value turned out to be damaged; the trial leaves it out from now on.
+        """
 
     @abstractmethod
-    def _recorded_reductions(self, name: str, mode: str) -> Mapping[str, Series]:
-        """The numbers that were recorded for a tensor, by kind; for one of one element, all kinds follow from it."""
+    def recorded_reductions(self, name: str, mode: str) -> Mapping[str, Series]:
+        """The reductions that were recorded for a tensor, by kind; a tensor of one element has all kinds."""
 
 
 class Tensor:
@@ -161,7 +165,7 @@ class Tensor:
     @property
     def modes(self) -> tuple[str, ...]:
         """Modes in which it was recorded."""
-        return self.trial._modes(self.name)
+        return self.trial.modes(self.name)
 
     def steps(self, mode: str = TRAIN) -> list[int]:
         """Steps at which it was recorded, in full or as reductions, ascending.
@@ -170,8 +174,8 @@ class Tensor:
             RecordingError: There is no such mode.
         """
         _known(mode)
-        found = set(self.trial._steps_in_full(self.name, mode).tolist())
-        for series in self.trial._recorded_reductions(self.name, mode).values():
+        found = set(self.trial.steps_in_full(self.name, mode).tolist())
+        for series in self.trial.recorded_reductions(self.name, mode).values():
             found.update(series.steps.tolist())
         return sorted(found)
 
@@ -181,19 +185,19 @@ class Tensor:
         Raises:
             RecordingError: It was not recorded at this step, or only as reductions.
         """
-        steps = self.trial._steps_in_full(self.name, _known(mode))
+        steps = self.trial.steps_in_full(self.name, _known(mode))
         if step not in steps:
-            kinds = ", ".join(sorted(self.trial._recorded_reductions(self.name, mode)))
+            kinds = ", ".join(sorted(self.trial.recorded_reductions(self.name, mode)))
             why = f"only as {kinds}" if step in self.steps(mode) else f"at the steps {_few(self.steps(mode))}"
             raise RecordingError(f"{self.name} at {mode} step {step} is not there: it was recorded {why}.")
-        return self.trial._value(self.name, step, mode)
+        return self.trial.value(self.name, step, mode)
 
     def values(self, mode: str = TRAIN) -> list[tuple[int, NDArray[Any]]]:
         """Step and all of the tensor, wherever all of it was recorded."""
         return despite_damage(
             lambda: [
-                (step, self.trial._value(self.name, step, mode))
-                for step in self.trial._steps_in_full(self.name, _known(mode)).tolist()
+                (step, self.trial.value(self.name, step, mode))
+                for step in self.trial.steps_in_full(self.name, _known(mode)).tolist()
             ]
         )
 
@@ -203,8 +207,8 @@ class Tensor:
 
     def reductions(self, mode: str = TRAIN) -> tuple[str, ...]:
         """The kinds of numbers there are: recorded, or computable since all of the tensor is there."""
-        recorded = self.trial._recorded_reductions(self.name, _known(mode))
-        computable = REDUCTIONS if len(self.trial._steps_in_full(self.name, mode)) else ()
+        recorded = self.trial.recorded_reductions(self.name, _known(mode))
+        computable = REDUCTIONS if len(self.trial.steps_in_full(self.name, mode)) else ()
         return tuple(dict.fromkeys((*recorded, *computable)))
 
     def reduction(self, kind: str, mode: str = TRAIN) -> Series:
@@ -217,17 +221,17 @@ class Tensor:
         Raises:
             RecordingError: It was neither recorded nor can it be computed.
         """
-        recorded = self.trial._recorded_reductions(self.name, _known(mode)).get(kind)
+        recorded = self.trial.recorded_reductions(self.name, _known(mode)).get(kind)
         if recorded is not None and len(recorded):
             return recorded
         return despite_damage(lambda: self._computed(kind, mode))
 
     def _computed(self, kind: str, mode: str) -> Series:
-        steps = self.trial._steps_in_full(self.name, mode)
+        steps = self.trial.steps_in_full(self.name, mode)
         if not len(steps) or kind not in REDUCTIONS:
             there = ", ".join(self.reductions(mode)) or f"nothing in mode {mode}"
             raise RecordingError(f"{self.name} has no {kind} in mode {mode}; it has {there}.")
-        values = [reduce(kind, self.trial._value(self.name, step, mode)) for step in steps.tolist()]
+        values = [reduce(kind, self.trial.value(self.name, step, mode)) for step in steps.tolist()]
         return Series(steps, np.array(values, dtype=np.float64))
 
 
@@ -285,26 +289,31 @@ class MemoryTrial(Trial):
             if name not in members:
                 members.append(name)
 
-    def _names(self) -> set[str]:
+    def recorded_names(self) -> set[str]:
+        """Names of all recorded tensors."""
         return {name for name, _ in (*self._full, *self._single, *self._reduced)}
 
-    def _modes(self, name: str) -> tuple[str, ...]:
+    def modes(self, name: str) -> tuple[str, ...]:
+        """Modes in which a tensor was recorded."""
         return tuple(
             mode for mode in MODES if any((name, mode) in there for there in (self._full, self._single, self._reduced))
         )
 
-    def _steps_in_full(self, name: str, mode: str) -> NDArray[np.int64]:
+    def steps_in_full(self, name: str, mode: str) -> NDArray[np.int64]:
+        """Steps at which all elements of a tensor were recorded, int64 [n], ascending."""
         whole = self._full.get((name, mode), {})
         single = self._single.get((name, mode))
         if single is None:
             return np.array(sorted(whole), dtype=np.int64)
         return np.array(sorted({*whole, *single.steps}), dtype=np.int64) if whole else single.series().steps
 
-    def _value(self, name: str, step: int, mode: str) -> NDArray[Any]:
+    def value(self, name: str, step: int, mode: str) -> NDArray[Any]:
+        """All elements of a tensor at one of `steps_in_full`."""
         whole = self._full.get((name, mode), {})
         return whole[step] if step in whole else np.asarray(self._single[name, mode].at(step))
 
-    def _recorded_reductions(self, name: str, mode: str) -> Mapping[str, Series]:
+    def recorded_reductions(self, name: str, mode: str) -> Mapping[str, Series]:
+        """The reductions that were recorded for a tensor, by kind."""
         found = {kind: column.series() for kind, column in self._reduced.get((name, mode), {}).items()}
         single = self._single.get((name, mode))
         if single is None or (name, mode) in self._full:

@@ -11,30 +11,16 @@ import os
 import shutil
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from numpy.typing import NDArray
-
 from training_scripts._util.atomic import replacing
 from training_scripts.recording.trial import checksums, events, layout, scalar_frames, tfrecord
+from training_scripts.recording.trial.records import Step
 
 # What making a file costs, generously; and the share of the time between two writes that the index may take of it.
 _FILE_SECONDS, _INDEX_SHARE = 50e-6, 0.01
 _FEW_FILES = 100
-
-
-@dataclass
-class Step:
-    """One recorded step: `numbers` are tensors of one element, `arrays` any others."""
-
-    mode: str
-    mode_step: int
-    global_step: int
-    time: float
-    numbers: list[tuple[str, float]] = field(default_factory=list)
-    arrays: list[tuple[str, NDArray[Any]]] = field(default_factory=list)
 
 
 _Location = tuple[str, int, int]

@@ -37,9 +37,9 @@ def _imbalance_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]
     findings, seen, judged = [], 0, False
     for mode in (TRAIN, EVAL, GLOBAL):
         values = [
-            indices(run._value(name, step, mode), argmax=False)
+            indices(run.value(name, step, mode), argmax=False)
             for name in labels[:1]
-            for step in run._steps_in_full(name, mode).tolist()
+            for step in run.steps_in_full(name, mode).tolist()
         ]
         known = [value for value in values if value is not None]
         if known and sum(map(len, known)) >= parameters["samples"]:
@@ -130,15 +130,15 @@ def _counts(run: Evidence, parameters: Mapping[str, Any]) -> tuple[Integers | No
     if isinstance(given, (list, tuple)) and given and all(_is_count(one) for one in given):
         return np.array(given, dtype=np.int64), True
     for name in selection.natural(selection.members(run, "class_counts")):
-        steps = run._steps_in_full(name, TRAIN)
+        steps = run.steps_in_full(name, TRAIN)
         if len(steps):
-            value = run._value(name, int(steps[0]), TRAIN)
+            value = run.value(name, int(steps[0]), TRAIN)
             if value.ndim == 1 and value.size and all(map(_is_count, value.tolist())):
                 return value.astype(np.int64), True
     labels = [
-        indices(run._value(name, step, TRAIN), argmax=False)
+        indices(run.value(name, step, TRAIN), argmax=False)
         for name in recorded(run, parameters["labels_regex"], "labels")[:1]
-        for step in run._steps_in_full(name, TRAIN).tolist()
+        for step in run.steps_in_full(name, TRAIN).tolist()
     ]
     known = [one for one in labels if one is not None]
     if not known or sum(map(len, known)) < parameters["samples"]:

@@ -91,7 +91,7 @@ def loss_names(trial: Trial) -> list[str]:
     run = evidences.of(trial)
     kept: list[str] | None = run.kept.get("loss names")
     if kept is None:
-        names = selection.members(run, "losses") or {name for name in run._names() if "loss" in name.lower()}
+        names = selection.members(run, "losses") or {name for name in run.recorded_names() if "loss" in name.lower()}
         usual = {name for name in names if "loss" in name.lower() and "output" in name.lower()}
         single = selection.members(run, "valid_losses")  # one number a picture, not one a step
         kept = run.kept["loss names"] = selection.natural((usual or names) - single)
@@ -199,14 +199,14 @@ def _of_pictures(run: Evidence, ends: Integers, error: Floats, batches: Integers
     if spread is None or mean is None:
         return error, batches
     error, counts = error.copy(), batches.copy()
-    full = set(run._steps_in_full(names[0], EVAL).tolist())
+    full = set(run.steps_in_full(names[0], EVAL).tolist())
     size = None
     for step, value in zip(spread.steps.tolist(), spread.values.tolist(), strict=True):
         place = np.flatnonzero(ends == step)
         if not len(place) or step not in full:
             continue
         if size is None:  # the valid split stays the same over a run
-            size = run._value(names[0], step, EVAL).size
+            size = run.value(names[0], step, EVAL).size
         if size > 1:
             error[place] = value / np.sqrt(size - 1)
             counts[place] = size

@@ -28,7 +28,7 @@ class Evidence(Trial):
         self.kept: dict[Any, Any] = {}
         self.name, self.ended = trial.name, trial.ended
         self.collections, self.run, self.problems = trial.collections, trial.run, trial.problems
-        self._all_names = trial._names()
+        self._all_names = trial.recorded_names()
         self._tables: dict[str, StepTable] = {}
         self._numbers: dict[tuple[str, str], dict[str, Series]] = {}
         self._full_steps: dict[tuple[str, str], NDArray[np.int64]] = {}
@@ -48,19 +48,19 @@ class Evidence(Trial):
     def reduction(self, name: str, kind: str, mode: str) -> Series | None:
         """One number a step for a tensor, recorded or computed; None where there is neither."""
         numbers = self._recorded(name, mode)
-        if kind not in numbers and kind in REDUCTIONS and len(self._steps_in_full(name, mode)):
+        if kind not in numbers and kind in REDUCTIONS and len(self.steps_in_full(name, mode)):
             numbers.update(self._computed(name, mode))
         found = numbers.get(kind)
         return found if found is not None and len(found) else None
 
     def _computed(self, name: str, mode: str) -> dict[str, Series]:
         """All reductions at once, for the tensor may have to be read from disk."""
-        steps = self._steps_in_full(name, mode)
+        steps = self.steps_in_full(name, mode)
         columns = self._of_scalars(name, mode, steps)
         if columns is None:
             rows = [
                 [reduce(kind, value) for kind in REDUCTIONS]
-                for value in (self._value(name, step, mode) for step in steps.tolist())
+                for value in (self.value(name, step, mode) for step in steps.tolist())
             ]
             columns = np.array(rows, dtype=np.float64).reshape(len(rows), len(REDUCTIONS))
         recorded = self._recorded(name, mode)
@@ -72,7 +72,7 @@ class Evidence(Trial):
         """The reductions of one number a step, of all steps at once; None for a tensor of another kind."""
         numbers = []
         for step in steps.tolist():
-            value = self._value(name, step, mode)
+            value = self.value(name, step, mode)
             if value.size != 1 or value.dtype.kind != "f":
                 return None
             numbers.append(value.item())
@@ -80,29 +80,34 @@ class Evidence(Trial):
 
     def _recorded(self, name: str, mode: str) -> dict[str, Series]:
         if (name, mode) not in self._numbers:
-            self._numbers[name, mode] = dict(self.trial._recorded_reductions(name, mode))
+            self._numbers[name, mode] = dict(self.trial.recorded_reductions(name, mode))
         return self._numbers[name, mode]
 
-    def _names(self) -> set[str]:
+    def recorded_names(self) -> set[str]:
+        """Names of all recorded tensors."""
         return self._all_names
 
-    def _modes(self, name: str) -> tuple[str, ...]:
-        return self.trial._modes(name)
+    def modes(self, name: str) -> tuple[str, ...]:
+        """Modes in which a tensor was recorded."""
+        return self.trial.modes(name)
 
-    def _steps_in_full(self, name: str, mode: str) -> NDArray[np.int64]:
+    def steps_in_full(self, name: str, mode: str) -> NDArray[np.int64]:
+        """Steps at which all elements of a tensor were recorded, int64 [n], ascending."""
         if (name, mode) not in self._full_steps:
-            self._full_steps[name, mode] = self.trial._steps_in_full(name, mode)
+            self._full_steps[name, mode] = self.trial.steps_in_full(name, mode)
         return self._full_steps[name, mode]
 
-    def _value(self, name: str, step: int, mode: str) -> NDArray[Any]:
+    def value(self, name: str, step: int, mode: str) -> NDArray[Any]:
+        """All elements of a tensor at one of `steps_in_full`."""
         try:
-            return self.trial._value(name, step, mode)
+            return self.trial.value(name, step, mode)
         except DamagedError:  # the trial has it no more
             self._full_steps.pop((name, mode), None)
             self._numbers.pop((name, mode), None)
             raise
 
-    def _recorded_reductions(self, name: str, mode: str) -> Mapping[str, Series]:
+    def recorded_reductions(self, name: str, mode: str) -> Mapping[str, Series]:
+        """The reductions that were recorded for a tensor, by kind."""
         return self._recorded(name, mode)
 
     def tensor(self, name: str) -> Tensor:

@@ -38,8 +38,8 @@ def gain(run: Evidence, weight: str, limit: int) -> float | None:
 
 
 def _shape(run: Evidence, name: str) -> tuple[int, ...] | None:
-    steps = run._steps_in_full(name, TRAIN)
-    return run._value(name, int(steps[0]), TRAIN).shape if len(steps) else None
+    steps = run.steps_in_full(name, TRAIN)
+    return run.value(name, int(steps[0]), TRAIN).shape if len(steps) else None
 
 
 def _size(run: Evidence, name: str) -> int | None:

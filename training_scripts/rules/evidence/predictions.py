@@ -61,7 +61,7 @@ def indices(value: NDArray[Any], *, argmax: bool) -> Integers | None:
 
 def recorded(run: Evidence, pattern: str, collection: str) -> list[str]:
     """Names of a collection's tensors, or of those that fit the pattern."""
-    named = {name for name in run._names() if selection.matches(pattern, name)}
+    named = {name for name in run.recorded_names() if selection.matches(pattern, name)}
     return selection.natural(selection.members(run, collection) or named)
 
 
@@ -71,10 +71,10 @@ def recorded_answers(run: Evidence, parameters: Mapping[str, Any], mode: str, *,
     predictions = recorded(run, parameters["predictions_regex"], "predictions")
     found = []
     for label, prediction in zip(labels[:1], predictions[:1], strict=False):
-        there = np.intersect1d(run._steps_in_full(label, mode), run._steps_in_full(prediction, mode))
+        there = np.intersect1d(run.steps_in_full(label, mode), run.steps_in_full(prediction, mode))
         for step in there[-last:].tolist():
-            truth = indices(run._value(label, step, mode), argmax=parameters["argmax"])
-            guess = indices(run._value(prediction, step, mode), argmax=parameters["argmax"])
+            truth = indices(run.value(label, step, mode), argmax=parameters["argmax"])
+            guess = indices(run.value(prediction, step, mode), argmax=parameters["argmax"])
             if truth is not None and guess is not None and len(truth) == len(guess):
                 found.append(Answers(truth, guess, mode, (step,)))
     return found

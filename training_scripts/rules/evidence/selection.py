@@ -16,14 +16,14 @@ IN_ORDER = (TRAIN, EVAL, GLOBAL, PREDICT)
 
 def gradients(evidence: Evidence) -> list[str]:
     """Names of the recorded gradients, in the network's order as far as names tell it."""
-    found = {name for name in evidence._names() if name.startswith(GRADIENT)}
+    found = {name for name in evidence.recorded_names() if name.startswith(GRADIENT)}
     return natural(found | members(evidence, "gradients"))
 
 
 def weights(evidence: Evidence) -> list[str]:
     """Names of the recorded weights (no biases, no gradients), in the network's order as far as names tell it."""
     found = members(evidence, "weights") or {
-        name for name in evidence._names() if name.endswith("weight") and not name.startswith(GRADIENT)
+        name for name in evidence.recorded_names() if name.endswith("weight") and not name.startswith(GRADIENT)
     }
     return natural(found)
 
@@ -48,7 +48,7 @@ def weight_gradients(evidence: Evidence) -> list[str]:
 
 def members(evidence: Evidence, collection: str) -> set[str]:
     """Names of the recorded tensors of a collection; empty where there is no such collection."""
-    return set(evidence.collections.get(collection, ())) & evidence._names()
+    return set(evidence.collections.get(collection, ())) & evidence.recorded_names()
 
 
 def chosen(evidence: Evidence, parameters: Mapping[str, Any], otherwise: Iterable[str]) -> list[str]:
@@ -66,7 +66,7 @@ def chosen(evidence: Evidence, parameters: Mapping[str, Any], otherwise: Iterabl
     for collection in listed(collections):
         found |= members(evidence, collection)
     for pattern in listed(patterns):
-        found |= {name for name in evidence._names() if matches(pattern, name)}
+        found |= {name for name in evidence.recorded_names() if matches(pattern, name)}
     if not found:
         there = ", ".join(sorted(evidence.collections)) or "none"
         raise NotEvaluated(
@@ -110,5 +110,5 @@ _PARTS = re.compile(r"(\d+)|(\D+)")
 
 def first_mode(evidence: Evidence, name: str) -> str:
     """The mode in which a tensor is looked at: TRAIN where it was recorded in it."""
-    there = evidence._modes(name)
+    there = evidence.modes(name)
     return next((mode for mode in IN_ORDER if mode in there), TRAIN)

@@ -30,7 +30,9 @@ def _similar(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
         raise NotEvaluated(f"No run is called {wanted!r} (other_trial); given are: {there}.")
     findings, compared = [], 0
     for other in map(evidences.of, others):
-        names = selection.chosen(run, parameters, loss_names(run) if parameters["losses_only"] else run._names())
+        names = selection.chosen(
+            run, parameters, loss_names(run) if parameters["losses_only"] else run.recorded_names()
+        )
         found = []
         for name in names:
             for mode in (TRAIN, EVAL):
@@ -51,13 +53,13 @@ def _differences(run: Evidence, other: Evidence, name: str, mode: str, parameter
     """How a tensor differs, without steps where it does not; None where there is nothing to compare."""
     if not other.has(name):
         return None
-    ours, theirs = run._steps_in_full(name, mode), other._steps_in_full(name, mode)
+    ours, theirs = run.steps_in_full(name, mode), other.steps_in_full(name, mode)
     common = np.intersect1d(ours, theirs)
     tolerance = {"rtol": parameters["rtol"], "atol": parameters["atol"], "equal_nan": True}
     steps, worst = [], 0.0
     if len(common):
         for step in common.tolist():
-            mine, his = run._value(name, step, mode), other._value(name, step, mode)
+            mine, his = run.value(name, step, mode), other.value(name, step, mode)
             if mine.shape != his.shape or not np.allclose(mine, his, **tolerance):
                 steps.append(step)
                 distance = np.abs(mine - his).max() if mine.shape == his.shape and mine.size else np.inf

@@ -58,7 +58,7 @@ def _layers_above(shares: Mapping[str, Series | None], percent: float, word: str
 
 
 def _relus(run: Evidence, pattern: str) -> list[str]:
-    named = {name for name in run._names() if selection.matches(pattern, name)}
+    named = {name for name in run.recorded_names() if selection.matches(pattern, name)}
     return selection.natural(named | selection.members(run, "relu_output"))
 
 
@@ -69,8 +69,8 @@ def _inactive(run: Evidence, name: str, threshold: float) -> Series | None:
 
 def _by_step(run: Evidence, name: str, kind: str, compute: Callable[[NDArray[Any]], float]) -> Series | None:
     mode = selection.first_mode(run, name)
-    steps = run._steps_in_full(name, mode)
-    known = [(step, value) for step in steps.tolist() if (value := run._value(name, step, mode)).ndim and value.size]
+    steps = run.steps_in_full(name, mode)
+    known = [(step, value) for step in steps.tolist() if (value := run.value(name, step, mode)).ndim and value.size]
     if known:
         numbers = [compute(value) for _, value in known]
         return Series(np.array([step for step, _ in known], dtype=np.int64), np.array(numbers))
@@ -130,11 +130,11 @@ def _like_relus(run: Evidence) -> list[str]:
     smdebug names the modules of a Sequential by their number, which does not tell what they are.
     """
     found = []
-    for name in run._names():
-        steps = run._steps_in_full(name, TRAIN) if "_output_" in name else ()
+    for name in run.recorded_names():
+        steps = run.steps_in_full(name, TRAIN) if "_output_" in name else ()
         if not len(steps):
             continue
-        value = run._value(name, int(steps[0]), TRAIN)
+        value = run.value(name, int(steps[0]), TRAIN)
         if value.ndim >= 2 and value.dtype.kind == "f" and float(value.min()) == 0 and float(value.mean()) < np.inf:
             found.append(name)
     return selection.natural(found)
@@ -142,8 +142,8 @@ def _like_relus(run: Evidence) -> list[str]:
 
 def _together_dead(run: Evidence, name: str, steps: NDArray[np.int64], parameters: Mapping[str, Any]) -> bool:
     mode = selection.first_mode(run, name)
-    full = set(run._steps_in_full(name, mode).tolist())
-    batches = [run._value(name, step, mode) for step in steps.tolist()[-8:] if step in full]
+    full = set(run.steps_in_full(name, mode).tolist())
+    batches = [run.value(name, step, mode) for step in steps.tolist()[-8:] if step in full]
     if not batches or len({batch.shape[1:] for batch in batches}) > 1:
         return True
     whole = inactive_fraction(np.concatenate(batches), parameters["threshold_inactivity"])
@@ -181,7 +181,7 @@ def _saturated_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]
 def _bounded(run: Evidence, pattern: str) -> list[tuple[str, str]]:
     """Tensors of sigmoid and tanh layers, with what they are."""
     found = {}
-    for name in run._names():
+    for name in run.recorded_names():
         lower = name.lower()
         kind = "tanh" if "tanh" in lower else "sigmoid" if "sigmoid" in lower else ""
         if kind and (
@@ -238,11 +238,11 @@ def _share_beyond(low: float, high: float) -> Callable[[NDArray[Any]], float]:
 def _like_bounded(run: Evidence) -> list[tuple[str, str]]:
     """Outputs recorded in full that look like a sigmoid's or tanh's, by their range; a softmax's rows sum to one."""
     found = []
-    for name in selection.natural(run._names()):
-        steps = run._steps_in_full(name, TRAIN) if "_output_" in name else ()
+    for name in selection.natural(run.recorded_names()):
+        steps = run.steps_in_full(name, TRAIN) if "_output_" in name else ()
         if not len(steps):
             continue
-        value = run._value(name, int(steps[0]), TRAIN)
+        value = run.value(name, int(steps[0]), TRAIN)
         lowest, highest = run.reduction(name, "min", TRAIN), run.reduction(name, "max", TRAIN)
         if value.ndim < 2 or value.dtype.kind != "f" or lowest is None or highest is None:
             continue

@@ -33,15 +33,15 @@ EXPLODED = "{count} tensors hold NaN or infinity, first at step {begin}: {names}
 def _bad_steps(run: Evidence, name: str, mode: str, *, only_nan: bool) -> NDArray[np.int64]:
     """Steps at which a tensor holds NaN, or (unless only_nan) infinity."""
     steps: set[int] = set()
-    full = run._steps_in_full(name, mode)
-    if len(full) and run._value(name, int(full[0]), mode).dtype.kind != "f":
+    full = run.steps_in_full(name, mode)
+    if len(full) and run.value(name, int(full[0]), mode).dtype.kind != "f":
         return full[:0]  # labels and counts are always finite
     if only_nan:
-        for step in run._steps_in_full(name, mode).tolist():
-            value = run._value(name, step, mode)
+        for step in run.steps_in_full(name, mode).tolist():
+            value = run.value(name, step, mode)
             if value.dtype.kind == "f" and np.isnan(value).any():
                 steps.add(step)
-    kinds = run._recorded_reductions(name, mode) or {"nonfinite_fraction": None}
+    kinds = run.recorded_reductions(name, mode) or {"nonfinite_fraction": None}
     for kind in TELLING if not only_nan else [kind for kind in TELLING if kind in kinds]:
         series = run.reduction(name, kind, mode)
         if series is None:
@@ -59,12 +59,12 @@ def _bad_steps(run: Evidence, name: str, mode: str, *, only_nan: bool) -> NDArra
 def _exploding_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
     """AWS: any tensor holds NaN or infinity at any step."""
     run = evidences.of(trial)
-    names = selection.chosen(run, parameters, run._names())
+    names = selection.chosen(run, parameters, run.recorded_names())
     if not names:
         raise NotEvaluated("No tensor was recorded.")
     findings = []
     for name in names:
-        for mode in run._modes(name):
+        for mode in run.modes(name):
             steps = _bad_steps(run, name, mode, only_nan=parameters["only_nan"])
             if len(steps):
                 findings.append(_exploded(name, mode, steps))
@@ -145,10 +145,10 @@ def _growth(run: Evidence, parameters: Mapping[str, Any]) -> list[Finding]:
 def _zero_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
     """AWS: the share of zeros in a tensor reaches the threshold at any step."""
     run = evidences.of(trial)
-    names = selection.chosen(run, parameters, run._names())
+    names = selection.chosen(run, parameters, run.recorded_names())
     findings, judged = [], False
     for name in names:
-        for mode in run._modes(name):
+        for mode in run.modes(name):
             series = zeros(run, name, mode)
             if series is None:
                 continue
@@ -259,10 +259,10 @@ def _variance(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
             "No bounds are given, and none fit every network: set TensorVariance.max_threshold, .min_threshold or both."
         )
     run = evidences.of(trial)
-    names = selection.chosen(run, parameters, selection.members(run, "weights") or run._names())
+    names = selection.chosen(run, parameters, selection.members(run, "weights") or run.recorded_names())
     findings, judged = [], False
     for name in names:
-        for mode in run._modes(name):
+        for mode in run.modes(name):
             series = run.reduction(name, "std", mode)
             if series is None:
                 continue

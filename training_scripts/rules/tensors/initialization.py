@@ -30,7 +30,7 @@ def _aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
     """AWS: in the first steps, variances differ too much, gradients are too narrow, or the loss does not fall."""
     run = evidences.of(trial)
     limit = parameters["steps"]
-    inputs = [name for name in run._names() if selection.matches(parameters["activation_inputs_regex"], name)]
+    inputs = [name for name in run.recorded_names() if selection.matches(parameters["activation_inputs_regex"], name)]
     variances = _early(run, inputs or selection.weights(run), "std", limit)
     widths = _widths(run, limit)
     loss = training_loss(run)
@@ -77,9 +77,9 @@ def _widths(run: Evidence, limit: int) -> dict[int, tuple[float, str]]:
     """Step below the limit -> the narrowest gradient's distance from its 5th to its 95th percentile."""
     narrowest: dict[int, tuple[float, str]] = {}
     for name in selection.gradients(run):
-        for step in run._steps_in_full(name, TRAIN).tolist():
+        for step in run.steps_in_full(name, TRAIN).tolist():
             if step < limit:
-                low, high = np.percentile(run._value(name, step, TRAIN), [5, 95])
+                low, high = np.percentile(run.value(name, step, TRAIN), [5, 95])
                 narrowest[step] = min(narrowest.get(step, (math.inf, "")), (float(high - low), name))
     return narrowest
 
@@ -168,11 +168,11 @@ def zeros_at(run: Evidence, name: str, step: int) -> bool:
 
 
 def _constant_steps(run: Evidence, name: str) -> list[int]:
-    full = run._steps_in_full(name, TRAIN).tolist()
+    full = run.steps_in_full(name, TRAIN).tolist()
     if full:
         steps = []
         for step in full[:3]:
-            value = run._value(name, step, TRAIN)
+            value = run.value(name, step, TRAIN)
             if value.ndim >= 2 and len(value) > 1 and bool((value == value[:1]).all()):
                 steps.append(step)
         return steps

@@ -35,11 +35,11 @@ def _means(run: Evidence, parameters: Mapping[str, Any]) -> tuple[str, NDArray[n
     if run.run.get("inputs") == "features":
         raise NotEvaluated(FEATURES)
     members = selection.members(run, "inputs")
-    named = {name for name in run._names() if selection.matches(parameters["regex"], name)}
+    named = {name for name in run.recorded_names() if selection.matches(parameters["regex"], name)}
     for name in selection.natural(members | named):
-        rows, steps = [], run._steps_in_full(name, TRAIN).tolist()
+        rows, steps = [], run.steps_in_full(name, TRAIN).tolist()
         for step in steps:
-            value = run._value(name, step, TRAIN)
+            value = run.value(name, step, TRAIN)
             channel = int(parameters["channel"])
             if value.ndim == 4:
                 rows.append(np.moveaxis(value, channel, 1).reshape(len(value), value.shape[channel], -1).mean(axis=2))

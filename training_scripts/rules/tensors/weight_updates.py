@@ -70,7 +70,7 @@ def _ratio_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
 
 def _update_ratio(run: Evidence, name: str, parameters: Mapping[str, Any], *, norm: int) -> Series | None:
     """Gives update / (weight + epsilon) at each step that has an earlier one: computed, else recorded."""
-    steps = run._steps_in_full(name, TRAIN)
+    steps = run.steps_in_full(name, TRAIN)
     if len(steps) < 2:
         return run.reduction(name, "update_ratio", TRAIN)
     apart = parameters.get("num_steps") or 0
@@ -85,7 +85,7 @@ def _update_ratio(run: Evidence, name: str, parameters: Mapping[str, Any], *, no
             continue
         for wanted in (earlier, place):
             if wanted not in values:
-                values[wanted] = run._value(name, int(steps[wanted]), TRAIN).astype(np.float64).ravel()
+                values[wanted] = run.value(name, int(steps[wanted]), TRAIN).astype(np.float64).ravel()
         before, after = values[earlier], values[place]
         if before.shape != after.shape:
             continue  # another tensor of the same name
@@ -157,7 +157,7 @@ def _too_large(run: Evidence, name: str, series: Series, parameters: Mapping[str
         return often
     # A span of several steps may change weights by more than one step should; only single updates are judged so.
     gap = int(np.median(np.diff(series.steps))) if len(series) > 1 else 1
-    one_step = gap == 1 or not len(run._steps_in_full(name, TRAIN))
+    one_step = gap == 1 or not len(run.steps_in_full(name, TRAIN))
     return single if single.any() and one_step else None
 
 
@@ -194,10 +194,10 @@ def _ratio_finding(name: str, series: Series, hit: NDArray[np.bool_], ratio: flo
 def _unchanged_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding] | Answer:
     """AWS: numpy.allclose over num_steps available steps in a row; on reductions, of all of them."""
     run = evidences.of(trial)
-    names = selection.chosen(run, parameters, run._names())
+    names = selection.chosen(run, parameters, run.recorded_names())
     findings, judged = [], False
     for name in names:
-        for mode in run._modes(name):
+        for mode in run.modes(name):
             same = _same_as_before(run, name, mode, parameters)
             if same is None or len(same[0]) + 1 < parameters["num_steps"]:
                 continue
@@ -226,15 +226,15 @@ def _same_as_before(
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]] | None:
     """Recorded steps from the second on, and whether the tensor is the same as at the one before."""
     tolerance = {key: parameters[key] for key in ("rtol", "atol", "equal_nan")}
-    steps = run._steps_in_full(name, mode)
+    steps = run.steps_in_full(name, mode)
     if len(steps) > 1:
-        flags, before = [], run._value(name, int(steps[0]), mode)
+        flags, before = [], run.value(name, int(steps[0]), mode)
         for step in steps[1:].tolist():
-            after = run._value(name, step, mode)
+            after = run.value(name, step, mode)
             flags.append(before.shape == after.shape and bool(np.allclose(before, after, **tolerance)))
             before = after
         return steps[1:], np.array(flags)
-    recorded = run._recorded_reductions(name, mode)
+    recorded = run.recorded_reductions(name, mode)
     telling = [series for kind, series in recorded.items() if kind != "update_ratio" and len(series) > 1]
     if not telling:
         return None

@@ -25,8 +25,9 @@ from training_scripts.recording.recorder.recorder import Recorder
 from training_scripts.recording.recorder.save_interval import planned
 from training_scripts.recording.trial import layout
 from training_scripts.recording.trial.file_trial import FileTrial
+from training_scripts.recording.trial.records import Step
 from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial, Trial
-from training_scripts.recording.trial.writer import Step, TrialWriter
+from training_scripts.recording.trial.writer import TrialWriter
 from training_scripts.training.callbacks import Watcher, Watchers
 
 
@@ -51,7 +52,7 @@ def contents(trial: Trial) -> dict[str, object]:
                 *((step, value.tolist()) for step, value in tensor.values(mode)),
                 *(
                     (kind, series.steps.tolist(), np.float32(series.values).tolist())
-                    for kind, series in sorted(trial._recorded_reductions(name, mode).items())
+                    for kind, series in sorted(trial.recorded_reductions(name, mode).items())
                 ),
             ]
     for mode in (TRAIN, EVAL):

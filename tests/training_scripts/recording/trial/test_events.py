@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from training_scripts.recording.trial import events, scalar_frames, tfrecord
 from training_scripts.recording.trial.events import EventError
 from training_scripts.recording.trial.file_trial import FileTrial
+from training_scripts.recording.trial.records import Step
 from training_scripts.recording.trial.tfrecord import FrameError
-from training_scripts.recording.trial.writer import Step, TrialWriter
+from training_scripts.recording.trial.writer import TrialWriter
 
 WHEN = {"step": 300, "mode": "EVAL", "mode_step": 12, "time": 1.5}
 

@@ -14,8 +14,9 @@ import pytest
 from training_scripts.recording.trial import events, layout, tfrecord
 from training_scripts.recording.trial.file_trial import FileTrial
 from training_scripts.recording.trial.patterns import Patterns
+from training_scripts.recording.trial.records import Step
 from training_scripts.recording.trial.trial import RecordingError
-from training_scripts.recording.trial.writer import Step, TrialWriter
+from training_scripts.recording.trial.writer import TrialWriter
 
 
 @pytest.fixture
