@@ -11,6 +11,8 @@ from dogbreed_sdk._util.progress import JobProgress, no_progress
 from dogbreed_sdk.aws.requests import debugging
 from tests.aws.account import RecordedSageMaker, refusal
 
+pytestmark = pytest.mark.extras
+
 Account = tuple[Session, RecordedSageMaker]
 PYTORCH_1 = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:1.13-cpu-py39"
 
