@@ -11,16 +11,15 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from dogbreed_sdk.debugging.content import ReportContent
+from dogbreed_sdk.debugging.html.document import document
 from dogbreed_sdk.errors import DogBreedError
 from dogbreed_sdk.jobs.managed_debugger import PROFILER_REPORT
 from training_scripts import ScriptError, rules
 from training_scripts._util.atomic import write_atomically
 from training_scripts.rules.findings import ERROR, NOT_EVALUATED, RuleResult
-
-if TYPE_CHECKING:
-    from dogbreed_sdk.debugging.report import DebugReport
 
 # AWS has no word for a rule that had nothing to look at; a rule job that gave no verdict is Stopped.
 _STATUSES = {NOT_EVALUATED: "Stopped"}
@@ -45,18 +44,16 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _report(task: Mapping[str, Any]) -> tuple[DebugReport | None, str]:
+def _report(task: Mapping[str, Any]) -> tuple[ReportContent | None, str]:
     """The job's report, from where its script recorded; or None, and why there is none."""
-    from dogbreed_sdk.debugging.report import DebugReport  # noqa: PLC0415
-
     try:
         trial, profile = (Path(task[part]) if task[part] else None for part in ("debug", "profiler"))
-        return DebugReport.load_folders(trial=trial, profile=profile), ""
+        return ReportContent.load_folders(trial=trial, profile=profile), ""
     except (ScriptError, DogBreedError) as error:
         return None, str(error)
 
 
-def _evaluated(report: DebugReport, rule: Mapping[str, Any], folder: Path) -> dict[str, str]:
+def _evaluated(report: ReportContent, rule: Mapping[str, Any], folder: Path) -> dict[str, str]:
     given = dict(rule["parameters"])
     invoked = str(given.pop(_RULE_TO_INVOKE, rule["name"]))
     if invoked == PROFILER_REPORT:
@@ -68,7 +65,7 @@ def _evaluated(report: DebugReport, rule: Mapping[str, Any], folder: Path) -> di
     return {"status": _STATUSES.get(result.status, result.status), "details": result.message}
 
 
-def _judged(report: DebugReport, names: Sequence[str], given: Mapping[str, Mapping[str, Any]]) -> list[RuleResult]:
+def _judged(report: ReportContent, names: Sequence[str], given: Mapping[str, Mapping[str, Any]]) -> list[RuleResult]:
     """The rules' answers: ours, and AWS's to the letter where a rule was given parameters, which are AWS's."""
     theirs = [name for name in names if given[name]]
     ours = [name for name in names if not given[name]]
@@ -85,7 +82,7 @@ def _judged(report: DebugReport, names: Sequence[str], given: Mapping[str, Mappi
     return results
 
 
-def _profiler_report(report: DebugReport, given: Mapping[str, str], folder: Path) -> dict[str, str]:
+def _profiler_report(report: ReportContent, given: Mapping[str, str], folder: Path) -> dict[str, str]:
     """AWS's ProfilerReport: every profiling rule's answer as JSON, and the report to read."""
     names = rules.names("profiling")
     results = _judged(report, names, {name: _known(name, _of_rule(name, given)) for name in names})
@@ -93,7 +90,7 @@ def _profiler_report(report: DebugReport, given: Mapping[str, str], folder: Path
     written.mkdir(parents=True, exist_ok=True)
     for result in results:
         write_atomically(written / f"{result.name}.json", json.dumps(_in_aws_form(result)).encode())
-    report.to_html(written.parent / "profiler-report.html")
+    write_atomically(written.parent / "profiler-report.html", document(report))
     found = [result for result in results if result.findings]
     return {
         "status": "IssuesFound" if found else "NoIssuesFound",

@@ -11,7 +11,7 @@ from dogbreed_sdk.errors import RecordingError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from dogbreed_sdk.debugging.report import DebugReport
+    from dogbreed_sdk.debugging.content import ReportContent
 
 # After Okabe and Ito: told apart without colour vision; dashes tell them apart without colours.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555")
@@ -19,7 +19,7 @@ _DASHES = ("-", "--", ":", "-.", (0, (8, 2)), (0, (3, 1)), (0, (1, 1)))
 _RATES = ("Network", "Disk")
 
 
-def losses(report: DebugReport) -> Axes:
+def losses(report: ReportContent) -> Axes:
     """Training loss by step and validation loss by epoch."""
     curve = report.curves.get("loss")
     if curve is None:
@@ -59,7 +59,7 @@ def losses(report: DebugReport) -> Axes:
     return axes
 
 
-def tensor(report: DebugReport, name: str, *, kind: str | None, mode: str | None) -> Axes:
+def tensor(report: ReportContent, name: str, *, kind: str | None, mode: str | None) -> Axes:
     """One tensor over the steps: one number of it, or its mean within its range."""
     if report.trial is None:
         raise RecordingError(f"{report.source} has no tensors to plot: none were recorded.")
@@ -81,7 +81,7 @@ def tensor(report: DebugReport, name: str, *, kind: str | None, mode: str | None
     return axes
 
 
-def utilisation(report: DebugReport) -> Axes:
+def utilisation(report: ReportContent) -> Axes:
     """The machine's use over time in percent, every node and metric a curve."""
     profile = report.profile
     curves = [
@@ -117,7 +117,7 @@ def _axes() -> Any:
     return pyplot.subplots(figsize=(8, 4.5), layout="constrained")[1]
 
 
-def _first_findings(report: DebugReport) -> list[tuple[str, int]]:
+def _first_findings(report: ReportContent) -> list[tuple[str, int]]:
     """The first training step of every rule that fired."""
     found = []
     for result in report.rules:

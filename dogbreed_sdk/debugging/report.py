@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dogbreed_sdk.debugging.formatting import clipped, plain, whole
-from dogbreed_sdk.debugging.sources.layout import LOOKED_FOR, Parts, find
-from dogbreed_sdk.debugging.sources.locate import Recording, locate
-from dogbreed_sdk.errors import ConfigurationError, RecordingError
+from dogbreed_sdk.debugging.content import ReportContent
+from dogbreed_sdk.debugging.formatting import plain, whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from dogbreed_sdk.debugging.feature_pass import FeaturePassCost
-    from dogbreed_sdk.debugging.insights import Insight
-    from dogbreed_sdk.debugging.learning_curves import Curve
-    from dogbreed_sdk.debugging.managed_results import ManagedRule
     from dogbreed_sdk.jobs.training_job import TrainingJob
     from dogbreed_sdk.session import Session
-    from training_scripts.recording.profile.profile import Profile
-    from training_scripts.recording.trial.trial import Trial
-    from training_scripts.rules.evidence.evidence import Evidence
-    from training_scripts.rules.findings import RuleResult
+    from training_scripts.recording.profile.profile import Profile, Statistics
 
-# A recording without an end to which nothing was added for so long is of a run that was killed.
-SILENCE_SECONDS = 1800.0
-# What a job's rules say fits into kilobytes.
-_MAX_RULES_BYTES = 16 * 2**20
+MAX_OPERATORS = 50
 
 
-class DebugReport:
+class DebugReport(ReportContent):
     """What a training run recorded, what went wrong in it, why, and what to do. Make one with `load`.
 
     Everything is read on first use and then kept: a report is a picture of the moment. Load it again to see how a
@@ -48,30 +34,6 @@ class DebugReport:
         >>> DebugReport("an empty run", trial=MemoryTrial()).to_dict()["source"]
         'an empty run'
     """
-
-    def __init__(
-        self,
-        source: str,
-        *,
-        trial: Trial | None = None,
-        profile: Profile | None = None,
-        parameters: str = "default",
-        overrides: Mapping[str, Mapping[str, Any]] | None = None,
-        rules: Sequence[str] | None = None,
-        compare_with: Sequence[Trial | Recording] = (),
-        recording: Recording | None = None,
-    ) -> None:
-        self.source = source
-        self.parameters = parameters
-        self._overrides = overrides
-        self._only = rules
-        self._others = compare_with
-        self._recording = recording or Recording(source, Parts())
-        self._unread: list[str] = []
-        if trial is not None:
-            self.__dict__["trial"] = trial
-        if profile is not None:
-            self.__dict__["profile"] = profile
 
     @classmethod
     def load(
@@ -101,6 +63,8 @@ class DebugReport:
             ConfigurationError: There is no such rule, parameter or set of parameters (raised where rules are
                 evaluated first).
         """
+        from dogbreed_sdk.debugging.sources.locate import locate  # noqa: PLC0415 - only runs that must be found need it
+
         recording = locate(source, session)
         return cls(
             recording.source,
@@ -111,176 +75,6 @@ class DebugReport:
             recording=recording,
         )
 
-    @classmethod
-    def load_folders(cls, *, trial: Path | None = None, profile: Path | None = None) -> DebugReport:
-        """The report on a recording whose parts lie in folders of their own, as the managed Debugger's may.
-
-        Args:
-            trial: The folder with the tensors.
-            profile: The folder with system and framework.
-
-        Raises:
-            RecordingError: Neither holds anything.
-        """
-        parts = Parts()
-        for folder in (trial, profile):
-            parts = parts.or_else(find(folder)) if folder is not None else parts
-        named = " and ".join(str(folder) for folder in (trial, profile) if folder is not None)
-        if not parts:
-            raise RecordingError(f"{named} hold no recording. Looked in them and below for {LOOKED_FOR}.")
-        return cls(named, recording=Recording(named, parts))
-
-    @cached_property
-    def trial(self) -> Trial | None:
-        """The recorded tensors, or None where there are none."""
-        path = self._recording.parts.trial
-        return None if path is None else self._read(path, _trial)
-
-    @cached_property
-    def evidence(self) -> Evidence | None:
-        """The trial as this report looks at it: what is read or computed once is remembered."""
-        from training_scripts.rules.evidence.evidence import Evidence  # noqa: PLC0415 - needs NumPy
-
-        return None if self.trial is None else Evidence(self.trial)
-
-    @cached_property
-    def profile(self) -> Profile | None:
-        """Where time and machine went, or None where nothing says so."""
-        parts = self._recording.parts
-        path = parts.profile or parts.report
-        return None if path is None else self._read(path, _profile)
-
-    @cached_property
-    def feature_pass(self) -> FeaturePassCost | None:
-        """What it cost to compute the features that were trained on, or that the job computed; None where unknown."""
-        from dogbreed_sdk.debugging.feature_pass import feature_pass_cost  # noqa: PLC0415 - needs NumPy
-
-        if self.trial is not None:
-            return feature_pass_cost(self.trial.run.get("feature_pass"))
-        path = self._recording.parts.features
-        return None if path is None else feature_pass_cost(self._json(path))
-
-    @cached_property
-    def rules(self) -> list[RuleResult]:
-        """Every rule's answer.
-
-        Raises:
-            ConfigurationError: There is no such rule, parameter or set of parameters.
-        """
-        from dogbreed_sdk.debugging.rule_results import evaluated  # noqa: PLC0415 - needs NumPy
-
-        return evaluated(
-            self.trial,
-            self.profile,
-            stored=self.stored,
-            parameters=self.parameters,
-            overrides=self._overrides,
-            only=self._only,
-            others=[trial for trial in map(self._other, self._others) if trial is not None],
-            now=ended.timestamp() if (ended := self.job.get("TrainingEndTime")) is not None else None,
-        )
-
-    @cached_property
-    def curves(self) -> Mapping[str, Curve]:
-        """Loss and accuracy as they are drawn, by name, as far as they were recorded."""
-        from dogbreed_sdk.debugging.learning_curves import curves  # noqa: PLC0415 - needs NumPy
-        from training_scripts.recording.trial.trial import despite_damage  # noqa: PLC0415
-
-        evidence = self.evidence
-        return {} if evidence is None else despite_damage(lambda: curves(evidence))
-
-    def insights(self) -> list[Insight]:
-        """What the curves mean, most important first: each with its evidence, its confidence and a next step."""
-        return list(self._insights)
-
-    @property
-    def problems(self) -> list[str]:
-        """A sentence for everything that could not be read."""
-        found = [*self._recording.problems]
-        if self.recorded_by:
-            found.append(
-                f"{self.recorded_by} recorded this, not {self.source}: jobs that continue each other share the folder "
-                "of their checkpoints, and the recording in it is the last one's."
-            )
-        for part in (self.trial, self.profile):
-            found += part.problems if part is not None else ()
-        return list(dict.fromkeys([*found, *self._unread]))
-
-    @property
-    def notes(self) -> list[str]:
-        """Sentences on how the run was recorded, where that is not what its settings lead one to expect."""
-        from training_scripts.recording.trial import run_facts  # noqa: PLC0415 - needs NumPy
-
-        if self.trial is None:
-            return []
-        found: list[str] = run_facts.notes(self.trial.run)
-        if self.trial.run.get("inputs") == "features" and self.feature_pass is None:
-            found.append(
-                "The features were computed before; what that cost is not known, because the pass recorded nothing."
-            )
-        return found
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the run went on when the report was loaded: by its job's status, else by what was recorded last."""
-        if self.job:
-            return self._recording.is_running
-        if self.trial is None or self.trial.ended:
-            return False
-        times = [float(table.times[-1]) for mode in ("TRAIN", "EVAL") if len((table := self.trial.steps(mode)).times)]
-        return not times or not time.time() - max(times) > SILENCE_SECONDS  # unknown times are NaN: it may go on
-
-    @property
-    def status(self) -> str:
-        """The job's TrainingJobStatus; of a recording without a job Running, Ended, or Unknown without an end."""
-        if self.job:
-            return clipped(self.job.get("TrainingJobStatus", "Unknown"), 40)
-        if self.trial is None:
-            return "Unknown"
-        return "Ended" if self.trial.ended else "Running" if self.is_running else "Unknown"
-
-    @property
-    def recorded_by(self) -> str:
-        """The job that made the recording, where that is another one than was asked for; empty otherwise."""
-        name = self.trial.run.get("job") if self.trial is not None and self.job else None
-        return clipped(name, 200) if isinstance(name, str) and name not in ("", self.source) else ""
-
-    @property
-    def has_no_end(self) -> bool:
-        """Whether the recording just stops though its run is over: it was killed, or could not record any longer."""
-        if self.trial is None or self.trial.ended or self.is_running:
-            return False
-        return bool(self.job.get("TrainingJobStatus") not in ("Completed", "Failed"))
-
-    @property
-    def job(self) -> Mapping[str, Any]:
-        """DescribeTrainingJob's answer where the source is a job; empty otherwise."""
-        return self._recording.job
-
-    @property
-    def managed_rules(self) -> list[ManagedRule]:
-        """What the managed Debugger's own rules say of the job; empty where none were asked for."""
-        from dogbreed_sdk.debugging.managed_results import managed_rules  # noqa: PLC0415
-
-        return managed_rules(self.job)
-
-    @cached_property
-    def stored(self) -> Mapping[str, Any]:
-        """What the job's own rules wrote down while it ran (rules.json); empty where they did not."""
-        path = self._recording.parts.rules
-        return {} if path is None else self._json(path)
-
-    def _json(self, path: Path) -> Mapping[str, Any]:
-        """A JSON object beside the recording; empty, and a problem, where it cannot be read."""
-        try:
-            if path.stat().st_size > _MAX_RULES_BYTES:
-                raise ValueError("it is far too large")
-            content = json.loads(path.read_text(encoding="utf-8"), parse_int=_bounded)
-        except (OSError, ValueError, RecursionError) as error:
-            self._unread.append(f"{path} cannot be read: {error}.")
-            return {}
-        return content if isinstance(content, dict) else {}
-
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain values for JSON.
 
@@ -290,7 +84,6 @@ class DebugReport:
             (name, kind, status, details of SageMaker Debugger's own); insights;
             profile; feature_pass (what computing the features cost, or None); notes (how it was recorded); problems.
         """
-        from dogbreed_sdk.debugging.profile_document import profile_document  # noqa: PLC0415
         from dogbreed_sdk.debugging.rule_results import rule_document  # noqa: PLC0415 - needs NumPy
         from dogbreed_sdk.debugging.verdict import verdict  # noqa: PLC0415
 
@@ -302,7 +95,7 @@ class DebugReport:
             "rules": [rule_document(result) for result in self.rules],
             "managed_rules": [plain(rule.to_dict()) for rule in self.managed_rules],
             "insights": [plain(insight.to_dict()) for insight in self.insights()],
-            "profile": None if self.profile is None else profile_document(self.profile),
+            "profile": None if self.profile is None else _profile_document(self.profile),
             "feature_pass": None if self.feature_pass is None else self.feature_pass.to_dict(),
             "notes": plain(self.notes),
             "problems": plain(self.problems),
@@ -388,47 +181,37 @@ class DebugReport:
 
         return fragment(self)
 
-    @cached_property
-    def _insights(self) -> list[Insight]:
-        from dogbreed_sdk.debugging.insights import insights  # noqa: PLC0415
 
-        return insights(self.evidence, self.profile, self.rules, problems=self._unread)
+def _profile_document(profile: Profile) -> dict[str, Any]:
+    """A profile without its samples; numbers that are none become None.
 
-    def _read(self, path: Path, reader: Any) -> Any:
-        """A part of the recording; one that cannot be read is a problem, or the error where there is no other."""
-        from training_scripts import ScriptError  # noqa: PLC0415
+    Returns:
+        source, nodes, facts; timeline (seconds since 1970, and how long each of the job's parts took); usage, steps
+        and phases (a list of what, node, max, p99, p95, p50, min, mean, count, total each, and of durations histogram
+        and edges); operators, the most expensive first; operators_note; problems.
+    """
+    from training_scripts.recording.profile.summary import seconds_of  # noqa: PLC0415 - needs NumPy
 
-        try:
-            return reader(path)
-        except (ScriptError, OSError) as error:
-            parts = self._recording.parts
-            if sum(part is not None for part in (parts.trial, parts.profile, parts.report, parts.rules)) == 1:
-                raise RecordingError(f"{self.source} cannot be read: {error}") from error
-            self._unread.append(str(error))
-            return None
-
-    def _other(self, other: Trial | Recording) -> Trial | None:
-        if not isinstance(other, Recording):
-            return other
-        if other.parts.trial is None:
-            raise ConfigurationError(f"{other.source} holds no tensors to compare with.")
-        trial: Trial | None = self._read(other.parts.trial, _trial)
-        return trial
-
-
-def _bounded(digits: str) -> int | float:
-    """An integer of JSON; what no array of integers holds is a float, infinite beyond those."""
-    # 2**63 has 19 digits.
-    return int(digits) if len(digits) < 19 else float(digits)
+    content = {
+        "source": profile.source,
+        "nodes": profile.nodes,
+        "facts": profile.facts,
+        "timeline": {**asdict(profile.timeline), **seconds_of(profile.timeline)},
+        "usage": [_statistics(entry) for entry in profile.usage],
+        "steps": [_statistics(entry) for entry in profile.step_statistics],
+        "phases": [_statistics(entry) for entry in profile.phase_statistics],
+        "operators": [asdict(operator) for operator in profile.operators[:MAX_OPERATORS]],
+        "operators_note": profile.operators_note,
+        "problems": profile.problems,
+    }
+    document: dict[str, Any] = plain(content)
+    return document
 
 
-def _trial(path: Path) -> Any:
-    from training_scripts.recording.trial.file_trial import FileTrial  # noqa: PLC0415 - needs NumPy
-
-    return FileTrial(path)
-
-
-def _profile(path: Path) -> Any:
-    from training_scripts.recording.profile.reader import read_profile  # noqa: PLC0415 - needs NumPy
-
-    return read_profile(path)
+def _statistics(entry: Statistics) -> dict[str, Any]:
+    named = asdict(entry)
+    named["max"], named["min"] = named.pop("maximum"), named.pop("minimum")
+    if not entry.edges:
+        del named["histogram"], named["edges"]
+    named["total"] = None if entry.mean is None or entry.count is None else entry.mean * entry.count
+    return named

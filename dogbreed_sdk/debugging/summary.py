@@ -22,10 +22,10 @@ from training_scripts._util.safe_text import safe_line
 from training_scripts.rules.findings import ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, RuleResult
 
 if TYPE_CHECKING:
+    from dogbreed_sdk.debugging.content import ReportContent
     from dogbreed_sdk.debugging.feature_pass import FeaturePassCost
     from dogbreed_sdk.debugging.insights import Insight
     from dogbreed_sdk.debugging.managed_results import ManagedRule
-    from dogbreed_sdk.debugging.report import DebugReport
 
 MIN_WIDTH = 40
 MAX_INSIGHTS = 8
@@ -36,7 +36,7 @@ MAX_NUMBERS = 4
 _SIGNS = {"problem": "!", "slow": "!", "hint": "?", "well": "+", "unknown": "?"}
 
 
-def summary(report: DebugReport, *, width: int) -> str:
+def summary(report: ReportContent, *, width: int) -> str:
     """The report in lines of at most so many characters."""
     width = max(MIN_WIDTH, width)
     judged = verdict(report)
@@ -70,7 +70,7 @@ def summary(report: DebugReport, *, width: int) -> str:
     return "\n".join(lines)
 
 
-def headline(report: DebugReport) -> str:
+def headline(report: ReportContent) -> str:
     """The verdict and the numbers that matter, in one line."""
     judged = verdict(report)
     numbers = ", ".join(f"{name.lower()} {value}" for name, value, _ in judged.numbers[:MAX_NUMBERS])

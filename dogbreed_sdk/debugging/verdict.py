@@ -17,8 +17,8 @@ from training_scripts.recording.trial.trial import EVAL, TRAIN
 from training_scripts.rules.findings import ERROR, ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, RuleResult
 
 if TYPE_CHECKING:
+    from dogbreed_sdk.debugging.content import ReportContent
     from dogbreed_sdk.debugging.insights import Insight
-    from dogbreed_sdk.debugging.report import DebugReport
 
 STATUS_WORDS = {
     ISSUES_FOUND: "Issue found",
@@ -67,7 +67,7 @@ class Verdict:
     numbers: tuple[tuple[str, str, str], ...]
 
 
-def verdict(report: DebugReport) -> Verdict:
+def verdict(report: ReportContent) -> Verdict:
     """The verdict on a report's run."""
     issues = [result for result in report.rules if result.status == ISSUES_FOUND]
     judged = sum(result.status in (ISSUES_FOUND, NO_ISSUES_FOUND) for result in report.rules)
@@ -105,7 +105,7 @@ def main_message(result: RuleResult) -> str:
     return f"{result.findings[0].message}{more}"
 
 
-def ended_by(report: DebugReport) -> str:
+def ended_by(report: ReportContent) -> str:
     """Why the job ended early, if it did because of a rule; or why it failed. Empty otherwise."""
     stopped = report.stored.get("stopped")
     if isinstance(stopped, dict):
@@ -134,7 +134,7 @@ def _point(result: RuleResult, explained: Sequence[Insight]) -> Point:
 
 
 def _headline(
-    report: DebugReport,
+    report: ReportContent,
     issues: list[RuleResult],
     judged: int,
     serious: Sequence[Insight],
@@ -175,7 +175,7 @@ def _headline(
     return "unknown", "Nothing could be judged: too little was recorded."
 
 
-def _remarks(report: DebugReport) -> Iterator[str]:
+def _remarks(report: ReportContent) -> Iterator[str]:
     """What keeps a run from being called well though no rule found anything."""
     if report.has_no_end:
         yield "The recording has no end: the run was killed or stopped, so this is about its beginning."
@@ -192,7 +192,7 @@ def _count(problems: int) -> str:
     return "One problem" if problems == 1 else f"{problems} problems"
 
 
-def _numbers(report: DebugReport) -> list[tuple[str, str, str]]:
+def _numbers(report: ReportContent) -> list[tuple[str, str, str]]:
     trial, found = report.evidence, []
     if trial is not None:
         loss, accuracy = report.curves.get("loss"), report.curves.get("accuracy")
@@ -235,7 +235,7 @@ def _of_loss(loss: Curve) -> list[tuple[str, str, str]]:
     return found
 
 
-def _of_machine(report: DebugReport) -> list[tuple[str, str, str]]:
+def _of_machine(report: ReportContent) -> list[tuple[str, str, str]]:
     profile = report.profile
     if profile is None:
         return []

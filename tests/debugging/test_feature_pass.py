@@ -10,8 +10,7 @@ import pytest
 
 from dogbreed_sdk import DebugReport
 from dogbreed_sdk.debugging.feature_pass import feature_pass_cost
-from dogbreed_sdk.debugging.sources.layout import find
-from dogbreed_sdk.debugging.sources.locate import Recording
+from dogbreed_sdk.debugging.sources.layout import Recording, find
 from tests.debugging import made_up
 from training_scripts.recording.profiler.profiler import Profiler
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from dogbreed_sdk import DebugReport
 from dogbreed_sdk.debugging.managed_results import ManagedRule, managed_rules, when_judged
-from dogbreed_sdk.debugging.sources.layout import Parts
-from dogbreed_sdk.debugging.sources.locate import Recording
+from dogbreed_sdk.debugging.sources.layout import Parts, Recording
 from tests.debugging.insights_made_up import made_up_run
 
 

@@ -17,9 +17,7 @@ from dogbreed_sdk import ConfigurationError, DebugReport
 from dogbreed_sdk.debugging.html.document import document
 from dogbreed_sdk.debugging.insights import Insight
 from dogbreed_sdk.debugging.learning_curves import curves, smoothed, train_position
-from dogbreed_sdk.debugging.profile_document import profile_document
-from dogbreed_sdk.debugging.sources.layout import Parts
-from dogbreed_sdk.debugging.sources.locate import Recording
+from dogbreed_sdk.debugging.sources.layout import Parts, Recording
 from dogbreed_sdk.debugging.verdict import verdict
 from dogbreed_sdk.errors import RecordingError
 from tests.debugging import made_up
@@ -71,7 +69,8 @@ class TestWhatItHolds:
     def test_a_profile_is_statistics_without_samples(self) -> None:
         made = made_up.profile()
         phases = phase_statistics(made.phases, ())
-        content = profile_document(replace(made, phase_statistics=phases, nodes=("algo-1",), problems=("gap",)))
+        whole = replace(made, phase_statistics=phases, nodes=("algo-1",), problems=("gap",))
+        content = DebugReport("job", profile=whole, rules=[]).to_dict()["profile"]
         assert len(json.dumps(content, allow_nan=False)) < 20_000
         assert (content["nodes"], content["problems"]) == (["algo-1"], ["gap"])
         assert content["timeline"]["job_seconds"] == 300

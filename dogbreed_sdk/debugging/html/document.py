@@ -32,7 +32,7 @@ from dogbreed_sdk.debugging.verdict import Verdict, ended_by, verdict
 from training_scripts.recording.trial.trial import despite_damage
 
 if TYPE_CHECKING:
-    from dogbreed_sdk.debugging.report import DebugReport
+    from dogbreed_sdk.debugging.content import ReportContent
 
 MAX_BYTES = 2_000_000
 
@@ -69,7 +69,7 @@ _SECTIONS = (
 )
 
 
-def document(report: DebugReport) -> bytes:
+def document(report: ReportContent) -> bytes:
     """The page, UTF-8."""
     judged = verdict(report)
     page = b""
@@ -80,7 +80,7 @@ def document(report: DebugReport) -> bytes:
     return page
 
 
-def _page(report: DebugReport, judged: Verdict, detail: Detail) -> bytes:
+def _page(report: ReportContent, judged: Verdict, detail: Detail) -> bytes:
     charts: dict[str, Any] = {}
     body = _body(report, judged, charts, detail)
     script = _asset("charts.js") + _asset("report.js")
@@ -99,7 +99,7 @@ def _page(report: DebugReport, judged: Verdict, detail: Detail) -> bytes:
     return filled.encode("utf-8")
 
 
-def _body(report: DebugReport, judged: Verdict, charts: dict[str, Any], detail: Detail) -> Markup:
+def _body(report: ReportContent, judged: Verdict, charts: dict[str, Any], detail: Detail) -> Markup:
     trial, profile, results = report.evidence, report.profile, report.rules
     return inner(
         [
@@ -121,7 +121,7 @@ def _body(report: DebugReport, judged: Verdict, charts: dict[str, Any], detail: 
     )
 
 
-def _about(report: DebugReport) -> Markup:
+def _about(report: ReportContent) -> Markup:
     """What the report is about, in one line."""
     ended = report.trial is None or report.trial.ended
     state = "" if ended else "still being recorded" if report.is_running else "the recording has no end"
@@ -139,14 +139,14 @@ def _navigation() -> Markup:
     return inner([element("a", title, href=f"#{anchor}") for anchor, title in _SECTIONS])
 
 
-def _footer(report: DebugReport) -> Markup:
+def _footer(report: ReportContent) -> Markup:
     made = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     return inner(
         [f"dogbreed-sdk {dogbreed_sdk.__version__}, {made}. ", "Read again: ", element("code", _again(report))]
     )
 
 
-def _again(report: DebugReport) -> str:
+def _again(report: ReportContent) -> str:
     return f"dogbreed report {shlex.quote(clipped(report.source, 300))} --html report.html"
 
 

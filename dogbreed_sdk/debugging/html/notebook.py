@@ -15,7 +15,7 @@ from dogbreed_sdk.debugging.learning_curves import Curve
 from dogbreed_sdk.debugging.verdict import ended_by, verdict
 
 if TYPE_CHECKING:
-    from dogbreed_sdk.debugging.report import DebugReport
+    from dogbreed_sdk.debugging.content import ReportContent
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 640, 200, 48, 24
 _POINTS = 400
@@ -31,7 +31,7 @@ _SIGNS = {
 }
 
 
-def fragment(report: DebugReport) -> str:
+def fragment(report: ReportContent) -> str:
     """HTML to stand in a cell's output."""
     judged = verdict(report)
     sign, colour = _SIGNS[judged.level]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 from dogbreed_sdk.errors import RecordingError
 from dogbreed_sdk.jobs.managed_debugger import PROFILER_REPORT, PROFILER_RULES
@@ -50,6 +51,28 @@ class Parts:
         """These parts, and the other's where these lack one."""
         lacking = {field.name for field in fields(self) if getattr(self, field.name) is None}
         return replace(self, **{name: getattr(other, name) for name in lacking})
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recorded run, found but not yet read.
+
+    Attributes:
+        source: What to call it: the job's name, the folder or the URI.
+        parts: Where it lies on this machine.
+        problems: A sentence for everything that was left out.
+        job: DescribeTrainingJob's answer where the source is a job; empty otherwise.
+    """
+
+    source: str
+    parts: Parts
+    problems: tuple[str, ...] = ()
+    job: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the source is a job that has not ended."""
+        return self.job.get("TrainingJobStatus") in ("InProgress", "Stopping")
 
 
 def find(folder: Path) -> Parts:

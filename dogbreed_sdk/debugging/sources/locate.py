@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dogbreed_sdk import container
 from dogbreed_sdk.debugging.managed_results import judging
-from dogbreed_sdk.debugging.sources.layout import LOOKED_FOR, Parts, find
+from dogbreed_sdk.debugging.sources.layout import LOOKED_FOR, Parts, Recording, find
 from dogbreed_sdk.errors import RecordingError
 
 if TYPE_CHECKING:
@@ -20,28 +19,6 @@ if TYPE_CHECKING:
 _NAME_ONE = "Name a folder, an s3:// or file:// URI, or a training job."
 # What SageMaker allows for the name of a job (API reference, CreateTrainingJob).
 _JOB_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
-
-
-@dataclass(frozen=True)
-class Recording:
-    """A recorded run, found but not yet read.
-
-    Attributes:
-        source: What to call it: the job's name, the folder or the URI.
-        parts: Where it lies on this machine.
-        problems: A sentence for everything that was left out.
-        job: DescribeTrainingJob's answer where the source is a job; empty otherwise.
-    """
-
-    source: str
-    parts: Parts
-    problems: tuple[str, ...] = ()
-    job: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the source is a job that has not ended."""
-        return self.job.get("TrainingJobStatus") in ("InProgress", "Stopping")
 
 
 def locate(source: TrainingJob | str | Path, session: Session | None = None) -> Recording:
