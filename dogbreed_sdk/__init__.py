@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from dogbreed_sdk._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier
     from dogbreed_sdk.client.classifier import BreedClassifier
@@ -126,8 +128,6 @@ __all__ = [
     "deploy",
     "evaluate",
 ]
-
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:

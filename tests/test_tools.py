@@ -175,13 +175,13 @@ def test_the_citation_says_what_the_project_says() -> None:
     assert {"cff-version", "message", "title", "authors"} <= set(citation)
     assert citation["license"] == project()["license"]
     assert citation["title"].startswith(project()["name"])
-    assert "version" not in citation, "the version stands in dogbreed_sdk/__init__.py alone"
+    assert "version" not in citation, "the version stands in dogbreed_sdk/_version.py alone"
 
 
 def test_the_version_stands_once() -> None:
     assert "version" not in project()
     assert project()["dynamic"] == ["version"]
-    source = (ROOT / "dogbreed_sdk/__init__.py").read_text(encoding="utf-8")
+    source = (ROOT / "dogbreed_sdk/_version.py").read_text(encoding="utf-8")
     assert re.findall(r'^__version__ = "(.+)"$', source, re.MULTILINE) == [dogbreed_sdk.__version__]
 
 

@@ -15,8 +15,9 @@ import botocore
 from botocore.config import Config
 from botocore.exceptions import ResponseStreamingError
 
-from dogbreed_sdk import __version__, defaults
+from dogbreed_sdk import defaults
 from dogbreed_sdk._util.progress import no_progress
+from dogbreed_sdk._version import __version__
 from dogbreed_sdk.aws import errors
 from dogbreed_sdk.client import argument_checks
 from dogbreed_sdk.client.transports import Answer, Transport, deadlines

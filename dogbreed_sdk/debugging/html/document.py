@@ -12,7 +12,7 @@ from importlib import resources
 from string import Template
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import dogbreed_sdk
+from dogbreed_sdk._version import __version__
 from dogbreed_sdk.debugging.formatting import clipped
 from dogbreed_sdk.debugging.html.curves import curves_section
 from dogbreed_sdk.debugging.html.feature_pass import feature_pass_section
@@ -141,9 +141,7 @@ def _navigation() -> Markup:
 
 def _footer(report: ReportContent) -> Markup:
     made = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-    return inner(
-        [f"dogbreed-sdk {dogbreed_sdk.__version__}, {made}. ", "Read again: ", element("code", _again(report))]
-    )
+    return inner([f"dogbreed-sdk {__version__}, {made}. ", "Read again: ", element("code", _again(report))])
 
 
 def _again(report: ReportContent) -> str:
