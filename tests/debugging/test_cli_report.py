@@ -30,7 +30,7 @@ class Recorded:
 @pytest.fixture
 def _recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     Recorded.trial = made_up.trial(epochs=6)
-    monkeypatch.setattr("dogbreed_sdk.debugging.report._trial", lambda _: Recorded.trial)
+    monkeypatch.setattr("dogbreed_sdk.debugging.content._trial", lambda _: Recorded.trial)
     monkeypatch.setattr(report_command, "WATCH_SECONDS", 0.05)
 
 

@@ -150,7 +150,7 @@ class TestWhatItHolds:
         def broken(path: Path) -> None:
             raise OSError(f"{path} is gone")
 
-        monkeypatch.setattr("dogbreed_sdk.debugging.report._trial", broken)
+        monkeypatch.setattr("dogbreed_sdk.debugging.content._trial", broken)
         (tmp_path / "system" / "incremental").mkdir(parents=True)
         both = Recording("job", Parts(trial=tmp_path, profile=tmp_path))
         assert any("is gone" in problem for problem in DebugReport("job", recording=both).problems)
