@@ -15,11 +15,11 @@ if TYPE_CHECKING:
         PARAMETER_SETS,
         Finding,
         NotEvaluated,
-        Rule,
         RuleError,
         RuleResult,
     )
     from training_scripts.rules.registry import describe, names, register, rule, unregister
+    from training_scripts.rules.rule import Rule
 
 _HOMES = {
     "evaluation": ("evaluate",),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from training_scripts.recording.trial.trial import RecordingError, Trial, despite_damage
-from training_scripts.rules import causes, registry
+from training_scripts.rules import registry
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import (
     ERROR,
@@ -19,13 +19,14 @@ from training_scripts.rules.findings import (
     NO_ISSUES_FOUND,
     NOT_EVALUATED,
     PARAMETER_SETS,
-    Answer,
     Finding,
     NotEvaluated,
-    Rule,
     RuleError,
     RuleResult,
 )
+from training_scripts.rules.parameters import settle
+from training_scripts.rules.precedence import causes_first
+from training_scripts.rules.rule import DEBUGGING, KINDS, PROFILING, Answer, Judge, Rule
 
 if TYPE_CHECKING:
     from training_scripts.recording.profile.profile import Profile
@@ -34,8 +35,8 @@ SHOWN_IN_MESSAGE = 3
 """So many findings are spelled out in a result's message; the others are counted. All are in `findings`."""
 
 MISSING = {
-    registry.DEBUGGING: "No recording of tensors: train with recorder=builtin (train_model's default).",
-    registry.PROFILING: "No profile: train with profiler=on (train_model's default).",
+    DEBUGGING: "No recording of tensors: train with recorder=builtin (train_model's default).",
+    PROFILING: "No profile: train with profiler=on (train_model's default).",
 }
 
 
@@ -70,30 +71,33 @@ def evaluate(
         raise RuleError(f"There is no parameter set {parameters!r}; there are {', '.join(PARAMETER_SETS)}.")
     asked = [registry.rule(name) for name in (*(overrides or {}), *(only or ()))]
     # Modules of a kind of which nothing is asked need not be imported.
-    kinds = registry.KINDS if only is None else dict.fromkeys(sorted({made.kind for made in asked}))
+    kinds = KINDS if only is None else dict.fromkeys(sorted({made.kind for made in asked}))
     known = dict.fromkeys(name for kind in kinds for name in registry.names(kind))
     ordered = known if only is None else [name for name in known if name in only]
     wanted = [registry.rule(name) for name in ordered]
-    settled = [registry.settle(made, parameters, (overrides or {}).get(made.name, {})) for made in wanted]
+    settled = [settle(made, parameters, (overrides or {}).get(made.name, {})) for made in wanted]
     evidence = None
     if trial is not None:
         evidence = Evidence(trial, others=others, now=time.time() if now is None else now)
-    recorded = {registry.DEBUGGING: evidence, registry.PROFILING: profile}
+    recorded = {DEBUGGING: evidence, PROFILING: profile}
     # AWS's profiler report has statistics but no samples to judge: its own answers stand.
     brought = {result.name: result for result in profile.results} if profile is not None else {}
-    return causes.first(
-        [
-            brought.get(made.name) or _judged(made, recorded[made.kind], values, aws=parameters == "aws")
-            for made, values in zip(wanted, settled, strict=True)
-        ]
-    )
+    results, answers = [], dict[str, Answer]()
+    for made, values in zip(wanted, settled, strict=True):
+        if made.name in brought:
+            results.append(brought[made.name])
+            continue
+        judge = made.judge_aws if parameters == "aws" and made.judge_aws is not None else made.judge
+        result, answers[made.name] = _judged(made, judge, recorded[made.kind], values)
+        results.append(result)
+    return causes_first(results, registry.rules(), answers)
 
 
-def _judged(made: Rule, recorded: Any, values: dict[str, Any], *, aws: bool) -> RuleResult:
+def _judged(made: Rule, judge: Judge, recorded: Any, values: dict[str, Any]) -> tuple[RuleResult, Answer]:
     result = RuleResult(name=made.name, status=NOT_EVALUATED, message="", parameters=plain(values), kind=made.kind)
     if recorded is None:
-        return replace(result, message=MISSING[made.kind])
-    judge = made.judge_aws if aws and made.judge_aws is not None else made.judge
+        return replace(result, message=MISSING[made.kind]), Answer()
+    answer: Sequence[Finding] | Answer
     try:
         with np.errstate(all="ignore"):  # what diverged overflows in our sums too; that is no news
             answer = despite_damage(lambda: judge(recorded, values))
@@ -101,12 +105,12 @@ def _judged(made: Rule, recorded: Any, values: dict[str, Any], *, aws: bool) -> 
             answer = Answer(answer)
         findings = tuple(_plain_finding(finding) for finding in answer.findings)
     except NotEvaluated as reason:
-        return replace(result, message=str(reason))
+        return replace(result, message=str(reason)), Answer()
     except RecordingError as problem:
-        return replace(result, status=ERROR, message=f"The recording cannot be read: {problem}")
+        return replace(result, status=ERROR, message=f"The recording cannot be read: {problem}"), Answer()
     except Exception as problem:  # noqa: BLE001 - a rule may be anybody's; its fault is its own
-        return replace(result, status=ERROR, message=f"The rule failed: {type(problem).__name__}: {problem}")
-    return replace(
+        return replace(result, status=ERROR, message=f"The rule failed: {type(problem).__name__}: {problem}"), Answer()
+    judged = replace(
         result,
         status=ISSUES_FOUND if findings else NO_ISSUES_FOUND,
         message=answer.message or (summary(findings) if findings else "Nothing found."),
@@ -114,6 +118,7 @@ def _judged(made: Rule, recorded: Any, values: dict[str, Any], *, aws: bool) -> 
         findings=findings,
         details=plain(answer.details),
     )
+    return judged, answer
 
 
 def summary(findings: Sequence[Finding]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,49 +95,3 @@ class RuleResult:
             ],
             "details": dict(self.details),
         }
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a rule may return instead of its findings alone.
-
-    Attributes:
-        findings: The evidence; empty where all is well.
-        details: Numbers worth a table: `RuleResult.details`.
-        message: The answer in a sentence or two; empty for one made from the findings.
-        advice: What to do about it, where the evidence tells more than the rule's own advice; empty for that.
-    """
-
-    findings: Sequence[Finding] = ()
-    details: Mapping[str, Any] = field(default_factory=dict)
-    message: str = ""
-    advice: str = ""
-
-
-Judge = Callable[[Any, Mapping[str, Any]], "Sequence[Finding] | Answer"]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A rule that can be evaluated.
-
-    Attributes:
-        name: AWS's name, or the user's.
-        judge: Takes a trial (kind debugging) or a profile (kind profiling) and all parameters; gives the findings,
-            none where all is well; raises NotEvaluated where it cannot judge.
-        aws: AWS's parameters with their defaults.
-        default: Ours; names that AWS does not have may be added.
-        description: What it looks for, in a sentence.
-        advice: What to do where it finds something.
-        kind: debugging or profiling.
-        judge_aws: AWS's definition to the letter, where it is more than other numbers for `judge`.
-    """
-
-    name: str
-    judge: Judge
-    aws: Mapping[str, Any]
-    default: Mapping[str, Any]
-    description: str
-    advice: str
-    kind: str = "debugging"
-    judge_aws: Judge | None = None

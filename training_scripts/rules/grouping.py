@@ -1,4 +1,4 @@
-"""Findings about many tensors, told as one first."""
+"""Puts one finding for all tensors before the findings about each."""
 
 from __future__ import annotations
 

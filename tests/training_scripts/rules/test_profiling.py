@@ -25,7 +25,8 @@ from training_scripts.recording.profile.profile import (
     Timeline,
 )
 from training_scripts.recording.profile.summary import phase_statistics, usage_statistics
-from training_scripts.rules.findings import PARAMETER_SETS, Answer, Finding, NotEvaluated, Rule
+from training_scripts.rules.findings import PARAMETER_SETS, Finding, NotEvaluated
+from training_scripts.rules.rule import Answer, Rule
 from training_scripts.rules.profiling.advice import ADVICE
 from training_scripts.rules.profiling.gpu import distance
 from training_scripts.rules.profiling.rules import RULES

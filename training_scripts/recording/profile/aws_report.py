@@ -9,10 +9,11 @@ from typing import Any
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.profile.files import Problems, Reader, json_or_none, number, short
 from training_scripts.recording.profile.profile import DATA, Operator, Profile, Statistics, Timeline
+from training_scripts.rules import registry
 from training_scripts.rules.findings import ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, Finding, RuleResult
-from training_scripts.rules.profiling.advice import ADVICE
+from training_scripts.rules.managed import PROFILING_RULES
 
-RULES = tuple(ADVICE)
+RULES = PROFILING_RULES
 """Names of the files, and of the rules, in the order in which reports show them."""
 
 SUMMARIES = ("OverallSystemUsage", "OverallFrameworkMetrics")
@@ -97,7 +98,7 @@ def _result(rule: str, report: _Report, details: Mapping[str, Any]) -> RuleResul
         message += f" Its patience of {parameters['patience']} data points was not used up."
     elif violations:
         message = f"AWS's report: {violations} violations in {points} data points, too few to be an issue."
-    advice = ADVICE[rule] if status == ISSUES_FOUND else ""
+    advice = registry.rule(rule).advice if status == ISSUES_FOUND else ""
     return RuleResult(rule, status, message, advice, parameters, findings, "profiling", shown)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import EVAL, GLOBAL, TRAIN, Trial
+from training_scripts.rules.bounds import COUNT, SHARE
 from training_scripts.rules.evidence import curves, selection
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.evidence import Evidence
@@ -27,7 +28,8 @@ from training_scripts.rules.evidence.predictions import (
     refuse_without_numbers,
     train_steps,
 )
-from training_scripts.rules.findings import Finding, NotEvaluated, Rule
+from training_scripts.rules.findings import Finding, NotEvaluated
+from training_scripts.rules.rule import Rule
 
 
 def _imbalance_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
@@ -197,6 +199,13 @@ RULES = (
         advice=(
             "Add pictures to the small classes, or repeat or weight them in training; more epochs help a class that is"
             " only slower than the others."
+        ),
+        bounds={"threshold_misprediction": SHARE, "samples": COUNT, "hardly_predicted": SHARE},
+        order=130,
+        aws_name="ClassImbalance",
+        collections=(
+            "labels",
+            "predictions",
         ),
     ),
 )

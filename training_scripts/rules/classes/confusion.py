@@ -12,6 +12,7 @@ import numpy as np
 
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import EVAL, GLOBAL, TRAIN, Trial
+from training_scripts.rules.bounds import POSITION, SHARE
 from training_scripts.rules.evidence import curves
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.evidence import Evidence
@@ -27,7 +28,8 @@ from training_scripts.rules.evidence.predictions import (
     refuse_without_numbers,
     train_steps,
 )
-from training_scripts.rules.findings import Finding, NotEvaluated, Rule
+from training_scripts.rules.findings import Finding, NotEvaluated
+from training_scripts.rules.rule import Rule
 
 MIXED = 0.25
 """Of two classes' pictures, so many are called the other: half of what a coin would do."""
@@ -229,6 +231,19 @@ RULES = (
         advice=(
             "Look at the pictures of both classes: labels may be exchanged, or one class may be hidden in the other. If"
             " all classes end in one, the model has not learned: see LossNotDecreasing and ClassImbalance."
+        ),
+        bounds={
+            "category_no": POSITION,
+            "min_diag": SHARE,
+            "max_off_diag": SHARE,
+            "told_apart": SHARE,
+            "others_right": SHARE,
+        },
+        order=140,
+        aws_name="Confusion",
+        collections=(
+            "labels",
+            "predictions",
         ),
     ),
 )

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import EVAL, TRAIN, Series, Trial
+from training_scripts.rules.bounds import COUNT, POSITION
 from training_scripts.rules.evidence import curves, selection
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.chance_level import CLEARLY_BELOW_CHANCE, SIGMAS, chance_loss
 from training_scripts.rules.evidence.epochs import EpochLosses, epoch_losses, loss_names, loss_series, training_loss
 from training_scripts.rules.evidence.evidence import Evidence
-from training_scripts.rules.findings import Answer, Finding, NotEvaluated, Rule
+from training_scripts.rules.findings import Finding, NotEvaluated
+from training_scripts.rules.rule import Answer, Rule
 
 NO_VALIDATION = (
     "Both a training and a validation loss are needed (modes TRAIN and EVAL). Train with a valid split and record"
@@ -325,6 +327,10 @@ RULES = (
             "Keep the best epoch (train_model does) and stop there: set patience to 3, or epochs to the best epoch."
             " Then raise weight-decay or dropout, use a smaller hidden, more views, or more pictures."
         ),
+        bounds={"start_step": POSITION, "patience": COUNT},
+        order=60,
+        aws_name="Overfit",
+        collections=("losses",),
     ),
     Rule(
         name="Overtraining",
@@ -338,5 +344,9 @@ RULES = (
         },
         description="Training that went on long after the best epoch and made the model worse.",
         advice="Set patience (5) so that training ends by itself, or epochs to the best epoch; the best epoch is kept.",
+        bounds={"patience_train": COUNT, "patience_validation": COUNT},
+        order=70,
+        aws_name="Overtraining",
+        collections=("losses",),
     ),
 )

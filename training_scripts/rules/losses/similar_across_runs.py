@@ -13,8 +13,9 @@ from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence import selection
 from training_scripts.rules.evidence.epochs import loss_names
 from training_scripts.rules.evidence.evidence import Evidence
-from training_scripts.rules.findings import Finding, NotEvaluated, Rule
+from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.grouping import long_list, together
+from training_scripts.rules.rule import Rule
 from training_scripts.rules.tensors.exploding_tensor import CHOOSE
 
 
@@ -101,5 +102,9 @@ RULES = (
             "Compare seed, hyperparameters, data and library versions of both runs; look at the first step that"
             " differs."
         ),
+        bounds={},
+        order=160,
+        aws_name="SimilarAcrossRuns",
+        collections=("losses",),
     ),
 )

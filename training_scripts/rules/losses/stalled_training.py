@@ -10,7 +10,8 @@ import numpy as np
 
 from training_scripts.recording.trial.trial import EVAL, GLOBAL, PREDICT, TRAIN, Trial
 from training_scripts.rules.evidence import evidence as evidences
-from training_scripts.rules.findings import Finding, NotEvaluated, Rule
+from training_scripts.rules.findings import Finding, NotEvaluated
+from training_scripts.rules.rule import Rule
 
 
 def _stalled(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
@@ -68,5 +69,9 @@ RULES = (
             "Look at the job's log: waiting for data, a dead worker and a full disk are usual. Stop the job if nothing"
             " moves; a stalled instance costs as much as a busy one."
         ),
+        bounds={},
+        order=170,
+        aws_name="StalledTrainingRule",
+        collections=("losses",),
     ),
 )

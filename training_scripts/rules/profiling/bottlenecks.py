@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.profile.profile import CPU, GPU, IO_WAIT, Profile
-from training_scripts.rules.findings import Answer, Finding, NotEvaluated
+from training_scripts.rules.bounds import COUNT
+from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.profiling.samples import (
+    PATIENCE,
     Device,
     at_times,
     devices,
@@ -21,6 +23,7 @@ from training_scripts.rules.profiling.samples import (
     scans,
     training_window,
 )
+from training_scripts.rules.rule import PROFILING, Answer, Rule
 
 _Parameters = Mapping[str, Any]
 SHOWN = 20
@@ -143,3 +146,41 @@ def _any(
 ) -> NDArray[np.bool_]:
     table = np.stack([at_times(device, times) for device in found])
     return (table > above if above is not None else table < below).any(axis=0)
+
+
+RULES = (
+    Rule(
+        name="CPUBottleneck",
+        judge=cpu_bottleneck,
+        judge_aws=cpu_bottleneck_aws,
+        aws={"threshold": 50, "cpu_threshold": 90, "gpu_threshold": 10, "patience": 1000},
+        default={"threshold": 50, "cpu_threshold": 90, "gpu_threshold": 10, "patience": PATIENCE},
+        description="The GPU idles while a core is busy, in more than half of the samples.",
+        advice=(
+            "The GPU waits for the cores. Raise workers up to the number of cores, choose an instance with "
+            "more cores for each GPU, or take work away from them: smaller pictures, or features that are "
+            "stored first."
+        ),
+        kind=PROFILING,
+        bounds={"patience": COUNT},
+        order=20,
+        aws_name="CPUBottleneck",
+    ),
+    Rule(
+        name="IOBottleneck",
+        judge=io_bottleneck,
+        judge_aws=io_bottleneck_aws,
+        aws={"threshold": 50, "io_threshold": 50, "gpu_threshold": 10, "patience": 1000},
+        default={"threshold": 50, "io_threshold": 50, "gpu_threshold": 10, "patience": PATIENCE},
+        description="The GPU idles while a core waits for the disk, in more than half of the samples.",
+        advice=(
+            "Data come too slowly from the disk. Choose an instance with a local SSD, more memory (so that "
+            "the data stay in the page cache), input mode FastFile or File, or shards instead of many small "
+            "files."
+        ),
+        kind=PROFILING,
+        bounds={"patience": COUNT},
+        order=30,
+        aws_name="IOBottleneck",
+    ),
+)

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.profile.profile import GPU, GPU_MEMORY, Profile
+from training_scripts.rules.bounds import COUNT
 from training_scripts.rules.findings import Finding, NotEvaluated
-from training_scripts.rules.profiling.samples import Device, cpu_total, gpus, require, scans, training_window
+from training_scripts.rules.profiling.samples import PATIENCE, Device, cpu_total, gpus, require, scans, training_window
+from training_scripts.rules.rule import PROFILING, Rule
 
 _Parameters = Mapping[str, Any]
 
@@ -213,3 +215,86 @@ def training_window_of_gpus(profile: Profile) -> tuple[float, float]:
 
 def _last(values: NDArray[np.float64], count: int, window: float) -> NDArray[np.float64]:
     return values[max(0, count - int(window)) : count]
+
+
+RULES = (
+    Rule(
+        name="LowGPUUtilization",
+        judge=low_gpu_utilization,
+        judge_aws=low_gpu_utilization_aws,
+        aws={"threshold_p95": 70, "threshold_p5": 10, "window": 500, "patience": 1000},
+        default={"threshold_p95": 70, "threshold_p5": 10, "patience": PATIENCE, "idle_percent": 30},
+        description="The GPU is hardly used, or keeps stopping.",
+        advice=(
+            "While GPU memory has room and does not grow from step to step, raise batch-size; where it is "
+            "full or grows, choose a smaller instance instead. If the GPU keeps stopping, it waits for data: "
+            "raise workers, choose an instance with more cores for each GPU, or store features first "
+            "(extract_features), where the backbone is frozen."
+        ),
+        kind=PROFILING,
+        bounds={"window": COUNT, "patience": COUNT},
+        order=10,
+        aws_name="LowGPUUtilization",
+    ),
+    Rule(
+        name="BatchSize",
+        judge=batch_size,
+        judge_aws=batch_size_aws,
+        aws={
+            "cpu_threshold_p95": 70,
+            "gpu_threshold_p95": 70,
+            "gpu_memory_threshold_p95": 70,
+            "patience": 1000,
+            "window": 500,
+        },
+        default={
+            "cpu_threshold_p95": 70,
+            "gpu_threshold_p95": 70,
+            "gpu_memory_threshold_p95": 70,
+            "patience": PATIENCE,
+        },
+        description="CPU, GPU and GPU memory all have room for a larger batch.",
+        advice=("Raise batch-size (and lr in proportion), or choose a smaller instance type: it costs less."),
+        kind=PROFILING,
+        bounds={"patience": COUNT, "window": COUNT},
+        order=40,
+        aws_name="BatchSize",
+    ),
+    Rule(
+        name="GPUMemoryIncrease",
+        judge=gpu_memory_increase,
+        judge_aws=gpu_memory_increase_aws,
+        aws={"increase": 5, "patience": 1000, "window": 10},
+        default={"increase": 5, "patience": 2 * PATIENCE},
+        description="GPU memory goes on growing.",
+        advice=(
+            "Something is kept from step to step, usually a loss or an output with its graph: use .item() or "
+            ".detach() where numbers are collected. No batch-size repairs that: lower it only if the job "
+            "runs out of memory before the cause is found."
+        ),
+        kind=PROFILING,
+        bounds={"patience": COUNT, "window": COUNT},
+        order=50,
+        aws_name="GPUMemoryIncrease",
+    ),
+    Rule(
+        name="LoadBalancing",
+        judge=load_balancing,
+        judge_aws=load_balancing_aws,
+        aws={"threshold": 0.2, "patience": 1000},
+        default={
+            "threshold": 0.5,  # a GPU that does half as much as another one is 0.5 away
+            "patience": PATIENCE,
+            "difference": 20,  # points of utilization; less is noise
+        },
+        description="GPUs do not share the work evenly.",
+        advice=(
+            "Give all GPUs the same amount of work: equal shards, one process for each GPU "
+            "(DistributedDataParallel rather than DataParallel), and drop_last."
+        ),
+        kind=PROFILING,
+        bounds={"patience": COUNT},
+        order=60,
+        aws_name="LoadBalancing",
+    ),
+)

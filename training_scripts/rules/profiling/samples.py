@@ -13,6 +13,9 @@ from training_scripts._util.number_text import number_text
 from training_scripts.recording.profile.profile import CPU, EVAL_STEP, GPU, TRAIN_STEP, Metric, Profile
 from training_scripts.rules.findings import NotEvaluated
 
+PATIENCE = 60
+"""Samples of training that a rule needs: half a minute at 500 ms."""
+
 # The first passes allocate memory, tune kernels and fill the queues of data.
 WARM_UP_SECONDS, WARM_UP_SHARE = 10.0, 0.1
 # AWS's rules look every minute at what has come; a long run's looks are thinned out.

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.profile.profile import DATA, TRAIN_STEP, Profile, Spans
-from training_scripts.rules.findings import Answer, Finding, NotEvaluated
+from training_scripts.rules.bounds import COUNT
+from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.profiling.samples import fact, scans
+from training_scripts.rules.rule import PROFILING, Answer, Rule
 
 _Parameters = Mapping[str, Any]
 # AWS judges no fewer steps.
@@ -237,3 +239,62 @@ def _mode(phase: str) -> str:
 
 def _time(seconds: float) -> str:
     return f"{number_text(1000 * seconds, 3)} ms" if seconds < 1 else f"{number_text(seconds, 3)} s"
+
+
+RULES = (
+    Rule(
+        name="StepOutlier",
+        judge=step_outlier,
+        judge_aws=step_outlier_aws,
+        aws={"stddev": 3, "mode": None, "n_outliers": 10},
+        default={
+            "stddev": 3,
+            "mode": None,
+            "n_outliers": 2,  # two slow steps are nobody's fault
+            "lost_percent": 10,
+            "lost_seconds": 10,
+        },
+        description="Single steps take much longer than the others.",
+        advice=(
+            "Look at what happened at these steps: reading data (raise workers), saving checkpoints or "
+            "evaluating too often, a neighbour on the same machine, or garbage collection."
+        ),
+        kind=PROFILING,
+        bounds={"n_outliers": COUNT},
+        order=70,
+        aws_name="StepOutlier",
+    ),
+    Rule(
+        name="MaxInitializationTime",
+        judge=max_initialization_time,
+        judge_aws=max_initialization_time_aws,
+        aws={"threshold": 20},
+        default={"threshold": 20, "percent": 50},
+        description="The first step comes late.",
+        advice=(
+            "Shorten what happens before training: input mode FastFile or Pipe instead of copying all data, "
+            "features that were stored by an earlier job, a smaller image, or a warm pool."
+        ),
+        kind=PROFILING,
+        bounds={},
+        order=80,
+        aws_name="MaxInitializationTime",
+    ),
+    Rule(
+        name="Dataloader",
+        judge=dataloader,
+        judge_aws=dataloader_aws,
+        aws={"min_threshold": 70, "max_threshold": 200},
+        default={"wait_percent": 33, "wait_seconds": 10, "patience": 10},
+        description="Loading data holds up training.",
+        advice=(
+            "Raise workers up to the number of cores; if they are all busy, choose an instance with more "
+            "cores, store features first (extract_features) where the backbone is frozen, or store smaller "
+            "pictures."
+        ),
+        kind=PROFILING,
+        bounds={"patience": COUNT},
+        order=90,
+        aws_name="Dataloader",
+    ),
+)

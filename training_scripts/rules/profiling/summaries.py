@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from training_scripts.recording.profile.profile import BACKWARD, CPU, DATA, FORWARD, GPU, Profile
-from training_scripts.rules.findings import Answer, NotEvaluated
+from training_scripts.rules.findings import NotEvaluated
+from training_scripts.rules.rule import PROFILING, Answer, Rule
 
 SHOWN = 20
 
@@ -65,3 +66,31 @@ def _written(profile: Profile) -> dict[str, float]:
         if isinstance(count, int) and len(spans):
             found[name] = max(1.0, count / len(spans))
     return found
+
+
+RULES = (
+    Rule(
+        name="OverallSystemUsage",
+        judge=overall_system_usage,
+        aws={},
+        default={},
+        description="Sums up how busy the machine was.",
+        advice="",
+        kind=PROFILING,
+        bounds={},
+        order=100,
+        aws_name="OverallSystemUsage",
+    ),
+    Rule(
+        name="OverallFrameworkMetrics",
+        judge=overall_framework_metrics,
+        aws={},
+        default={},
+        description="Sums up where the steps' time went.",
+        advice="",
+        kind=PROFILING,
+        bounds={},
+        order=110,
+        aws_name="OverallFrameworkMetrics",
+    ),
+)

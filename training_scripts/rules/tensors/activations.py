@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from training_scripts.recording.trial.reductions import SATURATION, inactive_fraction, saturated_fraction
 from training_scripts.recording.trial.trial import TRAIN, Series, Trial
+from training_scripts.rules.bounds import ANY_NUMBER, COUNT, PERCENTAGE
 from training_scripts.rules.evidence import curves, selection
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.evidence import Evidence
-from training_scripts.rules.findings import Answer, Finding, NotEvaluated, Rule
+from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.grouping import long_list, together
+from training_scripts.rules.rule import Answer, Rule
 from training_scripts.rules.tensors.vanishing_gradient import Gradients
 
 NO_RELU = (
@@ -272,6 +274,11 @@ RULES = (
         },
         description="ReLU layers of which next to no unit fires any more.",
         advice="Lower lr (by 10) and warm it up; start biases at 0 or above; use a leaky ReLU or a narrower hidden.",
+        bounds={"threshold_inactivity": PERCENTAGE, "threshold_layer": PERCENTAGE, "patience": COUNT},
+        precedes=("ExplodingTensor",),
+        order=90,
+        aws_name="DeadRelu",
+        collections=("relu_output",),
     ),
     Rule(
         name="SaturatedActivation",
@@ -300,6 +307,20 @@ RULES = (
         advice=(
             "Initialise weights smaller (Xavier), scale the inputs to mean 0 and variance 1, lower lr, or use ReLU or a"
             " normalisation before the activation."
+        ),
+        bounds={
+            "threshold_tanh_min": ANY_NUMBER,
+            "threshold_sigmoid_min": ANY_NUMBER,
+            "threshold_inactivity": PERCENTAGE,
+            "threshold_layer": PERCENTAGE,
+            "patience": COUNT,
+        },
+        precedes=("DeadRelu",),
+        order=100,
+        aws_name="SaturatedActivation",
+        collections=(
+            "sigmoid_input",
+            "tanh_input",
         ),
     ),
 )

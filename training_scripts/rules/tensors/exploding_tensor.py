@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import TRAIN, Series, Trial
+from training_scripts.rules.bounds import COUNT, PERCENTAGE
 from training_scripts.rules.evidence import curves, learning_rate, selection
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.chance_level import learning
 from training_scripts.rules.evidence.epochs import loss_names, training_loss
 from training_scripts.rules.evidence.evidence import Evidence
-from training_scripts.rules.findings import Answer, Finding, NotEvaluated, Rule
+from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.grouping import long_list, together
+from training_scripts.rules.rule import Answer, Rule
 
 CHOOSE = {"collection_names": None, "tensor_regex": None}
 
@@ -307,6 +309,15 @@ RULES = (
             "Lower lr (by 10), warm it up over the first steps, or clip gradients. If it is there from step 0, look at"
             " the inputs and at the initialisation."
         ),
+        bounds={},
+        precedes=("VanishingGradient",),
+        order=20,
+        aws_name="ExplodingTensor",
+        collections=(
+            "losses",
+            "weights",
+            "gradients",
+        ),
     ),
     Rule(
         name="AllZero",
@@ -319,6 +330,11 @@ RULES = (
             "Initialise weights at random (Xavier, He): with all weights zero no gradient reaches the layers before."
             " Where gradients are zero, look for dead ReLUs and for layers that are not part of the loss."
         ),
+        bounds={"threshold": PERCENTAGE, "patience": COUNT},
+        precedes=("UnchangedTensor",),
+        order=30,
+        aws_name="AllZero",
+        collections=("weights",),
     ),
     Rule(
         name="TensorVariance",
@@ -327,5 +343,9 @@ RULES = (
         default={**CHOOSE, "max_threshold": None, "min_threshold": None},
         description="Tensors whose variance is outside bounds that you give.",
         advice="Too high: lower lr, or weights initialised smaller. Too low: weights initialised larger (Xavier, He).",
+        bounds={},
+        order=40,
+        aws_name="TensorVariance",
+        collections=("weights",),
     ),
 )

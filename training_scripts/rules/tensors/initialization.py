@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import TRAIN, Trial
+from training_scripts.rules.bounds import COUNT, SHARE
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence import layers, selection
 from training_scripts.rules.evidence.chance_level import Learning, learning
 from training_scripts.rules.evidence.epochs import training_loss
 from training_scripts.rules.evidence.evidence import Evidence
-from training_scripts.rules.findings import Finding, NotEvaluated, Rule
+from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.grouping import together
+from training_scripts.rules.rule import Answer, Rule
 from training_scripts.rules.tensors.vanishing_gradient import Gradients
 
 NO_START = (
@@ -109,7 +111,7 @@ def _stuck(steps: NDArray[np.int64], values: NDArray[np.float64], patience: int)
     return None
 
 
-def _default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _default(trial: Trial, parameters: Mapping[str, Any]) -> Answer:
     """Ours: a start that is wrong by itself, and a run that did not get over it.
 
     Layers of different width have different variances by design (Xavier, He), narrow gradients are usual in wide
@@ -128,7 +130,9 @@ def _default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
         found += _too_large_outputs(run, seen, parameters)
     if seen is not None and len(seen.values) >= parameters["min_points"] and not seen.learned and not seen.falling:
         found += _from_the_start(run, names, table, parameters)
-    return found
+    # That little gradient arrives at first is no cause, but a gradient that vanishes.
+    only_faint = bool(found) and all("share_of_largest" in one.numbers for one in found)
+    return Answer(found, place_of="VanishingGradient" if only_faint else "")
 
 
 def _alike(run: Evidence, names: list[str], limit: int) -> list[Finding]:
@@ -288,6 +292,15 @@ RULES = (
         advice=(
             "Initialise weights at random with a standard deviation of about 1 / sqrt(inputs) (Xavier for tanh and"
             " sigmoid, He for ReLU; PyTorch's default does), biases at zero."
+        ),
+        bounds={"patience": COUNT, "steps": COUNT, "min_points": COUNT, "share": SHARE},
+        precedes=("WeightUpdateRatio",),
+        order=80,
+        aws_name="PoorWeightInitialization",
+        collections=(
+            "losses",
+            "weights",
+            "gradients",
         ),
     ),
 )

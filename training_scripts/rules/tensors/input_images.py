@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import TRAIN, Trial
+from training_scripts.rules.bounds import AXIS, COUNT
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence import selection
 from training_scripts.rules.evidence.chance_level import learning
 from training_scripts.rules.evidence.evidence import Evidence
-from training_scripts.rules.findings import Finding, NotEvaluated, Rule
+from training_scripts.rules.findings import Finding, NotEvaluated
+from training_scripts.rules.rule import Rule
 
 NO_PICTURES = (
     "No input pictures were recorded. Record the collection inputs (recorder=builtin does with features=off; for"
@@ -115,5 +117,10 @@ RULES = (
         },
         description="Pictures that were not normalised to a mean of 0.",
         advice="Normalise pictures with the backbone's own mean and standard deviation (its preprocessing).",
+        bounds={"threshold_samples": COUNT, "channel": AXIS},
+        precedes=("PoorWeightInitialization",),
+        order=150,
+        aws_name="CheckInputImages",
+        collections=("inputs",),
     ),
 )

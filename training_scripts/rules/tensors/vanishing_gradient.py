@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import TRAIN, Trial
+from training_scripts.rules.bounds import COUNT, SHARE
 from training_scripts.rules.evidence import curves, learning_rate, selection
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.chance_level import learning
 from training_scripts.rules.evidence.evidence import Evidence
-from training_scripts.rules.findings import Answer, Finding, NotEvaluated, Rule
+from training_scripts.rules.findings import Finding, NotEvaluated
+from training_scripts.rules.rule import Answer, Rule
 
 WHILE = 3
 """Recorded steps with a gradient, from which on it vanished in mid-run."""
@@ -204,5 +206,10 @@ RULES = (
             " initialisation that keeps variances (Xavier, He). If it began in mid-run, lower lr: the layers before"
             " may have saturated or died."
         ),
+        bounds={"share_beside_threshold": SHARE, "share": SHARE, "patience": COUNT},
+        precedes=("AllZero",),
+        order=10,
+        aws_name="VanishingGradient",
+        collections=("gradients",),
     ),
 )

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import TRAIN, Series, Trial
-from training_scripts.rules.causes import NO_GRADIENT_ADVICE
+from training_scripts.rules.bounds import COUNT, SHARE
 from training_scripts.rules.evidence import curves, layers, learning_rate, selection
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.chance_level import learning
 from training_scripts.rules.evidence.evidence import Evidence
-from training_scripts.rules.findings import Answer, Finding, NotEvaluated, Rule
+from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.grouping import long_list, together
+from training_scripts.rules.rule import Answer, Rule
 from training_scripts.rules.tensors.exploding_tensor import CHOOSE
 from training_scripts.rules.tensors.vanishing_gradient import Gradients
 
@@ -25,6 +26,10 @@ NO_UPDATES = (
     " (full-tensors=true) or with recorder=builtin, and a train.save_interval of at most a third of the run's steps."
 )
 
+NO_GRADIENT_ADVICE = (
+    "No gradient arrives at these weights, so another lr moves nothing: see VanishingGradient, DeadRelu and AllZero"
+    " for what stops it."
+)
 
 NOT_LEARNT = (
     "None of these is a weight or a gradient: measures, labels and predictions may well stay the same. To judge what"
@@ -135,7 +140,10 @@ def _ratio_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]
         by = f"Lower lr by about {learning_rate.lower_by(run)}"
         return Answer(findings, advice=f"{by}; a good ratio is about 0.1 in the first step and 0.001 later on.")
     raised = "Raise lr, which may be 0 or nearly so; a good ratio is about 0.001 a step."
-    return Answer(findings, advice=(NO_GRADIENT_ADVICE if _cut_off(run, small) else raised) if small else "")
+    if not small:
+        return []
+    cut_off = _cut_off(run, small)
+    return Answer(findings, advice=NO_GRADIENT_ADVICE if cut_off else raised, is_consequence=cut_off)
 
 
 def _too_large(run: Evidence, name: str, series: Series, parameters: Mapping[str, Any]) -> NDArray[np.bool_] | None:
@@ -284,8 +292,12 @@ def _unchanged_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Find
         )
     if len(findings) < judged and not selection.gradients(run):
         return []  # without gradients, frozen layers look the same as forgotten ones
-    advice = NO_GRADIENT_ADVICE if _cut_off(run, findings) else ""
-    return Answer(together(findings, "{count} weights do not change, from step {begin} on: {names}."), advice=advice)
+    cut_off = _cut_off(run, findings)
+    return Answer(
+        together(findings, "{count} weights do not change, from step {begin} on: {names}."),
+        advice=NO_GRADIENT_ADVICE if cut_off else "",
+        is_consequence=cut_off,
+    )
 
 
 def _with_first(run: Evidence, name: str, steps: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -327,6 +339,11 @@ RULES = (
         },
         description="Updates that are far too large or too small for the weights.",
         advice="Too large: lower lr (by 10). Too small: raise lr; a good ratio is about 0.001 a step.",
+        bounds={"num_steps": COUNT},
+        precedes=("SaturatedActivation",),
+        order=110,
+        aws_name="WeightUpdateRatio",
+        collections=("weights",),
     ),
     Rule(
         name="UnchangedTensor",
@@ -346,5 +363,10 @@ RULES = (
             "Raise lr, which may be 0 or nearly so (also through a scheduler), and check that these weights are handed"
             " to the optimiser."
         ),
+        bounds={"num_steps": COUNT, "share_of_run": SHARE},
+        precedes=("LossNotDecreasing",),
+        order=120,
+        aws_name="UnchangedTensor",
+        collections=("weights",),
     ),
 )
