@@ -8,20 +8,25 @@ A Markdown file says where a table goes; what stands between the two markers is 
     <!-- generated: content-types -->
     <!-- end -->
 
-To add a table, write a function below that returns its Markdown, and decorate it with its name.
+To add a table, write a function below that returns its Markdown, and decorate it with its name. A module that is
+generated as a whole is likewise a function that returns its text, decorated with the module's path.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from training_scripts.data import formats, limits
+from training_scripts.rules import registry
+from training_scripts.rules.declaration import DEBUGGING, PROFILING
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES: dict[str, Callable[[], str]] = {}
+MODULES: dict[str, Callable[[], str]] = {}
 
 _BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -31,6 +36,16 @@ def table(name: str) -> Callable[[Callable[[], str]], Callable[[], str]]:
 
     def register(write: Callable[[], str]) -> Callable[[], str]:
         TABLES[name] = write
+        return write
+
+    return register
+
+
+def module(path: str) -> Callable[[Callable[[], str]], Callable[[], str]]:
+    """Registers the function that writes the module at this path, relative to the repository's root."""
+
+    def register(write: Callable[[], str]) -> Callable[[], str]:
+        MODULES[path] = write
         return write
 
     return register
@@ -107,6 +122,59 @@ def _megabytes(size: int) -> str:
     return f"{size // 10**6} MB"
 
 
+@table("rules")
+def rules() -> str:
+    """What each rule looks for, and with which parameters."""
+    built_in = [rule for kind in (DEBUGGING, PROFILING) for rule in registry.built_in(kind).values()]
+    return markdown(
+        ["Rule", "Looks for", "Parameters: `default`", "Parameters: `aws`"],
+        [[rule.name, rule.description, _parameters(rule.default), _parameters(rule.aws)] for rule in built_in],
+    )
+
+
+def _parameters(values: Mapping[str, object]) -> str:
+    """Those that have a value, as `--set` takes them."""
+    written = (
+        f"`{name}={f'{value:g}' if isinstance(value, float) else value}`"
+        for name, value in values.items()
+        if value is not None
+    )
+    return " ".join(written)
+
+
+def _tuple(names: tuple[str, ...]) -> str:
+    return f"({', '.join(json.dumps(name) for name in names)}{',' if len(names) == 1 else ''})"
+
+
+@module("training_scripts/rules/managed.py")
+def managed_rules() -> str:
+    """The rules of SageMaker's own Debugger, for those who do without NumPy, which our rules import."""
+    debugging = "".join(
+        f'    "{each.aws_name}": {_tuple(each.collections)},\n'
+        for each in registry.built_in(DEBUGGING).values()
+        if each.aws_name
+    )
+    profiling = "".join(f'    "{each.aws_name}",\n' for each in registry.built_in(PROFILING).values() if each.aws_name)
+    return f'''"""The rules of SageMaker's own Debugger, as our rules declare them.
+
+Written by `python docs/generate.py`: change the declaration of a rule instead. It stands apart from them because a
+client that asks for the managed Debugger need not have NumPy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+DEBUGGING_RULES: Mapping[str, tuple[str, ...]] = {{
+{debugging}}}
+"""AWS's debugging rules -> the tensor collections they read (developer guide, List of Debugger built-in rules)."""
+
+PROFILING_RULES: tuple[str, ...] = (
+{profiling})
+"""AWS's profiling rules."""
+'''
+
+
 def regenerated(text: str) -> str:
     """A document with all of its generated tables written anew.
 
@@ -124,12 +192,16 @@ def regenerated(text: str) -> str:
 
 
 def stale(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
-    """The documents whose tables are not up to date, each with the text that it should have."""
+    """The documents and modules that are not up to date, each with the text that it should have."""
     for path in sorted([*root.glob("*.md"), *root.glob("docs/*.md")]):
         text = path.read_text(encoding="utf-8")
         wanted = regenerated(text)
         if wanted != text:
             yield path, wanted
+    for name, write in MODULES.items() if root == ROOT else ():
+        path = root / name
+        if not path.is_file() or path.read_text(encoding="utf-8") != write():
+            yield path, write()
 
 
 def main(arguments: list[str]) -> int:

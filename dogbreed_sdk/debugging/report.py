@@ -30,7 +30,7 @@ class DebugReport(ReportContent):
         source: What the report is about: a job's name, a folder or a URI.
 
     Example:
-        >>> from training_scripts.recording.trial.trial import MemoryTrial
+        >>> from dogbreed_sdk.debugging import MemoryTrial
         >>> DebugReport("an empty run", trial=MemoryTrial()).to_dict()["source"]
         'an empty run'
     """

@@ -13,45 +13,13 @@ from dogbreed_sdk._util import optional
 from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, print_progress
 from dogbreed_sdk.errors import ConfigurationError
 from training_scripts._util.suggestions import did_you_mean
+from training_scripts.rules.managed import DEBUGGING_RULES, PROFILING_RULES
 
-RULES: Mapping[str, tuple[str, ...]] = {
-    "VanishingGradient": ("gradients",),
-    "ExplodingTensor": ("losses", "weights", "gradients"),
-    "LossNotDecreasing": ("losses",),
-    "Overfit": ("losses",),
-    "Overtraining": ("losses",),
-    "PoorWeightInitialization": ("losses", "weights", "gradients"),
-    "DeadRelu": ("relu_output",),
-    "SaturatedActivation": ("sigmoid_input", "tanh_input"),
-    "WeightUpdateRatio": ("weights",),
-    "UnchangedTensor": ("weights",),
-    "AllZero": ("weights",),
-    "TensorVariance": ("weights",),
-    "ClassImbalance": ("labels", "predictions"),
-    "Confusion": ("labels", "predictions"),
-    "CheckInputImages": ("inputs",),
-    "SimilarAcrossRuns": ("losses",),
-    "StalledTrainingRule": ("losses",),
-}
-"""AWS's debugging rules -> the tensor collections they read (developer guide, List of Debugger built-in rules)."""
-
+RULES = DEBUGGING_RULES
 PROFILER_REPORT = "ProfilerReport"
 """AWS's rule that evaluates all other profiling rules and writes a report."""
 
-PROFILER_RULES = (
-    PROFILER_REPORT,
-    "LowGPUUtilization",
-    "CPUBottleneck",
-    "IOBottleneck",
-    "BatchSize",
-    "GPUMemoryIncrease",
-    "LoadBalancing",
-    "StepOutlier",
-    "MaxInitializationTime",
-    "Dataloader",
-    "OverallSystemUsage",
-    "OverallFrameworkMetrics",
-)
+PROFILER_RULES = (PROFILER_REPORT, *PROFILING_RULES)
 
 # CreateTrainingJob takes 20 of each list (API reference), and these intervals.
 _MOST_RULES = 20

@@ -1,11 +1,15 @@
-"""Rules that say what went wrong in a recorded run, and when: pure functions of arrays."""
+"""Rules that say what went wrong in a recorded run, and when: pure functions of arrays.
+
+Users reach them through `dogbreed_sdk.debugging`. How a rule is added: see `declaration`.
+"""
 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from training_scripts.rules.declaration import Answer, Rule
     from training_scripts.rules.evaluation import evaluate
     from training_scripts.rules.findings import (
         ERROR,
@@ -19,25 +23,26 @@ if TYPE_CHECKING:
         RuleResult,
     )
     from training_scripts.rules.registry import describe, names, register, rule, unregister
-    from training_scripts.rules.rule import Rule
 
 _HOMES = {
-    "evaluation": ("evaluate",),
-    "findings": (
-        "ERROR",
-        "ISSUES_FOUND",
-        "NO_ISSUES_FOUND",
-        "NOT_EVALUATED",
-        "PARAMETER_SETS",
-        "Finding",
-        "NotEvaluated",
-        "Rule",
-        "RuleError",
-        "RuleResult",
-    ),
-    "registry": ("describe", "names", "register", "rule", "unregister"),
+    "ERROR": "findings",
+    "ISSUES_FOUND": "findings",
+    "NOT_EVALUATED": "findings",
+    "NO_ISSUES_FOUND": "findings",
+    "PARAMETER_SETS": "findings",
+    "Answer": "declaration",
+    "Finding": "findings",
+    "NotEvaluated": "findings",
+    "Rule": "declaration",
+    "RuleError": "findings",
+    "RuleResult": "findings",
+    "describe": "registry",
+    "evaluate": "evaluation",
+    "names": "registry",
+    "register": "registry",
+    "rule": "registry",
+    "unregister": "registry",
 }
-_HOME_OF = {name: home for home, members in _HOMES.items() for name in members}
 
 __all__ = [
     "ERROR",
@@ -45,6 +50,7 @@ __all__ = [
     "NOT_EVALUATED",
     "NO_ISSUES_FOUND",
     "PARAMETER_SETS",
+    "Answer",
     "Finding",
     "NotEvaluated",
     "Rule",
@@ -59,8 +65,8 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Loads a public name from its module on first use: a script that judges nothing need not import NumPy."""
-    if name not in _HOME_OF:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

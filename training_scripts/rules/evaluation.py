@@ -12,6 +12,7 @@ import numpy as np
 
 from training_scripts.recording.trial.trial import RecordingError, Trial, despite_damage
 from training_scripts.rules import registry
+from training_scripts.rules.declaration import DEBUGGING, KINDS, PROFILING, Answer, Judge, Rule
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import (
     ERROR,
@@ -26,7 +27,6 @@ from training_scripts.rules.findings import (
 )
 from training_scripts.rules.parameters import settle
 from training_scripts.rules.precedence import causes_first
-from training_scripts.rules.rule import DEBUGGING, KINDS, PROFILING, Answer, Judge, Rule
 
 if TYPE_CHECKING:
     from training_scripts.recording.profile.profile import Profile

@@ -7,8 +7,8 @@ from typing import Any
 
 from training_scripts._util.suggestions import did_you_mean
 from training_scripts.rules.bounds import NOT_NEGATIVE
+from training_scripts.rules.declaration import Rule
 from training_scripts.rules.findings import RuleError
-from training_scripts.rules.rule import Rule
 
 
 def settle(rule: Rule, parameters: str, overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from training_scripts.rules.declaration import Answer, Rule
 from training_scripts.rules.findings import ISSUES_FOUND, RuleResult
-from training_scripts.rules.rule import Answer, Rule
 
 
 def causes_first(

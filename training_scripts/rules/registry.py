@@ -10,8 +10,8 @@ from typing import Any, Protocol, TypeVar, cast, overload, runtime_checkable
 
 from training_scripts._util.suggestions import did_you_mean
 from training_scripts.rules.bounds import Bounds
+from training_scripts.rules.declaration import DEBUGGING, KINDS, PROFILING, Answer, Judge, Rule
 from training_scripts.rules.findings import Finding, RuleError
-from training_scripts.rules.rule import DEBUGGING, KINDS, PROFILING, Answer, Judge, Rule
 
 PACKAGES = {DEBUGGING: ("losses", "tensors", "classes"), PROFILING: ("profiling",)}
 """Kind -> the packages whose modules hold its built-in rules, each module as a tuple RULES.
@@ -124,7 +124,7 @@ def register(
             advice=advice,
             bounds=bounds,
         )
-    if any(made.name in _built_in(one) for one in KINDS):
+    if any(made.name in built_in(one) for one in KINDS):
         raise RuleError(f"{made.name} is a built-in rule; give yours another name.")
     _registered[made.name] = made
     return given
@@ -165,7 +165,7 @@ def rules(kind: str | None = None) -> dict[str, Rule]:
     """Name -> rule: the built-in rules of a kind, or of both, in the order of evaluation, then all registered ones."""
     found: dict[str, Rule] = {}
     for one in KINDS if kind is None else (kind,):
-        found.update(_built_in(one))
+        found.update(built_in(one))
     return {**found, **_registered}
 
 
@@ -182,7 +182,8 @@ def describe() -> str:
 
 
 @functools.cache
-def _built_in(kind: str) -> dict[str, Rule]:
+def built_in(kind: str) -> dict[str, Rule]:
+    """Name -> built-in rule of a kind, in the order of evaluation: what the modules of its packages declare."""
     found: list[Rule] = []
     for package in PACKAGES[kind]:
         folder = importlib.import_module(f"{__package__}.{package}")

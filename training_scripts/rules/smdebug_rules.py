@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from training_scripts.recording.trial.trial import EVAL, TRAIN, Trial
+from training_scripts.rules.declaration import Rule
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated, RuleError
-from training_scripts.rules.rule import Rule
 
 MOST_FINDINGS = 1000
 """A rule that fires at every step says no more by its thousandth finding."""

@@ -15,8 +15,8 @@ from dogbreed_sdk.debugging.insights.machine import fact, ours
 from dogbreed_sdk.debugging.insights.recorded import MOST, count, mapping
 from dogbreed_sdk.debugging.insights.words import plural
 from training_scripts.recording.profile.profile import DATA, EVAL_STEP, TRAIN_STEP, Profile, Spans
+from training_scripts.rules.declaration import Answer
 from training_scripts.rules.findings import NotEvaluated
-from training_scripts.rules.rule import Answer
 from training_scripts.rules.profiling.steps import step_outlier, waits_of
 
 # Start-up under half a minute, or waits of seconds, are not worth changing anything for.

@@ -71,7 +71,7 @@ def test_results_are_plain_json_whatever_the_run_holds(parameters: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"only": ["VanishingGradients"]}, r"no rule 'VanishingGradients'; did you mean VanishingGradient\?"),
+        ({"only": ["VanishingGradients"]}, r"Unknown rule 'VanishingGradients'; did you mean VanishingGradient\?"),
         ({"only": ["vanishing_gradient"]}, r"did you mean VanishingGradient\?"),
         ({"parameters": "amazon"}, "no parameter set 'amazon'; there are default, aws"),
         ({"overrides": {"Overfit": {"patient": 2}}}, r"no parameter 'patient' .*did you mean patience\?"),
@@ -149,9 +149,9 @@ def test_a_rule_may_say_that_it_cannot_judge(mine: str) -> None:
 def test_built_in_rules_cannot_be_replaced_and_no_rules_cannot_be_registered() -> None:
     with pytest.raises(rules.RuleError, match="built-in"):
         rules.register(lambda *_: [], name="Overfit")
-    with pytest.raises(rules.RuleError, match="is no rule"):
+    with pytest.raises(rules.RuleError, match="is not a rule"):
         rules.register(7)
-    with pytest.raises(rules.RuleError, match="is no rule: a class needs name"):
+    with pytest.raises(rules.RuleError, match="is not a rule: a class needs name"):
         rules.register(MemoryTrial)
     with pytest.raises(rules.RuleError, match="kind must be"):
         rules.register(lambda *_: [], name="Odd", kind="odd")

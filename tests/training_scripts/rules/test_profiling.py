@@ -25,13 +25,13 @@ from training_scripts.recording.profile.profile import (
     Timeline,
 )
 from training_scripts.recording.profile.summary import phase_statistics, usage_statistics
+from training_scripts.rules.declaration import Answer, Rule
 from training_scripts.rules.findings import PARAMETER_SETS, Finding, NotEvaluated
-from training_scripts.rules.rule import Answer, Rule
-from training_scripts.rules.profiling.advice import ADVICE
 from training_scripts.rules.profiling.gpu import distance
-from training_scripts.rules.profiling.rules import RULES
+from training_scripts.rules.registry import built_in
 
 FOUND, QUIET, UNABLE = "IssuesFound", "NoIssuesFound", "NotEvaluated"
+RULES = built_in("profiling")
 NAMES = (
     "LowGPUUtilization",
     "CPUBottleneck",
@@ -279,7 +279,7 @@ def judge(rule: Rule, found: Profile, parameters: str, **overrides: Any) -> tupl
 
 
 def named(name: str) -> Rule:
-    return next(rule for rule in RULES if rule.name == name)
+    return RULES[name]
 
 
 @pytest.mark.parametrize("parameters", PARAMETER_SETS)
@@ -305,8 +305,8 @@ def test_every_rule_has_its_cases() -> None:
 
 
 def test_the_rules_are_awss_with_its_parameters() -> None:
-    assert tuple(rule.name for rule in RULES) == NAMES
-    for rule in RULES:
+    assert tuple(RULES) == NAMES
+    for rule in RULES.values():
         assert rule.kind == "profiling"
         assert rule.description
         assert bool(rule.advice) != rule.name.startswith("Overall")
@@ -391,7 +391,7 @@ def test_summaries_hold_awss_tables() -> None:
 
 
 def test_awss_own_report_is_not_judged_again() -> None:
-    for rule in RULES[:9]:
+    for rule in list(RULES.values())[:9]:
         assert judge(rule, Profile(source="report"), "default")[0] == UNABLE
 
 
@@ -408,5 +408,5 @@ def test_phases_without_a_pass_are_no_step_times() -> None:
 
 
 def test_advice_on_memory_does_not_contradict_that_on_utilisation() -> None:
-    assert ADVICE["LowGPUUtilization"].startswith("While GPU memory has room and does not grow")
-    assert "lower it only if" in ADVICE["GPUMemoryIncrease"]
+    assert RULES["LowGPUUtilization"].advice.startswith("While GPU memory has room and does not grow")
+    assert "lower it only if" in RULES["GPUMemoryIncrease"].advice

@@ -13,6 +13,7 @@ import numpy as np
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import EVAL, GLOBAL, TRAIN, Trial
 from training_scripts.rules.bounds import POSITION, SHARE
+from training_scripts.rules.declaration import Rule
 from training_scripts.rules.evidence import curves
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.evidence import Evidence
@@ -29,7 +30,6 @@ from training_scripts.rules.evidence.predictions import (
     train_steps,
 )
 from training_scripts.rules.findings import Finding, NotEvaluated
-from training_scripts.rules.rule import Rule
 
 MIXED = 0.25
 """Of two classes' pictures, so many are called the other: half of what a coin would do."""

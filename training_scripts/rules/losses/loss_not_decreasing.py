@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import EVAL, GLOBAL, TRAIN, Series, Trial
 from training_scripts.rules.bounds import COUNT, SHARE
+from training_scripts.rules.declaration import Answer, Rule
 from training_scripts.rules.evidence import curves, learning_rate, selection
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.chance_level import BELOW_CHANCE, SIGMAS, Learning, learning
 from training_scripts.rules.evidence.epochs import epoch_losses, loss_names, loss_series
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated
-from training_scripts.rules.rule import Answer, Rule
 from training_scripts.rules.tensors.vanishing_gradient import Gradients
 
 Floats = NDArray[np.float64]

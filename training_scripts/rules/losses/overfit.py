@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import EVAL, TRAIN, Series, Trial
 from training_scripts.rules.bounds import COUNT, POSITION
+from training_scripts.rules.declaration import Answer, Rule
 from training_scripts.rules.evidence import curves, selection
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.chance_level import CLEARLY_BELOW_CHANCE, SIGMAS, chance_loss
 from training_scripts.rules.evidence.epochs import EpochLosses, epoch_losses, loss_names, loss_series, training_loss
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated
-from training_scripts.rules.rule import Answer, Rule
 
 NO_VALIDATION = (
     "Both a training and a validation loss are needed (modes TRAIN and EVAL). Train with a valid split and record"

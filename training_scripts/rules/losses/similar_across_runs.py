@@ -9,13 +9,13 @@ import numpy as np
 
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import EVAL, TRAIN, Trial
+from training_scripts.rules.declaration import Rule
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence import selection
 from training_scripts.rules.evidence.epochs import loss_names
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.grouping import long_list, together
-from training_scripts.rules.rule import Rule
 from training_scripts.rules.tensors.exploding_tensor import CHOOSE
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from training_scripts.recording.trial.trial import EVAL, GLOBAL, PREDICT, TRAIN, Trial
+from training_scripts.rules.declaration import Rule
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.findings import Finding, NotEvaluated
-from training_scripts.rules.rule import Rule
 
 
 def _stalled(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.profile.profile import CPU, GPU, IO_WAIT, Profile
 from training_scripts.rules.bounds import COUNT
+from training_scripts.rules.declaration import PROFILING, Answer, Rule
 from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.profiling.samples import (
     PATIENCE,
@@ -23,7 +24,6 @@ from training_scripts.rules.profiling.samples import (
     scans,
     training_window,
 )
-from training_scripts.rules.rule import PROFILING, Answer, Rule
 
 _Parameters = Mapping[str, Any]
 SHOWN = 20

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.profile.profile import GPU, GPU_MEMORY, Profile
 from training_scripts.rules.bounds import COUNT
+from training_scripts.rules.declaration import PROFILING, Rule
 from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.profiling.samples import PATIENCE, Device, cpu_total, gpus, require, scans, training_window
-from training_scripts.rules.rule import PROFILING, Rule
 
 _Parameters = Mapping[str, Any]
 

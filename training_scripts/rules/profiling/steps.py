@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.profile.profile import DATA, TRAIN_STEP, Profile, Spans
 from training_scripts.rules.bounds import COUNT
+from training_scripts.rules.declaration import PROFILING, Answer, Rule
 from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.profiling.samples import fact, scans
-from training_scripts.rules.rule import PROFILING, Answer, Rule
 
 _Parameters = Mapping[str, Any]
 # AWS judges no fewer steps.

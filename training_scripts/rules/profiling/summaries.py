@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from training_scripts.recording.profile.profile import BACKWARD, CPU, DATA, FORWARD, GPU, Profile
+from training_scripts.rules.declaration import PROFILING, Answer, Rule
 from training_scripts.rules.findings import NotEvaluated
-from training_scripts.rules.rule import PROFILING, Answer, Rule
 
 SHOWN = 20
 

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from training_scripts.recording.trial.reductions import SATURATION, inactive_fraction, saturated_fraction
 from training_scripts.recording.trial.trial import TRAIN, Series, Trial
 from training_scripts.rules.bounds import ANY_NUMBER, COUNT, PERCENTAGE
+from training_scripts.rules.declaration import Answer, Rule
 from training_scripts.rules.evidence import curves, selection
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.grouping import long_list, together
-from training_scripts.rules.rule import Answer, Rule
 from training_scripts.rules.tensors.vanishing_gradient import Gradients
 
 NO_RELU = (

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import TRAIN, Series, Trial
 from training_scripts.rules.bounds import COUNT, PERCENTAGE
+from training_scripts.rules.declaration import Answer, Rule
 from training_scripts.rules.evidence import curves, learning_rate, selection
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.chance_level import learning
@@ -18,7 +19,6 @@ from training_scripts.rules.evidence.epochs import loss_names, training_loss
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.grouping import long_list, together
-from training_scripts.rules.rule import Answer, Rule
 
 CHOOSE = {"collection_names": None, "tensor_regex": None}
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import TRAIN, Trial
 from training_scripts.rules.bounds import COUNT, SHARE
+from training_scripts.rules.declaration import Answer, Rule
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence import layers, selection
 from training_scripts.rules.evidence.chance_level import Learning, learning
@@ -19,7 +20,6 @@ from training_scripts.rules.evidence.epochs import training_loss
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.grouping import together
-from training_scripts.rules.rule import Answer, Rule
 from training_scripts.rules.tensors.vanishing_gradient import Gradients
 
 NO_START = (

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import TRAIN, Trial
 from training_scripts.rules.bounds import AXIS, COUNT
+from training_scripts.rules.declaration import Rule
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence import selection
 from training_scripts.rules.evidence.chance_level import learning
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated
-from training_scripts.rules.rule import Rule
 
 NO_PICTURES = (
     "No input pictures were recorded. Record the collection inputs (recorder=builtin does with features=off; for"

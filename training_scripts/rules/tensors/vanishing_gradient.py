@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import TRAIN, Trial
 from training_scripts.rules.bounds import COUNT, SHARE
+from training_scripts.rules.declaration import Answer, Rule
 from training_scripts.rules.evidence import curves, learning_rate, selection
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.chance_level import learning
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated
-from training_scripts.rules.rule import Answer, Rule
 
 WHILE = 3
 """Recorded steps with a gradient, from which on it vanished in mid-run."""

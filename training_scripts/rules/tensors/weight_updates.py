@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import TRAIN, Series, Trial
 from training_scripts.rules.bounds import COUNT, SHARE
+from training_scripts.rules.declaration import Answer, Rule
 from training_scripts.rules.evidence import curves, layers, learning_rate, selection
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.chance_level import learning
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.grouping import long_list, together
-from training_scripts.rules.rule import Answer, Rule
 from training_scripts.rules.tensors.exploding_tensor import CHOOSE
 from training_scripts.rules.tensors.vanishing_gradient import Gradients
 
