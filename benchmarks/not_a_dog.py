@@ -37,7 +37,7 @@ from training_scripts.data import preprocessing as pictures
 from training_scripts.data.batches import FeatureBatches
 from training_scripts.features import store as features
 from training_scripts.features.store import FeatureStore, SplitFeatures
-from training_scripts.models import backbones, heads, rejection
+from training_scripts.models import backbones, folding, heads, rejection
 from training_scripts.models.network import Network
 from training_scripts.models.rejection import KEPT
 from training_scripts.training import runtime
@@ -235,7 +235,7 @@ def _featured(images: Sequence[Image.Image], work: Path) -> Tensor:
     if cache.is_file():
         kept: Tensor = torch.load(cache, weights_only=True)
         return kept
-    backbone = backbones.for_inference(backbones.create(BACKBONE))
+    backbone = folding.for_inference(backbones.create(BACKBONE))
     preprocessing = backbones.spec(BACKBONE).preprocessing
     rows = []
     with torch.inference_mode():

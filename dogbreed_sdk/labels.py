@@ -131,7 +131,7 @@ class LabelMap:
         """
         from dogbreed_sdk.client.transports.bundle import bundle_path  # noqa: PLC0415 - most label maps come from elsewhere
         from training_scripts.models.bundle import read_description  # noqa: PLC0415
-        from training_scripts.models.bundle_archive import BundleError  # noqa: PLC0415
+        from training_scripts.models.description import BundleError  # noqa: PLC0415
 
         try:
             return cls(tuple(read_description(bundle_path(path)).classes))

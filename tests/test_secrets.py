@@ -17,6 +17,7 @@ from dogbreed_sdk.errors import JobFailedError
 from tests.cli.test_terminal import model_server
 from training_scripts._util.safe_text import redacted, without_secrets
 from training_scripts.models import backbones
+from training_scripts.models.spec import BackboneError
 from training_scripts.training import runtime
 
 SECRET = "https://me:hush@host.invalid/dogs/x.jpg?X-Amz-Signature=hush"
@@ -65,7 +66,7 @@ def test_weights_behind_a_url_are_refused_by_command_and_script(tmp_path: Path) 
     assert f"weights is the URL {SHOWN}; download it" in done.stderr
     with pytest.raises(ConfigurationError, match="weights is the URL"):
         BreedTrainer(session=Session.local(tmp_path / "root"), weights=SECRET)
-    with pytest.raises(backbones.BackboneError) as caught:
+    with pytest.raises(BackboneError) as caught:
         backbones.create("efficientnet_lite0", weights=SECRET)
     assert str(caught.value) == f"weights is the URL {SHOWN}; give pretrained, none, or a state-dict file's path."
 
@@ -77,7 +78,7 @@ def test_what_a_script_reports_has_no_secrets(
 
     def work() -> int:
         runtime.say(f"reading {SECRET}\nvalid:accuracy=1")
-        raise backbones.BackboneError(f"cannot read {SECRET}")
+        raise BackboneError(f"cannot read {SECRET}")
 
     assert runtime.run_entry_point(work) == 1
     printed = capsys.readouterr()

@@ -31,7 +31,7 @@ from torch import Tensor
 from training_scripts._util.number_text import number_text
 from training_scripts.data import formats, limits, preprocessing, safe_fetch
 from training_scripts.models import backbones
-from training_scripts.models.bundle import display_name
+from training_scripts.models.description import display_name
 from training_scripts.models.model import Model, load
 from training_scripts.models.onnx import OnnxModel, chosen_backend
 
@@ -179,12 +179,13 @@ def _predictions(pixels: Tensor, sizes: Sequence[int], model: Model) -> list[Pre
     parameter = next(model.parameters(), None)
     device = "cpu" if parameter is None else parameter.device
     with torch.inference_mode():
-        parts = [model.forward_with_features(part.to(device)) for part in pixels.split(MAX_AT_ONCE)]
+        parts = [model.forward_with_features(part.to(device)) for part in torch.split(pixels, MAX_AT_ONCE)]
         logits = torch.cat([part.float().cpu() for part, _ in parts])
         features = torch.cat([part.float().cpu() for _, part in parts])
         scores = model.rejection.scores(logits, features) if model.rejection else None
-    of_requests = scores.split(list(sizes)) if scores is not None else [None] * len(sizes)
-    return [Prediction(rows, model, score) for rows, score in zip(logits.split(list(sizes)), of_requests, strict=True)]
+    of_requests = torch.split(scores, list(sizes)) if scores is not None else [None] * len(sizes)
+    rows_of_requests = torch.split(logits, list(sizes))
+    return [Prediction(rows, model, score) for rows, score in zip(rows_of_requests, of_requests, strict=True)]
 
 
 def output_fn(prediction: Prediction, accept: str | None) -> tuple[str, str]:

@@ -12,7 +12,8 @@ import pytest
 from dogbreed_sdk.container import encode_hyperparameter
 from dogbreed_sdk.jobs import source
 from tests.training_scripts.trial_material import CLASSES, draw_pictures
-from training_scripts.models.bundle import load, read_description
+from training_scripts.models.bundle import read_description
+from training_scripts.models.model import load
 from training_scripts.training.metrics import parse_epoch
 
 HYPERPARAMETERS = {"weights": "none", "epochs": 2, "hidden": "8", "dropout": 0.1, "batch-size": 8, "amp": False}

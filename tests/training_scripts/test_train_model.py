@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from tests.training_scripts.trial_material import CLASSES, command, environment
-from training_scripts.models.bundle import load, read_description
+from training_scripts.models.bundle import read_description
+from training_scripts.models.model import load
 from training_scripts.training.hyperparameters import names
 from training_scripts.training.metrics import EpochMetrics, parse_epoch
 

@@ -16,7 +16,7 @@ from training_scripts.data import preprocessing as pictures
 from training_scripts.data.batches import Batches, FeatureBatches, PictureBatches
 from training_scripts.data.preprocessing import Preprocessing
 from training_scripts.features import store as features
-from training_scripts.models import backbones
+from training_scripts.models import backbones, folding, state_dicts, unfreezing
 from training_scripts.training import runtime
 from training_scripts.training.callbacks import Watchers
 from training_scripts.training.hyperparameters import Hyperparameters
@@ -59,7 +59,7 @@ class Material:
     skipped: Callable[[], list[str]]
     backbone: nn.Module | None = None
     tuned: Sequence[nn.Parameter] = field(default=())
-    labels: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    labels: Mapping[str, Sequence[int] | np.ndarray] = field(default_factory=dict)
     names: Mapping[str, Sequence[str]] = field(default_factory=dict)
     feature_pass: Mapping[str, Any] | None = None
 
@@ -199,7 +199,7 @@ def _from_pictures(settings: Hyperparameters, environ: Mapping[str, str]) -> Mat
     spec = backbones.spec(settings.model)
     views = pictures.parse_views(settings.views)
     backbone = backbones.create(settings.model, weights=weights_source(settings.weights, environ))
-    tuned = backbones.unfreeze_last(backbone, settings.unfreeze) if settings.unfreeze else []
+    tuned = unfreezing.unfreeze_last(backbone, settings.unfreeze) if settings.unfreeze else []
     batches = PictureBatches(dataset, spec.preprocessing, views, workers=settings.workers or runtime.available_cores())
     return Material(
         batches=batches,
@@ -209,11 +209,11 @@ def _from_pictures(settings: Hyperparameters, environ: Mapping[str, str]) -> Mat
         preprocessing=spec.preprocessing,
         width=spec.feature_width,
         fingerprint=image_folder.fingerprint(dataset),
-        weights=backbones.digest(backbone.state_dict()),
+        weights=state_dicts.digest(backbone.state_dict()),
         views=views,
         backbone_state=backbone.state_dict,
         skipped=batches.skipped_lines,
-        backbone=backbone if tuned else backbones.for_inference(backbone),
+        backbone=backbone if tuned else folding.for_inference(backbone),
         tuned=tuned,
         labels={name: [sample.label for sample in samples] for name, samples in dataset.splits.items()},
         names={name: [sample.name for sample in samples] for name, samples in dataset.splits.items()},

@@ -20,7 +20,7 @@ END = b"\xff\xd9"
 _START_OF_IMAGE = b"\xff\xd8"
 _END_OF_JPEG, _START_OF_SCAN = 0xD9, 0xDA
 _PROGRESSIVE = 0xC2
-_WHOLE_SPECTRUM = frozenset(range(64))
+_WHOLE_SPECTRUM = set(range(64))
 # Neither a stuffed 0xFF of compressed data nor a restart marker, which stands alone.
 _SEGMENT = re.compile(rb"\xff([^\x00\xd0-\xd8\xff])")
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
@@ -79,7 +79,7 @@ def _last_scan(content: bytes) -> int | None:
     marker, position = end
     if marker != _START_OF_SCAN or position >= len(content) or _SEGMENT.search(content, position):
         return None
-    whole = bool(components) and all(exact.get(component) == _WHOLE_SPECTRUM for component in components)
+    whole = bool(components) and all(exact.get(component, set()) == _WHOLE_SPECTRUM for component in components)
     return position if whole else None
 
 

@@ -24,7 +24,8 @@ from training_scripts.data.image_folder import DataError, DataSet, Sample
 from training_scripts.data.preprocessing import PLAIN, Preprocessing, View, format_views, parse_views
 from training_scripts.features import parts as feature_parts
 from training_scripts.features.extraction import FeaturePass, Progress
-from training_scripts.models import backbones
+from training_scripts.models import backbones, folding, state_dicts
+from training_scripts.models.spec import BackboneSpec
 from training_scripts.training.callbacks import Watchers
 from training_scripts.training.runtime import available_cores, say
 
@@ -230,7 +231,7 @@ def extract(
         _prepare_parts(folder, key, progress)
         watched = _WatchedPass(watchers or Watchers(), backbone=made.name, batch_size=batch_size, workers=workers)
         runner = FeaturePass(
-            backbones.for_inference(backbone),
+            folding.for_inference(backbone),
             made.preprocessing,
             width=made.feature_width,
             batch_size=batch_size,
@@ -253,14 +254,14 @@ def extract(
 
 
 def _key(
-    dataset: DataSet, made: backbones.BackboneSpec, state: Mapping[str, torch.Tensor], views: Sequence[View]
+    dataset: DataSet, made: BackboneSpec, state: Mapping[str, torch.Tensor], views: Sequence[View]
 ) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "fingerprint": image_folder.fingerprint(dataset),
         "classes": list(dataset.classes),
         "backbone": made.name,
-        "weights": backbones.digest(state),
+        "weights": state_dicts.digest(state),
         "width": made.feature_width,
         "preprocessing": made.preprocessing.to_dict(),
         "views": format_views(views),

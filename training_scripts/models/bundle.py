@@ -14,47 +14,35 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
 import os
 import pickle
-import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from training_scripts._util.atomic import write_atomically
-from training_scripts._util.number_text import number_text
 from training_scripts.data.preprocessing import Preprocessing
 from training_scripts.models import backbones, bundle_archive, heads, model_card
-from training_scripts.models.bundle_archive import DESCRIPTION_FILE, MAX_DESCRIPTION_BYTES, WEIGHTS_FILE, BundleError
+from training_scripts.models.bundle_archive import DESCRIPTION_FILE, MAX_DESCRIPTION_BYTES, WEIGHTS_FILE
+from training_scripts.models.description import BundleDescription, BundleError
 from training_scripts.models.rejection import Rejection
 
 if TYPE_CHECKING:
     import torch
 
-    from training_scripts.models.model import Model
-
-FORMAT = "dogbreed-bundle"
-FORMAT_VERSION = 1
 CARD_FILE = "MODEL_CARD.md"
 CODE_FOLDER = "code"
-MAX_CLASSES = 100_000
-# Fitted ones are from 0.05 to 20; scores divided by 1e-320 are infinite.
-MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-3, 1e3
-# Beyond these a mean or deviation of colours between 0 and 1 gives numbers that no network was trained on.
-MAX_MEAN, MIN_STD, MAX_STD = 1e3, 1e-4, 1e3
 
 # What inference.py imports, and what those import; a test serves from these alone.
 SERVING_MODULES = (
     "__init__",
     "_util/__init__",
     "_util/atomic",
+    "_util/number_text",
     "_util/safe_text",
     "_util/suggestions",
     "_util/tar_reader",
-    "_util/number_text",
     "data/__init__",
     "data/formats",
     "data/jpeg_end",
@@ -66,73 +54,20 @@ SERVING_MODULES = (
     "models/backbones",
     "models/bundle",
     "models/bundle_archive",
+    "models/description",
+    "models/efficientnet_lite",
+    "models/folding",
     "models/heads",
     "models/model",
     "models/model_card",
     "models/onnx",
     "models/rejection",
+    "models/spec",
+    "models/state_dicts",
     "models/torchvision",
 )
 
-# What AWS's PyTorch inference container lacks for a backbone of this origin (it has torch and Pillow).
-_REQUIREMENTS = {"package": "efficientnet-lite-pytorch>=0.1.0\n", "torchvision": "torchvision>=0.19\n"}
 _CHUNK_BYTES = 1 << 20
-_FOLDER_PREFIX = re.compile(r"^(?:\d+[.]|n\d{8}-)(?=.)")
-
-
-@dataclass(frozen=True)
-class BundleDescription:
-    """What model.json says.
-
-    Attributes:
-        model_id: SHA-256 of model.pth, 64 hexadecimal digits.
-        backbone: Name of the backbone.
-        head: Layers of the head.
-        classes: Class folders in index order.
-        preprocessing: What the backbone wants of a picture.
-        temperature: What logits are divided by to give honest probabilities.
-        metrics: Name to value, of the weights that were kept.
-        fingerprint: SHA-256 of the data set it was trained on.
-        hyperparameters: Those of the run, in string form.
-        rejection: What tells pictures of none of the classes; None where there is no such rule.
-    """
-
-    model_id: str
-    backbone: str
-    head: heads.HeadSpec
-    classes: tuple[str, ...]
-    preprocessing: Preprocessing
-    temperature: float
-    metrics: Mapping[str, float]
-    fingerprint: str
-    hyperparameters: Mapping[str, str]
-    rejection: Rejection | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The content of model.json."""
-        rejection = {"rejection": self.rejection.to_dict()} if self.rejection else {}
-        return {
-            "format": FORMAT,
-            "format_version": FORMAT_VERSION,
-            "model_id": self.model_id,
-            "backbone": {"name": self.backbone},
-            "head": self.head.to_dict(),
-            "classes": list(self.classes),
-            "preprocessing": self.preprocessing.to_dict(),
-            "temperature": self.temperature,
-            "metrics": {name: value for name, value in self.metrics.items() if math.isfinite(value)},
-            "training": {"fingerprint": self.fingerprint, "hyperparameters": dict(self.hyperparameters)},
-            **rejection,
-        }
-
-
-def display_name(class_folder: str) -> str:
-    """A class folder's name for people: without its number or synset id, underscores as spaces.
-
-    >>> display_name("009.American_water_spaniel")
-    'American water spaniel'
-    """
-    return _FOLDER_PREFIX.sub("", class_folder).replace("_", " ").strip() or class_folder
 
 
 def write(
@@ -188,7 +123,7 @@ def write(
     )
     try:
         write_atomically(folder / WEIGHTS_FILE, weights)
-        _write_code(folder / CODE_FOLDER, requirements(backbone_name))
+        _write_code(folder / CODE_FOLDER, backbones.requirements(backbone_name))
         write_atomically(folder / CARD_FILE, model_card.write(description, sizes or {}).encode())
         text = json.dumps(description.to_dict(), indent=2, sort_keys=True, allow_nan=False)
         write_atomically(folder / DESCRIPTION_FILE, (text + "\n").encode())
@@ -198,11 +133,6 @@ def write(
             "Free space or make the folder writable, and start the job again: it continues from its checkpoint."
         ) from error
     return description
-
-
-def requirements(backbone_name: str) -> str:
-    """The requirements.txt that serving this backbone takes."""
-    return _REQUIREMENTS[backbones.spec(backbone_name).origin]
 
 
 def read_description(path: Path) -> BundleDescription:
@@ -220,10 +150,9 @@ def read_description(path: Path) -> BundleDescription:
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{path}: {DESCRIPTION_FILE} is no JSON ({error})") from error
     try:
-        return _checked(values)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        missing = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise BundleError(f"{path}: {DESCRIPTION_FILE} is not in order: {missing}") from error
+        return BundleDescription.from_json(values)
+    except ValueError as error:
+        raise BundleError(f"{path}: {DESCRIPTION_FILE} is not in order: {error}") from error
 
 
 def read_weights(
@@ -290,17 +219,6 @@ def _is_plain(value: object) -> bool:
     return isinstance(value, torch.Tensor) and value.layout is torch.strided and not value.is_meta
 
 
-def load(folder: Path) -> Model:
-    """The model of a bundle's folder: a torch module that maps preprocessed pictures to logits.
-
-    Raises:
-        BundleError: There is no bundle, it is damaged, or weights and description do not go together.
-    """
-    from training_scripts.models.model import load as load_model  # noqa: PLC0415 - torch is needed from here on
-
-    return load_model(folder)
-
-
 def _serialised(parts: Mapping[str, Mapping[str, torch.Tensor]]) -> bytes:
     """The weights as one file's bytes; the same weights always give the same bytes."""
     import torch  # noqa: PLC0415
@@ -336,68 +254,3 @@ def _bounded(content: bytes, path: Path) -> bytes:
     if len(content) > MAX_DESCRIPTION_BYTES:
         raise BundleError(f"{path}: {DESCRIPTION_FILE} is larger than {MAX_DESCRIPTION_BYTES >> 20} MiB")
     return content
-
-
-def _checked(values: Any) -> BundleDescription:
-    """The description behind model.json's values; KeyError, TypeError or ValueError where they are not in order."""
-    _require(isinstance(values, dict) and values.get("format") == FORMAT, f"it is not a {FORMAT}")
-    version = values["format_version"]
-    _require(version == FORMAT_VERSION, f"it has format version {version!r}, this code reads {FORMAT_VERSION}")
-    model_id, backbone = values["model_id"], values["backbone"]["name"]
-    _require(isinstance(model_id, str) and re.fullmatch("[0-9a-f]{64}", model_id), "model_id is no SHA-256")
-    _require(isinstance(backbone, str), "the backbone's name is no text")
-    classes = values["classes"]
-    _require(
-        isinstance(classes, list) and 0 < len(classes) <= MAX_CLASSES and all(_is_name(name) for name in classes),
-        f"classes must be a list of 1 to {MAX_CLASSES} names",
-    )
-    _require(len(set(classes)) == len(classes), "a class is listed twice")
-    temperature = _finite(values["temperature"], "temperature")
-    within = MIN_TEMPERATURE <= temperature <= MAX_TEMPERATURE
-    _require(
-        within,
-        f"temperature must be from {MIN_TEMPERATURE} to {number_text(MAX_TEMPERATURE)}, not {number_text(temperature)}",
-    )
-    training = values["training"]
-    return BundleDescription(
-        model_id=model_id,
-        backbone=backbone,
-        head=heads.HeadSpec.from_dict(values["head"]),
-        classes=tuple(classes),
-        preprocessing=_preprocessing(values["preprocessing"]),
-        temperature=temperature,
-        metrics={str(name): _finite(value, str(name)) for name, value in values["metrics"].items()},
-        fingerprint=str(training["fingerprint"]),
-        hyperparameters={str(name): str(value) for name, value in training["hyperparameters"].items()},
-        rejection=Rejection.from_dict(values["rejection"]) if "rejection" in values else None,
-    )
-
-
-def _require(holds: object, otherwise: str) -> None:
-    if not holds:
-        raise ValueError(otherwise)
-
-
-def _is_name(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-def _finite(value: object, name: str) -> float:
-    _require(type(value) in {int, float} and math.isfinite(value), f"{name} is no finite number")  # type: ignore[arg-type]
-    return float(value)  # type: ignore[arg-type]
-
-
-def _preprocessing(values: Any) -> Preprocessing:
-    """Bounds keep a forged description from asking for pictures that fill the memory."""
-    preprocessing = Preprocessing.from_dict(values)
-    sizes = (preprocessing.resize, preprocessing.crop)
-    _require(all(type(size) is int and 1 <= size <= 2048 for size in sizes), "preprocessing: sizes from 1 to 2048")
-    numbers = [_finite(value, "preprocessing") for value in (*preprocessing.mean, *preprocessing.std)]
-    _require(len(numbers) == 6, "preprocessing: mean and std of 3 channels")
-    _require(
-        all(abs(value) <= MAX_MEAN for value in numbers[:3]), f"preprocessing: means up to {number_text(MAX_MEAN)}"
-    )
-    fit = all(MIN_STD <= value <= MAX_STD for value in numbers[3:])
-    _require(fit, f"preprocessing: std from {number_text(MIN_STD)} to {number_text(MAX_STD)}")
-    _require(preprocessing.interpolation in {"bilinear", "bicubic"}, "preprocessing: unknown interpolation")
-    return preprocessing

@@ -15,7 +15,6 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import IO, cast
 
-from training_scripts import ScriptError
 from training_scripts._util.tar_reader import (
     HARMLESS_BYTES,
     MAX_DEPTH,
@@ -24,6 +23,7 @@ from training_scripts._util.tar_reader import (
     allowed_bytes,
     decompressed,
 )
+from training_scripts.models.description import BundleError
 
 WEIGHTS_FILE = "model.pth"
 DESCRIPTION_FILE = "model.json"
@@ -34,10 +34,6 @@ MAX_BYTES_BESIDE_WEIGHTS = 512 << 20
 
 _CHUNK_BYTES = 1 << 16
 _BROKEN = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError)
-
-
-class BundleError(ScriptError):
-    """A bundle cannot be written, or what claims to be one cannot be used."""
 
 
 class Judge:
@@ -185,7 +181,7 @@ def _read_errors(archive: Path) -> Iterator[None]:
     """Turns what reading a broken archive raises into errors of ours."""
     try:
         yield
-    except ScriptError:
+    except BundleError:
         raise
     except _BROKEN as error:
         raise BundleError(f"{archive} is not a bundle: it cannot be read as an archive ({error})") from error

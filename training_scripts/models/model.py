@@ -1,4 +1,4 @@
-"""A trained model, ready to answer: the network of a bundle with all that is needed to use it rightly."""
+"""A trained model, ready for inference: the network of a bundle, and its description."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from torch import Tensor, nn
 
 from training_scripts import ScriptError
 from training_scripts.data.preprocessing import Preprocessing
-from training_scripts.models import backbones, heads
-from training_scripts.models.bundle import WEIGHTS_FILE, BundleDescription, BundleError, read_description, read_weights
+from training_scripts.models import backbones, folding, heads, state_dicts
+from training_scripts.models.bundle import read_description, read_weights
+from training_scripts.models.bundle_archive import WEIGHTS_FILE
+from training_scripts.models.description import BundleDescription, BundleError
 from training_scripts.models.rejection import Rejection
 
-# In a file of torch's lie names, shapes and padding beside the tensors.
+# torch.save stores names, shapes and padding beside the tensors.
 _BYTES_BESIDE_TENSORS = 1 << 20
 _BYTES_BESIDE_A_TENSOR = 4096
 
@@ -35,12 +37,12 @@ class Model(nn.Module):
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """What a picture must go through first."""
+        """How a picture becomes the model's input."""
         return self.description.preprocessing
 
     @property
     def temperature(self) -> float:
-        """What logits are divided by to give honest probabilities."""
+        """Divisor of the logits that calibrates the probabilities."""
         return self.description.temperature
 
     @property
@@ -50,12 +52,13 @@ class Model(nn.Module):
 
     @property
     def rejection(self) -> Rejection | None:
-        """What tells pictures of none of the classes; None where the bundle has no such rule."""
+        """Rule that recognizes pictures of none of the classes; None where the bundle has no such rule."""
         return self.description.rejection
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Logits [n, classes]."""
-        return self.head(self.backbone(pictures))
+        logits: Tensor = self.head(self.backbone(pictures))
+        return logits
 
     def forward_with_features(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [n, classes], as `forward` gives them, and the features [n, width] that they were made from."""
@@ -64,12 +67,12 @@ class Model(nn.Module):
 
 
 def load(folder: Path) -> Model:
-    """The model of a bundle's folder, its digest verified.
+    """Loads the model of a bundle's folder and verifies its digest.
 
-    Nothing is read or built before the network that model.json names proves to have weights of model.pth's size.
+    The size of model.pth is compared with the network of model.json before either is built or read.
 
     Raises:
-        BundleError: There is no bundle, it is damaged, or weights and description do not go together.
+        BundleError: The folder is not a bundle, it is damaged, or its weights do not fit its description.
     """
     description = read_description(folder)
     network = _empty(folder, description)
@@ -88,21 +91,21 @@ def load(folder: Path) -> Model:
         except ValueError as error:
             raise BundleError(f"{folder}: the weights do not fit model.json: {error}") from error
         description = replace(description, rejection=rule)
-    model = Model(backbones.for_inference(network.backbone.eval()), network.head, description)
+    model = Model(folding.for_inference(network.backbone.eval()), network.head, description)
     return model.eval().requires_grad_(requires_grad=False)
 
 
 def check_size(folder: Path, size: int) -> None:
-    """Judges the size of weights that are not there yet by what model.json says.
+    """Checks the size of weights that are not unpacked yet against the network of model.json.
 
     Raises:
-        BundleError: Another size is needed, or model.json is not in order.
+        BundleError: The sizes differ, or model.json is invalid.
     """
     _check_size(folder, _empty(folder, read_description(folder)), size)
 
 
 class _Empty(nn.Module):
-    """A bundle's network whose parameters have shapes and no content."""
+    """A bundle's network whose parameters have shapes but no content."""
 
     def __init__(self, backbone: nn.Module, head: nn.Module, width: int, others: int) -> None:
         super().__init__()
@@ -130,24 +133,24 @@ def _check_size(folder: Path, network: _Empty, size: int) -> None:
     if size > expected + _BYTES_BESIDE_TENSORS + len(tensors) * _BYTES_BESIDE_A_TENSOR:
         raise BundleError(
             f"{folder}: the weights do not fit the network of model.json: {WEIGHTS_FILE} has {size / 2**20:,.1f} MiB, "
-            f"and that network has {expected / 2**20:,.1f} MiB of weights"
+            f"but that network has {expected / 2**20:,.1f} MiB of weights"
         )
 
 
 def _fill(part: nn.Module, state: dict[str, Tensor]) -> None:
-    """Gives an empty network its weights, which it keeps: they are not copied.
+    """Loads weights into an empty network without copying them.
 
     Raises:
-        RuntimeError: They are others than it needs.
-        ValueError: They hold numbers that are not finite.
+        RuntimeError: They belong to another network.
+        ValueError: They contain numbers that are not finite.
     """
     wanted = part.state_dict()
     shapes_fit = all(name not in wanted or wanted[name].shape == tensor.shape for name, tensor in state.items())
     for name, tensor in state.items() if shapes_fit else ():  # a forged shape may claim more than there is memory for
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise ValueError(f"{name} holds numbers that are not finite: the training run has diverged")
+            raise ValueError(f"{name} contains numbers that are not finite: the training run has diverged")
     fitting = {name: tensor.to(wanted[name].dtype) if name in wanted else tensor for name, tensor in state.items()}
-    part.load_state_dict(backbones.versioned(fitting, part), assign=True)
+    part.load_state_dict(state_dicts.versioned(fitting, part), assign=True)
 
 
 def _below(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from training_scripts._util.number_text import number_text
 
 if TYPE_CHECKING:
-    from training_scripts.models.bundle import BundleDescription
+    from training_scripts.models.description import BundleDescription
     from training_scripts.models.rejection import Rejection
 
 _MEANINGS = {

@@ -1,4 +1,4 @@
-"""What is trained: a head, with the backbone below it where pictures rather than stored features come in."""
+"""The network that is trained: a head, with the backbone below it where the inputs are pictures, not features."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 
 class Network(nn.Module):
-    """A head, with the backbone below it where pictures rather than stored features come in.
+    """A head, with the backbone below it where the inputs are pictures rather than stored features.
 
     Attributes:
-        features: What the head was given in the latest forward pass [n, width], cut off from its gradients.
+        features: The head's inputs in the latest forward pass [n, width], without gradients.
     """
 
     features: Tensor
@@ -20,7 +20,7 @@ class Network(nn.Module):
     def __init__(
         self, head: nn.Module, backbone: nn.Module | None = None, *, tuned: Sequence[nn.Parameter] = ()
     ) -> None:
-        """Joins the two.
+        """Joins head and backbone.
 
         Args:
             head: Features [n, width] -> logits [n, classes].
@@ -39,12 +39,13 @@ class Network(nn.Module):
             with torch.set_grad_enabled(bool(self.tuned) and torch.is_grad_enabled()):
                 features = self.backbone(inputs).float()
         self.features = features.detach()
-        return self.head(features)
+        logits: Tensor = self.head(features)
+        return logits
 
     def train(self, mode: bool = True) -> Network:
         """Switches the head's dropout. The backbone stays in evaluation mode, trained or not.
 
-        Its batch norms keep the statistics of millions of pictures, which a fine-tuning batch cannot better.
+        Its batch norms keep the statistics of millions of pictures; those of a fine-tuning batch would be worse.
         """
         super().train(mode)
         if self.backbone is not None:
@@ -60,10 +61,10 @@ class Network(nn.Module):
         }
 
     def restore(self, learned: dict[str, Tensor]) -> None:
-        """Takes back what `learned` gave.
+        """Restores the weights that `learned` returned.
 
         Raises:
-            ValueError: It is what another network learned.
+            ValueError: They are another network's.
         """
         found = self.load_state_dict(learned, strict=False)
         missing = [name for name in found.missing_keys if self.tuned or name.startswith("head.")]

@@ -1,7 +1,7 @@
-"""Computes a bundle's model with ONNX Runtime: the same answers on CPUs, a picture by itself in half of torch's time.
+"""Runs a bundle's model in ONNX Runtime: the same answers on CPUs, and half of torch's time for a single picture.
 
-It is exported when it is loaded (0.3 s for efficientnet_lite0): nothing but the bundle has to be kept, and no file
-is trusted that the bundle's digest does not cover. Needs the packages `onnx` and `onnxruntime`.
+The model is exported when it is loaded (0.3 s for efficientnet_lite0): only the bundle has to be kept, and every file
+that is trusted is covered by the bundle's digest. Needs the packages `onnx` and `onnxruntime`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import io
 import os
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,21 +24,21 @@ BACKEND_VARIABLE = "DOGBREED_BACKEND"
 BACKENDS = ("torch", "onnx")
 _INPUT = "pixels"
 _OUTPUTS = ("logits", "features")
-# 17 has what torchvision's transformers need, and every ONNX Runtime since 1.12 knows it.
+# The first with all operators of torchvision's transformers; supported since ONNX Runtime 1.12.
 _OPSET = 17
-# What torch's exporter raises for networks that it cannot handle.
+# Raised by torch's exporter for networks that it does not support.
 _REFUSALS = (RuntimeError, ValueError, TypeError, ImportError)
 
 
 class OnnxError(ScriptError):
-    """ONNX Runtime is missing, or cannot compute this model; the message says what to do."""
+    """ONNX Runtime is missing, or cannot run this model; the message says what to do."""
 
 
 def chosen_backend() -> str:
-    """What DOGBREED_BACKEND asks for; torch where it is not set.
+    """The backend that DOGBREED_BACKEND selects; torch where it is not set.
 
     Raises:
-        OnnxError: It names neither backend.
+        OnnxError: Its value is not a known backend.
     """
     backend = os.environ.get(BACKEND_VARIABLE) or BACKENDS[0]
     if backend not in BACKENDS:
@@ -47,14 +47,14 @@ def chosen_backend() -> str:
 
 
 class OnnxModel(Model):
-    """A model that ONNX Runtime computes; it answers as the one that it was made from, to about 1e-6.
+    """A model that runs in ONNX Runtime; its outputs equal those of the model it was made from to about 1e-6.
 
     Args:
-        model: From `training_scripts.models.model.load`, on the CPU; it is not needed afterwards.
-        threads: Threads to compute with; default: torch's.
+        model: From `training_scripts.models.model.load`, on the CPU; not needed afterwards.
+        threads: Number of threads; default: torch's.
 
     Attributes:
-        side: Height and width of the pictures that it takes.
+        side: Height and width of its inputs, in pixels.
 
     Raises:
         OnnxError: A package is missing, or the model cannot be exported.
@@ -77,7 +77,7 @@ class OnnxModel(Model):
 
 
 class _Both(nn.Module):
-    """Exporters take what `forward` gives."""
+    """Makes `forward_with_features` the function that is exported."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
@@ -89,9 +89,9 @@ class _Both(nn.Module):
 
 
 def export(model: Model) -> bytes:
-    """A model in ONNX's format: input pixels [n, 3, crop, crop] for any n, outputs logits and features.
+    """Exports a model to ONNX: input pixels [n, 3, crop, crop] for any n, outputs logits and features.
 
-    Transformers and some others can be exported for pictures of one size only, so all are.
+    The size of the pictures is fixed, because transformers and some other networks allow no other export.
 
     Raises:
         OnnxError: Torch cannot export this network.
@@ -103,7 +103,7 @@ def export(model: Model) -> bytes:
             torch.onnx.export(
                 _Both(model).eval(),
                 (torch.zeros(2, 3, side, side),),
-                buffer,
+                cast("str", buffer),  # the stubs omit file objects, which the documentation allows
                 dynamo=False,
                 opset_version=_OPSET,
                 input_names=[_INPUT],
@@ -118,7 +118,7 @@ def export(model: Model) -> bytes:
 
 @contextlib.contextmanager
 def _export_mode() -> Iterator[None]:
-    """Lets torch's first exporter work, which it calls old; the newer one takes twenty times as long."""
+    """Silences the deprecation of torch's older exporter; the newer one takes twenty times as long."""
     fast_attention = torch.backends.mha.get_fastpath_enabled()
     # The fused attention of inference has no counterpart in ONNX.
     torch.backends.mha.set_fastpath_enabled(False)
@@ -131,7 +131,11 @@ def _export_mode() -> Iterator[None]:
 
 
 def _required(*packages: str) -> Any:
-    """The last of these packages; an error that says how to install them where one is missing."""
+    """Imports these packages and returns the last of them.
+
+    Raises:
+        OnnxError: One is missing; the message says how to install it.
+    """
     module = None
     for package in packages:
         try:

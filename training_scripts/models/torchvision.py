@@ -1,27 +1,31 @@
-"""What torchvision knows of its classification models: names, preprocessing, networks, weights."""
+"""torchvision's classification models: names, preprocessing, networks, weights."""
 
-# ruff: noqa: PLC0415 - torch and torchvision load only when a model is asked for
+# ruff: noqa: PLC0415 - torch and torchvision load only when a model is built
 
 from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from training_scripts.data.preprocessing import Preprocessing
+from training_scripts.models.spec import BackboneError
 
 if TYPE_CHECKING:
     from torch import nn
+
+# What AWS's PyTorch inference container lacks to serve such a backbone (it has torch and Pillow).
+REQUIREMENTS = "torchvision>=0.19\n"
 
 # Extra classifiers that Inception networks have for training only.
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 
 # Networks whose builder sets these itself, but only when it is asked for weights.
-_BUILDER_OPTIONS: dict[str, dict[str, Any]] = {
+_BUILDER_OPTIONS: dict[str, dict[str, int]] = {
     name: {"aux_logits": False, "init_weights": False, "transform_input": True}
     for name in ("googlenet", "inception_v3")
 }
@@ -31,15 +35,14 @@ _OLD_DENSENET_KEY = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.
 
 
 def _models() -> ModuleType:
-    from training_scripts.models.backbones import BackboneError
-
     try:
-        from torchvision import models
+        import torchvision
     except ImportError as error:
         raise BackboneError(
             "this backbone needs torchvision, which cannot be imported "
             f"({error}): pip install torchvision, or use efficientnet_lite0."
         ) from error
+    models: ModuleType = torchvision.models
     return models
 
 
@@ -50,7 +53,7 @@ def names() -> list[str]:
 
 
 def describe(name: str) -> tuple[int, Preprocessing]:
-    """Gives the feature width of a model, and the preprocessing of its default weights."""
+    """Feature width of a model, and the preprocessing of its default weights."""
     import torch
 
     preset = _models().get_model_weights(name).DEFAULT.transforms()
@@ -68,18 +71,22 @@ def describe(name: str) -> tuple[int, Preprocessing]:
 
 
 def without_content() -> AbstractContextManager[object]:
-    """A context in which networks are built with parameters that have shapes and no content: at once, in no memory.
+    """A context in which networks are built with parameters that have shapes but no content: at once, in no memory.
 
-    Only what is made with `torch.empty`, as parameters are, goes to the meta device: all of it would break networks
-    that compute with tensors while they are built (RegNet).
+    Only `torch.empty`, which makes parameters, uses the meta device: with all tensors there, networks that compute
+    with tensors while they are built (RegNet) would fail.
     """
     import torch
     from torch.overrides import TorchFunctionMode
 
     class WithoutContent(TorchFunctionMode):
         def __torch_function__(
-            self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-        ) -> Any:
+            self,
+            function: Callable[..., object],
+            types: object,
+            args: Sequence[object] = (),
+            kwargs: dict[str, object] | None = None,
+        ) -> object:
             kwargs = kwargs or {}
             return function(*args, **kwargs | {"device": "meta"} if function is torch.empty else kwargs)
 
@@ -88,7 +95,7 @@ def without_content() -> AbstractContextManager[object]:
 
 def build(name: str, crop: int) -> nn.Module:
     """Builds a model, classifier included, with random weights."""
-    options = _BUILDER_OPTIONS.get(name, {"image_size": crop} if name.startswith("vit_") else {})
+    options = {"image_size": crop} if name.startswith("vit_") else _BUILDER_OPTIONS.get(name, {})
     network: nn.Module = _models().get_model(name, weights=None, **options)
     return network
 
@@ -99,21 +106,19 @@ def current_key(key: str) -> str:
 
 
 def download(name: str, *, timeout: float) -> Mapping[str, Any]:
-    """Fetches a model's default weights, or takes them from torch's cache.
+    """Downloads a model's default weights, or reads them from torch's cache.
 
     Args:
         name: The model.
-        timeout: Seconds that the connection may stay silent.
+        timeout: Seconds without data after which the download fails.
 
     Returns:
         The state dict, checked against the hash in its file's name.
 
     Raises:
-        BackboneError: They cannot be fetched; the message names the remedies.
+        BackboneError: The download failed; the message names the remedies.
     """
     from torch import hub
-
-    from training_scripts.models.backbones import BackboneError
 
     url = _models().get_model_weights(name).DEFAULT.url
     cache = Path(hub.get_dir(), "checkpoints")

@@ -1,29 +1,35 @@
-"""Torch's optimisers, without the compiler that their first call loads."""
+"""Torch's optimizers, without the compiler that their first call loads."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar, cast
 
 import torch
 
+Chosen = TypeVar("Chosen", bound=torch.optim.Optimizer)
 
-@functools.cache
-def light(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
-    """The same optimiser, which never imports `torch._dynamo`.
 
-    Torch wraps an optimiser's methods so that `torch.compile` keeps out of them, and the wrappers load the compiler
+def light(kind: type[Chosen]) -> type[Chosen]:
+    """The same optimizer, which never imports `torch._dynamo`.
+
+    Torch wraps an optimizer's methods so that `torch.compile` leaves them alone, and the wrappers load the compiler
     to do so: a third of the start-up of a process that compiles nothing, and of a whole trial on stored features.
 
     Args:
-        kind: An optimiser class of `torch.optim`.
+        kind: An optimizer class of `torch.optim`.
 
     Returns:
         A subclass with the methods that torch wrapped; its steps and state dicts are those of `kind`.
     """
-    methods: dict[str, Callable[..., Any]] = {
+    return cast("type[Chosen]", _unwrapped(kind))  # type: ignore[arg-type]  # classes are hashable
+
+
+@functools.cache
+def _unwrapped(kind: type[torch.optim.Optimizer]) -> type:
+    methods: dict[str, Callable[..., object]] = {
         name: inspect.unwrap(getattr(kind, name))
         for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
     }

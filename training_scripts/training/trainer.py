@@ -240,7 +240,7 @@ class Trainer:
         smoothing = self._settings.label_smoothing
         objective = functional.cross_entropy(logits, labels, label_smoothing=smoothing) if smoothing else plain
         self._optimizer.zero_grad(set_to_none=True)
-        self._scaler.scale(objective).backward()
+        self._scaler.scale(objective).backward()  # type: ignore[no-untyped-call]
         self._scaler.unscale_(self._optimizer)
         watchers.backward_done(TRAIN)
         self._scaler.step(self._optimizer)
@@ -399,5 +399,5 @@ def _optimizer(network: Network, settings: Hyperparameters) -> torch.optim.Optim
         groups.append({"params": network.tuned, "lr": settings.backbone_lr, "initial_lr": settings.backbone_lr})
     if settings.optimizer == "sgd":
         return light(torch.optim.SGD)(groups, momentum=settings.momentum, weight_decay=settings.weight_decay)
-    kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
+    kind: type[torch.optim.Adam] = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
     return light(kind)(groups, weight_decay=settings.weight_decay)

@@ -180,7 +180,8 @@ def check(folder: Path) -> None:
         ConfigurationError: It does not, or its description is invalid.
     """
     from training_scripts.models.bundle import read_description  # noqa: PLC0415 - clients of endpoints do not need it
-    from training_scripts.models.bundle_archive import WEIGHTS_FILE, BundleError  # noqa: PLC0415
+    from training_scripts.models.bundle_archive import WEIGHTS_FILE  # noqa: PLC0415
+    from training_scripts.models.description import BundleError  # noqa: PLC0415
 
     try:
         read_description(folder)
@@ -200,11 +201,12 @@ def unpack(archive: Path, folder: Path) -> None:
         OSError: The folder cannot be written.
     """
     from training_scripts.models import bundle_archive  # noqa: PLC0415 - it is needed for archives only
+    from training_scripts.models.description import BundleError  # noqa: PLC0415
 
     names = (bundle_archive.DESCRIPTION_FILE, bundle_archive.WEIGHTS_FILE)
     try:
         bundle_archive.extract(archive, folder, names, check_weights=functools.partial(_check_size, folder))
-    except bundle_archive.BundleError as error:
+    except BundleError as error:
         raise ConfigurationError(f"{naming(archive, folder, str(error))}.") from error
 
 
@@ -216,10 +218,11 @@ def unpack_all(archive: Path, folder: Path) -> None:
         OSError: The folder cannot be written.
     """
     from training_scripts.models import bundle_archive  # noqa: PLC0415 - it is needed for archives only
+    from training_scripts.models.description import BundleError  # noqa: PLC0415
 
     try:
         bundle_archive.extract_all(archive, folder)
-    except bundle_archive.BundleError as error:
+    except BundleError as error:
         raise ConfigurationError(f"{error}.") from error
 
 

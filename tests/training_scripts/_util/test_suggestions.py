@@ -7,6 +7,7 @@ import pytest
 from dogbreed_sdk.jobs.managed_debugger import PROFILER_RULES, RULES
 from training_scripts._util.suggestions import closest, did_you_mean, known_as
 from training_scripts.models import backbones
+from training_scripts.models.spec import BackboneError
 from training_scripts.training import hyperparameters, metrics
 
 METRICS = [entry["Name"] for entry in metrics.METRIC_DEFINITIONS]
@@ -58,9 +59,9 @@ def test_a_synonym_counts_only_for_a_name_that_is_there() -> None:
 
 
 def test_an_unknown_backbone_names_each_candidate_once() -> None:
-    with pytest.raises(backbones.BackboneError, match=r"unknown backbone 'resnet5o'; did you mean resnet50"):
+    with pytest.raises(BackboneError, match=r"unknown backbone 'resnet5o'; did you mean resnet50"):
         backbones.spec("resnet5o")
-    with pytest.raises(backbones.BackboneError) as caught:
+    with pytest.raises(BackboneError) as caught:
         backbones.spec("renset50")
     assert str(caught.value).partition("?")[0].count("resnet50") == 1
 

@@ -11,8 +11,11 @@ import torch
 from torch import nn
 from torchvision import models
 
-from training_scripts.models import backbones
-from training_scripts.models.backbones import BackboneError, create, for_inference, spec, unfreeze_last
+from training_scripts.models import backbones, state_dicts, unfreezing
+from training_scripts.models.backbones import create, spec
+from training_scripts.models.folding import for_inference
+from training_scripts.models.spec import BackboneError
+from training_scripts.models.unfreezing import unfreeze_last
 
 TORCHVISION = [name for name in backbones.names() if spec(name).origin == "torchvision"]
 
@@ -45,7 +48,7 @@ class TestRegistry:
     @pytest.mark.parametrize("name", backbones.names())
     def test_knows_the_width_of_the_features(self, name: str) -> None:
         made = spec(name)
-        side = made.preprocessing.crop if made.origin == "package" else 64
+        side = made.preprocessing.crop if made.origin == "efficientnet_lite" else 64
         with torch.inference_mode():
             assert create(name, weights="none")(torch.zeros(1, 3, side, side)).shape == (1, made.feature_width)
 
@@ -65,9 +68,9 @@ class TestRegistry:
 
     def test_a_look_up_loads_nothing_heavy_and_lite0_never_torchvision(self) -> None:
         code = (
-            "import sys; from training_scripts import backbones; backbones.spec('densenet161');"
+            "import sys; from training_scripts.models import backbones, folding; backbones.spec('densenet161');"
             "assert not {'torch', 'numpy'} & set(sys.modules);"
-            "backbones.for_inference(backbones.create('efficientnet_lite0'));"
+            "folding.for_inference(backbones.create('efficientnet_lite0'));"
             "assert 'torchvision' not in sys.modules"
         )
         ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -89,7 +92,7 @@ class TestCreate:
         first = create("resnet18", weights="none").state_dict()
         assert torch.equal(torch.rand(1), expected)
         second = create("resnet18", weights="none").state_dict()
-        assert backbones.digest(first) == backbones.digest(second)
+        assert state_dicts.digest(first) == state_dicts.digest(second)
 
     def test_lite0_computes_what_its_package_computes(self, lite: nn.Module) -> None:
         package = pytest.importorskip("efficientnet_lite_pytorch")
@@ -117,7 +120,7 @@ class TestWeightsFiles:
         }[shape]
         torch.save(stored, tmp_path / "weights.pth")
         loaded = create("resnet18", weights=str(tmp_path / "weights.pth")).state_dict()
-        assert backbones.digest(loaded) == backbones.digest(inner)
+        assert state_dicts.digest(loaded) == state_dicts.digest(inner)
 
     def test_old_densenet_files_have_other_names(self, tmp_path: Path) -> None:
         state = models.densenet121().state_dict()
@@ -127,8 +130,8 @@ class TestWeightsFiles:
         assert old.keys() != state.keys()
         torch.save(old, tmp_path / "old.pth")
         inner = {name: value for name, value in state.items() if not name.startswith("classifier.")}
-        assert backbones.digest(create("densenet121", weights=str(tmp_path / "old.pth")).state_dict()) == (
-            backbones.digest(inner)
+        assert state_dicts.digest(create("densenet121", weights=str(tmp_path / "old.pth")).state_dict()) == (
+            state_dicts.digest(inner)
         )
 
     def test_of_another_network_are_refused_by_name(self, tmp_path: Path) -> None:
@@ -160,19 +163,19 @@ class TestDownload:
         state = models.resnet18().state_dict()
         torch.save(state, no_network / Path(weights.url).name)
         del state["fc.weight"], state["fc.bias"]
-        assert backbones.digest(create("resnet18").state_dict()) == backbones.digest(state)
+        assert state_dicts.digest(create("resnet18").state_dict()) == state_dicts.digest(state)
 
 
 class TestForInference:
     @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_large", "efficientnet_lite0"])
     def test_computes_the_same(self, name: str) -> None:
         plain = create(name, weights="pretrained" if name == "efficientnet_lite0" else "none")
-        before = backbones.digest(plain.state_dict())
+        before = state_dicts.digest(plain.state_dict())
         pictures = torch.randn(3, 3, 224, 224, generator=torch.Generator().manual_seed(0))
         with torch.inference_mode():
             expected = plain(pictures)
             torch.testing.assert_close(for_inference(plain)(pictures), expected, rtol=1e-4, atol=1e-4)
-        assert backbones.digest(plain.state_dict()) == before
+        assert state_dicts.digest(plain.state_dict()) == before
 
     def test_folds_the_normalisations_away(self, lite: nn.Module) -> None:
         kinds = {type(part).__name__ for part in for_inference(lite).modules()}
@@ -206,7 +209,7 @@ class TestUnfreeze:
     def test_none_and_more_than_all(self) -> None:
         network = create("resnet18", weights="none")
         assert unfreeze_last(network, 0) == []
-        blocks = len(backbones._layers(network))
+        blocks = len(unfreezing._layers(network))
         with pytest.raises(BackboneError, match=f"unfreeze is {blocks + 1}, but the backbone has {blocks} blocks"):
             unfreeze_last(network, blocks + 1)
         assert len(unfreeze_last(network, blocks)) == len(list(network.parameters()))

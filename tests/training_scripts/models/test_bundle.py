@@ -19,7 +19,9 @@ from dogbreed_sdk.labels import display_name as sdks_display_name
 from tests.training_scripts.conftest import write_bundle
 from tests.training_scripts.trial_material import CLASSES, environment
 from training_scripts.models import backbones, bundle, heads
-from training_scripts.models.bundle import BundleError, display_name, load, read_description
+from training_scripts.models.bundle import read_description
+from training_scripts.models.description import BundleError, display_name
+from training_scripts.models.model import load
 
 
 def archive(folder: Path, target: Path, *, prefix: str = "") -> Path:
@@ -161,7 +163,7 @@ def test_weights_that_are_not_numbers_are_refused(own_bundle: Path, name: str, n
     state = torch.load(own_bundle / "model.pth")
     state[name][0] = number
     put(own_bundle, state)
-    with pytest.raises(BundleError, match=rf"{name.partition('.')[2]} holds numbers that are not finite"):
+    with pytest.raises(BundleError, match=rf"{name.partition('.')[2]} contains numbers that are not finite"):
         load(own_bundle)
 
 
@@ -189,7 +191,7 @@ def test_weights_of_another_size_are_refused_before_they_are_read(
     torch.save({"head.0.weight": torch.zeros(10_000_000)}, own_bundle / "model.pth")
     hide(own_bundle / "model.pth")
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("the weights were read"))
-    with pytest.raises(BundleError, match=r"model\.pth has 38\.\d MiB, and that network has 13\.1 MiB of weights"):
+    with pytest.raises(BundleError, match=r"model\.pth has 38\.\d MiB, but that network has 13\.1 MiB of weights"):
         load(own_bundle)
 
 
@@ -197,7 +199,8 @@ def test_a_huge_network_that_is_named_is_not_built(own_bundle: Path) -> None:
     """It would take 2.4 GiB and a minute to fill with random numbers."""
     forge(own_bundle, lambda values: values["backbone"].update(name="regnet_y_128gf"))
     code = (
-        "import resource, sys\nfrom pathlib import Path\nfrom training_scripts.models.bundle import BundleError, load\n"
+        "import resource, sys\nfrom pathlib import Path\n"
+        "from training_scripts.models.description import BundleError\nfrom training_scripts.models.model import load\n"
         "try: load(Path(sys.argv[1]))\nexcept BundleError as error: print(error)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)"
     )

@@ -14,7 +14,8 @@ import pytest
 from dogbreed_sdk import BreedClassifier, ConfigurationError, LabelError, LabelMap
 from training_scripts.models import bundle_archive
 from training_scripts.models.bundle import read_description
-from training_scripts.models.bundle_archive import BundleError, extract, extract_all
+from training_scripts.models.bundle_archive import extract, extract_all
+from training_scripts.models.description import BundleError
 
 NAMES = ("model.json", "model.pth")
 
@@ -103,7 +104,7 @@ def test_weights_of_another_networks_size_are_refused(
     monkeypatch.setattr(
         bundle_archive, "_content", lambda tar, member: unpacked.append(member.name) or original(tar, member)
     )
-    with pytest.raises(ConfigurationError, match=r"model\.pth has 57\.2 MiB, and that network has 13\.1 MiB"):
+    with pytest.raises(ConfigurationError, match=r"model\.pth has 57\.2 MiB, but that network has 13\.1 MiB"):
         BreedClassifier.from_bundle(archive)
     assert unpacked == (["model.json"] if description_first else ["model.pth", "model.json"])
 

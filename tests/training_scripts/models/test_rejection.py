@@ -15,7 +15,9 @@ from tests.training_scripts.conftest import write_bundle
 from tests.training_scripts.models.test_bundle import forge, put
 from tests.training_scripts.trial_material import CLASSES, clouds
 from training_scripts.models import rejection
-from training_scripts.models.bundle import BundleError, load, read_description
+from training_scripts.models.bundle import read_description
+from training_scripts.models.description import BundleError
+from training_scripts.models.model import load
 from training_scripts.models.rejection import Rejection
 
 WIDTH = 1280

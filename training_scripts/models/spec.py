@@ -1,0 +1,34 @@
+"""What describes a backbone: its name, the length of its features, the pictures it expects, where it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from training_scripts import ScriptError
+from training_scripts.data.preprocessing import Preprocessing
+
+Origin = Literal["torchvision", "efficientnet_lite"]
+Interpolation = Literal["bilinear", "bicubic"]
+Three = tuple[float, float, float]
+
+
+class BackboneError(ScriptError):
+    """A backbone is unknown, or its weights are not available; the message names the remedy."""
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """What a backbone is.
+
+    Attributes:
+        name: Its name, torchvision's own where it comes from there.
+        feature_width: Length of the vector that it computes for a picture.
+        preprocessing: The pictures that it expects.
+        origin: The module of `training_scripts.models` that builds it and finds its weights.
+    """
+
+    name: str
+    feature_width: int
+    preprocessing: Preprocessing
+    origin: Origin
