@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tests.waiting import wait_for
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 TIMEOUT = 60.0
 # Keys that do something by themselves need their code, and Enter and the space bar what they type.
@@ -114,10 +116,7 @@ class Page:
 
     def wait(self, condition: Callable[[], Any]) -> None:
         """Until something holds."""
-        deadline = time.monotonic() + TIMEOUT
-        while not condition():
-            assert time.monotonic() < deadline, "the page did not get there"
-            time.sleep(0.02)
+        wait_for(condition, TIMEOUT)
 
     def box(self, selector: str) -> dict[str, float]:
         """Where an element lies in the window, after scrolling it into view."""

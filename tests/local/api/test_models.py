@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tarfile
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from dogbreed_sdk.local import Store
 from dogbreed_sdk.local.store import ENDPOINT
+from tests.waiting import wait_for
 
 ARN = "arn:aws:sagemaker:us-east-1:000000000000"
 SHOUT = """
@@ -73,12 +73,15 @@ def add_config(sagemaker: Any, tmp_path: Path) -> Callable[[str, str], None]:
 
 
 def status_reached(sagemaker: Any, name: str, *statuses: str) -> dict[str, Any]:
-    for _ in range(3000):
+    def described() -> dict[str, Any]:
         answer: dict[str, Any] = sagemaker.describe_endpoint(EndpointName=name)
-        if answer["EndpointStatus"] in statuses:
-            return answer
-        time.sleep(0.02)
-    raise AssertionError(f"endpoint {name} is {answer['EndpointStatus']} after a minute")
+        return answer
+
+    def reached() -> dict[str, Any] | None:
+        answer = described()
+        return answer if answer["EndpointStatus"] in statuses else None
+
+    return wait_for(reached, state=described)
 
 
 @pytest.fixture

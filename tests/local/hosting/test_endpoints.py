@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -35,6 +34,7 @@ def model_fn(model_dir):
     return 2
 def predict_fn(data, factor):
     if data == "slow":
+        print("begun", flush=True)
         time.sleep(1)
     return [factor * value for value in data]
 """
@@ -225,16 +225,18 @@ class TestLife:
         hosting.until(lambda: len(list(hosting.folder.path.glob("model-*"))) == 1)
         assert hosting.folder.model(hosting.state["deployment"]["digest"]).is_dir()
 
-    def test_an_idle_endpoint_answers_during_an_update(self, hosting: Endpoints) -> None:
+    def test_an_idle_endpoint_answers_during_an_update(self, hosting: Endpoints, tmp_path: Path) -> None:
         hosting.create()
         os.kill(hosting.state["server"]["pid"], signal.SIGKILL)
         assert wait_for_end(hosting.state["server"], timeout=5)
-        slow = CODE.replace("return 2", "time.sleep(4); return 3")
+        may_load = tmp_path / "may-load"
+        loading = f"while not os.path.exists({str(may_load)!r}): time.sleep(0.02)\n    return 3"
         with ThreadPoolExecutor(1) as pool:
-            update = pool.submit(hosting.update, slow)
-            time.sleep(1)
+            update = pool.submit(hosting.update, CODE.replace("return 2", loading))
+            hosting.until(lambda: hosting.state["status"] == "Updating")
             assert hosting.call([1]) == (200, "[2]")
             assert hosting.state["status"] == "Updating"
+            may_load.touch()
             update.result()
         assert hosting.call([1]) == (200, "[3]")
 
@@ -262,7 +264,7 @@ class TestLife:
         server = hosting.state["server"]
         with ThreadPoolExecutor(1) as pool:
             slow = pool.submit(post, server["port"], "slow")
-            time.sleep(0.3)
+            hosting.until(lambda: "begun" in hosting.folder.log.read_text())
             endpoints.stop(hosting.store, NAME)
             assert slow.result() == (200, '["ss", "ll", "oo", "ww"]')
         assert not is_alive(server)

@@ -19,6 +19,7 @@ from dogbreed_sdk.local import Store
 from dogbreed_sdk.local.api.wire import ApiError
 from dogbreed_sdk.local.hosting.invocations import Invoker
 from dogbreed_sdk.local.store import ENDPOINT
+from tests.waiting import wait_for
 
 
 class Model(BaseHTTPRequestHandler):
@@ -26,6 +27,8 @@ class Model(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     connections: set[Any] = set()  # noqa: RUF012
+    late: list[Any] = []  # noqa: RUF012 - clients that wait for an answer that comes late
+    answer_late = threading.Event()
     disable_nagle_algorithm = True
 
     def do_POST(self) -> None:
@@ -36,7 +39,8 @@ class Model(BaseHTTPRequestHandler):
         elif body == b"refuse":
             self.answer(415, b'{"error": "no such type"}')
         elif body == b"sleep":
-            time.sleep(1.0)
+            self.late.append(self.client_address)
+            self.answer_late.wait(30.0)
             self.answer(200, b"late")
         elif body == b"break":
             self.connection.shutdown(socket.SHUT_RDWR)
@@ -68,7 +72,7 @@ class Model(BaseHTTPRequestHandler):
 @pytest.fixture
 def model(store: Store) -> Iterator[ThreadingHTTPServer]:
     """An endpoint "echo" in service whose model server is a thread of this process."""
-    Model.connections = set()
+    Model.connections, Model.late, Model.answer_late = set(), [], threading.Event()
     with ThreadingHTTPServer(("127.0.0.1", 0), Model) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
@@ -76,6 +80,7 @@ def model(store: Store) -> Iterator[ThreadingHTTPServer]:
         process = {"pid": os.getpid(), "created": psutil.Process().create_time(), "port": server.server_port}
         store.create(ENDPOINT, "echo", {}, {"status": "InService", "variant": "Main", "server": process})
         yield server
+        Model.answer_late.set()
         server.shutdown()
         thread.join()
 
@@ -201,11 +206,11 @@ def test_slow_answers_do_not_hold_up_quick_ones(runtime: Any, client: Any) -> No
     threads = [threading.Thread(target=call_slowly) for _ in range(8)]
     for thread in threads:
         thread.start()
-    time.sleep(0.2)
-    begin = time.perf_counter()
+    wait_for(lambda: len(Model.late) == 8)
     assert runtime.invoke_endpoint(EndpointName="echo", Body=b"abc")["Body"].read() == b"cba"
     assert client("sagemaker").list_models()["Models"] == []
-    assert time.perf_counter() - begin < 0.8
+    assert all(thread.is_alive() for thread in threads), "the slow ones were answered first"
+    Model.answer_late.set()
     for thread in threads:
         thread.join()
 
@@ -215,8 +220,9 @@ def test_an_answer_that_comes_after_the_end_leaves_no_connection_open(store: Sto
     async def call() -> tuple[int, int]:
         invoker = Invoker(store)
         waiting = asyncio.ensure_future(invoker.invoke("echo", {}, b"sleep"))
-        await asyncio.sleep(0.3)
+        await asyncio.to_thread(wait_for, lambda: Model.late)
         await invoker.close()
+        Model.answer_late.set()
         answer, _ = await waiting
         await asyncio.sleep(0)
         return len(answer), len(still_open())
