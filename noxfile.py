@@ -82,7 +82,7 @@ for _version in PYTHONS:
 def client(session: nox.Session) -> None:
     """The client's tests with nothing installed but the client; on each Python that this machine has."""
     session.install("--editable", ".[test]")
-    session.run("python", "-m", "pytest", "-m", "not extras", *_client_modules())
+    session.run("python", "-m", "pytest", "-m", "not extras", *(session.posargs or _client_modules()))
 
 
 @nox.session(venv_backend="uv")
@@ -92,7 +92,7 @@ def lowest(session: nox.Session, part: str) -> None:
     oldest = ("--resolution", "lowest-direct")
     if part == "client":
         session.install(*oldest, "--editable", ".[test]")
-        session.run("python", "-m", "pytest", "-m", "not extras", *_client_modules())
+        session.run("python", "-m", "pytest", "-m", "not extras", *(session.posargs or _client_modules()))
         return
     if HERE:
         # torch and torchvision take gigabytes: the pair that is here serves as well. A marker that no Python meets
@@ -103,7 +103,7 @@ def lowest(session: nox.Session, part: str) -> None:
         session.run(sys.executable, ".ci/link-torch", f"{session.bin}/python", external=True)
     else:
         session.install(*oldest, "--editable", ".[local,service,onnx,test]")
-    session.run("python", "-m", "pytest", "tests/service", "tests/local")
+    session.run("python", "-m", "pytest", *(session.posargs or ["tests/service", "tests/local"]))
 
 
 def _client_modules() -> list[str]:
