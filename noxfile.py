@@ -128,8 +128,8 @@ def wheel(session: nox.Session) -> None:
 
 @nox.session(python=IN_PLACE)
 def docs(session: nox.Session) -> None:
-    """Every snippet, command, link, docstring example and example program of the documentation."""
-    paths = [f"tests/test_{name}.py" for name in ("doctests", "examples", "readme")]
+    """Every snippet, command, link, generated table, docstring example and example program of the documentation."""
+    paths = [f"tests/test_{name}.py" for name in ("docs", "doctests", "examples", "readme")]
     session.run(_python(session), "-m", "pytest", *paths, *session.posargs)
 
 
