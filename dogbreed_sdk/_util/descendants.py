@@ -15,11 +15,11 @@ from contextlib import suppress
 
 import psutil
 
+from dogbreed_sdk._util.processes import is_service
+
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 _END_SECONDS = 5.0
 _LOOK_SECONDS = 0.02
-# Started from inside a job they are jobs and servers of their own, which outlive it as they do on AWS.
-_SERVICES = (["-m", "dogbreed_sdk.local.jobs.supervisor"], ["-m", "dogbreed_sdk.model_server"])
 
 Find = Callable[[], Iterable[psutil.Process]]
 
@@ -90,12 +90,15 @@ def _end(find: Find) -> None:
 
 
 def _is_of_service(process: psutil.Process) -> bool:
-    """Whether a process is a service, or was started by one that this process is not itself."""
+    """Whether a process is a service, or was started by one that this process is not itself.
+
+    Services that are started from inside a job are jobs and servers of their own, which outlive it as they do on AWS.
+    """
     with suppress(psutil.Error):
         for found in (process, *process.parents()):
             if found.pid == os.getpid():
                 return False
-            if found.cmdline()[1:3] in _SERVICES:
+            if is_service(found.cmdline()):
                 return True
     return False
 

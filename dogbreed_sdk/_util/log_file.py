@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dogbreed_sdk._util import clock
-from dogbreed_sdk.local.jobs.state import shorten
+from dogbreed_sdk._util.text import shorten
 
 # CloudWatch's limit for one event was 256 KiB; a quarter keeps a page of events readable.
 MAXIMUM_LINE_BYTES = 64 * 1024

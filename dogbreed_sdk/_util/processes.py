@@ -17,6 +17,8 @@ from dogbreed_sdk._util import clock
 
 # The kernel's idea of the boot time moves with clock corrections, and a start time with it.
 _CLOCK_TOLERANCE_SECONDS = 2.0
+# Recognises a service's command line: an option that Python itself ignores and does not pass on to other processes.
+_SERVICE_OPTION = ["-X", "dogbreed_service"]
 PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 
 # A process started this way is nobody's child: its starter may end first, and leaves no zombie if it does not.
@@ -127,7 +129,7 @@ def start_module(
     Returns:
         Its process id.
     """
-    command = [sys.executable, "-m", module, *arguments]
+    command = [sys.executable, *_SERVICE_OPTION, "-m", module, *arguments]
     result = subprocess.run(
         ["/bin/sh", "-c", _DETACH, "sh", str(log), *command],
         cwd=PACKAGE_PARENT,  # `-m` finds the package there, installed or not, without touching PYTHONPATH
@@ -139,6 +141,11 @@ def start_module(
         check=True,
     )
     return int(result.stdout)
+
+
+def is_service(command: Sequence[str]) -> bool:
+    """Whether a process with this command line was started by `start_module`."""
+    return list(command[1:3]) == _SERVICE_OPTION
 
 
 def restore_interrupts() -> None:

@@ -65,6 +65,9 @@ _COLUMNS = "kind, name, arn, request, state, created, modified, created_mark, mo
 _BUSY_SECONDS = 30.0
 
 
+State = dict[str, Any]
+
+
 class StoreError(ConfigurationError):
     """The state file can't be read or written: a full disk, a read-only or foreign folder."""
 

@@ -13,9 +13,9 @@ import pytest
 from dogbreed_sdk._util import clock
 from dogbreed_sdk._util.log_file import LogFile
 from dogbreed_sdk.local import Store
-from dogbreed_sdk.local.jobs import runner
 from dogbreed_sdk.local.jobs import state as job_state
 from dogbreed_sdk.local.store import MODEL, TRAINING_JOB, TUNING_JOB
+from dogbreed_sdk.local.tuning import runner
 from tests.waiting import wait_for
 
 # Python imports it at every start: each process of a job reads the wrong time from then on.
@@ -104,10 +104,10 @@ def test_a_running_job_keeps_its_time_to_start(
     store: Store, jump: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[str] = []
-    monkeypatch.setattr(runner, "_start", lambda _store, _kind, name: started.append(name))
+    monkeypatch.setattr(runner, "start_tuning_job", lambda _store, name: started.append(name))
     store.create(TUNING_JOB, "young", {}, {"status": "InProgress", "process": None})
     jump(3600)
-    runner.reconcile(store, TUNING_JOB, "young")
+    runner.reconcile(store, "young")
     assert started == []
     assert store.get(TUNING_JOB, "young").state["status"] == "InProgress"
 

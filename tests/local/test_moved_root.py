@@ -17,9 +17,9 @@ from dogbreed_sdk._util.cores import ThreadLedger
 from dogbreed_sdk._util.processes import identify, is_alive, is_of_copy, wait_for_end
 from dogbreed_sdk.container import path_to_uri, uri_to_path
 from dogbreed_sdk.local import LocalSageMaker, Store
-from dogbreed_sdk.local.jobs import runner
 from dogbreed_sdk.local.root_paths import RootPaths
 from dogbreed_sdk.local.store import ENDPOINT, MODEL, TRAINING_JOB, TUNING_JOB, Filters
+from dogbreed_sdk.local.tuning import runner
 from tests.local.conftest import ROLE, checked_client
 from tests.waiting import wait_for
 
@@ -127,7 +127,7 @@ def test_a_job_that_ran_when_its_root_was_copied_has_failed_in_the_copy_and_ends
     assert described["TrainingJobStatus"] == "Failed"
     assert "this folder of local SageMaker is a copy" in described["FailureReason"]
     copied_store = Store(copied)
-    runner.reconcile(copied_store, TUNING_JOB, "search")
+    runner.reconcile(copied_store, "search")
     search = copied_store.get(TUNING_JOB, "search").state
     assert (search["status"], "is a copy" in search["failure"]) == ("Failed", True)
     claims = ThreadLedger(copied, cores=1)

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from dogbreed_sdk._util.sockets import is_loopback
 from dogbreed_sdk.local.api.common import Context
+from dogbreed_sdk.local.api.invocations import Invoker
 from dogbreed_sdk.local.api.operations import perform
 from dogbreed_sdk.local.api.wire import (
     JSON_1_1,
@@ -26,7 +27,6 @@ from dogbreed_sdk.local.api.wire import (
     parse_body,
     region_of,
 )
-from dogbreed_sdk.local.hosting.invocations import Invoker
 from dogbreed_sdk.local.store import Store, StoreError
 from training_scripts.data.limits import MAX_REALTIME_REQUEST_BYTES
 

@@ -14,7 +14,6 @@ from dogbreed_sdk.local.api.validation import operation_model
 from dogbreed_sdk.local.api.wire import ApiError, resource_in_use, resource_not_found, validation_error
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.jobs.script_files import remove_tree
-from dogbreed_sdk.local.jobs.state import RUNNING_STATUSES
 from dogbreed_sdk.local.store import (
     TRAINING_JOB,
     TUNING_JOB,
@@ -24,6 +23,7 @@ from dogbreed_sdk.local.store import (
     Store,
     resource_arn,
 )
+from dogbreed_sdk.local.supervision import RUNNING_STATUSES
 
 MAX_TAGS = 50
 # A supervisor ends in a moment when it has written its job's outcome, unless there are rules.

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from dogbreed_sdk.local.api.common import Context, Operation, cannot_start, get_hosting
-from dogbreed_sdk.local.api.listing import Order, page_of, reconcile_running
+from dogbreed_sdk.local.api.listing import Order, page_of
 from dogbreed_sdk.local.api.models import NOUNS, container_of, create_hosting, delete_hosting
+from dogbreed_sdk.local.api.reconciliation import current, reconcile_running
 from dogbreed_sdk.local.api.wire import validation_error
-from dogbreed_sdk.local.hosting import endpoints
-from dogbreed_sdk.local.jobs import runner
+from dogbreed_sdk.local.hosting import endpoints, servers
 from dogbreed_sdk.local.store import ENDPOINT, ENDPOINT_CONFIG, MODEL, NotFound, Record, Store
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def create_endpoint(context: Context, request: dict[str, Any]) -> dict[str, Any]
 
 def describe_endpoint(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """DescribeEndpoint."""
-    record = _current(context, get_hosting(context, ENDPOINT, request["EndpointName"], NOUNS[ENDPOINT]))
+    record = _current(context, request["EndpointName"])
     failed = record.state["status"] == "Failed"
     return {
         "EndpointName": record.name,
@@ -90,7 +90,7 @@ def update_endpoint(context: Context, request: dict[str, Any]) -> dict[str, Any]
 
 def delete_endpoint(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """DeleteEndpoint: ends the model server and forgets the endpoint."""
-    record = _current(context, get_hosting(context, ENDPOINT, request["EndpointName"], NOUNS[ENDPOINT]))
+    record = _current(context, request["EndpointName"])
 
     def change(state: dict[str, Any]) -> None:
         _refuse_in_progress(record, state)
@@ -112,7 +112,7 @@ def delete_endpoint(context: Context, request: dict[str, Any]) -> dict[str, Any]
 def _remove(store: Store, name: str) -> None:
     """End the model server and forget the endpoint; where that fails, a later look at it tries again."""
     try:
-        endpoints.stop(store, name)
+        servers.stop(store, name)
         store.delete(ENDPOINT, name)
     except NotFound:
         return  # another process has done it
@@ -141,12 +141,13 @@ def _refuse_in_progress(record: Record, state: Mapping[str, Any]) -> None:
         raise validation_error(f'Cannot update in-progress endpoint "{record.arn}".')
 
 
-def _current(context: Context, record: Record) -> Record:
-    """The record as it is now: one that was coming up when its process was killed is brought up again."""
-    if record.state["status"] not in _IN_PROGRESS:
-        return record
-    runner.reconcile(context.store, ENDPOINT, record.name)
-    return get_hosting(context, ENDPOINT, record.name, NOUNS[ENDPOINT])
+def _current(context: Context, name: str) -> Record:
+    """An endpoint's record as it is now: one whose supervisor was killed while it came up is brought up again."""
+    record = get_hosting(context, ENDPOINT, name, NOUNS[ENDPOINT])
+    try:
+        return current(context.store, record, statuses=_IN_PROGRESS)
+    except NotFound:
+        return get_hosting(context, ENDPOINT, name, NOUNS[ENDPOINT])
 
 
 def _variant_summary(record: Record) -> dict[str, Any]:

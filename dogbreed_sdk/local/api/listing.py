@@ -10,9 +10,7 @@ from typing import Any, Literal
 
 from dogbreed_sdk.local.api.validation import timestamp
 from dogbreed_sdk.local.api.wire import validation_error
-from dogbreed_sdk.local.jobs import runner
-from dogbreed_sdk.local.jobs.state import RUNNING_STATUSES
-from dogbreed_sdk.local.store import Filters, NotFound, Position, Record, SortKey, Store
+from dogbreed_sdk.local.store import Filters, Position, Record, SortKey, Store
 
 # The API reference's default for MaxResults, given for most List operations.
 _DEFAULT_PAGE = 10
@@ -86,18 +84,6 @@ def page_by_value(
     size = request.get("MaxResults") or _DEFAULT_PAGE
     shown = chosen[:size]
     return shown, _write_token(position(shown[-1])) if len(chosen) > size else None
-
-
-def reconcile_running(
-    store: Store, kind: str, *, parent: str | None = None, statuses: Sequence[str] = RUNNING_STATUSES
-) -> None:
-    """Have a listing see what is true now: of the records that count as running, some may have lost their process."""
-    for status in statuses:
-        for name in store.names(kind, Filters(status=status, parent=parent)):
-            try:
-                runner.reconcile(store, kind, name)
-            except NotFound:
-                continue  # deleted meanwhile
 
 
 def _filters(request: Mapping[str, Any], parent: str | None) -> Filters:

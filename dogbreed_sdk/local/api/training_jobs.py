@@ -17,12 +17,14 @@ from dogbreed_sdk.local.api.common import (
     request_members,
     require,
 )
-from dogbreed_sdk.local.api.listing import Order, page_of, reconcile_running
+from dogbreed_sdk.local.api.listing import Order, page_of
+from dogbreed_sdk.local.api.reconciliation import current, reconcile_running
 from dogbreed_sdk.local.api.wire import ApiError, number, validation_error
 from dogbreed_sdk.local.jobs import debugger_states, runner
 from dogbreed_sdk.local.jobs import state as job_state
 from dogbreed_sdk.local.jobs.metrics import MetricReader
 from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, Record, resource_arn
+from dogbreed_sdk.local.supervision import RUNNING_STATUSES
 
 # StoppingCondition in the API reference: one day by default, 28 days at most.
 DEFAULT_MAX_RUNTIME_SECONDS = 24 * 3600
@@ -64,7 +66,7 @@ def initial_state(name: str, now: float) -> dict[str, Any]:
 
 def describe_training_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """DescribeTrainingJob."""
-    record = current(context, get_job(context, TRAINING_JOB, request["TrainingJobName"]))
+    record = current(context.store, get_job(context, TRAINING_JOB, request["TrainingJobName"]))
     state = record.state
     tuning_job = state.get("tuning_job")
     return {
@@ -102,28 +104,20 @@ def list_training_jobs(context: Context, request: dict[str, Any]) -> dict[str, A
 
 def stop_training_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """StopTrainingJob; one that is stopping already goes on stopping."""
-    record = current(context, get_job(context, TRAINING_JOB, request["TrainingJobName"]))
-    if record.state["status"] not in job_state.RUNNING_STATUSES:
+    record = current(context.store, get_job(context, TRAINING_JOB, request["TrainingJobName"]))
+    if record.state["status"] not in RUNNING_STATUSES:
         raise validation_error(
             f"The request was rejected because the training job is in status {record.state['status']}."
         )
-    runner.request_stop(context.store, TRAINING_JOB, record.name)
+    runner.request_stop(context.store, record.name)
     return {}
 
 
 def delete_training_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """DeleteTrainingJob; its artifacts stay where OutputDataConfig has put them, as on AWS."""
-    record = current(context, get_job(context, TRAINING_JOB, request["TrainingJobName"]))
+    record = current(context.store, get_job(context, TRAINING_JOB, request["TrainingJobName"]))
     delete_job(context, record, noun="training job")
     return {}
-
-
-def current(context: Context, record: Record) -> Record:
-    """The record as it is now: a running job whose supervisor is gone counts as failed."""
-    if record.state.get("status") not in job_state.RUNNING_STATUSES:
-        return record
-    runner.reconcile(context.store, record.kind, record.name)
-    return context.store.get(record.kind, record.name)
 
 
 def stopping_condition(request: Mapping[str, Any]) -> dict[str, Any]:

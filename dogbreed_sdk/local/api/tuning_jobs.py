@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from dogbreed_sdk.local.api.common import Context, Operation, create_job, delete_job, get_job, request_members
-from dogbreed_sdk.local.api.listing import Order, page_by_value, page_of, reconcile_running
-from dogbreed_sdk.local.api.training_jobs import current, seconds_of
+from dogbreed_sdk.local.api.listing import Order, page_by_value, page_of
+from dogbreed_sdk.local.api.reconciliation import current, reconcile_running
+from dogbreed_sdk.local.api.training_jobs import seconds_of
 from dogbreed_sdk.local.api.tuning_checks import check_tuning, definition_of
 from dogbreed_sdk.local.api.wire import number, validation_error
-from dogbreed_sdk.local.jobs import runner
-from dogbreed_sdk.local.jobs.state import RUNNING_STATUSES
 from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, Filters, Record
+from dogbreed_sdk.local.supervision import RUNNING_STATUSES
+from dogbreed_sdk.local.tuning import runner
 
 # How the API reference says that both lists are sorted.
 _BY_NAME = Order(sort_by="Name", sort_order="Ascending")
@@ -38,7 +39,7 @@ def create_tuning_job(context: Context, request: dict[str, Any]) -> dict[str, An
 
 def describe_tuning_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """DescribeHyperParameterTuningJob."""
-    record = current(context, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
+    record = current(context.store, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
     trials = _trials(context, record)
     best = next((trial for trial in trials if trial.name == record.state.get("best")), None)
     best_summary = _trial_summary(record, best) if best else None
@@ -70,7 +71,7 @@ def list_tuning_jobs(context: Context, request: dict[str, Any]) -> dict[str, Any
 
 def list_trials(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """ListTrainingJobsForHyperParameterTuningJob."""
-    record = current(context, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
+    record = current(context.store, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
     reconcile_running(context.store, TRAINING_JOB, parent=record.name)
     if request.get("SortBy") == "FinalObjectiveMetricValue":
         shown, token = _page_by_objective(context, record, request)
@@ -81,18 +82,18 @@ def list_trials(context: Context, request: dict[str, Any]) -> dict[str, Any]:
 
 def stop_tuning_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """StopHyperParameterTuningJob; one that is stopping already goes on stopping."""
-    record = current(context, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
+    record = current(context.store, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
     if record.state["status"] not in RUNNING_STATUSES:
         raise validation_error(
             f"The request was rejected because the hyperparameter tuning job is in status {record.state['status']}."
         )
-    runner.request_stop(context.store, TUNING_JOB, record.name)
+    runner.request_stop(context.store, record.name)
     return {}
 
 
 def delete_tuning_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """DeleteHyperParameterTuningJob; the training jobs that it started stay, as on AWS."""
-    record = current(context, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
+    record = current(context.store, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
     delete_job(context, record, noun="hyperparameter tuning job")
     return {}
 

@@ -9,9 +9,10 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+from dogbreed_sdk._util.text import shorten
 from dogbreed_sdk._util.tracebacks import parted
 from dogbreed_sdk.local.jobs.script_files import nearest_folder, read_end
-from dogbreed_sdk.local.jobs.state import MAXIMUM_FAILURE_CHARACTERS, shorten
+from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS
 from training_scripts._util.safe_text import without_secrets
 
 _TRACEBACK = "Traceback (most recent call last):"

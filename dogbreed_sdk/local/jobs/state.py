@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dogbreed_sdk._util import clock
-
-MAXIMUM_FAILURE_CHARACTERS = 1024  # API reference, DescribeTrainingJob, FailureReason
+from dogbreed_sdk._util.text import shorten
+from dogbreed_sdk.local.store import State
+from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS, RUNNING_STATUSES
 
 # AWS's words (API reference, SecondaryStatusTransition).
 MESSAGES = {
@@ -21,15 +20,14 @@ MESSAGES = {
     "Stopped": "Training job stopped",
     "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
 }
-RUNNING_STATUSES = ("InProgress", "Stopping")
 
 
-def now(state: dict[str, Any]) -> float:
+def now(state: State) -> float:
     """The present time by the job's own clock, which no correction moves: its durations come out right."""
     return clock.read(state.setdefault("clock", clock.start()))
 
 
-def enter(state: dict[str, Any], secondary: str, message: str | None = None) -> None:
+def enter(state: State, secondary: str, message: str | None = None) -> None:
     """Note that a job has come to a secondary status; being there already, or having ended, changes nothing."""
     if state.get("status", "InProgress") not in RUNNING_STATUSES:
         return
@@ -43,7 +41,7 @@ def enter(state: dict[str, Any], secondary: str, message: str | None = None) -> 
     state["secondary"] = secondary
 
 
-def finish(state: dict[str, Any], status: str, *, secondary: str | None = None, failure: str | None = None) -> None:
+def finish(state: State, status: str, *, secondary: str | None = None, failure: str | None = None) -> None:
     """Note a job's outcome; a job that has one keeps it.
 
     Args:
@@ -55,7 +53,7 @@ def finish(state: dict[str, Any], status: str, *, secondary: str | None = None, 
     if state.get("status") not in RUNNING_STATUSES:
         return
     secondary = secondary or status
-    failure = shorten(failure) if failure else None
+    failure = shorten(failure, MAXIMUM_FAILURE_CHARACTERS) if failure else None
     message = MESSAGES[secondary] if failure is None else failure
     enter(state, secondary, message)
     state["status"] = status
@@ -63,21 +61,9 @@ def finish(state: dict[str, Any], status: str, *, secondary: str | None = None, 
     state["ended"] = state["transitions"][-1]["end"] = now(state)
 
 
-def request_stop(state: dict[str, Any]) -> None:
+def request_stop(state: State) -> None:
     """Ask for a running job's end; its supervisor sees that soon."""
     if state.get("status") == "InProgress":
         state["stop"] = True
         state["status"] = "Stopping"
         enter(state, "Stopping")
-
-
-def shorten(text: str, limit: int = MAXIMUM_FAILURE_CHARACTERS) -> str:
-    """Text cut in the middle, where a message is least interesting.
-
-    >>> shorten("abcdefghijklmnop", 12)
-    'abcd ... nop'
-    """
-    if len(text) <= limit:
-        return text
-    head = (limit - 5 + 1) // 2
-    return f"{text[:head]} ... {text[len(text) - (limit - 5 - head) :]}"

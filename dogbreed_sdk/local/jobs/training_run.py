@@ -26,6 +26,7 @@ from dogbreed_sdk.local.jobs.metric_search import Captured, MetricSearch
 from dogbreed_sdk.local.jobs.metrics import MetricReader, finite
 from dogbreed_sdk.local.jobs.script_process import EndReason, ScriptEnd, ScriptProcess, is_full_disk
 from dogbreed_sdk.local.store import TRAINING_JOB, Store, StoreError
+from dogbreed_sdk.local.supervision import RUNNING_STATUSES
 
 _DEFAULT_MAXIMUM_SECONDS = 86_400  # API reference, StoppingCondition
 _METRICS_SECONDS = 1.0
@@ -124,7 +125,7 @@ class TrainingRun:
 
     def _begin(self) -> None:
         def change(state: dict[str, Any]) -> None:
-            if state.get("begun") or state.get("status") not in job_state.RUNNING_STATUSES:
+            if state.get("begun") or state.get("status") not in RUNNING_STATUSES:
                 raise _OverError
             state["begun"] = True
             self._process = state["process"] = identify_self(root=self._store.root)
@@ -376,6 +377,6 @@ def _interruptible(is_to_stop: Callable[[], bool]) -> Iterator[None]:
 
 
 def _stopping(state: dict[str, Any]) -> None:
-    if state.get("status") in job_state.RUNNING_STATUSES:
+    if state.get("status") in RUNNING_STATUSES:
         state["status"] = "Stopping"
         job_state.enter(state, "Stopping")

@@ -12,6 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 from dogbreed_sdk._util.cores import available_cores
 from dogbreed_sdk._util.log_file import LogFollower
 from dogbreed_sdk._util.processes import identify_self
+from dogbreed_sdk._util.text import shorten
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.jobs import failure_reason, runner
@@ -19,6 +20,7 @@ from dogbreed_sdk.local.jobs import state as job_state
 from dogbreed_sdk.local.jobs.metric_search import Captured, MetricSearch
 from dogbreed_sdk.local.jobs.metrics import finite, is_number
 from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, NotFound, Store, StoreError
+from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS, RUNNING_STATUSES
 from dogbreed_sdk.local.tuning import early_stopping
 from dogbreed_sdk.local.tuning.request import TuningRequest
 from dogbreed_sdk.local.tuning.search import Search, create_search
@@ -105,14 +107,14 @@ class Tuner:
             traceback.print_exc()
             log = JobFolder.of(self._store.root, self._record.name).supervisor_log
             status, failure = self._abandon(f"InternalServerError: {type(error).__name__}: {error}; see {log}.")
-        reason = job_state.shorten(failure) if failure else None
+        reason = shorten(failure, MAXIMUM_FAILURE_CHARACTERS) if failure else None
         _patiently(self._update, status=status, failure=reason, best=self._best(), ended=self._record.now)
 
     def _begin(self) -> bool:
         process = identify_self(root=self._store.root)
 
         def change(state: dict[str, Any]) -> None:
-            if state.get("status") in job_state.RUNNING_STATUSES:
+            if state.get("status") in RUNNING_STATUSES:
                 state["process"] = process
 
         return self._store.update(TUNING_JOB, self._record.name, change).state.get("process") == process
@@ -158,7 +160,7 @@ class Tuner:
         first = min(self._finished, key=lambda trial: trial.name)
         said = f"{_ALL_FAILED} The first one, {first.name}: "
         cause = first.failure or _no_objective(self._request.metric, first.unusable)
-        return "Failed", said + failure_reason.brief(cause, job_state.MAXIMUM_FAILURE_CHARACTERS - len(said))
+        return "Failed", said + failure_reason.brief(cause, MAXIMUM_FAILURE_CHARACTERS - len(said))
 
     def _fill(self) -> bool:
         """Start trials until enough run; False when there are no more to start."""
@@ -198,13 +200,13 @@ class Tuner:
 
     def _look_at(self, trial: Trial) -> None:
         try:
-            runner.reconcile(self._store, TRAINING_JOB, trial.name)
+            runner.reconcile(self._store, trial.name)
             record = self._store.get(TRAINING_JOB, trial.name)
         except NotFound:
             self._conclude(trial, failure="it was deleted before its result was read")
             return
         # The log is read after the status: a job that has ended writes no more.
-        ended = record.state["status"] not in job_state.RUNNING_STATUSES
+        ended = record.state["status"] not in RUNNING_STATUSES
         complete = self._read_log(trial, ended=ended)
         if ended:
             if complete:
@@ -213,7 +215,7 @@ class Tuner:
                 self._conclude(trial, failure=failure)
         elif not trial.stopped_early and self._is_hopeless(trial):
             self._store.update(TRAINING_JOB, trial.name, lambda state: state.update(stopped_early=True))
-            runner.request_stop(self._store, TRAINING_JOB, trial.name)
+            runner.request_stop(self._store, trial.name)
             trial.stopped_early = True
 
     def _read_log(self, trial: Trial, *, ended: bool) -> bool:
@@ -278,7 +280,7 @@ class Tuner:
     def _stop_trials(self) -> None:
         for trial in self._running:
             with suppress(NotFound):  # it ended, and was deleted, since the last look
-                _patiently(runner.request_stop, self._store, TRAINING_JOB, trial.name)
+                _patiently(runner.request_stop, self._store, trial.name)
 
     def _abandon(self, failure: str) -> tuple[str, str]:
         self._stop_trials()
@@ -295,7 +297,7 @@ def _no_objective(metric: str, unusable: str | None) -> str:
             f"its log has no line that the Regex of the objective metric {metric!r} matches; "
             "compare its output with MetricDefinitions"
         )
-    printed = repr(job_state.shorten(unusable, _LONGEST_VALUE))
+    printed = repr(shorten(unusable, _LONGEST_VALUE))
     if is_number(unusable):
         return (
             f"it printed {printed} for the objective metric {metric!r}, which is not a finite number. "

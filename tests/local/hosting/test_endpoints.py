@@ -20,8 +20,7 @@ from dogbreed_sdk._util.processes import identify, is_alive, wait_for_end
 from dogbreed_sdk.errors import EndpointNotReadyError
 from dogbreed_sdk.local import Store
 from dogbreed_sdk.local.folders import EndpointFolder
-from dogbreed_sdk.local.hosting import endpoints
-from dogbreed_sdk.local.jobs import runner
+from dogbreed_sdk.local.hosting import endpoints, servers, startup
 from dogbreed_sdk.local.jobs.artifacts import pack
 from dogbreed_sdk.local.store import ENDPOINT
 from tests.waiting import wait_for
@@ -50,7 +49,7 @@ class Endpoints:
     def create(self, code: str = CODE, environment: dict[str, str] | None = None, *, wait: bool = True) -> None:
         state = {"status": "Creating", "failure": None, "server": None, **self.serving(code, environment)}
         self.store.create(ENDPOINT, NAME, {}, state)
-        runner.start_endpoint(self.store, NAME)
+        endpoints.launch(self.store, NAME)
         if wait:
             self.until(lambda: self.state["status"] != "Creating")
 
@@ -61,7 +60,7 @@ class Endpoints:
             state.update(status="Updating", previous={key: state[key] for key in serving}, **serving)
 
         self.store.update(ENDPOINT, NAME, change)
-        runner.start_endpoint(self.store, NAME)
+        endpoints.launch(self.store, NAME)
         self.until(lambda: self.state["status"] != "Updating")
 
     def serving(self, code: str, environment: dict[str, str] | None) -> dict[str, Any]:
@@ -85,7 +84,7 @@ class Endpoints:
         wait_for(condition, seconds, state=lambda: self.state)
 
     def call(self, body: object, **headers: str) -> tuple[int, str]:
-        return post(endpoints.ensure_running(self.store, NAME), body, **headers)
+        return post(servers.ensure_running(self.store, NAME), body, **headers)
 
 
 # urlopen keeps the proxies that it found at its first call in this process, which may have been another test's.
@@ -110,7 +109,7 @@ def hosting(store: Store, tmp_path: Path) -> Iterator[Endpoints]:
     made = Endpoints(store, tmp_path)
     yield made
     if store.list(ENDPOINT):
-        endpoints.stop(store, NAME)
+        servers.stop(store, NAME)
 
 
 class TestLife:
@@ -139,7 +138,7 @@ class TestLife:
         content = archive.read_bytes()
         archive.write_bytes(content[:-8] + bytes(4) + content[-4:])
         hosting.store.create(ENDPOINT, NAME, {}, {"status": "Creating", "server": None, **serving})
-        runner.start_endpoint(hosting.store, NAME)
+        endpoints.launch(hosting.store, NAME)
         hosting.until(lambda: hosting.state["status"] != "Creating")
         assert hosting.state["status"] == "Failed"
         assert f"{archive} is not a complete tar archive, or it is damaged" in hosting.state["failure"]
@@ -150,9 +149,9 @@ class TestLife:
         def fail(*_: object) -> None:
             raise RuntimeError("never seen before")
 
-        monkeypatch.setattr(endpoints, "prepare", fail)
+        monkeypatch.setattr(startup, "prepare", fail)
         hosting.folder.path.mkdir(parents=True)
-        endpoints.verify(hosting.store, NAME)
+        startup.bring_up(hosting.store, NAME)
         assert (hosting.state["status"], hosting.state["failure"]) == ("Failed", "never seen before")
 
     def test_a_crash_in_native_code_leaves_its_trace(self, hosting: Endpoints) -> None:
@@ -174,13 +173,13 @@ class TestLife:
         os.kill(hosting.state["server"]["pid"], signal.SIGKILL)
         assert wait_for_end(hosting.state["server"], timeout=5)
         with ThreadPoolExecutor(8) as pool:
-            ports = set(pool.map(lambda _: endpoints.ensure_running(hosting.store, NAME), range(8)))
+            ports = set(pool.map(lambda _: servers.ensure_running(hosting.store, NAME), range(8)))
         assert len(ports) == 1
         starts = [line for line in last_lines(hosting.folder.log, 50) if line.startswith("loaded")]
         assert len(starts) == 2
 
     def test_an_idle_server_ends_and_comes_back(self, hosting: Endpoints, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv(endpoints.IDLE_VARIABLE, "0.4")
+        monkeypatch.setenv(servers.IDLE_VARIABLE, "0.4")
         hosting.create()
         assert wait_for_end(hosting.state["server"], timeout=10)
         assert hosting.state["status"] == "InService"
@@ -255,7 +254,7 @@ class TestLife:
         process = hosting.state["process"]
         os.kill(process["pid"], signal.SIGKILL)
         assert wait_for_end(process, timeout=5)
-        runner.reconcile(hosting.store, ENDPOINT, NAME)
+        endpoints.reconcile(hosting.store, NAME)
         hosting.until(lambda: hosting.state["status"] == "InService")
         assert hosting.call([1]) == (200, "[2]")
 
@@ -265,7 +264,7 @@ class TestLife:
         with ThreadPoolExecutor(1) as pool:
             slow = pool.submit(post, server["port"], "slow")
             hosting.until(lambda: "begun" in hosting.folder.log.read_text())
-            endpoints.stop(hosting.store, NAME)
+            servers.stop(hosting.store, NAME)
             assert slow.result() == (200, '["ss", "ll", "oo", "ww"]')
         assert not is_alive(server)
         assert hosting.folder.log.exists()
@@ -284,14 +283,14 @@ class TestLife:
         if crashed:
             os.kill(hosting.state["server"]["pid"], signal.SIGKILL)
             assert wait_for_end(hosting.state["server"], timeout=5)
-        endpoints.stop(hosting.store, NAME)
+        servers.stop(hosting.store, NAME)
         assert identify(pid) is None
 
     def test_stopping_leaves_the_logs_alone(self, hosting: Endpoints) -> None:
         hosting.create()
         # What a killed process had begun to unpack.
         (hosting.folder.path / ".model.00000000-1-00000000.partial/model").mkdir(parents=True)
-        endpoints.stop(hosting.store, NAME)
+        servers.stop(hosting.store, NAME)
         assert {path.name for path in hosting.folder.path.iterdir()} == {
             "log.jsonl", "server.log", "supervisor.log", "lock", "supervisor.lock"
         }  # fmt: skip
@@ -299,9 +298,9 @@ class TestLife:
     def test_an_endpoint_that_is_being_deleted_is_not_started_again(self, hosting: Endpoints) -> None:
         hosting.create()
         hosting.store.update(ENDPOINT, NAME, lambda state: state.update(status="Deleting"))
-        endpoints.stop(hosting.store, NAME)
+        servers.stop(hosting.store, NAME)
         with pytest.raises(EndpointNotReadyError, match="Endpoint doubling is Deleting"):
-            endpoints.ensure_running(hosting.store, NAME)
+            servers.ensure_running(hosting.store, NAME)
         assert not [path for path in hosting.folder.path.iterdir() if path.is_dir()]
 
 

@@ -27,7 +27,7 @@ from dogbreed_sdk._util.descendants import end_marked
 from dogbreed_sdk._util.log_file import LogFollower
 from dogbreed_sdk._util.processes import PACKAGE_PARENT, identify, is_alive, start_module, wait_for_end
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.local import Store
+from dogbreed_sdk.local import Store, supervision
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.jobs import runner
 from dogbreed_sdk.local.jobs import state as job_state
@@ -35,6 +35,7 @@ from dogbreed_sdk.local.jobs.script_process import GRACE_VARIABLE
 from dogbreed_sdk.local.jobs.staging import unpack
 from dogbreed_sdk.local.jobs.training_run import TrainingRun
 from dogbreed_sdk.local.store import TRAINING_JOB, Record, StoreError
+from dogbreed_sdk.local.supervision import RUNNING_STATUSES
 from tests.waiting import wait_for
 
 Make = Callable[..., dict[str, Any]]
@@ -65,7 +66,7 @@ class Jobs:
         return self.store.get(TRAINING_JOB, name)
 
     def ended(self, name: str, seconds: float = 30.0) -> Record:
-        return self.until(name, lambda record: record.state["status"] not in job_state.RUNNING_STATUSES, seconds)
+        return self.until(name, lambda record: record.state["status"] not in RUNNING_STATUSES, seconds)
 
     def until(self, name: str, condition: Callable[[Record], Any], seconds: float = 30.0) -> Record:
         wait_for(lambda: condition(self.get(name)), seconds, state=lambda: self.get(name).state)
@@ -321,7 +322,7 @@ class TestEnds:
     def test_stopping_lets_the_script_save(self, jobs: Jobs, script: Script, tmp_path: Path) -> None:
         jobs.start("stopped", script(SAVING))
         jobs.wait_for_line("stopped", "ready")
-        runner.request_stop(jobs.store, TRAINING_JOB, "stopped")
+        runner.request_stop(jobs.store, "stopped")
         assert jobs.get("stopped").state["status"] == "Stopping"
         record = jobs.ended("stopped")
         assert (record.state["status"], record.state["secondary"]) == ("Stopped", "Stopped")
@@ -335,7 +336,7 @@ class TestEnds:
         monkeypatch.setenv(GRACE_VARIABLE, "0.5")
         jobs.start("stubborn", script(STUBBORN))
         jobs.wait_for_line("stubborn", "ready")
-        runner.request_stop(jobs.store, TRAINING_JOB, "stubborn")
+        runner.request_stop(jobs.store, "stubborn")
         record = jobs.ended("stubborn")
         assert record.state["status"] == "Stopped"
         assert not is_alive(record.state["script"])
@@ -373,7 +374,7 @@ class TestEnds:
             jobs.start(name, script(text.replace("TIME", str(seconds))), **limit)
             if name == "stopped":
                 jobs.wait_for_line(name, "ready")
-                runner.request_stop(jobs.store, TRAINING_JOB, name)
+                runner.request_stop(jobs.store, name)
             jobs.ended(name)
             strays = [int(line) for line in jobs.log(name) if line.isdecimal()]
             assert len(strays) == 2
@@ -390,7 +391,7 @@ class TestEnds:
         os.kill(state["process"]["pid"], signal.SIGKILL)
         assert wait_for_end(state["process"], timeout=5)
         assert wait_for_end(state["script"], timeout=8)
-        runner.reconcile(jobs.store, TRAINING_JOB, "lost")
+        runner.reconcile(jobs.store, "lost")
         assert jobs.get("lost").state["status"] == "Failed"
         assert identify(int(jobs.log("lost")[0])) is None
 
@@ -398,7 +399,8 @@ class TestEnds:
         inner = tmp_path / "inner"
         request = jobs._request("inner", script("import time; time.sleep(1.5); print('done')"))
         starting = (
-            "import json, time; from pathlib import Path; from dogbreed_sdk.local import Store, runner\n"
+            "import json, time; from pathlib import Path; from dogbreed_sdk.local import Store\n"
+            "from dogbreed_sdk.local.jobs import runner\n"
             f"store = Store(Path({str(inner)!r})); request = json.loads({json.dumps(request)!r})\n"
             "store.create('training-job', 'inner', request, {'status': 'InProgress'})\n"
             "runner.start_training_job(store, 'inner')\n"
@@ -411,7 +413,7 @@ class TestEnds:
         record = jobs.run("outer", source, Environment=environment)
         assert record.state["status"] == "Completed", record.state
         store = Store(inner)
-        wait_for(lambda: store.get(TRAINING_JOB, "inner").state["status"] not in job_state.RUNNING_STATUSES)
+        wait_for(lambda: store.get(TRAINING_JOB, "inner").state["status"] not in RUNNING_STATUSES)
         assert store.get(TRAINING_JOB, "inner").state["status"] == "Completed"
         store.close()
 
@@ -433,7 +435,7 @@ class TestEnds:
         jobs.wait_for_line("held", "begin")
         time.sleep(0.5)
         asked = time.monotonic()
-        runner.request_stop(jobs.store, TRAINING_JOB, "held")
+        runner.request_stop(jobs.store, "held")
         record = jobs.ended("held")
         assert record.state["status"] == "Stopped"
         assert time.monotonic() - asked < 5
@@ -450,7 +452,7 @@ class TestEnds:
         supervisor = psutil.Process(jobs.get("chatty").state["process"]["pid"])
         assert supervisor.memory_info().rss < 120e6
         assert max(len(line) for line in folder.log.read_bytes().splitlines()) < 70_000
-        runner.request_stop(jobs.store, TRAINING_JOB, "chatty")
+        runner.request_stop(jobs.store, "chatty")
         jobs.ended("chatty")
 
     def test_the_death_of_the_client_is_not_the_jobs(self, jobs: Jobs, script: Script) -> None:
@@ -458,7 +460,8 @@ class TestEnds:
         request["AlgorithmSpecification"] = SPECIFICATION
         jobs.store.create(TRAINING_JOB, "orphan", request, {"status": "InProgress"})
         code = (
-            "import sys, time; from pathlib import Path; from dogbreed_sdk.local import Store, runner\n"
+            "import sys, time; from pathlib import Path; from dogbreed_sdk.local import Store\n"
+            "from dogbreed_sdk.local.jobs import runner\n"
             "runner.start_training_job(Store(Path(sys.argv[1])), 'orphan'); time.sleep(60)"
         )
         client = subprocess.Popen([sys.executable, "-c", code, str(jobs.store.root)])
@@ -478,7 +481,7 @@ class TestEnds:
         # Nobody looks, and yet the script may save and does not stay.
         assert wait_for_end(state["script"], timeout=8)
         assert (folder.container / "model/weights").read_text() == "so far"
-        runner.reconcile(jobs.store, TRAINING_JOB, "lost")
+        runner.reconcile(jobs.store, "lost")
         record = jobs.get("lost")
         assert record.state["status"] == "Failed"
         for part in (str(folder.log), (folder.container / "checkpoints").as_uri(), "CheckpointConfig"):
@@ -490,13 +493,13 @@ class TestEnds:
         state = jobs.get("polled").state
         os.kill(state["process"]["pid"], signal.SIGKILL)
         assert wait_for_end(state["process"], timeout=5)
-        runner.reconcile(jobs.store, TRAINING_JOB, "polled")
+        runner.reconcile(jobs.store, "polled")
         assert jobs.get("polled").state["status"] == "Stopping"
         while is_alive(state["script"]):
-            runner.reconcile(jobs.store, TRAINING_JOB, "polled")
+            runner.reconcile(jobs.store, "polled")
             time.sleep(0.02)
         assert (folder.container / "model/weights").read_text() == "so far"
-        runner.reconcile(jobs.store, TRAINING_JOB, "polled")
+        runner.reconcile(jobs.store, "polled")
         record = jobs.get("polled")
         assert record.state["status"] == "Failed"
         assert [entry["status"] for entry in record.state["transitions"]][-2:] == ["Stopping", "Failed"]
@@ -509,13 +512,13 @@ class TestEnds:
         created = psutil.Process.create_time
         # What a process sees that starts after the clock was put forward.
         monkeypatch.setattr(psutil.Process, "create_time", lambda process: created(process) + 60)
-        runner.reconcile(jobs.store, TRAINING_JOB, "timeless")
+        runner.reconcile(jobs.store, "timeless")
         if sys.platform == "linux":
             assert is_alive(record.state["script"])
         assert jobs.ended("timeless").state["status"] == "Completed"
 
     def test_a_busy_store_loses_no_metric(self, jobs: Jobs, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(runner, "_start", lambda *_: None)
+        monkeypatch.setattr(runner, "start_training_job", lambda *_: None)
         folder = jobs.start("busy", script("import time; print('valid:accuracy=0.5'); time.sleep(1.5)"))
         folder.path.mkdir(parents=True)
         refused: list[Any] = []
@@ -540,43 +543,43 @@ class TestEnds:
     def test_a_running_job_is_left_alone(self, jobs: Jobs, script: Script) -> None:
         jobs.start("fine", script("import time; time.sleep(0.5)"))
         while jobs.get("fine").state["status"] == "InProgress":
-            runner.reconcile(jobs.store, TRAINING_JOB, "fine")
+            runner.reconcile(jobs.store, "fine")
             time.sleep(0.01)
         assert jobs.get("fine").state["status"] == "Completed"
 
     def test_a_job_whose_starter_was_killed_is_started(
         self, jobs: Jobs, script: Script, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(runner, "_START_SECONDS", 0.2)
+        monkeypatch.setattr(supervision, "_START_SECONDS", 0.2)
         request = jobs._request("unstarted", script("print('here')"))
         jobs.store.create(TRAINING_JOB, "unstarted", request, {"status": "InProgress", "process": None})
-        runner.reconcile(jobs.store, TRAINING_JOB, "unstarted")
+        runner.reconcile(jobs.store, "unstarted")
         assert jobs.get("unstarted").state["process"] is None, "its starter may be about to start it"
         time.sleep(0.3)
-        runner.reconcile(jobs.store, TRAINING_JOB, "unstarted")
+        runner.reconcile(jobs.store, "unstarted")
         assert jobs.ended("unstarted").state["status"] == "Completed"
         assert jobs.log("unstarted") == ["here"]
 
     def test_of_many_who_look_one_starts_the_job(
         self, jobs: Jobs, script: Script, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(runner, "_START_SECONDS", 0.2)
+        monkeypatch.setattr(supervision, "_START_SECONDS", 0.2)
         started: list[str] = []
 
         def start(*arguments: Any, **options: Any) -> int:
             started.append(arguments[0])
             return start_module(*arguments, **options)
 
-        monkeypatch.setattr(runner, "start_module", start)
+        monkeypatch.setattr(supervision, "start_module", start)
         request = jobs._request("crowd", script("print('here')"))
         jobs.store.create(TRAINING_JOB, "crowd", request, {"status": "InProgress", "process": None})
         time.sleep(0.3)
         with ThreadPoolExecutor(8) as pool:
-            looks = [pool.submit(runner.reconcile, jobs.store, TRAINING_JOB, "crowd") for _ in range(8)]
+            looks = [pool.submit(runner.reconcile, jobs.store, "crowd") for _ in range(8)]
         assert [look.exception() for look in looks] == [None] * 8
         assert len(started) == 1
         while jobs.get("crowd").state["status"] == "InProgress":
-            runner.reconcile(jobs.store, TRAINING_JOB, "crowd")
+            runner.reconcile(jobs.store, "crowd")
         assert jobs.get("crowd").state["status"] == "Completed"
         assert jobs.log("crowd") == ["here"]
 
@@ -586,7 +589,7 @@ class TestEnds:
         dead = {"pid": os.getpid(), "created": 1.0}
         # A second one that has stepped back may be the one that was noted.
         jobs.store.update(TRAINING_JOB, "held", lambda state: state.update(process=dead))
-        runner.reconcile(jobs.store, TRAINING_JOB, "held")
+        runner.reconcile(jobs.store, "held")
         assert jobs.ended("held").state["status"] == "Completed", folder
 
     def test_a_job_that_has_ended_does_not_run_again(self, jobs: Jobs, script: Script) -> None:
@@ -596,7 +599,6 @@ class TestEnds:
             "-m",
             "dogbreed_sdk.local.jobs.supervisor",
             str(jobs.store.root),
-            TRAINING_JOB,
             "over",
         ]
         assert subprocess.run(command, check=False).returncode == 0
@@ -606,7 +608,7 @@ class TestEnds:
     def test_a_second_supervisor_steps_back(self, jobs: Jobs, script: Script) -> None:
         folder = jobs.start("twice", script("import time; time.sleep(1); print('once')"))
         jobs.until("twice", lambda record: record.state.get("secondary") == "Training")
-        arguments = [str(jobs.store.root), TRAINING_JOB, "twice"]
+        arguments = [str(jobs.store.root), "twice"]
         second = identify(start_module("dogbreed_sdk.local.jobs.supervisor", arguments, log=folder.supervisor_log))
         assert second is None or wait_for_end(second, timeout=5)
         assert jobs.ended("twice").state["status"] == "Completed"
@@ -733,7 +735,7 @@ class TestWhatAScriptLeaves:
         copied = folder.container / "code/endless"
         jobs.until("endless", lambda _: copied.exists())
         if how == "stop":
-            runner.request_stop(jobs.store, TRAINING_JOB, "endless")
+            runner.request_stop(jobs.store, "endless")
         else:
             os.kill(jobs.get("endless").state["process"]["pid"], signal.SIGTERM)
         assert jobs.ended("endless").state["status"] == "Stopped"
@@ -747,7 +749,7 @@ class TestWhatAScriptLeaves:
         jobs.start("dogs", script(SAVING.replace("time.sleep(60)", "time.sleep(1)")), OutputDataConfig=output)
         jobs.wait_for_line("dogs", "ready")
         moved = Store(root.rename(tmp_path / "moved"))
-        wait_for(lambda: moved.get(TRAINING_JOB, "dogs").state["status"] not in job_state.RUNNING_STATUSES)
+        wait_for(lambda: moved.get(TRAINING_JOB, "dogs").state["status"] not in RUNNING_STATUSES)
         failure = moved.get(TRAINING_JOB, "dogs").state["failure"]
         assert "was moved away from" in failure
         assert not root.exists()
@@ -814,14 +816,16 @@ class TestFullDisk:
 
 class TestThreads:
     def test_jobs_never_hold_more_threads_than_cores(
-        self, jobs: Jobs, script: Script, monkeypatch: pytest.MonkeyPatch
+        self, jobs: Jobs, script: Script, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.setenv(CORES_VARIABLE, "2")
-        source = script("import time; time.sleep(0.4)")
+        everyone_waits = tmp_path / "everyone-waits"
+        source = script(f"import time, os\nwhile not os.path.exists({str(everyone_waits)!r}): time.sleep(0.02)")
         names = ["a", "b", "c"]
         for name in names:
             jobs.start(name, source)
             jobs.until(name, lambda record: record.state["secondary"] != "Starting")  # it stands in the queue
+        everyone_waits.touch()
         held = []
         while any(jobs.get(name).state["status"] == "InProgress" for name in names):
             states = [jobs.get(name).state for name in names]
@@ -840,10 +844,10 @@ class TestThreads:
         jobs.wait_for_line("first", "ready")
         jobs.start("second", script("print(1)"))
         jobs.until("second", lambda record: record.state["secondary"] == "Pending")
-        runner.request_stop(jobs.store, TRAINING_JOB, "second")
+        runner.request_stop(jobs.store, "second")
         record = jobs.ended("second")
         assert (record.state["status"], record.state.get("started")) == ("Stopped", None)
-        runner.request_stop(jobs.store, TRAINING_JOB, "first")
+        runner.request_stop(jobs.store, "first")
         jobs.ended("first")
 
     def test_grants_follow_the_order_and_end_with_their_process(self, tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ from dogbreed_sdk._util.processes import is_alive, wait_for_end
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local import Store
 from dogbreed_sdk.local.folders import JobFolder
-from dogbreed_sdk.local.jobs import runner
-from dogbreed_sdk.local.jobs import state as job_state
 from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, Record, StoreError
+from dogbreed_sdk.local.supervision import RUNNING_STATUSES
+from dogbreed_sdk.local.tuning import runner
 from dogbreed_sdk.local.tuning.early_stopping import is_hopeless
 from dogbreed_sdk.local.tuning.search import create_search, random_starts
 from dogbreed_sdk.local.tuning.search_space import read_ranges
@@ -93,7 +93,7 @@ class Tunings:
         wait_for(condition, seconds, state=lambda: self.get().state)
 
     def ended(self) -> Record:
-        self.until(lambda: self.get().state["status"] not in job_state.RUNNING_STATUSES)
+        self.until(lambda: self.get().state["status"] not in RUNNING_STATUSES)
         return self.get()
 
     def run(self, text: str = SCRIPT, **options: Any) -> Record:
@@ -218,7 +218,7 @@ class TestEnds:
     def test_stopping_stops_the_trials(self, tunings: Tunings) -> None:
         tunings.start(jobs=10, static={"epochs": "600"})
         tunings.until(lambda: [trial.state["secondary"] for trial in tunings.trials()] == ["Training"] * 2)
-        runner.request_stop(tunings.store, TUNING_JOB, "search")
+        runner.request_stop(tunings.store, "search")
         record = tunings.ended()
         assert record.state["status"] == "Stopped"
         assert [trial.state["status"] for trial in tunings.trials()] == ["Stopped", "Stopped"]
@@ -256,7 +256,7 @@ class TestEnds:
         tunings.until(lambda: all(tunings.store.get(TRAINING_JOB, name).state.get("ended") for name in running))
         assert tunings.get().state["status"] == "InProgress"
         for _ in range(3):
-            runner.reconcile(tunings.store, TUNING_JOB, "search")
+            runner.reconcile(tunings.store, "search")
         record = tunings.ended()
         trials = tunings.trials()
         assert record.state["status"] == "Completed", record.state["failure"]
@@ -279,7 +279,7 @@ class TestEnds:
         trials = [trial.name for trial in tunings.trials()]
         again = {"status": "InProgress", "process": dead, "trials": trials}
         tunings.store.update(TUNING_JOB, "search", lambda state: state.update(again))
-        runner.reconcile(tunings.store, TUNING_JOB, "search")
+        runner.reconcile(tunings.store, "search")
         record = tunings.ended()
         assert record.state["trials"] == trials
         assert tunings.store.get(TRAINING_JOB, "search-004-deadbeef").state["status"] == "Completed"
@@ -337,9 +337,8 @@ class TestEnds:
         command = [
             sys.executable,
             "-m",
-            "dogbreed_sdk.local.jobs.supervisor",
+            "dogbreed_sdk.local.tuning.supervisor",
             str(tunings.store.root),
-            TUNING_JOB,
             "search",
         ]
         assert subprocess.run(command, check=False).returncode == 0
@@ -351,7 +350,7 @@ class TestEnds:
         dead = {"pid": os.getpid(), "created": 1.0}
         state = {"status": "InProgress", "process": dead, "restarts": 5}
         tunings.store.create(TUNING_JOB, "search", request, state)
-        runner.reconcile(tunings.store, TUNING_JOB, "search")
+        runner.reconcile(tunings.store, "search")
         record = tunings.get()
         assert record.state["status"] == "Failed"
         assert str(JobFolder.of(tunings.store.root, "search").supervisor_log) in record.state["failure"]

@@ -15,7 +15,7 @@ from dogbreed_sdk._util.processes import is_alive
 from dogbreed_sdk.errors import EndpointError
 from dogbreed_sdk.local.api.logs import endpoint_log_arn
 from dogbreed_sdk.local.api.wire import ApiError
-from dogbreed_sdk.local.hosting import endpoints
+from dogbreed_sdk.local.hosting import servers
 from dogbreed_sdk.local.hosting.model_client import Answer, ModelClient, ServerGoneError
 from dogbreed_sdk.local.store import ACCOUNT_ID, ENDPOINT, NotFound, Record, Store
 
@@ -118,7 +118,7 @@ class Invoker:
     async def _start(self, name: str) -> Mapping[str, Any]:
         """Have the endpoint's model server started, by one of the callers that wait for it."""
         async with self._starting.setdefault(name, asyncio.Lock()):
-            await anyio.to_thread.run_sync(endpoints.ensure_running, self.store, name)
+            await anyio.to_thread.run_sync(servers.ensure_running, self.store, name)
         server: Mapping[str, Any] | None = self.store.get(ENDPOINT, name).state.get("server")
         if server is None:
             raise ServerGoneError("The model server ended as soon as it was started.", received_request=False)

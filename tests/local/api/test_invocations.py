@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from dogbreed_sdk.local import Store
+from dogbreed_sdk.local.api.invocations import Invoker
 from dogbreed_sdk.local.api.wire import ApiError
-from dogbreed_sdk.local.hosting.invocations import Invoker
 from dogbreed_sdk.local.store import ENDPOINT
 from tests.waiting import wait_for
 

@@ -1,0 +1,53 @@
+"""Records as they are now: what the end of a supervisor has left behind is set right before a client sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from dogbreed_sdk.local.hosting import endpoints
+from dogbreed_sdk.local.jobs import runner as training_runner
+from dogbreed_sdk.local.store import ENDPOINT, TRAINING_JOB, TUNING_JOB, Filters, NotFound, Record, Store
+from dogbreed_sdk.local.supervision import RUNNING_STATUSES
+from dogbreed_sdk.local.tuning import runner as tuning_runner
+
+_RECONCILE: Mapping[str, Callable[[Store, str], None]] = {
+    TRAINING_JOB: training_runner.reconcile,
+    TUNING_JOB: tuning_runner.reconcile,
+    ENDPOINT: endpoints.reconcile,
+}
+
+
+def current(store: Store, record: Record, *, statuses: Sequence[str] = RUNNING_STATUSES) -> Record:
+    """A job's or an endpoint's record as it is now.
+
+    Args:
+        store: The store with the record.
+        record: The record as it was read.
+        statuses: Those in which its process may have been killed.
+
+    Raises:
+        NotFound: It was deleted meanwhile.
+    """
+    if record.state.get("status") not in statuses:
+        return record
+    _RECONCILE[record.kind](store, record.name)
+    return store.get(record.kind, record.name)
+
+
+def reconcile_running(
+    store: Store, kind: str, *, parent: str | None = None, statuses: Sequence[str] = RUNNING_STATUSES
+) -> None:
+    """Set all records of a kind right that may have lost their process, before they are listed.
+
+    Args:
+        store: The store with the records.
+        kind: TRAINING_JOB, TUNING_JOB or ENDPOINT.
+        parent: The tuning job whose training jobs are listed; default: of all records.
+        statuses: Those in which a record's process may have been killed.
+    """
+    for status in statuses:
+        for name in store.names(kind, Filters(status=status, parent=parent)):
+            try:
+                _RECONCILE[kind](store, name)
+            except NotFound:
+                continue  # deleted meanwhile

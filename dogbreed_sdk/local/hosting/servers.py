@@ -1,0 +1,168 @@
+"""The model servers of endpoints: started on first use, checked, ended."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import shutil
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dogbreed_sdk._util.caller_environment import inherited
+from dogbreed_sdk._util.descendants import end_marked
+from dogbreed_sdk._util.files import file_lock
+from dogbreed_sdk._util.log_file import last_lines
+from dogbreed_sdk._util.processes import end_process, identify, is_alive, start_module
+from dogbreed_sdk.errors import ConfigurationError, EndpointNotReadyError
+from dogbreed_sdk.local.folders import EndpointFolder
+from dogbreed_sdk.local.hosting.model import Deployment, restore
+from dogbreed_sdk.local.store import ENDPOINT, Record, Store
+from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS
+
+_SERVER = "dogbreed_sdk.model_server"
+IDLE_VARIABLE = "DOGBREED_LOCAL_ENDPOINT_IDLE_SECONDS"
+_IDLE_SECONDS = 900.0  # a forgotten endpoint holds its memory for a quarter of an hour
+_STARTUP_SECONDS = 180.0
+# A server that is told to end answers what it has accepted, which takes 60 s at most.
+STOP_SECONDS = 65.0
+_FAILURE_LINES = 8
+_CRASH_LINES = 200
+_CRASH = "Fatal Python error"  # how faulthandler begins
+# Names a folder of the endpoint, which distinguishes the processes that its models have started from all others.
+_CODE_VARIABLE = "SAGEMAKER_SUBMIT_DIRECTORY"
+
+
+def ensure_running(store: Store, name: str) -> int:
+    """The port of an endpoint's model server on 127.0.0.1, which is started when it does not run.
+
+    Returns:
+        The port; the server answers /ping.
+
+    Raises:
+        NotFound: There is no such endpoint.
+        EndpointNotReadyError: It is in no state to answer, or its model can't be loaded; with the log's last lines.
+    """
+    port = _running_port(store, store.get(ENDPOINT, name))
+    if port is not None:
+        return port
+    folder = EndpointFolder.of(store.root, name)
+    with file_lock(folder.lock):
+        record = store.get(ENDPOINT, name)
+        port = _running_port(store, record)
+        if port is not None:
+            return port
+        deployment, status = record.state.get("deployment"), record.state["status"]
+        if deployment is None or status == "Deleting":
+            raise EndpointNotReadyError(
+                f"Endpoint {name} is {status}: {record.state.get('failure') or 'not ready yet'}"
+            )
+        try:
+            server = start(store.root, folder, restore(folder, Deployment(**deployment)))
+        except (ConfigurationError, OSError) as error:
+            raise EndpointNotReadyError(str(error)) from error
+        store.update(ENDPOINT, name, lambda state: state.update(server=server))
+    return int(server["port"])
+
+
+def stop(store: Store, name: str) -> None:
+    """End an endpoint's model server, which answers what it accepted, and remove its unpacked model.
+
+    The logs stay, as on AWS. To be called before the record is deleted.
+
+    Raises:
+        NotFound: There is no such endpoint.
+    """
+    folder = EndpointFolder.of(store.root, name)
+    if not folder.path.is_dir():
+        return
+    with file_lock(folder.lock):
+        end_process(store.get(ENDPOINT, name).state.get("server"), grace_seconds=STOP_SECONDS, root=store.root)
+        end_marked(_CODE_VARIABLE, f"{folder.path}/")  # of a server that crashed, or was killed
+        for path in folder.path.iterdir():
+            if path.is_dir():  # an unpacked model, or what a killed process had begun to unpack
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def start(root: Path, folder: EndpointFolder, deployment: Deployment) -> dict[str, Any]:
+    """Start a model server and wait until it answers /ping."""
+    environment = {
+        **inherited(os.environ),
+        "PYTHONUNBUFFERED": "1",
+        **deployment.environment,
+        # What that variable named when the endpoint was made has been unpacked beside the model.
+        _CODE_VARIABLE: str(folder.model(deployment.digest) / "code"),
+    }
+    before = {path: _size(path) for path in (folder.log, folder.server_log)}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        # The server inherits the listening socket: no other process can take the port in between.
+        arguments = ["--model-dir", str(folder.model(deployment.digest)), "--log", str(folder.log)]
+        arguments += ["--descriptor", str(listener.fileno()), "--idle-seconds", str(_idle_seconds())]
+        pid = start_module(
+            _SERVER,
+            arguments,
+            log=folder.server_log,
+            environment=environment,
+            keep_open=[listener.fileno()],
+        )
+    process = identify(pid, root=root)
+    server = {**(process or {"pid": pid, "created": 0.0}), "port": port}
+    problem = _wait_for_ping(deployment, server)
+    if problem:
+        raise EndpointNotReadyError(_unhealthy(folder, deployment, problem, before))
+    return server
+
+
+def _running_port(store: Store, record: Record) -> int | None:
+    server = record.state.get("server")
+    return int(server["port"]) if server and is_alive(server, root=store.root) else None
+
+
+def _idle_seconds() -> float:
+    return float(os.environ.get(IDLE_VARIABLE) or _IDLE_SECONDS)
+
+
+def _wait_for_ping(deployment: Deployment, server: dict[str, Any]) -> str | None:
+    """None once a model server answers, or what is wrong with it; it is ended then."""
+    limit = deployment.startup_seconds or _STARTUP_SECONDS
+    deadline = time.monotonic() + limit
+    while not _ping(server["port"]):
+        if not is_alive(server):
+            return "Its process ended."
+        if time.monotonic() >= deadline:
+            end_process(server, grace_seconds=1.0)
+            return f"It was not ready after {limit:.0f} s."
+        time.sleep(0.02)
+    return None
+
+
+def _ping(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2.0)
+    try:
+        connection.request("GET", "/ping")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _unhealthy(folder: EndpointFolder, deployment: Deployment, problem: str, before: Mapping[Path, int]) -> str:
+    """AWS's words, followed by what its users have to look up in CloudWatch."""
+    head = (
+        f"The primary container for production variant {deployment.variant} did not pass the ping health check. "
+        f"{problem} The end of its log {folder.log}:\n"
+    )
+    room = MAXIMUM_FAILURE_CHARACTERS - len(head)
+    crash = "\n".join(last_lines(folder.server_log, _CRASH_LINES, since=before[folder.server_log]))
+    if _CRASH in crash:
+        return head + crash[crash.index(_CRASH) :][:room]
+    lines = last_lines(folder.log, _FAILURE_LINES, since=before[folder.log]) or crash.splitlines()[-_FAILURE_LINES:]
+    return head + "\n".join(lines)[-room:]
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

@@ -1,0 +1,23 @@
+"""How an endpoint's record changes while it comes up."""
+
+from __future__ import annotations
+
+from dogbreed_sdk._util.text import shorten
+from dogbreed_sdk.local.store import ENDPOINT, NotFound, State, Store
+from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS
+
+COMING_UP = ("Creating", "Updating")
+
+
+def note_failure(store: Store, name: str, failure: str) -> None:
+    """Note why an endpoint can't come up; a failed update leaves it serving what it served."""
+
+    def change(state: State) -> None:
+        state["status"] = "InService" if state.get("deployment") else "Failed"
+        state["failure"] = shorten(failure, MAXIMUM_FAILURE_CHARACTERS)
+        state.update(state.pop("previous", None) or {})
+
+    try:
+        store.update(ENDPOINT, name, change)
+    except NotFound:
+        return

@@ -1,0 +1,139 @@
+"""What supervisors have in common: how they are started, take over their job, and are missed when they are gone.
+
+A supervisor is the process beside a job, or beside an endpoint that is coming up. It does the work and writes the
+outcome to the store, so that neither the client nor the server has to stay. Each kind has its own program:
+`jobs/supervisor.py`, `tuning/supervisor.py` and `hosting/supervisor.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from dogbreed_sdk._util.files import file_lock_within, is_locked
+from dogbreed_sdk._util.processes import identify, is_alive, is_of_copy, restore_interrupts, start_module
+from dogbreed_sdk.errors import DogBreedError
+from dogbreed_sdk.local.folders import JobFolder
+from dogbreed_sdk.local.store import Record, State, Store
+from training_scripts._util.atomic import write_json_atomically
+
+RUNNING_STATUSES = ("InProgress", "Stopping")
+MAXIMUM_FAILURE_CHARACTERS = 1024  # API reference, DescribeTrainingJob, FailureReason
+COPIED_FAILURE = (
+    "InternalServerError: this folder of local SageMaker is a copy, or was moved to another disk, and was made while "
+    "the job ran: the job belongs to the original folder. To run it here, create it again under another name."
+)
+
+# Others hold the lock for a moment while they look whether it is held.
+_LOCK_SECONDS = 1.0
+# A job without a supervisor is young (its starter is about to start one), or its starter was killed: then it is
+# started again, for a while.
+_START_SECONDS = 30.0
+_START_AGAIN_SECONDS = 600.0
+
+# What became of a job's supervisor: its folder was copied while it ran, it never started, or it ended before its job.
+Loss = Literal["copied", "never started", "ended"]
+
+
+class StartError(DogBreedError):
+    """The supervisor of a job can't be started, for instance because the disk is full."""
+
+
+def start_job(program: str, store: Store, kind: str, name: str) -> None:
+    """Start the detached supervisor of a training or tuning job, and write its request to its folder.
+
+    Args:
+        program: The module to run; its arguments are the root folder and the name.
+        store: The store with the job's record.
+        kind: TRAINING_JOB or TUNING_JOB.
+        name: The job.
+
+    Raises:
+        StartError: It can't be started.
+    """
+    folder = JobFolder.of(store.root, name)
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        write_json_atomically(folder.path / "request.json", store.get(kind, name).request)
+        start(program, store, kind, name, log=folder.supervisor_log)
+    except OSError as error:
+        raise StartError(f"the job could not be started in {folder.path}: {error}") from error
+
+
+def start(program: str, store: Store, kind: str, name: str, *, log: Path) -> None:
+    """Start the supervisor of a record, detached, and note its process in the record.
+
+    Args:
+        program: The module to run; its arguments are the root folder and the name.
+        store: The store with the record.
+        kind: The record's kind.
+        name: The record's name.
+        log: Where the supervisor prints to: empty unless something is wrong with it.
+
+    Raises:
+        OSError: It can't be started, for instance because the disk is full.
+    """
+    process = identify(start_module(program, [str(store.root), name], log=log), root=store.root)
+
+    def change(state: State) -> None:
+        # The supervisor notes itself; this is for clients that ask before it has come so far.
+        if not state.get("process"):
+            state["process"] = process
+
+    store.update(kind, name, change)
+
+
+def opened(arguments: Sequence[str]) -> tuple[Store, str]:
+    """The store and the name that `start` gave to a supervisor's program."""
+    root, name = arguments
+    restore_interrupts()
+    return Store(Path(root)), name
+
+
+@contextmanager
+def sole_supervisor(store: Store, name: str) -> Iterator[bool]:
+    """Hold the lock of a job for as long as the context lasts; yields False where another supervisor holds it."""
+    with file_lock_within(JobFolder.of(store.root, name).lock, _LOCK_SECONDS) as is_ours:
+        yield is_ours
+
+
+def loss(store: Store, record: Record) -> Loss | None:
+    """What became of a running job's supervisor; None where all is well, or the job has ended."""
+    if record.state.get("status") not in RUNNING_STATUSES or not is_lost(store, record):
+        return None
+    process = record.state.get("process")
+    if is_of_copy(process, store.root):
+        return "copied"
+    return "ended" if process or record.age >= _START_AGAIN_SECONDS else "never started"
+
+
+def is_lost(store: Store, record: Record) -> bool:
+    """Whether a job has no supervisor any more, and none that is about to start."""
+    # The lock is the truth: the kernel frees it when its holder ends. A supervisor that is starting has not taken it.
+    if is_locked(JobFolder.of(store.root, record.name).lock):
+        return False
+    process = record.state.get("process")
+    if process:
+        return not is_alive(process, root=store.root)
+    return record.unchanged_for > _START_SECONDS
+
+
+def is_unchanged(state: State, record: Record) -> bool:
+    """Whether a job still runs, and with the supervisor that the record names."""
+    return state.get("status") in RUNNING_STATUSES and state.get("process") == record.state.get("process")
+
+
+def claim_start(store: Store, record: Record) -> bool:
+    """Whether this caller is the one that starts a job again, of several that saw it without a supervisor."""
+    claimed = False
+
+    def change(state: State) -> None:
+        nonlocal claimed
+        claimed = is_unchanged(state, record) and state.get("starts") == record.state.get("starts")
+        if claimed:
+            state["starts"] = (state.get("starts") or 0) + 1
+
+    store.update(record.kind, record.name, change)
+    return claimed

@@ -1,0 +1,81 @@
+"""Starts, stops and looks after the supervisors of tuning jobs; everything it knows is in the store."""
+
+from __future__ import annotations
+
+from dogbreed_sdk._util.text import shorten
+from dogbreed_sdk.local import supervision
+from dogbreed_sdk.local.folders import JobFolder
+from dogbreed_sdk.local.store import TUNING_JOB, Record, State, Store
+from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS
+
+_SUPERVISOR = "dogbreed_sdk.local.tuning.supervisor"
+_MAXIMUM_RESTARTS = 5
+
+
+def start_tuning_job(store: Store, name: str) -> None:
+    """Start the detached supervisor of a tuning job whose record exists.
+
+    A supervisor that can't be started (a full disk) fails the job, with the reason in its record.
+    """
+    try:
+        supervision.start_job(_SUPERVISOR, store, TUNING_JOB, name)
+    except supervision.StartError as error:
+        record, reason = store.get(TUNING_JOB, name), f"ClientError: {error}"
+        store.update(TUNING_JOB, name, lambda state: _fail(state, record, reason))
+
+
+def request_stop(store: Store, name: str) -> None:
+    """Ask a running tuning job to stop; its supervisor stops the trials.
+
+    A job that has ended, or is stopping already, is left as it is.
+    """
+
+    def change(state: State) -> None:
+        if state.get("status") == "InProgress":
+            state.update({"stop": True, "status": "Stopping"})
+
+    store.update(TUNING_JOB, name, change)
+
+
+def reconcile(store: Store, name: str) -> None:
+    """Give a tuning job whose supervisor was killed another one, which continues the search.
+
+    A search that was running when its folder was copied has failed in the copy. Cheap when nothing is wrong.
+    """
+    record = store.get(TUNING_JOB, name)
+    loss = supervision.loss(store, record)
+    if loss == "copied":
+        store.update(TUNING_JOB, name, lambda state: _fail(state, record, supervision.COPIED_FAILURE))
+    elif (loss == "never started" and supervision.claim_start(store, record)) or (
+        loss == "ended" and _claim_restart(store, record)
+    ):
+        start_tuning_job(store, name)
+
+
+def _claim_restart(store: Store, record: Record) -> bool:
+    """Whether this caller is the one that restarts a search; a search that ended too often has failed instead."""
+    claimed = False
+
+    def change(state: State) -> None:
+        nonlocal claimed
+        claimed = supervision.is_unchanged(state, record)
+        if not claimed:
+            return
+        restarts = state.get("restarts", 0)
+        if restarts >= _MAXIMUM_RESTARTS:
+            claimed = False
+            log = JobFolder.of(store.root, record.name).supervisor_log
+            reason = f"InternalServerError: the search's process ended {restarts + 1} times; see {log}."
+            _fail(state, record, reason)
+            return
+        state.update({"process": None, "restarts": restarts + 1})
+
+    store.update(TUNING_JOB, record.name, change)
+    return claimed
+
+
+def _fail(state: State, record: Record, reason: str) -> None:
+    """Note that a search has failed, unless it has ended by itself since its record was read."""
+    if supervision.is_unchanged(state, record):
+        failure = shorten(reason, MAXIMUM_FAILURE_CHARACTERS)
+        state.update({"status": "Failed", "ended": record.now, "failure": failure})
