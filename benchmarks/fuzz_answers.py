@@ -17,7 +17,7 @@ from typing import Any
 
 from dogbreed_sdk import BreedClassifier, DogBreedError, Prediction
 from dogbreed_sdk.client import responses
-from dogbreed_sdk.client.label_cache import KnownLabels
+from dogbreed_sdk.client.label_cache import LabelCache
 from dogbreed_sdk.labels import LabelMap
 from dogbreed_sdk.testing import FakeEndpoint, picture
 from fuzz_json_text import flipped, mutated_answer
@@ -50,12 +50,14 @@ def fuzz_parsing(count: int, *, seed: int = 0) -> tuple[Counter[str], list[str]]
     for _ in range(count):
         body = mutated_answer(dice.choice(BASES), dice)
         labels = LabelMap(FOLDERS[: dice.choice((3, 3, 2))]) if dice.random() < 0.4 else None
-        known = dice.choice((None, KnownLabels(), _knowing("m"), _knowing("other")))
+        label_cache = dice.choice((None, LabelCache(), _with_labels_of("m"), _with_labels_of("other")))
         top_k = dice.choice((None, 1, 5))
         begin = time.process_time()
 
-        def parsed(body=body, labels=labels, known=known, top_k=top_k) -> Prediction:
-            return responses.parse(body, labels=labels, top_k=top_k, latency_ms=1.0, request_id="r", known=known)
+        def parsed(body=body, labels=labels, label_cache=label_cache, top_k=top_k) -> Prediction:
+            return responses.parse(
+                body, labels=labels, top_k=top_k, latency_ms=1.0, request_id="r", label_cache=label_cache
+            )
 
         name, failure = judged(parsed)
         if name == "UnknownModelError":  # between parse and the client
@@ -160,10 +162,10 @@ def _wrong(prediction: Prediction) -> Failure:
     return None
 
 
-def _knowing(model_id: str) -> KnownLabels:
-    known = KnownLabels()
-    known.learn(model_id, FOLDERS)
-    return known
+def _with_labels_of(model_id: str) -> LabelCache:
+    label_cache = LabelCache()
+    label_cache.store(model_id, FOLDERS)
+    return label_cache
 
 
 def _http_answer(dice: random.Random) -> bytes:

@@ -129,7 +129,7 @@ class LabelMap:
             LabelError: There is no bundle, or its description is not in order.
             ConfigurationError: The URI is no file:// URI.
         """
-        from dogbreed_sdk.client.transports.bundle import bundle_path  # noqa: PLC0415 - most label maps come from elsewhere
+        from dogbreed_sdk._util.bundle_files import bundle_path  # noqa: PLC0415 - most label maps come from elsewhere
         from training_scripts.models.bundle import read_description  # noqa: PLC0415
         from training_scripts.models.description import BundleError  # noqa: PLC0415
 

@@ -27,7 +27,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutE
 from dogbreed_sdk.aws import errors
 from dogbreed_sdk.client import responses
 from dogbreed_sdk.client.argument_checks import check_number, shown
-from dogbreed_sdk.client.transports import Answer, Transport
+from dogbreed_sdk.client.transports import Response, Transport
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
 from dogbreed_sdk.labels import LabelMap
 from training_scripts._util.number_text import number_text
@@ -65,7 +65,7 @@ class _Model:
     model_id: str
 
 
-_Step = Callable[[Request, _Model], Answer]
+_Step = Callable[[Request, _Model], Response]
 
 
 class FakeEndpoint(Transport):
@@ -154,11 +154,11 @@ class FakeEndpoint(Transport):
     def answers_plainly(self, scores: Sequence[float], *, times: int = 1) -> Self:
         """Then it answers ``[[score per class]]``, as endpoints do that know no labels."""
         body = json.dumps([list(scores)]).encode()
-        return self._then(lambda _request, _model: Answer(body, responses.PLAIN_CONTENT_TYPE, "fake-request"), times)
+        return self._then(lambda _request, _model: Response(body, responses.PLAIN_CONTENT_TYPE, "fake-request"), times)
 
     def answers_bytes(self, body: bytes, *, times: int = 1) -> Self:
         """Then it answers with these bytes, whatever they are."""
-        return self._then(lambda _request, _model: Answer(body, responses.CONTENT_TYPE, "fake-request"), times)
+        return self._then(lambda _request, _model: Response(body, responses.CONTENT_TYPE, "fake-request"), times)
 
     def throttles(self, *, times: int = 1) -> Self:
         """Then it refuses requests for now, as AWS does above a limit. Such requests are tried again."""
@@ -179,7 +179,7 @@ class FakeEndpoint(Transport):
     def times_out(self, *, times: int = 1) -> Self:
         """Then no answer comes in time, which is an EndpointTimeoutError at once."""
 
-        def step(_request: Request, _model: _Model) -> Answer:
+        def step(_request: Request, _model: _Model) -> Response:
             raise ReadTimeoutError(endpoint_url=_URL)
 
         return self._then(step, times)
@@ -187,7 +187,7 @@ class FakeEndpoint(Transport):
     def drops(self, *, times: int = 1) -> Self:
         """Then it closes connections without an answer. Such requests are tried again."""
 
-        def step(_request: Request, _model: _Model) -> Answer:
+        def step(_request: Request, _model: _Model) -> Response:
             raise ConnectionClosedError(endpoint_url=_URL)
 
         return self._then(step, times)
@@ -223,7 +223,7 @@ class FakeEndpoint(Transport):
         *,
         connect_timeout: float,  # noqa: ARG002 - nothing is connected
         read_timeout: float,  # noqa: ARG002 - what times out does so at once
-    ) -> Answer:
+    ) -> Response:
         """Does what the script says next."""
         request = Request(body, content_type, accept)
         step, model = self._next(request)
@@ -265,7 +265,7 @@ class FakeEndpoint(Transport):
             self._script.extend([step] * times)
         return self
 
-    def _unscripted(self, request: Request, model: _Model) -> Answer:
+    def _unscripted(self, request: Request, model: _Model) -> Response:
         chosen = self._answer(request.body) if callable(self._answer) else self._answer
         return _answered(request, model, chosen or model.labels.class_folders[0], self._probability, None)
 
@@ -310,7 +310,7 @@ def _check_probability(probability: object, labels: LabelMap) -> None:
 
 
 def _raising(code: str, message: str, status: int, **more: Any) -> _Step:
-    def step(_request: Request, _model: _Model) -> Answer:
+    def step(_request: Request, _model: _Model) -> Response:
         metadata = {"HTTPStatusCode": status, "RequestId": "fake-request"}
         content = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata, **more}
         raise ClientError(content, "InvokeEndpoint")
@@ -320,7 +320,7 @@ def _raising(code: str, message: str, status: int, **more: Any) -> _Step:
 
 def _answered(
     request: Request, model: _Model, label: str, probability: float, rejection: tuple[float, float] | None
-) -> Answer:
+) -> Response:
     """An answer in the form that the request prefers."""
     chosen, others = model.labels.index(label), len(model.labels) - 1
     if not others:
@@ -335,9 +335,9 @@ def _answered(
         content["rejection"] = {"method": "energy", "threshold": threshold}
     if request.accept.startswith(responses.SCORES_CONTENT_TYPE):
         prediction["probabilities"] = shares
-        return Answer(json.dumps(content).encode(), responses.SCORES_CONTENT_TYPE, "fake-request")
+        return Response(json.dumps(content).encode(), responses.SCORES_CONTENT_TYPE, "fake-request")
     prediction["scores"] = [
         {**score.to_dict(), "logit": math.log(max(score.probability, 1e-30))} for score in model.labels.rank(shares)
     ]
     content["classes"] = len(model.labels)
-    return Answer(json.dumps(content).encode(), responses.CONTENT_TYPE, "fake-request")
+    return Response(json.dumps(content).encode(), responses.CONTENT_TYPE, "fake-request")

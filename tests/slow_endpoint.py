@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from dogbreed_sdk.client.transports import Answer
+from dogbreed_sdk.client.transports import Response
 from dogbreed_sdk.testing import FakeEndpoint, picture
 from tests.waiting import wait_for
 
@@ -31,7 +31,7 @@ class SlowEndpoint(FakeEndpoint):
         self.under_way = self.most = 0
         self.counting = threading.Lock()
 
-    def invoke(self, body: bytes, content_type: str, accept: str, **timeouts: float) -> Answer:  # type: ignore[override]
+    def invoke(self, body: bytes, content_type: str, accept: str, **timeouts: float) -> Response:  # type: ignore[override]
         with self.counting:
             self.under_way += 1
             self.most = max(self.most, self.under_way)

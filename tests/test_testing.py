@@ -174,7 +174,7 @@ def test_scripts_that_cannot_be_are_refused() -> None:
 
 @pytest.mark.parametrize("times", [0, -1, 1.5, "x", None, True])
 def test_what_is_scripted_happens_a_whole_number_of_times(times: Any) -> None:
-    with pytest.raises(ConfigurationError, match="times must be a whole number from 1, got"):
+    with pytest.raises(ConfigurationError, match="times must be a whole number of 1 or more, got"):
         FakeEndpoint(BREEDS).throttles(times=times)
 
 

@@ -29,7 +29,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from dogbreed_sdk.client.transports import seconds_asked, sentence
+from dogbreed_sdk._util.text import retry_after_seconds, sentence
 from dogbreed_sdk.errors import (
     AccessError,
     ConfigurationError,
@@ -245,7 +245,7 @@ def least_pause(error: BaseException) -> float:
     if not isinstance(error, ClientError):
         return 0.0
     headers: dict[str, str] = error.response.get("ResponseMetadata", {}).get("HTTPHeaders") or {}
-    return seconds_asked(headers.get("retry-after"))
+    return retry_after_seconds(headers.get("retry-after"))
 
 
 def is_missing(error: ClientError) -> bool:

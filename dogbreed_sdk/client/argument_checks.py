@@ -1,4 +1,4 @@
-"""Refuses arguments of a wrong type or range where they are given, and names them: later they would blame the model."""
+"""Checks the type and range of arguments where they are given: later, the error would seem to be the model's."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from dogbreed_sdk.aws.requests import names
 from dogbreed_sdk.errors import ConfigurationError
 from training_scripts._util.safe_text import redacted
 
-# A name, or an IP address; in front of a name, "*." means everything below it.
+# A name or an IP address; "*." in front of a name means all of its subdomains.
 _HOST = re.compile(r"(?:\*\.)?(?:[\w-]+\.)*[\w-]+\.?|\[?[0-9a-f:.]*:[0-9a-f:.]*\]?", re.ASCII | re.IGNORECASE)
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = 120
 
 
 def shown(value: object) -> str:
-    """A wrong value as a message shows it: short, and without secrets that a URL carries."""
+    """An invalid value as messages show it: shortened, and without the secrets of a URL."""
     return _SHOWN.repr(redacted(value) if isinstance(value, str) else value)
 
 
 def check_number(name: str, value: object, *, least: int = 0, whole: bool = False, above: bool = False) -> None:
-    """Refuses what is no finite number within its bound.
+    """Checks that an argument is a finite number within its bound.
 
     Args:
-        name: What the argument is called.
-        value: What was given.
-        least: The least value that is right.
-        whole: Whether it must be a whole number.
-        above: Whether it must be above ``least``.
+        name: Name of the argument.
+        value: The value that was passed.
+        least: The least valid value.
+        whole: Whether it must be an integer.
+        above: Whether it must be greater than ``least``.
 
     Raises:
-        ConfigurationError: It is not right.
+        ConfigurationError: It is not.
 
     >>> check_number("max_attempts", 0, least=1, whole=True)
     Traceback (most recent call last):
         ...
-    dogbreed_sdk.errors.ConfigurationError: max_attempts must be a whole number from 1, got 0.
+    dogbreed_sdk.errors.ConfigurationError: max_attempts must be a whole number of 1 or more, got 0.
     """
     if (
         isinstance(value, Integral if whole else Real)
@@ -49,64 +49,63 @@ def check_number(name: str, value: object, *, least: int = 0, whole: bool = Fals
         and (whole or math.isfinite(value))
     ):
         return
-    kind = "whole" if whole else "finite"
-    raise ConfigurationError(
-        f"{name} must be a {kind} number {'above' if above else 'from'} {least}, got {shown(value)}."
-    )
+    kind = "a whole number" if whole else "a finite number"
+    bound = f"greater than {least}" if above else f"of {least} or more"
+    raise ConfigurationError(f"{name} must be {kind} {bound}, got {shown(value)}.")
 
 
 def check_top_k(top_k: object) -> None:
-    """Refuses what is no number of classes, at no cost to calls that are right.
+    """Checks a number of classes, at almost no cost if it is valid.
 
     Raises:
-        ConfigurationError: It is no whole number from 1.
+        ConfigurationError: It is not a positive integer.
     """
     if type(top_k) is not int or top_k < 1:
         check_number("top_k", top_k, least=1, whole=True)
 
 
 def check_endpoint_name(name: object) -> None:
-    """Refuses what can be no endpoint's name.
+    """Checks that an endpoint can have this name.
 
     Raises:
-        ConfigurationError: No endpoint can have it.
+        ConfigurationError: No endpoint can.
     """
     if not isinstance(name, str) or len(name) > names.MAX_NAME_LENGTH or not names.NAME.fullmatch(name):
         raise ConfigurationError(
             f"endpoint_name must be up to {names.MAX_NAME_LENGTH} letters, digits and single hyphens, "
-            f"got {shown(name)}: a URL goes to BreedClassifier.from_server, a bundle to BreedClassifier.from_bundle."
+            f"got {shown(name)}. Pass a URL to BreedClassifier.from_server, a bundle to BreedClassifier.from_bundle."
         )
 
 
 def check_path(path: object) -> None:
-    """Refuses what can be no bundle's path.
+    """Checks that an argument can be the path of a bundle.
 
     Raises:
-        ConfigurationError: It is no path.
+        ConfigurationError: It is not a path.
     """
     if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
         raise ConfigurationError(f"path must be a bundle's folder or its model.tar.gz, got {shown(path)}.")
 
 
 def check_pictures(pictures: object, *, asynchronous: bool = False) -> None:
-    """Refuses one picture where many are expected: its characters, bytes or lines are no pictures.
+    """Refuses a single picture where many are expected: its characters, bytes or lines are not pictures.
 
     Raises:
-        ConfigurationError: It is one picture, or nothing that can be iterated.
+        ConfigurationError: It is a single picture, or not iterable.
     """
     if isinstance(pictures, (str, bytes, bytearray, memoryview, os.PathLike)) or hasattr(pictures, "read"):
         raise ConfigurationError(
-            f"classify_many was given one picture, {shown(pictures)}: pass a list, or use classify."
+            f"classify_many was given a single picture, {shown(pictures)}: pass a list, or call classify."
         )
     if not isinstance(pictures, Iterable) and not (asynchronous and hasattr(pictures, "__aiter__")):
         raise ConfigurationError(f"pictures must be a list or an iterator of pictures, got {shown(pictures)}.")
 
 
 def host_names(hosts: object) -> tuple[str, ...]:
-    """The host names in a list. Refuses what is no list of host names: a URL, or a name with a port, would never match.
+    """Checks a list of host names: a URL, or a name with a port, would never match.
 
     Raises:
-        ConfigurationError: It is none.
+        ConfigurationError: It is not a list of host names.
     """
     if isinstance(hosts, (str, bytes)) or not isinstance(hosts, Iterable):
         raise ConfigurationError(
@@ -116,7 +115,7 @@ def host_names(hosts: object) -> tuple[str, ...]:
     for host in listed:
         if not isinstance(host, str) or not _HOST.fullmatch(host.strip()):
             raise ConfigurationError(
-                f'allowed_hosts: {shown(host)} is no host name; give one such as "images.example.com" or '
+                f'allowed_hosts: {shown(host)} is not a host name; pass one such as "images.example.com" or '
                 '"*.example.com", without scheme, port or path.'
             )
     return listed

@@ -1,4 +1,4 @@
-"""AsyncBreedClassifier: BreedClassifier for asyncio, over threads of its own."""
+"""AsyncBreedClassifier: BreedClassifier for asyncio; its requests run in threads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, overload
 from dogbreed_sdk import defaults
 from dogbreed_sdk.client import argument_checks, batch, batch_async
 from dogbreed_sdk.client.classifier import BreedClassifier
-from dogbreed_sdk.client.daemon_pool import Workers
+from dogbreed_sdk.client.daemon_pool import DaemonPool
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -30,21 +30,21 @@ T = TypeVar("T")
 
 
 class _Shared(NamedTuple):
-    """What a client and its copies have in common: threads, and what tells questions under way to end."""
+    """What a client and its copies share: threads, and the events that cancel the calls in progress."""
 
-    workers: Workers
-    under_way: dict[Future[Any], Event]
+    workers: DaemonPool
+    in_progress: dict[Future[Any], Event]
 
 
 class AsyncBreedClassifier:
-    """A client of one model for programs that use asyncio. Make one and keep it for the life of a program.
+    """A client of one model for programs that use asyncio. Create one and keep it for the life of the program.
 
-    Calls run in threads of its own, at most `defaults.INVOKE_CONNECTIONS` at a time; further ones wait for their turn.
-    A call whose task is cancelled makes no more attempts; an answer that still comes is dropped.
+    Calls run in the client's own threads, at most `defaults.INVOKE_CONNECTIONS` at a time; further calls wait.
+    A call whose task is cancelled makes no further attempts, and its response is discarded.
 
     Args:
         endpoint_name: Name of the endpoint.
-        session: Where it lives. Default: `Session.default()`.
+        session: The session that the endpoint belongs to. Default: `Session.default()`.
         options: As for `BreedClassifier`.
 
     Example:
@@ -62,7 +62,7 @@ class AsyncBreedClassifier:
 
     @classmethod
     def wrapping(cls, classifier: BreedClassifier) -> Self:
-        """The same client for asyncio; closing it closes the classifier."""
+        """A client for asyncio that uses the given classifier; closing it closes the classifier."""
         made = cls.__new__(cls)
         made._assemble(classifier)
         return made
@@ -79,12 +79,12 @@ class AsyncBreedClassifier:
 
     @classmethod
     def from_bundle(cls, path: str | os.PathLike[str], **options: Unpack[Options]) -> Self:
-        """See `BreedClassifier.from_bundle`; loading takes a moment, in the thread that calls."""
+        """See `BreedClassifier.from_bundle`; the bundle is loaded in the calling thread."""
         return cls.wrapping(BreedClassifier.from_bundle(path, **options))
 
     def _assemble(self, classifier: BreedClassifier, shared: _Shared | None = None) -> None:
         self._classifier = classifier
-        self._shared = shared or _Shared(Workers(defaults.INVOKE_CONNECTIONS, name="classify"), {})
+        self._shared = shared or _Shared(DaemonPool(defaults.INVOKE_CONNECTIONS, name="classify"), {})
 
     def __getstate__(self) -> BreedClassifier:
         return self._classifier
@@ -102,7 +102,7 @@ class AsyncBreedClassifier:
 
     @property
     def options(self) -> ClassifierOptions:
-        """The settings."""
+        """See `BreedClassifier.options`."""
         return self._classifier.options
 
     @property
@@ -111,7 +111,7 @@ class AsyncBreedClassifier:
         return self._classifier.model_id
 
     def with_options(self, **changes: Unpack[Options]) -> Self:
-        """See `BreedClassifier.with_options`; the copy shares the threads, too: closing one closes both."""
+        """See `BreedClassifier.with_options`; the copy also shares the threads: closing one closes both."""
         copy = type(self).__new__(type(self))
         copy._assemble(self._classifier.with_options(**changes), self._shared)
         return copy
@@ -119,7 +119,7 @@ class AsyncBreedClassifier:
     async def classify(self, picture: Picture, *, top_k: int = 5) -> Prediction:
         """See `BreedClassifier.classify`."""
         argument_checks.check_top_k(top_k)
-        return await self._answer(partial(self._classifier._classify, picture, top_k))
+        return await self._run(partial(self._classifier._classify, picture, top_k))
 
     @overload
     def classify_many(
@@ -152,10 +152,10 @@ class AsyncBreedClassifier:
         on_error: batch.OnError = "raise",
         progress: batch.Progress | None = None,
     ) -> AsyncGenerator[Prediction | DogBreedError, None]:
-        """See `BreedClassifier.classify_many`; pictures may come from an async iterator, too.
+        """See `BreedClassifier.classify_many`; ``pictures`` may also be an async iterator.
 
-        Leaving the loop early does not end an async generator at once (PEP 525): close it, with
-        `contextlib.aclosing` for example. A plain iterator is asked in the event loop's thread and must not block.
+        Leaving the loop early does not end an async generator at once (PEP 525): close it, for example with
+        `contextlib.aclosing`. A plain iterator runs in the event loop's thread and must not block.
         """
         argument_checks.check_top_k(top_k)
         batch.check(pictures, max_concurrency, on_error, progress, asynchronous=True)
@@ -170,21 +170,21 @@ class AsyncBreedClassifier:
 
     async def labels(self) -> LabelMap:
         """See `BreedClassifier.labels`."""
-        return await self._answer(self._classifier._model_labels)
+        return await self._run(self._classifier._model_labels)
 
     async def close(self) -> None:
-        """Gives threads, connections and memory back. What has not been answered is cancelled or cut off.
+        """Releases threads, connections and memory. Calls in progress are cancelled or aborted.
 
         A closed classifier and its copies refuse further calls.
         """
-        workers, under_way = self._shared
+        workers, in_progress = self._shared
         self._classifier._closed.set()
         workers.shutdown(wait=False, cancel_futures=True)
-        # Before they are cut off, which looks like a lost connection, and would be tried again.
-        for cancelled in tuple(under_way.values()):
+        # Before the requests are aborted, which looks like a lost connection and would be retried.
+        for cancelled in tuple(in_progress.values()):
             cancelled.set()
         try:
-            await batch_async.cut_off(workers, self._classifier._transport.abort)
+            await batch_async.abort_requests(workers, self._classifier._transport.abort)
         finally:
             self._classifier.close()
 
@@ -199,15 +199,15 @@ class AsyncBreedClassifier:
     ) -> None:
         await self.close()
 
-    async def _answer(self, ask: Callable[[Event], T]) -> T:
+    async def _run(self, call: Callable[[Event], T]) -> T:
         cancelled = Event()
-        return await batch_async.awaited(self._submit(ask, cancelled), cancelled)
+        return await batch_async.awaited(self._submit(call, cancelled), cancelled)
 
-    def _submit(self, ask: Callable[[Event], T], cancelled: Event) -> Future[T]:
-        """Has a question asked in a thread; the event tells that nobody waits for the answer any more."""
+    def _submit(self, call: Callable[[Event], T], cancelled: Event) -> Future[T]:
+        """Runs a call in a thread; the event is set when its result is no longer wanted."""
         self._classifier._check_open()
-        workers, under_way = self._shared
-        future = workers.submit(ask, cancelled)
-        under_way[future] = cancelled
-        future.add_done_callback(lambda done: under_way.pop(done, None))
+        workers, in_progress = self._shared
+        future = workers.submit(call, cancelled)
+        in_progress[future] = cancelled
+        future.add_done_callback(lambda done: in_progress.pop(done, None))
         return future

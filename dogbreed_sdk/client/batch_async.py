@@ -1,4 +1,4 @@
-"""`many` for asyncio: the questions are asked in threads, and awaited in the event loop."""
+"""`batch` for asyncio: items are processed in threads and awaited in the event loop."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from concurrent.futures import Future
 from threading import Event
 from typing import Generic, TypeVar
 
-from dogbreed_sdk.client.batch import AHEAD_PER_WORKER, GOODBYE_SECONDS, OnError, Progress, outcome
-from dogbreed_sdk.client.daemon_pool import Workers
+from dogbreed_sdk.client.batch import AHEAD_PER_WORKER, SHUTDOWN_SECONDS, OnError, Progress, outcome
+from dogbreed_sdk.client.daemon_pool import DaemonPool
 from dogbreed_sdk.errors import DogBreedError
 
 Item = TypeVar("Item")
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-async def awaited(future: Future[Answer], cancelled: Event) -> Answer:
-    """A thread's result; sets the event when nobody waits for it any more."""
+async def awaited(future: Future[Result], cancelled: Event) -> Result:
+    """Awaits a worker's result; sets the event when the result is no longer wanted."""
     try:
         return await asyncio.wrap_future(future)
     except asyncio.CancelledError:
@@ -27,31 +27,31 @@ async def awaited(future: Future[Answer], cancelled: Event) -> Answer:
         raise
 
 
-async def cut_off(workers: Workers, abort: Callable[[Collection[int]], None]) -> None:
-    """Ends what these threads are doing; one that hangs where nothing can be cut off is not waited for."""
-    deadline = time.monotonic() + GOODBYE_SECONDS
+async def abort_requests(workers: DaemonPool, abort: Callable[[Collection[int]], None]) -> None:
+    """Aborts the workers' requests, waiting a short time for those that cannot be aborted."""
+    deadline = time.monotonic() + SHUTDOWN_SECONDS
     while workers.unfinished and time.monotonic() < deadline:
-        # More than once: a thread may have been on its way into a request.
+        # More than once: a thread may have been about to start a request.
         abort(workers.thread_ids())
-        await asyncio.sleep(GOODBYE_SECONDS / 40)
+        await asyncio.sleep(SHUTDOWN_SECONDS / 40)
 
 
 async def in_order(
-    submit: Callable[[Item, Event], Future[Answer]],
+    submit: Callable[[Item, Event], Future[Result]],
     items: Iterable[Item] | AsyncIterable[Item],
     *,
     max_concurrency: int,
     on_error: OnError,
     progress: Progress | None,
-) -> AsyncGenerator[Answer | DogBreedError, None]:
-    """One answer an item, in order. An item is taken when there is room for it.
+) -> AsyncGenerator[Result | DogBreedError, None]:
+    """Yields one result per item, in input order. Items are taken as others complete.
 
     Args:
-        submit: Has one item answered in a thread; the event tells that nobody waits any more.
-        items: Any number.
-        max_concurrency: How many are asked at a time.
-        on_error: Whether a DogBreedError is raised or stands in the answer's place; other errors are always raised.
-        progress: Called after each answer with how many there are, and how many there will be if that is known.
+        submit: Processes an item in a worker thread; the event is set when its result is no longer wanted.
+        items: Any number of items.
+        max_concurrency: Maximum number of items in progress.
+        on_error: Whether a DogBreedError is raised or yielded in place of the result; other errors are always raised.
+        progress: Called after each result with the number of results and the total number of items, if known.
     """
     total = len(items) if isinstance(items, Sized) else None
     window = _Window(submit, items, max_concurrency)
@@ -59,20 +59,20 @@ async def in_order(
     try:
         while (future := await window.next()) is not None:
             done += 1
-            answer = outcome(future, on_error, done)
+            result = outcome(future, on_error, done)
             if progress is not None:
                 progress(done, total)
-            yield answer
+            yield result
     finally:
         window.close()
 
 
-class _Window(Generic[Item, Answer]):
-    """The questions between the first that has no answer yet and the last that was taken from the iterator."""
+class _Window(Generic[Item, Result]):
+    """The items between the next result and the last item that was taken from the iterator."""
 
     def __init__(
         self,
-        submit: Callable[[Item, Event], Future[Answer]],
+        submit: Callable[[Item, Event], Future[Result]],
         items: Iterable[Item] | AsyncIterable[Item],
         width: int,
     ) -> None:
@@ -82,26 +82,26 @@ class _Window(Generic[Item, Answer]):
         self._plain = None if isinstance(items, AsyncIterable) else iter(items)
         self._taking: asyncio.Future[Item] | None = None
         self._exhausted = False
-        self._futures: deque[Future[Answer]] = deque()
-        self._unanswered = 0
+        self._futures: deque[Future[Result]] = deque()
+        self._in_progress = 0
         self._cancelled = Event()
-        # Set whenever a question was answered or an item has come.
-        self._moved = asyncio.Event()
+        # Set whenever an item is done or a new one has arrived.
+        self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
-    async def next(self) -> Future[Answer] | None:
-        """The next question, answered; None after the last."""
+    async def next(self) -> Future[Result] | None:
+        """The next completed future; None after the last."""
         while True:
-            self._moved.clear()
+            self._wake.clear()
             self._fill()
             if self._futures and self._futures[0].done():
                 return self._futures.popleft()
             if self._exhausted and not self._futures:
                 return None
-            await self._moved.wait()
+            await self._wake.wait()
 
     def close(self) -> None:
-        """Cancels what has not begun; attempts that are under way are the last of their question."""
+        """Cancels items that have not started; attempts in progress are not followed by others."""
         self._cancelled.set()
         if self._taking is not None:
             self._taking.cancel()
@@ -109,40 +109,40 @@ class _Window(Generic[Item, Answer]):
             future.cancel()
 
     def _fill(self) -> None:
-        """Takes items while there is room: all that a plain iterator has, or the one that an async one gave."""
+        """Takes items while there is room: from a plain iterator, or the one that an async iterator has produced."""
         while (
             not self._exhausted
-            and self._unanswered < self._width
+            and self._in_progress < self._width
             and len(self._futures) < AHEAD_PER_WORKER * self._width
         ):
             if self._plain is not None:
                 try:
-                    self._ask(next(self._plain))
+                    self._start(next(self._plain))
                 except StopIteration:
                     self._exhausted = True
             elif self._taking is None:
                 assert self._asynchronous is not None
                 self._taking = asyncio.ensure_future(anext(self._asynchronous))
-                self._taking.add_done_callback(lambda _: self._moved.set())
+                self._taking.add_done_callback(lambda _: self._wake.set())
             elif self._taking.done():
                 taken, self._taking = self._taking, None
                 try:
-                    self._ask(taken.result())
+                    self._start(taken.result())
                 except StopAsyncIteration:
                     self._exhausted = True
             else:
                 return
 
-    def _ask(self, item: Item) -> None:
-        self._unanswered += 1
+    def _start(self, item: Item) -> None:
+        self._in_progress += 1
         future = self._submit(item, self._cancelled)
         self._futures.append(future)
-        future.add_done_callback(self._answered_in_thread)
+        future.add_done_callback(self._done_in_thread)
 
-    def _answered_in_thread(self, _: Future[Answer]) -> None:
+    def _done_in_thread(self, _: Future[Result]) -> None:
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._answered)
+            self._loop.call_soon_threadsafe(self._done)
 
-    def _answered(self) -> None:
-        self._unanswered -= 1
-        self._moved.set()
+    def _done(self) -> None:
+        self._in_progress -= 1
+        self._wake.set()

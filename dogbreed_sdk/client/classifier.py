@@ -1,7 +1,9 @@
-"""BreedClassifier: a picture goes to a model, a Prediction comes back."""
+"""BreedClassifier: sends pictures to a model and returns predictions."""
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import time
 from collections.abc import Generator, Iterable
@@ -11,49 +13,58 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk.client import argument_checks, batch, responses
-from dogbreed_sdk.client.invoker import Asker
-from dogbreed_sdk.client.label_cache import KnownLabels
+from dogbreed_sdk.client.images import Payload, is_url, to_payload
+from dogbreed_sdk.client.invoker import Invoker
+from dogbreed_sdk.client.label_cache import LabelCache
 from dogbreed_sdk.client.options import ClassifierOptions, Fetch, Options, changed
-from dogbreed_sdk.client.payloads import LABEL_QUESTION, payload_of
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.session import Session
+from training_scripts._util.safe_text import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from typing_extensions import Self, Unpack
 
-    from dogbreed_sdk.client.images import Payload, Picture
-    from dogbreed_sdk.client.transports import Answer, Transport
+    from dogbreed_sdk.client.images import Picture
+    from dogbreed_sdk.client.transports import Response, Transport
     from dogbreed_sdk.errors import DogBreedError
     from dogbreed_sdk.labels import LabelMap
     from dogbreed_sdk.predictions import Prediction
 
+# One white pixel: sent to learn a model's labels before there is a picture.
+LABEL_PROBE = Payload(
+    base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mP4DwABAQEAHLCMmQAAAABJRU5ErkJggg=="),
+    "image/png",
+    "a white pixel",
+)
+
 
 class BreedClassifier:
-    """A client of one model. Thread-safe: make one and keep it for the life of a program.
+    """A client of one model. Thread-safe: create one and keep it for the life of the program.
 
     It can be pickled, for process pools and task queues: the pickle holds the model's address, the options and the
-    labels. Each process opens its own connections, and loads a bundle once, with the first picture.
+    labels. Each process opens its own connections, and loads a bundle once, for its first picture.
 
     Args:
         endpoint_name: Name of the endpoint.
-        session: Where it lives. Default: `Session.default()`.
-        labels: Names of the classes, as a LabelMap or a list in index order, for endpoints that answer with plain
-            scores; a bundle's endpoint brings its own.
-        fetch: Who downloads pictures that are given as a URL: "client", this process, refusing addresses that are
-            not public; or "endpoint", for endpoints that may reach what this process may not.
-        allowed_hosts: Hosts that pictures may be downloaded from by this process. Default: those in the variable
-            ``DOGBREED_FETCH_HOSTS``, else any public one.
-        max_payload_bytes: Larger pictures are shrunk to fit. Default: the real-time limit of 25 MB; give
+        session: The session that the endpoint belongs to. Default: `Session.default()`.
+        labels: Names of the classes, as a LabelMap or a list in index order, for endpoints that return plain scores;
+            an endpoint that serves a bundle returns the names itself.
+        fetch: Who downloads a picture that is given as a URL: "client" (this process, which refuses addresses that
+            are not public) or "endpoint" (for endpoints that can reach what this process cannot).
+        allowed_hosts: The hosts from which this process may download pictures. Default: those in the environment
+            variable ``DOGBREED_FETCH_HOSTS``, else all public hosts.
+        max_payload_bytes: Larger pictures are shrunk to this size. Default: the real-time limit of 25 MiB; pass
             `defaults.SERVERLESS_PAYLOAD_BYTES` for a serverless endpoint.
         connect_timeout: Seconds to wait for a connection.
-        read_timeout: Seconds that one attempt may take, from connecting to the last byte of its answer.
-        deadline: Seconds for all attempts of a call together, and the pauses between them. Not counted are: reading or
-            downloading the picture (`downloads.DEADLINE_SECONDS`), `wait_ready`, and resolving the server's name.
-        max_attempts: Attempts a call, the first included. Throttling, server faults and lost connections are tried
-            again after a random pause that grows, and not before a Retry-After; what the model or AWS refuses is not.
-        wait_ready: Seconds that a call waits for an endpoint that is being created or updated. Default: none.
+        read_timeout: Seconds that one attempt may take, from connecting to the last byte of the response.
+        deadline: Seconds for all attempts of a call and the pauses between them. It excludes reading or downloading
+            the picture (`downloads.DEADLINE_SECONDS`), `wait_ready`, and resolving the server's name.
+        max_attempts: Attempts per call, including the first. Throttling, server faults and lost connections are
+            retried after a random pause that grows, and not before a Retry-After; what the model or AWS refuses is
+            not retried. The policy is in `client.retries`, its numbers in `defaults`.
+        wait_ready: Seconds that a call waits for an endpoint that is being created or updated. Default: 0.
 
     Example:
         >>> from dogbreed_sdk import BreedClassifier, Session
@@ -95,77 +106,77 @@ class BreedClassifier:
             max_attempts=max_attempts,
             wait_ready=wait_ready,
         )
-        self._assemble(transport, options, KnownLabels())
+        self._assemble(transport, options, LabelCache())
 
     @classmethod
     def from_transport(cls, transport: Transport, **options: Unpack[Options]) -> Self:
-        """A classifier that asks through a transport of your own.
+        """A classifier that sends its requests through the given transport.
 
         Args:
             transport: Carries requests to a model.
             options: As for the class itself.
         """
         made = cls.__new__(cls)
-        made._assemble(transport, changed(ClassifierOptions(), options), KnownLabels())
+        made._assemble(transport, changed(ClassifierOptions(), options), LabelCache())
         return made
 
     @classmethod
     def from_server(cls, url: str, **options: Unpack[Options]) -> Self:
-        """A client of a server that speaks SageMaker's hosting contract: a model server, a container on this machine.
+        """A client of a server that follows SageMaker's hosting contract, such as a container on this machine.
 
         Args:
-            url: Where it listens, such as ``http://127.0.0.1:8080``; pictures go to its /invocations.
-            options: As for the class itself. ``wait_ready`` waits for its /ping.
+            url: The address of the server, such as ``http://127.0.0.1:8080``; pictures are posted to /invocations.
+            options: As for the class itself. ``wait_ready`` waits until /ping answers.
 
         Raises:
-            ConfigurationError: The URL is no server's, or an option is wrong.
+            ConfigurationError: The URL is not that of a server, or an option is invalid.
         """
-        from dogbreed_sdk.client.transports.server import ServerTransport  # noqa: PLC0415 - endpoints need it not
+        from dogbreed_sdk.client.transports.server import ServerTransport  # noqa: PLC0415 - endpoints do not need it
 
         return cls.from_transport(ServerTransport(url), **options)
 
     @classmethod
     def from_bundle(cls, path: str | os.PathLike[str], **options: Unpack[Options]) -> Self:
-        """A model that runs in this process, with the same answers as through an endpoint.
+        """A model that runs in this process and gives the same predictions as an endpoint.
 
-        The code that runs is this package's own, never what is in the archive.
+        Only this package's own code runs, never the code in the archive.
 
         Args:
             path: A bundle: its folder, its model.tar.gz, or a file:// URI of either.
-            options: As for the class itself; those about connections have nothing to decide.
+            options: As for the class itself; those for connections have no effect.
 
         Raises:
-            ConfigurationError: There is no bundle, it is damaged, or the extra ``local`` is not installed.
+            ConfigurationError: It is not a bundle, is damaged, or the extra ``local`` is not installed.
         """
         from dogbreed_sdk.client.transports.bundle import BundleTransport  # noqa: PLC0415 - torch is needed from here on
 
         argument_checks.check_path(path)
         transport = BundleTransport(path)
         made = cls.from_transport(transport, **options)
-        made._known.learn(transport.model_id, transport.classes)
-        made._known.model_id = transport.model_id
+        made._label_cache.store(transport.model_id, transport.classes)
+        made._label_cache.model_id = transport.model_id
         return made
 
     def _assemble(
-        self, transport: Transport, options: ClassifierOptions, known: KnownLabels, closed: Event | None = None
+        self, transport: Transport, options: ClassifierOptions, label_cache: LabelCache, closed: Event | None = None
     ) -> None:
         self._closed = closed or Event()
         self._transport = transport
         self._options = options
-        self._known = known
+        self._label_cache = label_cache
         self._labels = options.label_map
-        self._asker = Asker(transport, options)
+        self._invoker = Invoker(transport, options)
 
     def __getstate__(self) -> dict[str, Any]:
         return {
             "transport": self._transport,
             "options": self._options,
-            "known": self._known,
+            "label_cache": self._label_cache,
             "closed": self._closed.is_set(),
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._assemble(state["transport"], state["options"], state["known"])
+        self._assemble(state["transport"], state["options"], state["label_cache"])
         if state["closed"]:
             self._closed.set()
 
@@ -174,56 +185,56 @@ class BreedClassifier:
 
     @property
     def endpoint_name(self) -> str:
-        """The endpoint's name; for servers and bundles, what messages call them."""
+        """The endpoint's name; for a server or bundle, the name that messages use."""
         return str(getattr(self._transport, "endpoint_name", self._transport.name))
 
     @property
     def session(self) -> Session | None:
-        """Where the endpoint lives; None for servers and bundles."""
+        """The session that the endpoint belongs to; None for a server or bundle."""
         return getattr(self._transport, "session", None)
 
     @property
     def options(self) -> ClassifierOptions:
-        """The settings."""
+        """The classifier's settings."""
         return self._options
 
     @property
     def model_id(self) -> str | None:
-        """SHA-256 of the weights that answered last, or None before an answer that names them."""
-        return self._known.model_id
+        """SHA-256 of the weights behind the last prediction; None until a response contains it."""
+        return self._label_cache.model_id
 
     def with_options(self, **changes: Unpack[Options]) -> Self:
-        """A copy with some settings changed, which shares connections, known labels, and being closed.
+        """A copy with some settings changed. It shares connections and cached labels, and is closed with the original.
 
         Args:
             changes: As for the class itself.
 
         Raises:
-            ConfigurationError: There is no such option, or a value is out of range.
+            ConfigurationError: An option is unknown, or a value is out of range.
 
         Example:
             >>> classifier.with_options(deadline=2.0, max_attempts=1).classify("rex.jpg")  # doctest: +SKIP
         """
         copy = type(self).__new__(type(self))
-        copy._assemble(self._transport, changed(self._options, changes), self._known, self._closed)
+        copy._assemble(self._transport, changed(self._options, changes), self._label_cache, self._closed)
         return copy
 
     def classify(self, picture: Picture, *, top_k: int = 5) -> Prediction:
-        """What is in a picture.
+        """Classifies a picture.
 
         Args:
             picture: A path, bytes, an open binary file, a PIL image, a uint8 array, a data: URL or an http(s) URL.
-            top_k: How many classes the answer ranks, from 1.
+            top_k: Number of classes to rank, at least 1.
 
         Returns:
-            The most probable class, with the ``top_k`` best in ``scores``.
+            The most probable class, with the ``top_k`` most probable ones in ``scores``.
 
         Raises:
             ImageError: The picture cannot be used; nothing was sent.
-            EndpointError: The endpoint is missing, not ready, overloaded, too slow, or its model failed.
-            LabelError: The labels given do not fit the model, or are missing.
+            EndpointError: The endpoint is missing, not ready, overloaded or too slow, or its model failed.
+            LabelError: The given labels do not fit the model, or labels are missing.
             AccessError: Credentials or a permission are missing.
-            ConfigurationError: ``top_k`` is no whole number from 1, or the classifier was closed.
+            ConfigurationError: ``top_k`` is not a positive integer, or the classifier was closed.
         """
         argument_checks.check_top_k(top_k)
         self._check_open()
@@ -260,36 +271,37 @@ class BreedClassifier:
         on_error: batch.OnError = "raise",
         progress: batch.Progress | None = None,
     ) -> Generator[Prediction | DogBreedError, None, None]:
-        """What is in each of many pictures: one result a picture, in their order, as they come.
+        """Classifies many pictures; yields one result per picture, in input order.
 
-        A picture is taken from the iterator when there is room for it, in the thread that takes the results: nothing
-        is read ahead without bounds, however long the iterator is. Leaving the loop, closing the generator or Ctrl-C
-        cancels what has not been answered.
+        Pictures are taken from the iterator as requests complete, in the thread that consumes the results, so that
+        even an endless iterator is never read far ahead. Leaving the loop, closing the generator or Ctrl-C cancels the
+        requests that are not complete.
 
         Args:
             pictures: Any number of pictures, as for `classify`.
-            top_k: How many classes each answer ranks, from 1.
-            max_concurrency: How many pictures are asked about at a time.
-            on_error: "raise" ends at the first picture that fails, with its error, whose text begins with the
-                picture's position ("picture 17: …", counted from 1); "return" gives the error in that
-                picture's place and goes on.
-            progress: Called after each result with (results so far, pictures in all or None where nobody knows).
+            top_k: Number of classes to rank for each picture, at least 1.
+            max_concurrency: Maximum number of pictures that are classified at the same time.
+            on_error: "raise" stops at the first picture that fails and raises its error, whose message begins with
+                the picture's position ("picture 17: …", counted from 1); "return" yields the error in place of that
+                picture's result and continues.
+            progress: Called after each result with (number of results so far, total number of pictures or None if it
+                is unknown).
 
         Raises:
-            DogBreedError: As for `classify`, while the results are taken.
-            ConfigurationError: An argument is wrong.
+            DogBreedError: As for `classify`, while the results are consumed.
+            ConfigurationError: An argument is invalid.
         """
         argument_checks.check_top_k(top_k)
         batch.check(pictures, max_concurrency, on_error, progress)
         self._check_open()
         self._transport.widen(max_concurrency)
 
-        def ask(picture: Picture, cancelled: Event) -> Prediction:
+        def classify(picture: Picture, cancelled: Event) -> Prediction:
             self._check_open()
             return self._classify(picture, top_k, cancelled)
 
         return batch.in_order(
-            ask,
+            classify,
             pictures,
             max_concurrency=max_concurrency,
             on_error=on_error,
@@ -298,17 +310,17 @@ class BreedClassifier:
         )
 
     def labels(self) -> LabelMap:
-        """The classes of the model that answered last; the endpoint is asked once where they are not known.
+        """The labels of the model behind the last prediction; before the first one, a request is sent to learn them.
 
         Raises:
-            EndpointError: The endpoint is missing, not ready, overloaded, too slow, or its model failed.
-            LabelError: The endpoint does not tell, and none were given.
+            EndpointError: The endpoint is missing, not ready, overloaded or too slow, or its model failed.
+            LabelError: The endpoint does not return labels, and none were given.
         """
         self._check_open()
         return self._model_labels(None)
 
     def close(self) -> None:
-        """Gives connections and memory back; a session's own stay open for its other clients.
+        """Releases connections and memory; connections of the session stay open for its other clients.
 
         A closed classifier and its copies refuse further calls.
         """
@@ -328,42 +340,52 @@ class BreedClassifier:
 
     def _check_open(self) -> None:
         if self._closed.is_set():
-            raise ConfigurationError(f"{self!r} was closed; make a new one.")
+            raise ConfigurationError(f"{self!r} was closed; create a new one.")
 
     def _model_labels(self, cancelled: Event | None) -> LabelMap:
-        given = self._labels or self._known.current()
-        if given is not None:
-            return given
-        self._ask(LABEL_QUESTION, top_k=1, cancelled=cancelled)
-        told = self._known.current()
-        if told is None:
-            raise responses.no_labels("scores of a model that does not name itself")
-        return told
+        labels = self._labels or self._label_cache.current()
+        if labels is None:
+            self._predict(LABEL_PROBE, top_k=1, cancelled=cancelled)
+            labels = self._label_cache.current()
+        if labels is None:
+            raise responses.no_labels("scores without the model's id")
+        return labels
 
     def _classify(self, picture: Picture, top_k: int, cancelled: Event | None) -> Prediction:
-        return self._ask(payload_of(picture, self._options), top_k=top_k, cancelled=cancelled)
+        return self._predict(_payload(picture, self._options), top_k=top_k, cancelled=cancelled)
 
-    def _ask(self, payload: Payload, *, top_k: int, cancelled: Event | None) -> Prediction:
+    def _predict(self, payload: Payload, *, top_k: int, cancelled: Event | None) -> Prediction:
         start = time.monotonic()
-        knowing = self._labels is not None or self._known
-        accept = responses.ACCEPT_SCORES if knowing else responses.ACCEPT
-        answer, waited = self._asker.ask(payload, accept, cancelled, start)
+        has_labels = self._labels is not None or self._label_cache
+        accept = responses.ACCEPT_SCORES if has_labels else responses.ACCEPT
+        response, waited = self._invoker.invoke(payload, accept, cancelled, start)
         try:
-            return self._parsed(answer, top_k, start)
+            return self._parsed(response, top_k, start)
         except responses.UnknownModelError:
-            # The endpoint serves another model by now: it must name its own classes, within the same deadline.
-            answer, _ = self._asker.ask(payload, responses.ACCEPT, cancelled, start + waited)
+            # The endpoint serves another model by now: it must return the labels, too, within the same deadline.
+            response, _ = self._invoker.invoke(payload, responses.ACCEPT, cancelled, start + waited)
         try:
-            return self._parsed(answer, top_k, start)
+            return self._parsed(response, top_k, start)
         except responses.UnknownModelError:
             raise responses.no_labels("probabilities") from None
 
-    def _parsed(self, answer: Answer, top_k: int, start: float) -> Prediction:
+    def _parsed(self, response: Response, top_k: int, start: float) -> Prediction:
         return responses.parse(
-            answer.body,
+            response.body,
             labels=self._labels,
             top_k=top_k,
             latency_ms=(time.monotonic() - start) * 1e3,
-            request_id=answer.request_id,
-            known=self._known,
+            request_id=response.request_id,
+            label_cache=self._label_cache,
         )
+
+
+def _payload(picture: Picture, options: ClassifierOptions) -> Payload:
+    """The request body for a picture: its bytes, or its URL if the endpoint is to download it.
+
+    Raises:
+        ImageError: The picture cannot be used.
+    """
+    if options.fetch == "endpoint" and is_url(picture):
+        return Payload(json.dumps({"url": picture}).encode(), "application/json", redacted(picture))
+    return to_payload(picture, max_bytes=options.max_payload_bytes, allowed_hosts=options.allowed_hosts)

@@ -1,7 +1,7 @@
-"""A pool of daemon threads: Ctrl-C must not wait for a request that hangs, as concurrent.futures' own threads make it.
+"""A pool of daemon threads, so that Ctrl-C does not wait for a request that hangs.
 
-Python joins the threads of a ThreadPoolExecutor before it exits, so that one stalled answer holds up the end of the
-program until its timeout. These threads are left behind instead, and end with the process.
+Python joins the threads of a ThreadPoolExecutor before it exits, so that one stalled response delays the end of the
+program until its timeout. Daemon threads are not joined; they end with the process.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _Task = Callable[[], None]
 _numbers = itertools.count(1)
 
 
-class Workers(Executor):
-    """Runs functions in up to `width` daemon threads, which are started as they are needed.
+class DaemonPool(Executor):
+    """Runs functions in daemon threads, which are started when they are needed.
 
     Args:
-        width: The most threads.
-        name: What the threads' names begin with.
+        width: Maximum number of threads.
+        name: Prefix of the threads' names.
     """
 
     def __init__(self, width: int, *, name: str) -> None:
@@ -48,15 +48,15 @@ class Workers(Executor):
 
     @property
     def unfinished(self) -> int:
-        """How many functions wait or run."""
+        """Number of functions that are waiting or running."""
         return self._unfinished
 
     def thread_ids(self) -> list[int]:
-        """What `threading.get_ident` says in the threads."""
+        """The threads' identifiers, as `threading.get_ident` returns them."""
         return [thread.ident for thread in self._threads if thread.ident is not None]
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Has a function called in one of the threads.
+        """Calls a function in one of the threads.
 
         Raises:
             RuntimeError: The pool was shut down.
@@ -68,16 +68,16 @@ class Workers(Executor):
                 result = fn(*args, **kwargs)
             except DogBreedError as error:
                 future.set_exception(_without_frames(error))
-            except BaseException as error:  # noqa: BLE001 - it is the caller's, who asks the future
+            except BaseException as error:  # noqa: BLE001 - the future raises it in the caller
                 future.set_exception(error)
             else:
                 future.set_result(result)
 
         if self._process != os.getpid():
-            self._begin()  # a forked process has none of its parent's threads
+            self._begin()  # a forked process does not inherit its parent's threads
         with self._lock:
             if self._closed:
-                raise RuntimeError("these workers were shut down")
+                raise RuntimeError("the pool was shut down")
             if self._unfinished >= len(self._threads) and len(self._threads) < self._width:
                 self._start_thread()
             self._unfinished += 1
@@ -88,18 +88,18 @@ class Workers(Executor):
         thread = Thread(target=self._work, name=f"{self._name}-{next(_numbers)}", daemon=True)
         try:
             thread.start()
-        except RuntimeError:  # the machine gives no more threads: those that are there do the work
+        except RuntimeError:  # the system's limit of threads is reached: the existing ones do the work
             if not self._threads:
                 raise
         else:
             self._threads.append(thread)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Lets the threads end when what was submitted is done.
+        """Ends the threads when all submitted functions have completed.
 
         Args:
-            wait: Whether to wait for that.
-            cancel_futures: Whether what has not begun is cancelled instead.
+            wait: Whether to wait for the threads to end.
+            cancel_futures: Whether to cancel the functions that have not started.
         """
         with self._lock:
             first, self._closed = not self._closed, True
@@ -112,7 +112,7 @@ class Workers(Executor):
             self.join(None)
 
     def join(self, seconds: float | None) -> None:
-        """Waits for the threads' end, at most so many seconds together."""
+        """Waits until all threads have ended, at most this many seconds in total; None waits without a limit."""
         deadline = None if seconds is None else time.monotonic() + seconds
         for thread in self._threads:
             thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
@@ -136,7 +136,7 @@ class Workers(Executor):
                     task()
             finally:
                 self._finish()
-            del taken, task, future  # a picture must not be kept until the next one comes
+            del taken, task, future  # otherwise a picture stays in memory until the next one arrives
 
     def _finish(self) -> None:
         with self._lock:
@@ -144,7 +144,7 @@ class Workers(Executor):
 
 
 def _without_frames(error: DogBreedError) -> DogBreedError:
-    """An error of ours, which says all there is to say, without the frames that would keep its picture in memory."""
+    """The error without its stack frames, which would keep the picture in memory; its message is complete."""
     link: BaseException | None = error
     while link is not None:
         link.__traceback__ = None

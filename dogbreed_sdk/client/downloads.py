@@ -1,4 +1,4 @@
-"""Downloads a picture from a URL, which may come from anybody: with the same guard as an endpoint that fetches."""
+"""Downloads a picture from an untrusted URL, through the URL guard in `training_scripts.data.safe_fetch`."""
 
 from __future__ import annotations
 
@@ -22,23 +22,25 @@ def download(
     deadline: float = DEADLINE_SECONDS,
     max_bytes: int = MAX_DOWNLOAD_BYTES,
 ) -> bytes:
-    """The content behind an http(s) URL, whatever its server calls it.
+    """Downloads the content of an http(s) URL, whatever its content type.
 
-    Only public addresses are connected to: none that are private, loopback, link-local or a cloud's metadata,
-    judged on the address of each connection, redirects included. Proxies of the environment are not used, because
-    behind one no address can be judged: where only a proxy leads out, fetch the picture yourself and pass its bytes.
+    Only public addresses are connected to: not private, loopback or link-local ones, nor a cloud's metadata service.
+    The address of each connection is checked, including redirects. Proxies in the environment are not used, because
+    the address behind a proxy cannot be checked: if the network requires one, download the picture yourself and pass
+    its bytes.
 
     Args:
-        url: Without user name and password; its query never appears in a message.
-        allowed_hosts: The only hosts that may be named, redirects included: "images.example.com", or
-            "*.example.com" for everything below. Default: those in the variable ``DOGBREED_FETCH_HOSTS``, else any.
-        allowed_networks: Private networks to allow beside public addresses, such as "10.0.0.0/8". Default: those
-            in the variable ``DOGBREED_FETCH_NETWORKS``, else none.
-        deadline: Seconds for all of it, from the name's resolution to the last byte.
-        max_bytes: The largest content to take, also after decompression.
+        url: A URL without user name and password; its query never appears in a message.
+        allowed_hosts: The only hosts that may be contacted, including redirects: "images.example.com", or
+            "*.example.com" for all subdomains. Default: those in the environment variable ``DOGBREED_FETCH_HOSTS``,
+            else all hosts.
+        allowed_networks: Private networks to allow in addition to public addresses, such as "10.0.0.0/8". Default:
+            those in the environment variable ``DOGBREED_FETCH_NETWORKS``, else none.
+        deadline: Seconds for the entire download, from resolving the host name to the last byte.
+        max_bytes: Maximum size of the content, also after decompression.
 
     Raises:
-        ImageDownloadError: The URL is refused, or its server gave no picture, too much, or took too long.
+        ImageDownloadError: The URL is refused, or the download failed, was too large or took too long.
         ConfigurationError: A network is not in CIDR notation, or a limit is not positive.
     """
     from training_scripts.data import safe_fetch  # noqa: PLC0415 - most pictures are not downloaded
@@ -46,7 +48,7 @@ def download(
     if deadline <= 0 or max_bytes <= 0:
         raise ConfigurationError(f"deadline and max_bytes must be positive, got {deadline} and {max_bytes}")
     if isinstance(allowed_hosts, str):
-        raise ConfigurationError(f"allowed_hosts must be a list of hosts, not the text {allowed_hosts!r}")
+        raise ConfigurationError(f"allowed_hosts must be a list of hosts, not the string {allowed_hosts!r}")
     try:
         default = safe_fetch.FetchPolicy.from_environment()
         networks = (
@@ -55,7 +57,7 @@ def download(
             else tuple(ipaddress.ip_network(network) for network in allowed_networks)
         )
     except (ValueError, safe_fetch.FetchError) as error:
-        raise ConfigurationError(f"no network to allow downloads from: {error}") from error
+        raise ConfigurationError(f"invalid network in allowed_networks or DOGBREED_FETCH_NETWORKS: {error}") from error
     hosts = default.hosts if allowed_hosts is None else tuple(allowed_hosts)
     try:
         content: bytes = safe_fetch.fetch(url, safe_fetch.FetchPolicy(True, networks, max_bytes, deadline, hosts))

@@ -1,4 +1,4 @@
-"""Has a request answered: tries again what may pass, waits for a model that is not ready, makes errors the SDK's."""
+"""Sends a request: retries transient failures, waits for a model that is not ready, translates errors."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from training_scripts._util.number_text import number_text
 if TYPE_CHECKING:
     from dogbreed_sdk.client.images import Payload
     from dogbreed_sdk.client.options import ClassifierOptions
-    from dogbreed_sdk.client.transports import Answer, Transport
+    from dogbreed_sdk.client.transports import Response, Transport
 
 
-class Asker:
-    """Asks one model, with the patience of one classifier's options. Thread-safe.
+class Invoker:
+    """Sends requests to one model, with the timeouts and retries of one classifier's options. Thread-safe.
 
     Args:
         transport: Carries requests to the model.
-        options: How long and how often each is tried.
+        options: Timeouts and retries.
     """
 
     def __init__(self, transport: Transport, options: ClassifierOptions) -> None:
@@ -33,34 +33,37 @@ class Asker:
             options.max_attempts, options.deadline, options.read_timeout, transport.first_pause
         )
 
-    def ask(self, payload: Payload, accept: str, cancelled: Event | None, start: float) -> tuple[Answer, float]:
-        """The answer, and the seconds that passed before the model was ready, which the deadline leaves out.
+    def invoke(self, payload: Payload, accept: str, cancelled: Event | None, start: float) -> tuple[Response, float]:
+        """Sends a request.
 
         Args:
-            payload: What is sent.
-            accept: The forms of answer that are understood, preferred ones first.
-            cancelled: Ends pauses and further attempts when it is set.
-            start: The moment of `time.monotonic` at which the deadline began to run.
+            payload: The body to send.
+            accept: Content types of responses that can be parsed, preferred ones first.
+            cancelled: Stops pauses and further attempts when it is set.
+            start: The value of `time.monotonic` at which the deadline started.
+
+        Returns:
+            The response, and the seconds spent waiting for the model to be ready, which the deadline excludes.
 
         Raises:
-            DogBreedError: There is no answer.
+            DogBreedError: All attempts failed.
             CancelledError: The event was set before the first attempt.
         """
         try:
-            return self._tried(payload, accept, cancelled, start), 0.0
+            return self._with_retries(payload, accept, cancelled, start), 0.0
         except (EndpointNotFoundError, EndpointNotReadyError):
             if not self._wait_ready:
                 raise
-            # AWS calls an endpoint that is still being created "not found", too: asking for its status tells.
+            # AWS also says "not found" of an endpoint that is being created: only its status tells them apart.
             self._transport.wait_until_ready(self._wait_ready)
             ready = time.monotonic()
-            return self._tried(payload, accept, cancelled, ready), ready - start
+            return self._with_retries(payload, accept, cancelled, ready), ready - start
 
-    def _tried(self, payload: Payload, accept: str, cancelled: Event | None, start: float) -> Answer:
+    def _with_retries(self, payload: Payload, accept: str, cancelled: Event | None, start: float) -> Response:
         transport = self._transport
         allowed = 0.0
 
-        def attempt(read_timeout: float) -> Answer:
+        def attempt(read_timeout: float) -> Response:
             nonlocal allowed
             allowed = read_timeout
             return transport.invoke(
@@ -89,7 +92,7 @@ class Asker:
             raise translated from error
 
     def _name_limit(self, error: EndpointTimeoutError, allowed: float) -> None:
-        """Says in a time-out which option ended the wait, if one did; `allowed` is what the attempt might take."""
+        """Names the option that caused a timeout, if one did; `allowed` is the time that the attempt was given."""
         if error.limit is None:
             return
         if error.limit == "connect_timeout" and self._connect_timeout <= allowed:
@@ -99,5 +102,5 @@ class Asker:
         else:
             error.limit, seconds = "read_timeout", self._policy.read_timeout
         error.args = (
-            f"{error} The limit was {error.limit}={number_text(seconds)} seconds; give a larger one if it needs more.",
+            f"{error} The limit was {error.limit}={number_text(seconds)} seconds; pass a larger one if it needs more.",
         )

@@ -1,4 +1,4 @@
-"""The labels that endpoints told, by model: a model's labels are asked for once, and never mixed with another's."""
+"""The labels of models that have answered, by model id: requested once per model, never mixed with another model's."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from threading import Lock
 
 from dogbreed_sdk.labels import LabelMap
 
-# While an endpoint is updated two models answer in turn; more than a few in one program are a test's doing.
-_MOST_MODELS = 16
+# While an endpoint is updated two models answer in turn; only tests see more than a few in one program.
+_MAX_MODELS = 16
 
 
-class KnownLabels:
-    """LabelMaps by model_id. Thread-safe; reading takes no lock.
+class LabelCache:
+    """LabelMaps by model id. Thread-safe; reading takes no lock.
 
     Attributes:
-        model_id: The model that answered last, or None before the first answer that names one.
+        model_id: The model that answered last; None until a response contains its id.
     """
 
     def __init__(self) -> None:
@@ -34,21 +34,21 @@ class KnownLabels:
         return bool(self._maps)
 
     def get(self, model_id: str | None) -> LabelMap | None:
-        """The labels of a model, if they are known."""
+        """The labels of a model; None if they are not cached."""
         return self._maps.get(model_id) if model_id is not None else None
 
     def current(self) -> LabelMap | None:
-        """The labels of the model that answered last, if they are known."""
+        """The labels of the model that answered last; None if they are not cached."""
         return self.get(self.model_id)
 
-    def learn(self, model_id: str, class_folders: Sequence[str]) -> None:
-        """Notes a model's classes, in index order.
+    def store(self, model_id: str, class_folders: Sequence[str]) -> None:
+        """Stores a model's class folders, in index order.
 
         Raises:
-            LabelError: They are no classes: one is empty or listed twice.
+            LabelError: A class is empty or listed twice.
         """
         labels = LabelMap.from_list(class_folders)
         with self._lock:
-            if len(self._maps) >= _MOST_MODELS and model_id not in self._maps:
+            if len(self._maps) >= _MAX_MODELS and model_id not in self._maps:
                 del self._maps[next(iter(self._maps))]
             self._maps[model_id] = labels

@@ -1,4 +1,4 @@
-"""How a classifier asks: its settings, checked when they are given, as one immutable value."""
+"""The settings of a classifier, checked when they are given, as one immutable value."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Fetch = Literal["client", "endpoint"]
 
 
 class Options(TypedDict, total=False):
-    """The keyword arguments that every way of making a classifier takes; see `BreedClassifier` for what they mean."""
+    """The keyword arguments of all functions that create a classifier; `BreedClassifier` explains them."""
 
     labels: LabelMap | Sequence[str] | None
     fetch: Fetch
@@ -30,11 +30,11 @@ class Options(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class ClassifierOptions:
-    """The settings of a classifier; see `BreedClassifier` for what they mean.
+    """The settings of a classifier; `BreedClassifier` explains them.
 
     Raises:
         ConfigurationError: A value is out of range.
-        LabelError: The labels are no list of different names.
+        LabelError: The labels are not a list of distinct names.
     """
 
     labels: LabelMap | Sequence[str] | None = None
@@ -64,7 +64,7 @@ class ClassifierOptions:
 
     @property
     def label_map(self) -> LabelMap | None:
-        """The labels that were given, as a LabelMap."""
+        """The given labels as a LabelMap, or None."""
         assert self.labels is None or isinstance(self.labels, LabelMap)
         return self.labels
 
@@ -73,10 +73,12 @@ def changed(options: ClassifierOptions, changes: Options) -> ClassifierOptions:
     """A copy with some values changed.
 
     Raises:
-        ConfigurationError: There is no such option, or a value is out of range.
+        ConfigurationError: An option is unknown, or a value is out of range.
     """
     values = {field.name: getattr(options, field.name) for field in fields(options)}
-    unknown = ", ".join(sorted(changes.keys() - values.keys()))
+    unknown = sorted(changes.keys() - values.keys())
     if unknown:
-        raise ConfigurationError(f"There is no option {unknown}; there are {', '.join(values)}.")
+        raise ConfigurationError(
+            f"Unknown option{'s' * (len(unknown) > 1)} {', '.join(unknown)}; valid options: {', '.join(values)}."
+        )
     return ClassifierOptions(**{**values, **changes})

@@ -1,4 +1,8 @@
-"""Calls again what may well succeed in a moment, within one deadline. A call that succeeds at once pays nothing."""
+"""The retry policy: transient failures are retried after random, growing pauses, within one deadline.
+
+Its numbers, with their reasons, are in `dogbreed_sdk.defaults` (INVOKE_...); which errors are transient is decided by
+each transport's `is_transient` (`client.transports`). A call that succeeds at once pays nothing.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +20,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how long a call is tried.
+    """How often, and for how long, a call is attempted.
 
     Attributes:
-        max_attempts: At most, the first included.
+        max_attempts: Maximum number of attempts, including the first.
         deadline: Seconds for all attempts and the pauses between them.
         read_timeout: Seconds that one attempt may take.
-        first_pause: Seconds before the second attempt, at most; each further pause may be twice as long.
+        first_pause: Maximum seconds before the second attempt; each further pause may be twice as long.
     """
 
     max_attempts: int
@@ -40,19 +44,19 @@ def call(
     cancelled: Event | None = None,
     start: float | None = None,
 ) -> T:
-    """What an attempt returns, after as many as it takes.
+    """Calls a function until it succeeds, fails for good, or the policy allows no further attempt.
 
     Args:
-        attempt: Does the work; it gets the seconds that it may take.
-        policy: How often and how long.
-        is_transient: Whether an error may be gone in a moment; others are raised at once.
-        least_pause: Seconds that an error asks to wait at least. Where they outlast the deadline, it is raised.
-        cancelled: Ends pauses and further attempts when it is set.
-        start: The moment of `time.monotonic` at which the deadline began to run. Default: now.
+        attempt: The function; its argument is the number of seconds that it may take.
+        policy: Attempts, deadline and pauses.
+        is_transient: Whether to retry after an error; other errors are raised at once.
+        least_pause: Minimum seconds to wait after an error. If they exceed the deadline, the error is raised.
+        cancelled: Stops pauses and further attempts when it is set.
+        start: The value of `time.monotonic` at which the deadline started. Default: now.
 
     Raises:
-        Exception: What the last attempt raised.
-        CancelledError: The event was set before the first.
+        Exception: The error of the last attempt.
+        CancelledError: The event was set before the first attempt.
     """
     if cancelled is not None and cancelled.is_set():
         raise CancelledError
@@ -64,7 +68,7 @@ def call(
         if policy.max_attempts < 2 or not is_transient(error):
             raise
         first = error
-    return _again(
+    return _retry(
         attempt,
         first,
         policy=policy,
@@ -75,7 +79,7 @@ def call(
     )
 
 
-def _again(
+def _retry(
     attempt: Callable[[float], T],
     first: Exception,
     *,
@@ -96,12 +100,12 @@ def _again(
 
     def wait(state: tenacity.RetryCallState) -> float:
         failure = state.outcome.exception() if state.outcome is not None else None
-        # Together: clients that were sent away at once should not come back at once.
+        # The sum: clients that were refused at the same moment should not all return at the same moment.
         return at_random(state) + (least_pause(failure) if failure is not None else 0.0)
 
     stops: list[tenacity.stop.stop_base] = [
         tenacity.stop_after_attempt(policy.max_attempts),
-        # Before a pause that would outlast the deadline, not after it.
+        # Before a pause that would exceed the deadline, not after it.
         tenacity.stop_before_delay(max(0.0, start + policy.deadline - time.monotonic())),
     ]
     if cancelled is not None:
@@ -126,6 +130,6 @@ def _again(
 
 
 def _allowed(policy: RetryPolicy, start: float) -> float:
-    """The seconds that an attempt may take: what the deadline leaves, but enough for an answer."""
+    """The seconds that an attempt may take: the rest of the deadline, but at least enough for a response."""
     left = start + policy.deadline - time.monotonic()
     return min(policy.read_timeout, policy.deadline, max(left, defaults.INVOKE_SHORTEST_TIMEOUT_SECONDS))

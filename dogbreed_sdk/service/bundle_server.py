@@ -13,9 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from dogbreed_sdk._util.bundle_files import bundle_path, check, naming_archive, unpack, unpack_all
 from dogbreed_sdk._util.scratch import scratch_folder
-from dogbreed_sdk.client.transports import Answer, Transport
-from dogbreed_sdk.client.transports.bundle import bundle_path, check, naming, unpack, unpack_all
+from dogbreed_sdk.client.transports import Response, Transport
 from dogbreed_sdk.client.transports.server import ServerTransport
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError, EndpointNotReadyError
 from dogbreed_sdk.model_server.process import ServerProcess, start
@@ -78,7 +78,7 @@ class BundleServer:
             self._server = self._start()
         except EndpointNotReadyError as error:
             self._scratch.close()
-            raise EndpointNotReadyError(naming(archive, folder, str(error))) from error
+            raise EndpointNotReadyError(naming_archive(archive, folder, str(error))) from error
         except BaseException:
             self._scratch.close()
             raise
@@ -148,7 +148,7 @@ class FollowingTransport(Transport):
 
     def invoke(
         self, body: bytes, content_type: str, accept: str, *, connect_timeout: float, read_timeout: float
-    ) -> Answer:
+    ) -> Response:
         """Sends one request; no retries.
 
         Raises:

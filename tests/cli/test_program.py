@@ -21,7 +21,7 @@ from dogbreed_sdk import BreedDataset, DebugReport, Session, testing
 from dogbreed_sdk._util import optional
 from dogbreed_sdk.cli import quickstart
 from dogbreed_sdk.cli.parser import parse
-from dogbreed_sdk.client.payloads import LABEL_QUESTION
+from dogbreed_sdk.client.classifier import LABEL_PROBE
 from dogbreed_sdk.container import uri_to_path
 from dogbreed_sdk.endpoints import evaluation
 from dogbreed_sdk.endpoints.deployment import Deployment
@@ -143,7 +143,7 @@ def test_what_an_interrupted_command_suggests_works_when_it_is_pasted(
 @pytest.mark.parametrize("command", ["logs", "report", "delete", "classify"])
 def test_what_is_not_found_is_looked_for_with_options_and_not_with_python(command: str, tmp_path: Path) -> None:
     root, asked = tmp_path / "root", tmp_path / "rex.png"
-    asked.write_bytes(LABEL_QUESTION.body)
+    asked.write_bytes(LABEL_PROBE.body)
     Store(root).close()
     said = run(command, "x", *([asked] if command == "classify" else []), "--root", root, expect=1).stderr
     assert f" in local SageMaker in {root}. " in said
@@ -178,7 +178,7 @@ def test_the_check_of_an_undivided_data_set_names_the_command_that_divides_it(sh
 )
 def test_a_folder_with_the_name_of_no_endpoint_is_pointed_out(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / name).mkdir()
-    (tmp_path / "rex.png").write_bytes(LABEL_QUESTION.body)
+    (tmp_path / "rex.png").write_bytes(LABEL_PROBE.body)
     command = [sys.executable, "-m", "dogbreed_sdk.cli", "classify", name, "rex.png", "--root", "root"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
     assert done.returncode in (1, 2)

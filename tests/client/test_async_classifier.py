@@ -16,7 +16,7 @@ from botocore.exceptions import ConnectionClosedError
 
 from dogbreed_sdk import ConfigurationError, DogBreedError, EndpointError, ThrottledError
 from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier
-from dogbreed_sdk.client.transports import Answer
+from dogbreed_sdk.client.transports import Response
 from dogbreed_sdk.testing import FakeEndpoint, Request
 from tests.slow_endpoint import BREEDS, PICTURES, SlowEndpoint
 from tests.waiting import wait_for
@@ -156,9 +156,9 @@ def test_a_closed_classifier_says_so_and_its_copies_too() -> None:
         await classifier.close()
         for closed in (classifier, copy):
             for call in (closed.labels, partial(closed.classify, PICTURES[0])):
-                with pytest.raises(ConfigurationError, match="was closed; make a new one"):
+                with pytest.raises(ConfigurationError, match="was closed; create a new one"):
                     await call()
-            with pytest.raises(ConfigurationError, match="was closed; make a new one"):
+            with pytest.raises(ConfigurationError, match="was closed; create a new one"):
                 closed.classify_many([])
 
     asyncio.run(run())
@@ -187,7 +187,7 @@ class OnItsWay(FakeEndpoint):
         super().__init__(BREEDS)
         self.waits, self.cut = threading.Event(), threading.Event()
 
-    def invoke(self, *what: object, **timeouts: float) -> Answer:  # type: ignore[override]
+    def invoke(self, *what: object, **timeouts: float) -> Response:  # type: ignore[override]
         self.requests.append(Request(b"", "", ""))
         time.sleep(0.2)
         self.waits.set()

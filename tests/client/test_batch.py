@@ -150,9 +150,9 @@ def test_wrong_arguments_are_refused_at_once(wrong: dict[str, object]) -> None:
 @pytest.mark.parametrize("one", ["rex.jpg", PICTURES[0], Path("rex.jpg"), io.BytesIO(PICTURES[0])], ids=type)
 def test_one_picture_is_no_list_of_them(one: Any) -> None:
     classifier = FakeEndpoint(BREEDS).classifier()
-    with pytest.raises(ConfigurationError, match=r"was given one picture.*pass a list, or use classify"):
+    with pytest.raises(ConfigurationError, match=r"was given a single picture.*pass a list, or call classify"):
         classifier.classify_many(one)
-    with pytest.raises(ConfigurationError, match=r"was given one picture.*pass a list, or use classify"):
+    with pytest.raises(ConfigurationError, match=r"was given a single picture.*pass a list, or call classify"):
         AsyncBreedClassifier.wrapping(classifier).classify_many(one)
 
 
@@ -173,7 +173,7 @@ def test_a_closed_classifier_says_so_and_its_copies_too() -> None:
     for closed in (classifier, copy, copy.with_options(max_attempts=1)):
         for call in (partial(closed.classify, PICTURES[0]), closed.labels, partial(closed.classify_many, [])):
             with pytest.raises(
-                ConfigurationError, match=r"^BreedClassifier\(endpoint fake\) was closed; make a new one"
+                ConfigurationError, match=r"^BreedClassifier\(endpoint fake\) was closed; create a new one"
             ):
                 call()
     with pytest.raises(ConfigurationError, match="was closed"):

@@ -8,12 +8,12 @@ from concurrent.futures import wait
 
 import pytest
 
-from dogbreed_sdk.client.daemon_pool import Workers
+from dogbreed_sdk.client.daemon_pool import DaemonPool
 from tests.waiting import wait_for
 
 
 def test_threads_start_as_they_are_needed() -> None:
-    workers = Workers(8, name="few")
+    workers = DaemonPool(8, name="few")
     for _ in range(6):
         assert workers.submit(lambda: 7).result() == 7
         wait_for(lambda: workers.unfinished == 0)
@@ -23,7 +23,7 @@ def test_threads_start_as_they_are_needed() -> None:
 
 def test_what_has_not_begun_is_cancelled() -> None:
     gate = threading.Event()
-    workers = Workers(1, name="one")
+    workers = DaemonPool(1, name="one")
     first, second = workers.submit(gate.wait), workers.submit(gate.wait)
     wait_for(first.running)
     workers.shutdown(wait=False, cancel_futures=True)
@@ -37,7 +37,7 @@ def test_what_has_not_begun_is_cancelled() -> None:
 
 
 def test_a_machine_that_gives_no_more_threads_has_the_work_done_by_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
-    workers = Workers(8, name="few")
+    workers = DaemonPool(8, name="few")
     start, started = threading.Thread.start, []
 
     def scarce(thread: threading.Thread) -> None:
@@ -61,7 +61,7 @@ def test_a_machine_that_gives_no_thread_at_all_says_so(monkeypatch: pytest.Monke
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    workers = Workers(2, name="none")
+    workers = DaemonPool(2, name="none")
     with pytest.raises(RuntimeError, match="can't start"):
         workers.submit(int)
     assert workers.unfinished == 0
@@ -70,7 +70,7 @@ def test_a_machine_that_gives_no_thread_at_all_says_so(monkeypatch: pytest.Monke
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_a_forked_process_starts_threads_of_its_own() -> None:
-    workers = Workers(1, name="forked")
+    workers = DaemonPool(1, name="forked")
     assert workers.submit(int, "7").result(10.0) == 7
     process = multiprocessing.get_context("fork").Process(target=lambda: workers.submit(int, "8").result(10.0))
     process.start()

@@ -104,7 +104,7 @@ def test_settings_that_make_no_sense_are_found_before_anything_is_asked() -> Non
         download("https://example.com/", deadline=0)
     with pytest.raises(ConfigurationError, match="list of hosts"):
         download("https://example.com/", allowed_hosts="example.com")
-    with pytest.raises(ConfigurationError, match="no network"):
+    with pytest.raises(ConfigurationError, match="invalid network"):
         download("https://example.com/", allowed_networks=["everything"])
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from dogbreed_sdk import BreedClassifier, ConfigurationError, LabelError, LabelMap, ModelError, UnsupportedImageError
+from dogbreed_sdk._util.bundle_files import bundle_path
 from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.client.images import Payload
-from dogbreed_sdk.client.transports.bundle import bundle_path
 from tests.conftest import Workshop
 
 
@@ -47,7 +47,7 @@ def test_a_picture_that_cannot_be_used_is_named(classifier: BreedClassifier) -> 
     with pytest.raises(UnsupportedImageError):
         classifier.classify(b"no picture")
     with pytest.raises(ModelError, match="answered 400"):
-        classifier._ask(Payload(b"no picture", "image/jpeg", "bytes"), top_k=1, cancelled=None)
+        classifier._predict(Payload(b"no picture", "image/jpeg", "bytes"), top_k=1, cancelled=None)
 
 
 def test_a_folder_is_as_good_as_an_archive_whose_code_is_never_looked_at(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dogbreed_sdk import LabelError, LabelMap, ModelError, Prediction
 from dogbreed_sdk.client import responses
-from dogbreed_sdk.client.label_cache import KnownLabels
+from dogbreed_sdk.client.label_cache import LabelCache
 
 LABELS = LabelMap.from_list(["001.Affenpinscher", "002.Afghan_hound", "010.Basenji"])
 
@@ -90,30 +90,30 @@ class TestScores:
         }
     ).encode()
 
-    def parse(self, body: bytes, known: KnownLabels, labels: LabelMap | None = None) -> Prediction:
-        return responses.parse(body, labels=labels, top_k=2, latency_ms=1.0, request_id=None, known=known)
+    def parse(self, body: bytes, cache: LabelCache, labels: LabelMap | None = None) -> Prediction:
+        return responses.parse(body, labels=labels, top_k=2, latency_ms=1.0, request_id=None, label_cache=cache)
 
     def test_both_forms_give_the_same_prediction(self) -> None:
-        known = KnownLabels()
-        ranked = self.parse(json.dumps(ours()).encode(), known)
-        small = self.parse(self.BODY, known)
+        cache = LabelCache()
+        ranked = self.parse(json.dumps(ours()).encode(), cache)
+        small = self.parse(self.BODY, cache)
         assert small.scores == ranked.scores
-        assert (small.model_id, known.model_id) == ("abc", "abc")
+        assert (small.model_id, cache.model_id) == ("abc", "abc")
 
     def test_rejection_comes_with_it(self) -> None:
-        prediction = self.parse(self.BODY, KnownLabels(), LABELS)
+        prediction = self.parse(self.BODY, LabelCache(), LABELS)
         assert (prediction.rejected, prediction.rejection_score, prediction.rejection_threshold) == (True, -1.5, -2.0)
 
     def test_an_unknown_model_must_name_its_classes(self) -> None:
-        known = KnownLabels()
-        known.learn("another", list(LABELS))
+        cache = LabelCache()
+        cache.store("another", list(LABELS))
         with pytest.raises(responses.UnknownModelError):
-            self.parse(self.BODY, known)
-        assert known.model_id is None
+            self.parse(self.BODY, cache)
+        assert cache.model_id is None
 
     def test_another_number_of_labels_is_refused_with_both_numbers(self) -> None:
         with pytest.raises(LabelError, match=r"3 scores.*2 labels"):
-            self.parse(self.BODY, KnownLabels(), LabelMap.from_list(["a", "b"]))
+            self.parse(self.BODY, LabelCache(), LabelMap.from_list(["a", "b"]))
 
     @pytest.mark.parametrize(
         "values", [[], [0.5, 0.2], [0.5, -0.5, 1.0], ["a"], [None], {"a": 1}, [0.5, float("nan")], [[1.0]], "1.0"]
@@ -121,7 +121,7 @@ class TestScores:
     def test_what_are_no_probabilities_is_a_model_error(self, values: object) -> None:
         body = json.dumps({"model_id": "abc", "predictions": [{"probabilities": values}]}).encode()
         with pytest.raises(ModelError, match="neither"):
-            self.parse(body, KnownLabels())
+            self.parse(body, LabelCache())
 
     @pytest.mark.parametrize(
         "changes", [{"rejected": "no"}, {"rejected": True, "rejection_score": "high"}, {"rejected": False}]
@@ -129,14 +129,14 @@ class TestScores:
     def test_a_rejection_that_is_none_is_a_model_error(self, changes: dict[str, object]) -> None:
         body = {"model_id": "abc", "predictions": [{"probabilities": [1.0], **changes}]}
         with pytest.raises(ModelError, match="neither"):
-            self.parse(json.dumps(body).encode(), KnownLabels(), LabelMap.from_list(["a"]))
+            self.parse(json.dumps(body).encode(), LabelCache(), LabelMap.from_list(["a"]))
 
     def test_labels_of_many_models_are_let_go(self) -> None:
-        known = KnownLabels()
+        cache = LabelCache()
         for number in range(100):
-            known.learn(f"model {number}", ["a", "b"])
-        assert known.get("model 0") is None
-        assert known.get("model 99") is not None
+            cache.store(f"model {number}", ["a", "b"])
+        assert cache.get("model 0") is None
+        assert cache.get("model 99") is not None
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=200))

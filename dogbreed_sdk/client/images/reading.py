@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import unquote_to_bytes
 
 from dogbreed_sdk.errors import ImageDownloadError, ImageError, UnsupportedImageError
@@ -24,7 +24,7 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):(//)?", re.IGNORECASE)
 _WHITE_SPACE = re.compile(rb"[ \t\r\n]+")
 
 
-def is_url(picture: object) -> bool:
+def is_url(picture: object) -> TypeGuard[str]:
     """Whether a picture is named by an http(s) URL.
 
     >>> is_url("https://example.com/dog.jpg"), is_url("dog.jpg"), is_url(b"https://")

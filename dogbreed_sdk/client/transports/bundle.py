@@ -1,28 +1,30 @@
-"""A bundle inside this process: the model server's own functions, without a server between."""
+"""A bundle in this process: runs the model server's functions without a server."""
 
 from __future__ import annotations
 
 import atexit
 import functools
 import os
-import sys
 from pathlib import Path
 from threading import Condition, Lock
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from dogbreed_sdk import container
 from dogbreed_sdk._util import optional
+from dogbreed_sdk._util.bundle_files import bundle_path, naming_archive, unpack
 from dogbreed_sdk._util.scratch import scratch_folder
-from dogbreed_sdk.client.transports import Answer, Transport
+from dogbreed_sdk.client.transports import Response, Transport
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError, ModelError
+
+if TYPE_CHECKING:
+    from training_scripts.models.model import Model
 
 
 class _Computations:
-    """Counts the calls into torch, and lets the interpreter end between them only.
+    """Counts the calls into torch, so that the interpreter exits only between them.
 
-    The threads that ask are daemons, which Python ends wherever they are; inside of C++ that aborts the process. So
-    the end waits for what computes, a fraction of a second, and nothing computes any more after it.
+    The calling threads are daemons, which Python ends wherever they are; inside of C++ that aborts the process. So the
+    exit waits a fraction of a second for running computations, and later ones are refused.
     """
 
     def __init__(self) -> None:
@@ -33,7 +35,7 @@ class _Computations:
     def __enter__(self) -> None:
         with self._changed:
             if self._ended:
-                raise ConfigurationError("This program ends; no picture can be classified any more.")
+                raise ConfigurationError("The program is exiting; no further pictures can be classified.")
             self._running += 1
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -42,21 +44,21 @@ class _Computations:
             self._changed.notify_all()
 
     def end(self) -> None:
-        """Returns when nothing computes any more."""
+        """Waits for running computations and refuses later ones."""
         with self._changed:
             self._ended = True
             self._changed.wait_for(lambda: not self._running)
 
 
-_computing = _Computations()
-atexit.register(_computing.end)
+_computations = _Computations()
+atexit.register(_computations.end)
 
 
 class BundleTransport(Transport):
-    """Answers with the functions that endpoints answer with: `training_scripts.inference`, never the archive's code.
+    """Runs the functions that endpoints run: those of `training_scripts.inference`, never the archive's code.
 
-    Pictures are decoded in the threads that ask; the model answers one at a time, as a model server's worker does,
-    so that every number is the same as through an endpoint.
+    Pictures are decoded in the calling threads; the model processes one at a time, as a model server's worker does, so
+    that every number equals that of an endpoint.
 
     Args:
         path: A bundle: its folder, its model.tar.gz, or a file:// URI of either.
@@ -66,7 +68,7 @@ class BundleTransport(Transport):
         classes: Class folders in index order.
 
     Raises:
-        ConfigurationError: There is no bundle, it is damaged, or the packages that run it are not installed.
+        ConfigurationError: It is not a bundle, is damaged, or the packages that run it are not installed.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -90,67 +92,70 @@ class BundleTransport(Transport):
         content_type: str,
         accept: str,
         *,
-        connect_timeout: float,  # noqa: ARG002 - nothing is connected
-        read_timeout: float,  # noqa: ARG002 - a computation cannot be cut off
-    ) -> Answer:
-        """Answers one request as an endpoint of this bundle would.
+        connect_timeout: float,  # noqa: ARG002 - there is no connection
+        read_timeout: float,  # noqa: ARG002 - a computation cannot be aborted
+    ) -> Response:
+        """Processes one request as an endpoint of this bundle would.
 
         Raises:
-            RequestError: The body cannot be answered.
+            RequestError: The request is invalid.
         """
-        with _computing:
+        with _computations:
             text, kind = self._computed(body, content_type, accept)
-        return Answer(text.encode(), kind, None)
+        return Response(text.encode(), kind, None)
 
     def _computed(self, body: bytes, content_type: str, accept: str) -> tuple[str, str]:
-        # Of its own, so that its tensors are let go of before it counts as done: that, too, is C++.
-        inference, model, one_at_a_time = self._ready()
+        # A separate function, so that its tensors are freed, which also runs C++, before it counts as complete.
+        from training_scripts import inference  # noqa: PLC0415 - torch is loaded with the bundle
+
+        model, one_at_a_time = self._ready()
         data = inference.input_fn(body, content_type)
         with one_at_a_time:
             predicted = inference.predict_fn(data, model)
-        text, kind = inference.output_fn(predicted, accept)
-        return text, kind
+        return inference.output_fn(predicted, accept)
 
     def _ready(self) -> _Loaded:
-        """The model; one that was unpickled is loaded when it is first asked."""
+        """The model; after unpickling, it is loaded by the first request."""
         if self._loaded is None:
             self._loaded = _loaded_once(self._path)
         return self._loaded
 
     def is_transient(self, error: BaseException) -> bool:  # noqa: ARG002
-        """Never: the same computation gives the same error."""
+        """Never: repeating the computation would repeat the error."""
         return False
 
     def translate(self, error: Exception) -> DogBreedError:
-        """What a client of an endpoint would be told."""
+        """The error that a client of an endpoint would get."""
         if isinstance(error, DogBreedError):
             return error
-        if isinstance(error, self._ready().inference.RequestError):
+        from training_scripts.inference import RequestError  # noqa: PLC0415 - torch is loaded with the bundle
+
+        if isinstance(error, RequestError):
             return ModelError(f"The model of {self.name} answered {error.status_code}: {error.message}")
         return ModelError(f"The model of {self.name} failed: {type(error).__name__}: {error}")
 
 
 class _Loaded(NamedTuple):
-    """A model in memory, the functions that it answers with, and the lock that is held while it computes."""
+    """A model in memory, and the lock that is held while it computes."""
 
-    inference: Any
-    model: Any
+    model: Model
     one_at_a_time: Lock
 
 
 def _load(path: Path) -> _Loaded:
-    inference = optional.load("training_scripts.inference", extra="local", purpose="run a bundle here")
+    with optional.needed(extra="local", purpose="run a bundle here"):
+        from training_scripts import inference  # noqa: PLC0415
     folder = path
     try:
         if path.is_dir():
-            return _Loaded(inference, inference.model_fn(str(path)), Lock())
+            return _Loaded(inference.model_fn(str(path)), Lock())
         with scratch_folder("dogbreed-bundle") as folder:
             unpack(path, folder)
-            return _Loaded(inference, inference.model_fn(str(folder)), Lock())
+            return _Loaded(inference.model_fn(str(folder)), Lock())
     except OSError as error:
         raise ConfigurationError(f"Cannot read the bundle {path}: {error.strerror or error}.") from error
-    except ValueError as error:  # BundleError and other ScriptErrors, whose messages say what to do
-        said = naming(path, folder, str(error)).removeprefix(f"{path}: ")
+    except ValueError as error:  # BundleError and other ScriptErrors
+        said = naming_archive(path, folder, str(error)).removeprefix(f"{path}: ")
         raise ConfigurationError(f"The bundle {path} cannot be used: {said}") from error
 
 
@@ -158,98 +163,16 @@ _loading = Lock()
 
 
 def _loaded_once(path: Path) -> _Loaded:
-    """The model of a bundle, loaded once in this process: a process pool unpickles a classifier with every task."""
+    """The model of a bundle, loaded once per process: a process pool unpickles a classifier with every task."""
     described = path / "model.json" if path.is_dir() else path
     try:
         found = described.stat()
     except OSError as error:
         raise ConfigurationError(f"Cannot read the bundle {path}: {error.strerror or error}.") from error
     with _loading:
-        return _of_these_bytes(path, found.st_mtime_ns, found.st_size)
+        return _load_version(path, found.st_mtime_ns, found.st_size)
 
 
 @functools.lru_cache(maxsize=2)
-def _of_these_bytes(path: Path, _changed: int, _size: int) -> _Loaded:
+def _load_version(path: Path, _changed: int, _size: int) -> _Loaded:
     return _load(path)
-
-
-def check(folder: Path) -> None:
-    """Looks whether a folder holds a bundle, before a process is started for it.
-
-    Raises:
-        ConfigurationError: It does not, or its description is invalid.
-    """
-    from training_scripts.models.bundle import read_description  # noqa: PLC0415 - clients of endpoints do not need it
-    from training_scripts.models.bundle_archive import WEIGHTS_FILE  # noqa: PLC0415
-    from training_scripts.models.description import BundleError  # noqa: PLC0415
-
-    try:
-        read_description(folder)
-    except BundleError as error:
-        raise ConfigurationError(
-            f"{error}. Give a bundle: the model.tar.gz of a training job, or the folder that it unpacks to."
-        ) from error
-    if not (folder / WEIGHTS_FILE).is_file():
-        raise ConfigurationError(f"{folder} has no {WEIGHTS_FILE}: unpack the whole model.tar.gz.")
-
-
-def unpack(archive: Path, folder: Path) -> None:
-    """Unpacks what a bundle is loaded from, once it has proved to be of the size that it says; its code stays packed.
-
-    Raises:
-        ConfigurationError: It is not an archive, one of another kind, or has weights of another network's size.
-        OSError: The folder cannot be written.
-    """
-    from training_scripts.models import bundle_archive  # noqa: PLC0415 - it is needed for archives only
-    from training_scripts.models.description import BundleError  # noqa: PLC0415
-
-    names = (bundle_archive.DESCRIPTION_FILE, bundle_archive.WEIGHTS_FILE)
-    try:
-        bundle_archive.extract(archive, folder, names, check_weights=functools.partial(_check_size, folder))
-    except BundleError as error:
-        raise ConfigurationError(f"{naming(archive, folder, str(error))}.") from error
-
-
-def unpack_all(archive: Path, folder: Path) -> None:
-    """Unpacks a bundle with the code in it.
-
-    Raises:
-        ConfigurationError: It is not an archive, or one that must not be unpacked.
-        OSError: The folder cannot be written.
-    """
-    from training_scripts.models import bundle_archive  # noqa: PLC0415 - it is needed for archives only
-    from training_scripts.models.description import BundleError  # noqa: PLC0415
-
-    try:
-        bundle_archive.extract_all(archive, folder)
-    except BundleError as error:
-        raise ConfigurationError(f"{error}.") from error
-
-
-def naming(archive: Path, folder: Path, message: str) -> str:
-    """A message about an unpacked bundle that names the archive, not the temporary folder, which is gone by then."""
-    return message.replace(str(folder), str(archive))
-
-
-def _check_size(folder: Path, size: int) -> None:
-    """Judges the weights' size before they are unpacked, where torch is loaded anyway."""
-    model = sys.modules.get("training_scripts.models.model")
-    if model is not None:
-        model.check_size(folder, size)
-
-
-def bundle_path(path: str | os.PathLike[str]) -> Path:
-    """The path of a bundle that is named by a path or a file:// URI.
-
-    Raises:
-        ConfigurationError: It is a URI of another kind.
-    """
-    text = os.fspath(path)
-    if "://" not in text:
-        return Path(text).expanduser()
-    try:
-        return container.uri_to_path(text)
-    except ValueError as error:
-        raise ConfigurationError(
-            f"{error}. Download the bundle first, for example with TrainingJob.download_model."
-        ) from error

@@ -1,11 +1,11 @@
-"""Ends requests in time: by a deadline, and from other threads.
+"""Ends HTTP requests in time: at a deadline, or from another thread.
 
-A socket's own timeout starts again with every byte, so a server that drips them keeps a client for ever; and it is the
-connect timeout while a request is being sent, which is too short for a large picture on a slow line. Here each read
-and write gets what is left of the request's time.
+A socket's own timeout restarts with every byte, so a server that drips them holds a client for ever; and while a
+request is being sent it is the connect timeout, which is too short for a large picture on a slow line. Here, each read
+and write gets the time that is left of the request's.
 
-A thread in a system call hears of nothing else: each connection notes which thread uses it, and shutting its socket
-down makes that thread's read fail at once.
+A thread that is blocked in a system call cannot be interrupted. So each connection records which thread uses it, and
+shutting down its socket makes that thread's read fail at once.
 """
 
 from __future__ import annotations
@@ -18,29 +18,40 @@ import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from threading import get_ident
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from urllib3.exceptions import ConnectTimeoutError, ReadTimeoutError
 
-# By thread: a thread asks one thing at a time. Adding and taking away are atomic.
-_IN_USE: dict[int, Any] = {}
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from urllib3.connection import HTTPConnection
+    from urllib3.connectionpool import HTTPConnectionPool
+
+    PoolClass: TypeAlias = type[HTTPConnectionPool]
+    _MixedInto = HTTPConnection
+else:
+    _MixedInto = object
+
+# By thread, since a thread makes one request at a time. Adding and removing are atomic.
+_IN_USE: dict[int, _TimedConnection] = {}
 _ENDS: dict[int, float] = {}
 
-# What TLS sends at a time (RFC 8446, 5.1): each such record would get the whole timeout again.
+# TLS sends records of this size (RFC 8446, 5.1), and each would get the entire timeout again.
 _RECORD_BYTES = 16_384
 # Small requests go out in one piece.
 _SMALL_BYTES = 4 * _RECORD_BYTES
-# A socket's timeout may be so much longer than what is left: setting it lets another thread run first.
+# A socket's timeout may exceed the remaining time by this much: setting it lets another thread run first.
 _TICK_SECONDS = 0.02
 
 
-class Limited:
-    """A block in which this thread makes one request, which gets so many seconds from connecting to its last byte.
+class Deadline:
+    """A block in which this thread makes one request, with a deadline from connecting to the last byte.
 
-    Resolving a name cannot be cut off: it takes as long as the operating system lets it.
+    Resolving a name cannot be aborted: it takes as long as the operating system allows.
 
     Args:
-        seconds: Until urllib3's ReadTimeoutError (botocore makes its own of it).
+        seconds: Time until urllib3's ReadTimeoutError, which botocore translates into its own.
     """
 
     __slots__ = ("_seconds",)
@@ -56,24 +67,24 @@ class Limited:
         _IN_USE.pop(get_ident(), None)
 
 
-def traceable(pool_classes: Mapping[str, Any]) -> dict[str, Any]:
-    """urllib3's connection pool classes by scheme, with connections that keep time and note who uses them."""
-    return {scheme: _traceable_pool(pool_class) for scheme, pool_class in pool_classes.items()}
+def with_deadlines(pool_classes: Mapping[str, PoolClass]) -> dict[str, PoolClass]:
+    """urllib3's connection pool classes by scheme, changed so that their connections obey `Deadline` and `abort`."""
+    return {scheme: _timed_pool(pool_class) for scheme, pool_class in pool_classes.items()}
 
 
-def cut(thread_ids: Collection[int]) -> None:
-    """Ends the connections that these threads use."""
+def abort(thread_ids: Collection[int]) -> None:
+    """Shuts down the connections that these threads use."""
     for thread_id in thread_ids:
         connection = _IN_USE.get(thread_id)
         used = connection.sock if connection is not None else None
         if used is not None:
-            # Of the plain socket below TLS: TLS's own farewell is not for a second thread.
+            # The plain socket below TLS: closing TLS itself is not safe from a second thread.
             with suppress(OSError):
                 socket.socket.shutdown(used, socket.SHUT_RDWR)
 
 
-def _limit(used: Any, ends: float) -> None:
-    """Gives a socket's next read or write what is left."""
+def _limit(used: socket.socket, ends: float) -> None:
+    """Sets a socket's timeout to the remaining time."""
     left = _left(ends)
     timeout = used.gettimeout()
     if timeout is None or not left <= timeout < left + _TICK_SECONDS:
@@ -87,8 +98,8 @@ def _left(ends: float) -> float:
     return left
 
 
-class _PunctualFile(io.RawIOBase):
-    """What a socket receives until a moment; after it, reading is a TimeoutError."""
+class _DeadlineReader(io.RawIOBase):
+    """Reads from a socket until the deadline; then it raises TimeoutError."""
 
     def __init__(self, received: io.RawIOBase, used: socket.socket, ends: float) -> None:
         self._received = received
@@ -107,20 +118,18 @@ class _PunctualFile(io.RawIOBase):
         super().close()
 
 
-class _PunctualResponse(http.client.HTTPResponse):
+class _DeadlineResponse(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         ends = _ENDS.get(get_ident())
         if ends is not None:
-            self.fp = io.BufferedReader(_PunctualFile(self.fp.detach(), sock, ends))
+            self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock, ends))
 
 
-class _Traced:
-    """Mixed into urllib3's connection classes, before them."""
+class _TimedConnection(_MixedInto):
+    """A mixin for urllib3's connection classes; it comes before them in the bases."""
 
-    sock: Any
-    timeout: Any
-    response_class = _PunctualResponse
+    response_class = _DeadlineResponse
     _process = 0
 
     def connect(self) -> None:
@@ -132,19 +141,19 @@ class _Traced:
                 self.timeout = min(self.timeout, _left(ends))
             except TimeoutError as error:
                 raise ConnectTimeoutError(self, "no time was left to connect") from error
-        super().connect()  # type: ignore[misc]
+        super().connect()
 
-    def request(self, *args: Any, **kwargs: Any) -> Any:
+    def request(self, *args: Any, **kwargs: Any) -> None:
         _IN_USE[get_ident()] = self
         if self.sock is not None and self._process != os.getpid():
-            # A connection of the parent process, which goes on using it: each would get the other's answers.
-            self.close()  # type: ignore[attr-defined]
-        return super().request(*args, **kwargs)  # type: ignore[misc]
+            # A connection of the parent process, which still uses it: each process would get the other's responses.
+            self.close()
+        super().request(*args, **kwargs)
 
     def send(self, data: Any) -> None:
         ends = _ENDS.get(get_ident())
         if ends is None:
-            return super().send(data)  # type: ignore[misc, no-any-return]
+            return super().send(data)
         if self.sock is None:
             self.connect()
         pieces = [data]
@@ -154,13 +163,14 @@ class _Traced:
         try:
             for piece in pieces:
                 _limit(self.sock, ends)
-                super().send(piece)  # type: ignore[misc]
+                super().send(piece)
         except TimeoutError as error:
-            # As urllib3 names what its own read timeout ends; of a plain TimeoutError it makes a lost connection.
+            # As urllib3 does for its own read timeout; it treats a plain TimeoutError as a lost connection.
             raise ReadTimeoutError(None, None, "the request could not be sent in time") from error  # type: ignore[arg-type]
         return None
 
 
-def _traceable_pool(pool_class: Any) -> Any:
-    connection_class = type(f"Traced{pool_class.ConnectionCls.__name__}", (_Traced, pool_class.ConnectionCls), {})
-    return type(f"Traced{pool_class.__name__}", (pool_class,), {"ConnectionCls": connection_class})
+def _timed_pool(pool_class: PoolClass) -> PoolClass:
+    connection_class = pool_class.ConnectionCls
+    timed = type(f"Timed{connection_class.__name__}", (_TimedConnection, connection_class), {})
+    return type(f"Timed{pool_class.__name__}", (pool_class,), {"ConnectionCls": timed})
