@@ -258,9 +258,7 @@ class TestServers:
 
     def test_the_http_service_is_recognized(self, server: Server) -> None:
         server.answer = lambda _: (404, b'{"type":"/problems/not-found","title":"There is nothing here"}')
-        with pytest.raises(
-            EndpointNotFoundError, match=r"the HTTP service, not a model server: POST .*/v1/classify"
-        ):
+        with pytest.raises(EndpointNotFoundError, match=r"the HTTP service, not a model server: POST .*/v1/classify"):
             BreedClassifier.from_server(server.url).classify(picture())
 
     def test_a_request_id_is_not_called_awss(self, server: Server) -> None:
