@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     from dogbreed_sdk.debugging.feature_pass import FeaturePassCost
     from dogbreed_sdk.debugging.insights import Insight
-    from dogbreed_sdk.debugging.learning_curves import Curve
     from dogbreed_sdk.debugging.managed_results import ManagedRule
     from training_scripts.recording.profile.profile import Profile
     from training_scripts.recording.trial.trial import Trial
     from training_scripts.rules.evidence.evidence import Evidence
+    from training_scripts.rules.evidence.learning_curves import Curve
     from training_scripts.rules.findings import RuleResult
 
 # A recording without an end to which nothing was added for so long is of a run that was killed.
@@ -139,8 +139,8 @@ class ReportContent:
     @cached_property
     def curves(self) -> Mapping[str, Curve]:
         """Loss and accuracy as they are drawn, by name, as far as they were recorded."""
-        from dogbreed_sdk.debugging.learning_curves import curves  # noqa: PLC0415 - needs NumPy
         from training_scripts.recording.trial.trial import despite_damage  # noqa: PLC0415
+        from training_scripts.rules.evidence.learning_curves import curves  # noqa: PLC0415 - needs NumPy
 
         evidence = self.evidence
         return {} if evidence is None else despite_damage(lambda: curves(evidence))

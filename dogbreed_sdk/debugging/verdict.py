@@ -11,9 +11,9 @@ import numpy as np
 
 from dogbreed_sdk.debugging.formatting import joined, number, percent, seconds, step_list
 from dogbreed_sdk.debugging.insights.words import plural
-from dogbreed_sdk.debugging.learning_curves import Curve
 from training_scripts.recording.profile.summary import seconds_of
 from training_scripts.recording.trial.trial import EVAL, TRAIN
+from training_scripts.rules.evidence.learning_curves import Curve
 from training_scripts.rules.findings import ERROR, ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, RuleResult
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from dogbreed_sdk.debugging.insights.convergence import outlook
 from dogbreed_sdk.debugging.insights.fluctuation import noise_of_steps
 from dogbreed_sdk.debugging.insights.overfitting import look as overfitting
 from dogbreed_sdk.debugging.insights.pictures import contradiction
-from dogbreed_sdk.debugging.insights.run import Run
 from tests.debugging.insights_made_up import LOSS, made_up_run
 from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial
+from training_scripts.rules.evidence.run import Run
 
 RUNS = 100
 

@@ -16,7 +16,6 @@ import pytest
 from dogbreed_sdk import ConfigurationError, DebugReport
 from dogbreed_sdk.debugging.html.document import document
 from dogbreed_sdk.debugging.insights import Insight
-from dogbreed_sdk.debugging.learning_curves import curves, smoothed, train_position
 from dogbreed_sdk.debugging.sources.layout import Parts, Recording
 from dogbreed_sdk.debugging.verdict import verdict
 from dogbreed_sdk.errors import RecordingError
@@ -24,6 +23,7 @@ from tests.debugging import made_up
 from training_scripts.recording.profile.profile import Profile, Statistics
 from training_scripts.recording.profile.summary import phase_statistics
 from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial
+from training_scripts.rules.evidence.learning_curves import curves, smoothed, train_position
 from training_scripts.rules.findings import ERROR, ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, Finding, RuleResult
 
 SCRIPT_ERROR = (

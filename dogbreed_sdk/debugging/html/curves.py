@@ -11,8 +11,8 @@ from dogbreed_sdk.debugging.formatting import clipped, number, percent
 from dogbreed_sdk.debugging.html.markup import Child, Markup, element
 from dogbreed_sdk.debugging.html.sections import NO_TENSORS, empty, section
 from dogbreed_sdk.debugging.html.series import broken_stretches, chart, line, mark
-from dogbreed_sdk.debugging.learning_curves import Curve, train_position
 from training_scripts.recording.trial.trial import Trial
+from training_scripts.rules.evidence.learning_curves import Curve, train_position
 from training_scripts.rules.findings import RuleResult
 
 MAX_MARKS = 40

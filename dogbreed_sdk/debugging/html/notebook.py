@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from dogbreed_sdk.debugging.formatting import clipped, number
 from dogbreed_sdk.debugging.html.markup import Markup, element, inner
 from dogbreed_sdk.debugging.html.series import thinned
-from dogbreed_sdk.debugging.learning_curves import Curve
 from dogbreed_sdk.debugging.verdict import ended_by, verdict
+from training_scripts.rules.evidence.learning_curves import Curve
 
 if TYPE_CHECKING:
     from dogbreed_sdk.debugging.content import ReportContent

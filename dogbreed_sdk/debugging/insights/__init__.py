@@ -24,9 +24,9 @@ from dogbreed_sdk.debugging.insights import (
 from dogbreed_sdk.debugging.insights.guard import Guard
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.resolve import resolve
-from dogbreed_sdk.debugging.insights.run import Run
 from training_scripts.recording.profile.profile import Profile
 from training_scripts.recording.trial.trial import Trial
+from training_scripts.rules.evidence.run import Run
 from training_scripts.rules.findings import RuleResult
 
 __all__ = ["Insight", "insights"]

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogbreed_sdk.debugging.formatting import joined, number, percent
-from dogbreed_sdk.debugging.insights import statistics
 from dogbreed_sdk.debugging.insights.convergence import outlook
 from dogbreed_sdk.debugging.insights.insight import Insight
-from dogbreed_sdk.debugging.insights.run import Run
 from dogbreed_sdk.debugging.insights.smallness import few_pictures
 from dogbreed_sdk.debugging.insights.words import plural
+from training_scripts.rules.evidence import statistics
+from training_scripts.rules.evidence.run import Run
 
 # AWS's ClassImbalance asks at 10; a quarter of the pictures is felt before that where the small classes do worse.
 IMBALANCE = 3.0

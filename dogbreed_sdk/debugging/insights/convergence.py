@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from dogbreed_sdk.debugging.formatting import number, percent, seconds
-from dogbreed_sdk.debugging.insights import statistics
 from dogbreed_sdk.debugging.insights.gap import by_heart
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.rates import FIRST_UPDATE, better_rate, first_update, update_evidence
-from dogbreed_sdk.debugging.insights.run import AS_GOOD, KEEPS_BEST, Curve, Run
 from dogbreed_sdk.debugging.insights.words import change, interval, plural
 from training_scripts._util.number_text import number_text
+from training_scripts.rules.evidence import statistics
+from training_scripts.rules.evidence.run import AS_GOOD, KEEPS_BEST, Curve, Run
 
 # A loss that fell by less than 3 % over the last third of the epochs, or by a hundredth of a nat, is not worth more.
 WORTH_MORE, FELT = 0.03, 0.02

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from dogbreed_sdk.debugging.formatting import number, percent
-from dogbreed_sdk.debugging.insights import statistics
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.rates import better_rate, update_evidence
-from dogbreed_sdk.debugging.insights.run import Run, Values
 from dogbreed_sdk.debugging.insights.words import change, plural
+from training_scripts.rules.evidence import statistics
+from training_scripts.rules.evidence.run import Run, Values
 
 ENOUGH_STEPS = 40
 # Scatter of a quarter of the whole fall hides the curve from the eye.

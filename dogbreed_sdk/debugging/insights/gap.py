@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dogbreed_sdk.debugging.formatting import number, percent
-from dogbreed_sdk.debugging.insights import statistics
 from dogbreed_sdk.debugging.insights.insight import Insight
-from dogbreed_sdk.debugging.insights.run import Run
 from dogbreed_sdk.debugging.insights.smallness import few_pictures
 from dogbreed_sdk.debugging.insights.words import change, points
+from training_scripts.rules.evidence import statistics
+from training_scripts.rules.evidence.run import Run
 
 # A gap of 10 points between accuracies is more than augmentation makes; that it is no chance is tested.
 GAP = 0.1

@@ -10,9 +10,9 @@ import numpy as np
 from dogbreed_sdk.debugging.formatting import number, percent
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.rates import FIRST_UPDATE, better_rate, blow_up, first_update, update_evidence
-from dogbreed_sdk.debugging.insights.run import Run
-from dogbreed_sdk.debugging.insights.statistics import wilson
 from dogbreed_sdk.debugging.insights.words import change
+from training_scripts.rules.evidence.run import Run
+from training_scripts.rules.evidence.statistics import wilson
 from training_scripts.rules.findings import ISSUES_FOUND, RuleResult
 
 # A loss within 3 % of guessing is no better than guessing for any use.

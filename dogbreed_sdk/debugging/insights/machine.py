@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dogbreed_sdk.debugging.insights.recorded import count
 from training_scripts.recording.profile.profile import CPU, GPU, GPU_MEMORY, IO_WAIT, Profile
+from training_scripts.rules.evidence.recorded import count
 from training_scripts.rules.findings import NotEvaluated
 from training_scripts.rules.profiling.samples import at_times, cpu_total, devices, training_window
 

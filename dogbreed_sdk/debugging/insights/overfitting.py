@@ -7,11 +7,11 @@ import math
 import numpy as np
 
 from dogbreed_sdk.debugging.formatting import number, percent, seconds
-from dogbreed_sdk.debugging.insights import statistics
 from dogbreed_sdk.debugging.insights.convergence import epochs_of_same_way, patience_for
 from dogbreed_sdk.debugging.insights.insight import Confidence, Insight, Severity
-from dogbreed_sdk.debugging.insights.run import KEEPS_BEST, Run
 from dogbreed_sdk.debugging.insights.words import change, interval, plural
+from training_scripts.rules.evidence import statistics
+from training_scripts.rules.evidence.run import KEEPS_BEST, Run
 
 # A rise below 2 % of the loss is not worth a word, however certain it is.
 WORTH_A_WORD = 0.02

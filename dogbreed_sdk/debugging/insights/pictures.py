@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogbreed_sdk.debugging.formatting import joined, number, percent
-from dogbreed_sdk.debugging.insights import statistics
 from dogbreed_sdk.debugging.insights.insight import Insight
-from dogbreed_sdk.debugging.insights.run import Run
 from dogbreed_sdk.debugging.insights.words import plural
+from training_scripts.rules.evidence import statistics
+from training_scripts.rules.evidence.run import Run
 
 # One picture in a hundred, at least three, that cause a fifth of the loss: healthy runs show a tenth.
 FEW_PICTURES, LARGE_SHARE = 0.01, 0.2

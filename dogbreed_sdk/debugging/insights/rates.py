@@ -7,10 +7,10 @@ import math
 import numpy as np
 
 from dogbreed_sdk.debugging.formatting import number
-from dogbreed_sdk.debugging.insights.run import Run
-from dogbreed_sdk.debugging.insights.statistics import Z95
 from dogbreed_sdk.debugging.insights.words import round_rate
 from training_scripts._util.number_text import number_text
+from training_scripts.rules.evidence.run import Run
+from training_scripts.rules.evidence.statistics import Z95
 
 # The first steps of a fresh layer are its largest. On 120 breeds the rate with the lowest validation loss moves the
 # head by 12 % of its norm in the first step; three times that rate costs 0.05 of loss, ten times it 0.57.

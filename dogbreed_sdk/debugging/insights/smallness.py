@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogbreed_sdk.debugging.formatting import percent
-from dogbreed_sdk.debugging.insights import statistics
 from dogbreed_sdk.debugging.insights.insight import Insight
-from dogbreed_sdk.debugging.insights.run import AS_GOOD, Run
 from dogbreed_sdk.debugging.insights.words import plural, points
+from training_scripts.rules.evidence import statistics
+from training_scripts.rules.evidence.run import AS_GOOD, Run
 
 # Half an interval of more than 5 points hides most of what tuning a head can bring.
 WIDE = 0.05

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 from dogbreed_sdk.debugging.formatting import number, percent
-from dogbreed_sdk.debugging.insights import statistics
 from dogbreed_sdk.debugging.insights.convergence import outlook
 from dogbreed_sdk.debugging.insights.insight import Insight
-from dogbreed_sdk.debugging.insights.run import Run
 from dogbreed_sdk.debugging.insights.words import change
+from training_scripts.rules.evidence import statistics
+from training_scripts.rules.evidence.run import Run
 
 # Nine training pictures in ten right: whatever limits such a run, it is no lack of room.
 FITTED = 0.9

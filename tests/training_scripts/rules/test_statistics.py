@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from dogbreed_sdk.debugging.insights import statistics
+from training_scripts.rules.evidence import statistics
 
 
 @pytest.mark.parametrize(("count", "total"), [(0, 5), (3, 5), (5, 5), (149, 400), (210, 400)])

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dogbreed_sdk.debugging.learning_curves import curves
 from training_scripts.recording.trial.trial import Series, Trial
+from training_scripts.rules.evidence.learning_curves import curves
 
 Values = NDArray[np.float64]
 

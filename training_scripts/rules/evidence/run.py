@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dogbreed_sdk.debugging.insights import statistics
-from dogbreed_sdk.debugging.insights.recorded import (
+from training_scripts.recording.trial.trial import EVAL, TRAIN, RecordingError, Series, Trial
+from training_scripts.rules.evidence import statistics
+from training_scripts.rules.evidence.epochs import epoch_losses, epochs, training_loss
+from training_scripts.rules.evidence.recorded import (
     MOST,
     accuracy_of,
     count,
@@ -22,8 +24,6 @@ from dogbreed_sdk.debugging.insights.recorded import (
     numbers,
     whole_numbers,
 )
-from training_scripts.recording.trial.trial import EVAL, TRAIN, RecordingError, Series, Trial
-from training_scripts.rules.evidence.epochs import epoch_losses, epochs, training_loss
 from training_scripts.training import hyperparameters
 
 Values = NDArray[np.float64]
