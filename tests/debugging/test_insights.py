@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from dogbreed_sdk.debugging.insights import Insight, insights, statistics, words
+from dogbreed_sdk.debugging.insights import Insight, insights, words
 from dogbreed_sdk.debugging.insights.resolve import resolve
 from tests.debugging.insights_made_up import HEALTHY, made_up_profile, made_up_run
 from training_scripts import rules
 from training_scripts.recording.trial.file_trial import FileTrial
 from training_scripts.recording.trial.trial import EVAL, MemoryTrial
+from training_scripts.rules.evidence import learning_rate, statistics
 
 
 def insight(topic: str, severity: str = "hint", **new: object) -> Insight:
@@ -106,7 +107,7 @@ def test_what_a_running_job_has_recorded_so_far_is_enough() -> None:
     assert insights(trial, None, [])
 
 
-@pytest.mark.parametrize("module", [statistics, words])
+@pytest.mark.parametrize("module", [learning_rate, statistics, words])
 def test_the_examples_hold(module: object) -> None:
     outcome = doctest.testmod(module)  # type: ignore[arg-type]
     assert outcome.attempted and not outcome.failed

@@ -10,10 +10,11 @@ import numpy as np
 from dogbreed_sdk.debugging.formatting import number, percent, seconds
 from dogbreed_sdk.debugging.insights.gap import by_heart
 from dogbreed_sdk.debugging.insights.insight import Insight
-from dogbreed_sdk.debugging.insights.rates import FIRST_UPDATE, better_rate, first_update, update_evidence
+from dogbreed_sdk.debugging.insights.rates import better_rate, update_evidence
 from dogbreed_sdk.debugging.insights.words import change, interval, plural
 from training_scripts._util.number_text import number_text
 from training_scripts.rules.evidence import statistics
+from training_scripts.rules.evidence.learning_rate import FIRST_UPDATE, first_update
 from training_scripts.rules.evidence.run import AS_GOOD, KEEPS_BEST, Curve, Run
 
 # A loss that fell by less than 3 % over the last third of the epochs, or by a hundredth of a nat, is not worth more.
@@ -226,7 +227,7 @@ def _how_to_go_on(run: Run) -> tuple[dict[str, object], str]:
     """The one change that gets further, and why this one: larger steps, more of them, or more epochs."""
     total = run.last_step(run.epochs - 1) + 1
     batch = run.batch_size
-    ratio = first_update(run)
+    ratio = first_update(run.trial)
     faster = better_rate(run, larger=True)
     dropout = run.settings.get("dropout", 0.0)
     if dropout >= 0.5 and run.valid.accuracy[-1] - run.train.accuracy[-1] > 0.1:

@@ -11,7 +11,7 @@ from dogbreed_sdk.debugging.formatting import number, percent
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.rates import better_rate, update_evidence
 from dogbreed_sdk.debugging.insights.words import change, plural
-from training_scripts.rules.evidence import statistics
+from training_scripts.rules.evidence import curves, statistics
 from training_scripts.rules.evidence.run import Run, Values
 
 ENOUGH_STEPS = 40
@@ -63,7 +63,7 @@ def noise_of_steps(run: Run) -> StepNoise | None:
     losses = run.losses.values[: _whole_steps(run)]
     if len(losses) < ENOUGH_STEPS or not np.isfinite(losses).all():
         return None
-    level = statistics.smooth(losses, SMOOTHING)
+    level = curves.centered_mean(losses, SMOOTHING)
     fall = float(level.max() - level.min())
     settled = slice(len(losses) // 5, None)  # the first fall is no fluctuation
     # A window of nine takes a ninth of white noise with it.
@@ -73,7 +73,7 @@ def noise_of_steps(run: Run) -> StepNoise | None:
     excess, low = _excess(run, settled)
     observed = float(deviations.std())
     # The moving average itself makes neighbours differ: white noise shows about -1/9 around it.
-    alternation = statistics.lag_one(deviations) + 1 / SMOOTHING
+    alternation = curves.lag_one(deviations) + 1 / SMOOTHING
     return StepNoise(
         observed=observed,
         sampling=observed / excess if math.isfinite(excess) and excess > 1 else observed,
@@ -188,7 +188,7 @@ def _excess(run: Run, settled: slice) -> tuple[float, float]:
     batch = run.batch_size
     if not batch or len(values) < ENOUGH_STEPS or len(values) != len(run.losses.values[: _whole_steps(run)]):
         return math.nan, math.nan
-    level = statistics.smooth(values, SMOOTHING)[settled]
+    level = curves.centered_mean(values, SMOOTHING)[settled]
     deviations = (values[settled] - level) / math.sqrt(1 - 1 / SMOOTHING)
     whole = _full_batches(run)[settled]
     expected = (np.clip(level, 0, 1) * (1 - np.clip(level, 0, 1)) / batch)[whole]

@@ -9,8 +9,9 @@ import numpy as np
 
 from dogbreed_sdk.debugging.formatting import number, percent
 from dogbreed_sdk.debugging.insights.insight import Insight
-from dogbreed_sdk.debugging.insights.rates import FIRST_UPDATE, better_rate, blow_up, first_update, update_evidence
+from dogbreed_sdk.debugging.insights.rates import better_rate, update_evidence
 from dogbreed_sdk.debugging.insights.words import change
+from training_scripts.rules.evidence.learning_rate import FIRST_UPDATE, blow_up, first_update
 from training_scripts.rules.evidence.run import Run
 from training_scripts.rules.evidence.statistics import wilson
 from training_scripts.rules.findings import ISSUES_FOUND, RuleResult
@@ -113,7 +114,7 @@ def _aftermath(run: Run, loss: float) -> str:
 
 def _boasting(run: Run, accuracy: float) -> list[str]:
     """Answers that are far surer than they are right, after a first step that was far too large."""
-    if run.best is None or not first_update(run) > LARGE_FIRST * FIRST_UPDATE:
+    if run.best is None or not first_update(run.trial) > LARGE_FIRST * FIRST_UPDATE:
         return []
     certainty = run.certainty(run.best)
     if not certainty > accuracy + BOASTING:
@@ -211,7 +212,7 @@ def _why_chance(run: Run, trained: float, results: Sequence[RuleResult]) -> tupl
     smaller = better_rate(run, larger=False)
     larger = better_rate(run, larger=True)
 
-    ratio = first_update(run)
+    ratio = first_update(run.trial)
     if deaf:
         return (
             f"The rules found {' and '.join(deaf)}: no signal for learning passes.",

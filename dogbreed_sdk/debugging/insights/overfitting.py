@@ -10,7 +10,7 @@ from dogbreed_sdk.debugging.formatting import number, percent, seconds
 from dogbreed_sdk.debugging.insights.convergence import epochs_of_same_way, patience_for
 from dogbreed_sdk.debugging.insights.insight import Confidence, Insight, Severity
 from dogbreed_sdk.debugging.insights.words import change, interval, plural
-from training_scripts.rules.evidence import statistics
+from training_scripts.rules.evidence import curves, statistics
 from training_scripts.rules.evidence.run import KEEPS_BEST, Run
 
 # A rise below 2 % of the loss is not worth a word, however certain it is.
@@ -75,9 +75,9 @@ def _rises(run: Run, best: int) -> bool:
     """
     after = run.valid.loss[run.judged[run.judged > best]]
     if len(after) > 3:
-        return statistics.trend(after) > statistics.t_quantile(len(after) - 2, statistics.Z99)
+        return curves.trend(after) > statistics.t_quantile(len(after) - 2, statistics.Z99)
     climbs = np.diff(np.concatenate([[run.valid.loss[best]], after]))
-    scatter = statistics.jitter(run.valid.loss[run.judged])
+    scatter = curves.smooth_jitter(run.valid.loss[run.judged])
     return len(after) > 1 and bool((climbs > 0).all()) and bool(climbs.sum() > FAR_BEYOND * scatter)
 
 

@@ -38,17 +38,6 @@ def plural(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
-def round_rate(value: float) -> float:
-    """The nearest 1, 2 or 5 times a power of ten: how people write learning rates.
-
-    >>> round_rate(0.00167), round_rate(0.0324)
-    (0.002, 0.05)
-    """
-    size = 10.0 ** math.floor(math.log10(value))
-    mantissa = min((1, 2, 5, 10), key=lambda nice: abs(math.log(value / size / nice)))
-    return float(f"{mantissa * size:.0e}")
-
-
 def change(settings: Mapping[str, object], new: Mapping[str, object]) -> str:
     """Hyperparameters to set, each with the value it had: `lr=0.002 (now 0.2)`."""
     return " and ".join(

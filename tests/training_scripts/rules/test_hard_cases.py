@@ -106,7 +106,7 @@ def test_smoothing_takes_means_over_the_values_before() -> None:
     values = np.random.default_rng(0).standard_normal(23)
     for width in (1, 4, 23):
         expected = [values[max(0, place - width + 1) : place + 1].mean() for place in range(23)]
-        assert np.allclose(curves.smooth(values, width), expected)
+        assert np.allclose(curves.trailing_mean(values, width), expected)
 
 
 @pytest.mark.parametrize(("ratio", "factor"), [(12.0, 100), (3104.0, 1000), (1e9, 1000)])
@@ -120,7 +120,7 @@ def test_a_single_enormous_first_step_counts_though_the_weights_stay_large(ratio
     found = judged("WeightUpdateRatio", made)
     assert found.status == rules.ISSUES_FOUND
     assert found.message == f"A.weight was updated by {ratio:,.0f} times its length at step 0."
-    assert f"lr by about {factor};" in found.advice
+    assert f"Divide lr by about {factor};" in found.advice
 
 
 def test_a_layer_that_begins_as_good_as_from_zero_may_grow_by_any_ratio() -> None:
@@ -191,7 +191,7 @@ def test_where_gradients_end_in_mid_run_the_learning_rate_is_named_first() -> No
     losses = np.r_[falling(60, end=0.8), level(60, value=2.0)]
     results = found(without_gradient(trial(losses, **FOUR), until=6))
     for name in ("AllZero", "VanishingGradient"):
-        assert results[name].advice.startswith("Lower lr by about 10"), name
+        assert results[name].advice.startswith("Divide lr by about 10"), name
         assert results[name].findings[0].steps[0] == 60
 
 

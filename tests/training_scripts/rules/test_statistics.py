@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from training_scripts.rules.evidence import statistics
+from training_scripts.rules.evidence import curves, statistics
 
 
 @pytest.mark.parametrize(("count", "total"), [(0, 5), (3, 5), (5, 5), (149, 400), (210, 400)])
@@ -51,8 +51,8 @@ def test_quantiles_of_students_t_are_those_of_the_tables() -> None:
 def test_a_trend_is_distributed_as_students_t_where_there_is_none() -> None:
     noise = np.random.default_rng(0).standard_normal((4000, 6))
     limit = statistics.t_quantile(4, statistics.Z99)
-    assert np.mean([statistics.trend(row) > limit for row in noise]) == pytest.approx(0.01, abs=0.005)
-    assert statistics.trend(np.arange(5.0)) == math.inf and statistics.trend(np.ones(5)) == 0
+    assert np.mean([curves.trend(row) > limit for row in noise]) == pytest.approx(0.01, abs=0.005)
+    assert curves.trend(np.arange(5.0)) == math.inf and curves.trend(np.ones(5)) == 0
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 5, 30])
@@ -60,6 +60,6 @@ def test_an_average_over_neighbours_is_no_better_before_a_huge_value_than_after_
     values = np.random.default_rng(0).standard_normal(count)
     expected = [values[place - reach : place + reach + 1].mean()
                 for place in range(count) for reach in [min(place, count - 1 - place, 4)]]  # fmt: skip
-    assert statistics.smooth(values, 9) == pytest.approx(expected)
-    after = statistics.smooth(np.concatenate([[1e30] * 9, values]), 9)[13:]
+    assert curves.centered_mean(values, 9) == pytest.approx(expected)
+    after = curves.centered_mean(np.concatenate([[1e30] * 9, values]), 9)[13:]
     assert after == pytest.approx(expected[4:])

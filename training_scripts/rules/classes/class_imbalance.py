@@ -12,8 +12,8 @@ from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import EVAL, GLOBAL, TRAIN, Trial
 from training_scripts.rules.bounds import COUNT, SHARE
 from training_scripts.rules.declaration import Rule
-from training_scripts.rules.evidence import curves, selection
 from training_scripts.rules.evidence import evidence as evidences
+from training_scripts.rules.evidence import selection, statistics
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.evidence.predictions import (
     NO_ANSWERS,
@@ -159,7 +159,7 @@ def _surely_uneven(counts: Integers, threshold: float) -> bool:
     """
     small, large = int(counts.min()), int(counts.max())
     error = SURELY / len(counts) ** 2  # the pair was chosen among all pairs
-    return curves.at_least(large, small + large, threshold / (1 + threshold)) < error
+    return statistics.at_least(large, small + large, threshold / (1 + threshold)) < error
 
 
 def _left_behind(matrix: Integers, parameters: Mapping[str, Any]) -> set[int]:
@@ -174,8 +174,8 @@ def _left_behind(matrix: Integers, parameters: Mapping[str, Any]) -> set[int]:
         ):
             continue
         others = present[present != index]
-        usual, differ = curves.shares(totals[others] - right[others], totals[others])
-        if curves.at_least_of_differing(wrong, total, usual, differ) < SURELY / len(present):
+        usual, differ = statistics.shares(totals[others] - right[others], totals[others])
+        if statistics.at_least_of_differing(wrong, total, usual, differ) < SURELY / len(present):
             found.add(index)
     return found
 

@@ -14,8 +14,8 @@ from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import EVAL, GLOBAL, TRAIN, Trial
 from training_scripts.rules.bounds import POSITION, SHARE
 from training_scripts.rules.declaration import Rule
-from training_scripts.rules.evidence import curves
 from training_scripts.rules.evidence import evidence as evidences
+from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.evidence.predictions import (
     NO_ANSWERS,
@@ -150,7 +150,7 @@ def _mostly_called(matrix: Integers, share: float) -> set[tuple[int, int]]:
         others = row.copy()
         others[label] = 0
         prediction = int(np.argmax(others))
-        if total and curves.surely_above(int(others[prediction]), total, share, SURELY / len(matrix)):
+        if total and statistics.surely_above(int(others[prediction]), total, share, SURELY / len(matrix)):
             found.add((label, prediction))
     return found
 

@@ -1,9 +1,8 @@
-"""Statistics of noisy curves: levels with their uncertainty, smoothing, and tests for small counts."""
+"""Statistics of noisy curves: levels with their uncertainty, means over neighbors, noise and trends."""
 
 from __future__ import annotations
 
 import math
-from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -57,7 +56,7 @@ def usual_jitter(values: Floats) -> float:
     return float(np.median(np.abs(np.diff(values)))) * 1.4826 / math.sqrt(2)
 
 
-def smooth(values: Floats, width: int) -> Floats:
+def trailing_mean(values: Floats, width: int) -> Floats:
     """Means over `width` neighbours up to and including each value; over fewer at the beginning."""
     counts = np.minimum(np.arange(1, len(values) + 1), max(1, width))
     means: Floats = window_sums(values, width) / counts
@@ -79,17 +78,6 @@ def window_sums(values: Floats, width: int) -> Floats:
     return sums
 
 
-def student(error: float, freedom: int) -> float:
-    """The quantile that Student's distribution exceeds with a probability, by Cornish and Fisher's expansion."""
-    normal = NormalDist().inv_cdf(1 - error)
-    cubic, fifth = normal**3, normal**5
-    return (
-        normal
-        + (cubic + normal) / (4 * max(freedom, 1))
-        + (5 * fifth + 16 * cubic + 3 * normal) / (96 * max(freedom, 1) ** 2)
-    )
-
-
 def first_streak(flags: NDArray[np.bool_], length: int) -> int:
     """Where the first run of at least `length` true flags begins; -1 where there is none."""
     inside = 0
@@ -100,53 +88,42 @@ def first_streak(flags: NDArray[np.bool_], length: int) -> int:
     return -1
 
 
-def at_least(successes: int, trials: int, probability: float) -> float:
-    """Probability of at least so many successes of a binomial distribution."""
-    if successes <= 0:
-        return 1.0
-    if probability <= 0:
-        return 0.0
-    if probability >= 1:
-        return 1.0
-    logs = math.log(probability), math.log1p(-probability)
-    total = 0.0
-    for count in range(successes, trials + 1):
-        ways = math.lgamma(trials + 1) - math.lgamma(count + 1) - math.lgamma(trials - count + 1)
-        total += math.exp(ways + count * logs[0] + (trials - count) * logs[1])
-    return min(total, 1.0)
+def trend(values: Floats) -> float:
+    """The slope of a straight line through values, in its standard errors; NaN for fewer than three.
 
-
-def shares(successes: NDArray[np.int64], trials: NDArray[np.int64]) -> tuple[float, float]:
-    """The usual share of successes of several groups, and how much groups differ beyond chance (0 none, 1 all).
-
-    By moments, as for a beta-binomial distribution; groups are taken to differ by at least `LEAST_DIFFERENCE`.
+    Where the values are drawn alike it is distributed as Student's t with two degrees of freedom less than values.
     """
-    usual = (float(successes.sum()) + 1) / (float(trials.sum()) + 2)
-    if len(trials) < 3:
-        return usual, LEAST_DIFFERENCE
-    chance = usual * (1 - usual) * float((1 / trials).mean())
-    excess = float(np.square(successes / trials - usual).mean()) - chance
-    return usual, min(max(excess / (usual * (1 - usual)), LEAST_DIFFERENCE), 0.9)
+    count = len(values)
+    if count < 3:
+        return math.nan
+    places = np.arange(count) - (count - 1) / 2
+    power = float((places**2).sum())
+    slope = float((places * values).sum()) / power
+    left = float(((values - values.mean() - slope * places) ** 2).sum())
+    error = math.sqrt(left / (count - 2) / power)
+    return slope / error if error > 0 else math.copysign(math.inf, slope) if slope else 0.0
 
 
-LEAST_DIFFERENCE = 0.05
-"""Classes differ in difficulty: with a usual error of 20 % this is a standard deviation of 9 points between them."""
+def lag_one(values: Floats) -> float:
+    """Correlation of neighbours; NaN where there are too few or none vary."""
+    centred = values - values.mean() if len(values) else values
+    power = float((centred**2).sum())
+    return float((centred[1:] * centred[:-1]).sum() / power) if len(values) > 3 and power > 0 else math.nan
 
 
-def at_least_of_differing(successes: int, trials: int, usual: float, differ: float) -> float:
-    """Probability of at least so many successes in a group, where groups differ (a beta-binomial distribution)."""
-    first, second = usual * (1 / differ - 1), (1 - usual) * (1 / differ - 1)
-    total = 0.0
-    for count in range(successes, trials + 1):
-        ways = math.lgamma(trials + 1) - math.lgamma(count + 1) - math.lgamma(trials - count + 1)
-        total += math.exp(ways + _log_beta(count + first, trials - count + second) - _log_beta(first, second))
-    return min(total, 1.0)
+def centered_mean(values: Floats, width: int) -> Floats:
+    """Centred moving average; the window shrinks evenly towards both ends, so that a slope stays a slope."""
+    reach = max(0, min(width, len(values) - 1) // 2)
+    inner = window_sums(values, 2 * reach + 1)[2 * reach :] / (2 * reach + 1)
+    heads = [values[: 2 * place + 1].mean() for place in range(reach)]
+    tails = [values[len(values) - 2 * place - 1 :].mean() for place in reversed(range(reach))]
+    smoothed: Floats = np.concatenate([heads, inner, tails])
+    return smoothed
 
 
-def _log_beta(first: float, second: float) -> float:
-    return math.lgamma(first) + math.lgamma(second) - math.lgamma(first + second)
-
-
-def surely_above(successes: int, trials: int, share: float, error: float) -> bool:
-    """Whether the true share is above `share`: Clopper and Pearson's lower bound at a one-sided error probability."""
-    return successes > share * trials and at_least(successes, trials, share) < error
+def smooth_jitter(values: Floats) -> float:
+    """Standard deviation of a smooth curve's noise, from second differences; robust to a few jumps, NaN below five."""
+    if len(values) < 5:
+        return math.nan
+    second = values[2:] - 2 * values[1:-1] + values[:-2]
+    return float(1.4826 * np.median(np.abs(second)) / math.sqrt(6))  # white noise has a variance of 6 there

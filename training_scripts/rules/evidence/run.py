@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training_scripts.recording.trial.trial import EVAL, TRAIN, RecordingError, Series, Trial
-from training_scripts.rules.evidence import statistics
+from training_scripts.rules.evidence import curves, statistics
+from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.epochs import epoch_losses, epochs, training_loss
+from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.evidence.recorded import (
     MOST,
     accuracy_of,
@@ -84,7 +86,7 @@ class Run:
         eval_steps: EVAL steps of each epoch.
     """
 
-    trial: Any
+    trial: Evidence
     losses: Series
     accuracies: Series
     train: Curve
@@ -94,7 +96,15 @@ class Run:
 
     @classmethod
     def of(cls, trial: Trial) -> Run | None:
-        """Reads a recording; None where it has no training loss."""
+        """A recording's run, read once; None where it has no training loss."""
+        evidence = evidences.of(trial)
+        if "run" not in evidence.kept:
+            evidence.kept["run"] = cls._read(evidence)
+        kept: Run | None = evidence.kept["run"]
+        return kept
+
+    @classmethod
+    def _read(cls, trial: Evidence) -> Run | None:
         losses = training_loss(trial)
         means = epoch_losses(trial)
         if losses is None or not len(losses) or not len(means.epochs):
@@ -249,7 +259,7 @@ class Run:
         if one is not None and two is not None and len(one) == len(two) and len(one) > 1:
             error = statistics.standard_error(one - two)
             return Difference(mean, error, f"picture by picture over {len(one)} validation pictures")
-        noise = statistics.jitter(self.valid.loss[self.judged])
+        noise = curves.smooth_jitter(self.valid.loss[self.judged])
         return Difference(mean, noise * math.sqrt(2), "from the noise between neighbouring epochs")
 
     def last_step(self, epoch: int) -> int:

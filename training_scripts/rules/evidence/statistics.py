@@ -1,13 +1,12 @@
-"""Intervals and tests behind the insights; exact where that is cheap, each with its source."""
+"""Intervals and tests behind rules and insights; exact where that is cheap, each with its source."""
 
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
-
-from training_scripts.rules.evidence.curves import window_sums
 
 Z95 = 1.959964
 """Two-sided 95 % quantile of the normal distribution."""
@@ -56,22 +55,6 @@ def t_quantile(freedom: int, normal: float = Z95) -> float:
     second = (5 * normal**5 + 16 * normal**3 + 3 * normal) / 96
     third = (3 * normal**7 + 19 * normal**5 + 17 * normal**3 - 15 * normal) / 384
     return normal + first / freedom + second / freedom**2 + third / freedom**3
-
-
-def trend(values: NDArray[np.float64]) -> float:
-    """The slope of a straight line through values, in its standard errors; NaN for fewer than three.
-
-    Where the values are drawn alike it is distributed as Student's t with two degrees of freedom less than values.
-    """
-    count = len(values)
-    if count < 3:
-        return math.nan
-    places = np.arange(count) - (count - 1) / 2
-    power = float((places**2).sum())
-    slope = float((places * values).sum()) / power
-    left = float(((values - values.mean() - slope * places) ** 2).sum())
-    error = math.sqrt(left / (count - 2) / power)
-    return slope / error if error > 0 else math.copysign(math.inf, slope) if slope else 0.0
 
 
 def standard_error(values: NDArray[np.float64]) -> float:
@@ -124,26 +107,51 @@ def _sum_of(first: float, ratios: NDArray[np.float64]) -> float:
     return min(1.0, math.exp(min(0.0, largest)) * float(np.exp(logs - largest).sum())) if largest > -700 else 0.0
 
 
-def lag_one(values: NDArray[np.float64]) -> float:
-    """Correlation of neighbours; NaN where there are too few or none vary."""
-    centred = values - values.mean() if len(values) else values
-    power = float((centred**2).sum())
-    return float((centred[1:] * centred[:-1]).sum() / power) if len(values) > 3 and power > 0 else math.nan
+def student(error: float, freedom: int) -> float:
+    """The quantile of Student's t that is exceeded with probability `error`; precision as of `t_quantile`."""
+    return t_quantile(freedom, NormalDist().inv_cdf(1 - error))
 
 
-def smooth(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
-    """Centred moving average; the window shrinks evenly towards both ends, so that a slope stays a slope."""
-    reach = max(0, min(width, len(values) - 1) // 2)
-    inner = window_sums(values, 2 * reach + 1)[2 * reach :] / (2 * reach + 1)
-    heads = [values[: 2 * place + 1].mean() for place in range(reach)]
-    tails = [values[len(values) - 2 * place - 1 :].mean() for place in reversed(range(reach))]
-    smoothed: NDArray[np.float64] = np.concatenate([heads, inner, tails])
-    return smoothed
+def at_least(successes: int, trials: int, probability: float) -> float:
+    """Probability of `successes` or more hits in `trials` tries that hit with this probability each.
+
+    >>> round(at_least(3, 4, 0.5), 4)
+    0.3125
+    """
+    return at_most(trials - successes, trials, 1 - probability)
 
 
-def jitter(values: NDArray[np.float64]) -> float:
-    """Standard deviation of a smooth curve's noise, from second differences; robust to a few jumps, NaN below five."""
-    if len(values) < 5:
-        return math.nan
-    second = values[2:] - 2 * values[1:-1] + values[:-2]
-    return float(1.4826 * np.median(np.abs(second)) / math.sqrt(6))  # white noise has a variance of 6 there
+def shares(successes: NDArray[np.int64], trials: NDArray[np.int64]) -> tuple[float, float]:
+    """The usual share of successes of several groups, and how much groups differ beyond chance (0 none, 1 all).
+
+    By moments, as for a beta-binomial distribution; groups are taken to differ by at least `LEAST_DIFFERENCE`.
+    """
+    usual = (float(successes.sum()) + 1) / (float(trials.sum()) + 2)
+    if len(trials) < 3:
+        return usual, LEAST_DIFFERENCE
+    chance = usual * (1 - usual) * float((1 / trials).mean())
+    excess = float(np.square(successes / trials - usual).mean()) - chance
+    return usual, min(max(excess / (usual * (1 - usual)), LEAST_DIFFERENCE), 0.9)
+
+
+LEAST_DIFFERENCE = 0.05
+"""Classes differ in difficulty: with a usual error of 20 % this is a standard deviation of 9 points between them."""
+
+
+def at_least_of_differing(successes: int, trials: int, usual: float, differ: float) -> float:
+    """Probability of at least so many successes in a group, where groups differ (a beta-binomial distribution)."""
+    first, second = usual * (1 / differ - 1), (1 - usual) * (1 / differ - 1)
+    total = 0.0
+    for count in range(successes, trials + 1):
+        ways = math.lgamma(trials + 1) - math.lgamma(count + 1) - math.lgamma(trials - count + 1)
+        total += math.exp(ways + _log_beta(count + first, trials - count + second) - _log_beta(first, second))
+    return min(total, 1.0)
+
+
+def _log_beta(first: float, second: float) -> float:
+    return math.lgamma(first) + math.lgamma(second) - math.lgamma(first + second)
+
+
+def surely_above(successes: int, trials: int, share: float, error: float) -> bool:
+    """Whether the true share is above `share`: Clopper and Pearson's lower bound at a one-sided error probability."""
+    return successes > share * trials and at_least(successes, trials, share) < error

@@ -13,7 +13,7 @@ from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import EVAL, GLOBAL, TRAIN, Series, Trial
 from training_scripts.rules.bounds import COUNT, SHARE
 from training_scripts.rules.declaration import Answer, Rule
-from training_scripts.rules.evidence import curves, learning_rate, selection
+from training_scripts.rules.evidence import curves, learning_rate, selection, statistics
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.chance_level import BELOW_CHANCE, SIGMAS, Learning, learning
 from training_scripts.rules.evidence.epochs import epoch_losses, loss_names, loss_series
@@ -123,15 +123,13 @@ def _loss_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding] 
 
 def _advice(run: Evidence, seen: Learning, found: Finding) -> str:
     """One thing to do, chosen by how far the weights moved and by what the loss did; empty where neither tells."""
-    ratios = [run.reduction(name, "update_ratio", TRAIN) for name in selection.trained_weights(run)]
-    medians = [float(np.median(one.values)) for one in ratios if one is not None and np.isfinite(one.values).all()]
-    usual = float(np.median(medians)) if medians else math.nan
+    usual = learning_rate.usual_update(run)
     table = Gradients.of(run)
     cut = 0 if table is None else int((table.sizes[:, -1] == 0).sum())
     if table is not None and cut:
         began = float(table.sizes[:, 0].min()) > 0
         what = (
-            f"Lower lr by about {learning_rate.lower_by(run)}: it stopped during the run"
+            f"{learning_rate.lower(run)}: it stopped during the run"
             if began
             else "It was so from the start: look there first"
         )
@@ -149,7 +147,7 @@ def _advice(run: Evidence, seen: Learning, found: Finding) -> str:
     ):
         far = f": a step changes weights by {number_text(usual, 1)} of their length, and about 0.001 is good"
         told = "" if math.isnan(usual) else far
-        return f"Lower lr by about {learning_rate.lower_by(run)}{told}."
+        return f"{learning_rate.lower(run)}{told}."
     return ""
 
 
@@ -187,7 +185,7 @@ def _risen(run: Evidence, seen: Learning, parameters: Mapping[str, Any]) -> Find
     """The loss is higher at the end than it was before: by much of what it had fallen, for long, and still is."""
     values = seen.values
     width = max(len(values) // 10, min(5, len(values) // 3))
-    smoothed = curves.smooth(values, width)[width - 1 :]
+    smoothed = curves.trailing_mean(values, width)[width - 1 :]
     past = smoothed[:-width] if len(smoothed) > width else smoothed[:1]
     best = int(np.argmin(past))
     lowest = curves.level(values[best : best + width])
@@ -203,7 +201,7 @@ def _risen(run: Evidence, seen: Learning, parameters: Mapping[str, Any]) -> Find
     rise = end.mean - lowest.mean
     # The lowest of all stretches is low by chance as well, and few values tell their spread badly.
     noise = curves.usual_jitter(values) / math.sqrt(width)
-    needed = curves.student(SURE_RISE_ERROR * width / len(values), 2 * width - 2)
+    needed = statistics.student(SURE_RISE_ERROR * width / len(values), 2 * width - 2)
     sure = rise > max(needed, SURE_RISE) * math.hypot(max(end.error, noise), max(lowest.error, noise))
     # A loss that grows without bound has no stable mean, but every value is above; of few values, far above.
     above = max(start, lowest.mean + limit)
@@ -365,7 +363,7 @@ RULES = (
         },
         description="A training loss that does not fall, or rises again.",
         advice=(
-            "Where it rises, jumps about or stays at guessing, lower lr (by 10). Where it creeps, raise lr. Where it"
+            "Where it rises, jumps about or stays at guessing, divide lr by 10. Where it creeps, raise lr. Where it"
             " does not move at all, check that lr is not nearly 0, that weights are trained, and that labels belong"
             " to their pictures."
         ),

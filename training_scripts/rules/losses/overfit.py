@@ -140,7 +140,7 @@ class _Course:
         self.run, self.patience = run, patience
         self.counts_epochs = isinstance(run.run.get("steps_per_epoch"), int)
         self.valid, self.train = self.losses.valid, self.losses.train
-        smoothed = curves.smooth(self.valid, 3 if count >= 8 else 1)
+        smoothed = curves.trailing_mean(self.valid, 3 if count >= 8 else 1)
         # The epoch that everybody else calls the best; a single lucky one is no measure of a rise.
         self.best = int(np.argmin(self.valid))
         self.lowest = float(smoothed.min())

@@ -33,7 +33,7 @@ NO_SIGMOID = (
 
 
 NO_GRADIENT_ADVICE = (
-    "Units that get no gradient are dead ReLUs, or other activations far out where they are flat: lower lr (by 10) and"
+    "Units that get no gradient are dead ReLUs, or other activations far out where they are flat: divide lr by 10 and"
     " warm it up; start biases at 0; use a leaky ReLU or a normalisation before the activation. Record the activations'"
     " outputs (collection relu_output) to see which."
 )
@@ -273,7 +273,7 @@ RULES = (
             "patience": 3,  # recorded steps in a row, or all where there are fewer
         },
         description="ReLU layers of which next to no unit fires any more.",
-        advice="Lower lr (by 10) and warm it up; start biases at 0 or above; use a leaky ReLU or a narrower hidden.",
+        advice="Divide lr by 10 and warm it up; start biases at 0 or above; use a leaky ReLU or a narrower hidden.",
         bounds={"threshold_inactivity": PERCENTAGE, "threshold_layer": PERCENTAGE, "patience": COUNT},
         precedes=("ExplodingTensor",),
         order=90,

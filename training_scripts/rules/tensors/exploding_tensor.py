@@ -110,7 +110,7 @@ def _of_one_batch(run: Evidence, findings: list[Finding]) -> str:
         return ""
     return (
         f"It came at once, with no growth before: look at the batch of step {begin} for inputs that are no numbers or"
-        " far too large. If it is sound, lower lr (by 10) or clip gradients."
+        " far too large. If it is sound, divide lr by 10 or clip gradients."
     )
 
 
@@ -228,7 +228,7 @@ def _zero_advice(run: Evidence, findings: list[Finding]) -> str:
     finding = min(told, key=lambda one: one.steps[0])
     if finding.steps[0] > run.tensor(finding.tensor).steps(TRAIN)[0]:
         what = "Weights became zero" if of_weights else "Gradients arrived before and became zero"
-        return f"Lower lr by about {learning_rate.lower_by(run)}. {what} at step {finding.steps[0]}; see DeadRelu."
+        return f"{learning_rate.lower(run)}. {what} at step {finding.steps[0]}; see DeadRelu."
     if of_weights:
         return ""
     return (
@@ -306,7 +306,7 @@ RULES = (
         },
         description="NaN, infinity, or numbers on the way there.",
         advice=(
-            "Lower lr (by 10), warm it up over the first steps, or clip gradients. If it is there from step 0, look at"
+            "Divide lr by 10, warm it up over the first steps, or clip gradients. If it is there from step 0, look at"
             " the inputs and at the initialisation."
         ),
         bounds={},

@@ -92,7 +92,7 @@ def _advice(run: Evidence, table: Gradients, findings: list[Finding]) -> str:
     if before < (1 if nothing else WHILE):
         return ""
     return (
-        f"Lower lr by about {learning_rate.lower_by(run)}: gradients arrived until step {begin}, so layers have"
+        f"{learning_rate.lower(run)}: gradients arrived until step {begin}, so layers have"
         " saturated or died since. See DeadRelu and SaturatedActivation."
     )
 

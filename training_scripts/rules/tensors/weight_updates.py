@@ -137,7 +137,7 @@ def _ratio_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]
     if small and large:
         return findings
     if large:
-        by = f"Lower lr by about {learning_rate.lower_by(run)}"
+        by = f"{learning_rate.lower(run)}"
         return Answer(findings, advice=f"{by}; a good ratio is about 0.1 in the first step and 0.001 later on.")
     raised = "Raise lr, which may be 0 or nearly so; a good ratio is about 0.001 a step."
     if not small:
@@ -338,7 +338,7 @@ RULES = (
             "epsilon": 1e-9,
         },
         description="Updates that are far too large or too small for the weights.",
-        advice="Too large: lower lr (by 10). Too small: raise lr; a good ratio is about 0.001 a step.",
+        advice="Too large: divide lr by 10. Too small: raise lr; a good ratio is about 0.001 a step.",
         bounds={"num_steps": COUNT},
         precedes=("SaturatedActivation",),
         order=110,
