@@ -169,7 +169,8 @@ def test_the_string_form_is_read_back_exactly(settings: Hyperparameters) -> None
 
 def test_checking_needs_no_torch() -> None:
     code = (
-        "import sys; from training_scripts import hyperparameters, metrics; hyperparameters.validate({'lr': 1});"
+        "import sys; from training_scripts.training import hyperparameters, metrics\n"
+        "hyperparameters.validate({'lr': 1})\n"
         "print(sorted({'torch', 'numpy', 'PIL'} & set(sys.modules)))"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

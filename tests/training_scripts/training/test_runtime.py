@@ -31,7 +31,8 @@ def test_a_script_error_is_shown_and_recorded_without_a_traceback(
 
 def test_a_name_that_is_no_unicode_can_be_said_and_recorded(tmp_path: Path) -> None:
     code = (
-        "from training_scripts import ScriptError, runtime\n"
+        "from training_scripts import ScriptError\n"
+        "from training_scripts.training import runtime\n"
         "def work():\n"
         "    print('skipped \\udcff.jpg')\n"
         "    raise ScriptError('broken: \\udcff.jpg')\n"
@@ -62,7 +63,7 @@ def test_a_work_that_succeeds_leaves_no_failure(tmp_path: Path, monkeypatch: pyt
 )
 def test_threads_come_from_the_environment_or_the_cores(variable: str, threads: int) -> None:
     code = (
-        "import os, sys; from training_scripts import runtime; runtime.prepare(); import torch;"
+        "import os, sys; from training_scripts.training import runtime; runtime.prepare(); import torch;"
         f"assert torch.get_num_threads() == {threads}; assert os.environ['OMP_WAIT_POLICY'] == 'PASSIVE'"
     )
     ended = subprocess.run(
