@@ -80,8 +80,12 @@ def _data(folder: Path | None, root: Path) -> BreedDataset:
     """The user's data set, or pictures drawn for the occasion; checked, and split where it is not."""
     note(f"[1/{STEPS}] " + (f"checking {folder}" if folder else "drawing pictures of dogs, and checking them"))
     if folder is None:
+        from dogbreed_sdk.datasets.sample.sample import VERSION  # noqa: PLC0415 - imports Pillow
+
+        # A folder per version of the drawings, so that an older sample is not in the way.
+        dest = root / "data" / f"sample-dogs-{VERSION}"
         with counter("pictures drawn") as progress:
-            dataset = BreedDataset.sample(root / "data" / "sample-dogs", progress=progress)
+            dataset = BreedDataset.sample(dest, progress=progress)
     else:
         dataset = BreedDataset.from_folder(folder)
         if not dataset.folders:

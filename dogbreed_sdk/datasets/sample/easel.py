@@ -1,209 +1,172 @@
-"""Brushes for drawn pictures: smooth shapes with soft shading and fur, on a Pillow image, placed by a transform."""
+"""Draws shapes with soft shading and fur on a Pillow image, placed by a frame that moves, turns and stretches them."""
 
 from __future__ import annotations
 
+import cmath
+import functools
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
-from PIL import Image, ImageChops, ImageDraw
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 Colour = tuple[int, int, int]
-Point = tuple[float, float]
+Outline = tuple[complex, ...]  # points x + y j, x to the right and y down
 
 _STEPS = 7  # line pieces between two control points: smooth at the sizes drawn here
+_SHADOW_COLOUR = (18, 12, 10)
+# Darkness over the bounding box of a shape that is lit from above on the left, in 0 to 255.
+_SHADING = Image.radial_gradient("L").crop((68, 80, 248, 260)).point([max(0, v - 50) * 0.42 for v in range(256)])
 
 
-def mix(first: Colour, second: Colour, share: float) -> Colour:
-    """A colour between two; `share` 0 is the first, 1 the second.
+def points(text: str) -> Outline:
+    """The points of an outline, written as in an SVG polygon.
 
-    >>> mix((0, 0, 0), (100, 200, 50), 0.5)
-    (50, 100, 25)
+    >>> points("0,-1 .5,2")
+    (-1j, (0.5+2j))
     """
-    red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
-    return red, green, blue
+    return tuple(complex(*map(float, point.split(","))) for point in text.split())
 
 
-def shaded(colour: Colour, factor: float) -> Colour:
-    """A colour made brighter (factor above 1) or darker, kept within 0 to 255."""
-    red, green, blue = (max(0, min(255, round(channel * factor))) for channel in colour)
-    return red, green, blue
+def oval(x: float, y: float, width: float, height: float) -> Outline:
+    """The outline of an ellipse around (x, y); width and height are its half axes."""
+    angles = [math.pi * corner / 4 for corner in range(8)]
+    return tuple(complex(x + width * math.cos(angle), y + height * math.sin(angle)) for angle in angles)
 
 
-def smooth(points: Sequence[Point]) -> list[Point]:
-    """The closed Catmull-Rom curve through control points, as a polygon."""
-    curve: list[Point] = []
-    count = len(points)
-    for index in range(count):
-        (x0, y0), (x1, y1) = points[index - 1], points[index]
-        (x2, y2), (x3, y3) = points[(index + 1) % count], points[(index + 2) % count]
-        for step in range(_STEPS):
-            t = step / _STEPS
-            a, b, c = -t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3
-            d = t**3 - t**2
-            curve.append(((a * x0 + b * x1 + c * x2 + d * x3) / 2, (a * y0 + b * y1 + c * y2 + d * y3) / 2))
-    return curve
+class Part(NamedTuple):
+    """One shape of a drawing.
+
+    Attributes:
+        colour: Its name in the coat's palette.
+        outline: Points that a smooth closed line goes through.
+        sides: A "half" outline runs from axis to axis (x = 0) and is completed by its mirror image; a "pair" is drawn
+            on both sides of the axis.
+        fur: Length of its hair, as a multiple of the coat's; 0 for bare skin.
+        mark: The marking that it belongs to; left out of coats without it.
+    """
+
+    colour: str
+    outline: Outline
+    sides: Literal["one", "half", "pair"] = "one"
+    fur: float = 0.0
+    mark: str = ""
 
 
-def oval(x: float, y: float, width: float, height: float, *, corners: int = 24) -> list[Point]:
-    """An ellipse around a point, as a polygon; width and height are its half axes."""
-    angles = (2 * math.pi * corner / corners for corner in range(corners))
-    return [(x + width * math.cos(angle), y + height * math.sin(angle)) for angle in angles]
+class Coat(NamedTuple):
+    """What parts are painted with: named colours, hair (length in units of the frame), and the markings to draw."""
 
-
-def ribbon(path: Sequence[tuple[float, float, float]]) -> list[Point]:
-    """The outline of a stroke of changing width through (x, y, half width): tails and legs."""
-    left: list[Point] = []
-    right: list[Point] = []
-    for index, (x, y, half) in enumerate(path):
-        before, after = path[max(0, index - 1)], path[min(len(path) - 1, index + 1)]
-        angle = math.atan2(after[1] - before[1], after[0] - before[0])
-        left.append((x - half * math.sin(angle), y + half * math.cos(angle)))
-        right.append((x + half * math.sin(angle), y - half * math.cos(angle)))
-    return left + right[::-1]
-
-
-@dataclass(frozen=True)
-class Patch:
-    """A shape on the picture: its mask, and where that lies (left, top) in pixels."""
-
-    mask: Image.Image
-    left: int
-    top: int
-
-    def within(self, other: Patch) -> Patch:
-        """The part of this shape that lies inside another."""
-        left, top = self.left - other.left, self.top - other.top
-        cut = other.mask.crop((left, top, left + self.mask.width, top + self.mask.height))
-        return replace(self, mask=ImageChops.multiply(self.mask, cut))
-
-
-@dataclass(frozen=True)
-class Fur:
-    """How a coat looks: hair length in units of the shape's frame, hairs per 1000 pixels, contrast, curls."""
-
-    length: float = 0.08
-    density: float = 26.0
-    contrast: float = 0.16
+    palette: Mapping[str, Colour]
+    hair: float = 0.0
     curly: bool = False
+    marks: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Easel:
-    """Draws in a frame of its own, which is moved, turned, scaled and mirrored onto the picture.
+    """A frame on a picture, to draw in.
 
     Attributes:
-        image: The RGB picture to draw on.
+        image: The RGB picture.
         rng: The only source of chance.
-        frame: x' = a x + b y + c and y' = d x + e y + f, as (a, b, c, d, e, f).
-        light: Where light comes from, in pixels' directions (x to the right, y down), of length 1.
+        origin: Where the frame's (0, 0) lies in the picture.
+        axis: What one unit of the frame is in pixels, and how far it is turned, as a complex factor.
+        stretch: Factors for x and y before that; a negative one mirrors.
     """
 
     image: Image.Image
     rng: random.Random
-    frame: tuple[float, float, float, float, float, float] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-    light: Point = (-0.5, -0.86)
+    origin: complex = 0j
+    axis: complex = 1 + 0j
+    stretch: tuple[float, float] = (1.0, 1.0)
 
-    def at(self, x: float, y: float, *, scale: float = 1.0, turn: float = 0.0, mirror: bool = False) -> Easel:
-        """An easel whose origin is this one's point (x, y), scaled, turned (degrees, clockwise) and mirrored."""
-        a, b, c, d, e, f = self.frame
-        cos, sin = scale * math.cos(math.radians(turn)), scale * math.sin(math.radians(turn))
-        sign = -1.0 if mirror else 1.0
-        inner = (sign * cos, -sin, x, sign * sin, cos, y)
-        p, q, r, s, t, u = inner
-        frame = (a * p + b * s, a * q + b * t, a * r + b * u + c, d * p + e * s, d * q + e * t, d * r + e * u + f)
-        return replace(self, frame=frame)
+    def at(self, x: float, y: float, *, scale: float = 1.0, turn: float = 0.0) -> Easel:
+        """An easel whose origin is this one's point (x, y), scaled and turned (degrees, clockwise)."""
+        mirrored = math.copysign(1.0, self.stretch[0])
+        axis = self.axis * cmath.rect(scale, math.radians(turn) * mirrored)
+        return replace(self, origin=self._placed(complex(x, y)), axis=axis, stretch=(mirrored, 1.0))
 
-    @property
-    def unit(self) -> float:
-        """How many pixels one unit of this frame is."""
-        a, b, _, d, e, _ = self.frame
-        return math.sqrt(abs(a * e - b * d))
+    def stretched(self, x: float, y: float) -> Easel:
+        """This easel, with all that is drawn wider by the factor `x` (mirrored where it is below 0), taller by `y`."""
+        return replace(self, stretch=(self.stretch[0] * x, self.stretch[1] * y))
 
-    def place(self, point: Point) -> Point:
-        """A point of this frame in pixels."""
-        a, b, c, d, e, f = self.frame
-        x, y = point
-        return a * x + b * y + c, d * x + e * y + f
+    def draw(self, parts: Iterable[Part], coat: Coat) -> None:
+        """Paints parts in their order."""
+        for part in parts:
+            if part.mark in coat.marks or not part.mark:
+                for curve in _curves(part.outline, part.sides):
+                    self._paint(self._mask(curve), coat.palette[part.colour], coat, part.fur)
 
-    def outline(self, points: Sequence[Point], *, curved: bool = True) -> Patch:
-        """The patch that a closed line encloses."""
-        placed = [self.place(point) for point in (smooth(points) if curved else points)]
-        left, top = math.floor(min(x for x, _ in placed)), math.floor(min(y for _, y in placed))
-        width = math.ceil(max(x for x, _ in placed)) - left + 1
-        height = math.ceil(max(y for _, y in placed)) - top + 1
-        mask = Image.new("L", (max(1, width), max(1, height)))
-        ImageDraw.Draw(mask).polygon([(x - left, y - top) for x, y in placed], fill=255)
-        return Patch(mask, left, top)
+    def cast_shadow(self, x: float, y: float, width: float) -> None:
+        """Darkens the ground around a point softly, as below something that stands there."""
+        mask = self._mask(oval(x, y, width, 0.3)).point(lambda value: value * 0.4)
+        self.image.paste(_SHADOW_COLOUR, mask=mask.filter(ImageFilter.BoxBlur(self.image.height / 60)))
 
-    def fill(self, patch: Patch, colour: Colour, *, opacity: float = 1.0) -> None:
-        """Paints a patch in one colour."""
-        mask = patch.mask if opacity >= 1 else patch.mask.point([round(value * opacity) for value in range(256)])
-        self.image.paste(colour, (patch.left, patch.top), mask)
+    def _placed(self, point: complex) -> complex:
+        return self.origin + self.axis * complex(point.real * self.stretch[0], point.imag * self.stretch[1])
 
-    def shade(self, patch: Patch, *, depth: float = 0.35) -> None:
-        """Gives a patch volume: its side away from the light becomes darker, towards the edge most."""
-        width, height = patch.mask.size
-        spread = 1.5
-        gradient = _RADIAL.resize((max(1, round(width * spread)), max(1, round(height * spread))))
-        left = round(width * (spread - 1) / 2 - self.light[0] * width * 0.2)
-        top = round(height * (spread - 1) / 2 - self.light[1] * height * 0.2)
-        shadow = gradient.crop((left, top, left + width, top + height)).point(_shadow_curve(depth))
-        self.image.paste((18, 12, 10), (patch.left, patch.top), ImageChops.multiply(shadow, patch.mask))
+    def _mask(self, outline: Outline) -> Image.Image:
+        mask = Image.new("L", self.image.size)
+        ImageDraw.Draw(mask).polygon([(at.real, at.imag) for at in map(self._placed, outline)], fill=255)
+        return mask
 
-    def part(self, points: Sequence[Point], colour: Colour, *, depth: float = 0.35) -> Patch:
-        """Paints and shades a shape; the usual way to add a part of the body."""
-        patch = self.outline(points)
-        self.fill(patch, colour)
-        self.shade(patch, depth=depth)
-        return patch
+    def _paint(self, mask: Image.Image, colour: Colour, coat: Coat, fur: float) -> None:
+        box = mask.getbbox()
+        if box is None:  # outside the picture
+            return
+        mask = mask.crop(box)
+        self.image.paste(colour, box, mask)
+        self.image.paste(_SHADOW_COLOUR, box, ImageChops.multiply(_SHADING.resize(mask.size), mask))
+        if fur:
+            self._comb(mask, complex(*box[:2]), max(2.0, coat.hair * fur * abs(self.axis)), curly=coat.curly)
 
-    def fur(self, patch: Patch, fur: Fur, *, source: Point, fall: Point = (0.0, 0.6)) -> None:
-        """Covers a patch with hairs of the colours that are there; long ones reach over its edge.
-
-        Args:
-            patch: What is covered.
-            fur: The coat.
-            source: The point of this frame that hairs grow away from.
-            fall: The direction (pixels) that all hairs lean to.
-        """
-        width, height = patch.mask.size
-        inside: Any = patch.mask.load()
+    def _comb(self, mask: Image.Image, corner: complex, length: float, *, curly: bool) -> None:
+        """Covers a shape with hairs in the colours that are there, outwards and down; long ones reach over its edge."""
+        pen, chance, (width, height) = ImageDraw.Draw(self.image), self.rng.random, mask.size
+        inside: Any = mask.load()
         colours: Any = self.image.load()
-        pen = ImageDraw.Draw(self.image)
-        chance, centre = self.rng.random, self.place(source)
-        length = max(2.0, fur.length * self.unit)
-        for _ in range(int(width * height * fur.density / 1000)):
+        for _ in range(width * height // 36):
             x, y = int(chance() * width), int(chance() * height)
-            px, py = x + patch.left, y + patch.top
-            if not (inside[x, y] and 0 <= px < self.image.width and 0 <= py < self.image.height):
+            if not inside[x, y]:
                 continue
-            away_x, away_y = px - centre[0], py - centre[1]
-            far = math.hypot(away_x, away_y) or 1.0
-            lean_x = away_x / far + fall[0] + (chance() - 0.5) * 0.9
-            lean_y = away_y / far + fall[1] + (chance() - 0.5) * 0.9
-            reach = length * (0.5 + chance()) / (math.hypot(lean_x, lean_y) or 1.0)
-            lit = (x / width - 0.5) * self.light[0] + (y / height - 0.5) * self.light[1]
-            tone = shaded(colours[px, py], 1 + 0.22 * lit + (chance() - 0.5) * 2 * fur.contrast)
-            if fur.curly:
-                start = chance() * 360
-                pen.arc(
-                    (px - length / 2, py - length / 2, px + length / 2, py + length / 2), start, start + 220, tone, 2
-                )
+            root = corner + complex(x, y)
+            tone = shaded(colours[root.real, root.imag], 1.06 - 0.12 * y / height + (chance() - 0.5) * 0.32)
+            away = complex(x / width - 0.5, y / height - 0.1) + 0.7 * complex(chance() - 0.5, chance() - 0.5)
+            tip = root + cmath.rect(length * (0.5 + chance()), cmath.phase(away))
+            if curly:
+                start, low, high = chance() * 360, root - length / 2 * (1 + 1j), root + length / 2 * (1 + 1j)
+                pen.arc((low.real, low.imag, high.real, high.imag), start, start + 220, tone, 2)
             else:
-                pen.line((px, py, px + lean_x * reach, py + lean_y * reach), tone, 2)
-
-    def line(self, points: Sequence[Point], colour: Colour, *, width: float) -> None:
-        """Draws a line through points, as wide as `width` units of this frame."""
-        placed = [self.place(point) for point in points]
-        ImageDraw.Draw(self.image).line(placed, colour, max(1, round(width * self.unit)), joint="curve")
+                pen.line((root.real, root.imag, tip.real, tip.imag), tone, 2)
 
 
-_RADIAL = Image.radial_gradient("L")
+def shaded(colour: Colour, factor: float) -> Colour:
+    """A colour made brighter (factor above 1) or darker, kept within 0 to 255."""
+    red, green, blue = colour
+    return min(255, round(red * factor)), min(255, round(green * factor)), min(255, round(blue * factor))
 
 
-def _shadow_curve(depth: float) -> list[int]:
-    """Maps distance from the lit point (0 to 255) to the strength of the shadow there."""
-    return [round(255 * depth * max(0.0, min(1.0, (value - 70) / 150)) ** 1.3) for value in range(256)]
+def mix(first: Colour, second: Colour, share: float) -> Colour:
+    """A colour between two; `share` 0 is the first, 1 the second."""
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
+    return red, green, blue
+
+
+@functools.cache
+def _curves(outline: Outline, sides: Literal["one", "half", "pair"]) -> list[Outline]:
+    """The closed curves that a part is made of, as polygons."""
+    mirrored = tuple(-point.conjugate() for point in outline)
+    whole = {"one": [outline], "half": [outline + mirrored[-2:0:-1]], "pair": [outline, mirrored]}
+    return [_smooth(line) for line in whole[sides]]
+
+
+def _smooth(outline: Outline) -> Outline:
+    """The closed Catmull-Rom curve through an outline's points."""
+    curve, ring = [], (outline[-1], *outline, *outline[:2])
+    for before, here, after, later in zip(ring, ring[1:], ring[2:], ring[3:], strict=False):
+        for t in (step / _STEPS for step in range(_STEPS)):
+            bend = 2 * before - 5 * here + 4 * after - later
+            curve.append(here + t / 2 * (after - before + t * (bend + t * (3 * (here - after) + later - before))))
+    return tuple(curve)
