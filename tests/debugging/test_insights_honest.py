@@ -13,6 +13,7 @@ from dogbreed_sdk.debugging.insights.fluctuation import noise_of_steps
 from dogbreed_sdk.debugging.insights.overfitting import look as overfitting
 from dogbreed_sdk.debugging.insights.pictures import contradiction
 from tests.debugging.insights_made_up import LOSS, made_up_run
+from training_scripts import rules
 from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial
 from training_scripts.rules.evidence.run import Run
 
@@ -187,3 +188,27 @@ def test_validation_accuracy_counts_the_last_batch_by_its_size() -> None:
     run = Run.of(trial)
     assert run is not None
     assert math.isclose(float(run.valid.accuracy[-1]), (0.9 * 100 + 0.1 * 10) / 110)
+
+
+def judged(trial: MemoryTrial) -> tuple[str, set[str]]:
+    """What the rule Overfit says of a run, and the topics of its insights."""
+    [result] = rules.evaluate(trial=trial, only=["Overfit"])
+    return result.status, {insight.topic for insight in insights(trial, None, [result])}
+
+
+def test_a_loss_that_jumped_to_a_higher_level_is_overfitting_for_rule_and_insight_alike() -> None:
+    """It has no trend after the jump; the insight took it for a wobble, and said that the epochs brought nothing."""
+    valid = [0.9, 0.5, 0.36, 0.31, 0.29, 0.6, 0.61, 0.6, 0.59, 0.6, 0.61, 0.6]
+    status, topics = judged(made_up_run(valid, [0.9 / 2**epoch for epoch in range(12)]))
+    assert status == rules.ISSUES_FOUND
+    assert "overfitting" in topics and "too-many-epochs" not in topics
+
+
+def test_pictures_that_the_rule_calls_memorized_are_not_to_be_trained_on_for_longer() -> None:
+    """By the losses alone: accuracies, by which the insight judged, were not recorded."""
+    valid = [4.0, 3.4, 3.2, 3.1, 3.05, 3.0, 2.97, 2.94, 2.915, 2.89, 2.87, 2.85]
+    made = made_up_run(valid, [4.0 / 1.9**epoch for epoch in range(12)], classes=120, ours=False, start=4.79)
+    made.run |= {"classes": [f"class {number}" for number in range(120)], "steps_per_epoch": 20}
+    status, topics = judged(made)
+    assert status == rules.ISSUES_FOUND
+    assert "not-converged" not in topics

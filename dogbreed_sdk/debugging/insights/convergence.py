@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from dogbreed_sdk.debugging.formatting import number, percent, seconds
-from dogbreed_sdk.debugging.insights.gap import by_heart
 from dogbreed_sdk.debugging.insights.insight import Insight
+from dogbreed_sdk.debugging.insights.overfit_rule import memorized
 from dogbreed_sdk.debugging.insights.rates import better_rate, update_evidence
 from dogbreed_sdk.debugging.insights.words import change, interval, plural
 from training_scripts._util.number_text import number_text
@@ -76,7 +76,7 @@ def _leaves_room(run: Run) -> bool:
     """Whether training pictures are left to learn from."""
     ends_at_zero = run.settings.get("scheduler") in ("cosine", "step")
     learned = _known(run) >= ROOM or run.train.loss[-1] < NOT_FAR_BELOW * _watched(run)[-1]
-    return not by_heart(run) and not (ends_at_zero and learned)
+    return not memorized(run) and not (ends_at_zero and learned)
 
 
 def look(run: Run) -> list[Insight]:

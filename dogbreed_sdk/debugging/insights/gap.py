@@ -7,26 +7,13 @@ from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.smallness import few_pictures
 from dogbreed_sdk.debugging.insights.words import change, points
 from training_scripts.rules.evidence import statistics
+from training_scripts.rules.evidence.overfitting import ACCURACY_GAP, accuracies_part
 from training_scripts.rules.evidence.run import Run
-
-# A gap of 10 points between accuracies is more than augmentation makes; that it is no chance is tested.
-GAP = 0.1
-BY_HEART = 0.95
-
-
-def by_heart(run: Run) -> bool:
-    """Whether the best epoch knows its training pictures, and unseen ones much less, beyond chance."""
-    best, size = run.best, run.valid_size
-    if best is None or not size:
-        return False
-    trained, judged = float(run.train.accuracy[best]), float(run.valid.accuracy[best])
-    high = statistics.wilson(judged * size, size)[1]
-    return trained >= BY_HEART and trained - judged >= GAP and trained > high
 
 
 def look(run: Run) -> list[Insight]:
     """That the training pictures are known by heart, where unseen ones are not."""
-    if run.epochs < 2 or few_pictures(run) or not by_heart(run):
+    if run.epochs < 2 or few_pictures(run) or not accuracies_part(run):
         return []
     insight = _gap(run)
     return [insight] if insight else []
@@ -56,7 +43,7 @@ def _gap(run: Run) -> Insight | None:
                 f"{number(float(run.valid.loss[best]))}."
             ),
         ),
-        confidence="high" if trained - high > GAP else "medium",
+        confidence="high" if trained - high > ACCURACY_GAP else "medium",
         next_step=step,
         severity="hint",
         hyperparameters=new,

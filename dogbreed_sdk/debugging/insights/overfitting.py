@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from dogbreed_sdk.debugging.formatting import number, percent, seconds
 from dogbreed_sdk.debugging.insights.convergence import epochs_of_same_way, patience_for
 from dogbreed_sdk.debugging.insights.insight import Confidence, Insight, Severity
+from dogbreed_sdk.debugging.insights.overfit_rule import validation_turned
 from dogbreed_sdk.debugging.insights.words import change, interval, plural
-from training_scripts.rules.evidence import curves, statistics
+from training_scripts.rules.evidence import statistics
+from training_scripts.rules.evidence.overfitting import trends_upwards
 from training_scripts.rules.evidence.run import KEEPS_BEST, Run
 
 # A rise below 2 % of the loss is not worth a word, however certain it is.
 WORTH_A_WORD = 0.02
 SERIOUS = 0.1
-# A curve's scatter is known from few epochs only: a rise of three epochs must be many times as large.
-FAR_BEYOND = 6.0
+SURE = 0.05
 BY_HEART_WORDS = (
     "From there on the network learned the training pictures, not the classes: the training loss went on falling "
     "while that of unseen pictures rose. "
@@ -43,7 +42,8 @@ def _turned(run: Run) -> Insight | None:
     lowest = float(run.valid.loss[best])
     # The best epoch was chosen among all of them: the more there are, the surer the rise must be (Bonferroni).
     chance = min(1.0, statistics.two_sided(excess.score) * max(1, len(run.judged) - 1))
-    if not excess.mean >= WORTH_A_WORD * lowest > 0 or chance > 0.05 or not _rises(run, best):
+    material = excess.mean >= WORTH_A_WORD * lowest > 0
+    if not material or not (validation_turned(run) or (chance <= SURE and trends_upwards(run, best))):
         return None
     share = excess.mean / lowest
     wasted = last - best
@@ -64,21 +64,6 @@ def _turned(run: Run) -> Insight | None:
         hyperparameters=new,
         steps=(run.last_step(best),),
     )
-
-
-def _rises(run: Run, best: int) -> bool:
-    """Whether the validation loss has a trend upwards after its lowest point, and does not just wobble above it.
-
-    A wobble has a lowest point too, and every later epoch lies above it. But around one level the epochs after it come
-    in any order: so their slope is tested, without the lowest point, which was chosen. Up to three epochs have too few
-    orders for that: they must rise one by one, far beyond the scatter of the curve before.
-    """
-    after = run.valid.loss[run.judged[run.judged > best]]
-    if len(after) > 3:
-        return curves.trend(after) > statistics.t_quantile(len(after) - 2, statistics.Z99)
-    climbs = np.diff(np.concatenate([[run.valid.loss[best]], after]))
-    scatter = curves.smooth_jitter(run.valid.loss[run.judged])
-    return len(after) > 1 and bool((climbs > 0).all()) and bool(climbs.sum() > FAR_BEYOND * scatter)
 
 
 def _training_fell(run: Run, best: int, last: int) -> bool:

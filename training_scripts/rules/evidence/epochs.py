@@ -58,6 +58,18 @@ class EpochLosses(NamedTuple):
     counts: Integers
     train_ends: Integers
 
+    def rows(self, chosen: Integers) -> EpochLosses:
+        """The same of some epochs, by their indices."""
+        return EpochLosses(
+            self.epochs[chosen],
+            self.train[chosen],
+            self.train_error[chosen],
+            self.valid[chosen],
+            self.valid_error[chosen],
+            self.counts[chosen],
+            self.train_ends[chosen],
+        )
+
 
 def epochs(trial: Trial) -> list[Epoch]:
     """The epochs of a run: by `steps_per_epoch` where the recording knows it, else by its evaluations.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from training_scripts.recording.trial.trial import EVAL, TRAIN, RecordingError, Series, Trial
 from training_scripts.rules.evidence import curves, statistics
 from training_scripts.rules.evidence import evidence as evidences
-from training_scripts.rules.evidence.epochs import epoch_losses, epochs, training_loss
+from training_scripts.rules.evidence.epochs import EpochLosses, epoch_losses, epochs, loss_series, training_loss
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.evidence.recorded import (
     MOST,
@@ -32,6 +32,8 @@ Values = NDArray[np.float64]
 
 # An epoch within 1 % of the best loss is as good as the best.
 AS_GOOD = 0.01
+LEAST_BATCHES = 5
+"""Fewer batches do not show how much their losses scatter."""
 KEEPS_BEST = "train_model keeps the weights of the epoch with the lowest validation loss"
 
 
@@ -82,6 +84,7 @@ class Run:
         accuracies: Every training step's share of right answers; empty where it was not recorded.
         train: By epoch, while the weights moved.
         valid: By epoch, at its end.
+        means: The same losses with numbers, counts and last steps of the epochs.
         train_steps: TRAIN steps of each epoch.
         eval_steps: EVAL steps of each epoch.
     """
@@ -91,6 +94,7 @@ class Run:
     accuracies: Series
     train: Curve
     valid: Curve
+    means: EpochLosses
     train_steps: Sequence[NDArray[np.int64]] = field(default_factory=tuple)
     eval_steps: Sequence[NDArray[np.int64]] = field(default_factory=tuple)
 
@@ -129,6 +133,7 @@ class Run:
                 np.array([judged.get(part.number, math.nan) for part in parts]),
                 means.valid_error[order],
             ),
+            means=means.rows(np.array(order, dtype=np.int64)),
             train_steps=train_steps,
             eval_steps=eval_steps,
         )
@@ -251,16 +256,37 @@ class Run:
     def excess(self, epoch: int, other: int) -> Difference:
         """By how much the validation loss after `epoch` exceeds that after `other` (both from 0).
 
-        The same pictures are judged both times, so the differences picture by picture tell the error; where single
-        pictures were not recorded, the noise of the curve does.
+        The same pictures are evaluated both times, so the differences picture by picture give the error, or those
+        batch by batch; where neither was recorded, the noise of the curve does.
         """
         mean = float(self.valid.loss[epoch] - self.valid.loss[other])
-        one, two = self.picture_losses(epoch), self.picture_losses(other)
-        if one is not None and two is not None and len(one) == len(two) and len(one) > 1:
-            error = statistics.standard_error(one - two)
-            return Difference(mean, error, f"picture by picture over {len(one)} validation pictures")
+        paired = self.paired_differences(epoch, other)
+        if paired is not None:
+            pictures = self.picture_losses(epoch)
+            singly = pictures is not None and len(pictures) == len(paired)
+            what = "picture by picture over {} validation pictures" if singly else "batch by batch over {} batches"
+            return Difference(mean, statistics.standard_error(paired), what.format(len(paired)))
         noise = curves.smooth_jitter(self.valid.loss[self.judged])
         return Difference(mean, noise * math.sqrt(2), "from the noise between neighbouring epochs")
+
+    def paired_differences(self, epoch: int, other: int) -> Values | None:
+        """By how much each validation picture's loss after `epoch` exceeds that after `other`, float64 [n].
+
+        Of whole batches where single pictures were not recorded; None for fewer than five of these.
+        """
+        pictures = self.picture_losses(epoch), self.picture_losses(other)
+        if pictures[0] is not None and pictures[1] is not None and len(pictures[0]) == len(pictures[1]) > 1:
+            return pictures[0] - pictures[1]
+        batches = self._batch_losses(epoch), self._batch_losses(other)
+        alike = len(batches[0]) == len(batches[1]) >= LEAST_BATCHES
+        return batches[0] - batches[1] if alike else None
+
+    def _batch_losses(self, epoch: int) -> Values:
+        """The mean loss of each validation batch after an epoch (from 0)."""
+        series = loss_series(self.trial, EVAL)
+        if series is None:
+            return np.zeros(0)
+        return series.values[np.isin(series.steps, self.eval_steps[epoch])]
 
     def last_step(self, epoch: int) -> int:
         """The last TRAIN step of an epoch (from 0)."""

@@ -13,11 +13,11 @@ from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import EVAL, TRAIN, Series, Trial
 from training_scripts.rules.bounds import COUNT, POSITION
 from training_scripts.rules.declaration import Answer, Rule
-from training_scripts.rules.evidence import curves, selection
 from training_scripts.rules.evidence import evidence as evidences
-from training_scripts.rules.evidence.chance_level import CLEARLY_BELOW_CHANCE, SIGMAS, chance_loss
-from training_scripts.rules.evidence.epochs import EpochLosses, epoch_losses, loss_names, loss_series, training_loss
+from training_scripts.rules.evidence import overfitting, selection
+from training_scripts.rules.evidence.epochs import loss_names, loss_series, training_loss
 from training_scripts.rules.evidence.evidence import Evidence
+from training_scripts.rules.evidence.overfitting import Course
 from training_scripts.rules.findings import Finding, NotEvaluated
 
 NO_VALIDATION = (
@@ -119,85 +119,40 @@ def _without_optimum(series: Series, patience: int, delta: float) -> list[int]:
     return steps
 
 
-LONG = 20
-"""Epochs after the best one, and a quarter of the run: so long a slow rise must last to count."""
+def _course(trial: Trial, patience: int) -> Course:
+    """The course of validation and training.
+
+    Raises:
+        NotEvaluated: Too few epochs have both losses.
+    """
+    course = Course.of(trial, patience)
+    if course is None:
+        count = overfitting.epochs_with_both(trial)
+        raise NotEvaluated(
+            f"{count} epochs have both a training and a validation loss, {patience + 2} are needed."
+            f" {NO_VALIDATION if not count else 'Train for more epochs or evaluate more often.'}"
+        )
+    return course
 
 
-class _Course:
-    """What both of our rules look at: the epochs that have both losses, the best of them, and the last few."""
-
-    def __init__(self, run: Evidence, patience: int) -> None:
-        losses = epoch_losses(run)
-        there = np.isfinite(losses.train) & np.isfinite(losses.valid)
-        # A run may begin with an evaluation; an epoch without one tells nothing here.
-        self.losses = EpochLosses(*(column[there] for column in losses))
-        count = len(self.losses.epochs)
-        if count < patience + 2:
-            raise NotEvaluated(
-                f"{count} epochs have both a training and a validation loss, {patience + 2} are needed."
-                f" {NO_VALIDATION if not count else 'Train for more epochs or evaluate more often.'}"
-            )
-        self.run, self.patience = run, patience
-        self.counts_epochs = isinstance(run.run.get("steps_per_epoch"), int)
-        self.valid, self.train = self.losses.valid, self.losses.train
-        smoothed = curves.trailing_mean(self.valid, 3 if count >= 8 else 1)
-        # The epoch that everybody else calls the best; a single lucky one is no measure of a rise.
-        self.best = int(np.argmin(self.valid))
-        self.lowest = float(smoothed.min())
-        self.last_valid = float(self.valid[-patience:].mean())
-        self.last_train = float(self.train[-patience:].mean())
-        self.rise = self.last_valid - self.lowest
-        begin = training_loss(run)
-        chance = chance_loss(run)
-        # What knowing nothing costs is the measure of what matters; where it is unknown, what was known at first.
-        first = float(begin.values[0]) if begin is not None and np.isfinite(begin.values[0]) else 0.0
-        self.scale = chance if chance is not None else max(abs(first), abs(float(self.valid[0])))
-
-    def rises_surely(self) -> bool:
-        """Whether the rise since the best epoch is more than noise: of epochs, and of single pictures or batches."""
-        noise = curves.jitter(self.valid) * math.sqrt(2 / self.patience)
-        if self.rise <= SIGMAS * noise:
-            return False
-        pairs = self._pairs()
-        if pairs is None:
-            return True
-        spread = float(pairs.std(ddof=1)) / math.sqrt(len(pairs))
-        # A few pictures with a huge loss can lift the mean alone; then the model is surer, not worse.
-        return float(pairs.mean()) > SIGMAS * spread
-
-    def _pairs(self) -> NDArray[np.float64] | None:
-        """How much the loss of each validation batch rose from the best epoch to the last; None below 5 batches."""
-        series, epochs = loss_series(self.run, EVAL), self.losses.epochs
-        if series is None:
-            return None
-        numbers = self.run.kept["epoch numbers"][1]
-        table = self.run.steps(EVAL).steps
-        steps = [table[numbers == epochs[place]] for place in (self.best, len(epochs) - 1)]
-        values = [series.values[np.isin(series.steps, chosen)] for chosen in steps]
-        if len(values[0]) != len(values[1]) or len(values[0]) < 5:
-            return None
-        return values[1] - values[0]
-
-    def diverges(self) -> bool:
-        """Whether the training loss rose since the best epoch too: nothing was learned by heart then."""
-        return self.last_train > float(self.train[self.best])
-
-    def at(self, place: int) -> str:
-        """When an epoch was, in words; where only evaluations part epochs, some may be missing, and steps tell."""
-        if self.counts_epochs:
-            return f"epoch {self.losses.epochs[place]}"
-        return f"step {self.losses.train_ends[place]}"
-
-    def within(self, place: int) -> str:
-        """As `at`, with its preposition."""
-        return f"{'in' if self.counts_epochs else 'at'} {self.at(place)}"
-
-    def steps_from(self, place: int) -> tuple[int, ...]:
-        """The last TRAIN steps of the epochs from a place on."""
-        return tuple(self.losses.train_ends[place:].tolist())
+def _at(course: Course, index: int) -> str:
+    """When an epoch was, in words; where only evaluations separate epochs, some may be missing: steps say it then."""
+    if course.counts_epochs:
+        return f"epoch {course.losses.epochs[index]}"
+    return f"step {course.losses.train_ends[index]}"
 
 
-BY_HEART = (
+def _within(course: Course, index: int) -> str:
+    """As `_at`, with its preposition."""
+    return f"{'in' if course.counts_epochs else 'at'} {_at(course, index)}"
+
+
+def _steps_from(course: Course, index: int) -> tuple[int, ...]:
+    """The last TRAIN steps of the epochs from an index on."""
+    return tuple(course.losses.train_ends[index:].tolist())
+
+
+MEMORIZED = (
     "More epochs bring little: what is left to learn is not in these pictures. Collect more of them, or use more views;"
     " with a hidden layer raise dropout or weight-decay, or make it smaller."
 )
@@ -205,72 +160,43 @@ BY_HEART = (
 
 
 def _overfit_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding] | Answer:
-    """Ours: validation turned and rose while training went on falling, or training is learned by heart.
+    """Ours: validation turned and rose while training went on falling, or the training pictures are memorized.
 
     Measured in units of what guessing costs: a rise from 0.01 to 0.02 is a ratio of 2 and no harm.
     """
-    course = _Course(evidences.of(trial), parameters["patience"])
-    turned = _turned(course, parameters)
-    if turned:
-        return [turned]
-    found = _by_heart(course, parameters)
-    return Answer([found], advice=BY_HEART) if found else []
+    course = _course(trial, parameters["patience"])
+    if overfitting.turned(course, parameters):
+        return [_turned(course)]
+    begin = overfitting.memorized_since(course, parameters)
+    return [] if begin is None else Answer([_memorized(course, begin)], advice=MEMORIZED)
 
 
-def _turned(course: _Course, parameters: Mapping[str, Any]) -> Finding | None:
-    since = len(course.valid) - 1 - course.best
-    material = max(parameters["rise_of_chance"] * course.scale, parameters["ratio_threshold"] * abs(course.lowest))
-    # With nothing left to learn from, what validation loses for long is overfitting however slowly it loses it.
-    if course.last_train < parameters["memorized_loss"] * course.scale and since >= max(LONG, len(course.valid) / 4):
-        slow = max(parameters["memorized_rise"] * course.scale, parameters["memorized_ratio"] * abs(course.lowest))
-        material = min(material, slow)
-    if since < course.patience or course.rise <= material or not course.rises_surely():
-        return None
-    if course.diverges():
-        return None
-    epochs = course.losses.epochs
+def _turned(course: Course) -> Finding:
+    best = course.best
     return Finding(
-        f"The validation loss was lowest {course.within(course.best)} ({number_text(course.valid[course.best], 3)})"
-        " and rose to"
-        f" {number_text(course.last_valid, 3)} by {course.at(-1)}, while the training loss went from"
-        f" {number_text(course.train[course.best], 3)} to {number_text(course.last_train, 3)}.",
+        f"The validation loss was lowest {_within(course, best)} ({number_text(course.valid[best], 3)}) and rose to"
+        f" {number_text(course.last_valid, 3)} by {_at(course, -1)}, while the training loss went from"
+        f" {number_text(course.train[best], 3)} to {number_text(course.last_train, 3)}.",
         mode=TRAIN,
-        steps=course.steps_from(course.best),
+        steps=_steps_from(course, best),
         numbers={
-            "best_epoch": int(epochs[course.best]),
-            "lowest_valid": float(course.valid[course.best]),
+            "best_epoch": int(course.losses.epochs[best]),
+            "lowest_valid": float(course.valid[best]),
             "last_valid": course.last_valid,
             "last_train": course.last_train,
         },
     )
 
 
-def _by_heart(course: _Course, parameters: Mapping[str, Any]) -> Finding | None:
-    gap, scale = course.valid - course.train, course.scale
-    counts = course.losses.counts
-    # The spread of two or three batches is itself hardly known (Student's distribution has long tails there).
-    valid_error = course.losses.valid_error * np.where(counts >= 8, 1.0, 1 + 4 / np.maximum(counts - 1, 1))
-    errors = np.hypot(np.nan_to_num(valid_error), np.nan_to_num(course.losses.train_error))
-    # Without a spread (one batch) only the larger gap counts.
-    by_heart = (course.train < parameters["memorized_loss"] * scale) & np.isfinite(valid_error)
-    material = np.where(by_heart, parameters["memorized_gap"], parameters["gap_of_chance"]) * scale
-    wide = (gap > np.maximum(material, SIGMAS * errors)) & (course.train < course.valid / 2)
-    wide &= course.train < CLEARLY_BELOW_CHANCE * scale  # who learns by heart knows more than nothing
-    # As long as validation gets better, training on is right however wide the gap is.
-    better = float(course.valid[: -course.patience].min()) - course.last_valid
-    if not wide[-course.patience :].all() or better > parameters["still_better"] * course.scale:
-        return None
-    begin = len(wide) - int(np.argmin(wide[::-1])) if not wide.all() else 0
-    epochs = course.losses.epochs
+def _memorized(course: Course, begin: int) -> Finding:
     return Finding(
-        f"From {course.at(begin)} on the training pictures are learned by heart: training loss"
-        f" {number_text(course.last_train, 3)}, validation loss {number_text(course.last_valid, 3)} at the end, when"
-        " guessing costs"
-        f" {number_text(course.scale, 3)}.",
+        f"From {_at(course, begin)} on the training pictures are memorized: at the end the training loss is"
+        f" {number_text(course.last_train, 3)} and the validation loss {number_text(course.last_valid, 3)}, when"
+        f" guessing costs {number_text(course.scale, 3)}.",
         mode=TRAIN,
-        steps=course.steps_from(begin),
+        steps=_steps_from(course, begin),
         numbers={
-            "epoch": int(epochs[begin]),
+            "epoch": int(course.losses.epochs[begin]),
             "last_valid": course.last_valid,
             "last_train": course.last_train,
             "gap": course.last_valid - course.last_train,
@@ -280,8 +206,8 @@ def _by_heart(course: _Course, parameters: Mapping[str, Any]) -> Finding | None:
 
 def _overtraining_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
     """Ours: training went on for long after the best epoch, and validation got worse. Standing still is no fault."""
-    course = _Course(evidences.of(trial), min(parameters["patience_validation"], 3))
-    since = len(course.valid) - 1 - course.best
+    course = _course(trial, min(parameters["patience_validation"], 3))
+    since = course.since
     material = max(parameters["rise_of_chance"] * course.scale, parameters["delta"] * abs(course.lowest))
     long = since >= max(parameters["patience_validation"], len(course.valid) / 4)
     if not long or course.rise <= material or course.diverges() or not course.rises_surely():
@@ -290,11 +216,11 @@ def _overtraining_default(trial: Trial, parameters: Mapping[str, Any]) -> list[F
     passes = "epochs" if course.counts_epochs else "evaluations"
     return [
         Finding(
-            f"Validation was best {course.within(course.best)} with a loss of "
+            f"Validation was best {_within(course, course.best)} with a loss of "
             f"{number_text(course.valid[course.best], 3)};"
             f" {since} more {passes} brought it to {number_text(course.last_valid, 3)}.",
             mode=TRAIN,
-            steps=course.steps_from(course.best),
+            steps=_steps_from(course, course.best),
             numbers={
                 "best_epoch": int(epochs[course.best]),
                 "epochs_since": since,
