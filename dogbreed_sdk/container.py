@@ -1,4 +1,4 @@
-"""The container contract: the names and encodings that a training job's two sides agree on.
+"""The container contract: names and encodings that the client and the container of a job share.
 
 Source: AWS's sagemaker-training toolkit 5.1 (environment.py, params.py) and the developer guide's pages
 "How Amazon SageMaker Provides Training Information" and "Use Your Own Inference Code with Hosting Services".
@@ -22,12 +22,12 @@ MODEL_ARCHIVE = "model.tar.gz"
 OUTPUT_ARCHIVE = "output.tar.gz"
 SOURCE_ARCHIVE = "sourcedir.tar.gz"
 
-# SageMaker sends SIGTERM and kills 120 s later (API reference, StopTrainingJob).
+# SageMaker sends SIGTERM, and SIGKILL 120 s later (API reference, StopTrainingJob).
 STOP_GRACE_SECONDS = 120.0
 
 
 def encode_hyperparameter(value: object) -> str:
-    """One hyperparameter in script mode's wire form: JSON, so that "7" and 7 stay apart.
+    """A hyperparameter in script mode's wire format: JSON, so that "7" and 7 remain distinct.
 
     >>> encode_hyperparameter("adamw"), encode_hyperparameter(0.001), encode_hyperparameter(True)
     ('"adamw"', '0.001', 'true')
@@ -36,7 +36,7 @@ def encode_hyperparameter(value: object) -> str:
 
 
 def decode_hyperparameter(text: str) -> object:
-    """The value behind a hyperparameter's wire form; text that is no JSON stands for itself.
+    """The value of a hyperparameter in wire format; text that is not JSON stands for itself.
 
     >>> decode_hyperparameter('"adamw"'), decode_hyperparameter("adamw"), decode_hyperparameter("0.001")
     ('adamw', 'adamw', 0.001)
@@ -63,14 +63,14 @@ def script_arguments(hyperparameters: Mapping[str, str]) -> list[str]:
 
 
 def _argument(value: object) -> str:
-    """A value as the toolkit writes it on a command line (mapping.py, to_cmd_args)."""
+    """A value as the toolkit writes it on the command line (mapping.py, to_cmd_args)."""
     if isinstance(value, Mapping):
         return ",".join(f"{key}={value[key]}" for key in sorted(value))
     return "" if value is None else str(value)
 
 
 def path_to_uri(path: Path) -> str:
-    """The file:// URI of a path, made absolute.
+    """The file:// URI of a path, which is made absolute.
 
     >>> path_to_uri(Path("/data/my dogs"))
     'file:///data/my%20dogs'
@@ -79,7 +79,7 @@ def path_to_uri(path: Path) -> str:
 
 
 def uri_to_path(uri: str) -> Path:
-    """The path behind a file:// URI.
+    """The path in a file:// URI.
 
     Raises:
         ValueError: The URI is not a file:// URI of this machine.

@@ -1,25 +1,25 @@
-"""Every error of the SDK, each saying what happened, to what, and what to do.
+"""All errors of the SDK. Each message says what happened, to what, and what to do.
 
 DogBreedError
- ├── ConfigurationError           a wrong or missing setting, found before anything is sent
- ├── DatasetError                 the pictures on disk are not what training needs
- ├── ImageError                   one picture cannot be used
- │    ├── UnsupportedImageError   not a picture, broken, empty or far too large to decode
- │    ├── PayloadTooLargeError    fits no request even after shrinking
- │    └── ImageDownloadError      its URL could not be fetched
+ ├── ConfigurationError           a setting is invalid or missing; nothing was sent
+ ├── DatasetError                 a data set cannot be trained on
+ ├── ImageError                   a picture cannot be used
+ │    ├── UnsupportedImageError   not a picture, broken, empty, or too large to decode
+ │    ├── PayloadTooLargeError    too large for a request, even after shrinking
+ │    └── ImageDownloadError      its URL could not be downloaded
  ├── JobError                     about a training or tuning job
- │    ├── JobFailedError          it failed: with the traceback, the cause and a fix
- │    └── JobStoppedError         it was stopped before it finished
+ │    ├── JobFailedError          it failed; with traceback, cause and fix
+ │    └── JobStoppedError         it was stopped before it completed
  ├── EndpointError                about an endpoint
  │    ├── EndpointNotFoundError
- │    ├── EndpointNotReadyError   being created, updated or failed
- │    ├── ModelError              the model's own code answered with an error
+ │    ├── EndpointNotReadyError   it is being created or updated, or has failed
+ │    ├── ModelError              the model's code returned an error
  │    ├── ThrottledError          too many requests
- │    └── EndpointTimeoutError    no answer in time
- ├── AccessError                  credentials or permissions
- ├── QuotaError                   an account limit
- ├── LabelError                   labels and scores do not belong together
- └── RecordingError               a recorded run cannot be found or read
+ │    └── EndpointTimeoutError    it did not respond in time
+ ├── AccessError                  credentials or a permission are missing
+ ├── QuotaError                   a quota of the AWS account is exhausted
+ ├── LabelError                   labels are missing or do not match the model
+ └── RecordingError               a recorded run is missing or cannot be read
 """
 
 from __future__ import annotations
@@ -54,59 +54,59 @@ __all__ = [
 
 
 class DogBreedError(Exception):
-    """Base of every error the SDK raises on purpose.
+    """Base class of the SDK's errors.
 
     Attributes:
-        request_id: The id of the request that failed, as AWS or a model server gave it, or None where there is none.
+        request_id: Id of the failed request, from AWS or a model server; None if there is none.
     """
 
     def __init__(self, message: str, *, request_id: str | None = None) -> None:
-        # Local SageMaker's ids say so; they help nobody.
+        # The request ids of local SageMaker help nobody.
         known = request_id is not None and not request_id.startswith("local-")
         super().__init__(f"{message} (request id {request_id})" if known else message)
         self.request_id = request_id
 
     def __str__(self) -> str:
-        # Names, URLs and reasons in it come from disks, scripts and servers; tracebacks show it on a terminal.
+        # It contains names, URLs and reasons from disks, scripts and servers, and tracebacks print it to terminals.
         return safe_lines(super().__str__())
 
 
 class ConfigurationError(DogBreedError):
-    """A setting is wrong or missing; nothing has been sent yet."""
+    """A setting is invalid or missing; nothing was sent."""
 
 
 class DatasetError(DogBreedError):
-    """The pictures on disk are not what training needs."""
+    """A data set cannot be trained on."""
 
 
 class ImageError(DogBreedError):
-    """One picture cannot be used."""
+    """A picture cannot be used."""
 
 
 class UnsupportedImageError(ImageError):
-    """The bytes are no picture, or one that is broken, empty or too large to decode safely."""
+    """The bytes are not a picture, or it is broken, empty or too large to decode safely."""
 
 
 class PayloadTooLargeError(ImageError):
-    """The picture fits no request, even after shrinking."""
+    """The picture is too large for a request, even after shrinking."""
 
 
 class ImageDownloadError(ImageError):
-    """The picture behind a URL could not be fetched."""
+    """The picture at a URL could not be downloaded."""
 
 
 class JobError(DogBreedError):
-    """Something about a training or tuning job."""
+    """A training or tuning job could not be used, or failed."""
 
 
 class JobFailedError(JobError):
     """A job failed.
 
     Attributes:
-        job_name: The job.
+        job_name: Name of the job.
         reason: SageMaker's FailureReason.
         traceback: The last lines of the script's traceback, or an empty string.
-        cause: The line that says what went wrong, or an empty string.
+        cause: The line that names the error, or an empty string.
         fix: What to try next, or an empty string.
     """
 
@@ -124,21 +124,21 @@ class JobFailedError(JobError):
         self.fix = fix
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # As an exception is by itself, it would be made of its message, which says less than its parts.
+        # By default, an exception is restored from its message, from which the parts cannot be recovered.
         parts = {name: getattr(self, name) for name in ("reason", "traceback", "cause", "fix")}
         return functools.partial(type(self), **parts), (self.job_name,), self.__dict__
 
 
 class JobStoppedError(JobError):
-    """A job was stopped before it finished."""
+    """A job was stopped before it completed."""
 
 
 class EndpointError(DogBreedError):
-    """Something about an endpoint."""
+    """An endpoint could not be used, or failed."""
 
 
 class EndpointNotFoundError(EndpointError):
-    """There is no endpoint of that name in this session."""
+    """The session has no endpoint of this name."""
 
 
 class EndpointNotReadyError(EndpointError):
@@ -146,18 +146,18 @@ class EndpointNotReadyError(EndpointError):
 
 
 class ModelError(EndpointError):
-    """The code inside the endpoint answered with an error of its own."""
+    """The model's code in the endpoint returned an error."""
 
 
 class ThrottledError(EndpointError):
-    """The endpoint or the account's API limit refused the request for now."""
+    """The endpoint is overloaded, or the account's API limit is reached; a later request may succeed."""
 
 
 class EndpointTimeoutError(EndpointError):
-    """The endpoint gave no answer in time.
+    """The endpoint did not respond in time.
 
     Attributes:
-        limit: The option of the classifier that ended the wait, such as "read_timeout"; None where it was none.
+        limit: The classifier's option that ended the wait, such as "read_timeout"; None if it was not an option.
     """
 
     def __init__(self, message: str, *, request_id: str | None = None, limit: str | None = None) -> None:
@@ -166,16 +166,16 @@ class EndpointTimeoutError(EndpointError):
 
 
 class AccessError(DogBreedError):
-    """Credentials are missing or expired, or a permission is."""
+    """Credentials are missing or expired, or a permission is missing."""
 
 
 class QuotaError(DogBreedError):
-    """An account limit was reached."""
+    """A quota of the AWS account is exhausted."""
 
 
 class LabelError(DogBreedError):
-    """Labels and scores do not belong together."""
+    """Labels are missing or do not match the model."""
 
 
 class RecordingError(DogBreedError):
-    """A recorded run, or a part of it that was asked for, is not there or cannot be read."""
+    """A recorded run, or the requested part of it, is missing or cannot be read."""

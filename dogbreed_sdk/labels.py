@@ -1,4 +1,4 @@
-"""LabelMap: the one place where index, class folder and display name of a class are translated."""
+"""LabelMap: translates between the index, the folder and the display name (label) of a class."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pathlib import Path
 from dogbreed_sdk.errors import LabelError
 from dogbreed_sdk.predictions import BreedScore
 
-# "009.American_water_spaniel" (Udacity's dog breeds) and "n02085620-Chihuahua" (ImageNet's synset ids).
 _LISTED_CLASSES = 12
+# "009.American_water_spaniel" (Udacity's dog breeds) and "n02085620-Chihuahua" (ImageNet's synset ids).
 _FOLDER_PREFIX = re.compile(r"^(?:\d+[.]|n\d{8}-)(?=.)")
 
 
 def display_name(class_folder: str) -> str:
-    """The name to show for a class folder: without its number or synset id, underscores as spaces.
+    """The label of a class folder: its name without number or synset id, with spaces for underscores.
 
     >>> display_name("009.American_water_spaniel"), display_name("n02085620-Chihuahua"), display_name("Pug")
     ('American water spaniel', 'Chihuahua', 'Pug')
@@ -31,13 +31,13 @@ def display_name(class_folder: str) -> str:
 
 @dataclass(frozen=True)
 class LabelMap:
-    """Index <-> class folder <-> display name, for the classes of one model or data set.
+    """Index <-> class folder <-> label, for the classes of one model or data set.
 
     Attributes:
-        class_folders: The class folders in index order, no two alike.
+        class_folders: The class folders in index order, all distinct.
 
     Raises:
-        LabelError: No classes, an empty name, or a class listed twice.
+        LabelError: There are no classes, a name is empty, or a class is listed twice.
 
     >>> labels = LabelMap.from_list(["001.Affenpinscher", "009.American_water_spaniel"])
     >>> labels.label(1), labels.index("American water spaniel"), labels.class_folder(1)
@@ -48,71 +48,73 @@ class LabelMap:
 
     def __post_init__(self) -> None:
         if isinstance(self.class_folders, str):
-            raise LabelError(f"expected a list of class names, got the one string {self.class_folders!r}")
+            raise LabelError(f"expected a list of class names, got the string {self.class_folders!r}")
         object.__setattr__(self, "class_folders", tuple(self.class_folders))  # a list would make equal maps differ
         if not self.class_folders:
             raise LabelError("a label map needs at least one class, got none")
         if not all(isinstance(folder, str) and folder.strip() for folder in self.class_folders):
-            raise LabelError("every class needs a name that is a non-empty string")
+            raise LabelError("the name of every class must be a non-empty string")
         counts = Counter(self.class_folders)
         if len(counts) != len(self.class_folders):
             twice = ", ".join(folder for folder, count in counts.items() if count > 1)
             raise LabelError(
-                f"{len(self.class_folders)} classes are listed, but only {len(counts)} different ones; "
-                f"more than once: {twice}. Give each class once, in the order of the model's outputs."
+                f"{len(self.class_folders)} classes are listed, but only {len(counts)} are distinct; listed more than "
+                f"once: {twice}. List each class once, in the order of the model's outputs."
             )
 
     @classmethod
     def from_list(cls, class_folders: Iterable[str]) -> LabelMap:
-        """The map for class folders in index order.
+        """Creates a map from class folders in index order.
 
         Raises:
             LabelError: As for the class itself.
         """
-        return cls(class_folders)  # type: ignore[arg-type]  # it makes a tuple of anything
+        return cls(class_folders)  # type: ignore[arg-type]  # __post_init__ makes a tuple
 
     @classmethod
     def from_folder(cls, folder: str | os.PathLike[str]) -> LabelMap:
-        """The map for a folder of class folders, in the order torchvision's ImageFolder counts them.
+        """Creates a map from a directory of class folders, in the order of torchvision's ImageFolder.
 
         Args:
-            folder: A split (one folder a class), or a data set, whose train split then decides.
-                Hidden folders such as .ipynb_checkpoints are no classes.
+            folder: A split (one sub-directory per class), or a data set, whose train split is used.
+                Hidden folders such as .ipynb_checkpoints are not classes.
 
         Raises:
-            LabelError: There is no such folder, or no folder in it.
+            LabelError: The directory does not exist or has no sub-directories.
         """
         from training_scripts.data import faults, split_folders  # noqa: PLC0415 - most label maps come from elsewhere
 
         root = Path(folder)
         if not root.is_dir():
-            raise LabelError(f"{root} is no folder; give the folder that holds one folder a class")
+            raise LabelError(f"{root} is not a directory; pass the directory that contains one sub-directory per class")
         try:
             root = split_folders.locate(root).folders.get("train", (root,))[0]
             names = [path.name for path in split_folders.plain_folders(root)]
         except OSError as error:
             raise LabelError(str(faults.unread(error))) from error
         if not names:
-            raise LabelError(f"{root} holds no class folders; give the folder that holds one folder a class")
+            raise LabelError(
+                f"{root} has no class folders; pass the directory that contains one sub-directory per class"
+            )
         return cls(tuple(names))
 
     @classmethod
     def from_json(cls, path: str | os.PathLike[str]) -> LabelMap:
-        """The map in a JSON file.
+        """Reads a map from a JSON file.
 
         Args:
             path: A bundle's model.json, or a file with a list of classes in index order,
                 {"index": "class"}, or {"class": index} (torchvision's class_to_idx).
 
         Raises:
-            LabelError: The file is missing, is no JSON, or its indices are not 0, 1, 2, ...
+            LabelError: The file is missing, is not JSON, or its indices are not 0, 1, 2, ...
         """
         try:
             value = json.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise LabelError(f"cannot read the labels in {path}: {error.strerror}") from error
         except ValueError as error:
-            raise LabelError(f"{path} is no JSON: {error}") from error
+            raise LabelError(f"{path} is not valid JSON: {error}") from error
         try:
             return cls.from_value(value)
         except LabelError as error:
@@ -120,14 +122,14 @@ class LabelMap:
 
     @classmethod
     def from_model(cls, path: str | os.PathLike[str]) -> LabelMap:
-        """The map of a trained model; nothing of the model is loaded.
+        """Reads the map of a trained model, without loading the model.
 
         Args:
             path: A bundle: its folder, its model.tar.gz, or a file:// URI of either.
 
         Raises:
-            LabelError: There is no bundle, or its description is not in order.
-            ConfigurationError: The URI is no file:// URI.
+            LabelError: It is not a bundle, or its description is invalid.
+            ConfigurationError: The URI is not a file:// URI.
         """
         from dogbreed_sdk._util.bundle_files import bundle_path  # noqa: PLC0415 - most label maps come from elsewhere
         from training_scripts.models.bundle import read_description  # noqa: PLC0415
@@ -140,10 +142,10 @@ class LabelMap:
 
     @classmethod
     def from_value(cls, value: object) -> LabelMap:
-        """The map in what a JSON file held; see from_json for the forms.
+        """Creates a map from the content of a JSON file; `from_json` lists the formats.
 
         Raises:
-            LabelError: The value has none of these forms, or its indices are not 0, 1, 2, ...
+            LabelError: The value has none of these formats, or its indices are not 0, 1, 2, ...
 
         >>> LabelMap.from_value({"001.Pug": 0, "002.Boxer": 1}).class_folders
         ('001.Pug', '002.Boxer')
@@ -158,7 +160,7 @@ class LabelMap:
 
     @functools.cached_property
     def labels(self) -> tuple[str, ...]:
-        """The display names, in index order."""
+        """The labels, in index order."""
         return tuple(display_name(folder) for folder in self.class_folders)
 
     def __len__(self) -> int:
@@ -168,58 +170,60 @@ class LabelMap:
         return iter(self.class_folders)
 
     def class_folder(self, index: int) -> str:
-        """The class folder at a model output's position.
+        """The class folder at an index.
 
         Raises:
-            LabelError: The index is not one of 0 .. len - 1 (negative ones count as wrong).
+            LabelError: The index is not in 0 .. len - 1; negative indices are invalid.
         """
         if not 0 <= index < len(self):
-            raise LabelError(f"index {index} is outside the {len(self)} classes, which count from 0")
+            raise LabelError(
+                f"index {index} is out of range: the {len(self)} classes have the indices 0 to {len(self) - 1}"
+            )
         return self.class_folders[index]
 
     def label(self, index: int) -> str:
-        """The display name at a model output's position.
+        """The label at an index.
 
         Raises:
-            LabelError: The index is not one of 0 .. len - 1.
+            LabelError: The index is not in 0 .. len - 1.
         """
         return display_name(self.class_folder(index))
 
     def index(self, name: str) -> int:
-        """The model output's position of a class, by its folder or by its display name (in any case).
+        """The index of a class, given by its folder or its label (upper and lower case are equal).
 
         Raises:
-            LabelError: No class, or several, have that name.
+            LabelError: No class or several classes have this name.
         """
         if name in self.class_folders:
             return self.class_folders.index(name)
         found = [index for index, label in enumerate(self.labels) if label.casefold() == name.casefold()]
         if len(found) > 1:
             folders = ", ".join(self.class_folders[index] for index in found)
-            raise LabelError(f"{name!r} names {len(found)} classes: {folders}; use the class folder")
+            raise LabelError(f"{name!r} is the label of {len(found)} classes: {folders}; pass the class folder")
         if not found:
             listed = ", ".join(self.class_folders[:_LISTED_CLASSES]) + (", …" if len(self) > _LISTED_CLASSES else "")
-            raise LabelError(f"{name!r} is none of the {len(self)} classes: {listed}")
+            raise LabelError(f"{name!r} is not one of the {len(self)} classes: {listed}")
         return found[0]
 
     def rank(self, probabilities: Sequence[float], *, top_k: int | None = None) -> tuple[BreedScore, ...]:
-        """The classes with their probabilities, most probable first; equal ones in index order.
+        """The classes with their probabilities, most probable first; ties are in index order.
 
         Args:
-            probabilities: One number a class, in index order.
-            top_k: How many to keep; None keeps all.
+            probabilities: One probability per class, in index order.
+            top_k: Number of classes to keep; None keeps all.
 
         Raises:
-            LabelError: There are more or fewer numbers than classes, or one is no finite number.
+            LabelError: The number of probabilities is not the number of classes, or one is NaN or infinite.
         """
         if len(probabilities) != len(self):
             raise LabelError(
-                f"the model answered with {len(probabilities)} scores, but there are {len(self)} labels; "
-                "give the LabelMap of the data set that this model was trained on"
+                f"the model returned {len(probabilities)} scores, but there are {len(self)} labels; pass the LabelMap "
+                "of the data set that this model was trained on"
             )
-        # A sum is finite only where every number is: much quicker than asking each.
+        # A sum is finite only if every number is, and much faster than checking each.
         if not math.isfinite(sum(probabilities)):
-            raise LabelError("the model answered with a score that is no finite number (NaN or infinity)")
+            raise LabelError("the model returned a score that is not finite (NaN or infinity)")
         order = sorted(range(len(self)), key=probabilities.__getitem__, reverse=True)
         labels, folders = self.labels, self.class_folders
         return tuple(
@@ -228,22 +232,22 @@ class LabelMap:
 
 
 def _in_index_order(value: Mapping[object, object]) -> tuple[str, ...]:
-    """The classes of {"index": "class"} or {"class": index}, whose indices must be 0 .. n - 1."""
+    """The classes of {"index": "class"} or {"class": index}; the indices must be 0 .. n - 1."""
     if all(isinstance(index, int) for index in value.values()):
         pairs = [(index, str(name)) for name, index in value.items() if isinstance(index, int)]
     else:
         try:
             pairs = [(int(str(index)), str(name)) for index, name in value.items()]
         except ValueError:
-            raise LabelError('neither {"index": "class"} nor {"class": index}: no side holds indices') from None
+            raise LabelError('expected {"index": "class"} or {"class": index}, but neither side is an index') from None
     if not pairs:
         raise LabelError("a label map needs at least one class, got none")
     pairs.sort()
     indices = [index for index, _ in pairs]
     if indices != list(range(len(pairs))):
         raise LabelError(
-            f"{len(pairs)} classes need the indices 0 to {len(pairs) - 1}, each once, but there are "
-            f"{len(set(indices))} different ones from {indices[0]} to {indices[-1]}: "
+            f"{len(pairs)} classes must have the indices 0 to {len(pairs) - 1}, each once, but there are "
+            f"{len(set(indices))} distinct indices from {indices[0]} to {indices[-1]}: "
             "a class is missing or listed twice"
         )
     return tuple(name for _, name in pairs)

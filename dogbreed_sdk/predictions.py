@@ -1,4 +1,4 @@
-"""What a classifier answers: a Prediction with its ranked BreedScores, as plain immutable values."""
+"""The result of a classification: a Prediction with its ranked BreedScores, as immutable values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from training_scripts._util.safe_text import printable
 
 
 class Rejection(NamedTuple):
-    """Whether a picture looks like none of the classes, by how much, and where the model draws the line."""
+    """Whether a picture looks like none of the classes, with its score and the model's threshold."""
 
     rejected: bool
     score: float
@@ -19,13 +19,13 @@ class Rejection(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BreedScore:
-    """One class and how probable the model holds it to be.
+    """A class and its probability.
 
     Attributes:
         label: Display name, "American water spaniel".
-        class_folder: The class as the data set spells it, "009.American_water_spaniel".
-        index: The class's position in the model's output, from 0.
-        probability: Between 0 and 1; those of all classes add up to 1.
+        class_folder: Name of the class's folder in the data set, "009.American_water_spaniel".
+        index: Position of the class in the model's output, from 0.
+        probability: Between 0 and 1; the probabilities of all classes add up to 1.
     """
 
     label: str
@@ -34,7 +34,7 @@ class BreedScore:
     probability: float
 
     def to_dict(self) -> dict[str, object]:
-        """The score as JSON-ready values, with keys that stay."""
+        """The score as values for JSON; the keys are stable."""
         return {
             "label": self.label,
             "class_folder": self.class_folder,
@@ -45,21 +45,21 @@ class BreedScore:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The answer to one picture.
+    """The classification of one picture.
 
     Attributes:
         label: Display name of the most probable class.
-        class_folder: That class as the data set spells it.
-        index: That class's position in the model's output, from 0. Not the number in the folder's name.
-        folder_number: The number that starts the folder's name, 9 for "009.American_water_spaniel", or None.
-        probability: That class's probability, between 0 and 1.
-        rejected: Whether the picture looks like none of the classes, or None where the model cannot tell.
-        rejection_score: How little the picture looks like any class: higher is less. None where the model has none.
-        rejection_threshold: The score above which a picture is rejected, fitted when the model was trained, or None.
-        scores: The best classes, most probable first; as many as were asked for.
-        model_id: SHA-256 of the weights that answered, or None where the endpoint does not tell.
-        latency_ms: Milliseconds from sending the request to holding the answer, or None if nothing was sent.
-        request_id: The request's id, to quote when asking about it, or None.
+        class_folder: Name of that class's folder in the data set.
+        index: Position of that class in the model's output, from 0; not the number in the folder's name.
+        folder_number: The number at the start of the folder's name, 9 for "009.American_water_spaniel", or None.
+        probability: Probability of that class, between 0 and 1.
+        rejected: Whether the picture looks like none of the classes; None if the model has no rejection rule.
+        rejection_score: How little the picture resembles any class; None if the model has no rejection rule.
+        rejection_threshold: The score above which pictures are rejected, fitted during training; or None.
+        scores: The requested number of classes, most probable first.
+        model_id: SHA-256 of the model's weights; None if the endpoint does not return it.
+        latency_ms: Milliseconds from sending the request to parsing the response; None if nothing was sent.
+        request_id: Id of the request, to quote to AWS's support; or None.
     """
 
     label: str
@@ -76,7 +76,7 @@ class Prediction:
     rejection_threshold: float | None = None
 
     def __str__(self) -> str:
-        """The answer in a few words.
+        """The label and its probability.
 
         >>> print(Prediction.from_scores((BreedScore("Pug", "002.Pug", 1, 0.756),)))
         Pug (76%)
@@ -94,17 +94,17 @@ class Prediction:
         request_id: str | None = None,
         rejection: Rejection | None = None,
     ) -> Prediction:
-        """The prediction that ranked scores amount to.
+        """Creates a prediction from ranked scores.
 
         Args:
             scores: At least one, most probable first.
             model_id: SHA-256 of the weights, if known.
             latency_ms: Duration of the call, if there was one.
             request_id: Id of the call, if there was one.
-            rejection: What the model says of the picture being none of its classes, if it says anything.
+            rejection: The result of the model's rejection rule, if it has one.
 
         Raises:
-            ValueError: No score, or the scores are not ranked.
+            ValueError: There are no scores, or they are not ranked.
 
         >>> best = BreedScore("Pug", "002.Pug", 1, 0.75)
         >>> prediction = Prediction.from_scores((best, BreedScore("Boxer", "001.Boxer", 0, 0.25)))
@@ -133,7 +133,7 @@ class Prediction:
         )
 
     def to_dict(self) -> dict[str, object]:
-        """The prediction as JSON-ready values, with keys that stay."""
+        """The prediction as values for JSON; the keys are stable."""
         return {
             "label": self.label,
             "class_folder": self.class_folder,
@@ -151,7 +151,7 @@ class Prediction:
 
 
 def folder_number(class_folder: str) -> int | None:
-    """The number that starts a class folder's name, or None if there is none.
+    """The number at the start of a class folder's name; None if there is none.
 
     >>> folder_number("009.American_water_spaniel"), folder_number("Pug")
     (9, None)

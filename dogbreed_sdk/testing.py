@@ -1,7 +1,7 @@
-"""A fake endpoint for the tests of programs that classify: scripted answers and failures, no server, no AWS.
+"""A fake endpoint for the tests of programs that classify pictures: scripted responses and failures, no server, no AWS.
 
-The classifier in front of it is the real one: pictures are checked and encoded, answers are parsed, failures are tried
-again (without pauses) and become the errors that AWS's would.
+The classifier in front of it is real: it checks and encodes pictures, parses responses, retries failures (without
+pauses), and raises the errors that AWS's failures would raise.
 
     def test_my_app_survives_a_busy_endpoint() -> None:
         endpoint = FakeEndpoint(["Pug", "Boxer"]).throttles(times=2).answers("Boxer")
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
@@ -33,6 +33,7 @@ from dogbreed_sdk.labels import LabelMap
 from training_scripts._util.number_text import number_text
 
 if TYPE_CHECKING:
+    from botocore.exceptions import _ClientErrorResponseTypeDef
     from typing_extensions import Self, Unpack
 
     from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier
@@ -46,12 +47,12 @@ _URL = "https://runtime.sagemaker.fake"
 
 @dataclass(frozen=True)
 class Request:
-    """What arrived at a fake endpoint.
+    """A request that a fake endpoint received.
 
     Attributes:
         body: The picture's bytes, or JSON.
-        content_type: What the body is.
-        accept: The forms of answer that were asked for.
+        content_type: Content type of the body.
+        accept: Content types of the responses that the client can parse.
     """
 
     body: bytes = field(repr=False)
@@ -69,25 +70,24 @@ _Step = Callable[[Request, _Model], Response]
 
 
 class FakeEndpoint(Transport):
-    """An endpoint that does what a test tells it. Thread-safe.
+    """An endpoint that follows a test's script. Thread-safe.
 
-    What is scripted happens once each, in the order of the script, to requests in the order in which they arrive;
-    then, and without a script, every picture gets the answer of ``answer``.
+    Each step of the script applies to one request, in the order in which requests arrive. After the last step, and
+    without a script, every picture gets the class given by ``answer``.
 
     Args:
-        labels: Its classes, in index order.
-        answer: The class of pictures that no script decides: its folder or name, or a function that tells it from the
-            picture's bytes. Default: the first.
-        probability: The probability of the class that is answered, which it must make the likeliest; the others share
-            the rest evenly.
-        model_id: What the model calls itself.
+        labels: The classes of its model, in index order.
+        answer: The class of pictures without a step in the script: its folder or label, or a function of the picture's
+            bytes that returns it. Default: the first class.
+        probability: The probability of that class, which must be the largest; the other classes share the rest evenly.
+        model_id: Id of the model.
 
     Attributes:
-        requests: What arrived, oldest first, attempts that failed included.
+        requests: The received requests, oldest first, including those that failed.
 
     Raises:
-        ConfigurationError: A script cannot be meant: a probability or a status out of range, ``times`` below 1.
-        LabelError: There is no such class.
+        ConfigurationError: A probability or status is out of range, or ``times`` is less than 1.
+        LabelError: A class is unknown.
 
     Example:
         >>> endpoint = FakeEndpoint(["001.Pug", "002.Boxer"]).throttles().answers("Boxer", probability=0.7)
@@ -110,19 +110,19 @@ class FakeEndpoint(Transport):
         self.endpoint_name = "fake"
         self.requests: list[Request] = []
         self._model = _Model(_label_map(labels), model_id)
-        # The model of the script's end, which decides what may be written next.
+        # The model at the end of the script, whose classes further steps may use.
         self._last = self._model
         if answer is not None and not isinstance(answer, str) and not callable(answer):
-            raise ConfigurationError(f"answer must be a class or a function that tells it, got {shown(answer)}.")
+            raise ConfigurationError(f"answer must be a class or a function that returns one, got {shown(answer)}.")
         if isinstance(answer, str):
             _check_label(answer, self._model.labels)
         _check_probability(probability, self._model.labels)
         self._answer = answer
         self._probability = probability
         self._script: deque[_Step | _Model] = deque()
-        # Models that have named their classes, and what they are to answer when asked again to do so.
-        self._told: set[str] = set()
-        self._again: dict[bytes, _Step] = {}
+        # Models that have returned their labels, and the steps to repeat for clients that did not have the labels.
+        self._labels_returned: set[str] = set()
+        self._to_repeat: dict[bytes, _Step] = {}
         self._lock = Lock()
 
     def answers(
@@ -134,15 +134,15 @@ class FakeEndpoint(Transport):
         rejection_threshold: float = 0.0,
         times: int = 1,
     ) -> Self:
-        """Then the next pictures are of this class.
+        """Adds a step: the model returns this class.
 
         Args:
-            label: The class, by folder or name.
-            probability: Its probability, which must make it the likeliest; the other classes share the rest evenly.
-            rejection_score: How little the picture looks like any class; above the threshold it is rejected. Default:
-                the model has no such score.
+            label: The class, by folder or label.
+            probability: Its probability, which must be the largest; the other classes share the rest evenly.
+            rejection_score: How little the picture resembles any class; it is rejected above the threshold. Default:
+                the model has no rejection score.
             rejection_threshold: The threshold.
-            times: To so many pictures.
+            times: Number of requests to which the step applies.
         """
         with self._lock:
             labels = self._last.labels
@@ -152,32 +152,32 @@ class FakeEndpoint(Transport):
         return self._then(lambda request, model: _answered(request, model, label, probability, rejection), times)
 
     def answers_plainly(self, scores: Sequence[float], *, times: int = 1) -> Self:
-        """Then it answers ``[[score per class]]``, as endpoints do that know no labels."""
+        """Adds a step: it returns ``[[score per class]]``, as endpoints without labels do."""
         body = json.dumps([list(scores)]).encode()
         return self._then(lambda _request, _model: Response(body, responses.PLAIN_CONTENT_TYPE, "fake-request"), times)
 
     def answers_bytes(self, body: bytes, *, times: int = 1) -> Self:
-        """Then it answers with these bytes, whatever they are."""
+        """Adds a step: it returns these bytes."""
         return self._then(lambda _request, _model: Response(body, responses.CONTENT_TYPE, "fake-request"), times)
 
     def throttles(self, *, times: int = 1) -> Self:
-        """Then it refuses requests for now, as AWS does above a limit. Such requests are tried again."""
+        """Adds a step: it throttles the request, as AWS does above a limit. The client retries such requests."""
         return self._then(_raising("ThrottlingException", "Rate exceeded", 400), times)
 
     def fails(self, *, status: int = 500, times: int = 1) -> Self:
-        """Then SageMaker itself fails. Such requests are tried again."""
+        """Adds a step: SageMaker itself fails. The client retries such requests."""
         if type(status) is not int or not 500 <= status <= 599:
             raise ConfigurationError(f"status must be one of a server's faults, 500 to 599, got {shown(status)}.")
         return self._then(_raising("InternalFailure", "An internal failure occurred.", status), times)
 
     def model_fails(self, message: str = "the picture cannot be used", *, status: int = 400, times: int = 1) -> Self:
-        """Then the model's own code answers with an error, which is a ModelError at once."""
+        """Adds a step: the model's code returns an error, which raises ModelError without a retry."""
         return self._then(
             _raising("ModelError", message, 424, OriginalStatusCode=status, OriginalMessage=message), times
         )
 
     def times_out(self, *, times: int = 1) -> Self:
-        """Then no answer comes in time, which is an EndpointTimeoutError at once."""
+        """Adds a step: it does not respond in time, which raises EndpointTimeoutError without a retry."""
 
         def step(_request: Request, _model: _Model) -> Response:
             raise ReadTimeoutError(endpoint_url=_URL)
@@ -185,7 +185,7 @@ class FakeEndpoint(Transport):
         return self._then(step, times)
 
     def drops(self, *, times: int = 1) -> Self:
-        """Then it closes connections without an answer. Such requests are tried again."""
+        """Adds a step: it closes the connection without a response. The client retries such requests."""
 
         def step(_request: Request, _model: _Model) -> Response:
             raise ConnectionClosedError(endpoint_url=_URL)
@@ -193,25 +193,25 @@ class FakeEndpoint(Transport):
         return self._then(step, times)
 
     def refuses(self, code: str, message: str = "", *, status: int = 400, times: int = 1) -> Self:
-        """Then AWS refuses, for example with AccessDeniedException."""
+        """Adds a step: AWS refuses the request, for example with AccessDeniedException."""
         return self._then(_raising(code, message, status), times)
 
     def changes_model(self, labels: LabelMap | Iterable[str], *, model_id: str) -> Self:
-        """Then it serves another model, as after an update."""
+        """Adds a step: from then on it serves another model, as after an update."""
         with self._lock:
             self._last = _Model(_label_map(labels), model_id)
             self._script.append(self._last)
         return self
 
     def classifier(self, **options: Unpack[Options]) -> BreedClassifier:
-        """A real client of this endpoint; options are `BreedClassifier`'s."""
-        from dogbreed_sdk.client.classifier import BreedClassifier  # noqa: PLC0415 - one of two is used
+        """A real client of this endpoint; the options are those of `BreedClassifier`."""
+        from dogbreed_sdk.client.classifier import BreedClassifier  # noqa: PLC0415 - a test uses one of two
 
         return BreedClassifier.from_transport(self, **options)
 
     def async_classifier(self, **options: Unpack[Options]) -> AsyncBreedClassifier:
-        """A real client of this endpoint, for asyncio; options are `BreedClassifier`'s."""
-        from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier  # noqa: PLC0415 - one of two is used
+        """A real client of this endpoint for asyncio; the options are those of `BreedClassifier`."""
+        from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier  # noqa: PLC0415 - a test uses one of two
 
         return AsyncBreedClassifier.from_transport(self, **options)
 
@@ -221,10 +221,10 @@ class FakeEndpoint(Transport):
         content_type: str,
         accept: str,
         *,
-        connect_timeout: float,  # noqa: ARG002 - nothing is connected
-        read_timeout: float,  # noqa: ARG002 - what times out does so at once
+        connect_timeout: float,  # noqa: ARG002 - there is no connection
+        read_timeout: float,  # noqa: ARG002 - timeouts take no time
     ) -> Response:
-        """Does what the script says next."""
+        """Applies the next step of the script."""
         request = Request(body, content_type, accept)
         step, model = self._next(request)
         return step(request, model)
@@ -246,17 +246,17 @@ class FakeEndpoint(Transport):
             return self._next_step(request, model), model
 
     def _next_step(self, request: Request, model: _Model) -> _Step:
-        """The script's next step; the last one where a client asks once more because it did not know the model."""
-        names_classes = not request.accept.startswith(responses.SCORES_CONTENT_TYPE)
-        if names_classes and request.body in self._again:
-            step: _Step | _Model = self._again.pop(request.body)
+        """The next step of the script; the last one if a client repeats a request because it lacks the labels."""
+        wants_labels = not request.accept.startswith(responses.SCORES_CONTENT_TYPE)
+        if wants_labels and request.body in self._to_repeat:
+            step: _Step | _Model = self._to_repeat.pop(request.body)
         else:
             step = self._script.popleft() if self._script else self._unscripted
         assert not isinstance(step, _Model)
-        if names_classes:
-            self._told.add(model.model_id)
-        elif model.model_id not in self._told:
-            self._again[request.body] = step
+        if wants_labels:
+            self._labels_returned.add(model.model_id)
+        elif model.model_id not in self._labels_returned:
+            self._to_repeat[request.body] = step
         return step
 
     def _then(self, step: _Step, times: int) -> Self:
@@ -271,7 +271,7 @@ class FakeEndpoint(Transport):
 
 
 def picture(number: int = 0, *, size: tuple[int, int] = (64, 48)) -> bytes:
-    """A small JPEG; each number gives another one.
+    """A small JPEG, different for each number.
 
     >>> picture(1) == picture(1), picture(1) == picture(2)
     (True, False)
@@ -289,31 +289,30 @@ def _label_map(labels: LabelMap | Iterable[str]) -> LabelMap:
 
 
 def _check_label(label: object, labels: LabelMap) -> None:
-    """Refuses what is no class, and names those that exist."""
+    """Checks that a class exists."""
     if not isinstance(label, str):
-        raise ConfigurationError(f"a class is named by its folder or label, got {shown(label)}.")
+        raise ConfigurationError(f"a class must be given by its folder or label, got {shown(label)}.")
     labels.index(label)
 
 
 def _check_probability(probability: object, labels: LabelMap) -> None:
-    """Refuses one that would make another class the answer."""
+    """Checks that a probability makes its class the most probable one."""
     even = 1.0 / len(labels)
     if len(labels) == 1:
-        even = 0.0  # its probability is 1 whatever is said
+        even = 0.0  # its probability is always 1
     right = isinstance(probability, Real) and not isinstance(probability, bool)
     if not right or not even < probability <= 1.0:  # type: ignore[operator]
         raise ConfigurationError(
-            f"probability must be above {number_text(even, 4)}, an even share of {len(labels)} classes, and at most "
-            "1, so that the "
-            f"named class is the likeliest; got {shown(probability)}."
+            f"probability must be greater than {number_text(even, 4)} (an even share of {len(labels)} classes) and at "
+            f"most 1, so that the class is the most probable one; got {shown(probability)}."
         )
 
 
-def _raising(code: str, message: str, status: int, **more: Any) -> _Step:
+def _raising(code: str, message: str, status: int, **more: object) -> _Step:
     def step(_request: Request, _model: _Model) -> Response:
         metadata = {"HTTPStatusCode": status, "RequestId": "fake-request"}
-        content = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata, **more}
-        raise ClientError(content, "InvokeEndpoint")
+        response = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata, **more}
+        raise ClientError(cast("_ClientErrorResponseTypeDef", response), "InvokeEndpoint")
 
     return step
 
@@ -321,7 +320,7 @@ def _raising(code: str, message: str, status: int, **more: Any) -> _Step:
 def _answered(
     request: Request, model: _Model, label: str, probability: float, rejection: tuple[float, float] | None
 ) -> Response:
-    """An answer in the form that the request prefers."""
+    """A response in the format that the request prefers."""
     chosen, others = model.labels.index(label), len(model.labels) - 1
     if not others:
         probability = 1.0

@@ -42,7 +42,7 @@ def test_every_direction_of_the_map() -> None:
 
 @pytest.mark.parametrize("index", [-1, 3])
 def test_an_index_outside_the_classes_is_an_error_not_another_class(index: int) -> None:
-    with pytest.raises(LabelError, match=f"index {index} is outside the 3 classes"):
+    with pytest.raises(LabelError, match=f"index {index} is out of range: the 3 classes have the indices 0 to 2"):
         LabelMap.from_list(FOLDERS).label(index)
 
 
@@ -51,12 +51,12 @@ def test_unknown_and_ambiguous_names_are_errors() -> None:
     with pytest.raises(LabelError, match=r"2 classes: 001\.Pug, 002\.Pug"):
         labels.index("Pug")
     assert labels.index("002.Pug") == 1
-    with pytest.raises(LabelError, match="'Poodle' is none of the 2 classes: "):
+    with pytest.raises(LabelError, match="'Poodle' is not one of the 2 classes: "):
         labels.index("Poodle")
 
 
 def test_duplicates_say_how_many_and_which() -> None:
-    with pytest.raises(LabelError, match=r"3 classes are listed, but only 2 different ones; .*: a\."):
+    with pytest.raises(LabelError, match=r"3 classes are listed, but only 2 are distinct; .*: a\."):
         LabelMap.from_list(["a", "b", "a"])
 
 
@@ -98,7 +98,9 @@ def test_a_folder_is_read_in_sorted_order_and_without_hidden_or_plain_files(tmp_
 def test_a_folder_without_classes_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(LabelError, match="no class folders"):
         LabelMap.from_folder(tmp_path)
-    with pytest.raises(LabelError, match="is no folder"):
+    with pytest.raises(
+        LabelError, match="is not a directory; pass the directory that contains one sub-directory per class"
+    ):
         LabelMap.from_folder(tmp_path / "missing")
 
 
@@ -120,12 +122,12 @@ def test_every_json_form_gives_the_same_map(tmp_path: Path, value: object) -> No
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "is no JSON"),
+        ("{", "is not valid JSON"),
         ("3", "expected a list"),
         ("{}", "at least one class"),
-        ('{"1": "a", "2": "b"}', "2 classes need the indices 0 to 1"),
-        ('{"a": 0, "b": 0}', "1 different ones"),
-        ('{"a": "x", "b": "y"}', "no side holds indices"),
+        ('{"1": "a", "2": "b"}', "2 classes must have the indices 0 to 1"),
+        ('{"a": 0, "b": 0}', "1 distinct indices"),
+        ('{"a": "x", "b": "y"}', "neither side is an index"),
     ],
 )
 def test_json_that_is_no_map_is_named_with_its_file(tmp_path: Path, text: str, message: str) -> None:

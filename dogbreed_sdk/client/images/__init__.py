@@ -1,4 +1,7 @@
-"""Any picture a caller may hold -> bytes that are fit to send: the SDK's one coercion function."""
+"""Turns any kind of picture into the bytes of a request: the only function of the SDK that does.
+
+The content types and formats are in `training_scripts.data.formats`, the limits in `training_scripts.data.limits`.
+"""
 
 from __future__ import annotations
 
@@ -19,19 +22,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Payload", "Picture", "is_url", "to_payload"]
 
-# What may be passed as a picture; numpy arrays are uint8, [height, width] or [height, width, 1, 3 or 4], or uint16
-# of [height, width].
+# What may be passed as a picture. NumPy arrays are uint8 [height, width] or [height, width, 1, 3 or 4], or uint16
+# [height, width].
 Picture: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | Any"
 
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """A request body that holds one picture, or names it.
+    """A request body: a picture, or the URL of one.
 
     Attributes:
-        body: The encoded picture, or JSON with the URL that an endpoint is to fetch.
+        body: The encoded picture, or JSON with the URL that the endpoint is to download.
         content_type: One of `training_scripts.data.formats`; "application/json" for a URL.
-        source: What it was made from, for messages: a file's path, a URL, or words such as "file object".
+        source: Its origin for messages: the path of a file, a URL, or a description such as "file object".
     """
 
     body: bytes
@@ -47,22 +50,22 @@ def to_payload(
 ) -> Payload:
     """The bytes to send for a picture.
 
-    A whole JPEG, PNG or WebP within the limit goes out byte for byte (the server applies EXIF orientation).
-    Other formats, PIL images and arrays are encoded: without loss where a megapixel is enough to hold what the
-    server would keep of them. A JPEG above the limit is reduced as the server would reduce it, so the model sees
-    the same pixels; what still does not fit shrinks until it does.
+    A complete JPEG, PNG or WebP within the limit is sent byte for byte (the server applies the EXIF orientation).
+    Other formats, PIL images and arrays are encoded, losslessly if a megapixel holds everything that the server would
+    keep of them. A JPEG above the limit is reduced as the server would reduce it, so that the model sees the same
+    pixels; if it is still too large, it is shrunk until it fits.
 
     Args:
         picture: A path, bytes, an open binary file, an http(s) or data: URL, a PIL image, or an array: uint8
             [height, width] or [height, width, 1, 3 or 4], or uint16 [height, width].
-        max_bytes: The most the body may hold; default: what real-time endpoints take.
-        allowed_hosts: Where http(s) URLs may lead, such as "images.example.com" or "*.example.com"; for the default
-            see `downloads.download`.
+        max_bytes: Maximum size of the body. Default: the limit of real-time endpoints.
+        allowed_hosts: The hosts of http(s) URLs, such as "images.example.com" or "*.example.com";
+            `downloads.download` documents the default.
 
     Raises:
-        UnsupportedImageError: No picture, or one that is empty, broken, truncated or too large to decode.
+        UnsupportedImageError: It is not a picture, or it is empty, broken, truncated or too large to decode.
         PayloadTooLargeError: It does not fit even after shrinking.
-        ImageDownloadError: The URL is refused or gave nothing.
+        ImageDownloadError: The URL is refused, or the download failed.
         ImageError: The file cannot be read.
     """
     if max_bytes <= 0:
@@ -92,8 +95,8 @@ def _from_bytes(data: bytes, *, max_bytes: int, source: str) -> Payload:
 
 
 def _decoded(data: bytes, *, max_bytes: int, source: str) -> Payload:
-    """The payload of a file that only decoding can judge, or that has to be encoded anew."""
-    from dogbreed_sdk.client.images import formats  # noqa: PLC0415 - Pillow is loaded only where a picture needs it
+    """The payload of a file that must be decoded, to be checked or to be encoded again."""
+    from dogbreed_sdk.client.images import formats  # noqa: PLC0415 - only some pictures need Pillow
 
     image = formats.opened(data, source)
     _check_pixels(image.size, source)
@@ -110,7 +113,7 @@ def _decoded(data: bytes, *, max_bytes: int, source: str) -> Payload:
 
 
 def _from_image(image: Image.Image, *, max_bytes: int, source: str, exact: bool = False) -> Payload:
-    from dogbreed_sdk.client.images import encoding  # noqa: PLC0415 - Pillow is loaded only where a picture needs it
+    from dogbreed_sdk.client.images import encoding  # noqa: PLC0415 - only some pictures need Pillow
 
     _check_pixels(image.size, source)
     body, content_type = encoding.encode(image, max_bytes=max_bytes, source=source, exact=exact)
@@ -121,7 +124,7 @@ def _check_pixels(size: tuple[int, int], source: str) -> None:
     width, height = size
     if width * height > MAX_PIXELS:
         raise UnsupportedImageError(
-            f"{source} is {width} x {height}, more than {MAX_PIXELS // 10**6} megapixels; make it smaller first"
+            f"{source} is {width} x {height}, more than {MAX_PIXELS // 10**6} megapixels; reduce its size first"
         )
     if not width or not height:
         raise UnsupportedImageError(f"{source} is {width} x {height}: it has no pixels")

@@ -1,4 +1,4 @@
-"""Encodes pixels for a request: without loss where that is affordable, else as JPEG that fits."""
+"""Encodes pixels for a request: losslessly if that is small enough, else as a JPEG that fits."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from dogbreed_sdk.errors import PayloadTooLargeError
 from training_scripts.data import preprocessing
 from training_scripts.data.limits import JPEG_DRAFT_SIDE, MAX_ENCODED_JPEG_SIDE
 
-# Up to here lossless is affordable, and the model sees exactly the caller's pixels.
+# Up to this size a picture is sent losslessly, and the model sees exactly the caller's pixels.
 _LOSSLESS_PIXELS = 1_000_000
-# Shorter side and JPEG quality, tried in turn. Models look at 224 to 300 pixels: size is given up first, down
-# to twice that, where the model sees nothing of it, then quality, and only then what it would notice.
+# Shorter side and JPEG quality, tried in turn. Models see 224 to 300 pixels: first the size is reduced to twice that,
+# which no model notices, then the quality, and only then what a model would notice.
 _SHRINKING = (
     (2048, 92),
     (1536, 92),
@@ -30,23 +30,23 @@ _SHRINKING = (
 
 
 def encode(image: Image.Image, *, max_bytes: int, source: str, exact: bool) -> tuple[bytes, str]:
-    """The picture in a form that every endpoint decodes.
+    """Encodes a picture in a format that every endpoint decodes.
 
     Args:
-        image: Of any mode.
-        max_bytes: The most it may take.
-        source: What it was made from, for messages.
-        exact: Whether to keep every pixel if that fits, whatever it costs.
+        image: A picture of any mode.
+        max_bytes: Maximum size of the result.
+        source: Its origin, for messages.
+        exact: Whether to keep every pixel if that fits, at any cost in time and bytes.
 
     Returns:
         The encoded picture and its content type.
 
     Raises:
-        UnsupportedImageError: Its data are broken, or its mode has no agreed white.
+        UnsupportedImageError: Its data are broken, or its mode does not define white.
         PayloadTooLargeError: It does not fit even after shrinking.
     """
     rgb = pixels_of(lambda: preprocessing.upright_rgb(image), source)
-    rgb = rgb.copy()  # encoders write what `info` says of profile, transparency and orientation, all applied by now
+    rgb = rgb.copy()  # encoders would write the profile, transparency and orientation in `info`, which are applied
     rgb.info = {}
     if not exact:
         rgb = _reduced(rgb)
@@ -58,10 +58,10 @@ def encode(image: Image.Image, *, max_bytes: int, source: str, exact: bool) -> t
 
 
 def _reduced(image: Image.Image) -> Image.Image:
-    """Large pictures at the scale at which the server would decode them as JPEG, if they are lossless then.
+    """Reduces a large picture to the scale at which the server would decode it as JPEG, if it is lossless then.
 
-    Probabilities then move by 0.005 to 0.012 at most from those of all pixels, on photographs of 2.6 and 10
-    megapixels; sent whole as JPEG of quality 95 they move by 0.013 to 0.019.
+    Compared with all pixels, probabilities then change by at most 0.005 to 0.012, on photographs of 2.6 and 10
+    megapixels; sent in full size as JPEG of quality 95, they change by 0.013 to 0.019.
     """
     for factor in (8, 4, 2):
         size = (image.width // factor, image.height // factor)

@@ -1,4 +1,4 @@
-"""Which picture files are opened, and what to say of those that are not."""
+"""Opens picture files, and explains why a file cannot be opened."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 _Pixels = TypeVar("_Pixels")
 
-# What cameras, phones, scanners and the web write. Pillow knows thirty more formats, some of which it reads by
-# starting other programs (EPS) and none of which anybody photographs with: each is a parser less to trust.
+# The formats that servers read, and others that cameras, phones, scanners and the web write, which the client converts.
+# Pillow knows thirty more, but photographs do not come in them, and each is another parser to trust (EPS even starts
+# other programs).
 _FORMATS = (*READ_FORMATS, "MPO", "HEIF", "JPEG2000", "ICO", "QOI", "TGA", "PSD")
-# What to do with a file that is not a picture, by what `signatures.other_kind` calls it.
+# What to do with a file that is not a picture, by its kind according to `signatures.other_kind`.
 _ADVICE = {
     "PostScript": ", which is not run; save it as JPEG or PNG",
     "a PDF": "; export the picture in it as JPEG or PNG",
@@ -28,15 +29,15 @@ _ADVICE = {
     "compressed with gzip": "; unpack it first",
     "a film": "; save a frame of it as JPEG or PNG",
     "an SVG drawing": "; export it as PNG",
-    "a web page or XML": ", no picture: the link may lead to a page about the picture, or need a login",
+    "a web page or XML": ", not a picture: the link may lead to a page about the picture, or require a login",
 }
 
 
 def opened(data: bytes, source: str) -> Image.Image:
-    """The picture in a file, its header read and its pixels not yet.
+    """Opens a picture file and reads its header, but not its pixels.
 
     Raises:
-        UnsupportedImageError: It is none, or too large; the message names the source and the reason.
+        UnsupportedImageError: It is not a picture or too large; the message names the source and the reason.
     """
     if signatures.brand_of(data) in signatures.HEIC_BRANDS:
         _register_heif()
@@ -47,14 +48,14 @@ def opened(data: bytes, source: str) -> Image.Image:
         raise UnsupportedImageError(f"{source} {_why_unreadable(data)}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise UnsupportedImageError(
-            f"{source} has more than {MAX_PIXELS // 10**6} megapixels; make it smaller first"
+            f"{source} has more than {MAX_PIXELS // 10**6} megapixels; reduce its size first"
         ) from None
-    except Exception as error:  # Pillow's parsers raise whatever a broken header leads to
+    except Exception as error:  # Pillow's parsers raise many kinds of errors for broken headers
         raise UnsupportedImageError(f"{source} is broken: {_words(error)}") from error
 
 
 def check_decodes(image: Image.Image, data: bytes, source: str) -> None:
-    """Decodes a picture, to find out here whether the server can.
+    """Decodes a picture, to check that the server can.
 
     Raises:
         UnsupportedImageError: It cannot; the message names the source and the reason.
@@ -65,28 +66,28 @@ def check_decodes(image: Image.Image, data: bytes, source: str) -> None:
 
 
 def completed(image: Image.Image, data: bytes) -> bytes | None:
-    """The file with the end marker that it lacks, where it is a JPEG that lacks nothing else; None otherwise.
+    """Adds the end marker to a JPEG that lacks nothing else; None for other files.
 
-    Browsers show such files; other servers than ours may refuse them.
+    Browsers show such files, but servers other than ours may refuse them.
     """
     return preprocessing.completed(data) if image.format in ("JPEG", "MPO") else None
 
 
 def reduced_as_by_server(image: Image.Image) -> Image.Image:
-    """The JPEG, set to decode at the scale at which the server would decode it."""
+    """Sets a JPEG to be decoded at the scale at which the server would decode it."""
     image.draft(None, (JPEG_DRAFT_SIDE, JPEG_DRAFT_SIDE))
     return image
 
 
 def pixels_of(decode: Callable[[], _Pixels], source: str) -> _Pixels:
-    """What decoding gives, with errors that name the source.
+    """Decodes pixels; errors name the source.
 
     Raises:
         UnsupportedImageError: Decoding failed.
     """
     try:
         return decode()
-    except Exception as error:  # Pillow's decoders raise whatever broken data leads to
+    except Exception as error:  # Pillow's decoders raise many kinds of errors for broken data
         raise UnsupportedImageError(f"{source} cannot be decoded: {_words(error)}") from error
 
 
@@ -100,7 +101,7 @@ def _known_formats() -> dict[str, object]:
 
 
 def _register_heif() -> None:
-    """HEIC needs the package pillow-heif, which does nothing until it is registered with Pillow."""
+    """Registers pillow-heif with Pillow, if it is installed: HEIC needs it."""
     try:
         import pillow_heif  # type: ignore[import-not-found, unused-ignore]  # noqa: PLC0415 - an extra
     except ImportError:
@@ -112,24 +113,24 @@ def _why_unreadable(data: bytes) -> str:
     brand = signatures.brand_of(data)
     if brand in signatures.HEIC_BRANDS:
         if "HEIF" in _known_formats():
-            return "is broken: it begins as HEIC, and cannot be read as such"
-        return "is HEIC, as phones write it: save it as JPEG, or install the package pillow-heif"
+            return "is broken: it begins as HEIC, but cannot be read"
+        return "is HEIC, a format of phones: save it as JPEG, or install the package pillow-heif"
     if brand in signatures.AVIF_BRANDS:
         if "AVIF" in _known_formats():
-            return "is broken: it begins as AVIF, and cannot be read as such"
-        return "is AVIF, which needs Pillow 11.3 or newer: update it, or save the picture as JPEG"
+            return "is broken: it begins as AVIF, but cannot be read"
+        return "is AVIF, which needs Pillow 11.3 or newer: upgrade Pillow, or save the picture as JPEG"
     other = signatures.other_kind(data[:1024])
     if other:
         return f"is {other}{_ADVICE[other]}"
     if signatures.format_of(data) == "JPEG XL":
         return "is JPEG XL; save it as JPEG or PNG"
     if data.startswith((b"\xff\xd8", b"\x89PNG")):
-        return "is broken or cut off: it begins as a picture, and its header cannot be read"
-    return f"is no picture that can be read; it begins with {_shown(data[:12])}"
+        return "is broken or truncated: it begins as a picture, but its header cannot be read"
+    return f"is not a picture in a supported format; it begins with {_shown(data[:12])}"
 
 
 def _shown(beginning: bytes) -> str:
-    """Bytes as people look at them: text in quotes, anything else as hexadecimal numbers.
+    """Bytes for messages: text in quotes, everything else as hexadecimal numbers.
 
     >>> _shown(b"GPS data"), _shown(bytes([0, 5, 255]))
     ('"GPS data"', '00 05 ff')

@@ -1,10 +1,10 @@
-"""Whether a JPEG is whole, judged by its markers: what a decode would find, for a tenth of its time.
+"""Checks by its markers whether a JPEG is complete: the result of decoding it, in a tenth of the time.
 
-A decoder takes damage inside the compressed data for picture: of 4,534 photographs with flipped bits, overwritten or
-missing stretches libjpeg refused 201, in each of which a marker had appeared where none belongs, which shows here
-too. What libjpeg does refuse is a file that ends early (all of 1,466 such, here as there) and headers that contradict
-themselves (`benchmarks/fuzz_pictures.py` counts those). Whatever looks unusual here is not condemned but left to a
-decoder.
+Decoders accept damage within the compressed data: of 4,534 photographs with flipped bits, overwritten or missing
+parts, libjpeg refused 201, each of which had a marker in a wrong place, which is found here, too. libjpeg also refuses
+files that end early (all of 1,466 such files, as is done here) and headers that contradict themselves
+(`benchmarks/fuzz_pictures.py` counts those). A file that looks unusual here is not refused but left to a decoder.
+The limits are in `training_scripts.data.limits`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from operator import mul
 from training_scripts.data.limits import MAX_JPEG_SCANS
 
 _START = b"\xff\xd8\xff"
-_END, _SCAN, _QUANTISERS, _HUFFMAN, _RESTARTS, _COMMENT = 0xD9, 0xDA, 0xDB, 0xC4, 0xDD, 0xFE
+_END, _SCAN, _QUANTIZERS, _HUFFMAN, _RESTARTS, _COMMENT = 0xD9, 0xDA, 0xDB, 0xC4, 0xDD, 0xFE
 _APPLICATION = range(0xE0, 0xF0)
 _SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), 0xC2
 # Inside compressed data 0xFF is followed by 0 (it was data), by a restart marker, or by the end of the scan.
@@ -28,28 +28,28 @@ _CODE_LENGTH_WEIGHTS = tuple(1 << (16 - bits) for bits in range(1, 17))
 
 
 class BrokenJpegError(Exception):
-    """The file cannot be whole; the message says why and completes "<source> ..."."""
+    """The file cannot be complete; the message gives the reason and continues "<source> ..."."""
 
 
 class _UnusualError(Exception):
-    """Only a decoder can tell."""
+    """Only a decoder can decide."""
 
 
 @dataclass(slots=True)
 class _Frame:
-    """What SOF announces, and what has come of it."""
+    """The frame that the SOF segment announces, and what was found of it so far."""
 
     width: int
     height: int
     progressive: bool
-    # Component id -> (horizontal sampling, vertical sampling, quantiser).
+    # Component id -> (horizontal sampling, vertical sampling, quantizer).
     components: dict[int, tuple[int, int, int]]
     seen: set[int] = field(default_factory=set)
     scans: int = 0
     scan_bytes: int = 0
 
     def least_bytes(self) -> int:
-        """What the compressed data take at least: two codes of a bit a block, one in progressive files."""
+        """Minimum size of the compressed data: two codes of one bit per block, one in progressive files."""
         widest = max(component[0] for component in self.components.values())
         tallest = max(component[1] for component in self.components.values())
         blocks = 0
@@ -59,15 +59,15 @@ class _Frame:
 
 
 def size_if_sound(data: bytes) -> tuple[int, int] | None:
-    """Width and height of a JPEG whose structure is right from start to end; None where only decoding can tell.
+    """Width and height of a JPEG whose structure is valid from start to end; None if only decoding can decide.
 
-    Bytes behind the end are fine: cameras keep previews and depth maps there.
+    Bytes after the end are allowed: cameras store previews and depth maps there.
 
     Args:
-        data: The file; one that is no JPEG gives None.
+        data: The file; None is returned if it is not a JPEG.
 
     Raises:
-        BrokenJpegError: The compressed data are too few for the size that the header claims.
+        BrokenJpegError: The compressed data are too small for the size in the header.
     """
     if not data.startswith(_START):
         return None
@@ -77,15 +77,15 @@ def size_if_sound(data: bytes) -> tuple[int, int] | None:
         return None
     if frame.scan_bytes < frame.least_bytes():
         raise BrokenJpegError(
-            f"is broken or cut off: {frame.scan_bytes:,} bytes cannot hold the {frame.width} x {frame.height} "
-            "pixels that its header claims"
+            f"is broken or truncated: {frame.scan_bytes:,} bytes cannot contain the {frame.width} x {frame.height} "
+            "pixels that its header announces"
         )
     return frame.width, frame.height
 
 
 def _walk(data: bytes) -> _Frame:
     frame: _Frame | None = None
-    quantisers: set[int] = set()
+    quantizers: set[int] = set()
     huffman: set[int] = set()
     position = 2
     while True:
@@ -99,12 +99,12 @@ def _walk(data: bytes) -> _Frame:
         if marker in _APPLICATION or marker == _COMMENT:
             continue
         segment = data[begin:end]
-        if marker == _QUANTISERS:
-            quantisers |= _quantisers(segment)
+        if marker == _QUANTIZERS:
+            quantizers |= _quantizers(segment)
         elif marker == _HUFFMAN:
             huffman |= _huffman(segment)
         elif marker == _SCAN and frame:
-            _check_scan(segment, frame, quantisers, huffman)
+            _check_scan(segment, frame, quantizers, huffman)
             position = _end_of_scan(data, end)
             frame.scan_bytes += position - end
         elif marker in _SEQUENTIAL or marker == _PROGRESSIVE:
@@ -152,7 +152,7 @@ def _frame(segment: bytes, *, progressive: bool) -> _Frame:
 
 
 @functools.lru_cache(maxsize=64)
-def _quantisers(segment: bytes) -> frozenset[int]:
+def _quantizers(segment: bytes) -> frozenset[int]:
     numbers = frozenset(segment[::65])
     if not segment or len(segment) % 65 or max(numbers) > 3:  # tables of 16 bits are left to a decoder
         raise _UnusualError
@@ -178,7 +178,7 @@ def _huffman(segment: bytes) -> frozenset[int]:
     return frozenset(tables)
 
 
-def _check_scan(segment: bytes, frame: _Frame, quantisers: set[int], huffman: set[int]) -> None:
+def _check_scan(segment: bytes, frame: _Frame, quantizers: set[int], huffman: set[int]) -> None:
     frame.scans += 1
     count = segment[0]
     numbers = segment[1 : 1 + 2 * count : 2]
@@ -195,7 +195,7 @@ def _check_scan(segment: bytes, frame: _Frame, quantisers: set[int], huffman: se
     for component, selected in zip(sampled, segment[2 : 2 + 2 * count : 2], strict=True):
         missing_dc = needs_dc and selected >> 4 not in huffman
         missing_ac = needs_ac and 16 + (selected & 15) not in huffman
-        if component[2] not in quantisers or missing_dc or missing_ac:
+        if component[2] not in quantizers or missing_dc or missing_ac:
             raise _UnusualError
     frame.seen.update(numbers)
 

@@ -1,4 +1,4 @@
-"""Reads what a caller holds: a path, URL, buffer, file object, PIL image or array."""
+"""Reads a picture from a path, URL, buffer, file object, PIL image or array."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _WHITE_SPACE = re.compile(rb"[ \t\r\n]+")
 
 
 def is_url(picture: object) -> TypeGuard[str]:
-    """Whether a picture is named by an http(s) URL.
+    """Whether a picture is given as an http(s) URL.
 
     >>> is_url("https://example.com/dog.jpg"), is_url("dog.jpg"), is_url(b"https://")
     (True, False, False)
@@ -34,7 +34,7 @@ def is_url(picture: object) -> TypeGuard[str]:
 
 
 def read(picture: object, *, allowed_hosts: Sequence[str] | None) -> tuple[bytes, str]:
-    """The encoded bytes that a path, URL, buffer or file object stands for, and what to call them in messages."""
+    """The encoded bytes of a path, URL, buffer or file object, and their origin for messages."""
     if isinstance(picture, str):
         return _read_text(picture, allowed_hosts)
     if isinstance(picture, (bytes, bytearray, memoryview)):
@@ -44,13 +44,13 @@ def read(picture: object, *, allowed_hosts: Sequence[str] | None) -> tuple[bytes
     if hasattr(picture, "read"):
         return _read_stream(picture, name_of(picture))
     raise UnsupportedImageError(
-        f"a value of type {type(picture).__name__} is no picture; "
+        f"a value of type {type(picture).__name__} is not a picture; "
         "pass a path, bytes, a binary file, a URL, a PIL image or a uint8 array"
     )
 
 
 def name_of(picture: object) -> str:
-    """What to call an open file, PIL image or array: the file's path where it has one."""
+    """The origin of an open file, PIL image or array for messages: the file's path if it has one."""
     path = getattr(picture, "filename", None) or getattr(picture, "name", None)
     if isinstance(path, (str, bytes, os.PathLike)) and path:
         return os.fsdecode(path)
@@ -58,8 +58,8 @@ def name_of(picture: object) -> str:
 
 
 def as_image(picture: object) -> Image.Image | None:
-    """The PIL image that the caller passed, or that an array amounts to; None for everything else."""
-    # Asked of the type: reading the attribute of a PIL image would copy all its pixels.
+    """The PIL image itself, or that of an array; None for everything else."""
+    # Looked up on the type: reading the attribute of a PIL image would copy all its pixels.
     if not hasattr(type(picture), "__array_interface__"):
         return None
     from PIL import Image  # noqa: PLC0415 - importing the SDK must stay cheap
@@ -74,7 +74,7 @@ def as_image(picture: object) -> Image.Image | None:
     as_bytes = kind == "|u1" and (len(shape) == 2 or (len(shape) == 3 and shape[2] in (3, 4)))
     if not as_bytes and not (kind == "<u2" and len(shape) == 2):
         raise UnsupportedImageError(
-            f"cannot make a picture of an array of shape {shape} and type {kind}; pass uint8 values of shape "
+            f"cannot convert an array of shape {shape} and type {kind} to a picture; pass uint8 values of shape "
             "[height, width] or [height, width, 1, 3 or 4], or uint16 values of shape [height, width]"
         )
     if 0 in shape:
@@ -83,9 +83,9 @@ def as_image(picture: object) -> Image.Image | None:
 
 
 def file_behind(image: Image.Image) -> bytes | None:
-    """The bytes of a JPEG that was opened with Pillow and not decoded yet; None for other images.
+    """The file's bytes of a JPEG that Pillow opened but has not decoded; None for other images.
 
-    They say more than the pixels, which the server would decode at a scale of its own.
+    They are better than its pixels: the server decodes a JPEG at the scale that it needs.
     """
     # Decoding empties `tile`; `draft` and `thumbnail` set `decoderconfig`.
     unread = getattr(image, "tile", None) and not getattr(image, "decoderconfig", None)
@@ -98,7 +98,7 @@ def file_behind(image: Image.Image) -> bytes | None:
         data: bytes = file.read(MAX_FILE_BYTES + 1)
     finally:
         file.seek(position)
-    # A picture inside of a larger file does not begin where the file does.
+    # A picture inside a larger file does not begin at the start of the file.
     return data if data.startswith(b"\xff\xd8") else None
 
 
@@ -109,18 +109,18 @@ def _read_text(picture: str, allowed_hosts: Sequence[str] | None) -> tuple[bytes
         from dogbreed_sdk.client import downloads  # noqa: PLC0415 - most pictures come from elsewhere
 
         if len(picture) > MAX_URL_LENGTH:
-            raise ImageError(f"a URL of {len(picture):,} characters is not fetched")
+            raise ImageError(f"a URL of {len(picture):,} characters is too long; the limit is {MAX_URL_LENGTH:,}")
         return downloads.download(picture, allowed_hosts=allowed_hosts), redacted(picture)
     if len(picture) > _LONGEST_PATH:
         raise UnsupportedImageError(
-            f"a string of {len(picture):,} characters is no path; base64 text goes into a data: URL"
+            f"a string of {len(picture):,} characters is not a path; pass base64 text as a data: URL"
         )
     scheme = _SCHEME.match(picture)
     if scheme and scheme[2] and not Path(picture).exists():
         instead = "; pass the path" if scheme[1].lower() == "file" else f", not {scheme[1]}"
-        raise ImageDownloadError(f"cannot fetch {redacted(picture)}: only http and https URLs are fetched{instead}")
+        raise ImageDownloadError(f"cannot download {redacted(picture)}: URLs must be http or https{instead}")
     if not picture:
-        raise ImageError("an empty path names no picture")
+        raise ImageError("the path of the picture is empty")
     return _read_file(Path(picture))
 
 
@@ -134,7 +134,7 @@ def _read_file(path: Path) -> tuple[bytes, str]:
 
 
 def _read_stream(stream: Any, source: str) -> tuple[bytes, str]:
-    """All that is left in a file object; a raw one may give less at a time than it was asked for."""
+    """The rest of a file object; a raw one may return less at a time than requested."""
     parts: list[bytes] = []
     left = MAX_FILE_BYTES + 1
     try:
@@ -155,14 +155,16 @@ def _read_stream(stream: Any, source: str) -> tuple[bytes, str]:
 
 def _bounded(data: bytes, source: str) -> bytes:
     if len(data) > MAX_FILE_BYTES:
-        raise UnsupportedImageError(f"{source} is larger than {MAX_FILE_BYTES // 1_000_000} MB: no photograph is")
+        raise UnsupportedImageError(
+            f"{source} is larger than {MAX_FILE_BYTES // 1_000_000} MB, the limit for a picture"
+        )
     return data
 
 
 def _decode_data_url(url: str) -> bytes:
     header, comma, content = url.partition(",")
     if not comma:
-        raise UnsupportedImageError("the data: URL has no comma, so no content")
+        raise UnsupportedImageError("the data: URL has no comma, so it has no content")
     try:
         quoted = unquote_to_bytes(content)
         if not header.lower().endswith(";base64"):
@@ -170,6 +172,6 @@ def _decode_data_url(url: str) -> bytes:
         # Mail and shells wrap base64 at 76 columns.
         return base64.b64decode(_WHITE_SPACE.sub(b"", quoted), validate=True)
     except binascii.Error as error:
-        raise UnsupportedImageError(f"the data: URL's content is no base64: {error}") from error
+        raise UnsupportedImageError(f"the content of the data: URL is not base64: {error}") from error
     except UnicodeEncodeError:
-        raise UnsupportedImageError("the data: URL holds characters that are no text") from None
+        raise UnsupportedImageError("the data: URL contains characters that cannot be encoded") from None

@@ -84,7 +84,7 @@ def test_what_is_unusual_is_left_to_a_decoder(what: str, data: bytes) -> None:
 def test_data_that_cannot_fill_the_picture_are_said_to_be_cut_off() -> None:
     frame = WHOLE.index(b"\xff\xc0")
     claims_more = WHOLE[: frame + 5] + struct.pack(">HH", 9000, 9000) + WHOLE[frame + 9 :]
-    with pytest.raises(BrokenJpegError, match="cannot hold the 9000 x 9000"):
+    with pytest.raises(BrokenJpegError, match="cannot contain the 9000 x 9000"):
         size_if_sound(claims_more)
 
 

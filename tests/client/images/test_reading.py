@@ -266,16 +266,16 @@ def test_a_bomb_is_refused_by_its_header(side: int) -> None:
 @pytest.mark.parametrize(
     ("held", "message"),
     [
-        ("s3://bucket/dog.jpg", "only http and https"),
-        ("file:///etc/passwd", "only http and https URLs are fetched; pass the path"),
-        ("", "^an empty path names no picture"),
+        ("s3://bucket/dog.jpg", "URLs must be http or https, not s3"),
+        ("file:///etc/passwd", "URLs must be http or https; pass the path"),
+        ("", "^the path of the picture is empty"),
         ("http://127.0.0.1/dog.jpg", "not a public address"),
         ("/nowhere/dog.jpg", r"cannot read the picture /nowhere/dog\.jpg: No such file"),
         ("a\0b.jpg", "cannot read"),
-        ("data:image/png;base64,%%%", "no base64"),
+        ("data:image/png;base64,%%%", "is not base64"),
         ("data:image/png", "no comma"),
         ("A" * 10_000, "10,000 characters"),
-        (12, "a value of type int is no picture"),
+        (12, "a value of type int is not a picture"),
         (io.StringIO("text"), "binary mode"),
     ],
 )

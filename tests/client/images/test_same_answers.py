@@ -111,7 +111,7 @@ def test_heic_without_it_is_told_what_to_do() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (
-        "the picture given as bytes is HEIC, as phones write it: save it as JPEG, or install the package pillow-heif"
+        "the picture given as bytes is HEIC, a format of phones: save it as JPEG, or install the package pillow-heif"
         in ended.stdout
     )
 
