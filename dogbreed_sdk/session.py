@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dogbreed_sdk import container
 from dogbreed_sdk._util import optional
+from dogbreed_sdk.aws.clients import Clients
 from dogbreed_sdk.aws.storage import Storage, join
 from dogbreed_sdk.errors import ConfigurationError
 
@@ -28,15 +29,16 @@ _LOCAL_IMAGE_URI = "local/this-python-environment"
 
 
 class Session:
-    """Where calls go, under which role, and where files lie. Make one with `local` or `aws`.
+    """Where calls go, under which role, and where files are stored. Create one with `local` or `aws`.
 
-    Nothing is imported, started or asked for before it is needed, so a session costs nothing to make. One session
+    Nothing is imported, started or looked up before it is needed, so a session costs nothing to create. One session
     serves any number of threads. It can be pickled, for process pools and task queues: the other process opens its
-    own connections, with credentials of its own.
+    own connections with its own credentials.
 
     Attributes:
         is_local: Whether this is local SageMaker.
         root: The folder of local SageMaker, or None.
+        client: Gives the boto3 client of a service, created once and shared: ``session.client("sagemaker")``.
         storage: Files behind s3:// and file:// URIs.
     """
 
@@ -54,7 +56,8 @@ class Session:
     ) -> None:
         self.root = root
         self.is_local = root is not None
-        self.storage = Storage(self)
+        self.client = Clients(lambda: self.boto3_session)
+        self.storage = Storage(lambda: self.client("s3"))
         self._endpoint_url = endpoint_url
         self._region = region
         self._role = role
@@ -63,7 +66,6 @@ class Session:
         self._profile = profile
         self._boto3 = boto3_session
         self._boto3_is_given = boto3_session is not None
-        self._clients: dict[str, Any] = {}
         self._server: LocalSageMaker | None = None
         self._makes_root = True
         self._lock = RLock()
@@ -77,7 +79,7 @@ class Session:
         Args:
             root: The folder; it is created if missing. Default: ``$DOGBREED_ROOT``, else ``~/.dogbreed``.
             endpoint_url: A server that already runs on that folder (``dogbreed local up``). Default: a server
-                inside this process, started with the first call.
+                inside this process, started by the first call.
 
         Example:
             >>> import tempfile
@@ -90,10 +92,10 @@ class Session:
 
     @classmethod
     def existing(cls, root: str | Path) -> Session:
-        """Local SageMaker under a folder that already holds one, for programs that only look.
+        """Local SageMaker under a folder that already holds one, for programs that only read.
 
         Args:
-            root: The folder; it is never created. Where it does not hold local SageMaker, making the first client
+            root: The folder; it is never created. If it does not hold local SageMaker, creating the first client
                 raises `ConfigurationError`.
         """
         made = cls.local(root)
@@ -114,14 +116,14 @@ class Session:
         """SageMaker on AWS.
 
         Args:
-            region: For example ``us-east-1``. Default: what the credentials' configuration says.
+            region: For example ``us-east-1``. Default: that of the AWS configuration.
             role: Name or ARN of the role that jobs and models assume. Default: ``$DOGBREED_ROLE``, else the role
-                this code runs under. Calling an endpoint needs none.
+                this code runs under. Invoking an endpoint needs no role.
             bucket: S3 bucket for data, source and models. Default: ``$DOGBREED_BUCKET``, else SageMaker's usual
                 ``sagemaker-<region>-<account>``, created if missing.
-            prefix: Everything lies below this in the bucket.
+            prefix: Key prefix under which everything is stored in the bucket.
             profile: Profile of the AWS configuration files.
-            boto3_session: A session of your own, instead of profile and region.
+            boto3_session: Your own boto3 session, instead of profile and region.
         """
         return cls(
             region=region,
@@ -134,7 +136,7 @@ class Session:
 
     @classmethod
     def default(cls) -> Session:
-        """Local SageMaker where ``$DOGBREED_ROOT`` names its folder, SageMaker on AWS otherwise."""
+        """Local SageMaker if ``$DOGBREED_ROOT`` names its folder, SageMaker on AWS otherwise."""
         return cls.local() if os.environ.get(ROOT_VARIABLE) else cls.aws()
 
     @property
@@ -150,11 +152,13 @@ class Session:
         """The region that calls go to.
 
         Raises:
-            ConfigurationError: None is configured.
+            ConfigurationError: No region is configured.
         """
         name = self._region or self.boto3_session.region_name
         if not name:
-            raise ConfigurationError("No AWS region. Give Session.aws(region=…) or set AWS_DEFAULT_REGION.")
+            raise ConfigurationError(
+                "No AWS region is configured. Pass Session.aws(region=…) or set AWS_DEFAULT_REGION."
+            )
         return str(name)
 
     @property
@@ -162,7 +166,7 @@ class Session:
         """The role that jobs and models assume.
 
         Raises:
-            ConfigurationError: None was given, and this code does not itself run under a role.
+            ConfigurationError: No role was given, and this code does not itself run under one.
         """
         if self.is_local:
             return _LOCAL_ROLE_ARN
@@ -170,43 +174,38 @@ class Session:
             if self._role is None or not self._role.startswith("arn:"):
                 from dogbreed_sdk.aws import account  # noqa: PLC0415
 
-                self._role = account.role_arn(self, self._role)
+                self._role = account.role_arn(self.client, self._role)
             return self._role
 
     @property
     def base_uri(self) -> str:
-        """The folder, an s3:// or file:// URI, below which data, source, features and models lie."""
+        """The folder (an s3:// or file:// URI) that holds data, source code, features and models."""
         if self.root is not None:
             return container.path_to_uri(self._made_root() / "bucket")
         with self._lock:
             if self._bucket is None:
                 from dogbreed_sdk.aws import account  # noqa: PLC0415
 
-                self._bucket = account.default_bucket(self)
+                self._bucket = account.default_bucket(self.client, self.region)
             return join(f"s3://{self._bucket}", self._prefix)
 
-    def client(self, service: str) -> Any:
-        """A boto3 client of this session, made once and shared."""
-        with self._lock:
-            if service not in self._clients:
-                self._clients[service] = self.boto3_session.client(service, config=_client_config(service))
-            return self._clients[service]
-
     def image_uri(self, scope: str, instance_type: str) -> str:
-        """The container image for ``training`` or ``inference``; local SageMaker runs this environment instead."""
+        """The container image for ``training`` or ``inference``; local SageMaker uses this Python environment."""
         if self.is_local:
             return _LOCAL_IMAGE_URI
-        images = optional.load("dogbreed_sdk.aws.requests.images", extra="aws", purpose="work on AWS")
-        return str(images.pytorch_image_uri(scope, region=self.region, instance_type=instance_type))
+        with optional.needed(extra="aws", purpose="work on AWS"):
+            from dogbreed_sdk.aws.requests import images  # noqa: PLC0415
+        return images.pytorch_image_uri(scope, region=self.region, instance_type=instance_type)
 
     def close(self) -> None:
-        """Ends a server that this session started. Jobs and endpoints go on."""
+        """Stops the server that this session started, if any. Jobs and endpoints keep running."""
         with self._lock:
-            if self._server is not None:
-                self._server.stop()
-                self._server = None
+            server, self._server = self._server, None
+            if server is not None:
                 self._boto3 = None
-                self._clients.clear()
+        if server is not None:
+            server.stop()
+            self.client.clear()
 
     def __enter__(self) -> Session:
         return self
@@ -220,11 +219,11 @@ class Session:
         self.close()
 
     def __reduce__(self) -> tuple[object, ...]:
-        """A session is pickled as where it leads: names, never credentials, which are looked up anew."""
+        """Pickles the names that lead to SageMaker, never credentials; those are looked up again."""
         if self._boto3_is_given:
             raise ConfigurationError(
-                "A session that was made with boto3_session=… cannot be pickled, as its credentials would have to go "
-                "along. Make it with Session.aws(profile=…, region=…), or make it where it is used."
+                "A session created with boto3_session=… cannot be pickled, because its credentials would be pickled "
+                "too. Create it with Session.aws(profile=…, region=…), or create it in the process that uses it."
             )
         settings = {
             "root": self.root,
@@ -246,13 +245,13 @@ class Session:
             from dogbreed_sdk.local.store import is_root  # noqa: PLC0415
 
             if not is_root(self.root):
-                why = "the folder holds none" if self.root.is_dir() else "the folder does not exist"
-                raise ConfigurationError(f"There is no {self!r}: {why}. The first training job creates it.")
+                why = "holds no local SageMaker" if self.root.is_dir() else "does not exist"
+                raise ConfigurationError(f"The folder {self.root} {why}. The first training job creates it.")
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError(
-                f"The folder of local SageMaker, {self.root}, cannot be made: {error.strerror}. Choose another."
+                f"The folder of local SageMaker, {self.root}, cannot be created: {error.strerror}. Choose another one."
             ) from error
         return self.root
 
@@ -261,10 +260,10 @@ class Session:
             from dogbreed_sdk.local.boto import LocalBotoSession  # noqa: PLC0415
 
             return LocalBotoSession(self._endpoint_url)
-        local = optional.load("dogbreed_sdk.local.server", extra="local", purpose="run local SageMaker")
-        server: LocalSageMaker = local.LocalSageMaker(self._made_root())
-        self._server = server.start()
-        return server.boto3_session()
+        with optional.needed(extra="local", purpose="run local SageMaker"):
+            from dogbreed_sdk.local.server import LocalSageMaker  # noqa: PLC0415
+        self._server = LocalSageMaker(self._made_root()).start()
+        return self._server.boto3_session()
 
     def _aws_boto3(self) -> boto3.Session:
         import boto3  # noqa: PLC0415
@@ -277,29 +276,12 @@ class Session:
 
 @functools.lru_cache(maxsize=16)
 def _restored(kind: type[Session], settings: tuple[tuple[str, Any], ...], makes_root: bool) -> Session:
-    """An unpickled session. It is shared: a process pool unpickles one with every task, and clients cost 0.2 s."""
+    """An unpickled session, shared: a process pool unpickles one per task, and creating a client takes 0.2 s."""
     restored = kind(**dict(settings))
     restored._makes_root = makes_root
     return restored
 
 
 def default_root() -> Path:
-    """The folder of local SageMaker where none is named: ``$DOGBREED_ROOT``, else ``~/.dogbreed``."""
+    """The default folder of local SageMaker: ``$DOGBREED_ROOT``, else ``~/.dogbreed``."""
     return Path(os.environ.get(ROOT_VARIABLE) or "~/.dogbreed").expanduser().absolute()
-
-
-def _client_config(service: str) -> Any:
-    from botocore.config import Config  # noqa: PLC0415
-
-    from dogbreed_sdk import defaults  # noqa: PLC0415
-
-    if service != "sagemaker-runtime":
-        return Config(retries={"mode": "standard", "max_attempts": 5})
-    return Config(
-        connect_timeout=defaults.INVOKE_CONNECT_TIMEOUT_SECONDS,
-        read_timeout=defaults.INVOKE_READ_TIMEOUT_SECONDS,
-        # BreedClassifier retries, within one deadline; twice over would multiply the attempts.
-        retries={"mode": "standard", "total_max_attempts": 1},
-        max_pool_connections=64,
-        tcp_keepalive=True,
-    )

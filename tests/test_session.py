@@ -65,7 +65,7 @@ def test_a_missing_bucket_is_found_before_any_job(account: None) -> None:
     make_role("SageMakerRole")
     session = Session.aws(region="us-east-1", role="SageMakerRole", bucket="no-such-bucket")
     with pytest.raises(AccessError, match="reach bucket no-such-bucket"):
-        aws_account.check(session)
+        aws_account.check(session.client, region=session.region, role=session.role_arn, bucket="no-such-bucket")
 
 
 def test_missing_credentials_are_explained() -> None:

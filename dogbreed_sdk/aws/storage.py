@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from dogbreed_sdk import container
@@ -15,9 +15,9 @@ from dogbreed_sdk.errors import AccessError, ConfigurationError
 from training_scripts._util.atomic import replacing, write_atomically
 
 if TYPE_CHECKING:
-    from dogbreed_sdk.session import Session
+    from types_boto3_s3 import S3Client
 
-# Small objects wait on the network, not on the processor: 16 transfers at a time fill a home connection.
+# Small objects wait for the network, not for the CPU: 16 transfers at a time saturate a home connection.
 TRANSFER_THREADS = 16
 _DELETED_AT_ONCE = 1000  # API reference, DeleteObjects
 
@@ -30,7 +30,7 @@ class StoredFile(NamedTuple):
     Attributes:
         name: Its path relative to the folder that was listed.
         size: In bytes.
-        mark: What changes with its content: S3's ETag, or a local file's time of change.
+        mark: Changes whenever the content does: S3's ETag, or a local file's modification time in ns.
     """
 
     name: str
@@ -42,20 +42,20 @@ class Storage:
     """Reads and writes the files that jobs and clients exchange.
 
     Args:
-        session: Supplies the S3 client, the first time an s3:// URI is met.
+        s3: Gives the S3 client; called when an s3:// URI is used.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, s3: Callable[[], S3Client]) -> None:
+        self._client = s3
 
     def exists(self, uri: str) -> bool:
-        """Whether there is a file of exactly this URI."""
+        """Whether a file exists at exactly this URI."""
         if is_file_uri(uri):
             return container.uri_to_path(uri).is_file()
         bucket, key = split_s3_uri(uri)
         from botocore.exceptions import ClientError  # noqa: PLC0415
 
-        with _translated(f"look for {uri}"):
+        with _translated(f"look up {uri}"):
             try:
                 self._s3.head_object(Bucket=bucket, Key=key)
             except ClientError as error:
@@ -65,11 +65,11 @@ class Storage:
         return True
 
     def sizes(self, uri: str) -> dict[str, int]:
-        """Every file below a folder: path relative to it -> size in bytes."""
+        """All files below a folder: path relative to it -> size in bytes."""
         return {file.name: file.size for file in self.files(uri)}
 
     def files(self, uri: str) -> Iterator[StoredFile]:
-        """Every file below a folder, a page of the listing at a time: whoever stops reading ends the listing."""
+        """Yields all files below a folder; reads the listing page by page, as far as the caller iterates."""
         if is_file_uri(uri):
             root = container.uri_to_path(uri)
             for path in sorted(root.rglob("*")):
@@ -80,7 +80,7 @@ class Storage:
             return
         bucket, key = split_s3_uri(uri)
         prefix = key.rstrip("/") + "/" if key else ""
-        with _translated(f"list what is below {uri}"):
+        with _translated(f"list {uri}"):
             for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
                 for entry in page.get("Contents", []):
                     if not entry["Key"].endswith("/"):
@@ -88,7 +88,7 @@ class Storage:
                         yield StoredFile(entry["Key"][len(prefix) :], entry["Size"], mark)
 
     def write_bytes(self, content: bytes, uri: str) -> None:
-        """Writes a file unless the URI holds one of the same size; for content that its URI names."""
+        """Writes a file unless the URI already holds one of the same size; for URIs that contain the content's hash."""
         if is_file_uri(uri):
             target = container.uri_to_path(uri)
             if not (target.is_file() and target.stat().st_size == len(content)):
@@ -99,7 +99,7 @@ class Storage:
                 self._s3.put_object(Bucket=bucket, Key=key, Body=content)
 
     def upload_file(self, path: Path, uri: str) -> None:
-        """Copies one file; a reader of the URI sees the old content or the new, never a part."""
+        """Copies one file; readers of the URI see the old content or the new, never a part."""
         if is_file_uri(uri):
             with replacing(container.uri_to_path(uri), durable=False) as file:
                 shutil.copyfile(path, file.name)
@@ -109,18 +109,18 @@ class Storage:
                 self._s3.upload_file(str(path), bucket, key)
 
     def upload_files(self, files: Mapping[str, Path], uri: str, *, progress: Progress | None = None) -> int:
-        """Copies the files that a folder's URI does not hold yet with the same size.
+        """Copies files to a folder, except those it already holds with the same size.
 
-        An interrupted upload continues where it stopped. Meant for content that never changes under a URI, such
+        An interrupted upload resumes where it stopped. Meant for content that never changes under its URI, such
         as a data set under its fingerprint.
 
         Args:
             files: Name below the URI, with forward slashes -> local file. Links are followed.
-            uri: The folder that they go to.
-            progress: Called with (files done, files in all).
+            uri: The destination folder.
+            progress: Called with (files done, files in total).
 
         Returns:
-            How many files were copied.
+            The number of copied files.
         """
         there = self.sizes(uri)
         missing = [(path, join(uri, name)) for name, path in files.items() if there.get(name) != path.stat().st_size]
@@ -128,13 +128,13 @@ class Storage:
         return len(missing)
 
     def download_file(self, uri: str, path: Path) -> None:
-        """Copies one file to a local path, by way of a name beside it.
+        """Copies one file to a local path; a partial download never appears under that path.
 
         Raises:
-            ConfigurationError: There is nothing behind the URI.
+            ConfigurationError: The file does not exist.
         """
         if not self.exists(uri):
-            raise ConfigurationError(f"There is no file at {uri}.")
+            raise ConfigurationError(f"The file {uri} does not exist.")
         with replacing(path, durable=False) as file:
             if is_file_uri(uri):
                 shutil.copyfile(container.uri_to_path(uri), file.name)
@@ -144,10 +144,10 @@ class Storage:
                     self._s3.download_fileobj(bucket, key, file)
 
     def delete_folder(self, uri: str) -> int:
-        """Deletes every file below a folder, and the folder; one that is not there is no error.
+        """Deletes a folder with all its files; a folder that does not exist is not an error.
 
         Returns:
-            How many files were deleted.
+            The number of deleted files.
         """
         if is_file_uri(uri):
             folder = container.uri_to_path(uri)
@@ -157,7 +157,7 @@ class Storage:
             return count
         bucket, _ = split_s3_uri(uri)
         names = [file.name for file in self.files(uri)]
-        with _translated(f"delete what is below {uri}"):
+        with _translated(f"delete {uri}"):
             for start in range(0, len(names), _DELETED_AT_ONCE):
                 keys = [split_s3_uri(join(uri, name))[1] for name in names[start : start + _DELETED_AT_ONCE]]
                 answer = self._s3.delete_objects(
@@ -169,8 +169,8 @@ class Storage:
         return len(names)
 
     @property
-    def _s3(self) -> Any:
-        return self._session.client("s3")
+    def _s3(self) -> S3Client:
+        return self._client()
 
     @staticmethod
     def _transfer(
@@ -191,7 +191,7 @@ class Storage:
 
 
 def is_file_uri(uri: str) -> bool:
-    """Whether a URI names a file of this machine."""
+    """Whether a URI names a file on this machine."""
     return uri.startswith("file:")
 
 
@@ -214,7 +214,7 @@ def split_s3_uri(uri: str) -> tuple[str, str]:
     ('bucket', 'some/key')
 
     Raises:
-        ConfigurationError: It is another kind of URI.
+        ConfigurationError: It is not an s3:// URI.
     """
     parts = urlsplit(uri)
     if parts.scheme != "s3" or not parts.netloc:
@@ -223,7 +223,7 @@ def split_s3_uri(uri: str) -> tuple[str, str]:
 
 
 def _translated(doing: str) -> AbstractContextManager[None]:
-    """Turns the errors of S3 into the SDK's: what it refuses is nearly always a matter of permissions."""
+    """Turns S3's errors into the SDK's: a refusal by S3 is nearly always about permissions."""
     from dogbreed_sdk.aws.errors import translated  # noqa: PLC0415 - local sessions need no botocore here
 
     return translated(doing, otherwise=AccessError)

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.endpoints import deployment
 from dogbreed_sdk.errors import ConfigurationError, EndpointNotFoundError, JobError
 from dogbreed_sdk.jobs.failures import diagnose
+from dogbreed_sdk.jobs.listing import newest_jobs
 from dogbreed_sdk.jobs.trainer import BreedTrainer
-from dogbreed_sdk.jobs.training_job import TrainingJob, newest_jobs
+from dogbreed_sdk.jobs.training_job import TrainingJob
 from dogbreed_sdk.jobs.tuning_job import BestTrial, Trial, TuningJob, short
 from dogbreed_sdk.session import Session
 from training_scripts._util.safe_text import safe_lines, without_secrets
@@ -332,7 +334,7 @@ def _moment(key: str, value: object) -> object:
     return str(value)[:16].replace("T", " ") if key == "created" else value
 
 
-def _listing(rows: list[dict[str, Any]], *, empty: str) -> Outcome:
+def _listing(rows: Sequence[Mapping[str, object]], *, empty: str) -> Outcome:
     def text() -> None:
         if rows:
             print_table(list(rows[0]), [[_moment(key, value) for key, value in row.items()] for row in rows])

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dogbreed_sdk._util import optional
+from dogbreed_sdk._util.polling import FINAL_STATUSES
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli import terminal
 from dogbreed_sdk.cli.command_line import command_line
@@ -18,7 +19,7 @@ from dogbreed_sdk.cli.output import Outcome, note, say, waiting
 from dogbreed_sdk.cli.usage import one_of
 from dogbreed_sdk.debugging.report import DebugReport
 from dogbreed_sdk.errors import DogBreedError, RecordingError
-from dogbreed_sdk.jobs.training_job import FINAL_STATUSES, TrainingJob
+from dogbreed_sdk.jobs.training_job import TrainingJob
 from dogbreed_sdk.session import Session
 
 # Often enough to see each epoch of most runs; reading a recording again takes a fraction of it.

@@ -11,18 +11,19 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dogbreed_sdk.debugging.formatting import clipped
 from dogbreed_sdk.debugging.sources.layout import LOOKED_FOR, Parts, Recording, find
 from dogbreed_sdk.errors import ConfigurationError, RecordingError
 
 if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import DescribeTrainingJobResponseTypeDef
     from typing_extensions import Self
 
     from dogbreed_sdk.debugging.feature_pass import FeaturePassCost
     from dogbreed_sdk.debugging.insights import Insight
-    from dogbreed_sdk.debugging.managed_results import ManagedRule
+    from dogbreed_sdk.jobs.managed_results import ManagedRule
     from training_scripts.recording.profile.profile import Profile
     from training_scripts.recording.trial.trial import Trial
     from training_scripts.rules.evidence.evidence import Evidence
@@ -216,9 +217,9 @@ class ReportContent:
     @property
     def managed_rules(self) -> list[ManagedRule]:
         """What the managed Debugger's own rules say of the job; empty where none were asked for."""
-        from dogbreed_sdk.debugging.managed_results import managed_rules  # noqa: PLC0415
+        from dogbreed_sdk.jobs.managed_results import managed_rules  # noqa: PLC0415
 
-        return managed_rules(self.job)
+        return managed_rules(cast("DescribeTrainingJobResponseTypeDef", self.job))
 
     @cached_property
     def stored(self) -> Mapping[str, Any]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dogbreed_sdk.debugging.content import ReportContent
     from dogbreed_sdk.debugging.feature_pass import FeaturePassCost
     from dogbreed_sdk.debugging.insights import Insight
-    from dogbreed_sdk.debugging.managed_results import ManagedRule
+    from dogbreed_sdk.jobs.managed_results import ManagedRule
 
 MIN_WIDTH = 40
 MAX_INSIGHTS = 8

@@ -1,4 +1,4 @@
-"""Endpoints: create one that serves a model, find it again, and leave nothing behind."""
+"""Endpoints: creates one that serves a model, finds it again, and deletes everything it created."""
 
 from __future__ import annotations
 
@@ -8,20 +8,27 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dogbreed_sdk import container, defaults
 from dogbreed_sdk._util import optional
+from dogbreed_sdk._util.polling import poll_seconds
 from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, print_progress
 from dogbreed_sdk.aws.errors import is_missing, translated
 from dogbreed_sdk.aws.logs import LogReader
 from dogbreed_sdk.aws.requests import names
 from dogbreed_sdk.errors import DogBreedError, EndpointError, EndpointNotFoundError, EndpointNotReadyError
-from dogbreed_sdk.jobs.training_job import poll_seconds
 
 if TYPE_CHECKING:
+    from types_boto3_sagemaker import SageMakerClient
+    from types_boto3_sagemaker.type_defs import (
+        CreateEndpointConfigInputTypeDef,
+        DescribeEndpointConfigOutputTypeDef,
+        DescribeEndpointOutputTypeDef,
+        EndpointSummaryTypeDef,
+    )
     from typing_extensions import Unpack
 
     from dogbreed_sdk.client.classifier import BreedClassifier
@@ -34,14 +41,14 @@ logger = logging.getLogger("dogbreed_sdk")
 
 
 class Deployment:
-    """An endpoint with the endpoint configuration and the model behind it.
+    """An endpoint with its endpoint configuration and model.
 
     As a context manager it deletes all three at the end of the block, also after an error: a forgotten endpoint
-    costs money by the hour.
+    costs money every hour.
 
     Args:
         endpoint_name: Name of the endpoint.
-        session: Where it lives.
+        session: The session that it belongs to.
     """
 
     def __init__(self, endpoint_name: str, session: Session) -> None:
@@ -56,7 +63,7 @@ class Deployment:
         """Creating, InService, Updating, Failed and so on.
 
         Raises:
-            EndpointNotFoundError: The endpoint is gone.
+            EndpointNotFoundError: The endpoint does not exist.
         """
         return str(self._describe()["EndpointStatus"])
 
@@ -64,7 +71,8 @@ class Deployment:
         """A client of the endpoint.
 
         Args:
-            options: `BreedClassifier`'s; ``max_payload_bytes`` is less by default where the endpoint is serverless.
+            options: `BreedClassifier`'s options; the default of ``max_payload_bytes`` is smaller for a serverless
+                endpoint.
         """
         from dogbreed_sdk.client.classifier import BreedClassifier  # noqa: PLC0415
 
@@ -73,7 +81,7 @@ class Deployment:
         return BreedClassifier(self.endpoint_name, session=self.session, **options)
 
     def _is_serverless(self) -> bool:
-        """Whether it is; who may only call the endpoint cannot know, and has its limit told by an error."""
+        """Whether the endpoint is serverless; False if the caller may not read its configuration."""
         try:
             config = self.session.client("sagemaker").describe_endpoint_config(
                 EndpointConfigName=self._describe()["EndpointConfigName"]
@@ -92,7 +100,7 @@ class Deployment:
 
         Raises:
             EndpointError: Its creation failed; with SageMaker's reason and the last lines of its log.
-            EndpointNotReadyError: The time is over.
+            EndpointNotReadyError: The timeout expired.
         """
         start = time.monotonic()
         shown = ""
@@ -109,15 +117,15 @@ class Deployment:
                 raise EndpointError(self._failure(str(described.get("FailureReason", ""))))
             if elapsed > timeout:
                 raise EndpointNotReadyError(
-                    f"Endpoint {self.endpoint_name} is still {status} after {timeout:.0f} s. It goes on; wait again, "
-                    "or delete it with delete()."
+                    f"Endpoint {self.endpoint_name} is still {status} after {timeout:.0f} s; call wait() again or "
+                    "delete()."
                 )
-            time.sleep(poll_seconds(self.session))
+            time.sleep(poll_seconds(local=self.session.is_local))
 
     def delete(self) -> None:
-        """Deletes endpoint, endpoint configuration and models. What is already gone is no error.
+        """Deletes endpoint, endpoint configuration and models. It is not an error if one does not exist.
 
-        Every deletion is tried, also after an error: call it again to delete what was left.
+        All deletions are attempted, also after an error: call it again to delete what remains.
 
         Raises:
             EndpointError: SageMaker refused one of them; the first error is raised.
@@ -126,13 +134,11 @@ class Deployment:
         client = self.session.client("sagemaker")
         errors: list[DogBreedError] = []
         config_name = self._config_name(errors)
+        name, models = self.endpoint_name, self._model_names(config_name, errors)
         deletions = [
-            partial(_delete, client.delete_endpoint, EndpointName=self.endpoint_name),
-            partial(_delete, client.delete_endpoint_config, EndpointConfigName=config_name),
-            *(
-                partial(_delete, client.delete_model, ModelName=model)
-                for model in self._model_names(config_name, errors)
-            ),
+            _endpoint_deletion(client, name),
+            _config_deletion(client, config_name),
+            *(_model_deletion(client, model) for model in models),
         ]
         for deletion in deletions:
             try:
@@ -158,21 +164,20 @@ class Deployment:
                 raise
             _warn_of_something_left(left)
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> DescribeEndpointOutputTypeDef:
         with translated(f"read endpoint {self.endpoint_name}", otherwise=EndpointError):
             try:
-                client = self.session.client("sagemaker")
-                answer: dict[str, Any] = client.describe_endpoint(EndpointName=self.endpoint_name)
+                return self.session.client("sagemaker").describe_endpoint(EndpointName=self.endpoint_name)
             except ClientError as error:
                 if not is_missing(error):
                     raise
                 raise EndpointNotFoundError(
-                    f"There is no endpoint {self.endpoint_name} in {self.session!r}. See 'dogbreed endpoints'."
+                    f"The endpoint {self.endpoint_name} does not exist in {self.session!r}. 'dogbreed endpoints' lists "
+                    "the endpoints."
                 ) from error
-        return answer
 
     def _config_name(self, errors: list[DogBreedError]) -> str:
-        """The endpoint's configuration; where the endpoint cannot tell, `deploy` gave all three one name."""
+        """Name of the endpoint's configuration; the endpoint's own if it is gone, as `deploy` names both alike."""
         try:
             return str(self._describe()["EndpointConfigName"])
         except EndpointNotFoundError:
@@ -182,14 +187,13 @@ class Deployment:
         return self.endpoint_name
 
     def _model_names(self, config_name: str, errors: list[DogBreedError]) -> list[str]:
-        """The configuration's models; where it cannot tell, the one that `deploy` made."""
+        """Names of the configuration's models; the endpoint's own if it is gone, as `deploy` names both alike."""
+        config: DescribeEndpointConfigOutputTypeDef | None = None
         try:
-            with translated(f"read endpoint configuration {config_name}", otherwise=EndpointError):
-                client = self.session.client("sagemaker")
-                config = _unless_missing(client.describe_endpoint_config, EndpointConfigName=config_name)
+            with translated(f"read endpoint configuration {config_name}", otherwise=EndpointError), _missing_ignored():
+                config = self.session.client("sagemaker").describe_endpoint_config(EndpointConfigName=config_name)
         except DogBreedError as error:
             errors.append(error)
-            config = None
         if config is None:
             return [self.endpoint_name]
         return [str(variant["ModelName"]) for variant in config["ProductionVariants"]]
@@ -216,38 +220,39 @@ def deploy(
     wait: bool = True,
     progress: ProgressCallback = print_progress,
 ) -> Deployment:
-    """Serves a model artifact behind a new endpoint.
+    """Deploys a model artifact to a new endpoint.
 
     Args:
-        model_uri: URI of a ``model.tar.gz``; a bundle is complete in itself.
-        session: Where the endpoint shall live.
-        endpoint_name: Default: a fresh name.
+        model_uri: URI of a ``model.tar.gz``, such as a bundle.
+        session: The session that the endpoint belongs to.
+        endpoint_name: Default: a new unique name.
         instance_type: For example ``ml.m5.large``.
-        instance_count: How many instances.
-        serverless_memory_mb: Makes the endpoint serverless, with so much memory (1024 to 6144).
-        image_uri: A serving image of your own; default AWS's PyTorch image.
-        environment: Variables for the model server.
+        instance_count: Number of instances.
+        serverless_memory_mb: Memory of a serverless endpoint in MB (1024 to 6144); None for instances.
+        image_uri: Your own serving image. Default: AWS's PyTorch image.
+        environment: Environment variables of the model server.
         tags: Tags for cost reports and clean-up.
         wait: Whether to return only when the endpoint is in service.
         progress: Called while waiting.
 
     Returns:
-        The deployment; use it as a context manager to have it deleted.
+        The deployment; as a context manager it deletes itself.
 
     Raises:
-        EndpointError: SageMaker refused, or the endpoint failed; whatever was created is deleted again.
-        QuotaError: The account may not have such an instance.
+        EndpointError: SageMaker refused, or the endpoint failed; whatever was created has been deleted again.
+        QuotaError: The account's quota for this instance type is exhausted.
     """
-    hosting = optional.load("dogbreed_sdk.aws.requests.hosting", extra="aws", purpose="deploy a model")
+    with optional.needed(extra="aws", purpose="deploy a model"):
+        from dogbreed_sdk.aws.requests import hosting  # noqa: PLC0415
     name = names.check_name(endpoint_name or names.unique_name("dogbreed"), what="endpoint")
-    marks = {"dogbreed:created-by": "dogbreed-sdk", **(tags or {})}
+    all_tags = {"dogbreed:created-by": "dogbreed-sdk", **(tags or {})}
     model = hosting.model(
         name,
         image_uri=image_uri or session.image_uri("inference", instance_type),
         model_uri=model_uri,
         role_arn=session.role_arn,
         environment=environment or {},
-        tags=marks,
+        tags=all_tags,
     )
     config = hosting.endpoint_config(
         name,
@@ -255,9 +260,9 @@ def deploy(
         instance_type=instance_type,
         instance_count=instance_count,
         serverless_memory_mb=serverless_memory_mb,
-        tags=marks,
+        tags=all_tags,
     )
-    endpoint = hosting.endpoint(name, config_name=name, tags=marks)
+    endpoint = hosting.endpoint(name, config_name=name, tags=all_tags)
     if endpoint_name is not None:
         _refuse_taken(name, session)
     with _undone_after_an_error() as undo:
@@ -269,21 +274,22 @@ def deploy(
 def _create(
     session: Session,
     undo: list[Callable[[], None]],
-    model: dict[str, Any],
-    config: dict[str, Any],
-    endpoint: dict[str, Any],
+    model: Mapping[str, object],
+    config: CreateEndpointConfigInputTypeDef,
+    endpoint: Mapping[str, object],
 ) -> None:
-    """Creates model, configuration and endpoint, noting for each how it is deleted again."""
-    resources = optional.load("sagemaker.core.resources", extra="aws", purpose="deploy a model")
+    """Creates model, configuration and endpoint; notes how to delete each of them."""
+    with optional.needed(extra="aws", purpose="deploy a model"):
+        from sagemaker.core import resources  # noqa: PLC0415
     client = session.client("sagemaker")
-    name = endpoint["endpoint_name"]
+    name = config["EndpointConfigName"]
     where = {"session": session.boto3_session, "region": session.region}
     with translated(f"create endpoint {name}", otherwise=EndpointError):
-        with _noted(undo, partial(_delete, client.delete_model, ModelName=name)):
+        with _noted(undo, _model_deletion(client, name)):
             resources.Model.create(**model, **where)
-        with _noted(undo, partial(_delete, client.delete_endpoint_config, EndpointConfigName=name)):
+        with _noted(undo, _config_deletion(client, name)):
             client.create_endpoint_config(**config)
-        with _noted(undo, partial(_delete, client.delete_endpoint, EndpointName=name)):
+        with _noted(undo, _endpoint_deletion(client, name)):
             resources.Endpoint.create(**endpoint, **where)
 
 
@@ -291,8 +297,8 @@ def _create(
 def _noted(undo: list[Callable[[], None]], deletion: Callable[[], None]) -> Iterator[None]:
     """Notes how to delete what the block creates, unless SageMaker refused to create it.
 
-    An answer that was lost, or an error of a later look at it, may leave something behind; after a refusal, what
-    has the name is somebody else's.
+    If the response was lost, or reading the resource failed afterwards, the resource may exist; after a refusal, a
+    resource of this name belongs to somebody else.
     """
     undo.append(deletion)
     try:
@@ -305,7 +311,7 @@ def _noted(undo: list[Callable[[], None]], deletion: Callable[[], None]) -> Iter
 
 @contextmanager
 def _undone_after_an_error() -> Iterator[list[Callable[[], None]]]:
-    """Calls what the block noted, last first, when the block fails; its own error is the one to be seen."""
+    """Runs the noted deletions, last first, if the block fails; the block's own error is raised."""
     undo: list[Callable[[], None]] = []
     try:
         yield undo
@@ -319,7 +325,7 @@ def _undone_after_an_error() -> Iterator[list[Callable[[], None]]]:
 
 
 def _warn_of_something_left(error: DogBreedError) -> None:
-    logger.warning("After an error something is left that may cost money: %s", error)
+    logger.warning("Cleaning up after an error failed; a resource that costs money may remain: %s", error)
 
 
 def _refuse_taken(name: str, session: Session) -> None:
@@ -327,29 +333,40 @@ def _refuse_taken(name: str, session: Session) -> None:
         status = Deployment(name, session).status
     except EndpointNotFoundError:
         return
-    raise EndpointError(f"There is an endpoint {name} already ({status}). Delete it, or choose another name.")
+    raise EndpointError(f"The endpoint {name} already exists ({status}). Delete it, or choose another name.")
 
 
-def list_endpoints(session: Session) -> list[dict[str, Any]]:
-    """Every endpoint of the session, newest first: name, status and creation time."""
+def list_endpoints(session: Session) -> list[EndpointSummaryTypeDef]:
+    """All endpoints of the session, newest first: name, status and creation time."""
     with translated("list endpoints", otherwise=EndpointError):
         pages = session.client("sagemaker").get_paginator("list_endpoints").paginate(PaginationConfig={"PageSize": 100})
         return [entry for page in pages for entry in page["Endpoints"]]
 
 
-def _delete(call: Any, **name: str) -> None:
-    [(kind, value)] = name.items()
-    what = {"EndpointName": "endpoint", "EndpointConfigName": "endpoint configuration", "ModelName": "model"}[kind]
-    with translated(f"delete {what} {value}", otherwise=EndpointError):
-        _unless_missing(call, **name)
+def _endpoint_deletion(client: SageMakerClient, name: str) -> Callable[[], None]:
+    return partial(_delete, f"endpoint {name}", partial(client.delete_endpoint, EndpointName=name))
 
 
-def _unless_missing(call: Any, **name: str) -> dict[str, Any] | None:
-    """The answer of a call, or None where AWS says that there is nothing of this name."""
+def _config_deletion(client: SageMakerClient, name: str) -> Callable[[], None]:
+    call = partial(client.delete_endpoint_config, EndpointConfigName=name)
+    return partial(_delete, f"endpoint configuration {name}", call)
+
+
+def _model_deletion(client: SageMakerClient, name: str) -> Callable[[], None]:
+    return partial(_delete, f"model {name}", partial(client.delete_model, ModelName=name))
+
+
+def _delete(what: str, call: Callable[[], object]) -> None:
+    """Deletes a resource, unless it does not exist."""
+    with translated(f"delete {what}", otherwise=EndpointError), _missing_ignored():
+        call()
+
+
+@contextmanager
+def _missing_ignored() -> Iterator[None]:
+    """Ignores AWS's error that a resource does not exist."""
     try:
-        answer: dict[str, Any] = call(**name)
+        yield
     except ClientError as error:
-        if is_missing(error):
-            return None
-        raise
-    return answer
+        if not is_missing(error):
+            raise

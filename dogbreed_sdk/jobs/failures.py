@@ -1,4 +1,4 @@
-"""Why a job failed, in words: the traceback found in its log, its cause, and what to try."""
+"""Diagnoses a failed job: the traceback in its log, the cause, and a fix."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ TRACEBACK_LINES = 12
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What is known about a failed job.
+    """The diagnosis of a failed job.
 
     Attributes:
         reason: SageMaker's FailureReason.
-        traceback: The last lines of the last traceback in the log, or an empty string.
-        cause: The line that says what went wrong.
+        traceback: The end of the last traceback in the log, or an empty string.
+        cause: The line that names the cause.
         fix: What to try next, or an empty string.
     """
 
@@ -29,56 +29,56 @@ class Failure:
     fix: str
 
 
-# (what the log or the reason says, what to do), the first match wins.
+# (pattern in the log or the reason, what to do); the first match wins.
 _FIXES: tuple[tuple[str, str], ...] = (
     (
         r"ModuleNotFoundError: No module named '?([\w.]+)",
         (
-            "Install the package {0!r} where the job runs: for local SageMaker into this environment, for AWS through "
+            "Install the package {0!r} where the job runs: for local SageMaker in this environment, for AWS through "
             "training_scripts/requirements.txt."
         ),
     ),
     (
         r"No space left on device|Errno 28",
-        "Free disk space, or give a larger volume (volume_size_gb on AWS, another --root locally).",
+        "Free disk space, or use a larger volume (volume_size_gb on AWS, another --root locally).",
     ),
     (
         r"CUDA out of memory|OutOfMemoryError",
-        "Halve batch-size, unfreeze fewer blocks, or take a larger instance.",
+        "Halve batch-size, unfreeze fewer blocks, or use a larger instance.",
     ),
     (
         r"exit(?:ed with)? code -?9\b|ExitCode -?(?:9|137)\b|SIGKILL|MemoryError|Cannot allocate memory",
-        "The process was killed, most often for want of memory: halve batch-size or take a larger instance.",
+        "The process was killed, usually because it ran out of memory: halve batch-size or use a larger instance.",
     ),
     (
         r"for the objective metric .* is not a finite number",
-        "Search lower learning rates, and look at the trial's log for the epoch in which the loss grew.",
+        "Search lower learning rates, and find the epoch in which the loss grew in the trial's log.",
     ),
     (
         r"not find any of .*metric|no objective metric|did not emit|Regex of the objective metric",
-        "Let the script print the objective metric in a form that its metric definition matches.",
+        "Print the objective metric in a format that its metric definition matches.",
     ),
     (
         (
             r"the job has (?:no channel|the channels)|Data download failed|No S3 objects found|"
             r"no such (?:file or directory|folder)|does not exist"
         ),
-        "Check that the data set's folder still exists and that its URI is spelled right.",
+        "Check that the data set's folder still exists and that its URI is correct.",
     ),
     (
         r"InsufficientCapacity|CapacityError",
-        "AWS has none of these instances free: try again later or choose another instance type.",
+        "AWS has no free capacity for this instance type: try again later or choose another one.",
     ),
     (
         r"AccessDenied|not authorized to perform",
-        "Give the job's role the permission named above.",
+        "Grant the job's role the permission named above.",
     ),
 )
 _REPORTED = re.compile(r'ErrorMessage "(.*?)"\s*(?:\n|Command|$)', re.DOTALL)
 
 
 def diagnose(reason: str, log: Sequence[str]) -> Failure:
-    """Puts a failure into words.
+    """Diagnoses a failure.
 
     Args:
         reason: SageMaker's FailureReason; may be empty.
@@ -100,7 +100,7 @@ def diagnose(reason: str, log: Sequence[str]) -> Failure:
 
 
 def _last_traceback(log: Sequence[str]) -> list[str]:
-    """The last traceback: from its heading to the exception, the first line after the frames that is not indented."""
+    """The last traceback: from its heading to the exception, which is the first line after the indented frames."""
     for start in range(len(log) - 1, -1, -1):
         if log[start].startswith("Traceback (most recent call last)"):
             for end in range(start + 2, len(log)):
@@ -117,9 +117,9 @@ def _cause(reason: str, traceback: Sequence[str], log: Sequence[str]) -> str:
         if line.startswith("error: "):
             return line.removeprefix("error: ").strip()
     reported = _REPORTED.search(reason)
-    said = (reported.group(1) if reported else reason).strip()
-    _, exception = parted(said.splitlines())
-    return exception[0] if exception else said
+    message = (reported.group(1) if reported else reason).strip()
+    _, exception = parted(message.splitlines())
+    return exception[0] if exception else message
 
 
 def _fix(text: str) -> str:

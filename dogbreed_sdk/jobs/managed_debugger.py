@@ -1,4 +1,4 @@
-"""What to ask of SageMaker's own Debugger and Profiler, for accounts that still have them."""
+"""Debugger: the request for SageMaker's managed Debugger and Profiler, for accounts that still have them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk._util import optional
@@ -24,7 +23,7 @@ PROFILER_RULES = (PROFILER_REPORT, *PROFILING_RULES)
 # CreateTrainingJob takes 20 of each list (API reference), and these intervals.
 _MOST_RULES = 20
 _INTERVALS_MS = (100, 200, 500, 1000, 5000, 60000)
-# AWS does not document how it words the refusal; it comes as one of these and names what it refuses.
+# AWS does not document how it words the refusal; it has one of these codes and names what it refuses.
 _REFUSALS = ("AccessDenied", "AccessDeniedException", "UnsupportedOperation", "ValidationException")
 _ABOUT_DEBUGGER = re.compile(r"debug|profil|rule ?eval", re.IGNORECASE)
 
@@ -39,7 +38,7 @@ class Debugger:
         rule_parameters: Rule -> parameter -> value in AWS's string form.
         train_save_interval: Steps between two recordings of tensors while training.
         eval_save_interval: The same while evaluating.
-        system_monitor_interval_ms: Milliseconds between two looks at the machine.
+        system_monitor_interval_ms: Milliseconds between two samples of the machine's metrics.
         framework_steps: Steps of framework profiling; 0 for none.
     """
 
@@ -63,23 +62,23 @@ class Debugger:
         system_monitor_interval_ms: int = defaults.DEBUGGER_SYSTEM_INTERVAL_MS,
         framework_steps: int = defaults.DEBUGGER_FRAMEWORK_STEPS,
     ) -> Debugger:
-        """Switches SageMaker's own Debugger on for a trainer's training jobs.
+        """Enables SageMaker's managed Debugger for a trainer's training jobs.
 
-        AWS closed it to new customers on 2026-07-30; other accounts do without it, since the training script records
-        and judges by itself. Rules run in AWS's containers, on instances of their own.
+        AWS closed it to new customers on 2026-07-30; other accounts do not need it, since the training script records
+        tensors and evaluates rules itself. Managed rules run in AWS's containers, on separate instances.
 
         Args:
             rules: Debugging rules, as AWS writes them or in snake case.
             profiler_rules: Profiling rules likewise.
-            rule_parameters: Rule -> AWS's parameter -> value, where AWS's defaults shall not do.
+            rule_parameters: Rule -> AWS's parameter -> value, to replace AWS's defaults.
             train_save_interval: Steps between two recordings of tensors while training, from 1.
             eval_save_interval: The same while evaluating, from 1.
             system_monitor_interval_ms: 100, 200, 500, 1000, 5000 or 60000.
-            framework_steps: Steps of framework profiling, where the image's framework still has it (PyTorch before
-                2.0); 0 for none.
+            framework_steps: Steps of framework profiling, if the image's framework still has it (PyTorch before 2.0);
+                0 for none.
 
         Raises:
-            ConfigurationError: There is no such rule, or a number is out of its bounds.
+            ConfigurationError: A rule is unknown, or a number is out of its bounds.
 
         >>> Debugger.managed(rules=["vanishing_gradient", "Overfit"]).rules
         ('VanishingGradient', 'Overfit')
@@ -88,14 +87,14 @@ class Debugger:
         profiling = tuple(_named(rule, PROFILER_RULES, "profiling") for rule in profiler_rules)
         for names in (chosen, profiling):
             if len(set(names)) < len(names) or len(names) > _MOST_RULES:
-                raise ConfigurationError(f"{', '.join(names)}: give each rule once, and at most {_MOST_RULES}.")
+                raise ConfigurationError(f"{', '.join(names)}: name each rule once, and at most {_MOST_RULES} rules.")
         if system_monitor_interval_ms not in _INTERVALS_MS:
             raise ConfigurationError(
-                f"system_monitor_interval_ms is {system_monitor_interval_ms}; SageMaker takes "
+                f"system_monitor_interval_ms is {system_monitor_interval_ms}; SageMaker accepts "
                 f"{', '.join(str(interval) for interval in _INTERVALS_MS)}."
             )
         if min(train_save_interval, eval_save_interval) < 1 or framework_steps < 0:
-            raise ConfigurationError("Save intervals start at 1 and framework_steps at 0.")
+            raise ConfigurationError("Save intervals must be at least 1 and framework_steps at least 0.")
         return cls(
             rules=chosen,
             profiler_rules=profiling,
@@ -114,23 +113,35 @@ class Debugger:
         image_uri: str,
         region: str,
         progress: ProgressCallback = print_progress,
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         """Arguments for ``sagemaker.core.resources.TrainingJob.create``, beside those of the job itself.
 
         Args:
-            job: The job's name, for notes.
+            job: Name of the job, for progress.
             output_uri: SageMaker writes to ``<output_uri>/<job>/{debug-output,profiler-output,rule-output}``.
-            image_uri: The training image: it decides on framework profiling.
-            region: Where the rules' container image comes from.
-            progress: Told what the image cannot do.
+            image_uri: The training image, which decides whether framework profiling is possible.
+            region: Region of the rules' container image.
+            progress: Called with what the image does not support.
 
         Raises:
             ConfigurationError: AWS has no rule container in this region.
         """
-        requests = optional.load("dogbreed_sdk.aws.requests.debugging", extra="aws", purpose="use the Debugger")
-        for note in requests.notes(self, image_uri=image_uri):
+        with optional.needed(extra="aws", purpose="use the Debugger"):
+            from dogbreed_sdk.aws.requests import debugging  # noqa: PLC0415
+        for note in debugging.notes(framework_steps=self.framework_steps, image_uri=image_uri):
             progress(JobProgress(job, "Starting", note, 0.0))
-        return dict(requests.arguments(self, output_uri=output_uri, image_uri=image_uri, region=region))
+        return debugging.arguments(
+            rules=self.rules,
+            profiler_rules=self.profiler_rules,
+            rule_parameters=self.rule_parameters,
+            collections=self.collections,
+            save_intervals={"train": self.train_save_interval, "eval": self.eval_save_interval},
+            system_monitor_interval_ms=self.system_monitor_interval_ms,
+            framework_steps=self.framework_steps,
+            output_uri=output_uri,
+            image_uri=image_uri,
+            region=region,
+        )
 
     @property
     def collections(self) -> tuple[str, ...]:
@@ -139,10 +150,10 @@ class Debugger:
 
 
 def by_kind(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """AWS's debugging rules and its profiling rules among names, each as AWS writes it.
+    """Splits names of managed rules into debugging and profiling rules, each as AWS spells it.
 
     Raises:
-        ConfigurationError: AWS has no such rule.
+        ConfigurationError: AWS does not have a rule of this name.
 
     >>> by_kind(["overfit", "cpu_bottleneck"])
     (('Overfit',), ('CPUBottleneck',))
@@ -153,10 +164,10 @@ def by_kind(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 @contextmanager
 def closure_explained(asked: bool) -> Iterator[None]:
-    """Turns an account's refusal of the Debugger inside the block into an error that says why, and what to do.
+    """Turns an account's refusal of the Debugger inside the block into an error that explains the reason and remedy.
 
     Args:
-        asked: Whether the request had anything to do with the Debugger.
+        asked: Whether the request enables the Debugger or Profiler.
     """
     from botocore.exceptions import ClientError  # noqa: PLC0415
 
@@ -169,8 +180,8 @@ def closure_explained(asked: bool) -> Iterator[None]:
             raise
         raise ConfigurationError(
             f"This account may not use SageMaker's Debugger or Profiler ({answer.get('Message')}). AWS closed Debugger "
-            "to new customers on 2026-07-30 and ends Profiler on 2027-06-30. Leave debugger out: the training script "
-            "records and judges by itself, and 'dogbreed report JOB' or DebugReport.load(job) reads it.",
+            "to new customers on 2026-07-30 and ends Profiler on 2027-06-30. Omit debugger: the training script "
+            "records and evaluates rules itself; read the result with 'dogbreed report JOB' or DebugReport.load(job).",
             request_id=error.response.get("ResponseMetadata", {}).get("RequestId"),
         ) from error
 
@@ -180,11 +191,11 @@ def _named(name: str, known: Iterable[str], kind: str) -> str:
     if _plain(name) in plain:
         return plain[_plain(name)]
     hint = did_you_mean(name, plain.values()) or "."
-    raise ConfigurationError(f"AWS has no {kind} rule {name!r}{hint} There are {', '.join(plain.values())}.")
+    raise ConfigurationError(f"Unknown {kind} rule {name!r}{hint} AWS has: {', '.join(plain.values())}.")
 
 
 def _plain(name: str) -> str:
-    """Spelling without case, dashes, underscores and the suffix that AWS gives to one name only."""
+    """The name without case, dashes, underscores and the suffix Rule, which AWS gives to one name only."""
     return name.replace("_", "").replace("-", "").lower().removesuffix("rule")
 
 

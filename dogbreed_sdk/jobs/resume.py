@@ -1,4 +1,4 @@
-"""Continuing a training job with another one: what its checkpoint belongs to, and what the new job may change."""
+"""Resumes a training job as another one: what its checkpoint belongs to, and what the new job may change."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dogbreed_sdk._util.polling import FINAL_STATUSES
 from dogbreed_sdk._util.scratch import scratch_folder
 from dogbreed_sdk.aws.storage import join
 from dogbreed_sdk.errors import ConfigurationError, JobError
-from dogbreed_sdk.jobs.training_job import FINAL_STATUSES, TrainingJob, computes_features
+from dogbreed_sdk.jobs.training_job import TrainingJob, computes_features
 from training_scripts import ScriptError
 from training_scripts.training.hyperparameters import validate
 from training_scripts.training.resume import DESCRIPTION_NAME, RunIdentity, compare
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Continuation:
-    """A job's checkpoint, to be continued by another job.
+    """A job's checkpoint, to be resumed by another job.
 
     Attributes:
         job: The job.
         checkpoint_uri: Folder of its checkpoint.
-        run: What the checkpoint belongs to; None where the job has not saved any.
-        epoch: How many epochs it has.
-        saved_by: The job that saved it last; an empty string where that is not known.
+        run: The run that the checkpoint belongs to; None if the job has not saved one.
+        epoch: Number of completed epochs.
+        saved_by: The job that saved it last; an empty string if unknown.
     """
 
     job: TrainingJob
@@ -39,19 +40,19 @@ class Continuation:
 
     @classmethod
     def of(cls, job: TrainingJob) -> Continuation:
-        """Reads what a job's checkpoint belongs to.
+        """Reads the description of a job's checkpoint.
 
         Raises:
-            JobError: There is no such job, it is still running, computed features, or keeps no checkpoints; or another
-                job has continued its checkpoint with other settings.
+            JobError: The job does not exist, is still running, computed features, or stores no checkpoints; or another
+                job has resumed its checkpoint with other settings.
         """
         status = job.status
         if status not in FINAL_STATUSES:
-            raise JobError(f"Training job {job.name} is {status}; wait for its end, or stop it, before continuing it.")
+            raise JobError(f"Training job {job.name} is {status}; wait until it ends, or stop it, before resuming it.")
         if computes_features(job.describe()):
             raise JobError(
-                f"Training job {job.name} computed features, which further jobs find by themselves; it trained nothing "
-                "that could be continued."
+                f"Training job {job.name} computed features, which later jobs reuse automatically; it trained no model "
+                "that could be resumed."
             )
         found = cls(job, job.checkpoint_uri, None)
         uri = join(found.checkpoint_uri, DESCRIPTION_NAME)
@@ -66,26 +67,29 @@ class Continuation:
             run, saved_by, epoch = RunIdentity.from_dict(described), str(described["job"]), int(described["epoch"])
         except (ValueError, KeyError, TypeError) as error:
             raise JobError(
-                f"Training job {job.name} cannot be continued: {uri} does not describe a checkpoint. Train from the "
-                "beginning."
+                f"Training job {job.name} cannot be resumed: {uri} does not describe a checkpoint. Start a new "
+                "training job."
             ) from error
         own = _identity(job)
         if saved_by not in ("", job.name) and compare(own, run).changes:
             raise JobError(
-                f"The checkpoint of training job {job.name} has been continued by {saved_by} since, with "
-                f"{compare(own, run)}: continue {saved_by} instead."
+                f"Training job {saved_by} has since resumed the checkpoint of {job.name}, with {compare(own, run)}: "
+                f"resume {saved_by} instead."
             )
         return cls(job, found.checkpoint_uri, run, epoch, saved_by)
 
     def check(self, hyperparameters: Mapping[str, object], dataset: BreedDataset) -> str:
-        """What to say about a job that continues this one.
+        """Checks that a new job may resume this one.
 
         Args:
-            hyperparameters: The new job's, all of them.
+            hyperparameters: All hyperparameters of the new job.
             dataset: Its data set.
 
+        Returns:
+            A message that says where the new job resumes and what it changes.
+
         Raises:
-            ConfigurationError: It has other data or another shape of model, or nothing is left to train.
+            ConfigurationError: Its data or the shape of its model differ, or nothing is left to train.
         """
         name = self.job.name
         if self.run is None:
@@ -95,14 +99,14 @@ class Continuation:
         if comparison.conflicts:
             listed = "".join(f"\n  {conflict}" for conflict in comparison.conflicts)
             raise ConfigurationError(
-                f"Training job {name} cannot be continued like this:{listed}\nGive what it had, or leave resume out to "
-                "train from the beginning."
+                f"Training job {name} cannot be resumed with these settings:{listed}\nUse its settings, or omit resume "
+                "to train from the beginning."
             )
         epochs = int(values["epochs"])
         if self.epoch > epochs or (self.epoch == epochs and comparison.changes):
             raise ConfigurationError(
-                f"Training job {name} has trained {self.epoch} epochs already, and epochs is {epochs}: nothing is left "
-                "to train. Give more epochs."
+                f"Training job {name} has already trained {self.epoch} epochs, and epochs is {epochs}: nothing is left "
+                "to train. Increase epochs."
             )
         changed = f", with {comparison}" if comparison.changes else ""
         return f"continues {name} after epoch {self.epoch}{changed}"
@@ -112,4 +116,4 @@ def _identity(job: TrainingJob) -> RunIdentity:
     try:
         return RunIdentity(validate(job.hyperparameters).to_dict())
     except ScriptError as error:
-        raise JobError(f"Training job {job.name} cannot be continued by this SDK's scripts: {error}") from error
+        raise JobError(f"Training job {job.name} cannot be resumed by this SDK's scripts: {error}") from error

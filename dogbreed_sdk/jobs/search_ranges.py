@@ -1,4 +1,4 @@
-"""What a search looks for: hyperparameter ranges, checked before anything is sent."""
+"""Ranges of the hyperparameters to search, checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ if TYPE_CHECKING:
     from sagemaker.core.parameter import ParameterRange
 
 STRATEGIES = ("Bayesian", "Random", "Grid", "Hyperband")
-# They decide which features the heads train on, and those are computed once, before the search.
+# The features that heads train on depend on them, and features are computed once, before the search.
 _FIXED = ("model", "weights", "views")
 
 
 def default_search() -> dict[str, ParameterRange]:
-    """What `BreedTrainer.tune` searches unless told otherwise.
+    """The ranges that `BreedTrainer.tune` searches by default.
 
-    Learning rate and weight decay around what heads on frozen features want (on 120 breeds of real dogs every
-    optimum of a wider search lay well inside), and the batch size.
+    Learning rate and weight decay around the optimum of heads on frozen features (on photographs of 120 breeds, every
+    optimum of a wider search was well inside), and the batch size.
     """
-    parameter = optional.load("sagemaker.core.parameter", extra="aws", purpose="tune")
+    with optional.needed(extra="aws", purpose="tune"):
+        from sagemaker.core import parameter  # noqa: PLC0415
     return {
         "lr": parameter.ContinuousParameter(5e-4, 1e-2, scaling_type="Logarithmic"),
         "weight-decay": parameter.ContinuousParameter(1e-2, 1.0, scaling_type="Logarithmic"),
@@ -35,30 +36,30 @@ def default_search() -> dict[str, ParameterRange]:
 
 
 def checked_ranges(search: Mapping[str, ParameterRange] | None) -> dict[str, ParameterRange]:
-    """The ranges of a search by the hyperparameters' own names; the script would accept every end and category.
+    """The ranges of a search by canonical hyperparameter name; the script accepts all their bounds and categories.
 
     Raises:
-        ConfigurationError: A name cannot be searched, a range is none, empty, or reaches too far, or there is nothing
-            to choose from.
+        ConfigurationError: A hyperparameter cannot be searched, a range is invalid, empty or out of bounds, or there is
+            nothing to choose from.
     """
     ranges: dict[str, ParameterRange] = {}
     for written, value in (default_search() if search is None else search).items():
         name = hyperparameters.meant(written, "hpo") or written
         if name in ranges:
-            raise ConfigurationError(f"{name} has two search ranges; give one.")
+            raise ConfigurationError(f"{name} has two search ranges; pass only one.")
         ranges[name] = value
     for name, parameter in ranges.items():
         _check_range(name, parameter)
     if combinations(ranges) == 1:
         raise ConfigurationError(
-            f"There is nothing to search: {', '.join(ranges)} {'has' if len(ranges) == 1 else 'have'} a single value. "
-            "Give it as a hyperparameter, or search more values."
+            f"Nothing to search: {', '.join(ranges)} {'has' if len(ranges) == 1 else 'have'} a single value. Pass it "
+            "as a hyperparameter, or search more values."
         )
     return ranges
 
 
 def combinations(ranges: Mapping[str, ParameterRange]) -> int | None:
-    """How many different trials a search can have; None where a range is continuous."""
+    """Number of different trials that a search can have; None if a range is continuous."""
     count = 1
     for parameter in ranges.values():
         categories = getattr(parameter, "values", None)
@@ -72,21 +73,21 @@ def combinations(ranges: Mapping[str, ParameterRange]) -> int | None:
 
 
 def job_limit(ranges: Mapping[str, ParameterRange], strategy: str, wanted: int | None) -> tuple[int | None, str]:
-    """How many trials a search has, at most one per combination of values, and what to say where that is not as asked.
+    """Number of trials of a search, at most one per combination of values; with a notice if it is not as requested.
 
     Args:
-        ranges: What is searched.
+        ranges: The ranges to search.
         strategy: The strategy.
-        wanted: The limit that was given, or None.
+        wanted: The requested limit, or None.
 
     Returns:
-        The limit, None for a Grid search, which ends by itself; and a sentence, or an empty string.
+        The limit, None for a Grid search, which ends by itself; and a notice, or an empty string.
 
     Raises:
-        ConfigurationError: The limit is below 1, or the Grid strategy does not go with it or with a range.
+        ConfigurationError: The limit is below 1, or the Grid strategy cannot be used with it or with a range.
     """
     if wanted is not None and wanted < 1:
-        raise ConfigurationError(f"max_jobs is {wanted}; it starts at 1.")
+        raise ConfigurationError(f"max_jobs is {wanted}; it must be at least 1.")
     count = combinations(ranges)
     if strategy == "Grid":
         return None, _check_grid(ranges, count, wanted)
@@ -100,7 +101,7 @@ def _check_grid(ranges: Mapping[str, ParameterRange], count: int | None, wanted:
     numeric = [name for name, parameter in ranges.items() if not isinstance(getattr(parameter, "values", None), list)]
     if numeric:
         raise ConfigurationError(
-            f"The Grid strategy tries every combination of listed values, and {', '.join(numeric)} has a range with "
+            f"The Grid strategy tries all combinations of listed values, but {', '.join(numeric)} has a range with "
             "bounds: list its values, or use another strategy."
         )
     assert count is not None
@@ -108,24 +109,24 @@ def _check_grid(ranges: Mapping[str, ParameterRange], count: int | None, wanted:
         return ""
     if wanted < count:
         raise ConfigurationError(
-            f"The grid has {count} combinations and max_jobs is {wanted}: leave max_jobs out to try them all, or use "
-            "the Random strategy to try some."
+            f"The grid has {count} combinations but max_jobs is {wanted}: omit max_jobs to try them all, or use the "
+            "Random strategy to try some."
         )
     return f"{count} trials, not {wanted}: the grid has {count} combinations of values"
 
 
 def check_objective(objective: str) -> str:
-    """The objective by its own name, whatever the spelling.
+    """The canonical name of an objective metric.
 
     Raises:
-        ConfigurationError: No script reports it; with the metric that was probably meant.
+        ConfigurationError: No script reports this metric; the message suggests the one that was probably meant.
     """
     found = metrics.meant(objective)
     if found is None:
         known = ", ".join(metrics.METRICS)
         near = metrics.nearest(objective)
         hint = f"; did you mean {near}?" if near else "."
-        raise ConfigurationError(f"No script reports the metric {objective!r}{hint} The objective is one of {known}.")
+        raise ConfigurationError(f"Unknown objective metric {objective!r}{hint} Valid metrics: {known}.")
     return str(found)
 
 
@@ -133,19 +134,19 @@ def check_strategy(strategy: str) -> str:
     """The strategy as SageMaker spells it.
 
     Raises:
-        ConfigurationError: SageMaker does not have it; with those it has.
+        ConfigurationError: SageMaker does not have this strategy; the message lists those it has.
     """
     found = known_as(strategy, STRATEGIES)
     if found is None:
         hint = did_you_mean(strategy, STRATEGIES) or "."
-        raise ConfigurationError(f"{strategy!r} is not a strategy{hint} Use {', '.join(STRATEGIES)}.")
+        raise ConfigurationError(f"Unknown strategy {strategy!r}{hint} Valid strategies: {', '.join(STRATEGIES)}.")
     return str(found)
 
 
 def _check_range(name: str, parameter: object) -> None:
     if name in _FIXED:
         raise ConfigurationError(
-            f"{name} cannot be searched: it decides the features, which are computed once. Tune once for each."
+            f"{name} cannot be searched: the features depend on it and are computed once. Start one search per value."
         )
     seen: dict[object, object] = {}
     for value in _outermost(name, parameter):
@@ -159,16 +160,16 @@ def _check_range(name: str, parameter: object) -> None:
 
 
 def _outermost(name: str, parameter: object) -> list[object]:
-    """The values of a range that must be allowed if all are: its ends, or its categories."""
+    """The bounds of a range, or its categories: if the script accepts these, it accepts the whole range."""
     categories = getattr(parameter, "values", None)
     if isinstance(categories, list) and categories:
         return categories
     low, high = getattr(parameter, "min_value", None), getattr(parameter, "max_value", None)
     if low is None or high is None:
         raise ConfigurationError(
-            f"The search range of {name!r} is {parameter!r}; give a ContinuousParameter, IntegerParameter or "
-            "CategoricalParameter of sagemaker.core.parameter."
+            f"The search range of {name!r} is {parameter!r}; pass a ContinuousParameter, IntegerParameter or "
+            "CategoricalParameter from sagemaker.core.parameter."
         )
     if not low < high:
-        raise ConfigurationError(f"The search range of {name!r} goes from {low} to {high}; it must rise.")
+        raise ConfigurationError(f"The search range of {name!r} is {low} to {high}; the upper bound must be greater.")
     return [low, high]

@@ -1,4 +1,4 @@
-"""The training scripts, packed the way SageMaker's script mode wants them."""
+"""Packs the training scripts as SageMaker's script mode expects them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _AT_THE_TOP = (TRAIN_PROGRAM, TUNE_PROGRAM, FEATURES_PROGRAM, "requirements.txt"
 
 
 def upload(session: Session) -> str:
-    """The URI of the packed scripts; packed once a process and stored once a content.
+    """Uploads the packed scripts unless they are already stored, and returns their URI.
 
     Returns:
         URI of a ``sourcedir.tar.gz`` whose folder is named after its SHA-256.
@@ -34,10 +34,10 @@ def upload(session: Session) -> str:
 
 @cache
 def pack() -> bytes:
-    """A .tar.gz with the entry points on top and the package `training_scripts` below; same files, same bytes.
+    """A reproducible .tar.gz with the entry points at the top and the package `training_scripts` beside them.
 
-    The entry points stand on top so that ``python train_model.py`` finds the package beside it, and the
-    requirements file so that AWS's toolkit installs what its container lacks.
+    The entry points are at the top so that ``python train_model.py`` finds the package beside it, and the
+    requirements file is there so that AWS's toolkit installs what its container lacks.
     """
     package = Path(training_scripts.__file__).parent
     members = {f"training_scripts/{path.relative_to(package).as_posix()}": path for path in _sources(package)}

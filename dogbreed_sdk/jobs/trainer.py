@@ -1,24 +1,25 @@
-"""BreedTrainer: search, train and find jobs again, on AWS and on one machine through the same code."""
+"""BreedTrainer: tunes, trains and finds jobs again, on AWS and on local SageMaker with the same code."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk._util import optional
 from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, print_progress
 from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.requests import names
-from dogbreed_sdk.aws.storage import join
+from dogbreed_sdk.aws.storage import join, split_s3_uri
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.errors import ConfigurationError, DatasetError, JobError
 from dogbreed_sdk.jobs import source
+from dogbreed_sdk.jobs.job import is_unknown
 from dogbreed_sdk.jobs.managed_debugger import Debugger, closure_explained
 from dogbreed_sdk.jobs.search_ranges import check_objective, check_strategy, checked_ranges, job_limit
-from dogbreed_sdk.jobs.training_job import TrainingJob, is_unknown
+from dogbreed_sdk.jobs.training_job import TrainingJob
 from dogbreed_sdk.jobs.tuning_job import TuningJob
 from dogbreed_sdk.jobs.weights import WeightsFile
 from dogbreed_sdk.session import Session
@@ -29,12 +30,15 @@ from training_scripts.models import backbones
 from training_scripts.training import hyperparameters, metrics
 
 if TYPE_CHECKING:
+    import boto3
     from sagemaker.core.parameter import ParameterRange
 
-# Part of the features' address: a change of how they are computed or stored must not meet old ones.
+    from dogbreed_sdk.aws.requests.training import JobSettings
+
+# Part of the features' URI: increase it when features are computed or stored differently, so that old ones are unused.
 _FEATURES_VERSION = 1
 _FEATURE_HYPERPARAMETERS = ("model", "weights", "views")
-# They change what is known of a pass, not its features.
+# They change what is recorded about the computation, not the features.
 _PROFILING = ("profiler", "profiler-interval-ms", "profile-operators")
 
 _WEIGHTS_BY_NAME = ("pretrained", "none")
@@ -42,11 +46,18 @@ _WEIGHTS_BY_NAME = ("pretrained", "none")
 FeatureSource = Literal["stored", "in-job", "off"]
 
 
-class BreedTrainer:
-    """Tunes and trains classifiers on one session.
+class _Target(TypedDict):
+    """Where sagemaker.core sends a request."""
 
-    With a frozen backbone, the default, the pictures pass through it once: a first job stores their features, and
-    every trial and training run on the same data set, backbone and views trains on those.
+    session: boto3.Session
+    region: str
+
+
+class BreedTrainer:
+    """Tunes and trains classifiers in one session.
+
+    With a frozen backbone, the default, the pictures pass through it once: the first job stores their features, and
+    all trials and training jobs with the same data set, backbone and views train on those.
 
     Args:
         session: Where the jobs run. Default: `Session.default()`.
@@ -54,21 +65,23 @@ class BreedTrainer:
             efficientnet_b0, convnext_tiny, or any torchvision classification model.
         head: ``"linear"``, or the widths of hidden layers such as ``512`` or ``(512, 256)``.
         weights: ``"pretrained"``, ``"none"`` (random), or a file with the backbone's state dict.
-        views: What the head sees of a training picture: ``plain``, ``flip``, ``crops:2``, joined by commas.
+        views: The views of a training picture that the head trains on: ``plain``, ``flip``, ``crops:2``, joined by
+            commas.
         features: ``"stored"`` shares features between jobs; ``"in-job"`` computes them inside each job, which
-            saves AWS's start-up of a second job when you train once; ``"off"`` runs the backbone every epoch.
-        instance_type: What the jobs run on; ignored by local SageMaker.
-        volume_size_gb: Scratch disk of a job.
-        max_runtime_seconds: After so long a job is stopped; its model so far is kept.
-        image_uri: A training image of your own; default AWS's PyTorch image.
-        environment: Variables for the scripts.
+            avoids waiting for a second job to start on AWS if you train once; ``"off"`` runs the backbone every epoch.
+        instance_type: Instance type of the jobs; ignored by local SageMaker.
+        volume_size_gb: Size of a job's disk, in GB.
+        max_runtime_seconds: A job that runs longer is stopped; the model it has saved by then is kept.
+        image_uri: Your own training image. Default: AWS's PyTorch image.
+        environment: Environment variables of the scripts.
         tags: Tags for cost reports and clean-up.
-        debugger: `Debugger.managed(...)` switches SageMaker's own Debugger and Profiler on for `train`, where the
-            account has them; a search cannot have them. Default: none. Training records and judges by itself.
-        base_name: What the names of jobs begin with.
+        debugger: `Debugger.managed(...)` enables SageMaker's managed Debugger and Profiler for `train`, if the account
+            still has them; tuning jobs cannot use them. Default: none. The training script records tensors and
+            evaluates rules itself.
+        base_name: Prefix of the names of jobs.
 
     Raises:
-        ConfigurationError: A setting is not possible.
+        ConfigurationError: A setting is invalid.
     """
 
     def __init__(
@@ -129,28 +142,29 @@ class BreedTrainer:
         name: str | None = None,
         progress: ProgressCallback = print_progress,
     ) -> TrainingJob:
-        """Starts a training job. It ends with a bundle that an endpoint serves as it is.
+        """Starts a training job, which produces a bundle that an endpoint can serve.
 
         Args:
             dataset: A data set with train, valid and test splits, or its folder.
             hyperparameters: By name, with dashes or underscores; see `training_scripts.training.hyperparameters`.
-            resume: A job that has ended, been stopped or lost: this one continues from its last checkpoint, with its
-                hyperparameters where none are given. More epochs and another learning rate, batch size or schedule
-                apply from there on, which the progress and the log say; data set, backbone, views, layers of the head,
-                what is fine-tuned and optimiser must be the same.
-            name: Default: a fresh name.
-            progress: Called while features are computed, where there are none yet.
+            resume: Name of a job that has ended, was stopped or was lost: the new job resumes from its last checkpoint,
+                with its hyperparameters unless others are given. More epochs and a different learning rate, batch size
+                or schedule apply from there on, and the progress and the log say so; data set, backbone, views, layers
+                of the head, what is fine-tuned and optimizer must be the same.
+            name: Default: a new unique name.
+            progress: Called while features are computed, if they are not stored yet.
 
         Returns:
-            The job, running. Wait for it with ``wait()``.
+            The running job. Wait for it with ``wait()``.
 
         Raises:
-            ConfigurationError: A hyperparameter is unknown or out of its bounds, or the job cannot be continued so.
-            JobError: The job to continue does not exist, or is still running.
-            DatasetError: The pictures are not what training needs.
+            ConfigurationError: A hyperparameter is unknown or out of its bounds, or the job cannot be resumed like
+                this.
+            JobError: The job to resume does not exist, or is still running.
+            DatasetError: The data set cannot be trained on.
         """
         pictures = _dataset(dataset)
-        given, continued, said = dict(hyperparameters or {}), None, ""
+        given, continued, notice = dict(hyperparameters or {}), None, ""
         if resume is not None:
             from dogbreed_sdk.jobs.resume import Continuation  # noqa: PLC0415 - only needed here
 
@@ -158,7 +172,7 @@ class BreedTrainer:
             given = {**self._inherited(continued.job.hyperparameters, given), **given}
         settled = self._settled(given, "train_model")
         if continued is not None:
-            said = continued.check(settled, pictures)
+            notice = continued.check(settled, pictures)
         chosen = names.check_name(name or names.unique_name(self._base_name), what="training job")
         fresh_uri = join(self.session.base_uri, "checkpoints", chosen)
         settings = self._settings()
@@ -172,8 +186,8 @@ class BreedTrainer:
             checkpoint_uri=continued.checkpoint_uri if continued else fresh_uri,
             metric_definitions=metrics.METRIC_DEFINITIONS,
         )
-        if said:
-            progress(JobProgress(chosen, "Starting", said, 0.0))
+        if notice:
+            progress(JobProgress(chosen, "Starting", notice, 0.0))
         return job
 
     def tune(
@@ -192,41 +206,43 @@ class BreedTrainer:
         name: str | None = None,
         progress: ProgressCallback = print_progress,
     ) -> TuningJob:
-        """Starts a search over hyperparameters; features are computed first where there are none yet.
+        """Starts a tuning job; features are computed first if they are not stored yet.
 
         Args:
             dataset: A data set with train, valid and test splits, or its folder.
             search: Hyperparameter name -> SageMaker's ContinuousParameter, IntegerParameter or
-                CategoricalParameter. Default: `default_search`. A range that names no scaling type has Auto, which
-                local SageMaker takes for logarithmic from two orders of magnitude on.
-            hyperparameters: What all trials share.
-            max_jobs: Trials in all. Default: 6; a Grid search has one per combination. Never more than there are
-                combinations of values; where that is fewer, the progress says so.
-            max_parallel_jobs: Trials at a time.
+                CategoricalParameter. Default: `default_search`. A range without a scaling type has Auto, which
+                local SageMaker treats as logarithmic from two orders of magnitude on.
+            hyperparameters: Hyperparameters that all trials share.
+            max_jobs: Total number of trials. Default: 6; a Grid search has one per combination. Never more than the
+                number of combinations of values; if that is smaller, the progress says so.
+            max_parallel_jobs: Number of trials that run at the same time.
             strategy: Bayesian, Random, Grid or Hyperband.
             objective: A metric of the epoch line: valid:loss, valid:accuracy and so on; val_loss stands for valid:loss.
             objective_type: Default: Minimize for a loss, Maximize for anything else.
             early_stopping: Whether trials that fall behind may be stopped (SageMaker's type Auto).
-            random_seed: From 1; the same seed proposes the same, as far as parallel trials end in the same order.
-            name: At most 32 characters. Default: a fresh name.
+            random_seed: At least 1; the same seed gives the same proposals if parallel trials end in the same order.
+            name: At most 32 characters. Default: a new unique name.
             progress: Called while features are computed.
 
         Returns:
-            The job, running. Wait for it with ``wait()``.
+            The running job. Wait for it with ``wait()``.
 
         Raises:
-            ConfigurationError: A range, hyperparameter, objective or limit is wrong.
-            DatasetError: The pictures are not what training needs.
+            ConfigurationError: A range, hyperparameter, objective or limit is invalid.
+            DatasetError: The data set cannot be trained on.
         """
-        requests = optional.load("dogbreed_sdk.aws.requests.tuning", extra="aws", purpose="tune")
-        resources = optional.load("sagemaker.core.resources", extra="aws", purpose="tune")
+        with optional.needed(extra="aws", purpose="tune"):
+            from sagemaker.core import resources  # noqa: PLC0415
+
+            from dogbreed_sdk.aws.requests import tuning  # noqa: PLC0415
         ranges = checked_ranges(search)
         objective, strategy = check_objective(objective), check_strategy(strategy)
         max_jobs, limited = job_limit(ranges, strategy, max_jobs)
         if min(max_parallel_jobs, random_seed) < 1:
-            raise ConfigurationError("max_parallel_jobs and random_seed start at 1.")
-        judged_by = objective.partition(":")[0]
-        pictures = _dataset(dataset, needs=sorted({"train", "valid", judged_by}, key=SPLITS.index))
+            raise ConfigurationError("max_parallel_jobs and random_seed must be at least 1.")
+        measured_on = objective.partition(":")[0]
+        pictures = _dataset(dataset, needs=sorted({"train", "valid", measured_on}, key=SPLITS.index))
         shared = self._settled(hyperparameters or {}, "hpo", searched=ranges)
         chosen = names.check_name(
             name or names.unique_name(self._base_name, max_length=names.MAX_TUNING_NAME_LENGTH),
@@ -234,10 +250,10 @@ class BreedTrainer:
             max_length=names.MAX_TUNING_NAME_LENGTH,
         )
         settings = self._settings()
-        arguments = requests.tuning_job(
+        arguments = tuning.tuning_job(
             chosen,
             settings=settings,
-            search=requests.SearchSettings(
+            search=tuning.SearchSettings(
                 strategy=strategy,
                 objective_metric=objective,
                 objective_type=objective_type or ("Minimize" if objective.endswith("loss") else "Maximize"),
@@ -253,7 +269,7 @@ class BreedTrainer:
             metric_definitions=metrics.METRIC_DEFINITIONS,
         )
         with translated(f"start tuning job {chosen}"):
-            resources.HyperParameterTuningJob.create(**arguments, **self._where())
+            resources.HyperParameterTuningJob.create(**arguments, **self._target())
         if limited:
             progress(JobProgress(chosen, "Starting", limited, 0.0))
         return TuningJob(chosen, self.session)
@@ -265,7 +281,7 @@ class BreedTrainer:
         *,
         progress: ProgressCallback = print_progress,
     ) -> str:
-        """The URI of the stored features of a data set, computed by a job of their own where there are none yet.
+        """The URI of a data set's stored features; a job computes them first if they are not stored yet.
 
         Raises:
             JobFailedError: The job failed.
@@ -278,7 +294,7 @@ class BreedTrainer:
         """Finds a training or tuning job again by its name.
 
         Raises:
-            JobError: The session has no such job.
+            JobError: The job does not exist.
         """
         where = session or Session.default()
         for kind in (TrainingJob, TuningJob):
@@ -290,19 +306,38 @@ class BreedTrainer:
                     raise
             else:
                 return job
-        raise JobError(f"There is no training or tuning job {name} in {where!r}. See 'dogbreed jobs'.")
+        raise JobError(f"The job {name} does not exist in {where!r}. 'dogbreed jobs' lists the jobs.")
 
     def _create(
-        self, name: str, settings: Any, debugging: Mapping[str, Any] | None = None, **request: Any
+        self,
+        name: str,
+        settings: JobSettings,
+        debugging: Mapping[str, object] | None = None,
+        *,
+        program: str,
+        hyperparameters: Mapping[str, object],
+        channels: Mapping[str, str],
+        checkpoint_uri: str,
+        metric_definitions: Sequence[Mapping[str, str]],
     ) -> TrainingJob:
-        requests = optional.load("dogbreed_sdk.aws.requests.training", extra="aws", purpose="train")
-        resources = optional.load("sagemaker.core.resources", extra="aws", purpose="train")
-        arguments = requests.training_job(name, settings=settings, **request)
+        with optional.needed(extra="aws", purpose="train"):
+            from sagemaker.core import resources  # noqa: PLC0415
+
+            from dogbreed_sdk.aws.requests import training  # noqa: PLC0415
+        arguments = training.training_job(
+            name,
+            settings=settings,
+            program=program,
+            hyperparameters=hyperparameters,
+            channels=channels,
+            checkpoint_uri=checkpoint_uri,
+            metric_definitions=metric_definitions,
+        )
         with translated(f"start training job {name}"), closure_explained(bool(debugging)):
-            resources.TrainingJob.create(**arguments, **(debugging or {}), **self._where())
+            resources.TrainingJob.create(**arguments, **(debugging or {}), **self._target())
         return TrainingJob(name, self.session)
 
-    def _managed_debugging(self, name: str, settings: Any, progress: ProgressCallback) -> dict[str, Any]:
+    def _managed_debugging(self, name: str, settings: JobSettings, progress: ProgressCallback) -> dict[str, object]:
         if self._debugger is None:
             return {}
         return self._debugger.request(
@@ -316,8 +351,8 @@ class BreedTrainer:
     def _channels(
         self, dataset: BreedDataset, settled: Mapping[str, object], progress: ProgressCallback
     ) -> dict[str, str]:
-        """What the job reads: stored features where they serve, else the pictures (and given weights)."""
-        # What a search chooses is not settled: a trial may then need the pictures.
+        """The job's input channels: stored features if they suffice, else the pictures and the weights file, if any."""
+        # A hyperparameter that is searched is not settled yet: a trial may then need the pictures.
         frozen = settled.get("unfreeze") == "0" and settled.get("features") == "auto"
         if self._features == "stored" and frozen:
             return {"features": self._stored_features(dataset, settled, progress)}
@@ -348,22 +383,22 @@ class BreedTrainer:
     def _settled(
         self, given: Mapping[str, object], entry_point: str, *, searched: Mapping[str, object] | None = None
     ) -> dict[str, object]:
-        """All hyperparameters of a job but those that are searched, checked before anything is sent."""
+        """All hyperparameters of a job except the searched ones, checked before anything is sent."""
         named: dict[str, object] = {}
         for key, value in given.items():
             name = hyperparameters.meant(key, entry_point) or key
             if named.setdefault(name, value) != value:
-                raise ConfigurationError(f"{name} is given twice, in two spellings and with different values.")
+                raise ConfigurationError(f"{name} is given twice, spelled differently and with different values.")
         if "model" in named:
             named["model"] = _known_model(str(named["model"]))
         both = sorted(set(searched or {}) & set(named))
         if both:
-            raise ConfigurationError(f"{', '.join(both)}: either searched or given, not both.")
+            raise ConfigurationError(f"{', '.join(both)}: either search it or give a value, not both.")
         for key in ("model", "weights", "views"):
             if named.get(key, self._base[key]) != self._base[key]:
                 raise ConfigurationError(
-                    f"The trainer has {key}={self._base[key]!r}, the hyperparameters {named[key]!r}; make a "
-                    "BreedTrainer of that."
+                    f"The trainer has {key}={self._base[key]!r} and the hyperparameters {named[key]!r}; pass {key} to "
+                    "BreedTrainer instead."
                 )
         try:
             checked = hyperparameters.validate({**self._base, **named}, entry_point=entry_point)
@@ -373,19 +408,21 @@ class BreedTrainer:
         return {key: value for key, value in checked.to_dict().items() if key in read}
 
     def _inherited(self, earlier: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:
-        """The hyperparameters of a job to be continued, but those that this trainer or the caller decides."""
+        """The hyperparameters of the job to resume, without those that this trainer or the caller sets."""
         decided = {hyperparameters.meant(name, "train_model") for name in given}
         decided |= {name for name, value in self._base.items() if name != "hidden" or value}
         return {name: value for name, value in earlier.items() if name not in decided}
 
-    def _settings(self) -> Any:
-        requests = optional.load("dogbreed_sdk.aws.requests.training", extra="aws", purpose="train")
+    def _settings(self) -> JobSettings:
+        with optional.needed(extra="aws", purpose="train"):
+            from dogbreed_sdk.aws.requests.training import JobSettings  # noqa: PLC0415
         if not self._account_checked:
             from dogbreed_sdk.aws import account  # noqa: PLC0415
 
-            account.check(self.session)
+            bucket, _ = split_s3_uri(self.session.base_uri)
+            account.check(self.session.client, region=self.session.region, role=self.session.role_arn, bucket=bucket)
             self._account_checked = True
-        return requests.JobSettings(
+        return JobSettings(
             image_uri=self._image_uri or self.session.image_uri("training", self._instance_type),
             role_arn=self.session.role_arn,
             source_uri=source.upload(self.session),
@@ -397,12 +434,12 @@ class BreedTrainer:
             tags=self._tags,
         )
 
-    def _where(self) -> dict[str, Any]:
+    def _target(self) -> _Target:
         return {"session": self.session.boto3_session, "region": self.session.region}
 
 
 def _dataset(given: BreedDataset | str | Path, *, needs: Sequence[str] = ("train",)) -> BreedDataset:
-    """The data set, with the splits that the work cannot do without, and nothing that the job would refuse."""
+    """The data set, checked for the splits that the job needs and for whatever the job would refuse."""
     from dogbreed_sdk.datasets import layouts  # noqa: PLC0415 - only needed with a data set at hand
     from training_scripts.data import faults, image_folder  # noqa: PLC0415 - likewise
 
@@ -430,9 +467,9 @@ def _hidden(head: str | int | Sequence[int]) -> str:
 
 
 def _known_model(name: str) -> str:
-    """A backbone by its own name, as far as that can be known here: only torchvision knows torchvision's."""
+    """The canonical name of a backbone; unchecked if it may be torchvision's and torchvision is not installed."""
     try:
-        return str(backbones.spec(name).name)
+        return backbones.spec(name).name
     except ScriptError as error:
         if isinstance(error.__cause__, ImportError):
             return name

@@ -1,116 +1,52 @@
-"""A training job that runs or ran: wait, read, stop, find out why it failed, take its model away, deploy."""
+"""A training job, running or ended: wait, read its log and metrics, stop, diagnose a failure, download, deploy."""
 
 from __future__ import annotations
 
-import itertools
 import math
-import re
 import time
-from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from botocore.exceptions import ClientError
+from typing import TYPE_CHECKING
 
 from dogbreed_sdk import container, defaults
+from dogbreed_sdk._util.polling import FINAL_STATUSES, poll_seconds
 from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, print_progress
-from dogbreed_sdk.aws.errors import is_missing, translated
+from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.logs import LogReader
 from dogbreed_sdk.aws.storage import join
-from dogbreed_sdk.debugging.managed_results import ManagedRule, judging, managed_rules, when_judged
 from dogbreed_sdk.errors import JobError, JobFailedError, JobStoppedError
 from dogbreed_sdk.jobs.failures import Failure, diagnose
+from dogbreed_sdk.jobs.job import Job, reading, script_hyperparameters
+from dogbreed_sdk.jobs.managed_results import ManagedRule, managed_rules, unfinished, wait_for_rules
+from dogbreed_sdk.jobs.training_progress import TrainingProgress, job_seconds
 
 if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import DescribeTrainingJobResponseTypeDef
+
     from dogbreed_sdk.endpoints.deployment import Deployment
-    from dogbreed_sdk.session import Session
     from training_scripts.training.metrics import EpochMetrics
 
-FINAL_STATUSES = frozenset({"Completed", "Failed", "Stopped"})
-# Enough of a log's end to hold any traceback.
+# The end of a log that is read for a traceback, in lines.
 _LAST_LINES = 500
-# How far apart the steps of a running job are that ``wait`` shows.
-NEWS_FRACTION = 0.05
-NEWS_SECONDS = 10.0
-# Lines of a training script that `wait` always shows.
-NOTICES = ("continuing after epoch", "warning: ")
-# In a job that computes its features itself, heads train on them in a small part of the time.
-_PASS_SHARE = 0.8
-_MOST_A_PAGE = 100  # API reference, MaxResults of both lists
-_OUTPUTS = ("OutputDataConfig", "DebugHookConfig", "ProfilerConfig")
-# Kind, operation, beginning of the members' names, and the list in the answer.
-_KINDS = (
-    ("training", "list_training_jobs", "TrainingJob", "TrainingJobSummaries"),
-    ("tuning", "list_hyper_parameter_tuning_jobs", "HyperParameterTuningJob", "HyperParameterTuningJobSummaries"),
-)
-_PICTURES_DONE = re.compile(r"\b(\d+)\s*(?:/|of)\s*(\d+)\s+pictures")
-
-
-class Job(ABC):
-    """What training jobs and tuning jobs have in common.
-
-    Attributes:
-        name: Its name, unique in the session.
-        session: Where it lives.
-    """
-
-    def __init__(self, name: str, session: Session) -> None:
-        self.name = name
-        self.session = session
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name!r}, {self.session!r})"
-
-    @abstractmethod
-    def describe(self) -> dict[str, Any]:
-        """SageMaker's whole description of the job."""
-
-    @abstractmethod
-    def delete(self) -> int:
-        """Deletes an ended job and its files; returns how many files were deleted."""
-
-    @abstractmethod
-    def stored_sizes(self) -> list[int]:
-        """The sizes in bytes of the files that `delete` would delete."""
-
-    @property
-    def seconds(self) -> float:
-        """Wall time since the job was created, up to its end where it has ended."""
-        return elapsed(self.describe())
-
-    def _wait_for(self, ended: Callable[[], bool], *, timeout: float | None) -> None:
-        """Looks again and again until the job has ended.
-
-        Raises:
-            JobError: The time is over.
-        """
-        deadline = math.inf if timeout is None else time.monotonic() + timeout
-        while not ended():
-            if time.monotonic() > deadline:
-                raise JobError(
-                    f"Job {self.name} is still running after {timeout:.0f} s. It goes on; wait for it again, or stop "
-                    "it with stop()."
-                )
-            time.sleep(poll_seconds(self.session))
 
 
 class TrainingJob(Job):
-    """A training job of this session, running or ended."""
+    """A training job of a session, running or ended."""
 
-    def describe(self) -> dict[str, Any]:
-        """SageMaker's whole answer to DescribeTrainingJob.
+    def describe(self) -> DescribeTrainingJobResponseTypeDef:
+        """SageMaker's response to DescribeTrainingJob.
 
         Raises:
-            JobError: The session has no such job.
+            JobError: The job does not exist.
         """
         with reading("training job", self.name, self.session):
-            answer: dict[str, Any] = self.session.client("sagemaker").describe_training_job(TrainingJobName=self.name)
-        return answer
+            return self.session.client("sagemaker").describe_training_job(TrainingJobName=self.name)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time in seconds since the job was created; until its end if it has ended."""
+        return job_seconds(self.describe())
 
     @property
     def status(self) -> str:
@@ -119,12 +55,12 @@ class TrainingJob(Job):
 
     @property
     def hyperparameters(self) -> dict[str, object]:
-        """What the script was given, by name: numbers and booleans as such, everything else as text."""
+        """The script's hyperparameters by name: numbers and booleans as such, everything else as text."""
         return script_hyperparameters(self.describe().get("HyperParameters", {}))
 
     @property
     def final_metrics(self) -> dict[str, float]:
-        """The last value that SageMaker read for each metric: those of the weights that were kept."""
+        """The last value of each metric that SageMaker read from the log: those of the weights that were kept."""
         return {entry["MetricName"]: entry["Value"] for entry in self.describe().get("FinalMetricDataList", [])}
 
     @property
@@ -132,17 +68,17 @@ class TrainingJob(Job):
         """URI of the model artifact.
 
         Raises:
-            JobError: The job has none, or none yet.
+            JobError: The job has no model, or not yet.
         """
         described = self.describe()
         if computes_features(described):
-            raise JobError(f"Training job {self.name} computed features; it has no model.")
+            raise JobError(f"Training job {self.name} computed features and has no model.")
         status = described["TrainingJobStatus"]
         uri = described.get("ModelArtifacts", {}).get("S3ModelArtifacts")
         if status == "Failed" or not uri:
-            raise JobError(f"Training job {self.name} is {status} and has no model. failure() says why it failed.")
+            raise JobError(f"Training job {self.name} is {status} and has no model. failure() explains why.")
         if status not in FINAL_STATUSES:
-            raise JobError(f"Training job {self.name} is {status}; it has a model when it has ended. Call wait().")
+            raise JobError(f"Training job {self.name} is {status} and has no model yet. Call wait() first.")
         return str(uri)
 
     @property
@@ -150,42 +86,43 @@ class TrainingJob(Job):
         """URI of the folder with the job's checkpoints.
 
         Raises:
-            JobError: It was started without one.
+            JobError: The job stores no checkpoints.
         """
         uri = self.describe().get("CheckpointConfig", {}).get("S3Uri")
         if not uri:
-            raise JobError(f"Training job {self.name} keeps no checkpoints, so none can be continued.")
+            raise JobError(f"Training job {self.name} stores no checkpoints, so it cannot be resumed.")
         return str(uri)
 
     def wait(self, *, timeout: float | None = None, progress: ProgressCallback = print_progress) -> TrainingJob:
-        """Waits until the job has ended, showing each epoch as it comes.
+        """Waits until the job has ended and shows each epoch as it completes.
 
-        Managed rules, where the job has some, judge a little longer: of a completed job they are waited for as well,
-        ten minutes at most.
+        If the job has managed rules, which finish a little later, a completed job's rules are waited for as well, for
+        at most ten minutes.
 
         Args:
-            timeout: Seconds to wait at most; None waits as long as it takes. The job goes on either way.
-            progress: Called with each step; `dogbreed_sdk._util.progress.no_progress` for silence.
+            timeout: Longest time to wait, in seconds; None waits until the job ends. The job itself is not affected.
+            progress: Called with each step; pass `dogbreed_sdk._util.progress.no_progress` for no output.
 
         Returns:
             The job itself.
 
         Raises:
             JobFailedError: The job failed; with the traceback from its log, the cause and a fix.
-            JobStoppedError: It was stopped.
-            JobError: The time is over.
+            JobStoppedError: The job was stopped.
+            JobError: The timeout expired.
         """
         began = time.monotonic()
-        self._wait_for(_Watcher(self, progress).poll, timeout=timeout)
+        polled = TrainingProgress(self.name, describe=self.describe, log=self._log_reader(), progress=progress)
+        self._wait_for(polled.poll, timeout=timeout)
         self.raise_unless_completed()
         left = math.inf if timeout is None else timeout - (time.monotonic() - began)
-        self._when_judged(min(left, defaults.RULES_TIMEOUT_SECONDS), progress)
+        self._wait_for_rules(min(left, defaults.RULES_TIMEOUT_SECONDS), progress)
         return self
 
     def rule_summary(self) -> list[ManagedRule]:
-        """What the managed Debugger's rules say of the job so far; empty where none were asked for.
+        """The results of the managed Debugger's rules so far; empty if the job has none.
 
-        The rules that our script evaluates itself are in `DebugReport.load(job).rules`.
+        The rules that the training script evaluates itself are in `DebugReport.load(job).rules`.
         """
         return managed_rules(self.describe())
 
@@ -194,33 +131,38 @@ class TrainingJob(Job):
         *,
         timeout: float = defaults.REPORT_RULES_TIMEOUT_SECONDS,
         progress: ProgressCallback = print_progress,
-    ) -> dict[str, Any]:
-        """The job's description; of an ended one with the answers of its managed rules, waited for if need be.
+    ) -> DescribeTrainingJobResponseTypeDef:
+        """The job's description; for an ended job with the results of its managed rules, once they have finished.
 
         Args:
-            timeout: Seconds to wait for them at most.
-            progress: Called with a line that names the rules that are waited for.
+            timeout: Longest time to wait for the rules, in seconds.
+            progress: Called with a message that names the unfinished rules.
         """
         described = self.describe()
-        if described["TrainingJobStatus"] not in FINAL_STATUSES or not judging(described):
+        if described["TrainingJobStatus"] not in FINAL_STATUSES or not unfinished(described):
             return described
-        return self._when_judged(timeout, progress)
+        return self._wait_for_rules(timeout, progress)
 
-    def _when_judged(self, timeout: float, progress: ProgressCallback) -> dict[str, Any]:
-        def say(described: Mapping[str, Any], line: str) -> None:
-            progress(JobProgress(self.name, "Rules", line, elapsed(described)))
+    def _wait_for_rules(self, timeout: float, progress: ProgressCallback) -> DescribeTrainingJobResponseTypeDef:
+        def report(described: DescribeTrainingJobResponseTypeDef, message: str) -> None:
+            progress(JobProgress(self.name, "Rules", message, job_seconds(described)))
 
-        return when_judged(self.describe, timeout=timeout, pause=poll_seconds(self.session), say=say)
+        pause = poll_seconds(local=self.session.is_local)
+        return wait_for_rules(self.describe, timeout=timeout, pause=pause, report=report)
 
     def raise_unless_completed(self) -> None:
-        """Raises what `wait` raises for a job that has ended badly."""
+        """Raises `wait`'s error for a job that failed or was stopped.
+
+        Raises:
+            JobFailedError: The job failed.
+            JobStoppedError: The job was stopped.
+        """
         described = self.describe()
         if described["TrainingJobStatus"] == "Stopped":
             why = described.get("SecondaryStatus", "Stopped")
-            raise JobStoppedError(
-                f"Training job {self.name} was stopped ({why}). Its model so far, if it had saved one, is at "
-                f"{described.get('ModelArtifacts', {}).get('S3ModelArtifacts', 'no artifact')}."
-            )
+            uri = described.get("ModelArtifacts", {}).get("S3ModelArtifacts")
+            model = f"The model it had saved by then, if any, is at {uri}." if uri else "It has no model artifact."
+            raise JobStoppedError(f"Training job {self.name} was stopped ({why}). {model}")
         failure = self.failure()
         if failure is not None:
             raise JobFailedError(
@@ -235,7 +177,7 @@ class TrainingJob(Job):
         """The lines of the job's log, oldest first.
 
         Args:
-            follow: Whether to go on with new lines until the job ends.
+            follow: Whether to keep yielding new lines until the job ends.
         """
         reader = self._log_reader()
         ended = not follow
@@ -243,11 +185,11 @@ class TrainingJob(Job):
             ended = self.status in FINAL_STATUSES
             yield from reader.new_lines()
             if not ended:
-                time.sleep(poll_seconds(self.session))
+                time.sleep(poll_seconds(local=self.session.is_local))
         yield from reader.new_lines()
 
     def metrics(self) -> list[EpochMetrics]:
-        """One entry an epoch, read from the log: losses (mean cross-entropy, nats), accuracies (0 to 1)."""
+        """One entry per epoch, read from the log: losses (mean cross-entropy, nats), accuracies (0 to 1)."""
         from training_scripts.training.metrics import parse_epoch  # noqa: PLC0415
 
         epochs = (parse_epoch(line) for line in self.logs())
@@ -262,30 +204,30 @@ class TrainingJob(Job):
         return diagnose(described.get("FailureReason", ""), list(log))
 
     def stop(self) -> None:
-        """Asks SageMaker to stop the job; the script may still save what it has. No effect on one that ended."""
+        """Asks SageMaker to stop the job; the script may still save its model. Does nothing if the job has ended."""
         if self.status in FINAL_STATUSES:
             return
         with translated(f"stop training job {self.name}"):
             self.session.client("sagemaker").stop_training_job(TrainingJobName=self.name)
 
     def delete(self) -> int:
-        """Deletes the job and the files that it alone has written: model, outputs, recordings and checkpoints.
+        """Deletes the job and the files that only it has written: model, outputs, recordings and checkpoints.
 
-        On this machine its log goes too. Stored features and other jobs' checkpoints stay, and endpoints that serve
-        its model keep running.
+        On local SageMaker its log is deleted too. Stored features and other jobs' checkpoints are kept, and endpoints
+        that serve its model keep running.
 
         Returns:
-            How many files were deleted.
+            The number of deleted files.
 
         Raises:
-            JobError: It has not ended, or SageMaker does not let it be deleted.
-            AccessError: Its files may not be deleted; the job is gone then.
+            JobError: The job has not ended, or SageMaker refuses to delete it.
+            AccessError: Deleting its files is not allowed; the job itself has been deleted by then.
         """
         described = self.describe()
         if described["TrainingJobStatus"] not in FINAL_STATUSES:
             raise JobError(
-                f"Training job {self.name} is {described['TrainingJobStatus']}; stop it with stop(), wait for its end, "
-                "and delete it then."
+                f"Training job {self.name} is {described['TrainingJobStatus']}; call stop() and wait() before deleting "
+                "it."
             )
         with translated(f"delete training job {self.name}"):
             self.session.client("sagemaker").delete_training_job(TrainingJobName=self.name)
@@ -297,13 +239,13 @@ class TrainingJob(Job):
         return [size for folder in sizes for size in folder.values()]
 
     def download_model(self, dest: str | Path) -> Path:
-        """Copies the model artifact.
+        """Downloads the model artifact.
 
         Args:
-            dest: A folder, which then holds ``model.tar.gz``, or the path of a .tar.gz to write.
+            dest: A folder, in which ``model.tar.gz`` is written, or the path of a .tar.gz file to write.
 
         Returns:
-            The path of the file written.
+            The path of the written file.
         """
         path = Path(dest)
         named = path.name.endswith((".tar.gz", ".tgz")) and not path.is_dir()
@@ -324,7 +266,7 @@ class TrainingJob(Job):
         wait: bool = True,
         progress: ProgressCallback = print_progress,
     ) -> Deployment:
-        """Serves the job's model behind a new endpoint; arguments and errors are `dogbreed_sdk.deploy`'s."""
+        """Deploys the job's model to a new endpoint; arguments and errors are those of `dogbreed_sdk.deploy`."""
         from dogbreed_sdk.endpoints.deployment import deploy  # noqa: PLC0415
 
         return deploy(
@@ -345,207 +287,21 @@ class TrainingJob(Job):
         return LogReader(self.session.client("logs"), container.TRAINING_LOG_GROUP, f"{self.name}/")
 
 
-class _Watcher:
-    """Turns what changed about a training job since the last look into progress steps."""
-
-    def __init__(self, job: TrainingJob, progress: ProgressCallback) -> None:
-        self._job = job
-        self._progress = progress
-        self._reader = job._log_reader()
-        self._seen: tuple[str, str] | None = None
-        self._shown_fraction = 0.0
-        self._shown_at = -math.inf
-        self._computes_features = False
-        self._first_look: tuple[float, float] | None = None
-
-    def poll(self) -> bool:
-        """Looks once; whether the job has ended."""
-        described = self._job.describe()
-        ended = described["TrainingJobStatus"] in FINAL_STATUSES
-        status = str(described.get("SecondaryStatus", described["TrainingJobStatus"]))
-        seconds = elapsed(described) if ended else self._seconds(described)
-        trains = "train_model" in described.get("HyperParameters", {}).get(container.PROGRAM_HYPERPARAMETER, "")
-        for line in self._reader.new_lines(required=False):
-            fraction = self._fraction(line, trains=trains)
-            if line.startswith(NOTICES) or (fraction is not None and self._is_news(fraction)):
-                self._progress(JobProgress(self._job.name, "Training", line.strip(), seconds, fraction))
-        transitions = described.get("SecondaryStatusTransitions") or [{}]
-        # Why a job failed is the error's to say, once and with the log's end.
-        message = "" if status == "Failed" else str(transitions[-1].get("StatusMessage", ""))
-        if (status, message) != self._seen:
-            self._seen = (status, message)
-            fraction = 1.0 if ended else self._shown_fraction or None
-            self._progress(JobProgress(self._job.name, status, message, seconds, fraction))
-        return ended
-
-    def _fraction(self, line: str, *, trains: bool) -> float | None:
-        """How far the whole job is by a line of its log, never less than was shown; None for a line without a share."""
-        share = line_fraction(line)
-        if share is None:
-            return self._shown_fraction or None if line.startswith(NOTICES) else None
-        if trains:
-            in_pass = _PICTURES_DONE.search(line) is not None and not line.lstrip().startswith("epoch")
-            self._computes_features |= in_pass
-            if in_pass:
-                share *= _PASS_SHARE
-            elif self._computes_features:
-                share = _PASS_SHARE + (1 - _PASS_SHARE) * share
-        return max(share, self._shown_fraction)
-
-    def _seconds(self, described: Mapping[str, Any]) -> float:
-        """Seconds since the job's creation, counted on from the first look: the clock may be set meanwhile."""
-        if self._first_look is None:
-            self._first_look = (elapsed(described), time.monotonic())
-        before, at = self._first_look
-        return before + time.monotonic() - at
-
-    def _is_news(self, fraction: float) -> bool:
-        """Whether a step is far enough, or long enough, from the last one shown: a thousand epochs are no news."""
-        now = time.monotonic()
-        if 0 <= fraction - self._shown_fraction < NEWS_FRACTION and now - self._shown_at < NEWS_SECONDS:
-            return fraction == 1.0
-        self._shown_fraction, self._shown_at = fraction, now
-        return True
+def computes_features(described: DescribeTrainingJobResponseTypeDef) -> bool:
+    """Whether a job, as SageMaker describes it, computes features for other jobs and trains no model."""
+    return "extract_features" in described.get("HyperParameters", {}).get(container.PROGRAM_HYPERPARAMETER, "")
 
 
-@dataclass(frozen=True)
-class JobList:
-    """The newest jobs of a session.
-
-    Attributes:
-        jobs: What `list_jobs` answers.
-        left_out: Kind -> how many older jobs are not among them, or None where SageMaker does not say how many.
-    """
-
-    jobs: list[dict[str, Any]]
-    left_out: Mapping[str, int | None]
-
-
-def list_jobs(session: Session, *, newest: int | None = 100) -> list[dict[str, Any]]:
-    """The newest jobs of each kind, newest first: name, kind (training or tuning), status, created (ISO 8601).
-
-    Args:
-        session: Where to look.
-        newest: How many of each kind; None for all.
-    """
-    return newest_jobs(session, newest).jobs
-
-
-def newest_jobs(session: Session, newest: int | None) -> JobList:
-    """`list_jobs`, with what was left out. On this machine older jobs are counted; AWS would be asked too often."""
-    found: list[tuple[datetime, dict[str, Any]]] = []
-    left_out: dict[str, int | None] = {}
-    with translated("list jobs"):
-        for kind, operation, prefix, key in _KINDS:
-            pages = session.client("sagemaker").get_paginator(operation)
-            size = _MOST_A_PAGE if newest is None or session.is_local else min(newest, _MOST_A_PAGE)
-            entries = (
-                entry
-                for page in pages.paginate(
-                    SortBy="CreationTime", SortOrder="Descending", PaginationConfig={"PageSize": size}
-                )
-                for entry in page[key]
-            )
-            shown = itertools.islice(entries, newest)
-            found += [(entry["CreationTime"], _listed(entry, kind, prefix)) for entry in shown]
-            if next(entries, None) is not None:
-                left_out[kind] = 1 + sum(1 for _ in entries) if session.is_local else None
-    found.sort(key=lambda pair: pair[0], reverse=True)
-    return JobList([job for _, job in found], left_out)
-
-
-def _listed(entry: Mapping[str, Any], kind: str, prefix: str) -> dict[str, Any]:
-    return {
-        "name": entry[f"{prefix}Name"],
-        "kind": kind,
-        "status": entry[f"{prefix}Status"],
-        "created": entry["CreationTime"].isoformat(timespec="seconds"),
-    }
-
-
-def _own_folders(described: Mapping[str, Any]) -> list[str]:
-    """URIs of the folders that a training job alone writes to; those that bear its name."""
+def _own_folders(described: DescribeTrainingJobResponseTypeDef) -> list[str]:
+    """URIs of the folders that only this training job writes to: those named after it."""
     name = described["TrainingJobName"]
-    outputs = [described.get(member, {}).get("S3OutputPath") for member in _OUTPUTS]
+    outputs = [
+        described.get("OutputDataConfig", {}).get("S3OutputPath"),
+        described.get("DebugHookConfig", {}).get("S3OutputPath"),
+        described.get("ProfilerConfig", {}).get("S3OutputPath"),
+    ]
     own = [join(uri, name) for uri in outputs if uri]
     checkpoints = str(described.get("CheckpointConfig", {}).get("S3Uri", "")).rstrip("/")
     if checkpoints.rpartition("/")[2] == name:
         own.append(checkpoints)
     return list(dict.fromkeys(own))
-
-
-def script_hyperparameters(encoded: Mapping[str, str]) -> dict[str, object]:
-    """A request's hyperparameters as the script sees them: decoded and typed, without SageMaker's own."""
-    from training_scripts.training.hyperparameters import typed  # noqa: PLC0415
-
-    return {
-        name: typed(name, container.decode_hyperparameter(value))
-        for name, value in encoded.items()
-        if not name.startswith(("sagemaker_", "_tuning"))
-    }
-
-
-@contextmanager
-def reading(kind: str, name: str, session: Session) -> Iterator[None]:
-    """Reads something about a job inside the block.
-
-    Args:
-        kind: "training job" or "tuning job".
-        name: The job.
-        session: Where it is looked for.
-
-    Raises:
-        JobError: There is no such job, or SageMaker refused.
-    """
-    try:
-        with translated(f"read {kind} {name}"):
-            yield
-    except JobError as error:
-        if is_unknown(error):
-            raise JobError(f"There is no {kind} {name} in {session!r}. See 'dogbreed jobs'.") from error.__cause__
-        raise
-
-
-def computes_features(described: Mapping[str, Any]) -> bool:
-    """Whether a job, as SageMaker describes it, stores features for others to train on, and trains no model."""
-    return "extract_features" in described.get("HyperParameters", {}).get(container.PROGRAM_HYPERPARAMETER, "")
-
-
-def is_unknown(error: JobError) -> bool:
-    """Whether an error says that there is no such job; a name that no job can have counts as unknown."""
-    cause = error.__cause__
-    if not isinstance(cause, ClientError):
-        return False
-    return is_missing(cause) or cause.response["Error"]["Code"] == "ValidationException"
-
-
-def line_fraction(line: str) -> float | None:
-    """How far a job says that it is in a log line, 0 to 1, or None for a line that says nothing of it.
-
-    >>> line_fraction("epoch 3/10 train:loss=0.5"), line_fraction("features 100/400 pictures")
-    (0.3, 0.25)
-    """
-    from training_scripts.training.metrics import parse_epoch, parse_progress  # noqa: PLC0415
-
-    epoch = parse_epoch(line)
-    if epoch is not None:
-        return 1.0 if epoch.best else float(epoch.epoch / epoch.epochs)
-    within = parse_progress(line)
-    if within is not None:
-        return float(within)
-    pictures = _PICTURES_DONE.search(line)
-    if pictures is None:
-        return None
-    done, total = map(int, pictures.groups())
-    return done / total if total else None
-
-
-def poll_seconds(session: Session) -> float:
-    """How long to sleep between two looks at a job or endpoint."""
-    return defaults.LOCAL_POLL_SECONDS if session.is_local else defaults.AWS_POLL_SECONDS
-
-
-def elapsed(described: Mapping[str, Any]) -> float:
-    """Seconds since a job was created, up to its end where it has ended."""
-    end = described.get("TrainingEndTime") or described.get("HyperParameterTuningEndTime")
-    return max(0.0, float((end.timestamp() if end else time.time()) - described["CreationTime"].timestamp()))

@@ -1,24 +1,29 @@
-"""A tuning job that runs or ran: its trials, the best of them, wait, stop."""
+"""A tuning job, running or ended: its trials, the best of them, wait, stop, delete."""
 
 from __future__ import annotations
 
 import textwrap
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dogbreed_sdk._util import optional
+from dogbreed_sdk._util.polling import FINAL_STATUSES, elapsed
 from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, print_progress
 from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.errors import JobError, JobFailedError, JobStoppedError
 from dogbreed_sdk.jobs.failures import diagnose
-from dogbreed_sdk.jobs.training_job import FINAL_STATUSES, Job, TrainingJob, elapsed, reading, script_hyperparameters
+from dogbreed_sdk.jobs.job import Job, reading, script_hyperparameters
+from dogbreed_sdk.jobs.training_job import TrainingJob
 from training_scripts._util.number_text import number_text
 
 if TYPE_CHECKING:
     import pandas
+    from types_boto3_sagemaker.type_defs import (
+        DescribeHyperParameterTuningJobResponseTypeDef,
+        HyperParameterTrainingJobSummaryTypeDef,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +32,13 @@ class Trial:
 
     Attributes:
         name: Name of the training job.
-        hyperparameters: What the search chose, by name.
-        objective: Final value of the objective metric, or None where there is none.
+        hyperparameters: The values that the search chose, by name.
+        objective: Final value of the objective metric, or None if the job reported none.
         status: The training job's status.
         seconds: Wall time of the training, or None before it started.
         failure: SageMaker's FailureReason, or an empty string.
         started: When the training started, or None.
-        ended: When it ended, or None.
+        ended: When the training ended, or None.
     """
 
     name: str
@@ -53,8 +58,8 @@ class BestTrial:
     Attributes:
         job: The training job, with its model artifact.
         objective: Final value of the objective metric.
-        hyperparameters: Everything its script was given: what was searched and what all trials share.
-        searched: What the search chose alone.
+        hyperparameters: All hyperparameters of its script: the searched ones and those that all trials share.
+        searched: Only the searched ones.
     """
 
     job: TrainingJob
@@ -64,19 +69,22 @@ class BestTrial:
 
 
 class TuningJob(Job):
-    """A tuning job of this session, running or ended."""
+    """A tuning job of a session, running or ended."""
 
-    def describe(self) -> dict[str, Any]:
-        """SageMaker's whole answer to DescribeHyperParameterTuningJob.
+    def describe(self) -> DescribeHyperParameterTuningJobResponseTypeDef:
+        """SageMaker's response to DescribeHyperParameterTuningJob.
 
         Raises:
-            JobError: The session has no such job.
+            JobError: The job does not exist.
         """
+        client = self.session.client("sagemaker")
         with reading("tuning job", self.name, self.session):
-            answer: dict[str, Any] = self.session.client("sagemaker").describe_hyper_parameter_tuning_job(
-                HyperParameterTuningJobName=self.name
-            )
-        return answer
+            return client.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=self.name)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time in seconds since the job was created; until its end if it has ended."""
+        return _seconds(self.describe())
 
     @property
     def status(self) -> str:
@@ -93,9 +101,9 @@ class TuningJob(Job):
         described = self.describe()
         summary = described.get("BestTrainingJob")
         if not summary:
+            status, reason = described["HyperParameterTuningJobStatus"], described.get("FailureReason", "")
             raise JobError(
-                f"Tuning job {self.name} is {described['HyperParameterTuningJobStatus']} and no trial has "
-                f"reported its objective yet. {described.get('FailureReason', '')}".rstrip()
+                f"Tuning job {self.name} is {status} and no trial has reported the objective yet. {reason}".rstrip()
             )
         job = TrainingJob(summary["TrainingJobName"], self.session)
         objective = float(summary["FinalHyperParameterTuningJobObjectiveMetric"]["Value"])
@@ -103,7 +111,7 @@ class TuningJob(Job):
         return BestTrial(job, objective, job.hyperparameters, searched)
 
     def trials(self) -> list[Trial]:
-        """Every training job of the search, in the order in which they were started."""
+        """All training jobs of the search, in the order in which they were created."""
         pages = self.session.client("sagemaker").get_paginator("list_training_jobs_for_hyper_parameter_tuning_job")
         with translated(f"list the trials of tuning job {self.name}"):
             summaries = [
@@ -119,11 +127,11 @@ class TuningJob(Job):
         return [_trial(summary) for summary in summaries]
 
     def dataframe(self) -> pandas.DataFrame:
-        """Every training job of the search as a table of pandas, in the order in which they were started.
+        """All training jobs of the search as a pandas table, in the order in which they were created.
 
         Returns:
             One row per trial: ``name``, one column per searched hyperparameter (numbers as numbers), ``objective``
-            (NaN where there is none), ``status``, ``seconds``, ``started`` and ``ended`` (UTC), ``failure``.
+            (NaN if there is none), ``status``, ``seconds``, ``started`` and ``ended`` (UTC), ``failure``.
 
         Raises:
             ConfigurationError: pandas is not installed.
@@ -131,33 +139,37 @@ class TuningJob(Job):
         Example:
             >>> tuning.dataframe().sort_values("objective")  # doctest: +SKIP
         """
-        pandas = optional.load("pandas", extra="aws", purpose="make a table of trials (trials() needs no package)")
+        with optional.needed(extra="aws", purpose="make a table of trials (trials() needs no package)"):
+            import pandas  # noqa: PLC0415
         trials = self.trials()
         searched = sorted({name for trial in trials for name in trial.hyperparameters})
-        columns: dict[str, Any] = {"name": [trial.name for trial in trials]}
-        columns |= {name: [trial.hyperparameters.get(name) for trial in trials] for name in searched}
-        columns["objective"] = pandas.Series([trial.objective for trial in trials], dtype="float64")
-        columns["status"] = [trial.status for trial in trials]
-        columns["seconds"] = pandas.Series([trial.seconds for trial in trials], dtype="float64")
-        for name in ("started", "ended"):
-            columns[name] = pandas.to_datetime([getattr(trial, name) for trial in trials], utc=True)
-        columns["failure"] = [trial.failure for trial in trials]
-        return pandas.DataFrame(columns)
+        return pandas.DataFrame(
+            {
+                "name": [trial.name for trial in trials],
+                **{name: [trial.hyperparameters.get(name) for trial in trials] for name in searched},
+                "objective": pandas.Series([trial.objective for trial in trials], dtype="float64"),
+                "status": [trial.status for trial in trials],
+                "seconds": pandas.Series([trial.seconds for trial in trials], dtype="float64"),
+                "started": pandas.to_datetime([trial.started for trial in trials], utc=True),
+                "ended": pandas.to_datetime([trial.ended for trial in trials], utc=True),
+                "failure": [trial.failure for trial in trials],
+            }
+        )
 
     def wait(self, *, timeout: float | None = None, progress: ProgressCallback = print_progress) -> TuningJob:
-        """Waits until the search has ended, with a line for each trial that starts or ends.
+        """Waits until the search has ended and reports each trial that starts or ends.
 
         Args:
-            timeout: Seconds to wait at most; None waits as long as it takes. The job goes on either way.
-            progress: Called with each step; `dogbreed_sdk._util.progress.no_progress` for silence.
+            timeout: Longest time to wait, in seconds; None waits until the job ends. The job itself is not affected.
+            progress: Called with each step; pass `dogbreed_sdk._util.progress.no_progress` for no output.
 
         Returns:
             The job itself.
 
         Raises:
-            JobFailedError: The search failed, for example because every trial did.
-            JobStoppedError: It was stopped.
-            JobError: The time is over.
+            JobFailedError: The search failed, for example because all trials failed.
+            JobStoppedError: The search was stopped.
+            JobError: The timeout expired.
         """
         seen: dict[str, str] = {}
 
@@ -173,32 +185,30 @@ class TuningJob(Job):
             raise self._failed(str(described.get("FailureReason", "")))
         if status == "Stopped":
             raise JobStoppedError(
-                f"Tuning job {self.name} was stopped; its finished trials are in trials(), the best in best."
+                f"Tuning job {self.name} was stopped; trials() returns its finished trials, best the best of them."
             )
         return self
 
     def stop(self) -> None:
-        """Asks SageMaker to stop the search and its running trials. No effect on one that has ended."""
+        """Asks SageMaker to stop the search and its running trials. Does nothing if the search has ended."""
         if self.status in FINAL_STATUSES:
             return
         with translated(f"stop tuning job {self.name}"):
             self.session.client("sagemaker").stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=self.name)
 
     def delete(self) -> int:
-        """Deletes the search, its training jobs, and the files that they alone have written.
+        """Deletes the search, its training jobs, and the files that only they have written.
 
         Returns:
-            How many files were deleted.
+            The number of deleted files.
 
         Raises:
-            JobError: It has not ended, or SageMaker does not let it be deleted.
-            AccessError: Files may not be deleted.
+            JobError: The search has not ended, or SageMaker refuses to delete it.
+            AccessError: Deleting files is not allowed.
         """
         status = self.status
         if status not in FINAL_STATUSES:
-            raise JobError(
-                f"Tuning job {self.name} is {status}; stop it with stop(), wait for its end, and delete it then."
-            )
+            raise JobError(f"Tuning job {self.name} is {status}; call stop() and wait() before deleting it.")
         count = sum(TrainingJob(trial.name, self.session).delete() for trial in self.trials())
         with translated(f"delete tuning job {self.name}"):
             self.session.client("sagemaker").delete_hyper_parameter_tuning_job(HyperParameterTuningJobName=self.name)
@@ -208,8 +218,13 @@ class TuningJob(Job):
         """The sizes in bytes of the files that `delete` would delete."""
         return [size for trial in self.trials() for size in TrainingJob(trial.name, self.session).stored_sizes()]
 
-    def _show_changes(self, described: Mapping[str, Any], seen: dict[str, str], progress: ProgressCallback) -> None:
-        """Reports the trials whose status or objective changed since the last look, and how many have ended."""
+    def _show_changes(
+        self,
+        described: DescribeHyperParameterTuningJobResponseTypeDef,
+        seen: dict[str, str],
+        progress: ProgressCallback,
+    ) -> None:
+        """Reports the trials whose status or objective changed since the last poll, and how many have ended."""
         config = described["HyperParameterTuningJobConfig"]
         limit = config["ResourceLimits"].get("MaxNumberOfTrainingJobs")
         metric = config["HyperParameterTuningJobObjective"]["MetricName"]
@@ -225,10 +240,10 @@ class TuningJob(Job):
         if seen.get(self.name) != message:
             seen[self.name] = message
             status = str(described["HyperParameterTuningJobStatus"])
-            progress(JobProgress(self.name, status, message, elapsed(described), ended / limit if limit else None))
+            progress(JobProgress(self.name, status, message, _seconds(described), ended / limit if limit else None))
 
     def _failed(self, reason: str) -> JobFailedError:
-        """The error for a failed search, with the failure of its first failed trial."""
+        """The error of a failed search, with the failure of its first failed trial."""
         for trial in self.trials():
             failure = TrainingJob(trial.name, self.session).failure() if trial.status == "Failed" else None
             if failure is not None:
@@ -243,18 +258,19 @@ class TuningJob(Job):
         return JobFailedError(self.name, reason=reason, cause=failure.cause, fix=failure.fix)
 
 
-def _trial(summary: Mapping[str, Any]) -> Trial:
+def _seconds(described: DescribeHyperParameterTuningJobResponseTypeDef) -> float:
+    return elapsed(described["CreationTime"], described.get("HyperParameterTuningEndTime"))
+
+
+def _trial(summary: HyperParameterTrainingJobSummaryTypeDef) -> Trial:
     objective = summary.get("FinalHyperParameterTuningJobObjectiveMetric")
     started, ended = summary.get("TrainingStartTime"), summary.get("TrainingEndTime")
-    seconds = None
-    if started is not None:
-        seconds = max(0.0, (ended.timestamp() if ended else time.time()) - started.timestamp())
     return Trial(
         name=summary["TrainingJobName"],
         hyperparameters=script_hyperparameters(summary.get("TunedHyperParameters", {})),
         objective=None if objective is None else float(objective["Value"]),
         status=summary["TrainingJobStatus"],
-        seconds=seconds,
+        seconds=None if started is None else elapsed(started, ended),
         failure=summary.get("FailureReason", ""),
         started=started,
         ended=ended,
@@ -272,7 +288,7 @@ def _trial_line(trial: Trial, metric: str) -> str:
 
 
 def short(value: object) -> str:
-    """A value for people: numbers to three significant digits.
+    """A value for messages: numbers with three significant digits.
 
     >>> short(0.00259123), short("adamw"), short(64)
     ('0.00259', 'adamw', '64')

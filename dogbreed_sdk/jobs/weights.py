@@ -1,4 +1,4 @@
-"""A user's own backbone weights: a state-dict file that travels to jobs as a channel."""
+"""A file with the user's own backbone weights, which jobs receive as an input channel."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class WeightsFile:
         path: The file.
 
     Raises:
-        ConfigurationError: It cannot be read.
+        ConfigurationError: The file cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.digest  # noqa: B018 - a file that cannot be read should fail here
+        self.digest  # noqa: B018 - a file that cannot be read fails here
 
     @cached_property
     def digest(self) -> str:
@@ -37,11 +37,11 @@ class WeightsFile:
         except OSError as error:
             raise ConfigurationError(
                 f"The weights file {self.path} cannot be read: {error.strerror}. "
-                "Give 'pretrained' or a state-dict file."
+                "Pass 'pretrained' or the path of a state-dict file."
             ) from error
 
     def upload(self, session: Session) -> str:
-        """The URI of a folder with the file, since the job may run on another machine; copied once a content."""
+        """Uploads the file unless it is already stored, and returns the URI of its folder."""
         folder = join(session.base_uri, "weights", self.digest[:16])
         uri = join(folder, self.path.name)
         if not session.storage.exists(uri):

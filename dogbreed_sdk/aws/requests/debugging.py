@@ -1,10 +1,9 @@
-"""The part of a training job's request that switches the managed Debugger and Profiler on."""
+"""The part of a training job's request that enables the managed Debugger and Profiler."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from sagemaker.core.debugger import FrameworkProfile, get_rule_container_image_uri
 from sagemaker.core.shapes import (
@@ -16,7 +15,6 @@ from sagemaker.core.shapes import (
 )
 
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.jobs.managed_debugger import Debugger
 
 RULE_PARAMETER = "rule_to_invoke"
 # Framework profiling was taken out of AWS's PyTorch images with 2.0 (developer guide, Debugger release notes).
@@ -24,54 +22,67 @@ _LAST_MAJOR_WITH_FRAMEWORK_PROFILING = 1
 _PYTORCH_IMAGE = re.compile(r"/pytorch-training:(\d+)\.")
 
 
-def arguments(debugger: Debugger, *, output_uri: str, image_uri: str, region: str) -> dict[str, Any]:
+def arguments(
+    *,
+    rules: Sequence[str],
+    profiler_rules: Sequence[str],
+    rule_parameters: Mapping[str, Mapping[str, str]],
+    collections: Sequence[str],
+    save_intervals: Mapping[str, int],
+    system_monitor_interval_ms: int,
+    framework_steps: int,
+    output_uri: str,
+    image_uri: str,
+    region: str,
+) -> dict[str, object]:
     """Arguments for ``sagemaker.core.resources.TrainingJob.create``, beside those of the job itself.
 
     Args:
-        debugger: What is wanted.
+        rules: AWS's names of the debugging rules.
+        profiler_rules: AWS's names of the profiling rules.
+        rule_parameters: Rule -> parameter -> value.
+        collections: Tensor collections to record.
+        save_intervals: Mode (train, eval) -> steps between two recordings of tensors.
+        system_monitor_interval_ms: Milliseconds between two samples of the machine's metrics.
+        framework_steps: Steps of framework profiling; 0 for none.
         output_uri: SageMaker writes to ``<output_uri>/<job>/{debug-output,profiler-output,rule-output}``.
-        image_uri: The training image, which decides on framework profiling.
-        region: Where the rules' container image comes from.
+        image_uri: The training image, which decides whether framework profiling is possible.
+        region: Region of the rules' container image.
 
     Raises:
         ConfigurationError: AWS has no rule container in this region.
     """
-    profile: dict[str, Any] = {
+    profile: dict[str, object] = {
         "s3_output_path": output_uri,
-        "profiling_interval_in_milliseconds": debugger.system_monitor_interval_ms,
+        "profiling_interval_in_milliseconds": system_monitor_interval_ms,
     }
-    if debugger.framework_steps and has_framework_profiling(image_uri):
-        profile["profiling_parameters"] = dict(
-            FrameworkProfile(num_steps=debugger.framework_steps).profiling_parameters
-        )
+    if framework_steps and has_framework_profiling(image_uri):
+        profile["profiling_parameters"] = dict(FrameworkProfile(num_steps=framework_steps).profiling_parameters)
     hook = DebugHookConfig(
         s3_output_path=output_uri,
-        hook_parameters={
-            "train.save_interval": str(debugger.train_save_interval),
-            "eval.save_interval": str(debugger.eval_save_interval),
-        },
-        collection_configurations=[CollectionConfiguration(collection_name=name) for name in debugger.collections],
+        hook_parameters={f"{mode}.save_interval": str(steps) for mode, steps in save_intervals.items()},
+        collection_configurations=[CollectionConfiguration(collection_name=name) for name in collections],
     )
-    image = _rule_image(region) if debugger.rules or debugger.profiler_rules else ""
+    image = _rule_image(region) if rules or profiler_rules else ""
     return {
         "debug_hook_config": hook,
         "debug_rule_configurations": [
-            DebugRuleConfiguration(**_rule(debugger, name, image)) for name in debugger.rules
+            DebugRuleConfiguration(**_rule(name, image, rule_parameters.get(name, {}))) for name in rules
         ],
         "profiler_config": ProfilerConfig(**profile),
         "profiler_rule_configurations": [
-            ProfilerRuleConfiguration(**_rule(debugger, name, image)) for name in debugger.profiler_rules
+            ProfilerRuleConfiguration(**_rule(name, image, rule_parameters.get(name, {}))) for name in profiler_rules
         ],
     }
 
 
-def notes(debugger: Debugger, *, image_uri: str) -> Sequence[str]:
-    """What of the request the training image cannot do, a sentence each."""
-    if not debugger.framework_steps or has_framework_profiling(image_uri):
+def notes(*, framework_steps: int, image_uri: str) -> Sequence[str]:
+    """What the training image does not support, one sentence each."""
+    if not framework_steps or has_framework_profiling(image_uri):
         return ()
     note = (
-        f"framework profiling of {debugger.framework_steps} steps is left out: the image {image_uri} has no PyTorch "
-        "before 2.0, the last with it. The training script profiles its steps by itself."
+        f"framework profiling of {framework_steps} steps is omitted: it needs PyTorch before 2.0, which the image "
+        f"{image_uri} does not have. The training script profiles its steps itself."
     )
     return (note,)
 
@@ -82,11 +93,11 @@ def has_framework_profiling(image_uri: str) -> bool:
     return version is not None and int(version[1]) <= _LAST_MAJOR_WITH_FRAMEWORK_PROFILING
 
 
-def _rule(debugger: Debugger, name: str, image: str) -> dict[str, Any]:
+def _rule(name: str, image: str, parameters: Mapping[str, str]) -> dict[str, object]:
     return {
         "rule_configuration_name": name,
         "rule_evaluator_image": image,
-        "rule_parameters": {RULE_PARAMETER: name, **debugger.rule_parameters.get(name, {})},
+        "rule_parameters": {RULE_PARAMETER: name, **parameters},
     }
 
 
@@ -95,6 +106,6 @@ def _rule_image(region: str) -> str:
         return str(get_rule_container_image_uri(None, region))
     except ValueError as error:
         raise ConfigurationError(
-            f"The managed Debugger has no rule container in {region}: {error} Leave debugger out; the training script "
-            "records and judges by itself."
+            f"The managed Debugger has no rule container in {region}: {error} Omit debugger; the training script "
+            "records and evaluates rules itself."
         ) from error

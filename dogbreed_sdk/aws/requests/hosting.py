@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from sagemaker.core.shapes import ContainerDefinition
 
 from dogbreed_sdk.aws.requests import training
 
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.literals import ProductionVariantInstanceTypeType
+    from types_boto3_sagemaker.type_defs import CreateEndpointConfigInputTypeDef, ProductionVariantTypeDef
+
 VARIANT_NAME = "AllTraffic"
 
-# Concurrent invocations of a serverless endpoint; an account may have 10 per region before it asks for more.
+# Concurrent invocations of a serverless endpoint; the default quota is 10 per account and region.
 SERVERLESS_CONCURRENCY = 5
 
 # What AWS's PyTorch serving container reads (sagemaker-inference toolkit, environment.py): without both, an
@@ -30,7 +34,7 @@ def model(
     role_arn: str,
     environment: Mapping[str, str],
     tags: Mapping[str, str],
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Arguments for ``sagemaker.core.resources.Model.create``."""
     return {
         "model_name": name,
@@ -50,7 +54,7 @@ def endpoint_config(
     instance_count: int,
     serverless_memory_mb: int | None,
     tags: Mapping[str, str],
-) -> dict[str, Any]:
+) -> CreateEndpointConfigInputTypeDef:
     """Members of a CreateEndpointConfig request, for boto3.
 
     Not for `sagemaker.core`, whose 2.27 spells a serverless variant's MemorySizeInMB so that AWS refuses it.
@@ -63,9 +67,14 @@ def endpoint_config(
         serverless_memory_mb: 1024 to 6144 in steps of 1024; None makes a real-time endpoint.
         tags: Tags for cost reports and clean-up.
     """
-    variant: dict[str, Any] = {"VariantName": VARIANT_NAME, "ModelName": model_name, "InitialVariantWeight": 1.0}
+    variant: ProductionVariantTypeDef = {
+        "VariantName": VARIANT_NAME,
+        "ModelName": model_name,
+        "InitialVariantWeight": 1.0,
+    }
     if serverless_memory_mb is None:
-        variant |= {"InstanceType": instance_type, "InitialInstanceCount": instance_count}
+        variant["InstanceType"] = cast("ProductionVariantInstanceTypeType", instance_type)
+        variant["InitialInstanceCount"] = instance_count
     else:
         variant["ServerlessConfig"] = {
             "MemorySizeInMB": serverless_memory_mb,
@@ -78,6 +87,6 @@ def endpoint_config(
     }
 
 
-def endpoint(name: str, *, config_name: str, tags: Mapping[str, str]) -> dict[str, Any]:
+def endpoint(name: str, *, config_name: str, tags: Mapping[str, str]) -> dict[str, object]:
     """Arguments for ``sagemaker.core.resources.Endpoint.create``."""
     return {"endpoint_name": name, "endpoint_config_name": config_name, "tags": training.tags(tags)}

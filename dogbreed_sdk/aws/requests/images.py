@@ -14,10 +14,10 @@ def pytorch_image_uri(scope: str, *, region: str, instance_type: str) -> str:
     Args:
         scope: ``training`` or ``inference``.
         region: For example ``us-east-1``.
-        instance_type: Decides between the CPU and the GPU image.
+        instance_type: Decides whether it is the CPU or the GPU image.
 
     Raises:
-        ConfigurationError: AWS has no such image.
+        ConfigurationError: AWS does not offer this image.
     """
     try:
         return str(
@@ -33,5 +33,5 @@ def pytorch_image_uri(scope: str, *, region: str, instance_type: str) -> str:
     except ValueError as error:
         raise ConfigurationError(
             f"AWS has no PyTorch {defaults.FRAMEWORK_VERSION} {scope} image for {instance_type} in {region}: "
-            f"{error} Give an image of your own with image_uri=…"
+            f"{error} Pass your own image with image_uri=…"
         ) from error

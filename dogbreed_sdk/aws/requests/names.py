@@ -16,11 +16,11 @@ NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
 
 
 def unique_name(base: str, *, max_length: int = MAX_NAME_LENGTH) -> str:
-    """A fresh name: the base, the time in UTC to the second and four random hexadecimal digits.
+    """A unique name: the base, the time in UTC to the second and four random hexadecimal digits.
 
     Args:
-        base: What the name begins with; other characters than letters, digits and hyphens become hyphens.
-        max_length: In characters; the base is cut to fit.
+        base: Prefix of the name; characters other than letters, digits and hyphens become hyphens.
+        max_length: In characters; the base is shortened to fit.
     """
     suffix = time.strftime("%y%m%d-%H%M%S", time.gmtime()) + "-" + secrets.token_hex(2)
     cleaned = re.sub(r"[^a-zA-Z0-9]+", "-", base).strip("-") or "job"
@@ -28,10 +28,10 @@ def unique_name(base: str, *, max_length: int = MAX_NAME_LENGTH) -> str:
 
 
 def check_name(name: str, *, what: str, max_length: int = MAX_NAME_LENGTH) -> str:
-    """The name itself, if SageMaker will take it.
+    """The name itself, if SageMaker accepts it.
 
     Raises:
-        ConfigurationError: It is too long or holds characters that SageMaker refuses.
+        ConfigurationError: It is too long or contains characters that SageMaker refuses.
     """
     if len(name) > max_length or not NAME.fullmatch(name):
         raise ConfigurationError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from sagemaker.core.shapes import (
     AlgorithmSpecification,
@@ -23,17 +22,17 @@ from dogbreed_sdk import container
 
 @dataclass(frozen=True, kw_only=True)
 class JobSettings:
-    """What every job of one trainer has in common.
+    """What all jobs of one trainer have in common.
 
     Attributes:
         image_uri: Container image that runs the scripts.
         role_arn: Role that the job assumes.
         source_uri: Packed training scripts, a .tar.gz.
-        output_uri: Folder under which SageMaker makes one folder a job.
+        output_uri: Folder in which SageMaker creates one folder per job.
         instance_type: For example ``ml.m5.xlarge``.
-        volume_size_gb: Scratch disk, in GB.
-        max_runtime_seconds: After so long the job is stopped; its model so far is kept.
-        environment: Variables for the script.
+        volume_size_gb: Size of the disk, in GB.
+        max_runtime_seconds: A job that runs longer is stopped; the model it has saved by then is kept.
+        environment: Environment variables of the script.
         tags: Tags for cost reports and clean-up.
     """
 
@@ -57,19 +56,19 @@ def training_job(
     channels: Mapping[str, str],
     checkpoint_uri: str | None,
     metric_definitions: Sequence[Mapping[str, str]],
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Arguments for ``sagemaker.core.resources.TrainingJob.create``.
 
     Args:
         name: Name of the job, unique in the account and region.
-        settings: What the trainer's jobs share.
+        settings: Settings that the trainer's jobs share.
         program: Entry point inside the packed source, for example ``train_model.py``.
-        hyperparameters: By name, as Python values; they travel as JSON.
+        hyperparameters: Python values by name; sent as JSON.
         channels: Input channel name -> URI of a folder.
-        checkpoint_uri: Folder kept in step with the job's checkpoint folder, or None.
-        metric_definitions: ``{"Name": …, "Regex": …}`` for what SageMaker shall read from the log.
+        checkpoint_uri: Folder that the job's checkpoint folder is synchronized with, or None.
+        metric_definitions: ``{"Name": …, "Regex": …}`` of the metrics that SageMaker reads from the log.
     """
-    arguments: dict[str, Any] = {
+    arguments: dict[str, object] = {
         "training_job_name": name,
         "role_arn": settings.role_arn,
         "algorithm_specification": AlgorithmSpecification(
@@ -92,7 +91,7 @@ def training_job(
 
 
 def script_hyperparameters(hyperparameters: Mapping[str, object], *, program: str, source_uri: str) -> dict[str, str]:
-    """Script mode's hyperparameters: the user's, and where the program lies; all JSON-encoded."""
+    """Script mode's hyperparameters, JSON-encoded: the user's, the program and the URI of its source."""
     return {
         **{name: container.encode_hyperparameter(value) for name, value in hyperparameters.items()},
         container.PROGRAM_HYPERPARAMETER: container.encode_hyperparameter(program),
@@ -101,7 +100,7 @@ def script_hyperparameters(hyperparameters: Mapping[str, object], *, program: st
 
 
 def input_channels(channels: Mapping[str, str]) -> list[Channel]:
-    """Channels that give every instance the whole folder behind each URI."""
+    """Channels that copy the whole folder at each URI to every instance."""
     return [
         Channel(
             channel_name=name,
@@ -116,17 +115,17 @@ def input_channels(channels: Mapping[str, str]) -> list[Channel]:
 
 
 def resources(settings: JobSettings) -> ResourceConfig:
-    """One instance: heads on stored features are far too small to share out."""
+    """One instance: training a head on stored features is far too small to distribute."""
     return ResourceConfig(
         instance_type=settings.instance_type, instance_count=1, volume_size_in_gb=settings.volume_size_gb
     )
 
 
 def metrics(definitions: Sequence[Mapping[str, str]]) -> list[MetricDefinition]:
-    """Metric definitions as shapes."""
+    """Metric definitions as sagemaker.core shapes."""
     return [MetricDefinition(name=entry["Name"], regex=entry["Regex"]) for entry in definitions]
 
 
 def tags(pairs: Mapping[str, str]) -> list[dict[str, str]]:
-    """Tags as plain values: `sagemaker.core` has two classes Tag and takes a different one from call to call."""
+    """Tags as plain values: `sagemaker.core` has two classes Tag, and its calls accept different ones."""
     return [{"key": key, "value": value} for key, value in pairs.items()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sagemaker.core.parameter import (
     CategoricalParameter,
@@ -32,16 +31,16 @@ from dogbreed_sdk.errors import ConfigurationError
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSettings:
-    """How a search proceeds.
+    """Settings of a search.
 
     Attributes:
         strategy: Bayesian, Random, Grid or Hyperband.
         objective_metric: One of the metric definitions' names.
         objective_type: Minimize or Maximize.
-        max_jobs: Training jobs in all; None for a Grid search, which has one a combination.
-        max_parallel_jobs: Training jobs at a time.
+        max_jobs: Total number of training jobs; None for a Grid search, which has one per combination.
+        max_parallel_jobs: Number of training jobs that run at the same time.
         early_stopping: Whether SageMaker may stop trials that fall behind (its type ``Auto``).
-        random_seed: Makes the proposals repeatable.
+        random_seed: Seed of the proposals.
     """
 
     strategy: str
@@ -63,16 +62,16 @@ def tuning_job(
     hyperparameters: Mapping[str, object],
     channels: Mapping[str, str],
     metric_definitions: Sequence[Mapping[str, str]],
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Arguments for ``sagemaker.core.resources.HyperParameterTuningJob.create``.
 
     Args:
         name: Name of the tuning job, at most 32 characters.
-        settings: What the trainer's jobs share.
+        settings: Settings that the trainer's jobs share.
         search: Strategy, objective and limits.
         program: Entry point inside the packed source, for example ``hpo.py``.
-        ranges: What to search: hyperparameter name -> SageMaker's parameter range.
-        hyperparameters: What every trial has in common.
+        ranges: Hyperparameter name -> SageMaker's parameter range.
+        hyperparameters: Hyperparameters that all trials share.
         channels: Input channel name -> URI of a folder.
         metric_definitions: ``{"Name": …, "Regex": …}``; the objective must be among them.
     """
@@ -111,11 +110,11 @@ def tuning_job(
 def parameter_ranges(ranges: Mapping[str, ParameterRange]) -> ParameterRanges:
     """SageMaker's three lists of ranges from one mapping.
 
-    Categorical values travel as they are: the container takes text that is no JSON for itself, and the
-    results then show ``adamw`` rather than ``"adamw"``.
+    Categorical values are not JSON-encoded: the container accepts text that is not JSON as it is, and the results
+    then show ``adamw`` rather than ``"adamw"``.
 
     Raises:
-        ConfigurationError: Nothing to search, or a value that is no parameter range.
+        ConfigurationError: There is nothing to search, or a value is not a parameter range.
     """
     if not ranges:
         raise ConfigurationError("A search needs at least one hyperparameter with a range.")

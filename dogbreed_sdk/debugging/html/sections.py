@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dogbreed_sdk.debugging.formatting import clipped, date, number, plain
 from dogbreed_sdk.debugging.html.details import details
 from dogbreed_sdk.debugging.html.markup import Child, Markup, Reason, element, table
-from dogbreed_sdk.debugging.managed_results import managed_rules
 from dogbreed_sdk.debugging.rule_results import description
 from dogbreed_sdk.debugging.verdict import STATUS_ORDER, STATUS_WORDS, Verdict, first_steps, main_message
+from dogbreed_sdk.jobs.managed_results import managed_rules
 from training_scripts._util.number_text import number_text
 from training_scripts.rules.findings import ISSUES_FOUND, NOT_EVALUATED, RuleResult
 
 if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import DescribeTrainingJobResponseTypeDef
+
     from dogbreed_sdk.debugging.insights import Insight
 
 NO_PROFILE = "No profile was recorded: train with profiler=on (the default of train_model)."
@@ -213,7 +215,7 @@ def managed_answers(job: Mapping[str, Any]) -> Markup | None:
     """What SageMaker Debugger's own rules said of a job, where it had some."""
     rows = [
         [clipped(rule.name, 400), clipped(rule.status, 400), clipped(rule.details, 400)]
-        for rule in managed_rules(job)[:MAX_RULES]
+        for rule in managed_rules(cast("DescribeTrainingJobResponseTypeDef", job))[:MAX_RULES]
     ]
     if not rows:
         return None

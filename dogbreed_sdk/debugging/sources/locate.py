@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dogbreed_sdk import container
-from dogbreed_sdk.debugging.managed_results import judging
 from dogbreed_sdk.debugging.sources.layout import LOOKED_FOR, Parts, Recording, find
 from dogbreed_sdk.errors import RecordingError
+from dogbreed_sdk.jobs.managed_results import unfinished
 
 if TYPE_CHECKING:
     from dogbreed_sdk.jobs.training_job import TrainingJob
@@ -83,7 +83,7 @@ def _of_job(job: TrainingJob) -> Recording:
             f"{job.name}', and report on that job."
         )
     described = job.describe()
-    if judging(described):
+    if unfinished(described):
         described = job.described_with_rules()
     parts, problems = Parts(), []
     for uri in _output_uris(job.name, described):
@@ -137,7 +137,8 @@ def _output_uris(name: str, described: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _why_nothing(name: str, described: Mapping[str, Any]) -> str:
-    from dogbreed_sdk.jobs.training_job import FINAL_STATUSES, script_hyperparameters  # noqa: PLC0415
+    from dogbreed_sdk._util.polling import FINAL_STATUSES  # noqa: PLC0415
+    from dogbreed_sdk.jobs.job import script_hyperparameters  # noqa: PLC0415
 
     encoded = described.get("HyperParameters", {})
     program = str(container.decode_hyperparameter(encoded.get(container.PROGRAM_HYPERPARAMETER, "")))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime, timezone
+from types import SimpleNamespace
 
 import pytest
 
 from dogbreed_sdk._util.progress import JobProgress
-from dogbreed_sdk.jobs.training_job import TrainingJob, _Watcher, line_fraction
+from dogbreed_sdk.jobs.training_progress import TrainingProgress, line_fraction
 from training_scripts.training.metrics import EpochMetrics, format_epoch, format_progress
 
 
@@ -23,26 +24,13 @@ def shown(lines: list[str], program: str) -> list[JobProgress]:
     """What a job with this log shows, all lines at the first look."""
     steps: list[JobProgress] = []
 
-    class Job(TrainingJob):
-        def __init__(self) -> None:
-            self.name = "job"
-
-        def _log_reader(self) -> Any:
-            return self
-
-        def new_lines(self, *, required: bool = True) -> list[str]:
-            return lines
-
-        def describe(self) -> dict[str, Any]:
-            import datetime  # noqa: PLC0415
-
-            return {
-                "TrainingJobStatus": "InProgress",
-                "CreationTime": datetime.datetime.now(datetime.timezone.utc),
-                "HyperParameters": {"sagemaker_program": f'"{program}.py"'},
-            }
-
-    _Watcher(Job(), steps.append).poll()
+    log = SimpleNamespace(new_lines=lambda **_: lines)
+    described = {
+        "TrainingJobStatus": "InProgress",
+        "CreationTime": datetime.now(timezone.utc),
+        "HyperParameters": {"sagemaker_program": f'"{program}.py"'},
+    }
+    TrainingProgress("job", describe=lambda: described, log=log, progress=steps.append).poll()  # type: ignore[arg-type, return-value]
     return steps
 
 
