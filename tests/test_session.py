@@ -44,7 +44,7 @@ def test_a_role_may_be_given_by_name(account: None) -> None:
 
 
 def test_a_role_that_does_not_exist_is_named_with_a_remedy(account: None) -> None:
-    with pytest.raises(ConfigurationError, match=r"no role 'Nobody'.*DOGBREED_ROLE"):
+    with pytest.raises(ConfigurationError, match=r"role 'Nobody' does not exist.*DOGBREED_ROLE"):
         _ = Session.aws(region="us-east-1", role="Nobody").role_arn
 
 

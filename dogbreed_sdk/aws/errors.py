@@ -1,4 +1,4 @@
-"""AWS's errors as the SDK's: the same facts, the thing named, and what to do."""
+"""Translates AWS's errors into the SDK's: what failed, on which resource, and what to do."""
 
 from __future__ import annotations
 
@@ -46,22 +46,22 @@ from dogbreed_sdk.errors import (
 )
 from training_scripts._util.safe_text import redacted
 
-_ASK_FOR_PERMISSION = "Ask for this permission, or give a role that has it."
+_ASK_FOR_PERMISSION = "Request this permission, or use a role that has it."
 _LOG_IN_AGAIN = "Log in again, for example with 'aws sso login'."
 _CHECK_KEYS = (
-    "AWS does not know these credentials: check the access key, and that the session token beside it, where there is "
-    "one, belongs to it. See whose they are with 'aws sts get-caller-identity'."
+    "AWS does not know these credentials: check the access key, and that the session token, if there is one, belongs "
+    "to it. 'aws sts get-caller-identity' shows whose they are."
 )
 _CHECK_SIGNING_KEY = (
-    "Check the secret access key: it does not belong to the access key, or was cut off when it was copied."
+    "Check the secret access key: it does not belong to the access key, or was truncated when it was copied."
 )
 _SET_THE_CLOCK = (
-    "This machine's clock is wrong: AWS refuses requests whose time is more than 5 minutes (S3: 15) from its own. Set "
+    "This machine's clock is wrong: AWS refuses requests whose time differs by more than 5 minutes (S3: 15). Set "
     "the clock, for example with 'sudo timedatectl set-ntp true', and try again."
 )
 _ACTIVATE = "The account or the region is not activated for this service: activate it in the AWS console."
-# Sources: the API references' "Common Errors", and S3's list of error codes. S3 answers some questions (HEAD) with a
-# status alone.
+# Sources: the API references' "Common Errors", and S3's list of error codes. S3 answers
+# HEAD requests with a status alone.
 _ACCESS_REMEDIES = {
     "403": _ASK_FOR_PERMISSION,
     "AccessDenied": _ASK_FOR_PERMISSION,
@@ -89,7 +89,7 @@ _ACCESS_REMEDIES = {
     "RegionDisabledException": _ACTIVATE,
     "SubscriptionRequiredException": _ACTIVATE,
 }
-# Services also say so in the message of a code about signatures.
+# Services also report a wrong clock in the message of a code about signatures.
 _ABOUT_THE_CLOCK = re.compile(r"Signature (?:expired|not yet current)", re.IGNORECASE)
 _THROTTLING_CODES = {
     "RequestLimitExceeded",
@@ -99,14 +99,14 @@ _THROTTLING_CODES = {
     "TooManyRequestsException",
 }
 _VALIDATION_CODES = {"ValidationError", "ValidationException"}
-# A validation error lists every value that would have been right, hundreds for an instance type.
+# A validation error lists all valid values, hundreds for an instance type.
 _LONGEST_MESSAGE = 1200
 _WITHOUT_AWS = "or work without AWS through session=Session.local()."
-# AWS's have up to 50 characters; where something else answers, botocore takes whatever it says for a code.
+# AWS's codes have up to 50 characters; if something else answers, botocore takes any text as the code.
 _LONGEST_CODE = 100
 # A multi-model or asynchronous model is still being loaded (API reference, InvokeEndpoint: status 429).
 _NOT_READY_CODE = "ModelNotReadyException"
-# What a container says of itself by these statuses passes; any other error would come again with the same picture.
+# These statuses of a container are transient; any other error would recur with the same picture.
 _BUSY_MODEL_STATUS = {429, 503}
 # The connection was lost before, while or after the request was sent, or in the middle of the answer.
 _LOST_CONNECTIONS = (
@@ -116,8 +116,8 @@ _LOST_CONNECTIONS = (
     ResponseStreamingError,
     IncompleteReadError,
 )
-# What botocore's parsers stumble with over an answer in another form than SageMaker's: bytes that are no UTF-8, a list
-# for an object.
+# What botocore's parsers raise for a response that is not SageMaker's: bytes that are not UTF-8, a list instead of an
+# object.
 _UNREADABLE = (ResponseParserError, UnicodeError, AttributeError, TypeError, KeyError, IndexError, RecursionError)
 
 
@@ -126,8 +126,8 @@ def translated(doing: str, *, otherwise: type[DogBreedError] = JobError) -> Iter
     """Turns errors of botocore and boto3 inside the block into the SDK's.
 
     Args:
-        doing: What was being done and to what, as in "start training job x".
-        otherwise: The error for answers that belong to no other class.
+        doing: The action and its object, as in "start training job x".
+        otherwise: The class of errors that have no class of their own.
     """
     try:
         yield
@@ -151,14 +151,14 @@ def translate(error: Exception, doing: str, *, otherwise: type[DogBreedError] = 
         )
     if isinstance(error, NoRegionError):
         return ConfigurationError(
-            f"Could not {doing}: no AWS region. Give region=… or set AWS_DEFAULT_REGION, {_WITHOUT_AWS}"
+            f"Could not {doing}: no AWS region is configured. Pass region=… or set AWS_DEFAULT_REGION, {_WITHOUT_AWS}"
         )
     if isinstance(error, ConnectTimeoutError):
-        return EndpointTimeoutError(f"Could not {doing}: no connection in time ({error}).", limit="connect_timeout")
+        return EndpointTimeoutError(f"Could not {doing}: the connection timed out ({error}).", limit="connect_timeout")
     if isinstance(error, ReadTimeoutError):
-        return EndpointTimeoutError(f"Could not {doing}: no answer in time.", limit="read_timeout")
+        return EndpointTimeoutError(f"Could not {doing}: the response timed out.", limit="read_timeout")
     if isinstance(error, (ResponseStreamingError, IncompleteReadError)):
-        return EndpointError(f"Could not {doing}: the connection was lost in the middle of the answer ({error}).")
+        return EndpointError(f"Could not {doing}: the connection was lost while reading the response ({error}).")
     if isinstance(error, ProxyConnectionError):
         return EndpointError(
             f"Could not {doing}: {sentence(redacted(str(error)))} Check the proxy's address and password."
@@ -176,13 +176,13 @@ def invocation_error(error: Exception, endpoint_name: str, where: str = "") -> D
     Args:
         error: What was raised.
         endpoint_name: The endpoint.
-        where: The session that was asked, for messages.
+        where: The session that was used, for messages.
     """
-    doing = f"ask endpoint {endpoint_name}"
+    doing = f"invoke endpoint {endpoint_name}"
     if isinstance(error, _UNREADABLE):
         return EndpointError(
-            f"Could not {doing}: it answered something that is not SageMaker's ({type(error).__name__}). Check the "
-            "session's endpoint_url, and whether a proxy answers in SageMaker's place."
+            f"Could not {doing}: the response is not SageMaker's ({type(error).__name__}). Check the session's "
+            "endpoint_url, and whether a proxy answers instead of SageMaker."
         )
     if not isinstance(error, ClientError):
         return translate(error, doing, otherwise=EndpointError)
@@ -192,7 +192,7 @@ def invocation_error(error: Exception, endpoint_name: str, where: str = "") -> D
     if code in _VALIDATION_CODES and "not found" in message.lower():
         place = f" in {where}" if where else ""
         return EndpointNotFoundError(
-            f"There is no endpoint {endpoint_name}{place}. See which there are with 'dogbreed endpoints'.",
+            f"The endpoint {endpoint_name} does not exist{place}. 'dogbreed endpoints' lists the endpoints.",
             request_id=request_id,
         )
     if code == _NOT_READY_CODE or "is not in service" in message.lower():
@@ -201,15 +201,15 @@ def invocation_error(error: Exception, endpoint_name: str, where: str = "") -> D
         return ThrottledError(f"Endpoint {endpoint_name} is overloaded: {message}", request_id=request_id)
     if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 413:
         return PayloadTooLargeError(
-            f"Endpoint {endpoint_name} takes no request so large: {sentence(message)} Give max_payload_bytes; a "
-            "serverless endpoint takes 4 MB.",
+            f"The request is too large for endpoint {endpoint_name}: {sentence(message)} Set max_payload_bytes; a "
+            "serverless endpoint accepts 4 MB.",
             request_id=request_id,
         )
     return _from_answer(error, doing, EndpointError)
 
 
 def _model_error(error: ClientError, endpoint_name: str) -> DogBreedError:
-    """What the container said, in its own words."""
+    """The error that the container reported, with its message."""
     _, message, request_id = _facts(error)
     status = error.response.get("OriginalStatusCode", "")
     original = _shortened(str(error.response.get("OriginalMessage") or message).strip())
@@ -220,16 +220,16 @@ def _model_error(error: ClientError, endpoint_name: str) -> DogBreedError:
         )
     if status == 0 and "timed out" in message:
         return EndpointTimeoutError(
-            f"The model behind endpoint {endpoint_name} gave no answer in time: {original or message}",
+            f"The model behind endpoint {endpoint_name} timed out: {original or message}",
             request_id=request_id,
         )
     return ModelError(f"The model behind endpoint {endpoint_name} answered {status}: {original}", request_id=request_id)
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same call may well succeed in a moment: throttled, a server's fault, or a lost connection.
+    """Whether the same call may succeed in a moment: throttling, a server's error, or a lost connection.
 
-    A model's own error is none of these, unless it says that it is busy: the same picture would lead to it again.
+    A model's own error is not transient unless the model is busy: the same picture would cause it again.
     """
     if isinstance(error, ClientError):
         code = error.response.get("Error", {}).get("Code")
@@ -241,7 +241,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def least_pause(error: BaseException) -> float:
-    """Seconds that AWS or the container asked to wait before the next attempt; 0 where they did not."""
+    """Seconds that AWS or the container asks to wait before the next attempt; 0 by default."""
     if not isinstance(error, ClientError):
         return 0.0
     headers: dict[str, str] = error.response.get("ResponseMetadata", {}).get("HTTPHeaders") or {}
@@ -249,7 +249,7 @@ def least_pause(error: BaseException) -> float:
 
 
 def is_missing(error: ClientError) -> bool:
-    """Whether AWS says that the resource asked for does not exist."""
+    """Whether the error says that the resource does not exist."""
     code, message, _ = _facts(error)
     return code in {"ResourceNotFound", "ResourceNotFoundException", "NoSuchKey", "404"} or (
         code in _VALIDATION_CODES
@@ -281,13 +281,13 @@ def _from_answer(error: ClientError, doing: str, otherwise: type[DogBreedError])
         return AccessError(f"{said} {remedy}", request_id=request_id)
     if code == "ResourceLimitExceeded":
         return QuotaError(
-            f"{said} Ask for more under Service Quotas, delete what you no longer need ('dogbreed endpoints'), "
-            "or choose another instance type.",
+            f"{said} Request an increase under Service Quotas, delete endpoints that you no longer need "
+            "('dogbreed endpoints'), or choose another instance type.",
             request_id=request_id,
         )
     if code == "NoSuchBucket":
         return ConfigurationError(
-            f"{said} Give Session.aws(bucket=…) or set DOGBREED_BUCKET to a bucket that is there.",
+            f"{said} Pass Session.aws(bucket=…) or set DOGBREED_BUCKET to a bucket that exists.",
             request_id=request_id,
         )
     if code in _THROTTLING_CODES:

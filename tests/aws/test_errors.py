@@ -75,8 +75,8 @@ def test_an_expired_login_says_how_to_log_in(error: Exception) -> None:
         (answer("ResourceLimitExceeded"), QuotaError, "Service Quotas"),
         (answer("ThrottlingException"), ThrottledError, "Try again"),
         (answer("SlowDown", status=503), ThrottledError, "Try again"),
-        (ReadTimeoutError(endpoint_url="https://x"), EndpointTimeoutError, "no answer in time."),
-        (ConnectTimeoutError(endpoint_url="https://x"), EndpointTimeoutError, "no connection in time"),
+        (ReadTimeoutError(endpoint_url="https://x"), EndpointTimeoutError, "the response timed out."),
+        (ConnectTimeoutError(endpoint_url="https://x"), EndpointTimeoutError, "the connection timed out"),
         (EndpointConnectionError(endpoint_url="https://x"), EndpointError, "Check the network"),
         (answer("ValidationException", "wrong"), JobError, "wrong"),
         (answer("SomethingNew", "odd"), JobError, "odd (SomethingNew)"),
@@ -195,7 +195,7 @@ def test_awss_words_end_before_the_remedy_begins(code: str) -> None:
 def test_a_missing_endpoint_is_missing_in_a_session() -> None:
     missing = answer("ValidationError", "Endpoint dogs of account 1 not found.")
     said = str(errors.invocation_error(missing, "dogs", "Session.local('/x')"))
-    assert said.startswith("There is no endpoint dogs in Session.local('/x'). See")
+    assert said.startswith("The endpoint dogs does not exist in Session.local('/x'). ")
 
 
 @pytest.mark.parametrize("error", [answer("x" * 40_000, status=500), answer("x" * 9_000, "y" * 40_000, 999)])
@@ -214,7 +214,7 @@ def test_what_something_else_answers_does_not_fill_the_screen(error: ClientError
 def test_an_answer_that_botocore_cannot_read_is_not_sagemakers(error: Exception) -> None:
     translated = errors.invocation_error(error, "dogs")
     assert type(translated) is EndpointError
-    assert "ask endpoint dogs: it answered something that is not SageMaker's" in str(translated)
+    assert "invoke endpoint dogs: the response is not SageMaker's" in str(translated)
     assert str(error) not in str(translated)
 
 

@@ -92,7 +92,7 @@ def test_a_file_comes_back_as_it_went(place: tuple[Storage, str], tmp_path: Path
 
 def test_a_missing_file_is_named(place: tuple[Storage, str], tmp_path: Path) -> None:
     storage, uri = place
-    with pytest.raises(ConfigurationError, match=r"no file at .*nothing\.bin"):
+    with pytest.raises(ConfigurationError, match=r"nothing\.bin does not exist"):
         storage.download_file(join(uri, "nothing.bin"), tmp_path / "x")
     assert not (tmp_path / "x").exists()
 
@@ -166,7 +166,7 @@ class TestErrorsOfS3:
         if call == "exists":
             assert not account.storage.exists("s3://gone/key")
             return
-        with pytest.raises(ConfigurationError, match=r"bucket does not exist|no file at"):
+        with pytest.raises(ConfigurationError, match=r"does not exist"):
             self.do(account, call, tmp_path, bucket="gone")
 
 

@@ -183,5 +183,5 @@ def _refuse_logs(**_: Any) -> Any:
 
 
 def test_a_name_that_is_not_there_is_an_error_of_its_own(no_endpoint: Account) -> None:
-    with pytest.raises(EndpointNotFoundError, match="no endpoint dogs"):
+    with pytest.raises(EndpointNotFoundError, match="endpoint dogs does not exist"):
         _ = Deployment("dogs", no_endpoint[0]).status

@@ -67,7 +67,7 @@ def test_newer_images_get_none_and_a_note_says_so(account: Account, shapes: Bree
     trainer = BreedTrainer(session, features="in-job", debugger=Debugger.managed())
     trainer.train(shapes, progress=steps.append)
     assert "ProfilingParameters" not in aws.sent("CreateTrainingJob")[0]["ProfilerConfig"]
-    assert any("framework profiling of 10 steps is left out" in step.message for step in steps)
+    assert any("framework profiling of 10 steps is omitted" in step.message for step in steps)
 
 
 @pytest.mark.parametrize(
@@ -97,10 +97,10 @@ def test_rules_and_parameters_can_be_chosen(account: Account, shapes: BreedDatas
     [
         ({"rules": ["vanishing_gradients"]}, "did you mean VanishingGradient"),
         ({"rules": ["Overfit", "overfit"]}, "each rule once"),
-        ({"profiler_rules": ["Overfit"]}, "no profiling rule 'Overfit'"),
-        ({"system_monitor_interval_ms": 250}, "SageMaker takes 100, 200"),
-        ({"train_save_interval": 0}, "start at 1"),
-        ({"rule_parameters": {"DeadRelu": {}}}, "no chosen rule 'DeadRelu'"),
+        ({"profiler_rules": ["Overfit"]}, "Unknown profiling rule 'Overfit'"),
+        ({"system_monitor_interval_ms": 250}, "SageMaker accepts 100, 200"),
+        ({"train_save_interval": 0}, "at least 1"),
+        ({"rule_parameters": {"DeadRelu": {}}}, "Unknown chosen rule 'DeadRelu'"),
     ],
 )
 def test_a_wrong_choice_is_named(options: dict[str, Any], message: str) -> None:

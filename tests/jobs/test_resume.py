@@ -40,8 +40,8 @@ def jobs(session: Session) -> int:
         ({"weights": "none"}, {}, "weights is none (was pretrained)"),
         ({"views": "plain"}, {}, "views is plain (was plain,flip)"),
         ({}, {"optimizer": "SGD"}, "optimizer is sgd (was adamw)"),
-        ({}, {"epochs": 1}, "has trained 2 epochs already, and epochs is 1"),
-        ({}, {"lr": 0.5}, "has trained 2 epochs already, and epochs is 2"),
+        ({}, {"epochs": 1}, "has already trained 2 epochs, and epochs is 1"),
+        ({}, {"lr": 0.5}, "has already trained 2 epochs, and epochs is 2"),
     ],
 )
 def test_what_cannot_be_continued_is_refused_before_anything_is_sent(
@@ -80,7 +80,9 @@ def test_a_damaged_description_is_named(workshop: Workshop, first: TrainingJob, 
 
 @pytest.mark.extras
 def test_an_unknown_job_is_named_with_the_place_and_how_to_list_them(session: Session, shapes: BreedDataset) -> None:
-    with pytest.raises(JobError, match=r"There is no training job nope in Session.local\(.*See 'dogbreed jobs'"):
+    with pytest.raises(
+        JobError, match=r"The training job nope does not exist in Session.local\(.*'dogbreed jobs' lists"
+    ):
         BreedTrainer(session).train(shapes, resume="nope", progress=no_progress)
 
 
@@ -99,7 +101,7 @@ def test_more_epochs_continue_where_the_job_was_and_say_what_changed(workshop: W
     )
     assert job.hyperparameters["lr"] == 0.001
     assert DebugReport.load(job).summary()
-    with pytest.raises(JobError, match=f"has been continued by {job.name} since, with lr 0.001"):
+    with pytest.raises(JobError, match=f"{job.name} has since resumed the checkpoint of {first.name}, with lr 0.001"):
         workshop.trainer.train(workshop.dataset, {"epochs": 3}, resume=first.name, progress=no_progress)
 
 
@@ -107,7 +109,7 @@ def test_a_job_that_computed_features_is_not_continued(workshop: Workshop, first
     listed = workshop.session.client("sagemaker").list_training_jobs(NameContains="-features-")
     name = listed["TrainingJobSummaries"][0]["TrainingJobName"]
     before = jobs(workshop.session)
-    with pytest.raises(JobError, match=f"{name} computed features, .* it trained nothing that could be continued"):
+    with pytest.raises(JobError, match=f"{name} computed features, .* it trained no model that could be resumed"):
         workshop.trainer.train(workshop.dataset, {"epochs": 2}, resume=name, progress=no_progress)
     assert jobs(workshop.session) == before
 
@@ -115,7 +117,7 @@ def test_a_job_that_computed_features_is_not_continued(workshop: Workshop, first
 def test_a_running_job_is_not_continued(workshop: Workshop) -> None:
     running = workshop.trainer.train(workshop.dataset, {"epochs": 100_000}, progress=no_progress)
     try:
-        with pytest.raises(JobError, match="is InProgress; wait for its end, or stop it"):
+        with pytest.raises(JobError, match="is InProgress; wait until it ends, or stop it"):
             workshop.trainer.train(workshop.dataset, resume=running.name, progress=no_progress)
     finally:
         running.stop()
