@@ -103,7 +103,7 @@ def test_after_four_attempts_it_is_an_error(endpoint: FakeEndpoint, error: type[
     [
         (FakeEndpoint(BREEDS).model_fails("no dog", status=400), ModelError, r"answered 400: no dog.*fake-request"),
         (FakeEndpoint(BREEDS).model_fails("a bug", status=500), ModelError, "answered 500: a bug"),
-        (FakeEndpoint(BREEDS).times_out(), EndpointTimeoutError, "no answer in time"),
+        (FakeEndpoint(BREEDS).times_out(), EndpointTimeoutError, "response timed out"),
         (FakeEndpoint(BREEDS).refuses("AccessDeniedException", "not allowed"), AccessError, "not allowed"),
         (FakeEndpoint(BREEDS).answers_bytes(b"what?"), ModelError, "neither"),
         (FakeEndpoint(BREEDS).answers_plainly([1.0, 2.0, 3.0]), LabelError, "3 plain scores"),

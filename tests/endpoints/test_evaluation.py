@@ -142,7 +142,7 @@ def test_an_endpoint_that_never_answers_ends_the_evaluation(folder: Path) -> Non
         def classify(self, picture: Path, /, *, top_k: int = 5) -> Prediction:
             raise EndpointNotFoundError("there is no endpoint pets")
 
-    with pytest.raises(EndpointNotFoundError, match="endpoint pets does not exist"):
+    with pytest.raises(EndpointNotFoundError, match="no endpoint pets"):
         evaluate(Missing(), folder)
 
 
