@@ -80,9 +80,7 @@ def test_a_damaged_description_is_named(workshop: Workshop, first: TrainingJob, 
 
 @pytest.mark.extras
 def test_an_unknown_job_is_named_with_the_place_and_how_to_list_them(session: Session, shapes: BreedDataset) -> None:
-    with pytest.raises(
-        JobError, match=r"The training job nope does not exist in Session.local\(.*'dogbreed jobs'"
-    ):
+    with pytest.raises(JobError, match=r"The training job nope does not exist in Session.local\(.*'dogbreed jobs'"):
         BreedTrainer(session).train(shapes, resume="nope", progress=no_progress)
 
 
