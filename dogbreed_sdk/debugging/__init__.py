@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from training_scripts.recording.profile.profile import Profile
     from training_scripts.recording.trial.trial import MemoryTrial, Series, Trial
     from training_scripts.rules.bounds import Bounds
-    from training_scripts.rules.declaration import Answer, Rule
+    from training_scripts.rules.declaration import Answer, Parameters, Rule
     from training_scripts.rules.evaluation import evaluate as evaluate_rules
     from training_scripts.rules.findings import Finding, NotEvaluated, RuleError, RuleResult
     from training_scripts.rules.registry import describe as describe_rules
@@ -37,6 +37,7 @@ _HOMES = {
     "Finding": ("training_scripts.rules.findings", "Finding"),
     "MemoryTrial": ("training_scripts.recording.trial.trial", "MemoryTrial"),
     "NotEvaluated": ("training_scripts.rules.findings", "NotEvaluated"),
+    "Parameters": ("training_scripts.rules.declaration", "Parameters"),
     "Profile": ("training_scripts.recording.profile.profile", "Profile"),
     "Rule": ("training_scripts.rules.declaration", "Rule"),
     "RuleError": ("training_scripts.rules.findings", "RuleError"),
@@ -57,6 +58,7 @@ __all__ = [
     "Finding",
     "MemoryTrial",
     "NotEvaluated",
+    "Parameters",
     "Profile",
     "Rule",
     "RuleError",

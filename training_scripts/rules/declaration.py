@@ -5,7 +5,7 @@ judges and a tuple `RULES` that holds the declaration. The registry finds the mo
 precedes, the list of AWS's managed rules and the table in the documentation are read from the declaration; run
 `python docs/generate.py` to write the list and the table again.
 
-    def _judge(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+    def _judge(trial: Trial, parameters: Parameters) -> list[Finding]:
         ...
 
     RULES = (
@@ -33,6 +33,9 @@ from training_scripts.rules.findings import Finding, RuleError
 
 DEBUGGING, PROFILING = KINDS = ("debugging", "profiling")
 
+Parameters = Mapping[str, Any]
+"""Parameter -> value: what kind of value it has, the rule that declares it knows."""
+
 LAST = 1_000_000
 """The place of a rule that declares none: after all others."""
 
@@ -58,7 +61,7 @@ class Answer:
     is_consequence: bool = False
 
 
-Judge = Callable[[Any, Mapping[str, Any]], "Sequence[Finding] | Answer"]
+Judge = Callable[[Any, Parameters], "Sequence[Finding] | Answer"]
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,8 @@ class Rule:
 
     name: str
     judge: Judge
-    aws: Mapping[str, Any]
-    default: Mapping[str, Any]
+    aws: Parameters
+    default: Parameters
     description: str
     advice: str
     kind: str = DEBUGGING

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar, cast, overload, runtime_checkable
 
 from training_scripts._util.suggestions import did_you_mean
 from training_scripts.rules.bounds import Bounds
-from training_scripts.rules.declaration import DEBUGGING, KINDS, PROFILING, Answer, Judge, Rule
+from training_scripts.rules.declaration import DEBUGGING, KINDS, PROFILING, Answer, Judge, Parameters, Rule
 from training_scripts.rules.findings import Finding, RuleError
 
 PACKAGES = {DEBUGGING: ("losses", "tensors", "classes"), PROFILING: ("profiling",)}
@@ -27,9 +27,9 @@ class RuleClass(Protocol):
     """A user's rule as a class: created without arguments, it judges a trial or a profile."""
 
     name: str
-    parameters: Mapping[str, Any]
+    parameters: Parameters
 
-    def judge(self, recorded: Any, parameters: Mapping[str, Any]) -> Sequence[Finding] | Answer:
+    def judge(self, recorded: Any, parameters: Parameters) -> Sequence[Finding] | Answer:
         """Returns the findings, none where nothing is wrong. May raise NotEvaluated."""
 
 
@@ -41,7 +41,7 @@ def register(
     given: None = None,
     *,
     name: str | None = None,
-    parameters: Mapping[str, Any] | None = None,
+    parameters: Parameters | None = None,
     kind: str = DEBUGGING,
     description: str = "",
     advice: str = "",
@@ -54,7 +54,7 @@ def register(
     given: Registrable,
     *,
     name: str | None = None,
-    parameters: Mapping[str, Any] | None = None,
+    parameters: Parameters | None = None,
     kind: str = DEBUGGING,
     description: str = "",
     advice: str = "",
@@ -66,7 +66,7 @@ def register(
     given: object = None,
     *,
     name: str | None = None,
-    parameters: Mapping[str, Any] | None = None,
+    parameters: Parameters | None = None,
     kind: str = DEBUGGING,
     description: str = "",
     advice: str = "",
@@ -196,7 +196,7 @@ def _rule_of(
     given: object,
     *,
     name: str | None,
-    parameters: Mapping[str, Any] | None,
+    parameters: Parameters | None,
     kind: str,
     description: str,
     advice: str,

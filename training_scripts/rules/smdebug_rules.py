@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from training_scripts.recording.trial.trial import EVAL, TRAIN, Trial
-from training_scripts.rules.declaration import Rule
+from training_scripts.rules.declaration import Parameters, Rule
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated, RuleError
@@ -39,7 +39,7 @@ def as_rule(kind: type, *, name: str | None = None, advice: str = "", **argument
         raise RuleError(f"{kind!r} is not a subclass of smdebug.rules.rule.Rule.")
     documented = (kind.__doc__ or "").strip().splitlines()
 
-    def judge(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+    def judge(trial: Trial, parameters: Parameters) -> list[Finding]:
         return _invoked(kind, evidences.of(trial), parameters)
 
     return Rule(
@@ -63,7 +63,7 @@ def _smdebug_rule() -> type:
     return base
 
 
-def _invoked(kind: type, run: Evidence, parameters: Mapping[str, Any]) -> list[Finding]:
+def _invoked(kind: type, run: Evidence, parameters: Parameters) -> list[Finding]:
     from smdebug.exceptions import (  # noqa: PLC0415 - an optional dependency, slow to import
         RuleEvaluationConditionMet,
         StepUnavailable,

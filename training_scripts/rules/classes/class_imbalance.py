@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import EVAL, GLOBAL, TRAIN, Trial
 from training_scripts.rules.bounds import COUNT, SHARE
-from training_scripts.rules.declaration import Rule
+from training_scripts.rules.declaration import Parameters, Rule
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence import selection, statistics
 from training_scripts.rules.evidence.evidence import Evidence
@@ -32,7 +31,7 @@ from training_scripts.rules.evidence.predictions import (
 from training_scripts.rules.findings import Finding, NotEvaluated
 
 
-def _imbalance_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _imbalance_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     """AWS: over at least samples labels, largest / smallest class, and the share of mispredictions of each class."""
     run = evidences.of(trial)
     labels = recorded(run, parameters["labels_regex"], "labels")
@@ -92,7 +91,7 @@ def _mispredicted(run: Evidence, index: int, matrix: Integers, answers: Answers)
     )
 
 
-def _imbalance_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _imbalance_default(trial: Trial, parameters: Parameters) -> list[Finding]:
     """Ours: counts of the whole split, or what samples of it surely tell; and classes surely worse than the others.
 
     With ten pictures a class and 120 classes some class always does badly. A class counts as left behind where it
@@ -126,7 +125,7 @@ def _imbalance_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Find
     return findings + found
 
 
-def _counts(run: Evidence, parameters: Mapping[str, Any]) -> tuple[Integers | None, bool]:
+def _counts(run: Evidence, parameters: Parameters) -> tuple[Integers | None, bool]:
     """Pictures of each class of the train split, and whether that is all of them."""
     given = run.run.get("class_counts")
     if isinstance(given, (list, tuple)) and given and all(_is_count(one) for one in given):
@@ -162,7 +161,7 @@ def _surely_uneven(counts: Integers, threshold: float) -> bool:
     return statistics.at_least(large, small + large, threshold / (1 + threshold)) < error
 
 
-def _left_behind(matrix: Integers, parameters: Mapping[str, Any]) -> set[int]:
+def _left_behind(matrix: Integers, parameters: Parameters) -> set[int]:
     totals, right, called = matrix.sum(axis=1), np.diag(matrix), matrix.sum(axis=0)
     found = set()
     present = np.flatnonzero(totals > 0)

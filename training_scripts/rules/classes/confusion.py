@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import EVAL, GLOBAL, TRAIN, Trial
 from training_scripts.rules.bounds import POSITION, SHARE
-from training_scripts.rules.declaration import Rule
+from training_scripts.rules.declaration import Parameters, Rule
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.evidence import Evidence
@@ -35,7 +33,7 @@ MIXED = 0.25
 """Of two classes' pictures, so many are called the other: half of what a coin would do."""
 
 
-def _confusion_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _confusion_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     """AWS, to the letter of its page: each class's share of the diagonal, and what else is in each column.
 
     confusion[i][i] / sum_j(confusion[j][j]) >= min_diag, and confusion[j][i] / sum_j(confusion[j][i]) <= max_off_diag
@@ -80,7 +78,7 @@ def _confusion_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]
     return findings
 
 
-def _all_answers(run: Evidence, parameters: Mapping[str, Any]) -> Answers:
+def _all_answers(run: Evidence, parameters: Parameters) -> Answers:
     wanted = {
         "labels_regex": parameters["labels"],
         "predictions_regex": parameters["predictions"],
@@ -96,7 +94,7 @@ def _all_answers(run: Evidence, parameters: Mapping[str, Any]) -> Answers:
     raise NotEvaluated(NO_ANSWERS)
 
 
-def _confusion_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _confusion_default(trial: Trial, parameters: Parameters) -> list[Finding]:
     """Ours: most pictures of a class are called one other class, surely, in the last two evaluations."""
     run = evidences.of(trial)
     wanted = {
@@ -155,7 +153,7 @@ def _mostly_called(matrix: Integers, share: float) -> set[tuple[int, int]]:
     return found
 
 
-def _mixed_up(matrix: Integers, parameters: Mapping[str, Any]) -> set[tuple[int, int]]:
+def _mixed_up(matrix: Integers, parameters: Parameters) -> set[tuple[int, int]]:
     """Pairs of classes that are told apart surely no better than by a coin, while the other classes are known.
 
     What counts is how much oftener the pictures of a class are called it than those of the other are, among those

@@ -8,13 +8,12 @@ they ask the same functions.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training_scripts.recording.trial.trial import Trial
+from training_scripts.rules.declaration import Parameters
 from training_scripts.rules.evidence import curves, statistics
 from training_scripts.rules.evidence.chance_level import CLEARLY_BELOW_CHANCE, SIGMAS, chance_loss
 from training_scripts.rules.evidence.run import Run
@@ -102,7 +101,7 @@ def epochs_with_both(trial: Trial) -> int:
     return 0 if run is None else len(_epochs_with_both(run))
 
 
-def turned(course: Course, parameters: Mapping[str, Any]) -> bool:
+def turned(course: Course, parameters: Parameters) -> bool:
     """Whether validation turned and rose while training did not: surely, for long enough, and by enough to matter.
 
     Args:
@@ -119,7 +118,7 @@ def turned(course: Course, parameters: Mapping[str, Any]) -> bool:
     return long and course.rise > material and course.rises_surely() and not course.diverges()
 
 
-def memorized_since(course: Course, parameters: Mapping[str, Any]) -> int | None:
+def memorized_since(course: Course, parameters: Parameters) -> int | None:
     """Index of the epoch from which on the training pictures were memorized, by the losses; None where they are not.
 
     As long as validation gets better, training on is right however wide the gap between the losses is.
@@ -134,7 +133,8 @@ def memorized_since(course: Course, parameters: Mapping[str, Any]) -> int | None
     errors = np.hypot(np.nan_to_num(valid_error), np.nan_to_num(course.losses.train_error))
     # Without a spread (one batch) only the larger gap counts.
     nothing_left = (course.train < parameters["memorized_loss"] * scale) & np.isfinite(valid_error)
-    material = np.where(nothing_left, parameters["memorized_gap"], parameters["gap_of_chance"]) * scale
+    smaller, usual = float(parameters["memorized_gap"]), float(parameters["gap_of_chance"])
+    material = np.where(nothing_left, smaller, usual) * scale
     wide = (gap > np.maximum(material, SIGMAS * errors)) & (course.train < course.valid / 2)
     wide &= course.train < CLEARLY_BELOW_CHANCE * scale  # a model that memorizes knows more than nothing
     better = float(course.valid[: -course.patience].min()) - course.last_valid

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training_scripts.recording.trial.trial import EVAL, TRAIN
+from training_scripts.rules.declaration import Parameters
 from training_scripts.rules.evidence import selection
 from training_scripts.rules.evidence.chance_level import learning
 from training_scripts.rules.evidence.epochs import loss_names, loss_series, training_loss
@@ -65,7 +65,7 @@ def recorded(run: Evidence, pattern: str, collection: str) -> list[str]:
     return selection.natural(selection.members(run, collection) or named)
 
 
-def recorded_answers(run: Evidence, parameters: Mapping[str, Any], mode: str, *, last: int = 0) -> list[Answers]:
+def recorded_answers(run: Evidence, parameters: Parameters, mode: str, *, last: int = 0) -> list[Answers]:
     """What was answered at each recorded step of a mode, or at the last few."""
     labels = recorded(run, parameters["labels_regex"], "labels")
     predictions = recorded(run, parameters["predictions_regex"], "predictions")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from training_scripts.recording.trial.trial import EVAL, GLOBAL, PREDICT, TRAIN
+from training_scripts.rules.declaration import Parameters
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import NotEvaluated, RuleError
 
@@ -51,7 +52,7 @@ def members(evidence: Evidence, collection: str) -> set[str]:
     return set(evidence.collections.get(collection, ())) & evidence.recorded_names()
 
 
-def chosen(evidence: Evidence, parameters: Mapping[str, Any], otherwise: Iterable[str]) -> list[str]:
+def chosen(evidence: Evidence, parameters: Parameters, otherwise: Iterable[str]) -> list[str]:
     """Names that AWS's parameters collection_names and tensor_regex choose (their union), or else the given ones.
 
     Both are a text with commas or a list, as AWS takes them.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +10,7 @@ from numpy.typing import NDArray
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import EVAL, GLOBAL, TRAIN, Series, Trial
 from training_scripts.rules.bounds import COUNT, SHARE
-from training_scripts.rules.declaration import Answer, Rule
+from training_scripts.rules.declaration import Answer, Parameters, Rule
 from training_scripts.rules.evidence import curves, learning_rate, selection, statistics
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.chance_level import BELOW_CHANCE, SIGMAS, Learning, learning
@@ -42,7 +40,7 @@ IDENTICAL = 1e-6
 float32 numbers by 1e-7, any update of the weights by far more."""
 
 
-def _loss_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _loss_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     """AWS: every num_steps, the loss must be lower by diff_percent than at least num_steps before."""
     run = evidences.of(trial)
     names = selection.chosen(run, parameters, loss_names(run))
@@ -79,7 +77,7 @@ def _checks(series: Series, num_steps: int) -> list[tuple[int, int]]:
 
 
 def _unfallen(
-    series: Series, checks: list[tuple[int, int]], name: str, mode: str, parameters: Mapping[str, Any]
+    series: Series, checks: list[tuple[int, int]], name: str, mode: str, parameters: Parameters
 ) -> list[Finding]:
     steps, worst = [], -math.inf
     for earlier, later in checks:
@@ -99,7 +97,7 @@ def _unfallen(
     return [Finding(message, tensor=name, mode=mode, steps=tuple(steps), numbers={"change_percent": worst})]
 
 
-def _loss_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding] | Answer:
+def _loss_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answer:
     """Ours: the run as a whole must learn, and must not lose again what it learned.
 
     A loss that is low, or that fell and then stays, is converged and no fault. A loss is flat only where the data
@@ -151,7 +149,7 @@ def _advice(run: Evidence, seen: Learning, found: Finding) -> str:
     return ""
 
 
-def _had_time(run: Evidence, parameters: Mapping[str, Any]) -> bool:
+def _had_time(run: Evidence, parameters: Parameters) -> bool:
     """Whether a run that is under way has come far enough to be called stuck: many begin with a plateau."""
     planned = run.run.get("epochs")
     if run.ended or not isinstance(planned, int):
@@ -181,7 +179,7 @@ def _frozen(run: Evidence, seen: Learning) -> Finding | None:
     return None
 
 
-def _risen(run: Evidence, seen: Learning, parameters: Mapping[str, Any]) -> Finding | None:
+def _risen(run: Evidence, seen: Learning, parameters: Parameters) -> Finding | None:
     """The loss is higher at the end than it was before: by much of what it had fallen, for long, and still is."""
     values = seen.values
     width = max(len(values) // 10, min(5, len(values) // 3))
@@ -240,7 +238,7 @@ def _onset(values: Floats, smoothed: Floats, level: float, low: float) -> int:
     return begin + (place if place >= 0 else width // 2)
 
 
-def _no_better_than_guessing(run: Evidence, seen: Learning, parameters: Mapping[str, Any]) -> Finding | None:
+def _no_better_than_guessing(run: Evidence, seen: Learning, parameters: Parameters) -> Finding | None:
     """The loss ends at what guessing costs or above, whatever it fell from, and has stopped falling or had leapt up.
 
     A fall back from where too long a step had thrown it is none: it is measured by where it began or by guessing.
@@ -283,7 +281,7 @@ def _no_better_than_guessing(run: Evidence, seen: Learning, parameters: Mapping[
     )
 
 
-def _flat(run: Evidence, seen: Learning, parameters: Mapping[str, Any]) -> Finding | None:
+def _flat(run: Evidence, seen: Learning, parameters: Parameters) -> Finding | None:
     """The loss never got below where it began, or below guessing, although there was time and evidence enough."""
     if seen.learned or seen.falling:
         return None

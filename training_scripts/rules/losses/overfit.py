@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +10,7 @@ from numpy.typing import NDArray
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import EVAL, TRAIN, Series, Trial
 from training_scripts.rules.bounds import COUNT, POSITION
-from training_scripts.rules.declaration import Answer, Rule
+from training_scripts.rules.declaration import Answer, Parameters, Rule
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence import overfitting, selection
 from training_scripts.rules.evidence.epochs import loss_names, loss_series, training_loss
@@ -26,7 +24,7 @@ NO_VALIDATION = (
 )
 
 
-def _overfit_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _overfit_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     """AWS: (validation loss - training loss) / training loss above ratio_threshold for patience steps.
 
     Both are the means over the loss tensors: of an EVAL step, and of the TRAIN step before it.
@@ -79,7 +77,7 @@ def _train_before(run: Evidence, train: Series, valid: Series) -> NDArray[np.int
     return np.searchsorted(whens[0], whens[1]).astype(np.int64) - 1
 
 
-def _overtraining_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _overtraining_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     """AWS: no loss lower than the best by delta for patience_train TRAIN or patience_validation EVAL steps."""
     run = evidences.of(trial)
     findings, judged = [], False
@@ -159,7 +157,7 @@ MEMORIZED = (
 """The advice where validation never turned: there is no earlier epoch to stop at."""
 
 
-def _overfit_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding] | Answer:
+def _overfit_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answer:
     """Ours: validation turned and rose while training went on falling, or the training pictures are memorized.
 
     Measured in units of what guessing costs: a rise from 0.01 to 0.02 is a ratio of 2 and no harm.
@@ -204,7 +202,7 @@ def _memorized(course: Course, begin: int) -> Finding:
     )
 
 
-def _overtraining_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _overtraining_default(trial: Trial, parameters: Parameters) -> list[Finding]:
     """Ours: training went on for long after the best epoch, and validation got worse. Standing still is no fault."""
     course = _course(trial, min(parameters["patience_validation"], 3))
     since = course.since

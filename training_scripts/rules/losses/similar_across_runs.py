@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import EVAL, TRAIN, Trial
-from training_scripts.rules.declaration import Rule
+from training_scripts.rules.declaration import Parameters, Rule
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence import selection
 from training_scripts.rules.evidence.epochs import loss_names
@@ -19,7 +16,7 @@ from training_scripts.rules.grouping import long_list, together
 from training_scripts.rules.tensors.exploding_tensor import CHOOSE
 
 
-def _similar(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _similar(trial: Trial, parameters: Parameters) -> list[Finding]:
     """The same tensors at the same steps of both runs agree, within the tolerances."""
     run = evidences.of(trial)
     if not run.others:
@@ -50,7 +47,7 @@ def _similar(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
     return findings
 
 
-def _differences(run: Evidence, other: Evidence, name: str, mode: str, parameters: Mapping[str, Any]) -> Finding | None:
+def _differences(run: Evidence, other: Evidence, name: str, mode: str, parameters: Parameters) -> Finding | None:
     """How a tensor differs, without steps where it does not; None where there is nothing to compare."""
     if not other.has(name):
         return None

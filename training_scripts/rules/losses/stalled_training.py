@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from training_scripts.recording.trial.trial import EVAL, GLOBAL, PREDICT, TRAIN, Trial
-from training_scripts.rules.declaration import Rule
+from training_scripts.rules.declaration import Parameters, Rule
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.findings import Finding, NotEvaluated
 
 
-def _stalled(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _stalled(trial: Trial, parameters: Parameters) -> list[Finding]:
     """No recorded step for threshold seconds: between two steps, or until now for a run that has not ended.
 
     With `times_usual`, a pause counts only where it is also so many times as long as the usual one, so that runs

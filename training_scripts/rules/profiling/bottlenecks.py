@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.profile.profile import CPU, GPU, IO_WAIT, Profile
 from training_scripts.rules.bounds import COUNT
-from training_scripts.rules.declaration import PROFILING, Answer, Rule
+from training_scripts.rules.declaration import PROFILING, Answer, Parameters, Rule
 from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.profiling.samples import (
     PATIENCE,
@@ -25,23 +24,22 @@ from training_scripts.rules.profiling.samples import (
     training_window,
 )
 
-_Parameters = Mapping[str, Any]
 SHOWN = 20
 
 
-def cpu_bottleneck(profile: Profile, parameters: _Parameters) -> Sequence[Finding] | Answer:
+def cpu_bottleneck(profile: Profile, parameters: Parameters) -> Sequence[Finding] | Answer:
     """During training."""
     gpus(profile)
     return _cpu(profile, parameters, training_window(profile))
 
 
-def cpu_bottleneck_aws(profile: Profile, parameters: _Parameters) -> Sequence[Finding] | Answer:
+def cpu_bottleneck_aws(profile: Profile, parameters: Parameters) -> Sequence[Finding] | Answer:
     """AWS's: in the whole job, initialisation included."""
     gpus(profile)
     return _cpu(profile, parameters, None)
 
 
-def io_bottleneck(profile: Profile, parameters: _Parameters) -> Sequence[Finding] | Answer:
+def io_bottleneck(profile: Profile, parameters: Parameters) -> Sequence[Finding] | Answer:
     """During training; without a GPU, the cores themselves must wait, on average over them."""
     require_samples(profile)
     window = training_window(profile)
@@ -61,20 +59,20 @@ def io_bottleneck(profile: Profile, parameters: _Parameters) -> Sequence[Finding
     return findings
 
 
-def io_bottleneck_aws(profile: Profile, parameters: _Parameters) -> Sequence[Finding] | Answer:
+def io_bottleneck_aws(profile: Profile, parameters: Parameters) -> Sequence[Finding] | Answer:
     """AWS's: in the whole job, initialisation included."""
     gpus(profile)
     return _io(profile, parameters, None)
 
 
-def _cpu(profile: Profile, parameters: _Parameters, window: tuple[float, float] | None) -> Answer:
+def _cpu(profile: Profile, parameters: Parameters, window: tuple[float, float] | None) -> Answer:
     cores = devices(profile, CPU)
     limit = parameters["cpu_threshold"]
     what = f"a core was busier than {number_text(limit)} %"
     return _bottlenecks(profile, cores, limit, parameters, window=window, what=what)
 
 
-def _io(profile: Profile, parameters: _Parameters, window: tuple[float, float] | None) -> Answer:
+def _io(profile: Profile, parameters: Parameters, window: tuple[float, float] | None) -> Answer:
     limit = parameters["io_threshold"]
     what = f"a core waited for the disk more than {number_text(limit)} % of the time"
     return _bottlenecks(profile, _waits(profile), limit, parameters, window=window, what=what)
@@ -91,7 +89,7 @@ def _bottlenecks(
     profile: Profile,
     causes: list[Device],
     limit: float,
-    parameters: _Parameters,
+    parameters: Parameters,
     *,
     window: tuple[float, float] | None,
     what: str,
@@ -131,7 +129,7 @@ def _bottlenecks(
 
 
 def _decisive(
-    times: NDArray[np.float64], both: NDArray[np.bool_], parameters: _Parameters, *, every_minute: bool
+    times: NDArray[np.float64], both: NDArray[np.bool_], parameters: Parameters, *, every_minute: bool
 ) -> int:
     """How many samples to judge by: all, or for AWS as many as had come when it first found too many."""
     if every_minute:

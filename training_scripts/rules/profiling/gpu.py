@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +11,12 @@ from numpy.typing import NDArray
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.profile.profile import GPU, GPU_MEMORY, Profile
 from training_scripts.rules.bounds import COUNT
-from training_scripts.rules.declaration import PROFILING, Rule
+from training_scripts.rules.declaration import PROFILING, Parameters, Rule
 from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.profiling.samples import PATIENCE, Device, cpu_total, gpus, require, scans, training_window
 
-_Parameters = Mapping[str, Any]
 
-
-def low_gpu_utilization(profile: Profile, parameters: _Parameters) -> Sequence[Finding]:
+def low_gpu_utilization(profile: Profile, parameters: Parameters) -> Sequence[Finding]:
     """Over all of training: p95 too low, or idle in too many samples."""
     window = training_window_of_gpus(profile)
     findings = []
@@ -44,7 +41,7 @@ def low_gpu_utilization(profile: Profile, parameters: _Parameters) -> Sequence[F
     return findings
 
 
-def low_gpu_utilization_aws(profile: Profile, parameters: _Parameters) -> Sequence[Finding]:
+def low_gpu_utilization_aws(profile: Profile, parameters: Parameters) -> Sequence[Finding]:
     """AWS's: quantiles of the last `window` samples, looked at every minute, initialisation included."""
     findings = []
     for device in gpus(profile):
@@ -66,18 +63,18 @@ def low_gpu_utilization_aws(profile: Profile, parameters: _Parameters) -> Sequen
     return findings
 
 
-def batch_size(profile: Profile, parameters: _Parameters) -> Sequence[Finding]:
+def batch_size(profile: Profile, parameters: Parameters) -> Sequence[Finding]:
     """CPU, GPU and GPU memory all had room during training."""
     window = training_window_of_gpus(profile)
     return _room(profile, [device.during(window) for device in gpus(profile)], parameters, whole=True)
 
 
-def batch_size_aws(profile: Profile, parameters: _Parameters) -> Sequence[Finding]:
+def batch_size_aws(profile: Profile, parameters: Parameters) -> Sequence[Finding]:
     """AWS's: p95 of the last `window` samples, looked at every minute."""
     return _room(profile, gpus(profile), parameters, whole=False)
 
 
-def _room(profile: Profile, busy: list[Device], parameters: _Parameters, *, whole: bool) -> list[Finding]:
+def _room(profile: Profile, busy: list[Device], parameters: Parameters, *, whole: bool) -> list[Finding]:
     memory = {(device.node, device.name): device for device in gpus(profile, GPU_MEMORY)}
     findings = []
     for device in busy:
@@ -108,7 +105,7 @@ def _room(profile: Profile, busy: list[Device], parameters: _Parameters, *, whol
     return findings
 
 
-def gpu_memory_increase(profile: Profile, parameters: _Parameters) -> Sequence[Finding]:
+def gpu_memory_increase(profile: Profile, parameters: Parameters) -> Sequence[Finding]:
     """Memory that goes on growing through all of training, after the allocator has settled in its first quarter."""
     window = training_window_of_gpus(profile)
     findings = []
@@ -127,7 +124,7 @@ def gpu_memory_increase(profile: Profile, parameters: _Parameters) -> Sequence[F
     return findings
 
 
-def gpu_memory_increase_aws(profile: Profile, parameters: _Parameters) -> Sequence[Finding]:
+def gpu_memory_increase_aws(profile: Profile, parameters: Parameters) -> Sequence[Finding]:
     """AWS's: the moving average rises by more than `increase` points from one sample to the next."""
     findings = []
     for device in gpus(profile, GPU_MEMORY):
@@ -149,7 +146,7 @@ def gpu_memory_increase_aws(profile: Profile, parameters: _Parameters) -> Sequen
     return findings
 
 
-def load_balancing(profile: Profile, parameters: _Parameters) -> Sequence[Finding]:
+def load_balancing(profile: Profile, parameters: Parameters) -> Sequence[Finding]:
     """GPUs whose utilisation during training differs in its mean, not only in the shape of its histogram."""
     window = training_window_of_gpus(profile)
     pairs = _pairs([device.during(window) for device in gpus(profile)], parameters["patience"])
@@ -161,7 +158,7 @@ def load_balancing(profile: Profile, parameters: _Parameters) -> Sequence[Findin
     ]
 
 
-def load_balancing_aws(profile: Profile, parameters: _Parameters) -> Sequence[Finding]:
+def load_balancing_aws(profile: Profile, parameters: Parameters) -> Sequence[Finding]:
     """AWS's: the distance between histograms of utilisation in bins of two percent."""
     return [
         _uneven(one, other, apart)

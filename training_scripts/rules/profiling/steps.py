@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.profile.profile import DATA, TRAIN_STEP, Profile, Spans
 from training_scripts.rules.bounds import COUNT
-from training_scripts.rules.declaration import PROFILING, Answer, Rule
+from training_scripts.rules.declaration import PROFILING, Answer, Parameters, Rule
 from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.profiling.samples import fact, scans
 
-_Parameters = Mapping[str, Any]
 # AWS judges no fewer steps.
 LEAST_STEPS = 100
 MOST_SHOWN = 100
@@ -23,7 +22,7 @@ MOST_SHOWN = 100
 MAD = 1.4826
 
 
-def step_outlier(profile: Profile, parameters: _Parameters) -> Sequence[Finding] | Answer:
+def step_outlier(profile: Profile, parameters: Parameters) -> Sequence[Finding] | Answer:
     """Slow steps, measured robustly, that cost a noticeable share of the time."""
     findings, details = [], {}
     for name, node, spans in _steps(profile, parameters["mode"]):
@@ -54,7 +53,7 @@ def step_outlier(profile: Profile, parameters: _Parameters) -> Sequence[Finding]
     return Answer(findings, details)
 
 
-def step_outlier_aws(profile: Profile, parameters: _Parameters) -> Sequence[Finding] | Answer:
+def step_outlier_aws(profile: Profile, parameters: Parameters) -> Sequence[Finding] | Answer:
     """AWS's: more than `n_outliers` steps beyond the mean by `stddev` standard deviations."""
     findings = []
     for name, node, spans in _steps(profile, parameters["mode"]):
@@ -135,7 +134,7 @@ def waits_of(profile: Profile, spans: Spans) -> NDArray[np.float64] | None:
     return np.where(inside, data.seconds[at], 0.0)
 
 
-def max_initialization_time(profile: Profile, parameters: _Parameters) -> Sequence[Finding] | Answer:
+def max_initialization_time(profile: Profile, parameters: Parameters) -> Sequence[Finding] | Answer:
     """The first step came late, and that was a large part of the job."""
     begin, first, last = _times(profile)
     seconds = first - begin
@@ -150,7 +149,7 @@ def max_initialization_time(profile: Profile, parameters: _Parameters) -> Sequen
     return Answer([Finding(text, numbers=numbers)], numbers)
 
 
-def max_initialization_time_aws(profile: Profile, parameters: _Parameters) -> Sequence[Finding] | Answer:
+def max_initialization_time_aws(profile: Profile, parameters: Parameters) -> Sequence[Finding] | Answer:
     """AWS's: no step in the first `threshold` minutes of samples."""
     begin, first, _ = _times(profile)
     minutes = (first - begin) / 60
@@ -175,7 +174,7 @@ def _times(profile: Profile) -> tuple[float, float, float]:
     return line.begin, line.training if line.training is not None else last, last
 
 
-def dataloader(profile: Profile, parameters: _Parameters) -> Sequence[Finding] | Answer:
+def dataloader(profile: Profile, parameters: Parameters) -> Sequence[Finding] | Answer:
     """Time that training steps really waited for their data."""
     steps = profile.phases.get(TRAIN_STEP)
     waits = waits_of(profile, steps) if steps is not None and len(steps) else None
@@ -200,7 +199,7 @@ def dataloader(profile: Profile, parameters: _Parameters) -> Sequence[Finding] |
     return Answer([Finding(text, mode="TRAIN", numbers=numbers)], numbers)
 
 
-def dataloader_aws(profile: Profile, parameters: _Parameters) -> Sequence[Finding] | Answer:
+def dataloader_aws(profile: Profile, parameters: Parameters) -> Sequence[Finding] | Answer:
     """AWS's: too few or too many workers for the cores, or memory that is not pinned with a GPU."""
     if fact(profile, "inputs") == "features":
         raise NotEvaluated("The inputs are stored features: there are no data loaders.")

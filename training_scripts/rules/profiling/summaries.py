@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from training_scripts.recording.profile.profile import BACKWARD, CPU, DATA, FORWARD, GPU, Profile
-from training_scripts.rules.declaration import PROFILING, Answer, Rule
+from training_scripts.rules.declaration import PROFILING, Answer, Parameters, Rule
 from training_scripts.rules.findings import NotEvaluated
 
 SHOWN = 20
 
 
-def overall_system_usage(profile: Profile, parameters: Mapping[str, Any]) -> Answer:  # noqa: ARG001
+def overall_system_usage(profile: Profile, parameters: Parameters) -> Answer:  # noqa: ARG001
     """Metric -> node -> max, p99, p95, p50, min."""
     details: dict[str, dict[str, dict[str, float]]] = {}
     for one in profile.usage:
@@ -28,7 +28,7 @@ def overall_system_usage(profile: Profile, parameters: Mapping[str, Any]) -> Ans
     return Answer((), details, f"Median utilisation: {', '.join(shown)}." if shown else "")
 
 
-def overall_framework_metrics(profile: Profile, parameters: Mapping[str, Any]) -> Answer:  # noqa: ARG001
+def overall_framework_metrics(profile: Profile, parameters: Parameters) -> Answer:  # noqa: ARG001
     """Shares of the job's time by phase, of the steps' time by part, and the operators' shares."""
     total = {name: float(spans.seconds.sum()) for name, spans in profile.phases.items() if len(spans)}
     steps = {name: seconds for name, seconds in total.items() if name.startswith("Step:")}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from training_scripts.recording.trial.reductions import SATURATION, inactive_fraction, saturated_fraction
 from training_scripts.recording.trial.trial import TRAIN, Series, Trial
 from training_scripts.rules.bounds import ANY_NUMBER, COUNT, PERCENTAGE
-from training_scripts.rules.declaration import Answer, Rule
+from training_scripts.rules.declaration import Answer, Parameters, Rule
 from training_scripts.rules.evidence import curves, selection
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.evidence import Evidence
@@ -39,7 +39,7 @@ NO_GRADIENT_ADVICE = (
 )
 
 
-def _dead_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _dead_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     """AWS: in a layer more than threshold_layer percent of the units fire in less than threshold_inactivity percent."""
     run = evidences.of(trial)
     shares = {
@@ -91,7 +91,7 @@ def _silent(name: str, series: Series, hit: NDArray[np.bool_], what: str) -> Fin
     )
 
 
-def _dead_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding] | Answer:
+def _dead_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answer:
     """Ours: nearly all units of a layer silent over several recorded steps, whole batches together.
 
     Half of a layer silent is usual: units learn one class each, and in deep plain networks half of the units are off
@@ -142,7 +142,7 @@ def _like_relus(run: Evidence) -> list[str]:
     return selection.natural(found)
 
 
-def _together_dead(run: Evidence, name: str, steps: NDArray[np.int64], parameters: Mapping[str, Any]) -> bool:
+def _together_dead(run: Evidence, name: str, steps: NDArray[np.int64], parameters: Parameters) -> bool:
     mode = selection.first_mode(run, name)
     full = set(run.steps_in_full(name, mode).tolist())
     batches = [run.value(name, step, mode) for step in steps.tolist()[-8:] if step in full]
@@ -152,7 +152,7 @@ def _together_dead(run: Evidence, name: str, steps: NDArray[np.int64], parameter
     return whole * 100 >= parameters["threshold_layer"]
 
 
-def _without_gradient(run: Evidence, parameters: Mapping[str, Any]) -> list[Finding]:
+def _without_gradient(run: Evidence, parameters: Parameters) -> list[Finding]:
     """Without activations: units whose bias gets a gradient of exactly zero, as those of dead ReLUs do."""
     biases = [name for name in selection.gradients(run) if name.endswith("bias")]
     table = Gradients.of(run)
@@ -172,7 +172,7 @@ def _without_gradient(run: Evidence, parameters: Mapping[str, Any]) -> list[Find
     return findings
 
 
-def _saturated_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _saturated_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     """AWS: in a layer more than threshold_layer percent of the nodes have inputs beyond the activation's limits."""
     run = evidences.of(trial)
     shares = {name: _saturated(run, name, kind, parameters) for name, kind in _bounded(run, parameters["tensor_regex"])}
@@ -198,7 +198,7 @@ def _bounded(run: Evidence, pattern: str) -> list[tuple[str, str]]:
     ]
 
 
-def _saturated(run: Evidence, name: str, kind: str, parameters: Mapping[str, Any]) -> Series | None:
+def _saturated(run: Evidence, name: str, kind: str, parameters: Parameters) -> Series | None:
     low, high = parameters[f"threshold_{kind}_min"], parameters[f"threshold_{kind}_max"]
     if "output" in name.lower():  # the limits as outputs; both functions rise
         low, high = (float(_value_of(kind, limit)) for limit in (low, high))
@@ -211,7 +211,7 @@ def _value_of(kind: str, limit: float) -> np.float32:
     return np.float32(np.tanh(limit) if kind == "tanh" else 1 / (1 + np.exp(-limit)))
 
 
-def _saturated_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _saturated_default(trial: Trial, parameters: Parameters) -> list[Finding]:
     """Ours: most of a layer's values where the gradient is cut to a thousandth, over several recorded steps."""
     run = evidences.of(trial)
     findings, judged = [], False

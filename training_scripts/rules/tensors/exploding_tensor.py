@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import TRAIN, Series, Trial
 from training_scripts.rules.bounds import COUNT, PERCENTAGE
-from training_scripts.rules.declaration import Answer, Rule
+from training_scripts.rules.declaration import Answer, Parameters, Rule
 from training_scripts.rules.evidence import curves, learning_rate, selection
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.chance_level import learning
@@ -58,7 +55,7 @@ def _bad_steps(run: Evidence, name: str, mode: str, *, only_nan: bool) -> NDArra
     return np.array(sorted(steps), dtype=np.int64)
 
 
-def _exploding_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _exploding_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     """AWS: any tensor holds NaN or infinity at any step."""
     run = evidences.of(trial)
     names = selection.chosen(run, parameters, run.recorded_names())
@@ -84,7 +81,7 @@ def _exploded(name: str, mode: str, steps: NDArray[np.int64]) -> Finding:
     )
 
 
-def _exploding_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding] | Answer:
+def _exploding_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answer:
     """Ours: NaN and infinity as AWS, but for gradients that a loss scaler skips; and growth beyond all bounds."""
     run = evidences.of(trial)
     findings = [finding for finding in _exploding_aws(run, parameters) if finding.tensor]
@@ -119,7 +116,7 @@ def _lasts(run: Evidence, finding: Finding) -> bool:
     return finding.steps[-1] == steps[-1] and finding.numbers["steps"] >= min(3, len(steps))
 
 
-def _growth(run: Evidence, parameters: Mapping[str, Any]) -> list[Finding]:
+def _growth(run: Evidence, parameters: Parameters) -> list[Finding]:
     findings = []
     names = [*loss_names(run), *selection.gradients(run), *selection.trained_weights(run)]
     for name in names:
@@ -144,7 +141,7 @@ def _growth(run: Evidence, parameters: Mapping[str, Any]) -> list[Finding]:
     return together(findings, "{count} tensors grow beyond all bounds from step {begin} on: {names}.")
 
 
-def _zero_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _zero_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     """AWS: the share of zeros in a tensor reaches the threshold at any step."""
     run = evidences.of(trial)
     names = selection.chosen(run, parameters, run.recorded_names())
@@ -183,7 +180,7 @@ def _all_zero(name: str, mode: str, steps: NDArray[np.int64], share: float) -> F
     )
 
 
-def _zero_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding] | Answer:
+def _zero_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answer:
     """Ours: weights that stay zero once training began, and gradients that stay zero while there is a loss.
 
     A layer may begin at zero (biases, the head of a fine-tuned network, the last scale of a residual block): it must
@@ -253,7 +250,7 @@ def _all_are_zero(run: Evidence, names: list[str]) -> bool:
     return len(weights) > 1 and all(series is not None and bool((series.values >= 1).all()) for series in weights)
 
 
-def _variance(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _variance(trial: Trial, parameters: Parameters) -> list[Finding]:
     """Both sets: a tensor's variance is above max_threshold or below min_threshold, which the user gives."""
     highest, lowest = parameters["max_threshold"], parameters["min_threshold"]
     if highest is None and lowest is None:

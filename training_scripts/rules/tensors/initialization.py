@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +10,7 @@ from numpy.typing import NDArray
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import TRAIN, Trial
 from training_scripts.rules.bounds import COUNT, SHARE
-from training_scripts.rules.declaration import Answer, Rule
+from training_scripts.rules.declaration import Answer, Parameters, Rule
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence import layers, selection
 from training_scripts.rules.evidence.chance_level import Learning, learning
@@ -28,7 +26,7 @@ NO_START = (
 )
 
 
-def _aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     """AWS: in the first steps, variances differ too much, gradients are too narrow, or the loss does not fall."""
     run = evidences.of(trial)
     limit = parameters["steps"]
@@ -111,7 +109,7 @@ def _stuck(steps: NDArray[np.int64], values: NDArray[np.float64], patience: int)
     return None
 
 
-def _default(trial: Trial, parameters: Mapping[str, Any]) -> Answer:
+def _default(trial: Trial, parameters: Parameters) -> Answer:
     """Ours: a start that is wrong by itself, and a run that did not get over it.
 
     Layers of different width have different variances by design (Xavier, He), narrow gradients are usual in wide
@@ -188,9 +186,7 @@ def _constant_steps(run: Evidence, name: str) -> list[int]:
     return [int(step) for step in spread.steps[constant][:3]]
 
 
-def _from_the_start(
-    run: Evidence, names: list[str], table: Gradients | None, parameters: Mapping[str, Any]
-) -> list[Finding]:
+def _from_the_start(run: Evidence, names: list[str], table: Gradients | None, parameters: Parameters) -> list[Finding]:
     found = []
     if table is not None and table.steps[0] < parameters["steps"]:
         found += _uneven(table, parameters["share"])
@@ -201,7 +197,7 @@ def _from_the_start(
     return found
 
 
-def _too_wide(run: Evidence, names: list[str], parameters: Mapping[str, Any]) -> list[Finding]:
+def _too_wide(run: Evidence, names: list[str], parameters: Parameters) -> list[Finding]:
     """Layers that multiply their signals: wrong whether or not the run gets over it in the end."""
     gains = {name: layers.gain(run, name, parameters["steps"]) for name in names}
     return [
@@ -211,7 +207,7 @@ def _too_wide(run: Evidence, names: list[str], parameters: Mapping[str, Any]) ->
     ]
 
 
-def _gain_finding(run: Evidence, name: str, gain: float, parameters: Mapping[str, Any]) -> Finding:
+def _gain_finding(run: Evidence, name: str, gain: float, parameters: Parameters) -> Finding:
     low, high = parameters["min_gain"], parameters["max_gain"]
     return Finding(
         f"{name} begins with a standard deviation of {number_text(gain, 2)} / sqrt(inputs), out of "
@@ -225,7 +221,7 @@ def _gain_finding(run: Evidence, name: str, gain: float, parameters: Mapping[str
     )
 
 
-def _too_large_outputs(run: Evidence, seen: Learning, parameters: Mapping[str, Any]) -> list[Finding]:
+def _too_large_outputs(run: Evidence, seen: Learning, parameters: Parameters) -> list[Finding]:
     """A first loss far above guessing: sure where it is very far, or where the run did not get over it."""
     if seen.chance is None or seen.steps[0] >= parameters["steps"]:
         return []

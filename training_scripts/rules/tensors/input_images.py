@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import TRAIN, Trial
 from training_scripts.rules.bounds import AXIS, COUNT
-from training_scripts.rules.declaration import Rule
+from training_scripts.rules.declaration import Parameters, Rule
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence import selection
 from training_scripts.rules.evidence.chance_level import learning
@@ -28,7 +25,7 @@ FEATURES = (
 )
 
 
-def _means(run: Evidence, parameters: Mapping[str, Any]) -> tuple[str, NDArray[np.float64], list[int]]:
+def _means(run: Evidence, parameters: Parameters) -> tuple[str, NDArray[np.float64], list[int]]:
     """The tensor's name, channel means of every recorded picture [n, channels], and the steps.
 
     Raises:
@@ -61,14 +58,14 @@ def _means(run: Evidence, parameters: Mapping[str, Any]) -> tuple[str, NDArray[n
     return name, means, steps
 
 
-def _check_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _check_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     """AWS: after threshold_samples pictures, the mean of a channel differs from 0 by more than threshold_mean."""
     name, means, steps = _means(evidences.of(trial), parameters)
     off = np.abs(means.mean(axis=0))
     return [_finding(name, means, steps)] if (off > parameters["threshold_mean"]).any() else []
 
 
-def _check_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _check_default(trial: Trial, parameters: Parameters) -> list[Finding]:
     """Ours: pictures far beyond what any normalisation gives; or off zero in a run that does not learn.
 
     Pictures from 0 to 1, or of a data set that is darker than the one whose numbers normalise it, are off zero by less

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import TRAIN, Trial
 from training_scripts.rules.bounds import COUNT, SHARE
-from training_scripts.rules.declaration import Answer, Rule
+from training_scripts.rules.declaration import Answer, Parameters, Rule
 from training_scripts.rules.evidence import curves, learning_rate, selection
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.chance_level import learning
@@ -24,7 +21,7 @@ WHILE = 3
 REMEDY = "Record the collection gradients, with train.save_interval at most a third of the run's steps."
 
 
-def _vanishing_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _vanishing_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     """AWS: the mean of the absolute values of a gradient is below the threshold at any recorded step."""
     run = evidences.of(trial)
     findings, judged = [], False
@@ -48,7 +45,7 @@ def _vanishing_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]
     return findings
 
 
-def _vanishing_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding] | Answer:
+def _vanishing_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answer:
     """Ours: layers get next to no gradient while others get some, step after step, and the run does not learn.
 
     Convergence makes the gradients of all layers small together, so each is measured against the largest of its

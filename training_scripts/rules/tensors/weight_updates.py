@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import TRAIN, Series, Trial
 from training_scripts.rules.bounds import COUNT, SHARE
-from training_scripts.rules.declaration import Answer, Rule
+from training_scripts.rules.declaration import Answer, Parameters, Rule
 from training_scripts.rules.evidence import curves, layers, learning_rate, selection
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.chance_level import learning
@@ -43,7 +40,7 @@ NO_GRADIENT = 1e-9
 """Below this mean absolute value, in every layer, nothing is left to learn (or to learn with)."""
 
 
-def _ratio_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
+def _ratio_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     """AWS: mean |update| / (mean |weight| + epsilon) between saved steps is above large or below small."""
     run = evidences.of(trial)
     findings, judged = [], False
@@ -73,7 +70,7 @@ def _ratio_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]:
     return together(findings, "The update ratio of {count} weights is out of bounds, first at step {begin}: {names}.")
 
 
-def _update_ratio(run: Evidence, name: str, parameters: Mapping[str, Any], *, norm: int) -> Series | None:
+def _update_ratio(run: Evidence, name: str, parameters: Parameters, *, norm: int) -> Series | None:
     """Gives update / (weight + epsilon) at each step that has an earlier one: computed, else recorded."""
     steps = run.steps_in_full(name, TRAIN)
     if len(steps) < 2:
@@ -104,7 +101,7 @@ def _size(array: NDArray[np.float64], norm: int) -> float:
     return float(np.abs(array).mean()) if norm == 1 else float(np.sqrt(array @ array))
 
 
-def _ratio_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding] | Answer:
+def _ratio_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answer:
     """Ours: every recorded update so small that float32 loses it, or several so large that they replace the weights.
 
     Judged only for what is trained (has a gradient), only from the start (schedules end at 0, and so do converged
@@ -146,7 +143,7 @@ def _ratio_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]
     return Answer(findings, advice=NO_GRADIENT_ADVICE if cut_off else raised, is_consequence=cut_off)
 
 
-def _too_large(run: Evidence, name: str, series: Series, parameters: Mapping[str, Any]) -> NDArray[np.bool_] | None:
+def _too_large(run: Evidence, name: str, series: Series, parameters: Parameters) -> NDArray[np.bool_] | None:
     values = series.values
     lengths = run.reduction(name, "l2", TRAIN)
     grown = np.zeros(len(values), dtype=bool)
@@ -199,7 +196,7 @@ def _ratio_finding(name: str, series: Series, hit: NDArray[np.bool_], ratio: flo
     )
 
 
-def _unchanged_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding] | Answer:
+def _unchanged_aws(trial: Trial, parameters: Parameters) -> list[Finding] | Answer:
     """AWS: numpy.allclose over num_steps available steps in a row; on reductions, of all of them."""
     run = evidences.of(trial)
     names = selection.chosen(run, parameters, run.recorded_names())
@@ -230,7 +227,7 @@ def _unchanged_aws(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding]
 
 
 def _same_as_before(
-    run: Evidence, name: str, mode: str, parameters: Mapping[str, Any]
+    run: Evidence, name: str, mode: str, parameters: Parameters
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]] | None:
     """Recorded steps from the second on, and whether the tensor is the same as at the one before."""
     tolerance = {key: parameters[key] for key in ("rtol", "atol", "equal_nan")}
@@ -261,7 +258,7 @@ def _unchanged(name: str, mode: str, steps: NDArray[np.int64], count: int) -> Fi
     )
 
 
-def _unchanged_default(trial: Trial, parameters: Mapping[str, Any]) -> list[Finding] | Answer:
+def _unchanged_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answer:
     """Ours: trained weights that stay exactly the same from a step to the end, while there is something to learn.
 
     Biases before a normalisation and frozen layers stay the same by construction; so does everything at the end of
