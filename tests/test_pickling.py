@@ -58,7 +58,7 @@ def in_process(bundle: Path) -> Iterator[BreedClassifier]:
 
 def loaded_models() -> int:
     """How many bundles a process of the pool has loaded."""
-    return bundle_transport._of_these_bytes.cache_info().misses
+    return bundle_transport._load_version.cache_info().misses
 
 
 def asked_async(classifier: AsyncBreedClassifier, content: bytes) -> Prediction:

@@ -168,7 +168,7 @@ def test_scripts_that_cannot_be_are_refused() -> None:
     for scripted in (lambda: FakeEndpoint(BREEDS).answers("Cat"), lambda: FakeEndpoint(BREEDS, answer="Cat")):
         with pytest.raises(LabelError, match=r"'Cat' is not one of the 3 classes: 001\.Pug, 002\.Boxer, 010\.Basenji"):
             scripted()
-    with pytest.raises(ConfigurationError, match="named by its folder or label, got None"):
+    with pytest.raises(ConfigurationError, match="must be given by its folder or label, got None"):
         FakeEndpoint(BREEDS).answers(None)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="a function that tells it, got 5"):
         FakeEndpoint(BREEDS, answer=5)  # type: ignore[arg-type]
