@@ -58,7 +58,7 @@ def write_json_atomically(path: Path, content: object, *, indent: int | None = 1
 
 
 @contextlib.contextmanager
-def replacing(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
+def replacing(path: Path | str, *, durable: bool = True) -> Iterator[BinaryIO]:
     """A new file to write to, which takes the place of `path` when the context ends without an exception.
 
     Args:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.profile.files import Problems, Reader, json_or_none, number, short
@@ -19,7 +19,7 @@ RULES = PROFILING_RULES
 SUMMARIES = ("OverallSystemUsage", "OverallFrameworkMetrics")
 MOST_ENTRIES = 1000
 DEEPEST = 8
-_Report = Mapping[str, Any]
+_Report = Mapping[str, object]
 
 
 def find_reports(folder: Path) -> list[Path]:
@@ -78,13 +78,14 @@ def read_reports(paths: Iterable[Path]) -> Profile:
     )
 
 
-def _result(rule: str, report: _Report, details: Mapping[str, Any]) -> RuleResult:
+def _result(rule: str, report: _Report, details: _Report) -> RuleResult:
     triggered, violations, points = (
         int(number(report.get(key)) or 0) for key in ("RuleTriggered", "Violations", "Datapoints")
     )
     parameters = _parameters(report.get("RuleParameters"))
-    shown = _bounded(details)
-    status, message, findings = NO_ISSUES_FOUND, f"AWS's report: no issue in {points} data points.", ()
+    shown = _mapping(_bounded(details))
+    status, message = NO_ISSUES_FOUND, f"AWS's report: no issue in {points} data points."
+    findings: tuple[Finding, ...] = ()
     if rule in SUMMARIES:
         message = "AWS's report: a summary." if details else "AWS's report holds nothing."
         status = NO_ISSUES_FOUND if details else NOT_EVALUATED
@@ -102,7 +103,7 @@ def _result(rule: str, report: _Report, details: Mapping[str, Any]) -> RuleResul
     return RuleResult(rule, status, message, advice, parameters, findings, "profiling", shown)
 
 
-def _findings(rule: str, message: str, details: Mapping[str, Any], numbers: Mapping[str, float]) -> tuple[Finding, ...]:
+def _findings(rule: str, message: str, details: _Report, numbers: Mapping[str, float]) -> tuple[Finding, ...]:
     """A finding for each device that AWS names, or one for the run."""
     found = []
     for node, devices in details.items():
@@ -120,31 +121,37 @@ def _findings(rule: str, message: str, details: Mapping[str, Any], numbers: Mapp
     return tuple(found[:MOST_ENTRIES]) or (Finding(message, steps=steps, numbers=numbers),)
 
 
-def _usage(details: Mapping[str, Any]) -> tuple[Statistics, ...]:
+def _usage(details: _Report) -> tuple[Statistics, ...]:
     found = []
     for metric, nodes in list(details.items())[:MOST_ENTRIES]:
         for node, values in list(_mapping(nodes).items())[:MOST_ENTRIES]:
-            row = [number(_mapping(values).get(key)) for key in ("max", "p99", "p95", "p50", "min")]
-            if all(value is not None for value in row):
-                found.append(Statistics(short(metric), short(node), *(float(value or 0) for value in row)))
+            row = _row(_mapping(values))
+            if row is not None:
+                found.append(Statistics(short(metric), short(node), *row))
     return tuple(found)
 
 
-def _steps(details: Mapping[str, Any]) -> tuple[Statistics, ...]:
+def _row(values: _Report) -> tuple[float, float, float, float, float] | None:
+    """Maximum, p99, p95, p50 and minimum; None where one of them is missing."""
+    found = [number(values.get(key)) for key in ("max", "p99", "p95", "p50", "min")]
+    maximum, p99, p95, p50, minimum = (math.nan if value is None else value for value in found)
+    return None if None in found else (maximum, p99, p95, p50, minimum)
+
+
+def _steps(details: _Report) -> tuple[Statistics, ...]:
     found = []
     for worker, values in list(_mapping(details.get("step_details")).items())[:MOST_ENTRIES]:
         stats = _mapping(_mapping(values).get("step_stats"))
-        row = [number(stats.get(key)) for key in ("max", "p99", "p95", "p50", "min")]
-        if all(value is not None for value in row):
+        row = _row(stats)
+        if row is not None:
             counts, edges = _histogram(_mapping(values))
             phase = short(_mapping(values).get("phase") or "Step")
-            numbers = [float(value or 0) for value in row]
             mean = number(stats.get("mean"))
-            found.append(Statistics(phase, short(worker), *numbers, mean=mean, histogram=counts, edges=edges))
+            found.append(Statistics(phase, short(worker), *row, mean=mean, histogram=counts, edges=edges))
     return tuple(found)
 
 
-def _loading(details: Mapping[str, Any]) -> tuple[Statistics, ...]:
+def _loading(details: _Report) -> tuple[Statistics, ...]:
     """The times of loading data; AWS gives no 99th percentile, so the histogram does."""
     times = _mapping(details.get("dataloading_time"))
     p50, p95 = number(times.get("p50")), number(times.get("p95"))
@@ -162,7 +169,7 @@ def _loading(details: Mapping[str, Any]) -> tuple[Statistics, ...]:
     return (Statistics(DATA, "algo-1", *row, count=int(total), histogram=counts, edges=edges),)
 
 
-def _histogram(values: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _histogram(values: _Report) -> tuple[tuple[float, ...], tuple[float, ...]]:
     counts, edges = values.get("probs"), values.get("binedges")
     if not isinstance(counts, list) or not isinstance(edges, list) or not 0 < len(counts) <= MOST_ENTRIES:
         return (), ()
@@ -172,7 +179,7 @@ def _histogram(values: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[floa
     return tuple(one or 0.0 for one in read[0]), tuple(one or 0.0 for one in read[1])
 
 
-def _operators(details: Mapping[str, Any]) -> tuple[Operator, ...]:
+def _operators(details: _Report) -> tuple[Operator, ...]:
     """CPU_total and GPU_total are microseconds."""
     cpu, gpu = (_mapping(details.get(key)) for key in ("CPU_total", "GPU_total"))
     found = [
@@ -182,7 +189,7 @@ def _operators(details: Mapping[str, Any]) -> tuple[Operator, ...]:
     return tuple(sorted(found, key=lambda one: -(one.cpu_seconds + one.gpu_seconds)))
 
 
-def _timeline(details: Mapping[str, Any]) -> Timeline:
+def _timeline(details: _Report) -> Timeline:
     """Jobs count seconds, steps microseconds."""
     steps = _mapping(details.get("step_num"))
     first, last = (None if (value := number(steps.get(key))) is None else value / 1e6 for key in ("first", "last"))
@@ -191,9 +198,9 @@ def _timeline(details: Mapping[str, Any]) -> Timeline:
     return Timeline(number(details.get("job_start")), first, last, end if end is None else max(end, last or end))
 
 
-def _facts(details: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _facts(details: Mapping[str, _Report]) -> dict[str, object]:
     loader = details.get("Dataloader", {})
-    facts: dict[str, Any] = {}
+    facts: dict[str, object] = {}
     for ours, theirs in (("cores", "cores"), ("workers", "num_workers"), ("pin_memory", "pin_memory")):
         if isinstance(loader.get(theirs), (int, bool)):
             facts[ours] = loader[theirs]
@@ -209,9 +216,9 @@ def _facts(details: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return facts
 
 
-def _parameters(text: Any) -> dict[str, Any]:
+def _parameters(text: object) -> dict[str, object]:
     """`threshold:50` a line; whole numbers and decimals as such, None as None."""
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, object] = {}
     for line in short(text or "").splitlines():
         name, colon, value = line.partition(":")
         if colon:
@@ -224,7 +231,7 @@ def _parameters(text: Any) -> dict[str, Any]:
     return parameters
 
 
-def _bounded(value: Any, depth: int = 0) -> Any:
+def _bounded(value: object, depth: int = 0) -> object:
     """What a report tells, no larger than a page can bear."""
     if depth >= DEEPEST:
         return None
@@ -235,5 +242,5 @@ def _bounded(value: Any, depth: int = 0) -> Any:
     return short(value) if isinstance(value, str) else value
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def _mapping(value: object) -> _Report:
     return value if isinstance(value, Mapping) else {}

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from training_scripts.recording.trial import layout
 
@@ -72,15 +71,16 @@ class Reader:
             return None
 
 
-def json_or_none(text: str) -> Any:
+def json_or_none(text: str) -> object:
     """What a JSON text holds; None where it is none."""
     try:
-        return json.loads(text)
+        value: object = json.loads(text)
     except (ValueError, RecursionError):
         return None
+    return value
 
 
-def json_lines(text: str) -> Iterator[Any]:
+def json_lines(text: str) -> Iterator[object]:
     """Each line's JSON, in order; None for a line that is none. Commas and brackets around lines do not matter."""
     for line in text.splitlines():
         stripped = line.strip().rstrip(",")
@@ -88,7 +88,7 @@ def json_lines(text: str) -> Iterator[Any]:
             yield json_or_none(stripped)
 
 
-def number(value: Any) -> float | None:
+def number(value: object) -> float | None:
     """A finite number, of JSON's numbers or of a text that is one; else None."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
@@ -99,6 +99,6 @@ def number(value: Any) -> float | None:
     return found if abs(found) < 1e18 else None
 
 
-def short(value: Any) -> str:
+def short(value: object) -> str:
     """A name from a file, of a bearable length."""
     return str(value)[:LONGEST_NAME]

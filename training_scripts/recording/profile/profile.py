@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -170,7 +169,7 @@ class Profile:
     operators: tuple[Operator, ...] = ()
     operators_note: str = ""
     timeline: Timeline = Timeline()
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, object] = field(default_factory=dict)
     results: tuple[RuleResult, ...] = ()
     problems: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ()

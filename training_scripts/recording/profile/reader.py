@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from training_scripts.recording.profile.aws_report import find_reports, read_reports
 from training_scripts.recording.profile.files import Problems, Reader, number, short
@@ -111,8 +110,8 @@ def _read_samples(folder: Path) -> Profile:
     )
 
 
-def _own_files(folder: Path, problems: Problems) -> list[Mapping[str, Any]]:
-    found = []
+def _own_files(folder: Path, problems: Problems) -> list[Mapping[str, object]]:
+    found: list[Mapping[str, object]] = []
     paths = sorted(folder.glob(OWN_FILES))
     if len(paths) > MOST_NODES:
         problems.add(f"{folder} has more than {MOST_NODES} files {OWN_FILES}; only the first were read.")
@@ -126,7 +125,7 @@ def _own_files(folder: Path, problems: Problems) -> list[Mapping[str, Any]]:
 
 
 def _timeline(
-    own: list[Mapping[str, Any]], system: Mapping[str, Mapping[str, Metric]], phases: Mapping[str, Spans]
+    own: list[Mapping[str, object]], system: Mapping[str, Mapping[str, Metric]], phases: Mapping[str, Spans]
 ) -> Timeline:
     """As the profiler noted it; what it did not, from the samples and steps."""
     lives = [life for content in own for life in _list(content.get("lives")) if isinstance(life, Mapping)]
@@ -150,8 +149,10 @@ def _timeline(
     )
 
 
-def _facts(own: list[Mapping[str, Any]], system: Mapping[str, Mapping[str, Metric]], traces: Traces) -> dict[str, Any]:
-    facts: dict[str, Any] = {}
+def _facts(
+    own: list[Mapping[str, object]], system: Mapping[str, Mapping[str, Metric]], traces: Traces
+) -> dict[str, object]:
+    facts: dict[str, object] = {}
     for metric, name in ((CPU, "cores"), (GPU, "gpus")):
         found = [metrics[metric] for metrics in system.values() if metric in metrics]
         if found or system:
@@ -164,7 +165,7 @@ def _facts(own: list[Mapping[str, Any]], system: Mapping[str, Mapping[str, Metri
     return facts
 
 
-def _operators(own: list[Mapping[str, Any]], traces: Traces) -> tuple[tuple[Operator, ...], str]:
+def _operators(own: list[Mapping[str, object]], traces: Traces) -> tuple[tuple[Operator, ...], str]:
     found = []
     for content in own:
         rows = [row for row in _list(content.get("operators"))[:MOST_OPERATORS] if isinstance(row, Mapping)]
@@ -181,5 +182,5 @@ def _operators(own: list[Mapping[str, Any]], traces: Traces) -> tuple[tuple[Oper
     return (), next((note for note in notes if note), "No operators were recorded.")
 
 
-def _list(value: Any) -> list[Any]:
+def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []

@@ -6,7 +6,6 @@ import itertools
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +48,7 @@ def read_system(folder: Path, reader: Reader) -> dict[str, dict[str, Metric]]:
     }
 
 
-def _events(text: str) -> list[Any]:
+def _events(text: str) -> list[object]:
     """All lines at once, which is quick; one by one where one of them is broken."""
     lines = text.split("\n")
     if not text.endswith("\n"):
@@ -58,7 +57,7 @@ def _events(text: str) -> list[Any]:
     return whole if isinstance(whole, list) else list(json_lines("\n".join(lines)))
 
 
-def _take(event: Any, samples: _Samples) -> bool:
+def _take(event: object, samples: _Samples) -> bool:
     if not isinstance(event, Mapping):
         return False
     value, when = number(event.get("Value")), number(event.get("Timestamp"))
@@ -101,7 +100,7 @@ def _metric(name: str, devices: Mapping[str, list[tuple[float, float]]], reader:
     return Metric(times, values, aligned if len(aligned) > 1 else {})
 
 
-def _natural(item: tuple[str, Any]) -> tuple[int, str]:
+def _natural(item: tuple[str, object]) -> tuple[int, str]:
     return len(item[0]), item[0]
 
 

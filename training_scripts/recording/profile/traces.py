@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +18,7 @@ MOST_OPERATORS = 2000
 ENDINGS = ("_pythontimeline.json", "_model_timeline.json")
 # What smdebug's hook is still writing: an array that is not closed yet.
 UNFINISHED = ("_pythontimeline.json.tmp",)
+_Event = Mapping[str, object]
 _Span = tuple[int, float, float, int]
 
 
@@ -35,7 +35,7 @@ class Traces:
 
     phases: dict[str, list[_Span]] = field(default_factory=lambda: defaultdict(list))
     operators: dict[str, list[float]] = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, object] = field(default_factory=dict)
     nodes: list[str] = field(default_factory=list)
 
     def spans(self) -> dict[str, Spans]:
@@ -89,24 +89,25 @@ class _File:
     def __init__(self, traces: Traces, node: int) -> None:
         self._traces = traces
         self._node = node
-        self._names: dict[Any, str] = {}
+        self._names: dict[object, str] = {}
         self._base = 0.0
-        self._open: dict[Any, list[tuple[float, str]]] = defaultdict(list)
+        self._open: dict[int | str, list[tuple[float, str]]] = defaultdict(list)
 
-    def take(self, events: list[Any]) -> None:
+    def take(self, events: Sequence[object]) -> None:
         """Sorts the events in; whatever is none is left out."""
         for event in events:
             if not isinstance(event, Mapping):
                 continue
-            arguments = event.get("args") if isinstance(event.get("args"), Mapping) else {}
+            given = event.get("args")
+            arguments: _Event = given if isinstance(given, Mapping) else {}
             kind = event.get("ph")
             if kind == "M":
                 self._learn(event, arguments)
-            elif kind in ("X", "B", "E"):
+            elif isinstance(kind, str) and kind in ("X", "B", "E"):
                 for begin, seconds, name in self._passes(event, kind):
                     self._keep(event, arguments, name, begin, seconds)
 
-    def _learn(self, event: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
+    def _learn(self, event: _Event, arguments: _Event) -> None:
         base = number(arguments.get("start_time_since_epoch_in_micros"))
         if base is not None:
             self._base = base
@@ -114,7 +115,7 @@ class _File:
         if event.get("name") == "process_name" and "name" in arguments and isinstance(pid, (int, str)):
             self._names[pid] = short(arguments["name"])
 
-    def _passes(self, event: Mapping[str, Any], kind: str) -> Iterator[tuple[float, float, str]]:
+    def _passes(self, event: _Event, kind: str) -> Iterator[tuple[float, float, str]]:
         when, pid = number(event.get("ts")), event.get("pid")
         if when is None or not isinstance(pid, (int, str)):
             return
@@ -129,9 +130,7 @@ class _File:
             if when >= begin:
                 yield (self._base + begin) / 1e6, (when - begin) / 1e6, name
 
-    def _keep(
-        self, event: Mapping[str, Any], arguments: Mapping[str, Any], name: str, begin: float, seconds: float
-    ) -> None:
+    def _keep(self, event: _Event, arguments: _Event, name: str, begin: float, seconds: float) -> None:
         phase = self._names.get(event.get("pid"), name)
         traces = self._traces
         if phase == "cpu_functions" or phase.startswith("gpu_functions"):

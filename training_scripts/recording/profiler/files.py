@@ -14,7 +14,6 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -170,7 +169,7 @@ def own_path(folder: Path, node: str) -> Path:
     return folder / f"profile_{node}.json"
 
 
-def read_own(path: Path) -> dict[str, Any] | None:
+def read_own(path: Path) -> dict[str, object] | None:
     """A node's own file; None where there is none, or none that can be read."""
     try:
         with layout.opened(path) as file:
@@ -181,7 +180,7 @@ def read_own(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) and content.get("format") == FORMAT else None
 
 
-def write_own(path: Path, content: Mapping[str, Any]) -> None:
+def write_own(path: Path, content: Mapping[str, object]) -> None:
     """Replaces a node's own file.
 
     Raises:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
+from collections.abc import Iterable
+from typing import Protocol
 
 from training_scripts.recording.profile.profile import Operator
 
@@ -17,6 +18,24 @@ CPU_SECONDS, GPU_SECONDS = 0.2, 3.0
 SHARE = 0.006
 MOST = 200
 HOW = "set profile-operators to on to look at them nevertheless"
+
+
+class _Event(Protocol):
+    """What torch.profiler measured of one operator; times are microseconds."""
+
+    key: str
+    count: int
+    self_cpu_time_total: float
+
+
+class _Engine(Protocol):
+    """The part of torch.autograd.profiler.profile that is used: its own methods are not annotated."""
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(self, kind: None, error: None, trace: None, /) -> object: ...
+
+    def key_averages(self) -> Iterable[_Event]: ...
 
 
 class OperatorWatch:
@@ -44,8 +63,8 @@ class OperatorWatch:
         self._gpu = gpu
         self._skip = WARM_UP if steps is None or when != "on" else max(0, min(WARM_UP, steps - STEPS))
         self._off = self.done
-        self._profile: Any = None
-        self._results: Any = None
+        self._profile: _Engine | None = None
+        self._results: _Engine | None = None
         self._first = 0
         self._count = 0
 
@@ -105,23 +124,23 @@ class OperatorWatch:
         return "Operators were not looked at: the run ended before it came to that."
 
 
-def _started(gpu: bool) -> Any:
-    """The engine of torch.profiler, which itself would import all of torch._inductor first: 1.2 s for nothing."""
+def _started(gpu: bool) -> _Engine:
+    """Starts the engine of torch.profiler, which itself would import all of torch._inductor first, in 1.2 s."""
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or it tells the job's log about machines without a GPU
     from torch.autograd import profiler  # noqa: PLC0415 - torch is loaded by now; this module must not need it
 
-    profile = profiler.profile(use_kineto=True, **({"use_device": "cuda"} if gpu else {}))
+    profile: _Engine = profiler.profile(use_kineto=True, use_device="cuda" if gpu else None)
     profile.__enter__()
     return profile
 
 
-def _on_cpu(event: Any) -> bool:
+def _on_cpu(event: _Event) -> bool:
     # Kernels have rows of their own besides those of the operators that launched them.
     return "CPU" in str(getattr(event, "device_type", "CPU")) and not event.key.startswith("ProfilerStep")
 
 
-def _operator(event: Any) -> Operator:
+def _operator(event: _Event) -> Operator:
     gpu = getattr(event, "self_device_time_total", None)
     if gpu is None:  # torch before 2.4
         gpu = getattr(event, "self_cuda_time_total", 0.0)
-    return Operator(str(event.key)[:200], int(event.count), float(event.self_cpu_time_total) / 1e6, float(gpu) / 1e6)
+    return Operator(event.key[:200], event.count, event.self_cpu_time_total / 1e6, float(gpu or 0.0) / 1e6)

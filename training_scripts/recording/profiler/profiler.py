@@ -103,7 +103,7 @@ class Profiler(Watcher):
         writer.facts = {**_known(found), **writer.facts, "device": device, "launch_times": device != "cpu"}
         done, steps_an_epoch = int(facts.get("epoch") or 0), int(facts.get("steps_per_epoch") or 0)
         self._train_step = done * steps_an_epoch
-        evaluated = int(writer.earlier.get("evaluated") or 0) if done else 0
+        evaluated = (_count(writer.earlier.get("evaluated")) or 0) if done else 0
         writer.counts = {**writer.counts, TRAIN: self._train_step, EVAL: evaluated}
         self._ran = True
         coming = (epochs - done) * steps_an_epoch if epochs else None
@@ -241,11 +241,11 @@ class Profiler(Watcher):
         return found
 
 
-def _count(value: Any) -> int | None:
+def _count(value: object) -> int | None:
     """A whole number, also one that came as text, as hyperparameters do."""
     try:
-        return int(value)
-    except (TypeError, ValueError):
+        return int(value) if isinstance(value, (int, float, str)) else None
+    except (ValueError, OverflowError):
         return None
 
 

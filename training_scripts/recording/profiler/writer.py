@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter, time
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +58,7 @@ class ProfileWriter(threading.Thread):
         interval: float,
         system: bool,
         steps: list[Step],
-        report: Callable[[str], Any],
+        report: Callable[[str], object],
     ) -> None:
         """Reads what an earlier process of the same job wrote.
 
@@ -75,8 +74,8 @@ class ProfileWriter(threading.Thread):
         self.offset = _offset()
         self.earlier = read_own(own_path(folder, node)) or {}
         self.counts = {TRAIN: 0, EVAL: 0, PREDICT: 0}
-        self.facts: Mapping[str, Any] = {}
-        self.life: Mapping[str, Any] = {}
+        self.facts: Mapping[str, object] = {}
+        self.life: Mapping[str, object] = {}
         self.operators: Callable[[], tuple[Operator, ...] | None] = lambda: None
         self._folder, self._node = folder, node
         self._fingerprint = str(self.earlier.get("fingerprint") or "")
@@ -87,7 +86,7 @@ class ProfileWriter(threading.Thread):
         self._begun = perf_counter()
         self._samples = SystemFiles(folder, node)
         self._traces = TraceFiles(folder, node)
-        self._found = self.earlier.get("operators", [])
+        self._found = _list(self.earlier.get("operators"))
         self._stopping = threading.Event()
 
     def finish(self, seconds: float) -> None:
@@ -203,7 +202,7 @@ class ProfileWriter(threading.Thread):
 
     def _write_own(self) -> None:
         counts = {mode: count for mode, count in self.counts.items() if count or mode != PREDICT}
-        lives = [*self.earlier.get("lives", []), dict(self.life)][-LIVES_KEPT:]
+        lives = [*_list(self.earlier.get("lives")), dict(self.life)][-LIVES_KEPT:]
         write_own(
             own_path(self._folder, self._node),
             {
@@ -218,6 +217,10 @@ class ProfileWriter(threading.Thread):
                 "operators_note": "" if self._found else self.operators_note,
             },
         )
+
+
+def _list(value: object) -> list[object]:
+    return list(value) if isinstance(value, list) else []
 
 
 def _offset() -> float:
@@ -237,7 +240,8 @@ def kept_steps(numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
     """
     strides = np.exp2(np.ceil(np.log2(numbers // ALL_STEPS + 1))).astype(np.uint64)
     hashed = (numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)
-    return (hashed % strides) == 0
+    kept: NDArray[np.bool_] = hashed % strides == 0
+    return kept
 
 
 def node_name(host: str | None) -> str:

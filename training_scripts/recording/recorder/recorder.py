@@ -18,6 +18,7 @@ from training_scripts.recording.recorder.step_buffer import Books
 from training_scripts.recording.recorder.thinning import Thinned
 from training_scripts.recording.trial import run_facts
 from training_scripts.recording.trial.layout import CLASS_COUNTS, INPUT_IMAGE, LABELS, PREDICTIONS, VALID_LOSSES
+from training_scripts.recording.trial.records import Array
 from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial
 from training_scripts.training.callbacks import Watcher
 
@@ -95,7 +96,7 @@ class Recorder(Watcher):
         self._every = 1
         self._judged = Thinned()
         self._epochs = self._epoch = 0
-        self._class_counts: Any = None
+        self._class_counts: Array | None = None
         self._labels: Tensor | None = None
 
     def run_begins(self, network: nn.Module, facts: Mapping[str, Any]) -> None:

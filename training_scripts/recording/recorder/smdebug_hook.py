@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from training_scripts import ScriptError
 from training_scripts.recording.recorder.save_interval import planned
@@ -23,6 +23,7 @@ _REMEDY = (
     "install it with `pip install 'dogbreed-sdk[smdebug]'` (Python below 3.13), or leave recorder at builtin, "
     "whose recordings smdebug reads as well."
 )
+_Hooks: TypeAlias = "dict[int, Callable[..., object]]"
 _KINDS = "min,max,mean,std"
 
 
@@ -62,7 +63,7 @@ class SmdebugRecorder(Watcher):
         self._report = report
         self._hook: Any = None
         self._modes: dict[str, Any] = {}
-        self._added: list[tuple[dict[int, Any], int]] = []
+        self._added: list[tuple[_Hooks, int]] = []
 
     def run_begins(self, network: nn.Module, facts: Mapping[str, Any]) -> None:
         """Makes the hook and registers it with the network."""
@@ -129,13 +130,13 @@ class SmdebugRecorder(Watcher):
         return self._smdebug.SaveConfig(modes | {self._smdebug.modes.PREDICT: make(start_step=sys.maxsize)})
 
 
-def _hooks(network: nn.Module) -> list[tuple[dict[int, Any], list[int]]]:
+def _hooks(network: nn.Module) -> list[tuple[_Hooks, list[int]]]:
     """The tables of hooks of a network's modules and parameters, with the keys that each has: smdebug keeps none."""
-    tables = []
+    tables: list[_Hooks] = []
     for module in network.modules():
         tables += [module._forward_hooks, module._forward_pre_hooks]
-    tables += [parameter._backward_hooks for parameter in network.parameters()]
-    return [(table, list(table)) for table in tables if table is not None]
+    tables += [cast("_Hooks", hooks) for each in network.parameters() if (hooks := each._backward_hooks) is not None]
+    return [(table, list(table)) for table in tables]
 
 
 def _load() -> Any:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from training_scripts.recording.recorder import torch_reductions
+from training_scripts.recording.recorder.torch_reductions import Number
+from training_scripts.recording.trial.records import Array
 from training_scripts.recording.trial.reductions import REDUCTIONS, SATURATION
 
 if TYPE_CHECKING:
+    from typing import TypeGuard
+
     from torch import Tensor, nn
+    from torch.utils.hooks import RemovableHandle
 
 UPDATE_RATIO, INACTIVE, SATURATED = "update_ratio", "inactive_fraction", "saturated_fraction"
 
@@ -30,21 +34,20 @@ class Taken:
 
     def __init__(self, *, whole: bool = False) -> None:
         self.wants_whole = whole
-        self.reduced: dict[str, dict[str, Any]] = {}
-        self.all_kinds: dict[str, Any] = {}
-        self.whole: dict[str, Any] = {}
+        self.reduced: dict[str, dict[str, Number]] = {}
+        self.all_kinds: dict[str, list[float] | Tensor] = {}
+        self.whole: dict[str, Array | Tensor] = {}
         self.collections: dict[str, str] = {}
 
-    def keep_whole(self, name: str, tensor: Any, collection: str) -> None:
+    def keep_whole(self, name: str, tensor: Array | Tensor, collection: str) -> None:
         """Keeps a copy of a tensor, or an array as it is."""
-        if hasattr(tensor, "detach"):
+        if not isinstance(tensor, np.ndarray):
             tensor = as_array(tensor) if tensor.is_cpu else tensor.detach().clone()
         self.whole[name], self.collections[name] = tensor, collection
 
-    def keep_number(self, name: str, kind: str, value: Tensor | float) -> None:
+    def keep_number(self, name: str, kind: str, value: Number) -> None:
         """Keeps a number that stands for a tensor."""
-        # A small tensor that is kept would hold a large piece of the heap: the freed one that it was put into.
-        self.reduced.setdefault(name, {})[kind] = value.item() if getattr(value, "is_cpu", False) else value
+        self.reduced.setdefault(name, {})[kind] = torch_reductions.number_if_ready(value)
 
     def nbytes(self) -> int:
         """What the whole tensors take of the memory."""
@@ -72,7 +75,7 @@ class Layers:
         Args:
             network: What is trained.
         """
-        prefix = network._get_name()
+        prefix = type(network).__name__
         self.parameters = {
             f"{prefix}_{name}": parameter
             for name, parameter in network.named_parameters()
@@ -80,7 +83,7 @@ class Layers:
         }
         self._activations = list(_activations(network))
         self._before: dict[str, Tensor] = {}
-        self._handles: list[Any] = []
+        self._handles: list[RemovableHandle] = []
         self._calls: dict[str, int] = {}
         self._failure: Exception | None = None
 
@@ -125,7 +128,7 @@ class Layers:
             taken.keep_whole(name, tensor, collection)
 
     def _listener(self, taken: Taken, module_name: str, kind: str) -> Callable[..., None]:
-        def listen(_module: Any, inputs: tuple[Any, ...], named: Mapping[str, Any], output: Any) -> None:
+        def listen(_module: nn.Module, inputs: tuple[object, ...], named: Mapping[str, object], output: object) -> None:
             if self._failure is None:
                 try:
                     self._hear(taken, module_name, kind, next(iter((*inputs, *named.values())), None), output)
@@ -134,9 +137,9 @@ class Layers:
 
         return listen
 
-    def _hear(self, taken: Taken, module_name: str, kind: str, inner: Any, output: Any) -> None:
+    def _hear(self, taken: Taken, module_name: str, kind: str, inner: object, output: object) -> None:
         """Takes one pass through an activation; of one that is none of tensors, nothing."""
-        if not (hasattr(inner, "detach") and hasattr(output, "detach")):
+        if not (_is_tensor(inner) and _is_tensor(output)):
             return
         call = self._calls[module_name] = self._calls.get(module_name, -1) + 1
         name = f"{module_name}_{kind}_output_{call}"
@@ -152,10 +155,14 @@ class Layers:
                 taken.keep_whole(f"{module_name}_{kind}_input_{call}", inner, f"{kind}_input")
 
 
-def as_array(tensor: Tensor) -> NDArray[Any]:
+def as_array(tensor: Tensor) -> Array:
     """A copy of a tensor; of bfloat16, which NumPy does not know, as float32."""
     there = tensor.detach().cpu()
     return np.array((there if str(there.dtype) != "torch.bfloat16" else there.float()).numpy())
+
+
+def _is_tensor(value: object) -> TypeGuard[Tensor]:
+    return hasattr(value, "detach")
 
 
 def _activations(network: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:

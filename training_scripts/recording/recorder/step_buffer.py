@@ -8,7 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from training_scripts.recording.recorder.snapshots import Taken, as_array
+from training_scripts.recording.recorder.torch_reductions import Number, number_if_ready
 from training_scripts.recording.trial.background_writer import Background
 from training_scripts.recording.trial.layout import ACCURACY, LOSS, PER_RUN, reduction_name
 from training_scripts.recording.trial.records import Step
@@ -53,7 +56,7 @@ class Books:
         self._report = report
         self._background = Background(self.stop)
         # Mode, step, global step, time, loss, number of right answers (both may still be on a GPU), size.
-        self._kept: list[tuple[str, int, int, float, Any, Any, int]] = []
+        self._kept: list[tuple[str, int, int, float, Number, Number, int]] = []
         self._taken: dict[int, Taken] = {}
         self._flushed = time.time()
         self._pending_bytes = 0
@@ -61,11 +64,12 @@ class Books:
         # Bytes of whole tensors, counted by the training thread and by the one that writes.
         self._given_bytes = self._written_bytes = 0
 
-    def keep(self, mode: str, step: int, loss: Any, correct: Any, size: int, *, taken: Taken | None = None) -> None:
+    def keep(
+        self, mode: str, step: int, loss: Number, correct: Number, size: int, *, taken: Taken | None = None
+    ) -> None:
         """A step was done; loss and correct are numbers or tensors of one element."""
-        if getattr(loss, "is_cpu", False):
-            # A tensor kept a step would scatter the heap, and the next batches' memory be paged in anew.
-            loss, correct = loss.item(), float(correct)
+        # A tensor kept at every step would scatter the heap, and the next batches' memory be paged in anew.
+        loss, correct = number_if_ready(loss), number_if_ready(correct)
         now = time.time()
         # Before this step: more may be added to the last one.
         if not 0 <= now - self._flushed < _FLUSH_SECONDS or self._pending_bytes > _FLUSH_BYTES:
@@ -213,7 +217,8 @@ class Books:
         numbers = list(taken.numbers())
         step.numbers += [(reduction_name(kind, name), value) for name, kind, value in numbers]
         step.arrays = [
-            (name, as_array(value) if hasattr(value, "detach") else value) for name, value in taken.whole.items()
+            (name, as_array(value) if not isinstance(value, np.ndarray) else value)
+            for name, value in taken.whole.items()
         ]
         if self.memory is None:
             return
@@ -240,11 +245,12 @@ def _bytes_of(steps: Sequence[Step]) -> int:
     return sum(array.nbytes for step in steps for _, array in step.arrays)
 
 
-def _numbers(values: Sequence[Any]) -> list[float]:
+def _numbers(values: Sequence[Number]) -> list[float]:
     """Numbers, or tensors of one element, as numbers; a GPU is waited for once."""
     import torch  # noqa: PLC0415 - where nothing is recorded, this module is imported without it
 
-    if all(isinstance(value, torch.Tensor) for value in values):
-        listed: list[float] = torch.stack([value.detach().reshape(()) for value in values]).double().tolist()
+    tensors = [value for value in values if isinstance(value, torch.Tensor)]
+    if tensors and len(tensors) == len(values):
+        listed: list[float] = torch.stack([value.detach().reshape(()) for value in tensors]).double().tolist()
         return listed
     return [float(value) for value in values]

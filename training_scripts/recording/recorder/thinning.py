@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from training_scripts.recording.recorder.torch_reductions import Number, number_if_ready
 
 
 class Thinned:
@@ -18,9 +18,11 @@ class Thinned:
         self.steps = steps
         self.is_all = every == 1
         self._every = every
-        self._forget()
+        self._loss: Number = 0.0
+        self._correct: Number = 0
+        self._size = 0
 
-    def add(self, loss: Any, correct: Any, size: int, *, number: int) -> tuple[Any, Any, int] | None:
+    def add(self, loss: Number, correct: Number, size: int, *, number: int) -> tuple[Number, Number, int] | None:
         """Adds a step.
 
         Args:
@@ -33,10 +35,8 @@ class Thinned:
             Mean loss, right answers and size of all since the step that was kept last; None for a step that is not
             kept.
         """
-        if getattr(loss, "is_cpu", False):
-            loss, correct = loss.item(), correct.item()
-        self._loss = self._loss + loss * size
-        self._correct = self._correct + correct
+        self._loss = self._loss + number_if_ready(loss) * size
+        self._correct = self._correct + number_if_ready(correct)
         self._size += size
         if (self.steps - 1 - number) % self._every:
             return None
@@ -45,6 +45,4 @@ class Thinned:
         return kept
 
     def _forget(self) -> None:
-        self._loss: Any = 0.0
-        self._correct: Any = 0
-        self._size = 0
+        self._loss, self._correct, self._size = 0.0, 0, 0

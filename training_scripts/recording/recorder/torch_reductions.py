@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -12,9 +12,20 @@ from training_scripts.recording.trial.reductions import REDUCTIONS, reduce
 if TYPE_CHECKING:
     from torch import Tensor
 
+Number: TypeAlias = "float | Tensor"
+"""A number, or a tensor of one element that holds it; on a GPU it may still be being computed."""
+
 # Sums of float32 squares between these are exact to five digits; beyond, they under- or overflow.
 _TINY, _HUGE = 1e-25, 1e30
 EPSILON = 1e-9  # keeps the update ratio of a tensor of zeros finite, as AWS's WeightUpdateRatio does
+
+
+def number_if_ready(value: Number) -> Number:
+    """The number in a tensor on the CPU; a tensor on a GPU as it is, since reading it would wait for the GPU.
+
+    A small tensor that is kept would occupy a large piece of the heap: the freed one that it was allocated in.
+    """
+    return value if isinstance(value, (int, float)) or not value.is_cpu else value.item()
 
 
 def reduce_all(tensor: Tensor) -> list[float] | Tensor:

@@ -10,10 +10,10 @@ import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from training_scripts.recording.trial.records import Array
 
 MODE_NUMBERS = {"TRAIN": 1, "EVAL": 2, "PREDICT": 3, "GLOBAL": 4}  # smdebug.core.modes.ModeKeys
 _MODE_NAMES = {number: name for name, number in MODE_NUMBERS.items()}
@@ -21,7 +21,7 @@ _MODE_NAMES = {number: name for name, number in MODE_NUMBERS.items()}
 _FLOAT32, _FLOAT64 = struct.Struct("<f"), struct.Struct("<d")
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _DT_STRING, _DT_BFLOAT16, _DT_HALF = 7, 14, 19
-_DTYPES: dict[int, np.dtype[Any]] = {
+_DTYPES: dict[int, np.dtype[np.generic]] = {
     1: np.dtype("<f4"),
     2: np.dtype("<f8"),
     3: np.dtype("<i4"),
@@ -77,7 +77,7 @@ class Record:
     end: int
 
 
-def encode(name: str, array: NDArray[Any], *, step: int, mode: str, mode_step: int, time: float) -> bytes:
+def encode(name: str, array: Array, *, step: int, mode: str, mode_step: int, time: float) -> bytes:
     """One event with one tensor, byte for byte as smdebug writes it.
 
     Args:
@@ -96,7 +96,7 @@ def encode(name: str, array: NDArray[Any], *, step: int, mode: str, mode_step: i
     return b"\x09" + struct.pack("<d", time) + _step_field(step) + _field(5, _field(1, value))
 
 
-def as_smdebug_reads(array: NDArray[Any]) -> NDArray[Any]:
+def as_smdebug_reads(array: Array) -> Array:
     """An array of a kind that smdebug reads as it is, where it writes it only: it takes int8 for uint8, too."""
     wider = _READ_AS.get(array.dtype.str[1:])
     return array if wider is None else array.astype(wider)
@@ -134,7 +134,7 @@ def _number_head(name: str) -> bytes:
     return _field(1, name.encode()) + b"\x42\x0a" + FLOAT32_SCALAR
 
 
-def encode_tensor(tag: bytes, array: NDArray[Any]) -> bytes:
+def encode_tensor(tag: bytes, array: Array) -> bytes:
     """A TensorProto."""
     dtype = array.dtype.newbyteorder("<")
     if dtype not in _NUMBERS:
@@ -232,7 +232,7 @@ def _mode(data: bytes | memoryview, begin: int, end: int, mode: str, mode_step: 
     return mode, mode_step
 
 
-def tensor(data: bytes | memoryview, begin: int, end: int) -> NDArray[Any]:
+def tensor(data: bytes | memoryview, begin: int, end: int) -> Array:
     """The array that a TensorProto holds.
 
     Raises:
@@ -284,7 +284,7 @@ def _parts(
     return kind, shape, content, listed, texts
 
 
-def _tensor(data: bytes | memoryview, begin: int, end: int) -> NDArray[Any]:
+def _tensor(data: bytes | memoryview, begin: int, end: int) -> Array:
     kind, shape, content, listed, texts = _parts(data, begin, end)
     if texts or kind == _DT_STRING:
         if len(texts) * max(map(len, texts), default=0) > MAX_CHARACTERS:
@@ -296,16 +296,17 @@ def _tensor(data: bytes | memoryview, begin: int, end: int) -> NDArray[Any]:
     return _from_values(values, kind, shape)
 
 
-def _from_content(content: bytes | memoryview, kind: int, shape: tuple[int, ...]) -> NDArray[Any]:
+def _from_content(content: bytes | memoryview, kind: int, shape: tuple[int, ...]) -> Array:
     if kind == _DT_BFLOAT16:
         halves = np.frombuffer(content, dtype="<u2").astype(np.uint32) << 16
-        return halves.view(np.float32).reshape(shape)
+        return np.asarray(halves.view(np.float32)).reshape(shape)
     if kind not in _DTYPES:
-        raise EventError(f"its dtype, number {kind}, is none that a trial has")
-    return np.frombuffer(content, dtype=_DTYPES[kind]).reshape(shape).copy()
+        raise EventError(f"its dtype, number {kind}, is not one of a trial")
+    found: Array = np.frombuffer(content, dtype=_DTYPES[kind]).reshape(shape).copy()
+    return found
 
 
-def _from_values(values: list[float], kind: int, shape: tuple[int, ...]) -> NDArray[Any]:
+def _from_values(values: list[float], kind: int, shape: tuple[int, ...]) -> Array:
     if kind not in _DTYPES:
         raise EventError(f"its dtype, number {kind}, is none that a trial has")
     if kind == _DT_HALF:

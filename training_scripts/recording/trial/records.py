@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+"""A tensor's value: an array of any shape and element type."""
 
 
 @dataclass
@@ -26,4 +29,4 @@ class Step:
     global_step: int
     time: float
     numbers: list[tuple[str, float]] = field(default_factory=list)
-    arrays: list[tuple[str, NDArray[Any]]] = field(default_factory=list)
+    arrays: list[tuple[str, Array]] = field(default_factory=list)

@@ -7,7 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-REDUCTIONS: dict[str, Callable[[NDArray[np.floating]], float]] = {
+from training_scripts.recording.trial.records import Array
+
+REDUCTIONS: dict[str, Callable[[Array], float]] = {
     "min": lambda array: float(array.min()),
     "max": lambda array: float(array.max()),
     "mean": lambda array: float(array.mean()),
@@ -20,7 +22,7 @@ REDUCTIONS: dict[str, Callable[[NDArray[np.floating]], float]] = {
 """Name -> what it makes of a tensor of at least one element."""
 
 
-def reduce(kind: str, array: NDArray[np.generic]) -> float:
+def reduce(kind: str, array: Array) -> float:
     """One number for a tensor; NaN for an empty one.
 
     Args:
@@ -30,27 +32,30 @@ def reduce(kind: str, array: NDArray[np.generic]) -> float:
     if not array.size:
         return float("nan")
     with np.errstate(all="ignore"):  # a diverged run's tensors overflow; that is what the number shall say
-        return REDUCTIONS[kind](np.asarray(array, dtype=np.float64) if array.dtype.kind != "f" else array)
+        return REDUCTIONS[kind](np.asarray(array, dtype=None if array.dtype.kind == "f" else np.float64))
 
 
 def reduce_numbers(kind: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
     """What `reduce` makes of each of many tensors of one element."""
+    found: NDArray[np.float64]
     if kind in {"l2", "abs_mean"}:
-        return np.abs(values)
-    if kind == "std":
-        return np.where(np.isfinite(values), 0.0, np.nan)
-    if kind == "zero_fraction":
-        return (values == 0).astype(np.float64)
-    if kind == "nonfinite_fraction":
-        return (~np.isfinite(values)).astype(np.float64)
-    return values  # their own minimum, maximum and mean
+        found = np.abs(values)
+    elif kind == "std":
+        found = np.where(np.isfinite(values), 0.0, np.nan)
+    elif kind == "zero_fraction":
+        found = (values == 0).astype(np.float64)
+    elif kind == "nonfinite_fraction":
+        found = (~np.isfinite(values)).astype(np.float64)
+    else:  # their own minimum, maximum and mean
+        found = values
+    return found
 
 
 SATURATION = {"sigmoid": (-23.0, 16.99999), "tanh": (-9.4999, 9.4999)}
 """Activation -> the inputs beyond which its output no longer changes in float32 (AWS's SaturatedActivation)."""
 
 
-def inactive_fraction(outputs: NDArray[np.generic], threshold_inactivity: float = 1.0) -> float:
+def inactive_fraction(outputs: Array, threshold_inactivity: float = 1.0) -> float:
     """The share of a layer's units that hardly ever fire.
 
     Args:
@@ -60,9 +65,7 @@ def inactive_fraction(outputs: NDArray[np.generic], threshold_inactivity: float 
     return _share(~(_by_unit(outputs) <= 0), lambda percent: percent < threshold_inactivity)
 
 
-def saturated_fraction(
-    inputs: NDArray[np.generic], low: float, high: float, threshold_inactivity: float = 1.0
-) -> float:
+def saturated_fraction(inputs: Array, low: float, high: float, threshold_inactivity: float = 1.0) -> float:
     """The share of a layer's units that are pinned to a limit.
 
     Args:
@@ -75,12 +78,12 @@ def saturated_fraction(
     return _share((units <= low) | (units >= high), lambda percent: percent > threshold_inactivity)
 
 
-def _by_unit(array: NDArray[np.generic]) -> NDArray[np.generic]:
+def _by_unit(array: Array) -> Array:
     """[passes, units]."""
     if array.ndim == 4:
         return np.moveaxis(array, 1, -1).reshape(-1, array.shape[1])
     return array.reshape(len(array), -1) if array.ndim else array.reshape(1, 1)
 
 
-def _share(happened: NDArray[np.bool_], judge: Callable[[NDArray[np.floating]], NDArray[np.bool_]]) -> float:
+def _share(happened: NDArray[np.bool_], judge: Callable[[NDArray[np.float64]], NDArray[np.bool_]]) -> float:
     return float(judge(100 * happened.mean(axis=0)).mean()) if happened.size else float("nan")
