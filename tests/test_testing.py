@@ -170,7 +170,7 @@ def test_scripts_that_cannot_be_are_refused() -> None:
             scripted()
     with pytest.raises(ConfigurationError, match="must be given by its folder or label, got None"):
         FakeEndpoint(BREEDS).answers(None)  # type: ignore[arg-type]
-    with pytest.raises(ConfigurationError, match="a function that tells it, got 5"):
+    with pytest.raises(ConfigurationError, match="a function that returns one, got 5"):
         FakeEndpoint(BREEDS, answer=5)  # type: ignore[arg-type]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -12,14 +11,13 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dogbreed_sdk import container, defaults
+from dogbreed_sdk import defaults
 from dogbreed_sdk._util import optional
-from dogbreed_sdk._util.polling import poll_seconds
-from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, print_progress
+from dogbreed_sdk._util.progress import ProgressCallback, print_progress
 from dogbreed_sdk.aws.errors import is_missing, translated
-from dogbreed_sdk.aws.logs import LogReader
 from dogbreed_sdk.aws.requests import names
-from dogbreed_sdk.errors import DogBreedError, EndpointError, EndpointNotFoundError, EndpointNotReadyError
+from dogbreed_sdk.endpoints.status import describe, wait_in_service
+from dogbreed_sdk.errors import DogBreedError, EndpointError, EndpointNotFoundError
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker import SageMakerClient
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
     from dogbreed_sdk.client.classifier import BreedClassifier
     from dogbreed_sdk.client.options import Options
     from dogbreed_sdk.session import Session
-
-_LAST_LOG_LINES = 15
 
 logger = logging.getLogger("dogbreed_sdk")
 
@@ -102,25 +98,8 @@ class Deployment:
             EndpointError: Its creation failed; with SageMaker's reason and the last lines of its log.
             EndpointNotReadyError: The timeout expired.
         """
-        start = time.monotonic()
-        shown = ""
-        while True:
-            described = self._describe()
-            status = str(described["EndpointStatus"])
-            elapsed = time.monotonic() - start
-            if status != shown:
-                shown = status
-                progress(JobProgress(self.endpoint_name, status, f"endpoint {self.endpoint_name}", elapsed))
-            if status == "InService":
-                return self
-            if status == "Failed":
-                raise EndpointError(self._failure(str(described.get("FailureReason", ""))))
-            if elapsed > timeout:
-                raise EndpointNotReadyError(
-                    f"Endpoint {self.endpoint_name} is still {status} after {timeout:.0f} s; call wait() again or "
-                    "delete()."
-                )
-            time.sleep(poll_seconds(local=self.session.is_local))
+        wait_in_service(self.session, self.endpoint_name, timeout=timeout, progress=progress)
+        return self
 
     def delete(self) -> None:
         """Deletes endpoint, endpoint configuration and models. It is not an error if one does not exist.
@@ -165,16 +144,7 @@ class Deployment:
             _warn_of_something_left(left)
 
     def _describe(self) -> DescribeEndpointOutputTypeDef:
-        with translated(f"read endpoint {self.endpoint_name}", otherwise=EndpointError):
-            try:
-                return self.session.client("sagemaker").describe_endpoint(EndpointName=self.endpoint_name)
-            except ClientError as error:
-                if not is_missing(error):
-                    raise
-                raise EndpointNotFoundError(
-                    f"The endpoint {self.endpoint_name} does not exist in {self.session!r}. 'dogbreed endpoints' lists "
-                    "the endpoints."
-                ) from error
+        return describe(self.session, self.endpoint_name)
 
     def _config_name(self, errors: list[DogBreedError]) -> str:
         """Name of the endpoint's configuration; the endpoint's own if it is gone, as `deploy` names both alike."""
@@ -197,13 +167,6 @@ class Deployment:
         if config is None:
             return [self.endpoint_name]
         return [str(variant["ModelName"]) for variant in config["ProductionVariants"]]
-
-    def _failure(self, reason: str) -> str:
-        group = container.ENDPOINT_LOG_GROUP_PREFIX + self.endpoint_name
-        reader = LogReader(self.session.client("logs"), group, "")
-        lines = list(reader.new_lines(required=False))[-_LAST_LOG_LINES:]
-        log = "\n".join(["", "The end of its log:", *lines]) if lines else ""
-        return f"Endpoint {self.endpoint_name} failed: {reason}{log}"
 
 
 def deploy(

@@ -216,10 +216,10 @@ def test_a_picture_does_not_follow_a_redirect(serve: Serve) -> None:
 
 
 def test_those_who_wait_for_one_endpoint_wait_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def wait(_: object, *, timeout: float, progress: object) -> None:
+    def wait(_session: object, _name: str, *, timeout: float, progress: object) -> None:
         time.sleep(timeout)
 
-    monkeypatch.setattr("dogbreed_sdk.endpoints.deployment.Deployment.wait", wait)
+    monkeypatch.setattr(endpoint, "wait_in_service", wait)
     transport = EndpointTransport("dogs", Session.local(tmp_path, endpoint_url="http://127.0.0.1:9"))
     threads = [threading.Thread(target=transport.wait_until_ready, args=(0.5,)) for _ in range(6)]
     start = time.monotonic()

@@ -172,7 +172,7 @@ class TestUnreadableLogs:
     def test_a_failed_endpoint_says_its_reason(self, blind: Account, monkeypatch: pytest.MonkeyPatch) -> None:
         deployment = Deployment("dogs", blind[0])
         described = {"EndpointStatus": "Failed", "FailureReason": "did not pass the ping health check"}
-        monkeypatch.setattr(deployment, "_describe", lambda: described)
+        monkeypatch.setattr("dogbreed_sdk.endpoints.status.describe", lambda *_: described)
         with pytest.raises(EndpointError, match="did not pass the ping") as caught:
             deployment.wait(progress=no_progress)
         assert "end of its log" not in str(caught.value)

@@ -21,6 +21,7 @@ from dogbreed_sdk._version import __version__
 from dogbreed_sdk.aws import errors
 from dogbreed_sdk.client import argument_checks
 from dogbreed_sdk.client.transports import Response, Transport, deadlines
+from dogbreed_sdk.endpoints.status import wait_in_service
 from dogbreed_sdk.errors import DogBreedError
 
 if TYPE_CHECKING:
@@ -94,12 +95,10 @@ class EndpointTransport(Transport):
 
     def wait_until_ready(self, seconds: float) -> None:
         """Waits while the endpoint is created or updated; one thread polls its status, and others wait for that one."""
-        from dogbreed_sdk.endpoints.deployment import Deployment  # noqa: PLC0415 - deployments know classifiers
-
         ends = time.monotonic() + seconds
         with self._waiting:
             left = max(0.0, ends - time.monotonic())
-            Deployment(self.endpoint_name, self.session).wait(timeout=left, progress=no_progress)
+            wait_in_service(self.session, self.endpoint_name, timeout=left, progress=no_progress)
 
     def abort(self, thread_ids: Collection[int]) -> None:
         """Shuts down the connections that these threads use."""
