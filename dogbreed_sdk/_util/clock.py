@@ -1,26 +1,32 @@
-"""Time that no correction of the clock moves: for limits and durations, also across processes.
+"""Time that corrections of the wall clock do not change: for limits and durations, also across processes.
 
-The wall clock may be put forward or back at any moment (a network time server, a resumed virtual machine). A mark
-names the boot and the seconds since then, so that the time between two marks is right whatever the wall clock did.
+The wall clock may jump at any moment (a network time server, a resumed virtual machine). A mark names the boot and the
+seconds since then, so that the time between two marks is right in any case.
 """
 
 from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # Continues while the machine sleeps; only Linux has it.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", None)
 
 
+class StartedClock(TypedDict):
+    """A clock that `start` made: the wall clock's time at that moment in epoch seconds, and the mark to count from."""
+
+    time: float
+    mark: str
+
+
 @lru_cache(maxsize=1)
 def boot_id() -> str:
-    """The identifier of the machine's present boot; empty where the system has none."""
+    """The identifier of the machine's current boot; empty where the system has none."""
     try:
         return _BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:
@@ -33,16 +39,16 @@ def boot_id() -> str:
 
 
 def mark() -> str:
-    """The present moment, comparable between the processes of one machine."""
+    """The current moment, comparable between the processes of one machine."""
     return f"{boot_id()}:{_seconds():.3f}"
 
 
 def elapsed(since: str | None, wall: float) -> float:
-    """The seconds since a moment, 0 at least.
+    """The seconds since a moment; never negative.
 
     Args:
         since: Its mark.
-        wall: The same moment by the wall clock, in epoch seconds: used where there is no mark, or one of an earlier
+        wall: The same moment by the wall clock, in epoch seconds: used without a mark, or with one of an earlier
             boot.
     """
     boot, _, seconds = (since or "").rpartition(":")
@@ -51,18 +57,18 @@ def elapsed(since: str | None, wall: float) -> float:
     return max(0.0, time.time() - wall)
 
 
-def age(kept: Mapping[str, Any]) -> float:
+def age(kept: StartedClock) -> float:
     """The seconds since a clock was made by `start`."""
     return elapsed(kept["mark"], kept["time"])
 
 
-def start() -> dict[str, Any]:
-    """A clock to keep in a record's state: the wall clock's time now, and the mark to count on from."""
+def start() -> StartedClock:
+    """A clock that starts now, and can be kept as JSON."""
     return {"time": time.time(), "mark": mark()}
 
 
-def read(kept: Mapping[str, Any]) -> float:
-    """The time by a clock that `start` made: epoch seconds that only ever rise, and as fast as time does."""
+def read(kept: StartedClock) -> float:
+    """The time by a clock that `start` made: epoch seconds that never jump."""
     return float(kept["time"]) + age(kept)
 
 

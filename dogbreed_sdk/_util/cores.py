@@ -1,4 +1,4 @@
-"""Threads are granted to jobs, first come first served, so that together they never exceed the cores."""
+"""Grants threads to jobs, first come first served, so that together they never exceed the cores."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from dogbreed_sdk._util.files import file_lock
+from dogbreed_sdk._util.process_identity import Process
 from dogbreed_sdk._util.processes import is_alive
 from training_scripts._util.atomic import write_json_atomically
 
@@ -46,7 +46,7 @@ def _quota(path: Path) -> int | None:
 
 
 def thread_environment(threads: int) -> dict[str, str]:
-    """The variables that hold a process's numeric libraries to so many threads, and let them sleep when idle."""
+    """The variables that limit the threads of a process's numeric libraries, and let idle threads sleep."""
     settings = {name: str(threads) for name in _THREAD_VARIABLES}
     # Threads that spin while they wait take the cores from the jobs beside them (4 x slower, measured).
     return {**settings, "OMP_WAIT_POLICY": "PASSIVE"}
@@ -54,11 +54,11 @@ def thread_environment(threads: int) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Claim:
-    """What one job wants and has: threads granted 0 while it waits."""
+    """What one job wants and has; 0 threads are granted while it waits."""
 
     job: str
     created: float
-    process: dict[str, Any]
+    process: Process
     wanted: int
     granted: int
 
@@ -66,7 +66,7 @@ class _Claim:
 class ThreadLedger:
     """The grants of one root folder, shared by its jobs' supervisors.
 
-    A file of its own, not the database: it holds running jobs only, so waiting jobs look at few bytes.
+    They are in a file beside the database, which holds running jobs only: waiting jobs poll it, and read few bytes.
 
     Args:
         root: The root folder.
@@ -79,14 +79,14 @@ class ThreadLedger:
         self._lock = root / f"{_LEDGER}.lock"
         self.cores = cores or available_cores()
 
-    def claim(self, job: str, *, created: float, process: Mapping[str, Any], wanted: int) -> int:
+    def claim(self, job: str, *, created: float, process: Process, wanted: int) -> int:
         """Ask for threads; ask again while the answer is 0.
 
         Args:
             job: The job's name.
             created: When it was created, in epoch seconds: earlier jobs go first.
-            process: Its supervisor, as `processes.identify` tells it; a grant ends with it.
-            wanted: Threads it can use; it gets fewer when fewer are free.
+            process: Its supervisor, from `processes.identify`; a grant ends with it.
+            wanted: How many threads it can use; it gets fewer where fewer are free.
 
         Returns:
             The threads granted, 0 when it has to wait.
@@ -101,14 +101,14 @@ class ThreadLedger:
                 free = self.cores - sum(claim.granted for claim in others)
                 queued = any(not claim.granted and claim.created < created for claim in others)
                 granted = 0 if queued else min(wanted, free)
-                mine = _Claim(job, created, dict(process), wanted, max(0, granted))
+                mine = _Claim(job, created, process, wanted, max(0, granted))
                 claims = [*others, mine]
             if claims != before:
                 self._write(claims)
         return mine.granted
 
     def release(self, job: str) -> None:
-        """Give a job's threads back, or leave the queue."""
+        """Release a job's threads, or take it out of the queue."""
         if not self._lock.exists():
             return  # the folder was moved away, and must not be made again
         # A full disk must not keep a job from ending: its grant dies with its supervisor anyway.
@@ -121,7 +121,7 @@ class ThreadLedger:
         except FileNotFoundError:
             return []
         except (ValueError, TypeError):
-            # A damaged file holds no grants worth more than the jobs that all of it would keep from running.
+            # Losing the grants of a damaged file is better than keeping every job from running.
             return []
 
     def _write(self, claims: list[_Claim]) -> None:

@@ -1,7 +1,7 @@
-"""Ends what a script or a model has started, also what went into a session of its own or was orphaned on purpose.
+"""Ends the processes that a script or a model has started, also those in other sessions and orphans.
 
-On Linux a process may be told to adopt the orphans among its descendants, so that none leaves its tree. Elsewhere, and
-where the adopter was killed, descendants are recognised by a variable of their environment.
+On Linux a process can adopt the orphans among its descendants, so that none leaves its tree. Elsewhere, and where the
+adopter was killed, descendants are recognized by a variable of their environment.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Find = Callable[[], Iterable[psutil.Process]]
 
 
 def adopt_orphans() -> bool:
-    """Have orphaned descendants of this process become its children; False where the system can't do that."""
+    """Make orphaned descendants of this process its children; False where the system can't do that."""
     if sys.platform != "linux":
         return False
     return bool(ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
@@ -41,7 +41,7 @@ def end_descendants(spare: Collection[int] = ()) -> None:
 
 
 def end_marked(variable: str, prefix: str) -> None:
-    """Kill all processes in whose environment a variable begins with a text, but this one and its ancestors.
+    """Kill all processes in whose environment a variable begins with a prefix, except this one and its ancestors.
 
     Args:
         variable: The variable.
@@ -64,7 +64,7 @@ def end_marked(variable: str, prefix: str) -> None:
 
 
 def reap_adopted(spare: Collection[int]) -> None:
-    """Take note of the end of adopted orphans: until then each keeps its place in the table of processes.
+    """Reap adopted orphans that have ended: until then each keeps its place in the process table.
 
     Args:
         spare: Children of this process that it waits for itself.
@@ -75,7 +75,7 @@ def reap_adopted(spare: Collection[int]) -> None:
 
 
 def _end(find: Find) -> None:
-    """Kill what is found until nothing is: what is being killed may start further processes."""
+    """Kill what is found until nothing is left: a process may start others before it is killed."""
     deadline = time.monotonic() + _END_SECONDS
     while time.monotonic() < deadline:
         found = [process for process in find() if not _is_of_service(process)]

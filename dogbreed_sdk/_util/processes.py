@@ -1,4 +1,4 @@
-"""Processes that outlive their starter: start them, recognise them again, end them."""
+"""Processes that outlive their starter: start them, recognize them again, end them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from dogbreed_sdk._util import clock
+from dogbreed_sdk._util.process_identity import Process
 
 # The kernel's idea of the boot time moves with clock corrections, and a start time with it.
 _CLOCK_TOLERANCE_SECONDS = 2.0
@@ -21,30 +21,27 @@ _CLOCK_TOLERANCE_SECONDS = 2.0
 _SERVICE_OPTION = ["-X", "dogbreed_service"]
 PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 
-# A process started this way is nobody's child: its starter may end first, and leaves no zombie if it does not.
+# A process started this way has no parent to wait for it: its starter may end first, and leaves no zombie otherwise.
 _DETACH = 'log=$1; shift; "$@" </dev/null >>"$log" 2>&1 & echo $!'
 
-# Reads a pipe whose other end only the supervisor holds. A line means that the job is over; an end of file
-# without one means that the supervisor was killed: then the script gets the chance to save, and is killed.
+# Reads a pipe whose other end only the supervisor holds. A line means that the job has ended. An end of file without
+# one means that the supervisor was killed: then the script gets the chance to save, and is killed.
 _GUARD = (
     'read -r over || { kill -s TERM "$1"; n=0; while kill -s 0 "$1" && [ $n -lt $2 ]; '
     'do sleep 1; n=$((n+1)); done; kill -s KILL -- "-$1"; } 2>/dev/null'
 )
 GUARD_GRACE_SECONDS = 10
 
-Process = Mapping[str, Any]
 
-
-def identify(pid: int, *, root: Path | None = None) -> dict[str, Any] | None:
-    """What recognises a running process later: its id with its start, because ids are used again.
+def identify(pid: int, *, root: Path | None = None) -> Process | None:
+    """What recognizes a running process later.
 
     Args:
         pid: The process.
         root: The root folder that it works for: a copy of the folder must not take the process for its own.
 
     Returns:
-        {"pid": int, "created": epoch seconds}, on Linux with "start", which no change of the clock moves, and with
-        "root" where one is given; or None when it has ended already.
+        Its identity, or None when it has ended already.
     """
     try:
         process = psutil.Process(pid)
@@ -52,14 +49,18 @@ def identify(pid: int, *, root: Path | None = None) -> dict[str, Any] | None:
             if process.status() == psutil.STATUS_ZOMBIE:
                 return None
             start = _start_of(pid)
-            found = {"pid": pid, "created": process.create_time(), **({"start": start} if start else {})}
-            return found if root is None else {**found, "root": _folder_identity(root)}
+            found: Process = {"pid": pid, "created": process.create_time()}
+            if start:
+                found["start"] = start
+            if root is not None:
+                found["root"] = _folder_identity(root)
+            return found
     except psutil.NoSuchProcess:
         return None
 
 
 def _start_of(pid: int) -> str | None:
-    """The boot a process was started in and the ticks since then, where the kernel tells them."""
+    """The boot in which a process was started and the ticks since then, where the kernel reports them."""
     try:
         status = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
@@ -69,13 +70,13 @@ def _start_of(pid: int) -> str | None:
 
 
 def _folder_identity(folder: Path) -> list[int]:
-    """What stays when a folder is renamed, and differs in its copy: its device and its number there."""
+    """A folder's device and its number there, which a renamed folder keeps and a copy does not have."""
     found = folder.stat()
     return [found.st_dev, found.st_ino]
 
 
 def is_of_copy(process: Process | None, root: Path) -> bool:
-    """Whether a process was noted by another root folder, of which this one is a copy.
+    """Whether a process belongs to another root folder, of which this one is a copy.
 
     A folder that was moved to another disk counts as a copy; one that was renamed does not.
     """
@@ -90,10 +91,10 @@ def is_of_copy(process: Process | None, root: Path) -> bool:
     return bool(number != noted[1] or (same_boot and device != noted[0]))  # devices are numbered anew at a start
 
 
-def identify_self(*, root: Path | None = None) -> dict[str, Any]:
-    """What recognises this process later; as `identify`."""
+def identify_self(*, root: Path | None = None) -> Process:
+    """What recognizes this process later; see `identify`."""
     process = identify(os.getpid(), root=root)
-    assert process is not None  # it runs: it asks
+    assert process is not None  # it is this one
     return process
 
 
@@ -117,14 +118,14 @@ def start_module(
     environment: Mapping[str, str] | None = None,
     keep_open: Iterable[int] = (),
 ) -> int:
-    """Start `python -m module` in a session of its own, as nobody's child.
+    """Start `python -m module` as a service: in its own session, and not as a child of this process.
 
     Args:
         module: A module of this package.
         arguments: Its arguments.
         log: Where both standard streams go (appended).
         environment: Its environment; default: this process's.
-        keep_open: File descriptors it inherits.
+        keep_open: File descriptors that it inherits.
 
     Returns:
         Its process id.
@@ -149,13 +150,13 @@ def is_service(command: Sequence[str]) -> bool:
 
 
 def restore_interrupts() -> None:
-    """Have this process, and what it starts, heed SIGINT and SIGQUIT again: a shell's `&` makes them ignored."""
+    """Stop ignoring SIGINT and SIGQUIT, in this process and those it starts: a shell's `&` makes both ignored."""
     for number in (signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
 
 
 def start_guard(group: int) -> int:
-    """Have a process group ended should this process die, whatever kills it.
+    """Start a guard that ends a process group when this process dies, whatever kills it.
 
     Args:
         group: The process group of a script.
@@ -184,12 +185,12 @@ def guard_pid(descriptor: int) -> int:
 
 
 def dismiss_guard(descriptor: int) -> None:
-    """Tell the guard that its group has ended by itself."""
+    """Tell the guard that its group has ended by itself, so that it ends too."""
     process = _GUARDS.pop(descriptor)
     try:
         os.write(descriptor, b"over\n")
     except BrokenPipeError:
-        pass  # somebody ended the guard: nothing is left to tell it
+        pass  # the guard was ended already
     finally:
         os.close(descriptor)
     process.wait()
@@ -199,7 +200,7 @@ _GUARDS: dict[int, subprocess.Popen[bytes]] = {}
 
 
 def signal_group(group: int, number: signal.Signals) -> None:
-    """Send a signal to a process group; one that has ended is no error."""
+    """Send a signal to a process group; does nothing where it has ended."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):
@@ -208,7 +209,7 @@ def signal_group(group: int, number: signal.Signals) -> None:
 
 
 def end_process(process: Process | None, *, grace_seconds: float, root: Path | None = None) -> None:
-    """End a process politely: SIGTERM, then SIGKILL when it takes too long.
+    """End a process: SIGTERM, then SIGKILL when it takes too long.
 
     Args:
         process: The process; may have ended already.

@@ -1,4 +1,4 @@
-"""A boto3 session whose SageMaker clients talk to local SageMaker, and that refuses to leave the machine."""
+"""A boto3 session whose SageMaker clients call local SageMaker, and which sends nothing to AWS."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dogbreed_sdk.local.store import DEFAULT_REGION
 
 _LOCAL_SERVICES = ("sagemaker", "logs")
 
-# The user's own profile, configuration and credentials must neither be needed nor leak into local calls.
+# Local calls must neither need nor use the user's profile, configuration and credentials.
 _NO_USER_SETTINGS: dict[str, tuple[None, None, str | None, None]] = {
     "profile": (None, None, None, None),
     "config_file": (None, None, os.devnull, None),
@@ -23,10 +23,10 @@ _NO_USER_SETTINGS: dict[str, tuple[None, None, str | None, None]] = {
 }
 
 
-class LocalBotoSession(boto3.Session):  # type: ignore[misc]
-    """Hands out clients for "sagemaker", "sagemaker-*" and "logs" that call a local endpoint.
+class LocalBotoSession(boto3.Session):
+    """Creates clients for "sagemaker", "sagemaker-*" and "logs" that call a local endpoint.
 
-    `sagemaker.core` resources take it as `session=`; anything else that accepts a boto3 session does, too.
+    Pass it to `sagemaker.core` resources as `session=`, or to anything else that accepts a boto3 session.
 
     Args:
         endpoint_url: Where local SageMaker listens, `LocalSageMaker.endpoint_url`.
@@ -45,7 +45,7 @@ class LocalBotoSession(boto3.Session):  # type: ignore[misc]
         self.endpoint_url = endpoint_url
 
     def client(self, service_name: str, *args: Any, **kwargs: Any) -> Any:
-        """A client as `boto3.Session.client` makes it, with the endpoint filled in.
+        """A client as of `boto3.Session.client`, with the local endpoint.
 
         Raises:
             ConfigurationError: The service has no local counterpart.
@@ -53,11 +53,11 @@ class LocalBotoSession(boto3.Session):  # type: ignore[misc]
         if service_name.split("-", maxsplit=1)[0] not in _LOCAL_SERVICES:
             raise ConfigurationError(
                 f"Local SageMaker has no {service_name!r} service, and this session sends nothing to AWS. "
-                "Use file:// URIs in place of S3, or a session for AWS."
+                "Use file:// URIs instead of S3, or a session for AWS."
             )
         kwargs["endpoint_url"] = self.endpoint_url
-        # A proxy named in the environment must not see loopback traffic.
+        # Loopback traffic must not go through a proxy from the environment.
         direct = Config(proxies={})
         config: Config | None = kwargs.get("config")
         kwargs["config"] = config.merge(direct) if config else direct
-        return super().client(service_name, *args, **kwargs)
+        return super().client(service_name, *args, **kwargs)  # type: ignore[call-overload]

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from dogbreed_sdk._util import clock
 from dogbreed_sdk._util.files import file_lock
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
 from dogbreed_sdk.local.root_paths import RootPaths
+from dogbreed_sdk.local.states import State
 
 DATABASE = "sagemaker.db"
 JOBS_FOLDER = "jobs"
@@ -65,7 +66,10 @@ _COLUMNS = "kind, name, arn, request, state, created, modified, created_mark, mo
 _BUSY_SECONDS = 30.0
 
 
-State = dict[str, Any]
+# A create request as sent, with AWS's member names and checked against AWS's model of it; each kind has other members.
+Request = Mapping[str, Any]
+# What SQLite takes for a placeholder.
+_Value = str | float | None
 
 
 class StoreError(ConfigurationError):
@@ -89,7 +93,7 @@ class Record:
         name: Its name, case kept.
         arn: Its Amazon Resource Name, lower case as on AWS.
         request: The create request as sent, with AWS's member names.
-        state: What happened since; a copy, changed through `Store.update` only.
+        state: What has happened since; a copy, changed through `Store.update` only.
         created: Epoch seconds.
         modified: Epoch seconds of the last change of state.
         created_mark: The moment of creation for durations; see `clock`.
@@ -99,8 +103,8 @@ class Record:
     kind: str
     name: str
     arn: str
-    request: dict[str, Any]
-    state: dict[str, Any]
+    request: Request
+    state: State
     created: float
     modified: float
     created_mark: str | None = None
@@ -155,9 +159,9 @@ class Filters:
     created: tuple[float | None, float | None] = (None, None)
     modified: tuple[float | None, float | None] = (None, None)
 
-    def where(self, kind: str) -> tuple[str, list[Any]]:
+    def where(self, kind: str) -> tuple[str, list[_Value]]:
         """An SQL condition for the records of a kind that pass, and the values of its placeholders."""
-        asked: list[tuple[str, Any]] = [
+        conditions: list[tuple[str, _Value]] = [
             ("kind = ?", kind),
             ("instr(name, ?)", self.name_contains or None),
             ("status = ?", self.status),
@@ -167,7 +171,7 @@ class Filters:
             ("modified > ?", self.modified[0]),
             ("modified < ?", self.modified[1]),
         ]
-        given = [(condition, value) for condition, value in asked if value is not None]
+        given = [(condition, value) for condition, value in conditions if value is not None]
         return " AND ".join(condition for condition, _ in given), [value for _, value in given]
 
 
@@ -229,8 +233,8 @@ class Store:
         self,
         kind: str,
         name: str,
-        request: Mapping[str, Any],
-        state: Mapping[str, Any],
+        request: Request,
+        state: State,
         *,
         region: str = DEFAULT_REGION,
     ) -> Record:
@@ -310,7 +314,7 @@ class Store:
             rows = connection.execute(query, (kind,)).fetchall()
         return [self._record(row) for row in rows]
 
-    def update(self, kind: str, name: str, change: Callable[[dict[str, Any]], None]) -> Record:
+    def update(self, kind: str, name: str, change: Callable[[State], None]) -> Record:
         """Let `change` edit the record's state in place, with no other writer in between.
 
         An exception from `change` leaves the record as it was; an edit that changes nothing writes nothing.
@@ -393,10 +397,10 @@ class Store:
             raise NotFound(f"There is no {kind} named {name}.")
         return self._record(row)
 
-    def _dump(self, value: Mapping[str, Any]) -> str:
+    def _dump(self, value: Mapping[str, object]) -> str:
         return self._paths.relative(json.dumps(value))
 
-    def _record(self, row: tuple[Any, ...]) -> Record:
+    def _record(self, row: Sequence[Any]) -> Record:
         kind, name, arn, request, state, *times = row
         load = self._paths.absolute
         return Record(kind, name, arn, json.loads(load(request)), json.loads(load(state)), *times)

@@ -16,7 +16,8 @@ from dogbreed_sdk._util.files import file_lock_within, is_locked
 from dogbreed_sdk._util.processes import identify, is_alive, is_of_copy, restore_interrupts, start_module
 from dogbreed_sdk.errors import DogBreedError
 from dogbreed_sdk.local.folders import JobFolder
-from dogbreed_sdk.local.store import Record, State, Store
+from dogbreed_sdk.local.states import State
+from dogbreed_sdk.local.store import Record, Store
 from training_scripts._util.atomic import write_json_atomically
 
 RUNNING_STATUSES = ("InProgress", "Stopping")

@@ -1,4 +1,4 @@
-"""What the operations of all resources share: their context, their way to finish a request, their messages."""
+"""What the operations of all resources share: their context, jobs that are created and deleted, checks, tags."""
 
 from __future__ import annotations
 
@@ -7,39 +7,47 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dogbreed_sdk._util.files import is_locked
 from dogbreed_sdk.local.api.validation import operation_model
 from dogbreed_sdk.local.api.wire import ApiError, resource_in_use, resource_not_found, validation_error
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.jobs.script_files import remove_tree
+from dogbreed_sdk.local.states import State
 from dogbreed_sdk.local.store import (
     TRAINING_JOB,
     TUNING_JOB,
     AlreadyExists,
     NotFound,
     Record,
+    Request,
     Store,
     resource_arn,
 )
 from dogbreed_sdk.local.supervision import RUNNING_STATUSES
 
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import TagTypeDef
+
 MAX_TAGS = 50
-# A supervisor ends in a moment when it has written its job's outcome, unless there are rules.
+# A supervisor ends at once when it has written its job's outcome, unless it evaluates rules.
 _SUPERVISOR_SECONDS = 5.0
 _LOOK_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
 class Context:
-    """Where a request acts: the store, and the region its signature names."""
+    """What a request acts on: the store, and the region that its signature names."""
 
     store: Store
     region: str
 
 
-Operation = Callable[[Context, dict[str, Any]], dict[str, Any]]
+# The members of a response; those that are None are left out.
+Members = dict[str, object]
+# A request has been checked against AWS's model of it; each operation declares the type of its own.
+Operation = Callable[[Context, Any], Members]
 
 
 def get_job(context: Context, kind: str, name: str) -> Record:
@@ -58,13 +66,13 @@ def create_job(
     context: Context,
     kind: str,
     name: str,
-    request: dict[str, Any],
-    state: dict[str, Any],
+    request: Request,
+    state: State,
     *,
     noun: str,
     start: Callable[[Store, str], None],
 ) -> Record:
-    """Record a training or tuning job with its tags, and start its supervisor.
+    """Create the record of a training or tuning job with its tags, and start its supervisor.
 
     Args:
         context: Where the job is created.
@@ -72,11 +80,11 @@ def create_job(
         name: The job.
         request: Its create request.
         state: Its first state.
-        noun: What messages call it.
-        start: Starts its supervisor; where that fails, there is no job.
+        noun: What messages call the job.
+        start: Starts its supervisor; where that raises, the job is not created.
 
     Raises:
-        ApiError: ResourceInUse, where the name is taken; InternalFailure, where the job can't be started.
+        ApiError: ResourceInUse where the name is taken; InternalFailure where the job can't be started.
     """
     tags = tags_of(request.get("Tags"))
     try:
@@ -99,10 +107,10 @@ def create_job(
 
 
 def delete_job(context: Context, record: Record, *, noun: str) -> None:
-    """Forget a training or tuning job that has ended, and remove its folder: its log, and what its container left.
+    """Delete a training or tuning job that has ended, with its folder: its log, and what its container left.
 
     Raises:
-        ApiError: ResourceInUse, where it runs, or its supervisor still has something to do.
+        ApiError: ResourceInUse while it runs, or its rules are evaluated.
     """
     status = record.state["status"]
     if status in RUNNING_STATUSES:
@@ -123,7 +131,7 @@ def delete_job(context: Context, record: Record, *, noun: str) -> None:
 
 
 def _refuse_shared_folder(context: Context, kind: str, name: str) -> None:
-    """Jobs of both kinds keep their files in <root>/jobs/<name>, where AWS has nothing that could collide."""
+    """Refuse a name that the other kind of job has: both keep their files in <root>/jobs/<name>, unlike on AWS."""
     other, noun = (TUNING_JOB, "tuning") if kind == TRAINING_JOB else (TRAINING_JOB, "training")
     try:
         context.store.get(other, name)
@@ -138,7 +146,7 @@ def get_hosting(context: Context, kind: str, name: str, noun: str) -> Record:
     """A model, endpoint configuration or endpoint.
 
     Raises:
-        ApiError: ValidationException, which is what AWS answers for these kinds.
+        ApiError: ValidationException where it does not exist, as on AWS for these kinds.
     """
     try:
         return context.store.get(kind, name)
@@ -147,18 +155,18 @@ def get_hosting(context: Context, kind: str, name: str, noun: str) -> Record:
         raise validation_error(f'Could not find {noun} "{arn}".') from None
 
 
-def request_members(operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    """The members of a create request that the operation's answer repeats (never the tags)."""
+def request_members(operation: str, request: Request) -> Members:
+    """The members of a create request that an operation's response repeats (never the tags)."""
     output = operation_model("sagemaker", operation).output_shape
     known = output.members if output is not None else {}
     return {name: value for name, value in request.items() if name in known and value is not None}
 
 
-def require(request: Mapping[str, Any], *names: str, path: str = "") -> None:
-    """Members that AWS demands although its model calls them optional.
+def require(request: Mapping[str, object], *names: str, path: str = "") -> None:
+    """Check for members that AWS requires although its model calls them optional.
 
     Raises:
-        ApiError: ValidationException that names the first one missing.
+        ApiError: ValidationException that names the first missing one.
     """
     for name in names:
         if request.get(name) is None:
@@ -170,7 +178,7 @@ def require(request: Mapping[str, Any], *names: str, path: str = "") -> None:
 
 
 def first_duplicate(names: Sequence[str]) -> str | None:
-    """The first name that occurs a second time."""
+    """The first name that occurs twice; None where there are no duplicates."""
     seen: set[str] = set()
     for name in names:
         if name in seen:
@@ -179,11 +187,11 @@ def first_duplicate(names: Sequence[str]) -> str | None:
     return None
 
 
-def tags_of(tags: Sequence[Mapping[str, str]] | None) -> dict[str, str]:
+def tags_of(tags: Sequence[TagTypeDef] | None) -> dict[str, str]:
     """Tags by key.
 
     Raises:
-        ApiError: ValidationException, for a key given twice or too many tags.
+        ApiError: ValidationException for a duplicate key, or for too many tags.
     """
     pairs = list(tags or [])
     duplicate = first_duplicate([tag["Key"] for tag in pairs])
@@ -195,5 +203,5 @@ def tags_of(tags: Sequence[Mapping[str, str]] | None) -> dict[str, str]:
 
 
 def cannot_start(what: str, error: Exception) -> ApiError:
-    """A process could not be started for a resource that was accepted."""
+    """The error for a resource that was accepted, but whose process can't be started."""
     return ApiError("InternalFailure", f"Could not start {what}: {error}", status=500)

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
-from dogbreed_sdk.local.api.common import Context, Operation, cannot_start, get_hosting
-from dogbreed_sdk.local.api.listing import Order, page_of
+from dogbreed_sdk.local.api.common import Context, Members, Operation, cannot_start, get_hosting
+from dogbreed_sdk.local.api.listing import ListRequest, Order, page_of
 from dogbreed_sdk.local.api.models import NOUNS, container_of, create_hosting, delete_hosting
 from dogbreed_sdk.local.api.reconciliation import current, reconcile_running
 from dogbreed_sdk.local.api.wire import validation_error
 from dogbreed_sdk.local.hosting import endpoints, servers
+from dogbreed_sdk.local.states import Serving, State
 from dogbreed_sdk.local.store import ENDPOINT, ENDPOINT_CONFIG, MODEL, NotFound, Record, Store
+
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import (
+        CreateEndpointInputTypeDef,
+        CreateModelInputTypeDef,
+        DeleteEndpointInputTypeDef,
+        DescribeEndpointInputTypeDef,
+        UpdateEndpointInputTypeDef,
+    )
+
 
 logger = logging.getLogger(__name__)
 
@@ -21,10 +31,10 @@ _PATIENCE_SECONDS = 5.0
 _IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 
 
-def create_endpoint(context: Context, request: dict[str, Any]) -> dict[str, Any]:
-    """CreateEndpoint: record the endpoint and have its model server brought up."""
+def create_endpoint(context: Context, request: CreateEndpointInputTypeDef) -> Members:
+    """CreateEndpoint: record the endpoint, and bring its model server up in the background."""
     name, config = request["EndpointName"], request["EndpointConfigName"]
-    state = {"status": "Creating", "failure": None, "server": None, **_serving(context, config)}
+    state: State = {"status": "Creating", "failure": None, "server": None, "serving": _serving(context, config)}
     record = create_hosting(context, ENDPOINT, name, request, state)
     try:
         endpoints.launch(context.store, name)
@@ -34,14 +44,14 @@ def create_endpoint(context: Context, request: dict[str, Any]) -> dict[str, Any]
     return {"EndpointArn": record.arn}
 
 
-def describe_endpoint(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+def describe_endpoint(context: Context, request: DescribeEndpointInputTypeDef) -> Members:
     """DescribeEndpoint."""
     record = _current(context, request["EndpointName"])
     failed = record.state["status"] == "Failed"
     return {
         "EndpointName": record.name,
         "EndpointArn": record.arn,
-        "EndpointConfigName": record.state["config"],
+        "EndpointConfigName": record.state["serving"]["config"],
         "ProductionVariants": None if failed else [_variant_summary(record)],
         "EndpointStatus": record.state["status"],
         "FailureReason": record.state.get("failure"),
@@ -50,7 +60,7 @@ def describe_endpoint(context: Context, request: dict[str, Any]) -> dict[str, An
     }
 
 
-def list_endpoints(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+def list_endpoints(context: Context, request: ListRequest) -> Members:
     """ListEndpoints."""
     reconcile_running(context.store, ENDPOINT, statuses=_IN_PROGRESS)
     shown, token = page_of(context.store, ENDPOINT, request, Order())
@@ -67,50 +77,52 @@ def list_endpoints(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     return {"Endpoints": summaries, "NextToken": token}
 
 
-def update_endpoint(context: Context, request: dict[str, Any]) -> dict[str, Any]:
-    """UpdateEndpoint: the new configuration is brought up beside the old one, which serves until then."""
+def update_endpoint(context: Context, request: UpdateEndpointInputTypeDef) -> Members:
+    """UpdateEndpoint: bring the new configuration up beside the old one, which serves until then."""
     record = get_hosting(context, ENDPOINT, request["EndpointName"], NOUNS[ENDPOINT])
     serving = _serving(context, request["EndpointConfigName"])
 
-    def change(state: dict[str, Any]) -> None:
+    def change(state: State) -> None:
         _refuse_in_progress(record, state)
         if state["status"] == "Failed":
             raise validation_error(f'Cannot update endpoint "{record.arn}" in status Failed; delete it instead.')
-        previous = {member: state[member] for member in serving}
-        state.update(status="Updating", failure=None, previous=previous, process=None, restarts=0, **serving)
+        state["previous"], state["serving"] = state["serving"], serving
+        state.update({"status": "Updating", "failure": None, "process": None, "restarts": 0})
 
     before = context.store.update(ENDPOINT, record.name, change).state["previous"]
     try:
         endpoints.launch(context.store, record.name)
     except Exception as error:
-        context.store.update(ENDPOINT, record.name, lambda state: state.update(status="InService", **before))
+        context.store.update(
+            ENDPOINT, record.name, lambda state: state.update({"status": "InService", "serving": before})
+        )
         raise cannot_start(f"the update of endpoint {record.name}", error) from error
     return {"EndpointArn": record.arn}
 
 
-def delete_endpoint(context: Context, request: dict[str, Any]) -> dict[str, Any]:
-    """DeleteEndpoint: ends the model server and forgets the endpoint."""
+def delete_endpoint(context: Context, request: DeleteEndpointInputTypeDef) -> Members:
+    """DeleteEndpoint: end the model server, and delete the record."""
     record = _current(context, request["EndpointName"])
 
-    def change(state: dict[str, Any]) -> None:
+    def change(state: State) -> None:
         _refuse_in_progress(record, state)
         state["status"] = "Deleting"
 
     try:
         context.store.update(ENDPOINT, record.name, change)
     except NotFound:
-        # Another client's deletion has just ended: the answer is that of an endpoint that is not there.
+        # Another client's deletion has just ended: respond as for an endpoint that does not exist.
         get_hosting(context, ENDPOINT, record.name, NOUNS[ENDPOINT])
         raise
     worker = threading.Thread(target=_remove, args=(context.store, record.name), name=f"delete-{record.name}")
     worker.start()
-    # Usually it is gone at once; a model server that still answers somebody goes on in the status Deleting.
+    # Usually this ends at once; while the model server completes requests, the endpoint stays in status Deleting.
     worker.join(_PATIENCE_SECONDS)
     return {}
 
 
 def _remove(store: Store, name: str) -> None:
-    """End the model server and forget the endpoint; where that fails, a later look at it tries again."""
+    """End the model server and delete the record; where that fails, a later request about the endpoint retries."""
     try:
         servers.stop(store, name)
         store.delete(ENDPOINT, name)
@@ -120,21 +132,20 @@ def _remove(store: Store, name: str) -> None:
         logger.exception("endpoint %s is not deleted yet", name)
 
 
-def _serving(context: Context, config_name: str) -> dict[str, Any]:
-    """What an endpoint serves, resolved now: its configuration and model may be deleted later."""
+def _serving(context: Context, config_name: str) -> Serving:
+    """What an endpoint of that configuration is to serve."""
     config = get_hosting(context, ENDPOINT_CONFIG, config_name, NOUNS[ENDPOINT_CONFIG])
     variant = config.request["ProductionVariants"][0]
     model = get_hosting(context, MODEL, variant["ModelName"], NOUNS[MODEL])
     return {
         "config": config.name,
-        "variant": variant["VariantName"],
-        "variant_request": variant,
+        "variant": variant,
         "model": model.name,
-        "container": dict(container_of(model.request)),
+        "container": container_of(cast("CreateModelInputTypeDef", model.request)),
     }
 
 
-def _refuse_in_progress(record: Record, state: Mapping[str, Any]) -> None:
+def _refuse_in_progress(record: Record, state: State) -> None:
     if state["status"] == "Deleting":
         raise validation_error(f'Endpoint "{record.arn}" is being deleted.')
     if state["status"] in _IN_PROGRESS:
@@ -150,8 +161,8 @@ def _current(context: Context, name: str) -> Record:
         return get_hosting(context, ENDPOINT, name, NOUNS[ENDPOINT])
 
 
-def _variant_summary(record: Record) -> dict[str, Any]:
-    variant, image = record.state["variant_request"], record.state["container"].get("Image")
+def _variant_summary(record: Record) -> Members:
+    variant, image = record.state["serving"]["variant"], record.state["serving"]["container"].get("Image")
     weight = float(variant.get("InitialVariantWeight", 1.0))
     serverless, count = variant.get("ServerlessConfig"), variant.get("InitialInstanceCount")
     images = [{"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": record.created}]

@@ -1,4 +1,4 @@
-"""InvokeEndpoint: hands a request to the endpoint's model server and its answer, or its error, back."""
+"""InvokeEndpoint: passes a request to the endpoint's model server, and returns its response or its error."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import anyio
 import anyio.to_thread
 
 from dogbreed_sdk._util.processes import is_alive
+from dogbreed_sdk.container import ENDPOINT_LOG_GROUP_PREFIX
 from dogbreed_sdk.errors import EndpointError
-from dogbreed_sdk.local.api.logs import endpoint_log_arn
 from dogbreed_sdk.local.api.wire import ApiError
 from dogbreed_sdk.local.hosting import servers
 from dogbreed_sdk.local.hosting.model_client import Answer, ModelClient, ServerGoneError
+from dogbreed_sdk.local.states import Server
 from dogbreed_sdk.local.store import ACCOUNT_ID, ENDPOINT, NotFound, Record, Store
 
 # Quotas page of the developer guide: the answer to a real-time request must come in 60 s.
@@ -38,11 +38,11 @@ _PASSED_HEADERS = {
 
 @dataclass
 class Invoker:
-    """Calls the model servers of one store's endpoints, over connections that are kept.
+    """Calls the model servers of one store's endpoints, over persistent connections.
 
     Attributes:
-        store: Where endpoints are looked up on every call: another process may have changed them.
-        seconds: How long an answer may take.
+        store: Where endpoints are looked up, on every call: another process may have changed them.
+        seconds: How long a response may take.
     """
 
     store: Store
@@ -51,18 +51,18 @@ class Invoker:
     _starting: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     async def invoke(self, name: str, headers: Mapping[str, str], body: bytes) -> tuple[bytes, dict[str, str]]:
-        """The model's answer: its body, and the headers that go with it.
+        """Invoke an endpoint; returns the body of the model's response, and its headers.
 
         Args:
             name: The endpoint.
-            headers: The request's, names in lower case.
-            body: The request's, at most 25 MB.
+            headers: The request's headers, with names in lower case.
+            body: The request's body, at most 25 MB.
 
         Raises:
-            ApiError: ValidationError, or ModelError with what the model answered.
+            ApiError: ValidationError, or ModelError with the model's response.
         """
         record = self._serving_endpoint(name)
-        variant = str((record.state.get("deployment") or record.state)["variant"])
+        variant = _variant(record)
         _check_headers(record, headers, variant)
         passed = {_PASSED_HEADERS[key]: value for key, value in headers.items() if key in _PASSED_HEADERS}
         try:
@@ -83,7 +83,7 @@ class Invoker:
         return answer.body, {**result, "x-amzn-sagemaker-custom-attributes": attributes} if attributes else result
 
     async def close(self) -> None:
-        """Close the kept connections."""
+        """Close the connections."""
         await self._client.close()
 
     def _serving_endpoint(self, name: str) -> Record:
@@ -107,7 +107,7 @@ class Invoker:
                     raise
         return await self._exchange(await self._start(record.name), headers, body)
 
-    async def _exchange(self, server: Mapping[str, Any], headers: Mapping[str, str], body: bytes) -> Answer:
+    async def _exchange(self, server: Server, headers: Mapping[str, str], body: bytes) -> Answer:
         # wait_for, since asyncio.timeout is younger than Python 3.10.
         exchange = self._client.exchange(server, headers, body)
         try:
@@ -115,14 +115,19 @@ class Invoker:
         except asyncio.TimeoutError:  # another class than the builtin one in Python 3.10
             raise TimeoutError from None
 
-    async def _start(self, name: str) -> Mapping[str, Any]:
-        """Have the endpoint's model server started, by one of the callers that wait for it."""
+    async def _start(self, name: str) -> Server:
+        """Start the endpoint's model server, once for all callers that wait for it."""
         async with self._starting.setdefault(name, asyncio.Lock()):
             await anyio.to_thread.run_sync(servers.ensure_running, self.store, name)
-        server: Mapping[str, Any] | None = self.store.get(ENDPOINT, name).state.get("server")
+        server = self.store.get(ENDPOINT, name).state.get("server")
         if server is None:
             raise ServerGoneError("The model server ended as soon as it was started.", received_request=False)
         return server
+
+
+def _variant(record: Record) -> str:
+    deployment = record.state.get("deployment")
+    return deployment["variant"] if deployment else record.state["serving"]["variant"]["VariantName"]
 
 
 def _not_found(name: str, why: str = "") -> ApiError:
@@ -152,10 +157,14 @@ def _timed_out(variant: str) -> str:
     )
 
 
+def _log_arn(record: Record) -> str:
+    return f"arn:aws:logs:{record.region}:{ACCOUNT_ID}:log-group:{ENDPOINT_LOG_GROUP_PREFIX}{record.name}"
+
+
 def _model_error(record: Record, status: int, message: str) -> ApiError:
     side, code = ("client", "CLIENT_ERROR_FROM_MODEL") if 400 <= status < 500 else ("server", "SERVER_ERROR_FROM_MODEL")
     shown = message if len(message) <= _MAX_SHOWN_MESSAGE else message[:_MAX_SHOWN_MESSAGE] + "..."
-    log = f"/aws/sagemaker/Endpoints/{record.name}"
+    log = f"{ENDPOINT_LOG_GROUP_PREFIX}{record.name}"
     return ApiError(
         "ModelError",
         f'Received {side} error ({status}) from primary with message "{shown}". '
@@ -165,6 +174,6 @@ def _model_error(record: Record, status: int, message: str) -> ApiError:
             "ErrorCode": code,
             "OriginalStatusCode": status,
             "OriginalMessage": message,
-            "LogStreamArn": endpoint_log_arn(record),
+            "LogStreamArn": _log_arn(record),
         },
     )

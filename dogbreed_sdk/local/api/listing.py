@@ -1,12 +1,12 @@
-"""What all List operations share: filters, order, pages."""
+"""What all List operations share: filters, sort order, pages."""
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 from dogbreed_sdk.local.api.validation import timestamp
 from dogbreed_sdk.local.api.wire import validation_error
@@ -17,9 +17,24 @@ _DEFAULT_PAGE = 10
 _SORT_KEYS: dict[str, SortKey] = {"Name": "name", "CreationTime": "created", "Status": "status"}
 
 
+class ListRequest(TypedDict, total=False):
+    """The members of List requests; each operation has some of them. Times are epoch seconds, or ISO 8601 text."""
+
+    NextToken: str
+    MaxResults: int
+    SortBy: str
+    SortOrder: str
+    NameContains: str
+    StatusEquals: str
+    CreationTimeAfter: float | str
+    CreationTimeBefore: float | str
+    LastModifiedTimeAfter: float | str
+    LastModifiedTimeBefore: float | str
+
+
 @dataclass(frozen=True)
 class Order:
-    """How a List operation sorts where the request doesn't say.
+    """How a List operation sorts by default.
 
     Attributes:
         sort_by: The default of SortBy.
@@ -29,28 +44,28 @@ class Order:
     sort_by: str = "CreationTime"
     sort_order: Literal["Ascending", "Descending"] = "Descending"
 
-    def is_descending(self, request: Mapping[str, Any]) -> bool:
-        """Whether the largest comes first."""
+    def is_descending(self, request: ListRequest) -> bool:
+        """Whether the largest value comes first."""
         return bool((request.get("SortOrder") or self.sort_order) == "Descending")
 
 
 def page_of(
-    store: Store, kind: str, request: Mapping[str, Any], order: Order, *, parent: str | None = None
+    store: Store, kind: str, request: ListRequest, order: Order, *, parent: str | None = None
 ) -> tuple[list[Record], str | None]:
     """One page of the records that pass the request's filters, and the token of the next page.
 
-    A token remembers the last record shown, not a position: records that come or go between two pages
-    neither repeat nor hide others.
+    A token contains the last record shown, and not a position: so no record is repeated or skipped where others are
+    created or deleted between two pages.
 
     Args:
         store: The records.
-        kind: Which of them.
-        request: A List operation's.
-        order: What the operation sorts by where the request doesn't say.
+        kind: Their kind.
+        request: The List operation's request.
+        order: How the operation sorts by default.
         parent: The tuning job whose training jobs are listed.
 
     Raises:
-        ApiError: ValidationException, where the token isn't one of ours.
+        ApiError: ValidationException where the token is not valid for this list.
     """
     sort_by = _SORT_KEYS[request.get("SortBy") or order.sort_by]
     size = request.get("MaxResults") or _DEFAULT_PAGE
@@ -69,9 +84,9 @@ def page_of(
 
 
 def page_by_value(
-    records: Sequence[Record], request: Mapping[str, Any], order: Order, value: Callable[[Record], float]
+    records: Sequence[Record], request: ListRequest, order: Order, value: Callable[[Record], float]
 ) -> tuple[list[Record], str | None]:
-    """The same for a few records that are sorted by a value which the store doesn't know."""
+    """One page, as of `page_of`, of a few records that are sorted by a value that is not a column of the store."""
 
     def position(record: Record) -> Position:
         return (value(record), record.created, record.name)
@@ -86,18 +101,18 @@ def page_by_value(
     return shown, _write_token(position(shown[-1])) if len(chosen) > size else None
 
 
-def _filters(request: Mapping[str, Any], parent: str | None) -> Filters:
-    def moment(member: str) -> float | None:
-        given = request.get(member)
-        return None if given is None else timestamp(given)
-
+def _filters(request: ListRequest, parent: str | None) -> Filters:
     return Filters(
         name_contains=request.get("NameContains"),
         status=request.get("StatusEquals"),
         parent=parent,
-        created=(moment("CreationTimeAfter"), moment("CreationTimeBefore")),
-        modified=(moment("LastModifiedTimeAfter"), moment("LastModifiedTimeBefore")),
+        created=(_moment(request.get("CreationTimeAfter")), _moment(request.get("CreationTimeBefore"))),
+        modified=(_moment(request.get("LastModifiedTimeAfter")), _moment(request.get("LastModifiedTimeBefore"))),
     )
+
+
+def _moment(given: float | str | None) -> float | None:
+    return None if given is None else timestamp(given)
 
 
 def _position(record: Record, sort_by: SortKey) -> Position:
@@ -110,7 +125,7 @@ def _write_token(position: Position) -> str:
     return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
 
 
-def _read_token(request: Mapping[str, Any], sort_by: SortKey) -> Position | None:
+def _read_token(request: ListRequest, sort_by: SortKey) -> Position | None:
     token = request.get("NextToken")
     if not token:
         return None

@@ -1,7 +1,7 @@
 """CloudWatch Logs' DescribeLogStreams and GetLogEvents over the log files of jobs and endpoints.
 
-A token is a position in the file, so that it stays valid while the log grows: reading on with the last forward
-token gives what has been written since, and the same token again when that is nothing.
+A token is a position in the file, so that it stays valid while the log grows: a request with the last forward token
+returns what has been written since, and the same token again where that is nothing.
 """
 
 from __future__ import annotations
@@ -12,16 +12,20 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, TypedDict
 
 from dogbreed_sdk.container import ENDPOINT_LOG_GROUP_PREFIX, TRAINING_LOG_GROUP
-from dogbreed_sdk.local.api.common import Context, Operation
+from dogbreed_sdk.local.api.common import Context, Members, Operation
 from dogbreed_sdk.local.api.wire import ApiError
 from dogbreed_sdk.local.folders import EndpointFolder, JobFolder
 from dogbreed_sdk.local.store import ACCOUNT_ID, ENDPOINT, TRAINING_JOB, Filters, NotFound, Record
+
+if TYPE_CHECKING:
+    from types_boto3_logs.type_defs import DescribeLogStreamsRequestTypeDef, GetLogEventsRequestTypeDef
+
 
 # API reference, GetLogEvents: a page is at most 10,000 events and 1 MB (26 bytes count for each event beside its text).
 _MAX_EVENTS = 10_000
@@ -43,6 +47,18 @@ class Stream:
     created: float
 
 
+class _Summary(TypedDict):
+    """A LogStream of DescribeLogStreams; times in epoch milliseconds."""
+
+    logStreamName: str
+    creationTime: int
+    firstEventTimestamp: int | None
+    lastEventTimestamp: int | None
+    lastIngestionTime: int | None
+    arn: str
+    storedBytes: int
+
+
 @dataclass(frozen=True)
 class Event:
     """One complete line of a log file, with its place there."""
@@ -53,7 +69,7 @@ class Event:
     message: str
 
 
-def describe_log_streams(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+def describe_log_streams(context: Context, request: DescribeLogStreamsRequestTypeDef) -> Members:
     """DescribeLogStreams, filtered by prefix, in pages."""
     group, prefix = _group(request), request.get("logStreamNamePrefix") or ""
     by_time, descending = request.get("orderBy") == "LastEventTime", bool(request.get("descending"))
@@ -66,13 +82,13 @@ def describe_log_streams(context: Context, request: dict[str, Any]) -> dict[str,
         summaries.sort(key=lambda found: (found["lastEventTimestamp"] or 0, found["logStreamName"]), reverse=descending)
         end = start + limit
         return {"logStreams": summaries[start:end], "nextToken": str(end) if end < len(summaries) else None}
-    # Clients look for one stream several times a second, or leaf through all: only what is shown is read.
+    # Clients poll one stream several times a second, or page through all: only what is shown is read.
     found = list(itertools.islice(_summaries(context, group, resources, prefix, start), limit + 1))
     more = str(found[limit][0]) if len(found) > limit else None
     return {"logStreams": [summary for _, summary in found[:limit]], "nextToken": more}
 
 
-def get_log_events(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+def get_log_events(context: Context, request: GetLogEventsRequestTypeDef) -> Members:
     """GetLogEvents, forward or backward from a token or from an end."""
     stream = _find_stream(context, _group(request), request["logStreamName"])
     with stream.path.open("rb") as handle:
@@ -93,7 +109,7 @@ def get_log_events(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _group(request: Mapping[str, Any]) -> str:
+def _group(request: DescribeLogStreamsRequestTypeDef | GetLogEventsRequestTypeDef) -> str:
     name, identifier = request.get("logGroupName"), request.get("logGroupIdentifier")
     if bool(name) == bool(identifier):
         raise _invalid("Give either logGroupName or logGroupIdentifier.")
@@ -101,7 +117,7 @@ def _group(request: Mapping[str, Any]) -> str:
 
 
 def _resources(context: Context, group: str, prefix: str) -> list[str]:
-    """The names of the jobs, or of the endpoint, that streams of a group belong to whose names begin with a prefix."""
+    """The names of the jobs, or of the endpoint, whose streams are in a group and may begin with a prefix."""
     if group.startswith(ENDPOINT_LOG_GROUP_PREFIX):
         with contextlib.suppress(NotFound):
             return [context.store.get(ENDPOINT, group.removeprefix(ENDPOINT_LOG_GROUP_PREFIX)).name]
@@ -118,10 +134,10 @@ def _resources(context: Context, group: str, prefix: str) -> list[str]:
 
 def _summaries(
     context: Context, group: str, resources: Sequence[str], prefix: str, start: int
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The descriptions of the streams that have been written to, each with its resource's place in the list.
+) -> Iterator[tuple[int, _Summary]]:
+    """The descriptions of the streams, each with its resource's place in the list.
 
-    As on AWS, a stream appears in answers when something was written to it.
+    As on AWS, a stream is listed once something was written to it.
     """
     for place, name in enumerate(resources[start:], start):
         with contextlib.suppress(NotFound, FileNotFoundError):
@@ -158,16 +174,11 @@ def _job_stream(context: Context, record: Record) -> Stream:
 
 def _endpoint_stream(context: Context, record: Record) -> Stream:
     # <variant>/<instance>, as on AWS.
-    name = f"{record.state.get('variant') or 'AllTraffic'}/i-{int(record.created):017x}"
+    name = f"{record.state['serving']['variant']['VariantName']}/i-{int(record.created):017x}"
     return Stream(name, EndpointFolder.of(context.store.root, record.name).log, record.created)
 
 
-def endpoint_log_arn(record: Record) -> str:
-    """The ARN of an endpoint's log group, which the runtime's ModelError names."""
-    return f"arn:aws:logs:{record.region}:{ACCOUNT_ID}:log-group:{ENDPOINT_LOG_GROUP_PREFIX}{record.name}"
-
-
-def _summary(context: Context, group: str, stream: Stream) -> dict[str, Any]:
+def _summary(context: Context, group: str, stream: Stream) -> _Summary:
     with stream.path.open("rb") as handle:
         first = next(_lines_forward(handle, 0), None)
         last = next(_lines_backward(handle, _complete_end(handle)), None)
@@ -190,8 +201,8 @@ def _page_start(token: str | None) -> int:
     return int(token)
 
 
-def _start(request: Mapping[str, Any], handle: IO[bytes]) -> tuple[bool, int]:
-    """Whether to read forward, and from which place in the file: what lies outside the asked times is passed over."""
+def _start(request: GetLogEventsRequestTypeDef, handle: IO[bytes]) -> tuple[bool, int]:
+    """Whether to read forward, and from which place in the file: lines outside the requested times are skipped."""
     token, end = request.get("nextToken"), _complete_end(handle)
     forward = bool(request.get("startFromHead"))
     position = 0 if forward else end
@@ -210,7 +221,7 @@ def _start(request: Mapping[str, Any], handle: IO[bytes]) -> tuple[bool, int]:
 
 
 def _around(handle: IO[bytes], moment: int, end: int) -> tuple[int, int]:
-    """Two places close to each other, found by halving: what lies before and behind is older and newer than a moment.
+    """Two places close to each other, found by bisection: lines before are older than a moment, lines behind are not.
 
     Args:
         handle: A log.
@@ -218,7 +229,7 @@ def _around(handle: IO[bytes], moment: int, end: int) -> tuple[int, int]:
         end: Where its last complete line ends.
 
     Returns:
-        The beginning of a line before which all are older, and a place behind which all lines that begin are not.
+        The beginning of a line before which all lines are older, and a place after which no line that begins is.
     """
     low, high = 0, end
     while high - low > _BLOCK_BYTES:
@@ -239,9 +250,9 @@ def _next_event(handle: IO[bytes], position: int) -> Event | None:
 
 
 def _page(
-    lines: Iterator[Event], request: Mapping[str, Any], position: int, *, forward: bool
+    lines: Iterator[Event], request: GetLogEventsRequestTypeDef, position: int, *, forward: bool
 ) -> tuple[list[Event], int]:
-    """The events of one page, and the place in the file that reading has come to."""
+    """The events of one page, and the position in the file after the last line that was read."""
     limit = request.get("limit") or _MAX_EVENTS
     earliest, latest = request.get("startTime") or 0, request.get("endTime") or sys.maxsize
     events: list[Event] = []
@@ -284,7 +295,7 @@ def _lines_forward(handle: IO[bytes], position: int) -> Iterator[Event]:
 
 
 def _lines_backward(handle: IO[bytes], position: int) -> Iterator[Event]:
-    """The lines before the end of one, last first, in blocks: a long log costs no more than its end."""
+    """The lines before a position, last first; read in blocks, so that a long log costs no more than its end."""
     buffer, end = b"", position
     while position > 0:
         start = max(0, position - _BLOCK_BYTES)

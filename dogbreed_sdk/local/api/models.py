@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from dogbreed_sdk.container import uri_to_path
 from dogbreed_sdk.local.api.common import (
     Context,
+    Members,
     Operation,
     first_duplicate,
     get_hosting,
@@ -15,20 +15,34 @@ from dogbreed_sdk.local.api.common import (
     require,
     tags_of,
 )
-from dogbreed_sdk.local.api.listing import Order, page_of
+from dogbreed_sdk.local.api.listing import ListRequest, Order, page_of
 from dogbreed_sdk.local.api.wire import validation_error
-from dogbreed_sdk.local.store import ENDPOINT_CONFIG, MODEL, AlreadyExists, NotFound, Record, resource_arn
+from dogbreed_sdk.local.states import State
+from dogbreed_sdk.local.store import ENDPOINT_CONFIG, MODEL, AlreadyExists, NotFound, Record, Request, resource_arn
+
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import (
+        ContainerDefinitionTypeDef,
+        CreateEndpointConfigInputTypeDef,
+        CreateModelInputTypeDef,
+        DeleteEndpointConfigInputTypeDef,
+        DeleteModelInputTypeDef,
+        DescribeEndpointConfigInputTypeDef,
+        DescribeModelInputTypeDef,
+        ProductionVariantUnionTypeDef,
+    )
+
 
 NOUNS = {MODEL: "model", ENDPOINT_CONFIG: "endpoint configuration", "endpoint": "endpoint"}
 
 
-def create_model(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+def create_model(context: Context, request: CreateModelInputTypeDef) -> Members:
     """CreateModel."""
     _check_container(container_of(request))
     return {"ModelArn": create_hosting(context, MODEL, request["ModelName"], request, {}).arn}
 
 
-def describe_model(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+def describe_model(context: Context, request: DescribeModelInputTypeDef) -> Members:
     """DescribeModel."""
     record = get_hosting(context, MODEL, request["ModelName"], NOUNS[MODEL])
     return {
@@ -40,19 +54,19 @@ def describe_model(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def list_models(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+def list_models(context: Context, request: ListRequest) -> Members:
     """ListModels."""
     shown, token = page_of(context.store, MODEL, request, Order())
     models = [{"ModelName": r.name, "ModelArn": r.arn, "CreationTime": r.created} for r in shown]
     return {"Models": models, "NextToken": token}
 
 
-def delete_model(context: Context, request: dict[str, Any]) -> dict[str, Any]:
-    """DeleteModel; endpoints that run it keep running, as on AWS."""
+def delete_model(context: Context, request: DeleteModelInputTypeDef) -> Members:
+    """DeleteModel: endpoints that run it keep running, as on AWS."""
     return delete_hosting(context, MODEL, request["ModelName"])
 
 
-def create_endpoint_config(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+def create_endpoint_config(context: Context, request: CreateEndpointConfigInputTypeDef) -> Members:
     """CreateEndpointConfig."""
     if request.get("AsyncInferenceConfig"):
         raise validation_error("Local SageMaker offers real-time endpoints; leave AsyncInferenceConfig out.")
@@ -61,18 +75,18 @@ def create_endpoint_config(context: Context, request: dict[str, Any]) -> dict[st
     if duplicate is not None:
         raise validation_error(f"Variant name {duplicate!r} is used more than once.")
     if len(variants) > 1:
-        raise validation_error("Local SageMaker serves one production variant an endpoint.")
+        raise validation_error("Local SageMaker serves one production variant per endpoint.")
     for variant in variants:
         _check_variant(context, variant)
     record = create_hosting(context, ENDPOINT_CONFIG, request["EndpointConfigName"], request, {})
     return {"EndpointConfigArn": record.arn}
 
 
-def describe_endpoint_config(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+def describe_endpoint_config(context: Context, request: DescribeEndpointConfigInputTypeDef) -> Members:
     """DescribeEndpointConfig."""
     record = get_hosting(context, ENDPOINT_CONFIG, request["EndpointConfigName"], NOUNS[ENDPOINT_CONFIG])
     members = request_members("DescribeEndpointConfig", record.request)
-    variants = [{"InitialVariantWeight": 1.0, **variant} for variant in members["ProductionVariants"]]
+    variants = [{"InitialVariantWeight": 1.0, **variant} for variant in record.request["ProductionVariants"]]
     return {
         **members,
         "EndpointConfigName": record.name,
@@ -82,38 +96,38 @@ def describe_endpoint_config(context: Context, request: dict[str, Any]) -> dict[
     }
 
 
-def list_endpoint_configs(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+def list_endpoint_configs(context: Context, request: ListRequest) -> Members:
     """ListEndpointConfigs."""
     shown, token = page_of(context.store, ENDPOINT_CONFIG, request, Order())
     configs = [{"EndpointConfigName": r.name, "EndpointConfigArn": r.arn, "CreationTime": r.created} for r in shown]
     return {"EndpointConfigs": configs, "NextToken": token}
 
 
-def delete_endpoint_config(context: Context, request: dict[str, Any]) -> dict[str, Any]:
-    """DeleteEndpointConfig; one that an endpoint uses may be deleted, as on AWS."""
+def delete_endpoint_config(context: Context, request: DeleteEndpointConfigInputTypeDef) -> Members:
+    """DeleteEndpointConfig: one that an endpoint uses may be deleted, as on AWS."""
     return delete_hosting(context, ENDPOINT_CONFIG, request["EndpointConfigName"])
 
 
-def container_of(model: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The one container of a model's create request.
+def container_of(model: CreateModelInputTypeDef) -> ContainerDefinitionTypeDef:
+    """The container in a model's create request.
 
     Raises:
-        ApiError: ValidationException, for none, or more than one.
+        ApiError: ValidationException where there is not exactly one.
     """
     primary, containers = model.get("PrimaryContainer"), list(model.get("Containers") or [])
     if (primary is None) == (not containers):
         raise validation_error("Give either PrimaryContainer or Containers, and not both.")
     if len(containers) > 1:
-        raise validation_error("Local SageMaker runs one container a model, no inference pipeline.")
-    chosen: Mapping[str, Any] = containers[0] if primary is None else primary
-    return chosen
+        raise validation_error("Local SageMaker runs one container per model; inference pipelines are not supported.")
+    # The stubs have another type for containers that AWS returned, which a request may hold, too.
+    return cast("ContainerDefinitionTypeDef", containers[0] if primary is None else primary)
 
 
-def create_hosting(context: Context, kind: str, name: str, request: dict[str, Any], state: dict[str, Any]) -> Record:
-    """Record a model, endpoint configuration or endpoint with its tags.
+def create_hosting(context: Context, kind: str, name: str, request: Request, state: State) -> Record:
+    """Create the record of a model, endpoint configuration or endpoint with its tags.
 
     Raises:
-        ApiError: ValidationException, where the name is taken.
+        ApiError: ValidationException where the name is taken.
     """
     tags = tags_of(request.get("Tags"))
     try:
@@ -126,11 +140,11 @@ def create_hosting(context: Context, kind: str, name: str, request: dict[str, An
         raise validation_error(f'Cannot create already existing {NOUNS[kind]} "{arn}".') from None
 
 
-def delete_hosting(context: Context, kind: str, name: str) -> dict[str, Any]:
+def delete_hosting(context: Context, kind: str, name: str) -> Members:
     """Remove the record of a model, endpoint configuration or endpoint.
 
     Raises:
-        ApiError: ValidationException, where there is none.
+        ApiError: ValidationException where it does not exist.
     """
     try:
         context.store.delete(kind, name)
@@ -140,7 +154,7 @@ def delete_hosting(context: Context, kind: str, name: str) -> dict[str, Any]:
     return {}
 
 
-def _check_container(container: Mapping[str, Any]) -> None:
+def _check_container(container: ContainerDefinitionTypeDef) -> None:
     if not container.get("Image") and not container.get("ModelPackageName"):
         raise validation_error("A container needs an Image.")
     url = container.get("ModelDataUrl") or _data_source_uri(container)
@@ -148,13 +162,12 @@ def _check_container(container: Mapping[str, Any]) -> None:
         raise validation_error(f"Could not find model data at {url}.")
 
 
-def _data_source_uri(container: Mapping[str, Any]) -> str | None:
-    source = (container.get("ModelDataSource") or {}).get("S3DataSource") or {}
-    uri: str | None = source.get("S3Uri")
-    return uri
+def _data_source_uri(container: ContainerDefinitionTypeDef) -> str | None:
+    source = (container.get("ModelDataSource") or {}).get("S3DataSource")
+    return source["S3Uri"] if source else None
 
 
-def _check_variant(context: Context, variant: Mapping[str, Any]) -> None:
+def _check_variant(context: Context, variant: ProductionVariantUnionTypeDef) -> None:
     require(variant, "ModelName", path="productionVariants.1.member.")
     if not variant.get("ServerlessConfig"):
         require(variant, "InstanceType", "InitialInstanceCount", path="productionVariants.1.member.")

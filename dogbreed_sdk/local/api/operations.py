@@ -1,12 +1,12 @@
-"""Every operation of local SageMaker's JSON protocol, by the target a client names."""
+"""All operations of local SageMaker's JSON protocol, by the target that a client names."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from dogbreed_sdk.local.api import endpoints, logs, models, tags, training_jobs, tuning_jobs
-from dogbreed_sdk.local.api.common import Context, Operation
+from dogbreed_sdk.local.api.common import Context, Members, Operation
 from dogbreed_sdk.local.api.validation import validate
 from dogbreed_sdk.local.api.wire import ApiError
 
@@ -21,7 +21,7 @@ _SAGEMAKER: dict[str, Operation] = {
 
 @dataclass(frozen=True)
 class Service:
-    """One AWS service as it is offered here: botocore's name of it, and its operations."""
+    """One AWS service: botocore's name of its model, and the operations that local SageMaker offers."""
 
     model: str
     operations: dict[str, Operation]
@@ -31,19 +31,19 @@ class Service:
 SERVICES = {"SageMaker": Service("sagemaker", _SAGEMAKER), "Logs_20140328": Service("logs", logs.OPERATIONS)}
 
 
-def perform(context: Context, target: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Validate a request and do what it asks.
+def perform(context: Context, target: str, parameters: Mapping[str, object]) -> Members:
+    """Validate a request and perform its operation.
 
     Args:
-        context: Where it acts.
+        context: What it acts on.
         target: Its X-Amz-Target header, for instance "SageMaker.CreateTrainingJob".
         parameters: Its body.
 
     Returns:
-        The answer's members; None stands for a member that is left out.
+        The response's members; those that are None are left out.
 
     Raises:
-        ApiError: It is refused.
+        ApiError: The request is refused.
     """
     prefix, _, name = target.partition(".")
     service = SERVICES.get(prefix)

@@ -1,16 +1,19 @@
-"""Tags of any resource, found by its ARN."""
+"""Tags of all kinds of resources, by ARN: add, list, delete."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-from dogbreed_sdk.local.api.common import MAX_TAGS, Context, Operation, tags_of
+from dogbreed_sdk.local.api.common import MAX_TAGS, Context, Members, Operation, tags_of
 from dogbreed_sdk.local.api.wire import validation_error
 from dogbreed_sdk.local.store import NotFound, Record
 
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import AddTagsInputTypeDef, DeleteTagsInputTypeDef, ListTagsInputTypeDef
 
-def add_tags(context: Context, request: dict[str, Any]) -> dict[str, Any]:
-    """AddTags: a key that is there already gets the new value."""
+
+def add_tags(context: Context, request: AddTagsInputTypeDef) -> Members:
+    """AddTags: a key that the resource already has gets the new value."""
     arn, new = _find(context, request["ResourceArn"]).arn, tags_of(request["Tags"])
     with context.store.transaction():
         merged = {**context.store.tags(arn), **new}
@@ -20,12 +23,12 @@ def add_tags(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     return {"Tags": _as_list(merged)}
 
 
-def list_tags(context: Context, request: dict[str, Any]) -> dict[str, Any]:
-    """ListTags; all of them at once, since there are at most 50."""
+def list_tags(context: Context, request: ListTagsInputTypeDef) -> Members:
+    """ListTags: all of them in one page, as there are at most 50."""
     return {"Tags": _as_list(context.store.tags(_find(context, request["ResourceArn"]).arn))}
 
 
-def delete_tags(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+def delete_tags(context: Context, request: DeleteTagsInputTypeDef) -> Members:
     """DeleteTags."""
     context.store.remove_tags(_find(context, request["ResourceArn"]).arn, request["TagKeys"])
     return {}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.api.common import (
     Context,
+    Members,
     Operation,
     create_job,
     delete_job,
@@ -17,14 +17,32 @@ from dogbreed_sdk.local.api.common import (
     request_members,
     require,
 )
-from dogbreed_sdk.local.api.listing import Order, page_of
+from dogbreed_sdk.local.api.listing import ListRequest, Order, page_of
 from dogbreed_sdk.local.api.reconciliation import current, reconcile_running
 from dogbreed_sdk.local.api.wire import ApiError, number, validation_error
 from dogbreed_sdk.local.jobs import debugger_states, runner
 from dogbreed_sdk.local.jobs import state as job_state
 from dogbreed_sdk.local.jobs.metrics import MetricReader
+from dogbreed_sdk.local.states import State, Transition
 from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, Record, resource_arn
 from dogbreed_sdk.local.supervision import RUNNING_STATUSES
+
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import (
+        AlgorithmSpecificationUnionTypeDef,
+        CreateTrainingJobRequestTypeDef,
+        DeleteTrainingJobRequestTypeDef,
+        DescribeTrainingJobRequestTypeDef,
+        HyperParameterAlgorithmSpecificationUnionTypeDef,
+        HyperParameterTrainingJobDefinitionUnionTypeDef,
+        ResourceConfigUnionTypeDef,
+        StoppingConditionTypeDef,
+        StopTrainingJobRequestTypeDef,
+    )
+
+    # What a training job and a tuning job's definition of its training jobs have in common.
+    Definition = CreateTrainingJobRequestTypeDef | HyperParameterTrainingJobDefinitionUnionTypeDef
+
 
 # StoppingCondition in the API reference: one day by default, 28 days at most.
 DEFAULT_MAX_RUNTIME_SECONDS = 24 * 3600
@@ -32,9 +50,10 @@ MAX_RUNTIME_SECONDS = 28 * 24 * 3600
 _SWITCHES = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining")
 
 
-def create_training_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
-    """CreateTrainingJob: record the job and start its supervisor."""
+def create_training_job(context: Context, request: CreateTrainingJobRequestTypeDef) -> Members:
+    """CreateTrainingJob: record the job, and start its supervisor."""
     check_training(request)
+    _check_debugging(request)
     name = request["TrainingJobName"]
     now = time.time()
     state = initial_state(name, now)
@@ -44,9 +63,9 @@ def create_training_job(context: Context, request: dict[str, Any]) -> dict[str, 
     return {"TrainingJobArn": record.arn}
 
 
-def initial_state(name: str, now: float) -> dict[str, Any]:
+def initial_state(name: str, now: float) -> State:
     """The state of a training job that was just accepted."""
-    state: dict[str, Any] = {
+    state: State = {
         "status": "InProgress",
         "failure": None,
         "started": None,
@@ -64,10 +83,10 @@ def initial_state(name: str, now: float) -> dict[str, Any]:
     return state
 
 
-def describe_training_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+def describe_training_job(context: Context, request: DescribeTrainingJobRequestTypeDef) -> Members:
     """DescribeTrainingJob."""
     record = current(context.store, get_job(context, TRAINING_JOB, request["TrainingJobName"]))
-    state = record.state
+    state, created = record.state, cast("CreateTrainingJobRequestTypeDef", record.request)
     tuning_job = state.get("tuning_job")
     return {
         **dict.fromkeys(_SWITCHES, False),
@@ -75,13 +94,11 @@ def describe_training_job(context: Context, request: dict[str, Any]) -> dict[str
         "TrainingJobName": record.name,
         "TrainingJobArn": record.arn,
         "TuningJobArn": resource_arn(TUNING_JOB, tuning_job, record.region) if tuning_job else None,
-        "ModelArtifacts": {
-            "S3ModelArtifacts": state.get("artifacts") or planned_artifacts(record.request, record.name)
-        },
+        "ModelArtifacts": {"S3ModelArtifacts": state.get("artifacts") or planned_artifacts(created, record.name)},
         "TrainingJobStatus": state["status"],
         "SecondaryStatus": state["secondary"],
         "FailureReason": state.get("failure"),
-        "StoppingCondition": stopping_condition(record.request),
+        "StoppingCondition": stopping_condition(created),
         "CreationTime": record.created,
         "TrainingStartTime": state.get("started"),
         "TrainingEndTime": state.get("ended"),
@@ -95,15 +112,15 @@ def describe_training_job(context: Context, request: dict[str, Any]) -> dict[str
     }
 
 
-def list_training_jobs(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+def list_training_jobs(context: Context, request: ListRequest) -> Members:
     """ListTrainingJobs."""
     reconcile_running(context.store, TRAINING_JOB)
     shown, token = page_of(context.store, TRAINING_JOB, request, Order(sort_order="Ascending"))
     return {"TrainingJobSummaries": [_summary(record) for record in shown], "NextToken": token}
 
 
-def stop_training_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
-    """StopTrainingJob; one that is stopping already goes on stopping."""
+def stop_training_job(context: Context, request: StopTrainingJobRequestTypeDef) -> Members:
+    """StopTrainingJob; does nothing where the job is stopping already."""
     record = current(context.store, get_job(context, TRAINING_JOB, request["TrainingJobName"]))
     if record.state["status"] not in RUNNING_STATUSES:
         raise validation_error(
@@ -113,39 +130,39 @@ def stop_training_job(context: Context, request: dict[str, Any]) -> dict[str, An
     return {}
 
 
-def delete_training_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
-    """DeleteTrainingJob; its artifacts stay where OutputDataConfig has put them, as on AWS."""
+def delete_training_job(context: Context, request: DeleteTrainingJobRequestTypeDef) -> Members:
+    """DeleteTrainingJob; its artifacts in OutputDataConfig's place stay, as on AWS."""
     record = current(context.store, get_job(context, TRAINING_JOB, request["TrainingJobName"]))
     delete_job(context, record, noun="training job")
     return {}
 
 
-def stopping_condition(request: Mapping[str, Any]) -> dict[str, Any]:
-    """A job's limits, AWS's default filled in."""
+def stopping_condition(request: Definition) -> StoppingConditionTypeDef:
+    """A job's limits, with AWS's default where it has none."""
     return {"MaxRuntimeInSeconds": DEFAULT_MAX_RUNTIME_SECONDS, **(request.get("StoppingCondition") or {})}
 
 
-def planned_artifacts(request: Mapping[str, Any], name: str) -> str:
-    """Where a job's model will be, in AWS's layout below S3OutputPath."""
+def planned_artifacts(request: CreateTrainingJobRequestTypeDef, name: str) -> str:
+    """The URI that a job's model will have, in AWS's layout below S3OutputPath."""
     output = request["OutputDataConfig"]
     leaf = "model/" if output.get("CompressionType") == "NONE" else "model.tar.gz"
     return f"{output['S3OutputPath'].rstrip('/')}/{name}/output/{leaf}"
 
 
-def seconds_of(state: Mapping[str, Any]) -> int | None:
-    """A finished job's training seconds, one at least as AWS counts, or None before it ended."""
+def seconds_of(state: State) -> int | None:
+    """How long a job trained, at least 1 s as on AWS; None before it has ended."""
     started, ended = state.get("started"), state.get("ended")
     if started is None or ended is None:
         return None
     return max(1, round(float(ended) - float(started)))
 
 
-def check_training(request: Mapping[str, Any], path: str = "") -> None:
-    """The checks that AWS makes on a job beyond its model's constraints.
+def check_training(request: Definition, path: str = "") -> None:
+    """Check what AWS checks on a job beyond its model's constraints.
 
     Args:
         request: CreateTrainingJob's parameters, or a tuning job's training job definition.
-        path: Where the request lies inside a larger one, for messages.
+        path: The path to it inside a larger request, for messages.
 
     Raises:
         ApiError: ValidationException or ResourceLimitExceeded.
@@ -154,7 +171,6 @@ def check_training(request: Mapping[str, Any], path: str = "") -> None:
     _check_algorithm(request["AlgorithmSpecification"])
     _check_resources(request["ResourceConfig"], path)
     _check_stopping(request)
-    _check_debugging(request)
     channels = request.get("InputDataConfig") or []
     duplicate = first_duplicate([channel["ChannelName"] for channel in channels])
     if duplicate is not None:
@@ -162,11 +178,11 @@ def check_training(request: Mapping[str, Any], path: str = "") -> None:
     for channel in channels:
         if not channel["DataSource"].get("S3DataSource"):
             raise validation_error(
-                f"Channel {channel['ChannelName']!r} has no S3DataSource; local SageMaker reads no other source."
+                f"Channel {channel['ChannelName']!r} has no S3DataSource, the only kind that local SageMaker reads."
             )
 
 
-def _check_debugging(request: Mapping[str, Any]) -> None:
+def _check_debugging(request: CreateTrainingJobRequestTypeDef) -> None:
     if request.get("DebugRuleConfigurations") and not request.get("DebugHookConfig"):
         raise validation_error("DebugRuleConfigurations need a DebugHookConfig: without it nothing is recorded.")
     profiler = request.get("ProfilerConfig") or {}
@@ -182,7 +198,9 @@ def _check_debugging(request: Mapping[str, Any]) -> None:
         raise validation_error(f"Rule configuration names must be unique; {duplicate!r} is used more than once.")
 
 
-def _check_algorithm(algorithm: Mapping[str, Any]) -> None:
+def _check_algorithm(
+    algorithm: AlgorithmSpecificationUnionTypeDef | HyperParameterAlgorithmSpecificationUnionTypeDef,
+) -> None:
     if bool(algorithm.get("TrainingImage")) == bool(algorithm.get("AlgorithmName")):
         raise validation_error("AlgorithmSpecification needs either TrainingImage or AlgorithmName, and not both.")
     try:
@@ -191,9 +209,11 @@ def _check_algorithm(algorithm: Mapping[str, Any]) -> None:
         raise validation_error(str(error)) from None
 
 
-def _check_resources(resources: Mapping[str, Any], path: str) -> None:
+def _check_resources(resources: ResourceConfigUnionTypeDef, path: str) -> None:
     if resources.get("InstanceGroups"):
-        raise validation_error("Local SageMaker runs a job on one machine: give InstanceType and InstanceCount.")
+        raise validation_error(
+            "Local SageMaker runs a job on one machine: pass InstanceType and InstanceCount, not InstanceGroups."
+        )
     require(resources, "InstanceType", "InstanceCount", path=f"{path}resourceConfig.")
     count = resources["InstanceCount"]
     if count > 1:
@@ -205,7 +225,7 @@ def _check_resources(resources: Mapping[str, Any], path: str) -> None:
         )
 
 
-def _check_stopping(request: Mapping[str, Any]) -> None:
+def _check_stopping(request: Definition) -> None:
     limits = stopping_condition(request)
     runtime, wait = limits["MaxRuntimeInSeconds"], limits.get("MaxWaitTimeInSeconds")
     if runtime > MAX_RUNTIME_SECONDS:
@@ -221,7 +241,7 @@ def _check_stopping(request: Mapping[str, Any]) -> None:
         raise validation_error("MaxWaitTimeInSeconds is for managed spot training only.")
 
 
-def _transition(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _transition(entry: Transition) -> Members:
     return {
         "Status": entry["status"],
         "StartTime": entry["start"],
@@ -230,8 +250,8 @@ def _transition(entry: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _metrics(state: Mapping[str, Any]) -> list[dict[str, Any]]:
-    found = []
+def _metrics(state: State) -> list[Members]:
+    found: list[Members] = []
     for name, metric in sorted((state.get("metrics") or {}).items()):
         value = number(metric["value"])
         if value is not None:
@@ -239,12 +259,12 @@ def _metrics(state: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _seconds(state: Mapping[str, Any]) -> dict[str, int | None]:
+def _seconds(state: State) -> dict[str, int | None]:
     seconds = seconds_of(state)
     return {"TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": seconds}
 
 
-def _summary(record: Record) -> dict[str, Any]:
+def _summary(record: Record) -> Members:
     return {
         "TrainingJobName": record.name,
         "TrainingJobArn": record.arn,

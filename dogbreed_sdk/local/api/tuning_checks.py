@@ -1,50 +1,65 @@
-"""What AWS checks on a tuning job beyond its model's constraints."""
+"""Checks what AWS checks on a tuning job beyond its model's constraints."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dogbreed_sdk.local.api.common import first_duplicate, require
 from dogbreed_sdk.local.api.training_jobs import check_training
 from dogbreed_sdk.local.api.wire import validation_error
 
-_RANGE_LISTS = ("IntegerParameterRanges", "ContinuousParameterRanges", "CategoricalParameterRanges")
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import (
+        CategoricalParameterRangeUnionTypeDef,
+        ContinuousParameterRangeTypeDef,
+        CreateHyperParameterTuningJobRequestTypeDef,
+        HyperParameterTrainingJobDefinitionUnionTypeDef,
+        HyperParameterTuningJobConfigUnionTypeDef,
+        HyperParameterTuningJobObjectiveTypeDef,
+        IntegerParameterRangeTypeDef,
+        ParameterRangesUnionTypeDef,
+    )
+
+    Definition = HyperParameterTrainingJobDefinitionUnionTypeDef
+    Ranges = ParameterRangesUnionTypeDef
+    NumericRange = ContinuousParameterRangeTypeDef | IntegerParameterRangeTypeDef
 
 
-def definition_of(request: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The training job definition of a tuning job, whichever of the two members it came in."""
-    definition: Mapping[str, Any] = request.get("TrainingJobDefinition") or request["TrainingJobDefinitions"][0]
-    return definition
+def definition_of(
+    request: CreateHyperParameterTuningJobRequestTypeDef,
+) -> Definition:
+    """The training job definition of a tuning job, in whichever of the two members it is."""
+    return request.get("TrainingJobDefinition") or request["TrainingJobDefinitions"][0]
 
 
-def check_tuning(request: Mapping[str, Any]) -> None:
-    """Refuse a tuning job that AWS would refuse, or that asks for what local SageMaker does not do.
+def check_tuning(request: CreateHyperParameterTuningJobRequestTypeDef) -> None:
+    """Refuse a tuning job that AWS would refuse, or that needs what local SageMaker does not support.
 
     Raises:
         ApiError: ValidationException or ResourceLimitExceeded.
     """
     config = request["HyperParameterTuningJobConfig"]
     if bool(request.get("TrainingJobDefinition")) == bool(request.get("TrainingJobDefinitions")):
-        raise validation_error("Give either TrainingJobDefinition or TrainingJobDefinitions, and not both.")
+        raise validation_error("Pass either TrainingJobDefinition or TrainingJobDefinitions, and not both.")
     _refuse_unsupported(request)
     definition = definition_of(request)
     if request.get("TrainingJobDefinition"):
-        path, ranges, objective = "trainingJobDefinition.", "ParameterRanges", "HyperParameterTuningJobObjective"
-        place, place_path = config, "hyperParameterTuningJobConfig."
+        path = "trainingJobDefinition."
+        members = ("HyperParameterTuningJobObjective", "ParameterRanges")
+        require(config, *members, path="hyperParameterTuningJobConfig.")
+        objective, ranges = config["HyperParameterTuningJobObjective"], config["ParameterRanges"]
     else:
-        path, ranges, objective = "trainingJobDefinitions.1.member.", "HyperParameterRanges", "TuningObjective"
-        place, place_path = definition, path
-        require(definition, "DefinitionName", path=path)
-    require(place, objective, ranges, path=place_path)
+        path = "trainingJobDefinitions.1.member."
+        require(definition, "DefinitionName", "TuningObjective", "HyperParameterRanges", path=path)
+        objective, ranges = definition["TuningObjective"], definition["HyperParameterRanges"]
     check_training(definition, path=path)
-    _check_objective(definition, place[objective])
-    _check_ranges(definition, place[ranges])
-    _check_strategy(config, place[ranges])
+    _check_objective(definition, objective)
+    _check_ranges(definition, ranges)
+    _check_strategy(config, ranges)
 
 
-def _refuse_unsupported(request: Mapping[str, Any]) -> None:
+def _refuse_unsupported(request: CreateHyperParameterTuningJobRequestTypeDef) -> None:
     config = request["HyperParameterTuningJobConfig"]
     criteria = config.get("TuningJobCompletionCriteria") or {}
     definitions = request.get("TrainingJobDefinitions") or ()
@@ -61,7 +76,7 @@ def _refuse_unsupported(request: Mapping[str, Any]) -> None:
             raise validation_error(f"Local SageMaker does not support {name}; leave it out.")
 
 
-def _check_objective(definition: Mapping[str, Any], objective: Mapping[str, Any]) -> None:
+def _check_objective(definition: Definition, objective: HyperParameterTuningJobObjectiveTypeDef) -> None:
     metrics = definition["AlgorithmSpecification"].get("MetricDefinitions") or []
     if not metrics:
         raise validation_error(
@@ -76,39 +91,41 @@ def _check_objective(definition: Mapping[str, Any], objective: Mapping[str, Any]
         )
 
 
-def _check_ranges(definition: Mapping[str, Any], ranges: Mapping[str, Any]) -> None:
-    entries = [entry for member in _RANGE_LISTS for entry in ranges.get(member) or []]
-    if not entries:
+def _check_ranges(definition: Definition, ranges: Ranges) -> None:
+    categorical = ranges.get("CategoricalParameterRanges") or []
+    integer, continuous = ranges.get("IntegerParameterRanges") or [], ranges.get("ContinuousParameterRanges") or []
+    names = [entry["Name"] for entry in (*integer, *continuous, *categorical)]
+    if not names:
         raise validation_error("A tuning job needs at least one hyperparameter range.")
-    duplicate = first_duplicate([entry["Name"] for entry in entries])
+    duplicate = first_duplicate(names)
     if duplicate is not None:
         raise validation_error(f"Hyperparameter {duplicate!r} has more than one range.")
     static = definition.get("StaticHyperParameters") or {}
-    for entry in entries:
-        if entry["Name"] in static:
-            raise validation_error(
-                f"Hyperparameter {entry['Name']!r} is both tuned and static; give it in one place only."
-            )
-        if "Values" in entry:
-            _check_values(entry)
-        else:
-            _check_bounds(entry, whole=entry in (ranges.get("IntegerParameterRanges") or []))
+    for name in names:
+        if name in static:
+            raise validation_error(f"Hyperparameter {name!r} is both tuned and static; set it in one place only.")
+    for entry in integer:
+        _check_bounds(entry, int, "an integer")
+    for entry in continuous:
+        _check_bounds(entry, float, "a number")
+    for choices in categorical:
+        _check_values(choices)
 
 
-def _check_values(entry: Mapping[str, Any]) -> None:
+def _check_values(entry: CategoricalParameterRangeUnionTypeDef) -> None:
     duplicate = first_duplicate(entry["Values"])
     if duplicate is not None:
         raise validation_error(f"Hyperparameter {entry['Name']!r} lists the value {duplicate!r} more than once.")
 
 
-def _check_bounds(entry: Mapping[str, Any], *, whole: bool) -> None:
-    name, kind = entry["Name"], "an integer" if whole else "a number"
+def _check_bounds(entry: NumericRange, kind: type[int | float], noun: str) -> None:
+    name = entry["Name"]
     bounds: list[float] = []
-    for member in ("MinValue", "MaxValue"):
+    for member, text in (("MinValue", entry["MinValue"]), ("MaxValue", entry["MaxValue"])):
         try:
-            bounds.append(int(entry[member]) if whole else float(entry[member]))
+            bounds.append(kind(text))
         except ValueError:
-            raise validation_error(f"{member} {entry[member]!r} of hyperparameter {name!r} is not {kind}.") from None
+            raise validation_error(f"{member} {text!r} of hyperparameter {name!r} is not {noun}.") from None
     low, high = bounds
     if not (math.isfinite(low) and math.isfinite(high)):
         raise validation_error(f"The range of hyperparameter {name!r} must be finite.")
@@ -119,13 +136,13 @@ def _check_bounds(entry: Mapping[str, Any], *, whole: bool) -> None:
     scaling = entry.get("ScalingType")
     if scaling == "Logarithmic" and low <= 0:
         raise validation_error(f"Hyperparameter {name!r} has logarithmic scaling, so its MinValue must be above 0.")
-    if scaling == "ReverseLogarithmic" and (whole or low < 0 or high >= 1):
+    if scaling == "ReverseLogarithmic" and (kind is int or low < 0 or high >= 1):
         raise validation_error(
             f"Hyperparameter {name!r} has reverse logarithmic scaling: it must be continuous, 0 <= range < 1."
         )
 
 
-def _check_strategy(config: Mapping[str, Any], ranges: Mapping[str, Any]) -> None:
+def _check_strategy(config: HyperParameterTuningJobConfigUnionTypeDef, ranges: Ranges) -> None:
     strategy, most = config["Strategy"], config["ResourceLimits"].get("MaxNumberOfTrainingJobs")
     if strategy == "Grid":
         _check_grid(ranges, most)
@@ -133,19 +150,19 @@ def _check_strategy(config: Mapping[str, Any], ranges: Mapping[str, Any]) -> Non
         raise validation_error(f"MaxNumberOfTrainingJobs is required for the {strategy} strategy.")
     settings = config.get("StrategyConfig") or {}
     if settings.get("HyperbandStrategyConfig") and strategy != "Hyperband":
-        raise validation_error(f"HyperbandStrategyConfig does not go with the {strategy} strategy.")
+        raise validation_error(f"HyperbandStrategyConfig is not valid with the {strategy} strategy.")
     if strategy == "Hyperband" and config.get("TrainingJobEarlyStoppingType") == "Auto":
         raise validation_error(
             "Hyperband stops training jobs itself: TrainingJobEarlyStoppingType must be Off with it."
         )
 
 
-def _check_grid(ranges: Mapping[str, Any], most: int | None) -> None:
+def _check_grid(ranges: Ranges, most: int | None) -> None:
     if ranges.get("IntegerParameterRanges") or ranges.get("ContinuousParameterRanges"):
         raise validation_error("The Grid strategy takes categorical hyperparameter ranges only.")
     combinations = math.prod(len(entry["Values"]) for entry in ranges.get("CategoricalParameterRanges") or [])
     if most is not None and most != combinations:
         raise validation_error(
             f"MaxNumberOfTrainingJobs is {most}, but the grid has {combinations} combinations; "
-            "give that number, or leave it out."
+            "pass that number, or leave it out."
         )

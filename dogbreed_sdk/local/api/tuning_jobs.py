@@ -1,29 +1,45 @@
-"""Tuning jobs: create, describe, list, stop, delete, and the training jobs they started."""
+"""Tuning jobs: create, describe, list, stop, delete, and list the training jobs that they started."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
-from dogbreed_sdk.local.api.common import Context, Operation, create_job, delete_job, get_job, request_members
-from dogbreed_sdk.local.api.listing import Order, page_by_value, page_of
+from dogbreed_sdk.local.api.common import Context, Members, Operation, create_job, delete_job, get_job, request_members
+from dogbreed_sdk.local.api.listing import ListRequest, Order, page_by_value, page_of
 from dogbreed_sdk.local.api.reconciliation import current, reconcile_running
 from dogbreed_sdk.local.api.training_jobs import seconds_of
 from dogbreed_sdk.local.api.tuning_checks import check_tuning, definition_of
 from dogbreed_sdk.local.api.wire import number, validation_error
+from dogbreed_sdk.local.states import State
 from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, Filters, Record
 from dogbreed_sdk.local.supervision import RUNNING_STATUSES
 from dogbreed_sdk.local.tuning import runner
 
-# How the API reference says that both lists are sorted.
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import (
+        CreateHyperParameterTuningJobRequestTypeDef,
+        DeleteHyperParameterTuningJobRequestTypeDef,
+        DescribeHyperParameterTuningJobRequestTypeDef,
+        HyperParameterTuningJobObjectiveTypeDef,
+        StopHyperParameterTuningJobRequestTypeDef,
+    )
+
+
+# How both lists are sorted by default, according to the API reference.
 _BY_NAME = Order(sort_by="Name", sort_order="Ascending")
 
 
-def create_tuning_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
-    """CreateHyperParameterTuningJob: record the job and start its supervisor."""
+class ListTrialsRequest(ListRequest):
+    """ListTrainingJobsForHyperParameterTuningJob's request."""
+
+    HyperParameterTuningJobName: str
+
+
+def create_tuning_job(context: Context, request: CreateHyperParameterTuningJobRequestTypeDef) -> Members:
+    """CreateHyperParameterTuningJob: record the job, and start its supervisor."""
     check_tuning(request)
     name = request["HyperParameterTuningJobName"]
-    state: dict[str, Any] = {
+    state: State = {
         "status": "InProgress",
         "failure": None,
         "process": None,
@@ -37,7 +53,7 @@ def create_tuning_job(context: Context, request: dict[str, Any]) -> dict[str, An
     return {"HyperParameterTuningJobArn": record.arn}
 
 
-def describe_tuning_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+def describe_tuning_job(context: Context, request: DescribeHyperParameterTuningJobRequestTypeDef) -> Members:
     """DescribeHyperParameterTuningJob."""
     record = current(context.store, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
     trials = _trials(context, record)
@@ -52,7 +68,7 @@ def describe_tuning_job(context: Context, request: dict[str, Any]) -> dict[str, 
     }
 
 
-def list_tuning_jobs(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+def list_tuning_jobs(context: Context, request: ListRequest) -> Members:
     """ListHyperParameterTuningJobs."""
     reconcile_running(context.store, TUNING_JOB)
     shown, token = page_of(context.store, TUNING_JOB, request, _BY_NAME)
@@ -69,7 +85,7 @@ def list_tuning_jobs(context: Context, request: dict[str, Any]) -> dict[str, Any
     return {"HyperParameterTuningJobSummaries": summaries, "NextToken": token}
 
 
-def list_trials(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+def list_trials(context: Context, request: ListTrialsRequest) -> Members:
     """ListTrainingJobsForHyperParameterTuningJob."""
     record = current(context.store, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
     reconcile_running(context.store, TRAINING_JOB, parent=record.name)
@@ -80,8 +96,8 @@ def list_trials(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     return {"TrainingJobSummaries": [_trial_summary(record, trial) for trial in shown], "NextToken": token}
 
 
-def stop_tuning_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
-    """StopHyperParameterTuningJob; one that is stopping already goes on stopping."""
+def stop_tuning_job(context: Context, request: StopHyperParameterTuningJobRequestTypeDef) -> Members:
+    """StopHyperParameterTuningJob; does nothing where the job is stopping already."""
     record = current(context.store, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
     if record.state["status"] not in RUNNING_STATUSES:
         raise validation_error(
@@ -91,15 +107,15 @@ def stop_tuning_job(context: Context, request: dict[str, Any]) -> dict[str, Any]
     return {}
 
 
-def delete_tuning_job(context: Context, request: dict[str, Any]) -> dict[str, Any]:
-    """DeleteHyperParameterTuningJob; the training jobs that it started stay, as on AWS."""
+def delete_tuning_job(context: Context, request: DeleteHyperParameterTuningJobRequestTypeDef) -> Members:
+    """DeleteHyperParameterTuningJob; the training jobs that it started are kept, as on AWS."""
     record = current(context.store, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
     delete_job(context, record, noun="hyperparameter tuning job")
     return {}
 
 
-def _page_by_objective(context: Context, record: Record, request: Mapping[str, Any]) -> tuple[list[Record], str | None]:
-    """A page of the trials that have an objective value, in its order."""
+def _page_by_objective(context: Context, record: Record, request: ListRequest) -> tuple[list[Record], str | None]:
+    """A page of the trials that have an objective value, sorted by it."""
     filters = Filters(parent=record.name, status=request.get("StatusEquals"))
     trials = context.store.page(TRAINING_JOB, filters)
     measured = [trial for trial in trials if _objective_value(record, trial) is not None]
@@ -111,7 +127,7 @@ def _trials(context: Context, record: Record) -> list[Record]:
     return context.store.page(TRAINING_JOB, Filters(parent=record.name))
 
 
-def _status(record: Record, trials: list[Record]) -> dict[str, Any]:
+def _status(record: Record, trials: list[Record]) -> Members:
     return {
         "HyperParameterTuningJobName": record.name,
         "HyperParameterTuningJobArn": record.arn,
@@ -140,12 +156,11 @@ def _objective_counters(record: Record, trials: list[Record]) -> dict[str, int]:
     return {status: statuses.count(status) for status in ("Succeeded", "Pending", "Failed")}
 
 
-def _objective(record: Record) -> Mapping[str, Any]:
-    """The objective that trials are judged by: the job's own, or that of its definition."""
-    config = record.request["HyperParameterTuningJobConfig"]
-    definition = definition_of(record.request)
-    objective: Mapping[str, Any] = definition.get("TuningObjective") or config["HyperParameterTuningJobObjective"]
-    return objective
+def _objective(record: Record) -> HyperParameterTuningJobObjectiveTypeDef:
+    """The objective of the search: the job's, or that of its definition."""
+    request = cast("CreateHyperParameterTuningJobRequestTypeDef", record.request)
+    config, definition = request["HyperParameterTuningJobConfig"], definition_of(request)
+    return definition.get("TuningObjective") or config["HyperParameterTuningJobObjective"]
 
 
 def _objective_value(record: Record, trial: Record) -> float | None:
@@ -159,7 +174,7 @@ def _objective_status(record: Record, trial: Record) -> str:
     return "Failed" if _objective_value(record, trial) is None else "Succeeded"
 
 
-def _trial_summary(record: Record, trial: Record) -> dict[str, Any]:
+def _trial_summary(record: Record, trial: Record) -> Members:
     objective, value = _objective(record), _objective_value(record, trial)
     metric = {"Type": objective["Type"], "MetricName": objective["MetricName"], "Value": value}
     finished = trial.state["status"] not in RUNNING_STATUSES

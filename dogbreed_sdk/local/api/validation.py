@@ -1,6 +1,6 @@
-"""Requests checked against botocore's own service models, with every problem in one message in AWS's words.
+"""Checks requests against botocore's service models; one message in AWS's words lists all problems.
 
-One deviation from the models: where a pattern wants an s3:// or https:// URI, file:///absolute/path is accepted.
+One deviation from the models: where a pattern requires an s3:// or https:// URI, file:///absolute/path is accepted.
 """
 
 from __future__ import annotations
@@ -8,17 +8,17 @@ from __future__ import annotations
 import datetime
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dogbreed_sdk.local.api.wire import ApiError
 
 if TYPE_CHECKING:
     from botocore.loaders import Loader
-    from botocore.model import OperationModel, ServiceModel, Shape, StructureShape
+    from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 
-# Longer values have failed their length limit; a pattern is not tried on them, so that none can run for minutes.
+# Longer values exceed their length limit anyway; no pattern is matched against them, as that might take minutes.
 _LONGEST_PATTERN_VALUE = 8192
 _LONGEST_SHOWN_VALUE = 200
 _MOST_SHOWN_MEMBERS = 10
@@ -32,7 +32,7 @@ _TYPE_NAMES = {
     "structure": dict,
     "blob": str,
 }
-# Java's Unicode classes, as far as Python's `re` can say them inside a character class.
+# Java's Unicode classes, as far as Python's `re` can express them inside a character class.
 _JAVA_CLASSES = {
     "N": r"\d",
     "Z": "\\s\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000",
@@ -62,7 +62,7 @@ def operation_model(service: str, operation: str) -> OperationModel:
     return service_model(service).operation_model(operation)
 
 
-def validate(service: str, operation: str, parameters: Mapping[str, Any]) -> None:
+def validate(service: str, operation: str, parameters: Mapping[str, object]) -> None:
     """Refuse parameters that AWS would refuse.
 
     Raises:
@@ -77,27 +77,27 @@ def validate(service: str, operation: str, parameters: Mapping[str, Any]) -> Non
 
 
 def problems(shape: Shape, value: Any, path: str = "") -> Iterator[str]:
-    """What is wrong with a value of a shape, one sentence a problem; works for answers, too."""
+    """The problems of a value of a shape, one sentence each; for requests and for responses."""
     if not _has_type(shape.type_name, value):
         yield _problem(path, value, f"Member must be of type {shape.type_name}")
     elif shape.type_name == "structure":
-        yield from _structure_problems(shape, value, path)
+        yield from _structure_problems(cast("StructureShape", shape), value, path)
     elif shape.type_name == "list":
         yield from _size_problems(shape, value, path)
         for index, item in enumerate(value, start=1):
-            yield from problems(shape.member, item, f"{path}.{index}.member")
+            yield from problems(cast("ListShape", shape).member, item, f"{path}.{index}.member")
     elif shape.type_name == "map":
         yield from _size_problems(shape, value, path)
         for key, item in value.items():
-            yield from problems(shape.key, key, f"{path}.key")
-            yield from problems(shape.value, item, f"{path}.{key[:64]}.member")
+            yield from problems(cast("MapShape", shape).key, key, f"{path}.key")
+            yield from problems(cast("MapShape", shape).value, item, f"{path}.{key[:64]}.member")
     elif shape.type_name in ("string", "blob"):
         yield from _string_problems(shape, value, path)
     elif shape.type_name in ("integer", "long", "float", "double"):
         yield from _range_problems(shape, value, path)
 
 
-def _structure_problems(shape: StructureShape, value: Mapping[str, Any], path: str) -> Iterator[str]:
+def _structure_problems(shape: StructureShape, value: Mapping[str, object], path: str) -> Iterator[str]:
     prefix = f"{path}." if path else ""
     for name in shape.required_members:
         if value.get(name) is None:
@@ -124,13 +124,13 @@ def _string_problems(shape: Shape, value: str, path: str) -> Iterator[str]:
 
 
 def _listed(allowed: Sequence[str]) -> str:
-    """Some of the members: AWS lists all of them, but instance types are hundreds."""
+    """Some of the values: AWS lists all of them, but there are hundreds of instance types."""
     rest = len(allowed) - _MOST_SHOWN_MEMBERS
     shown = ", ".join(allowed[:_MOST_SHOWN_MEMBERS])
     return shown if rest <= 0 else f"{shown}, … and {rest} more"
 
 
-def _size_problems(shape: Shape, value: Any, path: str) -> Iterator[str]:
+def _size_problems(shape: Shape, value: Sized, path: str) -> Iterator[str]:
     low, high = shape.metadata.get("min"), shape.metadata.get("max")
     if low is not None and len(value) < low:
         yield _problem(path, value, f"Member must have length greater than or equal to {low}")
@@ -146,7 +146,7 @@ def _range_problems(shape: Shape, value: float, path: str) -> Iterator[str]:
         yield _problem(path, value, f"Member must have value less than or equal to {high}")
 
 
-def _problem(path: str, value: Any, constraint: str) -> str:
+def _problem(path: str, value: object, constraint: str) -> str:
     if value is None:
         shown = " null"
     elif isinstance(value, (dict, list)):
@@ -157,7 +157,7 @@ def _problem(path: str, value: Any, constraint: str) -> str:
     return f"Value{shown} at '{path}' failed to satisfy constraint: {constraint}"
 
 
-def _has_type(type_name: str, value: Any) -> bool:
+def _has_type(type_name: str, value: object) -> bool:
     if type_name == "timestamp":
         return _is_timestamp(value)
     if type_name in ("float", "double"):
@@ -167,7 +167,7 @@ def _has_type(type_name: str, value: Any) -> bool:
     return isinstance(value, _TYPE_NAMES[type_name])
 
 
-def _is_timestamp(value: Any) -> bool:
+def _is_timestamp(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return False
     try:
@@ -192,12 +192,12 @@ def timestamp(value: float | str) -> float:
         moment: datetime.datetime = parse_timestamp(value)
         return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)).timestamp()
     if not math.isfinite(value):
-        raise ValueError(f"{value} is no time")
+        raise ValueError(f"{value} is not a time")
     return float(value)
 
 
 def matches(pattern: str, value: str) -> bool:
-    """Whether the whole value has the form of one of AWS's patterns, file:// URIs standing in for s3:// ones.
+    """Whether the whole value matches one of AWS's patterns, where file:// URIs stand for s3:// URIs.
 
     >>> matches("(https|s3)://([^/]+)/?(.*)", "file:///data/dogs"), matches("[a-z]+", "dogs!")
     (True, False)
@@ -210,7 +210,7 @@ def matches(pattern: str, value: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _compile(pattern: str) -> re.Pattern[str] | None:
-    """AWS's Java pattern for Python, or None for the few that Python can't express (they are not checked)."""
+    """AWS's Java pattern for Python; None for the few that Python can't express, which are not checked."""
     translated = re.sub(r"\\p\{(\w+)\}", lambda match: _java_class(match.group(1), pattern), pattern)
     try:
         return re.compile(translated)
@@ -221,7 +221,7 @@ def _compile(pattern: str) -> re.Pattern[str] | None:
 def _java_class(name: str, pattern: str) -> str:
     if name == "ASCII" and not pattern.startswith("["):
         return f"[{_JAVA_CLASSES['ASCII']}]"
-    # Inside a class `\w` is the nearest to "letters": the patterns that use it allow digits and _ beside.
+    # Inside a class `\w` is the closest to "letters": the patterns that use it allow digits and _ too.
     return r"\w" if name == "L" else _JAVA_CLASSES.get(name, r"\W")
 
 

@@ -1,4 +1,4 @@
-"""What goes over the wire: AWS's error shapes, JSON numbers and times, request ids, the region in a signature."""
+"""The wire format: AWS's error shapes, JSON bodies, request ids, and the region in a signature."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 import re
 import uuid
 from collections.abc import Mapping
-from typing import Any
 
 from dogbreed_sdk.local.store import DEFAULT_REGION
 
@@ -16,16 +15,18 @@ _CREDENTIAL_SCOPE = re.compile(r"Credential=[^/]+/\d{8}/([a-z0-9-]{1,32})/")
 
 
 class ApiError(Exception):
-    """An answer that is an error, in AWS's terms.
+    """An error response, in AWS's terms.
 
     Args:
-        code: AWS's name of it, for instance "ValidationException".
-        message: What happened and to what.
+        code: AWS's name of the error, for instance "ValidationException".
+        message: What happened, and to what.
         status: The HTTP status.
-        details: Further members of the error's shape, for instance ModelError's OriginalStatusCode.
+        details: More members of the error's shape, for instance ModelError's OriginalStatusCode.
     """
 
-    def __init__(self, code: str, message: str, *, status: int = 400, details: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, code: str, message: str, *, status: int = 400, details: Mapping[str, object] | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
@@ -34,27 +35,27 @@ class ApiError(Exception):
 
 
 def validation_error(message: str) -> ApiError:
-    """The request can't be accepted as it is."""
+    """The error for a request that can't be accepted as it is."""
     return ApiError("ValidationException", message)
 
 
 def resource_not_found() -> ApiError:
-    """A training or tuning job that isn't there; AWS doesn't say more."""
+    """The error for a training or tuning job that does not exist, in AWS's words."""
     return ApiError("ResourceNotFound", "Requested resource not found.")
 
 
 def resource_in_use(message: str) -> ApiError:
-    """A job's name is taken."""
+    """The error for a job whose name is taken, or that can't be changed now."""
     return ApiError("ResourceInUse", message)
 
 
 def new_request_id() -> str:
-    """A request id as AWS forms it, marked as one that AWS's support knows nothing of."""
+    """A request id in AWS's form, marked as local: AWS's support can't look it up."""
     return f"local-{uuid.uuid4()}"
 
 
 def region_of(authorization: str) -> str:
-    """The region a request was signed for, or us-east-1 where it wasn't signed.
+    """The region that a request was signed for; us-east-1 for an unsigned request.
 
     >>> region_of("AWS4-HMAC-SHA256 Credential=AKID/20261121/eu-west-1/sagemaker/aws4_request, SignedHeaders=host")
     'eu-west-1'
@@ -65,11 +66,11 @@ def region_of(authorization: str) -> str:
     return match.group(1) if match else DEFAULT_REGION
 
 
-def parse_body(body: bytes) -> dict[str, Any]:
+def parse_body(body: bytes) -> dict[str, object]:
     """The parameters in a JSON 1.1 request.
 
     Raises:
-        ApiError: SerializationException, where the body is no JSON object.
+        ApiError: SerializationException, where the body is not a JSON object.
     """
     if not body:
         return {}
@@ -82,24 +83,24 @@ def parse_body(body: bytes) -> dict[str, Any]:
     return parameters
 
 
-def encode_body(answer: Mapping[str, Any]) -> bytes:
-    """An answer as JSON; members that are None are left out, as AWS does."""
-    return json.dumps(_without_none(answer), allow_nan=False, separators=(",", ":")).encode()
+def encode_body(response: Mapping[str, object]) -> bytes:
+    """A response as JSON, without the members that are None, as on AWS."""
+    return json.dumps(_without_none(response), allow_nan=False, separators=(",", ":")).encode()
 
 
 def error_body(error: ApiError) -> bytes:
-    """An error in the form that both of AWS's JSON protocols read."""
+    """An error in the form that clients of both of AWS's JSON protocols read."""
     return encode_body({"__type": error.code, "message": error.message, "Message": error.message, **error.details})
 
 
 def number(value: object) -> float | None:
-    """A metric's value fit for JSON, which has no NaN and no infinity."""
+    """A metric's value for JSON; None for NaN and infinity, which JSON does not have."""
     if not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     return float(value)
 
 
-def _without_none(value: Any) -> Any:
+def _without_none(value: object) -> object:
     if isinstance(value, Mapping):
         return {key: _without_none(item) for key, item in value.items() if item is not None}
     if isinstance(value, (list, tuple)):

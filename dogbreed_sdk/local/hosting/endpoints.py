@@ -1,9 +1,4 @@
-"""Endpoints are brought up in the background, and what killed processes had begun with them is finished.
-
-An endpoint's state has `status`, `failure`, `container` and `variant_request` (what it is to serve, resolved),
-`previous` (the same before an update), `deployment` (what it serves, unpacked) and `server` ({"pid", "created",
-"port"}).
-"""
+"""Brings endpoints up in the background, and finishes what killed processes had begun with them."""
 
 from __future__ import annotations
 
@@ -12,7 +7,8 @@ from dogbreed_sdk.local import supervision
 from dogbreed_sdk.local.folders import EndpointFolder
 from dogbreed_sdk.local.hosting import servers
 from dogbreed_sdk.local.hosting.state import COMING_UP, note_failure
-from dogbreed_sdk.local.store import ENDPOINT, State, Store
+from dogbreed_sdk.local.states import State
+from dogbreed_sdk.local.store import ENDPOINT, Store
 
 _SUPERVISOR = "dogbreed_sdk.local.hosting.supervisor"
 _START_SECONDS = 30.0
@@ -30,7 +26,7 @@ def launch(store: Store, name: str) -> None:
 
 
 def reconcile(store: Store, name: str) -> None:
-    """Finish what a killed process had begun: bringing an endpoint up (a few times, then Failed), or deleting it."""
+    """Finish what a killed process had begun: deleting an endpoint, or bringing it up (a few times, then Failed)."""
     record = store.get(ENDPOINT, name)
     if record.state["status"] == "Deleting" and record.unchanged_for > 2 * servers.STOP_SECONDS:
         servers.stop(store, name)
@@ -47,7 +43,7 @@ def reconcile(store: Store, name: str) -> None:
         nonlocal claimed
         claimed = state.get("process") == process and state["status"] in COMING_UP
         if claimed:
-            state.update(process=None, restarts=state.get("restarts", 0) + 1)
+            state.update({"process": None, "restarts": state.get("restarts", 0) + 1})
 
     restarts = store.update(ENDPOINT, name, change).state.get("restarts", 0)
     if claimed and restarts > _MAXIMUM_RESTARTS:

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 from dogbreed_sdk import container
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.folders import EndpointFolder
 from dogbreed_sdk.local.jobs.s3_transfer import download_object
 from dogbreed_sdk.local.jobs.staging import unpack
+from dogbreed_sdk.local.states import DeploymentState, Serving
 from training_scripts._util.atomic import temporary_folder
 
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import ContainerDefinitionTypeDef
+
 _BAKED_IN_CODE = "/opt/ml/model/code"
+
+
+class _Hash(Protocol):
+    """One of hashlib's."""
+
+    def update(self, data: bytes, /) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -37,22 +46,28 @@ class Deployment:
     digest: str
     startup_seconds: float | None
 
-    def to_state(self) -> dict[str, Any]:
-        """The form it is stored in."""
-        return asdict(self)
+    def to_state(self) -> DeploymentState:
+        """The form in which it is stored."""
+        return {
+            "variant": self.variant,
+            "model": self.model,
+            "environment": self.environment,
+            "digest": self.digest,
+            "startup_seconds": self.startup_seconds,
+        }
 
 
-def prepare(folder: EndpointFolder, state: Mapping[str, Any]) -> Deployment:
+def prepare(folder: EndpointFolder, serving: Serving) -> Deployment:
     """Fetch and unpack the model that an endpoint is to serve.
 
     Args:
         folder: The endpoint's folder.
-        state: The endpoint's state, with its resolved `container` and `variant_request`.
+        serving: What it is to serve.
 
     Raises:
         ConfigurationError: The model or the source is missing or not usable.
     """
-    definition, variant = state["container"], state["variant_request"]
+    definition, variant = serving["container"], serving["variant"]
     return _prepared(
         folder,
         Deployment(
@@ -66,9 +81,9 @@ def prepare(folder: EndpointFolder, state: Mapping[str, Any]) -> Deployment:
 
 
 def restore(folder: EndpointFolder, deployment: Deployment) -> Deployment:
-    """A deployment with its model unpacked, again where somebody has removed the folder.
+    """A deployment with its model unpacked; unpacks it again where the folder was removed.
 
-    The model stays the one that was deployed, whatever lies at its URI now, as on AWS.
+    As on AWS, the model stays the one that was deployed, whatever lies at its URI now.
 
     Raises:
         ConfigurationError: The model or the source is missing or not usable.
@@ -82,10 +97,9 @@ def _prepared(folder: EndpointFolder, deployment: Deployment) -> Deployment:
     return replace(deployment, digest=_unpack(folder, deployment.model, elsewhere))
 
 
-def _model_uri(definition: Mapping[str, Any]) -> str | None:
+def _model_uri(definition: ContainerDefinitionTypeDef) -> str | None:
     source = (definition.get("ModelDataSource") or {}).get("S3DataSource")
-    uri: str | None = source["S3Uri"] if source else definition.get("ModelDataUrl")
-    return uri
+    return source["S3Uri"] if source else definition.get("ModelDataUrl")
 
 
 def _unpack(folder: EndpointFolder, model: str | None, source: str | None) -> str:
@@ -106,11 +120,11 @@ def _unpack(folder: EndpointFolder, model: str | None, source: str | None) -> st
     return name
 
 
-def _add(uri: str, destination: Path, digest: Any, scratch: Path) -> None:
+def _add(uri: str, destination: Path, digest: _Hash, scratch: Path) -> None:
     """Put an archive's or a folder's content into a folder, and its bytes into the digest."""
     path = _fetch(uri, scratch)
     if path.is_dir():
-        # A folder has no bytes of its own; each use of one is a deployment of its own.
+        # A folder has no bytes to hash: each use of one is another deployment.
         digest.update(f"{path}{path.stat().st_mtime_ns}".encode())
         shutil.copytree(path, destination, dirs_exist_ok=True)
         return

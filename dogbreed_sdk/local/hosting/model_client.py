@@ -1,4 +1,4 @@
-"""An HTTP client for model servers on loopback: POST /invocations over connections that are kept."""
+"""An HTTP client for model servers on loopback: POST /invocations over persistent connections."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import h11
 
+from dogbreed_sdk.local.states import Server
 from training_scripts.data.limits import MAX_RESPONSE_BYTES
 
 _READ_BYTES = 256 * 1024
@@ -19,11 +19,11 @@ ServerKey = tuple[int, float, int]
 
 
 class ServerGoneError(Exception):
-    """The model server can't be reached, or ended in the middle of a request.
+    """The model server can't be reached, or ended during a request.
 
     Args:
         message: What happened.
-        received_request: Whether it may have begun to work on the request, so that sending it again isn't safe.
+        received_request: Whether it may have begun to work on the request, so that a retry isn't safe.
     """
 
     def __init__(self, message: str, *, received_request: bool) -> None:
@@ -57,25 +57,25 @@ class _Connection:
 
 @dataclass
 class ModelClient:
-    """Keeps idle connections by server, where a server is a process: a reused port is not taken for it."""
+    """Keeps idle connections by server: another process on the same port is another server."""
 
     _idle: dict[ServerKey, list[_Connection]] = field(default_factory=dict)
     _closed: bool = False
 
-    def knows(self, server: Mapping[str, Any]) -> bool:
+    def knows(self, server: Server) -> bool:
         """Whether a connection to exactly that process is open."""
         return any(connection.is_usable() for connection in self._idle.get(_key(server), ()))
 
-    async def exchange(self, server: Mapping[str, Any], headers: Mapping[str, str], body: bytes) -> Answer:
-        """One invocation.
+    async def exchange(self, server: Server, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Send one invocation.
 
         Args:
-            server: The process, {"pid", "created", "port"}.
+            server: The process.
             headers: The request's headers.
             body: The request's body.
 
         Raises:
-            ServerGoneError: No answer, because there is no server any more.
+            ServerGoneError: The server has ended, and gave no answer.
         """
         connection = await self._connection(server)
         try:
@@ -101,7 +101,7 @@ class ModelClient:
             connection.close()
         await asyncio.gather(*(connection.writer.wait_closed() for connection in connections), return_exceptions=True)
 
-    async def _connection(self, server: Mapping[str, Any]) -> _Connection:
+    async def _connection(self, server: Server) -> _Connection:
         idle = self._idle.get(_key(server), [])
         while idle:
             connection = idle.pop()
@@ -113,7 +113,7 @@ class ModelClient:
         except OSError as error:
             raise ServerGoneError(f"The model server can't be reached: {error}.", received_request=False) from error
 
-    def _keep(self, server: Mapping[str, Any], connection: _Connection) -> None:
+    def _keep(self, server: Server, connection: _Connection) -> None:
         complete = connection.protocol.our_state is h11.DONE and connection.protocol.their_state is h11.DONE
         if self._closed or not complete:
             connection.close()
@@ -127,15 +127,15 @@ class ModelClient:
             connection.close()
         self._forget_others(server)
 
-    def _forget_others(self, server: Mapping[str, Any]) -> None:
-        """Drop what is left of servers that have ended, so that restarts don't add up."""
+    def _forget_others(self, server: Server) -> None:
+        """Drop the connections of servers that have ended."""
         for key in [key for key in self._idle if key != _key(server)]:
             if not any(connection.is_usable() for connection in self._idle[key]):
                 for connection in self._idle.pop(key):
                     connection.close()
 
 
-def _key(server: Mapping[str, Any]) -> ServerKey:
+def _key(server: Server) -> ServerKey:
     return int(server["pid"]), float(server["created"]), int(server["port"])
 
 
@@ -157,7 +157,7 @@ async def _exchange(connection: _Connection, headers: Mapping[str, str], body: b
     except (OSError, h11.RemoteProtocolError) as error:
         raise ServerGoneError(
             f"The model server ended the connection without a complete answer ({error or type(error).__name__}). "
-            "Its log may say why; it is started again for the next request.",
+            "Its log may say why; the next request starts it again.",
             received_request=connection.fresh or connection.answering,
         ) from error
     finally:

@@ -9,7 +9,6 @@ import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from dogbreed_sdk._util.caller_environment import inherited
 from dogbreed_sdk._util.descendants import end_marked
@@ -19,6 +18,7 @@ from dogbreed_sdk._util.processes import end_process, identify, is_alive, start_
 from dogbreed_sdk.errors import ConfigurationError, EndpointNotReadyError
 from dogbreed_sdk.local.folders import EndpointFolder
 from dogbreed_sdk.local.hosting.model import Deployment, restore
+from dogbreed_sdk.local.states import Server
 from dogbreed_sdk.local.store import ENDPOINT, Record, Store
 from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS
 
@@ -36,14 +36,14 @@ _CODE_VARIABLE = "SAGEMAKER_SUBMIT_DIRECTORY"
 
 
 def ensure_running(store: Store, name: str) -> int:
-    """The port of an endpoint's model server on 127.0.0.1, which is started when it does not run.
+    """The port on 127.0.0.1 of an endpoint's model server, which is started where it does not run.
 
     Returns:
         The port; the server answers /ping.
 
     Raises:
         NotFound: There is no such endpoint.
-        EndpointNotReadyError: It is in no state to answer, or its model can't be loaded; with the log's last lines.
+        EndpointNotReadyError: It can't answer in its status, or its model can't be loaded; with the log's last lines.
     """
     port = _running_port(store, store.get(ENDPOINT, name))
     if port is not None:
@@ -63,14 +63,14 @@ def ensure_running(store: Store, name: str) -> int:
             server = start(store.root, folder, restore(folder, Deployment(**deployment)))
         except (ConfigurationError, OSError) as error:
             raise EndpointNotReadyError(str(error)) from error
-        store.update(ENDPOINT, name, lambda state: state.update(server=server))
+        store.update(ENDPOINT, name, lambda state: state.update({"server": server}))
     return int(server["port"])
 
 
 def stop(store: Store, name: str) -> None:
-    """End an endpoint's model server, which answers what it accepted, and remove its unpacked model.
+    """End an endpoint's model server once it has answered what it accepted, and remove its unpacked model.
 
-    The logs stay, as on AWS. To be called before the record is deleted.
+    The logs stay, as on AWS. Call it before the record is deleted.
 
     Raises:
         NotFound: There is no such endpoint.
@@ -86,7 +86,7 @@ def stop(store: Store, name: str) -> None:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def start(root: Path, folder: EndpointFolder, deployment: Deployment) -> dict[str, Any]:
+def start(root: Path, folder: EndpointFolder, deployment: Deployment) -> Server:
     """Start a model server and wait until it answers /ping."""
     environment = {
         **inherited(os.environ),
@@ -109,7 +109,7 @@ def start(root: Path, folder: EndpointFolder, deployment: Deployment) -> dict[st
             keep_open=[listener.fileno()],
         )
     process = identify(pid, root=root)
-    server = {**(process or {"pid": pid, "created": 0.0}), "port": port}
+    server: Server = {**(process or {"pid": pid, "created": 0.0}), "port": port}
     problem = _wait_for_ping(deployment, server)
     if problem:
         raise EndpointNotReadyError(_unhealthy(folder, deployment, problem, before))
@@ -125,8 +125,8 @@ def _idle_seconds() -> float:
     return float(os.environ.get(IDLE_VARIABLE) or _IDLE_SECONDS)
 
 
-def _wait_for_ping(deployment: Deployment, server: dict[str, Any]) -> str | None:
-    """None once a model server answers, or what is wrong with it; it is ended then."""
+def _wait_for_ping(deployment: Deployment, server: Server) -> str | None:
+    """Wait until a model server answers; returns what is wrong with it, in which case it is ended, or None."""
     limit = deployment.startup_seconds or _STARTUP_SECONDS
     deadline = time.monotonic() + limit
     while not _ping(server["port"]):
@@ -151,7 +151,7 @@ def _ping(port: int) -> bool:
 
 
 def _unhealthy(folder: EndpointFolder, deployment: Deployment, problem: str, before: Mapping[Path, int]) -> str:
-    """AWS's words, followed by what its users have to look up in CloudWatch."""
+    """AWS's message, followed by the log lines that its users have to look up in CloudWatch."""
     head = (
         f"The primary container for production variant {deployment.variant} did not pass the ping health check. "
         f"{problem} The end of its log {folder.log}:\n"

@@ -6,7 +6,6 @@ import shutil
 import time
 import traceback
 from contextlib import suppress
-from typing import Any
 
 from dogbreed_sdk._util.files import file_lock
 from dogbreed_sdk._util.processes import end_process, identify_self
@@ -15,7 +14,8 @@ from dogbreed_sdk.local.folders import EndpointFolder
 from dogbreed_sdk.local.hosting import servers
 from dogbreed_sdk.local.hosting.model import Deployment, prepare
 from dogbreed_sdk.local.hosting.state import COMING_UP, note_failure
-from dogbreed_sdk.local.store import ENDPOINT, NotFound, Record, State, Store
+from dogbreed_sdk.local.states import Server, State
+from dogbreed_sdk.local.store import ENDPOINT, NotFound, Record, Store
 
 # Requests that were sent to the old server before the switch arrive within that time.
 _SWITCH_SECONDS = 1.0
@@ -24,7 +24,7 @@ _SWITCH_SECONDS = 1.0
 def bring_up(store: Store, name: str) -> None:
     """Bring a new or changed endpoint up; its record says InService or Failed afterwards."""
     folder = EndpointFolder.of(store.root, name)
-    # An update that comes while another process is at it waits; the old server ends when nobody waits any more.
+    # An update that arrives while another one is brought up waits. The old server ends when none is waiting.
     with file_lock(folder.supervisor_lock):
         before = _switched_from(store, name, folder)
     if before is not None:
@@ -33,11 +33,11 @@ def bring_up(store: Store, name: str) -> None:
 
 def _switched_from(store: Store, name: str, folder: EndpointFolder) -> Record | None:
     """Start what an endpoint is to serve; the record before the switch, or None where there was none."""
-    record = store.update(ENDPOINT, name, lambda state: state.update(process=identify_self(root=store.root)))
+    record = store.update(ENDPOINT, name, lambda state: state.update({"process": identify_self(root=store.root)}))
     if record.state["status"] not in COMING_UP:
         return None
     try:
-        deployment = prepare(folder, record.state)
+        deployment = prepare(folder, record.state["serving"])
         server = servers.start(store.root, folder, deployment)
     except Exception as error:  # noqa: BLE001 - the record must get an outcome
         if not isinstance(error, (ConfigurationError, EndpointNotReadyError, OSError)):
@@ -54,12 +54,14 @@ def _switched_from(store: Store, name: str, folder: EndpointFolder) -> Record | 
     return None
 
 
-def _switch(store: Store, name: str, deployment: Deployment, server: dict[str, Any]) -> bool:
+def _switch(store: Store, name: str, deployment: Deployment, server: Server) -> bool:
     """Make a server the endpoint's own; False when the endpoint was deleted meanwhile."""
 
     def change(state: State) -> None:
         if state["status"] in COMING_UP:
-            state.update(status="InService", failure=None, deployment=deployment.to_state(), server=server)
+            state.update(
+                {"status": "InService", "failure": None, "deployment": deployment.to_state(), "server": server}
+            )
             state.pop("previous", None)
 
     try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dogbreed_sdk._util.text import shorten
-from dogbreed_sdk.local.store import ENDPOINT, NotFound, State, Store
+from dogbreed_sdk.local.states import State
+from dogbreed_sdk.local.store import ENDPOINT, NotFound, Store
 from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS
 
 COMING_UP = ("Creating", "Updating")
@@ -15,7 +16,8 @@ def note_failure(store: Store, name: str, failure: str) -> None:
     def change(state: State) -> None:
         state["status"] = "InService" if state.get("deployment") else "Failed"
         state["failure"] = shorten(failure, MAXIMUM_FAILURE_CHARACTERS)
-        state.update(state.pop("previous", None) or {})
+        if "previous" in state:
+            state["serving"] = state.pop("previous")
 
     try:
         store.update(ENDPOINT, name, change)

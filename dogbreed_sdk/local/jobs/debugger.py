@@ -1,6 +1,6 @@
 """The managed Debugger's part of a training job: its files in the container, its rules, their statuses.
 
-Rules are processing jobs of their own on AWS. Here one process evaluates all rules of a job when its script has ended:
+On AWS each rule is a processing job. Here one process evaluates all rules of a job when its script has ended:
 `python -m dogbreed_sdk.debugging.managed_rules`, named and not imported, as the image of a rule is.
 """
 
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 from dogbreed_sdk import container
 from dogbreed_sdk._util.processes import PACKAGE_PARENT
@@ -22,7 +22,11 @@ from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.jobs.artifacts import copy_contents
 from dogbreed_sdk.local.jobs.debugger_states import KINDS, configurations
+from dogbreed_sdk.local.states import RuleOutcome
 from training_scripts._util.atomic import write_json_atomically
+
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import CreateTrainingJobRequestTypeDef
 
 EVALUATOR = "dogbreed_sdk.debugging.managed_rules"
 EVALUATION_SECONDS = 300
@@ -34,16 +38,24 @@ _CONTAINER_BASE, _TENSORS, _PROFILER = "/opt/ml", "/opt/ml/output/tensors", "/op
 _LOOK_SECONDS = 0.05
 
 
+class _Rule(TypedDict):
+    """A rule as the evaluator's task has it."""
+
+    name: str
+    kind: str
+    parameters: Mapping[str, str]
+
+
 @dataclass(frozen=True)
 class _Output:
-    """One of the outputs that a script records: where it writes it, and where that is to be found afterwards."""
+    """One of the outputs that a script records: where the script writes it, and where users find it afterwards."""
 
     local: Path
     uri: str
 
 
-def stage(base: Path, request: Mapping[str, Any], job: str) -> None:
-    """Tell the script where to record, as AWS's containers are told; a file:// output is written to directly.
+def stage(base: Path, request: CreateTrainingJobRequestTypeDef, job: str) -> None:
+    """Write the configuration files that say where to record; the script writes a file:// output in its place.
 
     Args:
         base: The folder that stands for /opt/ml.
@@ -71,32 +83,32 @@ def stage(base: Path, request: Mapping[str, Any], job: str) -> None:
 
 def evaluate(
     folder: JobFolder,
-    request: Mapping[str, Any],
+    request: CreateTrainingJobRequestTypeDef,
     job: str,
     *,
-    report: Callable[[str], Any],
+    report: Callable[[str], object],
     ended: Callable[[], bool] = lambda: False,
-) -> dict[str, Any]:
-    """Evaluate a job's rules on what its script recorded, and bring all outputs to their places.
+) -> dict[str, RuleOutcome]:
+    """Evaluate a job's rules on what its script recorded, and copy all outputs to their places.
 
     Args:
         folder: The job's folder.
         request: The CreateTrainingJob request.
         job: The job's name.
-        report: Takes a line for the job's log.
-        ended: Asked several times a second whether to give up.
+        report: Called with lines for the job's log.
+        ended: Called several times a second; True gives up.
 
     Returns:
-        Rule configuration name -> {"status": one of AWS's, "details": text}; empty without rules.
+        The outcomes by the rule configurations' names; empty without rules.
     """
-    rules = [
+    rules: list[_Rule] = [
         {"name": entry["RuleConfigurationName"], "kind": kind, "parameters": entry.get("RuleParameters") or {}}
         for kind in KINDS
         for entry in configurations(request, kind)
     ]
     outputs = _outputs(folder.container, request, job)
     outcome = _evaluated(folder, outputs, rules, ended) if rules else {}
-    outputs[RULE_OUTPUT] = _Output(folder.container / _LOCAL_RULES, f"{_place({}, request, job)}/{RULE_OUTPUT}")
+    outputs[RULE_OUTPUT] = _Output(folder.container / _LOCAL_RULES, f"{_place(None, request, job)}/{RULE_OUTPUT}")
     for output in outputs.values():
         try:
             _deliver(output, report)
@@ -106,8 +118,8 @@ def evaluate(
 
 
 def _evaluated(
-    folder: JobFolder, outputs: Mapping[str, _Output], rules: list[dict[str, Any]], ended: Callable[[], bool]
-) -> dict[str, Any]:
+    folder: JobFolder, outputs: Mapping[str, _Output], rules: list[_Rule], ended: Callable[[], bool]
+) -> dict[str, RuleOutcome]:
     task, answer = folder.path / "rules.json", folder.path / "rule-statuses.json"
     content = {
         "debug": str(outputs[DEBUG_OUTPUT].local) if DEBUG_OUTPUT in outputs else None,
@@ -120,7 +132,7 @@ def _evaluated(
         write_json_atomically(task, content)
         why = _run_evaluator(task, ended)
         if not why:
-            found: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
+            found: dict[str, RuleOutcome] = json.loads(answer.read_text(encoding="utf-8"))
             return found
     except (OSError, ValueError) as error:
         why = str(error)
@@ -128,37 +140,37 @@ def _evaluated(
 
 
 def _run_evaluator(task: Path, ended: Callable[[], bool]) -> str:
-    """Why there is no answer; empty where there is one."""
+    """Run the evaluator to its end; returns why there is no answer, or an empty text."""
     deadline = time.monotonic() + EVALUATION_SECONDS
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", EVALUATOR, str(task)], cwd=PACKAGE_PARENT, stdout=said, stderr=subprocess.STDOUT
+            [sys.executable, "-m", EVALUATOR, str(task)], cwd=PACKAGE_PARENT, stdout=output, stderr=subprocess.STDOUT
         )
         try:
             while process.poll() is None:
                 if ended():
                     return "it was stopped"
                 if time.monotonic() > deadline:
-                    return f"no answer within {EVALUATION_SECONDS} s"
+                    return f"it gave no answer within {EVALUATION_SECONDS} s"
                 time.sleep(_LOOK_SECONDS)
         finally:
             process.kill()
             process.wait()
-        said.seek(0)
-        lines = said.read().decode(errors="replace").strip().splitlines()
+        output.seek(0)
+        lines = output.read().decode(errors="replace").strip().splitlines()
     return "" if process.returncode == 0 else (lines or ["no message"])[-1]
 
 
-def _outputs(base: Path, request: Mapping[str, Any], job: str) -> dict[str, _Output]:
-    """What the script is asked to record, by AWS's name of the output."""
+def _outputs(base: Path, request: CreateTrainingJobRequestTypeDef, job: str) -> dict[str, _Output]:
+    """What the script is asked to record, by AWS's names of the outputs."""
     hook, profiler = request.get("DebugHookConfig"), request.get("ProfilerConfig")
     found = {}
     if hook:
-        place = f"{_place(hook, request, job)}/{DEBUG_OUTPUT}"
+        place = f"{_place(hook.get('S3OutputPath'), request, job)}/{DEBUG_OUTPUT}"
         found[DEBUG_OUTPUT] = _Output(_local(base, hook.get("LocalPath"), _TENSORS), place)
     if profiler and not profiler.get("DisableProfiler"):
         local = (profiler.get("ProfilingParameters") or {}).get("LocalPath")
-        place = f"{_place(profiler, request, job)}/{PROFILER_OUTPUT}"
+        place = f"{_place(profiler.get('S3OutputPath'), request, job)}/{PROFILER_OUTPUT}"
         found[PROFILER_OUTPUT] = _Output(_local(base, local, _PROFILER), place)
     return found
 
@@ -167,17 +179,19 @@ def _local(base: Path, wanted: str | None, usual: str) -> Path:
     """The place below the folder that stands for /opt/ml.
 
     Raises:
-        ConfigurationError: A path elsewhere is wanted.
+        ConfigurationError: The path is not below /opt/ml.
     """
     path = PurePosixPath(wanted or usual)
     if not path.is_relative_to(_CONTAINER_BASE) or ".." in path.parts:
-        raise ConfigurationError(f"LocalPath is {wanted}; a local job records below {_CONTAINER_BASE}, as in {usual}.")
+        raise ConfigurationError(
+            f"LocalPath is {wanted}; a local job records below {_CONTAINER_BASE}, for example in {usual}."
+        )
     return base / path.relative_to(_CONTAINER_BASE)
 
 
-def _place(configuration: Mapping[str, Any], request: Mapping[str, Any], job: str) -> str:
-    """<S3OutputPath>/<job>; the job's own output where the configuration names none."""
-    uri = configuration.get("S3OutputPath") or request["OutputDataConfig"]["S3OutputPath"]
+def _place(output_path: str | None, request: CreateTrainingJobRequestTypeDef, job: str) -> str:
+    """<S3OutputPath>/<job>; below the job's own output where the configuration has no S3OutputPath."""
+    uri = output_path or request["OutputDataConfig"]["S3OutputPath"]
     return f"{uri.rstrip('/')}/{job}"
 
 
@@ -195,7 +209,7 @@ def _make(output: _Output) -> None:
     output.local.symlink_to(target, target_is_directory=True)
 
 
-def _deliver(output: _Output, report: Callable[[str], Any]) -> None:
-    """Copy what does not lie in its place yet."""
+def _deliver(output: _Output, report: Callable[[str], object]) -> None:
+    """Copy an output that the script did not write in its place."""
     if not output.local.is_symlink() and output.local.exists():
         copy_contents(output.local, f"{output.uri}/", report)

@@ -1,23 +1,38 @@
-"""The state of a job's managed rules: from the request that asks for them to what DescribeTrainingJob says of them."""
+"""The states of a job's managed rules: from the request for them to what DescribeTrainingJob reports."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-KINDS = {"debugging": "DebugRule", "profiling": "ProfilerRule"}
+from dogbreed_sdk.local.states import RuleOutcome, RuleStatus
+
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import (
+        CreateTrainingJobRequestTypeDef,
+        DebugRuleConfigurationUnionTypeDef,
+        ProfilerRuleConfigurationUnionTypeDef,
+    )
+
+    RuleConfiguration = DebugRuleConfigurationUnionTypeDef | ProfilerRuleConfigurationUnionTypeDef
+
+DEBUGGING, PROFILING = "debugging", "profiling"
+# How DescribeTrainingJob's members about rules of that kind begin.
+KINDS = {DEBUGGING: "DebugRule", PROFILING: "ProfilerRule"}
 _LONGEST_DETAILS = 1024  # API reference, DebugRuleEvaluationStatus
 _LONGEST_RULE_JOB = 63
 
 
-def configurations(request: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:
+def configurations(request: CreateTrainingJobRequestTypeDef, kind: str) -> Sequence[RuleConfiguration]:
     """A request's rule configurations of a kind: debugging or profiling."""
-    return request.get(f"{KINDS[kind]}Configurations") or []
+    if kind == DEBUGGING:
+        return request.get("DebugRuleConfigurations") or []
+    return request.get("ProfilerRuleConfigurations") or []
 
 
-def initial_statuses(request: Mapping[str, Any], arn: str, now: float) -> list[dict[str, Any]]:
-    """The state of every rule of a job that was just accepted."""
+def initial_statuses(request: CreateTrainingJobRequestTypeDef, arn: str, now: float) -> list[RuleStatus]:
+    """The states of all rules of a job that was just accepted."""
     return [
         {
             "name": entry["RuleConfigurationName"],
@@ -32,18 +47,18 @@ def initial_statuses(request: Mapping[str, Any], arn: str, now: float) -> list[d
     ]
 
 
-def with_outcome(statuses: list[dict[str, Any]], outcome: Mapping[str, Any], now: float) -> list[dict[str, Any]]:
-    """The rules' states once they were evaluated; a rule without an answer is an error."""
-    missing = {"status": "Error", "details": "the job's supervisor ended before this rule was evaluated"}
+def with_outcome(statuses: Sequence[RuleStatus], outcome: Mapping[str, RuleOutcome], now: float) -> list[RuleStatus]:
+    """The rules' states after their evaluation; the status of a rule without an outcome is Error."""
+    missing: RuleOutcome = {"status": "Error", "details": "the job's supervisor ended before this rule was evaluated"}
     return [{**entry, **outcome.get(entry["name"], missing), "time": now} for entry in statuses]
 
 
-def described(statuses: list[dict[str, Any]], *, abandoned: Callable[[], bool]) -> dict[str, Any]:
+def described(statuses: Sequence[RuleStatus], *, abandoned: Callable[[], bool]) -> dict[str, object]:
     """DescribeTrainingJob's members about rules.
 
     Args:
         statuses: The rules' states.
-        abandoned: Whether nobody evaluates them any more; asked only where some have no answer yet.
+        abandoned: Whether their evaluator has gone; called only where some have no outcome yet.
     """
     if any(entry["status"] == "InProgress" for entry in statuses) and abandoned():
         statuses = with_outcome(statuses, {}, statuses[0]["time"])
@@ -53,12 +68,12 @@ def described(statuses: list[dict[str, Any]], *, abandoned: Callable[[], bool]) 
     }
 
 
-def _status(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _status(entry: RuleStatus) -> dict[str, object]:
     return {
         "RuleConfigurationName": entry["name"],
         "RuleEvaluationJobArn": entry["arn"],
         "RuleEvaluationStatus": entry["status"],
-        "StatusDetails": str(entry["details"])[:_LONGEST_DETAILS] or None,
+        "StatusDetails": entry["details"][:_LONGEST_DETAILS] or None,
         "LastModifiedTime": entry["time"],
     }
 

@@ -12,17 +12,21 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dogbreed_sdk import container
 from dogbreed_sdk._util.caller_environment import inherited
 from dogbreed_sdk._util.cores import thread_environment
 from dogbreed_sdk.local.jobs.staging import HOST, INSTANCE_GROUP, resource_configuration
 
-# The variable that tells a job's processes from all others: every job has a model folder of its own.
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import CreateTrainingJobRequestTypeDef
+
+
+# The variable that distinguishes a job's processes from all others, as each job has another model folder.
 JOB_MARK = "SM_MODEL_DIR"
 
-# Properties of the toolkit's Environment that become no variable of their own.
+# Properties of the toolkit's Environment that have no variable.
 _UNNAMED = {
     "additional_framework_parameters",
     "channel_input_dirs",
@@ -33,9 +37,13 @@ _UNNAMED = {
 }
 
 
+# The toolkit's Environment as a dictionary: texts, numbers, lists and dictionaries.
+_Settings = dict[str, Any]
+
+
 @dataclass(frozen=True)
 class ScriptRun:
-    """What the variables of one run depend on.
+    """One run of a script: what its variables depend on.
 
     Attributes:
         name: The job's name.
@@ -49,7 +57,7 @@ class ScriptRun:
 
     name: str
     arn: str
-    request: Mapping[str, Any] = field(repr=False)
+    request: CreateTrainingJobRequestTypeDef = field(repr=False)
     base: Path
     checkpoints: Path
     program: str
@@ -75,11 +83,11 @@ def script_environment(run: ScriptRun, caller: Mapping[str, str]) -> dict[str, s
 
     Args:
         run: The job.
-        caller: The environment of whoever started the job; only what programs need to run is passed on.
+        caller: The environment of the process that starts the job; only what programs need to run is passed on.
 
     Returns:
-        What is inherited from the caller, thread limits, the request's Environment (it may override
-        those), and the container's variables (nothing overrides them).
+        What is inherited from the caller and the thread limits, both of which the request's Environment may override,
+        that Environment, and the container's variables, which nothing overrides.
     """
     return {
         **inherited(caller),
@@ -113,7 +121,7 @@ def _container_variables(run: ScriptRun) -> dict[str, str]:
     }
 
 
-def _settings(run: ScriptRun) -> dict[str, Any]:
+def _settings(run: ScriptRun) -> _Settings:
     """The toolkit's `dict(Environment)`, as far as one host needs it."""
     base = run.base
     resources = resource_configuration(run.request)
@@ -165,7 +173,7 @@ def _folders(base: Path) -> dict[str, str]:
 
 
 def gpu_count() -> int:
-    """The graphics processors that nvidia-smi lists; 0 where there is no nvidia-smi."""
+    """The number of GPUs that nvidia-smi lists; 0 without nvidia-smi."""
     command = shutil.which("nvidia-smi")
     if command is None:
         return 0

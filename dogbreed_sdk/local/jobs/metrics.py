@@ -1,18 +1,22 @@
-"""Metrics are read from a job's log by the regular expressions of its MetricDefinitions, as SageMaker does."""
+"""The metrics of a job: regular expressions that find them in its log, and the values that these capture."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dogbreed_sdk.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import MetricDefinitionTypeDef
 
 
 @dataclass(frozen=True)
 class MetricReader:
-    """The metrics of a job, and how they are found in its log; `metric_search` does it.
+    """The metrics of a job, and the expressions that find them in its log; `metric_search` applies them.
 
     Attributes:
         patterns: Name and compiled expression of every metric.
@@ -21,7 +25,7 @@ class MetricReader:
     patterns: tuple[tuple[str, re.Pattern[str]], ...]
 
     @classmethod
-    def of(cls, definitions: Sequence[Mapping[str, str]]) -> MetricReader:
+    def of(cls, definitions: Sequence[MetricDefinitionTypeDef]) -> MetricReader:
         """A reader for MetricDefinitions.
 
         Args:
@@ -30,14 +34,14 @@ class MetricReader:
         Raises:
             ConfigurationError: An expression is not valid or has no group.
         """
-        return cls(tuple((str(entry["Name"]), _compile(entry)) for entry in definitions))
+        return cls(tuple((entry["Name"], _compile(entry)) for entry in definitions))
 
     def only(self, name: str) -> MetricReader:
         """A reader for one of the metrics."""
         return MetricReader(tuple(pair for pair in self.patterns if pair[0] == name))
 
 
-def _compile(entry: Mapping[str, str]) -> re.Pattern[str]:
+def _compile(entry: MetricDefinitionTypeDef) -> re.Pattern[str]:
     try:
         pattern = re.compile(entry["Regex"])
     except re.error as error:
@@ -53,7 +57,7 @@ def _compile(entry: Mapping[str, str]) -> re.Pattern[str]:
 
 
 def finite(text: str) -> float | None:
-    """The number that a text stands for; None for anything else, for NaN and for infinity."""
+    """The number in a text; None for anything else, NaN and infinity included."""
     try:
         value = float(text)
     except ValueError:
@@ -62,7 +66,7 @@ def finite(text: str) -> float | None:
 
 
 def is_number(text: str) -> bool:
-    """Whether a text stands for a number, NaN and infinity among them."""
+    """Whether a text is a number, NaN and infinity included."""
     try:
         float(text)
     except ValueError:

@@ -11,7 +11,8 @@ from dogbreed_sdk.local import supervision
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.jobs import state as job_state
 from dogbreed_sdk.local.jobs.environment import JOB_MARK
-from dogbreed_sdk.local.store import TRAINING_JOB, Record, State, Store
+from dogbreed_sdk.local.states import State
+from dogbreed_sdk.local.store import TRAINING_JOB, Record, Store
 from dogbreed_sdk.local.supervision import RUNNING_STATUSES
 
 _SUPERVISOR = "dogbreed_sdk.local.jobs.supervisor"

@@ -1,15 +1,18 @@
-"""Copies between S3 and this machine, for jobs and models whose data lies there; boto3 loads on first use."""
+"""Copies between S3 and this machine, for jobs and models whose data is on S3; boto3 is imported on first use."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from dogbreed_sdk.errors import ConfigurationError
 from training_scripts._util.atomic import replacing
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
 
 _PROGRESS_SECONDS = 5.0
 
@@ -19,14 +22,14 @@ def download_prefix(uri: str, folder: Path, *, progress: Callable[[str], None]) 
 
     Args:
         uri: The prefix, or one object.
-        folder: Where to; made when missing.
+        folder: The folder; created where it is missing.
         progress: Called with a line of text every few seconds.
 
     Returns:
         How many objects were copied.
 
     Raises:
-        ConfigurationError: No credentials, no such bucket or object, access denied.
+        ConfigurationError: No credentials, a missing bucket or object, or access denied.
     """
     bucket, prefix = _split(uri)
     client = _client(uri)
@@ -48,10 +51,10 @@ def download_prefix(uri: str, folder: Path, *, progress: Callable[[str], None]) 
 
 
 def download_object(uri: str, destination: Path) -> None:
-    """Copy one s3:// object to a file, written aside and renamed.
+    """Copy one s3:// object to a file, which appears once it is complete.
 
     Raises:
-        ConfigurationError: No credentials, no such object, access denied.
+        ConfigurationError: No credentials, a missing object, or access denied.
     """
     bucket, key = _split(uri)
     with replacing(destination) as file, _Explained(uri):
@@ -62,7 +65,7 @@ def upload_object(source: Path, uri: str) -> None:
     """Copy a file to an s3:// object.
 
     Raises:
-        ConfigurationError: No credentials, no such bucket, access denied.
+        ConfigurationError: No credentials, a missing bucket, or access denied.
     """
     bucket, key = _split(uri)
     with _Explained(uri):
@@ -75,30 +78,30 @@ def _split(uri: str) -> tuple[str, str]:
 
 
 def _destination(folder: Path, key: str, prefix: str) -> Path | None:
-    """Where an object goes; None for a folder's own marker, and for a neighbour that only begins alike."""
+    """The file for an object; None for a folder's marker, and for a neighbor whose key only begins like the prefix."""
     base = f"{prefix.rstrip('/')}/" if prefix else ""
     if key.endswith("/") or not (key == prefix or key.startswith(base)):
         return None
     destination = (folder / (Path(key).name if key == prefix else key[len(base) :])).resolve()
     if not destination.is_relative_to(folder.resolve()):
-        raise ConfigurationError(f"The object key {key!r} leads out of the folder it is copied to; rename it.")
+        raise ConfigurationError(f"The object key {key!r} leads out of the folder it is copied to; rename the object.")
     return destination
 
 
-def _client(uri: str) -> Any:
+def _client(uri: str) -> S3Client:
     import boto3  # noqa: PLC0415
 
     session = boto3.Session()
     if session.get_credentials() is None:
         raise ConfigurationError(
-            f"{uri} is on S3, and boto3 finds no AWS credentials on this machine. "
+            f"{uri} is on S3, but boto3 finds no AWS credentials on this machine. "
             "Configure them (aws configure), or use a file:// URI."
         )
     return session.client("s3")
 
 
 class _Explained:
-    """Turns botocore's errors into one of ours that names the URI."""
+    """Turns botocore's errors into a ConfigurationError that names the URI."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri

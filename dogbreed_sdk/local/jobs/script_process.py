@@ -1,4 +1,4 @@
-"""Runs a training script: reads its output, ends it when asked to, and lets none of its processes survive it."""
+"""Runs a training script: reads its output, ends it where it is to stop, and ends all processes it has started."""
 
 from __future__ import annotations
 
@@ -53,16 +53,16 @@ def is_full_disk(error: OSError) -> bool:
 
 
 class ScriptProcess:
-    """A script in a process group of its own.
+    """A script in its own process group.
 
     Args:
         command: What to run.
         folder: Its working folder.
         environment: Its whole environment.
-        consume: Takes its output, line by line, standard output and error as they come.
-        wish: Asked several times a second whether the script should end, and why.
-        has_room: Whether output can be taken now: a script that prints too much waits, as at a slow terminal.
-        helpers: The children that this process needs itself, where it adopts orphans; None where it doesn't.
+        consume: Called with lines of its output, standard output and error in the order in which they come.
+        end_reason: Called several times a second; what it returns, unless None, is why the script is to end.
+        has_room: Whether more output can be consumed now: a script that prints too much waits, as on a slow terminal.
+        helpers: The children that this process needs itself; None where it does not adopt orphans.
     """
 
     def __init__(
@@ -72,12 +72,12 @@ class ScriptProcess:
         folder: Path,
         environment: Mapping[str, str],
         consume: Callable[[list[str]], None],
-        wish: Callable[[], EndReason | None],
+        end_reason: Callable[[], EndReason | None],
         has_room: Callable[[], bool] = lambda: True,
         helpers: Callable[[], Collection[int]] | None = None,
     ) -> None:
         self._consume = consume
-        self._wish = wish
+        self._end_reason = end_reason
         self._has_room = has_room
         self._helpers = helpers
         self._model_folder = environment.get(JOB_MARK, "")
@@ -101,7 +101,7 @@ class ScriptProcess:
         return self._process.pid
 
     def wait(self) -> ScriptEnd:
-        """Serve the script until it has ended, then end what it left running."""
+        """Read the script's output until it has ended, then end the processes that it left running."""
         assert self._process.stdout is not None
         with self._process.stdout as output, selectors.DefaultSelector() as selector:
             try:
@@ -116,7 +116,7 @@ class ScriptProcess:
         return ScriptEnd(exit_status, self._reason)
 
     def _follow(self, selector: selectors.BaseSelector, descriptor: int) -> None:
-        look_at = 0.0
+        check_at = 0.0
         reap_at = time.monotonic() + _REAP_SECONDS
         while self._process.poll() is None:
             if not selector.get_map():
@@ -125,18 +125,18 @@ class ScriptProcess:
                 time.sleep(_FULL_SECONDS)
             elif selector.select(_TICK_SECONDS) and not self._read(descriptor):
                 selector.unregister(descriptor)
-            if time.monotonic() >= look_at:
-                look_at = time.monotonic() + _TICK_SECONDS
-                self._look()
+            if time.monotonic() >= check_at:
+                check_at = time.monotonic() + _TICK_SECONDS
+                self._check_end()
             if self._helpers is not None and time.monotonic() >= reap_at:
                 reap_at = time.monotonic() + _REAP_SECONDS
                 reap_adopted(self._spared(self._helpers))
 
-    def _look(self) -> None:
+    def _check_end(self) -> None:
         if self._reason is None:
-            wish = self._wish()
-            if wish is not None:
-                self._end(wish)
+            reason = self._end_reason()
+            if reason is not None:
+                self._end(reason)
         elif time.monotonic() >= self._kill_at:
             signal_group(self.pid, signal.SIGKILL)
 
@@ -144,7 +144,7 @@ class ScriptProcess:
         return {*helpers(), guard_pid(self._guard), self.pid}
 
     def _end_strays(self) -> None:
-        """End what has left the script's group: daemons, and what was started in a session of its own."""
+        """End the processes that have left the script's group: daemons, and those in other sessions."""
         if self._helpers is not None:
             end_descendants(self._spared(self._helpers))
         elif self._model_folder:
@@ -153,15 +153,15 @@ class ScriptProcess:
     def _end(self, reason: EndReason) -> None:
         self._reason = reason
         self._kill_at = time.monotonic() + stop_grace_seconds()
-        # Its own children are left to the script: a data loader that dies first would spoil the last save.
+        # Only the script itself: data loaders that die before it would prevent its last save.
         self._process.terminate()
 
     def _read(self, descriptor: int) -> bool:
         chunk = os.read(descriptor, _CHUNK_BYTES)
-        self._hand_over(self._splitter.feed(chunk) if chunk else self._splitter.finish())
+        self._pass_on(self._splitter.feed(chunk) if chunk else self._splitter.finish())
         return bool(chunk)
 
-    def _hand_over(self, lines: list[str]) -> None:
+    def _pass_on(self, lines: list[str]) -> None:
         try:
             self._consume(lines)
         except OSError as error:
@@ -171,9 +171,9 @@ class ScriptProcess:
                 self._end("disk")
 
     def _drain(self, selector: selectors.BaseSelector, descriptor: int) -> None:
-        """Read what is left in the pipe, which a process outside the group may keep open."""
+        """Read the rest from the pipe, which a process outside the group may keep open."""
         deadline = time.monotonic() + _DRAIN_SECONDS
         while selector.get_map() and time.monotonic() < deadline and selector.select(_TICK_SECONDS):
             if not self._read(descriptor):
                 return
-        self._hand_over(self._splitter.finish())
+        self._pass_on(self._splitter.finish())

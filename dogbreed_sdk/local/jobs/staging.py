@@ -1,4 +1,4 @@
-"""Lays out what a container finds in /opt/ml: configuration files, channels and the script's source."""
+"""Prepares a container's /opt/ml: configuration files, channels and the script's source."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tarfile
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, TypedDict, cast
 
 from dogbreed_sdk import container
 from dogbreed_sdk.errors import ConfigurationError
@@ -26,14 +26,37 @@ from training_scripts._util.tar_reader import (
     decompressed,
 )
 
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import ChannelUnionTypeDef, CreateTrainingJobRequestTypeDef
+
+
 HOST = "algo-1"
 INSTANCE_GROUP = "homogeneousCluster"
 
 Report = Callable[[str], None]
 
 
-def stage(folder: JobFolder, request: Mapping[str, Any], report: Report) -> str:
-    """Make the container folder of a training job.
+class InstanceGroup(TypedDict):
+    """A member of resourceconfig.json."""
+
+    instance_group_name: str
+    instance_type: str
+    hosts: list[str]
+
+
+class ResourceConfiguration(TypedDict):
+    """The content of resourceconfig.json."""
+
+    current_host: str
+    current_instance_type: str
+    current_group_name: str
+    hosts: list[str]
+    instance_groups: list[InstanceGroup]
+    network_interface_name: str
+
+
+def stage(folder: JobFolder, request: CreateTrainingJobRequestTypeDef, report: Report) -> str:
+    """Prepare the container folder of a training job.
 
     Args:
         folder: The job's folder.
@@ -44,7 +67,7 @@ def stage(folder: JobFolder, request: Mapping[str, Any], report: Report) -> str:
         The entry point, relative to the code folder.
 
     Raises:
-        ConfigurationError: A channel, the source or the entry point is not there or not usable.
+        ConfigurationError: A channel, the source or the entry point is missing or unusable.
     """
     base = folder.container
     for name in ("input/config", "input/data", "code", "model", "output/data"):
@@ -57,11 +80,11 @@ def stage(folder: JobFolder, request: Mapping[str, Any], report: Report) -> str:
     return _stage_source(base, request.get("HyperParameters", {}))
 
 
-def checkpoint_folder(folder: JobFolder, request: Mapping[str, Any]) -> Path:
-    """Where a job's checkpoints lie: the folder of its CheckpointConfig, else one of its own.
+def checkpoint_folder(folder: JobFolder, request: CreateTrainingJobRequestTypeDef) -> Path:
+    """The folder of a job's checkpoints: that of its CheckpointConfig, or one in the container folder.
 
     Raises:
-        ConfigurationError: CheckpointConfig names something else than a file:// folder.
+        ConfigurationError: CheckpointConfig's S3Uri is not a file:// URI.
     """
     uri = request.get("CheckpointConfig", {}).get("S3Uri")
     if uri is None:
@@ -70,20 +93,20 @@ def checkpoint_folder(folder: JobFolder, request: Mapping[str, Any]) -> Path:
         return container.uri_to_path(uri)
     except ValueError as error:
         raise ConfigurationError(
-            "A local job writes its checkpoints straight into a folder: "
-            f"give CheckpointConfig a file:// S3Uri, not {uri}."
+            "A local job writes its checkpoints directly to a folder: "
+            f"set CheckpointConfig's S3Uri to a file:// URI, not {uri}."
         ) from error
 
 
-def _link_checkpoints(base: Path, request: Mapping[str, Any]) -> None:
+def _link_checkpoints(base: Path, request: CreateTrainingJobRequestTypeDef) -> None:
     target = checkpoint_folder(JobFolder(base.parent), request)
     target.mkdir(parents=True, exist_ok=True)
     if target != base / "checkpoints":
         (base / "checkpoints").symlink_to(target, target_is_directory=True)
 
 
-def _write_configuration(folder: Path, request: Mapping[str, Any]) -> None:
-    channels = {
+def _write_configuration(folder: Path, request: CreateTrainingJobRequestTypeDef) -> None:
+    channels: dict[str, dict[str, str]] = {
         channel["ChannelName"]: {
             "TrainingInputMode": channel.get("InputMode", "File"),
             "S3DistributionType": "FullyReplicated",
@@ -97,10 +120,11 @@ def _write_configuration(folder: Path, request: Mapping[str, Any]) -> None:
     write_json_atomically(folder / "resourceconfig.json", resource_configuration(request))
 
 
-def resource_configuration(request: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of resourceconfig.json: one host, whatever instance count was asked for."""
-    instance_type = request.get("ResourceConfig", {}).get("InstanceType", "local")
-    group = {"instance_group_name": INSTANCE_GROUP, "instance_type": instance_type, "hosts": [HOST]}
+def resource_configuration(request: CreateTrainingJobRequestTypeDef) -> ResourceConfiguration:
+    """The content of resourceconfig.json: always one host, whatever the InstanceCount."""
+    resources = request.get("ResourceConfig")
+    instance_type = resources.get("InstanceType", "local") if resources else "local"
+    group: InstanceGroup = {"instance_group_name": INSTANCE_GROUP, "instance_type": instance_type, "hosts": [HOST]}
     return {
         "current_host": HOST,
         "current_instance_type": instance_type,
@@ -111,7 +135,7 @@ def resource_configuration(request: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _stage_channel(data: Path, channel: Mapping[str, Any], report: Report) -> None:
+def _stage_channel(data: Path, channel: ChannelUnionTypeDef, report: Report) -> None:
     name = channel["ChannelName"]
     source = channel.get("DataSource", {}).get("S3DataSource")
     if source is None or source.get("S3DataType", "S3Prefix") != "S3Prefix":
@@ -120,7 +144,7 @@ def _stage_channel(data: Path, channel: Mapping[str, Any], report: Report) -> No
             "input that local jobs read (a file:// folder or an s3:// prefix)."
         )
     if channel.get("InputMode") == "Pipe":
-        raise ConfigurationError(f"Channel {name!r} asks for Pipe mode; local jobs know File and FastFile.")
+        raise ConfigurationError(f"Channel {name!r} has Pipe mode; local jobs support File and FastFile.")
     uri = source["S3Uri"]
     if uri.startswith("s3://"):
         if not download_prefix(uri, data / name, progress=report):
@@ -190,8 +214,8 @@ def _copy_source(source: Path, code: Path) -> None:
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a tar archive; members that lead out of the folder, links to elsewhere and devices are refused.
 
-    An archive that unpacks to far more than it is, or to more than there is room for, is refused by what its headers
-    announce, and so is one with a header of any size: a script's source or a model may come from anyone.
+    A script's source or a model may come from anyone. So an archive is refused before it is unpacked where its headers
+    announce far more than its own size, or more than there is room for, and where a header itself is too large.
 
     Raises:
         ConfigurationError: It is not a tar archive, is cut short, holds such a member, or is too large.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dogbreed_sdk._util import clock
 from dogbreed_sdk._util.text import shorten
-from dogbreed_sdk.local.store import State
+from dogbreed_sdk.local.states import State
 from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS, RUNNING_STATUSES
 
 # AWS's words (API reference, SecondaryStatusTransition).
@@ -23,12 +23,12 @@ MESSAGES = {
 
 
 def now(state: State) -> float:
-    """The present time by the job's own clock, which no correction moves: its durations come out right."""
+    """The current time by the job's own clock, which never jumps: its durations come out right."""
     return clock.read(state.setdefault("clock", clock.start()))
 
 
 def enter(state: State, secondary: str, message: str | None = None) -> None:
-    """Note that a job has come to a secondary status; being there already, or having ended, changes nothing."""
+    """Note that a job has reached a secondary status; does nothing where it is there already, or has ended."""
     if state.get("status", "InProgress") not in RUNNING_STATUSES:
         return
     if state.get("secondary") == secondary and state.get("transitions"):
@@ -42,7 +42,7 @@ def enter(state: State, secondary: str, message: str | None = None) -> None:
 
 
 def finish(state: State, status: str, *, secondary: str | None = None, failure: str | None = None) -> None:
-    """Note a job's outcome; a job that has one keeps it.
+    """Note a job's outcome; a job that has one already keeps it.
 
     Args:
         state: The record's state.
@@ -62,7 +62,7 @@ def finish(state: State, status: str, *, secondary: str | None = None, failure: 
 
 
 def request_stop(state: State) -> None:
-    """Ask for a running job's end; its supervisor sees that soon."""
+    """Ask a running job to stop; its supervisor polls for this."""
     if state.get("status") == "InProgress":
         state["stop"] = True
         state["status"] = "Stopping"

@@ -1,4 +1,4 @@
-"""One training job from its start to its outcome, as its supervisor goes through it."""
+"""One training job from its start to its outcome, as its supervisor runs it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from dogbreed_sdk._util import clock
 from dogbreed_sdk._util.cores import ThreadLedger
@@ -25,8 +25,13 @@ from dogbreed_sdk.local.jobs.failure_reason import full_disk, script_failure
 from dogbreed_sdk.local.jobs.metric_search import Captured, MetricSearch
 from dogbreed_sdk.local.jobs.metrics import MetricReader, finite
 from dogbreed_sdk.local.jobs.script_process import EndReason, ScriptEnd, ScriptProcess, is_full_disk
+from dogbreed_sdk.local.states import Metric, RuleOutcome, State
 from dogbreed_sdk.local.store import TRAINING_JOB, Store, StoreError
 from dogbreed_sdk.local.supervision import RUNNING_STATUSES
+
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import CreateTrainingJobRequestTypeDef
+
 
 _DEFAULT_MAXIMUM_SECONDS = 86_400  # API reference, StoppingCondition
 _METRICS_SECONDS = 1.0
@@ -34,17 +39,17 @@ _METRICS_SECONDS = 1.0
 _SEARCH_SECONDS = 10.0
 _SEARCH_SECONDS_STOPPED = 2.0
 _QUEUE_SECONDS = 0.2
-_LOOK_SECONDS = 0.5
+_CHECK_SECONDS = 0.5
 _RESERVE_BYTES = 1 << 20
 _OUTCOME_ATTEMPTS = 600
 
 
 class _StoppedError(Exception):
-    """The job was to stop before its script ran."""
+    """The job is to stop before its script runs."""
 
 
 class _Interruption(BaseException):
-    """The job was to stop in the middle of work that does not ask."""
+    """The job is to stop during work that does not check for that."""
 
 
 class _OverError(Exception):
@@ -57,7 +62,7 @@ class TrainingRun:
     Args:
         store: The store with the job's record.
         name: The job.
-        adopts: Whether this process adopts orphans, and has no other children than the job's; see `descendants`.
+        adopts: Whether this process adopts orphans, so that all its children are the job's; see `descendants`.
     """
 
     def __init__(self, store: Store, name: str, *, adopts: bool = False) -> None:
@@ -65,22 +70,22 @@ class TrainingRun:
         self._store = store
         self._record = store.get(TRAINING_JOB, name)
         self._folder = JobFolder.of(store.root, name)
-        self._request = self._record.request
+        self._request = cast("CreateTrainingJobRequestTypeDef", self._record.request)
         self._log = LogFile(self._folder.log)
         self._ledger = ThreadLedger(store.root)
-        self._metrics: dict[str, dict[str, float]] = {}
+        self._metrics: dict[str, Metric] = {}
         self._metrics_due = 0.0
         self._terminated = False
         self._deadline = float("inf")
         self._clock = clock.start()
-        self._process: dict[str, Any] | None = None
+        self._process = identify_self(root=store.root)
 
     def terminate(self) -> None:
-        """Stop the job, because the supervisor itself was told to end; safe in a signal handler."""
+        """Stop the job because the supervisor was told to end; safe in a signal handler."""
         self._terminated = True
 
     def execute(self) -> None:
-        """Go through the whole job; its record has the outcome afterwards, whatever happens."""
+        """Run the whole job; its record has the outcome afterwards, whatever happens."""
         try:
             self._begin()
             status, secondary, failure = self._run()
@@ -121,23 +126,23 @@ class TrainingRun:
         if not program.endswith(".py"):
             command = ["/bin/sh", program, *run.arguments]
         end = self._train(command, script_environment(run, os.environ), reader)
-        return self._judge(end, command)
+        return self._outcome(end, command)
 
     def _begin(self) -> None:
-        def change(state: dict[str, Any]) -> None:
+        def change(state: State) -> None:
             if state.get("begun") or state.get("status") not in RUNNING_STATUSES:
                 raise _OverError
             state["begun"] = True
-            self._process = state["process"] = identify_self(root=self._store.root)
+            state["process"] = self._process
             state.setdefault("log_stream", f"{self._record.name}/algo-1-{int(time.time())}")
             job_state.enter(state, "Starting")
-            self._clock = dict(state["clock"])
+            self._clock = state["clock"]
 
         self._update(change)
 
     def _reserve(self) -> None:
         with self._folder.reserve.open("wb") as handle:
-            handle.write(os.urandom(_RESERVE_BYTES))  # zeros might be stored as nothing
+            handle.write(os.urandom(_RESERVE_BYTES))  # a file system may store zeros as a hole
 
     def _wait_for_threads(self) -> int:
         state = self._store.get(TRAINING_JOB, self._record.name).state
@@ -146,7 +151,10 @@ class TrainingRun:
         while True:
             self._check_stop()
             granted = self._ledger.claim(
-                self._record.name, created=self._record.created, process=state["process"], wanted=wanted
+                self._record.name,
+                created=self._record.created,
+                process=identify_self(root=self._store.root),
+                wanted=wanted,
             )
             if granted:
                 break
@@ -154,7 +162,7 @@ class TrainingRun:
                 self._enter("Pending")
                 waiting = True
             time.sleep(_QUEUE_SECONDS)
-        self._update(lambda state: state.update(threads=granted))
+        self._update(lambda state: state.update({"threads": granted}))
         return granted
 
     def _train(self, command: list[str], environment: dict[str, str], reader: MetricReader) -> ScriptEnd:
@@ -166,13 +174,13 @@ class TrainingRun:
             folder=self._folder.container / "code",
             environment=environment,
             consume=self._consume,
-            wish=self._wish,
+            end_reason=self._end_reason,
             has_room=self._has_room,
             helpers=self._helpers if self._adopts else None,
         )
         self._deadline = time.monotonic() + limit
 
-        def change(state: dict[str, Any]) -> None:
+        def change(state: State) -> None:
             state["script"] = identify(script.pid, root=self._store.root)
             state["started"] = job_state.now(state)
             if not state.get("stop"):
@@ -215,13 +223,13 @@ class TrainingRun:
             if value is not None:
                 self._metrics[captured.name] = {"value": value, "time": clock.read(self._clock)}
 
-    def _wish(self) -> EndReason | None:
+    def _end_reason(self) -> EndReason | None:
         try:
             self._note(self._search.collect())
             self._write_metrics()
             stop = self._terminated or self._store.get(TRAINING_JOB, self._record.name).state.get("stop")
         except StoreError:
-            # A busy store can wait for the next look; a full disk can't.
+            # A busy store can wait for the next check; a full disk can't.
             return "disk" if self._disk_is_full() else None
         if stop:
             return "stop"
@@ -233,7 +241,7 @@ class TrainingRun:
             self._update(lambda state: state.setdefault("metrics", {}).update(self._metrics))
             self._metrics.clear()  # only now: what a busy store did not take is written with the next values
 
-    def _judge(self, end: ScriptEnd, command: list[str]) -> tuple[str, str | None, str | None]:
+    def _outcome(self, end: ScriptEnd, command: list[str]) -> tuple[str, str | None, str | None]:
         if end.reason == "disk":
             return "Failed", None, f"ClientError: {full_disk(self._folder.path)}"
         if end.reason is None and end.exit_status != 0:
@@ -251,7 +259,7 @@ class TrainingRun:
         if end.reason is not None:
             self._update(_stopping)
         self._enter("Uploading")
-        # What a stopped job has is uploaded all the same, as on AWS; the machine's end leaves no time for it.
+        # As on AWS, the model of a stopped job is uploaded too; but not where the supervisor was told to end.
         with _interruptible(lambda: self._terminated):
             self._upload()
         if end.reason is None:
@@ -259,30 +267,30 @@ class TrainingRun:
         return "Stopped", "MaxRuntimeExceeded" if end.reason == "runtime" else None, None
 
     def _upload(self) -> None:
-        """Bring the model to its place, and then what else the script has written: that may fail for itself."""
+        """Upload the model, then the script's other output: a failure there is logged, and does not fail the job."""
         base, configuration = self._folder.container, self._request["OutputDataConfig"]
         if is_of_copy(self._process, self._store.root):
             raise ConfigurationError(
-                f"The folder of local SageMaker was moved away from {self._store.root} while the job ran; what the job "
-                "has written went with it. Move it only while nothing runs in it."
+                f"The folder of local SageMaker was moved away from {self._store.root} while the job ran, and the "
+                "job's output with it. Move it only while nothing runs in it."
             )
         uri = upload_model(base, configuration, self._record.name, self._report)
-        self._update(lambda state: state.update(artifacts=uri))
+        self._update(lambda state: state.update({"artifacts": uri}))
         remove_uploaded(base / "model")
         try:
             upload_data(base, configuration, self._record.name, self._report)
         except OSError as error:
             if is_full_disk(error):
                 raise
-            self._report(f"warning: output/data is not packed, and is left in {base}: {error}")
+            self._report(f"warning: output/data is not packed, and stays in {base}: {error}")
         else:
             remove_uploaded(base / "output/data")
 
     def _evaluate_rules(self) -> None:
-        """Rules are judged when the job has its outcome, and whatever it is: what was recorded may say why."""
+        """Evaluate the rules once the job has its outcome, whatever that is: the recording may explain it."""
         if not (self._request.get("DebugHookConfig") or self._request.get("ProfilerConfig")):
             return
-        outcome: dict[str, Any] = {}
+        outcome: dict[str, RuleOutcome] = {}
         try:
             outcome = debugger.evaluate(
                 self._folder,
@@ -291,10 +299,10 @@ class TrainingRun:
                 report=lambda line: self._log.write([line]),
                 ended=lambda: self._terminated,
             )
-        except Exception:  # noqa: BLE001 - the job has its outcome, and nothing about rules may change it
+        except Exception:  # noqa: BLE001 - the job has its outcome, which rules must not change
             traceback.print_exc()
 
-        def change(state: dict[str, Any]) -> None:
+        def change(state: State) -> None:
             state["rules"] = debugger_states.with_outcome(state.get("rules") or [], outcome, time.time())
 
         self._update(change)
@@ -309,7 +317,7 @@ class TrainingRun:
     def _enter(self, secondary: str) -> None:
         self._update(lambda state: job_state.enter(state, secondary))
 
-    def _update(self, change: Callable[[dict[str, Any]], None]) -> None:
+    def _update(self, change: Callable[[State], None]) -> None:
         self._store.update(TRAINING_JOB, self._record.name, change)
 
     def _disk_is_full(self) -> bool:
@@ -333,11 +341,11 @@ class TrainingRun:
         )
 
     def _finish(self, status: str, secondary: str | None, failure: str | None) -> None:
-        """Write the outcome, on a full disk into the space that was reserved for it."""
+        """Write the outcome; on a full disk into the space that was reserved for it."""
         with suppress(OSError):  # the script may have removed all folders of its job
             self._folder.reserve.unlink()
 
-        def change(state: dict[str, Any]) -> None:
+        def change(state: State) -> None:
             state.setdefault("metrics", {}).update(self._metrics)
             stopped = status == "Completed" and state.get("stop")
             job_state.finish(state, "Stopped" if stopped else status, secondary=secondary, failure=failure)
@@ -347,7 +355,7 @@ class TrainingRun:
                 self._update(change)
                 return
             except StoreError:
-                # Whoever filled the disk may free some of it; nobody else knows this outcome.
+                # The disk may get some free space again; only this process knows the outcome.
                 if attempt == _OUTCOME_ATTEMPTS - 1:
                     raise
                 time.sleep(1.0)
@@ -355,20 +363,20 @@ class TrainingRun:
 
 @contextmanager
 def _interruptible(is_to_stop: Callable[[], bool]) -> Iterator[None]:
-    """Have a timer look whether the job is to stop while the block works: downloads, archives, files without end.
+    """Check by a timer whether the job is to stop while the block runs: downloads, archives, endless files.
 
     Raises:
-        _Interruption: It is to stop.
+        _Interruption: The job is to stop.
     """
 
-    def look(_number: int, _frame: object) -> None:
-        with suppress(StoreError):  # a busy store can wait for the next look
+    def check(_number: int, _frame: object) -> None:
+        with suppress(StoreError):  # a busy store can wait for the next check
             if is_to_stop():
                 signal.setitimer(signal.ITIMER_REAL, 0)
                 raise _Interruption
 
-    before = signal.signal(signal.SIGALRM, look)
-    signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS, _LOOK_SECONDS)
+    before = signal.signal(signal.SIGALRM, check)
+    signal.setitimer(signal.ITIMER_REAL, _CHECK_SECONDS, _CHECK_SECONDS)
     try:
         yield
     finally:
@@ -376,7 +384,7 @@ def _interruptible(is_to_stop: Callable[[], bool]) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _stopping(state: dict[str, Any]) -> None:
+def _stopping(state: State) -> None:
     if state.get("status") in RUNNING_STATUSES:
         state["status"] = "Stopping"
         job_state.enter(state, "Stopping")

@@ -1,6 +1,11 @@
-"""SageMaker's rule for ending trials early (TrainingJobEarlyStoppingType Auto): the median of running averages.
+"""Decides when a tuning job stops a training job early (TrainingJobEarlyStoppingType Auto): SageMaker's median rule.
 
-Source: developer guide, "Stop Training Jobs Early", section "How Early Stopping Works".
+A trial is hopeless when its objective is worse than the median of the finished trials' running averages. The tuner asks
+after each epoch, and stops a hopeless trial (`tuner.py`). Source: developer guide, "Stop Training Jobs Early", section
+"How Early Stopping Works".
+
+Two other rules are elsewhere: a training run stops itself by its hyperparameter `patience` (training/trainer.py of
+training_scripts), and the Hyperband strategy prunes trials (`search.py`).
 """
 
 from __future__ import annotations
@@ -8,21 +13,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean, median
 
-# The median of one or two trials says little; AWS's page leaves the number open.
+# The median of one or two trials says little; AWS's page does not name a number.
 MINIMUM_FINISHED_TRIALS = 3
 
 
 def is_hopeless(values: Sequence[float], finished: Sequence[Sequence[float]], *, maximize: bool) -> bool:
-    """Whether a running trial is to end: its value is worse than the median of the others' averages so far.
+    """Whether the tuning job is to stop a running trial.
 
     Args:
-        values: The trial's objective values, one an epoch.
+        values: The trial's objective values, one per epoch.
         finished: The same of the trials that ran to their end.
-        maximize: Whether larger is better.
+        maximize: Whether larger values are better.
 
     Returns:
-        True when, at the trial's last epoch, at least 3 finished trials got as far and their running
-        averages up to that epoch have a median that is better than the trial's value.
+        True where at least 3 finished trials got as far as this one, and the median of their running averages up to
+        this epoch is better than the trial's last value.
     """
     if not values:
         return False

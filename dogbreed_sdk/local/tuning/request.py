@@ -1,14 +1,25 @@
-"""A tuning job's request, read once: what to search, when to end, and the request of each training job."""
+"""A tuning job's request: what to search, when the search ends, and the requests of its training jobs."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.jobs.metrics import MetricReader
+from dogbreed_sdk.local.store import Request
+
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import (
+        CreateHyperParameterTuningJobRequestTypeDef,
+        HyperParameterTrainingJobDefinitionUnionTypeDef,
+        HyperParameterTuningJobConfigUnionTypeDef,
+        HyperParameterTuningResourceConfigUnionTypeDef,
+        ParameterRangesUnionTypeDef,
+    )
+
 
 # Members of a training job definition that go into CreateTrainingJob as they are.
 _SHARED_MEMBERS = (
@@ -28,7 +39,7 @@ _SHARED_MEMBERS = (
 
 @dataclass(frozen=True)
 class TuningRequest:
-    """The parts of a CreateHyperParameterTuningJob request that the tuner works with.
+    """The parts of a CreateHyperParameterTuningJob request that the tuner uses.
 
     Attributes:
         name: The tuning job's name.
@@ -40,14 +51,14 @@ class TuningRequest:
     """
 
     name: str
-    configuration: Mapping[str, Any]
-    definition: Mapping[str, Any]
-    ranges: Mapping[str, Any]
+    configuration: HyperParameterTuningJobConfigUnionTypeDef
+    definition: HyperParameterTrainingJobDefinitionUnionTypeDef
+    ranges: ParameterRangesUnionTypeDef
     metric: str
     objective_type: str
 
     @classmethod
-    def read(cls, request: Mapping[str, Any]) -> TuningRequest:
+    def read(cls, request: CreateHyperParameterTuningJobRequestTypeDef) -> TuningRequest:
         """Read a request that the API has checked."""
         configuration = request["HyperParameterTuningJobConfig"]
         definition = request.get("TrainingJobDefinition") or request["TrainingJobDefinitions"][0]
@@ -68,9 +79,8 @@ class TuningRequest:
 
     @property
     def maximum_jobs(self) -> int | None:
-        """How many training jobs there may be; None for a grid, which ends by itself."""
-        jobs: int | None = self.configuration["ResourceLimits"].get("MaxNumberOfTrainingJobs")
-        return jobs
+        """How many training jobs the search may have; None for a grid, which ends by itself."""
+        return self.configuration["ResourceLimits"].get("MaxNumberOfTrainingJobs")
 
     @property
     def parallel_jobs(self) -> int:
@@ -84,14 +94,14 @@ class TuningRequest:
 
     @property
     def stops_early(self) -> bool:
-        """Whether hopeless trials are ended."""
+        """Whether hopeless trials are stopped early; `early_stopping` decides which are."""
         return self.configuration.get("TrainingJobEarlyStoppingType") == "Auto"
 
     def objective_reader(self) -> MetricReader:
         """A reader for the objective metric alone.
 
         Raises:
-            ConfigurationError: The MetricDefinitions lack it, or its expression is not valid.
+            ConfigurationError: It is not in MetricDefinitions, or its expression is not valid.
         """
         definitions = self.definition["AlgorithmSpecification"].get("MetricDefinitions", ())
         reader = MetricReader.of(definitions).only(self.metric)
@@ -101,7 +111,7 @@ class TuningRequest:
         return reader
 
     def is_good_enough(self, values: list[float]) -> bool:
-        """Whether TuningJobCompletionCriteria end the search, given the objective of each finished trial in order."""
+        """Whether TuningJobCompletionCriteria end the search, given the finished trials' objective values in order."""
         criteria = self.configuration.get("TuningJobCompletionCriteria") or {}
         if not values:
             return False
@@ -114,16 +124,17 @@ class TuningRequest:
         return patience is not None and len(values) - 1 - values.index(best) >= patience
 
     def trial_name(self, number: int) -> str:
-        """A name for the training job of that number (from 1), as AWS forms them."""
+        """A name in AWS's form for the training job of that number, counted from 1."""
         return f"{self.name}-{number:03d}-{secrets.token_hex(4)}"
 
-    def training_request(self, trial: str, tuned: Mapping[str, str]) -> dict[str, Any]:
+    def training_request(self, trial: str, tuned: Mapping[str, str]) -> Request:
         """The CreateTrainingJob request of a trial.
 
-        Its checkpoints go to a folder of its own below the definition's: trials must not continue each other.
+        Each trial has its own folder for checkpoints below the definition's, so that no trial resumes another.
         """
         definition = self.definition
-        request = {name: definition[name] for name in _SHARED_MEMBERS if name in definition}
+        given: Request = {**definition}
+        request = {name: given[name] for name in _SHARED_MEMBERS if name in given}
         resources = definition.get("ResourceConfig") or _resources(definition.get("HyperParameterTuningResourceConfig"))
         checkpoints = definition.get("CheckpointConfig")
         if checkpoints:
@@ -137,8 +148,8 @@ class TuningRequest:
         }
 
 
-def _resources(configuration: Mapping[str, Any] | None) -> dict[str, Any]:
-    chosen = dict(configuration or {})
+def _resources(configuration: HyperParameterTuningResourceConfigUnionTypeDef | None) -> Request:
+    chosen: Request = {**(configuration or {})}
     instances = chosen.get("InstanceConfigs") or [{}]
     return {
         "InstanceType": chosen.get("InstanceType") or instances[0].get("InstanceType", "ml.m5.large"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dogbreed_sdk._util.text import shorten
 from dogbreed_sdk.local import supervision
 from dogbreed_sdk.local.folders import JobFolder
-from dogbreed_sdk.local.store import TUNING_JOB, Record, State, Store
+from dogbreed_sdk.local.states import State
+from dogbreed_sdk.local.store import TUNING_JOB, Record, Store
 from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS
 
 _SUPERVISOR = "dogbreed_sdk.local.tuning.supervisor"

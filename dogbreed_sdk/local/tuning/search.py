@@ -1,4 +1,4 @@
-"""Proposes hyperparameters for trials and judges running ones, with Optuna behind SageMaker's strategies."""
+"""Proposes hyperparameters for trials, and prunes running ones by Hyperband: Optuna behind SageMaker's strategies."""
 
 from __future__ import annotations
 
@@ -6,13 +6,22 @@ import itertools
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.tuning.search_space import Range, read_ranges
 
+if TYPE_CHECKING:
+    import optuna
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+    from types_boto3_sagemaker.type_defs import HyperParameterTuningJobConfigUnionTypeDef, ParameterRangesUnionTypeDef
+
+    Configuration = HyperParameterTuningJobConfigUnionTypeDef
+
+
 _DEFAULT_SEED = 0
-# After this many proposals in a row that repeat earlier ones, untried values are looked up instead.
+# After this many proposals in a row that repeat earlier ones, untried values are proposed in order.
 _ATTEMPTS = 10
 # Optuna starts with 10 random trials; a search of 6 or 12 would have little or nothing else.
 _MAXIMUM_RANDOM_STARTS = 10
@@ -21,23 +30,26 @@ _HYPERBAND_REDUCTION = 3  # Li et al. 2018, Hyperband, section 2.2
 
 
 class Search(Protocol):
-    """Where proposals come from; trials are known by the number that `propose` or `resume` gave."""
+    """A search strategy; trials are identified by the numbers that `propose` and `resume` return."""
 
     def propose(self) -> tuple[int, dict[str, str]] | None:
-        """The next trial's number and hyperparameters (wire form), or None when there are no more."""
+        """The next trial's number, and its hyperparameters in wire form; None where there are no more."""
 
     def resume(self, tuned: Mapping[str, str]) -> int:
-        """Take note of a trial that an earlier process proposed; returns its number."""
+        """Register a trial that an earlier process proposed; returns its number."""
 
     def should_stop(self, number: int, values: Sequence[float]) -> bool:
-        """Whether a running trial with these objective values, one an epoch, is not worth going on."""
+        """Whether the strategy prunes a running trial that has these objective values, one per epoch.
+
+        The other way to stop a trial, TrainingJobEarlyStoppingType Auto, is in `early_stopping`.
+        """
 
     def tell(self, number: int, value: float | None, *, stopped_early: bool) -> None:
-        """A trial's outcome; None for one without an objective value."""
+        """Note a trial's outcome; None for a trial without an objective value."""
 
 
-def create_search(configuration: Mapping[str, Any], ranges: Mapping[str, Any], objective_type: str) -> Search:
-    """The search that a tuning job asks for.
+def create_search(configuration: Configuration, ranges: ParameterRangesUnionTypeDef, objective_type: str) -> Search:
+    """The search of a tuning job.
 
     Args:
         configuration: HyperParameterTuningJobConfig.
@@ -45,7 +57,7 @@ def create_search(configuration: Mapping[str, Any], ranges: Mapping[str, Any], o
         objective_type: Maximize or Minimize.
 
     Raises:
-        ConfigurationError: The ranges or the strategy are not usable.
+        ConfigurationError: The ranges or the strategy are not valid.
     """
     space = read_ranges(ranges)
     if configuration["Strategy"] == "Grid":
@@ -54,9 +66,9 @@ def create_search(configuration: Mapping[str, Any], ranges: Mapping[str, Any], o
 
 
 class GridSearch:
-    """Every combination of categorical values once, the last range's values changing fastest.
+    """Every combination of categorical values once; the values of the last range change fastest.
 
-    Optuna's grid sampler does not know a trial again that another process proposed.
+    Optuna's grid sampler does not recognize a trial that another process proposed.
     """
 
     def __init__(self, space: Sequence[Range]) -> None:
@@ -68,7 +80,7 @@ class GridSearch:
         self._proposed: set[int] = set()
 
     def propose(self) -> tuple[int, dict[str, str]] | None:
-        """The first combination that no trial has had."""
+        """The first combination that no trial has."""
         for number, combination in enumerate(self._combinations):
             if number not in self._proposed:
                 self._proposed.add(number)
@@ -82,11 +94,11 @@ class GridSearch:
         return number
 
     def should_stop(self, number: int, values: Sequence[float]) -> bool:  # noqa: ARG002
-        """A grid is gone through completely."""
+        """Never: a grid is searched completely."""
         return False
 
     def tell(self, number: int, value: float | None, *, stopped_early: bool) -> None:
-        """Nothing is learned from outcomes."""
+        """A grid does not depend on outcomes."""
 
 
 class OptunaSearch:
@@ -98,7 +110,7 @@ class OptunaSearch:
         objective_type: Maximize or Minimize.
     """
 
-    def __init__(self, space: Sequence[Range], configuration: Mapping[str, Any], objective_type: str) -> None:
+    def __init__(self, space: Sequence[Range], configuration: Configuration, objective_type: str) -> None:
         import optuna  # noqa: PLC0415
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -106,16 +118,16 @@ class OptunaSearch:
         self._distributions = {entry.name: entry.distribution() for entry in space}
         self._study = optuna.create_study(
             study_name="search",  # Hyperband's brackets follow from it; a given one makes them repeatable
-            direction=objective_type.lower(),
+            direction="maximize" if objective_type == "Maximize" else "minimize",
             sampler=_sampler(configuration),
             pruner=_pruner(configuration),
         )
-        self._trials: dict[int, Any] = {}
+        self._trials: dict[int, optuna.Trial] = {}
         self._epochs: dict[int, int] = {}
         self._proposed: set[tuple[str, ...]] = set()
 
     def propose(self) -> tuple[int, dict[str, str]] | None:
-        """A new trial, other than all before it; None where every combination of values has had one."""
+        """A trial that differs from all before; None where every combination of values has had one."""
         for _ in range(_ATTEMPTS):
             found = self._unless_proposed(self._ask())
             if found is not None:
@@ -127,13 +139,13 @@ class OptunaSearch:
         return None
 
     def resume(self, tuned: Mapping[str, str]) -> int:
-        """A trial whose hyperparameters are known."""
+        """A trial with given hyperparameters."""
         self._proposed.add(tuple(tuned[name] for name in self._space))
         self._study.enqueue_trial({name: entry.from_wire(tuned[name]) for name, entry in self._space.items()})
         return int(self._ask().number)
 
     def should_stop(self, number: int, values: Sequence[float]) -> bool:
-        """What Hyperband says after the last epoch; other strategies let every trial finish."""
+        """Whether Hyperband prunes the trial after its last epoch; other strategies let every trial finish."""
         trial = self._trials[number]
         for epoch in range(self._epochs.get(number, 0), len(values)):
             trial.report(values[epoch], epoch + 1)
@@ -141,7 +153,7 @@ class OptunaSearch:
         return bool(values) and bool(trial.should_prune())
 
     def tell(self, number: int, value: float | None, *, stopped_early: bool) -> None:
-        """An outcome to learn from."""
+        """Pass an outcome to Optuna."""
         from optuna.trial import TrialState  # noqa: PLC0415
 
         trial = self._trials.pop(number)
@@ -152,8 +164,8 @@ class OptunaSearch:
         else:
             self._study.tell(trial, value)
 
-    def _unless_proposed(self, trial: Any) -> tuple[int, dict[str, str]] | None:
-        """The trial as a proposal; None, and the trial withdrawn, where an earlier one had the same values."""
+    def _unless_proposed(self, trial: optuna.Trial) -> tuple[int, dict[str, str]] | None:
+        """The trial as a proposal; None, with the trial withdrawn, where an earlier one has the same values."""
         tuned = {name: entry.to_wire(trial.params[name]) for name, entry in self._space.items()}
         values = tuple(tuned.values())
         if values in self._proposed:
@@ -162,17 +174,17 @@ class OptunaSearch:
         self._proposed.add(values)
         return trial.number, tuned
 
-    def _ask(self) -> Any:
+    def _ask(self) -> optuna.Trial:
         trial = self._study.ask(self._distributions)
         self._trials[trial.number] = trial
         return trial
 
 
-def _sampler(configuration: Mapping[str, Any]) -> Any:
+def _sampler(configuration: Configuration) -> BaseSampler:
     from optuna.samplers import RandomSampler, TPESampler  # noqa: PLC0415
 
     seed = configuration.get("RandomSeed", _DEFAULT_SEED)
-    # Hyperband's own paper samples at random; its gain lies in the early ends.
+    # Hyperband's paper samples at random; its gain comes from stopping trials early.
     if configuration["Strategy"] in ("Random", "Hyperband"):
         return RandomSampler(seed=seed)
     jobs = configuration["ResourceLimits"].get("MaxNumberOfTrainingJobs", _MAXIMUM_RANDOM_STARTS)
@@ -182,16 +194,17 @@ def _sampler(configuration: Mapping[str, Any]) -> Any:
 
 
 def random_starts(jobs: int) -> int:
-    """How many random trials a Bayesian search of so many jobs begins with: a third, 2 to 10."""
+    """How many random trials a Bayesian search begins with: a third of its jobs, 2 to 10."""
     return max(2, min(_MAXIMUM_RANDOM_STARTS, jobs // _RANDOM_SHARE))
 
 
-def _pruner(configuration: Mapping[str, Any]) -> Any:
+def _pruner(configuration: Configuration) -> BasePruner:
     from optuna.pruners import HyperbandPruner, NopPruner  # noqa: PLC0415
 
     if configuration["Strategy"] != "Hyperband":
         return NopPruner()
-    limits = configuration.get("StrategyConfig", {}).get("HyperbandStrategyConfig", {})
+    strategy = configuration.get("StrategyConfig") or {}
+    limits = strategy.get("HyperbandStrategyConfig") or {}
     with _no_warnings():
         return HyperbandPruner(
             min_resource=limits.get("MinResource", 1),
@@ -202,7 +215,7 @@ def _pruner(configuration: Mapping[str, Any]) -> Any:
 
 @contextmanager
 def _no_warnings() -> Iterator[None]:
-    """Optuna marks as experimental, by warnings, some of what it has had for years."""
+    """Silence Optuna's warnings: it calls features experimental that it has had for years."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -1,17 +1,30 @@
-"""The ranges of a tuning job, between SageMaker's form (strings, scaling types) and Optuna's distributions."""
+"""The ranges of a tuning job: SageMaker's form (strings, scaling types) and Optuna's distributions."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dogbreed_sdk.errors import ConfigurationError
 from training_scripts._util.number_text import number_text
 
-# Auto scaling: a range over two orders of magnitude or more is searched by magnitude.
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from types_boto3_sagemaker.type_defs import (
+        ContinuousParameterRangeTypeDef,
+        IntegerParameterRangeTypeDef,
+        ParameterRangesUnionTypeDef,
+    )
+
+
+# Auto scaling: a range of two orders of magnitude or more is searched on a logarithmic scale.
 _AUTO_LOGARITHMIC_DECADES = 2.0
+
+
+# A value as Optuna has it: text of a categorical range, else a number.
+Value = str | int | float
 
 
 @dataclass(frozen=True)
@@ -21,10 +34,10 @@ class Range:
     Attributes:
         name: The hyperparameter.
         kind: "continuous", "integer" or "categorical".
-        low: Smallest value; for ReverseLogarithmic of 1 - value.
-        high: Largest value, likewise.
-        logarithmic: Whether it is searched by magnitude.
-        reverse: Whether what is searched is 1 - value.
+        low: The smallest value; for a reverse range of 1 - value.
+        high: The largest value, likewise.
+        logarithmic: Whether it is searched on a logarithmic scale.
+        reverse: Whether 1 - value is searched (ReverseLogarithmic).
         values: A categorical range's values, in wire form.
     """
 
@@ -36,7 +49,7 @@ class Range:
     reverse: bool = False
     values: tuple[str, ...] = ()
 
-    def distribution(self) -> Any:
+    def distribution(self) -> BaseDistribution:
         """Optuna's distribution of this range."""
         from optuna import distributions  # noqa: PLC0415
 
@@ -46,13 +59,13 @@ class Range:
             return distributions.IntDistribution(int(self.low), int(self.high), log=self.logarithmic)
         return distributions.FloatDistribution(self.low, self.high, log=self.logarithmic)
 
-    def choices(self) -> Iterable[Any]:
-        """Optuna's values of this range one by one; none for a continuous range, which has too many to list."""
+    def choices(self) -> Iterable[Value]:
+        """Optuna's values of this range one by one; none for a continuous range, as these can't be listed."""
         if self.kind == "categorical":
             return self.values
         return range(int(self.low), int(self.high) + 1) if self.kind == "integer" else ()
 
-    def to_wire(self, value: Any) -> str:
+    def to_wire(self, value: Value) -> str:
         """A hyperparameter's string for a value that Optuna proposes."""
         if self.kind == "categorical":
             return str(value)
@@ -60,7 +73,7 @@ class Range:
             return str(int(value))
         return repr(1.0 - float(value) if self.reverse else float(value))
 
-    def from_wire(self, text: str) -> Any:
+    def from_wire(self, text: str) -> Value:
         """Optuna's value for a hyperparameter's string, within the range despite rounding."""
         if self.kind == "categorical":
             return text
@@ -70,14 +83,14 @@ class Range:
         return min(max(value, self.low), self.high)
 
 
-def read_ranges(ranges: Mapping[str, Any]) -> tuple[Range, ...]:
+def read_ranges(ranges: ParameterRangesUnionTypeDef) -> tuple[Range, ...]:
     """The ranges of a ParameterRanges member.
 
     Raises:
-        ConfigurationError: A range is empty, or its scaling does not go with its bounds.
+        ConfigurationError: A range is empty, or its scaling is not valid for its bounds.
     """
     if ranges.get("AutoParameters"):
-        raise ConfigurationError("Local SageMaker does not choose ranges by itself (AutoParameters): give a range.")
+        raise ConfigurationError("Local SageMaker does not choose ranges (AutoParameters): pass ranges instead.")
     found = [_numeric(entry, "continuous") for entry in ranges.get("ContinuousParameterRanges") or ()]
     found += [_numeric(entry, "integer") for entry in ranges.get("IntegerParameterRanges") or ()]
     found += [
@@ -89,7 +102,7 @@ def read_ranges(ranges: Mapping[str, Any]) -> tuple[Range, ...]:
     return tuple(found)
 
 
-def _numeric(entry: Mapping[str, str], kind: str) -> Range:
+def _numeric(entry: ContinuousParameterRangeTypeDef | IntegerParameterRangeTypeDef, kind: str) -> Range:
     name = entry["Name"]
     low, high = float(entry["MinValue"]), float(entry["MaxValue"])
     scaling = entry.get("ScalingType", "Auto")

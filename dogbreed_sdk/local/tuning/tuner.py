@@ -1,4 +1,4 @@
-"""Runs a tuning job: proposes trials, runs them as training jobs, reads their objective, finds the best."""
+"""Runs a tuning job: proposes trials, runs them as training jobs, stops hopeless ones early, finds the best."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 from dogbreed_sdk._util.cores import available_cores
 from dogbreed_sdk._util.log_file import LogFollower
@@ -19,17 +19,22 @@ from dogbreed_sdk.local.jobs import failure_reason, runner
 from dogbreed_sdk.local.jobs import state as job_state
 from dogbreed_sdk.local.jobs.metric_search import Captured, MetricSearch
 from dogbreed_sdk.local.jobs.metrics import finite, is_number
+from dogbreed_sdk.local.states import State
 from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, NotFound, Store, StoreError
 from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS, RUNNING_STATUSES
 from dogbreed_sdk.local.tuning import early_stopping
 from dogbreed_sdk.local.tuning.request import TuningRequest
 from dogbreed_sdk.local.tuning.search import Search, create_search
 
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import CreateHyperParameterTuningJobRequestTypeDef
+
+
 _TICK_SECONDS = 0.1
-# How long a look at an ended trial may wait for the search of its log, and all looks together.
+# How long one call may wait until an ended trial's log has been searched, and all calls together.
 _SETTLE_SECONDS = 0.2
 _LOG_SECONDS = 5.0
-# The store itself waits half a minute for its turn.
+# The store itself waits half a minute for its lock.
 _STORE_ATTEMPTS = 60
 _STORE_SECONDS = 0.5
 # Characters of a text in place of a number that a message repeats.
@@ -46,13 +51,13 @@ class Trial:
 
     Attributes:
         name: The training job.
-        number: What the search calls it.
-        follower: Reads its log.
+        number: Its number in the search.
+        follower: Reads the job's log.
         values: Its objective values so far, in order.
-        stopped_early: Whether the tuner ended it.
+        stopped_early: Whether the tuner stopped it early.
         failure: Its FailureReason, once it has failed.
-        unusable: The last text that it printed for the objective and that is not a finite number.
-        ended_at: When its end was seen, by the monotonic clock.
+        unusable: The last text that it printed for the objective that is not a finite number.
+        ended_at: When its end was noticed, by the monotonic clock.
     """
 
     name: str
@@ -66,12 +71,12 @@ class Trial:
 
     @property
     def objective(self) -> float | None:
-        """The last value in the log, which is what SageMaker takes."""
+        """The last value in the log, which SageMaker uses too."""
         return self.values[-1] if self.values else None
 
 
 class Tuner:
-    """Runs one tuning job; a second one, after the first was killed, goes on where the store says it stopped.
+    """Runs one tuning job; continues the search where an earlier process was killed.
 
     Args:
         store: The store with the job's record.
@@ -93,7 +98,9 @@ class Tuner:
         if not self._begin():
             return
         try:
-            self._request = TuningRequest.read(self._record.request)
+            self._request = TuningRequest.read(
+                cast("CreateHyperParameterTuningJobRequestTypeDef", self._record.request)
+            )
             self._metrics = MetricSearch(self._request.objective_reader(), report=print)
             self._search = self._create_search()
             self._resume()
@@ -108,12 +115,12 @@ class Tuner:
             log = JobFolder.of(self._store.root, self._record.name).supervisor_log
             status, failure = self._abandon(f"InternalServerError: {type(error).__name__}: {error}; see {log}.")
         reason = shorten(failure, MAXIMUM_FAILURE_CHARACTERS) if failure else None
-        _patiently(self._update, status=status, failure=reason, best=self._best(), ended=self._record.now)
+        _patiently(self._update, {"status": status, "failure": reason, "best": self._best(), "ended": self._record.now})
 
     def _begin(self) -> bool:
         process = identify_self(root=self._store.root)
 
-        def change(state: dict[str, Any]) -> None:
+        def change(state: State) -> None:
             if state.get("status") in RUNNING_STATUSES:
                 state["process"] = process
 
@@ -139,7 +146,7 @@ class Tuner:
         exhausted = False
         while True:
             for trial in list(self._running):
-                _patiently(self._look_at, trial)
+                _patiently(self._follow, trial)
             _patiently(self._note_best)
             state = _patiently(self._store.get, TUNING_JOB, self._record.name).state
             stopping = bool(state.get("stop")) or self._record.age >= self._request.maximum_seconds
@@ -158,9 +165,9 @@ class Tuner:
         if self._objectives() or not self._finished:
             return "Completed", None
         first = min(self._finished, key=lambda trial: trial.name)
-        said = f"{_ALL_FAILED} The first one, {first.name}: "
+        message = f"{_ALL_FAILED} The first one, {first.name}: "
         cause = first.failure or _no_objective(self._request.metric, first.unusable)
-        return "Failed", said + failure_reason.brief(cause, MAXIMUM_FAILURE_CHARACTERS - len(said))
+        return "Failed", message + failure_reason.brief(cause, MAXIMUM_FAILURE_CHARACTERS - len(message))
 
     def _fill(self) -> bool:
         """Start trials until enough run; False when there are no more to start."""
@@ -175,7 +182,7 @@ class Tuner:
 
     def _start(self, count: int, number: int, tuned: dict[str, str]) -> None:
         name = self._request.trial_name(count)
-        state: dict[str, Any] = {
+        state: State = {
             "status": "InProgress",
             "tuning_job": self._record.name,
             "definition": self._request.definition.get("DefinitionName"),
@@ -188,7 +195,7 @@ class Tuner:
         self._running.append(Trial(name, number, self._follower(name)))
         _patiently(runner.start_training_job, self._store, name)
 
-    def _record_trial(self, name: str, state: dict[str, Any]) -> None:
+    def _record_trial(self, name: str, state: State) -> None:
         # Both or neither: a killed tuner must find every trial it has started.
         with self._store.transaction():
             request = self._request.training_request(name, state["tuned"])
@@ -198,7 +205,7 @@ class Tuner:
     def _follower(self, name: str) -> LogFollower:
         return LogFollower(JobFolder.of(self._store.root, name).log)
 
-    def _look_at(self, trial: Trial) -> None:
+    def _follow(self, trial: Trial) -> None:
         try:
             runner.reconcile(self._store, trial.name)
             record = self._store.get(TRAINING_JOB, trial.name)
@@ -214,19 +221,19 @@ class Tuner:
                 failure = (record.state.get("failure") or "no reason is known") if failed else None
                 self._conclude(trial, failure=failure)
         elif not trial.stopped_early and self._is_hopeless(trial):
-            self._store.update(TRAINING_JOB, trial.name, lambda state: state.update(stopped_early=True))
+            self._store.update(TRAINING_JOB, trial.name, lambda state: state.update({"stopped_early": True}))
             runner.request_stop(self._store, trial.name)
             trial.stopped_early = True
 
     def _read_log(self, trial: Trial, *, ended: bool) -> bool:
-        """Have the new lines of a log searched, and take what was found; whether that is all there will be."""
+        """Have the new lines of a log searched, and note what was found; True where there will be no more."""
         read_all = True
         for line in trial.follower.read():
             self._metrics.feed(trial.name, line)
             if not self._metrics.has_room:
-                read_all = False  # the rest stays in the file until the next look
+                read_all = False  # the rest stays in the file until the next call
                 break
-        self._take(self._metrics.settle(_SETTLE_SECONDS) if ended else self._metrics.collect())
+        self._note(self._metrics.settle(_SETTLE_SECONDS) if ended else self._metrics.collect())
         if not ended:
             return False
         trial.ended_at = trial.ended_at or time.monotonic()
@@ -234,7 +241,7 @@ class Tuner:
             return True
         return read_all and not self._metrics.has_waiting(trial.name)
 
-    def _take(self, found: list[Captured]) -> None:
+    def _note(self, found: list[Captured]) -> None:
         trials = {trial.name: trial for trial in self._running}
         for captured in found:
             trial = trials.get(captured.source)
@@ -262,7 +269,7 @@ class Tuner:
     def _note_best(self) -> None:
         best = self._best()
         if best != self._best_noted:
-            self._update(best=best)
+            self._update({"best": best})
             self._best_noted = best
 
     def _objectives(self) -> list[float]:
@@ -279,19 +286,19 @@ class Tuner:
 
     def _stop_trials(self) -> None:
         for trial in self._running:
-            with suppress(NotFound):  # it ended, and was deleted, since the last look
+            with suppress(NotFound):  # it ended, and was deleted, since it was last followed
                 _patiently(runner.request_stop, self._store, trial.name)
 
     def _abandon(self, failure: str) -> tuple[str, str]:
         self._stop_trials()
         return "Failed", failure
 
-    def _update(self, **changes: Any) -> None:
+    def _update(self, changes: State) -> None:
         self._store.update(TUNING_JOB, self._record.name, lambda state: state.update(changes))
 
 
 def _no_objective(metric: str, unusable: str | None) -> str:
-    """Why a trial that did not fail has no objective."""
+    """Why a trial that did not fail has no objective value."""
     if unusable is None:
         return (
             f"its log has no line that the Regex of the objective metric {metric!r} matches; "
@@ -312,7 +319,7 @@ def _no_objective(metric: str, unusable: str | None) -> str:
 def _patiently(
     action: Callable[_Arguments, _Result], *arguments: _Arguments.args, **named: _Arguments.kwargs
 ) -> _Result:
-    """Do something with the store; one that is busy, or whose disk is full for a while, must not end a search."""
+    """Call a function that uses the store; retries while the store is busy, or its disk full for a while."""
     for _ in range(_STORE_ATTEMPTS - 1):
         try:
             return action(*arguments, **named)

@@ -78,7 +78,12 @@ def model(store: Store) -> Iterator[ThreadingHTTPServer]:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         process = {"pid": os.getpid(), "created": psutil.Process().create_time(), "port": server.server_port}
-        store.create(ENDPOINT, "echo", {}, {"status": "InService", "variant": "Main", "server": process})
+        store.create(
+            ENDPOINT,
+            "echo",
+            {},
+            {"status": "InService", "serving": {"variant": {"VariantName": "Main"}}, "server": process},
+        )
         yield server
         Model.answer_late.set()
         server.shutdown()
@@ -177,7 +182,7 @@ def test_an_answer_that_takes_too_long_is_awss_timeout(store: Store) -> None:
 
 @pytest.mark.parametrize("status", ["Creating", "Failed", "Deleting"])
 def test_an_endpoint_that_does_not_serve_is_not_found(runtime: Any, store: Store, status: str) -> None:
-    store.create(ENDPOINT, "echo", {}, {"status": status, "variant": "Main"})
+    store.create(ENDPOINT, "echo", {}, {"status": status, "serving": {"variant": {"VariantName": "Main"}}})
     with pytest.raises(runtime.exceptions.ValidationError, match=f"echo of account 000000000000 not found.*{status}"):
         runtime.invoke_endpoint(EndpointName="echo", Body=b"")
 

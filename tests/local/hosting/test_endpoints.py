@@ -47,7 +47,7 @@ class Endpoints:
         self._folder = folder
 
     def create(self, code: str = CODE, environment: dict[str, str] | None = None, *, wait: bool = True) -> None:
-        state = {"status": "Creating", "failure": None, "server": None, **self.serving(code, environment)}
+        state = {"status": "Creating", "failure": None, "server": None, "serving": self.serving(code, environment)}
         self.store.create(ENDPOINT, NAME, {}, state)
         endpoints.launch(self.store, NAME)
         if wait:
@@ -57,7 +57,7 @@ class Endpoints:
         serving = self.serving(code, None)
 
         def change(state: dict[str, Any]) -> None:
-            state.update(status="Updating", previous={key: state[key] for key in serving}, **serving)
+            state.update(status="Updating", previous=state["serving"], serving=serving)
 
         self.store.update(ENDPOINT, NAME, change)
         endpoints.launch(self.store, NAME)
@@ -70,7 +70,7 @@ class Endpoints:
         archive = self._folder / f"model-{abs(hash(code))}.tar.gz"
         pack(content, archive)
         container = {"Image": "local/image", "ModelDataUrl": archive.as_uri(), "Environment": environment or {}}
-        return {"config": archive.stem, "container": container, "variant_request": {"VariantName": "AllTraffic"}}
+        return {"config": archive.stem, "container": container, "variant": {"VariantName": "AllTraffic"}}
 
     @property
     def state(self) -> dict[str, Any]:
@@ -137,14 +137,16 @@ class TestLife:
         (archive,) = tmp_path.glob("model-*.tar.gz")
         content = archive.read_bytes()
         archive.write_bytes(content[:-8] + bytes(4) + content[-4:])
-        hosting.store.create(ENDPOINT, NAME, {}, {"status": "Creating", "server": None, **serving})
+        hosting.store.create(ENDPOINT, NAME, {}, {"status": "Creating", "server": None, "serving": serving})
         endpoints.launch(hosting.store, NAME)
         hosting.until(lambda: hosting.state["status"] != "Creating")
         assert hosting.state["status"] == "Failed"
         assert f"{archive} is not a complete tar archive, or it is damaged" in hosting.state["failure"]
 
     def test_whatever_goes_wrong_is_noted(self, hosting: Endpoints, monkeypatch: pytest.MonkeyPatch) -> None:
-        hosting.store.create(ENDPOINT, NAME, {}, {"status": "Creating", "server": None, **hosting.serving(CODE, None)})
+        hosting.store.create(
+            ENDPOINT, NAME, {}, {"status": "Creating", "server": None, "serving": hosting.serving(CODE, None)}
+        )
 
         def fail(*_: object) -> None:
             raise RuntimeError("never seen before")
@@ -189,7 +191,7 @@ class TestLife:
         hosting.create()
         os.kill(hosting.state["server"]["pid"], signal.SIGKILL)
         assert wait_for_end(hosting.state["server"], timeout=5)
-        Path(hosting.state["container"]["ModelDataUrl"].removeprefix("file://")).unlink()
+        Path(hosting.state["serving"]["container"]["ModelDataUrl"].removeprefix("file://")).unlink()
         assert hosting.call([1]) == (200, "[2]")
 
     def test_an_update_loses_no_request(self, hosting: Endpoints) -> None:
@@ -241,11 +243,11 @@ class TestLife:
 
     def test_an_update_that_fails_leaves_the_old_model_serving(self, hosting: Endpoints) -> None:
         hosting.create()
-        config = hosting.state["config"]
+        config = hosting.state["serving"]["config"]
         hosting.update("raise ValueError('new and broken')")
         assert hosting.state["status"] == "InService"
         assert "new and broken" in hosting.state["failure"]
-        assert hosting.state["config"] == config
+        assert hosting.state["serving"]["config"] == config
         assert hosting.call([1]) == (200, "[2]")
 
     def test_a_killed_bring_up_is_taken_up_again(self, hosting: Endpoints) -> None:

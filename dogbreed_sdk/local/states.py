@@ -1,0 +1,151 @@
+"""What the store keeps about a resource beside its create request: what has happened to it since."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
+
+from dogbreed_sdk._util.clock import StartedClock
+from dogbreed_sdk._util.process_identity import Process
+
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import ContainerDefinitionTypeDef, ProductionVariantTypeDef
+
+
+class Transition(TypedDict):
+    """One entry of a training job's SecondaryStatusTransitions; times in epoch seconds, `end` None for the last one."""
+
+    status: str
+    start: float
+    end: float | None
+    message: str
+
+
+class Metric(TypedDict):
+    """The last value of a metric, and when it was printed in epoch seconds."""
+
+    value: float
+    time: float
+
+
+class RuleStatus(TypedDict):
+    """One managed rule of a training job: kind is debugging or profiling, status one of AWS's, time epoch seconds."""
+
+    name: str
+    kind: str
+    arn: str
+    status: str
+    details: str
+    time: float
+
+
+class RuleOutcome(TypedDict):
+    """What the evaluator answers about one rule."""
+
+    status: str
+    details: str
+
+
+class Server(Process):
+    """An endpoint's model server: its process, and its port on 127.0.0.1."""
+
+    port: int
+
+
+class DeploymentState(TypedDict):
+    """What an endpoint serves, unpacked; see `hosting.model.Deployment`."""
+
+    variant: str
+    model: str | None
+    environment: dict[str, str]
+    digest: str
+    startup_seconds: float | None
+
+
+class Serving(TypedDict):
+    """What an endpoint is to serve, resolved when it was asked for: the parts may be deleted or changed later.
+
+    Attributes:
+        config: The endpoint configuration's name.
+        variant: The production variant as requested.
+        model: The model's name.
+        container: The model's container as requested.
+    """
+
+    config: str
+    variant: ProductionVariantTypeDef
+    model: str
+    container: ContainerDefinitionTypeDef
+
+
+class State(TypedDict, total=False):
+    """The state of a record. Each kind of resource has some of the members.
+
+    Attributes:
+        status: The resource's status, one of AWS's; models and endpoint configurations have none.
+        failure: The FailureReason.
+        process: The supervisor, once it has started.
+        restarts: How often a supervisor that was killed was replaced.
+        starts: How often a job was started that never had a supervisor.
+        stop: Whether the job is to stop.
+        ended: When the job ended, in epoch seconds by its own clock.
+
+        secondary: A training job's SecondaryStatus.
+        transitions: Its secondary statuses so far.
+        clock: Its clock, which no correction of the machine's moves.
+        begun: Whether a supervisor has taken it over.
+        started: When its script was started, in epoch seconds by its own clock.
+        script: Its script's process.
+        orphaned: When its script was found without a supervisor.
+        wanted_threads: How many threads it asks for; default: all cores.
+        threads: How many threads it was granted.
+        log_stream: The name of its log stream.
+        metrics: Its metrics' last values, by name.
+        artifacts: The URI of its model artifact.
+        rules: Its managed rules.
+        tuning_job: The tuning job that started it.
+        definition: The name of that job's training job definition.
+        tuned: The hyperparameters that the tuning job chose, in wire form.
+        stopped_early: Whether the tuning job stopped it early.
+
+        trials: The names of the training jobs that a tuning job has started.
+        best: The name of the best one.
+
+        serving: What an endpoint is to serve.
+        previous: The same before the update that is in progress.
+        deployment: What it serves, unpacked.
+        server: Its model server, where it has been started.
+    """
+
+    status: str
+    failure: str | None
+    process: Process | None
+    restarts: int
+    starts: int
+    stop: bool
+    ended: float | None
+
+    secondary: str
+    transitions: list[Transition]
+    clock: StartedClock
+    begun: bool
+    started: float | None
+    script: Process | None
+    orphaned: StartedClock
+    wanted_threads: int
+    threads: int
+    log_stream: str
+    metrics: dict[str, Metric]
+    artifacts: str | None
+    rules: list[RuleStatus]
+    tuning_job: str | None
+    definition: str | None
+    tuned: dict[str, str]
+    stopped_early: bool
+
+    trials: list[str]
+    best: str | None
+
+    serving: Serving
+    previous: Serving
+    deployment: DeploymentState
+    server: Server | None
