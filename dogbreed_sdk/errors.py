@@ -25,7 +25,6 @@ DogBreedError
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 from training_scripts._util.safe_text import safe_lines
 
@@ -123,7 +122,7 @@ class JobFailedError(JobError):
         self.cause = cause
         self.fix = fix
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         # By default, an exception is restored from its message, from which the parts cannot be recovered.
         parts = {name: getattr(self, name) for name in ("reason", "traceback", "cause", "fix")}
         return functools.partial(type(self), **parts), (self.job_name,), self.__dict__

@@ -9,7 +9,7 @@ import time
 from collections.abc import Generator, Iterable
 from threading import Event
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Literal, TypedDict, overload
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk.client import argument_checks, batch, responses
@@ -38,6 +38,15 @@ LABEL_PROBE = Payload(
     "image/png",
     "a white pixel",
 )
+
+
+class _State(TypedDict):
+    """What a pickled classifier contains."""
+
+    transport: Transport
+    options: ClassifierOptions
+    label_cache: LabelCache
+    closed: bool
 
 
 class BreedClassifier:
@@ -167,7 +176,7 @@ class BreedClassifier:
         self._labels = options.label_map
         self._invoker = Invoker(transport, options)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> _State:
         return {
             "transport": self._transport,
             "options": self._options,
@@ -175,7 +184,7 @@ class BreedClassifier:
             "closed": self._closed.is_set(),
         }
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: _State) -> None:
         self._assemble(state["transport"], state["options"], state["label_cache"])
         if state["closed"]:
             self._closed.set()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from dogbreed_sdk.client.label_cache import LabelCache
 from dogbreed_sdk.errors import LabelError, ModelError
@@ -23,6 +23,9 @@ PLAIN_CONTENT_TYPE = "application/json"
 # No weights: AWS's serving toolkit splits at commas, and does not know the content type "application/json;q=0.9".
 ACCEPT = f"{CONTENT_TYPE}, {PLAIN_CONTENT_TYPE}"
 ACCEPT_SCORES = f"{SCORES_CONTENT_TYPE}, {ACCEPT}"
+
+# An object of a response, whose values are not checked yet.
+_JsonObject: TypeAlias = "Mapping[str, Any]"
 
 # How far the sum of float32 probabilities may be from one; anything else must be logits.
 _SUM_TOLERANCE = 1e-3
@@ -110,12 +113,12 @@ def no_labels(returned: str) -> LabelError:
     )
 
 
-def _model_id(answer: Mapping[str, Any]) -> str | None:
+def _model_id(answer: _JsonObject) -> str | None:
     model_id = answer.get("model_id")
     return None if model_id is None else _text(model_id)
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """Checks for text that can be encoded; JSON can contain lone surrogates, which cannot."""
     if not isinstance(value, str) or not value.strip():
         raise TypeError(f"{value!r} is not a name")
@@ -123,7 +126,7 @@ def _text(value: Any) -> str:
     return value
 
 
-def _rejection(prediction: Mapping[str, Any], answer: Mapping[str, Any]) -> Rejection | None:
+def _rejection(prediction: _JsonObject, answer: _JsonObject) -> Rejection | None:
     if prediction.get("rejected") is None:
         return None
     rejected = prediction["rejected"]
@@ -151,7 +154,7 @@ def _from_scores(
 
 
 def _from_ranked(
-    entries: Sequence[Mapping[str, Any]],
+    entries: Sequence[_JsonObject],
     model_id: str | None,
     labels: LabelMap | None,
     label_cache: LabelCache | None,
@@ -174,7 +177,7 @@ def _from_ranked(
     return tuple(_score(entries[position]) for position in order[:top_k])
 
 
-def _indices(entries: Sequence[Mapping[str, Any]]) -> list[int]:
+def _indices(entries: Sequence[_JsonObject]) -> list[int]:
     """The indices of the classes; a response may contain only some of the classes."""
     indices = [entry["index"] for entry in entries]
     if not all(type(index) is int and index >= 0 for index in indices) or len(set(indices)) < len(indices):
@@ -182,13 +185,13 @@ def _indices(entries: Sequence[Mapping[str, Any]]) -> list[int]:
     return indices
 
 
-def _store_labels(label_cache: LabelCache, model_id: str, by_index: Mapping[int, Mapping[str, Any]]) -> None:
+def _store_labels(label_cache: LabelCache, model_id: str, by_index: Mapping[int, _JsonObject]) -> None:
     """Caches the classes of a response if it contains all of them."""
     if max(by_index) == len(by_index) - 1:
         label_cache.store(model_id, [_text(by_index[index]["class_folder"]) for index in range(len(by_index))])
 
 
-def _score(entry: Mapping[str, Any]) -> BreedScore:
+def _score(entry: _JsonObject) -> BreedScore:
     return BreedScore(
         label=_text(entry["label"]),
         class_folder=_text(entry["class_folder"]),

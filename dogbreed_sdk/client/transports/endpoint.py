@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Collection
 from importlib.metadata import version
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import botocore
@@ -25,11 +25,14 @@ from dogbreed_sdk.endpoints.status import wait_in_service
 from dogbreed_sdk.errors import DogBreedError
 
 if TYPE_CHECKING:
+    import boto3
+    from types_boto3_sagemaker_runtime import SageMakerRuntimeClient
+
     from dogbreed_sdk.session import Session
 
 # Clients by boto3 session, then by timeouts and number of connections: boto3 fixes both when a client is created, which
 # takes as long as a hundred calls. They are shared by all classifiers of a session and kept, so there must be few.
-_CLIENTS: WeakKeyDictionary[Any, dict[tuple[float, float, int], Any]] = WeakKeyDictionary()
+_CLIENTS: WeakKeyDictionary[boto3.Session, dict[tuple[float, float, int], SageMakerRuntimeClient]] = WeakKeyDictionary()
 _MAKING = Lock()
 
 
@@ -110,7 +113,7 @@ class EndpointTransport(Transport):
 
 
 def _rounded_up(read_timeout: float) -> float:
-    """The default, halved or doubled, since each value needs a client of its own. `deadlines` keeps the exact time.
+    """The default, halved or doubled, since each value needs its own client. `deadlines` keeps the exact time.
 
     >>> _rounded_up(70.0), _rounded_up(3.0), _rounded_up(2.9), _rounded_up(71.0)
     (70.0, 4.375, 4.375, 140.0)
@@ -119,7 +122,9 @@ def _rounded_up(read_timeout: float) -> float:
     return default * 2.0 ** -math.floor(math.log2(default / read_timeout))
 
 
-def _client(boto3_session: Any, connect_timeout: float, read_timeout: float, connections: int) -> Any:
+def _client(
+    boto3_session: boto3.Session, connect_timeout: float, read_timeout: float, connections: int
+) -> SageMakerRuntimeClient:
     """A client with these timeouts, created once per session."""
     key = (connect_timeout, read_timeout, connections)
     clients = _CLIENTS.get(boto3_session)
@@ -127,7 +132,7 @@ def _client(boto3_session: Any, connect_timeout: float, read_timeout: float, con
     return _made_client(boto3_session, key) if client is None else client
 
 
-def _made_client(boto3_session: Any, key: tuple[float, float, int]) -> Any:
+def _made_client(boto3_session: boto3.Session, key: tuple[float, float, int]) -> SageMakerRuntimeClient:
     connect_timeout, read_timeout, connections = key
     with _MAKING, errors.translated("create a client of SageMaker's runtime"):
         clients = _CLIENTS.setdefault(boto3_session, {})
@@ -152,14 +157,14 @@ def _made_client(boto3_session: Any, key: tuple[float, float, int]) -> Any:
         return clients[key]
 
 
-def _add_deadlines(client: Any) -> None:
+def _add_deadlines(client: SageMakerRuntimeClient) -> None:
     """Makes the client's connections obey deadlines and `abort`.
 
     botocore has no public access to its connections (these attributes: 1.35 to 1.44 at least). In a version without
     them requests still work, and one that hangs ends with botocore's own timeout: a warning is enough.
     """
     try:
-        http = client._endpoint.http_session
+        http = client._endpoint.http_session  # type: ignore[attr-defined]
         pool_classes = deadlines.with_deadlines(http._pool_classes_by_scheme)
         if http._manager.pool_classes_by_scheme is not http._pool_classes_by_scheme:
             raise AttributeError("_manager has its own pool classes")
