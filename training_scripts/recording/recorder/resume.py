@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from training_scripts.recording.recorder.step_buffer import Books
+from training_scripts.recording.recorder.step_buffer import StepBuffer
 from training_scripts.recording.trial import layout, run_facts
+from training_scripts.recording.trial.run_facts import RunFacts
 from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial, RecordingError
 from training_scripts.recording.trial.writer import TrialWriter
 
@@ -14,37 +15,37 @@ if TYPE_CHECKING:
     from training_scripts.recording.trial.file_trial import FileTrial
 
 
-def continue_trial(books: Books, run: dict[str, Any], facts: Mapping[str, Any], *, every: int = 1) -> dict[str, int]:
+def continue_trial(buffer: StepBuffer, run: RunFacts, facts: Mapping[str, Any], *, every: int = 1) -> dict[str, int]:
     """Opens the trial of a run.
 
-    The steps after the checkpoint are taken back, for the run does them again; a recording of another run is
-    replaced. A folder that cannot be written ends recording to disk, with a warning.
+    Steps after the checkpoint are removed, because the run repeats them; a recording of another run is replaced.
+    If the folder cannot be written, recording to disk ends with a warning.
 
     Args:
-        books: Of the run; their memory, collections and step numbers are set to where the run stands.
-        run: What `run.json` shall say; its fingerprint tells whether a recording is this run's.
+        buffer: The run's buffer; its memory, collections and step numbers are set to the state at the checkpoint.
+        run: The content of `run.json`; a recording with the same fingerprint is this run's.
         facts: As `Watcher.run_begins` gets them.
-        every: One in so many TRAIN steps is recorded.
+        every: Record one in this many TRAIN steps.
 
     Returns:
         The next step of TRAIN and of EVAL.
     """
     done = int(facts.get("epoch", 0) or 0) * int(facts.get("steps_per_epoch", 0) or 0)
     steps = {TRAIN: done, EVAL: 0}
-    books.global_step = done
+    buffer.global_step = done
     try:
-        if books.writer is not None:
-            if done and _is_of(books.writer, run):
-                steps[EVAL] = _take_up(books, books.writer, run, facts, every)
+        if buffer.writer is not None:
+            if done and _is_of(buffer.writer, run):
+                steps[EVAL] = _take_up(buffer, buffer.writer, run, facts, every)
             else:
-                books.writer.clear()
-        books.describe()
+                buffer.writer.clear()
+        buffer.describe()
     except (OSError, RecordingError) as error:
-        books.stop(error)
+        buffer.stop(error)
     return steps
 
 
-def _is_of(writer: TrialWriter, run: Mapping[str, Any]) -> bool:
+def _is_of(writer: TrialWriter, run: RunFacts) -> bool:
     """Whether the recording in the folder is this run's."""
     try:
         earlier = layout.read_json(writer.folder / layout.RUN_FILE)
@@ -53,42 +54,42 @@ def _is_of(writer: TrialWriter, run: Mapping[str, Any]) -> bool:
     return bool(run["fingerprint"]) and earlier.get("fingerprint") == run["fingerprint"]
 
 
-def _take_up(books: Books, writer: TrialWriter, run: dict[str, Any], facts: Mapping[str, Any], every: int) -> int:
-    """Takes back what comes after the checkpoint; the next EVAL step."""
+def _take_up(buffer: StepBuffer, writer: TrialWriter, run: RunFacts, facts: Mapping[str, Any], every: int) -> int:
+    """Removes what comes after the checkpoint; returns the next EVAL step."""
     from training_scripts.recording.trial.file_trial import FileTrial  # noqa: PLC0415 - for restarted jobs only
 
     recorded = FileTrial(writer.folder)
     earlier = recorded.run
-    a_pass, done = int(earlier.get("eval_steps_per_epoch") or 0), books.global_step
+    a_pass, done = int(earlier.get("eval_steps_per_epoch") or 0), buffer.global_step
     judged = int(facts["epoch"]) * a_pass
     train = recorded.steps(TRAIN)
     again = train.global_steps[train.steps >= done]
     last = max((int(recorded.steps(mode).global_steps.max(initial=-1)) for mode in (TRAIN, EVAL)), default=-1)
-    books.global_step = int(again.min()) if len(again) else max(done + judged, last + 1)
-    writer.drop_from(books.global_step)
+    buffer.global_step = int(again.min()) if len(again) else max(done + judged, last + 1)
+    writer.drop_from(buffer.global_step)
     kept = FileTrial(writer.folder)
     run["started"] = earlier.get("started") or run["started"]
-    books.learn(eval_steps_per_epoch=a_pass or None)
-    _note_problems(books, earlier, int(kept.steps(TRAIN).steps.max(initial=-1)) + 1, done, every)
+    buffer.learn({"eval_steps_per_epoch": a_pass or None})
+    _note_problems(buffer, earlier, int(kept.steps(TRAIN).steps.max(initial=-1)) + 1, done, every)
     for collection, names in kept.collections.items():
-        members = books.collections.setdefault(collection, [])
+        members = buffer.collections.setdefault(collection, [])
         members += [name for name in names if name not in members]
-    if books.memory is not None:
-        _remember(books.memory, kept)
+    if buffer.memory is not None:
+        _remember(buffer.memory, kept)
     return max(int(kept.steps(EVAL).steps.max(initial=-1)) + 1, judged)
 
 
-def _note_problems(books: Books, earlier: Mapping[str, Any], first: int, done: int, every: int) -> None:
-    """Has the recording go on saying what is missing, and which steps an ended process had done, but not written."""
+def _note_problems(buffer: StepBuffer, earlier: RunFacts, first: int, done: int, every: int) -> None:
+    """Keeps the earlier problems, and notes the steps that an earlier process had done but not written."""
     for problem in run_facts.problems(earlier):
-        books.note(problem)
+        buffer.note(problem)
     if done - first >= every:
         lost = f"steps {first} to {done - 1}" if done - first > 1 else f"step {first}"
-        books.note(f"the TRAIN {lost} were lost: their process ended before it had written them")
+        buffer.note(f"the TRAIN {lost} were lost: their process ended before it had written them")
 
 
 def _remember(memory: MemoryTrial, kept: FileTrial) -> None:
-    """Fills the trial in memory with what was recorded before the restart."""
+    """Copies what was recorded before the restart to the trial in memory."""
     for collection, names in kept.collections.items():
         memory.collections[collection] = list(names)
     for mode in (TRAIN, EVAL):

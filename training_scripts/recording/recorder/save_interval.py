@@ -1,14 +1,14 @@
-"""How often a run's tensors are saved: often enough to draw a curve of them, seldom enough to cost next to nothing."""
+"""How often tensors are saved: often enough to draw a curve, rarely enough to cost next to nothing."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# A save costs half a step on stored features: every hundred steps, as AWS's example has it, half a percent.
+# A save costs half a step on stored features: every hundred steps, as in AWS's example, half a percent.
 SAVE_INTERVAL = 100
-# Rules compare saves, and people look at curves: a short run needs as many, whatever the interval.
+# Rules compare saves, and people read curves: a short run needs this many, whatever the interval.
 SAVES_OF_A_SHORT_RUN = 15
-# Of a run whose length is unknown, as many saves for every doubling of the steps.
+# In a run of unknown length, this many saves for every doubling of the steps.
 _SAVES_OF_A_DOUBLING = 4
 
 
@@ -17,9 +17,9 @@ class Saving:
     """At which training steps tensors are saved.
 
     Attributes:
-        asked: The interval that was asked for; 0 for none.
-        interval: The interval that is used, at most that.
-        grows: Whether the interval starts at 1 and grows with the steps, since the run's length is unknown.
+        asked: The requested interval; 0 for none.
+        interval: The interval in use, at most the requested one.
+        grows: Whether the interval starts at 1 and grows with the steps, because the run's length is unknown.
     """
 
     asked: int
@@ -30,24 +30,24 @@ class Saving:
         """Whether tensors are saved at a step, counted from 0."""
         return step % self._interval_at(step) == 0
 
-    def whole_at(self, step: int) -> bool:
-        """Whether whole tensors, megabytes each, may be saved there too: never more often than was asked for."""
+    def full_at(self, step: int) -> bool:
+        """Whether full tensors, megabytes each, may be saved there too: never more often than requested."""
         return self.at(step) and step % (self.asked or self.interval) < self._interval_at(step)
 
     def note(self) -> str:
-        """What a reader should know of it; empty where it is just what was asked for."""
+        """A sentence for the reader where the interval is not the requested one; else empty."""
         if not self.asked or self.interval == self.asked:
             return ""
         every = f"every {self.interval} training steps" if self.interval > 1 else "at every training step"
         return (
             f"Weights, gradients and activations were recorded {every} instead of every {self.asked} "
-            f"(train.save_interval): so short a run would have had fewer than {SAVES_OF_A_SHORT_RUN} points of each."
+            f"(train.save_interval): the run is too short for {SAVES_OF_A_SHORT_RUN} points of each at that interval."
         )
 
     def _interval_at(self, step: int) -> int:
         if not self.grows:
             return self.interval
-        # Powers of two: what is saved does not depend on when a restarted run looks.
+        # Powers of two, so that a restarted run saves the same steps.
         return min(self.interval, 1 << max(0, (step // _SAVES_OF_A_DOUBLING).bit_length() - 1))
 
 
@@ -55,8 +55,8 @@ def planned(asked: int, steps: int) -> Saving:
     """The saves of a run.
 
     Args:
-        asked: The interval that was asked for; 0 for none.
-        steps: Training steps of the whole run; 0 where unknown.
+        asked: The requested interval; 0 for none.
+        steps: Training steps of the entire run; 0 if unknown.
 
     >>> planned(100, 60).interval, planned(0, 6000).interval, planned(100, 0).at(60)
     (4, 100, False)

@@ -1,4 +1,4 @@
-"""Takes from a training step what is recorded of it, as tensors that are turned into numbers later."""
+"""Snapshots of a training step: tensors and reductions, which become numbers when the buffer is flushed."""
 
 from __future__ import annotations
 
@@ -21,40 +21,40 @@ if TYPE_CHECKING:
 UPDATE_RATIO, INACTIVE, SATURATED = "update_ratio", "inactive_fraction", "saturated_fraction"
 
 
-class Taken:
-    """What was taken at one step.
+class Snapshot:
+    """Tensors and reductions of one step.
 
     Attributes:
         reduced: Tensor's name -> kind -> number, or a tensor of one element that holds it.
-        all_kinds: Tensor's name -> all of `REDUCTIONS`, as numbers or as one tensor.
-        whole: Tensor's name -> its array, or the tensor on a GPU, a copy in any case.
+        all_kinds: Tensor's name -> all of `REDUCTIONS`, as numbers or as one tensor on a GPU.
+        full: Tensor's name -> a copy of it: an array, or a tensor on a GPU.
         collections: Tensor's name -> collection.
-        wants_whole: Whether weights, gradients and activations are taken whole, besides the numbers for them.
+        wants_full: Whether weights, gradients and activations are copied in full, besides their reductions.
     """
 
-    def __init__(self, *, whole: bool = False) -> None:
-        self.wants_whole = whole
+    def __init__(self, *, full: bool = False) -> None:
+        self.wants_full = full
         self.reduced: dict[str, dict[str, Number]] = {}
         self.all_kinds: dict[str, list[float] | Tensor] = {}
-        self.whole: dict[str, Array | Tensor] = {}
+        self.full: dict[str, Array | Tensor] = {}
         self.collections: dict[str, str] = {}
 
-    def keep_whole(self, name: str, tensor: Array | Tensor, collection: str) -> None:
-        """Keeps a copy of a tensor, or an array as it is."""
+    def keep_full(self, name: str, tensor: Array | Tensor, collection: str) -> None:
+        """Keeps a copy of a tensor, or an array itself."""
         if not isinstance(tensor, np.ndarray):
             tensor = as_array(tensor) if tensor.is_cpu else tensor.detach().clone()
-        self.whole[name], self.collections[name] = tensor, collection
+        self.full[name], self.collections[name] = tensor, collection
 
     def keep_number(self, name: str, kind: str, value: Number) -> None:
-        """Keeps a number that stands for a tensor."""
+        """Keeps one reduction of a tensor."""
         self.reduced.setdefault(name, {})[kind] = torch_reductions.number_if_ready(value)
 
     def nbytes(self) -> int:
-        """What the whole tensors take of the memory."""
-        return sum(value.nbytes for value in self.whole.values())
+        """Memory that the full tensors take, in bytes."""
+        return sum(value.nbytes for value in self.full.values())
 
     def numbers(self) -> Iterator[tuple[str, str, float]]:
-        """Tensor's name, kind and number; this is where a GPU is waited for."""
+        """Yields tensor's name, kind and number of each reduction; waits for the GPU."""
         for name, values in self.all_kinds.items():
             listed = values if isinstance(values, list) else values.tolist()
             yield from ((name, kind, value) for kind, value in zip(REDUCTIONS, listed, strict=True))
@@ -70,10 +70,10 @@ class Layers:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        """Looks at the network; nothing of it is changed.
+        """Finds the parameters and activations; the network is not changed.
 
         Args:
-            network: What is trained.
+            network: The module that is trained.
         """
         prefix = type(network).__name__
         self.parameters = {
@@ -87,76 +87,78 @@ class Layers:
         self._calls: dict[str, int] = {}
         self._failure: Exception | None = None
 
-    def take_weights(self, taken: Taken) -> None:
-        """Before the forward pass: weights and biases as they are."""
+    def take_weights(self, snapshot: Snapshot) -> None:
+        """Copies weights and biases; called before the forward pass."""
         self._before = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
         for name, tensor in self._before.items():
-            self._take(taken, name, tensor, "biases" if name.endswith("bias") else "weights")
+            self._take(snapshot, name, tensor, "biases" if name.endswith("bias") else "weights")
 
-    def watch_activations(self, taken: Taken) -> None:
-        """Listens to the next forward passes, until `ignore_activations`. What goes wrong there, `check` raises."""
+    def watch_activations(self, snapshot: Snapshot) -> None:
+        """Adds forward hooks to the activations until `ignore_activations`; `check` raises the hooks' errors."""
         self._calls = {}
         for module, name, kind in self._activations:
-            self._handles.append(module.register_forward_hook(self._listener(taken, name, kind), with_kwargs=True))
+            self._handles.append(module.register_forward_hook(self._hook(snapshot, name, kind), with_kwargs=True))
 
     def ignore_activations(self) -> None:
-        """Listens no longer: hooks cost every step."""
+        """Removes the forward hooks, which would cost time in every step."""
         while self._handles:
             self._handles.pop().remove()
 
     def check(self) -> None:
-        """Raises what went wrong while activations were listened to: there it would have ended the forward pass."""
+        """Raises the first error of a forward hook; raised in the hook it would have ended the forward pass."""
         if self._failure is not None:
             raise self._failure
 
-    def take_gradients(self, taken: Taken) -> None:
-        """Between backward pass and optimiser."""
+    def take_gradients(self, snapshot: Snapshot) -> None:
+        """Reads the gradients; called between the backward pass and the optimizer's step."""
         for name, parameter in self.parameters.items():
             if parameter.grad is not None:
-                self._take(taken, f"gradient/{name}", parameter.grad, "gradients")
+                self._take(snapshot, f"gradient/{name}", parameter.grad, "gradients")
 
-    def take_updates(self, taken: Taken) -> None:
-        """After the optimiser: how far it moved every tensor."""
+    def take_updates(self, snapshot: Snapshot) -> None:
+        """Measures the size of each parameter's update; called after the optimizer's step."""
         for name, before in self._before.items():
-            taken.keep_number(name, UPDATE_RATIO, torch_reductions.update_ratio(self.parameters[name], before))
+            snapshot.keep_number(name, UPDATE_RATIO, torch_reductions.update_ratio(self.parameters[name], before))
         self._before = {}
 
-    def _take(self, taken: Taken, name: str, tensor: Tensor, collection: str) -> None:
-        taken.collections[name] = collection
-        taken.all_kinds[name] = torch_reductions.reduce_all(tensor)
-        if taken.wants_whole:
-            taken.keep_whole(name, tensor, collection)
+    def _take(self, snapshot: Snapshot, name: str, tensor: Tensor, collection: str) -> None:
+        snapshot.collections[name] = collection
+        snapshot.all_kinds[name] = torch_reductions.reduce_all(tensor)
+        if snapshot.wants_full:
+            snapshot.keep_full(name, tensor, collection)
 
-    def _listener(self, taken: Taken, module_name: str, kind: str) -> Callable[..., None]:
-        def listen(_module: nn.Module, inputs: tuple[object, ...], named: Mapping[str, object], output: object) -> None:
+    def _hook(self, snapshot: Snapshot, module_name: str, kind: str) -> Callable[..., None]:
+        def hook(_module: nn.Module, inputs: tuple[object, ...], named: Mapping[str, object], output: object) -> None:
             if self._failure is None:
                 try:
-                    self._hear(taken, module_name, kind, next(iter((*inputs, *named.values())), None), output)
+                    self._read_activation(
+                        snapshot, module_name, kind, next(iter((*inputs, *named.values())), None), output
+                    )
                 except Exception as error:  # noqa: BLE001 - raised here it would end the forward pass, and training
                     self._failure = error
 
-        return listen
+        return hook
 
-    def _hear(self, taken: Taken, module_name: str, kind: str, inner: object, output: object) -> None:
-        """Takes one pass through an activation; of one that is none of tensors, nothing."""
+    def _read_activation(self, snapshot: Snapshot, module_name: str, kind: str, inner: object, output: object) -> None:
+        """Reads one pass through an activation; ignores inputs and outputs that are not tensors."""
         if not (_is_tensor(inner) and _is_tensor(output)):
             return
         call = self._calls[module_name] = self._calls.get(module_name, -1) + 1
         name = f"{module_name}_{kind}_output_{call}"
-        taken.collections[name] = f"{kind}_output"
+        snapshot.collections[name] = f"{kind}_output"
         if kind == "relu":
-            taken.keep_number(name, INACTIVE, torch_reductions.inactive_fraction(output))
+            snapshot.keep_number(name, INACTIVE, torch_reductions.inactive_fraction(output))
         else:
             low, high = SATURATION[kind]
-            taken.keep_number(name, SATURATED, torch_reductions.saturated_fraction(inner, low, high))
-        if taken.wants_whole:
-            taken.keep_whole(name, output, f"{kind}_output")
+            snapshot.keep_number(name, SATURATED, torch_reductions.saturated_fraction(inner, low, high))
+        if snapshot.wants_full:
+            snapshot.keep_full(name, output, f"{kind}_output")
             if kind != "relu":
-                taken.keep_whole(f"{module_name}_{kind}_input_{call}", inner, f"{kind}_input")
+                snapshot.keep_full(f"{module_name}_{kind}_input_{call}", inner, f"{kind}_input")
 
 
 def as_array(tensor: Tensor) -> Array:
-    """A copy of a tensor; of bfloat16, which NumPy does not know, as float32."""
+    """A copy of a tensor as an array; bfloat16, which NumPy lacks, becomes float32."""
     there = tensor.detach().cpu()
     return np.array((there if str(there.dtype) != "torch.bfloat16" else there.float()).numpy())
 
@@ -166,7 +168,7 @@ def _is_tensor(value: object) -> TypeGuard[Tensor]:
 
 
 def _activations(network: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
-    """The activations beside or behind a trained layer; those of a frozen backbone are as its makers left them."""
+    """The activations next to a trained layer; those of a frozen backbone do not change."""
     from torch import nn  # noqa: PLC0415
 
     kinds: Mapping[str, tuple[type[nn.Module], ...]] = {

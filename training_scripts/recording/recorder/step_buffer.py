@@ -1,4 +1,4 @@
-"""Keeps what a run has given since it was last written, and hands it on: to the trial in memory and to the disk."""
+"""Buffers the steps of a run and flushes them to the trial in memory and to disk."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from training_scripts.recording.recorder.snapshots import Taken, as_array
+from training_scripts.recording.recorder.snapshots import Snapshot, as_array
 from training_scripts.recording.recorder.torch_reductions import Number, number_if_ready
-from training_scripts.recording.trial.background_writer import Background
+from training_scripts.recording.trial.background_writer import BackgroundWriter
 from training_scripts.recording.trial.layout import ACCURACY, LOSS, PER_RUN, reduction_name
 from training_scripts.recording.trial.records import Step
+from training_scripts.recording.trial.run_facts import RunFacts
 from training_scripts.recording.trial.trial import MemoryTrial
 from training_scripts.recording.trial.writer import TrialWriter
 
-# A local disk takes milliseconds, and a job that is killed then finds its steps beside its checkpoint. A slow disk
-# gets no more than a hundredth of the time.
+# A flush waits briefly for the disk, so that a job that is killed finds its steps next to its checkpoint. A slow disk
+# gets at most a hundredth of the time.
 _WAIT_SECONDS, _WAIT_SHARE, _WAIT_ONCE = 0.05, 0.01, 1.0
-# Within a long epoch, what was kept is handed on as often as a reader wants it, or as it fills the memory.
+# Within a long epoch the buffer is flushed often enough for a reader, and before it fills the memory.
 _FLUSH_SECONDS, _FLUSH_BYTES = 30.0, 64 << 20
-# Whole tensors for a disk that is slower than training are left out from here on.
+# With a backlog above this, full tensors are left out: the disk is slower than training.
 _BACKLOG_BYTES = 512 << 20
 
 
-class Books:
-    """The steps of a run.
+class StepBuffer:
+    """Buffers the steps of a run.
 
     Attributes:
-        writer: Writes the trial; None where there is none, or where it could not be written.
+        writer: Writes the trial; None without a folder, or after writing has failed.
         memory: The trial in memory, if any.
         collections: Collection -> tensors' names.
         global_step: The next step's number, counted over all modes.
@@ -41,12 +41,12 @@ class Books:
         self,
         folder: Path | None,
         memory: MemoryTrial | None,
-        run: dict[str, Any],
+        run: RunFacts,
         intervals: Mapping[str, int],
         *,
-        report: Callable[[str], Any],
+        report: Callable[[str], object],
     ) -> None:
-        """Nothing is written yet."""
+        """Writes nothing yet."""
         self.writer = TrialWriter(folder) if folder is not None else None
         self.memory = memory
         self.collections: dict[str, list[str]] = {"losses": [LOSS], "metrics": [ACCURACY]}
@@ -54,50 +54,50 @@ class Books:
         self._run = run
         self._intervals = intervals
         self._report = report
-        self._background = Background(self.stop)
-        # Mode, step, global step, time, loss, number of right answers (both may still be on a GPU), size.
+        self._background = BackgroundWriter(self.stop)
+        # Mode, step, global step, time, loss, number of correct predictions (both may still be on a GPU), size.
         self._kept: list[tuple[str, int, int, float, Number, Number, int]] = []
-        self._taken: dict[int, Taken] = {}
+        self._snapshots: dict[int, Snapshot] = {}
         self._flushed = time.time()
         self._pending_bytes = 0
         self._noted = False
-        # Bytes of whole tensors, counted by the training thread and by the one that writes.
+        # Bytes of full tensors, counted by the training thread and by the writing thread.
         self._given_bytes = self._written_bytes = 0
 
     def keep(
-        self, mode: str, step: int, loss: Number, correct: Number, size: int, *, taken: Taken | None = None
+        self, mode: str, step: int, loss: Number, correct: Number, size: int, *, snapshot: Snapshot | None = None
     ) -> None:
-        """A step was done; loss and correct are numbers or tensors of one element."""
+        """Buffers a step; loss and correct are numbers or tensors of one element."""
         # A tensor kept at every step would scatter the heap, and the next batches' memory be paged in anew.
         loss, correct = number_if_ready(loss), number_if_ready(correct)
         now = time.time()
-        # Before this step: more may be added to the last one.
+        # Before this step is added, since `add_to_last` may still add to the last one.
         if not 0 <= now - self._flushed < _FLUSH_SECONDS or self._pending_bytes > _FLUSH_BYTES:
             self.flush(wait=False)
-        if taken is not None:
-            self._taken[self.global_step] = taken
-            self._pending_bytes += taken.nbytes()
+        if snapshot is not None:
+            self._snapshots[self.global_step] = snapshot
+            self._pending_bytes += snapshot.nbytes()
         self._kept.append((mode, step, self.global_step, now, loss, correct, size))
         self.global_step += 1
 
-    def learn(self, **facts: Any) -> None:
-        """Adds to what `run.json` says, when it is next written."""
+    def learn(self, facts: RunFacts) -> None:
+        """Updates the facts of `run.json`, which is written with the next description."""
         self._run.update(facts)
         if self.memory is not None:
             self.memory.run.update(facts)
 
     def skip(self) -> None:
-        """A step was done of which nothing is kept."""
+        """Counts a step that is not recorded."""
         self.global_step += 1
 
-    def add_to_last(self, taken: Taken) -> None:
-        """More of the last step that was kept."""
+    def add_to_last(self, snapshot: Snapshot) -> None:
+        """Adds a snapshot to the last step that was buffered."""
         if self._kept:
-            self._taken[self._kept[-1][2]] = taken
-            self._pending_bytes += taken.nbytes()
+            self._snapshots[self._kept[-1][2]] = snapshot
+            self._pending_bytes += snapshot.nbytes()
 
     def describe(self) -> None:
-        """Writes what the trial says of itself.
+        """Writes the trial's facts and collections.
 
         Raises:
             OSError: It cannot be written.
@@ -108,25 +108,25 @@ class Books:
             self._description(self.writer)()
 
     def _description(self, writer: TrialWriter) -> Callable[[], None]:
-        """Writes what the trial says of itself as it is now, also from another thread."""
+        """A function that writes the facts and collections as they are now; may be called in another thread."""
         collections = {name: list(members) for name, members in self.collections.items()}
-        return functools.partial(writer.describe, dict(self._run), collections, dict(self._intervals))
+        return functools.partial(writer.describe, self._run.copy(), collections, dict(self._intervals))
 
     def stop(self, error: Exception) -> None:
-        """Writes no more, and says why."""
+        """Ends writing to disk, and reports why."""
         folder, self.writer = self.writer and self.writer.folder, None
         if folder is not None:
             reason = getattr(error, "strerror", None) or error
-            self._report(f"warning: recording stops: cannot write to {folder}: {reason}; training goes on")
+            self._report(f"warning: recording stops: cannot write to {folder}: {reason}; training continues")
 
     def flush(self, *, wait: bool = True) -> None:
-        """Hands on what was kept.
+        """Flushes the buffer to the trial in memory and to disk.
 
         Args:
-            wait: Give the disk a moment, so that what was kept is there as soon as this returns.
+            wait: Wait briefly for the disk, so that the steps are usually on disk when this returns.
         """
         kept, self._kept = self._kept, []
-        taken, self._taken = self._taken, {}
+        snapshots, self._snapshots = self._snapshots, {}
         self._pending_bytes = 0
         now = time.time()
         seconds, self._flushed = max(0.0, now - self._flushed), now
@@ -139,27 +139,27 @@ class Books:
         fresh = False
         for step, loss, accuracy in zip(steps, losses, accuracies, strict=True):
             step.numbers = [(LOSS, loss), (ACCURACY, accuracy)]
-            if step.global_step in taken:
-                fresh |= self._join(taken[step.global_step])
-                self._settle(step, taken[step.global_step])
+            if step.global_step in snapshots:
+                fresh |= self._join(snapshots[step.global_step])
+                self._settle(step, snapshots[step.global_step])
         if self.memory is not None:
             self._remember(self.memory, steps, losses, accuracies)
         writer = self.writer
         if writer is not None:
-            spared = self._spared(steps)
+            written = self._without_backlog(steps)
             if fresh or self._noted:
                 self._noted = False
                 self._background.do(self._description(writer))
-            self._background.do(functools.partial(self._write, writer, spared, seconds))
+            self._background.do(functools.partial(self._write, writer, written, seconds))
             if wait:
                 self._background.wait(max(_WAIT_SECONDS, _WAIT_SHARE * seconds))
 
-    def _spared(self, steps: list[Step]) -> list[Step]:
-        """Steps for the disk; without whole tensors where it still has many to write, lest they fill the memory."""
+    def _without_backlog(self, steps: list[Step]) -> list[Step]:
+        """Removes full tensors from steps where the disk has a backlog, which would fill the memory."""
         if self._given_bytes - self._written_bytes > _BACKLOG_BYTES:
             for step in steps:
                 step.arrays = [(name, array) for name, array in step.arrays if name in PER_RUN]
-            self.note("the disk was slower than training: whole tensors of some steps were left out")
+            self.note("the disk was slower than training: full tensors of some steps were left out")
         self._given_bytes += _bytes_of(steps)
         return steps
 
@@ -168,21 +168,21 @@ class Books:
         self._written_bytes += _bytes_of(steps)
 
     def note(self, problem: str) -> None:
-        """Has the recording say that something is missing from it."""
+        """Adds a problem to the recording: a sentence on what is missing."""
         for problems in (self._run.setdefault("problems", []), self.memory.problems if self.memory else []):
             if problem not in problems:
                 problems.append(problem)
                 self._noted = True
 
     def remark(self, sentence: str) -> None:
-        """Has the recording say how it was made, where that is not what a reader would expect."""
+        """Adds a note to the recording: a sentence on how it was made, where a reader would not expect that."""
         notes = self._run.get("notes", [])
         if sentence and sentence not in notes:
-            self.learn(notes=[*notes, sentence])
+            self.learn({"notes": [*notes, sentence]})
             self._noted = True
 
     def abandon(self, problem: str) -> None:
-        """Hands on what was kept, and what ended recording; the trial is not said to have ended."""
+        """Flushes the buffer and records why recording ended; the trial is not marked as ended."""
         self.note(problem)
         try:
             self.flush()
@@ -193,7 +193,7 @@ class Books:
             self._background.end(_WAIT_ONCE)
 
     def end(self, seconds: float) -> None:
-        """Completes the trial; what takes longer than so many seconds is given up."""
+        """Completes the trial; gives up writing after this many seconds."""
         if self.memory is not None:
             self.memory.ended = True
         writer = self.writer
@@ -202,31 +202,33 @@ class Books:
         if not self._background.end(seconds):
             self.stop(TimeoutError(f"the disk took more than {seconds:.0f} seconds"))
 
-    def _join(self, taken: Taken) -> bool:
-        """Notes the tensors' collections; whether one was not known."""
+    def _join(self, snapshot: Snapshot) -> bool:
+        """Adds the snapshot's tensors to their collections; returns whether one was new."""
         fresh = False
-        for name, collection in taken.collections.items():
+        for name, collection in snapshot.collections.items():
             members = self.collections.setdefault(collection, [])
             if name not in members:
                 members.append(name)
                 fresh = True
         return fresh
 
-    def _settle(self, step: Step, taken: Taken) -> None:
-        """Turns tensors into numbers and arrays."""
-        numbers = list(taken.numbers())
+    def _settle(self, step: Step, snapshot: Snapshot) -> None:
+        """Adds a snapshot's numbers and arrays to a step, and to the trial in memory."""
+        numbers = list(snapshot.numbers())
         step.numbers += [(reduction_name(kind, name), value) for name, kind, value in numbers]
         step.arrays = [
             (name, as_array(value) if not isinstance(value, np.ndarray) else value)
-            for name, value in taken.whole.items()
+            for name, value in snapshot.full.items()
         ]
         if self.memory is None:
             return
         for name, kind, value in numbers:
-            self.memory.add_reduction(name, kind, step.mode_step, step.mode, value, collection=taken.collections[name])
+            self.memory.add_reduction(
+                name, kind, step.mode_step, step.mode, value, collection=snapshot.collections[name]
+            )
         for name, array in step.arrays:
-            if self.writer is None or name in PER_RUN:  # whole weights would fill the memory
-                collection = taken.collections[name]
+            if self.writer is None or name in PER_RUN:  # full weights would fill the memory
+                collection = snapshot.collections[name]
                 self.memory.add(name, step.mode_step, step.mode, array, collection=collection)
 
     def _remember(
@@ -246,7 +248,7 @@ def _bytes_of(steps: Sequence[Step]) -> int:
 
 
 def _numbers(values: Sequence[Number]) -> list[float]:
-    """Numbers, or tensors of one element, as numbers; a GPU is waited for once."""
+    """Numbers, or tensors of one element, as numbers; waits for a GPU once."""
     import torch  # noqa: PLC0415 - where nothing is recorded, this module is imported without it
 
     tensors = [value for value in values if isinstance(value, torch.Tensor)]

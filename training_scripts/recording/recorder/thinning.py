@@ -1,20 +1,25 @@
-"""Thins the losses of long runs' evaluations out: some steps are kept, each with the mean since the one before."""
+"""Thins out the evaluation losses of long runs: keeps some steps, each with the mean since the one before it."""
 
 from __future__ import annotations
 
 from training_scripts.recording.recorder.torch_reductions import Number, number_if_ready
 
 
-class Thinned:
-    """The steps of an evaluation, of which every so many-th from the end is kept, so that the last one always is.
+class ThinnedLosses:
+    """Keeps every n-th step of an evaluation, counted from its end, so that the last one is always kept.
 
     Attributes:
-        steps: How many an evaluation has; 0 where that is not known yet.
-        is_all: Whether all are kept.
+        steps: Steps of one evaluation; 0 until known.
+        is_all: Whether all steps are kept.
     """
 
     def __init__(self, steps: int = 0, every: int = 1) -> None:
-        """Nothing was added yet."""
+        """Starts without steps.
+
+        Args:
+            steps: Steps of one evaluation; 0 until known.
+            every: Keep one in this many steps.
+        """
         self.steps = steps
         self.is_all = every == 1
         self._every = every
@@ -27,13 +32,13 @@ class Thinned:
 
         Args:
             loss: Mean over the batch, a tensor of one element.
-            correct: Right answers, likewise.
-            size: Of the batch.
-            number: The step's within its evaluation, from 0.
+            correct: Number of correct predictions, likewise.
+            size: Pictures in the batch.
+            number: Step within its evaluation, from 0.
 
         Returns:
-            Mean loss, right answers and size of all since the step that was kept last; None for a step that is not
-            kept.
+            Mean loss, correct predictions and size of all steps since the last one that was kept; None for a step that
+            is not kept.
         """
         self._loss = self._loss + number_if_ready(loss) * size
         self._correct = self._correct + number_if_ready(correct)

@@ -1,4 +1,4 @@
-"""The reductions of `reductions.py` for torch tensors where they lie: cheap on a CPU, without waiting on a GPU."""
+"""The reductions of `reductions.py` for torch tensors: cheap on a CPU, without waiting on a GPU."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def number_if_ready(value: Number) -> Number:
 
 
 def reduce_all(tensor: Tensor) -> list[float] | Tensor:
-    """All of `REDUCTIONS`, in their order: on the CPU as numbers, on a GPU as a tensor that is still being computed.
+    """Computes all of `REDUCTIONS`, in their order: numbers on the CPU; on a GPU a tensor that is still being computed.
 
     Args:
         tensor: Any shape and dtype, at least one element.
@@ -74,11 +74,11 @@ def _on_device(flat: Tensor) -> Tensor:
 
 
 def update_ratio(after: Tensor, before: Tensor) -> Tensor:
-    """How far a step moved a tensor: ||after - before|| / (||before|| + 1e-9), as a tensor of one element.
+    """The relative size of a step's update: ||after - before|| / (||before|| + 1e-9), as a tensor of one element.
 
     Args:
         after: The tensor now.
-        before: A copy from before the step, which is used up.
+        before: A copy from before the step; it is overwritten.
     """
     length = _length(before)
     return _length(before.sub_(after.detach())) / (length + EPSILON)
@@ -103,6 +103,6 @@ def saturated_fraction(inputs: Tensor, low: float, high: float, threshold_inacti
 
 
 def _percent(happened: Tensor) -> Tensor:
-    """Of each unit's passes."""
+    """The percentage of passes in which it happened, by unit."""
     passes = (0, 2, 3) if happened.dim() == 4 else (0,)
     return 100 * happened.float().mean(passes)

@@ -1,23 +1,22 @@
-"""Writes a trial in a thread of its own, so that a slow disk does not hold training up; a failure ends only that."""
+"""Writes a trial in a separate thread, so that a slow disk does not hold up training, and no failure ends it."""
 
 from __future__ import annotations
 
 import queue
 import threading
 from collections.abc import Callable
-from typing import Any
 
-Work = Callable[[], Any]
+Work = Callable[[], object]
 
 
-class Background:
-    """Does what it is given, in order, in one thread, until something fails."""
+class BackgroundWriter:
+    """Runs functions in order, in one thread, until one fails."""
 
-    def __init__(self, failed: Callable[[Exception], Any]) -> None:
+    def __init__(self, failed: Callable[[Exception], object]) -> None:
         """Starts no thread yet.
 
         Args:
-            failed: Told of the first failure, in the thread; nothing is done after it.
+            failed: Called in the thread with the first error; later functions are dropped.
         """
         self._failed = failed
         self._waiting: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
@@ -26,7 +25,7 @@ class Background:
         self._progress = threading.Condition()
 
     def do(self, work: Work) -> None:
-        """Does it soon."""
+        """Queues a function."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="recording", daemon=True)
             self._thread.start()
@@ -34,12 +33,12 @@ class Background:
         self._waiting.put(work)
 
     def wait(self, seconds: float) -> bool:
-        """Waits until all is done, at most so long; whether it is."""
+        """Waits until all functions have run, at most this many seconds; returns whether they have."""
         with self._progress:
             return self._progress.wait_for(lambda: self._done == self._given, timeout=seconds)
 
     def end(self, seconds: float) -> bool:
-        """Waits as `wait` does, and ends the thread; whether all was done."""
+        """Waits likewise and ends the thread; returns whether all functions have run."""
         if self._thread is None:
             return True
         self._waiting.put(None)
@@ -52,7 +51,7 @@ class Background:
             try:
                 if fine:
                     work()
-            except Exception as error:  # noqa: BLE001 - whatever a disk may do, training goes on
+            except Exception as error:  # noqa: BLE001 - training continues, whatever the disk does
                 fine = False
                 self._failed(error)
             with self._progress:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +11,8 @@ from numpy.typing import NDArray
 from training_scripts.recording.trial import event_files, events, layout, run_facts
 from training_scripts.recording.trial.event_files import EventFile, Found, Place
 from training_scripts.recording.trial.patterns import Patterns
+from training_scripts.recording.trial.records import Array
+from training_scripts.recording.trial.run_facts import RunFacts
 from training_scripts.recording.trial.trial import (
     MODES,
     DamagedError,
@@ -64,7 +65,7 @@ class FileTrial(Trial):
         return self._collections
 
     @property
-    def run(self) -> Mapping[str, Any]:  # type: ignore[override]
+    def run(self) -> RunFacts:  # type: ignore[override]
         """What our recorder wrote down about the run; empty for recordings by others."""
         self._need()
         return self._run
@@ -109,7 +110,7 @@ class FileTrial(Trial):
         self._spoilt_values: list[str] = []
         self._lost_values: list[str] = []
         self._collections: dict[str, list[str]] = {}
-        self._run: dict[str, Any] = {}
+        self._run: RunFacts = {}
         self._problems: list[str] = []
 
     def _read(self) -> bool:
@@ -154,7 +155,7 @@ class FileTrial(Trial):
         if known is None or found.worker <= known[0]:
             series[record.mode_step] = (found.worker, found.content)
 
-    def _read_run(self) -> dict[str, Any]:
+    def _read_run(self) -> RunFacts:
         path = self.folder / layout.RUN_FILE
         if not path.exists():
             return {}
@@ -162,7 +163,7 @@ class FileTrial(Trial):
         self._problems += [*run_facts.problems(run), *wrong]
         return run
 
-    def _json(self, path: Path) -> dict[str, Any]:
+    def _json(self, path: Path) -> dict[str, object]:
         try:
             content, damaged = layout.read_sealed(path)
             if damaged:
@@ -223,7 +224,7 @@ class FileTrial(Trial):
         self._need()
         return np.array(sorted(self._full.get((name, mode), ())), dtype=np.int64)
 
-    def value(self, name: str, step: int, mode: str) -> NDArray[Any]:
+    def value(self, name: str, step: int, mode: str) -> Array:
         """All elements of a tensor at one of `steps_in_full`."""
         found = self._full.get((name, mode), {}).get(step)
         if found is None:
@@ -304,7 +305,7 @@ def _check(folder: Path) -> None:
     )
 
 
-def _members(content: Mapping[str, Any], patterns: Patterns) -> set[str]:
+def _members(content: Mapping[str, object], patterns: Patterns) -> set[str]:
     listing, sought = content.get("tensor_names"), content.get("include_regex")
     found = {name for name in listing if isinstance(name, str)} if isinstance(listing, list) else set()
     found &= patterns.names

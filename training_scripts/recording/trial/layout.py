@@ -10,7 +10,7 @@ import stat
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, TypedDict
 
 EVENTS, INDEX, COLLECTIONS, CHECKSUMS = "events", "index", "collections", "checksums"
 END_FILE, RUN_FILE = "training_job_end.ts", "run.json"
@@ -88,6 +88,15 @@ def split_reduction_name(name: str) -> tuple[str, str] | None:
     return (kind, tensor) if slash else None
 
 
+class _SaveConfig(TypedDict):
+    """When smdebug saves a collection's tensors in one mode."""
+
+    save_interval: int
+    save_steps: list[int]
+    start_step: int
+    end_step: int | None
+
+
 def collections_json(collections: Mapping[str, Sequence[str]], intervals: Mapping[str, int]) -> str:
     """The collections file of a trial of one worker.
 
@@ -95,7 +104,7 @@ def collections_json(collections: Mapping[str, Sequence[str]], intervals: Mappin
         collections: Collection -> its tensors' names.
         intervals: Mode -> every how many steps tensors were saved.
     """
-    saving: dict[str, dict[str, Any] | None] = {
+    saving: dict[str, _SaveConfig | None] = {
         mode: {"save_interval": interval, "save_steps": [], "start_step": 0, "end_step": None}
         for mode, interval in intervals.items()
     }
@@ -154,7 +163,7 @@ def opened(path: Path | str) -> BinaryIO:
         raise
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, object]:
     """A JSON object from a file, without the checksum of a sealed one.
 
     Raises:
@@ -164,7 +173,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return read_sealed(path)[0]
 
 
-def read_sealed(path: Path) -> tuple[dict[str, Any], bool]:
+def read_sealed(path: Path) -> tuple[dict[str, object], bool]:
     """As `read_json`; and whether the file was changed since it was sealed."""
     with opened(path) as file:
         content = file.read(MAX_JSON_BYTES + 1)

@@ -1,28 +1,76 @@
-"""What `run.json` says of a run, as far as it is of the kinds that our recorder writes: rules rely on them."""
+"""The facts of a run in `run.json`, checked to be of the types that our recorder writes: rules rely on them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict, cast
 
-_Check = Callable[[Any], bool]
+_Check = Callable[[object], bool]
 _MOST_PROBLEMS, _LONGEST_PROBLEM = 20, 500
 _MOST_CLASSES, _LARGEST = 1_000_000, 1 << 53
 
 
-def _number(value: Any) -> bool:
+class RunFacts(TypedDict, total=False):
+    """What `run.json` says about a run; a fact that the recorder did not know is None or missing.
+
+    Attributes:
+        format: Version of the file's format.
+        recorder: builtin for ours.
+        fingerprint: Equal for all processes of one run.
+        started: When the run started, seconds since 1970.
+        job: The training job's name.
+        hyperparameters: By name, as the script received them.
+        sizes: Pictures by split.
+        steps_per_epoch: TRAIN steps.
+        eval_steps_per_epoch: EVAL steps of one evaluation.
+        batch_size: Pictures per batch.
+        epochs: Planned epochs.
+        learning_rate: The initial one.
+        classes: Class folders in index order.
+        class_counts: Training pictures per class.
+        valid_names: Names of the validation pictures, in the order of their predictions.
+        inputs: features or pictures.
+        backbone: Name of the backbone.
+        feature_pass: What computing the features cost.
+        problems: Sentences on what is missing.
+        notes: Sentences on how the run was recorded.
+    """
+
+    format: int
+    recorder: str
+    fingerprint: str
+    started: float
+    job: str | None
+    hyperparameters: Mapping[str, object]
+    sizes: Mapping[str, int]
+    steps_per_epoch: int | None
+    eval_steps_per_epoch: int | None
+    batch_size: int | None
+    epochs: int | None
+    learning_rate: float | None
+    classes: list[str]
+    class_counts: list[int]
+    valid_names: list[str]
+    inputs: str | None
+    backbone: str | None
+    feature_pass: Mapping[str, object] | None
+    problems: list[str]
+    notes: list[str]
+
+
+def _number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 
-def _count(value: Any) -> bool:
+def _count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST
 
 
-def _text(value: Any) -> bool:
+def _text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _counts(value: Any) -> bool:
+def _counts(value: object) -> bool:
     return isinstance(value, dict) and all(_count(one) for one in value.values())
 
 
@@ -53,29 +101,29 @@ _KINDS: Mapping[str, tuple[str, _Check]] = {
 }
 
 
-def checked(found: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """What was read of a run without values of other kinds, and a sentence for each of those."""
+def checked(found: Mapping[str, object]) -> tuple[RunFacts, list[str]]:
+    """The facts without values of other types, and a sentence for each of those."""
     wrong = [
         name
         for name, (_, check) in _KINDS.items()
         if name in found and found[name] is not None and not check(found[name])
     ]
     kept = {name: value for name, value in found.items() if name not in wrong}
-    return kept, [f"run.json: {name} is not {_KINDS[name][0]} and is left out" for name in wrong]
+    return cast("RunFacts", kept), [f"run.json: {name} is not {_KINDS[name][0]} and is left out" for name in wrong]
 
 
-def problems(run: Mapping[str, Any]) -> list[str]:
-    """What the recorder itself said is missing, shortened; of a run as `checked` gives it."""
+def problems(run: RunFacts) -> list[str]:
+    """The problems that the recorder noted, shortened."""
     return _shortened(run.get("problems"))
 
 
-def notes(run: Mapping[str, Any]) -> list[str]:
-    """What the recorder said of how it recorded where that is not what a reader would expect, shortened likewise."""
+def notes(run: RunFacts) -> list[str]:
+    """The recorder's notes on how it recorded, shortened likewise."""
     return _shortened(run.get("notes"))
 
 
 def steps_of(facts: Mapping[str, Any]) -> int:
-    """Training steps of a whole run whose facts `Watcher.run_begins` gets; 0 where they do not tell."""
+    """Training steps of a whole run whose facts `Watcher.run_begins` receives; 0 where they do not say."""
     epochs = int(facts.get("hyperparameters", {}).get("epochs", 0) or 0)
     return epochs * int(facts.get("steps_per_epoch", 0) or 0)
 

@@ -8,14 +8,16 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from training_scripts import ScriptError
 from training_scripts._util.suggestions import did_you_mean
+from training_scripts.recording.trial.records import Array
 from training_scripts.recording.trial.reductions import REDUCTIONS, reduce, reduce_numbers
+from training_scripts.recording.trial.run_facts import RunFacts
 
 Found = TypeVar("Found")
 _MOST_DAMAGED = 100
@@ -80,7 +82,7 @@ class Trial(ABC):
     name: str = ""
     ended: bool = False
     collections: Mapping[str, Sequence[str]]
-    run: Mapping[str, Any]
+    run: RunFacts
     problems: Sequence[str] = ()
 
     def tensor_names(self, *, regex: str | None = None, collection: str | None = None) -> list[str]:
@@ -143,7 +145,7 @@ class Trial(ABC):
         """Steps at which all elements of a tensor were recorded, int64 [n], ascending; empty for an unknown name."""
 
     @abstractmethod
-    def value(self, name: str, step: int, mode: str) -> NDArray[Any]:
+    def value(self, name: str, step: int, mode: str) -> Array:
         """All elements of a tensor at one of `steps_in_full`, in the shape and type in which they were recorded.
 
         Raises:
@@ -179,7 +181,7 @@ class Tensor:
             found.update(series.steps.tolist())
         return sorted(found)
 
-    def value(self, step: int, mode: str = TRAIN) -> NDArray[Any]:
+    def value(self, step: int, mode: str = TRAIN) -> Array:
         """All of the tensor at a step.
 
         Raises:
@@ -192,7 +194,7 @@ class Tensor:
             raise RecordingError(f"{self.name} at {mode} step {step} is not there: it was recorded {why}.")
         return self.trial.value(self.name, step, mode)
 
-    def values(self, mode: str = TRAIN) -> list[tuple[int, NDArray[Any]]]:
+    def values(self, mode: str = TRAIN) -> list[tuple[int, Array]]:
         """Step and all of the tensor, wherever all of it was recorded."""
         return despite_damage(
             lambda: [
@@ -242,11 +244,11 @@ class MemoryTrial(Trial):
     name: str = "in memory"
     ended: bool = False
     collections: dict[str, list[str]] = field(default_factory=dict)
-    run: dict[str, Any] = field(default_factory=dict)
+    run: RunFacts = field(default_factory=RunFacts)
     problems: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._full: dict[tuple[str, str], dict[int, NDArray[Any]]] = {}
+        self._full: dict[tuple[str, str], dict[int, Array]] = {}
         self._single: dict[tuple[str, str], _Column] = {}
         self._reduced: dict[tuple[str, str], dict[str, _Column]] = {}
         self._table: dict[str, dict[int, tuple[int, float]]] = {}
@@ -255,7 +257,7 @@ class MemoryTrial(Trial):
         """A step was recorded."""
         self._table.setdefault(mode, {})[step] = (global_step, time)
 
-    def add(self, name: str, step: int, mode: str, value: Any, *, collection: str | None = None) -> None:
+    def add(self, name: str, step: int, mode: str, value: ArrayLike, *, collection: str | None = None) -> None:
         """All of a tensor at a step; a number for a tensor of one element."""
         self._join(name, collection)
         self._full.setdefault((name, mode), {})[step] = np.asarray(value)
@@ -307,7 +309,7 @@ class MemoryTrial(Trial):
             return np.array(sorted(whole), dtype=np.int64)
         return np.array(sorted({*whole, *single.steps}), dtype=np.int64) if whole else single.series().steps
 
-    def value(self, name: str, step: int, mode: str) -> NDArray[Any]:
+    def value(self, name: str, step: int, mode: str) -> Array:
         """All elements of a tensor at one of `steps_in_full`."""
         whole = self._full.get((name, mode), {})
         return whole[step] if step in whole else np.asarray(self._single[name, mode].at(step))

@@ -12,11 +12,12 @@ import shutil
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from training_scripts._util.atomic import replacing
 from training_scripts.recording.trial import checksums, events, layout, scalar_frames, tfrecord
 from training_scripts.recording.trial.records import Step
+from training_scripts.recording.trial.run_facts import RunFacts
 
 # What making a file costs, generously; and the share of the time between two writes that the index may take of it.
 _FILE_SECONDS, _INDEX_SHARE = 50e-6, 0.01
@@ -56,9 +57,7 @@ class TrialWriter:
         self.folder = folder
         self._unindexed: deque[_Entry] = deque()
 
-    def describe(
-        self, run: Mapping[str, Any], collections: Mapping[str, Sequence[str]], intervals: Mapping[str, int]
-    ) -> None:
+    def describe(self, run: RunFacts, collections: Mapping[str, Sequence[str]], intervals: Mapping[str, int]) -> None:
         """Writes what the trial says about itself: `run.json` and the collections."""
         self._write(layout.RUN_FILE, layout.sealed(json.dumps(run, default=str)))
         # smdebug refuses keys beside _meta, but takes any inside it.
@@ -224,11 +223,18 @@ def _append(content: bytearray, steps: Sequence[Step]) -> Iterator[tuple[Step, l
     for row, step in enumerate(steps):
         offset = begin + row * length
         places = [(name, offset + start, size) for name, start, size in located]
-        when: dict[str, Any] = {"step": step.global_step, "mode": step.mode, "mode_step": step.mode_step}
         for name, array in step.arrays:
             if not array.size:  # smdebug would read none, or fail
                 continue
-            framed = tfrecord.frame(events.encode(name, events.as_smdebug_reads(array), **when, time=step.time))
+            event = events.encode(
+                name,
+                events.as_smdebug_reads(array),
+                step=step.global_step,
+                mode=step.mode,
+                mode_step=step.mode_step,
+                time=step.time,
+            )
+            framed = tfrecord.frame(event)
             places.append((name, len(content), len(framed)))
             content += framed
         yield step, places

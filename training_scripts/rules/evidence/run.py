@@ -179,7 +179,7 @@ class Run:
     @cached_property
     def class_counts(self) -> NDArray[np.int64]:
         """Training pictures a class; empty where unknown, or where they are no counts of as many classes."""
-        counts = self.trial.run.get("class_counts")
+        counts: object = self.trial.run.get("class_counts")
         if counts is None and self.trial.has("class_counts"):
             values = self.trial.tensor("class_counts").values(TRAIN)
             counts = values[-1][1] if values else None

@@ -230,13 +230,13 @@ def test_of_very_many_evaluations_some_losses_are_kept_that_stand_for_all(monkey
 
 
 def test_answers_to_every_picture_are_kept_of_some_evaluations_and_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder_module, "ANSWERS_OF_A_RUN_BYTES", 9 * 32 * 12 // 3)
+    monkeypatch.setattr(recorder_module, "PREDICTIONS_OF_A_RUN_BYTES", 9 * 32 * 12 // 3)
     train(network(), Recorder(None, memory=(trial := MemoryTrial())), epochs=9)
     for name in ("labels", "predictions", "valid_losses"):
         assert trial.tensor(name).steps(EVAL) == [2 * epoch + 1 for epoch in (0, 3, 6, 8)], name
     assert len(trial.tensor("accuracy").series(EVAL)) == 18
     [note] = trial.run["notes"]
-    assert "answers to the 32 validation pictures were recorded at one evaluation in 3 and at the last" in note
+    assert "predictions for the 32 validation pictures were recorded at one evaluation in 3 and at the last" in note
     train(network(), Recorder(None, memory=(dense := MemoryTrial()), eval_interval=2), epochs=9)
     assert dense.tensor("valid_losses").steps(EVAL) == list(range(1, 18, 2))
 
@@ -258,8 +258,8 @@ def test_a_long_epoch_is_written_as_it_goes(tmp_path: Path, monkeypatch: pytest.
         recorder.batch_ready(TRAIN, batch, labels)
         recorder.step_ends(TRAIN, torch.tensor(1.0), torch.tensor(2), 4)
     assert memory.tensor("accuracy").steps(TRAIN)[-1] >= 50
-    assert recorder._books is not None
-    assert recorder._books._background.wait(30.0)
+    assert recorder._buffer is not None
+    assert recorder._buffer._background.wait(30.0)
     assert FileTrial(tmp_path).tensor("accuracy").steps(TRAIN) == memory.tensor("accuracy").steps(TRAIN)
     recorder.run_ends()
     assert FileTrial(tmp_path).tensor("accuracy").steps(TRAIN) == list(range(70))
@@ -284,7 +284,7 @@ def test_a_disk_slower_than_training_loses_whole_tensors_and_says_so(
     assert len(trial.tensor("Sequential_0.weight").reduction("l2")) == 3 * STEPS
     assert not trial.tensor("Sequential_0.weight").values()
     assert trial.tensor("predictions").steps(EVAL) == [1, 3, 5]
-    assert list(trial.problems) == ["the disk was slower than training: whole tensors of some steps were left out"]
+    assert list(trial.problems) == ["the disk was slower than training: full tensors of some steps were left out"]
 
 
 class Silent(Watcher):
@@ -396,10 +396,10 @@ def test_what_is_kept_of_a_step_holds_no_memory_of_the_training(tmp_path: Path) 
 
     class Listening(Recorder):
         def step_ends(self, mode: str, *rest: object) -> None:
-            taken = self._taken
+            taken = self._snapshot
             super().step_ends(mode, *rest)  # type: ignore[arg-type]
             if taken is not None:
-                kept.extend(taken.whole.values())
+                kept.extend(taken.full.values())
                 kept.extend(value for kinds in taken.reduced.values() for value in kinds.values())
 
     train(network(), Listening(tmp_path, train_interval=1, full_tensors=True), epochs=1)
@@ -423,7 +423,7 @@ def test_a_recorder_that_fails_says_so_in_its_recording_which_has_not_ended(tmp_
     trial = FileTrial(tmp_path)
     assert not trial.ended
     assert not memory.ended
-    said = "recording stopped after 24 steps, and training went on: no memory left"
+    said = "recording stopped after 24 steps, and training continued: no memory left"
     assert list(trial.problems) == memory.problems == [said]
 
 
@@ -488,7 +488,7 @@ def test_a_disk_that_fills_up_stops_recording_with_one_warning_and_leaves_whole_
     )
     assert done.returncode == 0, done.stderr
     warning, losses = done.stdout.splitlines()
-    assert warning == f"warning: recording stops: cannot write to {tmp_path}: File too large; training goes on"
+    assert warning == f"warning: recording stops: cannot write to {tmp_path}: File too large; training continues"
     assert losses == str(recorded(None)[1])
     assert list(FileTrial(tmp_path).problems) == []
     assert not list(tmp_path.rglob("*.partial"))
