@@ -67,7 +67,7 @@ def _shown(report: DatasetReport) -> list[str]:
     findings = tuple(replace(finding, remedy=as_command(finding.remedy)) for finding in report.findings)
     width = min(shutil.get_terminal_size().columns, MAX_WIDTH) if sys.stdout.isatty() else None
     lines = replace(report, findings=findings).to_text(width=width).split("\n")
-    if report_text.is_cut(report):
+    if report_text.is_abridged(report.findings, report.root):
         lines.append(f"All files: {command_line(None, 'data', 'check', report.root, '--json')}")
     return lines
 

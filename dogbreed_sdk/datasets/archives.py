@@ -1,4 +1,4 @@
-"""Fetches an archive over http(s), continuing broken downloads, and unpacks it without trusting it."""
+"""Downloads an archive over HTTP(S), resuming interrupted downloads, and unpacks it without trusting it."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 
 _SHA256 = re.compile("[0-9a-fA-F]{64}")
-# What a broken connection costs at most, since part of a chunk is lost.
+# At most this much is lost when a connection breaks.
 _CHUNK = 1 << 16
 _TIMEOUT_SECONDS = (10.0, 60.0)
 _ATTEMPTS = 5
 _FIRST_PAUSE_SECONDS = 0.5
 
-# Pictures hardly compress: an archive that grows hundredfold is a bomb. The largest public picture sets hold
-# some million files (ImageNet 1.4 million).
+# Pictures hardly compress: an archive that grows a hundredfold is a decompression bomb. The largest public data sets
+# of pictures have about a million files (ImageNet 1.4 million).
 MAX_GROWTH = 100
 MAX_FILES = 2_000_000
-# What unpacking a broken archive may raise; an OSError without a number is the packers' own too.
+# Exceptions of a broken archive; an OSError without errno also comes from the archive modules.
 _BROKEN = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -45,26 +45,27 @@ _BROKEN = (
     RuntimeError,
     ValueError,
 )
-# What macOS puts beside the files that somebody packed there.
+_LINK_REFUSED = "the archive contains a link or device, {!r}; it was not unpacked"
+# Metadata that macOS adds to archives.
 _RESOURCE_FORKS = "__MACOSX/"
-# Below this, growth harms nobody (a tar of small text files may well shrink hundredfold).
+# Growth below this is harmless (a tar of small text files may well compress a hundredfold).
 _HARMLESS_BYTES = 64_000_000
 
 
 def fetch(url: str, folder: Path, *, sha256: str | None = None, progress: Progress | None = None) -> Path:
-    """Downloads a file; what an earlier, broken call has fetched is not fetched again.
+    """Downloads a file, resuming an interrupted download of it.
 
     Args:
         url: http:// or https://.
-        folder: Where the file is kept, under a hidden name made from the URL.
-        sha256: What the content must hash to.
-        progress: Called with (bytes here, bytes in all; 0 where the server does not tell).
+        folder: Folder in which the file is stored, under a hidden name derived from the URL.
+        sha256: Expected SHA-256 of the content.
+        progress: Called with (received bytes, total bytes; 0 if the server does not send the size).
 
     Returns:
-        The file's path.
+        The path of the file.
 
     Raises:
-        DatasetError: The URL is of another kind, the server refuses, or the content is another one.
+        DatasetError: The URL has another scheme, the server refuses, or the content does not match.
     """
     if not url.startswith(("http://", "https://")):
         raise DatasetError(f"{redacted(url)!r} is neither an http:// nor an https:// URL")
@@ -82,7 +83,7 @@ def fetch(url: str, folder: Path, *, sha256: str | None = None, progress: Progre
 
 
 def _fetch_with_patience(url: str, part: Path, progress: Progress | None) -> None:
-    """Tries again after a broken connection or a server's temporary error, as long as there is progress."""
+    """Retries after a broken connection or a temporary error of the server, as long as bytes arrive."""
     import requests  # noqa: PLC0415 - importing the SDK must stay cheap
 
     failures, pause, before = 0, _FIRST_PAUSE_SECONDS, 0
@@ -93,8 +94,8 @@ def _fetch_with_patience(url: str, part: Path, progress: Progress | None) -> Non
             here = part.stat().st_size if part.exists() else 0
             failures, before = (1 if here > before else failures + 1), here
             if failures >= _ATTEMPTS or not _is_temporary(error):
-                kept = f" {here:,} bytes are kept; call again to continue." if here else ""
-                # Without the cause, whose own message would show what the URL must not.
+                kept = f" {here:,} bytes are stored; call again to resume." if here else ""
+                # Without the cause, whose message may contain the secret parts of the URL.
                 raise DatasetError(f"cannot download {redacted(url)}: {redacted(str(error))}.{kept}") from None
         else:
             return
@@ -122,7 +123,7 @@ def _fetch_once(url: str, part: Path, progress: Progress | None) -> None:
     with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT_SECONDS) as response:
         if response.status_code == requests.codes.requested_range_not_satisfiable:
             part.unlink()
-            raise requests.ConnectionError("the server's file is shorter than what was fetched")
+            raise requests.ConnectionError("the server's file is shorter than the stored part")
         response.raise_for_status()
         if response.status_code != requests.codes.partial_content:
             here = 0
@@ -144,7 +145,7 @@ def _tag_file(part: Path) -> Path:
 
 
 def _read_tag(part: Path) -> str:
-    """The server's name for the version of which we hold a part; without one nothing can be continued."""
+    """The server's identifier of the version that a part belongs to; without one, a download cannot be resumed."""
     try:
         return str(json.loads(_tag_file(part).read_text())["tag"])
     except (OSError, ValueError, KeyError):
@@ -153,7 +154,7 @@ def _read_tag(part: Path) -> str:
 
 def _write_tag(part: Path, response: requests.Response) -> None:
     etag = response.headers.get("ETag", "")
-    # If-Range takes strong validators only (RFC 9110, 13.1.5).
+    # If-Range accepts strong validators only (RFC 9110, 13.1.5).
     tag = "" if etag.startswith("W/") else etag
     _tag_file(part).write_text(json.dumps({"tag": tag or response.headers.get("Last-Modified", "")}))
 
@@ -166,36 +167,36 @@ def _verify(url: str, path: Path, expected: str) -> None:
     if digest.hexdigest() != expected.lower():
         path.unlink()
         raise DatasetError(
-            f"{redacted(url)} is not the file that was expected: its SHA-256 is {digest.hexdigest()}, not {expected}. "
+            f"{redacted(url)} is not the expected file: its SHA-256 is {digest.hexdigest()}, not {expected}. "
             "It was deleted; check the URL and the digest."
         )
 
 
 def extract(archive: Path, folder: Path, *, max_growth: int = MAX_GROWTH, max_files: int = MAX_FILES) -> None:
-    """Unpacks the plain files of a zip or tar archive.
+    """Unpacks the regular files of a zip or tar archive.
 
-    Links, devices and names that lead outside are refused, not skipped: no honest picture set has them. Sizes are
-    counted while unpacking, because headers may lie. Permissions and owners are not taken over.
+    Links, devices and names that lead outside the folder are refused, not skipped: no legitimate data set has them.
+    Sizes are counted while unpacking, because headers may lie. Permissions and owners are not applied.
 
     Args:
         archive: A zip or tar file (plain, gzip, bzip2 or xz).
         folder: An existing folder.
-        max_growth: The most that the content may be larger than the archive, beyond 64 MB.
-        max_files: The most files.
+        max_growth: Largest ratio of content to archive size, above 64 MB of content.
+        max_files: Largest number of files.
 
     Raises:
-        DatasetError: It is no archive, a broken one, or one that must not be unpacked.
+        DatasetError: It is not an archive, is broken, or must not be unpacked.
     """
     allowed = max(_HARMLESS_BYTES, archive.stat().st_size * max_growth)
     try:
         for count, (name, content) in enumerate(_members(archive, allowed), start=1):
             if count > max_files:
-                raise DatasetError(f"the archive holds more than {max_files:,} files; it was not unpacked")
+                raise DatasetError(f"the archive contains more than {max_files:,} files; it was not unpacked")
             with content:
                 if not name.startswith(_RESOURCE_FORKS):
                     allowed -= _write(content, _inside(folder, name), allowed)
     except _BROKEN as error:
-        raise DatasetError(f"the archive is broken or of an unknown kind: {error}") from error
+        raise DatasetError(f"the archive is broken or in an unknown format: {error}") from error
     except OSError as error:
         if error.errno is not None:
             raise
@@ -203,13 +204,15 @@ def extract(archive: Path, folder: Path, *, max_growth: int = MAX_GROWTH, max_fi
 
 
 def _members(archive: Path, allowed: int) -> Iterator[tuple[str, IO[bytes]]]:
-    """The files of an archive with their names, one after the other; of a tar at most the allowed bytes are read."""
+    """Yields the files of an archive with their names; of a tar, at most the allowed bytes are read."""
     if _is_zip(archive):
         with zipfile.ZipFile(archive) as packed:
             for entry in packed.infolist():
                 kind = (entry.external_attr >> 16) & 0o170000
                 if kind not in (0, 0o100000, 0o040000):
-                    raise DatasetError(f"the archive holds a link or device, {entry.filename!r}; it was not unpacked")
+                    raise DatasetError(
+                        f"the archive contains a link or device, {entry.filename!r}; it was not unpacked"
+                    )
                 if not entry.is_dir():
                     yield entry.filename, packed.open(entry)
         return
@@ -218,9 +221,9 @@ def _members(archive: Path, allowed: int) -> Iterator[tuple[str, IO[bytes]]]:
         try:
             tar = tarfile.TarFile(fileobj=cast("IO[bytes]", reader))
         except tarfile.ReadError:
-            reader.drain()  # raises where it is a broken archive rather than none
+            reader.drain()  # raises if it is a broken archive rather than another file
             raise DatasetError(
-                "the downloaded file is neither a zip nor a tar archive; is the URL a web page?"
+                "the downloaded file is neither a zip nor a tar archive; is the URL that of a web page?"
             ) from None
         with tar:
             yield from _tar_members(tar)
@@ -228,7 +231,7 @@ def _members(archive: Path, allowed: int) -> Iterator[tuple[str, IO[bytes]]]:
 
 
 def _is_zip(archive: Path) -> bool:
-    """Whether it begins as one. `zipfile.is_zipfile` looks at the end, where a tar may hold a zip among its files."""
+    """Whether it begins like a zip. `zipfile.is_zipfile` looks at the end, where a tar may contain a zip."""
     with archive.open("rb") as file:
         return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
 
@@ -236,17 +239,21 @@ def _is_zip(archive: Path) -> bool:
 def _tar_members(tar: tarfile.TarFile) -> Iterator[tuple[str, IO[bytes]]]:
     for member in tar:
         if not (member.isfile() or member.isdir()):
-            raise DatasetError(f"the archive holds a link or device, {member.name!r}; it was not unpacked")
+            raise DatasetError(_LINK_REFUSED.format(member.name))
         content = tar.extractfile(member)
         if content is not None:
             yield member.name, content
 
 
 def _inside(folder: Path, name: str) -> Path:
-    """Where a member goes, if that is below the folder."""
+    """The path of a member below the folder.
+
+    Raises:
+        DatasetError: Its name leads outside the folder.
+    """
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if not parts or ".." in parts or parts[0].startswith("/") or ":" in parts[0] or "\0" in name:
-        raise DatasetError(f"the archive holds a name that leads outside, {name!r}; it was not unpacked")
+        raise DatasetError(f"the archive contains a name that leads outside the folder, {name!r}; it was not unpacked")
     return folder.joinpath(*parts)
 
 
@@ -254,18 +261,20 @@ def _write(content: IO[bytes], path: Path, allowed: int) -> int:
     """Copies one member and returns its size.
 
     Raises:
-        DatasetError: It is larger than allowed, or its name is there already.
+        DatasetError: It is larger than allowed, or its name already exists.
     """
     written = 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("xb")
     except (FileExistsError, NotADirectoryError):
-        raise DatasetError(f"the archive holds {path.name!r} or its folder twice; it was not unpacked") from None
+        raise DatasetError(f"the archive contains {path.name!r} or its folder twice; it was not unpacked") from None
     with file:
         while chunk := content.read(_CHUNK):
             written += len(chunk)
             if written > allowed:
-                raise DatasetError("the archive unpacks to far more than it is: a bomb; it was not unpacked")
+                raise DatasetError(
+                    "the archive is a decompression bomb: its content is far too large; it was not unpacked"
+                )
             file.write(chunk)
     return written

@@ -1,56 +1,39 @@
-"""Checks a folder of pictures before money or time is spent on it: each check turns facts into findings."""
+"""Checks a data set before money or time is spent on training: each check turns facts into findings."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shlex
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from dogbreed_sdk.datasets import layouts, near_copies
+from dogbreed_sdk.datasets import layouts
 from dogbreed_sdk.datasets.class_names import find_file_names, find_names
 from dogbreed_sdk.datasets.copies import find_copies
-from dogbreed_sdk.datasets.report import DatasetReport, Finding, Level
+from dogbreed_sdk.datasets.examination import PictureFacts, Progress, examine_all
+from dogbreed_sdk.datasets.findings import Finding, Level
+from dogbreed_sdk.datasets.report import DatasetReport
 from training_scripts.data import faults as data_faults
 from training_scripts.data.faults import Fault, some
 from training_scripts.data.listing import UNSPLIT, Listing, Unreadable, list_data_set
 
-Progress = Callable[[int, int], None]
-
-# A head on pretrained features learns a breed from about ten pictures; below that its accuracy is luck.
+# A head on pretrained features learns a breed from about ten pictures; with fewer, its accuracy is random.
 MIN_PICTURES_PER_CLASS = 10
-# The threshold of AWS's ClassImbalance rule; from a third of it on it is worth a note.
+# The threshold of AWS's ClassImbalance rule; a third of it is worth a note.
 IMBALANCE_RATIO = 10.0
 IMBALANCE_NOTE_RATIO = 3.0
-# Networks look at 224 pixels and more: a quarter of that is mostly interpolation.
+# Networks take 224 pixels and more: a picture of a quarter of that is mostly interpolation.
 TINY_PIXELS = 56
 
 
-@dataclass(frozen=True)
-class PictureFacts:
-    """What examining one file told: SHA-256 of the content, size in pixels, thumbnail, or why it cannot be used.
-
-    Without a digest, the file could not even be read.
-    """
-
-    digest: str
-    size: tuple[int, int]
-    problem: str
-    thumbnail: bytes = b""
-
-
 def check(root: Path, *, progress: Progress | None = None, workers: int | None = None) -> DatasetReport:
-    """Lists, decodes and compares every picture of a data set; see BreedDataset.check."""
+    """Lists, decodes and compares all pictures of a data set; see BreedDataset.check."""
     listing = list_data_set(root)
     facts = examine_all([path for *_, path in listing.pictures()], progress=progress, workers=workers)
     counts = {split: {name: len(paths) for name, paths in classes.items()} for split, classes in listing.splits.items()}
     unlike_ours = UNSPLIT in listing.splits or listing.splits.get("train") == {}
     other = layouts.fault(root) if unlike_ours else None
-    if other is not None:  # what follows from reading it as our layout need not be said
+    if other is not None:  # findings that follow from reading it as our layout would only confuse
         return DatasetReport(root, tuple(listing.classes), counts, (_as_error(other), *find_broken(listing, facts)))
     findings = [
         *find_faults(root, listing),
@@ -65,41 +48,8 @@ def check(root: Path, *, progress: Progress | None = None, workers: int | None =
     return DatasetReport(root, tuple(listing.classes), counts, tuple(findings))
 
 
-def examine_all(
-    paths: list[Path], *, progress: Progress | None = None, workers: int | None = None
-) -> dict[Path, PictureFacts]:
-    """Examines files in threads (reading, hashing and decoding all release the interpreter's lock)."""
-    facts: dict[Path, PictureFacts] = {}
-    with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1)) as pool:
-        try:
-            for path, fact in zip(paths, pool.map(examine, paths), strict=True):
-                facts[path] = fact
-                if progress is not None:
-                    progress(len(facts), len(paths))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return facts
-
-
-def examine(path: Path) -> PictureFacts:
-    """Reads and fully decodes one file, with the decoder that training uses."""
-    from training_scripts.data import preprocessing  # noqa: PLC0415 - imports Pillow
-
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        return PictureFacts("", (0, 0), error.strerror or str(error))
-    digest = hashlib.sha256(content).hexdigest()
-    try:
-        image = preprocessing.decode(content)
-        return PictureFacts(digest, image.size, "", near_copies.thumbnail(image))
-    except preprocessing.PictureError as error:
-        return PictureFacts(digest, (0, 0), str(error))
-
-
 def find_faults(root: Path, listing: Listing) -> Iterator[Finding]:
-    """What training refuses before it decodes a picture, in its words."""
+    """What training refuses before it decodes a picture, with the same messages."""
     if UNSPLIT in listing.splits:
         yield _as_error(data_faults.no_splits(root))
     faults = data_faults.find(listing)
@@ -114,7 +64,7 @@ def _as_error(fault: Fault) -> Finding:
 
 
 def find_layout(root: Path, listing: Listing) -> Iterator[Finding]:
-    """Splits that training can do without, and classes that they lack."""
+    """Missing optional splits, and classes that a split lacks."""
     if UNSPLIT in listing.splits:
         return
     for split, loss in (("valid", "choose the best epoch"), ("test", "measure accuracy on unseen pictures")):
@@ -128,13 +78,13 @@ def find_layout(root: Path, listing: Listing) -> Iterator[Finding]:
         missing = [name for name in train if unicodedata.normalize("NFC", name) not in forms]
         if split != "train" and any(classes.values()) and missing:
             folder = listing.folders[split][0]
-            message = f"The {split} split has no picture of {len(missing)} of {len(train)} classes: {some(missing)}."
-            remedy = "Their accuracy stays unknown; add pictures."
+            message = f"The {split} split has no pictures of {len(missing)} of {len(train)} classes: {some(missing)}."
+            remedy = "Their accuracy cannot be measured; add pictures."
             yield Finding("warning", "missing-class", message, tuple(folder / name for name in missing), remedy)
 
 
 def _split_elsewhere(root: Path, listing: Listing) -> str:
-    """How to use a folder under another name as the split that is missing; empty where there is none."""
+    """How to use a folder with another name as the missing split; empty if there is none."""
     found = layouts.split_named_otherwise(listing)
     if found is None:
         return ""
@@ -143,14 +93,14 @@ def _split_elsewhere(root: Path, listing: Listing) -> str:
     words = ["dogbreed", "data", "convert", str(root), "DEST"]
     for split, name in folders.items():
         words += [f"--{split}-folder", name]
-    return f"Use {folder.name} as it with `{shlex.join(words)}`."
+    return f"To use {folder.name} as the {missing} split: `{shlex.join(words)}`."
 
 
 def find_left_out(listing: Listing) -> Iterator[Finding]:
-    """Files and folders that training will not look at, each with the reason."""
+    """Files and folders that training ignores, each with the reason."""
     for left_out in listing.left_out:
         path = left_out.path
-        # A README beside the splits is where it belongs; a folder there may be a split under another name.
+        # A README beside the splits is fine; a folder there may be a split with another name.
         if left_out.kind == "outside-splits" and not path.is_dir():
             continue
         level, code, remedy = _LEFT_OUT[left_out.kind]
@@ -158,17 +108,21 @@ def find_left_out(listing: Listing) -> Iterator[Finding]:
         yield Finding(level, code, f"{path} {left_out.reason}.", (path,), remedy, detail)
 
 
-# Kinds whose reasons differ.
+# Kinds whose reasons differ from path to path.
 _PARTICULAR = frozenset({"hidden", "system-folder", "unread-format"})
-# What to say of a path that is left out: level, code, remedy.
+# Kind of an ignored path -> level, code and remedy of its finding.
 _LEFT_OUT: Mapping[str, tuple[Level, str, str]] = {
-    "hidden": ("note", "hidden", "It is left out; nothing to do."),
-    "system-folder": ("note", "hidden", "It is left out; nothing to do."),
-    "not-a-picture": ("note", "not-a-picture", "It is left out; remove it, or save it as a picture."),
-    "unread-format": ("warning", "unread-format", "It is left out; save it as JPEG or PNG."),
-    "outside-class": ("warning", "outside-class", "It is left out; move it into its class's folder, or remove it."),
-    "outside-splits": ("warning", "outside-splits", "It is left out; name it train, valid or test if it is a split."),
-    "listed-already": ("note", "listed-already", "It is left out; nothing to do."),
+    "hidden": ("note", "hidden", "It is ignored; no action needed."),
+    "system-folder": ("note", "hidden", "It is ignored; no action needed."),
+    "not-a-picture": ("note", "not-a-picture", "It is ignored; remove it, or save it as a picture."),
+    "unread-format": ("warning", "unread-format", "It is ignored; save it as JPEG or PNG."),
+    "outside-class": ("warning", "outside-class", "It is ignored; move it into its class's folder, or remove it."),
+    "outside-splits": (
+        "warning",
+        "outside-splits",
+        "It is ignored; if it is a split, name it train, valid or test.",
+    ),
+    "listed-already": ("note", "listed-already", "It is ignored; no action needed."),
 }
 
 
@@ -203,7 +157,7 @@ def _find_spoiled(path: Path, fact: PictureFacts) -> Iterator[Finding]:
         yield Finding("warning", "corrupt", message, (path,), remedy, fact.problem)
     elif min(fact.size) < TINY_PIXELS:
         pixels = f"{fact.size[0]} x {fact.size[1]} pixels"
-        remedy = "Replace it by a larger picture or delete it."
+        remedy = "Replace it with a larger picture or delete it."
         yield Finding("warning", "tiny", f"{path} has only {pixels}.", (path,), remedy, pixels)
 
 

@@ -1,4 +1,4 @@
-"""Reads CIFAR-10's and CIFAR-100's Python batches, whose pickles come from strangers and may hold arrays only."""
+"""Reads the Python batches of CIFAR-10 and CIFAR-100: untrusted pickles that may contain arrays only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _SIDE = 32
 _VALUES = 3 * _SIDE * _SIDE
 # The largest batch of the original, CIFAR-100's train, takes 155 MB.
 _LARGEST_FILE = 512 << 20
-# What a batch's pickle may name: how NumPy, old and new, rebuilds an array, and how Python 2's bytes are decoded.
+# Functions that a batch's pickle may name: those with which NumPy, old and new, rebuilds an array, and with which
+# Python 2's bytes are decoded.
 _ALLOWED = {
     ("numpy.core.multiarray", "_reconstruct"),
     ("numpy._core.multiarray", "_reconstruct"),
@@ -37,7 +38,7 @@ class CifarPicture:
     pixels: bytes
 
     def png(self) -> bytes:
-        """The picture as a PNG file, which loses nothing."""
+        """The picture as a PNG file, which is lossless."""
         from PIL import Image  # noqa: PLC0415 - imports Pillow
 
         plane = _SIDE * _SIDE
@@ -55,10 +56,10 @@ class Batches:
 
     Attributes:
         name: "CIFAR-10" or "CIFAR-100".
-        folder: Where they are.
+        folder: Their folder.
         names_file: The file with the classes' names.
-        names_key: Their key there.
-        labels_key: The key of the labels in a batch; CIFAR-100 has coarse ones, too.
+        names_key: Key of the names in that file.
+        labels_key: Key of the labels in a batch; CIFAR-100 also has coarse ones.
         files: Batch -> its split.
     """
 
@@ -70,7 +71,7 @@ class Batches:
     files: Mapping[str, str]
 
     def pictures(self) -> Iterator[CifarPicture]:
-        """Every picture, batch by batch.
+        """Yields all pictures, batch by batch.
 
         Raises:
             DatasetError: A file is not what its name says.

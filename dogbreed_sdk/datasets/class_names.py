@@ -1,4 +1,4 @@
-"""Finds class folders whose names will confuse people, systems or the order of indices. No I/O."""
+"""Finds class folders whose names confuse people, systems or the order of indices. No I/O."""
 
 from __future__ import annotations
 
@@ -9,19 +9,24 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from dogbreed_sdk.datasets.report import Finding
+from dogbreed_sdk.datasets.findings import Finding
 from dogbreed_sdk.labels import display_name
 from training_scripts.data.faults import is_text, normal_form, some
 
 # Info-ZIP's unzip writes letters like this under LC_ALL=C.
 _ESCAPED = re.compile("#U([0-9a-fA-F]{4})|#L([0-9a-fA-F]{6})")
-# What UTF-8 is taken for: ZIP's own code page, and what Windows programs assume.
+# Encodings that UTF-8 is mistaken for: ZIP's own code page, and those that Windows programs assume.
 _MISTAKEN_FOR = ("cp437", "cp1252", "latin-1")
 _NUMBER = re.compile(r"(\d+)(?![^\W_])")
 
 
 def find_names(folder: Path, names: Sequence[str]) -> Iterator[Finding]:
-    """Names the class folders, sorted, of the folder that decides the classes."""
+    """Finds problems in the names of class folders.
+
+    Args:
+        folder: The folder that contains the class folders.
+        names: Their names, sorted.
+    """
     for name in names:
         yield from _odd(folder, name)
     yield from _alike(folder, names)
@@ -29,15 +34,15 @@ def find_names(folder: Path, names: Sequence[str]) -> Iterator[Finding]:
 
 
 def find_file_names(paths: Iterable[Path]) -> Iterator[Finding]:
-    """Names pictures that cannot be uploaded for their names."""
+    """Finds pictures whose names prevent an upload."""
     for path in paths:
         if not is_text(path.name):
-            message = f"The file name {path.name!r} is not UTF-8, which S3 cannot hold."
+            message = f"The file name {path.name!r} is not UTF-8, which S3 cannot store."
             yield Finding("warning", "odd-file-name", message, (path,), "Rename it.")
 
 
 def meant(name: str) -> str:
-    """What a name was before something decoded it wrongly; the name itself where nothing did.
+    """The original of a name that was decoded incorrectly; the name itself if it was not.
 
     >>> meant("caf#U00e9"), meant("cafÃ©"), meant("Pug")
     ('café', 'café', 'Pug')
@@ -54,12 +59,12 @@ def meant(name: str) -> str:
 
 
 def _odd(folder: Path, name: str) -> Iterator[Finding]:
-    # What is not UTF-8 is a fault, which training refuses.
+    # A name that is not UTF-8 is a fault that training refuses.
     if not is_text(name):
         return
     paths = (folder / name,)
     if name != name.strip() or not name.isprintable():
-        message = f"The class folder {name!r} has a name with blanks at its ends or unprintable characters."
+        message = f"The class folder {name!r} has leading or trailing spaces or unprintable characters in its name."
         yield Finding("warning", "odd-name", message, paths, "Rename it in every split.", repr(name))
     elif (probably := meant(name)) != name:
         message = f"The class folder {name!r} was probably named {probably!r} before it was unpacked."
@@ -75,12 +80,14 @@ def _alike(folder: Path, names: Sequence[str]) -> Iterator[Finding]:
     for one, forms in composed.items():
         shown[display_name(one).casefold()].append(one)
         if len(forms) > 1:
-            spelt = " and ".join(map(normal_form, forms))
-            message = f"The class {one} has {len(forms)} folders, named in the Unicode normal forms {spelt}."
+            forms_text = " and ".join(map(normal_form, forms))
+            message = f"The class {one} has {len(forms)} folders, named in the Unicode normal forms {forms_text}."
             paths = tuple(folder / name for name in forms)
-            yield Finding("warning", "normal-form", message, paths, "Put the pictures into one folder, in every split.")
+            yield Finding(
+                "warning", "normal-form", message, paths, "Move the pictures into one folder, in every split."
+            )
     for alike in (alike for alike in shown.values() if len(alike) > 1):
-        message = f"The classes {' and '.join(alike)} are shown under one name, {display_name(alike[0])!r}."
+        message = f"The classes {' and '.join(alike)} have the same display name, {display_name(alike[0])!r}."
         remedy = "Rename one of them, or merge them if they are one breed."
         paths = tuple(folder / name for one in alike for name in composed[one])
         yield Finding("warning", "same-label", message, paths, remedy)
@@ -92,7 +99,7 @@ def _numbers(folder: Path, names: Sequence[str]) -> Iterator[Finding]:
     if not names or len(numbers) < len(names):
         return
     if all(name.isdecimal() for name in names):
-        message = f"The class folders are named by numbers ({some(names)}), so every answer will be a number."
+        message = f"The class folders are named by numbers ({some(names)}), so predictions will be numbers."
         yield Finding("note", "numeric-names", message, (folder,), "Rename them to the classes' names in every split.")
     falling = next(((one, other) for one, other in itertools.pairwise(numbers) if one > other), None)
     if falling:

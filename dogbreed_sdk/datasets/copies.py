@@ -1,28 +1,25 @@
-"""Finds pictures that a data set has more than once, as the same file or as a near-copy of it."""
+"""Finds duplicates in a data set: identical files and near-copies."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dogbreed_sdk.datasets import near_copies
-from dogbreed_sdk.datasets.report import Finding
+from dogbreed_sdk.datasets.examination import PictureFacts
+from dogbreed_sdk.datasets.findings import Finding
 from training_scripts.data.faults import some
 from training_scripts.data.listing import Listing
 
-if TYPE_CHECKING:
-    from dogbreed_sdk.datasets.checks import PictureFacts
-
-# From this share of shared pictures on, the accuracy of a split says nothing about new pictures.
+# If more than this share of a split is also in train, its accuracy says nothing about new pictures.
 LEAK_SHARE = 0.05
 
 _Place = tuple[str, str, Path]  # split, class folder, file
 
 
 def find_copies(listing: Listing, facts: Mapping[Path, PictureFacts]) -> Iterator[Finding]:
-    """Reports copies across splits (accuracy is then partly memory), across classes, and inside a class."""
+    """Reports copies across splits (accuracy then measures memorization), across classes, and within a class."""
     files: dict[str, list[_Place]] = defaultdict(list)
     thumbnails: dict[str, bytes] = {}
     for split, name, path in listing.pictures():
@@ -39,19 +36,19 @@ def find_copies(listing: Listing, facts: Mapping[Path, PictureFacts]) -> Iterato
 
 
 def _describe(group: Sequence[_Place], code: str, subject: str, *, plural: bool = False) -> Iterator[Finding]:
-    be, label = ("are", "are labelled") if plural else ("is", "is labelled")
+    be, label = ("are", "are labeled") if plural else ("is", "is labeled")
     paths = tuple(path for *_, path in group)
     splits = list(dict.fromkeys(split for split, *_ in group))  # train first, as they are listed
     names = sorted({name for _, name, _ in group})
     listed = some([str(path) for path in paths])
     if len(splits) > 1:
         message = f"{subject} {be} in the splits {_joined(splits)}: {listed}."
-        yield Finding("error", f"{code}-across-splits", message, paths, "Keep one, or all in one split.")
+        yield Finding("error", f"{code}-across-splits", message, paths, "Keep one copy, or all in one split.")
     if len(names) > 1:
         message = f"{subject} {label} {_joined(names)}: {listed}."
-        yield Finding("warning", f"{code}-across-classes", message, paths, "Keep the right class only.")
+        yield Finding("warning", f"{code}-across-classes", message, paths, "Keep it in the correct class only.")
     if len(splits) == len(names) == 1:
-        message = f"{subject} {be} there {len(paths)} times: {listed}."
+        message = f"{subject} {be} present {len(paths)} times: {listed}."
         yield Finding("note", code, message, paths, "Keep one of them.")
 
 
@@ -61,7 +58,7 @@ def _joined(words: Sequence[str]) -> str:
 
 
 def _find_leaks(listing: Listing, groups: Sequence[Sequence[_Place]]) -> Iterator[Finding]:
-    """Splits of which a good part is in train, too."""
+    """Splits that share too many pictures with train."""
     leaked: dict[str, dict[Path, None]] = defaultdict(dict)
     for group in groups:
         if any(split == "train" for split, *_ in group):
@@ -73,4 +70,4 @@ def _find_leaks(listing: Listing, groups: Sequence[Sequence[_Place]]) -> Iterato
         if len(shared) > LEAK_SHARE * total:
             be = "is" if len(shared) == 1 else "are"
             message = f"{len(shared)} of the {total} pictures of the {split} split {be} in the train split too."
-            yield Finding("error", "leak", message, tuple(shared), "Its accuracy would be memory: remove them.")
+            yield Finding("error", "leak", message, tuple(shared), "Remove them: accuracy would be memorization.")

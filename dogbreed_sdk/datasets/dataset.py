@@ -1,4 +1,4 @@
-"""BreedDataset: a folder of pictures with one folder a class; draw, download, check, split and upload it."""
+"""BreedDataset: a folder of pictures with one sub-folder per class; draw, download, check, split and upload it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from training_scripts._util.atomic import building
 from training_scripts.data import split_folders
 
 if TYPE_CHECKING:
-    from dogbreed_sdk.datasets.checks import Progress
+    from dogbreed_sdk.datasets.examination import Progress
     from dogbreed_sdk.datasets.report import DatasetReport
     from dogbreed_sdk.session import Session
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledPicture:
-    """One picture of a split: where it lies, its class folder, and that class's index."""
+    """One picture of a split: its path, its class folder, and the index of the class."""
 
     path: Path
     class_folder: str
@@ -32,9 +32,9 @@ class LabelledPicture:
 
 
 class BreedDataset:
-    """Pictures on disk, as train/<class>/<picture>, and valid and test alike.
+    """Pictures on disk, as train/<class>/<picture>, and likewise for valid and test.
 
-    Make one with `from_folder`, `sample`, `download` or `split`. Nothing is kept in memory but file names.
+    Create one with `from_folder`, `sample`, `download` or `split`. Only file names are kept in memory.
 
     Example:
         >>> import tempfile
@@ -52,11 +52,11 @@ class BreedDataset:
         """The data set in a folder.
 
         Args:
-            path: Holds train, valid and test, in any of their usual spellings, each with one folder per class; or only
-                class folders, which `split` then divides.
+            path: A folder that contains train, valid and test, in any of their usual spellings, each with one folder
+                per class; or only class folders, which `split` then divides.
 
         Raises:
-            DatasetError: There is no such folder, or no folder in it.
+            DatasetError: The folder does not exist or contains no folders.
         """
         root = _folder(path)
         with _listing(root):
@@ -65,9 +65,9 @@ class BreedDataset:
             if not below or inner:
                 _refuse_other_layout(root)
         if not below:
-            raise DatasetError(f"{root} has no folders: a data set is train/<class>/<picture>, or <class>/<picture>")
+            raise DatasetError(f"{root} contains no folders; expected train/<class>/<picture>, or <class>/<picture>")
         if inner:
-            raise DatasetError(f"{root} is not a data set, but {inner[0]} looks like one; give that folder")
+            raise DatasetError(f"{root} is not a data set, but {inner[0]} looks like one; pass that folder")
         return cls(root)
 
     @classmethod
@@ -80,18 +80,18 @@ class BreedDataset:
         seed: int = 0,
         progress: Progress | None = None,
     ) -> BreedDataset:
-        """Drawn dogs, to try everything with: no download, no licence, some seconds.
+        """Draws a sample data set of dogs, to try everything with: no download, no license, takes seconds.
 
         Args:
-            dest: The folder to make. One that holds exactly this sample already is used as it is.
-            breeds: How many classes, from 2 to 12.
-            per_breed: Pictures a class, at least 6: two thirds to train on, a sixth each to validate and test.
-            seed: Another seed draws other dogs of the same breeds.
-            progress: Called with (pictures drawn, pictures in all).
+            dest: The folder to create. A folder that already contains exactly this sample is used as it is.
+            breeds: Number of classes, 2 to 12.
+            per_breed: Pictures per class, at least 6: two thirds for training, a sixth each for validation and test.
+            seed: Seed of the drawings.
+            progress: Called with (drawn pictures, all pictures).
 
         Raises:
-            ConfigurationError: A number outside its range.
-            DatasetError: The folder holds something else, or cannot be written.
+            ConfigurationError: A number is out of range.
+            DatasetError: The folder contains something else, or cannot be written.
         """
         from dogbreed_sdk.datasets.sample import sample  # noqa: PLC0415 - imports Pillow
 
@@ -112,19 +112,19 @@ class BreedDataset:
         sha256: str | None = None,
         progress: Progress | None = None,
     ) -> BreedDataset:
-        """The data set in a zip or tar archive on the web. A broken download continues at the next call.
+        """Downloads a data set as a zip or tar archive. The next call resumes an interrupted download.
 
         Args:
             url: http:// or https://.
-            dest: The folder to make; a folder that wraps the data set inside the archive is left out. One that this
-                URL, or an archive of this digest, was downloaded into before is used as it is.
-            sha256: What the archive must hash to, 64 hexadecimal digits. Without it, nothing but TLS vouches for
-                the content.
-            progress: Called with (bytes here, bytes in all; 0 where the server does not tell).
+            dest: The folder to create; a folder that wraps the data set inside the archive is removed. A folder that
+                already contains a download from this URL, or of this digest, is used as it is.
+            sha256: Expected SHA-256 of the archive, 64 hexadecimal digits. Without it, only TLS authenticates the
+                content.
+            progress: Called with (received bytes, total bytes; 0 if the server does not send the size).
 
         Raises:
-            DatasetError: It cannot be fetched, is another file than expected, is no archive or a malicious one, or
-                the folder holds something else already.
+            DatasetError: The archive cannot be downloaded, is not the expected file, is not an archive or is a
+                malicious one; or the folder contains something else.
         """
         from dogbreed_sdk.datasets import archives, download_record  # noqa: PLC0415 - imports requests
 
@@ -139,7 +139,7 @@ class BreedDataset:
                 cls.from_folder(aside)
                 download_record.write(aside, url, archive)
             except (DatasetError, OSError) as error:
-                # The next call must not meet the same bad file again, but one for which there was no room.
+                # Delete a bad archive; keep one for which there was no space, so that the next call can unpack it.
                 if getattr(error, "errno", None) != errno.ENOSPC:
                     archive.unlink()
                 raise
@@ -159,45 +159,45 @@ class BreedDataset:
         seed: int = 0,
         progress: Progress | None = None,
     ) -> BreedDataset:
-        """Makes a data set of a layout in which pictures are often downloaded; the source stays as it is.
+        """Converts a layout in which data sets are commonly published; the source is not changed.
 
-        Recognised are the Python batches of CIFAR-10 and CIFAR-100; pictures beside a CSV file with their classes
-        (Kaggle); pictures with the class in the file name, "Abyssinian_100.jpg" (Oxford-IIIT Pet, whose trainval.txt
-        and test.txt are kept to; Dogs vs. Cats); class folders beside annotations or inside other folders (Stanford
-        Dogs); and splits under other names. Splits that are missing are divided off from train, as `split` does.
-        Files that cannot be decoded are left out.
+        Recognizes the Python batches of CIFAR-10 and CIFAR-100; pictures beside a CSV file with their classes
+        (Kaggle); pictures with the class in the file name, "Abyssinian_100.jpg" (Oxford-IIIT Pet, including its
+        trainval.txt and test.txt; Dogs vs. Cats); class folders beside annotations or inside other folders (Stanford
+        Dogs); and splits with other names. Missing splits are taken from train, as `split` does. Files that cannot be
+        decoded are omitted.
 
         Args:
-            source: The folder as it was unpacked.
-            dest: The folder to make. Its files are hard links where the file system allows.
-            labels: The CSV file with a column of file names and one of classes, if it does not lie in `source` or
-                there are several.
-            folders: Split -> name of the folder below `source` that holds it, for splits under other names.
-            valid: Share of a validation split, if that is missing; 0 for none.
-            test: Share of a test split, if that is missing; 0 for none.
-            seed: Another seed divides otherwise.
-            progress: Called with (pictures examined, pictures in all).
+            source: The unpacked folder.
+            dest: The folder to create. Its files are hard links if the file system supports them.
+            labels: The CSV file with a column of file names and one of classes, if it is not in `source` or there are
+                several.
+            folders: Split -> name of its folder in `source`, for splits with other names.
+            valid: Share of the validation split if it is missing; 0 for none.
+            test: Share of the test split if it is missing; 0 for none.
+            seed: Seed of the assignment to splits.
+            progress: Called with (examined pictures, all pictures).
 
         Raises:
             ConfigurationError: The shares leave nothing for train.
-            DatasetError: There is no such folder, or it cannot be listed; its layout is ours already, is not
-                recognised, or needs `folders`; or `dest` holds something.
+            DatasetError: The folder does not exist or cannot be listed; its layout needs no conversion, is not
+                recognized, or needs `folders`; or `dest` is not empty.
         """
         from dogbreed_sdk.datasets import layouts, splitting  # noqa: PLC0415 - only needed here
 
         origin = _folder(source)
         table = None if labels is None else Path(labels).expanduser().absolute()
         with _listing(origin):
-            layout = layouts.recognise(origin, labels=table, folders=folders)
+            layout = layouts.recognize(origin, labels=table, folders=folders)
         if layout is None:
-            cls.from_folder(origin)  # says what is wrong with it, where something is
+            cls.from_folder(origin)  # raises if something is wrong with it
             raise DatasetError(
-                f"{origin} needs no conversion. Divide class folders with split() or `dogbreed data split`, and make "
+                f"{origin} needs no conversion. Divide class folders with split() or `dogbreed data split`; create "
                 "missing splits with split_from_train() or `dogbreed data split --from-train`."
             )
         if layout.guessed:
             raise DatasetError(
-                f"{origin} has {layout}, as far as their sizes say. Name them: folders={dict(layout.guessed)}."
+                f"{origin} has {layout}, judging by their sizes. Confirm them with folders={dict(layout.guessed)}."
             )
         root = Path(dest).expanduser().absolute()
         with _built_aside(root) as aside:
@@ -211,15 +211,15 @@ class BreedDataset:
 
     @cached_property
     def folders(self) -> dict[str, Path]:
-        """Split -> its folder: "train", and "valid", "test" where they are there; empty without splits."""
+        """Split ("train", and "valid" and "test" if they exist) -> its folder; empty without splits."""
         return {split: paths[0] for split, paths in split_folders.locate(self._root).folders.items()}
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The class folders in index order, which the train split alone decides.
+        """The class folders in index order, as in the train split.
 
         Raises:
-            DatasetError: The data cannot be trained on; `check` says more.
+            DatasetError: The data cannot be trained on; `check` explains why.
         """
         return tuple(self._listed.classes)
 
@@ -247,12 +247,12 @@ class BreedDataset:
                 without splits.
 
         Raises:
-            DatasetError: There is no such split.
+            DatasetError: The split does not exist.
         """
         split = split and (split_folders.split_of(split) or split)
         if split not in (self.folders or {None}):
-            there = ", ".join(self.folders) or "none"
-            raise DatasetError(f"{self._root} has no {split} split; there are: {there}")
+            existing = ", ".join(self.folders) or "none"
+            raise DatasetError(f"{self._root} has no {split} split; existing splits: {existing}")
         classes = self.classes
         return tuple(
             LabelledPicture(sample.path, classes[sample.label], sample.label)
@@ -261,9 +261,9 @@ class BreedDataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over names and contents: the same wherever the data lies, another when a byte differs.
+        """SHA-256 over names and contents: independent of the data set's location, different if any byte differs.
 
-        It reads every file once and is then remembered; make a new BreedDataset after changing files.
+        It reads every file once and is then cached; create a new BreedDataset after changing files.
         """
         from training_scripts.data import image_folder  # noqa: PLC0415 - only needed with a data set at hand
 
@@ -272,7 +272,7 @@ class BreedDataset:
 
     @cached_property
     def _listed(self) -> Any:
-        """The `training_scripts.data.image_folder.DataSet` of this folder: what training will see."""
+        """The folder as training reads it."""
         from training_scripts.data import image_folder  # noqa: PLC0415 - only needed with a data set at hand
 
         with _as_dataset_errors(self._root):
@@ -281,15 +281,15 @@ class BreedDataset:
             return image_folder.read_dataset(image_folder.find_splits(self._root))
 
     def check(self, *, progress: Progress | None = None, workers: int | None = None) -> DatasetReport:
-        """Reads and decodes every picture, and says what training or its numbers would suffer from.
+        """Reads and decodes every picture, and reports problems for training or its metrics.
 
-        Splits and classes that are missing or unknown, broken, tiny and foreign files, the same picture in two
-        splits or classes, too few pictures, imbalance, and names that confuse. What training refuses is an error, in
-        the words of training.
+        It finds missing and unknown splits and classes, broken, tiny and unsupported files, the same picture in two
+        splits or classes, too few pictures, imbalance, and confusing names. Whatever training refuses is an error, with
+        the same message.
 
         Args:
-            progress: Called with (pictures examined, pictures in all).
-            workers: Threads; default: the number of processors, at most 8.
+            progress: Called with (examined pictures, all pictures).
+            workers: Number of threads; default: the number of processors, at most 8.
         """
         from dogbreed_sdk.datasets import checks  # noqa: PLC0415 - only needed here
 
@@ -304,26 +304,26 @@ class BreedDataset:
         seed: int = 0,
         progress: Progress | None = None,
     ) -> BreedDataset:
-        """Divides class folders into train, valid and test, in a new folder; this one stays as it is.
+        """Divides class folders into train, valid and test, in a new folder; this one is not changed.
 
-        Every class is divided alike. Which picture goes where depends on its content and the seed, not on file
-        names; copies of a picture, resized and re-encoded ones included, stay together, in train. Files that cannot
-        be decoded are left out.
+        Each class is divided in the same shares. The assignment depends on a picture's content and the seed, not on
+        file names; copies of a picture, resized and re-encoded ones included, stay together, in train. Files that
+        cannot be decoded are omitted.
 
         Args:
-            dest: The folder to make; default: beside this one, "<name>-split". Its files are hard links where the
-                file system allows, so that they take no space.
+            dest: The folder to create; default: "<name>-split" beside this one. Its files are hard links if the file
+                system supports them, so that they take no space.
             valid: Share of the validation split.
             test: Share of the test split.
-            seed: Another seed gives another split.
-            progress: Called with (pictures examined, pictures in all).
+            seed: Seed of the assignment.
+            progress: Called with (examined pictures, all pictures).
 
         Raises:
             ConfigurationError: The shares leave nothing for train.
-            DatasetError: The data has splits already, or the folder holds something.
+            DatasetError: The data set already has splits, or the folder is not empty.
         """
         if self.folders:
-            raise DatasetError(f"{self._root} has splits already: {', '.join(self.folders)}. {self._how_to_complete()}")
+            raise DatasetError(f"{self._root} already has splits: {', '.join(self.folders)}. {self._how_to_complete()}")
         return self._divided(dest, valid=valid, test=test, seed=seed, progress=progress)
 
     def split_from_train(
@@ -335,18 +335,18 @@ class BreedDataset:
         seed: int = 0,
         progress: Progress | None = None,
     ) -> BreedDataset:
-        """Makes the splits that are missing out of train, in a new folder; the splits that are there stay as they are.
+        """Takes missing splits from train, in a new folder; existing splits are kept as they are.
 
         Args:
             dest: As for `split`.
-            valid: Share of train's pictures for a validation split, if that is missing.
-            test: Share of train's pictures for a test split, if that is missing.
-            seed: Another seed gives another split.
-            progress: Called with (pictures examined, pictures in all).
+            valid: Share of train's pictures for the validation split, if it is missing.
+            test: Share of train's pictures for the test split, if it is missing.
+            seed: Seed of the assignment.
+            progress: Called with (examined pictures, all pictures).
 
         Raises:
             ConfigurationError: The shares leave nothing for train.
-            DatasetError: The data has no train split, or no split is missing, or the folder holds something.
+            DatasetError: The data set has no train split, no split is missing, or the folder is not empty.
         """
         if "train" not in self.folders:
             from training_scripts.data import faults  # noqa: PLC0415 - only needed for an error
@@ -354,7 +354,7 @@ class BreedDataset:
             fault = faults.no_train(self._root) if self.folders else faults.no_splits(self._root)
             raise DatasetError(str(fault))
         if {"valid", "test"} <= set(self.folders):
-            raise DatasetError(f"{self._root} has train, valid and test already: no split is missing")
+            raise DatasetError(f"{self._root} already has train, valid and test; no split is missing")
         return self._divided(dest, valid=valid, test=test, seed=seed, progress=progress)
 
     def _how_to_complete(self) -> str:
@@ -390,12 +390,12 @@ class BreedDataset:
         return BreedDataset(root)
 
     def upload(self, session: Session, *, progress: Progress | None = None) -> str:
-        """Brings the pictures to where the session's jobs read them, and nothing else that lies beside them.
+        """Uploads the pictures, and only those, to where the session's jobs read them.
 
         Args:
-            session: On AWS the files go below its bucket, under the data set's fingerprint, each only once. Local
-                jobs read the folder where it lies.
-            progress: Called with (files copied, files in all).
+            session: On AWS the files are stored in its bucket, under the data set's fingerprint; existing files are
+                skipped. Local jobs read the folder itself.
+            progress: Called with (copied files, all files).
 
         Returns:
             The URI of the folder, s3:// or file://.
@@ -410,12 +410,12 @@ class BreedDataset:
         return uri
 
     def _files(self) -> dict[str, Path]:
-        """What training reads: name below the data set's folder -> picture. Links to folders are followed.
+        """The files that training reads: name below the data set's folder -> path. Links to folders are followed.
 
-        Splits have their usual names there: the fingerprint, and so the address, does not depend on their spelling.
+        Splits have their usual names: the fingerprint, and therefore the URI, does not depend on their spelling.
 
         Raises:
-            DatasetError: S3 cannot hold a name.
+            DatasetError: S3 cannot store a name.
         """
         from training_scripts.data import faults  # noqa: PLC0415 - only needed with a data set at hand
 
@@ -426,20 +426,20 @@ class BreedDataset:
         }
         odd = [path for name, path in files.items() if not faults.is_text(name)]
         if odd:
-            raise DatasetError(f"the name of {odd[0]} is not UTF-8, which S3 cannot hold; rename it")
+            raise DatasetError(f"the name of {odd[0]} is not UTF-8, which S3 cannot store; rename it")
         return files
 
 
 def _folder(path: str | os.PathLike[str]) -> Path:
-    """A folder that is there, absolute."""
+    """The absolute path of a folder that exists."""
     root = Path(path).expanduser().absolute()
     if not root.is_dir():
-        raise DatasetError(f"{root} {'is a file' if root.exists() else 'does not exist'}; give a data set's folder")
+        raise DatasetError(f"{root} {'is a file' if root.exists() else 'does not exist'}; pass a data set's folder")
     return root
 
 
 def _data_sets_in(folders: list[Path]) -> list[Path]:
-    """The folders that are whole data sets, also where further folders wrap them, as unpacking leaves behind.
+    """The folders that are whole data sets, also if unpacking has wrapped them in further folders.
 
     Raises:
         OSError: A folder cannot be listed.
@@ -451,7 +451,7 @@ def _data_sets_in(folders: list[Path]) -> list[Path]:
 
 
 def _refuse_other_layout(root: Path) -> None:
-    """Names the layout of a folder that is not ours and has to be converted."""
+    """Raises if the folder has another layout, which must be converted."""
     from dogbreed_sdk.datasets import layouts  # noqa: PLC0415 - only needed here
 
     fault = layouts.fault(root)
@@ -461,7 +461,7 @@ def _refuse_other_layout(root: Path) -> None:
 
 @contextmanager
 def _listing(root: Path) -> Iterator[None]:
-    """Turns what cannot be listed inside the block into the SDK's error, in the words of training."""
+    """Turns errors of listing inside the block into the SDK's, with training's message."""
     from training_scripts.data import faults  # noqa: PLC0415 - only needed for an error
 
     try:
@@ -472,7 +472,7 @@ def _listing(root: Path) -> Iterator[None]:
 
 @contextmanager
 def _as_dataset_errors(root: Path) -> Iterator[None]:
-    """Turns the training scripts' own errors into the SDK's; another layout is named before what follows from it."""
+    """Turns the training scripts' errors into the SDK's; another layout is reported first, as it causes others."""
     from training_scripts.data import image_folder  # noqa: PLC0415
 
     try:
@@ -484,18 +484,18 @@ def _as_dataset_errors(root: Path) -> Iterator[None]:
 
 @contextmanager
 def _built_aside(root: Path) -> Iterator[Path]:
-    """An empty folder beside `root` that takes its place when it is complete, and vanishes when it is not."""
+    """An empty folder beside `root` that replaces it when the block succeeds and is deleted when it fails."""
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise DatasetError(f"{root} holds something already; delete it or name another folder")
+        raise DatasetError(f"{root} already exists and is not empty; delete it or choose another folder")
     try:
         with building(root) as aside:
             yield aside
     except OSError as error:
-        raise DatasetError(f"cannot make {root}: {error.strerror or error} ({error.filename or root})") from error
+        raise DatasetError(f"cannot create {root}: {error.strerror or error} ({error.filename or root})") from error
 
 
 def _unwrap(folder: Path) -> None:
-    """Lifts a data set out of the one folder that archives like to wrap it in."""
+    """Moves a data set out of the single folder that archives often wrap it in."""
     while not split_folders.locate(folder).folders:
         below = [entry for entry in folder.iterdir() if not split_folders.is_foreign(entry.name)]
         holds_folders = len(below) == 1 and below[0].is_dir() and any(entry.is_dir() for entry in below[0].iterdir())

@@ -1,4 +1,4 @@
-"""Where a downloaded data set came from: a small file beside the pictures, so that nothing is fetched twice."""
+"""Records where a downloaded data set came from, in a small file beside the pictures, to avoid a second download."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ RECORD = "download.json"
 
 @dataclass(frozen=True)
 class DownloadRecord:
-    """A download.
+    """The source of a downloaded data set.
 
     Attributes:
-        url: Of the archive, without the parts that may be secret.
-        url_sha256: SHA-256 of the whole URL, hexadecimal: a query may decide which archive it is.
+        url: URL of the archive, without parts that may be secret.
+        url_sha256: SHA-256 of the whole URL, hexadecimal: the query may select the archive.
         sha256: SHA-256 of the archive, hexadecimal.
     """
 
@@ -29,18 +29,18 @@ class DownloadRecord:
 
 
 def is_at(folder: Path, url: str, sha256: str | None) -> bool:
-    """Whether a folder holds what is to be downloaded; an expected digest decides before the URL.
+    """Whether a folder already holds a download; compared by digest if one is given, else by URL.
 
     Args:
-        folder: Where the data set would be made.
-        url: Of the archive.
-        sha256: What the archive must hash to, or None.
+        folder: Folder of the data set.
+        url: URL of the archive.
+        sha256: Expected SHA-256 of the archive, or None.
 
     Returns:
-        False also where the folder is not a download, or not there.
+        False if the folder does not exist or does not hold a download.
 
     Raises:
-        DatasetError: It holds another download.
+        DatasetError: The folder holds another download.
     """
     try:
         found = DownloadRecord(**json.loads((folder / RECORD).read_text()))
@@ -51,13 +51,13 @@ def is_at(folder: Path, url: str, sha256: str | None) -> bool:
         wanted = redacted(url) if sha256 is None else f"{redacted(url)} with the SHA-256 {sha256.lower()}"
         raise DatasetError(
             f"{folder} was downloaded from {found.url} (SHA-256 {found.sha256}), not from {wanted}; "
-            "delete it or name another folder"
+            "delete it or choose another folder"
         )
     return True
 
 
 def write(folder: Path, url: str, archive: Path) -> None:
-    """Records that a folder holds the content of an archive."""
+    """Writes the record of an archive into the folder that holds its content."""
     with archive.open("rb") as file:
         digest = hashlib.sha256()
         while chunk := file.read(1 << 20):

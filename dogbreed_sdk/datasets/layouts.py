@@ -1,4 +1,4 @@
-"""Recognises the layouts in which people download pictures, so that they can be converted into ours."""
+"""Recognizes the layouts in which data sets are commonly published, so that they can be converted into ours."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from training_scripts.data import split_folders
 from training_scripts.data.faults import Fault
 from training_scripts.data.listing import UNSPLIT, Listing, list_splits
 
-# Downloads wrap a data set in a folder or two: "stanford-dogs/Images/<class>".
+# Archives wrap a data set in a folder or two: "stanford-dogs/Images/<class>".
 _DEEPEST = 3
-# A few stray files do not change what a folder is.
+# A few stray files do not change the layout.
 _NEARLY_ALL = 0.95
 _LARGEST_TABLE = 256 << 20
 _ROWS_TO_JUDGE = 500
@@ -33,13 +33,13 @@ _SPLIT_COLUMNS = frozenset({"split", "set", "subset", "dataset", "partition"})
 
 @dataclass(frozen=True, slots=True)
 class SourcePicture:
-    """A picture that is to be in a data set.
+    """A picture that will be part of a data set.
 
     Attributes:
-        split: "train", "valid" or "test"; None where it is still to be divided.
+        split: "train", "valid" or "test"; None if it is not assigned yet.
         class_folder: The folder of its class.
-        name: Its file's name there, "a.jpg" or "deeper/a.jpg"; no two of a class and split are alike.
-        content: The file, or what makes the file's content.
+        name: Its file name in that folder, "a.jpg" or "deeper/a.jpg", unique within class and split.
+        content: The file, or a function that returns its content.
     """
 
     split: str | None
@@ -50,13 +50,13 @@ class SourcePicture:
 
 @dataclass(frozen=True)
 class Layout:
-    """A layout that was recognised.
+    """A recognized layout.
 
     Attributes:
-        description: What it is: "pictures in one folder, the class in each file's name".
+        description: For example "pictures in one folder, the class in each file's name".
         pictures: Its pictures.
-        guessed: Split -> folder, where only their sizes say which folder is which split: a person has to confirm it.
-        left_out: Pictures that belong to no class, a phrase each.
+        guessed: Split -> folder, if the splits are guessed from the folders' sizes and need confirmation.
+        left_out: Phrases about pictures that belong to no class.
     """
 
     description: str
@@ -65,7 +65,7 @@ class Layout:
     left_out: tuple[str, ...] = ()
 
     def remedy(self, root: Path) -> str:
-        """How to make a data set of the folder that was recognised, as a sentence."""
+        """A sentence that tells how to convert the folder."""
         words = ["dogbreed", "data", "convert", str(root), "DEST"]
         for split, folder in self.guessed.items():
             words += [f"--{split}-folder", folder]
@@ -80,50 +80,50 @@ class Layout:
         return f"{self.description} ({len(classes):,} classes, {_pictures(len(self.pictures))})"
 
 
-def recognise(root: Path, *, labels: Path | None = None, folders: Mapping[str, str] | None = None) -> Layout | None:
-    """Recognises a layout that is not ours: another one than train/<class>/<picture> or <class>/<picture>.
+def recognize(root: Path, *, labels: Path | None = None, folders: Mapping[str, str] | None = None) -> Layout | None:
+    """Recognizes a layout other than ours, which is train/<class>/<picture> or <class>/<picture>.
 
-    Known are CIFAR's Python batches, pictures beside a CSV file that names their classes (Kaggle), pictures with the
+    It knows CIFAR's Python batches, pictures beside a CSV file that names their classes (Kaggle), pictures with the
     class in the file name (Oxford-IIIT Pet, Dogs vs. Cats), class folders beside annotations or inside other folders
     (Stanford Dogs), and splits under other names.
 
     Args:
         root: The folder.
-        labels: The CSV file that names the classes, where it is not to be looked for.
-        folders: Split -> the folder below `root` that holds it, for splits under other names.
+        labels: The CSV file that names the classes, instead of searching for it.
+        folders: Split -> its folder below `root`, for splits with other names.
 
     Returns:
-        The layout; None for ours, and where none is recognised.
+        The layout; None for ours, or if none is recognized.
 
     Raises:
-        DatasetError: What `labels` or `folders` name is missing or does not fit.
+        DatasetError: `labels` or `folders` names something that is missing or does not fit.
         OSError: A folder cannot be listed.
     """
     if labels is not None:
         return _from_table(root, [labels], asked=True)
     if folders:
         return _named_splits(root, folders)
-    return _recognise(root, _DEEPEST)
+    return _recognize(root, _DEEPEST)
 
 
 def fault(root: Path) -> Fault | None:
-    """Another layout, as the reason why training refuses a folder; None for ours, and where none is recognised.
+    """The fault that a folder has another layout; None for ours, or if none is recognized.
 
     Raises:
-        DatasetError: A table names a class that cannot be a folder's name.
+        DatasetError: A table names a class that cannot be the name of a folder.
     """
     try:
-        layout = recognise(root)
+        layout = recognize(root)
     except OSError:  # listing names what cannot be listed
         return None
     if layout is None:
         return None
-    left_out = f" Left out: {', '.join(layout.left_out)}." if layout.left_out else ""
+    left_out = f" Ignored: {', '.join(layout.left_out)}." if layout.left_out else ""
     return Fault("layout", f"{root} has another layout: {layout}.{left_out}", (root,), layout.remedy(root))
 
 
 def split_named_otherwise(listing: Listing) -> tuple[str, Path] | None:
-    """The one split that is missing, and the one folder beside the splits that holds train's classes."""
+    """The only missing split, and the only folder beside the splits that contains train's classes."""
     missing = [split for split in split_folders.SPLITS if split not in listing.splits]
     beside = [left_out.path for left_out in listing.left_out if left_out.kind == "outside-splits"]
     alike = [folder for folder in beside if folder.is_dir() and _has_classes_of(folder, listing.classes)]
@@ -138,7 +138,7 @@ def _has_classes_of(folder: Path, classes: Collection[str]) -> bool:
     return bool(inside) and set(inside) <= set(classes)
 
 
-def _recognise(root: Path, depth: int) -> Layout | None:
+def _recognize(root: Path, depth: int) -> Layout | None:
     if split_folders.is_divided(root):
         return None
     layout = _cifar(root) or _from_table(root, _tables(root)) or _flat(root) or _other_splits(root)
@@ -165,7 +165,7 @@ def _tables(root: Path) -> list[Path]:
 
 
 def _from_table(root: Path, tables: Sequence[Path], *, asked: bool = False) -> Layout | None:
-    """Pictures whose classes stand in tables; of several tables, each may be the one of a split."""
+    """Pictures whose classes are listed in tables; there may be one table per split."""
     if not tables:
         return None
     index = _Index(root)
@@ -173,9 +173,8 @@ def _from_table(root: Path, tables: Sequence[Path], *, asked: bool = False) -> L
     if not read:
         if asked:
             raise DatasetError(
-                f"{tables[0]} does not name the pictures in {root} and their classes. It needs a column with file "
-                "names, with or without directory and suffix, and one called label, class or breed; both named in its "
-                "first row."
+                f"{tables[0]} does not list the pictures in {root} with their classes. It needs a header row, a column "
+                "with file names, with or without directory and suffix, and a column called label, class or breed."
             )
         return None
     split_of = {table: split_folders.split_of(table.stem) for table in read}
@@ -192,7 +191,7 @@ def _from_table(root: Path, tables: Sequence[Path], *, asked: bool = False) -> L
 
 
 class _Index:
-    """The pictures below a folder, by the ways in which a table may name them."""
+    """The pictures below a folder, by the names that a table may use for them."""
 
     def __init__(self, root: Path) -> None:
         self.paths = sorted(_all_pictures(root))
@@ -203,7 +202,7 @@ class _Index:
                 self._by_name[name] = None if name in self._by_name else path  # None: more than one
 
     def find(self, value: str) -> Path | None:
-        """The picture that a table's value names; None where it names none, or more than one."""
+        """The picture that a table's value names; None if it names none, or more than one."""
         value = value.strip().replace("\\", "/").removeprefix("./")
         parts = value.split("/")
         for start in range(len(parts)):
@@ -214,7 +213,7 @@ class _Index:
 
 
 def _read_table(table: Path, index: _Index) -> list[tuple[str | None, Path, str]] | None:
-    """The rows of a table as (split, picture, class); None where it is about something else."""
+    """The rows of a table as (split, picture, class); None if the table has another purpose."""
     try:
         if table.stat().st_size > _LARGEST_TABLE:
             return None
@@ -239,7 +238,7 @@ def _read_table(table: Path, index: _Index) -> list[tuple[str | None, Path, str]
 
 
 def _columns(rows: Sequence[Mapping[str, str]], index: _Index) -> tuple[str, str, str | None] | None:
-    """Which columns name the picture, its class and, where there is one, its split."""
+    """The columns with the picture, its class and, if there is one, its split."""
     judged = rows[:_ROWS_TO_JUDGE]
     if not judged:
         return None
@@ -250,7 +249,7 @@ def _columns(rows: Sequence[Mapping[str, str]], index: _Index) -> tuple[str, str
 
     shares = {column: share(column, index.find) for column in names}
     picture_column = max(names, key=lambda column: shares[column])
-    # Tables often list the test split's pictures, too, which are elsewhere.
+    # Tables often also list pictures of the test split, which are elsewhere.
     if shares[picture_column] < 0.5:
         return None
     others = [column for column in names if column != picture_column]
@@ -263,7 +262,7 @@ def _columns(rows: Sequence[Mapping[str, str]], index: _Index) -> tuple[str, str
     others = [column for column in others if column not in splits]
     called = [column for column in others if re.sub(r"[\W_]", "", column.casefold()) in _CLASS_COLUMNS]
     candidates = called or others
-    # A class that is text says more than its number.
+    # A name is better than a number.
     candidates.sort(key=lambda column: all(row[column].strip().isdecimal() for row in judged))
     if not candidates or (not called and len(candidates) > 1):
         return None
@@ -274,7 +273,7 @@ def _columns(rows: Sequence[Mapping[str, str]], index: _Index) -> tuple[str, str
 
 
 def _flat(root: Path) -> Layout | None:
-    """Pictures directly in a folder, or in those of splits, whose names are a class and a number."""
+    """Pictures directly in a folder, or in the folders of splits, named by a class and a number."""
     below = {folder: _split_in(folder.name) for folder in split_folders.plain_folders(root)}
     found: list[tuple[str | None, str, Path]] = []
     for folder in [root, *(folder for folder, split in below.items() if split)]:
@@ -295,9 +294,9 @@ def _flat(root: Path) -> Layout | None:
 
 
 def _listed_splits(root: Path) -> dict[str, str]:
-    """Picture -> split, as text files of the names say: annotations/trainval.txt and test.txt of Oxford-IIIT Pet."""
+    """Picture -> split, from text files with names: annotations/trainval.txt and test.txt of Oxford-IIIT Pet."""
     found: dict[str, str] = {}
-    # The recursion into the folder of pictures leaves the annotations beside it.
+    # When recursing into the folder of pictures, the annotations are beside it.
     for folder in (root, root / "annotations", root.parent / "annotations"):
         for name, split in (("trainval", "train"), ("train", "train"), ("val", "valid"), ("test", "test")):
             path = folder / f"{name}.txt"
@@ -313,7 +312,7 @@ def _listed_splits(root: Path) -> dict[str, str]:
 
 
 def _other_splits(root: Path) -> Layout | None:
-    """Folders with the same classes inside: splits, whatever they are called."""
+    """Folders that contain the same classes are splits, whatever their names."""
     classes = {
         folder: {name for name, paths in inside.items() if paths}
         for folder in split_folders.plain_folders(root)
@@ -326,16 +325,16 @@ def _other_splits(root: Path) -> Layout | None:
     if any(len(names & largest) * 2 < len(names) for names in classes.values()):
         return None
     sizes = {folder: sum(map(len, _classes_in(_unwrapped(folder)).values())) for folder in classes}
-    said = {folder: _split_in(folder.name) for folder in classes}
-    if None not in said.values() and len(set(said.values())) == len(said) and "train" in said.values():
-        return _splits({split: folder for folder, split in said.items() if split})
-    # Nothing says which is which: the largest is most likely to be the one to train on, but a person has to say so.
+    by_name = {folder: _split_in(folder.name) for folder in classes}
+    if None not in by_name.values() and len(set(by_name.values())) == len(by_name) and "train" in by_name.values():
+        return _splits({split: folder for folder, split in by_name.items() if split})
+    # The names do not tell which is which: the largest is probably train, but the user must confirm it.
     guessed = dict(zip(("train", "test", "valid"), sorted(sizes, key=lambda folder: -sizes[folder]), strict=False))
     return replace(_splits(guessed), guessed={split: folder.name for split, folder in guessed.items()})
 
 
 def _split_in(name: str) -> str | None:
-    """The one split that a folder's name speaks of: "seg_train", "images-test"."""
+    """The split that a folder's name contains, as in "seg_train" or "images-test"."""
     words = {split_folders.split_of(word) for word in re.split(r"[\W_]+", name)} - {None}
     return next(iter(words)) if len(words) == 1 else None
 
@@ -346,9 +345,9 @@ def _named_splits(root: Path, folders: Mapping[str, str]) -> Layout:
         if not path.is_dir():
             raise DatasetError(f"{path}, the {split} split's folder, does not exist")
         if not any(_classes_in(_unwrapped(path)).values()):
-            raise DatasetError(f"{path} has no class folders with pictures: expected <class>/<picture>")
+            raise DatasetError(f"{path} has no class folders with pictures; expected <class>/<picture>")
     if "train" not in paths:
-        raise DatasetError("name the folder of the train split, too: only it decides the classes")
+        raise DatasetError("name the folder of the train split as well: it defines the classes")
     return _splits(paths)
 
 
@@ -360,18 +359,18 @@ def _splits(folders: Mapping[str, Path]) -> Layout:
         for path in paths
     )
     named = ", ".join(f"{folder.name} for {split}" for split, folder in folders.items())
-    return Layout(f"splits under other names: {named}", _named(rows))
+    return Layout(f"splits with other names: {named}", _named(rows))
 
 
 def _unwrapped(folder: Path) -> Path:
-    """The folder itself, or the one that holds everything inside (seg_train/seg_train/<class>)."""
+    """The folder itself, or its only sub-folder if that contains everything (seg_train/seg_train/<class>)."""
     inside = split_folders.plain_folders(folder)
     wraps = len(inside) == 1 and len([name for name, paths in _classes_in(inside[0]).items() if paths]) > 1
     return inside[0] if wraps else folder
 
 
 def _inside(root: Path, depth: int) -> Layout | None:
-    """A layout in the one folder that holds pictures, beside others of annotations or lists."""
+    """A layout in the only folder that contains pictures, beside folders of annotations or lists."""
     below = split_folders.plain_folders(root)
     holding = [folder for folder in below if next(_all_pictures(folder), None)] or below
     if len(holding) != 1:
@@ -379,7 +378,7 @@ def _inside(root: Path, depth: int) -> Layout | None:
     folder = holding[0]
     if split_folders.is_divided(folder):
         return None  # from_folder names it
-    deeper = _recognise(folder, depth - 1)
+    deeper = _recognize(folder, depth - 1)
     if deeper is not None:
         return deeper
     classes = {name: paths for name, paths in _classes_in(folder).items() if paths}
@@ -391,7 +390,7 @@ def _inside(root: Path, depth: int) -> Layout | None:
     return Layout(description, _named(rows))
 
 
-# What all of them use
+# Helpers
 
 
 def _classes_in(folder: Path) -> Mapping[str, tuple[Path, ...]]:
@@ -400,7 +399,7 @@ def _classes_in(folder: Path) -> Mapping[str, tuple[Path, ...]]:
 
 
 def _direct_pictures(folder: Path) -> list[Path]:
-    """The pictures of a folder that has no folders with pictures."""
+    """The pictures directly in a folder, if its sub-folders contain none."""
     listing = list_splits({UNSPLIT: folder})
     if any(listing.splits[UNSPLIT].values()):
         return []
@@ -414,14 +413,14 @@ def _all_pictures(folder: Path) -> Iterator[Path]:
 
 
 def _class_folder(name: str, source: Path) -> str:
-    """The folder of a class; a table comes from a stranger, and its names become folders."""
+    """The folder of a class, checked: a table is not trusted, and its names become folders."""
     if name.startswith(".") or "/" in name or "\\" in name or not name.isprintable() or len(name) > 200:
-        raise DatasetError(f"{source.name} names a class {name[:60]!r}, which cannot be a folder's name; rename it")
+        raise DatasetError(f"{source.name} names the class {name[:60]!r}, which cannot be a folder's name; rename it")
     return name
 
 
 def _named(rows: Iterable[tuple[str | None, str, Path]]) -> tuple[SourcePicture, ...]:
-    """Pictures under their files' names; where a class has two of a name, the later ones get a number."""
+    """Pictures under their file names; if a class has several of a name, the later ones get a number."""
     taken: set[tuple[str | None, str, str]] = set()
     pictures = []
     for split, class_folder, path in rows:

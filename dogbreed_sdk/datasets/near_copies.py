@@ -1,4 +1,4 @@
-"""Finds pictures that look the same although their files differ: resized, re-encoded, slightly brightened copies."""
+"""Finds pictures that look the same in different files: resized, re-encoded, slightly brightened copies."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Name = TypeVar("Name", bound=Hashable)
 # percentile.
 _WIDTH, _HEIGHT = 17, 16
 MAX_DIFFERENT_BITS = 24
-# Drawings and digits share outlines, and so hashes: the thumbnails must agree, too, in all three colours.
+# Drawings and digits share outlines and therefore hashes, so the thumbnails must also agree, in all three colors.
 MIN_CORRELATION = 0.99
-# Plain surfaces agree with each other whatever they show: below this standard deviation nothing is judged.
+# Plain surfaces always agree with each other: pictures below this standard deviation are not compared.
 MIN_DEVIATION = 4.0
-# More pictures than these with the same two rows of the hash share a plain background, not a motif.
+# More pictures than this with the same two rows of the hash share a plain background, not a subject.
 _LARGEST_BUCKET = 32
 
 
 def thumbnail(image: Image) -> bytes:
-    """Reduces a picture to what comparisons need.
+    """Reduces a picture for comparisons.
 
     Returns:
         17 x 16 pixels of RGB, 816 bytes.

@@ -1,71 +1,78 @@
-"""Shows the findings of a data set's check to people: grouped by kind, with counts and the first files."""
+"""Formats the findings of a data set's check: grouped by kind, with counts and the first files."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from dogbreed_sdk.datasets.findings import LEVELS, Finding
 from training_scripts._util.safe_text import printable
 
-if TYPE_CHECKING:
-    from dogbreed_sdk.datasets.report import DatasetReport, Finding
-
-# Enough to see what kind of files they are.
+# Files shown per group; enough to see what kind of files they are.
 SHOWN = 3
 
-# What many findings of one kind have in common; findings of other kinds are few, and are shown one by one.
+# One sentence for several findings of a kind; findings of other kinds are rare and are shown one by one.
 _TOGETHER = {
     "corrupt": "{} pictures cannot be used; training will skip them. Replace or delete them.",
-    "tiny": "{} pictures are tiny. Replace them by larger ones or delete them.",
-    "not-a-picture": "{} files are not pictures. They are left out; nothing to do.",
-    "unread-format": "{} pictures have formats that training does not read. They are left out; save them as JPEG.",
-    "hidden": "{} files and folders are hidden or belong to a system. They are left out; nothing to do.",
-    "listed-already": "{} links lead to folders that are listed already. They are left out; nothing to do.",
-    "outside-class": "{} pictures are not in a class folder. They are left out; move them into one, or remove them.",
+    "tiny": "{} pictures are tiny. Replace them with larger ones or delete them.",
+    "not-a-picture": "{} files are not pictures. They are ignored; no action needed.",
+    "unread-format": "{} pictures have formats that training cannot read. They are ignored; save them as JPEG.",
+    "hidden": "{} files and folders are hidden or belong to the system. They are ignored; no action needed.",
+    "listed-already": "{} links lead to folders that are already listed. They are ignored; no action needed.",
+    "outside-class": "{} pictures are not in a class folder. They are ignored; move them into one, or remove them.",
     "outside-splits": (
-        "{} folders are not below train, valid or test. They are left out; a split has to be named like one."
+        "{} folders are not inside train, valid or test. They are ignored; rename those that are splits."
     ),
-    "duplicate": "{} pictures are there more than once. Keep one of each.",
-    "duplicate-across-splits": "{} pictures are in more than one split. Keep one of each, or all in one split.",
-    "duplicate-across-classes": "{} pictures are in more than one class. Keep each in its right class only.",
-    "near-copy": "{} pictures are there more than once, resized or re-encoded. Keep one of each.",
+    "duplicate": "{} pictures are duplicated. Keep one copy of each.",
+    "duplicate-across-splits": "{} pictures are in more than one split. Keep one copy of each, or all in one split.",
+    "duplicate-across-classes": "{} pictures are in more than one class. Keep each in the correct class only.",
+    "near-copy": "{} pictures are duplicated, resized or re-encoded. Keep one copy of each.",
     "near-copy-across-splits": (
-        "{} pictures are in more than one split, resized or re-encoded. Keep one of each, or all in one split."
+        "{} pictures are in more than one split, resized or re-encoded. Keep one copy of each, or all in one split."
     ),
     "near-copy-across-classes": (
-        "{} pictures are in more than one class, resized or re-encoded. Keep each in its right class only."
+        "{} pictures are in more than one class, resized or re-encoded. Keep each in the correct class only."
     ),
-    "odd-file-name": "{} pictures have names that are not UTF-8, which S3 cannot hold. Rename them.",
-    "odd-name": "{} class folders have odd names. Rename them in every split.",
+    "odd-file-name": "{} pictures have names that are not UTF-8, which S3 cannot store. Rename them.",
+    "odd-name": "{} class folders have unusual names. Rename them in every split.",
 }
-# Findings about several files, whose sentence names none.
+# Findings about several files whose sentence names none of them.
 _UNNAMED = frozenset({"leak", "normal-form"})
 
 
-def describe(report: DatasetReport, *, width: int | None = None) -> str:
-    """Writes a report for people.
+def describe(
+    findings: Sequence[Finding],
+    *,
+    root: Path,
+    class_count: int,
+    split_sizes: Mapping[str, int],
+    width: int | None = None,
+) -> str:
+    """Formats the findings of a check.
 
     Args:
-        report: What a check found.
-        width: Columns at which sentences are broken; None for one line each.
+        findings: The findings, in the order in which they are shown.
+        root: The data set's folder; paths below it are shown relative to it.
+        class_count: Number of classes.
+        split_sizes: Split -> number of pictures.
+        width: Columns at which sentences are wrapped; None for one line each.
     """
-    splits = ", ".join(f"{split} {sum(counts.values())}" for split, counts in report.counts.items())
-    lines = [printable(f"{report.root}: {_classes(len(report.classes))}; pictures: {splits or 'none'}")]
-    groups = grouped(report.findings)
+    splits = ", ".join(f"{split} {size}" for split, size in split_sizes.items())
+    lines = [printable(f"{root}: {_classes(class_count)}; pictures: {splits or 'none'}")]
+    groups = grouped(findings)
     for group in groups:
-        lines += _paragraph(group, report.root, width)
+        lines += _paragraph(group, root, width)
     return "\n".join([*lines, _summary([group[0] for group in groups])])
 
 
-def is_cut(report: DatasetReport) -> bool:
-    """Whether `describe` leaves out files for brevity."""
-    return any(len(_files(group, report.root)) > SHOWN for group in grouped(report.findings))
+def is_abridged(findings: Sequence[Finding], root: Path) -> bool:
+    """Whether `describe` omits files for brevity."""
+    return any(len(_files(group, root)) > SHOWN for group in grouped(findings))
 
 
 def grouped(findings: Sequence[Finding]) -> list[list[Finding]]:
-    """Puts findings of one kind together; what is alone in its kind, or speaks for itself, is a group of one."""
+    """Groups findings of one kind; a finding of a kind that is shown one by one is a group of its own."""
     groups: dict[object, list[Finding]] = {}
     for finding in findings:
         key = (finding.level, finding.code) if finding.code in _TOGETHER else id(finding)
@@ -74,7 +81,7 @@ def grouped(findings: Sequence[Finding]) -> list[list[Finding]]:
 
 
 def sentence(group: Sequence[Finding]) -> str:
-    """What a group of findings has to say, and what to do."""
+    """The message of a group of findings, with the remedy."""
     first = group[0]
     return _TOGETHER[first.code].format(len(group)) if len(group) > 1 else f"{first.message} {first.remedy}"
 
@@ -93,7 +100,7 @@ def _paragraph(group: Sequence[Finding], root: Path, width: int | None) -> Itera
 
 
 def _files(group: Sequence[Finding], root: Path) -> list[str]:
-    """A line for each file or folder that the sentence does not name."""
+    """One line for each file or folder that the sentence does not name."""
     if len(group) == 1:
         return [_relative(path, root) for path in group[0].paths] if group[0].code in _UNNAMED else []
     lines = []
@@ -114,7 +121,7 @@ def _relative(path: Path, root: Path) -> str:
 def _summary(findings: Sequence[Finding]) -> str:
     counts = [
         f"{count} {level}{'' if count == 1 else 's'}"
-        for level in ("error", "warning", "note")
+        for level in LEVELS
         if (count := sum(finding.level == level for finding in findings))
     ]
-    return ", ".join(counts) if counts else "nothing to complain about"
+    return ", ".join(counts) if counts else "no problems found"

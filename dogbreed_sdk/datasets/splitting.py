@@ -1,4 +1,4 @@
-"""Divides pictures into train, valid and test: stratified, repeatable, copies kept together."""
+"""Divides pictures into train, valid and test: stratified, reproducible, copies kept together."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from dogbreed_sdk.datasets import checks, near_copies
+from dogbreed_sdk.datasets import examination, near_copies
 from dogbreed_sdk.datasets.layouts import SourcePicture
 from dogbreed_sdk.errors import ConfigurationError, DatasetError
 
@@ -25,28 +25,28 @@ def build(
     seed: int,
     progress: Progress | None = None,
 ) -> None:
-    """Fills a folder with train, valid and test: splits that are missing are divided off from train.
+    """Fills a folder with train, valid and test; missing splits are taken from train.
 
-    Files are hard links where the file system allows, else copies. Those that cannot be decoded are left out.
+    Files are hard links if the file system supports them, else copies. Files that cannot be decoded are omitted.
 
     Args:
-        pictures: All of them have a split, or none has.
+        pictures: Either all of them have a split, or none has.
         target: The folder, empty.
-        valid: Share of a validation split that is missing; 0 for none.
-        test: Share of a test split that is missing; 0 for none.
-        seed: Another seed gives another split.
-        progress: Called with (pictures examined, pictures in all).
+        valid: Share of the validation split if it is missing; 0 for none.
+        test: Share of the test split if it is missing; 0 for none.
+        seed: Seed of the assignment.
+        progress: Called with (examined pictures, all pictures).
 
     Raises:
         ConfigurationError: The shares leave nothing for train.
-        DatasetError: There is no picture to train on.
+        DatasetError: There are no pictures to train on.
     """
     identities = _identities(pictures, progress)
     by_split: dict[str, dict[str, dict[str, str]]] = defaultdict(lambda: defaultdict(dict))
     for picture, identity in identities.items():
         by_split[picture.split or "train"][picture.class_folder][picture.name] = identity
     if not by_split["train"]:
-        raise DatasetError("there is no picture to train on: none can be decoded")
+        raise DatasetError("there are no pictures to train on: none can be decoded")
     shares = {split: share for split, share in (("valid", valid), ("test", test)) if split not in by_split}
     divided = divide(by_split["train"], valid=shares.get("valid", 0), test=shares.get("test", 0), seed=seed)
     split_of = {name: split for split, names in divided.items() for name in names}
@@ -57,9 +57,9 @@ def build(
 
 
 def _identities(pictures: Sequence[SourcePicture], progress: Progress | None) -> dict[SourcePicture, str]:
-    """What each usable picture shows: one digest for all copies of a picture, near-copies included."""
+    """Usable picture -> digest that all its copies share, near-copies included."""
     paths = [picture.content for picture in pictures if isinstance(picture.content, Path)]
-    facts = checks.examine_all(paths, progress=progress)
+    facts = examination.examine_all(paths, progress=progress)
     usable = {path: fact for path, fact in facts.items() if not fact.problem}
     identity = {path: fact.digest for path, fact in usable.items()}
     for alike in near_copies.group({path: fact.thumbnail for path, fact in usable.items()}):
@@ -76,16 +76,16 @@ def _identities(pictures: Sequence[SourcePicture], progress: Progress | None) ->
 def divide(
     digests: Mapping[str, Mapping[str, str]], *, valid: float, test: float, seed: int
 ) -> dict[str, tuple[str, ...]]:
-    """Assigns pictures to splits. Pure: the same content and seed give the same split, whatever files are called.
+    """Assigns pictures to splits. Pure: the same content and seed give the same split, regardless of file names.
 
-    Every class is divided in the given shares, rounded; classes of three pictures and more get at least one in each
-    split that has a share. Pictures that exist more than once all go to train, where they spoil no measurement.
+    Each class is divided in the given shares, rounded; classes of three or more pictures get at least one in each
+    split that has a share. Pictures with copies all go to train, where they do not distort a measurement.
 
     Args:
-        digests: Class folder -> name of a picture inside it -> digest of its content, one for all its copies.
+        digests: Class folder -> name of a picture in it -> digest that all its copies share.
         valid: Share of the validation split, from 0 to below 1.
         test: Share of the test split, likewise; some share must be left for train.
-        seed: Another seed gives another split.
+        seed: Seed of the assignment.
 
     Returns:
         Split -> names ("<class folder>/<name>"), sorted; only splits with a share.
@@ -117,7 +117,7 @@ def divide(
 
 
 def _lot(seed: int, digest: str) -> str:
-    """A number drawn by content: adding pictures to a class moves few of the others."""
+    """A pseudo-random number from the content: adding pictures to a class moves few others."""
     return hashlib.sha256(f"{seed}:{digest}".encode()).hexdigest()
 
 
@@ -128,7 +128,7 @@ def _count(share: float, total: int) -> int:
 
 
 def _place(content: Path | Callable[[], bytes], path: Path) -> None:
-    """Puts a picture where it belongs: as a hard link where the file system allows, else as a copy."""
+    """Places a picture: as a hard link if the file system supports it, else as a copy."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not isinstance(content, Path):
         path.write_bytes(content())

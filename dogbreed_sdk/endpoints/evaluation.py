@@ -1,4 +1,4 @@
-"""How good a classifier is on pictures whose breed is known: accuracy, calibration, and what it confuses."""
+"""Evaluates a classifier on labeled pictures: accuracy, calibration, and which classes it confuses."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Progress = Callable[[int, int], None]
 CALIBRATION_BINS = 15
 _TOP_K = 5
 _SHOWN_CLASSES = 5
-# When nothing but errors has come back by then, the endpoint is at fault, not the pictures.
+# If the first pictures all fail, the endpoint is at fault, not the pictures.
 _HOPELESS_AFTER = 10
 
 
 class Classifier(Protocol):
-    """What evaluate needs: BreedClassifier has it, and so may anything else."""
+    """The classifier that `evaluate` needs, such as BreedClassifier."""
 
     def classify(self, picture: Path, /, *, top_k: int = ...) -> Prediction:
         """The ranked classes of one picture."""
@@ -34,15 +34,15 @@ class Classifier(Protocol):
 
 @dataclass(frozen=True)
 class ClassResult:
-    """How one class fared.
+    """The result of one class.
 
     Attributes:
         class_folder: The true class.
         label: Its display name.
-        n: How many of its pictures were answered.
-        correct: How many of these were recognised.
+        n: Number of its classified pictures.
+        correct: Number of those that were classified correctly.
         accuracy: correct / n, or None without pictures.
-        confused_with: The class folder it was most often mistaken for, or None.
+        confused_with: The class folder that it was most often classified as instead, or None.
         confused: How often.
     """
 
@@ -55,7 +55,7 @@ class ClassResult:
     confused: int
 
     def to_dict(self) -> dict[str, object]:
-        """The result as JSON-ready values, with keys that stay."""
+        """The result as JSON-ready values, with stable keys."""
         return {
             "class_folder": self.class_folder,
             "label": self.label,
@@ -69,7 +69,7 @@ class ClassResult:
 
 @dataclass(frozen=True)
 class FailedPicture:
-    """A picture that got no answer, and why."""
+    """A picture that could not be classified, and the error."""
 
     path: Path
     error: str
@@ -80,16 +80,17 @@ class Evaluation:
     """The outcome of evaluate().
 
     Attributes:
-        accuracy: Share of the answered pictures whose most probable class is right.
-        top5: Share whose right class is among the five most probable.
-        ece: Expected calibration error, 0 (probabilities can be taken at their word) to 1.
-        n: How many pictures were answered.
+        accuracy: Share of the classified pictures whose most probable class is correct.
+        top5: Share whose correct class is among the five most probable.
+        ece: Expected calibration error, 0 (probabilities match accuracy) to 1.
+        n: Number of classified pictures.
         per_class: One entry per class of the data set that the model has, in the data set's order.
-        classes: The class folders that number the confusion matrix: those of `per_class`, then others answered with.
-        confusion: confusion[i][j] = pictures of class i that were taken for class j.
-        errors: The pictures that got no answer; they count in no other number.
-        unknown_classes: The data set's classes that the model does not have; no answer could be right.
-        excluded: How many pictures of these classes were answered; they count in no other number.
+        classes: The class folders of the confusion matrix's rows and columns: those of `per_class`, then others that
+            were predicted.
+        confusion: confusion[i][j] = number of pictures of class i that were classified as class j.
+        errors: Pictures that could not be classified; not counted anywhere else.
+        unknown_classes: The data set's classes that the model does not have.
+        excluded: Number of classified pictures of these classes; not counted anywhere else.
     """
 
     accuracy: float
@@ -104,7 +105,7 @@ class Evaluation:
     excluded: int = 0
 
     def to_dict(self) -> dict[str, object]:
-        """The evaluation as JSON-ready values, with keys that stay."""
+        """The evaluation as JSON-ready values, with stable keys."""
         return {
             "accuracy": self.accuracy,
             "top5": self.top5,
@@ -121,11 +122,11 @@ class Evaluation:
     def __str__(self) -> str:
         text = f"{self.accuracy:.1%} right, {self.top5:.1%} in the top 5, calibration error {self.ece:.3f}, n={self.n}"
         if self.errors:
-            text += f"; {len(self.errors)} pictures got no answer"
+            text += f"; {len(self.errors)} pictures could not be classified"
         if self.excluded:
             names, rest = ", ".join(self.unknown_classes[:_SHOWN_CLASSES]), len(self.unknown_classes) - _SHOWN_CLASSES
             more = f" and {rest} more" if rest > 0 else ""
-            text += f"; {self.excluded} pictures of classes that the model does not have were left out: {names}{more}"
+            text += f"; {self.excluded} pictures of classes that the model does not have were excluded: {names}{more}"
         return text
 
 
@@ -137,27 +138,27 @@ def evaluate(
     max_concurrency: int = 4,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Classifies every picture of a split and compares the answers with the folders they lie in.
+    """Classifies all pictures of a split and compares the predictions with their class folders.
 
-    Classes are compared by folder name, so a data set that lacks some of the model's classes is measured right. Where
-    the model lacks some of the data set's, no answer could be right: their pictures are left out and counted apart, if
-    the classifier knows its classes (`BreedClassifier.labels`).
+    Classes are compared by folder name, so a data set may lack some of the model's classes. Pictures of classes that
+    the model lacks are excluded and counted separately, if the classifier reports its classes
+    (`BreedClassifier.labels`).
 
     Args:
         classifier: Has `classify(path, top_k=5)`; it is called from several threads.
         data: A data set, its folder, or the folder of one split (class folders without train, valid, test).
-        split: Which split of a data set.
-        max_concurrency: How many pictures are asked about at a time.
-        progress: Called with (pictures done, pictures in all).
+        split: Name of the data set's split.
+        max_concurrency: Number of pictures that are classified at the same time.
+        progress: Called with (finished pictures, all pictures).
 
     Raises:
-        DatasetError: There is no such split.
-        LabelError: The classifier knows none of the data set's classes.
-        DogBreedError: The first ten pictures all failed, and not for being broken: the first one's error.
+        DatasetError: The split does not exist.
+        LabelError: The classifier has none of the data set's classes.
+        DogBreedError: The first ten pictures all failed although they are not broken; it is the first one's error.
     """
     dataset = data if isinstance(data, BreedDataset) else BreedDataset.from_folder(data)
     pictures = dataset.pictures(split if dataset.folders else None)
-    outcomes = _ask(classifier, pictures, max_concurrency=max_concurrency, progress=progress)
+    outcomes = _classify_all(classifier, pictures, max_concurrency=max_concurrency, progress=progress)
     truths, predictions, errors = [], [], []
     for picture, outcome in zip(pictures, outcomes, strict=True):
         if isinstance(outcome, DogBreedError):
@@ -166,7 +167,7 @@ def evaluate(
             truths.append(picture.class_folder)
             predictions.append(outcome)
     known = _classes_of(classifier) if predictions else None
-    return summarise(truths, predictions, classes=dataset.classes, errors=tuple(errors), model_classes=known)
+    return summarize(truths, predictions, classes=dataset.classes, errors=tuple(errors), model_classes=known)
 
 
 def _classes_of(classifier: Classifier) -> tuple[str, ...] | None:
@@ -180,14 +181,14 @@ def _classes_of(classifier: Classifier) -> tuple[str, ...] | None:
         return None
 
 
-def _ask(
+def _classify_all(
     classifier: Classifier,
     pictures: Sequence[LabelledPicture],
     *,
     max_concurrency: int,
     progress: Progress | None,
 ) -> list[Prediction | DogBreedError]:
-    def ask(picture: LabelledPicture) -> Prediction | DogBreedError:
+    def classify(picture: LabelledPicture) -> Prediction | DogBreedError:
         try:
             return classifier.classify(picture.path, top_k=_TOP_K)
         except DogBreedError as error:
@@ -196,7 +197,7 @@ def _ask(
     outcomes: list[Prediction | DogBreedError] = []
     with ThreadPoolExecutor(max_concurrency) as pool:
         try:
-            for outcome in pool.map(ask, pictures):
+            for outcome in pool.map(classify, pictures):
                 outcomes.append(outcome)
                 if progress is not None:
                     progress(len(outcomes), len(pictures))
@@ -215,7 +216,7 @@ def _raise_if_hopeless(outcomes: Sequence[Prediction | DogBreedError]) -> None:
         raise errors[0]
 
 
-def summarise(
+def summarize(
     truths: Sequence[str],
     predictions: Sequence[Prediction],
     *,
@@ -229,24 +230,23 @@ def summarise(
         truths: True class folder of each picture.
         predictions: Its prediction, with at least five scores (or all, if there are fewer).
         classes: The data set's class folders, in order.
-        errors: Pictures without an answer, to be listed.
-        model_classes: The model's class folders; None where they are not known, and then none is missing.
+        errors: Pictures that could not be classified.
+        model_classes: The model's class folders; None if unknown, and then none counts as missing.
 
     Raises:
-        DatasetError: There is nothing to summarise.
-        LabelError: No prediction names any of the classes, or the model has none of the pictures' classes: it was
-            trained on others.
+        DatasetError: There are no predictions.
+        LabelError: No prediction names any of the classes, or the model has none of the pictures' classes.
     """
     if not predictions:
         reason = f": {errors[0].error}" if errors else ""
-        raise DatasetError(f"no picture was answered, so there is no accuracy; {len(errors)} failed{reason}")
+        raise DatasetError(f"No picture could be classified, so there is no accuracy; {len(errors)} failed{reason}")
     known = tuple(classes) if model_classes is None else tuple(filter(set(model_classes).__contains__, classes))
     shared = set(known)
     answers = [(truth, found) for truth, found in zip(truths, predictions, strict=True) if truth in shared]
     if not answers or not any(score.class_folder in shared for _, found in answers for score in found.scores):
         raise LabelError(
-            f"the classifier answers with classes such as {predictions[0].class_folder!r}, but the data set's "
-            f"{len(classes)} classes are such as {classes[0]!r}; evaluate on the data that it was trained for"
+            f"The classifier predicts classes such as {predictions[0].class_folder!r}, but the data set's "
+            f"{len(classes)} classes are such as {classes[0]!r}; evaluate on data with the classes it was trained on"
         )
     right = [found.class_folder == truth for truth, found in answers]
     near = [truth in {score.class_folder for score in found.scores[:_TOP_K]} for truth, found in answers]
@@ -273,12 +273,12 @@ def calibration_error(probabilities: Sequence[float], right: Sequence[bool], *, 
     Calibration of Modern Neural Networks" (ICML 2017), equation 3.
 
     Args:
-        probabilities: Of the predicted class, one a picture, 0 to 1.
-        right: Whether that class was right.
-        bins: How many.
+        probabilities: Probability of the predicted class, one per picture, 0 to 1.
+        right: Whether that class is correct.
+        bins: Number of bins.
 
     Returns:
-        0 where probabilities are exactly as often right as they say, up to 1.
+        0 if probabilities match the accuracy exactly, up to 1.
 
     >>> calibration_error([0.9, 0.9, 0.9, 0.9], [True, True, False, False])
     0.4
@@ -288,7 +288,7 @@ def calibration_error(probabilities: Sequence[float], right: Sequence[bool], *, 
         index = _bin(probability, bins)
         confidence[index] += probability
         correct[index] += hit
-    total = sum(abs(said - done) for said, done in zip(confidence, correct, strict=True))
+    total = sum(abs(expected - actual) for expected, actual in zip(confidence, correct, strict=True))
     return total / len(probabilities)
 
 

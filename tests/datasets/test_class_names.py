@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dogbreed_sdk.datasets.class_names import find_names, meant
-from dogbreed_sdk.datasets.report import Finding
+from dogbreed_sdk.datasets.findings import Finding
 
 NFC, NFD = unicodedata.normalize("NFC", "Épagneul"), unicodedata.normalize("NFD", "Épagneul")
 FOLDER = Path("/dogs/train")

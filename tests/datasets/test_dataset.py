@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from dogbreed_sdk.datasets.dataset import BreedDataset
-from dogbreed_sdk.datasets.report import Finding
+from dogbreed_sdk.datasets.findings import Finding
 from dogbreed_sdk.errors import ConfigurationError, DatasetError
 
 BREEDS = ("001.Boxer", "002.Pug")

@@ -53,7 +53,7 @@ def converted(root: Path, **settings: object) -> list[str]:
 
 
 def description(root: Path) -> str:
-    layout = layouts.recognise(root)
+    layout = layouts.recognize(root)
     assert layout is not None
     return str(layout)
 
@@ -132,7 +132,7 @@ class TestTables:
         write(root / "labels.csv", "id,breed\na1,pug\nb2,boxer\nc3,pug\n")
         write(root / "sample_submission.csv", "id,pug,boxer\nd4,0.5,0.5\n")
         assert description(root) == "pictures with their classes in labels.csv (2 classes, 3 pictures)"
-        layout = layouts.recognise(root)
+        layout = layouts.recognize(root)
         assert layout is not None
         assert layout.left_out == ("1 picture without a class in labels.csv",)
         assert converted(root) == ["train/boxer/b2.jpg", "train/pug/a1.jpg", "train/pug/c3.jpg"]
@@ -202,7 +202,7 @@ class TestNames:
 
     def test_a_cameras_names_are_no_classes(self, tmp_path: Path) -> None:
         root = make(tmp_path / "camera", [f"IMG_{number:04}.jpg" for number in range(4)])
-        assert layouts.recognise(root) is None
+        assert layouts.recognize(root) is None
         with pytest.raises(DatasetError, match="has no folders: a data set is train/<class>/<picture>"):
             BreedDataset.convert(root, tmp_path / "converted")
 
@@ -252,7 +252,7 @@ class TestFolders:
     )
     def test_ours_need_no_conversion(self, tmp_path: Path, names: list[str]) -> None:
         root = make(tmp_path / "data", names)
-        assert layouts.recognise(root) is None
+        assert layouts.recognize(root) is None
         with pytest.raises(DatasetError, match="needs no conversion"):
             BreedDataset.convert(root, tmp_path / "converted")
 

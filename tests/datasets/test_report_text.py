@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from dogbreed_sdk.datasets.dataset import BreedDataset
-from dogbreed_sdk.datasets.report import DatasetReport, Finding
+from dogbreed_sdk.datasets.findings import Finding
+from dogbreed_sdk.datasets.report import DatasetReport
 from dogbreed_sdk.errors import DatasetError
 from tests.datasets.test_dataset import BREEDS, make, write_picture
 
