@@ -382,7 +382,7 @@ def done(workshop: Workshop) -> quickstart._Done:
         report=DebugReport.load(workshop.job),
         page=workshop.root / "report.html",
         deployment=Deployment("dogs", workshop.session),
-        measured=evaluation.summarise(["Pug"], [prediction], classes=["Pug", "Boxer"]),
+        measured=evaluation.summarize(["Pug"], [prediction], classes=["Pug", "Boxer"]),
         examples=[(Path("rex.jpg"), "Pug", prediction)],
         seconds=60.0,
     )

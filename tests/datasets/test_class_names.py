@@ -57,7 +57,7 @@ def test_one_class_in_two_normal_forms() -> None:
 
 def test_folders_named_by_numbers() -> None:
     found = findings("1", "2", "10")
-    assert "(1, 10, 2), so every answer will be a number" in found["numeric-names"].message
+    assert "(1, 10, 2), so predictions will be numbers" in found["numeric-names"].message
     assert "10 comes before 2: the index of a class does not follow its number" in found["number-order"].message
     assert list(findings("01", "02", "10")) == ["numeric-names"]
 

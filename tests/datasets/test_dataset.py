@@ -84,7 +84,7 @@ class TestFolder:
         dataset = BreedDataset.from_folder(good / "train")
         assert (dataset.splits, dataset.folders, len(dataset)) == ({}, {}, 24)
         assert len(dataset.pictures()) == 24
-        with pytest.raises(DatasetError, match="no test split; there are: none"):
+        with pytest.raises(DatasetError, match="no test split; existing splits: none"):
             dataset.pictures("test")
 
     def test_folders_that_are_no_data_set(self, tmp_path: Path, good: Path) -> None:
@@ -92,7 +92,7 @@ class TestFolder:
             BreedDataset.from_folder(tmp_path / "missing")
         with pytest.raises(DatasetError, match="is a file"):
             BreedDataset.from_folder(good / "train/001.Boxer/00.png")
-        with pytest.raises(DatasetError, match="has no folders"):
+        with pytest.raises(DatasetError, match="contains no folders"):
             BreedDataset.from_folder(good / "train/001.Boxer")
         with pytest.raises(DatasetError, match=r"but .*/dogs looks like one"):
             BreedDataset.from_folder(tmp_path)
@@ -100,7 +100,7 @@ class TestFolder:
     def test_a_data_set_that_several_folders_wrap_is_named(self, tmp_path: Path, good: Path) -> None:
         (tmp_path / "download/archive").mkdir(parents=True)
         good.rename(tmp_path / "download/archive/dogs")
-        with pytest.raises(DatasetError, match=r"but .*/download/archive/dogs looks like one; give that folder"):
+        with pytest.raises(DatasetError, match=r"but .*/download/archive/dogs looks like one; pass that folder"):
             BreedDataset.from_folder(tmp_path / "download")
 
     def test_what_training_would_refuse_is_a_data_set_error(self, good: Path) -> None:
@@ -136,7 +136,7 @@ class TestCheck:
     def test_a_folder_of_classes_must_be_split_first(self, good: Path) -> None:
         report = BreedDataset.from_folder(good / "train").check()
         assert [finding.code for finding in report.errors] == ["no-splits"]
-        with pytest.raises(DatasetError, match=r"not fit to train on:\n- .*Divide it with BreedDataset\.split"):
+        with pytest.raises(DatasetError, match=r"cannot be trained on:\n- .*Divide it with BreedDataset\.split"):
             report.raise_for_errors()
 
     def test_classes_that_are_unknown_missing_or_empty(self, good: Path) -> None:
@@ -324,9 +324,9 @@ class TestSplit:
         assert not plain.with_name("plain-split").exists()
 
     def test_what_is_split_or_there_already_is_left_alone(self, good: Path, plain: Path) -> None:
-        with pytest.raises(DatasetError, match="has splits already: train, valid, test"):
+        with pytest.raises(DatasetError, match="already has splits: train, valid, test"):
             BreedDataset.from_folder(good).split()
-        with pytest.raises(DatasetError, match="holds something already"):
+        with pytest.raises(DatasetError, match="already exists and is not empty"):
             BreedDataset.from_folder(plain).split(good)
 
 
@@ -364,5 +364,5 @@ class TestUpload:
         (good / "train" / BREEDS[0] / "00.png").rename(odd)
         (finding,) = findings(good, "odd-file-name")
         assert (finding.level, finding.paths) == ("warning", (odd,))
-        with pytest.raises(DatasetError, match="is not UTF-8, which S3 cannot hold; rename it"):
+        with pytest.raises(DatasetError, match="is not UTF-8, which S3 cannot store; rename it"):
             BreedDataset.from_folder(good)._files()

@@ -158,7 +158,7 @@ class TestTables:
         assert converted(root, labels=table) == ["train/a/0.png", "train/b/1.png"]
         other = write(tmp_path / "other.csv", "city,height\nRome,21\n")
         with pytest.raises(
-            DatasetError, match=r"other\.csv does not name the pictures in .*pictures and their classes"
+            DatasetError, match=r"other\.csv does not list the pictures in .*pictures with their classes"
         ):
             BreedDataset.convert(root, tmp_path / "again", labels=other)
 
@@ -166,7 +166,7 @@ class TestTables:
     def test_a_class_that_cannot_be_a_folder(self, tmp_path: Path, name: str) -> None:
         root = make(tmp_path / "pictures", ["0.png", "1.png"])
         write(root / "labels.csv", f"id,label\n0,{name}\n1,b\n")
-        with pytest.raises(DatasetError, match=r"labels\.csv names a class .* which cannot be a folder's name"):
+        with pytest.raises(DatasetError, match=r"labels\.csv names the class .* which cannot be a folder's name"):
             BreedDataset.convert(root, tmp_path / "converted")
 
     def test_two_files_of_a_name_both_stay(self, tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ class TestNames:
     def test_a_cameras_names_are_no_classes(self, tmp_path: Path) -> None:
         root = make(tmp_path / "camera", [f"IMG_{number:04}.jpg" for number in range(4)])
         assert layouts.recognize(root) is None
-        with pytest.raises(DatasetError, match="has no folders: a data set is train/<class>/<picture>"):
+        with pytest.raises(DatasetError, match="contains no folders; expected train/<class>/<picture>"):
             BreedDataset.convert(root, tmp_path / "converted")
 
 
@@ -234,7 +234,7 @@ class TestFolders:
             for number in range(count)
         ]
         root = make(tmp_path / "data", names)
-        with pytest.raises(DatasetError, match=r"Name them: folders=\{'train': 'B', 'test': 'A'\}"):
+        with pytest.raises(DatasetError, match=r"Confirm them with folders=\{'train': 'B', 'test': 'A'\}"):
             BreedDataset.convert(root, tmp_path / "converted")
         result = converted(root, folders={"train": "B", "test": "A"})
         assert [name for name in result if name.startswith("test")] == ["test/x/0.png", "test/y/0.png"]
@@ -309,7 +309,7 @@ def test_the_printed_command_converts(tmp_path: Path, capsys: pytest.CaptureFixt
 
 class TestSourcesThatCannotBeRead:
     def test_a_missing_folder_is_named(self, tmp_path: Path) -> None:
-        with pytest.raises(DatasetError, match=r"nope does not exist; give a data set's folder"):
+        with pytest.raises(DatasetError, match=r"nope does not exist; pass a data set's folder"):
             BreedDataset.convert(tmp_path / "nope", tmp_path / "dest")
 
     def test_a_folder_that_cannot_be_listed_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

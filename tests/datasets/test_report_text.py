@@ -29,7 +29,7 @@ def test_a_hundred_files_of_a_kind_are_one_paragraph(good: Path) -> None:
     report = checked(good)
     assert str(report).splitlines() == [
         f"{good}: 2 classes; pictures: train 24, valid 6, test 6",
-        "note: 100 files and folders are hidden or belong to a system. They are left out; nothing to do.",
+        "note: 100 files and folders are hidden or belong to the system. They are ignored; no action needed.",
         "    train/001.Boxer/._00.png: macOS's metadata",
         "    train/001.Boxer/._01.png: macOS's metadata",
         "    train/001.Boxer/._02.png: macOS's metadata",
@@ -45,7 +45,7 @@ def test_small_pictures_are_one_warning_with_their_sizes(tmp_path: Path) -> None
             for number in range(10):
                 write_picture(tmp_path / "dogs" / split / breed / f"{number}.png", side=32)
     lines = str(checked(tmp_path / "dogs")).splitlines()
-    assert lines[1] == "warning: 60 pictures are tiny. Replace them by larger ones or delete them."
+    assert lines[1] == "warning: 60 pictures are tiny. Replace them with larger ones or delete them."
     assert lines[2] == "    train/001.Boxer/0.png: 32 x 32 pixels"
     assert lines[5:] == ["    and 57 more", "1 warning"]
 
@@ -54,14 +54,14 @@ def test_copies_are_shown_side_by_side(good: Path) -> None:
     for number in range(2):
         shutil.copy(good / f"train/001.Boxer/0{number}.png", good / f"test/001.Boxer/copy{number}.png")
     text = str(checked(good))
-    assert "error: 2 pictures are in more than one split. Keep one of each, or all in one split." in text
+    assert "error: 2 pictures are in more than one split. Keep one copy of each, or all in one split." in text
     assert "    train/001.Boxer/00.png, test/001.Boxer/copy0.png" in text
 
 
 def test_one_of_a_kind_keeps_its_own_sentence(good: Path) -> None:
     write_picture(good / "train" / BREEDS[0] / "tiny.png", side=20)
     assert str(checked(good)).splitlines()[1:] == [
-        "warning: train/001.Boxer/tiny.png has only 20 x 20 pixels. Replace it by a larger picture or delete it.",
+        "warning: train/001.Boxer/tiny.png has only 20 x 20 pixels. Replace it with a larger picture or delete it.",
         "1 warning",
     ]
 
@@ -81,4 +81,4 @@ def test_errors_of_a_kind_are_raised_together(tmp_path: Path) -> None:
     odd = [Finding("error", "odd-name", f"{name} is odd.", (tmp_path / name,), "Rename it.") for name in "ab"]
     with pytest.raises(DatasetError) as raised:
         DatasetReport(tmp_path, (), {}, tuple(odd)).raise_for_errors()
-    assert str(raised.value).splitlines()[1:] == ["- 2 class folders have odd names. Rename them in every split."]
+    assert str(raised.value).splitlines()[1:] == ["- 2 class folders have unusual names. Rename them in every split."]

@@ -82,7 +82,7 @@ def test_an_existing_sample_is_used_again_and_not_drawn_again(drawn: BreedDatase
         raise AssertionError("drawn again")
 
     assert BreedDataset.sample(drawn.root, breeds=3, per_breed=12, progress=never).root == drawn.root
-    with pytest.raises(DatasetError, match="holds something already"):
+    with pytest.raises(DatasetError, match="already exists and is not empty"):
         BreedDataset.sample(drawn.root, breeds=3, per_breed=12, seed=5)
 
 

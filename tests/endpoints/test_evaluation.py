@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from dogbreed_sdk.datasets.dataset import BreedDataset
-from dogbreed_sdk.endpoints.evaluation import calibration_error, evaluate, summarise
+from dogbreed_sdk.endpoints.evaluation import calibration_error, evaluate, summarize
 from dogbreed_sdk.errors import DatasetError, EndpointNotFoundError, LabelError, UnsupportedImageError
 from dogbreed_sdk.labels import LabelMap
 from dogbreed_sdk.predictions import Prediction
@@ -60,7 +60,7 @@ def test_accuracy_top_five_and_confusion() -> None:
         predicted([0.3, 0.2, 0.5, 0, 0, 0, 0, 0], classes),
         predicted([0.5, 0.2, 0.1, 0.1, 0.06, 0.04, 0, 0], classes),
     ]
-    result = summarise(truths, predictions, classes=classes)
+    result = summarize(truths, predictions, classes=classes)
     assert (result.n, result.accuracy, result.top5) == (4, 0.25, 0.75)
     assert result.confusion[0][:3] == (1, 1, 0)
     assert result.confusion[1][2] == result.confusion[7][0] == 1
@@ -110,7 +110,7 @@ def test_a_split_of_a_data_set_is_evaluated_in_threads(folder: Path) -> None:
 def test_a_split_folder_and_another_split_can_be_named(folder: Path) -> None:
     assert evaluate(FolderClassifier(), folder / "test").n == 12
     assert evaluate(FolderClassifier(), str(folder), split="train").n == 3
-    with pytest.raises(DatasetError, match="no valid split; there are: train, test"):
+    with pytest.raises(DatasetError, match="no valid split; existing splits: train, test"):
         evaluate(FolderClassifier(), folder, split="valid")
 
 
@@ -134,7 +134,7 @@ def test_pictures_that_fail_are_listed_and_not_counted(folder: Path) -> None:
     assert result.n == 11
     assert result.accuracy == pytest.approx(10 / 11)
     assert [(failed.path.name, failed.error) for failed in result.errors] == [("a0.png", "a0.png is broken")]
-    assert "1 pictures got no answer" in str(result)
+    assert "1 pictures could not be classified" in str(result)
 
 
 def test_an_endpoint_that_never_answers_ends_the_evaluation(folder: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_class_the_data_lacks_is_shown_as_what_it_was_taken_for(folder: Path) 
 
 def test_a_classifier_for_other_classes_is_an_error_not_zero_accuracy() -> None:
     with pytest.raises(LabelError, match="'cat'"):
-        summarise(["001.Boxer"], [predicted([1.0, 0.0], ("cat", "lynx"))], classes=CLASSES)
+        summarize(["001.Boxer"], [predicted([1.0, 0.0], ("cat", "lynx"))], classes=CLASSES)
 
 
 def test_classes_that_the_model_lacks_are_left_out_and_counted(folder: Path) -> None:
@@ -186,7 +186,7 @@ def test_classes_that_the_model_lacks_are_left_out_and_counted(folder: Path) -> 
     assert (result.n, result.excluded, result.unknown_classes) == (8, 4, ("003.Beagle",))
     assert [entry.class_folder for entry in result.per_class] == list(CLASSES[:2])
     assert result.classes == CLASSES[:2]
-    assert "4 pictures of classes that the model does not have were left out: 003.Beagle" in str(result)
+    assert "4 pictures of classes that the model does not have were excluded: 003.Beagle" in str(result)
     assert result.to_dict()["unknown_classes"] == ["003.Beagle"]
     assert result.to_dict()["excluded"] == 4
 
@@ -194,11 +194,11 @@ def test_classes_that_the_model_lacks_are_left_out_and_counted(folder: Path) -> 
 def test_accuracy_is_over_the_classes_that_the_model_has() -> None:
     truths = ["001.Boxer", "002.Pug", "003.Beagle", "003.Beagle"]
     predictions = [predicted([0.9, 0.1], CLASSES[:2]) for _ in truths]
-    result = summarise(truths, predictions, classes=CLASSES, model_classes=CLASSES[:2])
+    result = summarize(truths, predictions, classes=CLASSES, model_classes=CLASSES[:2])
     assert (result.accuracy, result.top5, result.n, result.excluded) == (0.5, 1.0, 2, 2)
     assert result.confusion == ((1, 0), (1, 0))
 
 
 def test_a_model_without_any_of_the_pictures_classes_is_an_error() -> None:
-    with pytest.raises(LabelError, match="trained for"):
-        summarise(["003.Beagle"], [predicted([0.9, 0.1], CLASSES[:2])], classes=CLASSES, model_classes=CLASSES[:2])
+    with pytest.raises(LabelError, match="trained on"):
+        summarize(["003.Beagle"], [predicted([0.9, 0.1], CLASSES[:2])], classes=CLASSES, model_classes=CLASSES[:2])

@@ -72,7 +72,7 @@ class TarReader:
         data = self._plain.read(size - len(start))
         self._position += len(data)
         if self._position > self._allowed:
-            raise self._error("the archive unpacks to far more than it is: a bomb; it was not unpacked")
+            raise self._error("the archive is a decompression bomb: its content is far too large; it was not unpacked")
         self._last = data[-1:] or self._last
         return start + data
 
