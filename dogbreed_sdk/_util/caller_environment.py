@@ -1,7 +1,7 @@
-"""What a script or a model's code inherits from the environment of whoever started local SageMaker.
+"""The variables that scripts and models inherit from the process that started local SageMaker.
 
-On AWS it inherits nothing of the caller's. Here it needs what a program needs to run at all on this machine; all else,
-which may be a secret whatever its name is, must be given in the job's or the model's Environment.
+On AWS they inherit none. Here they inherit what a program needs to run on this machine; any other variable may be a
+secret, whatever its name, and must be set in the job's or the model's Environment.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NAMES = frozenset(
         "DOGBREED_BACKEND", "DOGBREED_FETCH_URLS", "DOGBREED_FETCH_NETWORKS", "DOGBREED_FETCH_HOSTS",
     }
 )  # fmt: skip
-# Locale, Python, and how many threads and which processors numerical libraries use, and how.
+# Locale, Python, and the threads and devices of numerical libraries.
 _PREFIXES = (
     "LC_", "PYTHON", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "BLIS_", "NUMEXPR_", "VECLIB_", "ONEDNN_", "DNNL_",
     "MALLOC_", "CUDA_", "NVIDIA_", "NCCL_", "HIP_", "HSA_", "ROCR_", "MIOPEN_", "TORCH_", "PYTORCH_", "KINETO_",
@@ -31,7 +31,7 @@ _PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"})
 
 
 def inherited(caller: Mapping[str, str]) -> dict[str, str]:
-    """The variables that are passed on: a list of known ones, and proxies whose address holds no password.
+    """The variables that are passed on: known ones, and proxies whose address contains no password.
 
     >>> inherited({"PATH": "/bin", "DATABASE_URL": "postgres://me:secret@host/db", "https_proxy": "http://proxy:3128"})
     {'PATH': '/bin', 'https_proxy': 'http://proxy:3128'}

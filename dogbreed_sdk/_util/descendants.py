@@ -92,7 +92,7 @@ def _end(find: Find) -> None:
 def _is_of_service(process: psutil.Process) -> bool:
     """Whether a process is a service, or was started by one that this process is not itself.
 
-    Services that are started from inside a job are jobs and servers of their own, which outlive it as they do on AWS.
+    A service that is started inside a job is another job or server, which outlives this one as on AWS.
     """
     with suppress(psutil.Error):
         for found in (process, *process.parents()):

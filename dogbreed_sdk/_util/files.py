@@ -36,7 +36,7 @@ def is_locked(path: Path) -> bool:
     """Whether a process holds the exclusive lock on a file."""
     try:
         with path.open("rb") as handle:
-            # A shared lock: several processes may look at once, and none of them takes another one for the holder.
+            # A shared lock: of several processes that check at once, none takes another one for the holder.
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False

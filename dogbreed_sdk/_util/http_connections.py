@@ -1,6 +1,6 @@
-"""HTTP connections of all our servers: framed strictly, cut off when they dawdle, and limited in number.
+"""HTTP connections of all our servers: strict framing, timeouts for slow clients, and a limited number.
 
-uvicorn limits only the time between requests. Bodies that the application reads have its own time limit.
+uvicorn limits only the time between requests. The application limits the time for the bodies that it reads.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-# What a client still sends after it was refused is read and thrown away, up to here, so that it gets to see the
-# answer in place of a broken connection (nginx calls it lingering_close).
+# What a client sends after it was refused is read and discarded up to here, so that it sees the response, not a broken
+# connection (nginx calls it lingering_close).
 MOST_DISCARDED_BYTES = 32 * 1024 * 1024
-# A household or machine has a whole IPv6 network of this size to choose addresses from.
+# A household or machine can choose addresses from a whole IPv6 network of this size.
 _IPV6_NETWORK = 64
 
 _FULL = (
@@ -35,16 +35,16 @@ _FULL_BODY = (
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """What clients may hold open.
+    """Limits on clients' open connections.
 
-    Where a limit is reached, a new connection takes the place of the one that has been idle longest; it is refused
-    with 503 only where a request is under way on each of the others.
+    At a limit, a new connection replaces the one that has been idle longest. It is refused with 503 only where all
+    others are processing a request.
 
     Attributes:
-        total: Connections at a time; default: half of the usual limit of open files, the rest of which is for the
-            files and connections behind the server.
-        per_address: Connections from one address, or from one IPv6 network of 64 bits; None: as many as in total.
-        proxies: Addresses and networks to which `per_address` does not apply, as many clients come from there.
+        total: The maximum number of connections; default: half of the usual limit of open files, which leaves room for
+            the server's own files and connections.
+        per_address: The maximum per address, or per IPv6 network of 64 bits; None: as many as in total.
+        proxies: Addresses and networks to which `per_address` does not apply, as many clients connect through them.
         header_seconds: From connecting, or from the first byte of a further request, to the end of its headers.
     """
 
@@ -55,7 +55,7 @@ class ConnectionLimits:
 
 
 def network(address: str) -> str:
-    """The client that an address counts as: itself, or for IPv6 the network that one household or machine has.
+    """The client behind an address: the address itself, or for IPv6 the network of one household or machine.
 
     >>> network("203.0.113.9"), network("2001:db8::1:2"), network("::ffff:203.0.113.9")
     ('203.0.113.9', '2001:db8::/64', '203.0.113.9')
@@ -77,15 +77,15 @@ def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | Non
 
 
 def limited(limits: ConnectionLimits) -> type[LimitedProtocol]:
-    """The protocol for `uvicorn.Config(http=...)` that keeps these limits."""
+    """The protocol class with these limits, for `uvicorn.Config(http=...)`."""
     return type("LimitedProtocol", (LimitedProtocol,), {"limits": limits})
 
 
 class _StrictConnection(h11.Connection):
-    """h11's connection, which refuses a request whose length two headers give.
+    """h11's connection, which refuses a request with two headers for its length.
 
-    Servers that disagree on which of them counts disagree on where the next request begins, so that one may be
-    smuggled past a proxy (RFC 9112, 6.1 and 11.2). h11 itself follows Transfer-Encoding and accepts the request.
+    Servers that use different ones see the next request begin at different places, so that a request may be smuggled
+    past a proxy (RFC 9112, 6.1 and 11.2). h11 itself follows Transfer-Encoding and accepts the request.
     """
 
     def next_event(self) -> Any:
@@ -98,12 +98,12 @@ class _StrictConnection(h11.Connection):
 
 
 class LimitedProtocol(H11Protocol):
-    """uvicorn's protocol with limits on what a client may hold open without a request under way."""
+    """uvicorn's protocol, with limits on connections without a request in progress."""
 
     limits = ConnectionLimits()
     _address = ""
     _idle_since = 0.0
-    _patience: asyncio.TimerHandle | None = None
+    _header_timer: asyncio.TimerHandle | None = None
     _discarded = 0
 
     def __init__(
@@ -118,11 +118,11 @@ class LimitedProtocol(H11Protocol):
         self.conn = _StrictConnection(h11.SERVER) if most is None else _StrictConnection(h11.SERVER, most)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client has connected."""
+        """Called when a client has connected."""
         super().connection_made(transport)
         self._address = network(self.client[0]) if self.client else ""
         self._idle_since = self.loop.time()
-        if self._finds_room():
+        if self._has_room():
             self._wait_for_client()
             return
         length = b"Content-Length: %d" % len(_FULL_BODY)
@@ -130,44 +130,44 @@ class LimitedProtocol(H11Protocol):
         transport.close()
 
     def data_received(self, data: bytes) -> None:
-        """A client has sent something."""
+        """Called when a client has sent something."""
         super().data_received(data)
-        if self._request_under_way():
+        if self._is_processing():
             self._discarded = 0
             self._stop_waiting()
             return
         self._discarded += len(data)
         if self._discarded > MOST_DISCARDED_BYTES:
-            self._give_up()
-        elif self._patience is None:
+            self._drop()
+        elif self._header_timer is None:
             self._wait_for_client()
 
     def send_400_response(self, msg: str) -> None:
-        """What was sent is not HTTP; a request that has begun to be answered gets no second answer."""
+        """Refuse what is not HTTP; where a response has begun, no second one is sent."""
         super().send_400_response(msg)
         if self.cycle is not None:
             self.cycle.disconnected = True
 
     def on_response_complete(self) -> None:
-        """An answer is out; what the client had sent beyond its request may be the beginning of another."""
+        """Called after a response; what the client sent after its request may be the beginning of another."""
         self._idle_since = self.loop.time()
         super().on_response_complete()
         begun = self.conn.their_state is not h11.IDLE or self.conn.trailing_data[0]
-        if begun and not self._request_under_way() and self._patience is None:
+        if begun and not self._is_processing() and self._header_timer is None:
             self._wait_for_client()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection has ended."""
+        """Called when the connection has ended."""
         self._stop_waiting()
         super().connection_lost(exc)
 
-    def _finds_room(self) -> bool:
-        """Whether the connection may stay; one that is idle may have to go for it."""
+    def _has_room(self) -> bool:
+        """Whether the connection may stay; an idle one may be closed for it."""
         others = [each for each in cast("set[LimitedProtocol]", self.connections) if each.counts and each is not self]
-        neighbours = [each for each in others if each._address == self._address]
+        neighbors = [each for each in others if each._address == self._address]
         most = self.limits.per_address
-        if most is not None and len(neighbours) >= most and not self._is_proxy():
-            return _close_idlest(neighbours)
+        if most is not None and len(neighbors) >= most and not self._is_proxy():
+            return _close_idlest(neighbors)
         return len(others) < self.limits.total or _close_idlest(others)
 
     @property
@@ -179,31 +179,31 @@ class LimitedProtocol(H11Protocol):
         address = _parsed(self.client[0]) if self.client else None
         return address is not None and any(address in ipaddress.ip_network(each) for each in self.limits.proxies)
 
-    def _request_under_way(self) -> bool:
+    def _is_processing(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
     def _wait_for_client(self) -> None:
-        self._patience = self.loop.call_later(self.limits.header_seconds, self._give_up)
+        self._header_timer = self.loop.call_later(self.limits.header_seconds, self._drop)
 
     def _stop_waiting(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
 
-    def _give_up(self) -> None:
+    def _drop(self) -> None:
         if self.transport.is_closing():
             return
         if self.transport.get_write_buffer_size():
-            self.transport.abort()  # its client does not even read: closing would wait for it
+            self.transport.abort()  # its client does not read: closing would wait for it
         else:
             self.transport.close()
 
 
 def _close_idlest(connections: Iterable[LimitedProtocol]) -> bool:
-    """Closes one on which no request is under way: of the address with the most, the one idle longest."""
+    """Closes the connection that has been idle longest, of the address with the most; False where all are busy."""
     crowds = Counter(each._address for each in connections)
-    idle = [each for each in connections if not each._request_under_way()]
+    idle = [each for each in connections if not each._is_processing()]
     if not idle:
         return False
-    min(idle, key=lambda each: (-crowds[each._address], each._idle_since))._give_up()
+    min(idle, key=lambda each: (-crowds[each._address], each._idle_since))._drop()
     return True

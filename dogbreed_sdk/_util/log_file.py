@@ -1,4 +1,4 @@
-"""A job's log on disk: JSON lines with a time, bounded in line length and in size."""
+"""Logs of jobs and endpoints on disk: JSON lines with a time, of limited line length and size."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _TAIL_LINE_CHARACTERS = 2000
 
 
 class LogFile:
-    """Appends lines to a log; keeps the last ones in memory for a failure's message.
+    """Appends lines to a log; keeps the last ones in memory for failure messages.
 
     Args:
-        path: The file; made when missing.
-        maximum_bytes: Lines beyond this size are dropped, and the log says so once.
+        path: The file; created where it is missing.
+        maximum_bytes: The maximum size; later lines are dropped, and the log says so once.
     """
 
     def __init__(self, path: Path, *, maximum_bytes: int = MAXIMUM_LOG_BYTES) -> None:
@@ -31,14 +31,14 @@ class LogFile:
         self._size = os.fstat(self._descriptor).st_size
         self._maximum = maximum_bytes
         self._broken_line = False
-        self._clock = clock.start()  # the lines' times must rise: readers look for a time by halving the file
+        self._clock = clock.start()  # the lines' times must rise: readers find a time by bisection
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
 
     def write(self, lines: Sequence[str]) -> None:
-        """Append lines with the present time.
+        """Append lines with the current time.
 
         Raises:
-            OSError: The disk is full, for instance; the lines are still in `tail`.
+            OSError: For instance the disk is full; the lines are in `tail` nevertheless.
         """
         self.tail.extend(shorten(line, _TAIL_LINE_CHARACTERS) for line in lines)
         if self._size > self._maximum or not lines:
@@ -69,13 +69,13 @@ class LogFile:
 
 
 class LineSplitter:
-    """Cuts a stream of bytes into lines of bounded length, as a terminal would show them."""
+    """Splits a stream of bytes into lines of limited length, as a terminal would show them."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def feed(self, chunk: bytes) -> list[str]:
-        """The lines that are complete after this chunk; an overlong line comes in pieces."""
+        """The lines that are complete after this chunk; an overlong line is split."""
         pieces = (self._rest + chunk).split(b"\n")
         self._rest = pieces.pop()
         lines = [part for piece in pieces for part in _parts(piece)]
@@ -98,7 +98,7 @@ def _parts(line: bytes) -> list[str]:
 
 
 def _shown(line: bytes) -> str:
-    # A progress bar rewrites its line with carriage returns: what stands there at the end counts.
+    # A progress bar rewrites its line with carriage returns: only its last text counts.
     return line.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace")
 
 
@@ -107,7 +107,7 @@ def _event(milliseconds: int, message: str) -> str:
 
 
 class LogFollower:
-    """Reads a log from where it stopped the last time.
+    """Reads a log from where the last call stopped.
 
     Args:
         path: The log; it need not exist yet.
@@ -143,12 +143,12 @@ def _message(line: bytes) -> str | None:
 
 
 def last_lines(path: Path, count: int, *, since: int = 0) -> list[str]:
-    """The messages of a log's last lines; plain text where lines are no JSON.
+    """The messages of a log's last lines; lines that are not JSON are returned as they are.
 
     Args:
         path: The log; one that does not exist has no lines.
         count: How many lines at most.
-        since: Lines before this position in the file do not count.
+        since: The position in the file of the first line that counts.
     """
     try:
         with path.open("rb") as handle:

@@ -50,7 +50,7 @@ def load(module: str, *, extra: str, purpose: str) -> ModuleType:
 
 
 def require(modules: Mapping[str, Sequence[str]], *, purpose: str, otherwise: str = "") -> None:
-    """Refuses work that could not be finished, before it begins; nothing is imported.
+    """Checks that packages are installed before work begins that needs them; imports nothing.
 
     Args:
         modules: What the work cannot do without: names without dots, by the extra that brings them.
@@ -63,9 +63,9 @@ def require(modules: Mapping[str, Sequence[str]], *, purpose: str, otherwise: st
     lacking = missing(modules)
     if lacking:
         packages = ", ".join(sorted({name for names in lacking.values() for name in names}))
-        said = f"Packages are missing that are needed to {purpose}: {packages}."
+        problem = f"Packages are missing that are needed to {purpose}: {packages}."
         install = f"Install them with: {install_command(*lacking)}"
-        raise ConfigurationError("\n".join(filter(None, (f"{said} {install}", otherwise))))
+        raise ConfigurationError("\n".join(filter(None, (f"{problem} {install}", otherwise))))
 
 
 def missing(modules: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
@@ -81,14 +81,14 @@ def missing(modules: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
 
 
 def install_command(*extras: str) -> str:
-    """The command that installs extras: those of the folder that this distribution was installed from, if of one."""
+    """The command that installs extras, from the source folder where this distribution was installed from one."""
     option, source = _source()
     named = ",".join(sorted(extras))
     return f"pip install {option}{shlex.quote(f'{source}[{named}]')}"
 
 
 def _source() -> tuple[str, str]:
-    """Pip's option and what it was given: a folder of source where there is one still, else the index's name.
+    """Pip's option and requirement: the source folder of this installation where it exists, else the index's name.
 
     Source: PyPA, "Recording the Direct URL Origin of installed distributions" (direct_url.json).
     """

@@ -17,7 +17,7 @@ from dogbreed_sdk._util.process_identity import Process
 
 # The kernel's idea of the boot time moves with clock corrections, and a start time with it.
 _CLOCK_TOLERANCE_SECONDS = 2.0
-# Recognises a service's command line: an option that Python itself ignores and does not pass on to other processes.
+# Recognizes a service's command line: an option that Python itself ignores and does not pass on to other processes.
 _SERVICE_OPTION = ["-X", "dogbreed_service"]
 PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 

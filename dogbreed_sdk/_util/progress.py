@@ -1,4 +1,4 @@
-"""How long work shows that it is alive: one value a step, printed as a line or drawn as a bar."""
+"""Progress of long work: one value per step, printed as a line or drawn as a bar."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class JobProgress:
     Attributes:
         job: Name of the job.
         status: SageMaker's secondary status, such as Starting, Downloading, Training or Uploading.
-        message: The newest thing worth reading.
+        message: The latest news.
         seconds: Since the job was created.
-        fraction: How much is done, 0 to 1, or None where nobody knows.
+        fraction: How much is done, 0 to 1; None where it is unknown.
     """
 
     job: str
@@ -36,9 +36,9 @@ ProgressCallback = Callable[[JobProgress], None]
 
 
 def print_progress(step: JobProgress) -> None:
-    """The default of every ``wait``: one line a step on standard error."""
+    """Prints one line per step on standard error; the default of every ``wait``."""
     print(step, file=sys.stderr, flush=True)
 
 
 def no_progress(step: JobProgress) -> None:
-    """For callers that want silence."""
+    """Prints nothing."""

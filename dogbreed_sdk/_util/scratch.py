@@ -1,4 +1,4 @@
-"""Temporary folders that the next process removes where the one that made them was killed."""
+"""Temporary folders, which the next process removes where the process that created them was killed."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from training_scripts._util.atomic import temporary_folder
 
 @contextlib.contextmanager
 def scratch_folder(name: str) -> Iterator[Path]:
-    """A private folder below $TMPDIR, else /tmp, for as long as the context lasts.
+    """Creates a private folder below $TMPDIR, else /tmp, for the duration of the context.
 
     Args:
-        name: Part of its name: what it is for.
+        name: A part of its name that says what it is for.
 
     Raises:
-        OSError: There is no room.
+        OSError: It can't be created, for instance on a full disk.
     """
     with temporary_folder(Path(tempfile.gettempdir()), name, mode=0o700) as folder:
         yield folder

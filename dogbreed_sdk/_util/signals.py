@@ -1,4 +1,4 @@
-"""What a program of ours makes of the signal that a terminal sends when it is closed."""
+"""How our programs handle the signal that a terminal sends when it is closed."""
 
 from __future__ import annotations
 

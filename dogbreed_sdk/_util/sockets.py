@@ -1,4 +1,4 @@
-"""The socket that a server of this machine listens on, its address to read, and whether that is for this machine."""
+"""Listening sockets: binding them, their URL, and whether an address is loopback."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dogbreed_sdk.errors import ConfigurationError
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket that has an address, and refuses connections until somebody listens on it.
+    """A bound socket, which refuses connections until a server listens on it.
 
     Raises:
-        ConfigurationError: The address is none of this machine's, or the port is taken or not allowed.
+        ConfigurationError: The address does not belong to this machine, or the port is taken or not allowed.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio turns Nagle's algorithm off only where the protocol is named; with it on, each answer costs 40 ms.
@@ -21,7 +21,7 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
-    except (OSError, TypeError) as error:  # TypeError: a name that cannot be one, such as "ü..b"
+    except (OSError, TypeError) as error:  # TypeError: an invalid name, such as "ü..b"
         bound.close()
         no_address = isinstance(error, (socket.gaierror, TypeError)) or error.errno == errno.EADDRNOTAVAIL
         other = "--host: an address of this machine" if no_address else "--port, or 0 for a free one"
@@ -31,14 +31,14 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def url_of(listener: socket.socket) -> str:
-    """The address to type into a browser on this machine."""
+    """The URL for a browser on this machine."""
     host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what is bound, not binding it
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - only compared, not bound
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host's name or address means this machine alone, in every browser.
+    """Whether a host's name or address is loopback in every browser.
 
     >>> [is_loopback(host) for host in ("127.0.0.1", "::1", "dogs.localhost", "localhost.evil.example", "0.0.0.0", "")]
     [True, True, True, False, False, False]

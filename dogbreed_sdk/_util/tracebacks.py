@@ -1,4 +1,4 @@
-"""Python's tracebacks in text: where the frames end and the exception begins."""
+"""Splits Python's tracebacks into frames and exception."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _FRAME = re.compile(r'\s*File ".*", line \d+')
 
 
 def parted(lines: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The lines up to the last traceback's last frame, and its exception with all that follows.
+    """The lines up to the last traceback's last frame, and its exception with all lines after it.
 
-    The heading of the traceback may have been cut off. Without a frame, or with nothing after the frames, all lines
-    come first.
+    The heading of the traceback may be missing. Without a frame, or without a line after the frames, all lines are in
+    the first list.
 
     >>> frames, exception = parted(['  File "x.py", line 1, in <module>', "    run()", "ValueError: no", "  dogs"])
     >>> exception

@@ -1,4 +1,4 @@
-"""Where a job and an endpoint keep their files below the root folder."""
+"""The folders of jobs and endpoints below the root folder, and the files in them."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ class JobFolder:
 
     @property
     def container(self) -> Path:
-        """What the script sees as /opt/ml."""
+        """The folder that stands for /opt/ml; see `staging`."""
         return self.path / "ml"
 
     @property
     def log(self) -> Path:
-        """The script's output, one JSON object {"t": epoch milliseconds, "m": text} a line."""
+        """The script's output: one JSON object per line, {"t": epoch milliseconds, "m": text}."""
         return self.path / LOG_FILE
 
     @property
     def supervisor_log(self) -> Path:
-        """What the supervisor itself has to say: empty unless something is wrong with it."""
+        """The supervisor's output: empty unless something is wrong with it."""
         return self.path / "supervisor.log"
 
     @property
     def lock(self) -> Path:
-        """Held by the job's supervisor as long as it lives."""
+        """Locked by the job's supervisor as long as it runs."""
         return self.path / "supervisor.lock"
 
     @property
     def reserve(self) -> Path:
-        """Disk space set aside so that the outcome can be written when the disk is full."""
+        """Reserved disk space, so that the outcome can be written on a full disk."""
         return self.path / "reserve"
 
 
@@ -68,24 +68,24 @@ class EndpointFolder:
 
     @property
     def log(self) -> Path:
-        """What the model's code prints, in the form of a job's log."""
+        """The output of the model's code, in the form of a job's log."""
         return self.path / LOG_FILE
 
     @property
     def server_log(self) -> Path:
-        """What the model server's process prints past Python: a crash in native code, an import that fails."""
+        """The model server's output outside the model's code: a crash in native code, an import that fails."""
         return self.path / "server.log"
 
     @property
     def lock(self) -> Path:
-        """Held while somebody starts or ends the endpoint's model server."""
+        """Locked while the endpoint's model server is started or ended."""
         return self.path / "lock"
 
     @property
     def supervisor_lock(self) -> Path:
-        """Held by the process that brings the endpoint up, until the new server has taken over."""
+        """Locked by the process that brings the endpoint up, until the new server has taken over."""
         return self.path / "supervisor.lock"
 
     def model(self, digest: str) -> Path:
-        """Where the archive of that digest is unpacked."""
+        """The folder for the unpacked archive with that digest."""
         return self.path / f"model-{digest[:16]}"

@@ -1,4 +1,4 @@
-"""Paths and URIs below the root folder, stored relative to it: the folder may be moved, copied or packed."""
+"""Stores paths and URIs below the root folder relative to it, so that the folder may be moved, copied or packed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from dogbreed_sdk.container import path_to_uri
 # Stands for the root in stored JSON, which is ASCII otherwise, so that no value can contain it.
 _ROOT = "\N{HOUSE}"
 _ROOT_URI = f"file://{_ROOT}"
-# In front of a path; nothing needs to stand in front of a URI.
+# Before a path these characters make it another path; a URI needs no such check.
 _INSIDE_A_PATH = r"[\w.%/~-]"
-# A longer name (/data/dogs-2 for the root /data/dogs) is another path; quotes may be escaped, also several times.
+# A longer name (/data/dogs-2 for the root /data/dogs) is another path; quotes may be escaped, even several times.
 _AFTER = r"""(?=[/"'\s,;:)?#]|\\+"|\\[nrt]|$)"""
 
 
 class RootPaths:
-    """Takes the root out of a JSON document and puts it in again.
+    """Replaces the root in JSON documents by a placeholder, and the placeholder by the root.
 
     Args:
         root: The root folder, absolute.
@@ -28,20 +28,20 @@ class RootPaths:
         spellings = dict.fromkeys((root, root.resolve()))
         uris = [re.escape(path_to_uri(path)) for path in spellings]
         paths = [re.escape(_json(path)) for path in spellings]
-        # Each begins with plain text, which Python searches for twenty times as fast as for anything else: so there is
-        # a pattern for each spelling, and what stands in front of a path is looked at behind it.
+        # Each pattern begins with plain text, which Python finds twenty times as fast as anything else. That is why
+        # there is a pattern per spelling, and why the characters before a path are checked after it.
         self._patterns = [(re.compile(f"{uri}{_AFTER}"), _ROOT_URI) for uri in uris]
         self._patterns += [(re.compile(f"{path}(?<!{_INSIDE_A_PATH}{path}){_AFTER}"), _ROOT) for path in paths]
         self._shown = (path_to_uri(root), _json(root))
 
     def relative(self, document: str) -> str:
-        """JSON (ASCII, as `json.dumps` writes it) in the form in which it is stored."""
+        """The stored form of a JSON document, which must be ASCII as `json.dumps` writes it."""
         for pattern, placeholder in self._patterns:
             document = pattern.sub(placeholder, document)
         return document
 
     def absolute(self, stored: str) -> str:
-        """The JSON again, with the root where it is now."""
+        """The JSON document of a stored form, with the present root."""
         uri, path = self._shown
         return stored.replace(_ROOT_URI, uri).replace(_ROOT, path)
 

@@ -1,4 +1,4 @@
-"""LocalSageMaker: the HTTP server on loopback, in a thread of the process that wants it."""
+"""LocalSageMaker: the HTTP server on loopback, in a thread of the process that starts it."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from dogbreed_sdk.local.store import DEFAULT_REGION, Store
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
-# Clients keep their connections; one closed under them costs a retry.
+# Clients keep their connections; a closed one costs them a retry.
 _KEEP_ALIVE_SECONDS = 120
 
 
 class LocalSageMaker:
     """SageMaker's API on one machine, over the state in one folder.
 
-    Jobs and model servers are processes of their own: they go on when this server stops, and another server
-    (also at the same time, in another process) on the same folder sees them.
+    Jobs and model servers are separate processes: they continue when this server stops, and other servers on the same
+    folder see them, even at the same time in other processes.
 
     Args:
-        root: The folder; made with mode 0700 when missing.
+        root: The folder; created with mode 0700 where it is missing.
         host: A loopback address.
-        port: Where to listen; 0 takes a free port.
+        port: The port; 0 for a free one.
 
     Raises:
         ConfigurationError: The host is not loopback.
@@ -47,7 +47,7 @@ class LocalSageMaker:
     def __init__(self, root: Path | str, *, host: str = "127.0.0.1", port: int = 0) -> None:
         if not is_loopback(host):
             raise ConfigurationError(
-                f"Local SageMaker runs whatever code it is sent, so it listens on loopback only, not on {host!r}."
+                f"Local SageMaker runs any code that it receives, so it listens on loopback only, not on {host!r}."
             )
         self.root = Path(root).absolute()
         self._host = host
@@ -56,7 +56,7 @@ class LocalSageMaker:
 
     @property
     def endpoint_url(self) -> str:
-        """Where clients find the server, for `endpoint_url=`.
+        """The server's URL, for clients' `endpoint_url=`.
 
         Raises:
             ConfigurationError: It is not running.
@@ -67,7 +67,7 @@ class LocalSageMaker:
         return f"http://{host}:{self._running.port}"
 
     def start(self) -> LocalSageMaker:
-        """Start answering; a server that runs already is left alone.
+        """Start the server; does nothing where it runs already.
 
         Raises:
             ConfigurationError: The folder can't be written, or the port is taken.
@@ -79,13 +79,13 @@ class LocalSageMaker:
         return self
 
     def stop(self) -> None:
-        """Stop answering; jobs and model servers go on."""
+        """Stop the server; jobs and model servers continue."""
         running, self._running = self._running, None
         if running is not None:
             running.stop()
 
     def boto3_session(self, *, region_name: str = DEFAULT_REGION) -> LocalBotoSession:
-        """A boto3 session whose SageMaker and log clients talk to this server."""
+        """A boto3 session whose SageMaker and log clients call this server."""
         return LocalBotoSession(self.endpoint_url, region_name=region_name)
 
     def __enter__(self) -> LocalSageMaker:
@@ -131,7 +131,7 @@ class _Running:
     def _serve(self) -> None:
         try:
             self._server.run(sockets=[self._listener])
-        except BaseException as error:  # noqa: BLE001 - told to whoever waits in _wait_until_started
+        except BaseException as error:  # noqa: BLE001 - _wait_until_started raises it
             self._failure = error
 
     def _wait_until_started(self) -> None:
@@ -143,4 +143,4 @@ class _Running:
                 break
             waited.wait(0.005)
         self.stop()
-        raise ConfigurationError(f"Local SageMaker's server did not start: {self._failure or 'no reason given'}.")
+        raise ConfigurationError(f"Local SageMaker's server did not start: {self._failure or 'for an unknown reason'}.")

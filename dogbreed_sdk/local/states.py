@@ -1,4 +1,4 @@
-"""What the store keeps about a resource beside its create request: what has happened to it since."""
+"""The states of resources in the store: what has happened to each since its create request."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The state of local SageMaker: one SQLite file that threads and processes share.
+"""The records of local SageMaker: one SQLite file that threads and processes share.
 
-Importing this module loads neither botocore nor a web framework: a job's supervisor needs it in milliseconds.
+Importing this module loads neither botocore nor a web framework: a job's supervisor imports it in milliseconds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ JOBS_FOLDER = "jobs"
 ENDPOINTS_FOLDER = "endpoints"
 BUCKET_FOLDER = "bucket"
 
-# AWS never hands out this account number, so a local ARN can't be taken for somebody's real resource.
+# AWS never assigns this account number, so that a local ARN is never that of a real resource.
 ACCOUNT_ID = "000000000000"
 DEFAULT_REGION = "us-east-1"
 
@@ -73,11 +73,11 @@ _Value = str | float | None
 
 
 class StoreError(ConfigurationError):
-    """The state file can't be read or written: a full disk, a read-only or foreign folder."""
+    """The state file can't be read or written: a full disk, a read-only folder, or one of another program."""
 
 
-class NotFound(DogBreedError):  # noqa: N818 - a lookup's answer, named as one
-    """There is no record of that kind and name."""
+class NotFound(DogBreedError):  # noqa: N818 - a lookup's result, named as one
+    """A record of that kind and name does not exist."""
 
 
 class AlreadyExists(DogBreedError):  # noqa: N818
@@ -96,8 +96,8 @@ class Record:
         state: What has happened since; a copy, changed through `Store.update` only.
         created: Epoch seconds.
         modified: Epoch seconds of the last change of state.
-        created_mark: The moment of creation for durations; see `clock`.
-        modified_mark: The moment of the last change likewise.
+        created_mark: When it was created, for durations; see `clock`.
+        modified_mark: When its state last changed, likewise.
     """
 
     kind: str
@@ -112,12 +112,12 @@ class Record:
 
     @property
     def age(self) -> float:
-        """Seconds since its creation, whatever the wall clock did meanwhile."""
+        """Seconds since its creation, unaffected by corrections of the wall clock."""
         return clock.elapsed(self.created_mark, self.created)
 
     @property
     def now(self) -> float:
-        """The present time, counted on from its creation."""
+        """The current time in epoch seconds, counted from its creation."""
         return self.created + self.age
 
     @property
@@ -132,7 +132,7 @@ class Record:
 
 
 SortKey = Literal["name", "created", "status"]
-# The columns that make the order, with ties resolved.
+# The columns that define each order, with ties resolved.
 _SORT_COLUMNS: dict[SortKey, tuple[str, str, str]] = {
     "name": ("name", "created", "name"),
     "created": ("created", "created", "name"),
@@ -143,14 +143,14 @@ Position = tuple[float | str, float, str]
 
 @dataclass(frozen=True)
 class Filters:
-    """What records of a listing have in common; None leaves a member out of the question.
+    """Conditions for the records of a listing; None is no condition.
 
     Attributes:
         name_contains: A part of the name, case kept.
         status: The status in the state.
         parent: The tuning job that started a training job.
-        created: Epoch seconds between which it was created, both excluded.
-        modified: Epoch seconds between which it was last changed, both excluded.
+        created: Epoch seconds after and before which it was created.
+        modified: Epoch seconds after and before which it was last changed.
     """
 
     name_contains: str | None = None
@@ -176,7 +176,7 @@ class Filters:
 
 
 def is_root(folder: Path) -> bool:
-    """Whether a folder is a root of local SageMaker already; looking changes nothing."""
+    """Whether a folder is a root folder of local SageMaker; changes nothing."""
     return (folder / DATABASE).is_file()
 
 
@@ -192,13 +192,13 @@ def resource_arn(kind: str, name: str, region: str = DEFAULT_REGION) -> str:
 class Store:
     """The records of one root folder, safe for several threads and processes.
 
-    Every method is one transaction; inside `with store.transaction():` the calls of that thread join it.
+    Each method is one transaction; inside `with store.transaction():` all calls of that thread belong to it.
 
     Args:
-        root: The folder; made with mode 0700 when missing.
+        root: The folder; created with mode 0700 where it is missing.
 
     Raises:
-        StoreError: The folder or its file can't be used (also by any method, for instance on a full disk).
+        StoreError: The folder or its file can't be used. Any method may raise it, for instance on a full disk.
     """
 
     def __init__(self, root: Path) -> None:
@@ -221,7 +221,7 @@ class Store:
         _close_all(self._idle)
 
     def check_writable(self) -> None:
-        """Write a page, so that a full disk or a read-only folder shows now and not in the middle of work.
+        """Write a page, so that a full disk or a read-only folder is found before any work begins.
 
         Raises:
             StoreError: It can't be written.
@@ -247,10 +247,10 @@ class Store:
         arn = resource_arn(kind, name, region)
         row = (kind, name, arn, self._dump(request), self._dump(state), now, now, mark, mark)
         with self._connection(write=True) as connection:
-            # The unique index guards as well; asking first gives a clear error.
+            # The unique index ensures it too; this query gives a clear error.
             taken = "SELECT 1 FROM records WHERE kind = ? AND name = ? COLLATE NOCASE"
             if connection.execute(taken, (kind, name)).fetchone():
-                raise AlreadyExists(f"A {kind} named {name} exists already.")
+                raise AlreadyExists(f"A {kind} named {name} already exists.")
             command = f"INSERT INTO records ({_COLUMNS}, status, parent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
             connection.execute(command, (*row, str(state.get("status") or ""), state.get("tuning_job")))
         return self._record(row)
@@ -259,13 +259,13 @@ class Store:
         """The record of that kind and exact name.
 
         Raises:
-            NotFound: There is none.
+            NotFound: It does not exist.
         """
         with self._connection(write=False) as connection:
             query = f"SELECT {_COLUMNS} FROM records WHERE kind = ? AND name = ?"  # noqa: S608
             row = connection.execute(query, (kind, name)).fetchone()
         if row is None:
-            raise NotFound(f"There is no {kind} named {name}.")
+            raise NotFound(f"No {kind} is named {name}.")
         return self._record(row)
 
     def page(
@@ -278,16 +278,16 @@ class Store:
         after: Position | None = None,
         limit: int | None = None,
     ) -> list[Record]:
-        """The records of a kind that pass the filters, in order; reads no more of them than it returns.
+        """The sorted records of a kind that pass the filters; reads no more of them than it returns.
 
         Args:
             kind: The kind.
-            filters: What they have in common.
-            sort_by: What they are sorted by; equal ones by creation and name.
-            descending: Whether the largest comes first.
-            after: Where the last record of the page before stands: its value of `sort_by`, its creation in epoch
+            filters: The conditions.
+            sort_by: The sort key; records with equal keys are sorted by creation and name.
+            descending: Whether the largest key comes first.
+            after: The position of the previous page's last record: its value of `sort_by`, its creation in epoch
                 seconds, its name.
-            limit: How many at most; None for all.
+            limit: The maximum number; None for all.
         """
         columns = _SORT_COLUMNS[sort_by]
         where, values = filters.where(kind)
@@ -315,12 +315,15 @@ class Store:
         return [self._record(row) for row in rows]
 
     def update(self, kind: str, name: str, change: Callable[[State], None]) -> Record:
-        """Let `change` edit the record's state in place, with no other writer in between.
+        """Edit a record's state in one transaction.
 
-        An exception from `change` leaves the record as it was; an edit that changes nothing writes nothing.
+        Args:
+            kind: The kind.
+            name: The name.
+            change: Edits the state in place. Where it raises, or changes nothing, nothing is written.
 
         Raises:
-            NotFound: There is no such record.
+            NotFound: It does not exist.
         """
         with self._connection(write=True) as connection:
             record = self._get_within(connection, kind, name)
@@ -340,13 +343,13 @@ class Store:
         """Remove a record and its tags.
 
         Raises:
-            NotFound: There is no such record.
+            NotFound: It does not exist.
         """
         with self._connection(write=True) as connection:
             record = self._get_within(connection, kind, name)
             connection.execute("DELETE FROM records WHERE kind = ? AND name = ?", (kind, name))
             connection.execute("DELETE FROM tags WHERE arn = ?", (record.arn,))
-            if kind == TUNING_JOB:  # its training jobs stay; another search of that name must not adopt them
+            if kind == TUNING_JOB:  # its training jobs stay, but must not belong to another search of that name
                 orphan = "UPDATE records SET parent = NULL WHERE kind = ? AND parent = ?"
                 connection.execute(orphan, (TRAINING_JOB, name))
 
@@ -354,13 +357,13 @@ class Store:
         """The record behind an ARN.
 
         Raises:
-            NotFound: There is none.
+            NotFound: It does not exist.
         """
         with self._connection(write=False) as connection:
             query = f"SELECT {_COLUMNS} FROM records WHERE arn = ?"  # noqa: S608
             row = connection.execute(query, (arn.lower(),)).fetchone()
         if row is None:
-            raise NotFound(f"There is no resource {arn}.")
+            raise NotFound(f"No resource has the ARN {arn}.")
         return self._record(row)
 
     def tags(self, arn: str) -> dict[str, str]:
@@ -370,22 +373,22 @@ class Store:
             return dict(connection.execute(query, (arn.lower(),)).fetchall())
 
     def set_tags(self, arn: str, tags: Mapping[str, str]) -> None:
-        """Add tags to a resource; a key it has already gets the new value."""
+        """Add tags to a resource; a key that it already has gets the new value."""
         rows = [(arn.lower(), key, value) for key, value in tags.items()]
         with self._connection(write=True) as connection:
             connection.executemany("INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", rows)
 
     def remove_tags(self, arn: str, keys: Iterable[str]) -> None:
-        """Take tags off a resource; keys it does not have are no error."""
+        """Remove tags from a resource; ignores keys that it does not have."""
         rows = [(arn.lower(), key) for key in keys]
         with self._connection(write=True) as connection:
             connection.executemany("DELETE FROM tags WHERE arn = ? AND key = ?", rows)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Hold the write lock over several calls: all of them happen, or none.
+        """Make several calls one transaction: all of them take effect, or none.
 
-        Keep it short and start no process inside: every other writer waits.
+        Keep it short, and start no process inside: all other writers wait.
         """
         with self._connection(write=True):
             yield
@@ -394,7 +397,7 @@ class Store:
         query = f"SELECT {_COLUMNS} FROM records WHERE kind = ? AND name = ?"  # noqa: S608
         row = connection.execute(query, (kind, name)).fetchone()
         if row is None:
-            raise NotFound(f"There is no {kind} named {name}.")
+            raise NotFound(f"No {kind} is named {name}.")
         return self._record(row)
 
     def _dump(self, value: Mapping[str, object]) -> str:
@@ -407,7 +410,7 @@ class Store:
 
     @contextmanager
     def _connection(self, *, write: bool) -> Iterator[sqlite3.Connection]:
-        """A connection of this thread: the open transaction's, or an idle one with its own transaction."""
+        """A connection: that of this thread's open transaction, or an idle one with a new transaction."""
         joined: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if joined is not None:
             yield joined
@@ -440,12 +443,12 @@ class Store:
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        # In WAL mode NORMAL survives a killed process; only a power cut may lose the last commits.
+        # In WAL mode, NORMAL survives a killed process; only a power failure may lose the last commits.
         connection.execute("PRAGMA synchronous = NORMAL")
         return connection
 
     def _prepare(self) -> None:
-        # Switching to WAL is not covered by SQLite's busy handler, so first users take turns by a file lock.
+        # SQLite's busy handler does not cover the switch to WAL, so the first users take turns by a file lock.
         with file_lock(self.root / f"{DATABASE}.lock"):
             connection = self._open()
             self._idle.append(connection)
@@ -460,7 +463,7 @@ class Store:
                 connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
 
     def _upgrade(self, connection: sqlite3.Connection) -> None:
-        """Bring the records of version 1 into the present form."""
+        """Convert the records of version 1."""
         present = {row[1] for row in connection.execute("PRAGMA table_info(records)")}
         connection.execute("BEGIN IMMEDIATE")
         for column in _ADDED_COLUMNS:
@@ -482,7 +485,7 @@ class Store:
 
 
 def _make_root(root: Path) -> None:
-    """Make the folder for its owner alone; one that exists and holds things keeps its own mode."""
+    """Create the folder for its owner alone; an existing folder that is not empty keeps its mode."""
     try:
         root.mkdir(mode=0o700, parents=True)
     except FileExistsError:
@@ -510,5 +513,5 @@ def _readable_errors(path: Path) -> Iterator[None]:
 def _unusable(path: Path, error: Exception) -> StoreError:
     return StoreError(
         f"Local SageMaker can't use its state file {path}: {error}. "
-        "Check that the folder is yours, writable and on a disk with free space."
+        "Check that you own the folder, that it is writable, and that its disk has free space."
     )

@@ -1,7 +1,7 @@
-"""What supervisors have in common: how they are started, take over their job, and are missed when they are gone.
+"""What supervisors have in common: how they are started and take their job over, and how their loss is noticed.
 
 A supervisor is the process beside a job, or beside an endpoint that is coming up. It does the work and writes the
-outcome to the store, so that neither the client nor the server has to stay. Each kind has its own program:
+outcome to the store, so that neither the client nor the server has to keep running. Each kind has its own program:
 `jobs/supervisor.py`, `tuning/supervisor.py` and `hosting/supervisor.py`.
 """
 
@@ -27,7 +27,7 @@ COPIED_FAILURE = (
     "the job ran: the job belongs to the original folder. To run it here, create it again under another name."
 )
 
-# Others hold the lock for a moment while they look whether it is held.
+# `is_locked` holds the lock for a moment, too.
 _LOCK_SECONDS = 1.0
 # A job without a supervisor is young (its starter is about to start one), or its starter was killed: then it is
 # started again, for a while.

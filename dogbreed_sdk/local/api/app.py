@@ -37,11 +37,11 @@ logger = logging.getLogger(__name__)
 
 # The largest CreateTrainingJob that the model allows (100 hyperparameters, 100 variables, 20 channels) is below 1 MB.
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
-# A client that sends too much is read on, up to here, so that it sees the answer in place of a broken connection.
+# The rest of a body that is too large is read up to here: the client sees a response, not a broken connection.
 _MAX_DISCARDED_BYTES = 16 * MAX_REALTIME_REQUEST_BYTES
-# SQLite and process starts block; they run in these threads, and invocations never wait for one.
+# SQLite and process starts block: they run in these threads, for which invocations never wait.
 _CONTROL_THREADS = 16
-_CLIENT_CLOSED_REQUEST = 499  # nginx's number, there is no official one
+_CLIENT_CLOSED_REQUEST = 499  # nginx's number; there is no official one
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -51,7 +51,7 @@ def create_app(store: Store, *, invocation_seconds: float | None = None) -> Star
 
     Args:
         store: The state; other processes may share it.
-        invocation_seconds: How long a model may take; default: AWS's 60 s.
+        invocation_seconds: The timeout of invocations; default: AWS's 60 s.
     """
     invoker = Invoker(store) if invocation_seconds is None else Invoker(store, seconds=invocation_seconds)
     limiter = anyio.CapacityLimiter(_CONTROL_THREADS)
@@ -74,7 +74,7 @@ def create_app(store: Store, *, invocation_seconds: float | None = None) -> Star
     async def unknown(request: Request) -> Response:
         raise ApiError(
             "UnknownOperationException",
-            f"Local SageMaker has nothing at {request.method} {request.url.path}.",
+            f"Local SageMaker does not support {request.method} {request.url.path}.",
             status=404,
         )
 
@@ -96,15 +96,15 @@ def create_app(store: Store, *, invocation_seconds: float | None = None) -> Star
 
 
 def _guarded(handler: Handler) -> Handler:
-    """A handler that always answers: errors in AWS's form, every answer with a request id."""
+    """A handler that always responds: errors in AWS's form, and each response with a request id."""
 
     async def guarded(request: Request) -> Response:
         request_id = new_request_id()
         try:
-            _refuse_foreigners(request)
+            _refuse_web_pages(request)
             response = await handler(request)
         except ClientDisconnect:
-            # Somebody pressed Ctrl-C while sending; nobody reads this answer.
+            # For instance Ctrl-C during an upload: no client reads this response.
             response = Response(status_code=_CLIENT_CLOSED_REQUEST)
         except ApiError as error:
             response = _error_response(error)
@@ -126,27 +126,29 @@ def _error_response(error: ApiError) -> Response:
     return Response(error_body(error), status_code=error.status, headers=headers, media_type=JSON_1_1)
 
 
-def _refuse_foreigners(request: Request) -> None:
-    """Refuse what a web page could send: browsers name their origin, and a rebound name is not loopback.
+def _refuse_web_pages(request: Request) -> None:
+    """Refuse requests from web pages: browsers send an origin, and a rebound DNS name is not loopback.
 
     Raises:
         ApiError: AccessDeniedException.
     """
     if "origin" in request.headers:
-        raise ApiError("AccessDeniedException", "Local SageMaker takes no requests from web pages.", status=403)
+        raise ApiError("AccessDeniedException", "Local SageMaker accepts no requests from web pages.", status=403)
     host = request.headers.get("host", "")
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
     if not is_loopback(name.strip("[]")):
         raise ApiError(
-            "AccessDeniedException", f"Local SageMaker answers on loopback only, not as {host[:128]!r}.", status=403
+            "AccessDeniedException",
+            f"Local SageMaker is available on loopback only, not as {host[:128]!r}.",
+            status=403,
         )
 
 
 async def _read(request: Request, limit: int) -> bytes:
-    """The body, at most `limit` bytes of it.
+    """The request's body.
 
     Raises:
-        ApiError: Code "413", which is what clients see where AWS's front end refuses a body.
+        ApiError: The body is larger than the limit: code "413", as from AWS's front end.
     """
     chunks: list[bytes] = []
     size = 0

@@ -1,4 +1,4 @@
-"""Records as they are now: what the end of a supervisor has left behind is set right before a client sees it."""
+"""Brings records up to date before clients see them: a supervisor may have been killed since they were written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Brings an endpoint up: starts the model server of what it is to serve, checks it, and switches to it."""
+"""Brings an endpoint up: starts the new model server, checks it, and switches to it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def bring_up(store: Store, name: str) -> None:
 
 
 def _switched_from(store: Store, name: str, folder: EndpointFolder) -> Record | None:
-    """Start what an endpoint is to serve; the record before the switch, or None where there was none."""
+    """Start an endpoint's new model server, and switch to it; the record before, or None without a switch."""
     record = store.update(ENDPOINT, name, lambda state: state.update({"process": identify_self(root=store.root)}))
     if record.state["status"] not in COMING_UP:
         return None
@@ -45,7 +45,7 @@ def _switched_from(store: Store, name: str, folder: EndpointFolder) -> Record | 
         note_failure(store, name, str(error) or type(error).__name__)
         return None
     # Only the switch needs the lock: meanwhile an idle endpoint can be woken to answer with what it served.
-    # Where the endpoint was deleted meanwhile, there is none before and nothing to switch.
+    # Where the endpoint was deleted meanwhile, there is nothing to switch.
     with file_lock(folder.lock), suppress(NotFound):
         before = store.get(ENDPOINT, name)
         if _switch(store, name, deployment, server):

@@ -152,7 +152,7 @@ def pack(folder: Path, archive: Path, report: Report = lambda _line: None) -> No
 
 
 def _require_room(entries: Sequence[Entry], place: Path) -> None:
-    """Refuse what the disk has no room for before hours of writing: a sparse file may claim any size."""
+    """Refuse, before hours of writing, what does not fit on the disk: a sparse file may claim any size."""
     found = [entry.source.stat() for entry in entries if entry.kind == "file"]
     needed = sum({(file.st_dev, file.st_ino): file.st_size for file in found}.values())  # hard links count once
     free = shutil.disk_usage(nearest_folder(place)).free

@@ -1,4 +1,4 @@
-"""A failed job's FailureReason, in AWS's form, from what the script left behind."""
+"""A failed job's FailureReason in AWS's form, from the script's failure file and log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from training_scripts._util.safe_text import without_secrets
 
 _TRACEBACK = "Traceback (most recent call last):"
 _MESSAGE_LINES = 12
-# Many times what a FailureReason has room for.
+# Many times as much as fits into a FailureReason.
 _FAILURE_BYTES = 64 * 1024
 _FULL_DISK = "No space left on device"
 _REPORTED = re.compile(r'(?P<head>AlgorithmError: .*?)ErrorMessage "(?P<message>.*)"\nCommand ".*', re.DOTALL)
@@ -37,7 +37,7 @@ def script_failure(
 
     Returns:
         AWS's `AlgorithmError: ExecuteUserScriptError: ExitCode … ErrorMessage … Command …`, at most 1024
-        characters: of a message that is longer, frames go first, then the middle of what the exception says.
+        characters: from a longer message frames are removed first, then the middle of the exception's text.
     """
     written = without_secrets(_failure_file(failure_file))
     tail = [without_secrets(line) for line in tail]
@@ -51,22 +51,22 @@ def script_failure(
 
 
 def brief(reason: str, limit: int) -> str:
-    """What a FailureReason of `script_failure` says of the exception alone; another one as it is; cut in the middle.
+    """A FailureReason reduced to its exception where `script_failure` made it, and cut in the middle to a length.
 
     Args:
         reason: The FailureReason.
-        limit: In characters.
+        limit: The length in characters.
     """
     reported = _REPORTED.fullmatch(reason)
     if reported is None:
         return shorten(reason, limit)
     _, exception = parted(reported["message"].splitlines())
-    said = "\n".join(exception) or reported["message"]
-    return shorten(f'{reported["head"]}ErrorMessage "{said}"', limit)
+    message = "\n".join(exception) or reported["message"]
+    return shorten(f'{reported["head"]}ErrorMessage "{message}"', limit)
 
 
 def full_disk(folder: Path) -> str:
-    """What to say about a disk without free space.
+    """The message about a disk without free space.
 
     Args:
         folder: A folder on it.
@@ -79,7 +79,7 @@ def full_disk(folder: Path) -> str:
 
 
 def _failure_file(path: Path) -> str:
-    return read_end(path, _FAILURE_BYTES).replace("\0", "").strip()  # a file with holes says nothing
+    return read_end(path, _FAILURE_BYTES).replace("\0", "").strip()  # a sparse file is empty
 
 
 def _parts_of_log(tail: Sequence[str]) -> list[str]:
@@ -98,7 +98,7 @@ def _parts_of_text(text: str) -> list[str]:
 
 
 def _fitted(parts: Sequence[str], limit: int) -> str:
-    """The last part, whose middle goes if it must, and as much of those before as there is room for."""
+    """The last part, cut in the middle where it is too long, and as much of those before as there is room for."""
     text = "\n".join(parts)
     if len(text) <= limit:
         return text

@@ -1,7 +1,7 @@
-"""Searches log lines for metrics in a process of its own: `python -I -S metric_process.py`.
+"""The program of `metric_search`, which searches log lines for metrics: `python -I -S metric_process.py`.
 
-A script's line can keep a regular expression busy for years, and nothing interrupts Python's engine but the end of its
-process. One JSON document per line comes in: first the expressions and the seconds of processor time for each search,
+A script's line can keep a regular expression busy for years, and only the end of the process interrupts Python's
+engine. One JSON document per line comes in: first the expressions and the seconds of processor time for each search,
 then [number of the first expression to search with, text] for every log line. One goes out per search: what the
 expression's first group captured, in order. The kernel ends a process that searches too long (SIGPROF).
 """
@@ -19,7 +19,7 @@ _NOTHING = b"[]\n"
 
 
 def main() -> None:
-    """Search until the input ends."""
+    """Search lines until the input ends."""
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     lines, answers = sys.stdin.buffer, sys.stdout.buffer
     settings = json.loads(lines.readline())
@@ -32,7 +32,7 @@ def main() -> None:
                 signal.setitimer(signal.ITIMER_PROF, settings["seconds"])
                 captured = [(match.group(1) or "")[:_LONGEST_CAPTURE] for match in pattern.finditer(text)]
                 signal.setitimer(signal.ITIMER_PROF, 0)
-            # One by one, so that the searcher's starter knows which search ended it. Most find nothing.
+            # One by one, so that `metric_search` knows which search ended the process. Most find nothing.
             answers.write(json.dumps(captured).encode() + b"\n" if captured else _NOTHING)
             answers.flush()
 

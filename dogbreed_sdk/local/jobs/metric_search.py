@@ -1,4 +1,4 @@
-"""Searches logs for metrics without ever waiting: the work is done by a process that may be ended."""
+"""Searches logs for metrics in a separate process, which can be ended where a search takes too long."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ class _Line:
 
 
 class MetricSearch:
-    """Finds the metrics of log lines, in order, in a process of its own.
+    """Finds the metrics of log lines, in order, in a separate process.
 
-    Only `settle` and `finish` wait, however long a search takes. A search that takes more than a second of processor
-    time is given up, and a metric is no longer looked for after three such searches; both are reported.
+    Only `settle` and `finish` wait. A search that takes more than a second of processor time is given up, and after
+    three such searches the metric is no longer searched for; both are reported.
 
     Args:
         reader: The metrics.
-        report: Called with a line for people.
+        report: Called with lines for people.
     """
 
     def __init__(self, reader: MetricReader, *, report: Callable[[str], object]) -> None:
@@ -79,11 +79,11 @@ class MetricSearch:
 
     @property
     def has_room(self) -> bool:
-        """Whether more lines should be fed now; those fed regardless may be left out."""
+        """Whether more lines should be fed now; others may be left out."""
         return self._size < _ROOM_BYTES
 
     def feed(self, source: str, line: str) -> None:
-        """Have a line searched."""
+        """Search a line."""
         if not any(self._regexes):
             return
         if self._size > _LIMIT_BYTES:
@@ -104,7 +104,7 @@ class MetricSearch:
         return self._receive()
 
     def settle(self, seconds: float, give_up: Callable[[], bool] = lambda: False) -> list[Captured]:
-        """What is found until all lines have been searched, the seconds have passed, or `give_up` says so."""
+        """What is found until all lines have been searched, the timeout has expired, or `give_up` returns True."""
         found = self.collect()
         deadline = time.monotonic() + seconds
         while self._lines and time.monotonic() < deadline and not give_up():
@@ -113,11 +113,11 @@ class MetricSearch:
         return found
 
     def finish(self, seconds: float, give_up: Callable[[], bool] = lambda: False) -> list[Captured]:
-        """Wait for what is still being searched; what is not searched in time is left out.
+        """Wait until all lines have been searched; those that are not in time are left out.
 
         Args:
-            seconds: How long to wait at most.
-            give_up: Asked several times a second whether to wait no longer.
+            seconds: The timeout.
+            give_up: Called several times a second; True ends the wait.
         """
         found = self.settle(seconds, give_up)
         left_out = self._left_out + len(self._lines)
@@ -203,7 +203,7 @@ class MetricSearch:
                 found += self._take(json.loads(answer))
 
     def _take(self, captured: list[str]) -> list[Captured]:
-        """The answer of one search: the next expression in the oldest line."""
+        """Note the answer of one search: that of the next expression in the oldest line."""
         source, name = self._lines[0].source, self._names[self._answered]
         self._answered += 1
         if self._answered == len(self._names):
@@ -213,7 +213,7 @@ class MetricSearch:
         return [Captured(source, name, text) for text in captured]
 
     def _replace(self) -> None:
-        """Continue after a search has ended the process: that search is not tried again."""
+        """Continue after a search has ended the process; that search is not repeated."""
         assert self._process is not None
         status = self._process.wait()
         self.close()
@@ -224,7 +224,7 @@ class MetricSearch:
         self._slow[self._answered] += 1
         if self._slow[self._answered] >= _PATIENCE:
             self._regexes[self._answered] = None
-            self._report(f"[the Regex of metric {name!r} {why} {_PATIENCE} times: its values are read no more]")
+            self._report(f"[the Regex of metric {name!r} {why} {_PATIENCE} times: its values are no longer read]")
         else:
             self._report(f"[the Regex of metric {name!r} {why} on a line of {length} characters, which is left out]")
         self._take([])

@@ -1,4 +1,4 @@
-"""Starts, stops and looks after the supervisors of training jobs; everything it knows is in the store."""
+"""Starts, stops and replaces the supervisors of training jobs; all state is in the store."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _fail_lost_job(store: Store, record: Record) -> None:
 
 def _fail(store: Store, record: Record, reason: str) -> None:
     def change(state: State) -> None:
-        # Between the look and this change it may have ended by itself, its outcome written.
+        # It may have ended by itself, with its outcome written, since the record was read.
         if supervision.is_unchanged(state, record):
             job_state.finish(state, "Failed", failure=reason)
 

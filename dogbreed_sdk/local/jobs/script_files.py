@@ -1,4 +1,4 @@
-"""What a script left on the disk, read so that nothing there can hold up its reader: named pipes, devices, links."""
+"""Reads, copies and removes what a script left on the disk, where named pipes, devices and links are traps."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Entry:
     Attributes:
         kind: A folder, a regular file, or a link to either within the same folder.
         name: Its path relative to the folder, with forward slashes.
-        source: Where it lies; for a link that leads elsewhere, the file that it leads to.
+        source: Its path; for a link to a file elsewhere, the path of that file.
     """
 
     kind: Literal["folder", "file", "link"]
@@ -41,12 +41,12 @@ class Entry:
 def contents(folder: Path, report: Report) -> list[Entry]:
     """Everything in a folder that can be packed, sorted.
 
-    A link to a file elsewhere counts as the file. What can't be packed is left out: pipes, sockets and devices, links
-    to nothing or to folders elsewhere, folders that may not be read.
+    A link to a file elsewhere counts as the file. Left out are pipes, sockets and devices, broken links, links to
+    folders elsewhere, and unreadable folders.
 
     Args:
-        folder: The folder; one that is not there, or is only a link, is empty.
-        report: Called with a line about each thing that is left out, up to ten.
+        folder: The folder; one that is missing, or is a link, counts as empty.
+        report: Called with a line about each thing that is left out, at most ten times.
     """
     reports = _Reports(report)
     if not folder.is_dir() or folder.is_symlink():
@@ -68,7 +68,7 @@ def open_regular(path: Path) -> IO[bytes]:
     """Open a regular file for reading.
 
     Raises:
-        OSError: It is not there, or is something else, which could keep its reader waiting.
+        OSError: It is missing, or is not a regular file, which could block its reader.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -78,7 +78,7 @@ def open_regular(path: Path) -> IO[bytes]:
 
 
 def copy_file(source: Path, destination: Path) -> None:
-    """Copy a regular file with its mode; of one that says it is empty, as those of the kernel do, nothing is read."""
+    """Copy a regular file with its mode; one of size 0, as the kernel's files have, is copied as empty."""
     destination.parent.mkdir(parents=True, exist_ok=True)
     with open_regular(source) as reading, destination.open("wb") as writing:
         if os.fstat(reading.fileno()).st_size:
@@ -87,7 +87,7 @@ def copy_file(source: Path, destination: Path) -> None:
 
 
 def read_end(path: Path, limit: int) -> str:
-    """The last bytes of a text file; empty where it can't be read."""
+    """The last bytes of a text file as text; empty where it can't be read."""
     try:
         with open_regular(path) as handle:
             handle.seek(max(0, os.fstat(handle.fileno()).st_size - limit))
@@ -97,15 +97,15 @@ def read_end(path: Path, limit: int) -> str:
 
 
 def nearest_folder(place: Path) -> Path:
-    """A folder, or the nearest one above it where it does not exist: the script may have removed it."""
+    """A folder, or its nearest parent that exists: the script may have removed it."""
     return next(path for path in (place, *place.parents) if path.is_dir())
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder with all that is in it, also folders that may not be written; what can't be removed stays.
+    """Remove a folder with its content, read-only folders included; what can't be removed stays.
 
-    A script may have put something else in its place: that alone is removed. `shutil.rmtree` opens what it is given,
-    and would wait for the other end of a named pipe; nor can it remove folders nested a thousand deep.
+    Where a script has put something else in its place, only that is removed. `shutil.rmtree` would block on a named
+    pipe, and can't remove folders nested a thousand deep.
     """
     if folder.is_symlink() or not folder.is_dir():
         with suppress(OSError):
@@ -122,7 +122,7 @@ def remove_tree(folder: Path) -> None:
 
 
 def _emptied(folder: Path, top: Path) -> Iterator[Path]:
-    """Remove the files of a folder, and move its folders to the top, so that no path gets long; yields where to."""
+    """Remove a folder's files, and move its folders to the top so that no path gets long; yields their new paths."""
     with suppress(OSError):
         folder.chmod(0o700)
         for path in list(folder.iterdir()):
@@ -135,7 +135,7 @@ def _emptied(folder: Path, top: Path) -> Iterator[Path]:
 
 
 def _walk(folder: Path, reports: _Reports) -> Iterator[Path]:
-    """All that is in a folder; `os.walk` before Python 3.12 can't go a thousand folders deep."""
+    """Everything below a folder; `os.walk` before Python 3.12 can't descend a thousand folders."""
     found = [folder]
     while found:
         current = found.pop()
@@ -154,7 +154,7 @@ def _entry(folder: Path, path: Path) -> Entry:
     """How something is packed.
 
     Raises:
-        ValueError: It can't be; says what it is.
+        ValueError: It can't be packed; the message says why.
     """
     name, mode = path.relative_to(folder).as_posix(), path.lstat().st_mode
     if stat.S_ISDIR(mode):
@@ -165,7 +165,7 @@ def _entry(folder: Path, path: Path) -> Entry:
         raise ValueError(f"it is {_NAMES.get(stat.S_IFMT(mode), 'not a regular file')}")
     written, target = path.readlink(), path.resolve()
     if not target.exists():
-        raise ValueError(f"it is a link to {written}, which is not there")
+        raise ValueError(f"it is a link to {written}, which does not exist")
     if not written.is_absolute() and target.is_relative_to(folder.resolve()):
         return Entry("link", name, path)
     if not target.is_file():
@@ -174,7 +174,7 @@ def _entry(folder: Path, path: Path) -> Entry:
 
 
 class _Reports:
-    """Passes a few reports on, and then only counts: a script may leave a million pipes."""
+    """Passes on a few reports and counts the others: a script may leave a million pipes."""
 
     def __init__(self, report: Report) -> None:
         self._report = report

@@ -148,7 +148,7 @@ def _stage_channel(data: Path, channel: ChannelUnionTypeDef, report: Report) -> 
     uri = source["S3Uri"]
     if uri.startswith("s3://"):
         if not download_prefix(uri, data / name, progress=report):
-            raise ConfigurationError(f"Data download failed: channel {name!r}: there is no object below {uri}.")
+            raise ConfigurationError(f"Data download failed: channel {name!r}: no objects found below {uri}.")
         return
     _link_channel(data / name, _local_path(uri, f"channel {name!r}"), name)
 
@@ -248,7 +248,7 @@ def _unpack_checked(archive: Path, folder: Path) -> None:
         announced = f"{archive} is not unpacked: with its {member.name[:100]!r} it holds {unpacked / 1e6:,.0f} MB,"
         if member.name.count("/") > MAX_DEPTH:
             raise ConfigurationError(
-                f"{archive} is not unpacked: its {member.name[:100]!r} lies more than {MAX_DEPTH} folders deep."
+                f"{archive} is not unpacked: its {member.name[:100]!r} is nested more than {MAX_DEPTH} folders deep."
             )
         if unpacked > allowed:
             raise ConfigurationError(f"{announced} more than {MAX_GROWTH} times its own size.")

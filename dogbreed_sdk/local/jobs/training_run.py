@@ -239,7 +239,7 @@ class TrainingRun:
         if self._metrics and time.monotonic() >= self._metrics_due:
             self._metrics_due = time.monotonic() + _METRICS_SECONDS
             self._update(lambda state: state.setdefault("metrics", {}).update(self._metrics))
-            self._metrics.clear()  # only now: what a busy store did not take is written with the next values
+            self._metrics.clear()  # only now: values that a busy store refused are written with the next ones
 
     def _outcome(self, end: ScriptEnd, command: list[str]) -> tuple[str, str | None, str | None]:
         if end.reason == "disk":

@@ -1,4 +1,4 @@
-"""Starts, stops and looks after the supervisors of tuning jobs; everything it knows is in the store."""
+"""Starts, stops and replaces the supervisors of tuning jobs; all state is in the store."""
 
 from __future__ import annotations
 

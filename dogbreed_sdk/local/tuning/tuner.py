@@ -135,7 +135,7 @@ class Tuner:
             try:
                 record = self._store.get(TRAINING_JOB, name)
             except NotFound:
-                continue  # somebody has deleted it
+                continue  # it was deleted
             number = self._search.resume(record.state["tuned"])
             trial = Trial(name, number, self._follower(name), stopped_early=bool(record.state.get("stopped_early")))
             self._running.append(trial)
@@ -170,7 +170,7 @@ class Tuner:
         return "Failed", message + failure_reason.brief(cause, MAXIMUM_FAILURE_CHARACTERS - len(message))
 
     def _fill(self) -> bool:
-        """Start trials until enough run; False when there are no more to start."""
+        """Start trials up to the maximum in parallel; False where there are no more."""
         limit = self._request.maximum_jobs
         while len(self._running) < self._request.parallel_jobs:
             count = len(self._running) + len(self._finished)

@@ -79,7 +79,7 @@ def test_an_expression_that_never_ends_is_given_up(searches: list[Search]) -> No
     assert search.values() == [("job", "m1", "!")] * 20
     assert len(search.reports) == 3
     assert (
-        search.reports[-1] == "[the Regex of metric 'm0' took longer than 0.1 s 3 times: its values are read no more]"
+        search.reports[-1] == "[the Regex of metric 'm0' took longer than 0.1 s 3 times: its values are no longer read]"
     )
 
 
