@@ -86,7 +86,7 @@ def test_an_error_ends_it_at_its_place() -> None:
     results = FakeEndpoint(BREEDS).classifier().classify_many([*PICTURES[:3], b"broken", *PICTURES])
     for _ in range(3):
         assert isinstance(next(results), Prediction)
-    with pytest.raises(UnsupportedImageError, match=r"^picture 4: .*no picture"):
+    with pytest.raises(UnsupportedImageError, match=r"^picture 4: .*is not a picture"):
         next(results)
     assert list(results) == []
     assert threads() == []

@@ -120,7 +120,7 @@ def takes_little(connected: socket.socket) -> None:
 
 def test_a_deadline_that_leaves_no_time_to_connect_is_named(serve: Serve, client: Client) -> None:
     classifier = client(serve(drips(OK)), {"deadline": 1e-6})
-    with pytest.raises(EndpointTimeoutError, match=r"in time.*The limit was deadline=1e-06 seconds"):
+    with pytest.raises(EndpointTimeoutError, match=r"timed out.*The limit was deadline=1e-06 seconds"):
         classifier.classify(picture())
 
 
@@ -128,7 +128,7 @@ def test_a_deadline_that_leaves_no_time_to_connect_is_named(serve: Serve, client
 def test_an_answer_that_drips_ends_with_the_deadline(serve: Serve, client: Client, content: bytes) -> None:
     classifier = client(serve(drips(content)), {"deadline": 0.6})
     start = time.monotonic()
-    with pytest.raises(EndpointTimeoutError, match="in time"):
+    with pytest.raises(EndpointTimeoutError, match="timed out"):
         classifier.classify(picture())
     assert 0.6 <= time.monotonic() - start < 4.0  # the answer takes longer than 5 s
 
@@ -138,7 +138,7 @@ def test_a_request_that_cannot_be_sent_ends_with_the_deadline(
 ) -> None:
     classifier = client(serve(takes_little), {"deadline": 1.0})
     start = time.monotonic()
-    with pytest.raises(EndpointTimeoutError, match="in time"):
+    with pytest.raises(EndpointTimeoutError, match="timed out"):
         classifier.classify(large_picture)
     assert 1.0 <= time.monotonic() - start < 5.0  # sending takes longer than 6 s
 

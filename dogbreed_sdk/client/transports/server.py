@@ -136,7 +136,7 @@ class ServerTransport(Transport):
 
     def translate(self, error: Exception) -> DogBreedError:
         """The SDK's error, with the server's message."""
-        doing = f"Request to {self.name} failed"
+        doing = f"Could not invoke {self.name}"
         if isinstance(error, RefusalError):
             return self._refused(error)
         if isinstance(error, NewConnectionError):
@@ -144,8 +144,9 @@ class ServerTransport(Transport):
                 f"{doing}: it does not accept connections. Check the URL, and that the server is running."
             )
         if isinstance(error, (ConnectTimeoutError, ReadTimeoutError)):
-            limit = "connect_timeout" if isinstance(error, ConnectTimeoutError) else "read_timeout"
-            return EndpointTimeoutError(f"{doing}: it did not respond in time.", limit=limit)
+            connecting = isinstance(error, ConnectTimeoutError)
+            what, limit = ("the connection", "connect_timeout") if connecting else ("the response", "read_timeout")
+            return EndpointTimeoutError(f"{doing}: {what} timed out.", limit=limit)
         if isinstance(error, ProtocolError):
             return EndpointError(f"{doing}: it closed the connection before the response was complete.")
         return EndpointError(f"{doing}: {redacted(str(error))}")
