@@ -113,7 +113,7 @@ def ended_by(report: ReportContent) -> str:
             f"A rule ended the job after epoch {stopped.get('epoch')}: {stopped.get('rule')}. {stopped.get('reason')}"
         )
     reason = str(report.job.get("FailureReason") or "")
-    return f"SageMaker says: {_cause(reason)} The log says more: dogbreed logs {report.source}." if reason else ""
+    return f"SageMaker says: {_cause(reason)} The log has more: dogbreed logs {report.source}." if reason else ""
 
 
 def _cause(reason: str) -> str:
@@ -185,7 +185,7 @@ def _remarks(report: ReportContent) -> Iterator[str]:
         yield f"SageMaker Debugger's own rules found issues: {joined(theirs)}."
     failed = [result.name for result in report.rules if result.status == ERROR]
     if failed:
-        yield f"{len(failed)} rule{'s' if len(failed) > 1 else ''} failed and told nothing: {joined(failed, most=3)}."
+        yield f"{plural(len(failed), 'rule')} failed and reported nothing: {joined(failed, most=3)}."
 
 
 def _count(problems: int) -> str:

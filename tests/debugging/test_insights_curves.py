@@ -117,7 +117,7 @@ def test_most_epochs_for_nothing_are_told_though_the_rise_is_within_its_error() 
     told = said(trial)
     assert "overfitting" not in told
     idle = told["too-many-epochs"]
-    assert idle.title == "The last 60 of 66 epochs brought nothing." and idle.severity == "hint"
+    assert idle.title == "The last 60 of 66 epochs brought no improvement." and idle.severity == "hint"
     assert idle.hyperparameters == {"epochs": 15} and "or patience=3" in idle.next_step
     assert "more (picture by picture" in " ".join(told["result"].evidence)
 
@@ -150,7 +150,7 @@ def test_one_epoch_shows_no_convergence() -> None:
 def test_epochs_that_brought_nothing_are_counted_with_their_time() -> None:
     flat = [0.9, 0.4, 0.3, *[0.281, 0.28] * 20]
     found = said(made_up_run(flat, scheduler="none"))["too-many-epochs"]
-    assert found.title == "The last 39 of 43 epochs brought nothing."
+    assert found.title == "The last 39 of 43 epochs brought no improvement."
     assert found.hyperparameters == {"patience": 3} and "13 min 39 s" in found.evidence[1]
     cosine = said(made_up_run(flat))["too-many-epochs"]
     assert cosine.hyperparameters == {"epochs": 10}
@@ -345,8 +345,8 @@ def mixed_pair(size: int) -> tuple[np.ndarray, np.ndarray]:
 def test_a_pair_is_told_as_surely_as_its_pictures_allow() -> None:
     run = {"train_accuracy": 0.7, "valid_accuracy": 0.66}
     sure = said(made_up_run(answers=mixed_pair(1000), **run))["confused-classes"]
-    assert sure.title == "class 3 and class 5 are taken for each other more often than chance explains."
-    assert sure.confidence == "high" and "taken for class 5 34 times" in sure.evidence[0]
+    assert sure.title == "class 3 and class 5 are confused with each other more often than chance explains."
+    assert sure.confidence == "high" and "classified as class 5 34 times" in sure.evidence[0]
     few = said(made_up_run(answers=mixed_pair(150), size=150, **run))["confused-classes"]
     assert few.confidence == "medium" and "15 validation pictures of a class" in few.explanation
     unseen = said(made_up_run(answers=mixed_pair(1000), train_size=20, **run))["confused-classes"]

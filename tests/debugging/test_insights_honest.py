@@ -197,7 +197,7 @@ def judged(trial: MemoryTrial) -> tuple[str, set[str]]:
 
 
 def test_a_loss_that_jumped_to_a_higher_level_is_overfitting_for_rule_and_insight_alike() -> None:
-    """It has no trend after the jump; the insight took it for a wobble, and said that the epochs brought nothing."""
+    """It has no trend after the jump; the insight took it for a wobble, and the epochs for idle ones."""
     valid = [0.9, 0.5, 0.36, 0.31, 0.29, 0.6, 0.61, 0.6, 0.59, 0.6, 0.61, 0.6]
     status, topics = judged(made_up_run(valid, [0.9 / 2**epoch for epoch in range(12)]))
     assert status == rules.ISSUES_FOUND

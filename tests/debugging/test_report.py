@@ -237,7 +237,7 @@ class TestVerdict:
         report = self.quiet(ended=True)
         report.__dict__["rules"] = [*report.rules, RuleResult("Mine", ERROR, "The rule failed: ValueError")]
         judged = verdict(report)
-        assert "1 rule failed and told nothing: Mine." in judged.headline
+        assert "1 rule failed and reported nothing: Mine." in judged.headline
         assert judged.level != "well"
         assert "All is well" not in judged.headline
 
@@ -310,7 +310,7 @@ class TestVerdict:
     def test_a_job_that_failed_says_why_without_its_log(self, reason: str, cause: str) -> None:
         job = {"TrainingJobStatus": "Failed", "FailureReason": reason}
         report = DebugReport("job", trial=made_up.trial(epochs=1), recording=Recording("job", Parts(), job=job))
-        said = f"SageMaker says: {cause} The log says more: dogbreed logs job."
+        said = f"SageMaker says: {cause} The log has more: dogbreed logs job."
         assert said in report.summary(width=200)
         assert said in document(report).decode()
 

@@ -125,7 +125,7 @@ def summary(findings: Sequence[Finding]) -> str:
     """What was found, in a sentence or two, however many findings there are."""
     shown = " ".join(finding.message for finding in findings[:SHOWN_IN_MESSAGE])
     more = len(findings) - SHOWN_IN_MESSAGE
-    return f"{shown} And {more} more of the kind." if more > 0 else shown
+    return f"{shown} And {more} more of this kind." if more > 0 else shown
 
 
 def _plain_finding(finding: Finding) -> Finding:

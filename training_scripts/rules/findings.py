@@ -56,7 +56,7 @@ class RuleResult:
         parameters: Every parameter that it used.
         findings: The evidence.
         kind: debugging or profiling.
-        details: Numbers worth a table, for rules that summarise.
+        details: Numbers worth a table, for rules that summarize.
     """
 
     name: str

@@ -64,7 +64,7 @@ def _imbalance(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64]) 
         topic="class-imbalance",
         title=f"Classes with few training pictures do worse: {percent(float(few.mean()))} right against "
         f"{percent(float(many.mean()))} for the others.",
-        explanation="The network sees the large classes more often and answers them in doubt.",
+        explanation="The network sees the large classes more often and predicts them when in doubt.",
         evidence=(
             (
                 f"Training pictures a class: {int(counts.min())} to {int(counts.max())}; the smallest are "
@@ -77,8 +77,10 @@ def _imbalance(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64]) 
             ),
         ),
         confidence="high" if score > 3.3 else "medium",
-        next_step="Collect pictures of the small classes, or leave out some of the large ones; train_model weighs "
-        "all pictures alike.",
+        next_step=(
+            "Collect pictures of the small classes, or leave out some of the large ones; train_model "
+            "weights all pictures equally."
+        ),
         severity="problem" if many.mean() - few.mean() > 0.2 and score > 3.3 else "hint",
     )
 
@@ -104,29 +106,33 @@ def _weak_classes(
         "answered: "
         f"{joined([_name(run, c) for c in never], most=3)}."
         if never
-        else f"{joined([_name(run, c) for c in weak], most=3)}: far fewer right answers than in other classes."
+        else f"{joined([_name(run, c) for c in weak], most=3)}: far fewer right predictions than for other classes."
     )
     return Insight(
         topic="weak-classes",
         title=title,
-        explanation="More than bad luck with a few validation pictures: tested for each class against the accuracy of "
-        f"all ({percent(overall)}), with at most {percent(SIGNIFICANT)} of the named ones by chance "
-        "(Benjamini-Hochberg).",
+        explanation=(
+            "This is more than bad luck with a few validation pictures: each class was tested against "
+            "the overall accuracy ({percent(overall)}), with at most {percent(SIGNIFICANT)} of the named classes "
+            "expected to be there by chance (Benjamini-Hochberg)."
+        ),
         evidence=tuple(
             f"{_name(run, c)}: {int(hits[c])} of {int(totals[c])} right, answered {int(given[c])} times; mostly "
-            "taken for "
+            "classified as "
             f"{_taken_for(run, labels, answers, c)}."
             for c in weak[:5]
         ),
         confidence="high" if min(chances[c] for c in weak) < 1e-4 else "medium",
-        next_step="Look at the training pictures of these classes: are the labels right, are they enough and as "
-        "varied?",
+        next_step=(
+            "Look at the training pictures of these classes: are the labels right, and are there enough "
+            "pictures, as varied as those of other classes?"
+        ),
         severity="problem" if len(never) > 0.05 * len(present) and not explained else "hint",
     )
 
 
 def _confused(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64], told: str) -> Insight | None:
-    """Pairs that are taken for each other more often than mistakes spread evenly would, and were not told already."""
+    """Pairs that are confused more often than evenly spread mistakes would be, and were not reported already."""
     mistakes, classes = int((labels != answers).sum()), run.classes or 0
     if classes < 3 or mistakes < FEWEST:
         return None
@@ -143,17 +149,17 @@ def _confused(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64], t
     sure = min(shown for *_, shown in pairs) >= 2 * SURE
     return Insight(
         topic="confused-classes",
-        title=f"{_name(run, one)} and {_name(run, other)} are taken for each other more often than chance "
+        title=f"{_name(run, one)} and {_name(run, other)} are confused with each other more often than chance "
         f"explains{others}.",
         explanation=f"Mistakes spread evenly over all {int(every)} pairs would be {number(mistakes / every)} in each. "
         + (
             "Such classes look alike, or their pictures are mixed up."
             if sure
-            else f"With about {plural(shown // 2, 'validation picture')} of a class that tells which classes look "
+            else f"With about {plural(shown // 2, 'validation picture')} per class, this shows which classes look "
             "alike, but not how often they are confused."
         ),
         evidence=tuple(
-            f"{_name(run, a)} was taken for {_name(run, b)} {_times(labels, answers, a, b)}, the reverse happened "
+            f"{_name(run, a)} was classified as {_name(run, b)} {_times(labels, answers, a, b)}, the reverse happened "
             f"{_times(labels, answers, b, a)} ({count} validation pictures of both)."
             for _, a, b, count in pairs[:NAMED]
         ),

@@ -23,7 +23,7 @@ WORTH_MORE, FELT = 0.03, 0.02
 ROOM, NOT_FAR_BELOW = 0.95, 0.3
 # A model that knows nine training pictures in ten has learned well.
 LEARNED, SERIOUS = 0.9, 0.2
-# Fewer optimiser steps than this in a whole run, with room to make the batch smaller, is the batch's fault.
+# Fewer optimizer steps than this in a whole run, with room to make the batch smaller, is the batch's fault.
 FEW_STEPS = 300
 SMALLEST_BATCH = 32
 LARGE_BATCH = 128
@@ -114,7 +114,7 @@ def result(run: Run) -> list[Insight]:
     insight = Insight(
         topic="result",
         title=title,
-        explanation=(f"{KEEPS_BEST}: epoch {best + 1}." if run.keeps_best else "Judged on the validation pictures.")
+        explanation=(f"{KEEPS_BEST}: epoch {best + 1}." if run.keeps_best else "Evaluated on the validation pictures.")
         + _smoothing(run),
         evidence=tuple(evidence),
         confidence="high" if size and size >= 100 else "medium" if size else "low",
@@ -175,10 +175,10 @@ def _smoothing(run: Run) -> str:
     if not amount or not run.classes:
         return ""
     return (
-        f" Label smoothing {number_text(amount)} teaches the network to hold back {percent(amount)} of every "
-        "answer's certainty, "
-        f"which costs about {number(-math.log(1 - amount * (1 - 1 / run.classes)))} of recorded loss even where every "
-        "answer is right: compare such runs with others by accuracy."
+        f" Label smoothing {number_text(amount)} teaches the network to withhold {percent(amount)} of its "
+        "certainty in every prediction, "
+        f"which costs about {number(-math.log(1 - amount * (1 - 1 / run.classes)))} of recorded loss even where "
+        "every prediction is right: compare such runs with others by accuracy."
     )
 
 
@@ -243,7 +243,7 @@ def _how_to_go_on(run: Run) -> tuple[dict[str, object], str]:
             "the same pictures."
         )
     if math.isfinite(ratio) and ratio < TIMID * FIRST_UPDATE and faster:
-        return faster, "The steps are timid for a fresh layer: a larger learning rate gets there without more epochs."
+        return faster, "The steps are small for a fresh layer: a larger learning rate gets there without more epochs."
     planned = int(run.settings.get("epochs", run.epochs))
     return (
         {"epochs": 2 * planned} if run.settings else {}
@@ -305,7 +305,7 @@ def _idle(run: Run) -> Insight | None:
         step += f"; or patience={patience}, which ends any run that no longer improves"
     return Insight(
         topic="too-many-epochs",
-        title=f"The last {wasted} of {run.epochs} epochs brought nothing.",
+        title=f"The last {wasted} of {run.epochs} epochs brought no improvement.",
         explanation=f"After epoch {enough + 1} the validation loss was never "
         + ("lower." if worse else f"lower by more than {percent(AS_GOOD)}.")
         + (" A cosine of so few epochs goes as far, with some to spare, and ends with small steps." if cosine else ""),

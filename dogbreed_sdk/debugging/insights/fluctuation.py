@@ -38,7 +38,7 @@ class StepNoise:
         sampling: What the draw of a batch's pictures alone would give; NaN where unknown.
         excess: Observed over expected scatter of the accuracy, whose sampling error is known exactly; NaN if unknown.
         excess_low: Lower end of the excess's 95 % interval.
-        alternation: Correlation of neighbouring deviations: below 0 where each step overshoots the one before.
+        alternation: Correlation of neighboring deviations: below 0 where each step overshoots the one before.
         overshoots: Whether it is so far below 0 that neither chance nor drawing without replacement explains it.
         early: Scatter relative to the loss in the first third.
         late: Likewise in the last third.
@@ -72,7 +72,7 @@ def noise_of_steps(run: Run) -> StepNoise | None:
     relative = deviations / np.maximum(level[settled], 1e-12)
     excess, low = _excess(run, settled)
     observed = float(deviations.std())
-    # The moving average itself makes neighbours differ: white noise shows about -1/9 around it.
+    # The moving average itself makes neighbors differ: white noise shows about -1/9 around it.
     alternation = curves.lag_one(deviations) + 1 / SMOOTHING
     return StepNoise(
         observed=observed,
@@ -106,12 +106,12 @@ def _too_much(run: Run, noise: StepNoise) -> Insight:
     evidence = [f"The training loss scatters by ± {number(noise.observed)} around its smoothed curve."]
     if math.isfinite(noise.excess):
         evidence.append(
-            f"The accuracy scatters {noise.excess:.1f} times as much as drawing {run.batch_size} pictures a step "
-            "can explain "
+            f"The accuracy scatters {noise.excess:.1f} times as much as drawing {run.batch_size} pictures per "
+            "step can explain "
             f"(at least {noise.excess_low:.1f} times, 95 %)."
         )
     evidence.append(
-        f"Neighbouring deviations correlate by {noise.alternation:+.2f}: "
+        f"Neighboring deviations correlate by {noise.alternation:+.2f}: "
         + (
             "each step overshoots the one before."
             if noise.overshoots
@@ -147,7 +147,7 @@ def _small_batches(run: Run, noise: StepNoise, batch: int) -> Insight:
     return Insight(
         topic="training-fluctuations",
         title=f"The training loss is noisy because each step sees only {plural(batch, 'picture')}.",
-        explanation="The scatter is what drawing so few pictures gives; it is no sign of a wrong learning rate. It "
+        explanation="The scatter is what drawing so few pictures gives; it is not a sign of a wrong learning rate. It "
         "falls "
         "with the square root of the batch size.",
         evidence=(

@@ -28,7 +28,7 @@ def _gap(run: Run) -> Insight | None:
     new, step, why = _against_gap(run)
     return Insight(
         topic="generalisation-gap",
-        title=f"The training pictures are known by heart ({percent(trained)} right); "
+        title=f"The training pictures are memorized ({percent(trained)} right); "
         f"of the {size} validation pictures {percent(judged)} are right.",
         explanation="More epochs would hardly close this gap: what is left to learn is not in these training pictures. "
         + why,
@@ -59,21 +59,18 @@ def _against_gap(run: Run) -> tuple[dict[str, object], str, str]:
         return (
             new,
             f"Set {change(settings, new)}.",
-            "Hidden layers have room to learn pictures by heart; dropout takes that room, and slows learning.",
+            "Hidden layers have room to memorize pictures; dropout reduces that room, and slows learning.",
         )
     views = str(settings.get("views", ""))
     if settings and "crops" not in views:
         new = {"views": f"{views},crops:4" if views else "plain,flip,crops:4"}
         return (
             new,
-            f"Collect more pictures a class; without any, try {change(settings, new)}.",
-            (
-                "A linear head has little to regularise; more different views of each picture, or more pictures, do "
-                "more."
-            ),
+            f"Collect more pictures per class; if you cannot, try {change(settings, new)}.",
+            ("A linear head has little to regularize; more views of each picture, or more pictures, help more."),
         )
     return (
         {},
-        "Collect more pictures a class, or try a larger backbone (model=...).",
-        ("Views and regularisation are in use already."),
+        "Collect more pictures per class, or try a larger backbone (model=...).",
+        ("Views and regularization are in use already."),
     )

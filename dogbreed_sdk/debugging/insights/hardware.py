@@ -57,9 +57,9 @@ def _gpu(profile: Profile, use: Use) -> Insight | None:
     return Insight(
         topic="gpu-use",
         title=f"The GPU is hardly used: 95 % of the time it is below {gpu.p95:.0f} %.",
-        explanation="Each step brings it too little work, so it waits for the next one; its price is the same.",
+        explanation="Each step gives it too little work, so it waits for the next one, at the same price.",
         evidence=(
-            f"GPU utilisation {use.when}: median {gpu.p50:.0f} %, p95 {gpu.p95:.0f} %, highest {gpu.maximum:.0f} %.",
+            f"GPU utilization {use.when}: median {gpu.p50:.0f} %, p95 {gpu.p95:.0f} %, highest {gpu.maximum:.0f} %.",
             *([f"GPU memory: p95 {use.gpu_memory.p95:.0f} %."] if use.gpu_memory else []),
             *([f"CPU: median {use.cpu.p50:.0f} %, p95 {use.cpu.p95:.0f} %: not the limit."] if use.cpu else []),
         ),
@@ -90,8 +90,8 @@ def _fill_the_gpu(profile: Profile, use: Use) -> tuple[dict[str, object], str]:
             "steps may want a larger lr."
         )
     if times > 1:
-        return {}, f"Make the batch {times} times as large: memory for it is there."
-    return {}, "Take an instance with a smaller GPU: the memory is full, so a larger batch does not fit."
+        return {}, f"Make the batch {times} times as large: there is memory for it."
+    return {}, "Use an instance with a smaller GPU: the memory is full, so a larger batch does not fit."
 
 
 def _cpu(profile: Profile, use: Use) -> Insight | None:
@@ -106,13 +106,13 @@ def _cpu(profile: Profile, use: Use) -> Insight | None:
     workers = fact(profile, "workers")
     if profile.facts.get("inputs") == "pictures" and workers and workers < cores:
         new: dict[str, object] = {"workers": 0}
-        step = f"Set workers=0 (now {workers}): one decoding thread a core."
+        step = f"Set workers=0 (now {workers}): one decoding thread per core."
     else:
         if needed >= cores:  # the next smaller machine, with half of them, would be nearly full
             return None
         new = {}
         smaller = _smaller_instance(profile, cores, needed)
-        step = f"Take a machine with {plural(needed, 'core')} instead of {cores}{smaller}."
+        step = f"Use a machine with {plural(needed, 'core')} instead of {cores}{smaller}."
     return Insight(
         topic="cpu-use",
         title=f"Most of the {cores} cores idle: 95 % of the time fewer than {max(1, math.ceil(busy))} of them are "
@@ -174,13 +174,13 @@ def _feed(profile: Profile, workers: int | None, cores: int | None) -> tuple[str
     if workers and cores and workers > cores:
         return (
             (
-                f"Take an instance with more cores for each GPU, or with a smaller GPU ({workers} workers share "
+                f"Use an instance with more cores for each GPU, or with a smaller GPU ({workers} workers share "
                 f"{cores} cores now), or {_prepared(profile)}."
             ),
             {},
         )
     return (
-        f"Take an instance with more cores for each GPU, or with a smaller GPU, or {_prepared(profile)}.",
+        f"Use an instance with more cores for each GPU, or with a smaller GPU, or {_prepared(profile)}.",
         {},
     )
 
@@ -213,7 +213,7 @@ def _io_waits(profile: Profile, use: Use) -> Insight | None:
     return Insight(
         topic="io-bottlenecks",
         title=f"The {what} waits for the disk.",
-        explanation="Pictures come slower than they could be used: a slow or distant disk, or many small files.",
+        explanation="Pictures arrive more slowly than they could be used: a slow or distant disk, or many small files.",
         evidence=(evidence,),
         next_step=f"Use a faster disk, or {_prepared(profile)}.",
         severity="problem",
@@ -245,8 +245,10 @@ def _swings(profile: Profile, use: Use) -> Insight | None:
     return Insight(
         topic="gpu-memory",
         title=f"GPU memory goes up and down between {memory.p5:.0f} % and {memory.p95:.0f} %.",
-        explanation="Training and evaluation need different amounts, or memory is given back between epochs. It harms "
-        "nothing, but room for a larger batch must be judged by the highest value.",
+        explanation=(
+            "Training and evaluation need different amounts, or memory is released between epochs. This "
+            "does no harm, but room for a larger batch must be judged by the highest value."
+        ),
         evidence=(
             (
                 f"GPU memory {use.when}: {'lowest' if whole_job else 'p5'} {memory.p5:.0f} %, median {memory.p50:.0f} "

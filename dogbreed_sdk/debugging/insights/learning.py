@@ -52,7 +52,7 @@ def _diverged(run: Run) -> Insight | None:
     return Insight(
         topic="divergence",
         title=f"Training broke down: at step {step} the loss is no longer a number.",
-        explanation="The weights grew until the computation overflowed; nothing after that step is of use." + kept,
+        explanation="The weights grew until the computation overflowed; nothing after that step is usable." + kept,
         evidence=(
             f"{len(broken)} of {len(run.losses)} training steps have a loss of NaN or infinity, the first is {step}.",
             *update_evidence(run),
@@ -80,7 +80,7 @@ def _overshot(run: Run) -> Insight | None:
     if run.chance and run.classes and loss > run.chance and accuracy > 5 / run.classes:
         evidence.append(
             f"{percent(accuracy)} of the validation pictures are right, and yet their loss of {number(loss)} is above "
-            f"that of guessing ({number(run.chance)}): the wrong answers are given with great certainty."
+            f"that of guessing ({number(run.chance)}): wrong predictions are made with great certainty."
         )
     evidence += _boasting(run, accuracy)
     if not evidence:
@@ -90,8 +90,8 @@ def _overshot(run: Run) -> Insight | None:
         topic="learning-rate-too-large",
         title=f"The learning rate is too large: its steps overshot, and {_aftermath(run, loss)}.",
         explanation=(
-            "Each step moved the weights past the minimum, so they grew; large weights answer with certainty also "
-            "where they are wrong, which the loss punishes."
+            "Each step moved the weights past the minimum, so they grew; large weights predict with certainty "
+            "even where they are wrong, which the loss punishes."
         ),
         evidence=(*evidence, *_reached(run), *update_evidence(run)),
         confidence="high" if risen or len(evidence) > 1 else "medium",
@@ -119,7 +119,7 @@ def _boasting(run: Run, accuracy: float) -> list[str]:
     certainty = run.certainty(run.best)
     if not certainty > accuracy + BOASTING:
         return []
-    return [f"Answers are given with {percent(certainty)} certainty, but only {percent(accuracy)} are right."]
+    return [f"Predictions are made with {percent(certainty)} certainty, but only {percent(accuracy)} are right."]
 
 
 def _at_chance(run: Run, results: Sequence[RuleResult]) -> Insight | None:
@@ -146,7 +146,7 @@ def _at_chance(run: Run, results: Sequence[RuleResult]) -> Insight | None:
     why, step, new = _why_chance(run, trained, results)
     return Insight(
         topic="nothing-learned",
-        title="Nothing was learned that carries over: the validation loss is that of guessing.",
+        title="Nothing that generalizes was learned: the validation loss is that of guessing.",
         explanation=why,
         evidence=(*evidence, *update_evidence(run)),
         confidence="high" if size >= 100 else "medium",
@@ -171,9 +171,9 @@ def _unmoved(run: Run, results: Sequence[RuleResult]) -> Insight | None:
     return Insight(
         topic="nothing-learned",
         title="Nothing was learned: the training loss ends where it began.",
-        explanation=f"The rules found {' and '.join(deaf)}: no signal for learning passes."
+        explanation=f"The rules found {' and '.join(deaf)}: no learning signal gets through."
         if deaf
-        else "The learning rate does not fit, no gradient arrives, or labels and pictures do not belong together.",
+        else "The learning rate does not fit, no gradient arrives, or labels do not match their pictures.",
         evidence=(
             f"The mean training loss of the first {few} steps is {number(first)}, of the last {few} {number(last)}.",
             *([f"The lowest validation loss is {number(float(validated.min()))}."] if len(validated) else []),
@@ -202,7 +202,7 @@ def _why_chance(run: Run, trained: float, results: Sequence[RuleResult]) -> tupl
             (
                 f"The training pictures were learned (loss {number(trained)}), the validation pictures were not at "
                 "all: "
-                "labels and pictures do not belong together (shuffled labels), or the validation split has other "
+                "labels do not match their pictures (shuffled labels), or the validation split has other "
                 "classes, "
                 "another order of them, or another preprocessing."
             ),
@@ -215,17 +215,16 @@ def _why_chance(run: Run, trained: float, results: Sequence[RuleResult]) -> tupl
     ratio = first_update(run.trial)
     if deaf:
         return (
-            f"The rules found {' and '.join(deaf)}: no signal for learning passes.",
-            f"Set {change(run.settings, smaller)}." if smaller else "Lower the learning rate and begin anew.",
+            f"The rules found {' and '.join(deaf)}: no learning signal gets through.",
+            f"Set {change(run.settings, smaller)}." if smaller else "Lower the learning rate and start again.",
             smaller,
         )
     if math.isfinite(ratio) and ratio < FIRST_UPDATE / 10 and larger:
-        return "The steps are too small to have got anywhere.", f"Set {change(run.settings, larger)}.", larger
+        return "The steps are too small to get anywhere.", f"Set {change(run.settings, larger)}.", larger
     return (
         (
-            "Even the training pictures were not learned: the learning rate does not fit, or labels and pictures do "
-            "not "
-            "belong together."
+            "Even the training pictures were not learned: the learning rate does not fit, or labels do not match "
+            "their pictures."
         ),
         f"Check the labels of some pictures by eye; then set {change(run.settings, smaller)}."
         if smaller

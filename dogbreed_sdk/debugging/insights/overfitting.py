@@ -18,12 +18,12 @@ WORTH_A_WORD = 0.02
 SERIOUS = 0.1
 SURE = 0.05
 BY_HEART_WORDS = (
-    "From there on the network learned the training pictures, not the classes: the training loss went on falling "
-    "while that of unseen pictures rose. "
+    "From there on the network memorized the training pictures instead of learning the classes: the training "
+    "loss kept falling while that of unseen pictures rose. "
 )
 WANDERED_WORDS = (
-    "The training loss did not fall meanwhile, so the network did not learn pictures by heart: its weights wandered "
-    "off, as with steps that are too large. "
+    "The training loss did not fall meanwhile, so the network did not memorize pictures: its weights drifted "
+    "away, as happens with steps that are too large. "
 )
 
 
@@ -118,7 +118,11 @@ def _evidence_of_turn(run: Run, best: int, last: int) -> tuple[str, ...]:
         clear = statistics.two_sided(_mcnemar(lost, gained)) < 0.05
         found.append(
             f"Validation accuracy went from {percent(then)} to {percent(now)}"
-            + (", beyond chance." if clear else ", no clear change: the answers grew too certain rather than wrong.")
+            + (
+                ", beyond chance."
+                if clear
+                else ", no clear change: the predictions became overconfident rather than wrong."
+            )
         )
     return tuple(found)
 

@@ -91,10 +91,15 @@ def _contradicting(run: Run, losses: NDArray[np.float64]) -> Insight | None:
     share, names = float(found.seen.mean()), names_of(run, np.argsort(losses)[::-1][:10])
     return Insight(
         topic="labels",
-        title=f"{percent(share)} of the validation labels contradict a network that is otherwise as right as it is "
-        "sure: many of them may be wrong.",
-        explanation="Where such a network errs, it gives the right class some probability; to these labels it gives "
-        "next to none. Had the training labels the same flaw, the network would expect it: it is that of this split.",
+        title=(
+            f"{percent(share)} of the validation labels contradict a network that is otherwise as accurate as "
+            "it is certain: many of them may be wrong."
+        ),
+        explanation=(
+            "Where such a network errs, it gives the right class some probability; to these labels it "
+            "gives almost none. If the training labels had the same flaw, the network would have learned to "
+            "expect it; so the flaw is in this split."
+        ),
         evidence=(
             (
                 f"{plural(int(found.seen.sum()), 'label')} of {len(losses)} (at least {percent(found.low)}, 95 %) have "
@@ -102,7 +107,7 @@ def _contradicting(run: Run, losses: NDArray[np.float64]) -> Insight | None:
                 f"{percent(found.expected)} would."
             ),
             (
-                f"Right answers are given with {percent(run.certainty(run.best))} certainty, and "
+                f"Right predictions are made with {percent(run.certainty(run.best))} certainty, and "
                 f"{percent(float(right.mean()))} are right."
             ),
             *([f"Look at these first: {joined(names, most=10)}."] if names else []),

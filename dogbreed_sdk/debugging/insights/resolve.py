@@ -105,6 +105,6 @@ def _direction(insight: Insight, settings: Mapping[str, object], name: str) -> f
 def _set_aside(insight: Insight, other: Insight, why: str) -> Insight:
     return replace(
         insight,
-        next_step=f"First do what the insight on {other.topic.replace('-', ' ')} says ({why}); then look again.",
+        next_step=f"First follow the insight on {other.topic.replace('-', ' ')} says ({why}); then look again.",
         hyperparameters={},
     )

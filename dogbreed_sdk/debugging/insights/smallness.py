@@ -75,15 +75,17 @@ def _few_pictures(run: Run) -> Insight | None:
     typical = int(np.median(counts))
     return Insight(
         topic="few-pictures",
-        title=f"{plural(typical, 'training picture')} a class: training accuracy and loss say nothing here.",
-        explanation="A head learns so few by heart whatever its settings; only the validation split shows what "
-        "carries over. It tells which run is better overall, but not how well single classes will do: each picture "
-        "decides how its whole class is seen.",
+        title=f"{plural(typical, 'training picture')} a class: training accuracy and loss show nothing here.",
+        explanation=(
+            "A head memorizes so few pictures whatever its settings; only the validation split shows "
+            "what generalizes. It shows which run is better overall, but not how well single classes do: each "
+            "picture decides how its whole class looks."
+        ),
         evidence=(
             f"{len(counts)} classes, {int(counts.sum())} training pictures: {_range(counts)} a class.",
             *_learned(run),
         ),
-        next_step=f"Collect at least {4 * FEW} pictures a class before you tune anything else.",
+        next_step=f"Collect at least {4 * FEW} pictures per class before you tune anything else.",
         severity="hint",
         steps=(),
     )

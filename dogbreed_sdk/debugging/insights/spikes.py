@@ -44,7 +44,7 @@ def look(run: Run) -> list[Insight]:
 
 
 def _spikes(run: Run) -> list[int]:
-    """Epochs (from 0) whose loss stands out above both neighbours, visibly and beyond its error."""
+    """Epochs (from 0) whose loss stands out above both neighbors, visibly and beyond its error."""
     losses = run.valid.loss
     found = []
     for epoch in run.judged[1:-1].tolist():
@@ -78,9 +78,9 @@ def _spiky(run: Run, spiky: Sequence[int]) -> Insight:
     return Insight(
         topic="validation-spikes",
         title=f"The validation loss is spiky: {plural(len(spiky), 'spike')} of up to {percent(height)} above "
-        f"the neighbouring epochs{_reason(holding)}.",
-        explanation="The same pictures are judged after every epoch, so a spike means that the weights were worse at "
-        "that moment. Each usual cause was tested on this run.",
+        f"the neighboring epochs{_reason(holding)}.",
+        explanation="The same pictures are evaluated after every epoch, so a spike means that the weights were worse "
+        "at that moment. Each usual cause was tested on this run.",
         evidence=tuple(("holds: " if cause.holds else "does not hold: ") + cause.words for cause in tested),
         confidence="medium" if first else "low",
         next_step=first.step
@@ -152,7 +152,7 @@ def _last_training_batch(run: Run) -> Cause | None:
 
 
 def _spread_of_steps(values: NDArray[np.float64]) -> float:
-    """Scatter of losses around their epoch's own level, by differences of neighbours."""
+    """Scatter of losses around their epoch's own level, by differences of neighbors."""
     finite = values[np.isfinite(values)]
     return float(np.sqrt(np.mean(np.diff(finite) ** 2) / 2)) if len(finite) > 3 else math.nan
 
@@ -196,7 +196,7 @@ def _small_split(run: Run) -> Cause | None:
     half = statistics.t_quantile(len(pictures) - 1) * statistics.standard_error(pictures)
     loss = float(run.valid.loss[run.best])
     words = (
-        f"a validation split too small: its {len(pictures)} pictures tell the loss to ± {number(half)} "
+        f"a validation split too small: its {len(pictures)} pictures determine the loss to ± {number(half)} "
         f"({percent(half / loss)})"
     )
     return Cause(half > WIDE_LOSS * loss and len(pictures) < 500, words + ".", 0, {}, "Use more validation pictures.")
@@ -226,9 +226,10 @@ def _last_batch_of_evaluation(run: Run) -> list[Insight]:
             title=f"Each evaluation's last batch has a loss {percent(abs(bias))} {'above' if bias > 0 else 'below'} "
             "the others: "
             f"it holds only {size % batch} of {batch} pictures.",
-            explanation="Plotted step by step, it looks like a spike in every epoch. It is none: few pictures "
-            "scatter more, "
-            "and these are the same every time. The epoch's mean counts it by its size.",
+            explanation=(
+                "Plotted step by step, it looks like a spike in every epoch. It is not one: few pictures "
+                "scatter more, and they are the same every time. The epoch's mean weights each batch by its size."
+            ),
             evidence=(
                 (
                     f"The other {batches - 1} batches differ by ± {percent(others)} from each other, over {len(rows)} "

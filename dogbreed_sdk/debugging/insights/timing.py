@@ -54,8 +54,8 @@ def _start(profile: Profile) -> Insight | None:
     return Insight(
         topic="start-up",
         title=f"{percent(start / whole)} of the job went by before the first step.",
-        explanation="Loading packages, the backbone and the data is paid like training, and anew by every job.",
-        evidence=(f"Initialisation took {seconds(start)} of the job's {seconds(whole)}.",),
+        explanation="Loading packages, the backbone and the data is billed like training, and every job does it again.",
+        evidence=(f"Initialization took {seconds(start)} of the job's {seconds(whole)}.",),
         next_step="Share stored features between jobs (--features stored, the default), and do more in one job "
         "(a search shares them too)."
         if ours(profile)
@@ -122,8 +122,10 @@ def _between(profile: Profile) -> Insight | None:
     return Insight(
         topic="between-steps",
         title=f"{percent(share)} of training is lost between steps.",
-        explanation="Between the end of a step and the beginning of the next neither data is loaded nor anything "
-        "learned: logging, recording, checkpoints, or a loop that fetches its data there.",
+        explanation=(
+            "Between the end of a step and the beginning of the next no data is loaded and nothing is "
+            "learned: logging, recording, checkpoints, or a loop that fetches its data there."
+        ),
         evidence=(
             (
                 f"A step takes {seconds(step)} on average, the gap after it {seconds(float(gaps.mean()))} (median "
@@ -140,7 +142,7 @@ def _between(profile: Profile) -> Insight | None:
 
 
 def _gaps(profile: Profile, steps: Spans) -> NDArray[np.float64]:
-    """Seconds between neighbouring steps of one epoch."""
+    """Seconds between neighboring steps of one epoch."""
     ends = steps.begins + steps.seconds
     gaps = np.maximum(steps.begins[1:] - ends[:-1], 0.0)
     within = np.diff(steps.steps) == 1
@@ -217,7 +219,7 @@ def _operators(profile: Profile) -> Insight | None:
     return Insight(
         topic="operators",
         title=f"{percent(copying)} of the {'GPU' if on_gpu else 'CPU'} time of a step is copying, not computing.",
-        explanation="Self time over the steps that were looked at. Tensors are moved between devices, types or memory "
+        explanation="Self time over the steps that were profiled. Tensors are moved between devices, types or memory "
         "layouts.",
         evidence=(f"{'GPU' if on_gpu else 'CPU'} time: {joined(largest)}.",),
         confidence="medium",

@@ -32,8 +32,10 @@ def look(run: Run) -> list[Insight]:
         Insight(
             topic="underfitting",
             title=f"Underfitting: even of the training pictures only {percent(trained)} are right.",
-            explanation=f"Training and validation agree, so more pictures would not help; the network cannot, or may "
-            f"not, fit what it sees. {why}",
+            explanation=(
+                "Training and validation agree, so more pictures would not help; the network lacks the "
+                f"capacity, or the freedom, to fit what it sees. {why}"
+            ),
             evidence=(
                 (
                     f"Accuracy at epoch {best + 1}: training {percent(trained)}, validation {percent(judged)} (95 % "
@@ -59,9 +61,9 @@ def _more_room(run: Run) -> tuple[dict[str, object], str]:
     if not settings:
         return {}, ""
     if settings.get("dropout", 0.0) >= 0.3:
-        return {"dropout": round(settings["dropout"] / 3, 2)}, "Dropout takes room away that is needed here."
+        return {"dropout": round(settings["dropout"] / 3, 2)}, "Dropout takes away capacity that is needed here."
     if settings.get("weight-decay", 0.0) > 0.1:
-        return {"weight-decay": 0.01}, "The weight decay holds the weights small."
+        return {"weight-decay": 0.01}, "The weight decay keeps the weights small."
     if not settings.get("hidden"):
         return {"hidden": "512"}, "A linear head can only separate what the backbone's features separate."
     return {

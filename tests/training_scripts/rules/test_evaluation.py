@@ -182,7 +182,7 @@ def test_a_pattern_that_is_none_is_told(rule: str, parameter: str) -> None:
     made = full(trial(falling(20)), "tanh_input_0", {0: np.ones((2, 3))})
     found = one(rule, made, overrides={rule: {parameter: "("}})
     assert found.status == "Error"
-    assert "no regular expression" in found.message
+    assert "is not a valid regular expression" in found.message
 
 
 @pytest.mark.parametrize(

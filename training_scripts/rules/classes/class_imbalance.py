@@ -96,7 +96,7 @@ def _imbalance_default(trial: Trial, parameters: Parameters) -> list[Finding]:
 
     With ten pictures a class and 120 classes some class always does badly. A class counts as left behind where it
     is mistaken by more than threshold_misprediction, hardly ever predicted (one that is only hard is predicted in
-    place of its neighbours as they are in its), and so far worse than the other classes that chance does not explain
+    place of its neighbors as they are in its), and so far worse than the other classes that chance does not explain
     it, in the last two evaluations.
     """
     run = evidences.of(trial)
@@ -120,7 +120,7 @@ def _imbalance_default(trial: Trial, parameters: Parameters) -> list[Finding]:
     found = [replace(one, mode=TRAIN, steps=train_steps(run, one.steps)) for one in found]
     if len(found) > 1:
         names = ", ".join(class_name(run, int(one.numbers["class"])) for one in found[:3])
-        message = f"{len(found)} classes are left behind, hardly ever predicted or right: {names}."
+        message = f"{len(found)} classes lag behind, rarely predicted or rarely right: {names}."
         found = [Finding(message, mode=TRAIN, steps=found[0].steps, numbers={"classes": len(found)}), *found]
     return findings + found
 
@@ -194,9 +194,10 @@ RULES = (
             "samples": 20,  # fewer tell nothing; how much more is needed, the tests below say by themselves
             **_TENSORS,
         },
-        description="Classes with too few pictures, or that the model never learned to name.",
+        description="Classes that have too few pictures, or that the model never learned to predict.",
         advice=(
-            "Add pictures to the small classes, or repeat or weight them in training; more epochs help a class that is"
+            "Add pictures to the small classes, or repeat or weight theirs in training; more epochs help a class "
+            "that is"
             " only slower than the others."
         ),
         bounds={"threshold_misprediction": SHARE, "samples": COUNT, "hardly_predicted": SHARE},

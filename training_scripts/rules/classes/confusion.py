@@ -110,7 +110,8 @@ def _confusion_default(trial: Trial, parameters: Parameters) -> list[Finding]:
     needed = _pictures_needed(len(last), parameters["max_off_diag"])
     if last.sum(axis=1).max() < needed:
         raise NotEvaluated(
-            f"With {len(last)} classes at least {needed} pictures of a class are needed to tell confusion from chance;"
+            f"With {len(last)} classes at least {needed} pictures per class are needed to distinguish confusion "
+            "from chance;"
             f" the largest class has {int(last.sum(axis=1).max())}. Use a larger valid split."
         )
     if not knows_some(run):
@@ -128,9 +129,9 @@ def _confusion_default(trial: Trial, parameters: Parameters) -> list[Finding]:
         targets = {prediction for _, prediction in pairs}
         one_target = len(targets) == 1 and len(pairs) == len(findings)
         into = f"; all of them as {class_name(run, targets.pop())}" if one_target else ""
-        message = f"{len(findings)} classes are mostly taken for another one{into}."
+        message = f"{len(findings)} classes are mostly classified as another one{into}."
         if not pairs:
-            message = f"{len(findings)} pairs of classes are not told apart."
+            message = f"{len(findings)} pairs of classes are not distinguished."
         first = Finding(message, mode=TRAIN, steps=findings[0].steps, numbers={"classes": len(findings)})
         findings = [first, *findings]
     return findings
@@ -188,8 +189,9 @@ def _not_told_apart(run: Evidence, first: int, second: int, matrix: Integers, an
     wrong = int(matrix[first, second] + matrix[second, first])
     total = int(matrix[[first, second]].sum())
     return Finding(
-        f"Classes {class_name(run, first)} and {class_name(run, second)} are told apart no better than by a coin:"
-        f" {wrong} of their {total} pictures are called the other one.",
+        f"Classes {class_name(run, first)} and {class_name(run, second)} are distinguished no better than by "
+        "tossing a coin:"
+        f" {wrong} of their {total} pictures are classified as the other one.",
         mode=answers.mode,
         steps=answers.steps,
         numbers={"label": first, "prediction": second, "count": wrong, "of": total},
@@ -225,10 +227,10 @@ RULES = (
             "others_right": 0.7,  # of the other classes' pictures, so that it is the pair and not the model
             "max_off_diag": 0.5,  # most of a class: no model that is any good takes one class for another that often
         },
-        description="Classes that are taken for one another.",
+        description="Classes that are confused with one another.",
         advice=(
-            "Look at the pictures of both classes: labels may be exchanged, or one class may be hidden in the other. If"
-            " all classes end in one, the model has not learned: see LossNotDecreasing and ClassImbalance."
+            "Look at the pictures of both classes: labels may be swapped, or one class may be hidden in the "
+            "other. If all classes end up in one, the model has not learned: see LossNotDecreasing and ClassImbalance."
         ),
         bounds={
             "category_no": POSITION,

@@ -26,7 +26,7 @@ BELOW_CHANCE = 0.99
 classes, the least of what anybody would call learning, costs 0.97; half of the labels wrong, 0.99."""
 
 CLEARLY_BELOW_CHANCE = 0.8
-"""A random initialisation never begins below this share of what guessing costs (its mean is above it), so a run
+"""A random initialization never begins below this share of what guessing costs (its mean is above it), so a run
 that begins there was begun from something learned."""
 
 FALLEN = 0.01

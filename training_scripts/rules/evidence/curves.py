@@ -22,7 +22,7 @@ def level(values: Floats) -> Level:
     """Mean and standard error of a stretch of a curve, [n] with n >= 1.
 
     What counts as noise is what a straight line leaves over: a stretch that falls steadily has a sure mean.
-    Neighbouring values of a training curve are alike, so the error is that of fewer, independent values: for a
+    Neighboring values of a training curve are alike, so the error is that of fewer, independent values: for a
     first-order autoregression with lag-one correlation r, n (1 - r) / (1 + r) of them. A single value has no known
     error: infinity.
     """
@@ -43,7 +43,7 @@ def level(values: Floats) -> Level:
 
 
 def jitter(values: Floats) -> float:
-    """Standard deviation of a curve's noise around its trend, from the differences of neighbours; 0 below two."""
+    """Standard deviation of a curve's noise around its trend, from the differences of neighbors; 0 below two."""
     if len(values) < 2:
         return 0.0
     return float(np.sqrt(np.square(np.diff(values)).mean() / 2))
@@ -57,17 +57,17 @@ def usual_jitter(values: Floats) -> float:
 
 
 def trailing_mean(values: Floats, width: int) -> Floats:
-    """Means over `width` neighbours up to and including each value; over fewer at the beginning."""
+    """Means over `width` neighbors up to and including each value; over fewer at the beginning."""
     counts = np.minimum(np.arange(1, len(values) + 1), max(1, width))
     means: Floats = window_sums(values, width) / counts
     return means
 
 
 def window_sums(values: Floats, width: int) -> Floats:
-    """Sums over `width` neighbours up to and including each value; over fewer at the beginning."""
+    """Sums over `width` neighbors up to and including each value; over fewer at the beginning."""
     width = max(1, min(width, len(values)))
     # Sums up to and from the bounds of blocks as wide as a window: work in proportion to the values alone, and a huge
-    # value rounds away no more than its neighbours.
+    # value rounds away no more than its neighbors.
     blocks = np.pad(values, (0, -len(values) % width)).reshape(-1, width)
     until = blocks.cumsum(axis=1).ravel()[: len(values)]
     since = blocks[:, ::-1].cumsum(axis=1)[:, ::-1].ravel()[: len(values)]
@@ -105,10 +105,10 @@ def trend(values: Floats) -> float:
 
 
 def lag_one(values: Floats) -> float:
-    """Correlation of neighbours; NaN where there are too few or none vary."""
-    centred = values - values.mean() if len(values) else values
-    power = float((centred**2).sum())
-    return float((centred[1:] * centred[:-1]).sum() / power) if len(values) > 3 and power > 0 else math.nan
+    """Correlation of neighbors; NaN where there are too few or none vary."""
+    centered = values - values.mean() if len(values) else values
+    power = float((centered**2).sum())
+    return float((centered[1:] * centered[:-1]).sum() / power) if len(values) > 3 and power > 0 else math.nan
 
 
 def centered_mean(values: Floats, width: int) -> Floats:

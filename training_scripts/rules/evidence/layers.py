@@ -22,7 +22,7 @@ def inputs(run: Evidence, weight: str) -> float | None:
     bias = weight[: -len("weight")] + "bias"
     of_weight, of_bias = _size(run, weight), _size(run, bias)
     if not of_weight or not of_bias or of_weight <= of_bias:
-        return None  # as many as units: a normalisation's scale
+        return None  # as many as units: a normalization's scale
     number = of_weight / of_bias
     return number if abs(number - round(number)) <= 0.02 * number else None
 

@@ -66,7 +66,7 @@ def curves(trial: Trial) -> dict[str, Curve]:
 
 
 def smoothed(values: Floats) -> Floats:
-    """Means over neighbours on both sides, nearer ones counting more; NaN where a value is not finite.
+    """Means over neighbors on both sides, nearer ones counting more; NaN where a value is not finite.
 
     What is not finite neither counts nor spreads. A mean of earlier values alone would show a falling loss too high.
     """
@@ -80,7 +80,7 @@ def smoothed(values: Floats) -> Floats:
 
 
 def _sums_around(values: Floats, half: int) -> Floats:
-    """Sums over each value and so many neighbours on both sides, as far as there are any."""
+    """Sums over each value and so many neighbors on both sides, as far as there are any."""
     found: Floats = window_sums(np.pad(values, (0, half)), 2 * half + 1)[half:]
     return found
 

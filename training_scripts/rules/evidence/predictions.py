@@ -135,7 +135,7 @@ def refuse_without_numbers(run: Evidence) -> None:
     series = loss_series(run, EVAL) or training_loss(run)
     if series is not None and len(series) and not np.isfinite(series.values[-1]):
         raise NotEvaluated(
-            "The loss is not a finite number at the end, so the model's answers mean nothing: see ExplodingTensor."
+            "The loss is not a finite number at the end, so the model's predictions mean nothing: see ExplodingTensor."
         )
 
 

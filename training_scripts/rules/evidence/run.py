@@ -267,7 +267,7 @@ class Run:
             what = "picture by picture over {} validation pictures" if singly else "batch by batch over {} batches"
             return Difference(mean, statistics.standard_error(paired), what.format(len(paired)))
         noise = curves.smooth_jitter(self.valid.loss[self.judged])
-        return Difference(mean, noise * math.sqrt(2), "from the noise between neighbouring epochs")
+        return Difference(mean, noise * math.sqrt(2), "from the noise between neighboring epochs")
 
     def paired_differences(self, epoch: int, other: int) -> Values | None:
         """By how much each validation picture's loss after `epoch` exceeds that after `other`, float64 [n].

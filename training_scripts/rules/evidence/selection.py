@@ -41,7 +41,7 @@ def trained_weights(evidence: Evidence) -> list[str]:
 def weight_gradients(evidence: Evidence) -> list[str]:
     """Names of the gradients of weights; of whatever there is where no weight's was recorded.
 
-    Biases before a normalisation have no gradient by construction, so they cannot tell whether gradients vanish.
+    Biases before a normalization have no gradient by construction, so they cannot tell whether gradients vanish.
     """
     names = gradients(evidence)
     return [name for name in names if not name.endswith("bias")] or names
@@ -81,12 +81,12 @@ def matches(pattern: str, name: str, *, flags: int = 0) -> bool:
     """Whether a regular expression is found in a name.
 
     Raises:
-        RuleError: It is no regular expression.
+        RuleError: It is not a valid regular expression.
     """
     try:
         return re.search(pattern, name, flags) is not None
     except re.error as problem:
-        raise RuleError(f"{pattern!r} is no regular expression: {problem}") from None
+        raise RuleError(f"{pattern!r} is not a valid regular expression: {problem}") from None
 
 
 def listed(value: Any) -> list[str]:

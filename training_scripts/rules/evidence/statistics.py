@@ -25,9 +25,9 @@ def wilson(right: float, total: int) -> tuple[float, float]:
     if total <= 0 or not math.isfinite(right):
         return 0.0, 1.0
     share, weight = min(max(right / total, 0.0), 1.0), Z95**2 / total
-    centre = (share + weight / 2) / (1 + weight)
+    center = (share + weight / 2) / (1 + weight)
     half = Z95 * math.sqrt(share * (1 - share) / total + weight / (4 * total)) / (1 + weight)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return max(0.0, center - half), min(1.0, center + half)
 
 
 def half_width(share: float, total: int) -> float:

@@ -110,7 +110,7 @@ def _loss_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answe
     if seen is None or len(seen.values) < parameters["min_points"]:
         raise NotEvaluated(
             f"{0 if seen is None else len(seen.values)} finite training losses were recorded,"
-            f" {parameters['min_points']} are needed to tell a trend from noise."
+            f" {parameters['min_points']} are needed to distinguish a trend from noise."
             " Train for more steps or record losses more often (save_interval)."
         )
     found = _frozen(run, seen) or _risen(run, seen, parameters)
@@ -129,21 +129,19 @@ def _advice(run: Evidence, seen: Learning, found: Finding) -> str:
         what = (
             f"{learning_rate.lower(run)}: it stopped during the run"
             if began
-            else "It was so from the start: look there first"
+            else "It has been so from the start: look there first"
         )
-        return (
-            f"No gradient arrives at {cut} of {len(table.names)} weights. {what}; see VanishingGradient and DeadRelu."
-        )
+        return f"No gradient reaches {cut} of {len(table.names)} weights. {what}; see VanishingGradient and DeadRelu."
     if usual < SMALL_STEPS:
         return (
-            f"Raise lr: a step changes weights by {number_text(usual, 1)} of their length, and about 0.001 is good."
-            " If lr is not"
-            " nearly 0, check that a scheduler does not make it so and that the weights are handed to the optimiser."
+            f"Raise lr: a step changes weights by {number_text(usual, 1)} of their norm; about 0.001 is healthy."
+            " If lr itself is not nearly 0, check that no scheduler makes it so and that the weights were passed "
+            "to the optimizer."
         )
     if usual > LARGE_STEPS or (
         {"highest", "lowest"} & set(found.numbers) and found.numbers["final"] > seen.initial.mean
     ):
-        far = f": a step changes weights by {number_text(usual, 1)} of their length, and about 0.001 is good"
+        far = f": a step changes weights by {number_text(usual, 1)} of their norm; about 0.001 is healthy"
         told = "" if math.isnan(usual) else far
         return f"{learning_rate.lower(run)}{told}."
     return ""
@@ -317,7 +315,7 @@ def _fall(run: Evidence, seen: Learning) -> tuple[float, float]:
     views = [((before.mean - after.mean) / scale, math.hypot(before.error, after.error) / scale)]
     means = epoch_losses(run).train
     if len(means) >= 4 and np.isfinite(means).all():
-        # the first epoch's mean has the transient in it; one difference of neighbours is one degree of freedom
+        # the first epoch's mean has the transient in it; one difference of neighbors is one degree of freedom
         noise = curves.jitter(means) * math.sqrt(2 / (len(means) // 2))
         half = len(means) // 2
         views.append(((float(means[:half].mean()) - float(means[-half:].mean())) / scale, noise / scale))
@@ -362,8 +360,8 @@ RULES = (
         description="A training loss that does not fall, or rises again.",
         advice=(
             "Where it rises, jumps about or stays at guessing, divide lr by 10. Where it creeps, raise lr. Where it"
-            " does not move at all, check that lr is not nearly 0, that weights are trained, and that labels belong"
-            " to their pictures."
+            " does not move at all, check that lr is not nearly 0, that weights are trained, and that the labels "
+            "match their pictures."
         ),
         bounds={"num_steps": COUNT, "min_points": COUNT, "patience": COUNT, "share_of_run": SHARE},
         order=50,

@@ -48,7 +48,7 @@ def _overfit_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     if not steps:
         return []
     message = (
-        f"The validation loss is above the training loss by more than {number_text(parameters['ratio_threshold'])} "
+        f"The validation loss exceeds the training loss by more than {number_text(parameters['ratio_threshold'])} "
         "of it at"
         f" {len(steps)} EVAL steps, first at {steps[0]}, at worst by {worst:.2f} of it."
     )
@@ -151,8 +151,8 @@ def _steps_from(course: Course, index: int) -> tuple[int, ...]:
 
 
 MEMORIZED = (
-    "More epochs bring little: what is left to learn is not in these pictures. Collect more of them, or use more views;"
-    " with a hidden layer raise dropout or weight-decay, or make it smaller."
+    "More epochs will bring little: what is left to learn is not in these pictures. Collect more of them, or use "
+    "more views; with a hidden layer, raise dropout or weight-decay, or make the layer smaller."
 )
 """The advice where validation never turned: there is no earlier epoch to stop at."""
 
@@ -189,8 +189,8 @@ def _turned(course: Course) -> Finding:
 def _memorized(course: Course, begin: int) -> Finding:
     return Finding(
         f"From {_at(course, begin)} on the training pictures are memorized: at the end the training loss is"
-        f" {number_text(course.last_train, 3)} and the validation loss {number_text(course.last_valid, 3)}, when"
-        f" guessing costs {number_text(course.scale, 3)}.",
+        f" {number_text(course.last_train, 3)} and the validation loss {number_text(course.last_valid, 3)}, while "
+        f"guessing costs {number_text(course.scale, 3)}.",
         mode=TRAIN,
         steps=_steps_from(course, begin),
         numbers={

@@ -20,12 +20,12 @@ def _similar(trial: Trial, parameters: Parameters) -> list[Finding]:
     """The same tensors at the same steps of both runs agree, within the tolerances."""
     run = evidences.of(trial)
     if not run.others:
-        raise NotEvaluated("There is no other run to compare with: give one (compare_with, or others=).")
+        raise NotEvaluated("There is no other run to compare with: pass one (compare_with, or others=).")
     wanted = parameters["other_trial"]
     others = [other for other in run.others if wanted in (None, other.name)]
     if not others:
         there = ", ".join(other.name for other in run.others)
-        raise NotEvaluated(f"No run is called {wanted!r} (other_trial); given are: {there}.")
+        raise NotEvaluated(f"No run is called {wanted!r} (other_trial); runs to compare with: {there}.")
     findings, compared = [], 0
     for other in map(evidences.of, others):
         names = selection.chosen(
@@ -43,7 +43,7 @@ def _similar(trial: Trial, parameters: Parameters) -> list[Finding]:
         findings += together(found, f"{{count}} tensors differ from {other.name}, first at step {{begin}}: {{names}}.")
     if not compared:
         there = ", ".join(one.name for one in others)
-        raise NotEvaluated(f"Not a single tensor was recorded at the same steps as in {there}.")
+        raise NotEvaluated(f"No tensor was recorded at the same steps as in {there}.")
     return findings
 
 
@@ -94,7 +94,7 @@ RULES = (
             "rtol": 0.01,  # other machines sum in another order, and training lets that grow: one percent
             "atol": 1e-6,
         },
-        description="Runs that should be alike and are not.",
+        description="Runs that should be alike but are not.",
         advice=(
             "Compare seed, hyperparameters, data and library versions of both runs; look at the first step that"
             " differs."

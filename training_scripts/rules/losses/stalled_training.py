@@ -24,7 +24,7 @@ def _stalled(trial: Trial, parameters: Parameters) -> list[Finding]:
     times = np.concatenate([table.times for _, table in tables])
     order = np.argsort(times)[: int(np.isfinite(times).sum())]  # unknown times come last
     if not len(order):
-        raise NotEvaluated("It is not known when steps were recorded: this recording has no times.")
+        raise NotEvaluated("This recording has no times, so it is unknown when steps were recorded.")
     steps = np.concatenate([table.steps for _, table in tables])
     modes = np.repeat([mode for mode, _ in tables], [len(table.steps) for _, table in tables])
     times = times[order]
@@ -64,8 +64,8 @@ RULES = (
         },
         description="A run that stopped recording without having ended.",
         advice=(
-            "Look at the job's log: waiting for data, a dead worker and a full disk are usual. Stop the job if nothing"
-            " moves; a stalled instance costs as much as a busy one."
+            "Look at the job's log: waiting for data, a dead worker and a full disk are the usual causes. Stop "
+            "the job if nothing moves: a stalled instance costs as much as a busy one."
         ),
         bounds={},
         order=170,

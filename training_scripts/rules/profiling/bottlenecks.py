@@ -34,7 +34,7 @@ def cpu_bottleneck(profile: Profile, parameters: Parameters) -> Sequence[Finding
 
 
 def cpu_bottleneck_aws(profile: Profile, parameters: Parameters) -> Sequence[Finding] | Answer:
-    """AWS's: in the whole job, initialisation included."""
+    """AWS's: in the whole job, initialization included."""
     gpus(profile)
     return _cpu(profile, parameters, None)
 
@@ -60,7 +60,7 @@ def io_bottleneck(profile: Profile, parameters: Parameters) -> Sequence[Finding]
 
 
 def io_bottleneck_aws(profile: Profile, parameters: Parameters) -> Sequence[Finding] | Answer:
-    """AWS's: in the whole job, initialisation included."""
+    """AWS's: in the whole job, initialization included."""
     gpus(profile)
     return _io(profile, parameters, None)
 
@@ -81,7 +81,7 @@ def _io(profile: Profile, parameters: Parameters, window: tuple[float, float] | 
 def _waits(profile: Profile) -> list[Device]:
     found = devices(profile, IO_WAIT)
     if not found:
-        raise NotEvaluated("This system does not tell how long its cores wait for the disk.")
+        raise NotEvaluated("This system does not report how long its cores wait for the disk.")
     return found
 
 
@@ -172,8 +172,8 @@ RULES = (
         default={"threshold": 50, "io_threshold": 50, "gpu_threshold": 10, "patience": PATIENCE},
         description="The GPU idles while a core waits for the disk, in more than half of the samples.",
         advice=(
-            "Data come too slowly from the disk. Choose an instance with a local SSD, more memory (so that "
-            "the data stay in the page cache), input mode FastFile or File, or shards instead of many small "
+            "Data arrives too slowly from the disk. Choose an instance with a local SSD, more memory (so that "
+            "the data stays in the page cache), input mode FastFile or File, or shards instead of many small "
             "files."
         ),
         kind=PROFILING,

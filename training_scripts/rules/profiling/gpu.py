@@ -27,7 +27,7 @@ def low_gpu_utilization(profile: Profile, parameters: Parameters) -> Sequence[Fi
         numbers = {"p95": p95, "idle_percent": idle, "p50": float(np.median(values))}
         if p95 < parameters["threshold_p95"]:
             text = (
-                f"{device} was hardly used: in 95 % of the samples during training its utilisation was below "
+                f"{device} was hardly used: in 95 % of the samples during training its utilization was below "
                 f"{p95:.0f} % (limit {number_text(parameters['threshold_p95'])} %)."
             )
             findings.append(Finding(text, numbers=numbers))
@@ -42,7 +42,7 @@ def low_gpu_utilization(profile: Profile, parameters: Parameters) -> Sequence[Fi
 
 
 def low_gpu_utilization_aws(profile: Profile, parameters: Parameters) -> Sequence[Finding]:
-    """AWS's: quantiles of the last `window` samples, looked at every minute, initialisation included."""
+    """AWS's: quantiles of the last `window` samples, looked at every minute, initialization included."""
     findings = []
     for device in gpus(profile):
         require(len(device.values), parameters["patience"], f"samples of {device}")
@@ -54,7 +54,7 @@ def low_gpu_utilization_aws(profile: Profile, parameters: Parameters) -> Sequenc
             if low or (p95 > parameters["threshold_p95"] and p5 < parameters["threshold_p5"]):
                 how = "is low" if low else "fluctuates"
                 text = (
-                    f"Utilisation of {device} {how}: p95 {p95:.0f} % (threshold"
+                    f"Utilization of {device} {how}: p95 {p95:.0f} % (threshold"
                     f" {number_text(parameters['threshold_p95'])}), "
                     f"p5 {p5:.0f} % (threshold {number_text(parameters['threshold_p5'])}) after {count} samples."
                 )
@@ -117,7 +117,7 @@ def gpu_memory_increase(profile: Profile, parameters: Parameters) -> Sequence[Fi
         steady = min(quarters[2] - quarters[1], quarters[3] - quarters[2]) >= grown / 4
         if grown > parameters["increase"] and steady:
             text = (
-                f"The memory of {device} went on growing: {quarters[1]:.0f} % in the second quarter of training, "
+                f"The memory of {device} kept growing: {quarters[1]:.0f} % in the second quarter of training, "
                 f"{quarters[2]:.0f} % in the third, {quarters[3]:.0f} % in the last."
             )
             findings.append(Finding(text, numbers={"increase": grown, "last": float(values[-1])}))
@@ -147,7 +147,7 @@ def gpu_memory_increase_aws(profile: Profile, parameters: Parameters) -> Sequenc
 
 
 def load_balancing(profile: Profile, parameters: Parameters) -> Sequence[Finding]:
-    """GPUs whose utilisation during training differs in its mean, not only in the shape of its histogram."""
+    """GPUs whose utilization during training differs in its mean, not only in the shape of its histogram."""
     window = training_window_of_gpus(profile)
     pairs = _pairs([device.during(window) for device in gpus(profile)], parameters["patience"])
     return [
@@ -159,7 +159,7 @@ def load_balancing(profile: Profile, parameters: Parameters) -> Sequence[Finding
 
 
 def load_balancing_aws(profile: Profile, parameters: Parameters) -> Sequence[Finding]:
-    """AWS's: the distance between histograms of utilisation in bins of two percent."""
+    """AWS's: the distance between histograms of utilization in bins of two percent."""
     return [
         _uneven(one, other, apart)
         for one, other in _pairs(gpus(profile), parameters["patience"])
@@ -263,10 +263,10 @@ RULES = (
         judge_aws=gpu_memory_increase_aws,
         aws={"increase": 5, "patience": 1000, "window": 10},
         default={"increase": 5, "patience": 2 * PATIENCE},
-        description="GPU memory goes on growing.",
+        description="GPU memory keeps growing.",
         advice=(
             "Something is kept from step to step, usually a loss or an output with its graph: use .item() or "
-            ".detach() where numbers are collected. No batch-size repairs that: lower it only if the job "
+            ".detach() where numbers are collected. Changing batch-size does not fix that: lower it only if the job "
             "runs out of memory before the cause is found."
         ),
         kind=PROFILING,

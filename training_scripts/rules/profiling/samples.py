@@ -66,7 +66,7 @@ def gpus(profile: Profile, metric: str = GPU) -> list[Device]:
     if found:
         return found
     if profile.facts.get("device") == "cuda" or profile.facts.get("gpus"):
-        note = profile.facts.get("gpu_note") or "NVML told nothing"
+        note = profile.facts.get("gpu_note") or "NVML reported nothing"
         raise NotEvaluated(f"A GPU was used, but not sampled ({note}): install nvidia-ml-py in the job.")
     raise NotEvaluated("The job had no GPU, and this rule is about GPUs.")
 
@@ -78,7 +78,7 @@ def require_samples(profile: Profile) -> None:
         NotEvaluated: It has none.
     """
     if profile.source == "report":
-        raise NotEvaluated("AWS's report holds statistics, but no samples to judge by, and no answer of this rule.")
+        raise NotEvaluated("AWS's report has statistics, but no samples to evaluate, and no result of this rule.")
     if not profile.system:
         raise NotEvaluated("The machine was not sampled: train with profiler=on and psutil installed.")
 
@@ -97,7 +97,9 @@ def training_window(profile: Profile) -> tuple[float, float]:
         if len(times):
             begin, end = float(times.min()), float(times.max())
     if begin is None or end is None or end <= begin:
-        raise NotEvaluated("No step of training was recorded, so its samples cannot be told from those before it.")
+        raise NotEvaluated(
+            "No training step was recorded, so samples taken during training cannot be distinguished from earlier ones."
+        )
     return begin + min(WARM_UP_SECONDS, WARM_UP_SHARE * (end - begin)), end
 
 
@@ -135,7 +137,7 @@ def at_times(device: Device, times: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def cpu_total(profile: Profile, node: str) -> Metric | None:
-    """A node's mean CPU utilisation over its cores."""
+    """A node's mean CPU utilization over its cores."""
     return profile.system.get(node, {}).get(CPU)
 
 

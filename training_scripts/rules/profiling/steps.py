@@ -45,7 +45,7 @@ def step_outlier(profile: Profile, parameters: Parameters) -> Sequence[Finding] 
         enough = percent > parameters["lost_percent"] and all_lost > parameters["lost_seconds"]
         if slow.sum() > parameters["n_outliers"] and enough:
             text = (
-                f"{slow.sum()} of {len(spans)} steps ({name}, {node}) took more than {_time(limit)}, where "
+                f"{slow.sum()} of {len(spans)} steps ({name}, {node}) took more than {_time(limit)}, while "
                 f"{_time(median)} is usual: {all_lost:.0f} s, {percent:.0f} % of the time in steps, went there."
                 + _waited(profile, spans, slow)
             )
@@ -87,7 +87,7 @@ def _steps(profile: Profile, mode: str | None) -> list[tuple[str, str, Spans]]:
     judged = [row for row in found if len(row[2]) > LEAST_STEPS]
     if not judged:
         most = max(len(spans) for _, _, spans in found)
-        raise NotEvaluated(f"Only {most} steps were recorded: outliers are told from more than {LEAST_STEPS}.")
+        raise NotEvaluated(f"Only {most} steps were recorded: outliers are judged from more than {LEAST_STEPS}.")
     return judged
 
 
@@ -168,9 +168,9 @@ def _times(profile: Profile) -> tuple[float, float, float]:
         default=None,
     )
     if line.begin is None or last is None:
-        raise NotEvaluated("It is not known when the job began: nothing was sampled.")
+        raise NotEvaluated("It is unknown when the job began: nothing was sampled.")
     if line.training is None and line.end is not None:
-        raise NotEvaluated("No step was recorded in the whole job, so it is not known when training began.")
+        raise NotEvaluated("No step was recorded in the whole job, so it is unknown when training began.")
     return line.begin, line.training if line.training is not None else last, last
 
 
@@ -205,7 +205,7 @@ def dataloader_aws(profile: Profile, parameters: Parameters) -> Sequence[Finding
         raise NotEvaluated("The inputs are stored features: there are no data loaders.")
     workers, cores = fact(profile, "workers"), fact(profile, "cores")
     if not _count(workers) or not _count(cores):
-        raise NotEvaluated("It is not known how many workers load data, or on how many cores.")
+        raise NotEvaluated("It is unknown how many workers load data, or on how many cores.")
     percent = 100 * workers / max(1, cores)
     numbers = {"workers": float(workers), "cores": float(cores)}
     findings = []
@@ -256,7 +256,7 @@ RULES = (
         description="Single steps take much longer than the others.",
         advice=(
             "Look at what happened at these steps: reading data (raise workers), saving checkpoints or "
-            "evaluating too often, a neighbour on the same machine, or garbage collection."
+            "evaluating too often, a neighbor on the same machine, or garbage collection."
         ),
         kind=PROFILING,
         bounds={"n_outliers": COUNT},

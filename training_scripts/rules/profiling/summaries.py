@@ -25,7 +25,7 @@ def overall_system_usage(profile: Profile, parameters: Parameters) -> Answer:  #
         for one in profile.usage
         if one.what in (CPU, GPU)
     ]
-    return Answer((), details, f"Median utilisation: {', '.join(shown)}." if shown else "")
+    return Answer((), details, f"Median utilization: {', '.join(shown)}." if shown else "")
 
 
 def overall_framework_metrics(profile: Profile, parameters: Parameters) -> Answer:  # noqa: ARG001

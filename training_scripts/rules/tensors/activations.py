@@ -33,8 +33,9 @@ NO_SIGMOID = (
 
 
 NO_GRADIENT_ADVICE = (
-    "Units that get no gradient are dead ReLUs, or other activations far out where they are flat: divide lr by 10 and"
-    " warm it up; start biases at 0; use a leaky ReLU or a normalisation before the activation. Record the activations'"
+    "Units that get no gradient are dead ReLUs, or other activations in the flat part of their range: divide lr "
+    "by 10 and"
+    " warm it up; start biases at 0; use a leaky ReLU or a normalization before the activation. Record the activations'"
     " outputs (collection relu_output) to see which."
 )
 
@@ -272,8 +273,11 @@ RULES = (
             "threshold_layer": 80.0,  # of 16 units, each off with probability 1/2, 13 are off in one layer of 100
             "patience": 3,  # recorded steps in a row, or all where there are fewer
         },
-        description="ReLU layers of which next to no unit fires any more.",
-        advice="Divide lr by 10 and warm it up; start biases at 0 or above; use a leaky ReLU or a narrower hidden.",
+        description="ReLU layers in which almost no unit fires any more.",
+        advice=(
+            "Divide lr by 10 and warm it up; start biases at 0 or above; use a leaky ReLU or a narrower "
+            "hidden layer (hidden)."
+        ),
         bounds={"threshold_inactivity": PERCENTAGE, "threshold_layer": PERCENTAGE, "patience": COUNT},
         precedes=("ExplodingTensor",),
         order=90,
@@ -303,10 +307,10 @@ RULES = (
             "threshold_layer": 50.0,
             "patience": 3,
         },
-        description="Sigmoid or tanh layers that are pinned to their limits.",
+        description="Sigmoid or tanh layers that are stuck at their limits.",
         advice=(
-            "Initialise weights smaller (Xavier), scale the inputs to mean 0 and variance 1, lower lr, or use ReLU or a"
-            " normalisation before the activation."
+            "Initialize weights smaller (Xavier), scale the inputs to mean 0 and variance 1, lower lr, or use ReLU or a"
+            " normalization before the activation."
         ),
         bounds={
             "threshold_tanh_min": ANY_NUMBER,

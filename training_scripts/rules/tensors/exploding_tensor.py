@@ -106,8 +106,8 @@ def _of_one_batch(run: Evidence, findings: list[Finding]) -> str:
     if before[-3:].max() > 2 * float(np.median(before[-4 * USUAL :])):
         return ""
     return (
-        f"It came at once, with no growth before: look at the batch of step {begin} for inputs that are no numbers or"
-        " far too large. If it is sound, divide lr by 10 or clip gradients."
+        f"It appeared suddenly, without growth before: check the batch of step {begin} for inputs that are not "
+        "numbers or are far too large. If it is fine, divide lr by 10 or clip gradients."
     )
 
 
@@ -138,7 +138,7 @@ def _growth(run: Evidence, parameters: Parameters) -> list[Finding]:
                     numbers={"first": float(series.values[0]), "largest": worst},
                 )
             )
-    return together(findings, "{count} tensors grow beyond all bounds from step {begin} on: {names}.")
+    return together(findings, "{count} tensors grow without bound from step {begin} on: {names}.")
 
 
 def _zero_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
@@ -211,8 +211,8 @@ def _zero_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answe
             continue  # one look at the beginning cannot tell a start at zero from staying there
         findings.append(_all_zero(name, TRAIN, series.steps[begin:], float(series.values[begin:].max())))
     if not judged:
-        raise NotEvaluated("No share of zeros can be told in mode TRAIN: record tensors in full, or their reductions.")
-    told = together(findings, "{count} tensors are zero and stay so, first at step {begin}: {names}.")
+        raise NotEvaluated("The share of zeros is unknown in mode TRAIN: record tensors in full, or their reductions.")
+    told = together(findings, "{count} tensors are zero and stay zero, first at step {begin}: {names}.")
     return Answer(told, advice=_zero_advice(run, findings))
 
 
@@ -255,7 +255,8 @@ def _variance(trial: Trial, parameters: Parameters) -> list[Finding]:
     highest, lowest = parameters["max_threshold"], parameters["min_threshold"]
     if highest is None and lowest is None:
         raise NotEvaluated(
-            "No bounds are given, and none fit every network: set TensorVariance.max_threshold, .min_threshold or both."
+            "No bounds were given, and no bounds fit every network: set TensorVariance.max_threshold, "
+            ".min_threshold or both."
         )
     run = evidences.of(trial)
     names = selection.chosen(run, parameters, selection.members(run, "weights") or run.recorded_names())
@@ -285,7 +286,7 @@ def _variance(trial: Trial, parameters: Parameters) -> list[Finding]:
                     )
                 )
     if not judged:
-        raise NotEvaluated("Of none of these tensors all values or the reduction std were recorded.")
+        raise NotEvaluated("Neither all values nor the reduction std was recorded for any of these tensors.")
     return together(findings, "The variance of {count} tensors is out of bounds, first at step {begin}: {names}.")
 
 
@@ -301,10 +302,10 @@ RULES = (
             "magnitude": 1e12,  # its square still fits float32 (3e38); a few more steps of such growth do not
             "growth": 1e6,  # large numbers that were large from the start are a matter of units
         },
-        description="NaN, infinity, or numbers on the way there.",
+        description="NaN, infinity, or numbers that are about to overflow.",
         advice=(
             "Divide lr by 10, warm it up over the first steps, or clip gradients. If it is there from step 0, look at"
-            " the inputs and at the initialisation."
+            " the inputs and at the initialization."
         ),
         bounds={},
         precedes=("VanishingGradient",),
@@ -322,9 +323,10 @@ RULES = (
         judge_aws=_zero_aws,
         aws={**CHOOSE, "threshold": 100.0},
         default={**CHOOSE, "threshold": 100.0, "patience": 2},
-        description="Tensors that are nothing but zeros.",
+        description="Tensors that contain only zeros.",
         advice=(
-            "Initialise weights at random (Xavier, He): with all weights zero no gradient reaches the layers before."
+            "Initialize weights at random (Xavier, He): if all weights are zero, no gradient reaches the layers "
+            "before them."
             " Where gradients are zero, look for dead ReLUs and for layers that are not part of the loss."
         ),
         bounds={"threshold": PERCENTAGE, "patience": COUNT},
@@ -338,8 +340,8 @@ RULES = (
         judge=_variance,
         aws={**CHOOSE, "max_threshold": None, "min_threshold": None},
         default={**CHOOSE, "max_threshold": None, "min_threshold": None},
-        description="Tensors whose variance is outside bounds that you give.",
-        advice="Too high: lower lr, or weights initialised smaller. Too low: weights initialised larger (Xavier, He).",
+        description="Tensors whose variance is outside the bounds that you set.",
+        advice="Too high: lower lr, or weights initialized smaller. Too low: weights initialized larger (Xavier, He).",
         bounds={},
         order=40,
         aws_name="TensorVariance",

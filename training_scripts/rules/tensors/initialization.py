@@ -181,7 +181,7 @@ def _constant_steps(run: Evidence, name: str) -> list[int]:
     spread, mean = run.reduction(name, "std", TRAIN), run.reduction(name, "mean", TRAIN)
     if spread is None or mean is None or len(spread) != len(mean):
         return []
-    # A normalisation's scale begins as ones; reductions do not tell its shape, but that is its number.
+    # A normalization's scale begins as ones; reductions do not tell its shape, but that is its number.
     constant = (spread.values <= 1e-12 * np.abs(mean.values)) & (mean.values != 1)
     return [int(step) for step in spread.steps[constant][:3]]
 
@@ -234,7 +234,7 @@ def _too_large_outputs(run: Evidence, seen: Learning, parameters: Parameters) ->
         return []
     return [
         Finding(
-            f"The loss begins at {number_text(first, 3)}, when guessing costs {number_text(guess, 3)}: the first "
+            f"The loss begins at {number_text(first, 3)}, while guessing costs {number_text(guess, 3)}: the first "
             "outputs"
             " are far too large.",
             mode=TRAIN,
@@ -254,7 +254,7 @@ def _uneven(table: Gradients, share: float) -> list[Finding]:
     arrives = f"a gradient of {number_text(ratio, 1)} of that of {high}" if ratio else "no gradient at all"
     return [
         Finding(
-            f"At step {int(table.steps[0])} {arrives} arrives at {low}: the initialisation does not let it through.",
+            f"At step {int(table.steps[0])} {arrives} arrives at {low}: the initialization blocks it.",
             tensor=table.names[least],
             mode=TRAIN,
             steps=(int(table.steps[0]),),
@@ -286,7 +286,7 @@ RULES = (
         },
         description="Initial weights from which the network cannot learn.",
         advice=(
-            "Initialise weights at random with a standard deviation of about 1 / sqrt(inputs) (Xavier for tanh and"
+            "Initialize weights at random with a standard deviation of about 1 / sqrt(inputs) (Xavier for tanh and"
             " sigmoid, He for ReLU; PyTorch's default does), biases at zero."
         ),
         bounds={"patience": COUNT, "steps": COUNT, "min_points": COUNT, "share": SHARE},

@@ -1,4 +1,4 @@
-"""CheckInputImages: whether pictures were normalised before they went into the network."""
+"""CheckInputImages: whether pictures were normalized before they went into the network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NO_PICTURES = (
     " smdebug, include_regex of the first layer's input)."
 )
 FEATURES = (
-    "The network was trained on stored features, not on pictures, whose normalisation extract_features has checked."
+    "The network was trained on stored features, not on pictures, whose normalization extract_features has checked."
     " Train with features=off to record pictures."
 )
 
@@ -66,9 +66,9 @@ def _check_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
 
 
 def _check_default(trial: Trial, parameters: Parameters) -> list[Finding]:
-    """Ours: pictures far beyond what any normalisation gives; or off zero in a run that does not learn.
+    """Ours: pictures far beyond what any normalization gives; or off zero in a run that does not learn.
 
-    Pictures from 0 to 1, or of a data set that is darker than the one whose numbers normalise it, are off zero by less
+    Pictures from 0 to 1, or of a data set that is darker than the one whose numbers normalize it, are off zero by less
     than a standard deviation of usual inputs: networks take that in their stride, so it counts only as a likely cause.
     """
     run = evidences.of(trial)
@@ -112,8 +112,8 @@ RULES = (
             "regex": "(^|_)input(_image)?(_0)?$",
             "channel": 1,
         },
-        description="Pictures that were not normalised to a mean of 0.",
-        advice="Normalise pictures with the backbone's own mean and standard deviation (its preprocessing).",
+        description="Pictures that were not normalized to a mean of 0.",
+        advice="Normalize pictures with the backbone's own mean and standard deviation (its preprocessing).",
         bounds={"threshold_samples": COUNT, "channel": AXIS},
         precedes=("PoorWeightInitialization",),
         order=150,

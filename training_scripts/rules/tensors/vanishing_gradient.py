@@ -46,7 +46,7 @@ def _vanishing_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
 
 
 def _vanishing_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answer:
-    """Ours: layers get next to no gradient while others get some, step after step, and the run does not learn.
+    """Ours: layers get almost no gradient while others get some, step after step, and the run does not learn.
 
     Convergence makes the gradients of all layers small together, so each is measured against the largest of its
     step. Adam makes up for small gradients, so a merely small share is no fault of a run that learns; below the
@@ -85,7 +85,10 @@ def _advice(run: Evidence, table: Gradients, findings: list[Finding]) -> str:
     # Depth makes gradients small; only dead or cut off units make them nothing.
     nothing = bool(findings) and not any(finding.numbers["abs_mean"] for finding in findings)
     if nothing and not before:
-        return "Gradients are exactly nothing, which depth does not do: look at DeadRelu and at what is cut off first."
+        return (
+            "Gradients are exactly zero, which depth alone does not cause: look at DeadRelu first, and at "
+            "what is cut off."
+        )
     if before < (1 if nothing else WHILE):
         return ""
     return (
@@ -148,7 +151,7 @@ def _one(table: Gradients, row: int, name: str, begin: int) -> Finding:
     share = float(np.median(length / np.maximum(largest, 1e-300)))
     if not median:
         weight = name.removeprefix(selection.GRADIENT)
-        said = f"No gradient at all arrives at {weight} from step {int(table.steps[begin])} on."
+        said = f"No gradient at all reaches {weight} from step {int(table.steps[begin])} on."
         steps = tuple(table.steps[begin:].tolist())
         return Finding(said, tensor=name, mode=TRAIN, steps=steps, numbers={"abs_mean": 0.0, "share_of_largest": 0.0})
     return Finding(
@@ -174,7 +177,7 @@ def _grouped(findings: list[Finding], layers: int) -> list[Finding]:
         else "none at all"
     )
     together = Finding(
-        f"{len(findings)} of {layers} weight tensors get next to no gradient from step {begin} on; the least is"
+        f"{len(findings)} of {layers} weight tensors get almost no gradient from step {begin} on; the least is"
         f" {least.tensor} with {told}.",
         mode=TRAIN,
         steps=tuple(sorted({step for finding in findings for step in finding.steps})),
@@ -192,16 +195,16 @@ RULES = (
         default={
             "threshold": 1e-7,  # AWS's: below, Adam's epsilon of 1e-8 and the resolution of float32 take over
             "share_beside_threshold": 1e-3,  # a thousandth: layers of a network that converges stay within a hundredth
-            # of a run that does not learn. At PyTorch's initialisation the least gradient is 0.003 of the largest with
+            # of a run that does not learn. At PyTorch's initialization the least gradient is 0.003 of the largest with
             # 4 sigmoid layers, 0.0006 with 5, 0.00006 with 6; 0.4 with 6 ReLU layers, 0.02 with 10
             "share": 1e-3,
             "patience": 3,  # recorded steps in a row, or all where there are fewer: one batch may be an accident
         },
-        description="Layers that get next to no gradient while others get some.",
+        description="Layers that get almost no gradient while others get some.",
         advice=(
-            "Use fewer layers (hidden), ReLU instead of sigmoid or tanh, normalisation or residual connections, or an"
-            " initialisation that keeps variances (Xavier, He). If it began in mid-run, lower lr: the layers before"
-            " may have saturated or died."
+            "Use fewer layers (hidden), ReLU instead of sigmoid or tanh, normalization or residual connections, or an"
+            " initialization that keeps variances (Xavier, He). If it began in the middle of the run, lower lr: "
+            "the layers before them may have saturated or died."
         ),
         bounds={"share_beside_threshold": SHARE, "share": SHARE, "patience": COUNT},
         precedes=("AllZero",),

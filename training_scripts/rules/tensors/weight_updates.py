@@ -1,4 +1,4 @@
-"""WeightUpdateRatio and UnchangedTensor: whether the optimiser moves the weights, and how far."""
+"""WeightUpdateRatio and UnchangedTensor: whether the optimizer moves the weights, and how far."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ NO_UPDATES = (
 )
 
 NO_GRADIENT_ADVICE = (
-    "No gradient arrives at these weights, so another lr moves nothing: see VanishingGradient, DeadRelu and AllZero"
+    "No gradient reaches these weights, so changing lr has no effect: see VanishingGradient, DeadRelu and AllZero"
     " for what stops it."
 )
 
 NOT_LEARNT = (
-    "None of these is a weight or a gradient: measures, labels and predictions may well stay the same. To judge what"
+    "None of these is a weight or a gradient: metrics, labels and predictions may well stay the same. To check what"
     " is trained, set UnchangedTensor.collection_names=weights."
 )
 
@@ -136,7 +136,7 @@ def _ratio_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answ
     if large:
         by = f"{learning_rate.lower(run)}"
         return Answer(findings, advice=f"{by}; a good ratio is about 0.1 in the first step and 0.001 later on.")
-    raised = "Raise lr, which may be 0 or nearly so; a good ratio is about 0.001 a step."
+    raised = "Raise lr, which may be 0 or nearly so; a good ratio is about 0.001 per step."
     if not small:
         return []
     cut_off = _cut_off(run, small)
@@ -186,7 +186,7 @@ def _ratio_finding(name: str, series: Series, hit: NDArray[np.bool_], ratio: flo
     elif int(hit.sum()) > 1:
         where = f"at {int(hit.sum())} of {len(series)} recorded steps, first at {int(series.steps[hit][0])}"
     times = f"{ratio:,.0f}" if ratio >= 10 else f"{number_text(ratio, 2)}"
-    moved = f"updated by {times} times its length" if ratio else "not updated at all"
+    moved = f"updated by {times} times its norm" if ratio else "not updated at all"
     return Finding(
         f"{name} was {moved} {where}.",
         tensor=name,
@@ -261,7 +261,7 @@ def _unchanged(name: str, mode: str, steps: NDArray[np.int64], count: int) -> Fi
 def _unchanged_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answer:
     """Ours: trained weights that stay exactly the same from a step to the end, while there is something to learn.
 
-    Biases before a normalisation and frozen layers stay the same by construction; so does everything at the end of
+    Biases before a normalization and frozen layers stay the same by construction; so does everything at the end of
     a schedule and at a loss of nothing.
     """
     run = evidences.of(trial)
@@ -335,7 +335,7 @@ RULES = (
             "epsilon": 1e-9,
         },
         description="Updates that are far too large or too small for the weights.",
-        advice="Too large: divide lr by 10. Too small: raise lr; a good ratio is about 0.001 a step.",
+        advice="Too large: divide lr by 10. Too small: raise lr; a good ratio is about 0.001 per step.",
         bounds={"num_steps": COUNT},
         precedes=("SaturatedActivation",),
         order=110,
@@ -357,8 +357,8 @@ RULES = (
         },
         description="Weights that do not change although they are trained.",
         advice=(
-            "Raise lr, which may be 0 or nearly so (also through a scheduler), and check that these weights are handed"
-            " to the optimiser."
+            "Raise lr, which may be 0 or nearly so (also through a scheduler), and check that these weights were "
+            "passed to the optimizer."
         ),
         bounds={"num_steps": COUNT, "share_of_run": SHARE},
         precedes=("LossNotDecreasing",),

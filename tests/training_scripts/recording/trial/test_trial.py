@@ -19,7 +19,7 @@ def trial() -> MemoryTrial:
 
 
 def test_an_expression_that_is_none(trial: MemoryTrial) -> None:
-    with pytest.raises(RecordingError, match=r"'\(' is no regular expression: missing \)"):
+    with pytest.raises(RecordingError, match=r"'\(' is not a valid regular expression: missing \)"):
         trial.tensor_names(regex="(")
     assert trial.tensor_names(regex="^lo") == ["loss"]
 
