@@ -1,7 +1,9 @@
 """Takes a multipart/form-data body apart in memory: pictures never touch a disk, and all of it takes linear time.
 
 Web frameworks' parsers are made for streams: they call back for every piece, and put larger parts into temporary files.
-Here the whole body is at hand and bounded already.
+Here the whole body is at hand and bounded already. Of the packages, `multipart` is as fast but has no types, shares its
+import name with python-multipart, and takes a file named by filename* alone for a field; `python-multipart` takes twice
+as long, 0.2 s for a content type of 60 kB, and reports no form that was cut off.
 """
 
 from __future__ import annotations
