@@ -9,10 +9,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from dogbreed_sdk._util.files import file_lock
 from dogbreed_sdk._util.process_identity import Process
 from dogbreed_sdk._util.processes import is_alive
 from training_scripts._util.atomic import write_json_atomically
+from training_scripts._util.locking import file_lock
 
 CORES_VARIABLE = "DOGBREED_LOCAL_CORES"
 _LEDGER = "threads.json"

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dogbreed_sdk._util import clock
-from dogbreed_sdk._util.files import file_lock
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
 from dogbreed_sdk.local.root_paths import RootPaths
 from dogbreed_sdk.local.states import State
+from training_scripts._util.locking import file_lock
 
 DATABASE = "sagemaker.db"
 JOBS_FOLDER = "jobs"

@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from dogbreed_sdk._util.files import file_lock_within, is_locked
 from dogbreed_sdk._util.processes import identify, is_alive, is_of_copy, restore_interrupts, start_module
 from dogbreed_sdk.errors import DogBreedError
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.states import State
 from dogbreed_sdk.local.store import Record, Store
 from training_scripts._util.atomic import write_json_atomically
+from training_scripts._util.locking import file_lock_within, is_locked
 
 RUNNING_STATUSES = ("InProgress", "Stopping")
 MAXIMUM_FAILURE_CHARACTERS = 1024  # API reference, DescribeTrainingJob, FailureReason

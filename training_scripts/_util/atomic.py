@@ -8,7 +8,6 @@ Process ids alone would not do: they are reused, and mean other processes in a c
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -20,6 +19,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+from training_scripts._util.locking import try_lock
 
 _HOST = hashlib.sha256(os.uname().nodename.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 _PARTIAL = re.compile(r"\..+\.([0-9a-f]{8})-\d+-[0-9a-f]{8}\.partial", re.DOTALL)
@@ -162,9 +163,8 @@ def _partial(folder: str, name: str) -> str:
 def _is_ours(descriptor: int, path: str) -> bool:
     """Locks what was just made; False where another process took it for abandoned before it was locked."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        if not try_lock(descriptor):
+            return False
     except OSError:  # a file system without locks, where nobody removes anything young
         return True
     try:
@@ -208,9 +208,8 @@ def _remove_if_abandoned(path: str, *, host: str) -> None:
 def _is_abandoned(descriptor: int, found: os.stat_result, host: str) -> bool:
     """Whether a partial has no writer any more; locks it if so, so that only one process removes it."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        if not try_lock(descriptor):
+            return False
     except OSError:
         locks_tell = False
     else:

@@ -39,6 +39,7 @@ SERVING_MODULES = (
     "__init__",
     "_util/__init__",
     "_util/atomic",
+    "_util/locking",
     "_util/number_text",
     "_util/safe_text",
     "_util/suggestions",

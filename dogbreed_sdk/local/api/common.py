@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dogbreed_sdk._util.files import is_locked
 from dogbreed_sdk.local.api.validation import operation_model
 from dogbreed_sdk.local.api.wire import ApiError, resource_in_use, resource_not_found, validation_error
 from dogbreed_sdk.local.folders import JobFolder
@@ -26,6 +25,7 @@ from dogbreed_sdk.local.store import (
     resource_arn,
 )
 from dogbreed_sdk.local.supervision import RUNNING_STATUSES
+from training_scripts._util.locking import is_locked
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import TagTypeDef

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from dogbreed_sdk._util.caller_environment import inherited
 from dogbreed_sdk._util.descendants import end_marked
-from dogbreed_sdk._util.files import file_lock
 from dogbreed_sdk._util.log_file import last_lines
 from dogbreed_sdk._util.processes import end_process, identify, is_alive, start_module
 from dogbreed_sdk.errors import ConfigurationError, EndpointNotReadyError
@@ -21,6 +20,7 @@ from dogbreed_sdk.local.hosting.model import Deployment, restore
 from dogbreed_sdk.local.states import Server
 from dogbreed_sdk.local.store import ENDPOINT, Record, Store
 from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS
+from training_scripts._util.locking import file_lock
 
 _SERVER = "dogbreed_sdk.model_server"
 IDLE_VARIABLE = "DOGBREED_LOCAL_ENDPOINT_IDLE_SECONDS"

@@ -7,7 +7,6 @@ import time
 import traceback
 from contextlib import suppress
 
-from dogbreed_sdk._util.files import file_lock
 from dogbreed_sdk._util.processes import end_process, identify_self
 from dogbreed_sdk.errors import ConfigurationError, EndpointNotReadyError
 from dogbreed_sdk.local.folders import EndpointFolder
@@ -16,6 +15,7 @@ from dogbreed_sdk.local.hosting.model import Deployment, prepare
 from dogbreed_sdk.local.hosting.state import COMING_UP, note_failure
 from dogbreed_sdk.local.states import Server, State
 from dogbreed_sdk.local.store import ENDPOINT, NotFound, Record, Store
+from training_scripts._util.locking import file_lock
 
 # Requests that were sent to the old server before the switch arrive within that time.
 _SWITCH_SECONDS = 1.0
