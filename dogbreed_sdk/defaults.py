@@ -14,8 +14,8 @@ BACKBONE: Final = "efficientnet_lite0"
 FRAMEWORK_VERSION: Final = "2.6"
 PYTHON_VERSION: Final = "py312"
 
-# The cheapest general-purpose types whose memory is sufficient for a backbone and its batches. New accounts have a quota
-# of zero for GPU types, and training heads on stored features does not need a GPU.
+# The cheapest general-purpose types whose memory is sufficient for a backbone and its batches. New accounts have a
+# quota of zero for GPU types, and training heads on stored features does not need a GPU.
 TRAINING_INSTANCE_TYPE: Final = "ml.m5.xlarge"
 SERVING_INSTANCE_TYPE: Final = "ml.m5.large"
 
@@ -69,9 +69,9 @@ ENDPOINT_READY_TIMEOUT_SECONDS: Final = 1800.0
 LOCAL_POLL_SECONDS: Final = 0.25
 AWS_POLL_SECONDS: Final = 10.0
 
-# The managed Debugger's configuration: the rules that need only losses, weights and gradients, and the two profiling rules
-# whose results people act on. Saving every hundredth training step keeps recordings small; evaluation has few steps.
-# 500 ms is SageMaker's own default for system metrics; ten framework steps show the pattern and take seconds.
+# The managed Debugger's configuration: the rules that need only losses, weights and gradients, and the two profiling
+# rules whose results people act on. Saving every hundredth training step keeps recordings small; evaluation has few
+# steps. 500 ms is SageMaker's own default for system metrics; ten framework steps show the pattern and take seconds.
 DEBUGGER_RULES: Final = (
     "VanishingGradient",
     "Overfit",
