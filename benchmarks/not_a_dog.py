@@ -42,7 +42,7 @@ from training_scripts.models.network import Network
 from training_scripts.models.rejection import KEPT
 from training_scripts.training import runtime
 from training_scripts.training.checkpoints import Checkpoint
-from training_scripts.training.evaluation import judge
+from training_scripts.training.evaluation import evaluate_model
 from training_scripts.training.hyperparameters import Hyperparameters
 from training_scripts.training.resume import RunIdentity
 from training_scripts.training.stop_signal import StopFlag
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         new_breeds=new_breeds,
         fewer=trained({name: _without(split, left_out) for name, split in splits.items()}, _others(store, left_out)),
         left_out=_of_classes(splits["test"], left_out),
-        train=len(splits["train"].labels),
+        train=len(splits["train"].targets),
     )
     show(results)
     if options.write_card:
@@ -103,17 +103,17 @@ def trained(splits: Mapping[str, SplitFeatures], classes: Sequence[str]) -> Run:
             report=_say_nothing,
         )
         outcome = trainer.run()
-    judgement = judge(trainer, outcome, epochs=settings.epochs, report=_say_nothing)
-    assert judgement.rejection and outcome.valid
+    evaluated = evaluate_model(trainer, outcome, epochs=settings.epochs, report=_say_nothing)
+    assert evaluated.rejection and outcome.valid
     train, valid, test = trainer.evaluate("train"), outcome.valid, trainer.evaluate("test")
-    known = Known(train.features, train.labels, valid.logits, valid.labels, head[-1])
+    known = Known(train.features, train.targets, valid.logits, valid.targets, head[-1])
     return Run(
         classes=tuple(classes),
         head=head.eval(),
-        rule=judgement.rejection,
-        temperature=judgement.temperature,
-        metrics=judgement.metrics,
-        scores=candidates(known, judgement.rejection),
+        rule=evaluated.rejection,
+        temperature=evaluated.temperature,
+        metrics=evaluated.metrics,
+        scores=candidates(known, evaluated.rejection),
         valid=valid,
         test=test,
     )
@@ -123,7 +123,7 @@ def show(results: Results) -> None:
     """Prints every figure."""
     run, rule = results.run, results.run.rule
     print(f"{rule.method} above {rule.threshold:.4f}, fitted on {rule.parameters['pictures']:g} valid pictures to keep")
-    print(f"{rule.kept:.1%}; measured against {len(run.test.labels)} test pictures of dogs")
+    print(f"{rule.kept:.1%}; measured against {len(run.test.targets)} test pictures of dogs")
     every = results.groups | {"all": results.all_groups()}
     table("AUROC, higher is better", run, every, lambda name, seen: f"{run.auroc(name, seen)}")
     table(
@@ -161,7 +161,7 @@ def shares(results: Results) -> Iterator[tuple[float, list[float], list[float]]]
     """For each share of valid dogs to keep: the dogs that are kept, and the others that are rejected, by group."""
     run = results.run
     for share in KEPT_SHARES:
-        rule = rejection.fit(run.valid.features, run.valid.labels, classes=len(run.classes), kept=share)
+        rule = rejection.fit(run.valid.features, run.valid.targets, classes=len(run.classes), kept=share)
         assert rule
 
         def above(features: Tensor, rule: rejection.Rejection = rule) -> float:
@@ -189,9 +189,9 @@ def _extracted(folder: Path, work: Path) -> FeatureStore:
 
 def _without(split: SplitFeatures, left_out: set[int]) -> SplitFeatures:
     """A split without some classes; the others are numbered anew."""
-    rows = np.array([label not in left_out for label in split.labels.tolist()])
-    kept = sorted(set(split.labels.tolist()) - left_out)
-    labels = np.searchsorted(kept, split.labels[rows])
+    rows = np.array([label not in left_out for label in split.targets.tolist()])
+    kept = sorted(set(split.targets.tolist()) - left_out)
+    labels = np.searchsorted(kept, split.targets[rows])
     return SplitFeatures(split.features[rows], labels, tuple(itertools.compress(split.names, rows)))
 
 
@@ -200,7 +200,7 @@ def _others(store: FeatureStore, left_out: set[int]) -> list[str]:
 
 
 def _of_classes(split: SplitFeatures, classes: set[int]) -> Seen:
-    rows = np.array([label in classes for label in split.labels.tolist()])
+    rows = np.array([label in classes for label in split.targets.tolist()])
     return Seen(torch.from_numpy(split.features[rows, 0]), tuple(itertools.compress(split.names, rows)))
 
 

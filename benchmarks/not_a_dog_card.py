@@ -106,9 +106,9 @@ it is fitted on the valid split alone, which every training job sees at no extra
 def card(results: Results) -> str:
     """The card's text."""
     run = results.run
-    test, valid = len(run.test.labels), len(run.valid.labels)
-    right = run.test.logits.argmax(1) == run.test.labels
-    top5 = (run.test.logits.topk(5).indices == run.test.labels[:, None]).any(1)
+    test, valid = len(run.test.targets), len(run.valid.targets)
+    right = run.test.logits.argmax(1) == run.test.targets
+    top5 = (run.test.logits.topk(5).indices == run.test.targets[:, None]).any(1)
     rows = [str(row) for row in range(test)]
     kept_test = run.score(SHIPPED, run.test.features) <= run.rule.threshold
     kept_elsewhere = run.score(SHIPPED, results.known_breeds.features) <= run.rule.threshold
@@ -179,7 +179,7 @@ def _best(results: Results) -> str:
 
 
 def _confused(run: Run) -> str:
-    pairs = _pairs(run.test.labels, run.test.logits.argmax(1))
+    pairs = _pairs(run.test.targets, run.test.logits.argmax(1))
     return "\n".join(
         f"- {display_name(run.classes[true])} for {display_name(run.classes[taken])}: {count}"
         for (true, taken), count in pairs

@@ -47,8 +47,8 @@ def candidates(known: Known, shipped: Rejection) -> dict[str, Score]:
     """Every score by its name, the shipped one first."""
     features = known.features.double()
     classes = known.valid_logits.shape[1]
-    means = torch.stack([features[known.labels == index].mean(0) for index in range(classes)])
-    near, relative = _mahalanobis(features, known.labels, means)
+    means = torch.stack([features[known.targets == index].mean(0) for index in range(classes)])
+    near, relative = _mahalanobis(features, known.targets, means)
     directions = functional.normalize(means, dim=1)
     rows = functional.normalize(features, dim=1)
     return {

@@ -32,7 +32,7 @@ from training_scripts.recording.profiler.operators import CPU_SECONDS, SHARE
 from training_scripts.recording.profiler.profiler import Profiler
 from training_scripts.recording.profiler.writer import ProfileWriter
 from training_scripts.training import hyperparameters, runtime
-from training_scripts.training.callbacks import Watchers
+from training_scripts.training.callbacks import Callbacks
 from training_scripts.training.checkpoints import Checkpoint
 from training_scripts.training.resume import RunIdentity
 from training_scripts.training.stop_signal import StopFlag
@@ -94,14 +94,14 @@ def show_hooks() -> None:
         profiler = Profiler(Path(folder), operators="off", system=False)
         nothing = torch.zeros(1)
         seconds = []
-        for watchers in (Watchers(), Watchers([profiler])):
+        for callbacks in (Callbacks(), Callbacks([profiler])):
             begun = time.perf_counter()
             for _ in range(HOOK_STEPS):
-                watchers.step_begins("TRAIN")
-                watchers.batch_ready("TRAIN", nothing, nothing)
-                watchers.forward_done("TRAIN", nothing)
-                watchers.backward_done("TRAIN")
-                watchers.step_ends("TRAIN", nothing, nothing, 64)
+                callbacks.step_begins("TRAIN")
+                callbacks.batch_ready("TRAIN", nothing, nothing)
+                callbacks.forward_done("TRAIN", nothing)
+                callbacks.backward_done("TRAIN")
+                callbacks.step_ends("TRAIN", nothing, nothing, 64)
             seconds.append((time.perf_counter() - begun) / HOOK_STEPS)
         show(f"  hooks {1e6 * (seconds[1] - seconds[0]):.2f} us a step")
 
@@ -127,9 +127,9 @@ def measure_profiled(batches: FeatureBatches, epochs: int, *, operators: str = "
 
         def run() -> None:
             profiler = Profiler(Path(folder), operators=operators)
-            watchers = Watchers([profiler])
-            train(batches, epochs, watchers)
-            watchers.run_ends()
+            callbacks = Callbacks([profiler])
+            train(batches, epochs, callbacks)
+            callbacks.run_ends()
 
         ran = ProfileWriter.run
         try:
@@ -159,7 +159,7 @@ def timed(work: Callable[[], object]) -> Cost:
     return Cost(time.process_time() - cpu, time.perf_counter() - wall)
 
 
-def train(batches: FeatureBatches, epochs: int, watchers: Watchers | None = None) -> None:
+def train(batches: FeatureBatches, epochs: int, callbacks: Callbacks | None = None) -> None:
     """One run of the default head."""
     settings = replace(hyperparameters.parse(["--epochs", str(epochs)]), patience=0)
     torch.manual_seed(0)
@@ -167,7 +167,9 @@ def train(batches: FeatureBatches, epochs: int, watchers: Watchers | None = None
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Checkpoint(Path(folder), run=RunIdentity(data="cost"), report=str)
         network = Network(head)
-        Trainer(network, batches, settings, checkpoint=checkpoint, stop=StopFlag(), report=str, watchers=watchers).run()
+        Trainer(
+            network, batches, settings, checkpoint=checkpoint, stop=StopFlag(), report=str, callbacks=callbacks
+        ).run()
 
 
 def material(rows: int, classes: int) -> FeatureBatches:

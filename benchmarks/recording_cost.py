@@ -44,7 +44,7 @@ from training_scripts.recording.trial.file_trial import FileTrial  # noqa: E402
 from training_scripts.recording.trial.records import Step  # noqa: E402
 from training_scripts.recording.trial.trial import MemoryTrial  # noqa: E402
 from training_scripts.recording.trial.writer import TrialWriter  # noqa: E402
-from training_scripts.training.callbacks import Watcher, Watchers  # noqa: E402
+from training_scripts.training.callbacks import Callback, Callbacks  # noqa: E402
 from training_scripts.training.checkpoints import Checkpoint  # noqa: E402
 from training_scripts.training.hyperparameters import Hyperparameters  # noqa: E402
 from training_scripts.training.resume import RunIdentity  # noqa: E402
@@ -101,18 +101,18 @@ def drawn() -> dict[str, SplitFeatures]:
     return splits
 
 
-def recorders(folder: Path, *, rules: bool = False) -> list[Watcher]:
+def recorders(folder: Path, *, rules: bool = False) -> list[Callback]:
     """What a job's defaults make, without the profiler."""
     memory = MemoryTrial()
-    chosen: list[Watcher] = [Recorder(folder / "debug-output", memory=memory, report=print)]
+    chosen: list[Callback] = [Recorder(folder / "debug-output", memory=memory, report=print)]
     return chosen + ([RuleWatch(memory, folder / "rule-output", report=lambda _: None)] if rules else [])
 
 
-def train(batches: FeatureBatches, work: Path, watching: list[Watcher], **settings: int) -> Cost:
+def train(batches: FeatureBatches, work: Path, watching: list[Callback], **settings: int) -> Cost:
     """CPU and wall seconds of one run, to the last byte of its recording."""
     hyperparameters = Hyperparameters(**settings)  # type: ignore[arg-type]
     torch.manual_seed(0)
-    watchers = Watchers(watching)
+    callbacks = Callbacks(watching)
     facts = {"classes": list(range(CLASSES)), "class_counts": [ROWS // CLASSES] * CLASSES, "inputs": "features"}
     trainer = Trainer(
         Network(heads.build(heads.HeadSpec(), width=WIDTH, classes=CLASSES)),
@@ -121,12 +121,12 @@ def train(batches: FeatureBatches, work: Path, watching: list[Watcher], **settin
         checkpoint=Checkpoint(fresh(work), run=RunIdentity()),
         stop=StopFlag(),
         report=lambda _: None,
-        watchers=watchers,
+        callbacks=callbacks,
         facts=facts,
     )
     cpu, wall = time.process_time(), time.perf_counter()
     trainer.run()
-    watchers.run_ends()
+    callbacks.run_ends()
     return time.process_time() - cpu, time.perf_counter() - wall
 
 

@@ -19,10 +19,10 @@ from training_scripts.training.runtime import say
 from training_scripts.training.stop_signal import StopFlag, Stopped, on_sigterm
 
 if TYPE_CHECKING:
-    from training_scripts.training.callbacks import Watchers
+    from training_scripts.training.callbacks import Callbacks
     from training_scripts.training.hyperparameters import Hyperparameters
 
-# 128 + SIGTERM, as shells count: half the features are no success.
+# 128 + SIGTERM, as shells count: half of the features is not a success.
 STOPPED_STATUS = 143
 
 
@@ -41,16 +41,16 @@ def extract(arguments: Sequence[str], environ: Mapping[str, str], stop: StopFlag
     begin = time.time()
     settings = hyperparameters.parse(arguments, entry_point="extract_features")
     runtime.prepare_libraries()
-    from training_scripts.recording.recorder.job import pass_watchers  # noqa: PLC0415 - NumPy loads
+    from training_scripts.recording.recorder.job import pass_callbacks  # noqa: PLC0415 - NumPy loads
 
-    watchers = pass_watchers(settings, environ, begin=begin, report=say)
+    callbacks = pass_callbacks(settings, environ, begin=begin, report=say)
     try:
-        return _extract_watched(settings, environ, stop, watchers)
+        return _extract(settings, environ, stop, callbacks)
     finally:
-        watchers.run_ends()
+        callbacks.run_ends()
 
 
-def _extract_watched(settings: Hyperparameters, environ: Mapping[str, str], stop: StopFlag, watchers: Watchers) -> int:
+def _extract(settings: Hyperparameters, environ: Mapping[str, str], stop: StopFlag, callbacks: Callbacks) -> int:
     start = time.monotonic()
     runtime.prepare()
 
@@ -69,14 +69,14 @@ def _extract_watched(settings: Hyperparameters, environ: Mapping[str, str], stop
             folder=folder,
             batch_size=settings.batch_size,
             workers=settings.workers or None,
-            progress=say,
+            report=say,
             check=stop.check,
-            watchers=watchers,
+            callbacks=callbacks,
         )
     except Stopped:
         say(f"stopped: what is done is kept in {folder}, the same job resumes there")
         return STOPPED_STATUS
-    _leave_description(store.folder / features.MANIFEST, environ)
+    _write_artifact(store.folder / features.MANIFEST, environ)
     say(
         f"features: {sum(store.sizes.values())} pictures, {len(store.views)} views, {store.width} wide, "
         f"{time.monotonic() - start:.1f} seconds, {folder}"
@@ -84,8 +84,8 @@ def _extract_watched(settings: Hyperparameters, environ: Mapping[str, str], stop
     return 0
 
 
-def _leave_description(manifest: Path, environ: Mapping[str, str]) -> None:
-    # SageMaker wants a model artifact of every training job; the features themselves stay out of it.
+def _write_artifact(manifest: Path, environ: Mapping[str, str]) -> None:
+    # SageMaker requires a model artifact of every training job; the features themselves stay out of it.
     model = Path(environ.get("SM_MODEL_DIR", runtime.DEFAULT_MODEL_DIR))
     write_atomically(model / manifest.name, manifest.read_bytes())
 

@@ -1,4 +1,4 @@
-"""Entry point of a training job: trains a model on the job's channels and leaves its bundle in the model folder."""
+"""Entry point of a training job: trains a model on the job's channels and writes its bundle to the model folder."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training_scripts.training import hyperparameters, runtime
-from training_scripts.training.callbacks import Watchers
+from training_scripts.training.callbacks import Callbacks
 from training_scripts.training.runtime import say
 from training_scripts.training.stop_signal import StopFlag, Stopped, on_sigterm
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from training_scripts.data.inputs import Material
+    from training_scripts.data.inputs import TrainingInputs
     from training_scripts.models.heads import HeadSpec
-    from training_scripts.training.evaluation import Judgement
+    from training_scripts.training.evaluation import ModelEvaluation
     from training_scripts.training.hyperparameters import Hyperparameters
     from training_scripts.training.trainer import Trainer
 
@@ -44,51 +44,53 @@ def train(entry_point: str, arguments: Sequence[str], environ: Mapping[str, str]
     begin = time.time()
     settings = hyperparameters.parse(arguments, entry_point=entry_point)
     runtime.prepare_libraries()
-    watchers = Watchers()
-    if entry_point == "train_model":  # trials of a search are to be quick, and judged by their metrics alone
-        from training_scripts.recording.recorder.job import watchers as chosen  # noqa: PLC0415 - NumPy loads
+    callbacks = Callbacks()
+    if entry_point == "train_model":  # trials of a search are to be quick, and only their metrics count
+        from training_scripts.recording.recorder.job import callbacks as chosen  # noqa: PLC0415 - NumPy loads
 
-        watchers = chosen(settings, environ, begin=begin, report=say)
+        callbacks = chosen(settings, environ, begin=begin, report=say)
     try:
-        return train_watched(settings, environ, stop, watchers)
+        return train_with_callbacks(settings, environ, stop, callbacks)
     finally:
-        watchers.run_ends()
+        callbacks.run_ends()
 
 
-def train_watched(settings: Hyperparameters, environ: Mapping[str, str], stop: StopFlag, watchers: Watchers) -> int:
-    """One training run of checked hyperparameters, told to those who watch."""
+def train_with_callbacks(
+    settings: Hyperparameters, environ: Mapping[str, str], stop: StopFlag, callbacks: Callbacks
+) -> int:
+    """One training run of checked hyperparameters."""
     runtime.prepare()
     runtime.seed_everything(settings.seed)
 
     # Wrong arguments should fail before torch loads.
-    from training_scripts.data.inputs import gather  # noqa: PLC0415
-    from training_scripts.training.evaluation import judge  # noqa: PLC0415
+    from training_scripts.data.inputs import read_inputs  # noqa: PLC0415
+    from training_scripts.training.evaluation import evaluate_model  # noqa: PLC0415
 
     try:
-        material = gather(settings, environ, report=say, check=stop.check, watchers=watchers)
-        sizes = ", ".join(f"{split} {material.batches.size(split)}" for split in ("train", "valid", "test"))
-        say(f"{material.backbone_name}: {len(material.classes)} classes; pictures: {sizes}")
+        inputs = read_inputs(settings, environ, report=say, check=stop.check, callbacks=callbacks)
+        sizes = ", ".join(f"{split} {inputs.batches.size(split)}" for split in ("train", "valid", "test"))
+        say(f"{inputs.backbone_name}: {len(inputs.classes)} classes; pictures: {sizes}")
 
-        trainer = prepare_trainer(material, settings, environ, stop, watchers)
+        trainer = prepare_trainer(inputs, settings, environ, stop, callbacks)
         outcome = trainer.run()
     except Stopped:
         say("stopped before the first epoch was done: there is no model to keep")
         return 0
 
-    judgement = judge(trainer, outcome, epochs=settings.epochs, report=say)
-    for line in material.skipped():
+    evaluated = evaluate_model(trainer, outcome, epochs=settings.epochs, report=say)
+    for line in inputs.skipped():
         say(f"skipped {line}")
     folder = Path(environ.get("SM_MODEL_DIR", runtime.DEFAULT_MODEL_DIR))
-    write_bundle(folder, material, trainer.network.head, judgement)
+    write_bundle(folder, inputs, trainer.network.head, evaluated)
     return 0
 
 
 def prepare_trainer(
-    material: Material,
+    inputs: TrainingInputs,
     settings: Hyperparameters,
     environ: Mapping[str, str],
     stop: StopFlag,
-    watchers: Watchers,
+    callbacks: Callbacks,
 ) -> Trainer:
     """A trainer with a fresh head, drawn from the run's seed alone."""
     from training_scripts.models import heads  # noqa: PLC0415 - torch loads
@@ -96,24 +98,24 @@ def prepare_trainer(
     from training_scripts.training.checkpoints import Checkpoint  # noqa: PLC0415
     from training_scripts.training.trainer import Trainer  # noqa: PLC0415
 
-    runtime.seed_everything(settings.seed)  # what came before must not decide how the head begins
-    head = heads.build(head_spec(settings), width=material.width, classes=len(material.classes))
+    runtime.seed_everything(settings.seed)  # what ran before must not change the head's initial weights
+    head = heads.build(head_spec(settings), width=inputs.width, classes=len(inputs.classes))
     checkpoint = Checkpoint(
         runtime.checkpoint_folder(environ),
-        run=material.identity(),
+        run=inputs.identity(),
         job=environ.get("TRAINING_JOB_NAME", ""),
         report=say,
     )
-    network = Network(head, material.backbone, tuned=material.tuned)
+    network = Network(head, inputs.backbone, tuned=inputs.tuned)
     return Trainer(
         network,
-        material.batches,
+        inputs.batches,
         settings,
         checkpoint=checkpoint,
         stop=stop,
         report=say,
-        watchers=watchers,
-        facts=material.facts() if watchers else {},
+        callbacks=callbacks,
+        facts=inputs.facts() if callbacks else {},
     )
 
 
@@ -124,24 +126,24 @@ def head_spec(settings: Hyperparameters) -> HeadSpec:
     return HeadSpec(settings.hidden, settings.dropout)
 
 
-def write_bundle(folder: Path, material: Material, head: nn.Module, judgement: Judgement) -> None:
-    """Leaves the trained model in a folder."""
+def write_bundle(folder: Path, inputs: TrainingInputs, head: nn.Module, evaluated: ModelEvaluation) -> None:
+    """Writes the trained model to a folder."""
     from training_scripts.models import bundle  # noqa: PLC0415 - torch loads
 
     description = bundle.write(
         folder,
-        backbone_name=material.backbone_name,
-        backbone_state=material.backbone_state(),
+        backbone_name=inputs.backbone_name,
+        backbone_state=inputs.backbone_state(),
         head=head,
-        head_spec=head_spec(material.settings),
-        classes=material.classes,
-        preprocessing=material.preprocessing,
-        metrics=judgement.metrics,
-        temperature=judgement.temperature,
-        fingerprint=material.fingerprint,
-        hyperparameters=material.settings.to_dict(),
-        rejection=judgement.rejection,
-        sizes={split: material.batches.size(split) for split in ("train", "valid", "test")},
+        head_spec=head_spec(inputs.settings),
+        classes=inputs.classes,
+        preprocessing=inputs.preprocessing,
+        metrics=evaluated.metrics,
+        temperature=evaluated.temperature,
+        fingerprint=inputs.fingerprint,
+        hyperparameters=inputs.settings.to_dict(),
+        rejection=evaluated.rejection,
+        sizes={split: inputs.batches.size(split) for split in ("train", "valid", "test")},
     )
     say(f"model {description.model_id} written")
 

@@ -255,7 +255,7 @@ class BreedDataset:
             raise DatasetError(f"{self._root} has no {split} split; existing splits: {existing}")
         classes = self.classes
         return tuple(
-            LabelledPicture(sample.path, classes[sample.label], sample.label)
+            LabelledPicture(sample.path, classes[sample.class_index], sample.class_index)
             for sample in self._listed.splits[split or "train"]
         )
 

@@ -190,10 +190,10 @@ class TrainingJob(Job):
 
     def metrics(self) -> list[EpochMetrics]:
         """One entry per epoch, read from the log: losses (mean cross-entropy, nats), accuracies (0 to 1)."""
-        from training_scripts.training.metrics import parse_epoch  # noqa: PLC0415
+        from training_scripts.training.metrics import EpochMetrics, parse  # noqa: PLC0415
 
-        epochs = (parse_epoch(line) for line in self.logs())
-        return [epoch for epoch in epochs if epoch is not None and not epoch.best]
+        reports = (parse(line) for line in self.logs())
+        return [report for report in reports if isinstance(report, EpochMetrics) and not report.best]
 
     def failure(self) -> Failure | None:
         """Why the job failed, or None if it did not."""

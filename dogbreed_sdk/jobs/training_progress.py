@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import time
 from typing import TYPE_CHECKING
 
@@ -25,7 +24,6 @@ SHOWN_SECONDS = 10.0
 NOTICES = ("continuing after epoch", "warning: ")
 # The share of a job that computes features and then trains a head on them: the head takes little time.
 _FEATURES_SHARE = 0.8
-_PICTURES_DONE = re.compile(r"\b(\d+)\s*(?:/|of)\s*(\d+)\s+pictures")
 
 
 class TrainingProgress:
@@ -80,11 +78,14 @@ class TrainingProgress:
 
     def _fraction(self, line: str, *, trains: bool) -> float | None:
         """The share of the whole job that a log line reports; never less than was shown, None if it reports none."""
-        share = line_fraction(line)
-        if share is None:
+        from training_scripts.training.metrics import PicturesDone, parse  # noqa: PLC0415
+
+        report = parse(line)
+        if report is None:
             return self._shown_fraction or None if line.startswith(NOTICES) else None
+        share = report.fraction
         if trains:
-            computing = _PICTURES_DONE.search(line) is not None and not line.lstrip().startswith("epoch")
+            computing = isinstance(report, PicturesDone) and not report.within_epoch
             self._computes_features |= computing
             if computing:
                 share *= _FEATURES_SHARE
@@ -111,27 +112,6 @@ class TrainingProgress:
 def job_seconds(described: DescribeTrainingJobResponseTypeDef) -> float:
     """Seconds since a training job was created; until its end if it has ended."""
     return elapsed(described["CreationTime"], described.get("TrainingEndTime"))
-
-
-def line_fraction(line: str) -> float | None:
-    """The share of a job, 0 to 1, that a log line reports; None if it reports none.
-
-    >>> line_fraction("epoch 3/10 train:loss=0.5"), line_fraction("features 100/400 pictures")
-    (0.3, 0.25)
-    """
-    from training_scripts.training.metrics import parse_epoch, parse_progress  # noqa: PLC0415
-
-    epoch = parse_epoch(line)
-    if epoch is not None:
-        return 1.0 if epoch.best else epoch.epoch / epoch.epochs
-    within = parse_progress(line)
-    if within is not None:
-        return within
-    pictures = _PICTURES_DONE.search(line)
-    if pictures is None:
-        return None
-    done, total = map(int, pictures.groups())
-    return done / total if total else None
 
 
 def _status_message(described: DescribeTrainingJobResponseTypeDef) -> str:

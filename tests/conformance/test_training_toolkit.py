@@ -14,7 +14,7 @@ from dogbreed_sdk.jobs import source
 from tests.training_scripts.trial_material import CLASSES, draw_pictures
 from training_scripts.models.bundle import read_description
 from training_scripts.models.model import load
-from training_scripts.training.metrics import parse_epoch
+from training_scripts.training.metrics import EpochMetrics, parse
 
 HYPERPARAMETERS = {"weights": "none", "epochs": 2, "hidden": "8", "dropout": 0.1, "batch-size": 8, "amp": False}
 
@@ -57,7 +57,7 @@ def test_the_toolkit_runs_an_entry_point_to_its_bundle(conformance_python: Path,
     done = run(conformance_python, base, program)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (base / "output" / "success").exists()
-    epochs = [epoch for epoch in map(parse_epoch, done.stdout.splitlines()) if epoch]
+    epochs = [report for report in map(parse, done.stdout.splitlines()) if isinstance(report, EpochMetrics)]
     assert [(epoch.epoch, epoch.best) for epoch in epochs][:2] == [(1, False), (2, False)]
     assert "test:accuracy" in epochs[-1].values
     description = read_description(base / "model")

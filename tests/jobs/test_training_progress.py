@@ -8,16 +8,16 @@ from types import SimpleNamespace
 import pytest
 
 from dogbreed_sdk._util.progress import JobProgress
-from dogbreed_sdk.jobs.training_progress import TrainingProgress, line_fraction
-from training_scripts.training.metrics import EpochMetrics, format_epoch, format_progress
+from dogbreed_sdk.jobs.training_progress import TrainingProgress
+from training_scripts.training.metrics import EpochMetrics, format_epoch, format_feature_pass, format_within_epoch
 
 
 def epoch(number: int, *, best: bool = False) -> str:
     return format_epoch(EpochMetrics(number, 3, {"valid:loss": 0.5}, best=best))
 
 
-PASS = [f"features {done}/100 pictures, 9.0/s, 3 s left" for done in (50, 100)]
-WITHIN = [line for number in (1, 2, 3) for line in (format_progress(number, 3, 600, 1000, 1.0), epoch(number))]
+PASS = [format_feature_pass(done, 100, 9.0, 3.0) for done in (50, 100)]
+WITHIN = [line for number in (1, 2, 3) for line in (format_within_epoch(number, 3, 600, 1000, 1.0), epoch(number))]
 
 
 def shown(lines: list[str], program: str) -> list[JobProgress]:
@@ -48,10 +48,6 @@ def test_the_share_done_never_falls(lines: list[str], program: str, expected: li
     percentages = [round(100 * step.fraction) for step in steps if step.fraction is not None]
     assert percentages == sorted(percentages)
     assert list(dict.fromkeys(percentages)) == list(dict.fromkeys(expected))
-
-
-def test_a_line_inside_an_epoch_counts_the_epochs_before_it() -> None:
-    assert line_fraction(format_progress(2, 4, 500, 1000, 1.0)) == pytest.approx(0.375)
 
 
 def test_what_a_script_warns_of_is_always_shown() -> None:

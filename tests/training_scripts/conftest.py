@@ -31,7 +31,7 @@ def feature_folder(picture_folder: Path, tmp_path_factory: pytest.TempPathFactor
         weights="none",
         views=preprocessing.parse_views("plain,flip"),
         folder=folder,
-        progress=lambda _: None,
+        report=lambda _: None,
     )
     return folder
 

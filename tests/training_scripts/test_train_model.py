@@ -17,7 +17,7 @@ from tests.training_scripts.trial_material import CLASSES, command, environment
 from training_scripts.models.bundle import read_description
 from training_scripts.models.model import load
 from training_scripts.training.hyperparameters import names
-from training_scripts.training.metrics import EpochMetrics, parse_epoch
+from training_scripts.training.metrics import EpochMetrics, parse
 
 
 def run(
@@ -35,7 +35,7 @@ def run(
 
 
 def epochs(output: str) -> list[EpochMetrics]:
-    return [epoch for epoch in map(parse_epoch, output.splitlines()) if epoch]
+    return [report for report in map(parse, output.splitlines()) if isinstance(report, EpochMetrics)]
 
 
 @pytest.mark.parametrize("script", ["train_model", "hpo"])

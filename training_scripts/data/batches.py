@@ -31,7 +31,7 @@ class Batches(Protocol):
         """How many pictures a split has; 0 where there is no such split."""
 
     def train(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
-        """The train split in random order, one random view of each picture: inputs [b, ...], labels [b]."""
+        """The train split in random order, one random view of each picture: inputs [b, ...], targets [b]."""
 
     def plain(self, split: str, batch_size: int) -> Iterator[Batch]:
         """A split in order, each picture in its plain view."""
@@ -41,7 +41,7 @@ class FeatureBatches:
     """Batches of features [b, width]; no picture and no backbone is touched."""
 
     def __init__(self, splits: Mapping[str, SplitFeatures]) -> None:
-        self._splits = {name: (_resident(split.features), split.labels) for name, split in splits.items()}
+        self._splits = {name: (_resident(split.features), split.targets) for name, split in splits.items()}
 
     def size(self, split: str) -> int:
         """How many pictures a split has; 0 where there is no such split."""
@@ -49,19 +49,19 @@ class FeatureBatches:
 
     def train(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
         """The train split in random order, one random view of each picture."""
-        features, labels = self._splits["train"]
-        order, views = _draw(len(labels), features.shape[1], generator)
-        for start in range(0, len(labels), batch_size):
+        features, targets = self._splits["train"]
+        order, views = _draw(len(targets), features.shape[1], generator)
+        for start in range(0, len(targets), batch_size):
             rows = order[start : start + batch_size]
-            yield torch.from_numpy(features[rows, views[rows]]), torch.from_numpy(labels[rows])
+            yield torch.from_numpy(features[rows, views[rows]]), torch.from_numpy(targets[rows])
 
     def plain(self, split: str, batch_size: int) -> Iterator[Batch]:
         """A split in order, in large batches: a head has no activations worth saving memory on."""
-        features, labels = self._splits[split]
+        features, targets = self._splits[split]
         rows = max(batch_size, EVALUATION_ROWS)
-        for start in range(0, len(labels), rows):
+        for start in range(0, len(targets), rows):
             part = slice(start, start + rows)
-            yield torch.from_numpy(np.array(features[part, 0])), torch.from_numpy(np.array(labels[part]))
+            yield torch.from_numpy(np.array(features[part, 0])), torch.from_numpy(np.array(targets[part]))
 
 
 class PictureBatches:
@@ -128,7 +128,7 @@ class PictureBatches:
                         part = chosen[starts[number - BATCHES_AHEAD] :][:batch_size]
                         tensors = [future.result() for future in ahead.popleft()]
                         read = [
-                            (tensor, one[0].label)
+                            (tensor, one[0].class_index)
                             for tensor, one in zip(tensors, part, strict=True)
                             if tensor is not None
                         ]

@@ -28,7 +28,7 @@ class Sample:
 
     path: Path
     name: str
-    label: int
+    class_index: int
 
 
 @dataclass(frozen=True)
@@ -260,7 +260,7 @@ def check_taught(dataset: DataSet, skipped: Collection[str]) -> None:
     Raises:
         DataError: Of a class, not one train picture could be read.
     """
-    taught = {sample.label for sample in dataset.splits["train"] if sample.name not in skipped}
-    lost = [name for label, name in enumerate(dataset.classes) if label not in taught]
+    taught = {sample.class_index for sample in dataset.splits["train"] if sample.name not in skipped}
+    lost = [name for index, name in enumerate(dataset.classes) if index not in taught]
     if lost:
         raise _refused([data_faults.nothing_taught(lost)])

@@ -1,11 +1,10 @@
-"""Gathers what a run trains on: stored features, features that are computed first, or the pictures themselves."""
+"""The inputs of a training run: stored features, features that are computed first, or the pictures themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,32 +17,32 @@ from training_scripts.data.preprocessing import Preprocessing
 from training_scripts.features import store as features
 from training_scripts.models import backbones, folding, state_dicts, unfreezing
 from training_scripts.training import runtime
-from training_scripts.training.callbacks import Watchers
+from training_scripts.training.callbacks import Callbacks
 from training_scripts.training.hyperparameters import Hyperparameters
 from training_scripts.training.resume import RunIdentity
 
 
 @dataclass(frozen=True)
-class Material:
-    """What a run trains on, and what its bundle has to say about it.
+class TrainingInputs:
+    """The inputs of a run, and the facts about them that its bundle records.
 
     Attributes:
         batches: The inputs of every split.
         settings: The run's hyperparameters, with the backbone's own name and the views and weights really used.
-        backbone_name: The backbone, as the registry names it.
+        backbone_name: The backbone's registered name.
         classes: Class folders in index order.
-        preprocessing: What the backbone wants of a picture.
+        preprocessing: The pictures that the backbone expects.
         width: Width of the backbone's features.
         fingerprint: SHA-256 of the data set.
         weights: SHA-256 of the backbone's weights as the run begins with them.
         views: Views of a train picture.
         backbone: The network for pictures; None where the inputs are features already.
         tuned: Its trainable parameters.
-        labels: Class index of each picture, by split.
+        targets: Class index of each picture, by split.
         names: Name of each picture, by split.
-        feature_pass: What computing the features cost; None where they are not stored, or nobody wrote it down.
-        backbone_state: Gives the backbone's weights for the bundle; call it when training has ended.
-        skipped: Gives what to say about pictures that could not be read.
+        feature_pass: What computing the features cost; None where they are not stored, or the cost is unknown.
+        backbone_state: Returns the backbone's weights for the bundle; call it when training has ended.
+        skipped: Returns a line about each picture, or all pictures, that could not be read.
     """
 
     batches: Batches
@@ -59,13 +58,13 @@ class Material:
     skipped: Callable[[], list[str]]
     backbone: nn.Module | None = None
     tuned: Sequence[nn.Parameter] = field(default=())
-    labels: Mapping[str, Sequence[int] | np.ndarray] = field(default_factory=dict)
+    targets: Mapping[str, Sequence[int] | np.ndarray] = field(default_factory=dict)
     names: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    feature_pass: Mapping[str, Any] | None = None
+    feature_pass: Mapping[str, object] | None = None
 
-    def facts(self) -> dict[str, Any]:
-        """What those who watch the run are told of it (see `Watcher.run_begins`)."""
-        counts = np.bincount(np.asarray(self.labels["train"], dtype=np.int64), minlength=len(self.classes))
+    def facts(self) -> dict[str, object]:
+        """Facts about the inputs for `Callback.run_begins`."""
+        counts = np.bincount(np.asarray(self.targets["train"], dtype=np.int64), minlength=len(self.classes))
         return {
             "backbone": self.backbone_name,
             "classes": list(self.classes),
@@ -80,14 +79,14 @@ class Material:
         return RunIdentity(self.settings.to_dict(), self.fingerprint, tuple(self.classes), self.weights)
 
 
-def gather(
+def read_inputs(
     settings: Hyperparameters,
     environ: Mapping[str, str],
     *,
-    report: Callable[[str], Any] = print,
-    check: Callable[[], Any] = lambda: None,
-    watchers: Watchers | None = None,
-) -> Material:
+    report: Callable[[str], object] = print,
+    check: Callable[[], object] = lambda: None,
+    callbacks: Callbacks | None = None,
+) -> TrainingInputs:
     """Opens the `features` channel, or reads the picture channels.
 
     With a frozen backbone and no `features` channel, features are computed into the checkpoint folder first: a
@@ -98,10 +97,10 @@ def gather(
         environ: Holds SageMaker's `SM_CHANNEL_*` variables.
         report: Takes one line of log at a time.
         check: Called after every batch of a feature pass; what it raises ends the pass, with what is done kept.
-        watchers: Are told of a feature pass.
+        callbacks: Called during a feature pass.
 
     Raises:
-        ScriptError: Data, features or backbone cannot be used.
+        ScriptError: The data, the features or the backbone are not usable.
     """
     if settings.features == "off" or settings.unfreeze:
         return _from_pictures(settings, environ)
@@ -119,9 +118,9 @@ def gather(
         # Not the run's own batch size: a trial with a small or a huge one needs the same features.
         batch_size=Hyperparameters.batch_size,
         workers=settings.workers or None,
-        progress=report,
+        report=report,
         check=check,
-        watchers=watchers,
+        callbacks=callbacks,
     )
     return _from_features(settings, store)
 
@@ -133,7 +132,7 @@ def _dataset(environ: Mapping[str, str]) -> image_folder.DataSet:
 
 
 def weights_source(weights: str, environ: Mapping[str, str]) -> str:
-    """The path of a weights file that came in the `weights` channel, by name; anything else as it stands."""
+    """The path of a weights file that is in the `weights` channel, by name; any other value unchanged."""
     if "SM_CHANNEL_WEIGHTS" in environ:
         inside = Path(environ["SM_CHANNEL_WEIGHTS"]) / weights
         if inside.is_file():
@@ -142,9 +141,9 @@ def weights_source(weights: str, environ: Mapping[str, str]) -> str:
 
 
 def _check_goes_with(store: features.FeatureStore, settings: Hyperparameters, environ: Mapping[str, str]) -> None:
-    """Refuses settings and pictures that the features of a channel do not have.
+    """Refuses settings and pictures that differ from those of the channel's features.
 
-    Views and weights at their defaults were probably not given: the features' own are used then.
+    Views and weights at their defaults were probably not given: the features' are used then.
     """
     wanted = backbones.spec(settings.model).name
     if store.backbone_name != wanted:
@@ -159,7 +158,7 @@ def _check_goes_with(store: features.FeatureStore, settings: Hyperparameters, en
     ):
         if not same and given != getattr(Hyperparameters, name):
             raise image_folder.DataError(
-                f"the features are of the {name} {there}, but the hyperparameter {name} is {given}: "
+                f"the features were computed with the {name} {there}, but the hyperparameter {name} is {given}: "
                 f"set {name} to {there}, or leave the features channel out."
             )
     of_pictures = image_folder.channel_classes(environ)
@@ -167,9 +166,9 @@ def _check_goes_with(store: features.FeatureStore, settings: Hyperparameters, en
         image_folder.check_same_classes(store.classes, of_pictures)
 
 
-def _from_features(settings: Hyperparameters, store: features.FeatureStore) -> Material:
+def _from_features(settings: Hyperparameters, store: features.FeatureStore) -> TrainingInputs:
     splits = {name: store.split(name) for name in image_folder.SPLITS if store.has(name)}
-    return Material(
+    return TrainingInputs(
         batches=FeatureBatches(splits),
         settings=replace(
             settings,
@@ -188,20 +187,20 @@ def _from_features(settings: Hyperparameters, store: features.FeatureStore) -> M
         skipped=lambda: (
             [f"{len(store.skipped)} pictures that the feature pass could not read"] if store.skipped else []
         ),
-        labels={name: split.labels for name, split in splits.items()},
+        targets={name: split.targets for name, split in splits.items()},
         names={name: split.names for name, split in splits.items()},
         feature_pass=store.pass_facts(),
     )
 
 
-def _from_pictures(settings: Hyperparameters, environ: Mapping[str, str]) -> Material:
+def _from_pictures(settings: Hyperparameters, environ: Mapping[str, str]) -> TrainingInputs:
     dataset = _dataset(environ)
     spec = backbones.spec(settings.model)
     views = pictures.parse_views(settings.views)
     backbone = backbones.create(settings.model, weights=weights_source(settings.weights, environ))
     tuned = unfreezing.unfreeze_last(backbone, settings.unfreeze) if settings.unfreeze else []
     batches = PictureBatches(dataset, spec.preprocessing, views, workers=settings.workers or runtime.available_cores())
-    return Material(
+    return TrainingInputs(
         batches=batches,
         settings=replace(settings, model=spec.name),
         backbone_name=spec.name,
@@ -215,6 +214,6 @@ def _from_pictures(settings: Hyperparameters, environ: Mapping[str, str]) -> Mat
         skipped=batches.skipped_lines,
         backbone=backbone if tuned else folding.for_inference(backbone),
         tuned=tuned,
-        labels={name: [sample.label for sample in samples] for name, samples in dataset.splits.items()},
+        targets={name: [sample.class_index for sample in samples] for name, samples in dataset.splits.items()},
         names={name: [sample.name for sample in samples] for name, samples in dataset.splits.items()},
     )

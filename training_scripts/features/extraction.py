@@ -1,4 +1,4 @@
-"""Runs pictures through a backbone: threads decode ahead while the network works, and progress is shown."""
+"""Runs pictures through a backbone: threads decode ahead while the network computes, and progress is reported."""
 
 # ruff: noqa: PLC0415 - torch and NumPy load only when a pass is made
 
@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from training_scripts.data import preprocessing as pictures
 from training_scripts.data.image_folder import DataError, Sample
 from training_scripts.data.preprocessing import Preprocessing, View
 from training_scripts.models import backbones
-from training_scripts.training.callbacks import Watchers
+from training_scripts.training.callbacks import Callbacks
+from training_scripts.training.metrics import format_feature_pass
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,18 +30,18 @@ _PROGRESS_SECONDS = 2.0
 
 @dataclass
 class Progress:
-    """Reports how far a pass is, every two seconds.
+    """Reports the progress of a pass every two seconds.
 
     Attributes:
         total: Pictures of the whole pass.
-        views: Views of the whole pass, over all pictures: what takes the time.
-        report: Takes one line.
+        views: Views of the whole pass, over all pictures; the time depends on these.
+        report: Takes one line of log.
         clock: Seconds from any start.
     """
 
     total: int
     views: int
-    report: Callable[[str], Any]
+    report: Callable[[str], object]
     clock: Callable[[], float] = time.monotonic
     _done: int = 0
     _views_done: int = 0
@@ -52,11 +53,11 @@ class Progress:
         self._start = self._shown = self.clock()
 
     def resume(self, done: int, views: int) -> None:
-        """Counts what an interrupted pass had left, which says nothing about today's speed."""
+        """Counts what an interrupted pass has computed, without effect on the reported speed."""
         self._done, self._views_done, self._resumed = done, views, (done, views)
 
     def advance(self, count: int, views: int) -> None:
-        """Counts pictures that are through, and reports when it is time to."""
+        """Counts pictures that are done, and reports when a report is due."""
         self._done += count
         self._views_done += views
         now = self.clock()
@@ -65,7 +66,7 @@ class Progress:
         self._shown = now
         pace = (self._done - self._resumed[0]) / (now - self._start)
         left = (now - self._start) * (self.views - self._views_done) / (self._views_done - self._resumed[1])
-        self.report(f"features {self._done}/{self.total} pictures, {pace:.1f}/s, {left:.0f} s left")
+        self.report(format_feature_pass(self._done, self.total, pace, left))
 
 
 @dataclass(frozen=True)
@@ -79,15 +80,15 @@ class Chunk:
 
 @dataclass
 class Cost:
-    """What a pass has cost so far.
+    """The cost of a pass so far.
 
     Attributes:
         pictures: Pictures that went through, those that could not be read included.
         views: Views of them.
-        waiting: Seconds in which the network waited for decoded pictures.
-        forward: Seconds of the network, with the way to the device and back.
-        decoding: Seconds of decoding, over all threads: they work while the network does.
-        seconds: Wall time of all that.
+        waiting: Seconds that the network waited for decoded pictures.
+        forward: Seconds of the network, transfers to and from the device included.
+        decoding: Seconds of decoding, summed over all threads; they run while the network does.
+        seconds: Wall time of the pass.
     """
 
     pictures: int = 0
@@ -109,19 +110,19 @@ class FeaturePass:
         width: int,
         batch_size: int,
         workers: int,
-        check: Callable[[], Any],
-        watchers: Watchers | None = None,
+        check: Callable[[], object],
+        callbacks: Callbacks | None = None,
     ) -> None:
         """Prepares a pass.
 
         Args:
-            backbone: From `backbones.for_inference`.
-            preprocessing: What it wants of a picture.
+            backbone: From `folding.for_inference`.
+            preprocessing: The pictures that it expects.
             width: Width of its features.
             batch_size: Views that go through the network at a time.
             workers: Threads that decode.
-            check: Called after every batch; what it raises ends the pass.
-            watchers: Are told of every batch.
+            check: Called after every batch; an exception from it ends the pass.
+            callbacks: Called for every batch.
         """
         import torch
 
@@ -132,7 +133,7 @@ class FeaturePass:
         self._width = width
         self._batch_size = batch_size
         self._check = check
-        self._watchers = watchers or Watchers()
+        self._callbacks = callbacks or Callbacks()
         self.cost = Cost()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
 
@@ -156,7 +157,7 @@ class FeaturePass:
             The features, and which pictures could not be read.
 
         Raises:
-            DataError: The backbone gives numbers that are not finite.
+            DataError: The backbone returns numbers that are not finite.
         """
         import numpy as np
 
@@ -167,7 +168,7 @@ class FeaturePass:
         computed, kept, skipped = [], [], {}
         for feed in feeds:
             began = time.perf_counter()
-            self._watchers.pass_batch_begins()
+            self._callbacks.pass_batch_begins()
             while len(waiting) <= _FEEDS_AHEAD and (ahead := next(coming, None)) is not None:
                 waiting.append([self._pool.submit(self._decode, samples[index], views) for index in ahead])
             results = [future.result() for future in waiting.popleft()]
@@ -189,7 +190,7 @@ class FeaturePass:
 
     @property
     def device(self) -> str:
-        """The kind of device that it runs on: cuda or cpu."""
+        """The type of its device: cuda or cpu."""
         return str(self._device.type)
 
     def pictures_at_once(self, views: int) -> int:
@@ -204,10 +205,10 @@ class FeaturePass:
         cost.forward += now - ready
         cost.decoding += decoding
         cost.seconds += now - began
-        self._watchers.pass_batch_ends(began, ready, now)
+        self._callbacks.pass_batch_ends(began, ready, now)
 
     def _decode(self, sample: Sample, views: Sequence[View]) -> tuple[np.ndarray | str, float]:
-        """The pixels of a picture's views, or why there are none; and how long that took."""
+        """The pixels of a picture's views, or why it cannot be read; and the seconds that took."""
         began = time.perf_counter()
         try:
             image = pictures.decode(sample.path)
@@ -225,5 +226,5 @@ class FeaturePass:
         with torch.inference_mode():
             features: np.ndarray = self._backbone(batch.to(self._device)).float().cpu().numpy()
         if not np.isfinite(features).all():
-            raise DataError("the backbone gives numbers that are not finite: its weights must be damaged.")
+            raise DataError("the backbone returns numbers that are not finite: its weights must be damaged.")
         return features.reshape(count, views, self._width)

@@ -26,7 +26,7 @@ from training_scripts.features import parts as feature_parts
 from training_scripts.features.extraction import FeaturePass, Progress
 from training_scripts.models import backbones, folding, state_dicts
 from training_scripts.models.spec import BackboneSpec
-from training_scripts.training.callbacks import Watchers
+from training_scripts.training.callbacks import Callbacks
 from training_scripts.training.runtime import available_cores, say
 
 if TYPE_CHECKING:
@@ -38,28 +38,24 @@ MANIFEST = "features.json"
 PICTURES_FILE = "pictures.json"
 BACKBONE_FILE = "backbone.pth"
 PARTS = "parts"
-# What the pass cost, for reports on it and on the jobs that train on its features.
+# The cost of the pass, for reports on it and on the jobs that train on its features.
 COST_FILE = "feature_pass.json"
-_MOST_COST_BYTES = 1 << 20
+_MAX_COST_BYTES = 1 << 20
 _KEY_FILE = "key.json"
 
-# Pictures in a part: what an interruption can cost at most.
+# Pictures in a part: the most that an interruption can lose.
 CHUNK = 128
 
 # Decoding takes a tenth of the time or less; two threads hide it.
 _DEFAULT_WORKERS = 2
 
 
-def _go_on() -> None:
-    """Never asks for a stop."""
-
-
 @dataclass(frozen=True)
 class SplitFeatures:
-    """Features float32 [n, views, width] (memory-mapped), labels int64 [n], names of the n pictures."""
+    """Features float32 [n, views, width] (memory-mapped), targets int64 [n], names of the n pictures."""
 
     features: np.ndarray
-    labels: np.ndarray
+    targets: np.ndarray
     names: tuple[str, ...]
 
 
@@ -68,16 +64,16 @@ class FeatureStore:
     """A finished pass, opened.
 
     Attributes:
-        folder: Where it lies.
+        folder: Its folder.
         classes: Class folders in index order.
         backbone_name: The backbone.
         views: Views of a train picture; the other splits have the plain one.
-        preprocessing: What the backbone was given.
+        preprocessing: The preprocessing of the pictures.
         width: Width of its features.
         fingerprint: That of the data set.
         skipped: Pictures that could not be read: "split", "name", "reason" of each.
         sizes: Pictures of each split.
-        weights: What the weights were called: pretrained, none, or a file's name; empty where the store does not tell.
+        weights: Name of the weights: pretrained, none, or a file's name; empty in stores that do not record it.
         key: Everything that decides the features; two stores with the same key are equal.
     """
 
@@ -98,7 +94,7 @@ class FeatureStore:
         """Opens a finished store; nothing large is read.
 
         Args:
-            folder: Holds what `extract` wrote.
+            folder: A folder that `extract` has written.
 
         Returns:
             The store.
@@ -112,7 +108,7 @@ class FeatureStore:
                 raise DataError(
                     f"the features in {folder} are not finished: run the same extraction again, it resumes there."
                 )
-            raise DataError(f"{folder} holds no features: {MANIFEST} is missing. Run extract_features.py first.")
+            raise DataError(f"{folder} contains no features: {MANIFEST} is missing. Run extract_features.py first.")
         key = manifest["key"]
         if key.get("format") != FORMAT:
             raise DataError(
@@ -140,7 +136,7 @@ class FeatureStore:
         )
 
     def has(self, split: str) -> bool:
-        """Tells whether the store has a split ("train", "valid", "test")."""
+        """Whether the store has a split ("train", "valid", "test")."""
         return split in self.sizes
 
     def split(self, name: str) -> SplitFeatures:
@@ -150,7 +146,7 @@ class FeatureStore:
             name: "train" (features of every view), "valid" or "test" (of the plain view).
 
         Returns:
-            Its features, labels and names.
+            Its features, targets and names.
 
         Raises:
             DataError: The store has no such split.
@@ -162,15 +158,15 @@ class FeatureStore:
         listing = json.loads((self.folder / PICTURES_FILE).read_bytes())[name]
         return SplitFeatures(
             features=np.load(self.folder / f"{name}.npy", mmap_mode="r"),
-            labels=np.array(listing["labels"], np.int64),
+            targets=np.array(listing["labels"], np.int64),
             names=tuple(listing["names"]),
         )
 
-    def pass_facts(self) -> dict[str, Any] | None:
-        """What the pass cost, as it was written down beside the features; None where it was not."""
+    def pass_facts(self) -> dict[str, object] | None:
+        """The recorded cost of the pass; None where it was not recorded."""
         path = self.folder / COST_FILE
         try:
-            found = _read_json(path) if path.stat().st_size <= _MOST_COST_BYTES else None
+            found = _read_json(path) if path.stat().st_size <= _MAX_COST_BYTES else None
         except OSError:
             return None
         return found if isinstance(found, dict) else None
@@ -192,9 +188,9 @@ def extract(
     folder: Path,
     batch_size: int = 32,
     workers: int | None = None,
-    progress: Callable[[str], Any] = say,
-    check: Callable[[], Any] = _go_on,
-    watchers: Watchers | None = None,
+    report: Callable[[str], object] = say,
+    check: Callable[[], object] = lambda: None,
+    callbacks: Callbacks | None = None,
 ) -> FeatureStore:
     """Computes and stores the features of every split, or opens them where they are already there.
 
@@ -206,30 +202,30 @@ def extract(
         backbone_name: As `backbones.spec` takes it.
         weights: As `backbones.create` takes it.
         views: Views of a train picture, from `parse_views`; the other splits get the plain one.
-        folder: Where the features go; it becomes a complete store, and can be copied as it is.
+        folder: The folder for the features; it becomes a complete store, and can be copied as it is.
         batch_size: Views that go through the network at a time; from 16 on the speed hardly changes on a CPU.
         workers: Threads that decode; default 2.
-        progress: Takes one line of log at a time, every two seconds; what it raises ends the pass, with what is
-            done kept.
-        check: Called after every batch, and while another process has the folder; what it raises ends the pass
+        report: Takes one line of log at a time, every two seconds; an exception from it ends the pass, and the
+            features computed so far are kept.
+        check: Called after every batch, and while another process has the folder; an exception from it ends the pass
             likewise.
-        watchers: Are told of the pass, where there is one.
+        callbacks: Called during the pass, if there is one.
 
     Returns:
         The finished store, opened.
 
     Raises:
-        DataError: The folder holds other features, too many pictures cannot be read, or the disk is full.
-        BackboneError: The backbone or its weights cannot be had.
+        DataError: The folder contains other features, too many pictures are unreadable, or the disk is full.
+        BackboneError: The backbone is unknown, or its weights are not available.
     """
     made = backbones.spec(backbone_name)
     backbone = backbones.create(backbone_name, weights=weights)
     key = _key(dataset, made, backbone.state_dict(), views)
-    with _full_disk_explained(folder), exclusive(folder, report=progress, check=check):
+    with _explaining_full_disk(folder), exclusive(folder, report=report, check=check):
         if (folder / MANIFEST).is_file():
-            return _already_there(folder, key, progress)
-        _prepare_parts(folder, key, progress)
-        watched = _WatchedPass(watchers or Watchers(), backbone=made.name, batch_size=batch_size, workers=workers)
+            return _existing(folder, key, report)
+        _prepare_parts(folder, key, report)
+        recorded = _PassRecord(callbacks or Callbacks(), backbone=made.name, batch_size=batch_size, workers=workers)
         runner = FeaturePass(
             folding.for_inference(backbone),
             made.preprocessing,
@@ -237,19 +233,19 @@ def extract(
             batch_size=batch_size,
             workers=workers or _DEFAULT_WORKERS,
             check=check,
-            watchers=watchers,
+            callbacks=callbacks,
         )
         with runner:
             skipped = _compute_parts(
-                dataset, tuple(views), folder, runner, made.feature_width, report=progress, watched=watched
+                dataset, tuple(views), folder, runner, made.feature_width, report=report, recorded=recorded
             )
         _write_backbone(folder, backbone.state_dict())
-        watched.write(folder / COST_FILE, runner)
+        recorded.write(folder / COST_FILE, runner)
         _assemble(dataset, folder, key, skipped, weights=Path(weights).name)
         store = FeatureStore.open(folder)
         shutil.rmtree(folder / PARTS, ignore_errors=True)
     for picture in skipped:
-        progress(f"skipped {picture['split']}/{picture['name']}: {picture['reason']}")
+        report(f"skipped {picture['split']}/{picture['name']}: {picture['reason']}")
     return store
 
 
@@ -269,24 +265,24 @@ def _key(
     }
 
 
-def _already_there(folder: Path, key: Mapping[str, Any], progress: Callable[[str], Any]) -> FeatureStore:
+def _existing(folder: Path, key: Mapping[str, object], report: Callable[[str], object]) -> FeatureStore:
     store = FeatureStore.open(folder)
     other = [name for name in key if store.key.get(name) != key[name]]
     if other:
         raise DataError(
-            f"{folder} already holds features of something else (different: {', '.join(other)}). Use another "
+            f"{folder} already contains other features (different: {', '.join(other)}). Use another "
             "folder (for a training job: another CheckpointConfig S3Uri), or delete this one."
         )
     shutil.rmtree(folder / PARTS, ignore_errors=True)
-    progress(f"features are already in {folder}: nothing to compute")
+    report(f"features are already in {folder}: nothing to compute")
     return store
 
 
-def _prepare_parts(folder: Path, key: Mapping[str, Any], progress: Callable[[str], Any]) -> None:
+def _prepare_parts(folder: Path, key: Mapping[str, object], report: Callable[[str], object]) -> None:
     parts = folder / PARTS
-    # Compared as JSON would give it back.
+    # Compared after a round trip through JSON.
     if parts.is_dir() and _read_json(parts / _KEY_FILE) != json.loads(json.dumps(key)):
-        progress(f"features: {parts} is left from a pass over something else, it is computed anew")
+        report(f"features: {parts} is left from a pass over other data or settings, it is computed anew")
         shutil.rmtree(parts)
     write_atomically(parts / _KEY_FILE, json.dumps(key).encode())
 
@@ -308,10 +304,10 @@ def _compute_parts(
     runner: FeaturePass,
     width: int,
     *,
-    report: Callable[[str], Any],
-    watched: _WatchedPass,
+    report: Callable[[str], object],
+    recorded: _PassRecord,
 ) -> list[dict[str, str]]:
-    """Computes the parts that are not there, and gives the pictures that could not be read."""
+    """Computes the missing parts, and returns the pictures that could not be read."""
     of_split = {split: views if split == "train" else (PLAIN,) for split in dataset.splits}
     total = sum(len(samples) for samples in dataset.splits.values())
     progress = Progress(total, sum(len(dataset.splits[split]) * len(of_split[split]) for split in of_split), report)
@@ -330,7 +326,7 @@ def _compute_parts(
     sizes = [
         (len(samples), len(of_split[name])) for name, start, samples in _chunks(dataset) if (name, start) not in there
     ]
-    watched.begin(runner, sizes, total=total)
+    recorded.begin(runner, sizes, total=total)
     skipped: list[dict[str, str]] = []
     for split, start, samples in _chunks(dataset):
         faults = there.get((split, start))
@@ -345,23 +341,29 @@ def _compute_parts(
     return skipped
 
 
-class _WatchedPass:
-    """Tells those who watch when a pass begins, and writes down what it cost."""
+class _PassRecord:
+    """Records the cost of a pass beside the features, and calls the callbacks at its beginning and end."""
 
-    def __init__(self, watchers: Watchers, *, backbone: str, batch_size: int, workers: int | None) -> None:
-        self._watchers = watchers
+    def __init__(self, callbacks: Callbacks, *, backbone: str, batch_size: int, workers: int | None) -> None:
+        self._callbacks = callbacks
         self._facts = {"backbone": backbone, "batch_size": batch_size, "workers": workers or _DEFAULT_WORKERS}
         self._total = self._earlier = 0
 
     def begin(self, runner: FeaturePass, chunks: Sequence[tuple[int, int]], *, total: int) -> None:
-        """Pictures and views of each chunk that is to be computed; `total` counts those that are there, too."""
+        """Begins a pass.
+
+        Args:
+            runner: What computes it.
+            chunks: Pictures and views of each chunk that is to be computed.
+            total: Pictures of the whole pass, including those that an interrupted pass has computed.
+        """
         self._total, self._earlier = total, total - sum(count for count, _ in chunks)
         self._facts["device"] = runner.device
         batches = sum(math.ceil(count / runner.pictures_at_once(views)) for count, views in chunks)
-        self._watchers.pass_begins(batches, self._facts)
+        self._callbacks.pass_begins(batches, self._facts)
 
     def write(self, path: Path, runner: FeaturePass) -> None:
-        """Ends it. What cannot be written is not worth the features."""
+        """Ends the pass. If the record cannot be written, the features are kept without it."""
         cost = {name: round(value, 4) for name, value in vars(runner.cost).items()}
         facts = {
             "job": os.environ.get("TRAINING_JOB_NAME"),
@@ -371,7 +373,7 @@ class _WatchedPass:
             "computed_earlier": self._earlier,
             **self._facts,
             **cost,
-            **self._watchers.pass_ends(),
+            **self._callbacks.pass_ends(),
         }
         with contextlib.suppress(OSError):
             write_atomically(path, json.dumps(facts, indent=1).encode())
@@ -388,12 +390,12 @@ def _write_backbone(folder: Path, state: Mapping[str, torch.Tensor]) -> None:
 def _assemble(
     dataset: DataSet, folder: Path, key: Mapping[str, Any], skipped: list[dict[str, str]], *, weights: str
 ) -> None:
-    """Joins the parts into one array a split; the manifest comes last, and makes the store a store."""
+    """Joins the parts into one array per split; the manifest, which completes the store, is written last."""
     lost = {(one["split"], one["name"]) for one in skipped}
-    listing: dict[str, dict[str, list[Any]]] = {}
+    listing: dict[str, dict[str, list[int] | list[str]]] = {}
     for split, samples in dataset.splits.items():
         kept = [sample for sample in samples if (split, sample.name) not in lost]
-        listing[split] = {"names": [sample.name for sample in kept], "labels": [sample.label for sample in kept]}
+        listing[split] = {"names": [sample.name for sample in kept], "labels": [sample.class_index for sample in kept]}
         views = len(parse_views(key["views"])) if split == "train" else 1
         parts = [_part(folder, split, start) for start in range(0, len(samples), CHUNK)]
         feature_parts.join(parts, folder / f"{split}.npy", shape=(len(kept), views, key["width"]))
@@ -417,7 +419,7 @@ def _read_json(path: Path) -> Any:
 
 
 @contextlib.contextmanager
-def _full_disk_explained(folder: Path) -> Iterator[None]:
+def _explaining_full_disk(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -36,7 +36,7 @@ _CHUNK_BYTES = 1 << 16
 _BROKEN = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError)
 
 
-class Judge:
+class ArchiveLimits:
     """Adds up what the headers of a bundle's archive announce, and refuses what no bundle holds.
 
     Args:
@@ -91,9 +91,9 @@ def read_description(archive: Path) -> bytes:
     Raises:
         BundleError: It is not an archive, one of another kind, or there is no such file in it.
     """
-    with _read_errors(archive), _opened(archive) as (tar, judge):
+    with _read_errors(archive), _opened(archive) as (tar, limits):
         for member in tar:
-            judge.check(member)
+            limits.check(member)
             if member.isfile() and name_of(member) == DESCRIPTION_FILE:
                 return b"".join(_content(tar, member))
     raise BundleError(f"{archive} is not a bundle: it has no {DESCRIPTION_FILE}")
@@ -120,9 +120,9 @@ def extract(
         OSError: The folder cannot be written.
     """
     missing = set(names)
-    with _read_errors(archive), _opened(archive) as (tar, judge):
+    with _read_errors(archive), _opened(archive) as (tar, limits):
         for member in tar:
-            judge.check(member)
+            limits.check(member)
             name = name_of(member)
             if not member.isfile() or name not in missing:
                 continue
@@ -148,11 +148,11 @@ def extract_all(archive: Path, folder: Path) -> None:
     if not hasattr(tarfile, "data_filter"):
         raise BundleError("this Python cannot unpack archives safely; use at least 3.10.12 or 3.11.4")
     room = shutil.disk_usage(folder).free
-    with _read_errors(archive), _opened(archive) as (tar, judge):
+    with _read_errors(archive), _opened(archive) as (tar, limits):
 
         def checked(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
             nonlocal room
-            judge.check(member)
+            limits.check(member)
             room -= member.size
             if room < 0:
                 raise BundleError(f"{archive} is larger, once unpacked, than what is free in {folder}")
@@ -162,18 +162,18 @@ def extract_all(archive: Path, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _opened(archive: Path) -> Iterator[tuple[tarfile.TarFile, Judge]]:
-    judge = Judge(archive)
+def _opened(archive: Path) -> Iterator[tuple[tarfile.TarFile, ArchiveLimits]]:
+    limits = ArchiveLimits(archive)
     with decompressed(archive) as plain:
         # Headers and padding come on top of what the members hold.
-        reader = TarReader(plain, judge.allowed + HARMLESS_BYTES, error=BundleError)
+        reader = TarReader(plain, limits.allowed + HARMLESS_BYTES, error=BundleError)
         try:
             tar = tarfile.TarFile(fileobj=cast("IO[bytes]", reader))
         except (tarfile.ReadError, EOFError, zlib.error, lzma.LZMAError) as error:
             # tarfile's own words are "bad checksum", and the like.
             raise BundleError(f"{archive} is not a bundle: it is not a tar archive") from error
         with tar:
-            yield tar, judge
+            yield tar, limits
 
 
 @contextlib.contextmanager

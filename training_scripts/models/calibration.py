@@ -14,7 +14,7 @@ MAX_TEMPERATURE = 20.0
 ECE_BINS = 15  # as in Guo et al. 2017
 
 
-def fit_temperature(logits: Tensor, labels: Tensor) -> float:
+def fit_temperature(logits: Tensor, targets: Tensor) -> float:
     """The T that minimises the mean negative log-likelihood of softmax(logits / T).
 
     The loss is convex in 1/T, and its slope there is the mean of (expected logit - logit of the truth): bisection
@@ -23,7 +23,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
     Args:
         logits: Scores of held-out pictures, [n, classes].
-        labels: Their classes, [n].
+        targets: Their classes, [n].
 
     Returns:
         T, between 0.05 and 20; 1.0 where there is no picture or a score is not finite.
@@ -31,7 +31,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     if not len(logits) or not bool(logits.isfinite().all()):
         return 1.0
     scores = logits.double()
-    truth = scores.gather(1, labels[:, None]).mean()
+    truth = scores.gather(1, targets[:, None]).mean()
     low, high = math.log(1 / MAX_TEMPERATURE), math.log(1 / MIN_TEMPERATURE)
     for _ in range(50):
         middle = (low + high) / 2
@@ -40,12 +40,12 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     return math.exp(-(low + high) / 2)
 
 
-def expected_calibration_error(logits: Tensor, labels: Tensor, *, temperature: float = 1.0) -> float:
+def expected_calibration_error(logits: Tensor, targets: Tensor, *, temperature: float = 1.0) -> float:
     """Mean gap between confidence and accuracy, over 15 bins of confidence weighted by their pictures.
 
     Args:
         logits: Scores, [n, classes], n at least 1.
-        labels: True classes, [n].
+        targets: True classes, [n].
         temperature: What the scores are divided by.
 
     Returns:
@@ -54,8 +54,8 @@ def expected_calibration_error(logits: Tensor, labels: Tensor, *, temperature: f
     import torch  # noqa: PLC0415
 
     confidence, predicted = (logits.double() / temperature).softmax(1).max(1)
-    correct = (predicted == labels).double()
+    correct = (predicted == targets).double()
     bins = (confidence * ECE_BINS).long().clamp(0, ECE_BINS - 1)
     gaps = torch.zeros(ECE_BINS, dtype=torch.float64, device=bins.device)
     gaps.index_add_(0, bins, correct - confidence)
-    return float(gaps.abs().sum() / len(labels))
+    return float(gaps.abs().sum() / len(targets))

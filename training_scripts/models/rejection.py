@@ -94,7 +94,7 @@ class Rejection:
         return replace(self, tensors={CLASS_MEANS: means})
 
 
-def fit(features: Tensor, labels: Tensor, *, classes: int, kept: float = KEPT) -> Rejection | None:
+def fit(features: Tensor, targets: Tensor, *, classes: int, kept: float = KEPT) -> Rejection | None:
     """The rule that keeps a share of pictures like these.
 
     Every picture is compared with its class's mean over the others, as one that was never seen; the threshold is the
@@ -104,7 +104,7 @@ def fit(features: Tensor, labels: Tensor, *, classes: int, kept: float = KEPT) -
 
     Args:
         features: Of pictures that the backbone was not trained on, [n, width].
-        labels: Their classes, [n].
+        targets: Their classes, [n].
         classes: How many classes there are.
         kept: Share to keep, above 0 and below 1.
 
@@ -113,15 +113,15 @@ def fit(features: Tensor, labels: Tensor, *, classes: int, kept: float = KEPT) -
     """
     import torch  # noqa: PLC0415
 
-    counts = torch.bincount(labels, minlength=classes)
+    counts = torch.bincount(targets, minlength=classes)
     if int(counts.min()) < MIN_PICTURES_PER_CLASS or not bool(features.isfinite().all()):
         return None
     pictures = features.double()
-    sums = torch.zeros(classes, pictures.shape[1], dtype=torch.float64).index_add_(0, labels, pictures)
+    sums = torch.zeros(classes, pictures.shape[1], dtype=torch.float64).index_add_(0, targets, pictures)
     means = _directions(sums)
     likeness = _directions(pictures) @ means.T
-    of_the_others = (_directions(pictures) * _directions(sums[labels] - pictures)).sum(1)
-    likeness[torch.arange(len(labels)), labels] = of_the_others
+    of_the_others = (_directions(pictures) * _directions(sums[targets] - pictures)).sum(1)
+    likeness[torch.arange(len(targets)), targets] = of_the_others
     scores = (1 - likeness.amax(1)).sort().values
     rank = min(math.ceil((len(scores) + 1) * kept), len(scores))
     return Rejection(

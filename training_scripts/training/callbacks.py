@@ -1,4 +1,4 @@
-"""What a training run tells those who watch it: the recorder and the profiler. None of them may end or slow it."""
+"""Callbacks of a training run, such as the recorder and the profiler; one that fails never fails the run."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-class Watcher:
-    """Is told what happens in a run; every method does nothing until it is overridden.
+class Callback:
+    """Hooks that a run calls; each does nothing until it is overridden.
 
     Modes are TRAIN and EVAL. In both, a step is: `step_begins`, the batch is fetched, `batch_ready`, the forward
-    pass, `forward_done`; in TRAIN then the backward pass, `backward_done`, the optimiser; and `step_ends`. A feature
-    pass, where there is one, comes before the run, with hooks of its own.
+    pass, `forward_done`; in TRAIN then the backward pass, `backward_done`, the optimizer; and `step_ends`. A feature
+    pass, where there is one, comes before the run and has its own hooks.
     """
 
     def run_begins(self, network: nn.Module, facts: Mapping[str, Any]) -> None:
-        """Training is about to begin or to go on.
+        """Training is about to begin, or to resume from a checkpoint.
 
         Args:
-            network: What is trained.
-            facts: hyperparameters, sizes (pictures a split), steps_per_epoch, classes, class_counts (of the train
-                split), epoch (done before), fingerprint (of the run), valid_names (pictures of the valid split),
-                inputs (features or pictures), backbone.
+            network: The network that is trained.
+            facts: hyperparameters, sizes (pictures of each split), steps_per_epoch, classes, class_counts (of the
+                train split), epoch (epochs done before), fingerprint (of the run), valid_names (pictures of the valid
+                split), inputs (features or pictures), backbone.
         """
 
     def pass_begins(self, batches: int, facts: Mapping[str, Any]) -> None:
@@ -40,37 +40,43 @@ class Watcher:
         """The feature pass is about to wait for a batch of decoded pictures."""
 
     def pass_batch_ends(self, began: float, ready: float, ended: float) -> None:
-        """A batch is done: when its wait began, its pictures were there, its features were; `time.perf_counter`'s."""
+        """A batch is done.
+
+        Args:
+            began: When the wait for its pictures began, in `time.perf_counter`'s seconds.
+            ready: When its pictures were decoded.
+            ended: When its features were computed.
+        """
 
     def pass_ends(self) -> Mapping[str, Any] | None:
-        """The feature pass is done. Returns what is to be kept with the features about it, or None."""
+        """The feature pass is done. Returns facts to store with the features, or None."""
 
     def step_begins(self, mode: str) -> None:
-        """The next batch is about to be fetched; after the last one of a pass there turns out to be none."""
+        """The next batch is about to be fetched; also called once at the end of a pass, when none is left."""
 
-    def batch_ready(self, mode: str, inputs: Tensor, labels: Tensor) -> None:
+    def batch_ready(self, mode: str, inputs: Tensor, targets: Tensor) -> None:
         """The batch is on the device."""
 
     def forward_done(self, mode: str, logits: Tensor) -> None:
         """The forward pass is done."""
 
     def backward_done(self, mode: str) -> None:
-        """The gradients are there, the weights not yet changed."""
+        """The gradients are computed; the weights have not changed yet."""
 
     def step_ends(self, mode: str, loss: Tensor, correct: Tensor, size: int) -> None:
-        """The step is done; loss is the batch's mean cross-entropy, correct its number of right answers."""
+        """The step is done; loss is the batch's mean cross-entropy, correct its number of correct predictions."""
 
-    def evaluation_ends(self, split: str, logits: Tensor, labels: Tensor) -> None:
-        """A whole split was judged: logits [n, classes], labels [n], on the CPU, in the split's order."""
+    def evaluation_ends(self, split: str, logits: Tensor, targets: Tensor) -> None:
+        """A whole split was evaluated: logits [n, classes], targets [n], on the CPU, in the split's order."""
 
     def epoch_ends(self, epoch: int, values: Mapping[str, float]) -> str | None:
-        """An epoch is done, with its metrics. Returns why the run should end here, or None to go on."""
+        """An epoch is done, with its metrics. Returns the reason to end the run here, or None to continue."""
 
     def run_ends(self) -> None:
-        """Nothing more will come; called however the run ends."""
+        """The run is over; called however it ends."""
 
     def abandoned(self, reason: str) -> None:  # noqa: ARG002
-        """It has failed and is told nothing more, though the run goes on: it should let go of the network.
+        """This callback has raised and is not called any more, although the run continues: release the network.
 
         Args:
             reason: What went wrong.
@@ -78,108 +84,109 @@ class Watcher:
         self.run_ends()
 
 
-class Watchers(Watcher):
-    """Several watchers as one. One that raises is left out from then on, with a warning: it may fail only itself."""
+class Callbacks(Callback):
+    """Several callbacks as one. A callback that raises is dropped with a warning; the run continues without it."""
 
-    def __init__(self, watchers: Iterable[Watcher] = (), *, report: Callable[[str], Any] = print) -> None:
-        """Takes the watchers, who are called in this order.
+    def __init__(self, callbacks: Iterable[Callback] = (), *, report: Callable[[str], object] = print) -> None:
+        """Takes the callbacks, which are called in this order.
 
         Args:
-            watchers: Those who are to be told.
+            callbacks: The callbacks.
             report: Takes one line of log at a time.
         """
         self._report = report
-        self._settle(tuple(watchers))
+        self._settle(tuple(callbacks))
 
     def __bool__(self) -> bool:
-        """Whether anyone is left who watches."""
-        return bool(self._watchers)
+        """Whether there is a callback left."""
+        return bool(self._callbacks)
 
     def run_begins(self, network: nn.Module, facts: Mapping[str, Any]) -> None:
-        """Tells them."""
-        self._tell("run_begins", network, facts)
+        """Calls all of them."""
+        self._call("run_begins", network, facts)
 
     def pass_begins(self, batches: int, facts: Mapping[str, Any]) -> None:
-        """Tells them."""
-        self._tell("pass_begins", batches, facts)
+        """Calls all of them."""
+        self._call("pass_begins", batches, facts)
 
     def pass_batch_begins(self) -> None:
-        """Tells them."""
-        self._tell("pass_batch_begins")
+        """Calls all of them."""
+        self._call("pass_batch_begins")
 
     def pass_batch_ends(self, began: float, ready: float, ended: float) -> None:
-        """Tells them."""
-        self._tell("pass_batch_ends", began, ready, ended)
+        """Calls all of them."""
+        self._call("pass_batch_ends", began, ready, ended)
 
     def pass_ends(self) -> Mapping[str, Any]:
-        """Tells them; all that they want to be kept."""
-        return {key: value for answer in self._tell("pass_ends") if answer for key, value in answer.items()}
+        """Calls all of them; returns the facts of all."""
+        return {key: value for answer in self._call("pass_ends") if answer for key, value in answer.items()}
 
     def step_begins(self, mode: str) -> None:
-        """Tells them."""
-        self._tell("step_begins", mode)
+        """Calls all of them."""
+        self._call("step_begins", mode)
 
-    def batch_ready(self, mode: str, inputs: Tensor, labels: Tensor) -> None:
-        """Tells them."""
-        self._tell("batch_ready", mode, inputs, labels)
+    def batch_ready(self, mode: str, inputs: Tensor, targets: Tensor) -> None:
+        """Calls all of them."""
+        self._call("batch_ready", mode, inputs, targets)
 
     def forward_done(self, mode: str, logits: Tensor) -> None:
-        """Tells them."""
-        self._tell("forward_done", mode, logits)
+        """Calls all of them."""
+        self._call("forward_done", mode, logits)
 
     def backward_done(self, mode: str) -> None:
-        """Tells them."""
-        self._tell("backward_done", mode)
+        """Calls all of them."""
+        self._call("backward_done", mode)
 
     def step_ends(self, mode: str, loss: Tensor, correct: Tensor, size: int) -> None:
-        """Tells them."""
-        self._tell("step_ends", mode, loss, correct, size)
+        """Calls all of them."""
+        self._call("step_ends", mode, loss, correct, size)
 
-    def evaluation_ends(self, split: str, logits: Tensor, labels: Tensor) -> None:
-        """Tells them."""
-        self._tell("evaluation_ends", split, logits, labels)
+    def evaluation_ends(self, split: str, logits: Tensor, targets: Tensor) -> None:
+        """Calls all of them."""
+        self._call("evaluation_ends", split, logits, targets)
 
     def epoch_ends(self, epoch: int, values: Mapping[str, float]) -> str | None:
-        """Tells all of them; the first reason to end the run, if one has any."""
-        reasons = self._tell("epoch_ends", epoch, values)
+        """Calls all of them; returns the first reason to end the run, if any."""
+        reasons = self._call("epoch_ends", epoch, values)
         return next((reason for reason in reasons if reason), None)
 
     def run_ends(self) -> None:
-        """Tells them."""
-        self._tell("run_ends")
+        """Calls all of them."""
+        self._call("run_ends")
 
-    def _settle(self, watchers: tuple[Watcher, ...]) -> None:
-        self._watchers = watchers
-        # A training step takes a millisecond: only those are called that have something to do.
-        self._told = {
+    def _settle(self, callbacks: tuple[Callback, ...]) -> None:
+        self._callbacks = callbacks
+        # A training step takes a millisecond: only hooks that a callback overrides are called.
+        self._hooks = {
             hook: [
-                (watcher, getattr(watcher, hook))
-                for watcher in watchers
-                if getattr(type(watcher), hook) is not getattr(Watcher, hook)
+                (callback, getattr(callback, hook))
+                for callback in callbacks
+                if getattr(type(callback), hook) is not getattr(Callback, hook)
             ]
             for hook in _HOOKS
         }
 
-    def _tell(self, hook: str, *what: Any) -> list[Any]:
+    def _call(self, hook: str, *arguments: object) -> list[Any]:
         answers = []
-        for watcher, tell in self._told[hook]:
+        for callback, function in self._hooks[hook]:
             try:
-                answers.append(tell(*what))
-            except Exception as error:  # noqa: BLE001 - whatever goes wrong with watching, training goes on
-                self._leave_out(watcher, error)
+                answers.append(function(*arguments))
+            except Exception as error:  # noqa: BLE001 - whatever a callback raises, training continues
+                self._drop(callback, error)
         return answers
 
-    def _leave_out(self, watcher: Watcher, error: Exception) -> None:
-        self._settle(tuple(other for other in self._watchers if other is not watcher))
+    def _drop(self, callback: Callback, error: Exception) -> None:
+        self._settle(tuple(other for other in self._callbacks if other is not callback))
         reason = first_line(error)
         with contextlib.suppress(Exception):  # its threads and files should end with it
-            watcher.abandoned(reason)
-        self._report(f"warning: {type(watcher).__name__} failed and is left out; training goes on: {reason}")
+            callback.abandoned(reason)
+        name = type(callback).__name__
+        self._report(f"warning: {name} failed and was dropped; training continues without it: {reason}")
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in the one line that a log has for it."""
+    """The first line of an error's message, for one line of log."""
     return (str(error) or type(error).__name__).splitlines()[0][:300]
 
 
-_HOOKS = tuple(name for name, value in vars(Watcher).items() if callable(value) and not name.startswith("_"))
+_HOOKS = tuple(name for name, value in vars(Callback).items() if callable(value) and not name.startswith("_"))

@@ -1,10 +1,9 @@
-"""Judges a trained network: metrics, the temperature of its probabilities, and what it rejects."""
+"""Evaluates a trained network: metrics, the temperature of its probabilities, its rejection rule."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from training_scripts.models import rejection
 from training_scripts.models.calibration import expected_calibration_error, fit_temperature
@@ -15,13 +14,13 @@ from training_scripts.training.trainer import Evaluation, Outcome, Trainer
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What is known of the kept weights.
+class ModelEvaluation:
+    """The evaluation of the weights that were kept.
 
     Attributes:
         metrics: Name to value.
-        temperature: What logits are divided by to give honest probabilities; 1 where it could not be fitted.
-        rejection: What tells pictures of none of the classes; None where it could not be fitted.
+        temperature: Divisor of the logits that calibrates the probabilities; 1 where it could not be fitted.
+        rejection: Rule that recognizes pictures of none of the classes; None where it could not be fitted.
     """
 
     metrics: Mapping[str, float]
@@ -29,50 +28,52 @@ class Judgement:
     rejection: Rejection | None
 
 
-def judge(trainer: Trainer, outcome: Outcome, *, epochs: int, report: Callable[[str], Any] = print) -> Judgement:
-    """Judges the kept weights and reports the closing line. A stopped run skips the test split.
+def evaluate_model(
+    trainer: Trainer, outcome: Outcome, *, epochs: int, report: Callable[[str], object] = print
+) -> ModelEvaluation:
+    """Evaluates the kept weights and reports the closing line. A stopped run skips the test split.
 
     Args:
-        trainer: Has finished; its network holds the kept weights.
-        outcome: What its `run` gave.
-        epochs: How many epochs the run was asked for.
+        trainer: A trainer whose run is over; its network holds the kept weights.
+        outcome: What its `run` returned.
+        epochs: The number of epochs in the hyperparameters.
         report: Takes one line of log at a time.
     """
     metrics, temperature = dict(outcome.metrics), 1.0
-    judged = {"valid": outcome.valid} if outcome.valid else {}
+    evaluations = {"valid": outcome.valid} if outcome.valid else {}
     if outcome.valid:
-        temperature = fit_temperature(outcome.valid.logits, outcome.valid.labels)
+        temperature = fit_temperature(outcome.valid.logits, outcome.valid.targets)
     try:
         if trainer.has("test"):
-            judged["test"] = test = trainer.evaluate("test")
+            evaluations["test"] = test = trainer.evaluate("test")
             metrics |= {"test:loss": test.loss, "test:accuracy": test.accuracy}
     except Stopped:
-        report("asked to stop: the test split was not judged")
+        report("asked to stop: the test split was not evaluated")
     report(format_epoch(EpochMetrics(outcome.epoch, epochs, metrics, best=True)))
-    for split, seen in judged.items():
-        before = expected_calibration_error(seen.logits, seen.labels)
-        after = expected_calibration_error(seen.logits, seen.labels, temperature=temperature)
+    for split, seen in evaluations.items():
+        before = expected_calibration_error(seen.logits, seen.targets)
+        after = expected_calibration_error(seen.logits, seen.targets, temperature=temperature)
         metrics |= {f"{split}:ece_uncalibrated": before, f"{split}:ece": after}
         report(f"{split} calibration error {before:.4f}, at temperature {temperature:.4f} {after:.4f}")
     rule = fit_rejection(trainer, outcome.valid, report=report)
-    if rule and "test" in judged:
-        kept = rule.scores(judged["test"].logits, judged["test"].features) <= rule.threshold
+    if rule and "test" in evaluations:
+        kept = rule.scores(evaluations["test"].logits, evaluations["test"].features) <= rule.threshold
         metrics["test:kept"] = float(kept.double().mean())
         report(f"of the test pictures {metrics['test:kept']:.4f} are taken for one of the classes")
-    return Judgement(metrics | {"epoch": float(outcome.epoch)}, temperature, rule)
+    return ModelEvaluation(metrics | {"epoch": float(outcome.epoch)}, temperature, rule)
 
 
 def fit_rejection(
-    trainer: Trainer, valid: Evaluation | None, *, report: Callable[[str], Any] = print
+    trainer: Trainer, valid: Evaluation | None, *, report: Callable[[str], object] = print
 ) -> Rejection | None:
-    """What tells pictures of no class, fitted on the valid split.
+    """The rule that recognizes pictures of none of the classes, fitted on the valid split.
 
-    Where that has not two pictures of each class, the train split serves if its features are stored: the backbone has
-    not learned from its pictures then, and they are as good as new ones. Else there is no such rule.
+    Where that split lacks two pictures of each class, the train split is used if its features are stored: the backbone
+    has not learned from its pictures then, so they are as good as new ones. Otherwise there is no such rule.
 
     Args:
-        trainer: Has finished; its network holds the kept weights.
-        valid: The valid split as these weights see it.
+        trainer: A trainer whose run is over; its network holds the kept weights.
+        valid: These weights' evaluation of the valid split.
         report: Takes one line of log at a time.
     """
     rule = _fitted(valid) if valid else None
@@ -80,9 +81,9 @@ def fit_rejection(
         try:
             rule = _fitted(trainer.evaluate("train"))
         except Stopped:
-            report("asked to stop: what to reject was not fitted")
+            report("asked to stop: the rejection rule was not fitted")
     if rule is None:
-        report("the model rejects no picture: that takes a valid split with at least two pictures of each class")
+        report("the model rejects no picture: fitting a rejection rule takes at least two valid pictures of each class")
         return None
     report(
         f"rejection of pictures of no class: {rule.method} above {rule.threshold:.4f}, fitted to keep {rule.kept:.2%}"
@@ -91,4 +92,4 @@ def fit_rejection(
 
 
 def _fitted(seen: Evaluation) -> Rejection | None:
-    return rejection.fit(seen.features, seen.labels, classes=seen.logits.shape[1])
+    return rejection.fit(seen.features, seen.targets, classes=seen.logits.shape[1])

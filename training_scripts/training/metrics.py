@@ -1,4 +1,4 @@
-"""The lines that report a run's metrics, and the regular expressions that read them back: one truth for both.
+"""The log lines that report a run's metrics and progress: written here, and read here by everyone else (`parse`).
 
 SageMaker reads metrics from the log by `MetricDefinitions` (https://docs.aws.amazon.com/sagemaker/latest/dg/
 training-metrics.html); the value it keeps for a metric is the last one printed.
@@ -26,11 +26,13 @@ METRIC_DEFINITIONS: list[dict[str, str]] = [{"Name": name, "Regex": rf"\b{name}=
 """What a CreateTrainingJob request carries as `AlgorithmSpecification.MetricDefinitions`."""
 
 _EPOCH = re.compile(r"^(?P<best>best )?epoch (?P<epoch>\d+)/(?P<epochs>\d+)(?= |$)")
-_PROGRESS = re.compile(r"^\s*epoch (\d+)/(\d+): (\d+) of (\d+) pictures\b")
+_WITHIN_EPOCH = re.compile(r"^\s*epoch (\d+)/(\d+): (\d+) of (\d+) pictures\b")
+# Also matches the lines of other people's scripts.
+_PICTURES = re.compile(r"\b(\d+)\s*(?:/|of)\s*(\d+)\s+pictures")
 _PAIR = re.compile(rf"\b([a-z]+:[a-z]+|seconds)=({_NUMBER})(?![\w.])")
 
 
-# Words of other tools for the parts of a metric's name.
+# Other tools' words for the parts of a metric's name.
 _WORDS = {
     "val": "valid",
     "validation": "valid",
@@ -42,7 +44,7 @@ _WORDS = {
 
 
 def meant(written: str) -> str | None:
-    """The metric that a name stands for, in any of its usual spellings; None for no such metric.
+    """The metric that a name means, in any of its usual spellings; None where there is no such metric.
 
     >>> meant("val_loss"), meant("Validation Accuracy"), meant("average test loss")
     ('valid:loss', 'valid:accuracy', None)
@@ -51,7 +53,7 @@ def meant(written: str) -> str | None:
 
 
 def nearest(written: str) -> str | None:
-    """The metric to suggest for a name that stands for none; None where nothing is near.
+    """The metric to suggest for an unknown name; None where none is similar.
 
     >>> nearest("average test loss"), nearest("accuracy"), nearest("val_los"), nearest("f1")
     ('test:loss', 'valid:accuracy', 'valid:loss', None)
@@ -74,7 +76,7 @@ class EpochMetrics:
 
     Attributes:
         epoch: Number of the epoch, from 1.
-        epochs: How many epochs the run was asked for.
+        epochs: Number of epochs of the whole run.
         values: Metric name to value; losses are mean cross-entropy in nats, accuracies fractions of 1.
         seconds: Wall time of the epoch; None on the closing line.
         best: Whether this is the closing line, which repeats the epoch whose weights were kept.
@@ -85,6 +87,24 @@ class EpochMetrics:
     values: Mapping[str, float]
     seconds: float | None = None
     best: bool = False
+
+    @property
+    def fraction(self) -> float:
+        """How much of the run is done, 0 to 1."""
+        return 1.0 if self.best else self.epoch / max(self.epochs, 1)
+
+
+@dataclass(frozen=True)
+class PicturesDone:
+    """What a line inside an epoch or a feature pass says.
+
+    Attributes:
+        fraction: How much is done, 0 to 1: of the whole run by a line inside an epoch, else of the pass.
+        within_epoch: Whether it is a line inside an epoch.
+    """
+
+    fraction: float
+    within_epoch: bool
 
 
 def format_epoch(metrics: EpochMetrics) -> str:
@@ -100,48 +120,51 @@ def format_epoch(metrics: EpochMetrics) -> str:
     return " ".join(parts)
 
 
-def format_progress(epoch: int, epochs: int, done: int, total: int, loss: float) -> str:
+def format_within_epoch(epoch: int, epochs: int, done: int, total: int, loss: float) -> str:
     """A line that shows life inside a long epoch; no metric definition matches it.
 
-    >>> format_progress(3, 10, 640, 6000, 1.23456)
+    >>> format_within_epoch(3, 10, 640, 6000, 1.23456)
     '  epoch 3/10: 640 of 6000 pictures, running loss 1.2346'
     """
     return f"  epoch {epoch}/{epochs}: {done} of {total} pictures, running loss {loss:.4f}"
 
 
-def parse_progress(line: str) -> float | None:
-    """How much of the run is done by a line of `format_progress`, 0 to 1; None for any other line.
+def format_feature_pass(done: int, total: int, pace: float, seconds_left: float) -> str:
+    """A line of a feature pass.
 
-    >>> parse_progress(format_progress(3, 10, 3000, 6000, 1.2))
-    0.25
+    >>> format_feature_pass(640, 6000, 97.31, 55.2)
+    'features 640/6000 pictures, 97.3/s, 55 s left'
     """
-    match = _PROGRESS.match(line)
-    if match is None:
-        return None
-    epoch, epochs, done, total = map(int, match.groups())
-    return (epoch - 1 + done / total) / epochs
+    return f"features {done}/{total} pictures, {pace:.1f}/s, {seconds_left:.0f} s left"
 
 
-def parse_epoch(line: str) -> EpochMetrics | None:
-    """The metrics of an epoch line or closing line; None for any other line.
+def parse(line: str) -> EpochMetrics | PicturesDone | None:
+    """What a line of the log reports; None for a line that reports neither metrics nor progress.
 
-    >>> parse_epoch("epoch 3/10 valid:loss=nan valid:accuracy=1e-05 seconds=0.4").values["valid:accuracy"]
+    >>> parse("epoch 3/10 valid:loss=nan valid:accuracy=1e-05 seconds=0.4").values["valid:accuracy"]
     1e-05
+    >>> parse(format_within_epoch(3, 10, 3000, 6000, 1.2))
+    PicturesDone(fraction=0.25, within_epoch=True)
+    >>> parse("features 100/400 pictures, 9.0/s, 33 s left")
+    PicturesDone(fraction=0.25, within_epoch=False)
     """
-    match = _EPOCH.match(line)
-    if match is None:
-        return None
-    values = {name: float(text) for name, text in _PAIR.findall(line)}
-    seconds = values.pop("seconds", None)
-    if not values:
-        return None
-    return EpochMetrics(
-        int(match["epoch"]), int(match["epochs"]), values, seconds=seconds, best=match["best"] is not None
-    )
+    if found := _EPOCH.match(line):
+        values = {name: float(text) for name, text in _PAIR.findall(line)}
+        seconds = values.pop("seconds", None)
+        if values:
+            epoch, epochs = int(found["epoch"]), int(found["epochs"])
+            return EpochMetrics(epoch, epochs, values, seconds=seconds, best=found["best"] is not None)
+    if found := _WITHIN_EPOCH.match(line):
+        epoch, epochs, done, total = map(int, found.groups())
+        return PicturesDone((epoch - 1 + done / total) / epochs, within_epoch=True) if epochs and total else None
+    if found := _PICTURES.search(line):
+        done, total = map(int, found.groups())
+        return PicturesDone(done / total, within_epoch=False) if total else None
+    return None
 
 
 def _format(value: float) -> str:
-    """Five decimals, or an exponent where five decimals would lose everything but zeros."""
+    """Five decimals, or an exponent where five decimals would show only zeros."""
     if value and abs(value) < 1e-4:
         return f"{value:.4e}"
     return f"{value:.5f}"

@@ -1,4 +1,7 @@
-"""Trains a head, and where asked the backbone's last blocks: epochs, best weights, checkpoints, early stopping."""
+"""The training loop: trains a head, and the backbone's last blocks where `unfreeze` is set; keeps the best epoch.
+
+`Trainer.run` reads as the story of a run; early stopping is decided in `early_stopping.py`.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,11 @@ from training_scripts.data.image_folder import SPLITS
 from training_scripts.models import backbones
 from training_scripts.models.network import Network
 from training_scripts.recording.trial.trial import EVAL, TRAIN
-from training_scripts.training.callbacks import Watchers
+from training_scripts.training import early_stopping, learning_rate
+from training_scripts.training.callbacks import Callbacks
 from training_scripts.training.checkpoints import Checkpoint
 from training_scripts.training.hyperparameters import Hyperparameters
-from training_scripts.training.metrics import EpochMetrics, format_epoch, format_progress
+from training_scripts.training.metrics import EpochMetrics, format_epoch, format_within_epoch
 from training_scripts.training.optimizers import light
 from training_scripts.training.stop_signal import StopFlag, Stopped
 
@@ -33,30 +37,30 @@ PROGRESS_SECONDS = 2.0
 
 
 class TrainingError(ScriptError):
-    """Training cannot go on with these settings; the message says which to change."""
+    """Training cannot continue with these settings; the message says which to change."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A split's mean cross-entropy, accuracy, logits [n, classes], labels [n], features [n, width] (on the CPU)."""
+    """A split's mean cross-entropy, accuracy, logits [n, classes], targets [n], features [n, width] (on the CPU)."""
 
     loss: float
     accuracy: float
     logits: Tensor
-    labels: Tensor
+    targets: Tensor
     features: Tensor
 
 
 @dataclass
-class Progress:
-    """Where a run stands after an epoch; with the weights and the optimiser, all that a restart needs."""
+class RunState:
+    """The state of a run after an epoch; with the weights and the optimizer, all that a restart needs."""
 
     epoch: int = 0
     best_epoch: int = 0
     best_loss: float = math.inf
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
-    ended: str = ""  # why a watcher ended the run; a restarted one trains no further
+    ended: str = ""  # why a callback ended the run; after a restart it trains no further
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,8 @@ class Outcome:
         epoch: The epoch whose weights were kept: lowest valid loss, or the last where there is no valid split.
         history: Metrics of every epoch, first to last.
         stopped: Whether a request to stop ended it early.
-        valid: The valid split as these weights see it; None without that split, or where a stopped run, begun
-            from a checkpoint, has not judged them itself.
+        valid: These weights' evaluation of the valid split; None without that split, or where a stopped run, begun
+            from a checkpoint, has not evaluated them itself.
     """
 
     epoch: int
@@ -96,9 +100,9 @@ class Trainer:
         *,
         checkpoint: Checkpoint,
         stop: StopFlag,
-        report: Callable[[str], Any] = print,
-        watchers: Watchers | None = None,
-        facts: Mapping[str, Any] | None = None,
+        report: Callable[[str], object] = print,
+        callbacks: Callbacks | None = None,
+        facts: Mapping[str, object] | None = None,
     ) -> None:
         """Moves the network to the GPU where there is one; nothing is trained yet.
 
@@ -107,10 +111,10 @@ class Trainer:
             batches: Its inputs.
             hyperparameters: The run's settings.
             checkpoint: Where the state is kept after every epoch.
-            stop: Looked at between batches.
+            stop: Checked between batches.
             report: Takes one line of log at a time.
-            watchers: Are told what happens. Whoever made them tells them at last that the run has ended.
-            facts: What only the caller knows of what `Watcher.run_begins` is told.
+            callbacks: Called as the run proceeds, except for `run_ends`, which is the caller's.
+            facts: The facts of `Callback.run_begins` that only the caller knows.
         """
         backbones.exact_arithmetic()
         self.device = device()
@@ -120,85 +124,88 @@ class Trainer:
         self._checkpoint = checkpoint
         self._stop = stop
         self._report = report
-        self._watchers = watchers or Watchers()
+        self._callbacks = callbacks or Callbacks()
         self._facts = dict(facts or {})
         self._optimizer = _optimizer(network, hyperparameters)
         self._precision = _precision(self.device, wanted=hyperparameters.amp and network.backbone is not None)
         self._scaler = torch.amp.GradScaler(enabled=self._precision is torch.float16)
         self._steps = math.ceil(batches.size("train") / hyperparameters.batch_size)
-        self._progress = Progress()
+        self._state = RunState()
 
     def run(self) -> Outcome:
         """Trains to the end, from the checkpoint where there is one.
 
         Raises:
-            TrainingError: The loss is not a number any more, and no epoch was good; or the checkpoint has all epochs.
+            TrainingError: The loss is not finite and no epoch was good, or the checkpoint has all epochs already.
             CheckpointError: The checkpoint is of other data, or of another shape of model.
-            Stopped: A stop was asked for before the first epoch was done.
+            Stopped: A stop was requested before the first epoch was done.
         """
         self._resume()
-        progress = self._progress
-        self._watchers.run_begins(self.network, self._run_facts())
+        state = self._state
+        self._callbacks.run_begins(self.network, self._run_facts())
         stopped = False
-        while progress.epoch < self._settings.epochs and not progress.ended and not self._out_of_patience():
+        while state.epoch < self._settings.epochs and not state.ended and not self._stops_early():
             try:
-                values, seconds = self._epoch(progress.epoch + 1)
+                values, seconds = self._epoch(state.epoch + 1)
             except Stopped:
-                if not progress.best_weights:
+                if not state.best_weights:
                     raise
-                self._report(f"asked to stop in epoch {progress.epoch + 1}: keeping epoch {progress.best_epoch}")
+                self._report(f"asked to stop in epoch {state.epoch + 1}: keeping epoch {state.best_epoch}")
                 stopped = True
                 break
             if not math.isfinite(values["train:loss"]):
-                self._watchers.epoch_ends(progress.epoch + 1, values)
-                self._diverged(progress.epoch + 1, values["train:loss"])
+                self._callbacks.epoch_ends(state.epoch + 1, values)
+                self._diverged(state.epoch + 1, values["train:loss"])
                 break
-            self._account(values)
-            self._report(format_epoch(EpochMetrics(progress.epoch, self._settings.epochs, values, seconds=seconds)))
-            self._ask_watchers(values)
+            self._record_epoch(values)
+            self._report(format_epoch(EpochMetrics(state.epoch, self._settings.epochs, values, seconds=seconds)))
+            self._call_callbacks(values)
             self._save()
-        self.network.restore(progress.best_weights)
+        self.network.restore(state.best_weights)
         if self._best_valid is None and self.has("valid") and not stopped:
             try:
                 self._best_valid = self.evaluate("valid")
             except Stopped:  # the model is finished; only its calibration is lost
-                self._report("asked to stop: the valid split was not judged again")
+                self._report("asked to stop: the valid split was not evaluated again")
                 stopped = True
-        return Outcome(progress.best_epoch, progress.history, stopped, self._best_valid)
+        return Outcome(state.best_epoch, state.history, stopped, self._best_valid)
 
     def has(self, split: str) -> bool:
-        """Whether there is such a split to judge."""
+        """Whether the run has pictures of a split."""
         return self._batches.size(split) > 0
 
     def evaluate(self, split: str) -> Evaluation:
-        """Judges the network's present weights on a split, each picture in its plain view.
+        """Evaluates the network's present weights on a split, each picture in its plain view.
 
         Raises:
-            Stopped: A stop was asked for meanwhile.
+            Stopped: A stop was requested meanwhile.
         """
-        return self._evaluate(split, Watchers())
+        return self._evaluate(split, Callbacks())
 
-    def _evaluate(self, split: str, watchers: Watchers) -> Evaluation:
+    def _evaluate(self, split: str, callbacks: Callbacks) -> Evaluation:
         self.network.eval()
-        logits, labels, features = [], [], []
+        logits, targets, features = [], [], []
         with torch.inference_mode():
-            for inputs, truth in self._fetched(EVAL, self._batches.plain(split, self._settings.batch_size), watchers):
+            for inputs, truth in self._fetched(EVAL, self._batches.plain(split, self._settings.batch_size), callbacks):
                 # In full precision, as the endpoint will compute them.
                 scored = self.network(inputs).float()
-                watchers.forward_done(EVAL, scored)
-                if watchers:
-                    right = (scored.argmax(1) == truth).sum()
-                    watchers.step_ends(EVAL, functional.cross_entropy(scored, truth), right, len(truth))
+                callbacks.forward_done(EVAL, scored)
+                if callbacks:
+                    correct = (scored.argmax(1) == truth).sum()
+                    callbacks.step_ends(EVAL, functional.cross_entropy(scored, truth), correct, len(truth))
                 logits.append(scored.cpu())
-                labels.append(truth.cpu())
+                targets.append(truth.cpu())
                 features.append(self.network.features.cpu())
-        scores, truths = torch.cat(logits), torch.cat(labels)
-        watchers.evaluation_ends(split, scores, truths)
-        accuracy = float((scores.argmax(1) == truths).double().mean())
-        loss = float(functional.cross_entropy(scores, truths))
-        # Stored features come as one batch: they are not copied.
-        seen = features[0] if len(features) == 1 else torch.cat(features)
-        return Evaluation(loss, accuracy, scores, truths, seen)
+        all_logits, all_targets = torch.cat(logits), torch.cat(targets)
+        callbacks.evaluation_ends(split, all_logits, all_targets)
+        return Evaluation(
+            loss=float(functional.cross_entropy(all_logits, all_targets)),
+            accuracy=float((all_logits.argmax(1) == all_targets).double().mean()),
+            logits=all_logits,
+            targets=all_targets,
+            # Stored features come as one batch: they are not copied.
+            features=features[0] if len(features) == 1 else torch.cat(features),
+        )
 
     def _epoch(self, epoch: int) -> tuple[dict[str, float], float]:
         begin = time.monotonic()
@@ -207,59 +214,59 @@ class Trainer:
         loss, accuracy = self._train_epoch(epoch)
         values = {"train:loss": loss, "train:accuracy": accuracy}
         if self.has("valid") and math.isfinite(loss):
-            self._latest_valid = valid = self._evaluate("valid", self._watchers)
+            self._latest_valid = valid = self._evaluate("valid", self._callbacks)
             values |= {"valid:loss": valid.loss, "valid:accuracy": valid.accuracy}
         return values, time.monotonic() - begin
 
     def _train_epoch(self, epoch: int) -> tuple[float, float]:
-        """One pass over the train split; its mean cross-entropy and accuracy while the weights moved."""
+        """One pass over the train split; its mean cross-entropy and accuracy while the weights changed."""
         self.network.train()
         totals = torch.zeros(2, dtype=torch.float64, device=self.device)
-        seen, spoken = 0, time.monotonic()
+        seen, reported = 0, time.monotonic()
         batches = self._batches.train(self._settings.batch_size, torch.default_generator)
-        for step, (inputs, labels) in enumerate(self._fetched(TRAIN, batches, self._watchers)):
+        for step, (inputs, targets) in enumerate(self._fetched(TRAIN, batches, self._callbacks)):
             self._set_rate(((epoch - 1) * self._steps + step) / (self._settings.epochs * self._steps))
-            totals += self._step(inputs, labels)
-            seen += len(labels)
-            if time.monotonic() - spoken >= PROGRESS_SECONDS:
-                spoken = time.monotonic()
+            totals += self._step(inputs, targets)
+            seen += len(targets)
+            if time.monotonic() - reported >= PROGRESS_SECONDS:
+                reported = time.monotonic()
                 total = self._batches.size("train")
                 running = float(totals[0]) / seen
-                self._report(format_progress(epoch, self._settings.epochs, seen, total, running))
+                self._report(format_within_epoch(epoch, self._settings.epochs, seen, total, running))
         loss, correct = totals.tolist()
         return loss / seen, correct / seen
 
-    def _step(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """One optimiser step; sums of cross-entropy and of correct answers, [2], left on the device."""
-        watchers = self._watchers
+    def _step(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """One optimizer step; sums of cross-entropy and of correct predictions, [2], left on the device."""
+        callbacks = self._callbacks
         with self._autocast():
             logits = self.network(inputs)
         logits = logits.float()
-        watchers.forward_done(TRAIN, logits)
-        plain = functional.cross_entropy(logits, labels)
+        callbacks.forward_done(TRAIN, logits)
+        plain = functional.cross_entropy(logits, targets)
         smoothing = self._settings.label_smoothing
-        objective = functional.cross_entropy(logits, labels, label_smoothing=smoothing) if smoothing else plain
+        objective = functional.cross_entropy(logits, targets, label_smoothing=smoothing) if smoothing else plain
         self._optimizer.zero_grad(set_to_none=True)
         self._scaler.scale(objective).backward()  # type: ignore[no-untyped-call]
         self._scaler.unscale_(self._optimizer)
-        watchers.backward_done(TRAIN)
+        callbacks.backward_done(TRAIN)
         self._scaler.step(self._optimizer)
         self._scaler.update()
-        correct = (logits.detach().argmax(1) == labels).sum()
-        watchers.step_ends(TRAIN, plain.detach(), correct, len(labels))
-        return torch.stack([plain.detach().double() * len(labels), correct.double()])
+        correct = (logits.detach().argmax(1) == targets).sum()
+        callbacks.step_ends(TRAIN, plain.detach(), correct, len(targets))
+        return torch.stack([plain.detach().double() * len(targets), correct.double()])
 
-    def _fetched(self, mode: str, batches: Iterator[Batch], watchers: Watchers) -> Iterator[Batch]:
-        """Batches on the device, with a look at the stop flag before each."""
+    def _fetched(self, mode: str, batches: Iterator[Batch], callbacks: Callbacks) -> Iterator[Batch]:
+        """Moves batches to the device; checks the stop flag before each."""
         with contextlib.closing(batches):  # type: ignore[type-var]
-            watchers.step_begins(mode)
-            for fetched, truth in batches:
+            callbacks.step_begins(mode)
+            for fetched_inputs, fetched_targets in batches:
                 self._stop.check()
-                inputs = fetched.to(self.device, non_blocking=True)
-                labels = truth.to(self.device, non_blocking=True)
-                watchers.batch_ready(mode, inputs, labels)
-                yield inputs, labels
-                watchers.step_begins(mode)
+                inputs = fetched_inputs.to(self.device, non_blocking=True)
+                targets = fetched_targets.to(self.device, non_blocking=True)
+                callbacks.batch_ready(mode, inputs, targets)
+                yield inputs, targets
+                callbacks.step_begins(mode)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(
@@ -268,30 +275,30 @@ class Trainer:
 
     def _set_rate(self, done: float) -> None:
         for group in self._optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * rate(self._settings.scheduler, done)
+            group["lr"] = group["initial_lr"] * learning_rate.factor(self._settings.scheduler, done)
 
-    def _account(self, values: dict[str, float]) -> None:
-        """Books an epoch, and keeps its weights if they are the best."""
-        progress = self._progress
-        progress.epoch += 1
-        progress.history.append(values)
+    def _record_epoch(self, values: dict[str, float]) -> None:
+        """Adds an epoch to the history, and keeps its weights if they are the best."""
+        state = self._state
+        state.epoch += 1
+        state.history.append(values)
         loss = values.get("valid:loss")
-        if loss is None or loss < progress.best_loss or not progress.best_weights:
-            progress.best_epoch, progress.best_weights = progress.epoch, self.network.learned()
+        if loss is None or loss < state.best_loss or not state.best_weights:
+            state.best_epoch, state.best_weights = state.epoch, self.network.learned()
             self._best_valid = self._latest_valid
-            progress.best_loss = math.inf if loss is None or math.isnan(loss) else loss
+            state.best_loss = math.inf if loss is None or math.isnan(loss) else loss
 
-    def _ask_watchers(self, values: Mapping[str, float]) -> None:
-        """Tells the watchers of an epoch; one of them may end the run."""
-        progress = self._progress
-        progress.ended = self._watchers.epoch_ends(progress.epoch, values) or ""
-        if progress.ended:
-            self._report(f"stopping after epoch {progress.epoch}: {progress.ended}")
+    def _call_callbacks(self, values: Mapping[str, float]) -> None:
+        """Reports an epoch to the callbacks; one of them may end the run."""
+        state = self._state
+        state.ended = self._callbacks.epoch_ends(state.epoch, values) or ""
+        if state.ended:
+            self._report(f"stopping after epoch {state.epoch}: {state.ended}")
 
     def _save(self) -> None:
         self._checkpoint.save(
             {
-                **vars(self._progress),
+                **vars(self._state),
                 "weights": self.network.learned(),
                 "optimizer": self._optimizer.state_dict(),
                 "scaler": self._scaler.state_dict(),
@@ -307,28 +314,28 @@ class Trainer:
         fresh = [dict(group) for group in self._optimizer.param_groups]
         self._optimizer.load_state_dict(state.pop("optimizer"))
         for group, settings in zip(self._optimizer.param_groups, fresh, strict=True):
-            # The state is the checkpoint's, what was asked for is this run's.
+            # The state is the checkpoint's, the settings are this run's.
             group.update({name: value for name, value in settings.items() if name != "params"})
         scaler = state.pop("scaler")
         if scaler and self._scaler.is_enabled():
             self._scaler.load_state_dict(scaler)
-        self._progress = Progress(**state)
-        epoch, epochs = self._progress.epoch, self._settings.epochs
+        self._state = RunState(**state)
+        epoch, epochs = self._state.epoch, self._settings.epochs
         if epoch > epochs or (epoch == epochs and comparison.changes):
             raise TrainingError(
                 f"the checkpoint {self._checkpoint.path} has {epoch} epochs already, and --epochs is {epochs}: "
                 "there is nothing left to train; give more epochs"
             )
-        said = f"continuing after epoch {epoch} from {self._checkpoint.path}"
+        message = f"continuing after epoch {epoch} from {self._checkpoint.path}"
         if comparison.changes:
-            self._progress.ended = ""  # what ended it may not end it so again
-            said += f", with {comparison}; {self._restated(epoch)}"
-        self._report(said)
+            self._state.ended = ""  # with other settings, what ended the run need not end it again
+            message += f", with {comparison}; {self._restated(epoch)}"
+        self._report(message)
 
     def _restated(self, done: int) -> str:
         """How the learning rate continues when settings have changed."""
         settings = self._settings
-        now = settings.lr * rate(settings.scheduler, done / settings.epochs)
+        now = settings.lr * learning_rate.factor(settings.scheduler, done / settings.epochs)
         if settings.scheduler == "none":
             return f"the learning rate is {number_text(now, 3)}"
         return (
@@ -341,38 +348,26 @@ class Trainer:
             "hyperparameters": self._settings.to_dict(),
             "sizes": {split: self._batches.size(split) for split in SPLITS if self.has(split)},
             "steps_per_epoch": self._steps,
-            "epoch": self._progress.epoch,
+            "epoch": self._state.epoch,
             "fingerprint": self._checkpoint.run.fingerprint,
             **self._facts,
         }
 
-    def _out_of_patience(self) -> bool:
-        progress, patience = self._progress, self._settings.patience
-        if not patience or progress.epoch - progress.best_epoch < patience:
-            return False
-        self._report(f"no better valid loss for {patience} epochs: stopping after epoch {progress.epoch}")
-        return True
+    def _stops_early(self) -> bool:
+        state = self._state
+        reason = early_stopping.reason(state.epoch, state.best_epoch, patience=self._settings.patience)
+        if reason:
+            self._report(f"{reason}: stopping after epoch {state.epoch}")
+        return bool(reason)
 
     def _diverged(self, epoch: int, loss: float) -> None:
         remedy = f"lower --lr (now {number_text(self._settings.lr)})"
-        if not self._progress.best_weights:
+        if not self._state.best_weights:
             raise TrainingError(f"training diverged: the loss of epoch {epoch} is {loss}; {remedy}")
         self._report(
             f"warning: training diverged: the loss of epoch {epoch} is {loss}; "
-            f"keeping epoch {self._progress.best_epoch}; {remedy}"
+            f"keeping epoch {self._state.best_epoch}; {remedy}"
         )
-
-
-def rate(scheduler: str, done: float) -> float:
-    """What the learning rate is multiplied by.
-
-    Args:
-        scheduler: cosine (from 1 to 0 over the run), step (a tenth after each third), none.
-        done: Share of the run's steps that are done, from 0 to below 1.
-    """
-    if scheduler == "cosine":
-        return (1 + math.cos(math.pi * done)) / 2
-    return 0.1 ** int(done * 3) if scheduler == "step" else 1.0
 
 
 def device() -> torch.device:

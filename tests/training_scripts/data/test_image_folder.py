@@ -88,15 +88,15 @@ class TestClasses:
     def test_indices_follow_the_train_split_sorted_by_folder_name(self, root: Path) -> None:
         dataset = read_dataset(find_splits(root))
         assert dataset.classes == ("1", "10", "2")
-        assert [(sample.name, sample.label) for sample in dataset.splits["train"][2:4]] == [
+        assert [(sample.name, sample.class_index) for sample in dataset.splits["train"][2:4]] == [
             ("10/0.jpg", 1),
             ("10/1.jpg", 1),
         ]
 
     def test_a_class_missing_elsewhere_shifts_no_index(self, root: Path) -> None:
         splits = read_dataset(find_splits(root)).splits
-        assert [sample.label for sample in splits["valid"]] == [1]
-        assert [(sample.name, sample.label) for sample in splits["test"]] == [("1/0.jpg", 0), ("2/0.png", 2)]
+        assert [sample.class_index for sample in splits["valid"]] == [1]
+        assert [(sample.name, sample.class_index) for sample in splits["test"]] == [("1/0.jpg", 0), ("2/0.png", 2)]
 
     def test_a_class_unknown_to_the_train_split_is_named(self, root: Path) -> None:
         write(root, "test/3/0.jpg")
@@ -126,7 +126,7 @@ class TestClasses:
             root, "train/1/.hidden.jpg", "train/1/Thumbs.db", "train/1/below/3.JPEG", "train/.git/x.jpg", "train/a.jpg"
         )
         dataset = read_dataset(find_splits(root))
-        assert [sample.name for sample in dataset.splits["train"] if sample.label == 0] == [
+        assert [sample.name for sample in dataset.splits["train"] if sample.class_index == 0] == [
             "1/0.jpg",
             "1/1.jpg",
             "1/below/3.JPEG",

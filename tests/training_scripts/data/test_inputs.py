@@ -11,7 +11,7 @@ import torch
 from tests.training_scripts.trial_material import CLASSES
 from training_scripts.data import image_folder, preprocessing
 from training_scripts.data.image_folder import DataError
-from training_scripts.data.inputs import gather
+from training_scripts.data.inputs import read_inputs
 from training_scripts.features.store import extract
 from training_scripts.training.hyperparameters import Hyperparameters
 from training_scripts.training.stop_signal import StopFlag, Stopped
@@ -32,7 +32,7 @@ def test_features_of_other_weights_make_another_run(feature_folder: Path, tmp_pa
     settings = Hyperparameters()
     other = with_other_weights(feature_folder, tmp_path / "other")
     one, again, another = (
-        gather(settings, {"SM_CHANNEL_FEATURES": str(folder)}).identity().fingerprint
+        read_inputs(settings, {"SM_CHANNEL_FEATURES": str(folder)}).identity().fingerprint
         for folder in (feature_folder, feature_folder, other)
     )
     assert one == again != another
@@ -48,7 +48,7 @@ def test_other_weights_in_the_same_file_make_another_run(
     fingerprints = []
     for factor in (1.0, 1.0, 1.5):
         torch.save({name: tensor * factor for name, tensor in state.items()}, file)
-        fingerprints.append(gather(settings, environ).identity().fingerprint)
+        fingerprints.append(read_inputs(settings, environ).identity().fingerprint)
     one, again, another = fingerprints
     assert one == again != another
 
@@ -60,7 +60,7 @@ def test_a_stop_ends_the_feature_pass_of_a_training_job_after_the_next_batch(
     stop = StopFlag()
     stop.request()
     with pytest.raises(Stopped):
-        gather(Hyperparameters(weights="none"), environ, report=lambda _: None, check=stop.check)
+        read_inputs(Hyperparameters(weights="none"), environ, report=lambda _: None, check=stop.check)
     assert not (tmp_path / "features" / "features.json").exists()
 
 
@@ -69,35 +69,38 @@ def test_a_stop_ends_the_feature_pass_of_a_training_job_after_the_next_batch(
     [
         (
             Hyperparameters(views="plain,crops:4"),
-            "are of the views plain,flip, but the hyperparameter views is plain,crop",
+            "were computed with the views plain,flip, but the hyperparameter views is plain,crop",
         ),
-        (Hyperparameters(weights="/a/my.pth"), "are of the weights none, but the hyperparameter weights is /a/my.pth"),
+        (
+            Hyperparameters(weights="/a/my.pth"),
+            "were computed with the weights none, but the hyperparameter weights is /a/my.pth",
+        ),
     ],
 )
 def test_settings_that_the_features_do_not_have_are_refused(
     feature_folder: Path, settings: Hyperparameters, message: str
 ) -> None:
     with pytest.raises(DataError, match=message):
-        gather(settings, {"SM_CHANNEL_FEATURES": str(feature_folder)})
+        read_inputs(settings, {"SM_CHANNEL_FEATURES": str(feature_folder)})
 
 
 def test_settings_left_at_their_defaults_become_those_of_the_features(picture_folder: Path, tmp_path: Path) -> None:
     dataset = image_folder.read_dataset(image_folder.find_splits(picture_folder))
     views = preprocessing.parse_views("plain")
     extract(dataset, backbone_name="efficientnet_lite0", weights="none", views=views, folder=tmp_path)
-    material = gather(Hyperparameters(), {"SM_CHANNEL_FEATURES": str(tmp_path)})
-    assert material.settings == Hyperparameters(views="plain", weights="none")
+    inputs = read_inputs(Hyperparameters(), {"SM_CHANNEL_FEATURES": str(tmp_path)})
+    assert inputs.settings == Hyperparameters(views="plain", weights="none")
 
 
 def test_pictures_of_other_classes_beside_the_features_are_refused(
     picture_folder: Path, feature_folder: Path, tmp_path: Path
 ) -> None:
     environ = {"SM_CHANNEL_FEATURES": str(feature_folder), "SM_CHANNEL_TRAIN": str(picture_folder / "train")}
-    assert gather(Hyperparameters(), environ).classes == tuple(CLASSES)
+    assert read_inputs(Hyperparameters(), environ).classes == tuple(CLASSES)
     for name in ("001.Red_dog", "002.Green_dog", "004.Grey_dog"):
         (tmp_path / "train" / name).mkdir(parents=True)
     with pytest.raises(DataError, match=r"only the features have 003\.Blue_dog; only the pictures have 004\.Grey_dog"):
-        gather(Hyperparameters(), environ | {"SM_CHANNEL_TRAIN": str(tmp_path / "train")})
+        read_inputs(Hyperparameters(), environ | {"SM_CHANNEL_TRAIN": str(tmp_path / "train")})
 
 
 @pytest.mark.parametrize("features", ["auto", "off"])
@@ -105,5 +108,5 @@ def test_a_single_class_is_refused_before_any_work(picture_folder: Path, tmp_pat
     shutil.copytree(picture_folder / "train" / "001.Red_dog", tmp_path / "train" / "001.Red_dog")
     environ = {"SM_CHANNEL_TRAIN": str(tmp_path / "train"), "SM_CHECKPOINT_DIR": str(tmp_path / "checkpoints")}
     with pytest.raises(DataError, match=r"a single class, 001\.Red_dog: a classifier needs at least two"):
-        gather(Hyperparameters(weights="none", features=features), environ, report=lambda _: None)
+        read_inputs(Hyperparameters(weights="none", features=features), environ, report=lambda _: None)
     assert not (tmp_path / "checkpoints").exists()

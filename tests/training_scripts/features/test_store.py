@@ -87,7 +87,7 @@ def extract(
         views=preprocessing.parse_views(views),
         folder=folder,
         batch_size=3,
-        progress=report,
+        report=report,
     )
 
 
@@ -122,7 +122,7 @@ class TestStore:
         train, valid = store.split("train"), store.split("valid")
         assert (train.features.shape, train.features.dtype) == ((10, 4, WIDTH), np.float32)
         assert valid.features.shape == (4, 1, WIDTH)
-        assert (train.labels.tolist(), train.labels.dtype) == ([0] * 5 + [1] * 5, np.int64)
+        assert (train.targets.tolist(), train.targets.dtype) == ([0] * 5 + [1] * 5, np.int64)
         assert valid.names == ("001.A/0.jpg", "001.A/1.jpg", "002.B/0.jpg", "002.B/1.jpg")
         assert (store.classes, store.width, store.backbone_name) == (("001.A", "002.B"), WIDTH, BACKBONE)
         assert store.sizes == {"train": 10, "valid": 4, "test": 4}
@@ -163,7 +163,7 @@ class TestStore:
 
 class TestOpen:
     def test_nothing_there(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match=r"holds no features: features\.json is missing"):
+        with pytest.raises(DataError, match=r"contains no features: features\.json is missing"):
             FeatureStore.open(tmp_path)
 
     def test_an_unfinished_pass(self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,13 +240,13 @@ class TestResuming:
         lines: list[str] = []
         extract(other, tmp_path / "features", report=lines.append)
         extract(other, tmp_path / "fresh")
-        assert "left from a pass over something else" in lines[0]
+        assert "left from a pass over other data or settings" in lines[0]
         assert content(tmp_path / "features") == content(tmp_path / "fresh")
 
     def test_a_finished_store_of_something_else_is_left_alone(self, dataset: DataSet, tmp_path: Path) -> None:
         extract(dataset, tmp_path)
         before = content(tmp_path)
-        with pytest.raises(DataError, match=r"features of something else \(different: views\)\. Use another folder"):
+        with pytest.raises(DataError, match=r"contains other features \(different: views\)\. Use another folder"):
             extract(dataset, tmp_path, views="plain")
         assert content(tmp_path) == before
 
@@ -279,9 +279,9 @@ class TestCorruptPictures:
             ("train", "001.A/2.jpg"),
             ("train", "002.B/5.jpg"),
         ]
-        assert train.features.shape[0] == len(train.labels) == len(train.names) == store.sizes["train"] == 10
+        assert train.features.shape[0] == len(train.targets) == len(train.names) == store.sizes["train"] == 10
         assert "001.A/2.jpg" not in train.names
-        assert train.labels.tolist() == [0] * 5 + [1] * 5
+        assert train.targets.tolist() == [0] * 5 + [1] * 5
         assert lines[-2].startswith("skipped train/001.A/2.jpg: not a picture")
 
     def test_do_not_shift_the_features_of_the_others(self, damaged: DataSet, tmp_path: Path) -> None:

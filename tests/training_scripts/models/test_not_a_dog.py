@@ -64,7 +64,7 @@ def test_every_score_tells_clouds_from_what_lies_elsewhere(results: Results) -> 
 def test_leaving_a_class_out_leaves_no_picture_of_it(results: Results) -> None:
     splits = clouds(rows=160, width=300, classes=8, spread=0.7)
     without = not_a_dog._without(splits["train"], {2})
-    assert (len(without.labels), sorted(set(without.labels.tolist()))) == (140, [0, 1, 2, 3, 4, 5, 6])
+    assert (len(without.targets), sorted(set(without.targets.tolist()))) == (140, [0, 1, 2, 3, 4, 5, 6])
     assert without.names == tuple(str(row) for row in range(160) if row % 8 != 2)
     assert len(results.left_out) == 20
 

@@ -26,7 +26,7 @@ WIDTH = 1280
 def seen(rows: int = 400, **settings: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """Features and labels of clouds, one a class."""
     split = clouds(rows=rows, **settings)["valid"]
-    return torch.from_numpy(split.features[:, 0]), torch.from_numpy(split.labels)
+    return torch.from_numpy(split.features[:, 0]), torch.from_numpy(split.targets)
 
 
 def fitted(features: torch.Tensor, labels: torch.Tensor, **settings: Any) -> Rejection:

@@ -1,4 +1,4 @@
-"""A small training loop that tells a watcher what happens, as the Trainer does."""
+"""A small training loop that tells a callback what happens, as the Trainer does."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from training_scripts.training.callbacks import Watcher
+from training_scripts.training.callbacks import Callback
 from training_scripts.training.optimizers import light
 
 STEPS, ROWS, CLASSES = 8, 16, 3
@@ -24,7 +24,7 @@ def blobs(seed: int = 0, rows: int = ROWS * STEPS, width: int = 8) -> tuple[torc
 
 def train(
     network: nn.Module,
-    watcher: Watcher,
+    callback: Callback,
     *,
     epochs: int = 3,
     first: int = 0,
@@ -36,12 +36,12 @@ def train(
 
     Args:
         network: Is trained.
-        watcher: Is told.
+        callback: Is told.
         epochs: How many the run has.
         first: Epochs that were done before.
-        last: Stop after this one, as a killed job does: without a word to the watcher.
+        last: Stop after this one, as a killed job does: without a word to the callback.
         judged: Inputs and labels of the valid split; by default two batches of blobs.
-        facts: More of what the watcher is told as the run begins.
+        facts: More of what the callback is told as the run begins.
     """
     valid = judged or blobs(99, rows=ROWS * 2)
     told = {
@@ -55,14 +55,14 @@ def train(
     }
     optimizer = light(torch.optim.SGD)(network.parameters(), lr=0.05)
     losses: list[float] = []
-    watcher.run_begins(network, told | facts)
+    callback.run_begins(network, told | facts)
     for epoch in range(first, epochs if last is None else last):
         network.train()
-        losses += [_step(network, optimizer, watcher, *batch) for batch in _batches(*blobs(epoch))]
-        _judge(network, watcher, *valid)
-        watcher.epoch_ends(epoch + 1, {})
+        losses += [_step(network, optimizer, callback, *batch) for batch in _batches(*blobs(epoch))]
+        _judge(network, callback, *valid)
+        callback.epoch_ends(epoch + 1, {})
     if last is None:
-        watcher.run_ends()
+        callback.run_ends()
     return losses
 
 
@@ -71,32 +71,32 @@ def _batches(inputs: torch.Tensor, labels: torch.Tensor) -> list[tuple[torch.Ten
 
 
 def _step(
-    network: nn.Module, optimizer: torch.optim.Optimizer, watcher: Watcher, inputs: torch.Tensor, labels: torch.Tensor
+    network: nn.Module, optimizer: torch.optim.Optimizer, callback: Callback, inputs: torch.Tensor, labels: torch.Tensor
 ) -> float:
-    watcher.step_begins("TRAIN")
-    watcher.batch_ready("TRAIN", inputs, labels)
+    callback.step_begins("TRAIN")
+    callback.batch_ready("TRAIN", inputs, labels)
     logits = network(inputs)
-    watcher.forward_done("TRAIN", logits)
+    callback.forward_done("TRAIN", logits)
     loss = functional.cross_entropy(logits, labels)
     optimizer.zero_grad()
     loss.backward()
-    watcher.backward_done("TRAIN")
+    callback.backward_done("TRAIN")
     optimizer.step()
-    watcher.step_ends("TRAIN", loss.detach(), (logits.argmax(1) == labels).sum(), len(labels))
+    callback.step_ends("TRAIN", loss.detach(), (logits.argmax(1) == labels).sum(), len(labels))
     return float(loss.detach())
 
 
-def _judge(network: nn.Module, watcher: Watcher, rows: torch.Tensor, truths: torch.Tensor) -> None:
+def _judge(network: nn.Module, callback: Callback, rows: torch.Tensor, truths: torch.Tensor) -> None:
     network.eval()
     judged = []
     with torch.inference_mode():
         for inputs, labels in _batches(rows, truths):
-            watcher.step_begins("EVAL")
-            watcher.batch_ready("EVAL", inputs, labels)
+            callback.step_begins("EVAL")
+            callback.batch_ready("EVAL", inputs, labels)
             logits = network(inputs)
-            watcher.forward_done("EVAL", logits)
+            callback.forward_done("EVAL", logits)
             right = (logits.argmax(1) == labels).sum()
-            watcher.step_ends("EVAL", functional.cross_entropy(logits, labels), right, len(labels))
+            callback.step_ends("EVAL", functional.cross_entropy(logits, labels), right, len(labels))
             judged.append((logits, labels))
         logits, labels = (torch.cat(parts) for parts in zip(*judged, strict=True))
-        watcher.evaluation_ends("valid", logits, labels)
+        callback.evaluation_ends("valid", logits, labels)

@@ -11,14 +11,14 @@ import torch
 from torch.nn import functional
 
 from training_scripts.recording.profiler.profiler import Profiler
-from training_scripts.training.callbacks import Watcher, Watchers
+from training_scripts.training.callbacks import Callback, Callbacks
 
 STEPS_AN_EPOCH = 20
 EVALUATIONS = 3
 
 
 def train(
-    watcher: Watcher, *, epochs: int = 2, done: int = 0, pause: float = 0.0, fingerprint: str = ""
+    callback: Callback, *, epochs: int = 2, done: int = 0, pause: float = 0.0, fingerprint: str = ""
 ) -> torch.nn.Module:
     """Trains a small network for so many epochs in all, of which some were done before."""
     torch.manual_seed(5)
@@ -30,14 +30,14 @@ def train(
         "epoch": done,
         "fingerprint": fingerprint,
     }
-    watcher.run_begins(network, facts)
+    callback.run_begins(network, facts)
     for epoch in range(done + 1, epochs + 1):
         for _ in range(STEPS_AN_EPOCH):
-            _step(watcher, network, optimizer, pause)
-        watcher.step_begins("TRAIN")  # the batches are used up
+            _step(callback, network, optimizer, pause)
+        callback.step_begins("TRAIN")  # the batches are used up
         for _ in range(EVALUATIONS):
-            _evaluate(watcher, network)
-        watcher.epoch_ends(epoch, {"train:loss": 1.0})
+            _evaluate(callback, network)
+        callback.epoch_ends(epoch, {"train:loss": 1.0})
     return network
 
 
@@ -49,32 +49,32 @@ def profile(
         folder, interval_ms=100, operators=operators, facts={"job_begin": time.time() - 5}, report=report
     )
     profiler.start()
-    watchers = Watchers([profiler], report=report)
-    network = train(watchers, **run)
-    watchers.run_ends()
+    callbacks = Callbacks([profiler], report=report)
+    network = train(callbacks, **run)
+    callbacks.run_ends()
     return network
 
 
-def _step(watcher: Watcher, network: torch.nn.Module, optimizer: torch.optim.Optimizer, pause: float) -> None:
-    watcher.step_begins("TRAIN")
+def _step(callback: Callback, network: torch.nn.Module, optimizer: torch.optim.Optimizer, pause: float) -> None:
+    callback.step_begins("TRAIN")
     time.sleep(pause)
     inputs, labels = torch.randn(4, 8), torch.randint(3, (4,))
-    watcher.batch_ready("TRAIN", inputs, labels)
+    callback.batch_ready("TRAIN", inputs, labels)
     logits = network(inputs)
-    watcher.forward_done("TRAIN", logits)
+    callback.forward_done("TRAIN", logits)
     loss = functional.cross_entropy(logits, labels)
     optimizer.zero_grad()
     loss.backward()
-    watcher.backward_done("TRAIN")
+    callback.backward_done("TRAIN")
     optimizer.step()
-    watcher.step_ends("TRAIN", loss.detach(), torch.tensor(1), 4)
+    callback.step_ends("TRAIN", loss.detach(), torch.tensor(1), 4)
 
 
-def _evaluate(watcher: Watcher, network: torch.nn.Module) -> None:
-    watcher.step_begins("EVAL")
+def _evaluate(callback: Callback, network: torch.nn.Module) -> None:
+    callback.step_begins("EVAL")
     inputs, labels = torch.ones(4, 8), torch.zeros(4, dtype=torch.int64)
-    watcher.batch_ready("EVAL", inputs, labels)
+    callback.batch_ready("EVAL", inputs, labels)
     with torch.no_grad():
         logits = network(inputs)
-    watcher.forward_done("EVAL", logits)
-    watcher.step_ends("EVAL", functional.cross_entropy(logits, labels), torch.tensor(1), 4)
+    callback.forward_done("EVAL", logits)
+    callback.step_ends("EVAL", functional.cross_entropy(logits, labels), torch.tensor(1), 4)

@@ -1,4 +1,4 @@
-"""Watchers are told what happens in a run, in order; one that fails costs a line of warning and nothing else."""
+"""Callbacks are told what happens in a run, in order; one that fails costs a line of warning and nothing else."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 
 from tests.training_scripts.training.test_trainer import trainer
 from tests.training_scripts.trial_material import same_weights
-from training_scripts.training.callbacks import Watcher, Watchers
+from training_scripts.training.callbacks import Callback, Callbacks
 
 
-class Diary(Watcher):
+class Diary(Callback):
     """Writes down every hook, with its mode or split."""
 
     def __init__(self) -> None:
@@ -52,21 +52,23 @@ class Diary(Watcher):
 HOOKS = ["run_begins", "step_begins", "batch_ready", "forward_done", "backward_done", "step_ends", "evaluation_ends"]
 
 
-def failing_at(hook: str) -> Watcher:
-    """A watcher of the name Camera that fails at a hook, and knows no other than `run_ends`."""
+def failing_at(hook: str) -> Callback:
+    """A callback of the name Camera that fails at a hook, and knows no other than `run_ends`."""
 
     def fail(self: Any, *_: Any) -> None:
         self.calls.append(hook)
         raise RuntimeError("no room left\nand more")
 
-    kind = type("Camera", (Watcher,), {"calls": [], hook: fail, "run_ends": lambda self: self.calls.append("run_ends")})
-    made: Watcher = kind()
+    kind = type(
+        "Camera", (Callback,), {"calls": [], hook: fail, "run_ends": lambda self: self.calls.append("run_ends")}
+    )
+    made: Callback = kind()
     return made
 
 
-def test_an_epoch_as_watchers_see_it(tmp_path: Path) -> None:
+def test_an_epoch_as_callbacks_see_it(tmp_path: Path) -> None:
     diary = Diary()
-    trainer(tmp_path, epochs=1, batch_size=48, watchers=Watchers([diary])).run()
+    trainer(tmp_path, epochs=1, batch_size=48, callbacks=Callbacks([diary])).run()
     assert diary.pages == [
         "run_begins",
         "step_begins TRAIN",
@@ -95,7 +97,7 @@ def test_an_epoch_as_watchers_see_it(tmp_path: Path) -> None:
 
 def test_only_the_run_is_watched_not_what_is_judged_afterwards(tmp_path: Path) -> None:
     diary = Diary()
-    run = trainer(tmp_path, epochs=1, watchers=Watchers([diary]))
+    run = trainer(tmp_path, epochs=1, callbacks=Callbacks([diary]))
     run.run()
     pages = len(diary.pages)
     run.evaluate("test")
@@ -103,21 +105,21 @@ def test_only_the_run_is_watched_not_what_is_judged_afterwards(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("hook", [*HOOKS, "epoch_ends"])
-def test_a_watcher_that_fails_is_left_out_with_one_warning_and_changes_nothing(tmp_path: Path, hook: str) -> None:
+def test_a_callback_that_fails_is_left_out_with_one_warning_and_changes_nothing(tmp_path: Path, hook: str) -> None:
     diary, failing, lines = Diary(), failing_at(hook), []
     alone = trainer(tmp_path / "alone", epochs=2)
     watched = trainer(
-        tmp_path / "watched", epochs=2, watchers=Watchers([failing, diary], report=lines.append), lines=[]
+        tmp_path / "watched", epochs=2, callbacks=Callbacks([failing, diary], report=lines.append), lines=[]
     )
     assert alone.run().history == watched.run().history
     assert same_weights(alone.network.learned(), watched.network.learned())
-    assert lines == ["warning: Camera failed and is left out; training goes on: no room left"]
+    assert lines == ["warning: Camera failed and was dropped; training continues without it: no room left"]
     assert failing.calls == [hook, "run_ends"]
     assert diary.pages[-1].startswith("epoch_ends 2")
 
 
-def test_a_watcher_that_fails_is_told_why_it_is_left_out() -> None:
-    class Told(Watcher):
+def test_a_callback_that_fails_is_told_why_it_is_left_out() -> None:
+    class Told(Callback):
         def step_begins(self, mode: str) -> None:
             raise ValueError
 
@@ -125,26 +127,26 @@ def test_a_watcher_that_fails_is_told_why_it_is_left_out() -> None:
             reasons.append(reason)
 
     reasons: list[str] = []
-    watchers = Watchers([Told()], report=lambda _: None)
-    watchers.step_begins("TRAIN")
-    watchers.run_ends()
+    callbacks = Callbacks([Told()], report=lambda _: None)
+    callbacks.step_begins("TRAIN")
+    callbacks.run_ends()
     assert reasons == ["ValueError"]
-    assert not watchers
+    assert not callbacks
 
 
-def test_a_watcher_ends_the_run_as_patience_does_and_a_restart_trains_no_further(tmp_path: Path) -> None:
-    class Judge(Watcher):
+def test_a_callback_ends_the_run_as_patience_does_and_a_restart_trains_no_further(tmp_path: Path) -> None:
+    class Judge(Callback):
         def epoch_ends(self, epoch: int, values: Any) -> str | None:
             return "rule Overfit: enough" if epoch == 2 else None
 
     lines: list[str] = []
-    outcome = trainer(tmp_path, epochs=5, lines=lines, watchers=Watchers([Judge(), Diary()])).run()
+    outcome = trainer(tmp_path, epochs=5, lines=lines, callbacks=Callbacks([Judge(), Diary()])).run()
     assert (len(outcome.history), outcome.stopped) == (2, False)
     assert lines[-1] == "stopping after epoch 2: rule Overfit: enough"
-    again = trainer(tmp_path, epochs=5, watchers=Watchers([Judge()])).run()
+    again = trainer(tmp_path, epochs=5, callbacks=Callbacks([Judge()])).run()
     assert (again.history, again.epoch) == (outcome.history, outcome.epoch)
 
 
 def test_nobody_watching_is_false_and_somebody_is_true() -> None:
-    assert not Watchers()
-    assert Watchers([Diary()])
+    assert not Callbacks()
+    assert Callbacks([Diary()])

@@ -18,14 +18,15 @@ from training_scripts.features.extraction import FeaturePass
 from training_scripts.models import backbones, heads
 from training_scripts.models.network import Network
 from training_scripts.training import trainer as training
-from training_scripts.training.callbacks import Watchers
+from training_scripts.training.callbacks import Callbacks
 from training_scripts.training.checkpoints import Checkpoint
 from training_scripts.training.hyperparameters import Hyperparameters
-from training_scripts.training.metrics import parse_epoch
+from training_scripts.training.learning_rate import factor
+from training_scripts.training.metrics import EpochMetrics, parse
 from training_scripts.training.optimizers import light
 from training_scripts.training.resume import RunIdentity
 from training_scripts.training.stop_signal import StopFlag, Stopped
-from training_scripts.training.trainer import Trainer, TrainingError, rate
+from training_scripts.training.trainer import Trainer, TrainingError
 
 
 def trainer(
@@ -34,7 +35,7 @@ def trainer(
     *,
     lines: list[str] | None = None,
     stop: StopFlag | None = None,
-    watchers: Watchers | None = None,
+    callbacks: Callbacks | None = None,
     **changes: object,
 ) -> Trainer:
     settings = Hyperparameters(**{"lr": 0.05, "epochs": 6, "batch_size": 16, **changes})  # type: ignore[arg-type]
@@ -48,7 +49,7 @@ def trainer(
         checkpoint=Checkpoint(folder, run=RunIdentity(settings.to_dict()), report=log.append),
         stop=stop or StopFlag(),
         report=log.append,
-        watchers=watchers,
+        callbacks=callbacks,
     )
 
 
@@ -77,10 +78,10 @@ def test_every_optimiser_and_scheduler_learns(tmp_path: Path, optimizer: str, sc
 def test_an_epoch_prints_its_metrics_and_the_log_is_the_history(tmp_path: Path) -> None:
     lines: list[str] = []
     outcome = trainer(tmp_path, lines=lines, epochs=3).run()
-    parsed = [parse_epoch(line) for line in lines]
-    assert [epoch.epoch for epoch in parsed if epoch] == [1, 2, 3]
+    parsed = [report for report in map(parse, lines) if isinstance(report, EpochMetrics)]
+    assert len(parsed) == len(lines)
+    assert [epoch.epoch for epoch in parsed] == [1, 2, 3]
     for epoch, values in zip(parsed, outcome.history, strict=True):
-        assert epoch is not None
         assert epoch.values == pytest.approx(values, abs=1e-4)
 
 
@@ -113,7 +114,7 @@ def test_the_reported_loss_is_plain_cross_entropy_with_label_smoothing_too(tmp_p
     run = trainer(tmp_path, label_smoothing=0.3, epochs=2)
     outcome = run.run()
     valid = run.evaluate("valid")
-    assert outcome.metrics["valid:loss"] == float(nn.functional.cross_entropy(valid.logits, valid.labels))
+    assert outcome.metrics["valid:loss"] == float(nn.functional.cross_entropy(valid.logits, valid.targets))
     plain = trainer(tmp_path / "plain", epochs=2)
     plain.run()
     assert not same_weights(run.network.learned(), plain.network.learned())
@@ -166,7 +167,7 @@ def test_a_finished_run_that_is_started_again_trains_no_more(tmp_path: Path) -> 
     second = trainer(tmp_path, lines=lines, epochs=2)
     assert second.run().valid is not None
     assert same_weights(first.network.learned(), second.network.learned())
-    assert [line for line in lines if parse_epoch(line)] == []
+    assert [line for line in lines if parse(line)] == []
 
 
 def test_a_stop_before_the_first_epoch_leaves_nothing_to_keep(tmp_path: Path) -> None:
@@ -208,7 +209,7 @@ def test_a_long_epoch_shows_that_it_is_alive(tmp_path: Path, monkeypatch: pytest
     [("cosine", [1.0, 0.75, 0.25]), ("step", [1.0, 0.1, 0.01]), ("none", [1.0, 1.0, 1.0])],
 )
 def test_what_a_scheduler_makes_of_the_rate(scheduler: str, rates: list[float]) -> None:
-    assert [rate(scheduler, done) for done in (0, 1 / 3, 2 / 3)] == pytest.approx(rates)
+    assert [factor(scheduler, done) for done in (0, 1 / 3, 2 / 3)] == pytest.approx(rates)
 
 
 class TinyBackbone(nn.Module):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from training_scripts.recording.profiler.operators import STEPS, WARM_UP, OperatorWatch
 from training_scripts.recording.profiler.writer import EPOCH, ProfileWriter, Step, node_name
 from training_scripts.recording.trial.trial import EVAL, PREDICT, TRAIN
-from training_scripts.training.callbacks import Watcher
+from training_scripts.training.callbacks import Callback
 from training_scripts.training.runtime import available_cores
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ PASS_SECONDS = 2.0
 PASS_OPERATORS = 20
 
 
-class Profiler(Watcher):
+class Profiler(Callback):
     """Writes a run's profile into a folder, in Debugger's layout. What goes wrong costs the profile alone."""
 
     def __init__(

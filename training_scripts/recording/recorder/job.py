@@ -11,7 +11,7 @@ from training_scripts.recording.recorder.rule_callback import RuleWatch
 from training_scripts.recording.trial import layout
 from training_scripts.recording.trial.trial import MemoryTrial
 from training_scripts.training import runtime
-from training_scripts.training.callbacks import Watcher, Watchers
+from training_scripts.training.callbacks import Callback, Callbacks
 
 if TYPE_CHECKING:
     from training_scripts.training.hyperparameters import Hyperparameters
@@ -20,9 +20,9 @@ DEBUG_OUTPUT, PROFILER_OUTPUT, RULE_OUTPUT = "debug-output", "profiler-output", 
 _CONTAINER = Path("/opt/ml")
 
 
-def watchers(
+def callbacks(
     settings: Hyperparameters, environ: Mapping[str, str], *, begin: float, report: Callable[[str], Any]
-) -> Watchers:
+) -> Callbacks:
     """A job's recorder, rules and profiler, who write into the folder that SageMaker keeps in step with S3.
 
     Args:
@@ -38,7 +38,7 @@ def watchers(
     configuration = _Configuration(environ, report)
     memory = MemoryTrial()
     # Rules look at what was recorded, so the recorder comes first.
-    chosen: list[Watcher] = [*_recorders(settings, configuration, root, memory, report)]
+    chosen: list[Callback] = [*_recorders(settings, configuration, root, memory, report)]
     if chosen:
         stop_rules = [name.strip() for name in settings.stop_rules.split(",")] if settings.on_finding == "stop" else []
         chosen.append(
@@ -52,17 +52,17 @@ def watchers(
         )
     if settings.profiler == "on":
         chosen += _profiler(settings, configuration, root, begin, report)
-    return Watchers(chosen, report=report)
+    return Callbacks(chosen, report=report)
 
 
-def pass_watchers(
+def pass_callbacks(
     settings: Hyperparameters, environ: Mapping[str, str], *, begin: float, report: Callable[[str], Any]
-) -> Watchers:
-    """Those who watch a job that computes features only: its profiler. Arguments are those of `watchers`."""
+) -> Callbacks:
+    """Those who watch a job that computes features only: its profiler. Arguments are those of `callbacks`."""
     configuration = _Configuration(environ, report)
     profiled = settings.profiler == "on"
     root = runtime.checkpoint_folder(environ)
-    return Watchers(_profiler(settings, configuration, root, begin, report) if profiled else [], report=report)
+    return Callbacks(_profiler(settings, configuration, root, begin, report) if profiled else [], report=report)
 
 
 def _recorders(
@@ -71,7 +71,7 @@ def _recorders(
     root: Path,
     memory: MemoryTrial,
     report: Callable[[str], Any],
-) -> list[Watcher]:
+) -> list[Callback]:
     if settings.recorder == "off":
         return []
     folder = configuration.trial_folder or root / DEBUG_OUTPUT
@@ -104,7 +104,7 @@ def _profiler(
     root: Path,
     begin: float,
     report: Callable[[str], Any],
-) -> list[Watcher]:
+) -> list[Callback]:
     if configuration.profiler_disabled:
         return []
     from training_scripts.recording.profiler.profiler import Profiler  # noqa: PLC0415 - not where it is off

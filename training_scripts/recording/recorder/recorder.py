@@ -21,7 +21,7 @@ from training_scripts.recording.trial.layout import CLASS_COUNTS, INPUT_IMAGE, L
 from training_scripts.recording.trial.records import Array
 from training_scripts.recording.trial.run_facts import RunFacts
 from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial
-from training_scripts.training.callbacks import Watcher
+from training_scripts.training.callbacks import Callback
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -36,10 +36,10 @@ NAMES_IN_RUN_JSON = 10_000
 _WAIT_AT_END = 60.0
 
 
-class Recorder(Watcher):
+class Recorder(Callback):
     """Records the loss and accuracy of every step, and reductions of tensors at intervals.
 
-    It works with any module and any training loop: call its hooks in the order that `Watcher` describes::
+    It works with any module and any training loop: call its hooks in the order that `Callback` describes::
 
         recorder = Recorder(None, memory=MemoryTrial())   # or a folder, or both
         recorder.run_begins(network, {"steps_per_epoch": 10})

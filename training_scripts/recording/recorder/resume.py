@@ -24,7 +24,7 @@ def continue_trial(buffer: StepBuffer, run: RunFacts, facts: Mapping[str, Any], 
     Args:
         buffer: The run's buffer; its memory, collections and step numbers are set to the state at the checkpoint.
         run: The content of `run.json`; a recording with the same fingerprint is this run's.
-        facts: As `Watcher.run_begins` gets them.
+        facts: As `Callback.run_begins` gets them.
         every: Record one in this many TRAIN steps.
 
     Returns:

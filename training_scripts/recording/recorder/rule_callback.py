@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from training_scripts.recording.trial import layout
 from training_scripts.recording.trial.trial import Trial
-from training_scripts.training.callbacks import Watcher
+from training_scripts.training.callbacks import Callback
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,7 +25,7 @@ _FIRST_SECONDS = 0.02
 _WRITE_SECONDS = 30.0
 
 
-class RuleWatch(Watcher):
+class RuleWatch(Callback):
     """Evaluates the debugging rules after every epoch on what a recorder holds in memory.
 
     Attributes:

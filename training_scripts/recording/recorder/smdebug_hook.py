@@ -14,7 +14,7 @@ from training_scripts import ScriptError
 from training_scripts.recording.recorder.save_interval import planned
 from training_scripts.recording.trial import layout, run_facts
 from training_scripts.recording.trial.trial import EVAL, TRAIN
-from training_scripts.training.callbacks import Watcher, first_line
+from training_scripts.training.callbacks import Callback, first_line
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -31,7 +31,7 @@ class SmdebugError(ScriptError):
     """smdebug cannot be used here; the message says what it lacks."""
 
 
-class SmdebugRecorder(Watcher):
+class SmdebugRecorder(Callback):
     """Drives smdebug's hook: losses of every step, weights, biases and gradients at the save intervals."""
 
     def __init__(

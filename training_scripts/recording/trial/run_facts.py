@@ -123,7 +123,7 @@ def notes(run: RunFacts) -> list[str]:
 
 
 def steps_of(facts: Mapping[str, Any]) -> int:
-    """Training steps of a whole run whose facts `Watcher.run_begins` receives; 0 where they do not say."""
+    """Training steps of a whole run whose facts `Callback.run_begins` receives; 0 where they do not say."""
     epochs = int(facts.get("hyperparameters", {}).get("epochs", 0) or 0)
     return epochs * int(facts.get("steps_per_epoch", 0) or 0)
 

@@ -30,7 +30,7 @@ from training_scripts.recording.profiler.files import SystemFiles
 from training_scripts.recording.profiler.profiler import Profiler
 from training_scripts.recording.profiler.sampler import Gpus, Machine, Reading
 from training_scripts.recording.profiler.writer import ALL_STEPS, kept_steps, node_name, one_in
-from training_scripts.training.callbacks import Watcher
+from training_scripts.training.callbacks import Callback
 from training_scripts.training.runtime import available_cores
 
 
@@ -215,13 +215,13 @@ def test_a_disk_that_takes_nothing_costs_one_line(tmp_path: Path) -> None:
     network = profile(tmp_path / "profile", report=lines.append)
     assert len(lines) == 1
     assert lines[0].startswith("warning: the profiler ends here, training goes on without it:")
-    expected = train(Watcher())
+    expected = train(Callback())
     assert _same(network, expected)
 
 
 @pytest.mark.parametrize("operators", ["off", "on"])
 def test_profiling_changes_no_number_of_training(tmp_path: Path, operators: str) -> None:
-    assert _same(profile(tmp_path, operators=operators), train(Watcher()))
+    assert _same(profile(tmp_path, operators=operators), train(Callback()))
 
 
 def test_operators_are_those_of_a_few_training_steps(tmp_path: Path) -> None:

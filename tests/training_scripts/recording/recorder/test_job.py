@@ -22,19 +22,19 @@ from training_scripts.recording.recorder.smdebug_hook import SmdebugError, Smdeb
 from training_scripts.recording.trial.file_trial import FileTrial
 from training_scripts.recording.trial.trial import EVAL, TRAIN
 from training_scripts.rules import RuleError
-from training_scripts.training.callbacks import Watcher
+from training_scripts.training.callbacks import Callback
 from training_scripts.training.hyperparameters import Hyperparameters
 
 
-def chosen(root: Path, lines: list[str] | None = None, **settings: object) -> list[Watcher]:
+def chosen(root: Path, lines: list[str] | None = None, **settings: object) -> list[Callback]:
     environ = {"SM_CHECKPOINT_DIR": str(root / "checkpoints"), "SM_INPUT_CONFIG_DIR": str(root / "config")}
     given = Hyperparameters(**{"profiler": "off", **settings})  # type: ignore[arg-type]
     report = (lines if lines is not None else []).append
-    return list(job.watchers(given, environ, begin=time.time(), report=report)._watchers)
+    return list(job.callbacks(given, environ, begin=time.time(), report=report)._callbacks)
 
 
 def recorder(root: Path, lines: list[str] | None = None, **settings: object) -> Recorder:
-    (found,) = (watcher for watcher in chosen(root, lines, **settings) if isinstance(watcher, Recorder))
+    (found,) = (callback for callback in chosen(root, lines, **settings) if isinstance(callback, Recorder))
     return found
 
 
@@ -49,10 +49,10 @@ def configure(root: Path, name: str, content: object) -> None:
 
 
 def test_by_default_a_job_is_recorded_judged_and_profiled(tmp_path: Path) -> None:
-    watchers = chosen(tmp_path, profiler="on")
-    assert [type(watcher) for watcher in watchers] == [Recorder, RuleWatch, Profiler]
-    assert watchers[0].folder == tmp_path / "checkpoints" / "debug-output"  # type: ignore[attr-defined]
-    watchers[2].run_ends()
+    callbacks = chosen(tmp_path, profiler="on")
+    assert [type(callback) for callback in callbacks] == [Recorder, RuleWatch, Profiler]
+    assert callbacks[0].folder == tmp_path / "checkpoints" / "debug-output"  # type: ignore[attr-defined]
+    callbacks[2].run_ends()
 
 
 def test_all_of_it_can_be_switched_off(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_the_managed_profiler_says_where_the_profile_goes_and_whether(tmp_path: 
     assert (tmp_path / "profile").is_dir()
     assert not (tmp_path / "checkpoints" / "profiler-output").exists()
     configure(tmp_path, "profilerconfig", {"DisableProfiler": True})
-    assert not any(isinstance(watcher, Profiler) for watcher in chosen(tmp_path, profiler="on"))
+    assert not any(isinstance(callback, Profiler) for callback in chosen(tmp_path, profiler="on"))
 
 
 def test_rules_that_there_are_not_end_the_job_before_it_begins(tmp_path: Path) -> None:

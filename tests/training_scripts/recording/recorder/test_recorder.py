@@ -28,7 +28,7 @@ from training_scripts.recording.trial.file_trial import FileTrial
 from training_scripts.recording.trial.records import Step
 from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial, Trial
 from training_scripts.recording.trial.writer import TrialWriter
-from training_scripts.training.callbacks import Watcher, Watchers
+from training_scripts.training.callbacks import Callback, Callbacks
 
 
 def network() -> nn.Sequential:
@@ -287,7 +287,7 @@ def test_a_disk_slower_than_training_loses_whole_tensors_and_says_so(
     assert list(trial.problems) == ["the disk was slower than training: full tensors of some steps were left out"]
 
 
-class Silent(Watcher):
+class Silent(Callback):
     """Listens to nothing."""
 
 
@@ -350,7 +350,7 @@ def test_an_activation_that_is_called_by_keyword_is_recorded() -> None:
 
 def test_an_activation_whose_output_is_no_tensor_is_left_out_alone() -> None:
     lines: list[str] = []
-    watched = Watchers([Recorder(None, memory=(memory := MemoryTrial()))], report=lines.append)
+    watched = Callbacks([Recorder(None, memory=(memory := MemoryTrial()))], report=lines.append)
     train(Odd(Pair()), watched, epochs=1)
     assert lines == []
     assert "relu_output" not in memory.collections
@@ -370,8 +370,8 @@ def test_an_activation_that_cannot_be_looked_at_ends_recording_and_not_the_forwa
     lines: list[str] = []
     alone, watched = network(), network()
     losses = train(alone, Silent(), epochs=1)
-    assert train(watched, Watchers([Recorder(None, memory=MemoryTrial())], report=lines.append), epochs=1) == losses
-    assert lines == ["warning: Recorder failed and is left out; training goes on: no memory left"]
+    assert train(watched, Callbacks([Recorder(None, memory=MemoryTrial())], report=lines.append), epochs=1) == losses
+    assert lines == ["warning: Recorder failed and was dropped; training continues without it: no memory left"]
     assert len(calls) == 1
     assert not any(module._forward_hooks for module in watched.modules())
 
@@ -383,7 +383,7 @@ def test_a_parameter_without_elements_is_left_out_alone() -> None:
             self.none = nn.Parameter(torch.empty(0))
 
     lines: list[str] = []
-    watched = Watchers([Recorder(None, memory=(memory := MemoryTrial()), train_interval=1)], report=lines.append)
+    watched = Callbacks([Recorder(None, memory=(memory := MemoryTrial()), train_interval=1)], report=lines.append)
     train(Empty(), watched, epochs=1)
     assert lines == []
     assert len(memory.tensor("Empty_weight").reduction("update_ratio")) == STEPS
@@ -416,7 +416,7 @@ def test_a_recorder_that_fails_says_so_in_its_recording_which_has_not_ended(tmp_
 
     lines: list[str] = []
     memory = MemoryTrial()
-    train(network(), Watchers([Failing(tmp_path, memory=memory)], report=lines.append), epochs=3)
+    train(network(), Callbacks([Failing(tmp_path, memory=memory)], report=lines.append), epochs=3)
     assert len(lines) == 1
     # Training waits for a slow disk only a moment.
     wait_for(lambda: FileTrial(tmp_path).tensor("accuracy").steps(TRAIN) == list(range(20)))
@@ -447,17 +447,17 @@ def test_a_tensor_that_cannot_be_looked_at_ends_recording_with_one_warning(tmp_p
     lines: list[str] = []
     odd = Odd(nn.Linear(8, 3))
     plain = copy.deepcopy(nn.Sequential(*odd))
-    watched = Watchers([Recorder(tmp_path)], report=lines.append)
-    assert train_modules(odd, watched) == train_modules(plain, Watchers())
+    watched = Callbacks([Recorder(tmp_path)], report=lines.append)
+    assert train_modules(odd, watched) == train_modules(plain, Callbacks())
     assert len(lines) == 1
-    assert lines[0].startswith("warning: Recorder failed and is left out; training goes on: ")
+    assert lines[0].startswith("warning: Recorder failed and was dropped; training continues without it: ")
     assert FileTrial(tmp_path).tensor_names() == []
 
 
-def train_modules(module: nn.Sequential, watcher: Watcher) -> list[float]:
+def train_modules(module: nn.Sequential, callback: Callback) -> list[float]:
     """As `train`, for a network whose list of parameters no optimiser could take."""
     module.parameters = lambda *_: nn.Sequential(*module).parameters()  # type: ignore[method-assign,assignment]
-    return train(module, watcher)
+    return train(module, callback)
 
 
 def test_an_unwritable_folder_costs_one_warning_and_rules_still_have_their_trial(tmp_path: Path) -> None:

@@ -13,15 +13,15 @@ from training_scripts.recording.recorder.recorder import Recorder
 from training_scripts.recording.recorder.rule_callback import RuleWatch
 from training_scripts.recording.trial.trial import MemoryTrial
 from training_scripts.rules import RuleError
-from training_scripts.training.callbacks import Watchers
+from training_scripts.training.callbacks import Callbacks
 
 
 def watched(
     folder: Path, lines: list[str], *, stop_rules: tuple[str, ...] = (), parameters: str = "default"
-) -> Watchers:
+) -> Callbacks:
     memory = MemoryTrial()
     judge = RuleWatch(memory, folder / "rule-output", stop_rules=stop_rules, parameters=parameters, report=lines.append)
-    return Watchers([Recorder(None, memory=memory), judge], report=lines.append)
+    return Callbacks([Recorder(None, memory=memory), judge], report=lines.append)
 
 
 def answers(folder: Path) -> dict[str, object]:
@@ -31,9 +31,9 @@ def answers(folder: Path) -> dict[str, object]:
 
 def test_a_healthy_run_has_answers_of_every_debugging_rule_and_no_line_in_the_log(tmp_path: Path) -> None:
     lines: list[str] = []
-    watchers = watched(tmp_path, lines)
-    trainer(tmp_path, watchers=watchers, epochs=4).run()
-    watchers.run_ends()
+    callbacks = watched(tmp_path, lines)
+    trainer(tmp_path, callbacks=callbacks, epochs=4).run()
+    callbacks.run_ends()
     found = answers(tmp_path)
     assert (found["parameters"], found["epoch"]) == ("default", 4)
     rules = {rule["name"]: rule["status"] for rule in found["rules"]}  # type: ignore[attr-defined]
@@ -45,19 +45,19 @@ def test_a_healthy_run_has_answers_of_every_debugging_rule_and_no_line_in_the_lo
 
 def test_a_finding_is_said_once_however_long_it_lasts(tmp_path: Path) -> None:
     lines: list[str] = []
-    watchers = watched(tmp_path, lines, stop_rules=("ExplodingTensor",))  # judged after every epoch
-    trainer(tmp_path, watchers=watchers, epochs=4, lr=100.0, scheduler="none", optimizer="sgd").run()
-    watchers.run_ends()
+    callbacks = watched(tmp_path, lines, stop_rules=("ExplodingTensor",))  # judged after every epoch
+    trainer(tmp_path, callbacks=callbacks, epochs=4, lr=100.0, scheduler="none", optimizer="sgd").run()
+    callbacks.run_ends()
     found = [line for line in lines if line.startswith("finding: WeightUpdateRatio at step 0: ")]
     assert len(found) == 1
 
 
 def test_a_run_of_seconds_is_judged_once_when_it_ends(tmp_path: Path) -> None:
     lines: list[str] = []
-    watchers = watched(tmp_path, lines)
-    trainer(tmp_path, watchers=watchers, epochs=4, lr=100.0, scheduler="none", optimizer="sgd").run()
+    callbacks = watched(tmp_path, lines)
+    trainer(tmp_path, callbacks=callbacks, epochs=4, lr=100.0, scheduler="none", optimizer="sgd").run()
     assert lines == []
-    watchers.run_ends()
+    callbacks.run_ends()
     assert [line.split(" at ")[0] for line in lines] == ["finding: WeightUpdateRatio", "finding: LossNotDecreasing"]
     assert answers(tmp_path)["epoch"] == 4
 
@@ -65,11 +65,11 @@ def test_a_run_of_seconds_is_judged_once_when_it_ends(tmp_path: Path) -> None:
 def test_a_rule_that_may_ends_the_run_as_patience_does_and_keeps_the_reason(tmp_path: Path) -> None:
     lines: list[str] = []
     log: list[str] = []
-    watchers = watched(tmp_path, lines, stop_rules=("WeightUpdateRatio",))
+    callbacks = watched(tmp_path, lines, stop_rules=("WeightUpdateRatio",))
     outcome = trainer(
-        tmp_path, watchers=watchers, lines=log, epochs=6, lr=100.0, scheduler="none", optimizer="sgd"
+        tmp_path, callbacks=callbacks, lines=log, epochs=6, lr=100.0, scheduler="none", optimizer="sgd"
     ).run()
-    watchers.run_ends()
+    callbacks.run_ends()
     assert (len(outcome.history), outcome.stopped) == (1, False)
     assert log[-1].startswith("stopping after epoch 1: rule WeightUpdateRatio: ")
     stopped = answers(tmp_path)["stopped"]
@@ -80,22 +80,22 @@ def test_a_rule_that_may_ends_the_run_as_patience_does_and_keeps_the_reason(tmp_
 
 def test_a_run_that_a_rule_ended_has_its_answers_however_its_job_goes_on(tmp_path: Path) -> None:
     settings = {"epochs": 6, "lr": 100.0, "scheduler": "none", "optimizer": "sgd"}
-    trainer(tmp_path, watchers=watched(tmp_path, [], stop_rules=("WeightUpdateRatio",)), **settings).run()
+    trainer(tmp_path, callbacks=watched(tmp_path, [], stop_rules=("WeightUpdateRatio",)), **settings).run()
     written = answers(tmp_path)  # the job is killed here, before it could say that the run has ended
     assert isinstance(written["stopped"], dict)
     again = watched(tmp_path, [], stop_rules=("WeightUpdateRatio",))
-    trainer(tmp_path, watchers=again, **settings).run()
+    trainer(tmp_path, callbacks=again, **settings).run()
     again.run_ends()
     assert answers(tmp_path)["stopped"] == written["stopped"]
 
 
 def test_a_finished_run_that_restarts_is_judged_where_its_answers_were_not_written(tmp_path: Path) -> None:
-    first = Watchers([Recorder(tmp_path / "debug-output", memory=MemoryTrial())])
-    trainer(tmp_path, watchers=first, epochs=2).run()
+    first = Callbacks([Recorder(tmp_path / "debug-output", memory=MemoryTrial())])
+    trainer(tmp_path, callbacks=first, epochs=2).run()
     memory = MemoryTrial()
     judge = RuleWatch(memory, tmp_path / "rule-output")
-    again = Watchers([Recorder(tmp_path / "debug-output", memory=memory), judge])
-    trainer(tmp_path, watchers=again, epochs=2).run()
+    again = Callbacks([Recorder(tmp_path / "debug-output", memory=memory), judge])
+    trainer(tmp_path, callbacks=again, epochs=2).run()
     again.run_ends()
     assert answers(tmp_path)["epoch"] == 2
     assert judge.results
@@ -111,8 +111,8 @@ def test_answers_about_another_run_are_removed_as_a_run_begins(tmp_path: Path, f
 
 
 def test_a_rule_that_was_not_chosen_ends_nothing(tmp_path: Path) -> None:
-    watchers = watched(tmp_path, [], stop_rules=("ExplodingTensor",))
-    outcome = trainer(tmp_path, watchers=watchers, epochs=2, lr=100.0, scheduler="none", optimizer="sgd").run()
+    callbacks = watched(tmp_path, [], stop_rules=("ExplodingTensor",))
+    outcome = trainer(tmp_path, callbacks=callbacks, epochs=2, lr=100.0, scheduler="none", optimizer="sgd").run()
     assert len(outcome.history) == 2
 
 
@@ -124,19 +124,19 @@ def test_a_name_that_is_no_rule_is_refused_with_what_was_meant(tmp_path: Path) -
 def test_a_disk_that_refuses_the_answers_costs_one_warning(tmp_path: Path) -> None:
     (tmp_path / "rule-output").touch()
     lines: list[str] = []
-    watchers = watched(tmp_path, lines)
-    trainer(tmp_path, watchers=watchers, epochs=1).run()
-    watchers.run_ends()
-    watchers.run_ends()
+    callbacks = watched(tmp_path, lines)
+    trainer(tmp_path, callbacks=callbacks, epochs=1).run()
+    callbacks.run_ends()
+    callbacks.run_ends()
     assert [line.split(":")[0] for line in lines] == ["warning"]
     assert "the rules' answers are not kept" in lines[0]
 
 
 def test_a_recording_that_a_restart_continues_is_judged_as_a_whole(tmp_path: Path) -> None:
     memory = MemoryTrial()
-    first = Watchers([Recorder(tmp_path / "debug-output", memory=MemoryTrial())])
-    run = trainer(tmp_path, watchers=first, epochs=4, patience=1)
+    first = Callbacks([Recorder(tmp_path / "debug-output", memory=MemoryTrial())])
+    run = trainer(tmp_path, callbacks=first, epochs=4, patience=1)
     run.run()
-    again = Watchers([Recorder(tmp_path / "debug-output", memory=memory)])
-    trainer(tmp_path, watchers=again, epochs=4, patience=1).run()
+    again = Callbacks([Recorder(tmp_path / "debug-output", memory=memory)])
+    trainer(tmp_path, callbacks=again, epochs=4, patience=1).run()
     assert len(memory.tensor("accuracy").series()) == 16
