@@ -22,12 +22,88 @@ TEST_DATA_VARIABLE = "DOGBREED_TEST_DATA"
 TEST_DATA_DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+# What takes seconds, under tests/: training, endpoints, browsers, and processes that are started and killed.
+# `nox -s quick` leaves it out; what stays shows most of what can break in each part.
+SLOW_PATHS = (
+    "cli/test_jobs.py",
+    "cli/test_models.py",
+    "cli/test_search.py",
+    "cli/test_terminal.py",
+    "client/images/test_same_answers.py",
+    "client/test_batch_faults.py",
+    "client/test_classifier_cost.py",
+    "client/test_every_picture.py",
+    "client/test_from_bundle.py",
+    "conformance",
+    "datasets/test_photographs.py",
+    "datasets/test_sample.py",
+    "debugging/test_cli_report.py",
+    "debugging/test_feature_pass.py",
+    "debugging/test_html.py",
+    "debugging/test_insights_honest.py",
+    "debugging/test_plots.py",
+    "debugging/test_report_of_recorder.py",
+    "jobs/test_faults.py",
+    "local/api/test_models.py",
+    "local/api/test_sagemaker_core.py",
+    "local/api/test_training_jobs.py",
+    "local/hosting",
+    "local/jobs/test_debugger.py",
+    "local/jobs/test_metric_search.py",
+    "local/jobs/test_supervisor.py",
+    "local/test_clock.py",
+    "local/test_moved_root.py",
+    "local/test_server.py",
+    "local/tuning/test_tuner.py",
+    "model_server/test_backends.py",
+    "model_server/test_container.py",
+    "model_server/test_fuzz.py",
+    "model_server/test_hosting_contract.py",
+    "model_server/test_process.py",
+    "model_server/test_workers.py",
+    "service/page",
+    "service/test_bundle_server.py",
+    "service/test_fuzz.py",
+    "service/test_limits.py",
+    "service/test_serve_command.py",
+    "test_dependencies.py",
+    "test_docs.py",
+    "test_examples.py",
+    "test_imports.py",
+    "test_lifecycle.py",
+    "test_pickling.py",
+    "test_readme.py",
+    "test_secrets.py",
+    "training_scripts/data/test_check_agrees.py",
+    "training_scripts/data/test_safe_fetch.py",
+    "training_scripts/features",
+    "training_scripts/models",
+    "training_scripts/recording/profiler",
+    "training_scripts/recording/recorder",
+    "training_scripts/rules/test_battery.py",
+    "training_scripts/rules/test_declarations.py",
+    "training_scripts/test_extract_features.py",
+    "training_scripts/test_inference.py",
+    "training_scripts/test_train_model.py",
+    "training_scripts/training/test_callbacks.py",
+    "training_scripts/training/test_checkpoints.py",
+    "training_scripts/training/test_evaluation.py",
+    "training_scripts/training/test_resume.py",
+    "training_scripts/training/test_runtime.py",
+    "training_scripts/training/test_trainer.py",
+)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever needs a trained model needs the extras that train one."""
+    """Whatever needs a trained model needs the extras that train one, and is slow."""
     for item in items:
+        path = item.path.relative_to(Path(__file__).parent)
         if "workshop" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.extras)
+            item.add_marker(pytest.mark.slow)
+        elif any(path.is_relative_to(slow) for slow in SLOW_PATHS):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)

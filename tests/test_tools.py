@@ -16,6 +16,7 @@ import yaml  # type: ignore[import-untyped]
 from pre_commit.clientlib import load_config  # type: ignore[import-untyped]
 
 import dogbreed_sdk
+from tests.conftest import SLOW_PATHS
 from tests.test_dependencies import project
 
 pytestmark = pytest.mark.extras
@@ -190,3 +191,7 @@ def test_links_lead_somewhere(name: str) -> None:
     text = (ROOT / f"{name}.md").read_text(encoding="utf-8")
     for target in re.findall(r"\]\(((?!http)[^)#]+)", text):
         assert (ROOT / target).exists()
+
+
+def test_what_is_slow_is_there() -> None:
+    assert [path for path in SLOW_PATHS if not (ROOT / "tests" / path).exists()] == []
