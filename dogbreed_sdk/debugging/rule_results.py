@@ -1,4 +1,4 @@
-"""The rules' answers to a recording: found anew, or those that the recording brings."""
+"""The rules' results for a recording: evaluated here, or those stored with the recording."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from training_scripts.rules.findings import (
     RuleResult,
 )
 
-# So many steps of a rule are in JSON: the first ones and the last.
+# Steps of a rule in JSON: the first ones and the last.
 MAX_STEPS = 100
 # Of steps, so that arrays hold them; of numbers, so that they are floats.
 _MAX_STEP, _MAX_NUMBER = 2**62, 1e300
@@ -39,10 +39,10 @@ def evaluated(
     others: Sequence[Trial],
     now: float | None,
 ) -> list[RuleResult]:
-    """Every rule's answer; where the recording itself brings answers that cannot be found anew, those.
+    """Every rule's result; where the recording brings results that cannot be computed again, those.
 
     Raises:
-        ConfigurationError: There is no such rule, parameter or set of parameters.
+        ConfigurationError: A rule, parameter or set of parameters does not exist.
     """
     try:
         answers: list[RuleResult] = rules.evaluate(
@@ -60,7 +60,9 @@ def evaluated(
     if trial is None:
         brought = {**_stored_results(stored), **brought}
     kept = [
-        brought.pop(answer.name, answer) if answer.status == NOT_EVALUATED else answer  # what is judged here is newer
+        brought.pop(answer.name, answer)
+        if answer.status == NOT_EVALUATED
+        else answer  # what is evaluated here is newer
         for answer in answers
     ]
     known = {answer.name for answer in answers}
@@ -76,7 +78,7 @@ def _with_advice(result: RuleResult) -> RuleResult:
 
 
 def rule_document(result: RuleResult) -> dict[str, Any]:
-    """A rule's answer for JSON; a run of many epochs would make of it one long list of steps."""
+    """A rule's result for JSON; a run of many epochs would make of it one long list of steps."""
     document: dict[str, Any] = plain(result.to_dict())
     for entry in (document, *document["findings"]):
         steps = entry["steps"]
@@ -98,7 +100,7 @@ def _stored_results(stored: Mapping[str, Any]) -> dict[str, RuleResult]:
 
 
 def _result(entry: Any) -> RuleResult | None:
-    """A rule's answer from JSON; None for what is none."""
+    """A rule's result from JSON; None for what is not one."""
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or entry.get("status") not in _STATUSES:
         return None
     parameters, details, findings = (plain(entry.get(key)) for key in ("parameters", "details", "findings"))

@@ -1,4 +1,4 @@
-"""The verdict on a run: is something wrong, what, since when, what to do; and the numbers that matter."""
+"""The verdict on a run: whether something is wrong, what, since when, what to do; and the numbers that matter."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STATUS_WORDS = {
 STATUS_ORDER = (ISSUES_FOUND, ERROR, NO_ISSUES_FOUND, NOT_EVALUATED)
 
 
-# What a run that is well is told beside it; more is under the insights.
+# Hints shown with a run in which nothing is wrong; more are among the insights.
 MAX_HINTS = 2
 
 

@@ -297,7 +297,7 @@ def test_a_small_validation_split_says_what_it_can_tell() -> None:
 
 def test_few_pictures_a_class_limit_what_can_be_concluded() -> None:
     found = said(made_up_run(train_size=20, classes=10, train_accuracy=1.0, valid_accuracy=0.5))
-    assert found["few-pictures"].title.startswith("2 training pictures a class")
+    assert found["few-pictures"].title.startswith("2 training pictures per class")
     assert "100 % are right since epoch 1, of the validation pictures 50 %" in found["few-pictures"].evidence[1]
     assert not {"generalisation-gap", "weak-classes"} & set(found)
 
@@ -330,7 +330,7 @@ def test_small_classes_that_do_worse_are_an_imbalance() -> None:
 def test_classes_that_are_never_answered_and_pairs_that_are_confused_are_named() -> None:
     labels = np.arange(1000) % 10
     found = said(made_up_run(answers=(labels, np.where(labels == 3, 5, labels))))
-    assert found["weak-classes"].title == "1 class is never answered: class 3."
+    assert found["weak-classes"].title == "1 class is never predicted: class 3."
     assert "confused-classes" not in found, "that of class 3 is told already"
     assert not {"weak-classes", "confused-classes"} & set(said(made_up_run()))
 
@@ -348,7 +348,7 @@ def test_a_pair_is_told_as_surely_as_its_pictures_allow() -> None:
     assert sure.title == "class 3 and class 5 are confused with each other more often than chance explains."
     assert sure.confidence == "high" and "classified as class 5 34 times" in sure.evidence[0]
     few = said(made_up_run(answers=mixed_pair(150), size=150, **run))["confused-classes"]
-    assert few.confidence == "medium" and "15 validation pictures of a class" in few.explanation
+    assert few.confidence == "medium" and "15 validation pictures per class" in few.explanation
     unseen = said(made_up_run(answers=mixed_pair(1000), train_size=20, **run))["confused-classes"]
     assert "label" not in unseen.next_step
 

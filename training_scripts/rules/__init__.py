@@ -66,7 +66,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Loads a public name from its module on first use: a script that judges nothing need not import NumPy."""
+    """Loads a public name from its module on first use: a script that evaluates no rule need not import NumPy."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from training_scripts.recording.profile.profile import Profile
 
 SHOWN_IN_MESSAGE = 3
-"""So many findings are spelled out in a result's message; the others are counted. All are in `findings`."""
+"""Findings that are spelled out in a result's message; the others are counted. All are in `findings`."""
 
 MISSING = {
     DEBUGGING: "No recording of tensors: train with recorder=builtin (train_model's default).",
@@ -50,37 +50,36 @@ def evaluate(
     others: Sequence[Trial] = (),
     now: float | None = None,
 ) -> list[RuleResult]:
-    """Every rule's answer on a run. A rule that fails says so in its own result and disturbs no other.
+    """Evaluates rules on a run. A rule that fails reports that in its own result and does not affect the others.
 
     Args:
-        trial: What debugging rules look at.
-        profile: What profiling rules look at.
+        trial: The recording, for debugging rules.
+        profile: The profile, for profiling rules.
         parameters: default (ours, trustworthy) or aws (AWS's definitions and defaults to the letter).
-        overrides: Rule name -> parameter name -> value; text is read as the parameter's own kind.
+        overrides: Rule name -> parameter name -> value; text is read as a value of the parameter's type.
         only: Names of the rules to evaluate; None for all.
         others: Other runs of the same kind, for rules that compare (SimilarAcrossRuns).
-        now: Seconds since 1970, for rules that ask how long nothing has come (StalledTraining); None for the clock.
+        now: Seconds since 1970, for rules that need the time since the last step (StalledTraining); None for the clock.
 
     Returns:
-        One result a rule, in the order of `names`; of those with findings, causes come before consequences.
+        One result per rule, in the order of `names`; of those with findings, causes come before consequences.
 
     Raises:
-        RuleError: A rule, parameter or parameter set that there is not; the message lists those there are.
+        RuleError: A rule, parameter or parameter set does not exist; the message lists those that do.
     """
     if parameters not in PARAMETER_SETS:
-        raise RuleError(f"There is no parameter set {parameters!r}; there are {', '.join(PARAMETER_SETS)}.")
+        raise RuleError(f"Unknown parameter set {parameters!r}; valid sets: {', '.join(PARAMETER_SETS)}.")
     asked = [registry.rule(name) for name in (*(overrides or {}), *(only or ()))]
-    # Modules of a kind of which nothing is asked need not be imported.
+    # Modules of a kind of which no rule is wanted need not be imported.
     kinds = KINDS if only is None else dict.fromkeys(sorted({made.kind for made in asked}))
-    known = dict.fromkeys(name for kind in kinds for name in registry.names(kind))
-    ordered = known if only is None else [name for name in known if name in only]
-    wanted = [registry.rule(name) for name in ordered]
+    known = {name: made for kind in kinds for name, made in registry.rules(kind).items()}
+    wanted = [made for name, made in known.items() if made.kind in kinds and (only is None or name in only)]
     settled = [settle(made, parameters, (overrides or {}).get(made.name, {})) for made in wanted]
     evidence = None
     if trial is not None:
         evidence = Evidence(trial, others=others, now=time.time() if now is None else now)
     recorded = {DEBUGGING: evidence, PROFILING: profile}
-    # AWS's profiler report has statistics but no samples to judge: its own answers stand.
+    # AWS's profiler report has statistics but no samples to judge: its own results are kept.
     brought = {result.name: result for result in profile.results} if profile is not None else {}
     results, answers = [], dict[str, Answer]()
     for made, values in zip(wanted, settled, strict=True):
@@ -90,7 +89,7 @@ def evaluate(
         judge = made.judge_aws if parameters == "aws" and made.judge_aws is not None else made.judge
         result, answers[made.name] = _judged(made, judge, recorded[made.kind], values)
         results.append(result)
-    return causes_first(results, registry.rules(), answers)
+    return causes_first(results, known, answers)
 
 
 def _judged(made: Rule, judge: Judge, recorded: Any, values: dict[str, Any]) -> tuple[RuleResult, Answer]:
@@ -99,7 +98,7 @@ def _judged(made: Rule, judge: Judge, recorded: Any, values: dict[str, Any]) -> 
         return replace(result, message=MISSING[made.kind]), Answer()
     answer: Sequence[Finding] | Answer
     try:
-        with np.errstate(all="ignore"):  # what diverged overflows in our sums too; that is no news
+        with np.errstate(all="ignore"):  # what diverged overflows in our sums too
             answer = despite_damage(lambda: judge(recorded, values))
         if not isinstance(answer, Answer):
             answer = Answer(answer)
@@ -108,7 +107,7 @@ def _judged(made: Rule, judge: Judge, recorded: Any, values: dict[str, Any]) -> 
         return replace(result, message=str(reason)), Answer()
     except RecordingError as problem:
         return replace(result, status=ERROR, message=f"The recording cannot be read: {problem}"), Answer()
-    except Exception as problem:  # noqa: BLE001 - a rule may be anybody's; its fault is its own
+    except Exception as problem:  # noqa: BLE001 - a user's rule may raise anything
         return replace(result, status=ERROR, message=f"The rule failed: {type(problem).__name__}: {problem}"), Answer()
     judged = replace(
         result,

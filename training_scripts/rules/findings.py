@@ -1,4 +1,4 @@
-"""What a rule says about a run."""
+"""What a rule reports about a run."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ ISSUES_FOUND = "IssuesFound"
 NO_ISSUES_FOUND = "NoIssuesFound"
 ERROR = "Error"
 NOT_EVALUATED = "NotEvaluated"
-"""AWS's RuleEvaluationStatus values, and ours for a rule that had nothing to look at."""
+"""AWS's RuleEvaluationStatus values, and ours for a rule that lacked what it needs."""
 
 PARAMETER_SETS = ("default", "aws")
 
 
 class RuleError(ScriptError):
-    """A rule, or a parameter of one, that there is not; the message has the names there are."""
+    """A rule or parameter does not exist, or a value does not fit; the message says what would."""
 
 
-class NotEvaluated(Exception):  # noqa: N818 - no error: a rule has nothing to look at
-    """Raised by a rule that cannot judge; the message says why, and what to record or set so that it can."""
+class NotEvaluated(Exception):  # noqa: N818 - not an error: a rule lacks what it needs
+    """Raised by a rule that cannot be evaluated; the message says why, and what to record or set so that it can."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class RuleResult:
-    """A rule's answer.
+    """A rule's result.
 
     Attributes:
         name: The rule.

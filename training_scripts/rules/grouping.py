@@ -12,14 +12,14 @@ def together(findings: Sequence[Finding], sentence: str) -> list[Finding]:
     """The findings, after one for all of them where there are several.
 
     Args:
-        findings: One a tensor.
+        findings: One per tensor.
         sentence: What they have in common, with `{count}`, `{begin}` (the first step of all) and `{names}` (the
             first three tensors) to be filled in.
     """
     if len(findings) < 2:
         return list(findings)
     modes = {finding.mode for finding in findings}
-    # Steps of two modes are two counts: those of one are told, TRAIN's where there are some.
+    # Steps of two modes are two counts: those of one are reported, TRAIN's where there are any.
     mode = TRAIN if TRAIN in modes else min(modes)
     steps = sorted({step for finding in findings if finding.mode == mode for step in finding.steps})
     tensors = list(dict.fromkeys(finding.tensor for finding in findings))  # the same in several modes is one

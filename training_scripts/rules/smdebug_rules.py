@@ -112,12 +112,12 @@ def _opened(trial: Trial) -> Any:
     folder = getattr(trial, "folder", None)
     if folder is None:
         raise NotEvaluated("A rule of smdebug reads a recording from its folder; this one is only in memory.")
-    get_logger().setLevel(logging.ERROR)  # it tells of every step it invokes
+    get_logger().setLevel(logging.ERROR)  # it logs every step it invokes
     return create_trial(str(Path(folder)))
 
 
 def _merged(name: str, findings: Sequence[Finding]) -> list[Finding]:
-    """One finding a mode: the steps tell the rest."""
+    """One finding per mode, with all its steps."""
     merged = []
     for mode in dict.fromkeys(finding.mode for finding in findings):
         steps = tuple(step for finding in findings if finding.mode == mode for step in finding.steps)

@@ -35,11 +35,11 @@ __all__ = ["Insight", "insights"]
 def insights(
     trial: Trial | None, profile: Profile | None, results: Sequence[RuleResult], *, problems: list[str] | None = None
 ) -> list[Insight]:
-    """What a recorded run tells, most important first; little or nothing where there is nothing to tell.
+    """What a recorded run shows, most important first; little or nothing where there is nothing to report.
 
     Args:
-        trial: The recording; without it, nothing is said about curves.
-        profile: The profile; without it, nothing is said about hardware.
+        trial: The recording; without it, there are no insights about curves.
+        profile: The profile; without it, there are none about hardware.
         results: The rules' answers, which explain why a network cannot learn.
         problems: Takes a sentence for every insight that failed itself. Default: they are logged as warnings.
     """
@@ -60,7 +60,7 @@ def insights(
 def _of_curves(run: Run, results: Sequence[RuleResult], guard: Guard) -> list[Insight]:
     failed = guard.insights("failures", lambda: learning.failures(run, results))
     small = guard.insights("small_data_sets", lambda: smallness.look(run))
-    if failed:  # the curves of a run that failed say nothing about anything else
+    if failed:  # the curves of a run that failed show nothing else
         return [*failed, *small]
     found = [*guard.insights("the_result", lambda: convergence.result(run)), *small]
     for name, look in _LOOKS.items():

@@ -21,12 +21,12 @@ SIGNIFICANT = 0.05
 # A pair must be confused at least so often, however rare confusions are otherwise; and a quarter of its pictures, half
 # of what a coin would do, as the rule Confusion asks.
 FEWEST, MIXED = 3, 0.25
-# With so many pictures of a class, its pairs are known for sure; and that many pairs are worth naming.
+# With this many pictures per class, its pairs are known for sure; and this many pairs are worth naming.
 SURE, NAMED = 30, 3
 
 
 def look(run: Run) -> list[Insight]:
-    """What labels and predictions of the best epoch tell about classes."""
+    """What labels and predictions of the best epoch show about classes."""
     if run.best is None or not run.classes:
         return []
     shown = run.answers(run.best)
@@ -35,7 +35,7 @@ def look(run: Run) -> list[Insight]:
     labels, answers = shown
     imbalance = _imbalance(run, labels, answers)
     found = [imbalance]
-    if run.epochs > 1 and outlook(run) is None:  # of a network that is still learning, single classes tell little
+    if run.epochs > 1 and outlook(run) is None:  # of a network that is still learning, single classes show little
         if not few_pictures(run):
             found.append(_weak_classes(run, labels, answers, explained=imbalance is not None))
         told = found[-1].evidence if found[-1] is not None and found[-1].topic == "weak-classes" else ()
@@ -67,7 +67,7 @@ def _imbalance(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64]) 
         explanation="The network sees the large classes more often and predicts them when in doubt.",
         evidence=(
             (
-                f"Training pictures a class: {int(counts.min())} to {int(counts.max())}; the smallest are "
+                f"Training pictures per class: {int(counts.min())} to {int(counts.max())}; the smallest are "
                 f"{joined(smallest)}."
             ),
             (
@@ -117,7 +117,7 @@ def _weak_classes(
             "expected to be there by chance (Benjamini-Hochberg)."
         ),
         evidence=tuple(
-            f"{_name(run, c)}: {int(hits[c])} of {int(totals[c])} right, answered {int(given[c])} times; mostly "
+            f"{_name(run, c)}: {int(hits[c])} of {int(totals[c])} right, predicted {int(given[c])} times; mostly "
             "classified as "
             f"{_taken_for(run, labels, answers, c)}."
             for c in weak[:5]

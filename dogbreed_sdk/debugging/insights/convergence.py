@@ -1,4 +1,4 @@
-"""How far training came: what it reached, whether it was still improving, or went on for nothing."""
+"""How far training came: what it reached, whether it was still improving, or continued for nothing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PATIENCE = 3
 
 @dataclass(frozen=True)
 class Outlook:
-    """Why more training would help. How much it would bring is not said: extrapolations were wrong by ten times.
+    """Why more training would help. How much it would bring is not estimated: extrapolations were ten times off.
 
     Attributes:
         since: The epoch (from 0) from which the fall is counted.
@@ -55,7 +55,7 @@ def outlook(run: Run) -> Outlook | None:
     """Whether the loss was still falling at the end; None where that is not certain, or not worth more epochs.
 
     The fall over the last third of the epochs counts: beyond its error, worth a few percent of the loss, and with its
-    lowest point at the end. Where the training pictures are known by heart, their loss tells nothing more to learn.
+    lowest point at the end. Where the training pictures are memorized, their loss shows nothing more to learn.
     """
     curve = _watched(run)
     if run.epochs < 3 or not np.isfinite(curve).all() or not curve.min() > 0 or not _leaves_room(run):
@@ -65,7 +65,7 @@ def outlook(run: Run) -> Outlook | None:
     at_end = best >= run.epochs - 1 - max(1, run.epochs // 5)
     if not at_end or fallen < max(WORTH_MORE * curve[best], FELT):
         return None
-    # A training loss averages thousands of pictures; its fall by some percent is no accident.
+    # A training loss averages thousands of pictures; its fall by a few percent is not chance.
     score = run.excess(since, run.epochs - 1).score if len(run.judged) == run.epochs else math.inf
     if score < statistics.Z95:
         return None
@@ -163,7 +163,7 @@ def epochs_of_same_way(run: Run, epoch: int) -> int:
 
 
 def with_interval(run: Run, epoch: int) -> str:
-    """The validation loss of an epoch (from 0) with its 95 % interval, where single pictures tell it."""
+    """The validation loss of an epoch (from 0) with its 95 % interval, where single pictures were recorded."""
     loss, pictures = float(run.valid.loss[epoch]), run.picture_losses(epoch)
     if pictures is None or len(pictures) < 2:
         return number(loss)
@@ -183,7 +183,7 @@ def _smoothing(run: Run) -> str:
 
 
 def _watched(run: Run) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """The loss that tells convergence: validation, or training where nothing was validated."""
+    """The loss that shows convergence: validation, or training where nothing was validated."""
     curve: Curve = run.valid if len(run.judged) == run.epochs else run.train
     return curve.loss
 
@@ -283,7 +283,7 @@ def patience_for(run: Run, epoch: int) -> int:
 
 def _idle(run: Run) -> Insight | None:
     """Epochs that brought nothing; where the loss clearly turned, overtraining says so."""
-    # Label smoothing trains another loss than the recorded one, which then tells nothing about when to stop.
+    # Label smoothing trains another loss than the recorded one, which then shows nothing about when to stop.
     if run.best is None or run.epochs < 5 or run.settings.get("label-smoothing"):
         return None
     losses = run.valid.loss[run.judged]
@@ -308,7 +308,9 @@ def _idle(run: Run) -> Insight | None:
         title=f"The last {wasted} of {run.epochs} epochs brought no improvement.",
         explanation=f"After epoch {enough + 1} the validation loss was never "
         + ("lower." if worse else f"lower by more than {percent(AS_GOOD)}.")
-        + (" A cosine of so few epochs goes as far, with some to spare, and ends with small steps." if cosine else ""),
+        + (
+            " A cosine of that few epochs goes as far, with some to spare, and ends with small steps." if cosine else ""
+        ),
         evidence=_evidence_of_idling(run, enough),
         confidence="high" if most or (run.valid_size and run.valid_size >= 100) else "medium",
         next_step=f"{step}.",

@@ -19,7 +19,7 @@ ENOUGH_STEPS = 40
 HIDES_THE_CURVE = 0.25
 # So does scatter of more than half the loss itself.
 HIDES_THE_LEVEL = 0.5
-# Accuracies that scatter half as much again as draws of so many pictures can, on so many steps, are no draws.
+# Accuracies that scatter half as much again as draws of so many pictures can, on that many steps, are not draws.
 EXCESS = 1.4
 SMALL_BATCH, QUIET_BATCH = 32, 64
 # Whatever its share of a tiny loss, a scatter of hundredths of a nat is not worth a word.
@@ -65,7 +65,7 @@ def noise_of_steps(run: Run) -> StepNoise | None:
         return None
     level = curves.centered_mean(losses, SMOOTHING)
     fall = float(level.max() - level.min())
-    settled = slice(len(losses) // 5, None)  # the first fall is no fluctuation
+    settled = slice(len(losses) // 5, None)  # the first fall is not a fluctuation
     # A window of nine takes a ninth of white noise with it.
     deviations = (losses - level)[settled] / math.sqrt(1 - 1 / SMOOTHING)
     third = len(deviations) // 3

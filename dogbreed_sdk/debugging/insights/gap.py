@@ -1,4 +1,4 @@
-"""Training pictures known by heart: a gap between their accuracy and that of unseen ones."""
+"""Training pictures that were memorized: a gap between their accuracy and that of unseen ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training_scripts.rules.evidence.run import Run
 
 
 def look(run: Run) -> list[Insight]:
-    """That the training pictures are known by heart, where unseen ones are not."""
+    """That the training pictures were memorized, where unseen ones are much less known."""
     if run.epochs < 2 or few_pictures(run) or not accuracies_part(run):
         return []
     insight = _gap(run)

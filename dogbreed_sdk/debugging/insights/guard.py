@@ -1,4 +1,4 @@
-"""Keeps one failing look at a run from taking the others with it, as the rules do."""
+"""Keeps an insight that fails from taking the others with it, as the rules do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Found = TypeVar("Found")
 
 
 class Guard:
-    """Calls looks, and keeps a sentence for each that failed.
+    """Computes insights, and keeps a sentence for each that failed.
 
     Attributes:
         problems: The sentences.
@@ -22,7 +22,7 @@ class Guard:
         self.problems: list[str] = []
 
     def insights(self, name: str, look: Callable[[], Iterable[Insight]]) -> list[Insight]:
-        """What a look found; nothing where it failed."""
+        """The insights that `look` finds; none where it failed."""
         return self.value(name, lambda: list(look())) or []
 
     def value(self, name: str, compute: Callable[[], Found]) -> Found | None:
@@ -30,7 +30,7 @@ class Guard:
         try:
             found: Found = despite_damage(compute)
             return found
-        except Exception as error:  # noqa: BLE001 - whatever a recording makes of one insight, the others are told
+        except Exception as error:  # noqa: BLE001 - whatever a recording makes of one insight, the others are kept
             self.problems.append(
                 f"The insight on {name.replace('_', ' ')} failed: {type(error).__name__}: {str(error)[:200]}."
             )

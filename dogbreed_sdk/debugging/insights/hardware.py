@@ -29,7 +29,7 @@ MOST_TIMES = 8
 
 
 def look(profile: Profile, guard: Guard, results: Sequence[RuleResult] = ()) -> list[Insight]:
-    """Everything a profile tells; nothing of use about jobs of a few seconds.
+    """Everything a profile shows; nothing useful about jobs of a few seconds.
 
     Args:
         profile: The profile.
@@ -43,7 +43,7 @@ def look(profile: Profile, guard: Guard, results: Sequence[RuleResult] = ()) -> 
             found.append(guard.value(name, partial(one, profile, use)))
     for name, look_at in timing.LOOKS.items():
         found.append(guard.value(name, partial(look_at, profile)))
-    # Memory that grows is no harmless up and down.
+    # Memory that grows is not a harmless up and down.
     grows = any(one.name == "GPUMemoryIncrease" and one.status == ISSUES_FOUND for one in results)
     return [one for one in found if one is not None and not (grows and one.topic == "gpu-memory" and not one.next_step)]
 

@@ -1,4 +1,4 @@
-"""What an insight is: a statement about a run, its evidence, and what to do about it."""
+"""Insights: each a statement about a run, its evidence, and what to do about it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SEVERITIES: tuple[Severity, ...] = ("problem", "hint", "info")
 
 @dataclass(frozen=True)
 class Insight:
-    """One thing that a recording tells.
+    """One thing that a recording shows.
 
     Attributes:
         topic: What it is about, for programs: overfitting, validation-spikes, gpu-use, ...

@@ -1,4 +1,4 @@
-"""Runs that did not learn: a loss that is no number, a loss at chance level, a learning rate that is far too large."""
+"""Runs that did not learn: a loss that is not a number, a loss at chance level, a far too large learning rate."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _DEAF = {
 
 
 def failures(run: Run, results: Sequence[RuleResult]) -> list[Insight]:
-    """At most one insight: why the run failed. Where there is one, its curves tell nothing else."""
+    """At most one insight: why the run failed. Where there is one, its curves show nothing else."""
     for look in (_diverged, _overshot):
         found = look(run)
         if found:

@@ -17,7 +17,7 @@ from training_scripts.rules.profiling.samples import at_times, cpu_total, device
 IDLE, BUSY, WAITING = 10.0, 90.0, 50.0
 """AWS's limits of CPUBottleneck and IOBottleneck: an idle GPU, a busy core, a core that waits for the disk, percent."""
 
-# Ten seconds at the default interval: shorter training tells nothing about a machine.
+# Ten seconds at the default interval: shorter training shows nothing about a machine.
 ENOUGH_SAMPLES = 20
 
 
@@ -80,7 +80,7 @@ def fact(profile: Profile, name: str) -> int | None:
 
 
 def ours(profile: Profile) -> bool:
-    """Whether train_model made the profile: of other jobs, its options are no advice."""
+    """Whether train_model made the profile: to other jobs its options do not apply."""
     return profile.facts.get("inputs") in ("features", "pictures")
 
 

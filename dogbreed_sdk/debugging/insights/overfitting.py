@@ -17,7 +17,7 @@ from training_scripts.rules.evidence.run import KEEPS_BEST, Run
 WORTH_A_WORD = 0.02
 SERIOUS = 0.1
 SURE = 0.05
-BY_HEART_WORDS = (
+MEMORIZED_WORDS = (
     "From there on the network memorized the training pictures instead of learning the classes: the training "
     "loss kept falling while that of unseen pictures rose. "
 )
@@ -48,13 +48,13 @@ def _turned(run: Run) -> Insight | None:
     share = excess.mean / lowest
     wasted = last - best
     new = _earlier_end(run, best)
-    by_heart = _training_fell(run, best, last)
+    memorized = _training_fell(run, best, last)
     confidence: Confidence = "high" if chance < 0.001 and "picture" in excess.source else "medium"
     return Insight(
         topic="overfitting",
-        title=f"{'Overtraining: the' if by_heart else 'The'} validation loss turned after epoch {best + 1} and then "
+        title=f"{'Overtraining: the' if memorized else 'The'} validation loss turned after epoch {best + 1} and then "
         f"rose by {percent(share)}.",
-        explanation=(BY_HEART_WORDS if by_heart else WANDERED_WORDS) + _harm(run, wasted),
+        explanation=(MEMORIZED_WORDS if memorized else WANDERED_WORDS) + _harm(run, wasted),
         evidence=_evidence_of_turn(run, best, last),
         confidence=confidence,
         next_step=(

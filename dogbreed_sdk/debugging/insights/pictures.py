@@ -18,7 +18,7 @@ from training_scripts.rules.evidence.run import Run
 FEW_PICTURES, LARGE_SHARE = 0.01, 0.2
 # Three times as many contradictions as a network gives that is as sure as it is right, and five in a hundred.
 CONTRADICTING, FAR_MORE = 0.05, 3.0
-# With fewer classes, or more mistakes than right answers, a mistake is no contradiction.
+# With fewer classes, or more mistakes than right answers, a mistake is not a contradiction.
 ENOUGH_CLASSES, ENOUGH_RIGHT = 5, 0.5
 # How far below guessing a label's probability is looked for: a half, a quarter, ... of it.
 HALVINGS = 8
@@ -59,10 +59,10 @@ def contradiction(losses: NDArray[np.float64], right: NDArray[np.bool_], classes
     A network that is as right as it is sure gives each picture's label a probability below t only as often as it says
     itself: all classes below t together hold at most (classes - 1) t, and at most what its answer leaves. How sure it
     was of wrong answers was not recorded; but each right answer of probability p stands for 1/p pictures of its kind
-    (Horvitz and Thompson, 1952), so right answers tell the certainty over all of them. A network that boasts breaks
-    this at every probability; it is told by its other mistakes, which are then too many as well.
+    (Horvitz and Thompson, 1952), so right answers show the certainty over all of them. An overconfident network breaks
+    this at every probability; its other mistakes show it, which are then too many as well.
 
-    Wrong labels of the training split as well are learned, and expected by the network: those it cannot tell. (On 120
+    Wrong labels of the training split as well are learned, and expected by the network: those it cannot detect. (On 120
     breeds with a tenth of the labels drawn at random: found where only validation labels were, not where both were.)
     """
     sure = np.exp(-losses[right])
@@ -154,7 +154,7 @@ def few_of(pictures: int) -> int:
 
 
 def unusual_share(count: int, pictures: int) -> float:
-    """The share of a loss that so many pictures hold only where they are unusual.
+    """The share of a loss that this many pictures hold only where they are unusual.
 
     In healthy runs the worst 1 % hold a tenth and the worst 5 % a third: it grows as the power 0.75 of their number.
     """

@@ -97,7 +97,7 @@ def _slows(insight: Insight, settings: Mapping[str, object]) -> bool:
 
 
 def _direction(insight: Insight, settings: Mapping[str, object], name: str) -> float:
-    """By how much it raises a hyperparameter; 0 where it does not set it, or nobody knows what it was."""
+    """By how much it raises a hyperparameter; 0 where it does not set it, or where its value is unknown."""
     new, old = insight.hyperparameters.get(name), settings.get(name)
     return float(new - old) if isinstance(new, (int, float)) and isinstance(old, (int, float)) else 0.0
 

@@ -1,4 +1,4 @@
-"""Small data sets: what a validation split of this size, and so few training pictures, can and cannot tell."""
+"""Small data sets: what a validation split of this size, and so few training pictures, can and cannot show."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def _small_validation(run: Run) -> Insight | None:
     low, high = statistics.wilson(accuracy * size, size)
     return Insight(
         topic="validation-size",
-        title=f"{plural(size, 'validation picture')} cannot tell good from slightly better: accuracy is known to "
-        f"± {points(half)}.",
+        title=f"{plural(size, 'validation picture')} cannot distinguish good from slightly better: accuracy is "
+        f"known to ± {points(half)}.",
         explanation="Two runs whose accuracies differ by less than this may be equally good; choose between them by "
         "the "
         "loss, or with several seeds, and trust no single comparison.",
@@ -75,14 +75,14 @@ def _few_pictures(run: Run) -> Insight | None:
     typical = int(np.median(counts))
     return Insight(
         topic="few-pictures",
-        title=f"{plural(typical, 'training picture')} a class: training accuracy and loss show nothing here.",
+        title=f"{plural(typical, 'training picture')} per class: training accuracy and loss show nothing here.",
         explanation=(
             "A head memorizes so few pictures whatever its settings; only the validation split shows "
             "what generalizes. It shows which run is better overall, but not how well single classes do: each "
             "picture decides how its whole class looks."
         ),
         evidence=(
-            f"{len(counts)} classes, {int(counts.sum())} training pictures: {_range(counts)} a class.",
+            f"{len(counts)} classes, {int(counts.sum())} training pictures: {_range(counts)} per class.",
             *_learned(run),
         ),
         next_step=f"Collect at least {4 * FEW} pictures per class before you tune anything else.",

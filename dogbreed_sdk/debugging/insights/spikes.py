@@ -58,7 +58,7 @@ def _spikes(run: Run) -> list[int]:
 
 
 def _beyond_error(run: Run, epoch: int) -> bool:
-    """Whether the same pictures, judged before and after, tell the spike from chance."""
+    """Whether the same pictures, evaluated before and after, distinguish the spike from chance."""
     scores = [run.excess(epoch, other).score for other in (epoch - 1, epoch + 1)]
     return min(scores) > statistics.Z95 or run.picture_losses(epoch) is None
 

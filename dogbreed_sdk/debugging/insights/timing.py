@@ -30,7 +30,7 @@ SLOW = {"mode": TRAIN_STEP, "stddev": 3, "n_outliers": 2, "lost_percent": 10, "l
 
 
 def _steps(profile: Profile) -> Spans | None:
-    """The training steps whose times are known; None where they are too few to tell anything."""
+    """The training steps whose times are known; None where they are too few to show anything."""
     steps = profile.phases.get(TRAIN_STEP)
     if steps is None or not len(steps.begins) == len(steps.seconds) == len(steps.steps):
         return None

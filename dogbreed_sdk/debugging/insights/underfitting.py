@@ -11,7 +11,7 @@ from dogbreed_sdk.debugging.insights.words import change
 from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.run import Run
 
-# Nine training pictures in ten right: whatever limits such a run, it is no lack of room.
+# Nine training pictures in ten right: whatever limits such a run, it is not a lack of capacity.
 FITTED = 0.9
 
 
@@ -24,7 +24,7 @@ def look(run: Run) -> list[Insight]:
     if not (math.isfinite(trained) and math.isfinite(judged) and size) or trained > FITTED:
         return []
     low, high = statistics.wilson(judged * size, size)
-    # Validation looks at plain pictures without dropout: it may well be the better one.
+    # Validation uses plain pictures without dropout: it may well be the better one.
     if trained > max(high, judged + 0.05):
         return []
     new, why = _more_room(run)

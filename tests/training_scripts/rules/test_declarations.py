@@ -165,3 +165,14 @@ def test_causes_come_before_their_consequences() -> None:
 
 def test_rules_that_precede_each_other_in_a_circle_do_no_harm() -> None:
     assert sorted(listed([rule("One", "Two"), rule("Two", "One")])) == ["One", "Two"]
+
+
+def test_profiling_rules_are_not_imported_where_only_debugging_rules_are_evaluated() -> None:
+    code = """
+import sys
+from training_scripts import rules
+from training_scripts.recording.trial.trial import MemoryTrial
+rules.evaluate(trial=MemoryTrial(name="made up"), only=rules.names("debugging"))
+print([name for name in sys.modules if name.startswith("training_scripts.rules.profiling")])
+"""
+    assert run(ROOT, "-c", code) == "[]\n"

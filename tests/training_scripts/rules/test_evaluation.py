@@ -73,7 +73,7 @@ def test_results_are_plain_json_whatever_the_run_holds(parameters: str) -> None:
     [
         ({"only": ["VanishingGradients"]}, r"Unknown rule 'VanishingGradients'; did you mean VanishingGradient\?"),
         ({"only": ["vanishing_gradient"]}, r"did you mean VanishingGradient\?"),
-        ({"parameters": "amazon"}, "no parameter set 'amazon'; there are default, aws"),
+        ({"parameters": "amazon"}, "Unknown parameter set 'amazon'; valid sets: default, aws"),
         ({"overrides": {"Overfit": {"patient": 2}}}, r"no parameter 'patient' .*did you mean patience\?"),
         ({"overrides": {"Overfit": {"patience": "two"}}}, "Overfit.patience must be a number, not 'two'"),
         ({"overrides": {"ExplodingTensor": {"only_nan": "maybe"}}}, "must be true or false"),

@@ -92,7 +92,7 @@ def _mispredicted(run: Evidence, index: int, matrix: Integers, answers: Answers)
 
 
 def _imbalance_default(trial: Trial, parameters: Parameters) -> list[Finding]:
-    """Ours: counts of the whole split, or what samples of it surely tell; and classes surely worse than the others.
+    """Ours: counts of the whole split, or what samples of it surely show; and classes surely worse than the others.
 
     With ten pictures a class and 120 classes some class always does badly. A class counts as left behind where it
     is mistaken by more than threshold_misprediction, hardly ever predicted (one that is only hard is predicted in
@@ -113,7 +113,7 @@ def _imbalance_default(trial: Trial, parameters: Parameters) -> list[Finding]:
     if counts is None and not evaluations:
         raise NotEvaluated(NO_ANSWERS)
     if not findings:
-        refuse_without_numbers(run)  # what the counts tell stands by itself
+        refuse_without_numbers(run)  # what the counts show stands by itself
     latest = [_left_behind(one.matrix(), parameters) for one in evaluations[-2:]] if knows_some(run) else []
     lasting = set.intersection(*latest) if latest else set()
     found = [_mispredicted(run, index, evaluations[-1].matrix(), evaluations[-1]) for index in sorted(lasting)]
@@ -152,7 +152,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _surely_uneven(counts: Integers, threshold: float) -> bool:
-    """Whether a sample tells that the largest class has more than threshold times the pictures of the smallest.
+    """Whether a sample shows that the largest class has more than threshold times the pictures of the smallest.
 
     Given both counts, the smaller one is binomial with a share of 1 / (1 + threshold) at the boundary.
     """
@@ -191,7 +191,7 @@ RULES = (
             "threshold_imbalance": 10.0,  # AWS's
             "threshold_misprediction": 0.7,  # AWS's, beside being surely worse than the other classes
             "hardly_predicted": 0.1,  # of the times it should be
-            "samples": 20,  # fewer tell nothing; how much more is needed, the tests below say by themselves
+            "samples": 20,  # fewer show nothing; how many more are needed, the tests below decide
             **_TENSORS,
         },
         description="Classes that have too few pictures, or that the model never learned to predict.",

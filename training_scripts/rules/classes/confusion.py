@@ -30,7 +30,7 @@ from training_scripts.rules.evidence.predictions import (
 from training_scripts.rules.findings import Finding, NotEvaluated
 
 MIXED = 0.25
-"""Of two classes' pictures, so many are called the other: half of what a coin would do."""
+"""The share of two classes' pictures that are classified as the other: half of what a coin would do."""
 
 
 def _confusion_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
@@ -155,10 +155,10 @@ def _mostly_called(matrix: Integers, share: float) -> set[tuple[int, int]]:
 
 
 def _mixed_up(matrix: Integers, parameters: Parameters) -> set[tuple[int, int]]:
-    """Pairs of classes that are told apart surely no better than by a coin, while the other classes are known.
+    """Pairs of classes that are surely distinguished no better than by a coin, while the other classes are known.
 
     What counts is how much oftener the pictures of a class are called it than those of the other are, among those
-    that are called either: 1 where the two are told apart, 0 where by a coin, however uneven.
+    that are classified as either: 1 where the two are distinguished, 0 where by a coin, however uneven.
     """
     totals, right = matrix.sum(axis=1), np.diag(matrix)
     present = totals > 0
@@ -225,7 +225,7 @@ RULES = (
             "predictions": "predictions",
             "told_apart": 0.4,  # surely less than this much oftener called right than its twin is: 70 % right at most
             "others_right": 0.7,  # of the other classes' pictures, so that it is the pair and not the model
-            "max_off_diag": 0.5,  # most of a class: no model that is any good takes one class for another that often
+            "max_off_diag": 0.5,  # most of a class: no good model confuses a class with another that often
         },
         description="Classes that are confused with one another.",
         advice=(

@@ -23,7 +23,7 @@ BINARY = re.compile(r"bce|binary", re.IGNORECASE)
 
 BELOW_CHANCE = 0.99
 """A loss counts as better than guessing below this share of what guessing costs: 60 % right instead of 50 % on two
-classes, the least of what anybody would call learning, costs 0.97; half of the labels wrong, 0.99."""
+classes, the least that counts as learning, costs 0.97; half of the labels wrong, 0.99."""
 
 CLEARLY_BELOW_CHANCE = 0.8
 """A random initialization never begins below this share of what guessing costs (its mean is above it), so a run
@@ -38,12 +38,12 @@ SIGMAS = 3.0
 
 @dataclass(frozen=True)
 class Learning:
-    """What the training loss tells.
+    """What the training loss shows.
 
     Attributes:
         steps: TRAIN steps of the loss [n], finite ones only.
         values: The loss at each [n].
-        chance: What guessing costs, where the number of classes can be told; None else.
+        chance: What guessing costs, where the number of classes is known; None otherwise.
         entropy: Whether the loss is a cross-entropy, whose size means something by itself.
         initial: The loss at the beginning.
         final: The loss at the end.
@@ -72,7 +72,7 @@ class Learning:
 
 
 def learning(trial: Trial) -> Learning | None:
-    """What the training loss tells; None where fewer than two finite values were recorded."""
+    """What the training loss shows; None where fewer than two finite values were recorded."""
     run = evidences.of(trial)
     if "learning" not in run.kept:
         with np.errstate(all="ignore"):  # a diverged loss overflows in our sums too
@@ -118,7 +118,7 @@ def _learned(values: Floats, initial: Level, final: Level, chance: float | None,
     fallen = fell(initial, final) or fell(*halves)
     if chance is not None:
         sure = final.mean + SIGMAS * final.error < BELOW_CHANCE * chance
-        # Little better than guessing is better, where the whole second half says so and the end does not gainsay it.
+        # A little better than guessing counts where the whole second half shows it and the end does not contradict it.
         later = max(final, halves[1])
         sure = sure or (later.mean < BELOW_CHANCE * chance and later.mean + SIGMAS * later.error < chance)
         return final.mean < CLEARLY_BELOW_CHANCE * chance or (fallen and sure)

@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 
 LONGEST_EPOCH = 2**62
-"""Steps: what a recording says beyond is no number of 64 bits, and its run is one epoch either way."""
+"""Steps: a larger number in a recording does not fit 64 bits, and its run is one epoch either way."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Epoch:
 
 
 class EpochLosses(NamedTuple):
-    """Mean losses an epoch, one entry for each epoch that has a training loss; NaN where something is unknown.
+    """Mean losses per epoch, one entry for each epoch that has a training loss; NaN where something is unknown.
 
     Attributes:
         epochs: Epoch numbers [n].
@@ -99,26 +99,26 @@ def epoch_losses(trial: Trial) -> EpochLosses:
 
 
 def loss_names(trial: Trial) -> list[str]:
-    """Names of the recorded losses that are one number a step: collection losses, else by their names."""
+    """Names of the recorded losses that are one number per step: collection losses, else by their names."""
     run = evidences.of(trial)
     kept: list[str] | None = run.kept.get("loss names")
     if kept is None:
         names = selection.members(run, "losses") or {name for name in run.recorded_names() if "loss" in name.lower()}
         usual = {name for name in names if "loss" in name.lower() and "output" in name.lower()}
-        single = selection.members(run, "valid_losses")  # one number a picture, not one a step
+        single = selection.members(run, "valid_losses")  # one number per picture, not per step
         kept = run.kept["loss names"] = selection.natural((usual or names) - single)
     return kept
 
 
 def loss_series(trial: Trial, mode: str) -> Series | None:
-    """The loss of a mode, a step each: of several losses the one that was recorded most often."""
+    """The loss of a mode, per step: of several losses the one that was recorded most often."""
     run = evidences.of(trial)
     found = [run.reduction(name, "mean", mode) for name in loss_names(run)]
     return max((series for series in found if series is not None), key=len, default=None)
 
 
 def training_loss(trial: Trial) -> Series | None:
-    """The training loss a step: of mode TRAIN, or of a recording that knows no modes."""
+    """The training loss per step: of mode TRAIN, or of a recording that knows no modes."""
     found = loss_series(trial, TRAIN)
     return found if found is not None else loss_series(trial, GLOBAL)
 

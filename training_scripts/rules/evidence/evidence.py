@@ -46,7 +46,7 @@ class Evidence(Trial):
         return self._tables[mode]
 
     def reduction(self, name: str, kind: str, mode: str) -> Series | None:
-        """One number a step for a tensor, recorded or computed; None where there is neither."""
+        """One number per step for a tensor, recorded or computed; None where there is neither."""
         numbers = self._recorded(name, mode)
         if kind not in numbers and kind in REDUCTIONS and len(self.steps_in_full(name, mode)):
             numbers.update(self._computed(name, mode))
@@ -69,7 +69,7 @@ class Evidence(Trial):
         }
 
     def _of_scalars(self, name: str, mode: str, steps: NDArray[np.int64]) -> NDArray[np.float64] | None:
-        """The reductions of one number a step, of all steps at once; None for a tensor of another kind."""
+        """The reductions of one number per step, of all steps at once; None for a tensor of another kind."""
         numbers = []
         for step in steps.tolist():
             value = self.value(name, step, mode)

@@ -1,4 +1,4 @@
-"""What recorded numbers tell of a layer's shape and of how its weights begin."""
+"""What recorded numbers show of a layer's shape and of how its weights begin."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from training_scripts.rules.evidence.evidence import Evidence
 
 
 def inputs(run: Evidence, weight: str) -> float | None:
-    """How many numbers go into a unit of a layer; None where it cannot be told, or where there are no units.
+    """How many numbers go into a unit of a layer; None where it is unknown, or where there are no units.
 
-    A weight in full has a shape. Of reductions, its size and that of the layer's bias, which has one value a unit.
+    A weight in full has a shape. Of reductions, its size and that of the layer's bias, which has one value per unit.
     """
     shape = _shape(run, weight)
     if shape is not None:

@@ -1,4 +1,4 @@
-"""Loss and accuracy of a recorded run as they are drawn: step by step, smoothed, and one validation point an epoch."""
+"""Loss and accuracy of a recorded run as they are drawn: step by step, smoothed, and one validation point per epoch."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def smoothed(values: Floats) -> Floats:
 
 
 def _sums_around(values: Floats, half: int) -> Floats:
-    """Sums over each value and so many neighbors on both sides, as far as there are any."""
+    """Sums over each value and `half` neighbors on both sides, as far as there are any."""
     found: Floats = window_sums(np.pad(values, (0, half)), 2 * half + 1)[half:]
     return found
 

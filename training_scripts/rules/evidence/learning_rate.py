@@ -1,4 +1,4 @@
-"""Whether a learning rate suits a run, and by how much not: from how far its steps moved the weights."""
+"""Whether a learning rate suits a run, and by how much it does not: from how far its steps moved the weights."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Course:
         patience: How many of the last epochs are taken together as its end.
         losses: Of the epochs that have both losses [n].
         best: Index of the epoch with the lowest validation loss.
-        lowest: The lowest validation loss, smoothed where there are enough epochs: a lucky one is no measure of a rise.
+        lowest: The lowest validation loss, smoothed where epochs suffice: a lucky one is not a measure of a rise.
         last_valid: Mean validation loss of the end.
         last_train: Mean training loss of the end.
         scale: What knowing nothing costs: the measure of what matters.

@@ -47,7 +47,7 @@ class Answers:
 
 
 def indices(value: NDArray[Any], *, argmax: bool) -> Integers | None:
-    """Class indices from what was recorded: indices, or one score a class; None for anything else."""
+    """Class indices from what was recorded: indices, or one score per class; None for anything else."""
     if value.ndim == 2 and len(value) and value.shape[1] > 1 and (argmax or value.dtype.kind == "f"):
         value = value.argmax(axis=1)
     value = value.reshape(-1)
@@ -81,7 +81,7 @@ def recorded_answers(run: Evidence, parameters: Parameters, mode: str, *, last: 
 
 
 def joined(answers: list[Answers], samples: int) -> Answers | None:
-    """The latest answers that make up so many samples, as one; all of them where there are fewer."""
+    """The latest answers that make up a number of samples, as one; all of them where there are fewer."""
     count, chosen = 0, []
     for one in reversed(answers):
         chosen.append(one)
@@ -112,13 +112,13 @@ MOSTLY_LEARNED = 0.25
 
 
 def knows_some(run: Evidence) -> bool:
-    """Whether the model has learned what it will: before, it names few classes, which is no fault of theirs."""
+    """Whether the model has learned what it will: before, it names few classes, which is not their fault."""
     seen = learning(run)
     classes = run.run.get("classes")
     number = len(classes) if isinstance(classes, (list, tuple)) else 0
     chance = math.log(number) if number > 1 else None if seen is None else seen.chance
     if seen is None:
-        return not loss_names(run)  # a single loss tells nothing yet; without any, answers are all there is
+        return not loss_names(run)  # a single loss shows nothing yet; without any, answers are all there is
     if chance is None:
         return True
     # Classes are learned one after the other: while the loss may still fall, those missing may yet come.
@@ -127,7 +127,7 @@ def knows_some(run: Evidence) -> bool:
 
 
 def refuse_without_numbers(run: Evidence) -> None:
-    """Answers of a model that computes NaN are no answers.
+    """Refuses to judge the predictions of a model that computes NaN.
 
     Raises:
         NotEvaluated: The last recorded loss is not a finite number.

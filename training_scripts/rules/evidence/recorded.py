@@ -23,7 +23,7 @@ PERCENT = 2.0
 def accuracy_of(trial: Trial) -> tuple[Series, dict[int, float]]:
     """Shares of right answers: of every training step, and of every epoch's validation by the epoch's number.
 
-    The report's curves have the same means. Recordings in percent are shares here; what is no share is NaN.
+    The report's curves have the same means. Recordings in percent are shares here; what is not a share is NaN.
     """
     curve = curves(trial).get("accuracy")
     if curve is None:
@@ -42,7 +42,7 @@ def epoch_means(series: Series, groups: Sequence[NDArray[np.int64]], last: tuple
     """The mean over each epoch's steps, float64 [epochs]; NaN for none, and where one of them is NaN.
 
     Args:
-        series: A number a step.
+        series: One number per step.
         groups: Each epoch's steps.
         last: Steps of a whole epoch, and what its last one counts, as `last_share` gives them.
     """

@@ -1,4 +1,4 @@
-"""A recorded run as insights look at it: its epochs, curves, settings and single pictures."""
+"""A recorded run, read once for rules and insights: its epochs, curves, settings and single pictures."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Difference:
 
     Attributes:
         mean: The difference.
-        error: Its standard error; NaN where nothing tells it.
+        error: Its standard error; NaN where it is unknown.
         source: Where the error comes from, in words.
     """
 
@@ -163,7 +163,7 @@ class Run:
 
     @cached_property
     def batch_size(self) -> int | None:
-        """Pictures a step."""
+        """Pictures per step."""
         return count(self.trial.run.get("batch_size")) or self.settings.get("batch-size")
 
     def size(self, split: str) -> int | None:
@@ -178,7 +178,7 @@ class Run:
 
     @cached_property
     def class_counts(self) -> NDArray[np.int64]:
-        """Training pictures a class; empty where unknown, or where they are no counts of as many classes."""
+        """Training pictures per class; empty where unknown, or where they are not counts of as many classes."""
         counts: object = self.trial.run.get("class_counts")
         if counts is None and self.trial.has("class_counts"):
             values = self.trial.tensor("class_counts").values(TRAIN)
@@ -228,14 +228,14 @@ class Run:
         return self.size("valid") or (len(shown[0]) if shown is not None else None)
 
     def picture_losses(self, epoch: int) -> Values | None:
-        """Each validation picture's loss after an epoch (from 0), float64 [n]; None where one is no loss."""
+        """Each validation picture's loss after an epoch (from 0), float64 [n]; None where one is not a loss."""
         found = numbers(self._at("valid_losses", epoch))
         return None if found is None or not len(found) or not (found >= 0).all() or found.max() > MOST else found
 
     def answers(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
         """Labels and predictions of the validation pictures after an epoch (from 0), int64 [n] each.
 
-        None where one of them is no index of a class.
+        None where one of them is not an index of a class.
         """
         labels = whole_numbers(self._at("labels", epoch))
         predictions = whole_numbers(self._at("predictions", epoch))

@@ -1,4 +1,4 @@
-"""Which tensors of a run a rule looks at."""
+"""Which tensors of a run a rule evaluates."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ IN_ORDER = (TRAIN, EVAL, GLOBAL, PREDICT)
 
 
 def gradients(evidence: Evidence) -> list[str]:
-    """Names of the recorded gradients, in the network's order as far as names tell it."""
+    """Names of the recorded gradients, in the network's order as far as names show it."""
     found = {name for name in evidence.recorded_names() if name.startswith(GRADIENT)}
     return natural(found | members(evidence, "gradients"))
 
 
 def weights(evidence: Evidence) -> list[str]:
-    """Names of the recorded weights (no biases, no gradients), in the network's order as far as names tell it."""
+    """Names of the recorded weights (no biases, no gradients), in the network's order as far as names show it."""
     found = members(evidence, "weights") or {
         name for name in evidence.recorded_names() if name.endswith("weight") and not name.startswith(GRADIENT)
     }
@@ -32,7 +32,7 @@ def weights(evidence: Evidence) -> list[str]:
 def trained_weights(evidence: Evidence) -> list[str]:
     """Names of the weights that training is to change: those with a gradient, where gradients were recorded at all.
 
-    A frozen layer's weights are recorded too, and standing still is no fault of theirs.
+    A frozen layer's weights are recorded too, and may stand still.
     """
     names, with_gradient = weights(evidence), set(gradients(evidence))
     return [name for name in names if GRADIENT + name in with_gradient] if with_gradient else names
@@ -41,7 +41,7 @@ def trained_weights(evidence: Evidence) -> list[str]:
 def weight_gradients(evidence: Evidence) -> list[str]:
     """Names of the gradients of weights; of whatever there is where no weight's was recorded.
 
-    Biases before a normalization have no gradient by construction, so they cannot tell whether gradients vanish.
+    Biases before a normalization have no gradient by construction, so they do not show whether gradients vanish.
     """
     names = gradients(evidence)
     return [name for name in names if not name.endswith("bias")] or names

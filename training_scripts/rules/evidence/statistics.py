@@ -139,7 +139,7 @@ LEAST_DIFFERENCE = 0.05
 
 
 def at_least_of_differing(successes: int, trials: int, usual: float, differ: float) -> float:
-    """Probability of at least so many successes in a group, where groups differ (a beta-binomial distribution)."""
+    """Probability of at least this many successes in a group, where groups differ (a beta-binomial distribution)."""
     first, second = usual * (1 / differ - 1), (1 - usual) * (1 / differ - 1)
     total = 0.0
     for count in range(successes, trials + 1):

@@ -33,7 +33,7 @@ SMALL_STEPS, LARGE_STEPS = 1e-5, 0.03
 """Update ratios outside which the learning rate explains what the loss does: a hundredth, and 30 times, of 0.001."""
 
 LEAPS = 3
-"""So many losses far above the beginning are no single odd batch."""
+"""This many losses far above the beginning are not a single odd batch."""
 
 IDENTICAL = 1e-6
 """Epochs whose mean losses agree to this share saw a network that does not change: shuffling alone moves a mean of
@@ -83,7 +83,7 @@ def _unfallen(
     for earlier, later in checks:
         before, after = float(series.values[earlier]), float(series.values[later])
         change = (after - before) / abs(before) * 100 if before else math.copysign(math.inf, after - before)
-        # Both of AWS's conditions; the first holds wherever the second does, with AWS's numbers. NaN is no fall.
+        # Both of AWS's conditions; the first holds wherever the second does, with AWS's numbers. NaN is not a fall.
         if not change <= -parameters["diff_percent"] or change > parameters["increase_threshold_percent"]:
             steps.append(int(series.steps[later]))
             worst = max(worst, change)
@@ -120,7 +120,7 @@ def _loss_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answe
 
 
 def _advice(run: Evidence, seen: Learning, found: Finding) -> str:
-    """One thing to do, chosen by how far the weights moved and by what the loss did; empty where neither tells."""
+    """One thing to do, chosen by how far the weights moved and by what the loss did; empty where neither shows it."""
     usual = learning_rate.usual_update(run)
     table = Gradients.of(run)
     cut = 0 if table is None else int((table.sizes[:, -1] == 0).sum())
@@ -195,7 +195,7 @@ def _risen(run: Evidence, seen: Learning, parameters: Parameters) -> Finding | N
     )
     end = curves.level(values[-width:])
     rise = end.mean - lowest.mean
-    # The lowest of all stretches is low by chance as well, and few values tell their spread badly.
+    # The lowest of all stretches is low by chance as well, and few values show their spread badly.
     noise = curves.usual_jitter(values) / math.sqrt(width)
     needed = statistics.student(SURE_RISE_ERROR * width / len(values), 2 * width - 2)
     sure = rise > max(needed, SURE_RISE) * math.hypot(max(end.error, noise), max(lowest.error, noise))
@@ -221,7 +221,7 @@ def _onset(values: Floats, smoothed: Floats, level: float, low: float) -> int:
 
     Args:
         values: The losses [n].
-        smoothed: Means over as many losses as n exceeds their number, each told at its first.
+        smoothed: Means over as many losses as n exceeds their number, each at its first.
         level: What the losses were before.
         low: Up to this a mean counts as low.
     """
@@ -348,7 +348,7 @@ RULES = (
             "mode": None,
         },
         default={
-            "min_points": 10,  # losses; fewer tell no trend from noise
+            "min_points": 10,  # losses; fewer do not distinguish a trend from noise
             "flat_percent": 5.0,  # a fall by less over the whole run, surely, is none
             "patience": 5,  # epochs, and
             "share_of_run": 0.25,  # of the planned epochs, before a run under way is called stuck

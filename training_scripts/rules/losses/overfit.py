@@ -158,7 +158,7 @@ MEMORIZED = (
 
 
 def _overfit_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answer:
-    """Ours: validation turned and rose while training went on falling, or the training pictures are memorized.
+    """Ours: validation turned and rose while training kept falling, or the training pictures are memorized.
 
     Measured in units of what guessing costs: a rise from 0.01 to 0.02 is a ratio of 2 and no harm.
     """
@@ -203,7 +203,7 @@ def _memorized(course: Course, begin: int) -> Finding:
 
 
 def _overtraining_default(trial: Trial, parameters: Parameters) -> list[Finding]:
-    """Ours: training went on for long after the best epoch, and validation got worse. Standing still is no fault."""
+    """Ours: training continued long after the best epoch, and validation got worse. Standing still is not a fault."""
     course = _course(trial, min(parameters["patience_validation"], 3))
     since = course.since
     material = max(parameters["rise_of_chance"] * course.scale, parameters["delta"] * abs(course.lowest))
@@ -266,7 +266,7 @@ RULES = (
             "delta": 0.1,  # worse by a tenth of the lowest validation loss
             "rise_of_chance": 0.05,  # and by a twentieth of what guessing costs
         },
-        description="Training that went on long after the best epoch and made the model worse.",
+        description="Training that continued long after the best epoch and made the model worse.",
         advice="Set patience (5) so that training ends by itself, or epochs to the best epoch; the best epoch is kept.",
         bounds={"patience_train": COUNT, "patience_validation": COUNT},
         order=70,

@@ -15,7 +15,7 @@ from training_scripts.rules.findings import Finding, NotEvaluated
 def _stalled(trial: Trial, parameters: Parameters) -> list[Finding]:
     """No recorded step for threshold seconds: between two steps, or until now for a run that has not ended.
 
-    With `times_usual`, a pause counts only where it is also so many times as long as the usual one, so that runs
+    With `times_usual`, a pause counts only where it is also that many times as long as the usual one, so that runs
     with slow steps, or that are recorded seldom, are not called stalled. With `abandoned`, silence of more seconds up
     to now says nothing any more.
     """

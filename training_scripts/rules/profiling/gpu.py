@@ -106,7 +106,7 @@ def _room(profile: Profile, busy: list[Device], parameters: Parameters, *, whole
 
 
 def gpu_memory_increase(profile: Profile, parameters: Parameters) -> Sequence[Finding]:
-    """Memory that goes on growing through all of training, after the allocator has settled in its first quarter."""
+    """Memory that keeps growing through all of training, after the allocator has settled in its first quarter."""
     window = training_window_of_gpus(profile)
     findings = []
     for device in gpus(profile, GPU_MEMORY):

@@ -18,7 +18,7 @@ PATIENCE = 60
 
 # The first passes allocate memory, tune kernels and fill the queues of data.
 WARM_UP_SECONDS, WARM_UP_SHARE = 10.0, 0.1
-# AWS's rules look every minute at what has come; a long run's looks are thinned out.
+# AWS's rules scan what has arrived every minute; the scans of a long run are thinned out.
 SCAN_SECONDS, MOST_SCANS = 60.0, 500
 # Devices that are sampled one after another still belong to one moment.
 SAME_MOMENT = 0.25
@@ -59,7 +59,7 @@ def gpus(profile: Profile, metric: str = GPU) -> list[Device]:
     """The GPUs' samples.
 
     Raises:
-        NotEvaluated: There are none; the reason is told apart.
+        NotEvaluated: There are none; the message says for which reason.
     """
     require_samples(profile)
     found = devices(profile, metric)
@@ -104,7 +104,7 @@ def training_window(profile: Profile) -> tuple[float, float]:
 
 
 def require(count: int, least: float, what: str) -> None:
-    """Nothing, where there are more than so many.
+    """Refuses to judge by too few values.
 
     Raises:
         NotEvaluated: There are too few to judge by.
@@ -116,7 +116,7 @@ def require(count: int, least: float, what: str) -> None:
 
 
 def scans(times: NDArray[np.float64]) -> list[int]:
-    """How many samples had come at each of AWS's looks at a job; all of them at the last."""
+    """How many samples had arrived at each of AWS's scans of a job; all of them at the last."""
     if not len(times):
         return []
     looks = max(1, int(np.ceil((times[-1] - times[0]) / SCAN_SECONDS)))

@@ -15,7 +15,7 @@ from training_scripts.rules.declaration import PROFILING, Answer, Parameters, Ru
 from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.profiling.samples import fact, scans
 
-# AWS judges no fewer steps.
+# AWS does not judge fewer steps.
 LEAST_STEPS = 100
 MOST_SHOWN = 100
 # Median absolute deviation -> standard deviation, for a normal distribution.

@@ -52,7 +52,7 @@ def _dead_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
 
 
 def _layers_above(shares: Mapping[str, Series | None], percent: float, word: str, *, missing: str) -> list[Finding]:
-    """A finding for every layer whose share of such units is above so many percent at any step."""
+    """A finding for every layer whose share of such units is above a percentage at any step."""
     known = {name: series for name, series in shares.items() if series is not None}
     if not known:
         raise NotEvaluated(missing)
@@ -66,7 +66,7 @@ def _relus(run: Evidence, pattern: str) -> list[str]:
 
 
 def _inactive(run: Evidence, name: str, threshold: float) -> Series | None:
-    """The share of a layer's inactive units a step, recorded or computed."""
+    """The share of a layer's inactive units per step, recorded or computed."""
     return _by_step(run, name, "inactive_fraction", lambda value: inactive_fraction(value, threshold))
 
 
@@ -130,7 +130,7 @@ def _lasting(hit: NDArray[np.bool_], patience: int) -> int:
 def _like_relus(run: Evidence) -> list[str]:
     """Outputs recorded in full that look like a ReLU's: never negative, and zero to the last digit in places.
 
-    smdebug names the modules of a Sequential by their number, which does not tell what they are.
+    smdebug names the modules of a Sequential by their number, which does not show what they are.
     """
     found = []
     for name in run.recorded_names():
@@ -249,7 +249,7 @@ def _like_bounded(run: Evidence) -> list[tuple[str, str]]:
         lowest, highest = run.reduction(name, "min", TRAIN), run.reduction(name, "max", TRAIN)
         if value.ndim < 2 or value.dtype.kind != "f" or lowest is None or highest is None:
             continue
-        if not lowest.values.min() >= -1 or not highest.values.max() <= 1:  # at any step; NaN is no bounded output
+        if not lowest.values.min() >= -1 or not highest.values.max() <= 1:  # at any step; NaN is not a bounded output
             continue
         sums = value.sum(axis=-1)
         if value.min() < 0 < value.max():

@@ -24,7 +24,7 @@ TELLING = ("nonfinite_fraction", "mean", "l2", "abs_mean", "max", "min", "std")
 
 
 USUAL = 5
-"""Losses before an explosion that tell whether it came at once."""
+"""Losses before an explosion that show whether it appeared suddenly."""
 
 EXPLODED = "{count} tensors hold NaN or infinity, first at step {begin}: {names}."
 
@@ -51,7 +51,7 @@ def _bad_steps(run: Evidence, name: str, mode: str, *, only_nan: bool) -> NDArra
             bad = np.isnan(series.values) if only_nan else ~np.isfinite(series.values)
         steps.update(series.steps[bad].tolist())
         if kind == "nonfinite_fraction" and len(series) and not only_nan:
-            break  # it tells all there is to tell
+            break  # it shows all there is to report
     return np.array(sorted(steps), dtype=np.int64)
 
 
@@ -161,7 +161,7 @@ def _zero_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
 
 
 def zeros(run: Evidence, name: str, mode: str) -> Series | None:
-    """The share of zeros a step; where only smdebug's reductions are there, 1 where all of them are zero, else 0."""
+    """The share of zeros per step; where only smdebug's reductions are there, 1 where all of them are zero, else 0."""
     series = run.reduction(name, "zero_fraction", mode)
     if series is None:
         series = run.reduction(name, "abs_mean", mode) or run.reduction(name, "l2", mode)
@@ -208,7 +208,7 @@ def _zero_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answe
         if name.startswith(selection.GRADIENT) and _settled(run, series.steps[begin:]):
             continue
         if len(hit) == 1 and not _all_are_zero(run, names):
-            continue  # one look at the beginning cannot tell a start at zero from staying there
+            continue  # one record at the beginning cannot distinguish a start at zero from staying there
         findings.append(_all_zero(name, TRAIN, series.steps[begin:], float(series.values[begin:].max())))
     if not judged:
         raise NotEvaluated("The share of zeros is unknown in mode TRAIN: record tensors in full, or their reductions.")

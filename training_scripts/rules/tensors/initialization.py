@@ -128,7 +128,7 @@ def _default(trial: Trial, parameters: Parameters) -> Answer:
         found += _too_large_outputs(run, seen, parameters)
     if seen is not None and len(seen.values) >= parameters["min_points"] and not seen.learned and not seen.falling:
         found += _from_the_start(run, names, table, parameters)
-    # That little gradient arrives at first is no cause, but a gradient that vanishes.
+    # That little gradient arrives at first is not a cause by itself: it is a vanishing gradient.
     only_faint = bool(found) and all("share_of_largest" in one.numbers for one in found)
     return Answer(found, place_of="VanishingGradient" if only_faint else "")
 
@@ -164,7 +164,7 @@ def _alike(run: Evidence, names: list[str], limit: int) -> list[Finding]:
 
 
 def zeros_at(run: Evidence, name: str, step: int) -> bool:
-    """Whether a tensor is nothing but zeros at a recorded step, as far as is known."""
+    """Whether a tensor contains only zeros at a recorded step, as far as is known."""
     length = run.reduction(name, "abs_mean", TRAIN) or run.reduction(name, "l2", TRAIN)
     return length is not None and bool((length.values[length.steps == step] == 0).any())
 
@@ -181,7 +181,7 @@ def _constant_steps(run: Evidence, name: str) -> list[int]:
     spread, mean = run.reduction(name, "std", TRAIN), run.reduction(name, "mean", TRAIN)
     if spread is None or mean is None or len(spread) != len(mean):
         return []
-    # A normalization's scale begins as ones; reductions do not tell its shape, but that is its number.
+    # A normalization's scale begins as ones; reductions do not show its shape, but that is its value.
     constant = (spread.values <= 1e-12 * np.abs(mean.values)) & (mean.values != 1)
     return [int(step) for step in spread.steps[constant][:3]]
 
@@ -226,7 +226,7 @@ def _too_large_outputs(run: Evidence, seen: Learning, parameters: Parameters) ->
     if seen.chance is None or seen.steps[0] >= parameters["steps"]:
         return []
     classes = run.run.get("classes")
-    # Where one class is nearly all, guessing it costs next to nothing, and an even guess does not.
+    # Where one class is nearly all, guessing it costs almost nothing, and an even guess does not.
     even = math.log(len(classes)) if isinstance(classes, (list, tuple)) and len(classes) > 1 else 0.0
     guess, first = max(seen.chance, even), float(seen.values[0])
     stuck = len(seen.values) >= parameters["min_points"] and not seen.learned and not seen.falling
@@ -277,10 +277,10 @@ RULES = (
         },
         default={
             "steps": 10,
-            "min_points": 10,  # losses, to tell that the run did not get over it
+            "min_points": 10,  # losses, to see that the run did not recover
             "share": 1e-4,  # as VanishingGradient's
             "times_chance": 5.0,  # outputs of order 1 cost up to twice what guessing costs;
-            "times_chance_at_all": 10.0,  # so much is too much even for a run that gets over it
+            "times_chance_at_all": 10.0,  # this much is too much even for a run that recovers
             "min_gain": 0.02,  # usual recipes give 0.6 to 1.4; 0.02 standard deviation on 512 inputs gives 0.45
             "max_gain": 10.0,  # a layer that multiplies by ten saturates, or explodes within a few layers
         },

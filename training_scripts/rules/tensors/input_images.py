@@ -106,7 +106,7 @@ RULES = (
         aws={"threshold_mean": 0.2, "threshold_samples": 500, "regex": ".*hybridsequential0_input_0", "channel": 1},
         default={
             "threshold_mean": 0.2,  # AWS's
-            "threshold_samples": 30,  # the means' own uncertainty is taken off, so fewer do
+            "threshold_samples": 30,  # the means' own uncertainty is subtracted, so fewer suffice
             "harmful_mean": 3.0,  # beyond white by ImageNet's numbers (2.6), whether or not the run learns
             "spreads": 2.0,  # of single pictures' means: natural pictures in 0..1 have 0.45 +- 0.15, three of them
             "regex": "(^|_)input(_image)?(_0)?$",

@@ -49,7 +49,7 @@ def _vanishing_default(trial: Trial, parameters: Parameters) -> list[Finding] | 
     """Ours: layers get almost no gradient while others get some, step after step, and the run does not learn.
 
     Convergence makes the gradients of all layers small together, so each is measured against the largest of its
-    step. Adam makes up for small gradients, so a merely small share is no fault of a run that learns; below the
+    step. Adam makes up for small gradients, so a merely small share is not a fault of a run that learns; below the
     absolute threshold, where Adam's epsilon (1e-8) and float32 end, it is.
     """
     run = evidences.of(trial)
@@ -79,7 +79,7 @@ def _vanishing_default(trial: Trial, parameters: Parameters) -> list[Finding] | 
 
 
 def _advice(run: Evidence, table: Gradients, findings: list[Finding]) -> str:
-    """What to do where gradients were there for a while: the depth of the network is no reason then."""
+    """What to do where gradients were there for a while: then the depth of the network is not the reason."""
     begin = min((finding.steps[0] for finding in findings), default=0)
     before = int((table.steps < begin).sum())
     # Depth makes gradients small; only dead or cut off units make them nothing.
@@ -129,12 +129,12 @@ class Gradients:
             if sizes is None:
                 continue
             if lengths is None or len(lengths) != len(sizes):
-                lengths = sizes  # without l2, the mean absolute value tells nearly the same
+                lengths = sizes  # without l2, the mean absolute value shows nearly the same
             rows.append((name, sizes, lengths))
         if not rows:
             return None
         longest = max((row[1].steps for row in rows), key=len)
-        # A layer that came later, or that lacks a step, cannot be laid beside the others.
+        # A layer that came later, or that lacks a step, cannot be compared with the others.
         rows = [row for row in rows if np.array_equal(row[1].steps, longest)]
         sizes = np.array([row[1].values for row in rows])
         lengths = np.array([row[2].values for row in rows])

@@ -115,7 +115,7 @@ def _ratio_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answ
             continue
         judged += 1
         values = series.values
-        # A rate that is warmed up begins at 0, so that one look tells nothing.
+        # A rate that is warmed up begins at 0, so that one record shows nothing.
         if len(values) > 1 and max(float(np.median(values)), values[0]) < parameters["small_threshold"]:
             small.append(_ratio_finding(name, series, np.ones(len(values), dtype=bool), float(np.median(values))))
             continue
@@ -150,7 +150,7 @@ def _too_large(run: Evidence, name: str, series: Series, parameters: Parameters)
     if lengths is not None:
         size = np.interp(series.steps, lengths.steps, lengths.values)
         before = np.r_[lengths.values[0], size[:-1]]
-        # Hardly there yet: it began at or near zero. A usual beginning that one step blew up is no such thing.
+        # Hardly there yet: it began at or near zero. A usual beginning that one step blew up does not count.
         gain = layers.gain(run, name, int(series.steps[0]) + 1)
         if gain is None or gain < NEAR_ZERO:
             grown = before <= 1e-3 * float(np.median(lengths.values))
@@ -353,7 +353,7 @@ RULES = (
             "rtol": 1e-7,  # float32's resolution: the same to the last digit
             "atol": 0.0,
             "equal_nan": False,
-            "share_of_run": 0.5,  # schedules may end with next to no updates; half of a run they may not
+            "share_of_run": 0.5,  # schedules may end with almost no updates; half of a run they may not
         },
         description="Weights that do not change although they are trained.",
         advice=(
