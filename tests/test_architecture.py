@@ -109,6 +109,26 @@ def test_local_sagemaker_knows_nothing_of_the_client() -> None:
     assert arrows("dogbreed_sdk.local", allowed=LOCAL_MAY_USE) == []
 
 
+def test_the_helpers_know_nothing_of_the_parts_that_use_them() -> None:
+    nouns = (f"dogbreed_sdk.{noun}" for noun in ("_version", "container", "defaults", "errors"))
+    assert arrows("dogbreed_sdk._util", allowed=("dogbreed_sdk._util", *nouns, "training_scripts")) == []
+
+
+def test_the_parts_of_local_sagemaker_have_one_direction() -> None:
+    """The API stands on jobs, searches and endpoints; searches and endpoints stand on jobs."""
+    local = "dogbreed_sdk.local"
+    parts = [f"{local}.{part}" for part in ("jobs", "tuning", "hosting", "api")]
+    below = {"jobs": (), "tuning": ("jobs",), "hosting": ("jobs",), "api": ("jobs", "tuning", "hosting")}
+    for part, allowed in below.items():
+        mine = (f"{local}.{part}", *(f"{local}.{other}" for other in allowed))
+        assert [
+            f"{name} imports {target}"
+            for name, targets in GRAPH.items()
+            for target in sorted(targets)
+            if within(name, f"{local}.{part}") and within(target, *parts) and not within(target, *mine)
+        ] == []
+
+
 def test_the_model_server_knows_nothing_of_the_client() -> None:
     assert arrows("dogbreed_sdk.model_server", allowed=SERVING_MAY_USE) == []
 

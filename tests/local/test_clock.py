@@ -15,6 +15,7 @@ from dogbreed_sdk._util.log_file import LogFile
 from dogbreed_sdk.local import Store
 from dogbreed_sdk.local.jobs import state as job_state
 from dogbreed_sdk.local.store import MODEL, TRAINING_JOB, TUNING_JOB
+from dogbreed_sdk.local.supervision import RUNNING_STATUSES
 from dogbreed_sdk.local.tuning import runner
 from tests.waiting import wait_for
 
@@ -49,20 +50,14 @@ def jump(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], N
     return put_forward
 
 
-@pytest.mark.parametrize("hours", [2, -2])
-def test_a_jump_of_the_clock_ends_no_search_and_lengthens_no_training(
-    sagemaker: Any,
-    store: Store,
-    jump: Callable[[float], None],
-    script: Callable[[str], dict[str, str]],
-    training_request: Callable[..., dict[str, Any]],
-    hours: float,
-) -> None:
+@pytest.fixture
+def search(script: Callable[[str], dict[str, str]], training_request: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """A CreateHyperParameterTuningJob request of two trials, one after the other, that take a second each."""
     request = training_request("unused")
-    source = script("import time; print('started', flush=True); time.sleep(1); print('loss=0.5')")
-    sagemaker.create_hyper_parameter_tuning_job(
-        HyperParameterTuningJobName="search",
-        HyperParameterTuningJobConfig={
+    metrics = [{"Name": "loss", "Regex": "loss=([0-9.]+)"}]
+    return {
+        "HyperParameterTuningJobName": "search",
+        "HyperParameterTuningJobConfig": {
             "Strategy": "Random",
             "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "loss"},
             "ResourceLimits": {
@@ -72,23 +67,24 @@ def test_a_jump_of_the_clock_ends_no_search_and_lengthens_no_training(
             },
             "ParameterRanges": {"ContinuousParameterRanges": [{"Name": "lr", "MinValue": "0.1", "MaxValue": "1"}]},
         },
-        TrainingJobDefinition={
+        "TrainingJobDefinition": {
             **{name: request[name] for name in ("RoleArn", "OutputDataConfig", "ResourceConfig", "StoppingCondition")},
-            "AlgorithmSpecification": {
-                **request["AlgorithmSpecification"],
-                "MetricDefinitions": [{"Name": "loss", "Regex": "loss=([0-9.]+)"}],
-            },
-            "StaticHyperParameters": source,
+            "AlgorithmSpecification": {**request["AlgorithmSpecification"], "MetricDefinitions": metrics},
+            "StaticHyperParameters": script("import time; time.sleep(1); print('loss=0.5')"),
         },
-    )
+    }
+
+
+@pytest.mark.parametrize("hours", [2, -2])
+def test_a_jump_of_the_clock_ends_no_search_and_lengthens_no_training(
+    sagemaker: Any, store: Store, jump: Callable[[float], None], search: dict[str, Any], hours: float
+) -> None:
+    sagemaker.create_hyper_parameter_tuning_job(**search)
     wait_for(lambda: any(job.state.get("secondary") == "Training" for job in store.list(TRAINING_JOB)))
     jump(hours * 3600)
 
-    def ended() -> dict[str, Any] | None:
-        answer: dict[str, Any] = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName="search")
-        return answer if answer["HyperParameterTuningJobStatus"] not in ("InProgress", "Stopping") else None
-
-    answer = wait_for(ended)
+    wait_for(lambda: store.get(TUNING_JOB, "search").state["status"] not in RUNNING_STATUSES)
+    answer = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName="search")
     assert answer["HyperParameterTuningJobStatus"] == "Completed"
     assert answer["TrainingJobStatusCounters"]["Completed"] == 2
     assert 2 <= answer["ConsumedResources"]["RuntimeInSeconds"] < 30

@@ -131,23 +131,22 @@ def test_a_job_that_fails_says_why(
         job.wait(poll=1, timeout=60)
 
 
-def test_a_tuning_job(resources: Any, shapes: Any, session: Any, common: Any) -> None:
+@pytest.fixture
+def search(shapes: Any, common: Any) -> dict[str, Any]:
+    """The arguments of HyperParameterTuningJob.create for a random search of two trials."""
     static = {name: value for name, value in common["hyperparameters"].items() if name != "level"}
-    job = resources.HyperParameterTuningJob.create(
-        hyper_parameter_tuning_job_name="search",
-        hyper_parameter_tuning_job_config=shapes.HyperParameterTuningJobConfig(
+    ranges = [shapes.ContinuousParameterRange(name="level", min_value="0", max_value="1")]
+    return {
+        "hyper_parameter_tuning_job_name": "search",
+        "hyper_parameter_tuning_job_config": shapes.HyperParameterTuningJobConfig(
             strategy="Random",
             hyper_parameter_tuning_job_objective=shapes.HyperParameterTuningJobObjective(
                 type="Maximize", metric_name="score"
             ),
             resource_limits=shapes.ResourceLimits(max_number_of_training_jobs=2, max_parallel_training_jobs=2),
-            parameter_ranges=shapes.ParameterRanges(
-                continuous_parameter_ranges=[
-                    shapes.ContinuousParameterRange(name="level", min_value="0", max_value="1")
-                ]
-            ),
+            parameter_ranges=shapes.ParameterRanges(continuous_parameter_ranges=ranges),
         ),
-        training_job_definition=shapes.HyperParameterTrainingJobDefinition(
+        "training_job_definition": shapes.HyperParameterTrainingJobDefinition(
             algorithm_specification=shapes.HyperParameterAlgorithmSpecification(
                 training_image="local/image", training_input_mode="File", metric_definitions=common["metrics"]
             ),
@@ -157,9 +156,11 @@ def test_a_tuning_job(resources: Any, shapes: Any, session: Any, common: Any) ->
             resource_config=common["resources"],
             stopping_condition=common["stopping"],
         ),
-        session=session,
-        region="us-east-1",
-    )
+    }
+
+
+def test_a_tuning_job(resources: Any, session: Any, search: dict[str, Any]) -> None:
+    job = resources.HyperParameterTuningJob.create(**search, session=session, region="us-east-1")
     job.wait(poll=1, timeout=60)
     job.refresh()
     assert job.hyper_parameter_tuning_job_status == "Completed", job.failure_reason
@@ -170,38 +171,43 @@ def test_a_tuning_job(resources: Any, shapes: Any, session: Any, common: Any) ->
     assert len(list(resources.HyperParameterTuningJob.get_all(session=session))) == 1
 
 
-def test_a_model_an_endpoint_and_an_answer(resources: Any, shapes: Any, session: Any, common: Any) -> None:
-    job = create_training_job(resources, shapes, session, common, "dogs")
+@pytest.fixture
+def there(session: Any) -> dict[str, Any]:
+    return {"session": session, "region": "us-east-1"}
+
+
+@pytest.fixture
+def model(resources: Any, shapes: Any, common: Any, there: dict[str, Any]) -> Any:
+    """The model of a training job."""
+    job = create_training_job(resources, shapes, there["session"], common, "dogs")
     job.wait(poll=1, timeout=60)
-    there = {"session": session, "region": "us-east-1"}
-    model = resources.Model.create(
-        model_name="dogs",
-        primary_container=shapes.ContainerDefinition(
-            image="local/image",
-            model_data_url=job.refresh().model_artifacts.s3_model_artifacts,
-            environment={"SAGEMAKER_PROGRAM": "inference.py"},
-        ),
-        execution_role_arn=ROLE,
-        **there,
+    container = shapes.ContainerDefinition(
+        image="local/image",
+        model_data_url=job.refresh().model_artifacts.s3_model_artifacts,
+        environment={"SAGEMAKER_PROGRAM": "inference.py"},
     )
-    config = resources.EndpointConfig.create(
-        endpoint_config_name="dogs",
-        production_variants=[
-            shapes.ProductionVariant(
-                variant_name="AllTraffic", model_name=model, initial_instance_count=1, instance_type="ml.m5.large"
-            )
-        ],
-        **there,
+    return resources.Model.create(model_name="dogs", primary_container=container, execution_role_arn=ROLE, **there)
+
+
+@pytest.fixture
+def config(resources: Any, shapes: Any, model: Any, there: dict[str, Any]) -> Any:
+    """An endpoint configuration with that model."""
+    variant = shapes.ProductionVariant(
+        variant_name="AllTraffic", model_name=model, initial_instance_count=1, instance_type="ml.m5.large"
     )
+    return resources.EndpointConfig.create(endpoint_config_name="dogs", production_variants=[variant], **there)
+
+
+def test_a_model_an_endpoint_and_an_answer(resources: Any, model: Any, config: Any, there: dict[str, Any]) -> None:
     endpoint = resources.Endpoint.create(endpoint_name="dogs", endpoint_config_name=config, **there)
     endpoint.wait_for_status("InService", poll=1, timeout=60)
     answer = endpoint.invoke(body=b"wuff", content_type="text/plain", accept="text/plain", **there)
     assert answer.body.read() == b"WUFF!"
     assert answer.invoked_production_variant == "AllTraffic"
-    assert [found.endpoint_name for found in resources.Endpoint.get_all(session=session)] == ["dogs"]
+    assert [found.endpoint_name for found in resources.Endpoint.get_all(session=there["session"])] == ["dogs"]
     endpoint.delete()
     endpoint.wait_for_delete(poll=1, timeout=60)
     config.delete()
     model.delete()
-    assert list(resources.Model.get_all(session=session)) == []
-    assert list(resources.EndpointConfig.get_all(session=session)) == []
+    assert list(resources.Model.get_all(session=there["session"])) == []
+    assert list(resources.EndpointConfig.get_all(session=there["session"])) == []

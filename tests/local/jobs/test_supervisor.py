@@ -108,26 +108,34 @@ def channel(name: str, path: Path) -> dict[str, Any]:
     return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
 
 
+@pytest.fixture
+def environment_of_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Secrets, variables of another job, and one that a script inherits."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden")
+    monkeypatch.setenv("SOME_API_KEY", "hidden")
+    monkeypatch.setenv("SM_MODEL_DIR", "of another job")
+    monkeypatch.setenv("DATABASE_URL", "postgres://me:hidden@host/db")
+    monkeypatch.setenv("LC_TIME", "C")
+
+
+# Writes what it finds to output/data, and a model.
+LOOKING_AROUND = """
+import json, os, sys
+seen = {"environ": dict(os.environ), "argv": sys.argv, "cwd": os.getcwd()}
+seen.update({name: os.listdir(os.environ["SM_CHANNEL_" + name.upper()]) for name in ("train", "one")})
+json.dump(seen, open(os.environ["SM_OUTPUT_DATA_DIR"] + "/seen.json", "w"))
+open(os.environ["SM_MODEL_DIR"] + "/model.pth", "w").write("weights")
+print("valid:accuracy=0.25"); print("valid:accuracy=0.75", file=sys.stderr)
+"""
+
+
 class TestContainer:
-    def test_a_script_finds_the_container_contract(
-        self, jobs: Jobs, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    @pytest.mark.usefixtures("environment_of_the_caller")
+    def test_a_script_finds_the_container_contract(self, jobs: Jobs, script: Script, tmp_path: Path) -> None:
         pictures = tmp_path / "pictures"
         pictures.mkdir()
         (pictures / "dog.jpg").write_text("woof")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden")
-        monkeypatch.setenv("SOME_API_KEY", "hidden")
-        monkeypatch.setenv("SM_MODEL_DIR", "of another job")
-        monkeypatch.setenv("DATABASE_URL", "postgres://me:hidden@host/db")
-        monkeypatch.setenv("LC_TIME", "C")
-        source = script(
-            "import json, os, sys\n"
-            "seen = {'environ': dict(os.environ), 'argv': sys.argv, 'cwd': os.getcwd()}\n"
-            "seen.update({name: os.listdir(os.environ['SM_CHANNEL_' + name.upper()]) for name in ('train', 'one')})\n"
-            "json.dump(seen, open(os.environ['SM_OUTPUT_DATA_DIR'] + '/seen.json', 'w'))\n"
-            "open(os.environ['SM_MODEL_DIR'] + '/model.pth', 'w').write('weights')\n"
-            "print('valid:accuracy=0.25'); print('valid:accuracy=0.75', file=sys.stderr)\n"
-        )
+        source = script(LOOKING_AROUND)
         record = jobs.run(
             "contract",
             {"lr": "0.01", "optimizer": '"sgd"', **source},
@@ -555,7 +563,7 @@ class TestEnds:
         jobs.store.create(TRAINING_JOB, "unstarted", request, {"status": "InProgress", "process": None})
         runner.reconcile(jobs.store, "unstarted")
         assert jobs.get("unstarted").state["process"] is None, "its starter may be about to start it"
-        time.sleep(0.3)
+        wait_for(lambda: jobs.get("unstarted").unchanged_for > 0.2)
         runner.reconcile(jobs.store, "unstarted")
         assert jobs.ended("unstarted").state["status"] == "Completed"
         assert jobs.log("unstarted") == ["here"]
@@ -573,7 +581,7 @@ class TestEnds:
         monkeypatch.setattr(supervision, "start_module", start)
         request = jobs._request("crowd", script("print('here')"))
         jobs.store.create(TRAINING_JOB, "crowd", request, {"status": "InProgress", "process": None})
-        time.sleep(0.3)
+        wait_for(lambda: jobs.get("crowd").unchanged_for > 0.2)
         with ThreadPoolExecutor(8) as pool:
             looks = [pool.submit(runner.reconcile, jobs.store, "crowd") for _ in range(8)]
         assert [look.exception() for look in looks] == [None] * 8

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -55,6 +56,7 @@ class Tunings:
         self.store = store
         self._script = script
         self._training_request = training_request
+        self._launch: Callable[[Store, str], None] = runner.start_tuning_job
 
     def start(
         self, text: str = SCRIPT, *, ranges: Any = None, jobs: int = 4, parallel: int = 2, **changes: Any
@@ -81,7 +83,16 @@ class Tunings:
             **changes,
         }
         self.store.create(TUNING_JOB, "search", request, {"status": "InProgress", "trials": [], "process": None})
-        runner.start_tuning_job(self.store, "search")
+        self._launch(self.store, "search")
+
+    def execute(self, store: type[Store]) -> Record:
+        """Run a search of two trials, one after the other, in this process, on a store of this class."""
+        self._launch = lambda _store, name: JobFolder.of(self.store.root, name).path.mkdir(parents=True)
+        self.start(jobs=2, parallel=1)
+        opened = store(self.store.root)
+        Tuner(opened, "search").execute()
+        opened.close()
+        return self.get()
 
     def get(self) -> Record:
         return self.store.get(TUNING_JOB, "search")
@@ -227,11 +238,13 @@ class TestEnds:
         text = "import time\nprint('objective=0.5')\nprint('a' * 40 + '!', flush=True)\ntime.sleep(60)"
         metrics = [{"Name": "score", "Regex": r"^(?:(?:a+)+|objective=(.*))$"}]
         algorithm = {"TrainingImage": "local/image", "TrainingInputMode": "File", "MetricDefinitions": metrics}
-        record = tunings.run(
-            text, jobs=1, definition={"AlgorithmSpecification": algorithm}, limits={"MaxRuntimeInSeconds": 2}
-        )
+        tunings.start(text, jobs=1, definition={"AlgorithmSpecification": algorithm})
+        tunings.until(lambda: any(trial.state.get("metrics") for trial in tunings.trials()))
+        runner.request_stop(tunings.store, "search")
+        asked = time.monotonic()
+        record = tunings.ended()
         assert record.state["status"] == "Stopped"
-        assert record.state["ended"] - record.created < 15
+        assert time.monotonic() - asked < 15
         (trial,) = tunings.trials()
         assert trial.state["metrics"]["score"]["value"] == 0.5
         assert record.state["best"] == trial.name
@@ -284,11 +297,7 @@ class TestEnds:
         assert record.state["trials"] == trials
         assert tunings.store.get(TRAINING_JOB, "search-004-deadbeef").state["status"] == "Completed"
 
-    def test_a_busy_store_ends_no_search(self, tunings: Tunings, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(runner, "start_tuning_job", lambda _store, _name: None)
-        tunings.start(jobs=2, parallel=1)
-        monkeypatch.undo()
-        JobFolder.of(tunings.store.root, "search").path.mkdir(parents=True)
+    def test_a_busy_store_ends_no_search(self, tunings: Tunings) -> None:
         calls = itertools.count()
 
         class BusyStore(Store):
@@ -297,24 +306,13 @@ class TestEnds:
                     raise StoreError("database is locked")
                 return super().update(*arguments)
 
-        busy = BusyStore(tunings.store.root)
-        tuner = Tuner(busy, "search")
-        tuner.execute()
-        busy.close()
-        record = tunings.get()
+        record = tunings.execute(BusyStore)
         assert record.state["status"] == "Completed", record.state["failure"]
         assert [trial.state["status"] for trial in tunings.trials()] == ["Completed"] * 2
         assert [trial.name for trial in tunings.trials()] == record.state["trials"]
         assert record.state["best"] in record.state["trials"]
 
-    def test_a_trial_deleted_before_its_result_was_read_counts_as_failed(
-        self, tunings: Tunings, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(runner, "start_tuning_job", lambda _store, _name: None)
-        tunings.start(jobs=2, parallel=1)
-        monkeypatch.undo()
-        JobFolder.of(tunings.store.root, "search").path.mkdir(parents=True)
-
+    def test_a_trial_deleted_before_its_result_was_read_counts_as_failed(self, tunings: Tunings) -> None:
         class DeletingStore(Store):
             def get(self, kind: str, name: str) -> Record:
                 record = super().get(kind, name)
@@ -322,10 +320,7 @@ class TestEnds:
                     self.delete(kind, name)
                 return super().get(kind, name)
 
-        deleting = DeletingStore(tunings.store.root)
-        Tuner(deleting, "search").execute()
-        deleting.close()
-        record = tunings.get()
+        record = tunings.execute(DeletingStore)
         assert record.state["status"] == "Completed", record.state["failure"]
         (second,) = tunings.trials()
         assert record.state["best"] == second.name
