@@ -1,8 +1,8 @@
-"""Real checksums of a trial's event files, beside them: smdebug's own are the same whatever a record holds.
+"""Real checksums of a trial's event files, next to them: smdebug's own do not depend on a record's content.
 
-`checksums/<step>_<worker>.crc32` holds, for every record of an event file in order, the CRC-32 and the length of its
-whole frame (little-endian, 4 bytes each), and last the CRC-32 of all that. smdebug does not look there. The lengths let
-a reader continue behind a record whose own length is damaged.
+`checksums/<step>_<worker>.crc32` contains, for every record of an event file in order, the CRC-32 and the length of its
+frame (little-endian, 4 bytes each), and at its end the CRC-32 of all that. smdebug ignores it. With the lengths a
+reader continues after a record whose own length is damaged.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import numpy as np
 from training_scripts.recording.trial import layout
 
 _LAST = struct.Struct("<I")
-# Of a file of a million records.
+# Checksums of a million records.
 _MOST_BYTES = 8 << 20
 
 
 def encode(content: bytes | bytearray, lengths: Iterable[int]) -> bytes:
-    """The checksums of an event file.
+    """Encodes the checksums of an event file.
 
     Args:
-        content: Of the event file.
-        lengths: Of its frames, in order.
+        content: The event file's content.
+        lengths: Lengths of its frames, in order.
     """
     sums, offset = [], 0
     with memoryview(content) as view:
@@ -37,7 +37,7 @@ def encode(content: bytes | bytearray, lengths: Iterable[int]) -> bytes:
 
 
 def shortened(sums: Sequence[tuple[int, int]], end: int) -> bytes:
-    """The checksums of an event file of which only the first `end` bytes are left."""
+    """Encodes the checksums of an event file that is truncated to `end` bytes."""
     kept: list[int] = []
     for crc, length in sums:
         end -= length
@@ -48,10 +48,10 @@ def shortened(sums: Sequence[tuple[int, int]], end: int) -> bytes:
 
 
 def read(path: Path) -> list[tuple[int, int]]:
-    """CRC-32 and length of every frame of an event file; none where there are no checksums.
+    """Reads CRC-32 and length of every frame of an event file; empty without a file of checksums.
 
     Raises:
-        ValueError: They are damaged themselves.
+        ValueError: The checksums are damaged themselves.
         OSError: They cannot be read.
     """
     try:

@@ -1,4 +1,4 @@
-"""Reads the event files of a trial: what each holds, and only what is new when one is looked at again."""
+"""Reads the event files of a trial; reading a file again reads only what is new."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from typing import BinaryIO
 
 from training_scripts.recording.trial import checksums, events, layout, tfrecord
 
-# Numbers are kept when their record is found; larger tensors are read again from the file when they are asked for.
+# Numbers are kept when their record is found; larger tensors are read from the file again when they are needed.
 KEPT_BYTES = 96
 _NUMBER_BYTES = len(events.FLOAT32_SCALAR) + 4
 _MAPPED_BYTES = 1 << 20
-# Of one file; whoever reads them wants to know what is gone, not every record of it.
+# Problems per file: a reader wants to know what is missing, not every record of it.
 _MOST_PROBLEMS = 5
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a tensor's TensorProto lies in a file: begin and end, and the CRC-32 of what was found there."""
+    """Location of a tensor's TensorProto in a file: begin and end, and the CRC-32 of its content."""
 
     path: str
     begin: int
@@ -33,7 +33,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Found:
-    """A tensor that was found, with the worker who recorded it."""
+    """A tensor and the worker that recorded it."""
 
     record: events.Record
     worker: str
@@ -41,11 +41,11 @@ class Found:
 
 
 class EventFile:
-    """One event file, of which a part may have been read.
+    """An event file that may have been read in part.
 
     Attributes:
         path: The file.
-        problems: What is wrong with it, a sentence each; empty where nothing is.
+        problems: One sentence for each thing that is wrong with the file.
     """
 
     def __init__(self, path: str, worker: str) -> None:
@@ -57,16 +57,16 @@ class EventFile:
         self._left_out = 0
 
     def is_new(self, status: os.stat_result) -> bool:
-        """Whether there is something in it that was not read."""
+        """Whether the file has changed since it was read."""
         return self._known != (status.st_ino, status.st_mtime_ns, status.st_size)
 
     def was_replaced(self, status: os.stat_result) -> bool:
-        """Whether what was read of it may no longer be there."""
+        """Whether what was read may no longer be in the file."""
         inode, _, size = self._known
         return bool(inode) and (status.st_ino != inode or status.st_size < size)
 
     def read(self, status: os.stat_result) -> list[Found]:
-        """The tensors that have come since the last time."""
+        """Reads the tensors that were added since the last read."""
         self._known = (status.st_ino, status.st_mtime_ns, status.st_size)
         self.problems, self._left_out = [], 0
         found: list[Found] = []
@@ -96,7 +96,7 @@ class EventFile:
             self.problems.append(f"{error}; {'the rest' if error.offset else 'all'} of it is missing")
 
     def _frames(self, data: bytes | memoryview, consumed: int) -> Iterator[tuple[int, int]]:
-        """Begin and end of every whole payload; of damaged ones, where there are checksums, only a word."""
+        """Yields begin and end of every intact payload; damaged ones are noted where there are checksums."""
         offset = 0
         for crc, length in self._checksums():
             begin, offset = offset, offset + length
@@ -142,12 +142,12 @@ class EventFile:
 
 
 def named(record: events.Record) -> str:
-    """What a record holds, in words."""
+    """Describes a record."""
     return f"{record.name} at {record.mode} step {record.mode_step}"
 
 
 def _guessed(data: bytes | memoryview, begin: int, end: int) -> str:
-    """What a damaged record held, as far as it can still be told."""
+    """Describes a damaged record as far as it can still be decoded."""
     try:
         records = events.decode(data, begin + tfrecord.HEADER_BYTES, end - tfrecord.FOOTER_BYTES)
     except events.EventError:
@@ -160,7 +160,7 @@ def content_of(place: bytes | Place) -> bytes:
 
     Raises:
         OSError: Its file is gone or cannot be read.
-        EventError: The file was changed meanwhile.
+        EventError: The file has changed in the meantime.
     """
     if isinstance(place, bytes):
         return place
@@ -173,7 +173,7 @@ def content_of(place: bytes | Place) -> bytes:
 
 
 def listed(folder: Path) -> Iterator[tuple[str, str, os.stat_result]]:
-    """Path, worker and status of the event files of a trial, by step and worker. Links and special files are no such.
+    """Yields path, worker and status of a trial's event files, by step and worker; ignores links and special files.
 
     Raises:
         OSError: The folder cannot be listed.
@@ -187,12 +187,12 @@ def listed(folder: Path) -> Iterator[tuple[str, str, os.stat_result]]:
             if named and entry.name.endswith(".tfevents") and entry.is_file(follow_symlinks=False):
                 rows.append((named, entry))
     for (_, worker), entry in sorted(rows, key=lambda row: row[0]):
-        with contextlib.suppress(FileNotFoundError):  # a restarted job may take it away
+        with contextlib.suppress(FileNotFoundError):  # a restarted job may remove it
             yield entry.path, worker, entry.stat(follow_symlinks=False)
 
 
 def indexed_steps(folder: Path) -> dict[int, str]:
-    """Step -> path of an index file; empty where there is no index."""
+    """Step -> path of its index file; empty without an index."""
     steps = {}
     for part in _entries(folder / layout.INDEX):
         if part.is_dir(follow_symlinks=False):

@@ -1,4 +1,4 @@
-"""TensorFlow's Event, Summary and TensorProto messages, as far as a trial needs them, without protobuf.
+"""Encodes and decodes TensorFlow's Event, Summary and TensorProto messages as trials use them, without protobuf.
 
 Field numbers are those of tensorflow/core/util/event.proto and tensorflow/core/framework/{summary,tensor}.proto.
 """
@@ -46,12 +46,12 @@ FLOAT32_SCALAR = b"\x08\x01\x12\x00\x22\x04"
 MAX_TAG_BYTES = 4096
 MAX_DIMENSIONS = 64
 MAX_STEP = 1 << 53
-# A few bytes of a file must not become much memory: a constant tensor, and texts, of which the longest counts for all.
+# A few bytes of a file must not become much memory: limits of a constant tensor, and of strings (the longest counts).
 MAX_CONSTANT, MAX_CHARACTERS = 1 << 20, 1 << 22
 
 
 class EventError(ValueError):
-    """The bytes are no event of a trial."""
+    """The bytes are not an event of a trial."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class Record:
         mode: TRAIN, EVAL, PREDICT or GLOBAL.
         mode_step: The step counted within the mode.
         time: Seconds since 1970.
-        begin: Where its TensorProto begins in the data that was read.
-        end: Where it ends.
+        begin: Offset of its TensorProto in the data.
+        end: Offset of its end.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Record:
 
 
 def encode(name: str, array: Array, *, step: int, mode: str, mode_step: int, time: float) -> bytes:
-    """One event with one tensor, byte for byte as smdebug writes it.
+    """Encodes an event with one tensor, byte for byte as smdebug writes it.
 
     Args:
         name: The tensor's tag.
@@ -89,7 +89,7 @@ def encode(name: str, array: Array, *, step: int, mode: str, mode_step: int, tim
         time: Seconds since 1970.
 
     Raises:
-        EventError: The array is of a kind that a trial cannot hold (strings, bfloat16, objects).
+        EventError: The array has a dtype that trials do not support (strings, bfloat16, objects).
     """
     tag = name.encode()
     value = _field(1, tag) + _field(8, encode_tensor(tag, array)) + _field(9, _metadata(mode, mode_step))
@@ -97,13 +97,13 @@ def encode(name: str, array: Array, *, step: int, mode: str, mode_step: int, tim
 
 
 def as_smdebug_reads(array: Array) -> Array:
-    """An array of a kind that smdebug reads as it is, where it writes it only: it takes int8 for uint8, too."""
+    """Converts an array to a dtype that smdebug reads correctly: it writes more dtypes than it reads."""
     wider = _READ_AS.get(array.dtype.str[1:])
     return array if wider is None else array.astype(wider)
 
 
 def number_parts(*, step: int, mode: str, mode_step: int, time: float) -> tuple[bytes, bytes]:
-    """What all numbers of a step have in common, for `encode_number`; arguments as for `encode`."""
+    """The bytes that all numbers of a step share, for `encode_number`; arguments as for `encode`."""
     digits = b"%d" % mode_step
     size = len(digits)
     plugin = b"\x0a" + _VARINTS[13 + size] + b"\x0a\x09mode_step\x12" + _VARINTS[size] + digits
@@ -112,12 +112,12 @@ def number_parts(*, step: int, mode: str, mode_step: int, time: float) -> tuple[
 
 
 def encode_number(name: str, value: float, parts: tuple[bytes, bytes]) -> bytes:
-    """What `encode` gives for a float32 of shape (), several times as fast.
+    """Encodes a float32 of shape () as `encode` does, several times as fast.
 
     Args:
         name: The tensor's tag.
-        value: Rounded to float32; what is too large for it becomes infinite.
-        parts: What `number_parts` gave for the step.
+        value: Rounded to float32; a value too large for it becomes infinite.
+        parts: Result of `number_parts` for the step.
     """
     try:
         content = _FLOAT32.pack(value)
@@ -138,7 +138,7 @@ def encode_tensor(tag: bytes, array: Array) -> bytes:
     """A TensorProto."""
     dtype = array.dtype.newbyteorder("<")
     if dtype not in _NUMBERS:
-        raise EventError(f"{tag.decode()} is of dtype {array.dtype}, which a trial cannot hold")
+        raise EventError(f"{tag.decode()} has the dtype {array.dtype}, which trials do not support")
     dimensions = b"".join(
         _field(2, (b"\x08" + varint(size) if size else b"") + _field(2, b"%b_%d" % (tag, size))) for size in array.shape
     )
@@ -160,7 +160,7 @@ def _field(number: int, content: bytes) -> bytes:
 
 
 def varint(value: int) -> bytes:
-    """A base-128 number of at least 0."""
+    """Encodes a non-negative number in base 128."""
     return _VARINTS[value] if value < len(_VARINTS) else _long_varint(value)
 
 
@@ -177,15 +177,15 @@ _VARINTS = [_long_varint(value) for value in range(1 << 10)]
 
 
 def decode(data: bytes | memoryview, begin: int, end: int) -> list[Record]:
-    """The tensors of an event, each without its content; none for events that hold something else.
+    """Decodes the tensors of an event, without their content; empty for other events.
 
     Args:
         data: A file's content.
-        begin: Where the event begins.
-        end: Where it ends.
+        begin: Offset of the event.
+        end: Offset of its end.
 
     Raises:
-        EventError: It is no event, or one that no trial has.
+        EventError: The bytes are not an event of a trial.
     """
     time, step, values = float("nan"), 0, []
     try:
@@ -199,7 +199,7 @@ def decode(data: bytes | memoryview, begin: int, end: int) -> list[Record]:
         found = (_record(data, low, high, step, time) for low, high in values)
         return [record for record in found if record is not None]
     except (IndexError, ValueError, struct.error) as error:
-        raise EventError(f"no event of a trial: {error}") from error
+        raise EventError(f"not an event of a trial: {error}") from error
 
 
 def _record(data: bytes | memoryview, begin: int, end: int, step: int, time: float) -> Record | None:
@@ -213,10 +213,10 @@ def _record(data: bytes | memoryview, begin: int, end: int, step: int, time: flo
             tensor = first, last
         elif field == 9:
             mode, mode_step = _mode(data, first, last, mode, mode_step)
-    if tensor is None:  # a histogram or a scalar summary, which is no tensor of the trial
+    if tensor is None:  # a histogram or a scalar summary: not a tensor of the trial
         return None
     if not (0 <= step < MAX_STEP and 0 <= mode_step < MAX_STEP):
-        raise EventError(f"the step of {name} is none")
+        raise EventError(f"the step of {name} is out of range")
     return Record(name, step, mode, mode_step, time, *tensor)
 
 
@@ -233,22 +233,22 @@ def _mode(data: bytes | memoryview, begin: int, end: int, mode: str, mode_step: 
 
 
 def tensor(data: bytes | memoryview, begin: int, end: int) -> Array:
-    """The array that a TensorProto holds.
+    """Decodes the array of a TensorProto.
 
     Raises:
-        EventError: Its content does not go with its shape, or it is of a kind that no trial has.
+        EventError: Its content does not match its shape, or trials do not support its dtype.
     """
     try:
         return _tensor(data, begin, end)
     except (IndexError, ValueError, struct.error, OverflowError) as error:
-        raise EventError(f"a tensor's content is spoilt: {error}") from error
+        raise EventError(f"a tensor's content is damaged: {error}") from error
 
 
 def check(data: bytes | memoryview, begin: int, end: int) -> None:
-    """Looks whether `tensor` would give the array that a TensorProto holds, without copying what is large.
+    """Checks that `tensor` can decode a TensorProto, without copying large content.
 
     Raises:
-        EventError: It would not.
+        EventError: `tensor` would raise it.
     """
     try:
         kind, shape, content, listed, texts = _parts(data, begin, end)
@@ -257,15 +257,15 @@ def check(data: bytes | memoryview, begin: int, end: int) -> None:
             return
         size = 2 if kind == _DT_BFLOAT16 else _DTYPES[kind].itemsize if kind in _DTYPES else 0
         if not size or math.prod(shape) * size != content[1] - content[0]:
-            raise EventError("its size does not go with its shape and dtype")
+            raise EventError("its size does not match its shape and dtype")
     except (IndexError, ValueError, struct.error, OverflowError) as error:
-        raise EventError(f"a tensor's content is spoilt: {error}") from error
+        raise EventError(f"a tensor's content is damaged: {error}") from error
 
 
 def _parts(
     data: bytes | memoryview, begin: int, end: int
 ) -> tuple[int, tuple[int, ...], tuple[int, int] | None, list[tuple[int, int, int]], list[str]]:
-    """Of a TensorProto: dtype's number, shape, where its content lies, its values one by one, its texts."""
+    """Parts of a TensorProto: dtype's number, shape, location of its content, single values, strings."""
     kind, content = 0, None
     shape: tuple[int, ...] = ()
     listed: list[tuple[int, int, int]] = []
@@ -288,7 +288,7 @@ def _tensor(data: bytes | memoryview, begin: int, end: int) -> Array:
     kind, shape, content, listed, texts = _parts(data, begin, end)
     if texts or kind == _DT_STRING:
         if len(texts) * max(map(len, texts), default=0) > MAX_CHARACTERS:
-            raise EventError("its texts are too long")
+            raise EventError("its strings are too long")
         return np.array(texts)
     if content is not None:
         return _from_content(data[content[0] : content[1]], kind, shape)
@@ -301,14 +301,14 @@ def _from_content(content: bytes | memoryview, kind: int, shape: tuple[int, ...]
         halves = np.frombuffer(content, dtype="<u2").astype(np.uint32) << 16
         return np.asarray(halves.view(np.float32)).reshape(shape)
     if kind not in _DTYPES:
-        raise EventError(f"its dtype, number {kind}, is not one of a trial")
+        raise EventError(f"trials do not support its dtype, number {kind}")
     found: Array = np.frombuffer(content, dtype=_DTYPES[kind]).reshape(shape).copy()
     return found
 
 
 def _from_values(values: list[float], kind: int, shape: tuple[int, ...]) -> Array:
     if kind not in _DTYPES:
-        raise EventError(f"its dtype, number {kind}, is none that a trial has")
+        raise EventError(f"trials do not support its dtype, number {kind}")
     if kind == _DT_HALF:
         return np.array(values, dtype=np.uint16).view(np.float16).reshape(shape)
     size = int(np.prod(shape, dtype=object))
@@ -340,7 +340,7 @@ def _shape(data: bytes | memoryview, begin: int, end: int) -> tuple[int, ...]:
 
 
 def _fields(data: bytes | memoryview, offset: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Number, begin and end of the content of each field of a message."""
+    """Yields number, begin and end of the content of each field of a message."""
     while offset < end:
         key = data[offset]
         offset += 1
@@ -372,7 +372,7 @@ def _number(data: bytes | memoryview, begin: int, end: int) -> int:
 
 
 def _varint(data: bytes | memoryview, offset: int, end: int) -> tuple[int, int]:
-    """A number, and where the next field begins."""
+    """A number, and the offset of the next field."""
     value = shift = 0
     while offset < end and shift < 70:
         byte = data[offset]

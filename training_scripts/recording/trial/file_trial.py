@@ -1,4 +1,4 @@
-"""A recorded run in a folder: ours, smdebug's, or a managed Debugger's, complete or still being written."""
+"""A recorded run on disk: ours, smdebug's or the managed Debugger's, complete or still being written."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ _Series = dict[int, tuple[str, "bytes | Place"]]
 
 
 class FileTrial(Trial):
-    """A trial in smdebug's layout; read when it is first asked for something.
+    """A trial in smdebug's layout; it is read on first use.
 
-    Of several workers' tensors, the first worker's (by name) is given, as smdebug does. Whatever cannot be read is
-    left out and named in `problems`.
+    Of several workers, the first one's tensors (by name) are returned, as in smdebug. What cannot be read is left out
+    and listed in `problems`.
 
     Attributes:
-        folder: Where it lies.
+        folder: The trial's folder.
     """
 
     def __init__(self, folder: Path | str) -> None:
-        """Looks whether there is a recording; nothing of it is read yet.
+        """Checks that there is a recording; reads nothing yet.
 
         Args:
-            folder: Holds `events/`, `index/` and `collections/`.
+            folder: A folder with `events/`, `index/` and `collections/`.
 
         Raises:
-            RecordingError: It does not.
+            RecordingError: The folder holds no recording.
         """
         self.folder = Path(folder)
         self.name = self.folder.name
@@ -55,38 +55,38 @@ class FileTrial(Trial):
 
     @property
     def ended(self) -> bool:  # type: ignore[override]
-        """Whether it said that it had ended."""
+        """Whether the trial is marked as ended."""
         return (self.folder / layout.END_FILE).is_file()
 
     @property
     def collections(self) -> Mapping[str, Sequence[str]]:  # type: ignore[override]
-        """Collection name -> its tensors' names, as far as they were recorded."""
+        """Collection name -> names of its recorded tensors."""
         self._need()
         return self._collections
 
     @property
     def run(self) -> RunFacts:  # type: ignore[override]
-        """What our recorder wrote down about the run; empty for recordings by others."""
+        """Facts that our recorder wrote about the run; empty for recordings of others."""
         self._need()
         return self._run
 
     @property
     def problems(self) -> Sequence[str]:  # type: ignore[override]
-        """A sentence for everything that could not be read."""
+        """One sentence for each part that could not be read."""
         self._need()
-        spoilt = [f"{self._short(file.path)}: {problem}" for file in self._files.values() for problem in file.problems]
-        found = [*self._problems, *self._lost_values, *self._spoilt_values, *spoilt]
+        damaged = [f"{self._short(file.path)}: {problem}" for file in self._files.values() for problem in file.problems]
+        found = [*self._problems, *self._lost_values, *self._damaged_values, *damaged]
         return found[:MAX_PROBLEMS] + ([f"... and {len(found) - MAX_PROBLEMS} more"] if found[MAX_PROBLEMS:] else [])
 
     def refresh(self) -> bool:
-        """Reads what has come since; whether there was anything."""
+        """Reads what was added since the last read; returns whether there was anything."""
         if not self._was_read:
             self._read()
             return bool(self._files)
         return self._read()
 
     def steps(self, mode: str) -> StepTable:
-        """The recorded steps of a mode; empty arrays where there are none."""
+        """The recorded steps of a mode; empty arrays if there are none."""
         self._need()
         rows = sorted((step, *rest) for step, rest in self._steps[mode].items())
         columns = list(zip(*rows, strict=True)) or [(), (), ()]
@@ -107,7 +107,7 @@ class FileTrial(Trial):
         self._steps: dict[str, dict[int, tuple[int, float]]] = {mode: {} for mode in MODES}
         self._cached: dict[tuple[str, str], Mapping[str, Series]] = {}
         self._recorded_at: set[int] = set()
-        self._spoilt_values: list[str] = []
+        self._damaged_values: list[str] = []
         self._lost_values: list[str] = []
         self._collections: dict[str, list[str]] = {}
         self._run: RunFacts = {}
@@ -129,7 +129,7 @@ class FileTrial(Trial):
         there = {path: (worker, status) for path, worker, status in event_files.listed(self.folder)}
         gone = self._files.keys() - there.keys()
         if gone or any(path in there and file.was_replaced(there[path][1]) for path, file in self._files.items()):
-            self._forget()  # a restarted job has taken steps back
+            self._forget()  # a restarted job has removed steps
         changed = bool(gone)
         for path, (worker, status) in there.items():
             file = self._files.setdefault(path, EventFile(path, worker))
@@ -138,7 +138,7 @@ class FileTrial(Trial):
                 for found in file.read(status):
                     self._add(found)
         if changed:
-            self._cached, self._spoilt_values = {}, []
+            self._cached, self._damaged_values = {}, []
         return changed
 
     def _add(self, found: Found) -> None:
@@ -168,32 +168,32 @@ class FileTrial(Trial):
             content, damaged = layout.read_sealed(path)
             if damaged:
                 self._problems.append(
-                    f"{self._short(path)} is damaged: its checksum is wrong, so something that it says may be wrong"
+                    f"{self._short(path)} is damaged: its checksum is wrong, so its content may be wrong"
                 )
             return content
         except OSError as error:
             self._problems.append(f"{self._short(path)} cannot be read: {error.strerror or error}")
         except ValueError as error:
-            self._problems.append(f"{self._short(path)} is spoilt: {error}")
+            self._problems.append(f"{self._short(path)} is damaged: {error}")
         return {}
 
     def _check_index(self) -> None:
-        """Compares the index with what was found, for a lost event file leaves no other trace."""
+        """Compares the index with the steps found: a lost event file leaves no other trace."""
         indexed = event_files.indexed_steps(self.folder)
         lost = sorted(indexed.keys() - self._recorded_at)
         if lost:
-            self._problems.append(f"the event files of {_steps(lost)} are missing or spoilt: their tensors are lost")
+            self._problems.append(f"the event files of {_steps(lost)} are missing or damaged: their tensors are lost")
         unindexed = sorted(self._recorded_at - indexed.keys())
         ours_unfinished = self._run.get("recorder") == "builtin" and not self.ended  # it writes them last
         if unindexed and not ours_unfinished and (self.ended or len(unindexed) > 1):
             self._problems.append(
-                f"the index files of {_steps(unindexed)} are missing: their tensors were taken from the event files"
+                f"the index files of {_steps(unindexed)} are missing: their tensors were read from the event files"
             )
 
     def _read_collections(self) -> dict[str, list[str]]:
         paths = sorted((self.folder / layout.COLLECTIONS).glob("*/*collections.json"))
         if not paths:
-            self._problems.append("collections/ has no file: which tensors are losses, weights, ... is not known")
+            self._problems.append("collections/ has no file: it is unknown which tensors are losses, weights, ...")
         members: dict[str, set[str]] = {}
         patterns = Patterns(self.recorded_names())
         for path in paths:
@@ -202,7 +202,7 @@ class FileTrial(Trial):
                 if isinstance(content, dict):
                     members.setdefault(name, set()).update(_members(content, patterns))
         if patterns.refused:
-            refused = f"{patterns.refused} patterns are broken, or take too long to be looked for"
+            refused = f"{patterns.refused} patterns are invalid, or take too long to match"
             self._problems.append(f"collections/: {refused}")
         return {name: sorted(tensors) for name, tensors in members.items()}
 
@@ -235,7 +235,7 @@ class FileTrial(Trial):
         except (OSError, events.EventError) as error:
             sentence = f"{name} at {mode} step {step} cannot be read and is left out: {error}"
             self._lost_values.append(sentence)
-            del self._full[name, mode][step]  # who asks again gets the rest
+            del self._full[name, mode][step]  # reading again returns the rest
             self._cached.pop((name, mode), None)
             raise DamagedError(sentence) from error
 
@@ -259,7 +259,7 @@ class FileTrial(Trial):
         return found
 
     def _numbers(self, what: str, mode: str, series: _Series, *, only_if_all: bool = False) -> Series:
-        """The tensors of one element among many, as one series; with `only_if_all`, none unless all are such."""
+        """The tensors of one element as one series; with `only_if_all`, an empty one unless all have one element."""
         steps = sorted(series)
         contents = [series[step][1] for step in steps]
         quick = b"".join(
@@ -274,14 +274,14 @@ class FileTrial(Trial):
         if only_if_all and len(kept) < len(steps):
             kept = []
         elif len(kept) < len(steps):
-            self._spoilt_values.append(f"{len(steps) - len(kept)} values of {what} ({mode}) are spoilt and left out")
+            self._damaged_values.append(f"{len(steps) - len(kept)} values of {what} ({mode}) are damaged and left out")
         return Series(
             np.array([step for step, _ in kept], dtype=np.int64), np.array([value for _, value in kept], np.float64)
         )
 
 
 def _number(content: bytes | Place) -> float | None:
-    """What a tensor of one number holds; None for any other."""
+    """The value of a tensor of one element; None for any other."""
     if isinstance(content, Place):
         return None
     try:
@@ -296,11 +296,11 @@ def _check(folder: Path) -> None:
     if any((folder / part).is_dir() for part in parts):
         return
     if not folder.is_dir():
-        raise RecordingError(f"{folder} is no folder, so there is no recording in it.")
+        raise RecordingError(f"{folder} is not a directory, so it contains no recording.")
     inside = folder / "debug-output"
-    hint = f" {inside} has them." if any((inside / part).is_dir() for part in parts) else ""
+    hint = f" {inside} has them; pass that folder." if any((inside / part).is_dir() for part in parts) else ""
     raise RecordingError(
-        f"{folder} holds no recording: the folders events, index and collections were expected, "
+        f"{folder} contains no recording: expected the folders events, index and collections, "
         f"as the recorder, smdebug and SageMaker Debugger write them.{hint}"
     )
 

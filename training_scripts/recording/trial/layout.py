@@ -31,7 +31,7 @@ _FILE_NAME = re.compile(r"^(\d{1,18})_(.{1,200})\.(?:tfevents|json)$", re.DOTALL
 
 
 def event_path(step: int, worker: str = WORKER) -> str:
-    """Where the events of a step lie, within the trial.
+    """Path of a step's events within the trial.
 
     >>> event_path(7)
     'events/000000000007/000000000007_worker_0.tfevents'
@@ -40,7 +40,7 @@ def event_path(step: int, worker: str = WORKER) -> str:
 
 
 def index_path(step: int, worker: str = WORKER) -> str:
-    """Where the index of a step lies, within the trial.
+    """Path of a step's index within the trial.
 
     >>> index_path(1007)
     'index/000000001/000000001007_worker_0.json'
@@ -49,7 +49,7 @@ def index_path(step: int, worker: str = WORKER) -> str:
 
 
 def checksums_path(event_file_name: str) -> str:
-    """Where the checksums of an event file lie, within the trial.
+    """Path of an event file's checksums within the trial.
 
     >>> checksums_path("000000000007_worker_0.tfevents")
     'checksums/000000000007_worker_0.crc32'
@@ -58,7 +58,7 @@ def checksums_path(event_file_name: str) -> str:
 
 
 def step_and_worker(file_name: str) -> tuple[int, str] | None:
-    """What the name of an event or index file says; None for other files.
+    """Step and worker in the name of an event or index file; None for other files.
 
     >>> step_and_worker("000000000007_worker_0.tfevents")
     (7, 'worker_0')
@@ -68,7 +68,7 @@ def step_and_worker(file_name: str) -> tuple[int, str] | None:
 
 
 def reduction_name(kind: str, tensor: str) -> str:
-    """The name under which smdebug keeps a number that stands for a tensor.
+    """The name under which smdebug records a reduction of a tensor.
 
     >>> reduction_name("abs_mean", "gradient/Network_head.0.weight")
     'smdebug/reductions/abs_mean/gradient/Network_head.0.weight'
@@ -77,7 +77,7 @@ def reduction_name(kind: str, tensor: str) -> str:
 
 
 def split_reduction_name(name: str) -> tuple[str, str] | None:
-    """Kind and tensor of such a name; None for the name of a tensor.
+    """Kind and tensor of a reduction's name; None for the name of a tensor.
 
     >>> split_reduction_name("smdebug/reductions/l2/Network_head.0.weight")
     ('l2', 'Network_head.0.weight')
@@ -98,11 +98,11 @@ class _SaveConfig(TypedDict):
 
 
 def collections_json(collections: Mapping[str, Sequence[str]], intervals: Mapping[str, int]) -> str:
-    """The collections file of a trial of one worker.
+    """The content of the collections file of a trial with one worker.
 
     Args:
         collections: Collection -> its tensors' names.
-        intervals: Mode -> every how many steps tensors were saved.
+        intervals: Mode -> save interval in steps.
     """
     saving: dict[str, _SaveConfig | None] = {
         mode: {"save_interval": interval, "save_steps": [], "start_step": 0, "end_step": None}
@@ -126,11 +126,11 @@ _SEAL = b', "crc32": '
 
 
 def sealed(text: str, *, depth: int = 1) -> bytes:
-    """A JSON object with its own checksum as a last key, for `is_damaged`.
+    """Adds a JSON object's checksum as its last key, for `is_damaged`.
 
     Args:
-        text: The object.
-        depth: 2 puts the key into the object that is its last value.
+        text: The JSON object.
+        depth: 2 adds the key to the object that is its last value.
 
     >>> sealed('{"a": 1}')
     b'{"a": 1, "crc32": 2057863684}'
@@ -141,22 +141,22 @@ def sealed(text: str, *, depth: int = 1) -> bytes:
 
 
 def is_damaged(content: bytes) -> bool:
-    """Whether a JSON object that was sealed was changed afterwards; False for one that never was."""
+    """Whether a sealed JSON object was changed afterwards; False for one without a checksum."""
     body, seal, crc = content.rpartition(_SEAL)
     return bool(seal) and crc.rstrip(b"}") != b"%d" % zlib.crc32(body)
 
 
 def opened(path: Path | str) -> BinaryIO:
-    """A file to read: without following a link or waiting for a pipe, whatever took the file's place.
+    """Opens a file for reading, without following a link or waiting for a pipe that took its place.
 
     Raises:
-        OSError: There is no regular file, or it cannot be read.
+        OSError: It is not a regular file, or it cannot be read.
     """
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     handle = os.open(path, flags)
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         return os.fdopen(handle, "rb")
     except BaseException:
         os.close(handle)
@@ -164,17 +164,17 @@ def opened(path: Path | str) -> BinaryIO:
 
 
 def read_json(path: Path) -> dict[str, object]:
-    """A JSON object from a file, without the checksum of a sealed one.
+    """Reads a JSON object from a file, without the checksum of a sealed one.
 
     Raises:
-        OSError: There is no such file, or it cannot be read.
-        ValueError: It holds no JSON object, or is too large to be one of ours.
+        OSError: The file does not exist or cannot be read.
+        ValueError: It does not contain a JSON object, or is too large to be one of ours.
     """
     return read_sealed(path)[0]
 
 
 def read_sealed(path: Path) -> tuple[dict[str, object], bool]:
-    """As `read_json`; and whether the file was changed since it was sealed."""
+    """Like `read_json`; also returns whether the file was changed since it was sealed."""
     with opened(path) as file:
         content = file.read(MAX_JSON_BYTES + 1)
     if len(content) > MAX_JSON_BYTES:
@@ -184,6 +184,6 @@ def read_sealed(path: Path) -> tuple[dict[str, object], bool]:
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if not isinstance(value, dict):
-        raise ValueError("it holds no JSON object")
+        raise ValueError("it does not contain a JSON object")
     value.pop("crc32", None)
     return value, is_damaged(content)

@@ -1,4 +1,4 @@
-"""Looks for names by regular expressions from disk, which must not keep a reader busy."""
+"""Matches names with regular expressions from disk, which must not take a reader's time."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ import re
 import time
 from collections.abc import Set
 
-# Matching tries every combination of choices: of three repetitions in 256 characters and three alternatives, millions.
+# Matching tries every combination of choices: three repetitions in 256 characters and three alternatives make millions.
 _REPEATED_GROUP, _SYNTAX = re.compile(r"\)[*+{?]"), re.compile(r"\(\?[a-zA-Z:=!<]*")
 _MAX_REPETITIONS, _MAX_ALTERNATIVES, _MAX_REGEX, _MAX_MATCHED = 3, 3, 500, 256
-# For all patterns of a trial together.
+# Time for all patterns of a trial.
 _SECONDS = 2.0
 
 
 class Patterns:
-    """Names, and which of them a pattern matches at their beginning, as smdebug looks for members of a collection.
+    """Matches patterns at the beginning of names, as smdebug finds the members of a collection.
 
     Attributes:
         names: All names.
-        refused: How many patterns were not looked for, or not to the end.
+        refused: Number of patterns that were not matched, or not with all names.
     """
 
     def __init__(self, names: Set[str]) -> None:
-        """Looks for nothing yet."""
+        """Matches nothing yet."""
         self.names = names
         self.refused = 0
         self._shortened = [(name, name[:_MAX_MATCHED]) for name in sorted(names)]
         self._left = _SECONDS
 
     def matching(self, pattern: str) -> set[str]:
-        """The names that a pattern matches; none where that might take long."""
+        """The names that a pattern matches; empty for a pattern that might take long."""
         found: set[str] = set()
         begin = time.monotonic()
         compiled = _compiled(pattern) if self._left > 0 else None
@@ -49,7 +49,7 @@ class Patterns:
 
 @functools.lru_cache(maxsize=256)
 def _compiled(pattern: str) -> re.Pattern[str] | None:
-    """A pattern that can be looked for quickly; None for any other."""
+    """A pattern that matches quickly; None for any other."""
     if len(pattern) > _MAX_REGEX or _REPEATED_GROUP.search(pattern):
         return None
     choices = _SYNTAX.sub("", pattern)

@@ -1,4 +1,4 @@
-"""Numbers that stand for a whole tensor: what is recorded instead of it, and computed where all of it is there."""
+"""Reductions: numbers that are recorded instead of a full tensor, or computed from it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REDUCTIONS: dict[str, Callable[[Array], float]] = {
     "zero_fraction": lambda array: float((array == 0).mean()),
     "nonfinite_fraction": lambda array: float(1 - np.isfinite(array).mean()),
 }
-"""Name -> what it makes of a tensor of at least one element."""
+"""Name -> function of a tensor with at least one element."""
 
 
 def reduce(kind: str, array: Array) -> float:
@@ -31,12 +31,12 @@ def reduce(kind: str, array: Array) -> float:
     """
     if not array.size:
         return float("nan")
-    with np.errstate(all="ignore"):  # a diverged run's tensors overflow; that is what the number shall say
+    with np.errstate(all="ignore"):  # a diverged run's tensors overflow, and the number should show it
         return REDUCTIONS[kind](np.asarray(array, dtype=None if array.dtype.kind == "f" else np.float64))
 
 
 def reduce_numbers(kind: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What `reduce` makes of each of many tensors of one element."""
+    """Applies `reduce` to each of many tensors of one element."""
     found: NDArray[np.float64]
     if kind in {"l2", "abs_mean"}:
         found = np.abs(values)
@@ -56,23 +56,23 @@ SATURATION = {"sigmoid": (-23.0, 16.99999), "tanh": (-9.4999, 9.4999)}
 
 
 def inactive_fraction(outputs: Array, threshold_inactivity: float = 1.0) -> float:
-    """The share of a layer's units that hardly ever fire.
+    """The fraction of a layer's units that hardly ever fire.
 
     Args:
         outputs: Of a ReLU, [batch, units ...], or [batch, channels, height, width], where a channel is a unit.
-        threshold_inactivity: A unit is inactive where less than so many percent of its outputs are above zero.
+        threshold_inactivity: A unit is inactive if less than this percentage of its outputs is above zero.
     """
     return _share(~(_by_unit(outputs) <= 0), lambda percent: percent < threshold_inactivity)
 
 
 def saturated_fraction(inputs: Array, low: float, high: float, threshold_inactivity: float = 1.0) -> float:
-    """The share of a layer's units that are pinned to a limit.
+    """The fraction of a layer's units that are saturated.
 
     Args:
         inputs: Of a sigmoid or tanh, shaped as for `inactive_fraction`.
         low: Inputs at or below it saturate the unit (see `SATURATION`).
-        high: Inputs at or above it do, too.
-        threshold_inactivity: A unit is saturated where more than so many percent of its inputs are beyond the limits.
+        high: Inputs at or above it saturate it, too.
+        threshold_inactivity: A unit is saturated if more than this percentage of its inputs is beyond the limits.
     """
     units = _by_unit(inputs)
     return _share((units <= low) | (units >= high), lambda percent: percent > threshold_inactivity)

@@ -1,4 +1,4 @@
-"""Encodes many steps' losses at once: record by record it would cost a quick training step more than its share."""
+"""Encodes the losses of many steps at once: record by record would cost a quick training step too much."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from training_scripts.recording.trial.records import Step
 
 
 def alike(steps: Sequence[Step]) -> Iterator[list[Step]]:
-    """Neighbours whose records are equally long: same mode and names, as many digits."""
+    """Groups neighbours whose records have the same length: same mode, names and number of digits."""
     for _, group in groupby(steps, key=_shape):
         yield list(group)
 
 
 def _shape(step: Step) -> tuple[object, ...]:
     if step.arrays or len(step.numbers) > 4:
-        return (step.global_step,)  # numbers of its own: it stands alone
+        return (step.global_step,)  # its numbers have different names: a group of its own
     names = tuple(name for name, _ in step.numbers)
     return step.mode, names, len(str(step.mode_step)), len(events.varint(step.global_step)) if step.global_step else 0
 
 
 def encode(steps: Sequence[Step]) -> tuple[bytes, list[tuple[str, int, int]], int]:
-    """The frames of steps that `alike` has put together.
+    """Encodes the frames of one group of `alike`.
 
     Returns:
-        The frames of all; name, begin and length of each of the first step's; the length of a step.
+        The frames of all steps; name, begin and length of each frame of the first step; the length of a step.
     """
     first = steps[0]
     if len(steps) == 1:

@@ -7,13 +7,13 @@ import struct
 from collections.abc import Iterator
 
 HEADER_BYTES, FOOTER_BYTES = 12, 4
-# Beyond it, checking a payload's own checksum in Python takes longer than a reader waits.
+# Above this size, checking a payload's checksum in Python takes too long.
 CHECKED_BYTES = 1 << 20
 _POLYNOMIAL = 0x82F63B78  # CRC-32C (Castagnoli), reflected: RFC 3720, appendix B.4
 
 
 class FrameError(ValueError):
-    """The bytes at `offset` are no whole frame; `truncated` where the file merely ends within it."""
+    """The bytes at `offset` are not a complete frame; `truncated` if the file merely ends within it."""
 
     def __init__(self, message: str, *, offset: int, truncated: bool = False) -> None:
         super().__init__(message)
@@ -22,7 +22,7 @@ class FrameError(ValueError):
 
 
 def crc32c(data: bytes | memoryview) -> int:
-    """The CRC-32C of some bytes.
+    """Computes the CRC-32C.
 
     >>> hex(crc32c(b"123456789"))
     '0xe3069283'
@@ -35,7 +35,7 @@ def crc32c(data: bytes | memoryview) -> int:
 
 
 def masked_crc32c(data: bytes | memoryview) -> int:
-    """TFRecord's masked CRC-32C: rotated and shifted, so that a checksum of a checksum is no trap."""
+    """TFRecord's masked CRC-32C: rotated and shifted, for data that contains checksums itself."""
     crc = crc32c(data)
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
@@ -52,7 +52,7 @@ def _table() -> tuple[int, ...]:
 
 
 FOOTER = struct.pack("<I", masked_crc32c(b"0x12345678"))
-"""What smdebug puts after every payload: the checksum of these literal bytes, whatever the payload."""
+"""The footer that smdebug writes after every payload: the checksum of these literal bytes."""
 
 
 @functools.lru_cache(maxsize=4096)
@@ -63,19 +63,19 @@ def header(length: int) -> bytes:
 
 
 def frame(payload: bytes) -> bytes:
-    """A payload as smdebug would write it."""
+    """Frames a payload as smdebug does."""
     return header(len(payload)) + payload + FOOTER
 
 
 def frames(data: bytes | memoryview, offset: int = 0) -> Iterator[tuple[int, int]]:
-    """Begin and end of every payload from an offset on.
+    """Yields begin and end of every payload from an offset on.
 
     Args:
-        data: A file's content, or as much of it as there is.
-        offset: Where a frame begins.
+        data: A file's content, complete or not.
+        offset: Offset of a frame.
 
     Raises:
-        FrameError: A frame is cut off or spoilt; the frames before it have been given.
+        FrameError: A frame is truncated or damaged; the frames before it have been yielded.
     """
     size = len(data)
     while offset < size:
@@ -85,17 +85,17 @@ def frames(data: bytes | memoryview, offset: int = 0) -> Iterator[tuple[int, int
         found = bytes(data[offset:begin])
         (length,) = struct.unpack_from("<Q", found)
         if (length < 1 << 40 and found != header(length)) or length >= 1 << 40:
-            raise FrameError("a record's header is spoilt (its checksum is wrong)", offset=offset)
+            raise FrameError("a record's header is damaged (its checksum is wrong)", offset=offset)
         end = begin + length
         if end + FOOTER_BYTES > size:
             raise FrameError("it ends within a record", offset=offset, truncated=True)
         footer = bytes(data[end : end + FOOTER_BYTES])
         if footer != FOOTER and not _is_payloads_own(footer, data, begin, end):
-            raise FrameError("a record's content is spoilt (its checksum is wrong)", offset=offset)
+            raise FrameError("a record's content is damaged (its checksum is wrong)", offset=offset)
         yield begin, end
         offset = end + FOOTER_BYTES
 
 
 def _is_payloads_own(footer: bytes, data: bytes | memoryview, begin: int, end: int) -> bool:
-    """TensorFlow and later writers put the payload's own checksum there."""
+    """Whether the footer is the payload's own checksum, as TensorFlow and other writers write it."""
     return end - begin > CHECKED_BYTES or footer == struct.pack("<I", masked_crc32c(data[begin:end]))

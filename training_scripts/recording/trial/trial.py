@@ -1,4 +1,4 @@
-"""A recorded run as rules, reports and people see it: tensors by name, mode and step."""
+"""A recorded run as rules and reports read it: tensors by name, mode and step."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class RecordingError(ScriptError):
 
 
 class DamagedError(RecordingError):
-    """A value turned out to be damaged when it was asked for. The trial has left it out since: ask for the rest."""
+    """A value turned out to be damaged when it was read. The trial leaves it out from now on; read the rest again."""
 
 
 def despite_damage(compute: Callable[[], Found]) -> Found:
-    """What is computed from a trial; anew without each value that turns out to be damaged meanwhile."""
+    """Computes something from a trial; again, without it, after each value that turns out to be damaged."""
     for _ in range(_MOST_DAMAGED):
         with contextlib.suppress(DamagedError):
             return compute()
@@ -43,7 +43,7 @@ def despite_damage(compute: Callable[[], Found]) -> Found:
 
 @dataclass(frozen=True)
 class Series:
-    """One number a step: steps int64 [n], ascending, counted within their mode; values float64 [n]."""
+    """One number per step: steps int64 [n], ascending, counted within their mode; values float64 [n]."""
 
     steps: NDArray[np.int64]
     values: NDArray[np.float64]
@@ -58,8 +58,8 @@ class StepTable:
 
     Attributes:
         steps: Counted within the mode, int64 [n].
-        global_steps: Counted over all modes, int64 [n]: they tell what came before what.
-        times: When each was recorded, seconds since 1970, float64 [n]; NaN where unknown.
+        global_steps: Counted over all modes, int64 [n]: the order of steps of different modes.
+        times: When each was recorded, seconds since 1970, float64 [n]; NaN if unknown.
     """
 
     steps: NDArray[np.int64]
@@ -71,12 +71,12 @@ class Trial(ABC):
     """One recorded run. Tensors are NumPy arrays; a mode is TRAIN, EVAL, PREDICT or GLOBAL.
 
     Attributes:
-        name: What to call the run.
-        ended: Whether it said that it had ended.
+        name: Name of the run.
+        ended: Whether the trial is marked as ended.
         collections: Collection name (losses, weights, gradients, biases, relu_output, ...) -> its tensors' names.
-        run: What the recorder wrote down about the run: hyperparameters, sizes of splits, steps an epoch, ...;
-            empty for recordings that were not made by ours.
-        problems: A sentence for everything that could not be read.
+        run: Facts that our recorder wrote about the run: hyperparameters, sizes of splits, steps per epoch, ...;
+            empty for recordings of others.
+        problems: One sentence for each part that could not be read.
     """
 
     name: str = ""
@@ -89,21 +89,21 @@ class Trial(ABC):
         """Names of the recorded tensors, sorted.
 
         Args:
-            regex: Only names in which it is found.
+            regex: Only names in which this regular expression is found.
             collection: Only names of this collection.
 
         Raises:
-            RecordingError: There is no such collection, or the expression is none.
+            RecordingError: The collection does not exist, or the regular expression is invalid.
         """
         try:
             pattern = re.compile(regex or "")
         except (re.error, TypeError) as error:
-            raise RecordingError(f"{regex!r} is no regular expression: {error}.") from error
+            raise RecordingError(f"{regex!r} is not a valid regular expression: {error}.") from error
         names = sorted(self.recorded_names())
         if collection is not None:
             if collection not in self.collections:
                 raise RecordingError(
-                    f"{self.name} has no collection {collection!r}; it has {', '.join(sorted(self.collections))}."
+                    f"{self.name} has no collection {collection!r}. Collections: {', '.join(sorted(self.collections))}."
                 )
             members = set(self.collections[collection])
             names = [name for name in names if name in members]
@@ -113,12 +113,12 @@ class Trial(ABC):
         """A recorded tensor.
 
         Raises:
-            RecordingError: None of this name was recorded.
+            RecordingError: No tensor of this name was recorded.
         """
         names = self.recorded_names()
         if name not in names:
             hint = did_you_mean(name, sorted(names), most=3) or "."
-            raise RecordingError(f"{self.name} has no tensor {name!r}{hint} All are in tensor_names().")
+            raise RecordingError(f"{self.name} has no tensor {name!r}{hint} tensor_names() lists all of them.")
         return Tensor(self, name)
 
     def has(self, name: str) -> bool:
@@ -130,7 +130,7 @@ class Trial(ABC):
 
     @abstractmethod
     def steps(self, mode: str) -> StepTable:
-        """The recorded steps of a mode; empty arrays where there are none."""
+        """The recorded steps of a mode; empty arrays if there are none."""
 
     @abstractmethod
     def recorded_names(self) -> set[str]:
@@ -173,7 +173,7 @@ class Tensor:
         """Steps at which it was recorded, in full or as reductions, ascending.
 
         Raises:
-            RecordingError: There is no such mode.
+            RecordingError: The mode does not exist.
         """
         _known(mode)
         found = set(self.trial.steps_in_full(self.name, mode).tolist())
@@ -182,20 +182,20 @@ class Tensor:
         return sorted(found)
 
     def value(self, step: int, mode: str = TRAIN) -> Array:
-        """All of the tensor at a step.
+        """All elements of the tensor at a step.
 
         Raises:
-            RecordingError: It was not recorded at this step, or only as reductions.
+            RecordingError: The tensor was not recorded at this step, or only as reductions.
         """
         steps = self.trial.steps_in_full(self.name, _known(mode))
         if step not in steps:
             kinds = ", ".join(sorted(self.trial.recorded_reductions(self.name, mode)))
             why = f"only as {kinds}" if step in self.steps(mode) else f"at the steps {_few(self.steps(mode))}"
-            raise RecordingError(f"{self.name} at {mode} step {step} is not there: it was recorded {why}.")
+            raise RecordingError(f"{self.name} has no value at {mode} step {step}: it was recorded {why}.")
         return self.trial.value(self.name, step, mode)
 
     def values(self, mode: str = TRAIN) -> list[tuple[int, Array]]:
-        """Step and all of the tensor, wherever all of it was recorded."""
+        """Step and value, for each step at which the tensor was recorded in full."""
         return despite_damage(
             lambda: [
                 (step, self.trial.value(self.name, step, mode))
@@ -204,24 +204,24 @@ class Tensor:
         )
 
     def series(self, mode: str = TRAIN) -> Series:
-        """The values of a tensor of one element; for a larger one its means."""
+        """The values of a tensor of one element; the means of a larger one."""
         return self.reduction("mean", mode)
 
     def reductions(self, mode: str = TRAIN) -> tuple[str, ...]:
-        """The kinds of numbers there are: recorded, or computable since all of the tensor is there."""
+        """The available kinds of reduction: recorded, or computable because the tensor was recorded in full."""
         recorded = self.trial.recorded_reductions(self.name, _known(mode))
         computable = REDUCTIONS if len(self.trial.steps_in_full(self.name, mode)) else ()
         return tuple(dict.fromkeys((*recorded, *computable)))
 
     def reduction(self, kind: str, mode: str = TRAIN) -> Series:
-        """One number a step: as recorded, or computed from the whole tensor.
+        """One number per step: as recorded, or computed from the full tensor.
 
         Args:
             kind: min, max, mean, std, l2, abs_mean, zero_fraction, nonfinite_fraction, or another recorded one.
             mode: TRAIN, EVAL, PREDICT or GLOBAL.
 
         Raises:
-            RecordingError: It was neither recorded nor can it be computed.
+            RecordingError: The reduction was not recorded and cannot be computed.
         """
         recorded = self.trial.recorded_reductions(self.name, _known(mode)).get(kind)
         if recorded is not None and len(recorded):
@@ -232,14 +232,14 @@ class Tensor:
         steps = self.trial.steps_in_full(self.name, mode)
         if not len(steps) or kind not in REDUCTIONS:
             there = ", ".join(self.reductions(mode)) or f"nothing in mode {mode}"
-            raise RecordingError(f"{self.name} has no {kind} in mode {mode}; it has {there}.")
+            raise RecordingError(f"{self.name} has no {kind} in mode {mode}; available: {there}.")
         values = [reduce(kind, self.trial.value(self.name, step, mode)) for step in steps.tolist()]
         return Series(steps, np.array(values, dtype=np.float64))
 
 
 @dataclass(repr=False)
 class MemoryTrial(Trial):
-    """A trial that is kept in memory: what a running job's rules look at, and what tests make up."""
+    """A trial in memory: the rules of a running job read it, and so do tests."""
 
     name: str = "in memory"
     ended: bool = False
@@ -254,30 +254,30 @@ class MemoryTrial(Trial):
         self._table: dict[str, dict[int, tuple[int, float]]] = {}
 
     def add_step(self, step: int, mode: str, *, global_step: int, time: float = float("nan")) -> None:
-        """A step was recorded."""
+        """Adds a step."""
         self._table.setdefault(mode, {})[step] = (global_step, time)
 
     def add(self, name: str, step: int, mode: str, value: ArrayLike, *, collection: str | None = None) -> None:
-        """All of a tensor at a step; a number for a tensor of one element."""
+        """Adds the value of a tensor at a step; a number for a tensor of one element."""
         self._join(name, collection)
         self._full.setdefault((name, mode), {})[step] = np.asarray(value)
 
     def add_numbers(
         self, name: str, steps: Sequence[int], values: Sequence[float], mode: str, *, collection: str | None = None
     ) -> None:
-        """The values of a tensor of one element at many steps, which come in order."""
+        """Adds the values of a tensor of one element at many steps, in ascending order."""
         self._join(name, collection)
         self._single.setdefault((name, mode), _Column()).extend(steps, values)
 
     def add_reduction(
         self, name: str, kind: str, step: int, mode: str, value: float, *, collection: str | None = None
     ) -> None:
-        """A number that stands for a tensor at a step; steps come in order."""
+        """Adds a reduction of a tensor at a step; steps are added in ascending order."""
         self._join(name, collection)
         self._reduced.setdefault((name, mode), {}).setdefault(kind, _Column()).extend((step,), (value,))
 
     def steps(self, mode: str) -> StepTable:
-        """The recorded steps of a mode; empty arrays where there are none."""
+        """The recorded steps of a mode; empty arrays if there are none."""
         rows = sorted((step, *rest) for step, rest in self._table.get(mode, {}).items())
         return StepTable(
             np.array([row[0] for row in rows], dtype=np.int64),
@@ -324,12 +324,12 @@ class MemoryTrial(Trial):
 
 
 def of_one_element(series: Series) -> dict[str, Series]:
-    """All reductions of a tensor of one element, without a look at each value by itself."""
+    """All reductions of a tensor of one element, computed for all steps at once."""
     return {kind: Series(series.steps, reduce_numbers(kind, series.values)) for kind in REDUCTIONS}
 
 
 class _Column:
-    """A growing series, whose arrays are made once for as long as it does not grow."""
+    """A growing series; its arrays are rebuilt only after it has grown."""
 
     def __init__(self) -> None:
         self.steps: list[int] = []
@@ -345,7 +345,7 @@ class _Column:
 
     def series(self) -> Series:
         known, now = len(self._series), len(self.steps)
-        if known != now:  # converting all of it anew would cost every look at it the length of the run
+        if known != now:  # converting everything again would make each read as long as the run
             steps = np.concatenate([self._series.steps, np.array(self.steps[known:], dtype=np.int64)])
             values = np.concatenate([self._series.values, np.array(self._values[known:], dtype=np.float64)])
             self._series = Series(steps, values)
@@ -353,9 +353,9 @@ class _Column:
 
 
 def _known(mode: str) -> str:
-    """A mode that there is: a misspelt one would look like one without steps."""
+    """A valid mode: a misspelt one would look like one without steps."""
     if mode not in MODES:
-        raise RecordingError(f"There is no mode {mode!r}; there are {', '.join(MODES)}.")
+        raise RecordingError(f"Unknown mode {mode!r}; valid modes: {', '.join(MODES)}.")
     return mode
 
 

@@ -1,7 +1,7 @@
 """Writes a trial in smdebug's layout: many steps in one event file, and an index file for each step.
 
-smdebug wants an index file a step, which takes longer to make than a quick training step. So the index is written at
-once only where steps take their time; otherwise when the run ends. Our own reader needs no index.
+smdebug wants one index file per step, which takes longer to create than a quick training step. So the index is written
+immediately only if steps are slow; otherwise when the run ends. Our own reader needs no index.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from training_scripts.recording.trial import checksums, events, layout, scalar_f
 from training_scripts.recording.trial.records import Step
 from training_scripts.recording.trial.run_facts import RunFacts
 
-# What making a file costs, generously; and the share of the time between two writes that the index may take of it.
+# Generous cost of creating a file; and the share of the time between two writes that the index may take.
 _FILE_SECONDS, _INDEX_SHARE = 50e-6, 0.01
 _FEW_FILES = 100
 
@@ -28,7 +28,7 @@ _Location = tuple[str, int, int]
 
 
 class _Entry(NamedTuple):
-    """What the index says of a step: nothing of its arrays, for it waits long to be written."""
+    """A step's index entry; without its arrays, since it may wait long to be written."""
 
     event_path: str
     mode: str
@@ -46,19 +46,19 @@ class _Entry(NamedTuple):
 
 
 class TrialWriter:
-    """Writes one worker's trial; every method may raise OSError, and leaves whole files behind."""
+    """Writes one worker's trial; every method may raise OSError, and leaves only complete files."""
 
     def __init__(self, folder: Path) -> None:
-        """Nothing is written yet.
+        """Writes nothing yet.
 
         Args:
-            folder: The trial's; `events/`, `index/` and `collections/` come into it.
+            folder: The trial's folder; `events/`, `index/` and `collections/` are created in it.
         """
         self.folder = folder
         self._unindexed: deque[_Entry] = deque()
 
     def describe(self, run: RunFacts, collections: Mapping[str, Sequence[str]], intervals: Mapping[str, int]) -> None:
-        """Writes what the trial says about itself: `run.json` and the collections."""
+        """Writes `run.json` and the collections."""
         self._write(layout.RUN_FILE, layout.sealed(json.dumps(run, default=str)))
         # smdebug refuses keys beside _meta, but takes any inside it.
         content = layout.sealed(layout.collections_json(collections, intervals), depth=2)
@@ -69,7 +69,7 @@ class TrialWriter:
 
         Args:
             steps: At least one.
-            seconds: How long they took: whether there is time to write their index at once.
+            seconds: How long they took, which decides whether their index is written now.
         """
         path = layout.event_path(steps[0].global_step)
         content = bytearray()
@@ -79,7 +79,7 @@ class TrialWriter:
                 _Entry(path, step.mode, step.mode_step, step.global_step, places)
                 for step, places in _append(content, group)
             ]
-        # First, so that nobody finds records without them; whose own they are then lies nowhere yet.
+        # Before the event file, so that a reader never finds records without checksums.
         lengths = (length for entry in entries for _, _, length in entry.locations)
         self._write(layout.checksums_path(os.path.basename(path)), checksums.encode(content, lengths))  # noqa: PTH119
         self._write(path, content)
@@ -88,9 +88,9 @@ class TrialWriter:
             self.write_index()
 
     def write_index(self) -> None:
-        """Writes the index files that are still missing."""
-        # The few of slow steps appear as a whole, for a live reader; in a thousand at the run's end a rename a file is
-        # felt, and smdebug's readers wait for that end.
+        """Writes the missing index files."""
+        # The few files of slow steps are replaced atomically, for a live reader. A thousand renames at the end of a run
+        # would take noticeable time, and smdebug's readers wait for that end.
         put = _put if len(self._unindexed) < _FEW_FILES else _put_directly
         made: set[str] = set()
         while self._unindexed:
@@ -104,12 +104,12 @@ class TrialWriter:
             self._unindexed.popleft()
 
     def end(self) -> None:
-        """Completes the index and says that nothing more will come."""
+        """Completes the index and marks the trial as ended."""
         self.write_index()
         self._write(layout.END_FILE, b"")
 
     def clear(self) -> None:
-        """Removes a trial that lies there."""
+        """Removes a trial from the folder."""
         for part in (layout.EVENTS, layout.INDEX, layout.COLLECTIONS, layout.CHECKSUMS):
             if (self.folder / part).is_symlink():
                 (self.folder / part).unlink()
@@ -119,9 +119,9 @@ class TrialWriter:
             (self.folder / name).unlink(missing_ok=True)
 
     def drop_from(self, global_step: int) -> None:
-        """Takes back the steps from one on, which a restarted run does anew, and mends the index of those before.
+        """Removes the steps from one on, which a restarted run repeats, and repairs the index of those before.
 
-        A killed process may have left index files of half a step, and smdebug refuses a trial for one of them.
+        A killed process may have left an index file of half a step, for which smdebug refuses the trial.
         """
         from training_scripts.recording.trial import event_files  # noqa: PLC0415 - for restarted jobs only
 
@@ -143,7 +143,7 @@ class TrialWriter:
         self._unindexed.extend(entry for step, entry in entries.items() if step not in whole)
 
     def _drop_events(self, path: Path, global_step: int) -> list[_Entry]:
-        """Cuts an event file off before a step; what the index shall say of what is left of it."""
+        """Truncates an event file before a step; returns the index entries of the rest."""
         relative = path.relative_to(self.folder).as_posix()
         content = path.read_bytes()
         kept: dict[int, _Entry] = {}
@@ -160,7 +160,7 @@ class TrialWriter:
                     kept.setdefault(record.step, fresh).locations.append(place)
                 end = last
         except (tfrecord.FrameError, events.EventError):
-            pass  # what is whole before the spoilt place is kept
+            pass  # what precedes the damage is kept
         if end < len(content):
             self._shorten_checksums(layout.checksums_path(path.name), end)
         if not end:
@@ -170,7 +170,7 @@ class TrialWriter:
         return list(kept.values())
 
     def _shorten_checksums(self, name: str, end: int) -> None:
-        """Those of an event file that is to be cut off; damaged ones are removed."""
+        """Shortens the checksums of an event file that is truncated; damaged checksums are removed."""
         try:
             sums = checksums.read(self.folder / name)
         except (OSError, ValueError):
@@ -187,7 +187,7 @@ class TrialWriter:
 
 
 def _put(path: str, content: bytes | bytearray) -> None:
-    """Writes a file aside and renames it. Unlike a checkpoint, a recording is not worth waiting for the disk."""
+    """Writes a file atomically. Unlike a checkpoint, a recording is not worth waiting for the disk."""
     with replacing(path, durable=False) as file:
         file.write(content)
 
@@ -207,7 +207,7 @@ def _put_directly(path: str, content: bytes | bytearray) -> None:
 
 
 def _holds(path: str, content: bytes) -> bool:
-    """Whether a file holds just that."""
+    """Whether a file has exactly this content."""
     try:
         with layout.opened(path) as file:
             return file.read(len(content) + 1) == content
@@ -216,7 +216,7 @@ def _holds(path: str, content: bytes) -> bool:
 
 
 def _append(content: bytearray, steps: Sequence[Step]) -> Iterator[tuple[Step, list[_Location]]]:
-    """Adds the events of steps whose numbers are alike; each step with the places of its events."""
+    """Appends the events of one group of `alike`; yields each step with the locations of its events."""
     begin = len(content)
     numbers, located, length = scalar_frames.encode(steps)
     content += numbers
@@ -224,7 +224,7 @@ def _append(content: bytearray, steps: Sequence[Step]) -> Iterator[tuple[Step, l
         offset = begin + row * length
         places = [(name, offset + start, size) for name, start, size in located]
         for name, array in step.arrays:
-            if not array.size:  # smdebug would read none, or fail
+            if not array.size:  # smdebug would find nothing, or fail
                 continue
             event = events.encode(
                 name,

@@ -99,7 +99,7 @@ def test_numbers_of_any_size_fit_into_a_float32(value: float) -> None:
 
 
 def test_a_kind_that_smdebug_cannot_read_is_refused() -> None:
-    with pytest.raises(EventError, match="words is of dtype"):
+    with pytest.raises(EventError, match="words has the dtype"):
         events.encode("words", np.array(["a"]), **WHEN)
 
 
@@ -165,7 +165,7 @@ def test_a_true_checksum_is_accepted_as_well_as_smdebugs_and_no_other() -> None:
     true = struct.pack("<I", tfrecord.masked_crc32c(payload))
     assert payloads(tfrecord.header(len(payload)) + payload + true) == [payload]
     assert payloads(tfrecord.frame(payload)) == [payload]
-    with pytest.raises(FrameError, match="content is spoilt"):
+    with pytest.raises(FrameError, match="content is damaged"):
         payloads(tfrecord.header(len(payload)) + payload + b"\1\2\3\4")
 
 
@@ -183,7 +183,7 @@ def test_a_length_beyond_all_files_is_not_believed() -> None:
     with pytest.raises(FrameError, match="ends within a record"):
         payloads(huge)
     packed = struct.pack("<Q", 1 << 63)
-    with pytest.raises(FrameError, match="header is spoilt"):
+    with pytest.raises(FrameError, match="header is damaged"):
         payloads(packed + struct.pack("<I", tfrecord.masked_crc32c(packed)) + b"x")
 
 

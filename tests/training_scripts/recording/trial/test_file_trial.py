@@ -80,7 +80,9 @@ def test_a_folder_that_is_no_recording_is_refused_by_name_with_what_was_expected
     with pytest.raises(RecordingError) as caught:
         FileTrial(folder)
     assert str(folder) in str(caught.value)
-    expected = "is no folder" if what in {"missing", "file"} else "events, index and collections were expected"
+    expected = (
+        "is not a directory" if what in {"missing", "file"} else "expected the folders events, index and collections"
+    )
     assert expected in str(caught.value)
     assert ("debug-output has them" in str(caught.value)) == (what == "root")
 
@@ -111,15 +113,15 @@ def test_a_corrupt_record_ends_its_file_and_no_other(healthy: Path) -> None:
     path.write_bytes(data)
     trial = FileTrial(healthy)
     assert trial.tensor("CrossEntropyLoss_output_0").steps() == list(range(1, 60))
-    assert any("header is spoilt" in problem for problem in trial.problems)
-    assert any("the event files of step 0 are missing or spoilt" in problem for problem in trial.problems)
+    assert any("header is damaged" in problem for problem in trial.problems)
+    assert any("the event files of step 0 are missing or damaged" in problem for problem in trial.problems)
 
 
 def test_a_lost_event_file_is_known_from_its_index(healthy: Path) -> None:
     for step in (3, 4, 5, 6):
         shutil.rmtree(event_file(healthy, step).parent)
     assert list(FileTrial(healthy).problems) == [
-        "the event files of 4 steps (3, 4, 5, ...) are missing or spoilt: their tensors are lost"
+        "the event files of 4 steps (3, 4, 5, ...) are missing or damaged: their tensors are lost"
     ]
 
 
@@ -129,7 +131,7 @@ def test_a_missing_index_costs_a_sentence_only(healthy: Path) -> None:
     trial = FileTrial(healthy)
     np.testing.assert_array_equal(trial.tensor("CrossEntropyLoss_output_0").series().values, losses)
     (problem,) = trial.problems
-    assert "72 steps (0, 1, 2, ...) are missing: their tensors were taken from the event files" in problem
+    assert "72 steps (0, 1, 2, ...) are missing: their tensors were read from the event files" in problem
 
 
 @pytest.mark.parametrize("content", [b"", b"no json", b"[1]", b"[" * 100_000, None])
@@ -159,7 +161,7 @@ def test_a_regular_expression_from_disk_cannot_keep_the_reader_busy(tmp_path: Pa
     path.write_text(json.dumps(collections))
     trial = FileTrial(tmp_path)
     assert trial.collections == {"trap": [], "by pattern": ["loss"]}
-    assert list(trial.problems) == ["collections/: 3 patterns are broken, or take too long to be looked for"]
+    assert list(trial.problems) == ["collections/: 3 patterns are invalid, or take too long to match"]
 
 
 @pytest.mark.parametrize("pattern", ["(?:a|aa)" * 40 + "b", "(a|a)?" * 25 + "b", "a?" * 28 + "a" * 28 + "c", "a*" * 9])
@@ -197,7 +199,7 @@ def test_a_step_that_is_none_costs_its_record_only(tmp_path: Path, when: dict[st
     path.write_bytes(tfrecord.frame(events.encode("loss", np.float32(1), **told)))  # type: ignore[arg-type]
     trial = FileTrial(tmp_path)
     assert trial.steps("TRAIN").steps.tolist() == [0, 1, 2]
-    assert any("the step of loss is none" in problem for problem in trial.problems)
+    assert any("the step of loss is out of range" in problem for problem in trial.problems)
 
 
 @pytest.mark.parametrize("name", ["run.json", "collections/000000000/worker_0_collections.json"])
@@ -205,7 +207,7 @@ def test_a_pipe_in_the_place_of_a_file_keeps_nobody_waiting(tmp_path: Path, name
     write(tmp_path)
     (tmp_path / name).unlink()
     os.mkfifo(tmp_path / name)
-    assert f"{name} cannot be read: it is no regular file" in list(FileTrial(tmp_path).problems)
+    assert f"{name} cannot be read: it is not a regular file" in list(FileTrial(tmp_path).problems)
 
 
 def test_a_link_in_the_place_of_a_file_is_not_followed(tmp_path: Path) -> None:
@@ -312,9 +314,9 @@ def test_a_wrong_name_and_a_wrong_step_say_what_there_is(tmp_path: Path) -> None
     trial = FileTrial(tmp_path)
     with pytest.raises(RecordingError, match="has no tensor 'los'; did you mean loss"):
         trial.tensor("los")
-    with pytest.raises(RecordingError, match="image at TRAIN step 0 is not there: it was recorded at the steps 2"):
+    with pytest.raises(RecordingError, match="image has no value at TRAIN step 0: it was recorded at the steps 2"):
         trial.tensor("image").value(0)
-    with pytest.raises(RecordingError, match="w at TRAIN step 0 is not there: it was recorded only as l2"):
+    with pytest.raises(RecordingError, match="w has no value at TRAIN step 0: it was recorded only as l2"):
         trial.tensor("w").value(0)
 
 
@@ -373,9 +375,7 @@ def test_a_description_that_was_changed_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"16", b"17"))
     trial = FileTrial(tmp_path)
     assert trial.run == {"recorder": "builtin", "batch_size": 17}
-    assert list(trial.problems) == [
-        "run.json is damaged: its checksum is wrong, so something that it says may be wrong"
-    ]
+    assert list(trial.problems) == ["run.json is damaged: its checksum is wrong, so its content may be wrong"]
 
 
 def test_damage_that_is_met_late_costs_that_value_alone(tmp_path: Path) -> None:
@@ -391,7 +391,7 @@ def test_damage_that_is_met_late_costs_that_value_alone(tmp_path: Path) -> None:
     assert len(image.reduction("mean")) == 2
     [problem] = trial.problems
     assert problem.startswith("image at TRAIN step 3 cannot be read and is left out: ")
-    with pytest.raises(RecordingError, match="image at TRAIN step 3 is not there"):
+    with pytest.raises(RecordingError, match="image has no value at TRAIN step 3"):
         image.value(3)
 
 

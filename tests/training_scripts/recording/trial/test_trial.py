@@ -27,8 +27,8 @@ def test_an_expression_that_is_none(trial: MemoryTrial) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("los", "job has no tensor 'los'; did you mean loss? All are in tensor_names()."),
-        ("weights", "job has no tensor 'weights'. All are in tensor_names()."),
+        ("los", "job has no tensor 'los'; did you mean loss? tensor_names() lists all of them."),
+        ("weights", "job has no tensor 'weights'. tensor_names() lists all of them."),
     ],
 )
 def test_a_tensor_that_was_not_recorded(trial: MemoryTrial, name: str, said: str) -> None:
@@ -47,7 +47,7 @@ def test_a_tensor_that_was_not_recorded(trial: MemoryTrial, name: str, said: str
     ],
 )
 def test_a_mode_that_there_is_not(trial: MemoryTrial, ask: Callable[[Tensor], object]) -> None:
-    with pytest.raises(RecordingError, match="There is no mode 'TRAINN'; there are TRAIN, EVAL, PREDICT, GLOBAL"):
+    with pytest.raises(RecordingError, match="Unknown mode 'TRAINN'; valid modes: TRAIN, EVAL, PREDICT, GLOBAL"):
         ask(trial.tensor("loss"))
 
 
