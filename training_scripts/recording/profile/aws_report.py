@@ -1,4 +1,4 @@
-"""Reads the JSON files of AWS's own profiler report, one a rule, as a profile without samples."""
+"""Reads the JSON files of AWS's profiler report, one per rule, as a profile without samples."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _Report = Mapping[str, object]
 
 
 def find_reports(folder: Path) -> list[Path]:
-    """The report's files at or below a folder, as a job's output or the report itself is laid out."""
+    """Finds the report's files in a folder: the report itself, or a job's output."""
     below = "profiler-output/profiler-reports"
     folders: Iterable[Path] = (
         folder,
@@ -40,10 +40,10 @@ def find_reports(folder: Path) -> list[Path]:
 
 
 def read_reports(paths: Iterable[Path]) -> Profile:
-    """A profile of AWS's findings and statistics.
+    """Reads AWS's findings and statistics as a profile.
 
     Args:
-        paths: Of `find_reports`.
+        paths: Result of `find_reports`.
     """
     problems = Problems()
     reader = Reader(problems)
@@ -54,7 +54,7 @@ def read_reports(paths: Iterable[Path]) -> Profile:
         if isinstance(content, Mapping):
             reports[path.stem] = content
         elif text is not None:
-            problems.add(f"{path} is no report of a rule.")
+            problems.add(f"{path} is not a rule's report.")
     details = {rule: _mapping(report.get("Details")) for rule, report in reports.items()}
     operators = _operators(details.get("OverallFrameworkMetrics", {}))
     steps = _steps(details.get("StepOutlier", {}))
@@ -66,9 +66,9 @@ def read_reports(paths: Iterable[Path]) -> Profile:
         phase_statistics=(*steps, *loading),
         operators=operators,
         operators_note=(
-            "Times include the operators that each one calls, so they add up to more than the whole."
+            "Times include the operators that each one calls, so they add up to more than the total."
             if operators
-            else "AWS's report names no operators."
+            else "AWS's report lists no operators."
         ),
         timeline=_timeline(details.get("MaxInitializationTime", {})),
         facts=_facts(details),
@@ -87,16 +87,16 @@ def _result(rule: str, report: _Report, details: _Report) -> RuleResult:
     status, message = NO_ISSUES_FOUND, f"AWS's report: no issue in {points} data points."
     findings: tuple[Finding, ...] = ()
     if rule in SUMMARIES:
-        message = "AWS's report: a summary." if details else "AWS's report holds nothing."
+        message = "AWS's report: a summary." if details else "AWS's report is empty."
         status = NO_ISSUES_FOUND if details else NOT_EVALUATED
     elif triggered > 0:
         status = ISSUES_FOUND
         message = f"AWS's report: triggered {triggered} times, {violations} violations in {points} data points."
         findings = _findings(rule, message, details, {"violations": violations, "datapoints": points})
     elif points == 0:
-        status, message = NOT_EVALUATED, "AWS's report: there was not one data point."
+        status, message = NOT_EVALUATED, "AWS's report: there were no data points."
     elif points <= (number(parameters.get("patience")) or 0):
-        message += f" Its patience of {parameters['patience']} data points was not used up."
+        message += f" Its patience of {parameters['patience']} data points was not exceeded."
     elif violations:
         message = f"AWS's report: {violations} violations in {points} data points, too few to be an issue."
     advice = registry.rule(rule).advice if status == ISSUES_FOUND else ""
@@ -104,7 +104,7 @@ def _result(rule: str, report: _Report, details: _Report) -> RuleResult:
 
 
 def _findings(rule: str, message: str, details: _Report, numbers: Mapping[str, float]) -> tuple[Finding, ...]:
-    """A finding for each device that AWS names, or one for the run."""
+    """One finding per device that AWS lists, or one for the run."""
     found = []
     for node, devices in details.items():
         for device, values in _mapping(devices).items() if node.startswith("algo-") else ():
@@ -152,7 +152,7 @@ def _steps(details: _Report) -> tuple[Statistics, ...]:
 
 
 def _loading(details: _Report) -> tuple[Statistics, ...]:
-    """The times of loading data; AWS gives no 99th percentile, so the histogram does."""
+    """The data loading times; AWS omits the 99th percentile, so it is read from the histogram."""
     times = _mapping(details.get("dataloading_time"))
     p50, p95 = number(times.get("p50")), number(times.get("p95"))
     counts, edges = _histogram(times)
@@ -180,7 +180,7 @@ def _histogram(values: _Report) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def _operators(details: _Report) -> tuple[Operator, ...]:
-    """CPU_total and GPU_total are microseconds."""
+    """The operators; AWS's CPU_total and GPU_total are microseconds."""
     cpu, gpu = (_mapping(details.get(key)) for key in ("CPU_total", "GPU_total"))
     found = [
         Operator(short(name), 0, (number(cpu.get(name)) or 0) / 1e6, (number(gpu.get(name)) or 0) / 1e6)
@@ -190,11 +190,11 @@ def _operators(details: _Report) -> tuple[Operator, ...]:
 
 
 def _timeline(details: _Report) -> Timeline:
-    """Jobs count seconds, steps microseconds."""
+    """The timeline; AWS writes times of jobs in seconds, of steps in microseconds."""
     steps = _mapping(details.get("step_num"))
     first, last = (None if (value := number(steps.get(key))) is None else value / 1e6 for key in ("first", "last"))
     end = number(details.get("job_end"))
-    # The last sample that AWS counts may precede the last step.
+    # AWS's last sample may precede the last step.
     return Timeline(number(details.get("job_start")), first, last, end if end is None else max(end, last or end))
 
 
@@ -217,7 +217,7 @@ def _facts(details: Mapping[str, _Report]) -> dict[str, object]:
 
 
 def _parameters(text: object) -> dict[str, object]:
-    """`threshold:50` a line; whole numbers and decimals as such, None as None."""
+    """Parses lines such as `threshold:50`; integers, decimals and None become values."""
     parameters: dict[str, object] = {}
     for line in short(text or "").splitlines():
         name, colon, value = line.partition(":")
@@ -232,7 +232,7 @@ def _parameters(text: object) -> dict[str, object]:
 
 
 def _bounded(value: object, depth: int = 0) -> object:
-    """What a report tells, no larger than a page can bear."""
+    """A report's details, limited in depth, length and number."""
     if depth >= DEEPEST:
         return None
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Reads a profile's files as far as they can be trusted: sizes and counts are bounded, what is broken is told."""
+"""Reads a profile's files, which may be damaged or huge: bounds sizes and counts, and notes problems."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from training_scripts.recording.trial import layout
 
-# The longest job of SageMaker's, 28 days, of minutes, and a trace file a minute besides.
+# SageMaker's longest job, 28 days, with two files per minute.
 MOST_FILES = 90_000
 FILE_BYTES = 64 << 20
 TOTAL_BYTES = 1 << 30
@@ -18,26 +18,26 @@ LONGEST_NAME = 200
 
 
 class Problems:
-    """Sentences for what could not be read; so many alike that nobody would read them are counted."""
+    """Collects sentences on what could not be read; beyond a limit they are only counted."""
 
     def __init__(self) -> None:
         self._sentences: list[str] = []
         self._more = 0
 
     def add(self, sentence: str) -> None:
-        """One more."""
+        """Adds a sentence."""
         if len(self._sentences) < MOST_PROBLEMS:
             self._sentences.append(sentence)
         else:
             self._more += 1
 
     def all(self) -> tuple[str, ...]:
-        """All of them."""
-        return (*self._sentences, *([f"{self._more} more problems of this kind."] if self._more else []))
+        """The sentences, and how many more there were."""
+        return (*self._sentences, *([f"{self._more} more problems."] if self._more else []))
 
 
 class Reader:
-    """Finds and reads files under a folder, within bounds for all of them together."""
+    """Finds and reads files under a folder, within limits for all of them together."""
 
     def __init__(self, problems: Problems) -> None:
         self.problems = problems
@@ -45,7 +45,7 @@ class Reader:
         self._files = 0
 
     def files(self, folder: Path, *endings: str) -> list[Path]:
-        """Files whose names end so, sorted by path; links are not followed into other folders."""
+        """Files with these endings, sorted by path; does not follow links to other folders."""
         found: list[Path] = []
         for root, folders, names in os.walk(folder):
             folders.sort()
@@ -56,13 +56,13 @@ class Reader:
         return sorted(found[:MOST_FILES])
 
     def text(self, path: Path) -> str | None:
-        """A file's text; None, and a problem, where it cannot be read or is too large."""
+        """Reads a file's text; None, and a problem, if it cannot be read or is too large."""
         try:
             with layout.opened(path) as file:
                 size = os.fstat(file.fileno()).st_size
                 if size > FILE_BYTES or self._bytes + size > TOTAL_BYTES:
                     limit = FILE_BYTES if size > FILE_BYTES else TOTAL_BYTES
-                    self.problems.add(f"{path} was left out: more than {limit >> 20} MB are not read.")
+                    self.problems.add(f"{path} was left out: the limit is {limit >> 20} MB.")
                     return None
                 self._bytes += size
                 return file.read(size).decode("utf-8", errors="replace").replace("\r\n", "\n")
@@ -72,7 +72,7 @@ class Reader:
 
 
 def json_or_none(text: str) -> object:
-    """What a JSON text holds; None where it is none."""
+    """Parses JSON; None for invalid JSON."""
     try:
         value: object = json.loads(text)
     except (ValueError, RecursionError):
@@ -81,7 +81,7 @@ def json_or_none(text: str) -> object:
 
 
 def json_lines(text: str) -> Iterator[object]:
-    """Each line's JSON, in order; None for a line that is none. Commas and brackets around lines do not matter."""
+    """Parses JSON lines; yields None for an invalid line. Ignores commas and brackets around lines."""
     for line in text.splitlines():
         stripped = line.strip().rstrip(",")
         if stripped and stripped not in ("[", "]"):
@@ -89,7 +89,7 @@ def json_lines(text: str) -> Iterator[object]:
 
 
 def number(value: object) -> float | None:
-    """A finite number, of JSON's numbers or of a text that is one; else None."""
+    """A finite number, from a number or a numeric string; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
@@ -100,5 +100,5 @@ def number(value: object) -> float | None:
 
 
 def short(value: object) -> str:
-    """A name from a file, of a bearable length."""
+    """A name from a file, cut to a reasonable length."""
     return str(value)[:LONGEST_NAME]

@@ -1,4 +1,4 @@
-"""Where a run's time and its machine went: what the profiler recorded, or AWS's own profiler report, as arrays."""
+"""A profile: how a run used its time and machine, from our profiler, Debugger's, or AWS's profiler report."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CPU, CPU_MEMORY, GPU, GPU_MEMORY, IO_WAIT, NETWORK, DISK = (
     "Network",
     "Disk",
 )
-"""System metrics, named as AWS's OverallSystemUsage does, and Disk. Percent; Network and Disk bytes a second."""
+"""System metrics, named as AWS's OverallSystemUsage does, and Disk. Percent; Network and Disk in bytes per second."""
 
 TRAIN_STEP, EVAL_STEP, PREDICT_STEP, FORWARD, BACKWARD, DATA = (
     "Step:ModeKeys.TRAIN",
@@ -32,7 +32,7 @@ TRAIN_STEP, EVAL_STEP, PREDICT_STEP, FORWARD, BACKWARD, DATA = (
 """Phases, named as smdebug does."""
 
 PASS_WAIT, PASS_FORWARD = "FeaturePass:Wait", "FeaturePass:Forward"
-"""Of the steps of a feature pass (mode PREDICT): apart from those of a run that follows it in the same job."""
+"""Phases of a feature pass (mode PREDICT), distinct from those of a run that follows it in the same job."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Metric:
     Attributes:
         times: Seconds since 1970, float64 [n], ascending.
         values: Mean (CPU, GPU) or sum (Network, Disk) over the devices, float64 [n].
-        devices: Each device's own values, float64 [n]: cpu0, cpu1, gpu0, ...; empty where there is just one.
+        devices: Values by device, float64 [n]: cpu0, cpu1, gpu0, ...; empty for a single device.
     """
 
     times: NDArray[np.float64]
@@ -55,10 +55,10 @@ class Spans:
     """Many passes through one phase: a step, a forward pass, a wait for data.
 
     Attributes:
-        steps: Step number of each, int64 [n]; -1 where unknown.
+        steps: Step number of each, int64 [n]; -1 if unknown.
         begins: Seconds since 1970, float64 [n], ascending.
         seconds: Wall time of each, float64 [n].
-        nodes: Which of the profile's nodes each ran on, int64 [n]; empty where all ran on the first.
+        nodes: Index of the profile's node that each ran on, int64 [n]; empty if all ran on the first.
     """
 
     steps: NDArray[np.int64]
@@ -70,16 +70,16 @@ class Spans:
         return len(self.seconds)
 
     def of_node(self, number: int) -> Spans:
-        """Those that ran on one of the profile's nodes."""
+        """The spans that ran on one of the profile's nodes."""
         if not len(self.nodes):
             return self if number == 0 else self.where(np.zeros(len(self), dtype=bool))
         return self.where(self.nodes == number)
 
     def where(self, chosen: NDArray[np.bool_]) -> Spans:
-        """Some of them.
+        """Selects spans.
 
         Args:
-            chosen: Which, bool [n].
+            chosen: Mask, bool [n].
         """
         nodes = self.nodes[chosen] if len(self.nodes) else self.nodes
         return Spans(self.steps[chosen], self.begins[chosen], self.seconds[chosen], nodes)
@@ -87,13 +87,13 @@ class Spans:
 
 @dataclass(frozen=True)
 class Statistics:
-    """Five numbers, and where known the mean, of a metric or of a phase's seconds.
+    """Statistics of a metric, or of a phase's seconds.
 
     Attributes:
         what: The metric or phase, for example CPU or Step:ModeKeys.TRAIN.
         node: algo-1, ...
-        count: How many values there were; None where unknown.
-        histogram: Counts [b]; empty where unknown.
+        count: Number of values; None if unknown.
+        histogram: Counts [b]; empty if unknown.
         edges: Edges of the histogram's bins [b + 1].
     """
 
@@ -112,10 +112,9 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Operator:
-    """What one operator of the network cost over the steps that were looked at, in seconds.
+    """Seconds that one operator of the network took in the profiled steps.
 
-    Self time, without the operators called inside; `Profile.operators_note` says where it is not. `calls` is 0 where
-    unknown.
+    Self time, without the operators it calls, unless `Profile.operators_note` says otherwise. `calls` is 0 if unknown.
     """
 
     name: str
@@ -128,7 +127,7 @@ class Operator:
 class Timeline:
     """A job's phases: `begin` to `training` initialisation, to `trained` training, to `end` finalisation.
 
-    All seconds since 1970; None where unknown.
+    All seconds since 1970; None if unknown.
     """
 
     begin: float | None = None
@@ -139,25 +138,25 @@ class Timeline:
 
 @dataclass(frozen=True)
 class Profile:
-    """A run's profile.
+    """The profile of a run.
 
     Attributes:
         source: profiler (recorded samples) or report (AWS's profiler report: statistics, no samples).
         system: Node -> metric name -> metric.
         phases: Phase name (Step:ModeKeys.TRAIN, Forward, Backward(post-forward), DataLoaderIter, ...) -> spans.
-        usage: The system metrics' statistics.
-        step_statistics: The statistics of the phases that are steps, in seconds.
-        phase_statistics: Those of all phases.
+        usage: Statistics of the system metrics.
+        step_statistics: Statistics of the phases that are steps, in seconds.
+        phase_statistics: Statistics of all phases.
         operators: Most expensive first.
-        operators_note: Why there are none, where there are none; else what to know about them.
+        operators_note: Why there are no operators; or what to know about their times.
         timeline: The job's phases.
         facts: cores, gpus (how many), gpu_names, workers (decoding threads), pin_memory, batch_size, inputs,
-            instance_type, device and so on, where known; operator_steps (slowed down by being looked at);
+            instance_type, device and so on, where known; operator_steps (which profiling slowed down);
             launch_times (whether forward and backward are times of launching kernels, not of running them);
-            steps (how many there were, by mode) and kept_one_in (of long runs not every step is written).
-        results: The rules' answers, where the source brings them (AWS's report).
-        problems: A sentence for everything that could not be read.
-        nodes: algo-1, ..., as `Spans.nodes` counts them.
+            steps (their number by mode) and kept_one_in (long runs do not write every step).
+        results: Rule results, if the source has them (AWS's report).
+        problems: One sentence for each part that could not be read.
+        nodes: algo-1, ..., in the order of `Spans.nodes`.
     """
 
     source: str = "profiler"

@@ -1,4 +1,4 @@
-"""Reads profiles: a profiler's samples and traces, ours or Debugger's, or the files of AWS's profiler report."""
+"""Reads profiles: samples and traces of our profiler or Debugger's, or the files of AWS's profiler report."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from training_scripts.recording.trial.trial import RecordingError
 
 MOST_OPERATORS = 200
 OWN_FILES = "profile_algo-*.json"
-# SageMaker trains on 100 instances at most, by default.
+# By default, SageMaker trains on at most 100 instances.
 MOST_NODES = 1000
 
 
 def read_profile(folder: Path) -> Profile:
-    """A run's profile, as far as it can be read; also while it is being written.
+    """Reads a run's profile as far as possible, even while it is being written.
 
     Args:
         folder: `profiler-output` or the folder that holds it, or one with the JSON files of AWS's profiler report,
-            itself or in `rule-output/ProfilerReport-*/profiler-output/profiler-reports`. Where there are samples too,
-            rules can judge them anew: of the report, the profile then has only the operators and step statistics
-            that nothing else tells.
+            itself or in `rule-output/ProfilerReport-*/profiler-output/profiler-reports`. If there are samples too,
+            rules can evaluate them again: the profile then has only those operators and step statistics of the
+            report that the samples lack.
 
     Raises:
-        RecordingError: There is neither.
+        RecordingError: The folder contains neither.
     """
     folder = Path(folder)
     reports = find_reports(folder)
@@ -50,8 +50,8 @@ def read_profile(folder: Path) -> Profile:
     if samples is None:
         if not reports:
             raise RecordingError(
-                f"{folder} holds no profile: neither system/, framework/ or profile_*.json of a profiler, nor the JSON "
-                f"files of AWS's profiler report. Name the folder that was given to the job's profiler."
+                f"{folder} contains no profile: neither system/, framework/ or profile_*.json of a profiler, nor the "
+                f"JSON files of AWS's profiler report. Pass the output folder of the job's profiler."
             )
         return read_reports(reports)
     profile = _read_samples(samples)
@@ -59,7 +59,7 @@ def read_profile(folder: Path) -> Profile:
 
 
 def _completed(profile: Profile, theirs: Profile) -> Profile:
-    """A profile with what only AWS's report tells."""
+    """Adds what only AWS's report has to a profile."""
     if theirs.operators and not profile.operators:
         profile = replace(profile, operators=theirs.operators, operators_note=theirs.operators_note)
     if not profile.phase_statistics:
@@ -72,7 +72,7 @@ def _completed(profile: Profile, theirs: Profile) -> Profile:
 
 
 def has_profile(folder: Path) -> bool:
-    """Whether there is anything that `read_profile` reads."""
+    """Whether the folder contains anything that `read_profile` reads."""
     folder = Path(folder)
     return _has_samples(folder) or _has_samples(folder / "profiler-output") or bool(find_reports(folder))
 
@@ -118,7 +118,7 @@ def _own_files(folder: Path, problems: Problems) -> list[Mapping[str, object]]:
     for path in paths[:MOST_NODES]:
         content = read_own(path)
         if content is None:
-            problems.add(f"{path} cannot be read: it is broken, or of another format than this version's.")
+            problems.add(f"{path} cannot be read: it is damaged, or its format is not this version's.")
         else:
             found.append(content)
     return found
@@ -127,7 +127,7 @@ def _own_files(folder: Path, problems: Problems) -> list[Mapping[str, object]]:
 def _timeline(
     own: list[Mapping[str, object]], system: Mapping[str, Mapping[str, Metric]], phases: Mapping[str, Spans]
 ) -> Timeline:
-    """As the profiler noted it; what it did not, from the samples and steps."""
+    """The timeline that the profiler wrote; missing times are taken from the samples and steps."""
     lives = [life for content in own for life in _list(content.get("lives")) if isinstance(life, Mapping)]
     noted = {
         key: [value for life in lives if (value := number(life.get(key))) is not None]
@@ -140,9 +140,9 @@ def _timeline(
     begins = [float(times[0]) for times in samples] + ([first_step] if first_step is not None else [])
     ends = [float(times[-1]) for times in samples] + ([last_step] if last_step is not None else [])
     end, trained = max(ends, default=None), last_step
-    if lives and "end" in lives[-1]:  # steps after training judge the model
+    if lives and "end" in lives[-1]:  # steps after training evaluate the model
         end, trained = max(noted["end"], default=end), max(noted["trained"], default=last_step)
-    elif lives:  # it goes on, or it was killed
+    elif lives:  # it is still running, or it was killed
         end = None
     return Timeline(
         min(noted["begin"] or begins, default=None), min(noted["training"], default=first_step), trained, end
@@ -176,7 +176,7 @@ def _operators(own: list[Mapping[str, object]], traces: Traces) -> tuple[tuple[O
     if found:
         return tuple(sorted(found, key=lambda one: -(one.cpu_seconds + one.gpu_seconds))), ""
     if traces.operators:
-        note = "Times include the operators that each one calls, so they add up to more than the whole."
+        note = "Times include the operators that each one calls, so they add up to more than the total."
         return traces.most_expensive()[:MOST_OPERATORS], note
     notes = [short(content.get("operators_note") or "") for content in own]
     return (), next((note for note in notes if note), "No operators were recorded.")

@@ -20,8 +20,8 @@ def statistics(what: str, node: str, values: NDArray[np.float64], *, histogram: 
         what: The metric or phase.
         node: algo-1, ...
         values: At least one, float64 [n].
-        histogram: Whether to count them by size: `BINS` equal bins from the least to the 99th percentile; the last
-            one also holds what is above, or a single hiccup would leave all others in the first.
+        histogram: Whether to add a histogram: `BINS` equal bins from the minimum to the 99th percentile; the last
+            one also counts what is above, or a single outlier would put everything else in the first.
     """
     p50, p95, p99 = (float(value) for value in np.quantile(values, [0.5, 0.95, 0.99]))
     counts, edges = np.zeros(0), np.zeros(0)
@@ -64,7 +64,7 @@ def phase_statistics(phases: Mapping[str, Spans], nodes: tuple[str, ...]) -> tup
 
 
 def seconds_of(timeline: Timeline) -> dict[str, float | None]:
-    """How long the job and its phases took; None where a time is unknown or no number, or the end before the begin."""
+    """Durations of the job and its phases, in seconds; None if a time is unknown, or the end precedes the begin."""
     marks = {
         "initialisation_seconds": (timeline.begin, timeline.training),
         "training_seconds": (timeline.training, timeline.trained),

@@ -22,17 +22,17 @@ _DIMENSIONS = {
 _SUMMED = (NETWORK, DISK)
 _ORDER = (CPU, CPU_MEMORY, GPU, GPU_MEMORY, IO_WAIT, NETWORK, DISK)
 MOST_DEVICES = 4096
-# A device is aligned with the one that was sampled most often: few samples of many must not fill the memory.
+# Devices are aligned with the one that was sampled most often; a limit keeps many devices from filling the memory.
 MOST_VALUES = 20_000_000
 _Samples = dict[str, dict[str, dict[str, list[tuple[float, float]]]]]
 
 
 def read_system(folder: Path, reader: Reader) -> dict[str, dict[str, Metric]]:
-    """Node -> metric -> values, of what can be read.
+    """Reads the system metrics: node -> metric -> values.
 
     Args:
-        folder: `system` of a profile.
-        reader: Reads the files and takes the problems.
+        folder: The folder `system` of a profile.
+        reader: Reads the files and collects problems.
     """
     samples: _Samples = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for path in reader.files(folder, ".json"):
@@ -41,7 +41,7 @@ def read_system(folder: Path, reader: Reader) -> dict[str, dict[str, Metric]]:
             continue
         broken = sum(not _take(event, samples) for event in _events(text))
         if broken:
-            reader.problems.add(f"{path} has {broken} lines that are no samples; they were left out.")
+            reader.problems.add(f"{path} has {broken} lines that are not samples; they were left out.")
     return {
         node: {name: _metric(name, metrics[name], reader) for name in _ORDER if name in metrics}
         for node, metrics in sorted(samples.items(), key=lambda item: (len(item[0]), item[0]))
@@ -49,10 +49,10 @@ def read_system(folder: Path, reader: Reader) -> dict[str, dict[str, Metric]]:
 
 
 def _events(text: str) -> list[object]:
-    """All lines at once, which is quick; one by one where one of them is broken."""
+    """Parses all lines at once, which is fast; one by one if one of them is invalid."""
     lines = text.split("\n")
     if not text.endswith("\n"):
-        lines = lines if json_or_none(lines[-1]) is not None else lines[:-1]  # half a line: it is being written
+        lines = lines if json_or_none(lines[-1]) is not None else lines[:-1]  # the last line is still being written
     whole = json_or_none("[" + ",".join(line for line in lines if line.strip()) + "]")
     return whole if isinstance(whole, list) else list(json_lines("\n".join(lines)))
 
@@ -72,7 +72,7 @@ def _take(event: object, samples: _Samples) -> bool:
 
 
 def _classify(kind: str, name: str, dimension: str) -> tuple[str, str]:
-    """Which metric of ours an event belongs to, and the device; AWS calls memory, disk and network by name."""
+    """Our metric of an event, and the device; AWS identifies memory, disk and network by name."""
     if dimension in _DIMENSIONS:
         return _DIMENSIONS[dimension], name
     if "MemoryUsedPercent" in (name, dimension):
@@ -91,7 +91,7 @@ def _metric(name: str, devices: Mapping[str, list[tuple[float, float]]], reader:
     most = max(1, MOST_VALUES // len(times))
     if len(series) > most:
         left_out = len(series) - most
-        reader.problems.add(f"{left_out} of {len(series)} devices of {name} were left out: they are too many.")
+        reader.problems.add(f"{left_out} of {len(series)} devices of {name} were left out: there are too many.")
     aligned = {device: _at(times, *one) for device, one in itertools.islice(series.items(), most)}
     table = np.stack(list(aligned.values()))
     known = ~np.isnan(table)
@@ -111,7 +111,7 @@ def _series(samples: list[tuple[float, float]]) -> tuple[NDArray[np.float64], ND
 
 
 def _at(wanted: NDArray[np.float64], times: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each wanted time's nearest value; NaN where there is none near. AWS samples devices moments apart."""
+    """The value nearest to each wanted time; NaN without a near one. AWS samples devices moments apart."""
     if len(times) == len(wanted) and np.array_equal(times, wanted):
         return values
     after = np.clip(np.searchsorted(times, wanted), 1, max(1, len(times) - 1))

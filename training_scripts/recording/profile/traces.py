@@ -16,7 +16,7 @@ from training_scripts.recording.profile.profile import Operator, Spans
 MOST_PHASES = 200
 MOST_OPERATORS = 2000
 ENDINGS = ("_pythontimeline.json", "_model_timeline.json")
-# What smdebug's hook is still writing: an array that is not closed yet.
+# A file that smdebug's hook is still writing: an array that is not closed yet.
 UNFINISHED = ("_pythontimeline.json.tmp",)
 _Event = Mapping[str, object]
 _Span = tuple[int, float, float, int]
@@ -24,13 +24,13 @@ _Span = tuple[int, float, float, int]
 
 @dataclass
 class Traces:
-    """What the traces hold.
+    """The content of trace files.
 
     Attributes:
-        phases: Phase -> step number, begin and length in seconds, node, of each pass.
-        operators: Name -> calls, seconds on the CPU, seconds on GPUs; those called inside are counted in.
-        facts: num_workers and pin_memory, where a data loader told them.
-        nodes: In the order in which passes count them.
+        phases: Phase -> step number, begin and length in seconds, and node of each span.
+        operators: Name -> calls, seconds on the CPU, seconds on GPUs, including the operators that each one calls.
+        facts: workers and pin_memory, if a data loader recorded them.
+        nodes: In the order of the spans' node numbers.
     """
 
     phases: dict[str, list[_Span]] = field(default_factory=lambda: defaultdict(list))
@@ -39,7 +39,7 @@ class Traces:
     nodes: list[str] = field(default_factory=list)
 
     def spans(self) -> dict[str, Spans]:
-        """Phase -> its passes, in order of time."""
+        """Phase -> its spans, ordered by time."""
         found = {}
         for phase, rows in self.phases.items():
             table = np.array(sorted(rows, key=lambda row: row[1]), dtype=np.float64)
@@ -54,11 +54,11 @@ class Traces:
 
 
 def read_traces(folder: Path, reader: Reader) -> Traces:
-    """All traces that can be read.
+    """Reads all trace files.
 
     Args:
-        folder: `framework` of a profile.
-        reader: Reads the files and takes the problems.
+        folder: The folder `framework` of a profile.
+        reader: Reads the files and collects problems.
     """
     traces = Traces()
     for path in reader.files(folder, *ENDINGS, *UNFINISHED):
@@ -68,8 +68,8 @@ def read_traces(folder: Path, reader: Reader) -> Traces:
         events = json_or_none(text)
         if not isinstance(events, list):
             events = list(json_lines(text))
-            state = "is still being written" if path.name.endswith(UNFINISHED) else "is broken"
-            reader.problems.add(f"{path} {state}; it was read up to what is complete.")
+            state = "is still being written" if path.name.endswith(UNFINISHED) else "is incomplete"
+            reader.problems.add(f"{path} {state}; only its complete part was read.")
         node = _node(path.name)
         if node not in traces.nodes:
             traces.nodes.append(node)
@@ -78,13 +78,13 @@ def read_traces(folder: Path, reader: Reader) -> Traces:
 
 
 def _node(name: str) -> str:
-    """The host in `<end>_<process>-<host>_...` or `<process>-<host>_...`."""
+    """The host in a file name `<end>_<process>-<host>_...` or `<process>-<host>_...`."""
     found = re.search(r"algo-\d+", name)
     return found.group() if found else "algo-1"
 
 
 class _File:
-    """One trace file's own names and time base."""
+    """Reads one trace file, with its process names and time base."""
 
     def __init__(self, traces: Traces, node: int) -> None:
         self._traces = traces
@@ -94,7 +94,7 @@ class _File:
         self._open: dict[int | str, list[tuple[float, str]]] = defaultdict(list)
 
     def take(self, events: Sequence[object]) -> None:
-        """Sorts the events in; whatever is none is left out."""
+        """Adds the events to the traces; ignores what is not an event."""
         for event in events:
             if not isinstance(event, Mapping):
                 continue

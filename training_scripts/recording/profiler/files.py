@@ -1,8 +1,8 @@
 """Writes a profile to disk in Debugger's layout, so that smdebug and AWS's tools read it.
 
-Under the folder: `system/incremental/<hour>/<start of the minute>.<node>.json`, a JSON object a line;
+Under the folder: `system/incremental/<hour>/<start of the minute>.<node>.json`, one JSON object per line;
 `framework/pevents/<hour>/<end in microseconds>_<process>-<node>_pythontimeline.json`, Chrome traces; and
-`profile_<node>.json`, what Debugger has no place for. Hours are UTC's, YYYYMMDDHH.
+`profile_<node>.json`, for what Debugger's layout lacks. Hours are UTC, YYYYMMDDHH.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from training_scripts.recording.trial.trial import EVAL, PREDICT, TRAIN
 FORMAT = 1
 OWN_BYTES = 4 << 20
 MICROSECONDS = 1_000_000
-# So many steps become text at once: it holds the interpreter for half a millisecond.
+# Steps that are formatted at once; it blocks the interpreter for half a millisecond.
 CHUNK = 500
 TRAIN_PHASES = (TRAIN_STEP, DATA, FORWARD, BACKWARD)
 EVAL_PHASES = (EVAL_STEP, DATA, FORWARD)
@@ -46,7 +46,7 @@ _PIDS = {phase: pid for pid, phase in enumerate(dict.fromkeys(sum(_PHASES.values
 
 
 class SystemFiles:
-    """Samples of the machine, a file a minute; a restarted job goes on with its minute's file."""
+    """Writes samples of the machine, one file per minute; a restarted job appends to its minute's file."""
 
     def __init__(self, folder: Path, node: str) -> None:
         self._folder = folder / "system" / "incremental"
@@ -56,7 +56,7 @@ class SystemFiles:
         self.written = 0
 
     def add(self, when: float, readings: Iterable[Reading]) -> None:
-        """Keeps a sample for the next `write`; values that are no numbers are left out."""
+        """Buffers a sample for the next `write`; leaves out values that are not finite."""
         lines = self._lines.setdefault(int(when // 60) * 60, [])
         lines += [
             json.dumps(
@@ -74,7 +74,7 @@ class SystemFiles:
         ]
 
     def write(self) -> None:
-        """Appends what was added.
+        """Appends the buffered samples.
 
         Raises:
             OSError: The disk is full or the folder cannot be written.
@@ -93,15 +93,15 @@ class SystemFiles:
 
 
 class TraceFiles:
-    """Step times, a complete Chrome trace for every `write`."""
+    """Writes step times, one complete Chrome trace per `write`."""
 
     def __init__(self, folder: Path, node: str, *, network: str = "Network") -> None:
-        """Nothing is written yet.
+        """Writes nothing yet.
 
         Args:
-            folder: The profile's.
+            folder: The profile's folder.
             node: algo-1, ...
-            network: What the forward and backward passes are called.
+            network: Name of the forward and backward passes.
         """
         self._folder = folder / "framework" / "pevents"
         self._node = node
@@ -112,9 +112,9 @@ class TraceFiles:
         """Writes steps.
 
         Args:
-            base: Seconds since 1970 that the trace counts from.
-            passes: Mode -> step numbers [n] and, in seconds since 1970 [n, 5], when each step began, its batch was
-                there, its forward and its backward pass was done (the backward one counts in TRAIN alone), it ended.
+            base: Start of the trace, seconds since 1970.
+            passes: Mode -> step numbers [n], and times in seconds since 1970 [n, 5]: when each step began, its batch
+                was ready, its forward and its backward pass were done (the latter in TRAIN only), and it ended.
 
         Raises:
             OSError: The disk is full or the folder cannot be written.
@@ -142,7 +142,7 @@ class TraceFiles:
         return lines
 
     def _events(self, mode: str, numbers: NDArray[np.int64], micros: NDArray[np.int64]) -> list[str]:
-        """Lines of the steps. One format of many steps costs a tenth of json.dumps for each event."""
+        """Formats the steps' lines. One format string for many steps costs a tenth of json.dumps per event."""
         begin, ready, forward, backward, end = micros.T
         spans = [(begin, end), (begin, ready), (ready, forward)]
         phases = _PHASES[mode]
@@ -165,12 +165,12 @@ class TraceFiles:
 
 
 def own_path(folder: Path, node: str) -> Path:
-    """Where a node's own file lies."""
+    """Path of a node's own file."""
     return folder / f"profile_{node}.json"
 
 
 def read_own(path: Path) -> dict[str, object] | None:
-    """A node's own file; None where there is none, or none that can be read."""
+    """Reads a node's own file; None if it is missing or cannot be read."""
     try:
         with layout.opened(path) as file:
             text = file.read(OWN_BYTES + 1)
@@ -190,12 +190,12 @@ def write_own(path: Path, content: Mapping[str, object]) -> None:
 
 
 def remove_before(folder: Path, node: str, when: float, *, system: bool) -> None:
-    """Removes what a node's profile holds of the time before one, seconds since 1970: it is another run's.
+    """Removes what another run wrote to a node's profile before a time.
 
     Args:
-        folder: The profile's.
+        folder: The profile's folder.
         node: algo-1, ...
-        when: When the first sample was taken that is to stay.
+        when: Time of the first sample to keep, seconds since 1970.
         system: Whether the samples of the machine are ours, too.
 
     Raises:
@@ -208,14 +208,14 @@ def remove_before(folder: Path, node: str, when: float, *, system: bool) -> None
         minute = _leading_number(path.name)
         if minute + 60 <= when:
             path.unlink(missing_ok=True)
-        elif minute < when:  # both runs have sampled in it
+        elif minute < when:  # both runs sampled in this minute
             kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _time_of(line) >= when]
             _put(path, "".join(f"{line}\n" for line in kept))
 
 
 def _leading_number(name: str) -> int:
     found = re.match(r"\d{1,18}", name)
-    return int(found[0]) if found else 1 << 62  # not one of ours
+    return int(found[0]) if found else 1 << 62  # not our file
 
 
 def _time_of(line: str) -> float:
@@ -226,7 +226,7 @@ def _time_of(line: str) -> float:
 
 
 def _put(path: Path, text: str) -> None:
-    """Puts a file in place in one step. It is not forced to the disk: a profile is not worth the wait."""
+    """Writes a file atomically, without waiting for the disk: a profile is not worth the wait."""
     write_atomically(path, text.encode(), durable=False)
 
 
@@ -235,7 +235,7 @@ def _hour(seconds: float) -> str:
 
 
 def _cut_broken_line(path: Path) -> None:
-    """A job that was killed while it wrote leaves half a line, which must not run into the next one."""
+    """Removes the incomplete last line that a killed job leaves, so that the next one starts on a new line."""
     if not path.exists():
         return
     content = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Looks at a few training steps with torch.profiler, to tell which operators cost most."""
+"""Profiles a few training steps with torch.profiler, to find the most expensive operators."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Protocol
 from training_scripts.recording.profile.profile import Operator
 
 STEPS = 3
-# The first steps allocate and tune; they are not what the rest look like.
+# The first steps allocate and tune; they are not typical.
 WARM_UP = 10
-# Starting, three steps and reading out cost 0.02 s for a head, and 0.2 s under load. CUPTI takes seconds to start.
+# Starting, three steps and reading the results take 0.02 s for a head, 0.2 s under load. CUPTI takes seconds to start.
 CPU_SECONDS, GPU_SECONDS = 0.2, 3.0
-# The share of the training so far that the operators may cost; the rest of the one percent is for everything else.
+# Share of the training time so far that profiling operators may take; the rest of one percent is for everything else.
 SHARE = 0.006
 MOST = 200
-HOW = "set profile-operators to on to look at them nevertheless"
+HOW = "set profile-operators to on to profile them anyway"
 
 
 class _Event(Protocol):
@@ -38,23 +38,23 @@ class _Engine(Protocol):
     def key_averages(self) -> Iterable[_Event]: ...
 
 
-class OperatorWatch:
-    """Looks when it is told that steps begin and end, in the training thread; `read` may take its time elsewhere.
+class OperatorProfiler:
+    """Profiles steps in the training thread; `read` may be called in another thread.
 
     Attributes:
-        after: Seconds of training that must have passed before it looks.
-        done: Whether there is nothing more to look at.
-        seconds: What looking has cost.
-        steps: The training steps that were looked at.
+        after: Seconds of training before profiling starts.
+        done: Whether profiling is over.
+        seconds: Time that profiling has taken.
+        steps: Numbers of the profiled training steps.
     """
 
     def __init__(self, when: str, *, gpu: bool, steps: int | None) -> None:
-        """Nothing is looked at yet.
+        """Profiles nothing yet.
 
         Args:
-            when: on; auto: once training has lasted so long that it costs at most `SHARE` of it; off.
+            when: on; off; or auto: once profiling takes at most `SHARE` of the training time so far.
             gpu: Whether kernels run on a GPU.
-            steps: How many training steps are to come; None where unknown.
+            steps: Number of training steps to come; None if unknown.
         """
         self.after = (GPU_SECONDS if gpu else CPU_SECONDS) / SHARE if when == "auto" else 0.0
         self.done = when == "off"
@@ -69,7 +69,7 @@ class OperatorWatch:
         self._count = 0
 
     def before_step(self, step: int) -> bool:
-        """A training step of this number is about to begin; returns whether it is looked at."""
+        """Called before a training step; returns whether it is profiled."""
         if self.done:
             return False
         if self._profile is None and self._skip:
@@ -82,27 +82,27 @@ class OperatorWatch:
         return self._profile is not None
 
     def after_step(self) -> bool:
-        """A step that was looked at has ended; returns whether the next one is looked at too."""
+        """Called after a profiled step; returns whether the next one is profiled, too."""
         self._count += 1
         if self._count >= STEPS:
             self.stop()
         return self._profile is not None
 
     def stop(self) -> None:
-        """Ends looking where it goes on: enough was seen, or the epoch is over."""
+        """Ends profiling after enough steps, or at the end of an epoch."""
         if self._profile is None:
             return
         began = time.perf_counter()
         profile, self._profile = self._profile, None
         profile.__exit__(None, None, None)
-        if self._count:  # else the epoch had no further step
+        if self._count:  # otherwise the epoch had no further step
             self.done = True
             self.steps = tuple(range(self._first, self._first + self._count))
             self._results = profile
         self.seconds += time.perf_counter() - began
 
     def read(self) -> tuple[Operator, ...] | None:
-        """What was seen, most expensive first, once; None where there is nothing new."""
+        """The operators, most expensive first; None if they were read before, or there are none yet."""
         if self._results is None:
             return None
         began = time.perf_counter()
@@ -113,20 +113,20 @@ class OperatorWatch:
         return tuple(sorted(found, key=lambda one: -(one.cpu_seconds + one.gpu_seconds))[:MOST])
 
     def ended(self, trained: float) -> str:
-        """Why a run that trained so many seconds ended without operators."""
+        """Why a run that trained for this many seconds has no operators."""
         if self._off:
-            return "Operators were not looked at: profile-operators is off."
+            return "Operators were not profiled: profile-operators is off."
         if trained < self.after:
             return (
-                f"Operators were not looked at: it begins after {self.after:.0f} s of training, so as to cost less "
-                f"than 1 % of it, and this run trained for {trained:.1f} s; {HOW}."
+                f"Operators were not profiled: that starts after {self.after:.0f} s of training, to take less than 1 % "
+                f"of it, and this run trained for {trained:.1f} s; {HOW}."
             )
-        return "Operators were not looked at: the run ended before it came to that."
+        return "Operators were not profiled: the run ended too early."
 
 
 def _started(gpu: bool) -> _Engine:
     """Starts the engine of torch.profiler, which itself would import all of torch._inductor first, in 1.2 s."""
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or it tells the job's log about machines without a GPU
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or it logs a line on machines without a GPU
     from torch.autograd import profiler  # noqa: PLC0415 - torch is loaded by now; this module must not need it
 
     profile: _Engine = profiler.profile(use_kineto=True, use_device="cuda" if gpu else None)
@@ -135,7 +135,7 @@ def _started(gpu: bool) -> _Engine:
 
 
 def _on_cpu(event: _Event) -> bool:
-    # Kernels have rows of their own besides those of the operators that launched them.
+    # Kernels have separate rows next to those of the operators that launched them.
     return "CPU" in str(getattr(event, "device_type", "CPU")) and not event.key.startswith("ProfilerStep")
 
 

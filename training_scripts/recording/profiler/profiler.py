@@ -1,8 +1,8 @@
-"""Profiles a run: how busy the machine is, how long steps and their parts take, which operators cost most.
+"""Profiles a run: the machine's use, the duration of steps and their parts, the most expensive operators.
 
-In the training thread a step costs a few readings of a clock; everything else happens in a thread of the profiler's.
+In the training thread a step costs a few clock readings; everything else happens in the profiler's own thread.
 Forward and backward times are wall times of the calls: on a GPU, which works asynchronously, those of launching
-kernels (`launch_times` among the facts). Nothing is waited for to measure it.
+kernels (`launch_times` among the facts). The profiler never waits for a GPU.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from training_scripts.recording.profiler.operators import STEPS, WARM_UP, OperatorWatch
+from training_scripts.recording.profiler.operators import HOW, STEPS, WARM_UP, OperatorProfiler
 from training_scripts.recording.profiler.writer import EPOCH, ProfileWriter, Step, node_name
 from training_scripts.recording.trial.trial import EVAL, PREDICT, TRAIN
 from training_scripts.training.callbacks import Callback
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 INTERVAL_MS = 500
 FINISH_SECONDS = 30.0
-# Looking at three batches of a feature pass costs a few hundredths of a second: a percent or two of a longer one.
+# Profiling three batches of a feature pass takes a few hundredths of a second: a percent or two of a longer pass.
 PASS_SECONDS = 2.0
-# Of a pass, as many operators are kept with its features.
+# Number of operators that are kept with the features of a pass.
 PASS_OPERATORS = 20
 
 
 class Profiler(Callback):
-    """Writes a run's profile into a folder, in Debugger's layout. What goes wrong costs the profile alone."""
+    """Writes a run's profile to a folder, in Debugger's layout. A failure ends only the profile."""
 
     def __init__(
         self,
@@ -44,20 +44,20 @@ class Profiler(Callback):
         *,
         interval_ms: int = INTERVAL_MS,
         operators: str = "auto",
-        facts: Mapping[str, Any] | None = None,
-        report: Callable[[str], Any] = print,
+        facts: Mapping[str, object] | None = None,
+        report: Callable[[str], object] = print,
         system: bool = True,
     ) -> None:
-        """Nothing is sampled or written yet.
+        """Samples and writes nothing yet.
 
         Args:
-            folder: Holds the profile; what an earlier process of the same job left there is added to.
+            folder: The profile's folder; the profile of an earlier process of the same job is continued.
             interval_ms: Time between two samples of the machine, milliseconds.
-            operators: auto, on or off: whether torch.profiler looks at a few steps; auto only in runs that are long
-                enough for it to stay within 1 % of training time.
-            facts: What is known of the job: job_begin (seconds since 1970), workers, pin_memory, ...
-            report: Takes the one line of log that a failure costs.
-            system: Whether to sample the machine; not where the service does it itself, into the same folder.
+            operators: auto, on or off: whether a few steps are profiled with torch.profiler; auto only in runs that
+                are long enough for it to take less than 1 % of the training time.
+            facts: Facts of the job: job_begin (seconds since 1970), workers, pin_memory, ...
+            report: Called with one line of log if the profiler fails.
+            system: Whether to sample the machine; False if the service does that itself, to the same folder.
         """
         self._steps: list[Step] = []
         node, seconds = node_name(os.environ.get("SM_CURRENT_HOST")), interval_ms / 1000
@@ -65,12 +65,12 @@ class Profiler(Callback):
         known = {"instance_type": os.environ.get("SM_CURRENT_INSTANCE_TYPE"), **(facts or {})}
         begin = known.pop("job_begin", None)
         self._writer.facts = _known(known)
-        self._writer.life = {"begin": time.time() if begin is None else float(begin), "process": os.getpid()}
+        self._writer.life = {"begin": begin if isinstance(begin, (int, float)) else time.time(), "process": os.getpid()}
         self._wanted = operators
-        self._watch = OperatorWatch("off", gpu=False, steps=None)
-        # When step_begins looks up from its work; never, until a run begins.
-        self._look_at = math.inf
-        self._looking = False
+        self._operators = OperatorProfiler("off", gpu=False, steps=None)
+        # When step_begins starts or stops profiling operators; never, until a run begins.
+        self._next_check = math.inf
+        self._profiling = False
         self._first: float | None = None
         self._train_step = 0
         # Of a feature pass: its batches, those done, when it began, what its operators cost.
@@ -82,19 +82,19 @@ class Profiler(Callback):
         self._ended = False
 
     def start(self) -> None:
-        """Begins to sample the machine; as early in the job as possible. A second call does nothing."""
+        """Starts to sample the machine, as early in the job as possible. A second call does nothing."""
         if self._writer.ident is None and not self._ended:
             self._writer.start()
 
     def run_begins(self, network: nn.Module, facts: Mapping[str, Any]) -> None:
-        """Learns what is trained; sampling begins, where it has not yet."""
+        """Notes the facts of the run; starts sampling if it has not started."""
         settings, writer = facts.get("hyperparameters") or {}, self._writer
         device = next((parameter.device.type for parameter in network.parameters()), "cpu")
         inputs, epochs = facts.get("inputs"), _count(settings.get("epochs"))
         found = {
             "batch_size": _count(settings.get("batch_size", settings.get("batch-size"))),
             "epochs": epochs,
-            # 0 stands for one a core; stored features are not loaded by workers.
+            # 0 means one per core; stored features are loaded without workers.
             "workers": None if inputs == "features" else _count(settings.get("workers")) or available_cores(),
             "steps_per_epoch": facts.get("steps_per_epoch"),
             "inputs": inputs,
@@ -107,44 +107,44 @@ class Profiler(Callback):
         writer.counts = {**writer.counts, TRAIN: self._train_step, EVAL: evaluated}
         self._ran = True
         coming = (epochs - done) * steps_an_epoch if epochs else None
-        self._watch_operators(device == "cuda", coming)
+        self._prepare_operators(device == "cuda", coming)
         self.start()
 
     def pass_begins(self, batches: int, facts: Mapping[str, Any]) -> None:
-        """Learns what computes the features; sampling begins, where it has not yet."""
+        """Notes the facts of the feature pass; starts sampling if it has not started."""
         gpu = facts.get("device") == "cuda"
         known = {**facts, "inputs": "pictures", "launch_times": gpu}
         self._writer.facts = {**self._writer.facts, **_known(known)}
         self._batches, self._batch = batches, 0
         self._pass = {"training": time.time()}
-        self._watch = OperatorWatch("off" if self._wanted == "off" else "on", gpu=gpu, steps=batches)
+        self._operators = OperatorProfiler("off" if self._wanted == "off" else "on", gpu=gpu, steps=batches)
         self.start()
 
     def pass_batch_begins(self) -> None:
-        """Starts torch.profiler when it is time, unless the whole pass will be too short for it."""
-        if self._watch.done:
+        """Starts torch.profiler after the warm-up, unless the pass will be too short for it."""
+        if self._operators.done:
             return
         begin = perf_counter()
         self._first = begin if self._first is None else self._first
         warm = max(0, min(WARM_UP, self._batches - STEPS))
         if self._wanted == "auto" and self._batch == warm:
             expected = (begin - self._first) / max(1, warm) * self._batches
-            self._watch.done = expected < PASS_SECONDS
-        self._looking = self._watch.before_step(self._batch)
+            self._operators.done = expected < PASS_SECONDS
+        self._profiling = self._operators.before_step(self._batch)
 
     def pass_batch_ends(self, began: float, ready: float, ended: float) -> None:
-        """Takes the times."""
+        """Records the batch's times."""
         self._steps.append((PREDICT, began, ready, ended, ended, ended))
         self._batch += 1
-        if self._looking:
-            self._looking = self._watch.after_step()
+        if self._profiling:
+            self._profiling = self._operators.after_step()
 
     def pass_ends(self) -> Mapping[str, Any]:
-        """The operators of the pass, to be kept with the features."""
-        self._watch.stop()
-        self._looking, self._first = False, None
+        """Returns the operators of the pass, which are kept with the features."""
+        self._operators.stop()
+        self._profiling, self._first = False, None
         self._pass["trained"] = time.time()
-        self._pass_operators = self._watch.read() or ()
+        self._pass_operators = self._operators.read() or ()
         note = "" if self._pass_operators else self._why_no_pass_operators()
         self._writer.operators_note = note
         return {
@@ -153,101 +153,104 @@ class Profiler(Callback):
         }
 
     def step_begins(self, mode: str) -> None:
-        """Takes the time."""
+        """Reads the clock."""
         self._begin = begin = perf_counter()
-        if begin >= self._look_at:
-            self._look(mode, begin)
+        if begin >= self._next_check:
+            self._check_operators(mode, begin)
 
     def batch_ready(self, mode: str, inputs: Tensor, labels: Tensor) -> None:  # noqa: ARG002
-        """Takes the time."""
+        """Reads the clock."""
         self._ready = perf_counter()
 
     def forward_done(self, mode: str, logits: Tensor) -> None:  # noqa: ARG002
-        """Takes the time."""
+        """Reads the clock."""
         self._forward = perf_counter()
 
     def backward_done(self, mode: str) -> None:  # noqa: ARG002
-        """Takes the time."""
+        """Reads the clock."""
         self._backward = perf_counter()
 
     def step_ends(self, mode: str, loss: Tensor, correct: Tensor, size: int) -> None:  # noqa: ARG002
-        """Takes the time."""
+        """Reads the clock."""
         self._steps.append((mode, self._begin, self._ready, self._forward, self._backward, perf_counter()))
         if mode == TRAIN:
             self._train_step += 1
-            if self._looking:
-                self._looking = self._watch.after_step()
+            if self._profiling:
+                self._profiling = self._operators.after_step()
 
     def epoch_ends(self, epoch: int, values: Mapping[str, float]) -> str | None:  # noqa: ARG002
-        """Notes the time; writing is left to the profiler's own thread."""
+        """Notes the time; the profiler's own thread writes it."""
         now = perf_counter()
         self._writer.life = {**self._writer.life, "trained": now + self._writer.offset, "epochs": epoch}
         self._steps.append((EPOCH, now, now, now, now, now))
-        if self._writer.failed:  # nobody takes them any more
+        if self._writer.failed:  # the thread no longer reads them
             self._steps.clear()
         return None
 
     def run_ends(self) -> None:
-        """Writes what is left. Later calls do nothing."""
+        """Writes the rest. Later calls do nothing."""
         if self._ended:
             return
         self._ended = True
-        self._watch.stop()
+        self._operators.stop()
         now = perf_counter()
         trained = now - self._first if self._first is not None else 0.0
         if self._ran:
-            self._writer.operators_note = self._watch.ended(trained)
-        elif self._pass:  # a job that computes features and trains nothing
+            self._writer.operators_note = self._operators.ended(trained)
+        elif self._pass:  # a job that only computes features
             self._writer.operators = lambda: self._pass_operators
             self._writer.life = {**self._writer.life, **self._pass}
         self._writer.life = {**self._writer.life, "end": now + self._writer.offset}
         self._writer.finish(FINISH_SECONDS)
 
-    def _watch_operators(self, gpu: bool, coming: int | None) -> None:
-        """Prepares to look at operators, unless an earlier process of the job has."""
+    def _prepare_operators(self, gpu: bool, coming: int | None) -> None:
+        """Prepares to profile operators, unless an earlier process of the job has."""
         wanted = "off" if self._writer.earlier.get("operators") else self._wanted
-        self._watch = OperatorWatch(wanted, gpu=gpu, steps=coming)
+        self._operators = OperatorProfiler(wanted, gpu=gpu, steps=coming)
         self._writer.operators = self._read_operators
-        self._look_at = math.inf if self._watch.done else -math.inf
+        self._next_check = math.inf if self._operators.done else -math.inf
 
-    def _look(self, mode: str, begin: float) -> None:
-        """Starts torch.profiler before a training step when it is time, and keeps evaluation out of it."""
+    def _check_operators(self, mode: str, begin: float) -> None:
+        """Starts torch.profiler before a training step when it is due, and stops it before an evaluation step."""
         if mode != TRAIN:
-            self._watch.stop()
-            self._looking = False
+            self._operators.stop()
+            self._profiling = False
         else:
             self._first = begin if self._first is None else self._first
-            due = self._first + self._watch.after
+            due = self._first + self._operators.after
             if begin < due:
-                self._look_at = due
+                self._next_check = due
             else:
-                self._looking = self._watch.before_step(self._train_step)
-        if self._watch.done:
-            self._look_at = math.inf
+                self._profiling = self._operators.before_step(self._train_step)
+        if self._operators.done:
+            self._next_check = math.inf
 
     def _why_no_pass_operators(self) -> str:
         if self._wanted == "off":
-            return "Operators of the feature pass were not looked at: profile-operators is off."
+            return "Operators of the feature pass were not profiled: profile-operators is off."
         return (
-            f"Operators of the feature pass were not looked at: it was to last less "
-            f"than {PASS_SECONDS:.0f} s; set profile-operators to on to look at them nevertheless."
+            f"Operators of the feature pass were not profiled: it was expected to last less "
+            f"than {PASS_SECONDS:.0f} s; {HOW}."
         )
 
-    def _read_operators(self) -> Any:
-        found = self._watch.read()
+    def _read_operators(self) -> tuple[Operator, ...] | None:
+        found = self._operators.read()
         if found:
-            extra = {"operator_steps": list(self._watch.steps), "operators_seconds": round(self._watch.seconds, 3)}
+            extra = {
+                "operator_steps": list(self._operators.steps),
+                "operators_seconds": round(self._operators.seconds, 3),
+            }
             self._writer.facts = {**self._writer.facts, **extra}
         return found
 
 
 def _count(value: object) -> int | None:
-    """A whole number, also one that came as text, as hyperparameters do."""
+    """An integer, also from a string, as hyperparameters are."""
     try:
         return int(value) if isinstance(value, (int, float, str)) else None
     except (ValueError, OverflowError):
         return None
 
 
-def _known(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _known(facts: Mapping[str, object]) -> dict[str, object]:
     return {key: value for key, value in facts.items() if value is not None}

@@ -17,10 +17,10 @@ class Reading(NamedTuple):
 
 
 class Machine:
-    """The machine that this process runs on. Rates and percentages count from the previous `read`."""
+    """Samples the machine that this process runs on. Rates and percentages are since the previous `read`."""
 
     def __init__(self) -> None:
-        """Starts to count.
+        """Starts counting.
 
         Raises:
             ImportError: psutil is not installed.
@@ -36,10 +36,10 @@ class Machine:
         self._time: float | None = None
 
     def read(self, now: float) -> list[Reading]:
-        """Everything since the previous reading; at the first one, what needs no earlier one.
+        """Reads everything since the previous reading; the first one omits what needs an earlier one.
 
         Args:
-            now: Seconds on any clock that only moves on.
+            now: Seconds of any monotonic clock.
         """
         readings = [
             Reading("memory", "MemoryUsedPercent", "MemoryUsedPercent", self._psutil.virtual_memory().percent),
@@ -58,21 +58,21 @@ class Machine:
         return readings
 
     def _count(self) -> dict[tuple[str, str, str], int]:
-        """Bytes so far, by type, name and dimension. The loopback's do not leave the machine."""
+        """Bytes so far, by type, name and dimension, without the loopback interface."""
         counts: dict[tuple[str, str, str], int] = {}
         cards = [card for name, card in self._psutil.net_io_counters(pernic=True).items() if name != "lo"]
         if cards:
             counts["network", "ReceiveBytesPerSecond", "Algorithm"] = sum(card.bytes_recv for card in cards)
             counts["network", "TransmitBytesPerSecond", "Algorithm"] = sum(card.bytes_sent for card in cards)
         disk = self._psutil.disk_io_counters()
-        if disk is not None:  # containers may hide the disks
+        if disk is not None:  # containers may hide disks
             counts["i/o", "ReadThroughputInBytesPerSecond", ""] = disk.read_bytes
             counts["i/o", "WriteThroughputInBytesPerSecond", ""] = disk.write_bytes
         return counts
 
 
 class Gpus:
-    """The machine's NVIDIA GPUs; none where NVML finds none."""
+    """The machine's NVIDIA GPUs; empty if NVML finds none."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -86,16 +86,16 @@ class Gpus:
             self._handles = [pynvml.nvmlDeviceGetHandleByIndex(at) for at in range(pynvml.nvmlDeviceGetCount())]
             self.names = [_text(pynvml.nvmlDeviceGetName(handle)) for handle in self._handles]
         except Exception as error:  # noqa: BLE001 - NVML's errors share no base with Python's
-            self.note = f"NVML gave no GPU ({type(error).__name__}: {error})"
+            self.note = f"NVML found no GPU ({type(error).__name__}: {error})"
 
     def read(self) -> list[Reading]:
-        """Utilisation of each GPU and of its memory, percent."""
+        """Utilization of each GPU and of its memory, percent."""
         readings = []
         for number, handle in enumerate(self._handles):
             try:
                 busy = float(self._nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
                 memory = self._nvml.nvmlDeviceGetMemoryInfo(handle)
-            except self._nvml.NVMLError:  # a GPU that cannot say (MIG) is not sampled, this once
+            except self._nvml.NVMLError:  # a GPU that does not report it (MIG) is skipped this time
                 continue
             readings.append(Reading("gpu", f"gpu{number}", "GPUUtilization", busy))
             readings.append(Reading("gpu", f"gpu{number}", "GPUMemoryUtilization", 100 * memory.used / memory.total))
@@ -103,11 +103,11 @@ class Gpus:
 
 
 def _core_times(psutil: Any) -> list[tuple[float, float, float | None]]:
-    """Seconds in all, idle, and waiting for I/O (None where the system does not tell) of each core."""
+    """Total, idle and I/O wait seconds of each core; the latter None if the system does not report it."""
     times = []
     for core in psutil.cpu_times(percpu=True):
         wait = getattr(core, "iowait", None)
-        # Linux counts guests in user and nice already.
+        # Linux includes guests in user and nice.
         total = sum(core) - getattr(core, "guest", 0.0) - getattr(core, "guest_nice", 0.0)
         times.append((total, core.idle, wait))
     return times

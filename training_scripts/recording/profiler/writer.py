@@ -25,24 +25,24 @@ from training_scripts.recording.profiler.sampler import Machine
 from training_scripts.recording.trial.trial import EVAL, PREDICT, TRAIN
 from training_scripts.training.callbacks import first_line
 
-# A report can be read while the job runs; early on it should not have to wait for a minute.
+# A report can be read while the job runs, so the first writes come soon.
 FIRST_WRITE_SECONDS, LAST_WRITE_SECONDS = 5.0, 60.0
 STEPS_AT_ONCE = 20_000
-# So many steps of a mode are all written; of as many again every second one is, of twice as many every fourth, ...
+# Up to this number all steps of a mode are written; of the next as many every second one, then every fourth, ...
 ALL_STEPS = 20_000
-# After so many bytes of samples they are taken half as often, again and again: many cores fill a disk.
+# After each this many bytes the sampling interval is doubled: samples of many cores fill a disk.
 SAMPLE_BYTES = 100 << 20
 EPOCH = "EPOCH"
 LIVES_KEPT = 1000
-# A suspended machine, or one whose clock was set: its clocks part. By less they do all the time.
+# Clocks differ by more than this after the machine was suspended or its clock was set.
 CLOCK_SECONDS = 0.1
 
-# Mode, and by perf_counter when it began, its batch was there, forward and backward were done, it ended.
+# Mode, and perf_counter's time when it began, its batch was ready, forward and backward were done, it ended.
 Step = tuple[str, float, float, float, float, float]
 
 
 class ProfileWriter(threading.Thread):
-    """Writes a profile until `finish`. What fails is reported in one line, and ends the writing alone."""
+    """Writes a profile until `finish`. A failure is reported in one line, and ends only the writing."""
 
     failed = False
     evaluated = 0
@@ -63,12 +63,12 @@ class ProfileWriter(threading.Thread):
         """Reads what an earlier process of the same job wrote.
 
         Args:
-            folder: The profile's.
+            folder: The profile's folder.
             node: algo-1, ...
             interval: Seconds between two samples.
             system: Whether to sample the machine.
-            steps: Taken away from as they are written; the training thread appends to it.
-            report: Takes one line of log at a time.
+            steps: A queue that the training thread appends to; steps are removed as they are written.
+            report: Called with one line of log at a time.
         """
         super().__init__(name="profiler", daemon=True)
         self.offset = _offset()
@@ -90,17 +90,17 @@ class ProfileWriter(threading.Thread):
         self._stopping = threading.Event()
 
     def finish(self, seconds: float) -> None:
-        """Has what is left written; waits so many seconds for it at most."""
+        """Writes the rest; waits at most this many seconds for it."""
         self._stopping.set()
         if self.is_alive():
             self.join(seconds)
 
     def begin_run(self, fingerprint: str, network: str) -> None:
-        """Learns which run it is; the profile of another one in the folder is removed with the next write.
+        """Notes which run it is; the profile of another run in the folder is removed at the next write.
 
         Args:
-            fingerprint: The run's.
-            network: What the forward and backward passes are called.
+            fingerprint: The run's fingerprint.
+            network: Name of the forward and backward passes.
         """
         self._traces.network = network
         if self.earlier and self._fingerprint != fingerprint:
@@ -123,9 +123,9 @@ class ProfileWriter(threading.Thread):
                     due = now + min(LAST_WRITE_SECONDS, max(FIRST_WRITE_SECONDS, (now - begun) / 10))
             self._sample()
             self._write()
-        except Exception as error:  # noqa: BLE001 - whatever goes wrong with profiling, training goes on
+        except Exception as error:  # noqa: BLE001 - whatever fails in profiling, training continues
             self.failed = True
-            self._report(f"warning: the profiler ends here, training goes on without it: {first_line(error)}")
+            self._report(f"warning: the profiler has failed, and training continues without it: {first_line(error)}")
 
     def _open_machine(self) -> None:
         if not self._system:
@@ -148,7 +148,9 @@ class ProfileWriter(threading.Thread):
 
     def _leave_machine(self, error: Exception) -> None:
         self._machine = None
-        self._report(f"warning: the profile will say nothing of the machine, only of the steps: {first_line(error)}")
+        self._report(
+            f"warning: the machine cannot be sampled; the profile will only have the steps: {first_line(error)}"
+        )
 
     def _sample(self) -> None:
         if self._machine is None:
@@ -178,7 +180,7 @@ class ProfileWriter(threading.Thread):
         self._write_own()
 
     def _write_steps(self) -> None:
-        # One thread appends, the other takes away from the front: each is one operation on the list.
+        # One thread appends, the other removes from the front: each is one operation on the list.
         steps = self._steps[: len(self._steps)]
         del self._steps[: len(steps)]
         if not steps:
@@ -224,19 +226,19 @@ def _list(value: object) -> list[object]:
 
 
 def _offset() -> float:
-    """What makes seconds since 1970 of perf_counter's: one clock, since samples and steps must fit together."""
+    """The difference between seconds since 1970 and perf_counter: samples and steps need one clock."""
     return time() - perf_counter()
 
 
 def one_in(number: int) -> int:
-    """Of how many steps around this one, one is written: 1 at first, and twice as many whenever steps double."""
+    """One in how many steps around this one is written: 1 at first, doubled whenever the number of steps doubles."""
     return 1 << (number // ALL_STEPS).bit_length()
 
 
 def kept_steps(numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which steps are written, bool [n].
 
-    Steps are drawn by a hash of their number: every n-th one would always hit the same place of an epoch.
+    Steps are chosen by a hash of their number: every n-th step would always be at the same place of an epoch.
     """
     strides = np.exp2(np.ceil(np.log2(numbers // ALL_STEPS + 1))).astype(np.uint64)
     hashed = (numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)
@@ -245,5 +247,5 @@ def kept_steps(numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 def node_name(host: str | None) -> str:
-    """A host's name as Debugger's files have it, algo-1 where it is none of SageMaker's."""
+    """A host's name in Debugger's files; algo-1 for a host that is not SageMaker's."""
     return host if host and re.fullmatch(r"algo-\d{1,4}", host) else "algo-1"

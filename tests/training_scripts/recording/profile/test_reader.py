@@ -107,7 +107,7 @@ def test_what_is_no_sample_is_left_out_and_told(tmp_path: Path) -> None:
     read = read_profile(tmp_path)
     assert len(read.system["algo-1"][CPU].times) == 2
     assert len(read.problems) == 1
-    assert "4 lines that are no samples" in read.problems[0]
+    assert "4 lines that are not samples" in read.problems[0]
 
 
 def test_a_trace_that_was_cut_short_is_read_up_to_there(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_trace_that_was_cut_short_is_read_up_to_there(tmp_path: Path) -> None:
     read = read_profile(tmp_path)
     assert len(read.phases[TRAIN_STEP]) == 9
     assert len(read.problems) == 1
-    assert "is broken; it was read up to what is complete" in read.problems[0]
+    assert "is incomplete; only its complete part was read" in read.problems[0]
 
 
 def test_a_trace_that_smdebug_is_still_writing_is_read(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_sizes_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     _samples(tmp_path, AWS_SAMPLES)
     read = read_profile(tmp_path)
     assert read.system == {}
-    assert "more than" in read.problems[0]
+    assert "was left out: the limit is" in read.problems[0]
 
 
 @pytest.mark.parametrize("name", ["profile_algo-1.json", "system/x.json", "framework/1_2-algo-1_pythontimeline.json"])
@@ -185,7 +185,7 @@ def test_few_samples_of_many_devices_beside_one_of_many_do_not_fill_the_memory(
     _samples(tmp_path, "\n".join([*often, *(line.replace("cpu0", f"cpu{number}") for number in range(1, 50))]) + "\n")
     read = read_profile(tmp_path)
     assert list(read.system["algo-1"][CPU].devices) == [f"cpu{number}" for number in range(5)]
-    assert read.problems == ("45 of 50 devices of CPU were left out: they are too many.",)
+    assert read.problems == ("45 of 50 devices of CPU were left out: there are too many.",)
 
 
 def test_rules_cope_with_samples_that_no_core_has_meanwhile(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_rules_cope_with_samples_that_no_core_has_meanwhile(tmp_path: Path) -> N
 
 def test_a_folder_without_a_profile_is_named(tmp_path: Path) -> None:
     assert not has_profile(tmp_path)
-    with pytest.raises(RecordingError, match="holds no profile: neither"):
+    with pytest.raises(RecordingError, match="contains no profile: neither"):
         read_profile(tmp_path)
 
 
@@ -245,7 +245,7 @@ def test_a_report_is_found_where_sagemaker_puts_it(fixtures_folder: Path, tmp_pa
     (below / "BatchSize.json").write_text("{")
     read = read_profile(tmp_path)
     assert len(read.results) == 10
-    assert "BatchSize.json is no report of a rule" in read.problems[0]
+    assert "BatchSize.json is not a rule's report" in read.problems[0]
 
 
 def test_samples_beside_a_report_are_judged_anew(fixtures_folder: Path, tmp_path: Path) -> None:

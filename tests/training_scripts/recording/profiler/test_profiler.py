@@ -203,7 +203,7 @@ def test_without_psutil_one_line_says_so_and_steps_are_still_timed(
     lines: list[str] = []
     profile(tmp_path, report=lines.append)
     assert len(lines) == 1
-    assert lines[0].startswith("warning: the profile will say nothing of the machine")
+    assert lines[0].startswith("warning: the machine cannot be sampled")
     read = read_profile(tmp_path)
     assert read.system == {}
     assert len(read.phases[TRAIN_STEP]) == 2 * STEPS_AN_EPOCH
@@ -214,7 +214,7 @@ def test_a_disk_that_takes_nothing_costs_one_line(tmp_path: Path) -> None:
     lines: list[str] = []
     network = profile(tmp_path / "profile", report=lines.append)
     assert len(lines) == 1
-    assert lines[0].startswith("warning: the profiler ends here, training goes on without it:")
+    assert lines[0].startswith("warning: the profiler has failed, and training continues without it:")
     expected = train(Callback())
     assert _same(network, expected)
 
