@@ -24,6 +24,7 @@ def said(trial: Trial, results: list[RuleResult] | None = None) -> dict[str, Ins
     for insight in found:
         hyperparameters.validate(insight.hyperparameters, entry_point="train_model")
         assert insight.title.endswith(".") and insight.explanation and insight.evidence
+        assert "{" not in " ".join([insight.title, insight.explanation, insight.next_step, *insight.evidence])
         assert insight.severity == "info" or insight.next_step, f"{insight.topic} leaves its reader alone"
     return {insight.topic: insight for insight in found}
 
@@ -327,7 +328,7 @@ def test_small_classes_that_do_worse_are_an_imbalance() -> None:
     assert "class-imbalance" not in said(made_up_run(class_counts=counts)), "it does no harm"
 
 
-def test_classes_that_are_never_answered_and_pairs_that_are_confused_are_named() -> None:
+def test_classes_that_are_never_predicted_and_pairs_that_are_confused_are_named() -> None:
     labels = np.arange(1000) % 10
     found = said(made_up_run(answers=(labels, np.where(labels == 3, 5, labels))))
     assert found["weak-classes"].title == "1 class is never predicted: class 3."

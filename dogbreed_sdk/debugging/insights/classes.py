@@ -1,4 +1,4 @@
-"""Classes: unequal numbers of pictures, classes never answered, pairs that are taken for each other."""
+"""Classes: unequal numbers of pictures, classes that are never predicted, pairs that are confused with each other."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _imbalance(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64]) 
 def _weak_classes(
     run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64], *, explained: bool
 ) -> Insight | None:
-    """Classes whose share of right answers is too low to be bad luck, and those never answered."""
+    """Classes whose share of right answers is too low to be bad luck, and those that are never predicted."""
     right = labels == answers
     overall = float(right.mean())
     totals = np.bincount(labels, minlength=run.classes or 0)
@@ -102,8 +102,7 @@ def _weak_classes(
     never = [c for c in weak if not given[c]]
     weak.sort(key=lambda c: (hits[c] / totals[c], chances[c]))
     title = (
-        f"{_classes(len(never))} {'is' if len(never) == 1 else 'are'} never "
-        "answered: "
+        f"{_classes(len(never))} {'is' if len(never) == 1 else 'are'} never predicted: "
         f"{joined([_name(run, c) for c in never], most=3)}."
         if never
         else f"{joined([_name(run, c) for c in weak], most=3)}: far fewer right predictions than for other classes."
@@ -113,13 +112,12 @@ def _weak_classes(
         title=title,
         explanation=(
             "This is more than bad luck with a few validation pictures: each class was tested against "
-            "the overall accuracy ({percent(overall)}), with at most {percent(SIGNIFICANT)} of the named classes "
+            f"the overall accuracy ({percent(overall)}), with at most {percent(SIGNIFICANT)} of the named classes "
             "expected to be there by chance (Benjamini-Hochberg)."
         ),
         evidence=tuple(
             f"{_name(run, c)}: {int(hits[c])} of {int(totals[c])} right, predicted {int(given[c])} times; mostly "
-            "classified as "
-            f"{_taken_for(run, labels, answers, c)}."
+            f"classified as {_taken_for(run, labels, answers, c)}."
             for c in weak[:5]
         ),
         confidence="high" if min(chances[c] for c in weak) < 1e-4 else "medium",

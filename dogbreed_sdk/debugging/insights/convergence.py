@@ -175,10 +175,9 @@ def _smoothing(run: Run) -> str:
     if not amount or not run.classes:
         return ""
     return (
-        f" Label smoothing {number_text(amount)} teaches the network to withhold {percent(amount)} of its "
-        "certainty in every prediction, "
-        f"which costs about {number(-math.log(1 - amount * (1 - 1 / run.classes)))} of recorded loss even where "
-        "every prediction is right: compare such runs with others by accuracy."
+        f" Label smoothing {number_text(amount)} teaches the network to withhold {percent(amount)} of its certainty "
+        f"in every prediction, which costs about {number(-math.log(1 - amount * (1 - 1 / run.classes)))} of recorded "
+        "loss even where every prediction is right: compare such runs with others by accuracy."
     )
 
 
@@ -233,8 +232,7 @@ def _how_to_go_on(run: Run) -> tuple[dict[str, object], str]:
     if dropout >= 0.5 and run.valid.accuracy[-1] - run.train.accuracy[-1] > 0.1:
         return {"dropout": round(dropout / 2, 2)}, (
             f"In training, dropout hides {percent(dropout)} of the units, and far fewer pictures are right than "
-            "without "
-            "it: it slows learning more than it helps."
+            "without it: it slows learning more than it helps."
         )
     if batch and batch >= LARGE_BATCH and total < FEW_STEPS:
         smaller = max(SMALLEST_BATCH, 2 ** int(math.log2(batch * total / FEW_STEPS)))

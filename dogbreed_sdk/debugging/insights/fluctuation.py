@@ -106,9 +106,8 @@ def _too_much(run: Run, noise: StepNoise) -> Insight:
     evidence = [f"The training loss scatters by ± {number(noise.observed)} around its smoothed curve."]
     if math.isfinite(noise.excess):
         evidence.append(
-            f"The accuracy scatters {noise.excess:.1f} times as much as drawing {run.batch_size} pictures per "
-            "step can explain "
-            f"(at least {noise.excess_low:.1f} times, 95 %)."
+            f"The accuracy scatters {noise.excess:.1f} times as much as drawing {run.batch_size} pictures per step "
+            f"can explain (at least {noise.excess_low:.1f} times, 95 %)."
         )
     evidence.append(
         f"Neighboring deviations correlate by {noise.alternation:+.2f}: "
@@ -125,8 +124,7 @@ def _too_much(run: Run, noise: StepNoise) -> Insight:
         topic="training-fluctuations",
         title="The training loss fluctuates more than the draw of its pictures explains: the steps are too large.",
         explanation="Every batch shows other pictures, so some scatter is natural and known; what exceeds it comes "
-        "from "
-        "weights that jump about.",
+        "from weights that jump about.",
         evidence=(*evidence, *update_evidence(run)),
         confidence="high" if noise.excess_low > 1.5 * EXCESS else "medium",
         next_step=f"Set {change(run.settings, new)}." if new else "Divide the learning rate by 3.",
@@ -147,9 +145,8 @@ def _small_batches(run: Run, noise: StepNoise, batch: int) -> Insight:
     return Insight(
         topic="training-fluctuations",
         title=f"The training loss is noisy because each step sees only {plural(batch, 'picture')}.",
-        explanation="The scatter is what drawing so few pictures gives; it is not a sign of a wrong learning rate. It "
-        "falls "
-        "with the square root of the batch size.",
+        explanation="The scatter is what drawing so few pictures gives; it is not a sign of a wrong learning rate. "
+        "It falls with the square root of the batch size.",
         evidence=(
             f"It scatters by ± {number(noise.observed)}, {percent(noise.relative)} of the loss at that point.",
             *(

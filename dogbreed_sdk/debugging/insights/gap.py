@@ -35,8 +35,7 @@ def _gap(run: Run) -> Insight | None:
         evidence=(
             (
                 f"Accuracy at epoch {best + 1}: training {percent(trained)}, validation {percent(judged)} (95 % "
-                "interval "
-                f"{percent(low)} to {percent(high)}): a gap of {points(trained - judged)}."
+                f"interval {percent(low)} to {percent(high)}): a gap of {points(trained - judged)}."
             ),
             (
                 f"Loss at epoch {best + 1}: training {number(float(run.train.loss[best]))}, validation "

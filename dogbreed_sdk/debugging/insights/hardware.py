@@ -155,8 +155,7 @@ def _cpu_waits(profile: Profile, use: Use) -> Insight | None:
         evidence=(
             (
                 f"In {waits.both} of {waits.idle} samples in which the GPU was below {IDLE:.0f} %, a core was above "
-                "90 % "
-                f"({percent(waits.both / max(waits.idle, 1))}; {use.when})."
+                f"90 % ({percent(waits.both / max(waits.idle, 1))}; {use.when})."
             ),
             *([f"GPU: median {use.gpu.p50:.0f} %, p95 {use.gpu.p95:.0f} %."] if use.gpu else []),
             *([f"CPU: median {use.cpu.p50:.0f} %, p95 {use.cpu.p95:.0f} %."] if use.cpu else []),
@@ -251,11 +250,9 @@ def _swings(profile: Profile, use: Use) -> Insight | None:
         ),
         evidence=(
             (
-                f"GPU memory {use.when}: {'lowest' if whole_job else 'p5'} {memory.p5:.0f} %, median {memory.p50:.0f} "
-                "%, p95 "
-                f"{memory.p95:.0f} %, highest {memory.maximum:.0f} %: {max(0.0, 100 - memory.maximum):.0f} % were "
-                "never "
-                "used."
+                f"GPU memory {use.when}: {'lowest' if whole_job else 'p5'} {memory.p5:.0f} %, median "
+                f"{memory.p50:.0f} %, p95 {memory.p95:.0f} %, highest {memory.maximum:.0f} %: "
+                f"{max(0.0, 100 - memory.maximum):.0f} % were never used."
             ),
         ),
         confidence="medium" if whole_job else "high",

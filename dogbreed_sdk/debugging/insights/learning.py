@@ -201,10 +201,8 @@ def _why_chance(run: Run, trained: float, results: Sequence[RuleResult]) -> tupl
         return (
             (
                 f"The training pictures were learned (loss {number(trained)}), the validation pictures were not at "
-                "all: "
-                "labels do not match their pictures (shuffled labels), or the validation split has other "
-                "classes, "
-                "another order of them, or another preprocessing."
+                "all: labels do not match their pictures (shuffled labels), or the validation split has other "
+                "classes, another order of them, or another preprocessing."
             ),
             "Check the labels of some pictures of both splits by eye before you train again.",
             {},

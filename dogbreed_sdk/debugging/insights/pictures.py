@@ -136,8 +136,7 @@ def _huge(run: Run, losses: NDArray[np.float64]) -> Insight | None:
         evidence=(
             (
                 f"The largest losses are {joined([number(loss) for loss in losses[order[:count]].tolist()])}; the "
-                "median is "
-                f"{number(float(np.median(losses)))}."
+                f"median is {number(float(np.median(losses)))}."
             ),
             f"Without them the validation loss would be {number(rest)} instead of {number(float(losses.mean()))}.",
             *([f"They are {joined(names, most=10)}."] if names else []),

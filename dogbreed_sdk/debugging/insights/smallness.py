@@ -45,8 +45,7 @@ def _small_validation(run: Run) -> Insight | None:
         title=f"{plural(size, 'validation picture')} cannot distinguish good from slightly better: accuracy is "
         f"known to ± {points(half)}.",
         explanation="Two runs whose accuracies differ by less than this may be equally good; choose between them by "
-        "the "
-        "loss, or with several seeds, and trust no single comparison.",
+        "the loss, or with several seeds, and trust no single comparison.",
         evidence=(
             (
                 f"Validation accuracy {percent(accuracy)} of {size} pictures: 95 % interval {percent(low)} to "

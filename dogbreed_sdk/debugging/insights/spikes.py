@@ -224,8 +224,7 @@ def _last_batch_of_evaluation(run: Run) -> list[Insight]:
         Insight(
             topic="evaluation-last-batch",
             title=f"Each evaluation's last batch has a loss {percent(abs(bias))} {'above' if bias > 0 else 'below'} "
-            "the others: "
-            f"it holds only {size % batch} of {batch} pictures.",
+            f"the others: it holds only {size % batch} of {batch} pictures.",
             explanation=(
                 "Plotted step by step, it looks like a spike in every epoch. It is not one: few pictures "
                 "scatter more, and they are the same every time. The epoch's mean weights each batch by its size."

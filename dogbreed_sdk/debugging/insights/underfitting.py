@@ -39,8 +39,7 @@ def look(run: Run) -> list[Insight]:
             evidence=(
                 (
                     f"Accuracy at epoch {best + 1}: training {percent(trained)}, validation {percent(judged)} (95 % "
-                    "interval "
-                    f"{percent(low)} to {percent(high)})."
+                    f"interval {percent(low)} to {percent(high)})."
                 ),
                 (
                     f"Loss at epoch {best + 1}: training {number(float(run.train.loss[best]))}, validation "

@@ -197,8 +197,7 @@ RULES = (
         description="Classes that have too few pictures, or that the model never learned to predict.",
         advice=(
             "Add pictures to the small classes, or repeat or weight theirs in training; more epochs help a class "
-            "that is"
-            " only slower than the others."
+            "that is only slower than the others."
         ),
         bounds={"threshold_misprediction": SHARE, "samples": COUNT, "hardly_predicted": SHARE},
         order=130,

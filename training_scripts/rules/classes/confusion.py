@@ -57,9 +57,9 @@ def _confusion_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
         worst = int(low[np.argmin(shares[low])])
         findings.append(
             Finding(
-                f"{len(low)} of {len(square)} classes hold less than {number_text(parameters['min_diag'])} of the"
-                " diagonal of the"
-                f" confusion matrix; the least is class {class_name(run, worst)} with {shares[worst]:.2f}.",
+                f"{len(low)} of {len(square)} classes hold less than {number_text(parameters['min_diag'])} of the "
+                f"diagonal of the confusion matrix; the least is class {class_name(run, worst)} with "
+                f"{shares[worst]:.2f}.",
                 mode=answers.mode,
                 steps=answers.steps,
                 numbers={"classes": len(low), "least": float(shares[worst])},
@@ -110,9 +110,8 @@ def _confusion_default(trial: Trial, parameters: Parameters) -> list[Finding]:
     needed = _pictures_needed(len(last), parameters["max_off_diag"])
     if last.sum(axis=1).max() < needed:
         raise NotEvaluated(
-            f"With {len(last)} classes at least {needed} pictures per class are needed to distinguish confusion "
-            "from chance;"
-            f" the largest class has {int(last.sum(axis=1).max())}. Use a larger valid split."
+            f"With {len(last)} classes at least {needed} pictures per class are needed to distinguish confusion from "
+            f"chance; the largest class has {int(last.sum(axis=1).max())}. Use a larger valid split."
         )
     if not knows_some(run):
         return []
@@ -189,9 +188,8 @@ def _not_told_apart(run: Evidence, first: int, second: int, matrix: Integers, an
     wrong = int(matrix[first, second] + matrix[second, first])
     total = int(matrix[[first, second]].sum())
     return Finding(
-        f"Classes {class_name(run, first)} and {class_name(run, second)} are distinguished no better than by "
-        "tossing a coin:"
-        f" {wrong} of their {total} pictures are classified as the other one.",
+        f"Classes {class_name(run, first)} and {class_name(run, second)} are distinguished no better than by tossing "
+        f"a coin: {wrong} of their {total} pictures are classified as the other one.",
         mode=answers.mode,
         steps=answers.steps,
         numbers={"label": first, "prediction": second, "count": wrong, "of": total},

@@ -166,9 +166,8 @@ def _frozen(run: Evidence, seen: Learning) -> Finding | None:
         # A loss of exactly or nearly nothing has nothing left to change.
         if size > IDENTICAL and float(np.ptp(values)) <= IDENTICAL * size:
             return Finding(
-                f"The {what} loss is {number_text(values[0], 6)} in every epoch up to step {int(seen.steps[-1])}:"
-                " the network does"
-                " not change.",
+                f"The {what} loss is {number_text(values[0], 6)} in every epoch up to step {int(seen.steps[-1])}: "
+                "the network does not change.",
                 tensor=_name(run),
                 mode=TRAIN,
                 steps=(int(seen.steps[0]), int(seen.steps[-1])),

@@ -48,9 +48,8 @@ def _overfit_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     if not steps:
         return []
     message = (
-        f"The validation loss exceeds the training loss by more than {number_text(parameters['ratio_threshold'])} "
-        "of it at"
-        f" {len(steps)} EVAL steps, first at {steps[0]}, at worst by {worst:.2f} of it."
+        f"The validation loss exceeds the training loss by more than {number_text(parameters['ratio_threshold'])} of "
+        f"it at {len(steps)} EVAL steps, first at {steps[0]}, at worst by {worst:.2f} of it."
     )
     return [Finding(message, mode=EVAL, steps=tuple(steps), numbers={"ratio": worst})]
 
@@ -92,9 +91,8 @@ def _overtraining_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
         if steps:
             findings.append(
                 Finding(
-                    f"The {mode} loss had no new optimum, better by {number_text(parameters['delta'])}, for"
-                    f" {patience} steps at"
-                    f" step {steps[0]}.",
+                    f"The {mode} loss had no new optimum, better by {number_text(parameters['delta'])}, for "
+                    f"{patience} steps at step {steps[0]}.",
                     mode=mode,
                     steps=tuple(steps),
                     numbers={"patience": patience},

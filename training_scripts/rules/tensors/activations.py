@@ -33,10 +33,9 @@ NO_SIGMOID = (
 
 
 NO_GRADIENT_ADVICE = (
-    "Units that get no gradient are dead ReLUs, or other activations in the flat part of their range: divide lr "
-    "by 10 and"
-    " warm it up; start biases at 0; use a leaky ReLU or a normalization before the activation. Record the activations'"
-    " outputs (collection relu_output) to see which."
+    "Units that get no gradient are dead ReLUs, or other activations in the flat part of their range: divide lr by "
+    "10 and warm it up; start biases at 0; use a leaky ReLU or a normalization before the activation. Record the "
+    "activations' outputs (collection relu_output) to see which."
 )
 
 

@@ -275,10 +275,9 @@ def _variance(trial: Trial, parameters: Parameters) -> list[Finding]:
                 least, most = float(variance[hit].min()), float(variance[hit].max())
                 findings.append(
                     Finding(
-                        f"The variance of {name} ({mode}) is out of bounds at {int(hit.sum())} steps: from"
-                        f" {number_text(least, 3)}"
-                        f" to {number_text(most, 3)}, bounds {lowest if lowest is not None else 'none'} to"
-                        f" {highest if highest is not None else 'none'}.",
+                        f"The variance of {name} ({mode}) is out of bounds at {int(hit.sum())} steps: from "
+                        f"{number_text(least, 3)} to {number_text(most, 3)}, bounds "
+                        f"{lowest if lowest is not None else 'none'} to {highest if highest is not None else 'none'}.",
                         tensor=name,
                         mode=mode,
                         steps=long_list(series.steps[hit]),
@@ -326,8 +325,8 @@ RULES = (
         description="Tensors that contain only zeros.",
         advice=(
             "Initialize weights at random (Xavier, He): if all weights are zero, no gradient reaches the layers "
-            "before them."
-            " Where gradients are zero, look for dead ReLUs and for layers that are not part of the loss."
+            "before them. Where gradients are zero, look for dead ReLUs and for layers that are not part of the "
+            "loss."
         ),
         bounds={"threshold": PERCENTAGE, "patience": COUNT},
         precedes=("UnchangedTensor",),

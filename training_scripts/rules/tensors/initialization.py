@@ -21,8 +21,8 @@ from training_scripts.rules.grouping import together
 from training_scripts.rules.tensors.vanishing_gradient import Gradients
 
 NO_START = (
-    "Neither weights nor gradients were recorded in the first {steps} steps (steps). Record the collections weights and"
-    " gradients from step 0 on (recorder=builtin does; for smdebug, start_step 0)."
+    "Neither weights nor gradients were recorded in the first {steps} steps (steps). Record the collections weights "
+    "and gradients from step 0 on (recorder=builtin does; for smdebug, start_step 0)."
 )
 
 
@@ -211,9 +211,8 @@ def _gain_finding(run: Evidence, name: str, gain: float, parameters: Parameters)
     low, high = parameters["min_gain"], parameters["max_gain"]
     return Finding(
         f"{name} begins with a standard deviation of {number_text(gain, 2)} / sqrt(inputs), out of "
-        f"{number_text(low)} to"
-        f" {number_text(high)}:"
-        f" each such layer makes signals {'smaller' if gain < low else 'larger'} by that factor.",
+        f"{number_text(low)} to {number_text(high)}: each such layer makes signals "
+        f"{'smaller' if gain < low else 'larger'} by that factor.",
         tensor=name,
         mode=TRAIN,
         steps=(run.tensor(name).steps(TRAIN)[0],),
@@ -235,8 +234,7 @@ def _too_large_outputs(run: Evidence, seen: Learning, parameters: Parameters) ->
     return [
         Finding(
             f"The loss begins at {number_text(first, 3)}, while guessing costs {number_text(guess, 3)}: the first "
-            "outputs"
-            " are far too large.",
+            "outputs are far too large.",
             mode=TRAIN,
             steps=(int(seen.steps[0]),),
             numbers={"initial": first, "chance": guess},
