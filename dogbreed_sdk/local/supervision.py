@@ -1,4 +1,4 @@
-"""What supervisors have in common: how they are started and take their job over, and how their loss is noticed.
+"""What supervisors have in common: how they are started and take their job over, and how it is noticed that they ended.
 
 A supervisor is the process beside a job, or beside an endpoint that is coming up. It does the work and writes the
 outcome to the store, so that neither the client nor the server has to keep running. Each kind has its own program:
@@ -35,7 +35,7 @@ _START_SECONDS = 30.0
 _START_AGAIN_SECONDS = 600.0
 
 # What became of a job's supervisor: its folder was copied while it ran, it never started, or it ended before its job.
-Loss = Literal["copied", "never started", "ended"]
+Missing = Literal["copied", "never started", "ended"]
 
 
 class StartError(DogBreedError):
@@ -86,7 +86,7 @@ def start(program: str, store: Store, kind: str, name: str, *, log: Path) -> Non
     store.update(kind, name, change)
 
 
-def opened(arguments: Sequence[str]) -> tuple[Store, str]:
+def open_store(arguments: Sequence[str]) -> tuple[Store, str]:
     """The store and the name that `start` gave to a supervisor's program."""
     root, name = arguments
     restore_interrupts()
@@ -100,7 +100,7 @@ def sole_supervisor(store: Store, name: str) -> Iterator[bool]:
         yield is_ours
 
 
-def loss(store: Store, record: Record) -> Loss | None:
+def missing_supervisor(store: Store, record: Record) -> Missing | None:
     """What became of a running job's supervisor; None where all is well, or the job has ended."""
     if record.state.get("status") not in RUNNING_STATUSES or not is_lost(store, record):
         return None

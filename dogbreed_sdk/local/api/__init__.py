@@ -1,1 +1,1 @@
-"""SageMaker's API over HTTP: routes, validation, operations."""
+"""SageMaker's API over HTTP: routes, validation, operations and invocations."""

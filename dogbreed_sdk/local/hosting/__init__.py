@@ -1,1 +1,1 @@
-"""Runs endpoints: model servers, and the requests sent to them."""
+"""Runs the model servers of endpoints, and brings endpoints up."""

@@ -11,7 +11,7 @@ from dogbreed_sdk.local.hosting.startup import bring_up
 
 def main(arguments: Sequence[str]) -> int:
     """Bring one endpoint up; 0 also where that fails, which its record says."""
-    bring_up(*supervision.opened(arguments))
+    bring_up(*supervision.open_store(arguments))
     return 0
 
 

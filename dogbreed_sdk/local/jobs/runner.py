@@ -46,13 +46,13 @@ def reconcile(store: Store, name: str) -> None:
     wrong.
     """
     record = store.get(TRAINING_JOB, name)
-    loss = supervision.loss(store, record)
-    if loss == "copied":
+    missing = supervision.missing_supervisor(store, record)
+    if missing == "copied":
         _fail(store, record, supervision.COPIED_FAILURE)
-    elif loss == "never started":
+    elif missing == "never started":
         if supervision.claim_start(store, record):
             start_training_job(store, name)
-    elif loss == "ended":
+    elif missing == "ended":
         _fail_lost_job(store, record)
 
 

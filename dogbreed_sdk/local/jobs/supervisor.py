@@ -13,7 +13,7 @@ from dogbreed_sdk.local.jobs.training_run import TrainingRun
 
 def main(arguments: Sequence[str]) -> int:
     """Supervise one training job; 0 also when another process does so already."""
-    store, name = supervision.opened(arguments)
+    store, name = supervision.open_store(arguments)
     with supervision.sole_supervisor(store, name) as is_ours:
         if is_ours:
             run = TrainingRun(store, name, adopts=adopt_orphans())

@@ -52,7 +52,7 @@ class _Interruption(BaseException):
     """The job is to stop during work that does not check for that."""
 
 
-class _OverError(Exception):
+class _EndedError(Exception):
     """The job has ended, or another supervisor has begun it: it must not run again."""
 
 
@@ -89,7 +89,7 @@ class TrainingRun:
         try:
             self._begin()
             status, secondary, failure = self._run()
-        except _OverError:
+        except _EndedError:
             self._log.close()
             return
         except (_StoppedError, _Interruption):
@@ -131,7 +131,7 @@ class TrainingRun:
     def _begin(self) -> None:
         def change(state: State) -> None:
             if state.get("begun") or state.get("status") not in RUNNING_STATUSES:
-                raise _OverError
+                raise _EndedError
             state["begun"] = True
             state["process"] = self._process
             state.setdefault("log_stream", f"{self._record.name}/algo-1-{int(time.time())}")

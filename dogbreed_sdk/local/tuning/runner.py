@@ -44,11 +44,11 @@ def reconcile(store: Store, name: str) -> None:
     A search that was running when its folder was copied has failed in the copy. Cheap when nothing is wrong.
     """
     record = store.get(TUNING_JOB, name)
-    loss = supervision.loss(store, record)
-    if loss == "copied":
+    missing = supervision.missing_supervisor(store, record)
+    if missing == "copied":
         store.update(TUNING_JOB, name, lambda state: _fail(state, record, supervision.COPIED_FAILURE))
-    elif (loss == "never started" and supervision.claim_start(store, record)) or (
-        loss == "ended" and _claim_restart(store, record)
+    elif (missing == "never started" and supervision.claim_start(store, record)) or (
+        missing == "ended" and _claim_restart(store, record)
     ):
         start_tuning_job(store, name)
 

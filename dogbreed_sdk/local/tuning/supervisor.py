@@ -11,7 +11,7 @@ from dogbreed_sdk.local.tuning.tuner import Tuner
 
 def main(arguments: Sequence[str]) -> int:
     """Supervise one tuning job; 0 also when another process does so already."""
-    store, name = supervision.opened(arguments)
+    store, name = supervision.open_store(arguments)
     with supervision.sole_supervisor(store, name) as is_ours:
         if is_ours:
             Tuner(store, name).execute()

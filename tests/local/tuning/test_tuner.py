@@ -250,7 +250,7 @@ class TestEnds:
         assert record.state["best"] == trial.name
 
     def test_the_maximum_runtime_holds(self, tunings: Tunings) -> None:
-        record = tunings.run(jobs=10, static={"epochs": "600"}, limits={"MaxRuntimeInSeconds": 2})
+        record = tunings.run(jobs=10, static={"epochs": "600"}, limits={"MaxRuntimeInSeconds": 4})
         assert record.state["status"] == "Stopped"
         trials = tunings.trials()
         assert [trial.state["status"] for trial in trials] == ["Stopped", "Stopped"]
