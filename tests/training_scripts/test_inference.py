@@ -20,7 +20,7 @@ from PIL import Image
 
 from tests.training_scripts.trial_material import CLASSES
 from training_scripts import inference
-from training_scripts.data import preprocessing
+from training_scripts.data import formats, preprocessing
 from training_scripts.inference import (
     Prediction,
     RequestError,
@@ -61,8 +61,7 @@ def answer(model: Model, body: bytes | str, content_type: str, accept: str | Non
     [
         ("PNG", "image/png"),
         ("WEBP", "image/webp"),
-        ("PNG", "image/jpeg"),
-        ("WEBP", "application/x-image"),
+        *(("PNG", name) for name in sorted(formats.PICTURE_CONTENT_TYPES - {"image/png"})),
         ("PNG", "IMAGE/PNG; charset=binary"),
     ],
 )

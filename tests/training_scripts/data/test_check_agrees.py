@@ -32,7 +32,7 @@ import json, sys
 from pathlib import Path
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.errors import DatasetError
-from training_scripts import data
+from training_scripts.data import image_folder as data
 answers = {}
 for root in map(Path, sys.argv[1:]):
     try:
