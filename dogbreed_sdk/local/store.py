@@ -45,7 +45,7 @@ _ARN_RESOURCES = {
     ENDPOINT: "endpoint",
 }
 
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 3
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -463,25 +463,38 @@ class Store:
                 connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
 
     def _upgrade(self, connection: sqlite3.Connection) -> None:
-        """Convert the records of version 1."""
+        """Convert the records of versions 1 and 2."""
         present = {row[1] for row in connection.execute("PRAGMA table_info(records)")}
         connection.execute("BEGIN IMMEDIATE")
         for column in _ADDED_COLUMNS:
             if column.partition(" ")[0] not in present:
                 connection.execute(f"ALTER TABLE records ADD COLUMN {column}")
-        for sequence, request, text in connection.execute("SELECT sequence, request, state FROM records").fetchall():
-            state = json.loads(text)
+        query = "SELECT sequence, kind, request, state FROM records"
+        for sequence, kind, request, text in connection.execute(query).fetchall():
+            state = _upgraded(kind, json.loads(self._paths.absolute(text)))
             connection.execute(
                 "UPDATE records SET request = ?, state = ?, status = ?, parent = ? WHERE sequence = ?",
                 (
                     self._paths.relative(request),
-                    self._paths.relative(text),
+                    self._dump(state),
                     str(state.get("status") or ""),
                     state.get("tuning_job"),
                     sequence,
                 ),
             )
         connection.execute("COMMIT")
+
+
+def _upgraded(kind: str, state: dict[str, Any]) -> dict[str, Any]:
+    """A state in the present form: until version 2 an endpoint's had the members of `Serving` beside all others."""
+    if kind != ENDPOINT or "container" not in state:
+        return state
+    moved = {"config": "config", "variant_request": "variant", "model": "model", "container": "container"}
+    kept = {member: value for member, value in state.items() if member not in (*moved, "variant")}
+    for place, old in (("serving", state), ("previous", state.get("previous"))):
+        if old:
+            kept[place] = {new: old.get(member) for member, new in moved.items()}
+    return kept
 
 
 def _make_root(root: Path) -> None:

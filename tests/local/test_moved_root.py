@@ -196,9 +196,15 @@ def test_a_database_of_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
         "modified REAL NOT NULL); PRAGMA user_version = 1"
     )
     request = json.dumps({"uri": path_to_uri(root / "bucket")})
-    row = (TRAINING_JOB, "t", "arn", request, json.dumps({"status": "Failed", "tuning_job": "s"}), 1.0, 2.0)
-    connection.execute(
-        "INSERT INTO records (kind, name, arn, request, state, created, modified) VALUES (?, ?, ?, ?, ?, ?, ?)", row
+    container = {"Image": "i", "ModelDataUrl": path_to_uri(root / "bucket/model.tar.gz")}
+    serving = {"config": "c", "model": "m", "container": container}
+    old = {"variant": "Main", "variant_request": {"VariantName": "Main"}, **serving}
+    rows = [
+        (TRAINING_JOB, "t", "arn/t", request, json.dumps({"status": "Failed", "tuning_job": "s"}), 1.0, 2.0),
+        (ENDPOINT, "e", "arn/e", "{}", json.dumps({"status": "Updating", **old, "previous": old}), 1.0, 2.0),
+    ]
+    connection.executemany(
+        "INSERT INTO records (kind, name, arn, request, state, created, modified) VALUES (?, ?, ?, ?, ?, ?, ?)", rows
     )
     connection.commit()
     connection.close()
@@ -207,8 +213,12 @@ def test_a_database_of_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
     assert (record.created, record.modified, record.state["status"]) == (1.0, 2.0, "Failed")
     assert record.age > 1e9
     assert store.names(TRAINING_JOB, Filters(status="Failed", parent="s")) == ["t"]
+    serving = {**serving, "variant": {"VariantName": "Main"}}
+    assert store.get(ENDPOINT, "e").state == {"status": "Updating", "serving": serving, "previous": serving}
     store.close()
     again = Store(root.rename(tmp_path / "moved"))
     assert again.get(TRAINING_JOB, "t").request["uri"] == path_to_uri(tmp_path / "moved/bucket")
+    model = again.get(ENDPOINT, "e").state["serving"]["container"]["ModelDataUrl"]
+    assert model == path_to_uri(tmp_path / "moved/bucket/model.tar.gz")
     again.create(MODEL, "m", {}, {})
     again.close()
