@@ -40,7 +40,7 @@ RANKED_JSON = "application/vnd.dogbreed+json"
 SCORES_JSON = "application/vnd.dogbreed.scores+json"
 # Pictures in one call of the model: activations of 16 take about half a gigabyte, and more are not faster.
 MAX_AT_ONCE = 16
-# Resizing with a bicubic filter overshoots by some per cent; pixels that nobody normalised lie far outside.
+# Resizing with a bicubic filter overshoots by some per cent; pixels that were not normalized are far outside.
 RANGE_SLACK = 0.5
 # Of a header that is refused, so much is repeated.
 MAX_REPEATED = 100
@@ -70,12 +70,12 @@ class RequestError(_Base):  # type: ignore[misc, valid-type]
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model makes of one request's pictures.
+    """A model's output for one request's pictures.
 
     Attributes:
         logits: [n, classes], float32 on the CPU.
-        model: The model they are from.
-        rejection_scores: [n], how little each looks like any class; None where the model has no rule for it.
+        model: The model that computed them.
+        rejection_scores: [n], how unlike the classes each is; None where the model has no rejection rule.
     """
 
     logits: Tensor
@@ -87,7 +87,7 @@ def model_fn(model_dir: str, context: object = None) -> Model:  # noqa: ARG001 -
     """The bundle's model, ready to answer: on the GPU where there is one, or in ONNX Runtime (DOGBREED_BACKEND=onnx).
 
     Raises:
-        BundleError: There is no bundle, or it is damaged.
+        BundleError: The folder is not a bundle, or it is damaged.
         OnnxError: ONNX Runtime is asked for and missing.
     """
     backbones.exact_arithmetic()
@@ -175,7 +175,7 @@ def predict_batch_fn(batch: Sequence[Image.Image | Tensor], model: Model) -> lis
 
 
 def _predictions(pixels: Tensor, sizes: Sequence[int], model: Model) -> list[Prediction]:
-    """Predictions for requests of so many pictures each."""
+    """Predictions for several requests; `sizes` are the numbers of their pictures."""
     parameter = next(model.parameters(), None)
     device = "cpu" if parameter is None else parameter.device
     with torch.inference_mode():
@@ -211,7 +211,7 @@ def _from_json(body: bytes | str) -> Image.Image | Tensor:
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise RequestError(f"the body is no JSON: {error}") from error
+        raise RequestError(f"the body is not JSON: {error}") from error
     if isinstance(content, dict) and isinstance(content.get("url"), str):
         try:
             return _picture(safe_fetch.fetch(content["url"], safe_fetch.FetchPolicy.from_environment()))
@@ -235,7 +235,7 @@ def _tensor(values: Sequence[Any]) -> Tensor:
     if not all(least <= side <= most for side in tensor.shape[2:]):
         raise RequestError(f"height and width must be {least} to {most}, not {list(tensor.shape[2:])}")
     if not bool(tensor.isfinite().all()):
-        raise RequestError("the tensor holds numbers that are not finite")
+        raise RequestError("the tensor contains numbers that are not finite")
     return tensor
 
 
@@ -288,7 +288,7 @@ def _quality(parameters: str) -> float:
     return 1.0
 
 
-def _ranked(prediction: Prediction) -> dict[str, Any]:
+def _ranked(prediction: Prediction) -> dict[str, object]:
     model = prediction.model
     rows = []
     for logits, row in zip(prediction.logits.tolist(), _probabilities(prediction), strict=True):
@@ -308,7 +308,7 @@ def _probabilities(prediction: Prediction) -> list[list[float]]:
 
 
 def _with_rejection(answer: dict[str, Any], prediction: Prediction) -> dict[str, Any]:
-    """The answer with what the model's rule says of each picture, where it has a rule."""
+    """Adds the rejection rule's result for each picture, where the model has a rule."""
     rule = prediction.model.rejection
     if rule is None or prediction.rejection_scores is None:
         return answer

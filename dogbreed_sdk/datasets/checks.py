@@ -145,7 +145,7 @@ def find_broken(listing: Listing, facts: Mapping[Path, PictureFacts]) -> Iterato
     lost = [name for name, paths in classes.items() if paths and all(facts[path].problem for path in paths)]
     if lost:
         folder = listing.folders[split][0]
-        yield _as_error(data_faults.nothing_taught(lost, [folder / name for name in lost], split=split))
+        yield _as_error(data_faults.no_readable_train_picture(lost, [folder / name for name in lost], split=split))
 
 
 def _find_spoiled(path: Path, fact: PictureFacts) -> Iterator[Finding]:

@@ -68,7 +68,7 @@ def test_a_fault_that_the_user_can_mend_is_told_without_a_traceback(tmp_path: Pa
     with pytest.raises(EndpointNotReadyError) as caught:
         start(tmp_path)
     reason = str(caught.value).splitlines()[1:]
-    assert reason == [f"error: {tmp_path}: model.json is not in order: it is not a dogbreed-bundle"]
+    assert reason == [f"error: {tmp_path}: model.json is invalid: it is not a dogbreed-bundle"]
 
 
 def test_without_the_extra_the_error_names_it(tmp_path: Path) -> None:

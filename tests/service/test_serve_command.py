@@ -336,7 +336,7 @@ def unusable(kind: str, folder: Path) -> Path:
             r"cannot read model\.json.*Pass a bundle: the model\.tar\.gz of a training job, or the folder",
         ),
         ("a folder without weights", r"has no model\.pth: unpack the whole model\.tar\.gz"),
-        ("a folder with a broken description", r"model\.json is no JSON.*Pass a bundle"),
+        ("a folder with a broken description", r"model\.json is not JSON.*Pass a bundle"),
         ("an archive without a bundle", r"model\.tar\.gz is not a bundle: it has no model\.json and no model\.pth"),
         ("a file that is not an archive", r"model\.pth is not a bundle: it is not a tar archive"),
     ],

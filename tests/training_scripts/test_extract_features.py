@@ -176,7 +176,7 @@ def test_a_channel_for_each_split_gives_the_same(unbroken: tuple[Job, str], root
 @pytest.mark.parametrize(
     ("channels", "arguments", "message"),
     [
-        ({"training": "."}, ["--modle", "x"], "modle: there is no such hyperparameter; did you mean model?"),
+        ({"training": "."}, ["--modle", "x"], "modle: unknown hyperparameter; did you mean model?"),
         ({"training": "."}, ["--views", "plain,zoom"], "plain, flip"),
         ({"training": "."}, ["--model", "resnet8"], "unknown backbone 'resnet8'"),
         ({"training": "train"}, [], "has no folder named train"),

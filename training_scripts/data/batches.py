@@ -1,4 +1,4 @@
-"""Feeds training: batches of stored features, or of pictures decoded in threads ahead of the network."""
+"""Batches for training: of stored features, or of pictures that threads decode ahead of the network."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ BATCHES_AHEAD = 2
 
 
 class Batches(Protocol):
-    """Where a training run's inputs come from."""
+    """The batches of a training run."""
 
     def size(self, split: str) -> int:
-        """How many pictures a split has; 0 where there is no such split."""
+        """Number of pictures in a split; 0 where the split is missing."""
 
     def train(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
         """The train split in random order, one random view of each picture: inputs [b, ...], targets [b]."""
@@ -38,13 +38,13 @@ class Batches(Protocol):
 
 
 class FeatureBatches:
-    """Batches of features [b, width]; no picture and no backbone is touched."""
+    """Batches of stored features [b, width]; neither pictures nor the backbone are used."""
 
     def __init__(self, splits: Mapping[str, SplitFeatures]) -> None:
         self._splits = {name: (_resident(split.features), split.targets) for name, split in splits.items()}
 
     def size(self, split: str) -> int:
-        """How many pictures a split has; 0 where there is no such split."""
+        """Number of pictures in a split; 0 where the split is missing."""
         return len(self._splits[split][1]) if split in self._splits else 0
 
     def train(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
@@ -56,7 +56,7 @@ class FeatureBatches:
             yield torch.from_numpy(features[rows, views[rows]]), torch.from_numpy(targets[rows])
 
     def plain(self, split: str, batch_size: int) -> Iterator[Batch]:
-        """A split in order, in large batches: a head has no activations worth saving memory on."""
+        """A split in order, in large batches: the activations of a head take little memory."""
         features, targets = self._splits[split]
         rows = max(batch_size, EVALUATION_ROWS)
         for start in range(0, len(targets), rows):
@@ -79,7 +79,7 @@ class PictureBatches:
 
         Args:
             dataset: Samples of every split.
-            preprocessing: What the backbone wants.
+            preprocessing: The pictures that the backbone expects.
             views: What train pictures are drawn from.
             workers: Threads that decode (Pillow and torch release the interpreter lock for it).
         """
@@ -90,7 +90,7 @@ class PictureBatches:
         self.skipped: dict[str, dict[str, str]] = {}
 
     def size(self, split: str) -> int:
-        """How many pictures a split lists; 0 where there is no such split."""
+        """Number of pictures listed in a split; 0 where the split is missing."""
         return len(self._dataset.splits.get(split, ()))
 
     def train(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
@@ -138,7 +138,7 @@ class PictureBatches:
                 pool.shutdown(cancel_futures=True)
         listing = [f"{name} ({reason})" for name, reason in sorted(self.skipped.get(split, {}).items())]
         image_folder.check_skipped(split, len(chosen), listing)
-        image_folder.check_taught(self._dataset, self.skipped.get("train", {}))
+        image_folder.check_every_class(self._dataset, self.skipped.get("train", {}))
 
     def _tensor(self, split: str, sample: image_folder.Sample, view: pictures.View) -> torch.Tensor | None:
         try:

@@ -1,4 +1,4 @@
-"""Says why a data set cannot be trained on: `check` reports what training raises, in the same words."""
+"""Why a data set cannot be trained on: `check` reports the errors that training raises, in the same words."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class Fault:
 
 
 def find(listing: Listing) -> list[Fault]:
-    """Lists what training refuses; empty if nothing in the listing stands in the way."""
+    """Lists what training refuses; empty if it accepts the listing."""
     if UNSPLIT not in listing.splits and "train" not in listing.splits:
         root = next(folder.parent for paths in listing.folders.values() for folder in paths)
         return [*_clashes(listing), no_train(root), *_unreadable(listing)]
-    # What follows from these need not be said: classes are unknown where the wrong folder is looked at.
+    # Their consequences are not reported: in the wrong folder, all classes are unknown.
     misplaced = [*_clashes(listing), *_nested(listing)]
     if misplaced:
         return [*misplaced, *_unreadable(listing)]
@@ -60,7 +60,7 @@ def find(listing: Listing) -> list[Fault]:
 
 
 def no_splits(root: Path) -> Fault:
-    """The fault of a plain folder of classes, which has to be divided first."""
+    """The fault of a folder of classes without splits."""
     message = f"{root} has no folder named train, valid or test."
     command = shlex.join(["dogbreed", "data", "split", str(root), "DEST"])
     remedy = f"Divide it with BreedDataset.split(), or on the command line with `{command}`."
@@ -68,7 +68,7 @@ def no_splits(root: Path) -> Fault:
 
 
 def no_train(root: Path) -> Fault:
-    """The fault of a data set with other splits than train alone."""
+    """The fault of a data set without a train split."""
     message = f"{root} has no folder named train."
     remedy = "A data set needs train/<class>/<picture>, and valid and test alike."
     return Fault("missing-split", message, (root,), remedy)
@@ -97,7 +97,7 @@ def cannot_read(unreadable: Sequence[Unreadable]) -> Fault:
 
 
 def unread(error: OSError, path: Path | str | None = None) -> Fault:
-    """The fault of one path that cannot be listed or read; default: the one that the error names."""
+    """The fault of one unreadable path; default: the path that the error names."""
     return cannot_read([Unreadable.of(error, path)])
 
 
@@ -117,20 +117,20 @@ def too_many_skipped(split: str, total: int, skipped: Sequence[str], paths: Sequ
     return Fault("too-many-corrupt", message, tuple(paths), f"Replace or delete them: {some(skipped, limit=3)}.")
 
 
-def nothing_taught(lost: Sequence[str], folders: Sequence[Path] = (), *, split: str = "train") -> Fault:
-    """The fault of classes whose every train picture cannot be decoded: a model could never answer with them."""
+def no_readable_train_picture(lost: Sequence[str], folders: Sequence[Path] = (), *, split: str = "train") -> Fault:
+    """The fault of classes whose train pictures are all unreadable: a model could never predict them."""
     message = f"No picture of these classes in {_the(split)} can be read: {some(lost)}."
     return Fault("class-lost", message, tuple(folders), "Replace their pictures or remove the classes.")
 
 
 def one_class(classes: Sequence[str], folders: Sequence[Path] = (), *, split: str = "train") -> Fault:
-    """The fault of a data set with nothing to tell apart."""
+    """The fault of a data set with a single class."""
     message = f"{_the(split).capitalize()} has a single class, {some(classes)}: a classifier needs at least two."
     return Fault("one-class", message, tuple(folders), "Add a folder with pictures of something else.")
 
 
 def some(names: Sequence[str], limit: int = 5) -> str:
-    """Lists the first few names, and counts the rest."""
+    """The first few names, and the number of the others."""
     rest = len(names) - limit
     return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")
 
@@ -177,7 +177,7 @@ def _failed(listing: Listing, folder: Path) -> bool:
 def _nested(listing: Listing) -> Iterator[Fault]:
     for folder in listing.folders.get("train", ()):
         if not _failed(listing, folder) and split_folders.is_divided(folder):
-            message = f"{folder} holds a folder named train: it is a whole data set, not its train split."
+            message = f"{folder} contains a folder named train: it is a whole data set, not its train split."
             remedy = "Use it as the data set, or pass it as the channel named training."
             yield Fault("nested-splits", message, (folder,), remedy)
 
@@ -190,7 +190,7 @@ def _without_classes(listing: Listing) -> Iterator[Fault]:
 
 
 def _names(listing: Listing) -> Iterator[Fault]:
-    """Class names that are no text: neither a model's description nor an answer in JSON could hold them."""
+    """Class names that are not valid text: neither a model's description nor a JSON response could contain them."""
     folder = listing.folders[listing.taught][0]
     hidden: dict[str, str] = {}
     odd: dict[str, str] = {}

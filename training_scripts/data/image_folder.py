@@ -24,7 +24,7 @@ class DataError(ScriptError):
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture: where it lies, its name inside the split ("001.Affenpinscher/x.jpg"), its class index."""
+    """One picture: its path, its name inside the split ("001.Affenpinscher/x.jpg"), its class index."""
 
     path: Path
     name: str
@@ -43,14 +43,14 @@ def split_folders(environ: Mapping[str, str]) -> dict[str, Path]:
     """Finds the splits' folders from SageMaker's channel variables.
 
     Args:
-        environ: Holds a channel for each split, in any of its usual spellings (`SM_CHANNEL_TRAIN`,
+        environ: Variables with a channel for each split, in any of its usual spellings (`SM_CHANNEL_TRAIN`,
             `SM_CHANNEL_VALIDATION`, `SM_CHANNEL_TEST`), or `SM_CHANNEL_TRAINING` with the split folders below it.
 
     Returns:
         The folder of each split that is there; "train" always is.
 
     Raises:
-        DataError: No channel holds a train split, or two hold one split.
+        DataError: No channel has a train split, or two channels have the same split.
     """
     channels = {name[len(_CHANNEL) :]: Path(folder) for name, folder in environ.items() if name.startswith(_CHANNEL)}
     found: dict[str, list[Path]] = {split: [] for split in SPLITS}
@@ -76,10 +76,10 @@ def split_folders(environ: Mapping[str, str]) -> dict[str, Path]:
 
 
 def channel_classes(environ: Mapping[str, str]) -> tuple[str, ...] | None:
-    """Lists the class folders of a job's train pictures, sorted; None where no channel holds any.
+    """Lists the class folders of a job's train pictures, sorted; None where no channel has any.
 
     Raises:
-        DataError: There is a channel for them, but it is no data set.
+        DataError: The channel for them is not a data set.
     """
     if not any(name.startswith(_CHANNEL) and split_of(name[len(_CHANNEL) :]) == "train" for name in environ):
         return None
@@ -120,7 +120,7 @@ def find_splits(root: Path) -> dict[str, Path]:
         The folder of each split that is there; "train" always is.
 
     Raises:
-        DataError: There is no train folder, or two for one split.
+        DataError: The train folder is missing, or a split has two folders.
     """
     folders = _located(root)
     if not folders:
@@ -154,7 +154,7 @@ def read_dataset(folders: Mapping[str, Path]) -> DataSet:
     """Lists the pictures of every split; the train split alone decides the classes and their order.
 
     Args:
-        folders: Folder of each split, as `split_folders` or `find_splits` give them.
+        folders: Folder of each split, as `split_folders` or `find_splits` returns them.
 
     Returns:
         The data set; class `i` is the i-th folder name of the train split, sorted. A class that is
@@ -196,7 +196,7 @@ def _data_set(listed: listing.Listing) -> DataSet:
 
 
 def check_several_classes(classes: Sequence[str]) -> None:
-    """Refuses to train on a single class: every answer would be that class, and every accuracy 1.
+    """Refuses to train on a single class: every prediction would be that class, and every accuracy 1.
 
     Raises:
         DataError: There are fewer than two.
@@ -206,7 +206,7 @@ def check_several_classes(classes: Sequence[str]) -> None:
 
 
 def fingerprint(dataset: DataSet) -> str:
-    """Identifies a data set by its content: the same wherever it lies, another when a byte differs.
+    """Identifies a data set by its content: independent of its location, different when a byte differs.
 
     Args:
         dataset: What `read_dataset` returned.
@@ -227,7 +227,7 @@ def fingerprint(dataset: DataSet) -> str:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Reads a file of the data set, and says which one where that fails."""
+    """Reads a file of the data set; an error names the file."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -250,17 +250,17 @@ def check_skipped(split: str, total: int, skipped: list[str]) -> None:
         raise _refused([fault])
 
 
-def check_taught(dataset: DataSet, skipped: Collection[str]) -> None:
-    """Refuses a train split in which a class has lost every picture: a model could never answer with it.
+def check_every_class(dataset: DataSet, skipped: Collection[str]) -> None:
+    """Refuses a train split in which a class has lost every picture: a model could never predict it.
 
     Args:
         dataset: The data set.
         skipped: Names of the train split's pictures that could not be read.
 
     Raises:
-        DataError: Of a class, not one train picture could be read.
+        DataError: A class has no readable train picture.
     """
-    taught = {sample.class_index for sample in dataset.splits["train"] if sample.name not in skipped}
-    lost = [name for index, name in enumerate(dataset.classes) if index not in taught]
+    learned = {sample.class_index for sample in dataset.splits["train"] if sample.name not in skipped}
+    lost = [name for index, name in enumerate(dataset.classes) if index not in learned]
     if lost:
-        raise _refused([data_faults.nothing_taught(lost)])
+        raise _refused([data_faults.no_readable_train_picture(lost)])

@@ -1,4 +1,4 @@
-"""Lists an image-folder data set, with a reason for every path it leaves out: the one listing that all work uses."""
+"""Lists an image-folder data set, with a reason for every path that is left out; everything else uses this list."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from training_scripts.data import formats, signatures, split_folders
 # The one split of a plain folder of classes.
 UNSPLIT = "unsplit"
 
-# Files called like this are pictures by their owner's word: where their content is another, they are broken pictures,
-# which are counted and reported, and not strangers, which are left out. Other files are judged by their first bytes.
+# Files with these suffixes are meant to be pictures: with other content they are broken pictures, which are counted and
+# reported, not foreign files, which are left out. Other files are recognized by their first bytes.
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".avif"}
 )
@@ -58,7 +58,7 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Listing:
-    """What lies below a data set's folder.
+    """The contents of a data set's folder.
 
     Attributes:
         folders: Split -> its folders, `UNSPLIT` -> the data set's own where it has no splits. More than one folder
@@ -145,7 +145,7 @@ class _Lister:
         self.left_out.append(LeftOut(Path(path), kind, reason))
 
     def leave_out_foreign(self, path: Path | str) -> None:
-        """Leaves out what its name says is no part of the data."""
+        """Leaves out a path whose name shows that it is not part of the data."""
         name = os.path.basename(path)  # noqa: PTH119 - a Path for each file costs more
         if split_folders.is_system_folder(name):
             self.leave_out(path, "system-folder", "is a folder that a system put there")

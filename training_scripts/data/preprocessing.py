@@ -1,4 +1,4 @@
-"""Turns a picture file into a network's input: one function for training, features and serving."""
+"""Turns a picture file into a network's input: the same code for training, features and serving."""
 
 # ruff: noqa: PLC0415 - reading a list of views needs neither torch nor NumPy
 
@@ -50,7 +50,7 @@ _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resamplin
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, struct.error, zlib.error)
 
 # A random crop covers this share of the picture, at these ratios of width to height. The ratios are those of
-# Inception's training crops (Szegedy et al. 2015); the least area is larger, for features of recognisable animals.
+# Inception's training crops (Szegedy et al. 2015); the least area is larger, for features of recognizable animals.
 _CROP_AREA = (0.35, 1.0)
 _CROP_RATIO = (3 / 4, 4 / 3)
 MAX_CROP_VIEWS = 64
@@ -62,11 +62,11 @@ class PictureError(ScriptError):
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a backbone wants its pictures.
+    """How a picture becomes a backbone's input.
 
     Attributes:
         resize: Length of the shorter side after resizing, in pixels.
-        crop: Side of the square cut from the centre, in pixels.
+        crop: Side of the square cut from the center, in pixels.
         mean: Mean of each channel (red, green, blue), of values in [0, 1].
         std: Standard deviation of each channel, likewise.
         interpolation: Filter of the resizing, always antialiased.
@@ -78,13 +78,13 @@ class Preprocessing:
     std: tuple[float, float, float]
     interpolation: Literal["bilinear", "bicubic"]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Gives plain values, fit for JSON, that `from_dict` takes back."""
+    def to_dict(self) -> dict[str, object]:
+        """The values as JSON has them; `from_dict` reads them back."""
         return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
-        """Reads what `to_dict` gave.
+        """Reads what `to_dict` returned.
 
         Raises:
             PictureError: A value is missing or of the wrong kind.
@@ -111,7 +111,7 @@ def _three(values: Any) -> tuple[float, float, float]:
 
 @dataclass(frozen=True)
 class View:
-    """One deterministic augmentation: "plain", "flip" or "crop" (then `index` tells the crops apart)."""
+    """One deterministic augmentation: "plain", "flip" or "crop" (`index` numbers the crops)."""
 
     kind: Literal["plain", "flip", "crop"]
     index: int = 0
@@ -145,11 +145,11 @@ def parse_views(text: str) -> tuple[View, ...]:
             crops = int(count[1])
         elif part not in ("plain", "flip"):
             raise PictureError(
-                f"unknown view {part!r} in {text!r}: a list of views holds plain, flip, and crops:K with K from 1 "
+                f"unknown view {part!r} in {text!r}: a list of views contains plain, flip, and crops:K with K from 1 "
                 f"to {MAX_CROP_VIEWS}, separated by commas."
             )
     if "plain" not in kinds or len(set(kinds)) < len(kinds):
-        raise PictureError(f"the views {text!r} must hold plain, and each word once; for example plain,flip.")
+        raise PictureError(f"the views {text!r} must contain plain, and each word once; for example plain,flip.")
     return (PLAIN, *([FLIP] if "flip" in kinds else []), *(View("crop", index) for index in range(crops)))
 
 
@@ -162,8 +162,8 @@ def format_views(views: Sequence[View]) -> str:
 def decode(data: bytes | Path) -> Image.Image:
     """Reads a picture as upright RGB.
 
-    The EXIF orientation is applied; transparency is laid on white; CMYK, palette, grey and 16-bit pixels are
-    converted; of an animation the first frame counts. Large JPEGs are decoded at a reduced scale (`JPEG_DRAFT_SIDE`).
+    The EXIF orientation is applied; transparency becomes white; CMYK, palette, gray and 16-bit pixels are
+    converted; of an animation the first frame is used. Large JPEGs are decoded at a reduced scale (`JPEG_DRAFT_SIDE`).
     A JPEG may lack its end marker, and nothing else.
 
     Args:
@@ -255,7 +255,7 @@ def _check_scans(content: bytes) -> None:
     for marker, _, _ in jpeg_end.segments(content):
         scans += marker == _START_OF_SCAN
         if scans > MAX_JPEG_SCANS:
-            raise PictureError(f"its scans are more than the {MAX_JPEG_SCANS} allowed: save the picture anew")
+            raise PictureError(f"it has more scans than the {MAX_JPEG_SCANS} allowed: save the picture again")
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
@@ -270,9 +270,9 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and not transparent:
         return image
     if image.mode == "I" or image.mode.startswith("I;16"):
-        return _from_deep_grey(image)
+        return _from_16_bits(image)
     if image.mode == "F":
-        raise PictureError("floating-point pixels are not supported: save it with 8 bits a channel")
+        raise PictureError("floating-point pixels are not supported: save it with 8 bits per channel")
     if image.mode == "La":  # has no other conversion
         image = image.convert("LA")
     if image.mode in ("RGBA", "LA", "PA", "RGBa") or transparent:
@@ -281,7 +281,7 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _from_deep_grey(image: Image.Image) -> Image.Image:
+def _from_16_bits(image: Image.Image) -> Image.Image:
     # Pillow's own conversion clips at 255 what reaches to 65535.
     deep = image.convert("I")
     if int(deep.getextrema()[1]) > 255:  # type: ignore[arg-type]
@@ -294,7 +294,7 @@ def to_pixels(image: Image.Image, preprocessing: Preprocessing, view: View = PLA
 
     Args:
         image: From `decode`.
-        preprocessing: What the backbone wants.
+        preprocessing: The input that the backbone expects.
         view: Which view.
         key: The sample's name: it seeds the rectangle of a crop view.
 
@@ -352,7 +352,7 @@ def all_views(image: Image.Image, preprocessing: Preprocessing, views: Sequence[
 
     Args:
         image: From `decode`.
-        preprocessing: What the backbone wants.
+        preprocessing: The input that the backbone expects.
         views: Which views.
         key: The sample's name.
 
@@ -366,8 +366,8 @@ def all_views(image: Image.Image, preprocessing: Preprocessing, views: Sequence[
     return np.stack([made[v.kind] if v.kind in made else to_pixels(image, preprocessing, v, key=key) for v in views])
 
 
-def normalise(pixels: np.ndarray, preprocessing: Preprocessing) -> torch.Tensor:
-    """Makes a network's input of pixels.
+def normalize(pixels: np.ndarray, preprocessing: Preprocessing) -> torch.Tensor:
+    """Turns pixels into a network's input.
 
     Args:
         pixels: uint8 [..., crop, crop, 3].
@@ -385,15 +385,15 @@ def normalise(pixels: np.ndarray, preprocessing: Preprocessing) -> torch.Tensor:
 
 
 def to_tensor(image: Image.Image, preprocessing: Preprocessing, view: View = PLAIN, *, key: str = "") -> torch.Tensor:
-    """Makes a network's input of a picture: `to_pixels`, then `normalise`.
+    """Turns a picture into a network's input: `to_pixels`, then `normalize`.
 
     Args:
         image: From `decode`.
-        preprocessing: What the backbone wants.
+        preprocessing: The input that the backbone expects.
         view: Which view of the picture.
         key: The sample's name: it seeds the rectangle of a crop view.
 
     Returns:
         float32 [3, crop, crop].
     """
-    return normalise(to_pixels(image, preprocessing, view, key=key), preprocessing)
+    return normalize(to_pixels(image, preprocessing, view, key=key), preprocessing)

@@ -2,8 +2,8 @@
 
 Whoever opens any URL that is handed in can be made to read the neighbours and credentials of the machine it runs on
 (server-side request forgery; OWASP SSRF Prevention Cheat Sheet). So every connection, redirects included, goes to an
-address that was judged, not to a name resolved once more; an endpoint fetches nothing until its environment allows
-it. Proxies of the environment are not used: a proxy resolves names itself, and no address could be judged.
+address that was checked, not to a name resolved once more; an endpoint fetches nothing until its environment allows
+it. Proxies of the environment are not used: a proxy resolves names itself, and no address could be checked.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _GLOBAL_UNICAST_V6 = ipaddress.IPv6Network("2000::/3")
 _NOT_PUBLIC_V6 = tuple(
     ipaddress.IPv6Network(network) for network in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
 )
-# NAT64 (RFC 6052): the last 32 bits are an IPv4 address, which must be judged as one.
+# NAT64 (RFC 6052): the last 32 bits are an IPv4 address, which must be checked as one.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -73,9 +73,9 @@ class FetchPolicy:
 
     Attributes:
         enabled: Whether anything may.
-        networks: Private networks that are allowed beside public addresses.
+        networks: Private networks that are allowed in addition to public addresses.
         max_bytes: Largest body; 25 MB is the largest request SageMaker would carry itself.
-        timeout: Seconds for the whole fetch, redirects included; SageMaker wants the answer within 60.
+        timeout: Seconds for the whole fetch, redirects included; SageMaker expects the response within 60.
         hosts: The only hosts that may be named, such as "images.example.com" or "*.example.com" (everything below
             it); None for any.
     """
@@ -117,7 +117,7 @@ def fetch(url: str, policy: FetchPolicy) -> bytes:
     """The body behind an http or https URL.
 
     Raises:
-        FetchError: Fetching is off, the URL or where it leads is refused, or the answer is no success, too
+        FetchError: Fetching is off, the URL or where it leads is refused, or the response is an error, too
             large or too slow.
     """
     if not policy.enabled:
@@ -149,7 +149,7 @@ def _checked(url: str, policy: FetchPolicy) -> tuple[SplitResult, str]:
         raise FetchError(f"the URL has {len(url):,} characters; more than {limits.MAX_URL_LENGTH:,} are not fetched")
     # Before it is taken apart, which drops some of them silently.
     if any(character <= " " or character == "\x7f" for character in url):
-        raise FetchError("the URL holds characters that must be percent-encoded")
+        raise FetchError("the URL contains characters that must be percent-encoded")
     try:
         target = urlsplit(url)
         port = target.port
@@ -245,9 +245,9 @@ def _body(response: http.client.HTTPResponse, max_bytes: int) -> bytes:
         inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)  # tells gzip from zlib by itself
         body = inflater.decompress(body, max_bytes + 1)
         if len(body) <= max_bytes and not inflater.eof:
-            raise FetchError("the URL's server broke off: its compressed answer has no end")
+            raise FetchError("the URL's server broke off: its compressed response is incomplete")
     elif encoding not in {"identity", ""}:
-        raise FetchError("the URL's server sent a content encoding that nobody asked for")
+        raise FetchError("the URL's server sent a content encoding that was not requested")
     if len(body) > max_bytes:
         raise too_large
     return body
@@ -265,16 +265,16 @@ def _meaning(status: int) -> str:
 
 def _words(error: Exception) -> str:
     if isinstance(error, socket.gaierror):
-        return "its name leads nowhere"
+        return "its name cannot be resolved"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not valid: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
-        return "it speaks no TLS that can be trusted"
+        return "it does not offer TLS that can be trusted"
     if isinstance(error, ConnectionRefusedError):
         return "it refused the connection"
     if isinstance(error, ConnectionError):
         return "it broke off"
-    return f"it could not be reached, or answered nonsense ({type(error).__name__})"
+    return f"it could not be reached, or its response is malformed ({type(error).__name__})"
 
 
 def _cut(connected: socket.socket) -> None:
@@ -339,7 +339,7 @@ def _resolved(host: str, port: int, deadline: float) -> list[str]:
 
 
 def is_allowed(address: str, networks: Sequence[_Network] = ()) -> bool:
-    """Whether an address is public, or in one of the networks that are allowed beside.
+    """Whether an address is public, or in one of the networks that are allowed in addition.
 
     >>> is_allowed("93.184.216.34"), is_allowed("169.254.169.254"), is_allowed("::ffff:127.0.0.1")
     (True, False, False)

@@ -1,4 +1,4 @@
-"""Knows the usual spellings of train, valid and test, and finds the split folders below a data set's folder."""
+"""Finds the split folders of a data set, in the usual spellings of train, valid and test."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _SPELLINGS = {
     "testing": "test",
 }
 
-# Folders that operating systems, file managers and storage servers put beside people's files.
+# Folders that operating systems, file managers and storage servers put next to people's files.
 _SYSTEM_FOLDERS = frozenset(
     {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "@recycle"}
 )
 
 
 def split_of(name: str) -> str | None:
-    """Tells which split a folder or channel of this name is: "train", "valid", "test", or None.
+    """The split that a folder or channel of this name holds: "train", "valid", "test", or None.
 
     Case does not matter, nor does "set" at the end.
 
@@ -73,12 +73,12 @@ def plain_folders(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class Layout:
-    """What lies directly below a data set's folder.
+    """The contents of a data set's folder, one level deep.
 
     Attributes:
-        folders: Split -> the folders that are called like it; more than one is a mistake. Empty for a plain folder of
+        folders: Split -> the folders with its name; more than one is a mistake. Empty for a plain folder of
             classes.
-        others: Every other path there but class folders: what no split holds.
+        others: Every other path, except class folders.
     """
 
     folders: Mapping[str, tuple[Path, ...]]
@@ -88,8 +88,8 @@ class Layout:
 def locate(root: Path) -> Layout:
     """Finds the split folders below a folder.
 
-    A class may be called train or test: beside other class folders, folders that hold pictures and no folders are
-    classes too, whatever their names.
+    A class may be called train or test: next to other class folders, a folder with pictures and without folders is a
+    class too, whatever its name.
 
     Raises:
         OSError: The folder cannot be listed.
@@ -116,7 +116,7 @@ def is_divided(folder: Path) -> bool:
 
 
 def _named_splits(folders: Sequence[Path]) -> dict[str, list[Path]]:
-    """Split -> those of some folders beside each other that are called like it."""
+    """Split -> the folders, of some siblings, that have its name."""
     named: dict[str, list[Path]] = {}
     for folder in folders:
         split = split_of(folder.name)
@@ -132,7 +132,7 @@ def _is_broken(link: Path) -> bool:
 
 
 def _holds_folders(folder: Path) -> bool:
-    """Whether class folders are below; one that cannot be listed counts, so that what is wrong with it is said."""
+    """Whether it contains class folders; an unreadable folder counts, so that its error is reported."""
     try:
         return bool(plain_folders(folder))
     except OSError:

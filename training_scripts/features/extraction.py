@@ -222,7 +222,7 @@ class FeaturePass:
         import torch
 
         count, views = pixels.shape[:2]
-        batch = pictures.normalise(pixels, self._preprocessing).flatten(0, 1)
+        batch = pictures.normalize(pixels, self._preprocessing).flatten(0, 1)
         with torch.inference_mode():
             features: np.ndarray = self._backbone(batch.to(self._device)).float().cpu().numpy()
         if not np.isfinite(features).all():

@@ -112,14 +112,14 @@ class FeatureStore:
         key = manifest["key"]
         if key.get("format") != FORMAT:
             raise DataError(
-                f"the features in {folder} have format {key.get('format')}, not {FORMAT}: compute them anew."
+                f"the features in {folder} have format {key.get('format')}, not {FORMAT}: compute them again."
             )
         for name, size in manifest["files"].items():
             there = (folder / name).stat().st_size if (folder / name).is_file() else 0
             if there != size:
                 raise DataError(
                     f"{folder / name} has {there} of {size} bytes: copy the features again, or delete the folder "
-                    "and compute them anew."
+                    "and compute them again."
                 )
         return cls(
             folder=folder,
@@ -149,7 +149,7 @@ class FeatureStore:
             Its features, targets and names.
 
         Raises:
-            DataError: The store has no such split.
+            DataError: The store lacks the split.
         """
         import numpy as np
 
@@ -282,7 +282,7 @@ def _prepare_parts(folder: Path, key: Mapping[str, object], report: Callable[[st
     parts = folder / PARTS
     # Compared after a round trip through JSON.
     if parts.is_dir() and _read_json(parts / _KEY_FILE) != json.loads(json.dumps(key)):
-        report(f"features: {parts} is left from a pass over other data or settings, it is computed anew")
+        report(f"features: {parts} is left from a pass over other data or settings, it is computed again")
         shutil.rmtree(parts)
     write_atomically(parts / _KEY_FILE, json.dumps(key).encode())
 
@@ -337,7 +337,7 @@ def _compute_parts(
         skipped += [{"split": split, "name": samples[index].name, "reason": reason} for index, reason in faults.items()]
         listing = [f"{one['name']} ({one['reason']})" for one in skipped if one["split"] == split]
         image_folder.check_skipped(split, len(dataset.splits[split]), listing)
-    image_folder.check_taught(dataset, {one["name"] for one in skipped if one["split"] == "train"})
+    image_folder.check_every_class(dataset, {one["name"] for one in skipped if one["split"] == "train"})
     return skipped
 
 

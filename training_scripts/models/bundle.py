@@ -1,12 +1,12 @@
-"""The bundle: a model artifact that is complete in itself. Written after training, read by serving and the SDK.
+"""The bundle: a self-contained model artifact, written after training, read by serving and the SDK.
 
     model.json   what the model is: classes in index order, preprocessing, metrics, temperature, model_id
     model.pth    its weights, a state dict (`backbone.*`, `head.*`, and `rejection.*` where it rejects pictures)
     MODEL_CARD.md    the same for people
     code/        inference.py, the modules it needs, and requirements.txt
 
-Reading a description needs no torch. A bundle may come from anyone: model.json is checked before it is believed,
-weights are loaded with `weights_only=True` and must have the digest that model.json names.
+Reading a description needs no torch. A bundle may come from anyone: model.json is checked, weights are loaded with
+`weights_only=True` and must have the digest that model.json names.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 CARD_FILE = "MODEL_CARD.md"
 CODE_FOLDER = "code"
 
-# What inference.py imports, and what those import; a test serves from these alone.
+# The modules that inference.py imports, directly or not; a test serves with these alone.
 SERVING_MODULES = (
     "__init__",
     "_util/__init__",
@@ -96,18 +96,18 @@ def write(
         head: The trained head.
         head_spec: What `heads.build` made it from.
         classes: Class folders in index order.
-        preprocessing: What the backbone wants of a picture.
+        preprocessing: The pictures that the backbone expects.
         metrics: Of these weights.
         temperature: Fitted on the validation split, or 1.
         fingerprint: Of the data set.
         hyperparameters: In string form.
-        rejection: Fitted for these weights; None for no such rule.
+        rejection: Rule fitted for these weights; None without one.
         sizes: Pictures of each split, for the model card.
 
     Raises:
         BundleError: The folder cannot be written.
     """
-    weights = _serialised(
+    weights = _serialized(
         {"backbone": backbone_state, "head": head.state_dict(), "rejection": rejection.tensors if rejection else {}}
     )
     description = BundleDescription(
@@ -137,39 +137,39 @@ def write(
 
 
 def read_description(path: Path) -> BundleDescription:
-    """What a bundle says of itself; needs no torch, and unpacks nothing.
+    """Reads the description of a bundle; needs no torch, and unpacks nothing.
 
     Args:
         path: The bundle's folder, or its model.tar.gz.
 
     Raises:
-        BundleError: There is no bundle, or its model.json is not in order.
+        BundleError: It is not a bundle, or its model.json is invalid.
     """
     text = bundle_archive.read_description(path) if path.is_file() else _read_from_folder(path)
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"{path}: {DESCRIPTION_FILE} is no JSON ({error})") from error
+        raise BundleError(f"{path}: {DESCRIPTION_FILE} is not JSON ({error})") from error
     try:
         return BundleDescription.from_json(values)
     except ValueError as error:
-        raise BundleError(f"{path}: {DESCRIPTION_FILE} is not in order: {error}") from error
+        raise BundleError(f"{path}: {DESCRIPTION_FILE} is invalid: {error}") from error
 
 
 def read_weights(
     folder: Path, description: BundleDescription, *, check_size: Callable[[int], object]
 ) -> dict[str, torch.Tensor]:
-    """A bundle's state dict, once its bytes have proved to be the ones that model.json names.
+    """Reads a bundle's state dict and checks that its bytes have the digest of model.json.
 
-    The file is never in memory beside its tensors.
+    File and tensors are never in memory together.
 
     Args:
         folder: The bundle's folder.
-        description: What its model.json says.
-        check_size: Called with the size of what would be loaded, before any of it is; it may raise.
+        description: Its description.
+        check_size: Called with the size of the weights before they are loaded; it may raise.
 
     Raises:
-        BundleError: The weights are missing, are others, or hold more than tensors of finite numbers.
+        BundleError: The weights are missing, have another digest, or contain more than plain tensors.
     """
     import torch  # noqa: PLC0415
 
@@ -184,9 +184,9 @@ def read_weights(
     except BundleError:
         raise
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError, TypeError) as error:
-        raise BundleError(f"{path} is no state dict that can be loaded safely") from error
+        raise BundleError(f"{path} is not a state dict that can be loaded safely") from error
     if not isinstance(state, dict) or not all(_is_plain(value) for value in state.values()):
-        raise BundleError(f"{path} is no state dict: it holds other things than plain tensors")
+        raise BundleError(f"{path} is not a state dict: it contains more than plain tensors")
     return state
 
 
@@ -209,23 +209,23 @@ def _check_digest(file: IO[bytes], path: Path, expected: str) -> None:
     if digest.hexdigest() != expected:
         raise BundleError(
             f"{path} has SHA-256 {digest.hexdigest()}, but {DESCRIPTION_FILE} names {expected}: the file was "
-            "damaged or exchanged. Fetch the artifact again."
+            "damaged or replaced. Download the artifact again."
         )
 
 
 def _is_plain(value: object) -> bool:
-    """Whether it is a tensor of numbers: sparse ones, and those without content, fail where they are first used."""
+    """Whether it is a dense tensor with content; others would fail where they are first used."""
     import torch  # noqa: PLC0415
 
     return isinstance(value, torch.Tensor) and value.layout is torch.strided and not value.is_meta
 
 
-def _serialised(parts: Mapping[str, Mapping[str, torch.Tensor]]) -> bytes:
+def _serialized(parts: Mapping[str, Mapping[str, torch.Tensor]]) -> bytes:
     """The weights as one file's bytes; the same weights always give the same bytes."""
     import torch  # noqa: PLC0415
 
     state = {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
-    # A view would drag the storage it looks into along, and where it looks from into the bytes.
+    # Views would be saved with their whole storage, and their offsets would change the bytes.
     owned = {name: state[name].detach().cpu().clone(memory_format=torch.contiguous_format) for name in sorted(state)}
     buffer = io.BytesIO()
     torch.save(owned, buffer)

@@ -1,4 +1,4 @@
-"""A bundle's archive, read without trusting it: what its headers announce is judged before any of it is read.
+"""Reads a bundle's archive without trusting it: the sizes in its headers are checked before any content is read.
 
 An archive may come from anyone, and a compressor makes a thousandth of zeros: one of 2.5 MB can keep a reader busy
 for minutes, and fill a disk.
@@ -37,7 +37,7 @@ _BROKEN = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError)
 
 
 class ArchiveLimits:
-    """Adds up what the headers of a bundle's archive announce, and refuses what no bundle holds.
+    """Adds up the sizes in the headers of an archive, and refuses what exceeds the limits of a bundle.
 
     Args:
         archive: The archive.
@@ -51,7 +51,7 @@ class ArchiveLimits:
         self._unpacked = 0
 
     def check(self, member: tarfile.TarInfo) -> None:
-        """Judges one more member.
+        """Checks one more member.
 
         Raises:
             BundleError: The members are too many or too large.
@@ -89,7 +89,7 @@ def read_description(archive: Path) -> bytes:
     """The bytes of model.json.
 
     Raises:
-        BundleError: It is not an archive, one of another kind, or there is no such file in it.
+        BundleError: It is not an archive, or not a bundle's.
     """
     with _read_errors(archive), _opened(archive) as (tar, limits):
         for member in tar:

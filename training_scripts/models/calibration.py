@@ -1,4 +1,4 @@
-"""Makes probabilities honest: the temperature of a network's scores, and how far they are from the truth."""
+"""Calibration: the temperature of a network's logits, and the calibration error of its probabilities."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-# A network that wants more than this is not confident or modest but broken; such a fit would hide it.
+# A network that needs a temperature outside these bounds is broken; such a fit would hide it.
 MIN_TEMPERATURE = 0.05
 MAX_TEMPERATURE = 20.0
 ECE_BINS = 15  # as in Guo et al. 2017
@@ -26,7 +26,7 @@ def fit_temperature(logits: Tensor, targets: Tensor) -> float:
         targets: Their classes, [n].
 
     Returns:
-        T, between 0.05 and 20; 1.0 where there is no picture or a score is not finite.
+        T, between 0.05 and 20; 1.0 without pictures, or where a logit is not finite.
     """
     if not len(logits) or not bool(logits.isfinite().all()):
         return 1.0
@@ -46,10 +46,10 @@ def expected_calibration_error(logits: Tensor, targets: Tensor, *, temperature: 
     Args:
         logits: Scores, [n, classes], n at least 1.
         targets: True classes, [n].
-        temperature: What the scores are divided by.
+        temperature: Divisor of the logits.
 
     Returns:
-        The error, from 0 (honest) to 1.
+        The error, from 0 (perfectly calibrated) to 1.
     """
     import torch  # noqa: PLC0415
 

@@ -20,7 +20,7 @@ def for_inference(backbone: nn.Module) -> nn.Module:
     Returns:
         A frozen copy with batch norms folded into convolutions, in channels-last memory order.
     """
-    import torch  # noqa: PLC0415 - whoever describes a bundle needs no torch
+    import torch  # noqa: PLC0415 - describing a bundle must not load torch
 
     fast = copy.deepcopy(backbone).eval()
     efficientnet_lite.simplify(fast)

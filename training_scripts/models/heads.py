@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import nn
 
 MAX_WIDTH = 65536
-# Heads have none, one or two hidden layers; a forged description of a million takes minutes to build.
+# Real heads have up to two hidden layers; a forged description with a million would take minutes to build.
 MAX_LAYERS = 32
 
 
@@ -26,16 +26,16 @@ class HeadSpec:
     hidden: tuple[int, ...] = ()
     dropout: float = 0.0
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, which `from_dict` takes back."""
+    def to_dict(self) -> dict[str, object]:
+        """The values as JSON has them; `from_dict` reads them back."""
         return {"hidden": list(self.hidden), "dropout": self.dropout}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> HeadSpec:
-        """Reads what `to_dict` gave.
+    def from_dict(cls, values: Mapping[str, object]) -> HeadSpec:
+        """Reads what `to_dict` returned.
 
         Raises:
-            ValueError: There are too many layers, a width or the dropout is out of bounds, or something is no number.
+            ValueError: It has too many layers, or a width or the dropout is invalid.
         """
         hidden, dropout = values.get("hidden"), values.get("dropout")
         if isinstance(hidden, list) and len(hidden) > MAX_LAYERS:

@@ -1,4 +1,4 @@
-"""The model card that lies in every bundle: what the model is, in Markdown, for whoever finds the file."""
+"""The model card in every bundle: what the model is, in Markdown, for readers of the archive."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from training_scripts.models.rejection import Rejection
 
 _MEANINGS = {
-    "accuracy": "share whose most probable class is right",
+    "accuracy": "share of pictures whose most probable class is correct",
     "loss": "mean cross-entropy, in nats",
     "ece": "calibration error of the probabilities, 0 to 1",
     "ece_uncalibrated": "the same without the temperature",
-    "kept": "share that is not rejected",
+    "kept": "share of pictures that is not rejected",
 }
 _LIMITS = (
     "The metrics hold for pictures like those they were measured on. The model knows only its classes: a picture "
-    "of something similar to one of them (a breed that is not among them) is mostly taken for it. Probabilities are "
-    "honest for pictures that do show one of the classes, not for others."
+    "of something similar to one of them (a breed that is not among them) is usually taken for it. Probabilities are "
+    "calibrated for pictures that show one of the classes, not for others."
 )
-# What a class folder is called should not break a table or become a link or a tag.
+# The name of a class folder must not break a table, or become a link or a tag.
 _UNSAFE = str.maketrans({"\\": "\\\\", "|": "\\|", "[": "\\[", "\n": " ", "\r": " ", "<": "&lt;", "`": "'"})
 
 
@@ -39,7 +39,7 @@ def write(description: BundleDescription, sizes: Mapping[str, int]) -> str:
         ("Model id", description.model_id),
         ("Backbone", f"{description.backbone}, pretrained unless the hyperparameters say otherwise"),
         ("Head", _head(description)),
-        ("Input", f"RGB, shorter side to {made.resize}, centre {made.crop} x {made.crop}"),
+        ("Input", f"RGB, shorter side to {made.resize}, center {made.crop} x {made.crop}"),
         ("Classes", str(len(description.classes))),
         ("Pictures", ", ".join(f"{split} {count}" for split, count in sizes.items() if count) or "not recorded"),
         ("Data set", f"SHA-256 {description.fingerprint}"),
@@ -75,7 +75,7 @@ def _metrics(metrics: Mapping[str, float]) -> str:
 
 def _rejection(rule: Rejection | None) -> str:
     if rule is None:
-        return "The model has no rule for them: every picture is taken for one of the classes."
+        return "The model has no rejection rule: every picture is taken for one of the classes."
     return (
         f"Method `{rule.method}`: a picture's score is 1 minus the cosine between its features and the nearest class's "
         f"mean. A score above **{rule.threshold:.4f}** means that the picture probably shows none of the classes. "

@@ -1,4 +1,4 @@
-"""Tells pictures of none of the classes: how far their features are from every class, and from where on to reject."""
+"""Recognizes pictures of none of the classes by the distance of their features from every class."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Rejection:
     tensors: Mapping[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
 
     def scores(self, logits: Tensor, features: Tensor) -> Tensor:  # noqa: ARG002 - other methods would look at them
-        """How little pictures look like any class: float64 [n], on the CPU, higher is less.
+        """How unlike the classes pictures are: float64 [n], on the CPU; higher is less alike.
 
         Args:
             logits: The model's logits [n, classes].
@@ -51,8 +51,8 @@ class Rejection:
         likeness = _directions(features) @ self.tensors[CLASS_MEANS].double().T
         return (1 - likeness.amax(1)).nan_to_num(_FARTHEST)
 
-    def to_dict(self) -> dict[str, Any]:
-        """What model.json says of it; `from_dict` takes it back. The tensors lie with the weights."""
+    def to_dict(self) -> dict[str, object]:
+        """The entry of model.json, which `from_dict` reads back. The tensors are stored with the weights."""
         return {
             "method": self.method,
             "threshold": self.threshold,
@@ -62,26 +62,26 @@ class Rejection:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Rejection:
-        """Reads what `to_dict` gave.
+        """Reads what `to_dict` returned.
 
         Raises:
-            ValueError: The method is unknown, or a number is none or out of bounds.
+            ValueError: The method is unknown, or a number is invalid or out of bounds.
         """
         method, parameters = values["method"], values["parameters"]
         if method != COSINE:
             raise ValueError(f"rejection: the method {str(method)[:40]!r} is unknown, this code has {COSINE}")
         if not isinstance(parameters, dict):
-            raise ValueError("rejection: its parameters are no object")
+            raise ValueError("rejection: its parameters are not a JSON object")
         threshold, kept = _number(values["threshold"], "threshold"), _number(values["kept"], "kept")
         if not 0 < kept <= 1:
             raise ValueError("rejection: kept must be above 0 and at most 1")
         return cls(method, threshold, kept, {str(name): _number(value, name) for name, value in parameters.items()})
 
     def with_tensors(self, tensors: Mapping[str, Tensor], *, classes: int, width: int) -> Rejection:
-        """The rule with the tensors of a bundle, once they have proved to fit.
+        """Adds the tensors of a bundle to the rule, and checks that they fit.
 
         Raises:
-            ValueError: One is missing, or of another kind, shape or content.
+            ValueError: One is missing, or of the wrong type, shape or content.
         """
         import torch  # noqa: PLC0415
 
@@ -90,7 +90,7 @@ class Rejection:
         if means is None or tuple(means.shape) != (classes, width) or means.dtype != torch.float32:
             raise ValueError(f"rejection: {CLASS_MEANS} must be float32 [{classes}, {width}]")
         if not bool(means.isfinite().all()):
-            raise ValueError(f"rejection: {CLASS_MEANS} holds numbers that are not finite")
+            raise ValueError(f"rejection: {CLASS_MEANS} contains numbers that are not finite")
         return replace(self, tensors={CLASS_MEANS: means})
 
 
@@ -103,7 +103,7 @@ def fit(features: Tensor, targets: Tensor, *, classes: int, kept: float = KEPT) 
     largest score, and `kept` becomes n / (n + 1).
 
     Args:
-        features: Of pictures that the backbone was not trained on, [n, width].
+        features: Features of pictures that the backbone was not trained on, [n, width].
         targets: Their classes, [n].
         classes: How many classes there are.
         kept: Share to keep, above 0 and below 1.
@@ -141,6 +141,6 @@ def _directions(vectors: Tensor) -> Tensor:
 
 
 def _number(value: object, name: str) -> float:
-    if type(value) not in {int, float} or not math.isfinite(value):  # type: ignore[arg-type]
-        raise ValueError(f"rejection: {name} is no finite number")
-    return float(value)  # type: ignore[arg-type]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"rejection: {name} is not a finite number")
+    return float(value)

@@ -28,7 +28,9 @@ def read(path: Path) -> Mapping[str, Any]:
     import torch
 
     if not path.is_file():
-        raise BackboneError(f"there is no weights file {path}: give pretrained, none, or a state-dict file's path.")
+        raise BackboneError(
+            f"the weights file {path} does not exist: give pretrained, none, or a state-dict file's path."
+        )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:

@@ -17,7 +17,7 @@ def unfreeze_last(backbone: nn.Module, count: int) -> list[nn.Parameter]:
     """Makes the last layers trainable.
 
     A layer is what the network itself treats as one: a residual or dense block, a convolution with its
-    normalisation, a transformer block.
+    normalization, a transformer block.
 
     Args:
         backbone: From `create`; it stays in eval mode.
@@ -44,10 +44,10 @@ def unfreeze_last(backbone: nn.Module, count: int) -> list[nn.Parameter]:
 def _layers(backbone: nn.Module) -> list[list[nn.Module]]:
     from torch import nn
 
-    normalisations = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
+    normalizations = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
     layers: list[list[nn.Module]] = []
     for part in _parts(backbone):
-        if layers and isinstance(part, normalisations):
+        if layers and isinstance(part, normalizations):
             layers[-1].append(part)
         else:
             layers.append([part])

@@ -1,4 +1,4 @@
-"""Keeps a run's whole state on disk after every epoch, so that a killed run goes on as if nothing had been."""
+"""Saves a run's whole state after every epoch, so that a killed run resumes with the same result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORMAT_VERSION = 2
 
 
 class CheckpointError(ScriptError):
-    """A checkpoint is another run's and cannot be continued; the message says what differs."""
+    """A checkpoint belongs to another run and cannot be continued; the message names the differences."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Saved:
 
     Attributes:
         state: What was saved.
-        comparison: What the run does otherwise than the one that saved it; there are no conflicts.
+        comparison: How the run differs from the one that saved it; without conflicts.
     """
 
     state: dict[str, Any]
@@ -38,12 +38,14 @@ class Saved:
 class Checkpoint:
     """The checkpoint file of one run."""
 
-    def __init__(self, folder: Path, *, run: RunIdentity, job: str = "", report: Callable[[str], Any] = print) -> None:
+    def __init__(
+        self, folder: Path, *, run: RunIdentity, job: str = "", report: Callable[[str], object] = print
+    ) -> None:
         """Names the file; nothing is read or written yet.
 
         Args:
             folder: SageMaker's checkpoint folder.
-            run: What decides the run's result.
+            run: The run's identity.
             job: Name of the training job.
             report: Takes one line of log at a time.
         """
@@ -53,7 +55,7 @@ class Checkpoint:
         self._report = report
 
     def save(self, state: dict[str, Any]) -> None:
-        """Keeps `state` (tensors and plain values); a disk that refuses costs a warning, not the run."""
+        """Saves `state` (tensors and plain values); a failed write is reported as a warning and never fails the run."""
         import torch  # noqa: PLC0415
 
         buffer = io.BytesIO()
@@ -65,14 +67,14 @@ class Checkpoint:
         except OSError as error:
             self._report(
                 f"warning: no checkpoint: cannot write {self.path}: {error.strerror or error}. "
-                "Training goes on; a restart would begin from the last checkpoint that was written."
+                "Training continues; a restart would resume from the last checkpoint that was written."
             )
 
     def load(self) -> Saved | None:
-        """The state that was saved last; None where there is none, or, with a line, where it cannot be read.
+        """The state that was saved last; None where none was saved, or, with a warning, where it cannot be read.
 
         Raises:
-            CheckpointError: It is there, but another run's: of other data, or of another shape of model.
+            CheckpointError: It belongs to another run: with other data, or another shape of model.
         """
         import torch  # noqa: PLC0415
 

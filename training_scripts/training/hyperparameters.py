@@ -1,4 +1,4 @@
-"""The hyperparameters of every entry point: one table says their names, kinds, defaults and bounds.
+"""The hyperparameters of every entry point: one table with their names, kinds, defaults and bounds.
 
 Values arrive as SageMaker sends them: `--name value` pairs in which everything is a string. Nothing here
 imports torch, so the SDK checks hyperparameters with the same table before a job is sent.
@@ -44,7 +44,7 @@ class Hyperparameters:
     lr: float = _row(2e-3, "number", "learning rate of the head", minimum=0, open_minimum=True, maximum=100)
     batch_size: int = _row(64, "integer", "pictures per step", minimum=1, maximum=65536, entry_points=EVERYWHERE)
     epochs: int = _row(10, "integer", "passes over the train split", minimum=1, maximum=100_000)
-    optimizer: str = _row("adamw", "text", "the optimiser", choices=("adamw", "adam", "sgd"), fixed=True)
+    optimizer: str = _row("adamw", "text", "the optimizer", choices=("adamw", "adam", "sgd"), fixed=True)
     weight_decay: float = _row(1e-2, "number", "weight decay", minimum=0, maximum=100)
     momentum: float = _row(0.9, "number", "momentum of sgd", minimum=0, maximum=1, open_maximum=True)
     label_smoothing: float = _row(
@@ -54,7 +54,7 @@ class Hyperparameters:
         "cosine", "text", "how the learning rate changes over the run", choices=("cosine", "none", "step")
     )
     seed: int = _row(0, "integer", "seed of everything random", minimum=0, maximum=2**32 - 1)
-    patience: int = _row(0, "integer", "stop after so many epochs without a better valid loss; 0 never", minimum=0)
+    patience: int = _row(0, "integer", "stop after this many epochs without a better valid loss; 0 never", minimum=0)
     views: str = _row(
         "plain,flip",
         "text",
@@ -164,7 +164,7 @@ class Hyperparameters:
     profile_operators: str = _row(
         "auto",
         "text",
-        "let torch.profiler look at a few steps; auto: in runs so long that it costs next to nothing",
+        "trace a few steps with torch.profiler; auto: only in runs long enough that it costs next to nothing",
         choices=("auto", "on", "off"),
         entry_points=PROFILED,
         recording=True,
@@ -176,7 +176,7 @@ class Hyperparameters:
 
 
 def table(entry_point: str | None = None) -> tuple[Parameter, ...]:
-    """The rows, in order; with `entry_point` (train_model, hpo, extract_features) only those it reads."""
+    """The hyperparameters, in order; with `entry_point` (train_model, hpo, extract_features) only those it reads."""
     rows = tuple(
         Parameter(**{"name": row.name.replace("_", "-"), "default": row.default, **row.metadata})
         for row in fields(Hyperparameters)
@@ -223,7 +223,7 @@ def parse(arguments: Sequence[str], *, entry_point: str | None = None) -> Hyperp
     while waiting:
         token = waiting.pop(0)
         if not _is_name(token):
-            problems.append(f"{token!r} stands where a --name was expected")
+            problems.append(f"{token!r} is not a --name")
             continue
         name, equals, value = token.lstrip("-").partition("=")
         if equals:
@@ -243,7 +243,7 @@ def _is_name(token: str) -> bool:
 
 
 def meant(written: str, entry_point: str | None = None) -> str | None:
-    """The hyperparameter that a name stands for, in any of its usual spellings; None for no such hyperparameter.
+    """The hyperparameter that a name means, in any of its usual spellings; None for an unknown name.
 
     >>> meant("batch_size"), meant("learning-rate"), meant("Epochs"), meant("e")
     ('batch-size', 'lr', 'epochs', None)
@@ -252,7 +252,7 @@ def meant(written: str, entry_point: str | None = None) -> str | None:
 
 
 def typed(name: str, value: object) -> object:
-    """A hyperparameter's value as Python has it, where it travelled as a string; any other value as it is.
+    """A hyperparameter's value as Python has it, where it was sent as a string; any other value unchanged.
 
     >>> typed("lr", "0.001"), typed("epochs", "6"), typed("amp", "true"), typed("hidden", "512,256")
     (0.001, 6, True, '512,256')
@@ -299,7 +299,7 @@ def _message(problems: Sequence[str], allowed: Sequence[str]) -> str:
 def _unknown(name: str, entry_point: str | None) -> str:
     if meant(name) is not None:
         return f"{name}: {entry_point} does not use it"
-    return f"{name}: there is no such hyperparameter{did_you_mean(name, names(entry_point), synonyms=RELATED)}"
+    return f"{name}: unknown hyperparameter{did_you_mean(name, names(entry_point), synonyms=RELATED)}"
 
 
 # What other tools call the same thing.
@@ -314,7 +314,7 @@ SYNONYMS = {
     "l2": "weight-decay",
     "wd": "weight-decay",
 }
-# With what is close in meaning, but takes other values.
+# And names of similar meaning, whose values differ.
 RELATED = SYNONYMS | {"early-stopping": "patience"}
 
 

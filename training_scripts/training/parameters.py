@@ -31,7 +31,7 @@ class Parameter:
         open_maximum: Whether the maximum itself is excluded.
         choices: The only values allowed, where not empty; case, dashes and underscores do not matter.
         entry_points: The scripts that read it.
-        recording: Whether it says only how the run is watched, which changes nothing of its result.
+        recording: Whether it only controls recording, which does not change the result of a run.
         fixed: Whether a run that continues a checkpoint must have the same value.
     """
 
@@ -49,7 +49,7 @@ class Parameter:
     fixed: bool = False
 
     def allowed(self) -> str:
-        """What may be written for it, in words."""
+        """The allowed values, in words."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
         if self.kind == "widths":
@@ -63,7 +63,7 @@ class Parameter:
 
 
 def read(parameter: Parameter, value: object) -> Any:
-    """The value of one parameter; ValueError says what is allowed."""
+    """Reads the value of one parameter; a ValueError names what is allowed."""
     text = write(value).strip()
     try:
         found = _READERS[parameter.kind](known_as(text, parameter.choices) or text)
@@ -79,14 +79,14 @@ def read(parameter: Parameter, value: object) -> Any:
 
 
 def _check_views(text: str) -> None:
-    """The views' grammar belongs to the pictures module, which needs Pillow: read only where it is used."""
+    """Checks a list of views. Its grammar is in a module that needs Pillow, which loads only here."""
     from training_scripts.data.preprocessing import parse_views  # noqa: PLC0415
 
     parse_views(text)
 
 
 def _check_rules(text: str) -> None:
-    """Only the rules know their names, and they need NumPy: read only where others than the default are named."""
+    """Checks names of rules. The rules need NumPy, so they load only where other than the default ones are named."""
     from training_scripts import rules  # noqa: PLC0415
 
     for name in text.split(","):
@@ -156,7 +156,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
 
 
 def write(value: object) -> str:
-    """A value in string form: what SageMaker would carry."""
+    """A value in string form, as SageMaker sends it."""
     if value is None:
         return ""
     if isinstance(value, bool):

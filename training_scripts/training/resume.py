@@ -1,4 +1,4 @@
-"""What a checkpoint belongs to, and whether a run with other settings may continue it. Needs no torch."""
+"""The identity of a run, and whether a run with other settings may continue its checkpoint. Needs no torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHOWN_CLASSES = 5
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """What decides a run's result.
+    """What determines a run's result.
 
     Attributes:
         hyperparameters: Name to value, in string form.
@@ -34,7 +34,7 @@ class RunIdentity:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of all of it but where the run was computed, and how it was watched."""
+        """SHA-256 (hex) of everything that determines the result; recording and `workers` do not."""
         values = {name: self.value(name) for name in _rows()}
         parts = (json.dumps(values, sort_keys=True), self.data, self.classes, self.weights)
         return hashlib.sha256(repr(parts).encode("utf-8", "surrogateescape")).hexdigest()
@@ -43,8 +43,8 @@ class RunIdentity:
         """A hyperparameter's value; its default where none is given."""
         return self.hyperparameters.get(name, _DEFAULTS[name])
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, which `from_dict` takes back."""
+    def to_dict(self) -> dict[str, object]:
+        """Plain values, which `from_dict` reads back."""
         return {
             "hyperparameters": dict(self.hyperparameters),
             "data": self.data,
@@ -54,10 +54,10 @@ class RunIdentity:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunIdentity:
-        """Reads what `to_dict` gave.
+        """Reads what `to_dict` returned.
 
         Raises:
-            KeyError: Something is missing.
+            KeyError: A value is missing.
         """
         return cls(values["hyperparameters"], values["data"], tuple(values["classes"]), values["weights"])
 
@@ -67,8 +67,8 @@ class Comparison:
     """How a run differs from the one whose checkpoint it is to continue.
 
     Attributes:
-        conflicts: Why it cannot continue it, a phrase each.
-        changes: What it does otherwise from there on: hyperparameter -> (value before, value now).
+        conflicts: Why it cannot continue, one phrase per reason.
+        changes: The settings that change from there on: hyperparameter -> (value before, value now).
     """
 
     conflicts: tuple[str, ...]
@@ -80,10 +80,10 @@ class Comparison:
 
 
 def compare(before: RunIdentity, now: RunIdentity) -> Comparison:
-    """What stands in the way of continuing a run as another, and what changes; what is not known of one is equal.
+    """Compares a run with the one whose checkpoint it is to continue; unknown values count as equal.
 
     Args:
-        before: What the checkpoint belongs to.
+        before: The run that wrote the checkpoint.
         now: The run that is to continue it.
     """
     differing = {
@@ -108,7 +108,7 @@ def compare(before: RunIdentity, now: RunIdentity) -> Comparison:
 
 
 def _is_fixed(name: str, before: str, now: str) -> bool:
-    """Whether the state of a run with one value means nothing to a run with the other."""
+    """Whether the state of a run with one value is useless to a run with the other."""
     if name == "dropout":  # without any, the head has a layer less
         return (float(before) == 0) != (float(now) == 0)
     return _rows()[name]

@@ -41,7 +41,7 @@ def prepare(threads: int | None = None) -> None:
 
 def prepare_libraries() -> None:
     """The part of `prepare` that must come before NumPy loads, and loads nothing itself."""
-    # Waiting threads that spin take the cores away from decoding and from neighbours.
+    # Waiting threads that spin take the cores away from decoding and from other processes.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _keep_freed_memory()
 
@@ -59,7 +59,7 @@ def available_cores() -> int:
 
 
 def _keep_freed_memory() -> None:
-    # glibc maps every large block anew, and page faults then cost more than the convolutions do.
+    # glibc maps every large block again, and page faults then cost more than the convolutions do.
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):
@@ -105,9 +105,9 @@ def run_entry_point(work: Callable[[], int]) -> int:
     try:
         return work()
     except ScriptError as error:
-        said = safe_lines(str(error))
-        print(f"error: {said}", file=sys.stderr, flush=True)
-        _record_failure(said)
+        message = safe_lines(str(error))
+        print(f"error: {message}", file=sys.stderr, flush=True)
+        _record_failure(message)
         return 1
     except Exception:
         _record_failure(safe_lines(traceback.format_exc()))

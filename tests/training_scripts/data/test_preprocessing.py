@@ -122,7 +122,7 @@ class TestDecode:
         photograph = encode(scene(), "JPEG")
         scans = bytes([0xFF, 0xDA, 0, 2]) * 6_000_000
         begin = time.monotonic()
-        with pytest.raises(PictureError, match="scans are more than the 100 allowed"):
+        with pytest.raises(PictureError, match="more scans than the 100 allowed"):
             preprocessing.decode(photograph[:-2] + scans + photograph[-2:])
         assert time.monotonic() - begin < 1  # counting them takes four
 
@@ -145,7 +145,7 @@ class TestPreprocessing:
     def test_a_picture_alone_equals_the_same_in_a_batch(self) -> None:
         image = scene()
         views = preprocessing.parse_views("plain,flip,crops:2")
-        together = preprocessing.normalise(preprocessing.all_views(image, SMALL, views, key="a.jpg"), SMALL)
+        together = preprocessing.normalize(preprocessing.all_views(image, SMALL, views, key="a.jpg"), SMALL)
         assert together.shape == (4, 3, 16, 16)
         for view, tensor in zip(views, together, strict=True):
             assert torch.equal(preprocessing.to_tensor(image, SMALL, view, key="a.jpg"), tensor)

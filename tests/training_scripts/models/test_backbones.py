@@ -145,7 +145,9 @@ class TestWeightsFiles:
             create("resnet18", weights=str(tmp_path / "pickled.pth"))
 
     def test_that_are_not_there(self) -> None:
-        with pytest.raises(BackboneError, match=r"there is no weights file pretraned: give pretrained, none, or"):
+        with pytest.raises(
+            BackboneError, match=r"the weights file pretraned does not exist: give pretrained, none, or"
+        ):
             create("resnet18", weights="pretraned")
 
 

@@ -126,7 +126,7 @@ def test_the_archive_is_named_and_not_the_folder_that_it_was_unpacked_to(written
     archive = tmp_path / "model.tar.gz"
     weights = (written_bundle / "model.pth").read_bytes()
     cases: list[tuple[dict[str, object], bytes, str]] = [
-        ({"temperature": 1e-320}, weights, f"{archive}: model.json is not in order: temperature must be from"),
+        ({"temperature": 1e-320}, weights, f"{archive}: model.json is invalid: temperature must be from"),
         ({}, weights[:-100] + bytes(100), f"The bundle {archive} cannot be used: "),
     ]
     for changes, content, says in cases:

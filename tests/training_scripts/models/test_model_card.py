@@ -22,10 +22,10 @@ def test_the_card_of_a_bundle_has_what_its_description_has(written_bundle: Path)
         "| Backbone | efficientnet_lite0,",
         "| Head | hidden layers of 8, dropout 0.5 |",
         "| Temperature | 1.5000;",
-        "| valid:accuracy | 0.7500 | share whose most probable class is right |",
+        "| valid:accuracy | 0.7500 | share of pictures whose most probable class is correct |",
         "| lr | 0.001 |",
         "0. 001.Red_dog\n1. 002.Green_dog",
-        "The model has no rule for them",
+        "The model has no rejection rule",
     ):
         assert content in card
 

@@ -161,13 +161,13 @@ def test_a_rule_changes_no_weight_and_no_answer(written_bundle: Path, rejecting:
         (lambda rule: rule.update(method=["cosine"]), "unknown"),
         (lambda rule: rule.update(method="x" * 10_000), r"'x{40}' is unknown"),
         (lambda rule: rule.pop("threshold"), "'threshold' is missing"),
-        (lambda rule: rule.update(threshold="0.4"), "threshold is no finite number"),
-        (lambda rule: rule.update(threshold=True), "threshold is no finite number"),
-        (lambda rule: rule.update(threshold=10**400), "not in order"),
+        (lambda rule: rule.update(threshold="0.4"), "threshold is not a finite number"),
+        (lambda rule: rule.update(threshold=True), "threshold is not a finite number"),
+        (lambda rule: rule.update(threshold=10**400), "is invalid"),
         (lambda rule: rule.update(kept=0), "kept"),
         (lambda rule: rule.update(kept=1.5), "kept"),
         (lambda rule: rule.update(parameters=[1]), "parameters"),
-        (lambda rule: rule.update(parameters={"pictures": None}), "pictures is no finite number"),
+        (lambda rule: rule.update(parameters={"pictures": None}), "pictures is not a finite number"),
     ],
 )
 def test_a_forged_rule_is_refused(rejecting: Path, change: Callable[[dict[str, Any]], object], reason: str) -> None:
@@ -179,7 +179,7 @@ def test_a_forged_rule_is_refused(rejecting: Path, change: Callable[[dict[str, A
 @pytest.mark.parametrize("value", [None, [], "cosine", math.nan, 3])
 def test_a_rule_that_is_no_object_is_refused(rejecting: Path, value: object) -> None:
     forge(rejecting, lambda values: values.update(rejection=value))
-    with pytest.raises(BundleError, match="not in order"):
+    with pytest.raises(BundleError, match="is invalid"):
         read_description(rejecting)
 
 

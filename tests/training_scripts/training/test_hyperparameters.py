@@ -59,12 +59,12 @@ def test_every_problem_is_in_one_message_with_what_is_allowed() -> None:
         parse(["--learning_rte", "0.1", "--epochs", "zero", "--optimizer", "lion", "--hidden", "--dropout", "1", "7"])
     message = str(caught.value)
     assert message.startswith("6 hyperparameters are wrong:")
-    assert "learning_rte: there is no such hyperparameter; did you mean lr?" in message
+    assert "learning_rte: unknown hyperparameter; did you mean lr?" in message
     assert "epochs: 'zero' is not allowed; write a whole number from 1" in message
     assert "optimizer: 'lion' is not allowed; write one of adamw, adam, sgd" in message
     assert "hidden: the value is missing" in message
     assert "dropout: '1' is not allowed; write a number from 0 below 1" in message
-    assert "'7' stands where a --name was expected" in message
+    assert "'7' is not a --name" in message
     assert message.endswith("allowed names: " + ", ".join(hyperparameters.names()))
 
 
@@ -121,7 +121,7 @@ def test_save_intervals_are_spelled_as_the_managed_debugger_spells_them() -> Non
 
 
 def test_names_are_never_abbreviated() -> None:
-    with pytest.raises(HyperparameterError, match="e: there is no such hyperparameter"):
+    with pytest.raises(HyperparameterError, match="e: unknown hyperparameter"):
         parse(["--e", "3"])
 
 
