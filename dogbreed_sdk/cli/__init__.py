@@ -1,4 +1,4 @@
-"""The ``dogbreed`` command: a thin skin over the library, with nothing of its own."""
+"""The ``dogbreed`` command: a thin layer over the library; whatever it does, Python can do too."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Args:
-        arguments: Without the program's name. Default: the process's own.
+        arguments: Without the program's name. Default: those of the process.
 
     Returns:
         The exit status.
     """
     try:
-        if "_ARGCOMPLETE" in os.environ:  # a shell asks how the line may continue
+        if "_ARGCOMPLETE" in os.environ:  # a shell wants to complete a line
             from dogbreed_sdk.cli import completion  # noqa: PLC0415
 
             completion.complete()
-        # It takes a second, in which Ctrl-C is one as well.
+        # Importing takes a second, during which Ctrl-C must work as it does later.
         from dogbreed_sdk.cli import program  # noqa: PLC0415
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -1,12 +1,20 @@
-"""Numbers on a command line, with bounds that its errors name."""
+"""Types of arguments for argparse: each reads a text, and its error says what was expected."""
 
 from __future__ import annotations
 
 import argparse
+import ipaddress
+import re
+from collections.abc import Callable, Iterable
+
+from training_scripts._util.suggestions import did_you_mean, either, known_as
+
+# What SageMaker allows (API reference, the members Environment of CreateTrainingJob and ContainerDefinition).
+_VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 
 
 def at_least_one(text: str) -> int:
-    """A count."""
+    """A count from 1 on."""
     value = _whole(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is below 1")
@@ -14,10 +22,10 @@ def at_least_one(text: str) -> int:
 
 
 def port(text: str) -> int:
-    """A TCP port; 0 leaves the choice to the system."""
+    """A TCP port; with 0 the system picks a free one."""
     value = _whole(text)
     if not 0 <= value <= 65535:
-        raise argparse.ArgumentTypeError(f"{text} is no port (0 to 65535)")
+        raise argparse.ArgumentTypeError(f"{text} is not a port (0 to 65535)")
     return value
 
 
@@ -25,5 +33,44 @@ def _whole(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        # argparse's own words would name the function: "invalid at_least_one value".
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+        # argparse's own message would name the function: "invalid at_least_one value".
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+
+
+def network(text: str) -> str:
+    """An IP address, or a network such as 10.0.0.0/8."""
+    try:
+        ipaddress.ip_network(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"pass an IP address, or a network such as 10.0.0.0/8: {error}") from None
+    return text
+
+
+def one_of(choices: Iterable[str]) -> Callable[[str], str]:
+    """One of the choices; case, dashes and underscores make no difference.
+
+    >>> one_of(["stored", "in-job"])("In_Job")
+    'in-job'
+    """
+    known = tuple(choices)
+
+    def read(text: str) -> str:
+        choice = known_as(text, known)
+        if choice is None:
+            hint = did_you_mean(text, known) or ";"
+            raise argparse.ArgumentTypeError(f"{text!r} is not a valid choice{hint} choose {either(known)}")
+        return choice
+
+    return read
+
+
+def assignment(text: str) -> tuple[str, str]:
+    """An environment variable and its value.
+
+    >>> assignment("DOGBREED_FETCH_URLS=1")
+    ('DOGBREED_FETCH_URLS', '1')
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not _VARIABLE.fullmatch(name):
+        raise argparse.ArgumentTypeError(f"write KEY=VALUE, where KEY is the name of a variable, not {name!r}")
+    return name, value

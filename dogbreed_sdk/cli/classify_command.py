@@ -1,4 +1,4 @@
-"""The command ``classify``: answers on a terminal or in a pipe as they come, or as one JSON document."""
+"""The command ``classify``: prints predictions as they arrive, or all of them as one JSON document."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 from dogbreed_sdk.cli import models
 from dogbreed_sdk.cli.output import Outcome, counter, print_document, say, show, waiting
@@ -17,20 +16,21 @@ from dogbreed_sdk.predictions import Prediction
 
 
 def run(options: argparse.Namespace) -> Outcome:
-    """Classifies pictures; one that cannot be used does not keep the others from being answered."""
-    rows: list[dict[str, Any]] = []
+    """Classifies pictures; an unusable picture does not stop the others."""
+    rows: list[dict[str, object]] = []
     failed = False
     try:
         with models.classifier(options) as classifier:
-            answers = classifier.classify_many(options.pictures, top_k=options.top_k, on_error="return")
-            with contextlib.closing(answers), _progress(options) as progress:
-                for done, answer in enumerate(answers, start=1):
-                    row = _row(options.pictures[done - 1], answer)
+            results = classifier.classify_many(options.pictures, top_k=options.top_k, on_error="return")
+            with contextlib.closing(results), _progress(options) as progress:
+                for done, result in enumerate(results, start=1):
+                    picture = options.pictures[done - 1]
+                    row, lines = _shown(picture, result)
                     failed = failed or "error" in row
                     if options.json:
                         rows.append(row)
                     else:
-                        show(*_lines(row))
+                        show(picture, *lines)
                     progress(done, len(options.pictures))
     except KeyboardInterrupt:
         if options.json:
@@ -40,30 +40,23 @@ def run(options: argparse.Namespace) -> Outcome:
 
 
 def _progress(options: argparse.Namespace) -> AbstractContextManager[Callable[[int, int], None]]:
-    """On a terminal, the answers themselves show how far it is, from the first one on."""
-    return _first_answer() if sys.stdout.isatty() and not options.json else counter("pictures classified")
+    """On a terminal, the predictions themselves show the progress once the first one has arrived."""
+    return _first_prediction() if sys.stdout.isatty() and not options.json else counter("pictures classified")
 
 
 @contextlib.contextmanager
-def _first_answer() -> Iterator[Callable[[int, int], None]]:
-    with waiting("waiting for the first answer") as answered:
-        yield lambda done, total: answered()  # noqa: ARG005 - a counter's two arguments
+def _first_prediction() -> Iterator[Callable[[int, int], None]]:
+    with waiting("waiting for the first prediction") as arrived:
+        yield lambda done, total: arrived()  # noqa: ARG005 - a counter's two arguments
 
 
-def _row(picture: str, answer: Prediction | DogBreedError) -> dict[str, Any]:
-    """An answer as JSON has it; an error that is not about the picture is raised."""
-    if isinstance(answer, Prediction):
-        return {"picture": picture, **answer.to_dict()}
-    if isinstance(answer, (ImageError, ModelError)):
-        hint = f" For the pictures in it write {Path(picture) / '*.jpg'}." if Path(picture).is_dir() else ""
-        return {"picture": picture, "error": f"{answer}{hint}"}
-    raise answer
-
-
-def _lines(row: dict[str, Any]) -> list[str]:
-    lines = [row["picture"]]
-    if "error" in row:
-        lines.append(f"  error: {row['error']}")
-    if row.get("rejected"):
-        lines.append("  probably none of these classes; the likeliest are")
-    return lines + [f"  {score['probability']:7.1%}  {score['label']}" for score in row.get("scores", ())]
+def _shown(picture: str, result: Prediction | DogBreedError) -> tuple[dict[str, object], list[str]]:
+    """The result as JSON and as lines for people; raises an error that is not about the picture."""
+    if isinstance(result, Prediction):
+        scores = [f"  {score.probability:7.1%}  {score.label}" for score in result.scores]
+        rejected = ["  probably none of these classes; the most likely are"] if result.rejected else []
+        return {"picture": picture, **result.to_dict()}, [*rejected, *scores]
+    if isinstance(result, (ImageError, ModelError)):
+        hint = f" To classify the pictures in it, write {Path(picture) / '*.jpg'}." if Path(picture).is_dir() else ""
+        return {"picture": picture, "error": f"{result}{hint}"}, [f"  error: {result}{hint}"]
+    raise result

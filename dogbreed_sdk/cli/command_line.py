@@ -1,8 +1,9 @@
-"""Commands to suggest: lines that work when they are pasted, for the place that this command is about."""
+"""Commands to suggest: lines that work when they are pasted, for the same place as the current command."""
 
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import shutil
 import sys
@@ -12,22 +13,35 @@ from pathlib import Path
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.session import default_root
 
+# How the library writes remedies about data sets: a Python method, or a command in backquotes.
+_METHOD_OR_COMMAND = re.compile(r"BreedDataset\.\w+\(\)(?: or|, or on the command line with) `dogbreed ([^`]*)`")
+
 
 def command_line(options: argparse.Namespace | None, *words: object) -> str:
-    """A further command: the program as it was called, the words, and the options that say where.
+    """A command to run next: the program as it was called, the words, and the options that name the place.
 
     Args:
-        options: Those of this command; None where the other one asks no SageMaker.
-        words: Name of the other command, and its arguments.
+        options: The current command's; None if the suggested command does not use SageMaker.
+        words: Name of the suggested command, and its arguments.
     """
     where = [] if options is None else _where(options)
     return shlex.join([*_program(), *map(str, words), *where])
 
 
+def as_command(text: str) -> str:
+    """A remedy about a data set that names only the command to paste, and not the Python method."""
+    return _METHOD_OR_COMMAND.sub(lambda match: _quoted(f"{command_line(None)} {match[1]}"), text)
+
+
+def _quoted(command: str) -> str:
+    """A command in a sentence, in quotes that it does not contain."""
+    return f"`{command}`" if "'" in command else f"'{command}'"
+
+
 def _program() -> list[str]:
-    """How this program was called, shortly where the shell finds the same one."""
+    """The program as it was called; by its bare name if the shell finds the same file."""
     called = Path(sys.argv[0])
-    if called.name == "__main__.py":  # python -m; mostly the command lies beside Python
+    if called.name == "__main__.py":  # python -m; usually the command is installed beside Python
         called = Path(sys.executable).with_name("dogbreed")
         if not called.exists():
             return [sys.executable, "-m", "dogbreed_sdk"]

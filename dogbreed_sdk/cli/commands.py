@@ -1,4 +1,4 @@
-"""The commands about jobs and endpoints: arguments in, one call of the library, an outcome out."""
+"""The commands for jobs and endpoints: each calls the library and turns the result into an outcome."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import json
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from dogbreed_sdk._util import optional
 from dogbreed_sdk.cli import models
@@ -28,7 +27,7 @@ from training_scripts._util.safe_text import safe_lines, without_secrets
 
 
 def tune(options: argparse.Namespace) -> Outcome:
-    """Searches hyperparameters and reports the trials."""
+    """Searches for hyperparameters and lists the trials."""
     with read.new_sagemaker(options) as session:
         trainer, shared = read.trainer(options, session)
         with job_progress() as progress:
@@ -52,9 +51,14 @@ def tune(options: argparse.Namespace) -> Outcome:
 
 
 def tuning_outcome(options: argparse.Namespace, job: TuningJob) -> Outcome:
-    """What a finished search found."""
+    """The result of a finished search."""
     best, trials = job.best, job.trials()
-    document: dict[str, Any] = {
+    further = [
+        command_line(options, "train", options.data, "--best-of", job.name),
+        command_line(options, "classify", job.name, _picture(options.data)),
+        command_line(options, "deploy", job.name),
+    ]
+    document = {
         "name": job.name,
         "status": job.status,
         "hyperparameters": dict(best.hyperparameters),
@@ -77,17 +81,17 @@ def tuning_outcome(options: argparse.Namespace, job: TuningJob) -> Outcome:
             }
             for trial in trials
         ],
-        "next": [
-            command_line(options, "train", options.data, "--best-of", job.name),
-            command_line(options, "classify", job.name, _picture(options.data)),
-            command_line(options, "deploy", job.name),
-        ],
+        "next": further,
     }
 
-    return Outcome(document, lambda: _print_trials(options, document, best, trials))
+    def text() -> None:
+        _print_trials(best, trials)
+        show(*_best_lines(job.name, best), *_failure_line(options, trials), *next_steps(further))
+
+    return Outcome(document, text)
 
 
-def _print_trials(options: argparse.Namespace, document: dict[str, Any], best: BestTrial, trials: list[Trial]) -> None:
+def _print_trials(best: BestTrial, trials: list[Trial]) -> None:
     searched = sorted({name for trial in trials for name in trial.hyperparameters})
     print_table(
         ["trial", *searched, "objective", "status", "seconds"],
@@ -102,18 +106,27 @@ def _print_trials(options: argparse.Namespace, document: dict[str, Any], best: B
             for trial in trials
         ],
     )
+
+
+def _best_lines(name: str, best: BestTrial) -> list[str]:
     chosen = ", ".join(f"{name} {short(value)}" for name, value in sorted(best.searched.items()))
-    show(f"{document['name']}: the best trial is {best.job.name} (marked *)")
-    show(f"objective {best.objective:.4f} with {chosen}")
+    return [
+        f"{name}: the best trial is {best.job.name} (marked *)",
+        f"objective {best.objective:.4f} with {chosen}",
+    ]
+
+
+def _failure_line(options: argparse.Namespace, trials: list[Trial]) -> list[str]:
+    """Why the first failed trial failed; empty if none did."""
     failed = next((trial for trial in trials if trial.status == "Failed"), None)
-    if failed is not None:
-        log = command_line(options, "logs", failed.name)
-        show(f"{failed.name} failed: {diagnose(failed.failure, ()).cause} ({log})")
-    show(*next_steps(document["next"]))
+    if failed is None:
+        return []
+    log = command_line(options, "logs", failed.name)
+    return [f"{failed.name} failed: {diagnose(failed.failure, ()).cause} ({log})"]
 
 
 def train(options: argparse.Namespace) -> Outcome:
-    """Trains one model and reports its metrics."""
+    """Trains one model and prints its metrics."""
     with read.new_sagemaker(options) as session, job_progress() as progress:
         trainer, given = read.trainer(options, session, _earlier(options, session))
         job = trainer.train(options.data, given, resume=options.resume, name=options.name, progress=progress)
@@ -124,28 +137,29 @@ def train(options: argparse.Namespace) -> Outcome:
 
 
 def training_outcome(options: argparse.Namespace, job: TrainingJob) -> Outcome:
-    """What a finished training job achieved."""
+    """The result of a finished training job."""
     metrics, model_uri, seconds = job.final_metrics, job.model_uri, round(job.seconds, 2)
-    document: dict[str, Any] = {
+    further = [
+        command_line(options, "report", job.name),
+        command_line(options, "classify", job.name, _picture(options.data)),
+        command_line(options, "deploy", job.name),
+    ]
+    document = {
         "name": job.name,
         "status": "Completed",
         "hyperparameters": job.hyperparameters,
         "metrics": metrics,
         "seconds": seconds,
         "model_uri": model_uri,
-        "next": [
-            command_line(options, "report", job.name),
-            command_line(options, "classify", job.name, _picture(options.data)),
-            command_line(options, "deploy", job.name),
-        ],
+        "next": further,
     }
     numbers = "  ".join(f"{name} {value:.4f}" for name, value in sorted(metrics.items()))
     achieved = [f"{job.name}: Completed in {seconds} s", numbers, f"model: {model_uri}"]
-    return Outcome(document, say(*achieved, *next_steps(document["next"])))
+    return Outcome(document, say(*achieved, *next_steps(further)))
 
 
 def _picture(data: Path) -> str:
-    """A picture to try a model with: one that it has not learned from where there is any."""
+    """A picture to try a model with; if possible, one that it has not learned from."""
     dataset = BreedDataset.from_folder(data)
     split = next((name for name in ("test", "valid") if name in dataset.folders), "train")
     return str(dataset.pictures(split)[0].path)
@@ -158,8 +172,8 @@ def jobs(options: argparse.Namespace) -> Outcome:
     for kind, count in found.left_out.items():
         shown = sum(job["kind"] == kind for job in found.jobs)
         what = f"the newest {shown:,}" if count is None else f"{shown:,} of {shown + count:,}"
-        note(f"{what} {kind} jobs are listed; list all with: {command_line(options, 'jobs', '--all')}")
-    empty = f"no jobs yet; start one with: {command_line(options, 'train')} DATA"
+        note(f"{what} {kind} jobs are listed; to list all: {command_line(options, 'jobs', '--all')}")
+    empty = f"no jobs yet; to start one: {command_line(options, 'train')} DATA"
     return _listing(found.jobs, empty=empty)
 
 
@@ -169,7 +183,7 @@ def logs(options: argparse.Namespace) -> Outcome:
         job = BreedTrainer.attach(options.job, session)
         if isinstance(job, TuningJob):
             names = ", ".join(trial.name for trial in job.trials()[-3:])
-            raise ConfigurationError(f"{job.name} is a tuning job; its trials have the logs, the last {names}.")
+            raise ConfigurationError(f"{job.name} is a tuning job; print the log of a trial. The latest are {names}.")
         lines = job.logs(follow=options.follow)
         if options.json:
             return Outcome({"name": job.name, "lines": [without_secrets(line) for line in lines]}, say())
@@ -205,7 +219,7 @@ def deploy(options: argparse.Namespace) -> Outcome:
         document,
         say(
             f"endpoint {name} serves the model of {model.name}",
-            f"delete it with: {command_line(options, 'delete', name)}",
+            f"to delete it: {command_line(options, 'delete', name)}",
         ),
     )
 
@@ -226,19 +240,19 @@ def endpoints(options: argparse.Namespace) -> Outcome:
 
 
 def evaluate(options: argparse.Namespace) -> Outcome:
-    """Measures an endpoint on labelled pictures."""
+    """Measures a model on labeled pictures."""
     from dogbreed_sdk.endpoints.evaluation import evaluate as measure  # noqa: PLC0415
 
     with models.classifier(options) as classifier, counter("pictures classified") as progress:
         result = measure(classifier, options.folder, progress=progress)
     failed = [f"{entry.path}: {entry.error}" for entry in result.errors[:10]]
     if len(result.errors) > len(failed):
-        failed.append(f"and {len(result.errors) - len(failed):,} more; --json lists all")
+        failed.append(f"and {len(result.errors) - len(failed):,} more; --json prints all of them")
     return Outcome(result.to_dict(), say(str(result), *failed), exit_code=1 if result.errors else 0)
 
 
 def delete(options: argparse.Namespace) -> Outcome:
-    """Deletes an endpoint and what stands behind it, or a job and its files."""
+    """Deletes an endpoint with its configuration and model, or a job with its files."""
     with read.sagemaker(options) as session:
         if options.job:
             return _delete_job(options, BreedTrainer.attach(options.name, session))
@@ -248,7 +262,7 @@ def delete(options: argparse.Namespace) -> Outcome:
         except EndpointNotFoundError as error:
             job = _job_or_none(options.name, session)
             if job is None:
-                found.delete()  # what a lost endpoint left behind
+                found.delete()  # configuration and model may be left of an endpoint that is gone
                 raise EndpointNotFoundError(f"{error} There is no job of that name either.") from error
             return _delete_job(options, job)
         found.delete()
@@ -279,32 +293,32 @@ def _counted(count: int, noun: str) -> str:
 
 
 def local_up(options: argparse.Namespace) -> Outcome:
-    """Serves local SageMaker until it is interrupted."""
+    """Serves local SageMaker until Ctrl-C."""
     optional.require({"local": read.LOCAL_PACKAGES}, purpose="run local SageMaker")
     from dogbreed_sdk.local.server import LocalSageMaker  # noqa: PLC0415 - an optional dependency
 
     root = read.root(options)
-    # Whenever the interruption comes, the server is left properly.
+    # Whenever the interruption comes, the server is closed properly.
     with (
         contextlib.suppress(KeyboardInterrupt),
         LocalSageMaker(root, host=options.host, port=options.port) as server,
     ):
         url = server.endpoint_url
-        note(f"local SageMaker at {url}, folder {root}; end it with Ctrl-C")
-        note("it runs whatever code it is sent, from any user of this machine")
+        note(f"local SageMaker is listening at {url}; its folder is {root}; press Ctrl-C to end it")
+        note("it runs the code of every job that it receives, from any user of this machine")
         note(
-            f"reach it with boto3.client('sagemaker', endpoint_url='{url}', region_name='us-east-1', "
+            f"to connect: boto3.client('sagemaker', endpoint_url='{url}', region_name='us-east-1', "
             "aws_access_key_id='local', aws_secret_access_key='local')"
         )
         if options.json:
             print(json.dumps({"endpoint_url": url, "root": str(root)}), flush=True)
         threading.Event().wait()
-    note("stopped; jobs and endpoints go on and are there when it comes up again")
+    note("stopped; jobs and endpoints keep running and are there when it starts again")
     return Outcome(None, say(), quiet=True)
 
 
 def _earlier(options: argparse.Namespace, session: Session) -> dict[str, object]:
-    """Hyperparameters of the job to begin with, if one was named."""
+    """Hyperparameters of the job to start with, if one was named."""
     if options.resume is not None:
         return TrainingJob(options.resume, session).hyperparameters
     if options.best_of is None:
@@ -316,21 +330,19 @@ def _earlier(options: argparse.Namespace, session: Session) -> dict[str, object]
 
 
 def _started(job: TrainingJob | TuningJob, follow: str) -> Outcome:
-    text = f"{job.name} is running; follow it with: {follow}"
-    return Outcome(
-        {
-            "name": job.name,
-            "status": job.status,
-            "hyperparameters": job.hyperparameters if isinstance(job, TrainingJob) else {},
-            "metrics": {},
-            "seconds": round(job.seconds, 2),
-        },
-        say(text),
-    )
+    text = f"{job.name} is running; to follow it: {follow}"
+    document = {
+        "name": job.name,
+        "status": job.status,
+        "hyperparameters": job.hyperparameters if isinstance(job, TrainingJob) else {},
+        "metrics": {},
+        "seconds": round(job.seconds, 2),
+    }
+    return Outcome(document, say(text))
 
 
 def _moment(key: str, value: object) -> object:
-    """A cell of a listing: times to the minute, so that the names beside them have room."""
+    """A cell of a listing: times are cut to the minute, to leave room for names."""
     return str(value)[:16].replace("T", " ") if key == "created" else value
 
 

@@ -4,94 +4,108 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import NoReturn, Protocol, TextIO
 
-import argcomplete
+from argcomplete.completers import FilesCompleter, SuppressCompleter
+from argcomplete.finders import CompletionFinder
 
 from dogbreed_sdk.cli import options as read
-from dogbreed_sdk.cli.output import Outcome, say
 from dogbreed_sdk.cli.parser import make_parser
-from dogbreed_sdk.cli.usage import Parser, commands_of
+from dogbreed_sdk.cli.usage import commands_of
 from dogbreed_sdk.errors import DogBreedError
 from dogbreed_sdk.jobs.managed_debugger import PROFILER_RULES, RULES
 from training_scripts.models import backbones
 from training_scripts.training import hyperparameters, metrics
 
-PROGRAM = "dogbreed"
 # A longer list does not help.
 _NEWEST = 50
 
-Completer = Callable[..., list[str]]
-# Options whose destination is also an argument's: a backbone, and a name to be given.
-_OPTIONS_OF_OTHER_NAMES: Mapping[str, Completer] = {
-    "model": argcomplete.ChoicesCompleter(backbones.names()),
-    "name": argcomplete.SuppressCompleter(),
-}
 
+class Completer(Protocol):
+    """Returns the values that an argument may have; argcomplete drops those without the prefix."""
 
-def run(options: argparse.Namespace) -> Outcome:
-    """Prints the script that makes a shell complete this command."""
-    script = argcomplete.shellcode([PROGRAM], shell=options.shell)
-    return Outcome({"shell": options.shell, "script": script}, say(*script.strip().splitlines()))
+    def __call__(
+        self, *, prefix: str, action: argparse.Action, parser: argparse.ArgumentParser, parsed_args: argparse.Namespace
+    ) -> Iterable[str]:
+        """The values."""
+        ...
 
 
 def complete(*, end: Callable[[int], NoReturn] = os._exit, output: TextIO | None = None) -> None:
-    """Answers a shell that asks how a command line may continue, and ends the process.
+    """Prints how the command line that a shell is completing may continue, and ends the process.
 
     Args:
         end: Ends the process with a status.
-        output: Where the answer goes; by default to the file descriptor that the shell's script reads.
+        output: Where to print; default: the file descriptor that the shell's script reads.
     """
     parser = make_parser()
-    _prepare(parser)
-    argcomplete.autocomplete(parser, always_complete_options=False, exit_method=end, output_stream=output)
+    _set_completers(parser, _completers())
+    CompletionFinder()(parser, always_complete_options=False, exit_method=end, output_stream=output)
 
 
-def _prepare(parser: Parser | argparse.ArgumentParser) -> None:
-    """Gives every argument the values that may stand there."""
+def _set_completers(parser: argparse.ArgumentParser, completers: Mapping[str, Completer]) -> None:
+    """Sets the completer of every argument, where argcomplete looks for it."""
     for command in commands_of(parser).values():
-        _prepare(command)
-    values = _values()
+        _set_completers(command, completers)
     for action in parser._actions:
-        completer = _completer(action, values)
+        completer = _completer(action, completers)
         if completer is not None:
             action.completer = completer  # type: ignore[attr-defined]
 
 
-def _completer(action: argparse.Action, values: Mapping[str, Completer]) -> Completer | None:
+def _completer(action: argparse.Action, completers: Mapping[str, Completer]) -> Completer | None:
     if action.choices is not None:
         return None
-    if action.option_strings and action.dest in _OPTIONS_OF_OTHER_NAMES:
-        return _OPTIONS_OF_OTHER_NAMES[action.dest]
-    return values.get(action.dest) or values.get(str(action.metavar))
+    # Two options have the destination of an argument that is completed differently.
+    if action.option_strings and action.dest == "model":
+        return _choices(backbones.names())
+    if action.option_strings and action.dest == "name":
+        return SuppressCompleter()
+    return completers.get(action.dest) or completers.get(str(action.metavar))
 
 
-def _values() -> dict[str, Completer]:
-    """An argument's destination, or what its help calls it -> what completes it; anything else completes files."""
-    files = argcomplete.FilesCompleter()
+def _completers() -> dict[str, Completer]:
+    """The completer of each argument, by its destination or by its name in the help; all others complete files."""
+    files = FilesCompleter()
     jobs = _names("training-job", "tuning-job")
     endpoints = _names("endpoint")
     found: dict[str, Completer] = {
         "JOB": jobs,
         "TUNING_JOB": _names("tuning-job"),
-        "JOB_OR_PATH": lambda prefix, **given: [*jobs(prefix, **given), *files(prefix, **given)],
-        "MODEL": lambda prefix, **given: [*endpoints(prefix, **given), *jobs(prefix, **given), *files(prefix, **given)],
+        "JOB_OR_PATH": _any_of(jobs, files),
+        "MODEL": _any_of(endpoints, jobs, files),
         "endpoint": endpoints,
-        "name": lambda prefix, **given: [*endpoints(prefix, **given), *jobs(prefix, **given)],
-        "objective": argcomplete.ChoicesCompleter(metrics.METRICS),
+        "name": _any_of(endpoints, jobs),
+        "objective": _choices(metrics.METRICS),
     }
-    found |= dict.fromkeys(("rules", "managed_rules"), argcomplete.ChoicesCompleter((*RULES, *PROFILER_RULES)))
+    found |= dict.fromkeys(("rules", "managed_rules"), _choices((*RULES, *PROFILER_RULES)))
     for row in hyperparameters.table():
         choices = ("true", "false") if row.kind == "true|false" else row.choices
-        found[f"hp:{row.name}"] = argcomplete.ChoicesCompleter(choices)
+        found[f"hp:{row.name}"] = _choices(choices)
     return found
 
 
+def _choices(values: Iterable[str]) -> Completer:
+    known = list(values)
+    return lambda **_: known
+
+
+def _any_of(*completers: Completer) -> Completer:
+    def complete(
+        *, prefix: str, action: argparse.Action, parser: argparse.ArgumentParser, parsed_args: argparse.Namespace
+    ) -> Iterable[str]:
+        for completer in completers:
+            yield from completer(prefix=prefix, action=action, parser=parser, parsed_args=parsed_args)
+
+    return complete
+
+
 def _names(*kinds: str) -> Completer:
-    def complete(prefix: str, parsed_args: argparse.Namespace, **_: object) -> list[str]:
-        # What lies on AWS would take seconds, at every press of a key.
+    """Names of things on local SageMaker; asking AWS would take seconds, each time the key is pressed."""
+
+    def complete(*, prefix: str, parsed_args: argparse.Namespace, **_: object) -> Iterable[str]:
         if getattr(parsed_args, "aws", False):
             return []
         return [name for name in _local_names(read.root(parsed_args), kinds) if name.startswith(prefix)]
@@ -103,7 +117,7 @@ def _local_names(root: Path, kinds: tuple[str, ...]) -> Iterator[str]:
     from dogbreed_sdk.local.store import DATABASE, Filters, Store  # noqa: PLC0415 - most arguments are not names
 
     if not (root / DATABASE).is_file():
-        return  # opening the state would make it
+        return  # opening the store would create it
     try:
         store = Store(root)
         for kind in kinds:

@@ -8,9 +8,8 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dogbreed_sdk.cli.command_line import command_line
+from dogbreed_sdk.cli.command_line import as_command, command_line
 from dogbreed_sdk.cli.output import Outcome, counter, note, say
-from dogbreed_sdk.cli.wording import as_command
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from training_scripts.data.split_folders import SPLITS
 
@@ -35,7 +34,7 @@ def sample(options: argparse.Namespace) -> Outcome:
 
 
 def download(options: argparse.Namespace) -> Outcome:
-    """Downloads a data set; one that is there already is used as it is."""
+    """Downloads a data set, unless it is there already."""
     from dogbreed_sdk.datasets import download_record  # noqa: PLC0415 - only needed here
 
     root = options.dest.expanduser().absolute()
@@ -45,23 +44,23 @@ def download(options: argparse.Namespace) -> Outcome:
         def show(done: int, total: int) -> None:
             progress(done // 10**6, total // 10**6)
             if done == total:
-                note(f"downloaded {done:,} bytes; unpacking them")
+                note(f"downloaded {done:,} bytes; unpacking the archive")
 
         dataset = BreedDataset.download(options.url, root, sha256=options.sha256, progress=show)
     if there:
-        note(f"{root} holds this download already; nothing was fetched")
+        note(f"{root} already holds this download; nothing was downloaded")
     return _described(dataset)
 
 
 def check(options: argparse.Namespace) -> Outcome:
-    """Checks a data set; fails where there is an error."""
+    """Checks a data set; the exit status is 1 if it has an error."""
     with counter("pictures checked") as progress:
         report = BreedDataset.from_folder(options.folder).check(progress=progress)
     return Outcome(report.to_dict(), say(*_shown(report)), exit_code=0 if report.ok else 1)
 
 
 def _shown(report: DatasetReport) -> list[str]:
-    """The report, with commands in place of Python's methods, as wide as the terminal."""
+    """The report in lines as wide as the terminal, with commands instead of Python methods."""
     from dogbreed_sdk.datasets import report_text  # noqa: PLC0415 - only needed here
 
     findings = tuple(replace(finding, remedy=as_command(finding.remedy)) for finding in report.findings)
@@ -73,16 +72,16 @@ def _shown(report: DatasetReport) -> list[str]:
 
 
 def split(options: argparse.Namespace) -> Outcome:
-    """Splits a folder of classes, or makes the splits that a data set lacks."""
+    """Splits a folder of classes, or makes the missing splits of a data set."""
     dataset = BreedDataset.from_folder(options.folder)
-    divide = dataset.split_from_train if options.from_train else dataset.split
+    method = dataset.split_from_train if options.from_train else dataset.split
     with counter("pictures read") as progress:
-        divided = divide(options.dest, valid=options.valid, test=options.test, seed=options.seed, progress=progress)
-    return _described(divided)
+        result = method(options.dest, valid=options.valid, test=options.test, seed=options.seed, progress=progress)
+    return _described(result)
 
 
 def convert(options: argparse.Namespace) -> Outcome:
-    """Makes a data set of another layout."""
+    """Converts a data set from another layout."""
     folders = {split: name for split in SPLITS if (name := getattr(options, f"{split}_folder"))}
     with counter("pictures read") as progress:
         dataset = BreedDataset.convert(

@@ -1,4 +1,4 @@
-"""What the argument MODEL names: a model server, a bundle, an endpoint or a job."""
+"""Resolves the argument MODEL: an endpoint, a training or tuning job, a bundle, or a model server."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from dogbreed_sdk.session import Session
 from training_scripts._util.safe_text import redacted
 
 HELP = (
-    "an endpoint, or a training or tuning job for its (best) model, by name; a bundle, such as ./model.tar.gz; "
-    "or the URL of a model server"
+    "name of an endpoint, or of a training or tuning job for its (best) model; path of a bundle, such as "
+    "./model.tar.gz; or URL of a model server"
 )
-# What runs a bundle here.
+# The packages that run a bundle on this machine.
 BUNDLE_PACKAGES = ("torch",)
 
 
 @dataclass(frozen=True)
 class Model:
-    """What MODEL names.
+    """What MODEL refers to.
 
     Attributes:
-        kind: What it is; a job's model is a bundle.
+        kind: Its kind; a job's model is a bundle.
         address: The endpoint's name, the bundle's path or file:// URI, or the server's URL.
-        session: Where the endpoint lives; None for anything else.
+        session: The session of an endpoint; None for the other kinds.
     """
 
     kind: Literal["endpoint", "bundle", "server"]
@@ -48,27 +48,31 @@ class Model:
 
 
 def add_labels(command: argparse.ArgumentParser) -> None:
-    """The option for models that answer without names."""
+    """Adds the option for models that answer without class names."""
     command.add_argument(
-        "--labels", type=Path, metavar="PATH", help="a folder of classes or JSON file, for plain endpoints"
+        "--labels",
+        type=Path,
+        metavar="PATH",
+        help="class names, for models that return scores without names: a folder with one folder per class, or a JSON "
+        "file",
     )
 
 
 @contextmanager
 def found(name: str, options: argparse.Namespace) -> Iterator[Model]:
-    """What a MODEL argument names, for as long as the block lasts.
+    """What a MODEL argument refers to, usable within the block.
 
-    A text with a dot or a slash is a model server's URL or a bundle's path: names on SageMaker have neither. A name
-    is an endpoint's, else a job's; where both have it, the endpoint is meant.
+    A text with a dot or a slash is a model server's URL or a bundle's path: names on SageMaker contain neither. Any
+    other text is the name of an endpoint or of a job; if both have it, the endpoint is used.
 
     Args:
         name: The argument.
         options: The command's, for the session.
 
     Raises:
-        EndpointNotFoundError: It is nothing of all that.
-        ConfigurationError: It cannot be a name, or options that do not fit were given.
-        JobError: It is a job without a model.
+        EndpointNotFoundError: There is neither an endpoint nor a job of that name.
+        ConfigurationError: The name is not valid, the bundle does not exist, or an option does not apply.
+        JobError: The job has no model.
     """
     if "." in name or "/" in name:
         is_url = name.startswith(("http://", "https://"))
@@ -78,8 +82,8 @@ def found(name: str, options: argparse.Namespace) -> Iterator[Model]:
         yield Model("server" if is_url else "bundle", name)
         return
     if not NAME.fullmatch(name):
-        bundle = f" For the bundle of that name write ./{name}." if Path(name).exists() else ""
-        raise ConfigurationError(f"{name!r} can be no endpoint's or job's name.{bundle}")
+        bundle = f" If you mean the bundle {name}, write ./{name}." if Path(name).exists() else ""
+        raise ConfigurationError(f"{name!r} is not a valid name of an endpoint or a job.{bundle}")
     with ExitStack() as scratch:
         with read.sagemaker(options) as session:
             if _is_endpoint(name, session):
@@ -90,17 +94,17 @@ def found(name: str, options: argparse.Namespace) -> Iterator[Model]:
 
 
 def _check_bundle(name: str) -> None:
-    """Refuses what is not there, before packages that take seconds to load are needed for it."""
+    """Refuses a missing bundle, before packages are imported that take seconds to load."""
     if not (uri_to_path(name) if name.startswith("file:") else Path(name)).exists():
         raise ConfigurationError(
-            f"There is no bundle {redacted(name)}. What has a dot or a slash is a bundle's path or a model server's "
-            "URL; an endpoint or a job is named without."
+            f"There is no bundle {redacted(name)}. A text with a dot or a slash is a bundle's path or a model server's "
+            "URL; names of endpoints and jobs contain neither."
         )
 
 
 @contextmanager
 def classifier(options: argparse.Namespace) -> Iterator[BreedClassifier]:
-    """The client of what the command's MODEL names."""
+    """The client of the command's MODEL."""
     labels = read.labels(options.labels)
     with found(options.model, options) as model:
         if model.kind == "endpoint":
@@ -120,15 +124,15 @@ def _is_endpoint(name: str, session: Session) -> bool:
     except EndpointNotFoundError:
         return False
     except AccessError:
-        return True  # those who may only invoke endpoints may not look for them
-    except ConfigurationError as error:  # there is no SageMaker to look in
+        return True  # a role may be allowed to invoke endpoints, but not to describe them
+    except ConfigurationError as error:  # there is no SageMaker to ask
         raise ConfigurationError(f"{error}{_folder_of(name)}") from error
     return True
 
 
 def _folder_of(name: str) -> str:
-    """What to do where a folder was meant that has the name of an endpoint; empty where there is none."""
-    return f" There is a folder of that name here: write ./{name}." if Path(name).is_dir() else ""
+    """A hint for a folder whose name was passed as that of an endpoint; empty if there is no such folder."""
+    return f" If you mean the folder {name}, write ./{name}." if Path(name).is_dir() else ""
 
 
 def _job(name: str, session: Session) -> TrainingJob:
@@ -139,8 +143,8 @@ def _job(name: str, session: Session) -> TrainingJob:
             raise
         raise EndpointNotFoundError(
             f"There is no endpoint {name}, and no training or tuning job of that name, in {session!r}. "
-            f"See 'dogbreed endpoints' and 'dogbreed jobs'. A bundle is named by its path, as in ./model.tar.gz, a "
-            f"model server by its URL.{_folder_of(name)}"
+            f"'dogbreed endpoints' and 'dogbreed jobs' list them. For a bundle pass its path, such as ./model.tar.gz; "
+            f"for a model server its URL.{_folder_of(name)}"
         ) from error
     if not isinstance(job, TuningJob):
         return job
@@ -150,8 +154,8 @@ def _job(name: str, session: Session) -> TrainingJob:
 
 
 def _bundle(job: TrainingJob, scratch: ExitStack) -> str:
-    """A job's model where it can be opened: its own file, or a copy of what lies on S3."""
-    optional.require({"local": BUNDLE_PACKAGES}, purpose="run a job's model here")
+    """The path or file:// URI of a job's model; one on S3 is downloaded."""
+    optional.require({"local": BUNDLE_PACKAGES}, purpose="run a job's model on this machine")
     uri = job.model_uri
     if not uri.startswith("s3://"):
         return uri

@@ -1,11 +1,11 @@
-"""What the options of a command line mean: a session, a trainer, ranges, hyperparameters."""
+"""What options become in the library: a session, a trainer, search ranges, hyperparameters."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk._util import optional
@@ -16,7 +16,10 @@ from dogbreed_sdk.labels import LabelMap
 from dogbreed_sdk.session import Session, default_root
 from training_scripts.training.hyperparameters import meant, table
 
-# What local SageMaker cannot do without.
+if TYPE_CHECKING:
+    from sagemaker.core.parameter import ParameterRange
+
+# The packages that local SageMaker needs.
 LOCAL_PACKAGES = ("h11", "numpy", "optuna", "psutil", "sagemaker", "starlette", "torch", "uvicorn")
 OF_AWS = ("region", "profile", "role", "bucket")
 ADD_AWS = "For SageMaker on AWS add --aws."
@@ -31,47 +34,47 @@ _TRAINER_DEFAULTS = {
 
 
 def session(options: argparse.Namespace) -> Session:
-    """Local SageMaker, where there is one, or SageMaker on AWS where ``--aws`` says so.
+    """Local SageMaker if its folder exists; SageMaker on AWS with ``--aws``.
 
     Raises:
-        ConfigurationError: An option of AWS was given without ``--aws``, or one of local SageMaker with it.
+        ConfigurationError: An AWS option was given without ``--aws``, or one of local SageMaker with it.
     """
     if not options.aws:
         stray = [name for name in OF_AWS if getattr(options, name)]
         if stray:
-            raise ConfigurationError(f"--{stray[0]} goes with --aws; without it, this is about local SageMaker.")
+            raise ConfigurationError(f"--{stray[0]} needs --aws; without --aws the command uses local SageMaker.")
         return Session.existing(root(options))
     if options.root:
-        raise ConfigurationError("--root is a folder of local SageMaker, and this is about SageMaker on AWS.")
+        raise ConfigurationError("--root is a folder of local SageMaker and cannot be combined with --aws.")
     return Session.aws(region=options.region, role=options.role, bucket=options.bucket, profile=options.profile)
 
 
-def refuse_place(options: argparse.Namespace, asked: str) -> None:
-    """Refuses options that say where SageMaker is, for what is asked without it.
+def refuse_place(options: argparse.Namespace, model: str) -> None:
+    """Refuses options that name the place of SageMaker, for a model that is used without SageMaker.
 
     Args:
-        options: What was given.
-        asked: What is asked, as the beginning of "… needs no SageMaker".
+        options: The command's.
+        model: The model, as the beginning of "… does not use SageMaker".
 
     Raises:
         ConfigurationError: One was given; it would be ignored.
     """
     stray = [name for name in ("aws", *OF_AWS, "root") if getattr(options, name)]
     if stray:
-        raise ConfigurationError(f"{asked} needs no SageMaker: leave out --{stray[0]}, which says where that is.")
+        raise ConfigurationError(f"{model} does not use SageMaker: leave out --{stray[0]}.")
 
 
 def new_sagemaker(options: argparse.Namespace) -> Session:
-    """As `sagemaker`, for a command that may be the first one: it makes the folder of local SageMaker."""
+    """As `sagemaker`, for commands that may be the first one: creates the folder of local SageMaker."""
     made = sagemaker(options)
     return Session.local(made.root) if made.is_local else made
 
 
 def sagemaker(options: argparse.Namespace) -> Session:
-    """The session of a command that cannot do without SageMaker; it makes no folder of local SageMaker.
+    """The session of a command that needs SageMaker; does not create the folder of local SageMaker.
 
     Raises:
-        ConfigurationError: Packages of local SageMaker are missing, or an option of AWS was given without ``--aws``.
+        ConfigurationError: Packages of local SageMaker are missing, or an AWS option was given without ``--aws``.
     """
     made = session(options)
     if made.is_local:
@@ -85,7 +88,7 @@ def root(options: argparse.Namespace) -> Path:
 
 
 def labels(path: Path | None) -> LabelMap | None:
-    """The labels in a folder of classes or a JSON file; None where none were given."""
+    """The labels in a folder of classes or a JSON file; None without a path."""
     if path is None:
         return None
     return LabelMap.from_folder(path) if path.is_dir() else LabelMap.from_json(path)
@@ -94,12 +97,12 @@ def labels(path: Path | None) -> LabelMap | None:
 def trainer(
     options: argparse.Namespace, where: Session, earlier: Mapping[str, object] | None = None
 ) -> tuple[BreedTrainer, dict[str, object]]:
-    """A trainer with the options of ``tune`` and ``train``, and the hyperparameters beside it.
+    """The trainer that the options of ``tune`` and ``train`` describe, and the hyperparameters to pass to it.
 
     Args:
-        options: What was given.
+        options: The command's.
         where: The session.
-        earlier: Hyperparameters of another job to begin with; what was given goes before them.
+        earlier: Hyperparameters of an earlier job to start with; options override them.
     """
     before = dict(earlier or {})
     mode = before.pop("features", None)
@@ -123,7 +126,7 @@ def trainer(
 
 
 def _debugger(options: argparse.Namespace) -> Debugger | None:
-    """The managed Debugger that ``train`` asks for; a search cannot have one."""
+    """The managed Debugger that the options of ``train`` turn on; a search cannot have one."""
     given: Sequence[str] | None = getattr(options, "managed_rules", None)
     overrides: Sequence[str] | None = getattr(options, "managed_overrides", None)
     if not (given or overrides or getattr(options, "managed_debugger", False)):
@@ -136,7 +139,7 @@ def _debugger(options: argparse.Namespace) -> Debugger | None:
 
 
 def rule_parameters(texts: Sequence[str], *, option: str) -> dict[str, dict[str, str]]:
-    """Rule -> parameter -> text, which the rule reads as what the parameter is.
+    """The parameters of each rule, as texts that the rule converts.
 
     Raises:
         ConfigurationError: A text is not RULE.PARAMETER=VALUE; the message names the option.
@@ -146,7 +149,7 @@ def rule_parameters(texts: Sequence[str], *, option: str) -> dict[str, dict[str,
         target, equals, value = text.partition("=")
         rule, dot, parameter = target.partition(".")
         if not equals or not dot or not rule or not parameter:
-            raise ConfigurationError(f"{option} {text}: write RULE.PARAMETER=VALUE, as in Overfit.patience=3.")
+            raise ConfigurationError(f"{option} {text}: write RULE.PARAMETER=VALUE, such as Overfit.patience=3.")
         found.setdefault(rule, {})[parameter] = value
     return found
 
@@ -160,7 +163,7 @@ def hyperparameters(options: argparse.Namespace) -> dict[str, object]:
     }
 
 
-def search(texts: Sequence[str] | None) -> dict[str, Any] | None:
+def search(texts: Sequence[str] | None) -> dict[str, ParameterRange] | None:
     """SageMaker's parameter ranges from ``NAME=LOW:HIGH[:SCALE]`` and ``NAME=A,B,C``.
 
     Raises:
@@ -175,23 +178,31 @@ def search(texts: Sequence[str] | None) -> dict[str, Any] | None:
             raise ConfigurationError(f"--search {text}: write NAME=LOW:HIGH, NAME=LOW:HIGH:log or NAME=A,B,C.")
         known = meant(name, "hpo") or name
         if known in ranges:
-            raise ConfigurationError(f"--search {text}: {known} has a range already; give one.")
+            raise ConfigurationError(
+                f"--search {text}: {known} already has a range; pass one range per hyperparameter."
+            )
         ranges[known] = _range(known, value)
     return ranges
 
 
-def _range(name: str, value: str) -> Any:
-    parameter = optional.load("sagemaker.core.parameter", extra="aws", purpose="tune")
+def _range(name: str, value: str) -> ParameterRange:
+    with optional.needed(extra="aws", purpose="tune"):
+        from sagemaker.core.parameter import (  # noqa: PLC0415
+            CategoricalParameter,
+            ContinuousParameter,
+            IntegerParameter,
+        )
+
     low, colon, rest = value.partition(":")
     if not colon:
-        return parameter.CategoricalParameter(value.split(","))
+        return CategoricalParameter(value.split(","))
     high, _, scale = rest.partition(":")
     whole = any(row.name == name and row.kind == "integer" for row in table())
     number = int if whole else float
-    kind = parameter.IntegerParameter if whole else parameter.ContinuousParameter
+    kind = IntegerParameter if whole else ContinuousParameter
     if scale and scale not in _SCALES:
-        raise ConfigurationError(f"--search {name}={value}: the scale is {scale!r}; use {' or '.join(_SCALES)}.")
-    # Without a scale the range has the library's default, as in Python.
+        raise ConfigurationError(f"--search {name}={value}: unknown scale {scale!r}; use {' or '.join(_SCALES)}.")
+    # Without a scale the library's default applies, as in Python.
     scaling = {"scaling_type": _SCALES[scale]} if scale else {}
     try:
         return kind(number(low), number(high), **scaling)

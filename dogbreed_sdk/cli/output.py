@@ -1,4 +1,4 @@
-"""How results and progress reach a person: tables and bars on a terminal, plain lines elsewhere."""
+"""Printing of results and progress: tables and bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -9,56 +9,59 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, print_progress
 from dogbreed_sdk.cli import terminal
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
 from training_scripts._util.safe_text import safe_line
 
-# States after which a job or endpoint does nothing more by itself.
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+# States in which a job or endpoint does nothing more by itself.
 ENDED = frozenset({"Completed", "Failed", "Stopped", "MaxRuntimeExceeded", "InService"})
 _NAME_WIDTH = 17
-# In a table: a trial's number and its random part, as in …001-4a879d24.
+# In a table: a trial's number and its random part, such as …001-4a879d24.
 _LEAST_NAME_WIDTH = 13
 _COLUMN_GAP = 2
-# Work that is over sooner needs no line of its own.
+# Shorter work does not need a line of progress.
 LINE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command has to say.
+    """The result of a command.
 
     Attributes:
         document: For ``--json``: one value that becomes one JSON document.
-        text: For people: called to print it on standard output.
-        exit_code: 0, or 1 where the work failed.
-        quiet: Whether all has been said already.
+        text: For people: prints the result on standard output.
+        exit_code: 0, or 1 if the work failed.
+        quiet: Whether everything has been printed already.
     """
 
-    document: Any
+    document: object
     text: Callable[[], None] = field(repr=False)
     exit_code: int = 0
     quiet: bool = False
 
     def print_text(self) -> None:
-        """Prints the part for people."""
+        """Prints the result for people."""
         self.text()
 
 
 def show(*lines: str) -> None:
-    """Lines on standard output; what is in one cannot begin another."""
+    """Prints lines on standard output; line breaks within a line are escaped."""
     print("\n".join(map(safe_line, lines)), flush=True)
 
 
 def say(*lines: str) -> Callable[[], None]:
-    """Text of plain lines, for `Outcome`."""
+    """A function that prints lines, for `Outcome`."""
     return lambda: show(*lines)
 
 
 def note(*lines: str) -> None:
-    """Lines about what is going on, on standard error, so that standard output stays the result's."""
+    """Prints lines about the work on standard error, so that standard output has the result alone."""
     print("\n".join(map(safe_line, lines)), file=sys.stderr, flush=True)
 
 
@@ -66,11 +69,11 @@ def confirm(question: str, *, otherwise: str) -> None:
     """Asks on the terminal whether to continue.
 
     Args:
-        question: Answered by yes or no.
-        otherwise: The option that stands for yes, where there is no terminal to ask on.
+        question: A question to answer with yes or no.
+        otherwise: The option that answers yes without a terminal.
 
     Raises:
-        ConfigurationError: There is nobody to ask.
+        ConfigurationError: There is no terminal to ask on.
         DogBreedError: The answer is no.
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -80,23 +83,23 @@ def confirm(question: str, *, otherwise: str) -> None:
         raise DogBreedError("Nothing was done.")
 
 
-def print_document(document: Any) -> None:
-    """One value as one JSON document on standard output."""
+def print_document(document: object) -> None:
+    """Prints one value as one JSON document on standard output."""
     print(json.dumps(document, indent=2, default=str, allow_nan=False), flush=True)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
-    """A table on standard output; columns line up also where it is no terminal."""
+    """Prints a table on standard output, with aligned columns even if that is not a terminal."""
     from rich.table import Column, Table  # noqa: PLC0415
 
     cells = [[_cell(value) for value in row] for row in rows]
     console = terminal.console(sys.stdout)
     if sys.stdout.isatty():
         cells, needed = fitted([safe_line(name) for name in columns], cells, console.width)
-        # Where it cannot fit, the terminal breaks lines: a digit that is cut off is worse.
+        # If it cannot fit, the terminal wraps the lines; cut-off digits would be worse.
         console.width = max(console.width, needed)
     else:
-        # A pipe has no width: let no cell be cut or broken.
+        # A pipe has no width: no cell may be cut or wrapped.
         console.width = 400
     heads = [Column(safe_line(name), no_wrap=True) for name in columns]
     table = Table(*heads, title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
@@ -106,14 +109,14 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
 
 
 def fitted(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> tuple[list[list[str]], int]:
-    """Rows whose first column, which names things, is shortened to what the others leave of a terminal's width.
+    """Shortens the first column, which holds names, so that the rows fit a terminal.
 
     Names differ at their ends, so their beginnings are cut.
 
     Args:
-        columns: The heads.
+        columns: The headings.
         rows: The cells.
-        width: The terminal's, in characters.
+        width: Width of the terminal, in characters.
 
     Returns:
         The rows, and the width that they need.
@@ -133,26 +136,26 @@ def _ending(name: str, width: int) -> str:
 
 
 def next_steps(commands: Sequence[str]) -> list[str]:
-    """Lines that offer commands to copy, after an empty one."""
+    """An empty line, a heading, and commands to copy."""
     return ["", "Next:", *(f"  {command}" for command in commands)]
 
 
 Kind = Literal["job", "search", "endpoint"]
 
-# What `job_progress` has seen and what had not ended when it was last seen.
+# Name and kind of what `job_progress` has shown and has not seen end.
 _under_way: dict[str, Kind] = {}
 
 
 def under_way() -> dict[str, Kind]:
-    """Name and kind of what this command has watched and what has not ended."""
+    """Name and kind of the jobs and endpoints that this command has waited for and that have not ended."""
     return dict(_under_way)
 
 
 @contextmanager
 def job_progress(kind: Kind = "job") -> Iterator[ProgressCallback]:
-    """A callback for ``wait``: one bar a job on a terminal, one line a step elsewhere; on standard error."""
+    """A callback for ``wait`` that prints on standard error: one bar per job on a terminal, else one line per step."""
     if not sys.stderr.isatty():
-        yield _watched(print_progress, kind)
+        yield _remembering(print_progress, kind)
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
     from rich.table import Column  # noqa: PLC0415
@@ -163,7 +166,7 @@ def job_progress(kind: Kind = "job") -> Iterator[ProgressCallback]:
         TimeElapsedColumn(table_column=Column(min_width=7)),
         TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
     )
-    bars: dict[str, Any] = {}
+    bars: dict[str, TaskID] = {}
     with Progress(*columns, console=terminal.console(sys.stderr), expand=True) as display, terminal.safe_streams():
 
         def update(step: JobProgress) -> None:
@@ -173,10 +176,12 @@ def job_progress(kind: Kind = "job") -> Iterator[ProgressCallback]:
             text = f"{step.status}  {step.message}" if step.message else step.status
             display.update(bars[step.job], total=total, completed=step.fraction or 0.0, description=safe_line(text))
 
-        yield _watched(update, kind)
+        yield _remembering(update, kind)
 
 
-def _watched(show: ProgressCallback, kind: Kind) -> ProgressCallback:
+def _remembering(show: ProgressCallback, kind: Kind) -> ProgressCallback:
+    """A callback that also keeps `under_way` up to date."""
+
     def update(step: JobProgress) -> None:
         if step.status in ENDED:
             _under_way.pop(step.job, None)
@@ -188,7 +193,7 @@ def _watched(show: ProgressCallback, kind: Kind) -> ProgressCallback:
 
 
 def _short_name(job: str) -> str:
-    """A name that leaves room for the rest; what tells a search's trials apart stands at its end.
+    """The end of a long name, which is where the names of a search's trials differ.
 
     >>> _short_name("dogbreed-261121-043544-2cec-001-4a879d24"), _short_name("my-job")
     ('…cec-001-4a879d24', 'my-job')
@@ -198,10 +203,10 @@ def _short_name(job: str) -> str:
 
 @contextmanager
 def waiting(what: str) -> Iterator[Callable[[], None]]:
-    """Says what is waited for where the block takes longer than people wait without wondering.
+    """Prints what the program is doing if the block takes longer than people wait without wondering.
 
     Args:
-        what: What happens meanwhile: ``loading the model``.
+        what: What it is doing: ``loading the model``.
 
     Yields:
         A function that ends the wait before the block ends.
@@ -217,13 +222,13 @@ def waiting(what: str) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def counter(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A callback for counted work: a bar on a terminal, a line now and then elsewhere.
+    """A callback for counted work: a bar on a terminal, a line every few seconds elsewhere.
 
     Args:
         what: What is counted, in the past tense: ``pictures drawn``.
 
     Yields:
-        The callback, which takes how many are done, and how many there are; 0 where that is not known.
+        The callback; it takes the number done and the total, which is 0 if it is unknown.
     """
     if not sys.stderr.isatty():
         shown = time.monotonic()
@@ -238,7 +243,7 @@ def counter(what: str) -> Iterator[Callable[[int, int], None]]:
         return
     from rich.progress import Progress  # noqa: PLC0415
 
-    # What is printed meanwhile goes to standard output, which may be a file, and not to the bar's stream.
+    # Output of the block goes to standard output, which may be a file, and not to the bar's stream.
     with (
         Progress(console=terminal.console(sys.stderr), transient=True, redirect_stdout=False) as display,
         terminal.safe_streams(),

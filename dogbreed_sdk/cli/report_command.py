@@ -1,4 +1,4 @@
-"""The command ``report``: a recorded run on a terminal, as JSON, as an HTML file, once or while the job runs."""
+"""The command ``report``: shows a recorded run on a terminal, as JSON or as an HTML file, also while the job runs."""
 
 from __future__ import annotations
 
@@ -14,55 +14,55 @@ from dogbreed_sdk._util import optional
 from dogbreed_sdk._util.polling import FINAL_STATUSES
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli import terminal
+from dogbreed_sdk.cli.argument_types import one_of
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, note, say, waiting
-from dogbreed_sdk.cli.usage import one_of
 from dogbreed_sdk.debugging.report import DebugReport
 from dogbreed_sdk.errors import DogBreedError, RecordingError
 from dogbreed_sdk.jobs.training_job import TrainingJob
 from dogbreed_sdk.session import Session
 
-# Often enough to see each epoch of most runs; reading a recording again takes a fraction of it.
+# Often enough to show each epoch of most runs; reading a recording takes a fraction of that.
 WATCH_SECONDS = 2.0
 MAX_WIDTH = 120
-NOTHING_YET = "nothing recorded yet"
+NOTHING_YET = "nothing has been recorded yet"
 
 
 def add(command: argparse.ArgumentParser) -> None:
     """The arguments of ``dogbreed report``."""
     command.add_argument("source", metavar="JOB_OR_PATH", help="a training job, a folder, or an s3:// or file:// URI")
-    command.add_argument("--html", type=Path, metavar="FILE", help="write the whole report as one page")
-    command.add_argument("--watch", action="store_true", help="show it again and again until the job ends")
+    command.add_argument("--html", type=Path, metavar="FILE", help="write the whole report as one HTML page")
+    command.add_argument("--watch", action="store_true", help="keep the report up to date until the job ends")
     command.add_argument(
         "--parameters",
         type=one_of(["default", "aws"]),
         choices=["default", "aws"],
         default="default",
-        help="of the rules: ours, or AWS's to the letter (default: %(default)s)",
+        help="parameters of the rules: this SDK's, or exactly those of AWS (default: %(default)s)",
     )
     command.add_argument(
         "--set",
         action="append",
         metavar="RULE.PARAMETER=VALUE",
         dest="overrides",
-        help="one parameter of one rule; may be given several times",
+        help="set one parameter of one rule; can be repeated",
     )
     command.add_argument(
-        "--rule", action="append", metavar="NAME", dest="rules", help="only this rule; may be given several times"
+        "--rule", action="append", metavar="NAME", dest="rules", help="evaluate only this rule; can be repeated"
     )
     command.add_argument(
         "--compare-with",
         action="append",
         metavar="JOB_OR_PATH",
         default=[],
-        help="another run, for SimilarAcrossRuns; may be given several times",
+        help="another run to compare with, for the rule SimilarAcrossRuns; can be repeated",
     )
 
 
 def run(options: argparse.Namespace) -> Outcome:
-    """Reports on a recorded run; what rules find is no failure of the command."""
+    """Reports on a recorded run; the command succeeds whatever the rules find."""
     overrides = read.rule_parameters(options.overrides or (), option="--set")
-    optional.require({"local": ["numpy"]}, purpose="read what a run recorded")
+    optional.require({"local": ["numpy"]}, purpose="read a recording")
     on_aws = options.aws or options.source.startswith("s3://")
     with read.session(argparse.Namespace(**{**vars(options), "aws": on_aws})) as session:
 
@@ -81,15 +81,16 @@ def run(options: argparse.Namespace) -> Outcome:
 
 
 def _read(load: Callable[[], DebugReport]) -> DebugReport:
-    with waiting("reading what was recorded"):
+    with waiting("reading the recording"):
         return load()
 
 
 def _outcome(report: DebugReport, options: argparse.Namespace) -> Outcome:
     document = report.to_dict()
-    shown, _, _ = report.summary(width=_width()).rpartition("\n")  # its end cannot know of --root and --aws
+    shown, _, _ = report.summary(width=_width()).rpartition("\n")  # its last line does not know --root and --aws
     if options.html is None:
-        page = f"Curves, tensors, machine: {command_line(options, 'report', options.source, '--html', 'report.html')}"
+        command = command_line(options, "report", options.source, "--html", "report.html")
+        page = f"To see the curves, the tensors and the machine: {command}"
     else:
         written = report.to_html(options.html)
         document["html"] = str(written)
@@ -98,7 +99,7 @@ def _outcome(report: DebugReport, options: argparse.Namespace) -> Outcome:
 
 
 def _watched(load: Callable[[], DebugReport], options: argparse.Namespace, session: Session) -> DebugReport:
-    """Shows the report until the run has ended; the last one."""
+    """Shows the report until the run has ended, and returns the last one."""
     with _display(options) as show:
         while True:
             report = _loaded(load, options, session)
@@ -109,7 +110,7 @@ def _watched(load: Callable[[], DebugReport], options: argparse.Namespace, sessi
 
 
 def _loaded(load: Callable[[], DebugReport], options: argparse.Namespace, session: Session) -> DebugReport | None:
-    """The report as it is now; None for a job that runs and has recorded nothing yet."""
+    """The current report; None for a running job that has recorded nothing yet."""
     try:
         return load()
     except RecordingError:
@@ -127,7 +128,7 @@ def _runs(name: str, session: Session) -> bool:
 
 @contextmanager
 def _display(options: argparse.Namespace) -> Iterator[Callable[[DebugReport | None], object]]:
-    """Shows how a run goes on: the whole summary in place of the one before on a terminal, one line elsewhere."""
+    """Shows the newest report: on a terminal the whole summary in place of the last one, elsewhere one line."""
     if options.json or not sys.stdout.isatty():
         shown = ""
 

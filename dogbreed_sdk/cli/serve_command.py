@@ -1,27 +1,24 @@
-"""The command ``serve``: the HTTP service before an endpoint, a bundle or a model server, until Ctrl-C or SIGTERM."""
+"""The command ``serve``: runs the HTTP service for an endpoint, a bundle or a model server until Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
-import ipaddress
 import json
 import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dogbreed_sdk._util import optional
 from dogbreed_sdk._util.sockets import is_loopback
 from dogbreed_sdk.aws.requests.names import NAME
 from dogbreed_sdk.cli import models
 from dogbreed_sdk.cli import options as read
-from dogbreed_sdk.cli.argument_types import at_least_one, port
+from dogbreed_sdk.cli.argument_types import at_least_one, network, one_of, port
 from dogbreed_sdk.cli.output import Outcome, note, say
-from dogbreed_sdk.cli.usage import one_of
 from dogbreed_sdk.defaults import INVOKE_CONNECTIONS
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
 from dogbreed_sdk.service.api_keys import VARIABLE, ApiKeys
@@ -32,11 +29,12 @@ from training_scripts._util.safe_text import redacted
 
 if TYPE_CHECKING:
     from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier
+    from dogbreed_sdk.service.bundle_server import BundleServer
 
-# What it cannot do without, by the extra that brings it; more where local SageMaker or a bundle is behind it.
+# The packages it needs, by the extra that installs them; local SageMaker and bundles need more.
 PACKAGES: Mapping[str, Sequence[str]] = {"service": ("fastapi", "prometheus_client", "uvicorn")}
-_PURPOSE = "serve pictures over HTTP"
-# What SageMaker gives a container for an answer (developer guide, "InvokeEndpoint").
+_PURPOSE = "serve a model over HTTP"
+# The time that SageMaker gives a container to answer (developer guide, "InvokeEndpoint").
 _MODEL_SECONDS = 60
 _OF_BUNDLES = ("workers", "backend", "code")
 _BACKENDS = ("torch", "onnx")
@@ -47,41 +45,57 @@ def add(command: argparse.ArgumentParser) -> None:
     """The arguments of ``dogbreed serve``."""
     what = command.add_mutually_exclusive_group(required=True)
     what.add_argument("model", nargs="?", metavar="MODEL", help=models.HELP)
-    what.add_argument("--endpoint", metavar="NAME", help="ask this endpoint")
-    what.add_argument("--bundle", metavar="PATH", help="run this bundle: a folder, or a model.tar.gz")
-    what.add_argument("--server", metavar="URL", help="ask the model server at this address")
-    command.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s, this machine)")
-    command.add_argument("--port", type=port, default=8000, help="port; 0 takes a free one (default: %(default)s)")
+    what.add_argument("--endpoint", metavar="NAME", help="serve this endpoint")
+    what.add_argument("--bundle", metavar="PATH", help="serve this bundle: a folder, or a model.tar.gz")
+    what.add_argument("--server", metavar="URL", help="serve the model server at this URL")
+    command.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)"
+    )
+    command.add_argument(
+        "--port", type=port, default=8000, help="port to listen on; 0 picks a free one (default: %(default)s)"
+    )
     models.add_labels(command)
-    _add_access(command.add_argument_group("who may use it (all off by default)"))
+    _add_access(command.add_argument_group("access control (off by default)"))
     _add_limits(command.add_argument_group("limits"))
-    bundle = command.add_argument_group("with a bundle, or a job")
-    bundle.add_argument("--workers", type=at_least_one, metavar="N", help="processes that answer (default: 1)")
-    bundle.add_argument("--backend", type=one_of(_BACKENDS), choices=_BACKENDS, help="what computes (default: torch)")
+    bundle = command.add_argument_group("options for a bundle or a job's model")
+    bundle.add_argument("--workers", type=at_least_one, metavar="N", help="number of model processes (default: 1)")
     bundle.add_argument(
-        "--code", type=one_of(_CODES), choices=_CODES, help="bundle: run the bundle's own inference.py, if you trust it"
+        "--backend", type=one_of(_BACKENDS), choices=_BACKENDS, help="library that runs the model (default: torch)"
+    )
+    bundle.add_argument(
+        "--code",
+        type=one_of(_CODES),
+        choices=_CODES,
+        help="sdk: run this SDK's code (default); bundle: run the bundle's own inference.py, if you trust it",
     )
 
 
 def _add_access(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--api-keys-file", type=Path, metavar="FILE", help=f"API keys, one a line (or ${VARIABLE}); mode 600"
+        "--api-keys-file",
+        type=Path,
+        metavar="FILE",
+        help=f"require an API key from this file, which has one per line and mode 600 (or set ${VARIABLE})",
     )
     group.add_argument(
         "--cors-origin",
         action="append",
         default=[],
         metavar="ORIGIN",
-        help="a web page's origin that may call it; * for all",
+        help="let web pages of this origin call the service; * for all origins; can be repeated",
     )
-    group.add_argument("--rate", metavar="N/PERIOD", help="pictures per key or address: 60/minute, 5/second, …")
+    group.add_argument(
+        "--rate",
+        metavar="N/PERIOD",
+        help="limit the pictures per API key, or per address if there are no keys: 60/minute, 5/second, …",
+    )
     group.add_argument(
         "--trusted-proxy",
         action="append",
-        type=_network,
+        type=network,
         default=[],
         metavar="ADDRESS",
-        help="whose X-Forwarded-For is believed: an address, or a network",
+        help="trust the X-Forwarded-For header of this address or network; can be repeated",
     )
 
 
@@ -92,59 +106,62 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
         type=at_least_one,
         default=default.max_concurrency,
         metavar="N",
-        help=f"pictures asked about at a time, up to {INVOKE_CONNECTIONS} (default: %(default)s)",
+        help=f"pictures sent to the model at the same time, up to {INVOKE_CONNECTIONS} (default: %(default)s)",
     )
     group.add_argument(
         "--max-waiting",
         type=int,
         default=default.max_waiting,
         metavar="N",
-        help="pictures that wait for that; more get 503 (default: %(default)s)",
+        help="pictures that may wait for that; more get status 503 (default: %(default)s)",
     )
     group.add_argument(
         "--deadline",
         type=float,
         default=default.deadline_seconds,
         metavar="SECONDS",
-        help="the longest an answer takes (default: %(default)s)",
+        help="time limit for each response (default: %(default)s)",
     )
     group.add_argument(
         "--max-body-mb",
         type=at_least_one,
         default=default.max_body_bytes // 2**20,
         metavar="MB",
-        help="the largest picture (default: %(default)s)",
+        help="largest picture (default: %(default)s)",
     )
     group.add_argument(
         "--max-connections-per-address",
         type=at_least_one,
         default=default.max_connections_per_address,
         metavar="N",
-        help="connections from one address, unless it is a trusted proxy's (default: %(default)s)",
+        help="connections from one address, except a trusted proxy's (default: %(default)s)",
     )
-    group.add_argument("--no-urls", action="store_true", help="fetch no pictures from URLs")
+    group.add_argument("--no-urls", action="store_true", help="do not fetch pictures from URLs")
     group.add_argument(
-        "--allowed-host", action="append", metavar="HOST", help="fetch pictures only from here (default: public hosts)"
+        "--allowed-host",
+        action="append",
+        metavar="HOST",
+        help="fetch pictures only from this host; can be repeated (default: all public hosts)",
     )
 
 
 def run(options: argparse.Namespace) -> Outcome:
-    """Serves until it is interrupted."""
-    with contextlib.ExitStack() as kept:
-        return _serve(options if options.model is None else _named(options, kept))
+    """Serves until Ctrl-C or SIGTERM."""
+    with contextlib.ExitStack() as stack:
+        return _serve(options if options.model is None else _resolved(options, stack))
 
 
-def _named(options: argparse.Namespace, kept: contextlib.ExitStack) -> argparse.Namespace:
-    """The options with the --endpoint, --bundle or --server that MODEL names.
+def _resolved(options: argparse.Namespace, stack: contextlib.ExitStack) -> argparse.Namespace:
+    """The options, with --endpoint, --bundle or --server in place of MODEL.
 
     Args:
-        options: As given.
-        kept: Holds a copy of a job's model for as long as it is served.
+        options: The command's.
+        stack: Keeps the copy of a job's model while it is served.
     """
     optional.require(PACKAGES, purpose=_PURPOSE)
-    model = kept.enter_context(models.found(options.model, options))
+    model = stack.enter_context(models.found(options.model, options))
     if model.kind == "endpoint":
-        kept.close()  # the session has decided what the name is, and each service has its own
+        stack.close()  # this session only looked the name up; the service opens one of its own
         return argparse.Namespace(**{**vars(options), "endpoint": model.address})
     nowhere = dict.fromkeys(("aws", *read.OF_AWS, "root"))
     return argparse.Namespace(**{**vars(options), **nowhere, model.kind: model.address})
@@ -153,57 +170,58 @@ def _named(options: argparse.Namespace, kept: contextlib.ExitStack) -> argparse.
 def _serve(options: argparse.Namespace) -> Outcome:
     _check(options)
     settings = _settings(options)
-    tell = _event if options.json or not sys.stderr.isatty() else note
-    warn = functools.partial(_event, level="warning") if tell is _event else note
-    server = optional.load("dogbreed_sdk.service.server", extra="service", purpose=_PURPOSE)
-    app = optional.load("dogbreed_sdk.service.app", extra="service", purpose=_PURPOSE)
-    # Whenever the interruption comes, whatever was started is left properly.
+    with optional.needed(extra="service", purpose=_PURPOSE):
+        from dogbreed_sdk.service import server  # noqa: PLC0415
+        from dogbreed_sdk.service.app import create_app  # noqa: PLC0415
+
+    inform, warn = _printers(options)
+    # Whenever the interruption comes, everything that was started is closed properly.
     with (
         contextlib.suppress(KeyboardInterrupt),
         server.listen(options.host, options.port) as listener,
-        _classifier(options, tell) as classifier,
+        _classifier(options, inform) as classifier,
     ):
         server.log_to_stderr()
-        _announce(options, server.url_of(listener), settings, tell)
+        _announce(options, server.url_of(listener), settings, inform)
         running = server.make_server(
-            app.create_app(classifier, settings),
+            create_app(classifier, settings),
             deadline_seconds=settings.deadline_seconds,
             trusted_proxies=options.trusted_proxy,
             limits=server.ConnectionLimits(
                 per_address=settings.max_connections_per_address, proxies=options.trusted_proxy
             ),
-            at_start=lambda: _look(options, classifier, warn),
+            at_start=lambda: _warn_unless_ready(options, classifier, warn),
         )
         running.run(sockets=[listener])
-    tell("stopped")
+    inform("stopped")
     return Outcome(None, say(), quiet=True)
 
 
 def _check(options: argparse.Namespace) -> None:
-    """Refuses what cannot be meant, and what could not be done, before anything is started.
+    """Refuses contradictory options, and missing packages, before anything is started.
 
     Raises:
         ConfigurationError: Options contradict each other or would be ignored, or packages are missing.
     """
     given = [name for name in _OF_BUNDLES if getattr(options, name)]
     if given and not options.bundle:
-        raise ConfigurationError(f"--{given[0]} goes with a bundle.")
+        raise ConfigurationError(f"--{given[0]} applies only to bundles and jobs' models.")
     if options.endpoint is None:
         read.refuse_place(options, "--server" if options.server else "--bundle")
     elif not NAME.fullmatch(options.endpoint):
         raise ConfigurationError(
-            f"{redacted(options.endpoint)!r} is no endpoint's name; a model server's URL goes to --server, a bundle to "
-            "--bundle."
+            f"{redacted(options.endpoint)!r} is not a valid endpoint name; pass a model server's URL with --server, a "
+            "bundle's path with --bundle."
         )
     if options.no_urls and options.allowed_host:
-        raise ConfigurationError("--no-urls fetches nothing, and --allowed-host names what to fetch from: give one.")
+        raise ConfigurationError("--no-urls and --allowed-host contradict each other: pass only one of them.")
     packages = _packages(options)
     instead = read.ADD_AWS if options.endpoint and "local" in packages else ""
     optional.require(packages, purpose=_PURPOSE, otherwise=instead)
 
 
 def _packages(options: argparse.Namespace) -> Mapping[str, Sequence[str]]:
-    """What it cannot do without, by the extra that brings it."""
+    """The packages that are needed, by the extra that installs them."""
     if options.bundle:
         return {**PACKAGES, "local": ("psutil", "starlette", "torch")}
     if options.endpoint and not options.aws:
@@ -211,24 +229,31 @@ def _packages(options: argparse.Namespace) -> Mapping[str, Sequence[str]]:
     return PACKAGES
 
 
-def _event(line: str, level: str = "info") -> None:
-    server = optional.load("dogbreed_sdk.service.server", extra="service", purpose=_PURPOSE)
-    note(server.event_line(line, level=level))
+def _printers(options: argparse.Namespace) -> tuple[Callable[[str], None], Callable[[str], None]]:
+    """Functions that print information and warnings: plain lines on a terminal, else lines of the JSON log."""
+    if sys.stderr.isatty() and not options.json:
+        return note, note
+    from dogbreed_sdk.service.server import event_line  # noqa: PLC0415 - imported before
+
+    return lambda line: note(event_line(line)), lambda line: note(event_line(line, level="warning"))
 
 
-async def _look(options: argparse.Namespace, classifier: AsyncBreedClassifier, warn: Callable[[str], None]) -> None:
-    """Says so where nobody answers behind the service, which may be a wrong name, or may come."""
+async def _warn_unless_ready(
+    options: argparse.Namespace, classifier: AsyncBreedClassifier, warn: Callable[[str], None]
+) -> None:
+    """Warns if the endpoint or model server does not answer: its name may be wrong, or it may start later."""
     if options.bundle:  # its model is loaded already
         return
     if options.server:
-        asked = f"the model server {options.server}"
+        target = f"the model server {options.server}"
     else:
-        asked = f"endpoint {options.endpoint} of {'AWS' if options.aws else f'local SageMaker in {read.root(options)}'}"
+        place = "AWS" if options.aws else f"local SageMaker in {read.root(options)}"
+        target = f"endpoint {options.endpoint} on {place}"
     try:
         await probe(classifier)
     except DogBreedError as error:
         reason = " ".join(str(error).split())
-        warn(f"not ready: {asked} does not answer; requests fail until it does. {reason}")
+        warn(f"not ready: {target} does not answer; requests fail until it does. {reason}")
 
 
 def _settings(options: argparse.Namespace) -> ServiceSettings:
@@ -243,13 +268,13 @@ def _settings(options: argparse.Namespace) -> ServiceSettings:
         max_body_bytes=options.max_body_mb * 2**20,
         max_connections_per_address=options.max_connections_per_address,
         allow_urls=not options.no_urls,
-        # Pages have no key; and behind a proxy, names are the proxy's business.
+        # Web pages do not know the keys; and behind a proxy, the proxy decides which names are served.
         local_only=is_loopback(options.host) and keys is None and not options.trusted_proxy,
     )
 
 
 def _api_keys(path: Path | None) -> ApiKeys | None:
-    # Taken out of the environment: the model server and whatever it starts need not know them.
+    # Removed from the environment: the model server and its processes must not inherit them.
     text = os.environ.pop(VARIABLE, None)
     if path is not None:
         return ApiKeys.from_file(path)
@@ -257,50 +282,47 @@ def _api_keys(path: Path | None) -> ApiKeys | None:
 
 
 @contextlib.contextmanager
-def _classifier(options: argparse.Namespace, tell: Callable[[str], None]) -> Iterator[AsyncBreedClassifier]:
-    """Who is asked, and what it needs, for as long as the service runs."""
+def _classifier(options: argparse.Namespace, inform: Callable[[str], None]) -> Iterator[AsyncBreedClassifier]:
+    """The classifier behind the service; a bundle's model server runs within the block."""
     from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier  # noqa: PLC0415 - only this command needs it
 
-    common: Any = {
-        "labels": read.labels(options.labels),
-        "allowed_hosts": options.allowed_host,
-        # Without these, a classifier's own limits of about a minute would end what has longer.
-        "deadline": options.deadline,
-        "read_timeout": options.deadline,
-    }
-    if options.server:
-        yield AsyncBreedClassifier.from_server(options.server, **common)
-    elif options.endpoint:
-        with read.session(options) as session:
-            _ = session.boto3_session  # a place that is not there is an error now, and not with every request
-            yield AsyncBreedClassifier(options.endpoint, session=session, **common)
-    else:
-        loaded = optional.load("dogbreed_sdk.service.bundle_server", extra="local", purpose="run a bundle here")
-        with loaded.BundleServer(
-            options.bundle,
-            workers=options.workers or 1,
-            backend=options.backend or "torch",
-            code=options.code or "sdk",
-            # Nobody waits longer; only a model that hangs takes so long, and nothing else ends it.
-            timeout_seconds=max(_MODEL_SECONDS, math.ceil(options.deadline)),
-            status=tell,
-        ) as bundle:
-            yield AsyncBreedClassifier.from_transport(bundle.transport, **common)
+    with contextlib.ExitStack() as stack:
+        labels = read.labels(options.labels)
+        if options.server:
+            classifier = AsyncBreedClassifier.from_server(options.server, labels=labels)
+        elif options.endpoint:
+            session = stack.enter_context(read.session(options))
+            _ = session.boto3_session  # so that a missing place is an error now, and not with every request
+            classifier = AsyncBreedClassifier(options.endpoint, session=session, labels=labels)
+        else:
+            transport = stack.enter_context(_bundle_server(options, inform)).transport
+            classifier = AsyncBreedClassifier.from_transport(transport, labels=labels)
+        # The classifier's default limits of about a minute must not end requests that have longer.
+        yield classifier.with_options(
+            allowed_hosts=options.allowed_host, deadline=options.deadline, read_timeout=options.deadline
+        )
 
 
-def _announce(options: argparse.Namespace, url: str, settings: ServiceSettings, tell: Callable[[str], None]) -> None:
+def _bundle_server(options: argparse.Namespace, inform: Callable[[str], None]) -> BundleServer:
+    with optional.needed(extra="local", purpose="run a bundle on this machine"):
+        from dogbreed_sdk.service.bundle_server import BundleServer  # noqa: PLC0415
+
+    return BundleServer(
+        options.bundle,
+        workers=options.workers or 1,
+        backend=options.backend or "torch",
+        code=options.code or "sdk",
+        # No client waits longer, so a model that takes longer hangs, and nothing else would end it.
+        timeout_seconds=max(_MODEL_SECONDS, math.ceil(options.deadline)),
+        status=inform,
+    )
+
+
+def _announce(options: argparse.Namespace, url: str, settings: ServiceSettings, inform: Callable[[str], None]) -> None:
     key = " -H 'X-API-Key: KEY'" if settings.api_keys else ""
-    tell(f"web page: {url}/  documentation: {url}/docs  (end it with Ctrl-C)")
-    tell(f"try it: curl --data-binary @rex.jpg -H 'Content-Type: image/jpeg'{key} {url}/v1/classify")
+    inform(f"web page: {url}/  documentation: {url}/docs  (press Ctrl-C to stop)")
+    inform(f"try it: curl --data-binary @rex.jpg -H 'Content-Type: image/jpeg'{key} {url}/v1/classify")
     if not settings.api_keys and not is_loopback(options.host):
-        tell(f"whoever reaches {options.host} may use it: give --api-keys-file to ask for keys")
+        inform(f"anyone who can reach {options.host} can use the service; pass --api-keys-file to require API keys")
     if options.json:
         print(json.dumps({"url": url}), flush=True)
-
-
-def _network(text: str) -> str:
-    try:
-        ipaddress.ip_network(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"write an address or a network, as 10.0.0.0/8: {error}") from None
-    return text

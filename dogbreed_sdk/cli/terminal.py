@@ -1,4 +1,4 @@
-"""The streams of the command line: control characters, and letters that the encoding lacks, are escaped."""
+"""The standard streams of the command line: they escape control characters and what their encoding lacks."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ import contextlib
 import io
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, TextIO, cast
 
 from training_scripts._util.safe_text import printable_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_ERRORS = "dogbreed.spelled"
-# What this program prints itself and what not every encoding has.
-_SPELLED = {"…": "...", "—": "-", "→": "->", "×": "x", "±": "+/-", "∞": "inf", "µ": "u", "━": "-"}  # noqa: RUF001
+_ERRORS = "dogbreed.replacements"
+# Characters of this program's own texts that some encodings lack.
+_REPLACEMENTS = {"…": "...", "—": "-", "→": "->", "×": "x", "±": "+/-", "∞": "inf", "µ": "u", "━": "-"}  # noqa: RUF001
 
 
 @contextlib.contextmanager
 def safe_streams() -> Iterator[None]:
-    """Inside the block, standard output and error escape control characters and what their encoding lacks.
+    """Within the block, standard output and error escape control characters and what their encoding lacks.
 
     That holds for everything that prints: commands, argparse, warnings, loggers, tracebacks. Line feeds and tabs stay,
-    so a value that must keep to its line needs `printable`.
+    so a value that must stay on its line needs `safe_line`.
     """
-    codecs.register_error(_ERRORS, _spelled)
+    codecs.register_error(_ERRORS, _replaced)
     with (
         contextlib.redirect_stdout(cast("TextIO", _SafeStream(sys.stdout))),
         contextlib.redirect_stderr(cast("TextIO", _SafeStream(sys.stderr))),
@@ -35,7 +35,7 @@ def safe_streams() -> Iterator[None]:
 
 
 def console(stream: TextIO) -> Console:
-    """Rich's console on standard output or error; it commands the terminal itself, so values need `printable`."""
+    """Rich's console on standard output or error; it writes to the terminal itself, so values need `safe_line`."""
     from rich.console import Console  # noqa: PLC0415
 
     while isinstance(stream, _SafeStream):
@@ -44,7 +44,7 @@ def console(stream: TextIO) -> Console:
 
 
 class _SafeStream:
-    """A text stream before another one, which does everything but the writing."""
+    """A text stream that escapes what is written and leaves everything else to another stream."""
 
     def __init__(self, raw: TextIO) -> None:
         self.raw = raw
@@ -59,13 +59,13 @@ class _SafeStream:
         for line in lines:
             self.write(line)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self.raw, name)
 
 
-def _spelled(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Characters that an encoding lacks, by others that mean the same, else as escapes."""
+def _replaced(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Replaces characters that an encoding lacks with others that mean the same, else with escapes."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     letters = error.object[error.start : error.end]
-    return "".join(_SPELLED.get(x) or x.encode("unicode_escape").decode() for x in letters), error.end
+    return "".join(_REPLACEMENTS.get(x) or x.encode("unicode_escape").decode() for x in letters), error.end

@@ -1,19 +1,16 @@
-"""What is wrong with a command line, in one line that names what was probably meant."""
+"""Errors in the use of the command line: one line that says what is wrong and suggests what was probably meant."""
 
 from __future__ import annotations
 
 import argparse
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NoReturn
+from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
 from dogbreed_sdk.errors import ConfigurationError
 from training_scripts._util.suggestions import did_you_mean, either, known_as
 from training_scripts.training.hyperparameters import RELATED, SYNONYMS
 
-# What SageMaker allows (API reference, the members Environment of CreateTrainingJob and ContainerDefinition).
-_VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
-# What people look for under another name, beside the hyperparameters.
+# Other names that people try, besides those of hyperparameters.
 _OPTIONS: dict[str, str] = {
     **{f"--{word}": f"--{name}" for word, name in RELATED.items()},
     "--head": "--hidden",
@@ -43,20 +40,20 @@ _COMMANDS: dict[str, str] = {
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are exceptions: the caller decides how they are shown.
+    """A parser that raises its errors, so that the caller decides how to show them.
 
     Raises:
         ConfigurationError: From every method that parses; the last line names the help to read.
     """
 
     def error(self, message: str) -> NoReturn:
-        """Raises what argparse would print below the whole usage."""
+        """Raises the error that argparse would print below the whole usage."""
         if message.endswith("required: COMMAND"):
             message = f"{self.prog} needs a command: {', '.join(commands_of(self))}"
         raise ConfigurationError(f"{message}\nsee: {self.prog} --help")
 
-    def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """An unknown command; argparse's own words list all of them and suggest none."""
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        """Suggests a command for an unknown one; argparse would only list all of them."""
         if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
             known = list(action.choices)
             hint = did_you_mean(str(value), known, synonyms=_COMMANDS) or "."
@@ -65,7 +62,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    """The commands below a parser, by name; none where it is a command itself."""
+    """The commands below a parser, by name; empty if it is a command itself."""
     found: dict[str, argparse.ArgumentParser] = {}
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
@@ -74,14 +71,15 @@ def commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentP
 
 
 def options_of(parser: argparse.ArgumentParser) -> list[str]:
-    """The options of a command, as they are written."""
+    """The options of a command, with their dashes."""
     return [name for action in parser._actions for name in action.option_strings]
 
 
 def respelled(arguments: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
-    """Arguments with the options' names as the called command knows them.
+    """The arguments, with their options spelled as the called command spells them.
 
-    ``--Batch_Size`` is ``--batch-size``, and hyperparameters have their synonyms: ``--learning-rate`` is ``--lr``.
+    ``--Batch_Size`` becomes ``--batch-size``, and synonyms of hyperparameters their names: ``--learning-rate`` becomes
+    ``--lr``.
     """
     known = [name[2:] for name in options_of(_called(arguments, parser)) if name.startswith("--")]
     found = list(arguments)
@@ -96,7 +94,7 @@ def respelled(arguments: Sequence[str], parser: argparse.ArgumentParser) -> list
 
 
 def _called(arguments: Sequence[str], parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """The command that arguments call, as far as they name one."""
+    """The parser of the command that the arguments call, as far as they name one."""
     for word in arguments:
         if word in commands_of(parser):
             parser = commands_of(parser)[word]
@@ -115,12 +113,12 @@ def _leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser
 def refuse_unknown(
     unknown: Sequence[str], command: argparse.ArgumentParser, everything: argparse.ArgumentParser
 ) -> NoReturn:
-    """Raises for arguments that a command does not have.
+    """Raises the error for arguments that a command does not have.
 
     Args:
-        unknown: What was left over; the error is about the first.
+        unknown: The arguments that were left over; the error is about the first.
         command: The command that was called.
-        everything: The whole grammar: the option may be another command's.
+        everything: The whole grammar, to find other commands that have the option.
     """
     written = unknown[0].partition("=")[0]
     known = options_of(command)
@@ -131,33 +129,3 @@ def refuse_unknown(
     if others and not hint:
         hint = f"; {written} is an option of {either(others)}"
     command.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
-
-
-def one_of(choices: Iterable[str]) -> Callable[[str], str]:
-    """A type for argparse: one of the choices, where case, dashes and underscores make no difference.
-
-    >>> one_of(["stored", "in-job"])("In_Job")
-    'in-job'
-    """
-    known = tuple(choices)
-
-    def read(text: str) -> str:
-        choice: str | None = known_as(text, known)
-        if choice is None:
-            hint = did_you_mean(text, known) or ";"
-            raise argparse.ArgumentTypeError(f"{text!r} is not a choice{hint} choose {either(known)}")
-        return choice
-
-    return read
-
-
-def assignment(text: str) -> tuple[str, str]:
-    """A type for argparse: an environment variable and its value.
-
-    >>> assignment("DOGBREED_FETCH_URLS=1")
-    ('DOGBREED_FETCH_URLS', '1')
-    """
-    name, equals, value = text.partition("=")
-    if not equals or not _VARIABLE.fullmatch(name):
-        raise argparse.ArgumentTypeError(f"write KEY=VALUE, with a variable's name as KEY, not {name!r}")
-    return name, value

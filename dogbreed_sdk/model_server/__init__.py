@@ -1,4 +1,4 @@
-"""The model server: one model behind SageMaker's hosting contract, on this machine or in a container."""
+"""The model server: serves one model over SageMaker's hosting contract, on this machine or in a container."""
 
 from __future__ import annotations
 

@@ -1,11 +1,82 @@
-"""Starts the model server: `python -m dogbreed_sdk.model_server [serve] --model-dir DIR`."""
+"""The program `python -m dogbreed_sdk.model_server [serve] --model-dir DIR`."""
 
 from __future__ import annotations
 
+import faulthandler
+import io
+import logging
+import os
+import signal
 import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from types import FrameType
 
 from dogbreed_sdk._util.descendants import adopt_orphans, end_descendants
-from dogbreed_sdk.model_server.command import main
+from dogbreed_sdk._util.log_file import LogFile
+from dogbreed_sdk._util.processes import restore_interrupts
+from dogbreed_sdk._util.signals import end_on_hangup
+from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.model_server.settings import read_settings, require_model
+from dogbreed_sdk.model_server.worker import run_worker
+from dogbreed_sdk.model_server.workers import run_workers
+
+# The process id in a container: the kernel withholds signals that the process does not handle, and loading the model
+# takes seconds.
+_FIRST_PROCESS = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Loads the model and serves it.
+
+    Args:
+        arguments: Without the program's name. Default: those of the process.
+
+    Returns:
+        The exit status: 1 if the model cannot be served, with the reason on standard error.
+    """
+    try:
+        settings = read_settings(arguments)
+        require_model(settings)
+    except ConfigurationError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    restore_interrupts()
+    end_on_hangup()
+    if os.getpid() == _FIRST_PROCESS:
+        signal.signal(signal.SIGTERM, _exit)
+    if settings.log:
+        sys.stdout = sys.stderr = LogStream(LogFile(settings.log))
+    form = "%(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=settings.log_level, format=form, stream=sys.stderr)
+    faulthandler.enable(sys.__stderr__ or 2)
+    return run_workers(settings) if settings.workers > 1 else run_worker(settings)
+
+
+def _exit(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+class LogStream(io.TextIOBase):
+    """A standard stream that writes whole lines, with their time, to an endpoint's log."""
+
+    def __init__(self, log: LogFile) -> None:
+        self._log = log
+        self._lock = threading.RLock()
+        self._rest = ""
+
+    def writable(self) -> bool:
+        """Always true."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Writes complete lines; the text after the last newline waits for the rest of its line."""
+        with self._lock, suppress(OSError):  # a full disk must not end a model that answers
+            *lines, self._rest = (self._rest + text).split("\n")
+            self._log.write(lines)
+        return len(text)
+
 
 if __name__ == "__main__":
     adopts = adopt_orphans()
@@ -13,5 +84,5 @@ if __name__ == "__main__":
         status = main()
     finally:
         if adopts:
-            end_descendants()  # what the model's code has started must not outlive it
+            end_descendants()  # processes that the model's code started must not outlive the server
     sys.exit(status)

@@ -1,4 +1,4 @@
-"""The HTTP side of a loaded model: GET /ping, and POST /invocations with its limits."""
+"""The HTTP interface of a loaded model: GET /ping, and POST /invocations with its limits."""
 
 from __future__ import annotations
 
@@ -13,80 +13,80 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from dogbreed_sdk.model_server.batching import Answering
+from dogbreed_sdk.model_server.batching import ModelRunner
 from dogbreed_sdk.model_server.context import RequestContext
-from dogbreed_sdk.model_server.handlers import ModelAnswer, ModelRequest
+from dogbreed_sdk.model_server.handlers import ModelRequest, ModelResponse
 from dogbreed_sdk.model_server.settings import Settings
 from training_scripts.data.limits import MAX_REALTIME_REQUEST_BYTES
 
 MAXIMUM_WAITING = 64
-# 64 photographs fit many times over; of the largest bodies ten wait.
+# 64 photographs fit many times over; of the largest bodies, ten may wait.
 MAXIMUM_WAITING_BYTES = 10 * MAX_REALTIME_REQUEST_BYTES
-# SageMaker itself gives a real-time request 60 s altogether.
+# SageMaker's own limit for a whole real-time request.
 _BODY_SECONDS = 60.0
-# Between a request's 504 and the end of a model that hangs: the 504 must have reached its client.
-_FAREWELL_SECONDS = 1.0
-_GONE = 499  # as nginx logs a client that went away; nobody is left to read it
+# Between a request's 504 and the end of the hung process, so that the 504 reaches its client.
+_LAST_RESPONSE_SECONDS = 1.0
+_CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that disconnected; no client receives it
 
 _log = logging.getLogger(__name__)
 
 
 class ModelApp:
-    """Takes invocations in, and answers them.
+    """Admits invocations and responds to them.
 
     Args:
-        answering: The model.
+        runner: Runs the model.
         settings: Model folder, default Accept and time limit.
     """
 
-    def __init__(self, answering: Answering, settings: Settings) -> None:
-        self._answering = answering
+    def __init__(self, runner: ModelRunner, settings: Settings) -> None:
+        self._runner = runner
         self._settings = settings
         self._waiting = 0
         self._waiting_bytes = 0
         self._last_use = time.monotonic()
 
     def routes(self) -> Starlette:
-        """The application that a server runs."""
+        """The ASGI application."""
         ping = Route("/ping", self._ping)
         return Starlette(routes=[ping, Route("/invocations", self._invocations, methods=["POST"])])
 
     @property
     def idle_seconds(self) -> float:
-        """How long ago the last invocation ended; 0 during one."""
+        """Seconds since the last invocation ended; 0 during one."""
         return 0.0 if self._waiting else time.monotonic() - self._last_use
 
     @property
     def is_stuck(self) -> bool:
-        """Whether the model has been at one call for longer than SAGEMAKER_MODEL_SERVER_TIMEOUT, and a second more."""
-        return self._answering.stuck_seconds() > self._settings.timeout_seconds + _FAREWELL_SECONDS
+        """Whether a call of the model has lasted for a second longer than SAGEMAKER_MODEL_SERVER_TIMEOUT."""
+        return self._runner.call_seconds() > self._settings.timeout_seconds + _LAST_RESPONSE_SECONDS
 
     async def _ping(self, _request: Request) -> Response:
         return Response(status_code=200)
 
     async def _invocations(self, request: Request) -> Response:
         declared = request.headers.get("content-length", "")
-        # A body without a length may become as large as is allowed.
+        # A body of unknown length may become as large as is allowed.
         size = int(declared) if declared.isdecimal() else MAX_REALTIME_REQUEST_BYTES
         if size > MAX_REALTIME_REQUEST_BYTES:
             return _too_large()
         if self._waiting >= MAXIMUM_WAITING or self._waiting_bytes + size > MAXIMUM_WAITING_BYTES:
-            message = f"{self._waiting} requests are waiting already; try again later."
+            message = f"{self._waiting} requests are already waiting; try again later."
             return PlainTextResponse(message, 503, headers={"retry-after": "1"})
         self._waiting += 1
         self._waiting_bytes += size
         try:
-            return await self._accepted(request)
+            return await self._admitted(request)
         finally:
             self._waiting -= 1
             self._waiting_bytes -= size
             self._last_use = time.monotonic()
 
-    async def _accepted(self, request: Request) -> Response:
+    async def _admitted(self, request: Request) -> Response:
         try:
             body = await asyncio.wait_for(_read(request), _BODY_SECONDS)
         except ClientDisconnect:
-            return Response(status_code=_GONE)
+            return Response(status_code=_CLIENT_CLOSED_REQUEST)
         except asyncio.TimeoutError:
             return PlainTextResponse(f"The body did not arrive within {_BODY_SECONDS:.0f} s.", 408)
         if body is None:
@@ -94,14 +94,14 @@ class ModelApp:
         model_request = self._model_request(request, body)
         del body
         try:
-            answer = await self._answered(request, model_request)
+            response = await self._run(request, model_request)
         except ClientDisconnect:
-            return Response(status_code=_GONE)
-        except Exception as error:  # noqa: BLE001 - whatever the model's code raises belongs to this request alone
+            return Response(status_code=_CLIENT_CLOSED_REQUEST)
+        except Exception as error:  # noqa: BLE001 - an exception of the model's code fails this request alone
             return _failure(error)
-        if answer is None:
+        if response is None:
             return PlainTextResponse(f"The model did not answer within {self._settings.timeout_seconds:g} s.", 504)
-        return Response(answer.body, media_type=answer.content_type, headers=answer.headers)
+        return Response(response.body, media_type=response.content_type, headers=response.headers)
 
     def _model_request(self, request: Request, body: bytes) -> ModelRequest:
         accept = request.headers.get("accept") or "*/*"
@@ -112,9 +112,9 @@ class ModelApp:
             context=RequestContext(self._settings.model_dir, request.headers),
         )
 
-    async def _answered(self, request: Request, model_request: ModelRequest) -> ModelAnswer | None:
-        """The model's answer, or None after the time limit; what nobody waits for any more is not computed."""
-        work = asyncio.ensure_future(self._answering.answer(model_request))
+    async def _run(self, request: Request, model_request: ModelRequest) -> ModelResponse | None:
+        """The model's response, or None after the time limit; a request whose client disconnects is cancelled."""
+        work = asyncio.ensure_future(self._runner.run(model_request))
         gone = asyncio.ensure_future(_disconnection(request))
         timeout = self._settings.timeout_seconds
         try:
@@ -134,7 +134,7 @@ class ModelApp:
 
 
 async def _read(request: Request) -> bytes | None:
-    """The body; None as soon as it is too large."""
+    """The body; None if it is too large."""
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
@@ -146,7 +146,7 @@ async def _read(request: Request) -> bytes | None:
 
 
 async def _disconnection(request: Request) -> None:
-    """Returns when the client has gone away."""
+    """Returns when the client has disconnected."""
     while (await request.receive())["type"] != "http.disconnect":
         continue
 
@@ -156,7 +156,7 @@ def _too_large() -> Response:
 
 
 def _failure(error: Exception) -> Response:
-    """What the client learns: the message, and whether it was the request's fault; the log has the traceback."""
+    """A response with the message and the status of an error; the log gets the traceback."""
     status = getattr(error, "status_code", None)
     if isinstance(status, int) and 400 <= status < 500:
         return PlainTextResponse(str(error), status)

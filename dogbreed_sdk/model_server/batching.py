@@ -1,4 +1,4 @@
-"""Calls a model's code for many requests at once: in micro-batches where the code can, else one after the other."""
+"""Runs the model for concurrent requests: in micro-batches if the model's code supports them, else one by one."""
 
 from __future__ import annotations
 
@@ -9,43 +9,44 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-from dogbreed_sdk.model_server.handlers import ModelAnswer, ModelHandlers, ModelRequest
+from dogbreed_sdk.model_server.handlers import ModelHandlers, ModelRequest, ModelResponse
 
-# Beyond this a CPU answers no more requests a second, and each waits longer (measured with efficientnet_lite0).
+# With larger batches a CPU handles no more requests per second, and each waits longer (measured with
+# efficientnet_lite0).
 MAXIMUM_BATCH = 8
-# Requests that are read and wait for the model, or are being read: a batch, and the next one.
+# Requests that are being read, or have been read and wait for the model: a batch, and the next one.
 MAXIMUM_READ = 2 * MAXIMUM_BATCH
-# A picture takes a few milliseconds to decode: two threads keep up with a model, four with one on a GPU.
+# Decoding a picture takes a few milliseconds: two threads keep up with a model on a CPU, four with one on a GPU.
 _MAXIMUM_READERS = 4
 
 Result = TypeVar("Result")
 
 
-class Answering(Protocol):
-    """Answers requests; cancelling a call takes the request back where nobody has begun to work on it."""
+class ModelRunner(Protocol):
+    """Runs the model for requests; cancelling `run` withdraws a request on which no work has begun."""
 
-    async def answer(self, request: ModelRequest) -> ModelAnswer:
-        """The model's answer; raises what the model's code raised."""
+    async def run(self, request: ModelRequest) -> ModelResponse:
+        """The model's response; raises what the model's code raised."""
         ...
 
-    def stuck_seconds(self) -> float:
-        """How long the call of the model that runs now has lasted; 0 where none runs."""
+    def call_seconds(self) -> float:
+        """How long the current call of the model has lasted; 0 without one."""
         ...
 
 
-def answering(handlers: ModelHandlers, *, cores: int) -> Answering:
-    """What suits a model: micro-batches where its code has predict_batch_fn."""
+def runner_for(handlers: ModelHandlers, *, cores: int) -> ModelRunner:
+    """The runner that suits a model: micro-batches if its code has predict_batch_fn."""
     if handlers.predict_batch_fn is None:
-        return OneByOne(handlers)
-    return MicroBatches(handlers, readers=min(_MAXIMUM_READERS, max(2, cores)))
+        return SequentialRunner(handlers)
+    return BatchingRunner(handlers, readers=min(_MAXIMUM_READERS, max(2, cores)))
 
 
-def _of_the_request(error: BaseException) -> Exception:
-    """An error of the model's code as one that ends nothing but its request.
+def _request_error(error: BaseException) -> Exception:
+    """An error of the model's code as an exception that fails only its request.
 
-    exit() would end the server, and asyncio's futures refuse StopIteration: the request would wait for ever.
+    SystemExit would end the server, and asyncio's futures refuse StopIteration: the request would wait forever.
     """
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
@@ -58,11 +59,11 @@ def _contained(function: Callable[[ModelRequest], Result], request: ModelRequest
     try:
         return function(request)
     except (StopIteration, SystemExit) as error:
-        raise _of_the_request(error) from error
+        raise _request_error(error) from error
 
 
-class _Clock:
-    """Since when a call runs."""
+class _CallTimer:
+    """Measures the current call: entered when it starts, left when it ends."""
 
     def __init__(self) -> None:
         self._since: float | None = None
@@ -78,81 +79,82 @@ class _Clock:
         return 0.0 if since is None else time.monotonic() - since
 
 
-class OneByOne:
-    """Calls all functions in one thread, as AWS's toolkit does: code that knows no threads is safe with it."""
+class SequentialRunner:
+    """Calls all functions in one thread, as AWS's toolkit does; safe for code that is not thread-safe."""
 
     def __init__(self, handlers: ModelHandlers) -> None:
         self._handlers = handlers
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
-        self._clock = _Clock()
+        self._timer = _CallTimer()
 
-    async def answer(self, request: ModelRequest) -> ModelAnswer:
-        """The model's answer; requests are answered in the order they came."""
+    async def run(self, request: ModelRequest) -> ModelResponse:
+        """The model's response; requests are processed in the order of their arrival."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._invoke, request)
 
-    def _invoke(self, request: ModelRequest) -> ModelAnswer:
-        with self._clock:
+    def _invoke(self, request: ModelRequest) -> ModelResponse:
+        with self._timer:
             return _contained(self._handlers.invoke, request)
 
-    def stuck_seconds(self) -> float:
-        """How long the request that is being answered has taken."""
-        return self._clock.seconds()
+    def call_seconds(self) -> float:
+        """How long the current request has taken."""
+        return self._timer.seconds()
 
 
-class MicroBatches:
-    """Reads requests in a few threads, and has the model answer all that wait for it, up to eight, in one call.
+class BatchingRunner:
+    """Reads requests in a few threads, and runs the model once for all that wait for it, up to eight.
 
-    It never waits for more to come: a request that finds the model idle is answered at once, alone.
+    It never waits for more requests: one that finds the model idle is run at once, alone.
 
     Args:
         handlers: The model, with predict_batch_fn.
-        readers: Threads that read requests and write answers. Pillow and torch let go of the interpreter's lock.
+        readers: Number of threads that read requests and write responses. Pillow and torch release the interpreter's
+            lock.
     """
 
     def __init__(self, handlers: ModelHandlers, *, readers: int) -> None:
         self._handlers = handlers
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="reader")
-        self._ready: queue.SimpleQueue[tuple[Any, Future[Any]]] = queue.SimpleQueue()
-        # What has been read may be far larger than what arrived: only so much of it waits for the model.
-        self._room = asyncio.Semaphore(MAXIMUM_READ)
-        self._clock = _Clock()
-        threading.Thread(target=self._serve_model, name="model", daemon=True).start()
+        self._ready: queue.SimpleQueue[tuple[object, Future[object]]] = queue.SimpleQueue()
+        # Decoded data may be far larger than the request, so the number of decoded requests is limited.
+        self._read_limit = asyncio.Semaphore(MAXIMUM_READ)
+        self._timer = _CallTimer()
+        threading.Thread(target=self._run_batches, name="model", daemon=True).start()
 
-    async def answer(self, request: ModelRequest) -> ModelAnswer:
-        """The model's answer."""
+    async def run(self, request: ModelRequest) -> ModelResponse:
+        """The model's response."""
         loop = asyncio.get_running_loop()
-        async with self._room:
+        async with self._read_limit:
             data = await loop.run_in_executor(self._readers, _contained, self._handlers.read, request)
-            promised: Future[Any] = Future()
-            self._ready.put((data, promised))
+            future: Future[object] = Future()
+            self._ready.put((data, future))
             del data
-            prediction = await asyncio.wrap_future(promised)
+            prediction = await asyncio.wrap_future(future)
         write = functools.partial(self._handlers.write, prediction)
         return await loop.run_in_executor(self._readers, _contained, write, request)
 
-    def stuck_seconds(self) -> float:
-        """How long the model has been at its present batch."""
-        return self._clock.seconds()
+    def call_seconds(self) -> float:
+        """How long the model has worked on its current batch."""
+        return self._timer.seconds()
 
-    def _serve_model(self) -> None:
+    def _run_batches(self) -> None:
         while True:
-            self._answer_next()
+            self._run_next_batch()
 
-    def _answer_next(self) -> None:
-        """By itself, so that nothing of a batch, which may be large, is kept until the next one comes."""
+    def _run_next_batch(self) -> None:
+        """A function of its own, so that its variables do not keep a large batch alive until the next one."""
         batch = self._next_batch()
         if not batch:
             return
-        with self._clock:
+        with self._timer:
             predictions = self._handlers.predict_all([data for data, _ in batch])
-        for (_, promised), prediction in zip(batch, predictions, strict=True):
+        for (_, future), prediction in zip(batch, predictions, strict=True):
             if isinstance(prediction, BaseException):
-                promised.set_exception(_of_the_request(prediction))
+                future.set_exception(_request_error(prediction))
             else:
-                promised.set_result(prediction)
+                future.set_result(prediction)
 
-    def _next_batch(self) -> list[tuple[Any, Future[Any]]]:
-        """What waits for the model, at least one; those taken back meanwhile are left out."""
+    def _next_batch(self) -> list[tuple[object, Future[object]]]:
+        """Waits for a request, and returns all that are ready, without those that were cancelled meanwhile."""
         taken = [self._ready.get()]
         while len(taken) < MAXIMUM_BATCH:
             try:

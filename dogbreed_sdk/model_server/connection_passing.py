@@ -1,46 +1,46 @@
-"""Hands accepted connections from the parent of several workers to them, in turn.
+"""Passes accepted connections from the parent process to its workers, in turn (file descriptor passing).
 
-Workers that all accept from one socket share badly: whoever is awake takes what comes, and clients keep their
-connections, so that one process had seven of eight clients while its neighbour idled.
+Workers that all accept from one socket are loaded unevenly: the one that is awake takes each connection, and clients
+keep theirs, so that one process had seven of eight clients while its neighbor was idle.
 """
 
 from __future__ import annotations
 
 import socket
-from typing import Any
 
-_ONE = b"c"
+# A descriptor travels with at least one byte.
+_BYTE = b"c"
 
 
-def hand_over(channel: socket.socket, connection: socket.socket) -> None:
-    """Give a connection to the process at the other end, and close it here.
+def pass_connection(channel: socket.socket, connection: socket.socket) -> None:
+    """Passes a connection to the process at the other end of a channel, and closes it here.
 
     Raises:
-        OSError: Nobody is at the other end; the connection is still open.
+        OSError: The other process has ended; the connection is still open.
     """
-    socket.send_fds(channel, [_ONE], [connection.fileno()])
+    socket.send_fds(channel, [_BYTE], [connection.fileno()])
     connection.close()
 
 
-class HandedConnections(socket.socket):
-    """The worker's end, in the shape of a listening socket: what it accepts are the connections handed over."""
+class PassedConnections(socket.socket):
+    """The worker's end of the channel, used as a listening socket: `accept` returns the connections passed to it."""
 
-    def listen(self, *_: Any) -> None:
-        """The parent listens."""
+    def listen(self, _backlog: int = 0) -> None:
+        """Does nothing: the parent process listens."""
 
-    def accept(self) -> tuple[socket.socket, Any]:
-        """The next connection that was handed over.
+    def accept(self) -> tuple[socket.socket, object]:
+        """The next connection, and its client's address.
 
         Raises:
-            BlockingIOError: There is none.
+            BlockingIOError: No connection is waiting.
         """
-        _, descriptors, _, _ = socket.recv_fds(self, len(_ONE), 1)
+        _, descriptors, _, _ = socket.recv_fds(self, len(_BYTE), 1)
         if not descriptors:
             raise BlockingIOError("no connection is waiting")
         connection = socket.socket(fileno=descriptors[0])
         connection.setblocking(False)
         try:
             return connection, connection.getpeername()
-        except OSError:  # its client has gone again
+        except OSError:  # its client has disconnected
             connection.close()
             raise BlockingIOError("the connection is gone") from None

@@ -1,4 +1,4 @@
-"""What functions of an inference.py learn of a request when they ask for a context, as from AWS's toolkit.
+"""The context that functions of an inference.py may take as their last argument, as with AWS's toolkit.
 
 Source: TorchServe, ts/context.py (Context, RequestProcessor); the part that inference scripts use.
 """
@@ -10,18 +10,18 @@ from pathlib import Path
 
 
 class RequestContext:
-    """One request's headers, and headers for its answer.
+    """The headers of one request, and headers for its response.
 
     AWS forwards CustomAttributes and InferenceId as the headers X-Amzn-SageMaker-Custom-Attributes and
-    X-Amzn-SageMaker-Inference-Id; a function answers with custom attributes by setting that header.
+    X-Amzn-SageMaker-Inference-Id; a function returns custom attributes by setting that header.
 
     Args:
         model_dir: The model's folder.
-        headers: The request's headers; model_fn gets none.
+        headers: The request's headers; None in the context of model_fn.
 
     Attributes:
-        system_properties: {"model_dir", "gpu_id"}; gpu_id is None, torch knows the devices.
-        response_headers: What functions have set, with names in lower case.
+        system_properties: {"model_dir", "gpu_id"}; gpu_id is always None, since torch knows the devices.
+        response_headers: The headers that functions have set, with names in lower case.
     """
 
     def __init__(self, model_dir: Path, headers: Mapping[str, str] | None = None) -> None:
@@ -30,16 +30,16 @@ class RequestContext:
         self.response_headers: dict[str, str] = {}
 
     def get_request_header(self, index: int, name: str) -> str | None:
-        """A header of the request, whatever its letters' case; a request has index 0 here, batched or not."""
+        """A header of the request, in any case; `index` is ignored, as a context has one request, batched or not."""
         del index
         return self._headers.get(name.lower())
 
     def get_all_request_header(self, index: int) -> dict[str, str]:
-        """All headers of the request, names in lower case."""
+        """All headers of the request, with names in lower case."""
         del index
         return dict(self._headers)
 
     def set_response_header(self, index: int, name: str, value: str) -> None:
-        """Send a header with the answer."""
+        """Adds a header to the response."""
         del index
         self.response_headers[name.lower()] = value

@@ -1,12 +1,12 @@
-"""The functions of an inference.py (model_fn, input_fn, predict_fn, output_fn), with AWS's defaults for those missing.
+"""Loads and calls the functions of an inference.py: model_fn, input_fn, predict_fn, output_fn, with AWS's defaults.
 
-Two more, which AWS's toolkit does not know and ignores, let a model answer several requests at once:
+Two more functions, which AWS's toolkit ignores, let a model process several requests in one call:
 
-    predict_batch_fn([data, ...], model)        one prediction each, in order: a prediction, or an exception
-    prepare_fn(data, model) -> data             what input_fn read, made ready for predict_batch_fn; optional
+    predict_batch_fn([data, ...], model)        returns a prediction or an exception for each, in order
+    prepare_fn(data, model) -> data             prepares what input_fn returned for predict_batch_fn; optional
 
-With predict_batch_fn, input_fn, prepare_fn and output_fn are called in several threads at once, and only
-predict_batch_fn in one alone; without it, AWS's four are called in one thread, one request after the other.
+With predict_batch_fn, several threads call input_fn, prepare_fn and output_fn at the same time, and one thread calls
+predict_batch_fn. Without it, one thread calls AWS's four functions, for one request after the other.
 """
 
 from __future__ import annotations
@@ -15,32 +15,37 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TypeVar
 
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.model_server.context import RequestContext
 from dogbreed_sdk.model_server.default_functions import default_input, default_output, default_predict
 
 DEFAULT_PROGRAM = "inference.py"
-# What serves any bundle of this SDK without running code out of it.
+# Serves any bundle of this SDK without running code from the bundle.
 SDK_MODULE = "training_scripts.inference"
 
-_Function = Callable[..., Any]
+Body = str | bytes
+InputFunction = Callable[[bytes, str, RequestContext], object]
+DataFunction = Callable[[object, object, RequestContext], object]
+OutputFunction = Callable[[object, str, RequestContext], "Body | tuple[Body, str]"]
+BatchFunction = Callable[[list[object], object], Iterable[object]]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """One invocation as it arrived.
+    """One invocation.
 
     Attributes:
-        body: Its body.
-        content_type: What the client says the body is.
-        accept: What the client wants.
-        context: For functions that ask for one.
+        body: The request's body.
+        content_type: The content type that the client declared.
+        accept: The content type that the client wants.
+        context: The context for functions that take one.
     """
 
     body: bytes
@@ -50,12 +55,12 @@ class ModelRequest:
 
 
 @dataclass(frozen=True)
-class ModelAnswer:
-    """What is sent back.
+class ModelResponse:
+    """The response to an invocation.
 
     Attributes:
-        body: The answer's body.
-        content_type: What it is.
+        body: The response's body.
+        content_type: Content type of the body.
         headers: Headers that the model's code set.
     """
 
@@ -66,35 +71,36 @@ class ModelAnswer:
 
 @dataclass(frozen=True)
 class ModelHandlers:
-    """A loaded model with the functions that serve it; each takes a context as its last argument.
+    """A loaded model with the functions that serve it.
 
     Attributes:
-        model: What model_fn gave.
+        model: The result of model_fn.
         input_fn: (body, content type, context) -> data.
         prepare_fn: (data, model, context) -> data.
         predict_fn: (data, model, context) -> prediction.
         output_fn: (prediction, accept, context) -> body, or (body, content type).
-        predict_batch_fn: (list of data, model) -> list of predictions; None where requests are answered one by one.
+        predict_batch_fn: (list of data, model) -> list of predictions; None if the model takes one request at a time.
     """
 
-    model: Any
-    input_fn: _Function
-    prepare_fn: _Function
-    predict_fn: _Function
-    output_fn: _Function
-    predict_batch_fn: _Function | None
+    model: object
+    input_fn: InputFunction
+    prepare_fn: DataFunction
+    predict_fn: DataFunction
+    output_fn: OutputFunction
+    predict_batch_fn: BatchFunction | None
 
     @classmethod
     def load(cls, model_dir: Path, code: Path | None, program: str = DEFAULT_PROGRAM) -> ModelHandlers:
-        """Import the model's code and load the model.
+        """Imports the model's code and loads the model.
 
         Args:
             model_dir: The unpacked model.tar.gz.
-            code: The folder with the model's code; None for this SDK's own, which serves bundles of this SDK.
-            program: The file in `code` that has the functions.
+            code: The folder with the model's code; None for this SDK's own code, which serves bundles of this SDK.
+            program: The file in `code` that defines the functions.
 
         Raises:
-            ConfigurationError: There is no such file, or it lacks model_fn. What its code raises goes through.
+            ConfigurationError: The file does not exist, or does not define model_fn. Exceptions of its code pass
+                through.
         """
         module = importlib.import_module(SDK_MODULE) if code is None else _import(code, program)
         if hasattr(module, "transform_fn"):
@@ -103,51 +109,52 @@ class ModelHandlers:
                 "define input_fn, predict_fn and output_fn instead."
             )
         if not hasattr(module, "model_fn"):
-            raise ConfigurationError(f"{program} defines no model_fn(model_dir), so nothing can load the model.")
+            raise ConfigurationError(f"{program} does not define model_fn(model_dir), which loads the model.")
         context = RequestContext(model_dir)
         return cls(
             model=_with_context(module.model_fn, 1)(str(model_dir), context),
             input_fn=_with_context(getattr(module, "input_fn", default_input), 2),
-            prepare_fn=_with_context(getattr(module, "prepare_fn", _as_it_is), 2),
+            prepare_fn=_with_context(getattr(module, "prepare_fn", _unchanged), 2),
             predict_fn=_with_context(getattr(module, "predict_fn", default_predict), 2),
             output_fn=_with_context(getattr(module, "output_fn", default_output), 2),
             predict_batch_fn=getattr(module, "predict_batch_fn", None),
         )
 
-    def read(self, request: ModelRequest) -> Any:
-        """What predict_batch_fn is to answer: the request read and made ready."""
+    def read(self, request: ModelRequest) -> object:
+        """The request's data, prepared for predict_batch_fn."""
         data = self.input_fn(request.body, request.content_type, request.context)
         return self.prepare_fn(data, self.model, request.context)
 
-    def predict_all(self, batch: Sequence[Any]) -> list[Any]:
-        """One prediction, or the exception that answering it raised, for each item of what `read` gave.
+    def predict_all(self, batch: Sequence[object]) -> list[object]:
+        """A prediction or an exception for each item that `read` returned.
 
-        One that makes the whole batch fail does not take the others down: each is then asked by itself.
+        If the whole batch fails, each item is predicted alone, so that only the bad ones fail.
         """
         assert self.predict_batch_fn is not None
         try:
             predictions = list(self.predict_batch_fn(list(batch), self.model))
             if len(predictions) != len(batch):
-                raise RuntimeError(f"predict_batch_fn gave {len(predictions)} predictions for {len(batch)} requests")
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the model's code raises is its request's
+                raise RuntimeError(
+                    f"predict_batch_fn returned {len(predictions)} predictions for {len(batch)} requests"
+                )
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - an exception of the model's code fails its request
             return [error] if len(batch) == 1 else [self.predict_all([data])[0] for data in batch]
         return predictions
 
-    def write(self, prediction: Any, request: ModelRequest) -> ModelAnswer:
-        """The answer to a request."""
-        answer, content_type = self.output_fn(prediction, request.accept, request.context), request.accept
-        if isinstance(answer, tuple):
-            answer, content_type = answer
-        body = answer.encode("utf-8") if isinstance(answer, str) else bytes(answer)
-        return ModelAnswer(body, content_type, request.context.response_headers)
+    def write(self, prediction: object, request: ModelRequest) -> ModelResponse:
+        """The response to a request."""
+        output = self.output_fn(prediction, request.accept, request.context)
+        body, content_type = output if isinstance(output, tuple) else (output, request.accept)
+        encoded = body.encode("utf-8") if isinstance(body, str) else bytes(body)
+        return ModelResponse(encoded, content_type, request.context.response_headers)
 
-    def invoke(self, request: ModelRequest) -> ModelAnswer:
-        """Answer one request from beginning to end, with the functions that AWS's toolkit calls."""
+    def invoke(self, request: ModelRequest) -> ModelResponse:
+        """Processes one request from beginning to end, with the functions that AWS's toolkit calls."""
         data = self.input_fn(request.body, request.content_type, request.context)
         return self.write(self.predict_fn(data, self.model, request.context), request)
 
 
-def _as_it_is(data: Any, _model: Any) -> Any:
+def _unchanged(data: object, _model: object) -> object:
     return data
 
 
@@ -167,8 +174,8 @@ def _import(code: Path, program: str) -> ModuleType:
     return module
 
 
-def _with_context(function: _Function, arguments: int) -> _Function:
-    """A function that takes a context and hands it on if the model's function wants one, as AWS's toolkit does."""
+def _with_context(function: Callable[..., Result], arguments: int) -> Callable[..., Result]:
+    """A function that takes a context and passes it on only if the given function takes one, as AWS's toolkit does."""
     parameters = inspect.signature(function).parameters.values()
     positional = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
     if len(positional) == arguments + 1:

@@ -1,6 +1,6 @@
-"""The socket between a model server and its starter: readiness and use go up it, and its end ends the server.
+"""The socket from a model server to the process that started it: reports readiness and use, and ends the server.
 
-Nothing has to be cleaned up by a starter that is killed: the kernel closes its end, and the server sees that.
+A parent that is killed need not clean up: the kernel closes its end, and the server notices.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ READY = b"r"
 USED = b"u"
 
 
-class Lifeline:
-    """The server's end.
+class ParentSocket:
+    """The server's end of the socket.
 
     Args:
         descriptor: The inherited socket.
@@ -24,21 +24,21 @@ class Lifeline:
 
     def __init__(self, descriptor: int) -> None:
         self._socket = socket.socket(fileno=descriptor)
-        # Children of the model's code must not keep the starter believing that this server lives.
+        # Child processes of the model's code must not keep the socket open after this server has ended.
         self._socket.set_inheritable(False)
-        threading.Thread(target=self._end_with_starter, name="lifeline", daemon=True).start()
+        threading.Thread(target=self._end_with_parent, name="parent-socket", daemon=True).start()
 
     def send(self, message: bytes) -> None:
-        """Tell the starter something; one that is gone, or does not listen, needs to hear nothing.
+        """Sends a message to the parent; does nothing if the parent has ended or does not read.
 
-        It never waits: a socket that nobody reads is full after 278 messages, and this is called in the event loop.
+        It never waits: a socket that is not read is full after 278 messages, and the event loop calls this.
         """
         with suppress(OSError):
             self._socket.send(message, socket.MSG_DONTWAIT)
 
-    def _end_with_starter(self) -> None:
+    def _end_with_parent(self) -> None:
         with suppress(OSError):
             while self._socket.recv(1):
                 continue
-        # As a signal, it also ends a server that is still loading its model.
+        # A signal also ends a server that is still loading its model.
         os.kill(os.getpid(), signal.SIGTERM)

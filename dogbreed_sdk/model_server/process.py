@@ -1,4 +1,4 @@
-"""Starts a model server as a process of one's own, and ends it with the program: for `dogbreed serve --bundle`."""
+"""Starts a model server as a child process that ends with the program, for `dogbreed serve --bundle`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dogbreed_sdk.model_server.settings import Backend
 
 _NEEDED = {"torch": ("psutil", "starlette", "uvicorn", "torch"), "onnx": ("onnxruntime", "onnx")}
-# Loading takes 2 to 5 s; a large backbone that is exported to ONNX on a slow machine a minute.
+# Loading takes 2 to 5 s; exporting a large backbone to ONNX on a slow machine takes a minute.
 _STARTUP_SECONDS = 180.0
 _STATUS_AFTER_SECONDS = 2.0
 _STOP_SECONDS = 65.0
@@ -34,7 +34,7 @@ Code = Literal["sdk", "bundle"]
 _log = logging.getLogger(__name__)
 
 
-def _tell(message: str) -> None:
+def _print_status(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
@@ -46,36 +46,37 @@ def start(
     threads: int | None = None,
     code: Code = "sdk",
     timeout_seconds: int | None = None,
-    status: Callable[[str], None] = _tell,
+    status: Callable[[str], None] = _print_status,
 ) -> ServerProcess:
-    """Start a model server on a free port of this machine, and wait until it answers.
+    """Starts a model server on a free port of this machine, and waits until it is ready.
 
-    It ends with this program, however that ends. Ctrl-C in a terminal does not reach it: close it when what it
-    serves has been answered.
+    It ends when this program ends, for whatever reason. Ctrl-C in a terminal does not reach it, so that it can finish
+    its requests; close it then.
 
     Args:
         model_dir: The bundle's folder: an unpacked model.tar.gz.
-        workers: Processes that answer; one that dies is replaced where there are several.
-        backend: What computes: "torch", or "onnx" (extra `onnx`).
-        threads: Threads of each worker; default: the cores, shared out.
-        code: "sdk" runs nothing out of the bundle; "bundle" runs its own code/inference.py, which may be anybody's, and
-            inherits only what a program needs to run on this machine, and the server's own settings (SAGEMAKER_*).
-        timeout_seconds: A request gets 504 after so long, and a model that does not return is ended, as nothing else
-            stops it. Default: $SAGEMAKER_MODEL_SERVER_TIMEOUT, else never.
-        status: Gets a line where loading takes longer than 2 s.
+        workers: Number of processes that run the model; of several, one that dies is replaced.
+        backend: The library that runs the model: "torch", or "onnx" (extra `onnx`).
+        threads: Threads of each worker. Default: an equal share of the cores.
+        code: "sdk" runs no code from the bundle. "bundle" runs the bundle's own code/inference.py, which may come from
+            anyone; it inherits only the environment variables that a program needs to run on this machine, and the
+            server's own settings (SAGEMAKER_*).
+        timeout_seconds: Seconds after which a request gets status 504, and a process whose model does not return is
+            ended. Default: $SAGEMAKER_MODEL_SERVER_TIMEOUT, or no limit.
+        status: Called with a line to print if loading takes longer than 2 s.
 
     Returns:
         The running server; a context manager that closes it.
 
     Raises:
-        ConfigurationError: There is no such folder, or a package is missing.
-        EndpointNotReadyError: The model can't be loaded; with the end of what the server wrote.
+        ConfigurationError: The folder does not exist, or a package is missing.
+        EndpointNotReadyError: The model cannot be loaded; the message has the end of the server's output.
     """
     folder = Path(model_dir).resolve()
     if not folder.is_dir():
-        raise ConfigurationError(f"{model_dir} is no folder: unpack the model.tar.gz, and name the folder it is in.")
+        raise ConfigurationError(f"{model_dir} is not a directory; pass the directory of an unpacked model.tar.gz.")
     _require_packages(backend)
-    # These need packages that may be missing.
+    # These modules need packages that may be missing.
     from dogbreed_sdk._util.processes import PACKAGE_PARENT  # noqa: PLC0415
     from dogbreed_sdk.model_server.settings import TIMEOUT_VARIABLE  # noqa: PLC0415
 
@@ -85,7 +86,7 @@ def start(
     line, theirs = socket.socketpair()
     with socket.create_server(("127.0.0.1", 0)) as listener, theirs:
         inherited = (listener.fileno(), theirs.fileno())
-        options += ["--descriptor", str(inherited[0]), "--lifeline", str(inherited[1])]
+        options += ["--descriptor", str(inherited[0]), "--parent-socket", str(inherited[1])]
         process = subprocess.Popen(
             [sys.executable, "-m", "dogbreed_sdk.model_server", *options],
             cwd=PACKAGE_PARENT,
@@ -106,7 +107,7 @@ def start(
 
 
 def _environment(code: Code) -> dict[str, str]:
-    """What the server inherits: code out of a bundle must not see the secrets of whoever starts it."""
+    """The environment of the server: code from a bundle must not see the secrets of the program that starts it."""
     from dogbreed_sdk._util.caller_environment import inherited  # noqa: PLC0415
     from dogbreed_sdk._util.cores import CORES_VARIABLE  # noqa: PLC0415
 
@@ -121,15 +122,16 @@ def _require_packages(backend: Backend) -> None:
         missing = [name for name in modules if importlib.util.find_spec(name) is None]
         if missing:
             raise ConfigurationError(
-                f"Serving a model here with {backend} needs {', '.join(missing)}: pip install 'dogbreed-sdk[{extra}]'."
+                f"Serving a model on this machine with {backend} needs {', '.join(missing)}. Install with: "
+                f"pip install 'dogbreed-sdk[{extra}]'"
             )
 
 
 class ServerProcess:
-    """A running model server. What it writes, its errors with tracebacks, goes to this module's logger.
+    """A running model server. Its output, such as errors with tracebacks, goes to this module's logger.
 
     Attributes:
-        url: Where it answers; append /ping or /invocations.
+        url: Its base URL; append /ping or /invocations.
     """
 
     def __init__(self, url: str, process: subprocess.Popen[bytes], line: socket.socket) -> None:
@@ -138,19 +140,19 @@ class ServerProcess:
         self._line = line
         self._ready = False
         self._output: deque[str] = deque(maxlen=_KEPT_LINES)
-        self._listening = threading.Thread(target=self._listen, name="model-server-output", daemon=True)
-        self._listening.start()
+        self._reader = threading.Thread(target=self._read_output, name="model-server-output", daemon=True)
+        self._reader.start()
 
     @property
     def pid(self) -> int:
-        """The process; with several workers, their parent."""
+        """The process id; with several workers, their parent's."""
         return self._process.pid
 
     def is_alive(self) -> bool:
-        """Whether it runs."""
+        """Whether the process is running."""
         return self._process.poll() is None
 
-    def _listen(self) -> None:
+    def _read_output(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             text = line.decode("utf-8", "replace").rstrip()
@@ -159,10 +161,10 @@ class ServerProcess:
                 _log.warning("%s", text)
 
     def close(self, *, grace_seconds: float = _STOP_SECONDS) -> None:
-        """End it, once it has answered what it accepted.
+        """Ends the server after it has finished the requests that it accepted.
 
         Args:
-            grace_seconds: How long that may take; then it is killed.
+            grace_seconds: Seconds after which it is killed.
         """
         if self._process.poll() is None:
             self._process.terminate()
@@ -171,8 +173,8 @@ class ServerProcess:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        self._listening.join(1.0)  # a worker that was killed has let go of the pipe by then
-        if self._process.stdout is not None and not self._listening.is_alive():
+        self._reader.join(1.0)  # by then a worker that was killed has closed the pipe
+        if self._process.stdout is not None and not self._reader.is_alive():
             self._process.stdout.close()
         self._line.close()
 
@@ -183,29 +185,29 @@ class ServerProcess:
         self.close()
 
     def wait_until_ready(self, status: Callable[[str], None]) -> None:
-        """Wait until the model is loaded; what `start` does.
+        """Waits until the model is loaded; `start` has done so already.
 
         Raises:
-            EndpointNotReadyError: It ended, or took longer than three minutes.
+            EndpointNotReadyError: The server ended, or was not ready after three minutes.
         """
         begun = time.monotonic()
-        heard = self._hear(_STATUS_AFTER_SECONDS)
-        if heard is None:
+        message = self._receive(_STATUS_AFTER_SECONDS)
+        if message is None:
             status("Loading the model ...")
-            heard = self._hear(_STARTUP_SECONDS - _STATUS_AFTER_SECONDS)
-            if heard is None:
+            message = self._receive(_STARTUP_SECONDS - _STATUS_AFTER_SECONDS)
+            if message is None:
                 raise EndpointNotReadyError(f"The model server was not ready after {_STARTUP_SECONDS:.0f} s.")
-            if heard == READY:
+            if message == READY:
                 status(f"The model is loaded ({time.monotonic() - begun:.1f} s).")
-        if heard != READY:
+        if message != READY:
             self._process.wait(_STOP_SECONDS)
-            self._listening.join(1.0)
+            self._reader.join(1.0)
             reason = "\n".join(self._output) or f"it ended with status {self._process.returncode}"
             raise EndpointNotReadyError(f"The model server could not load the model:\n{reason}")
         self._ready = True
 
-    def _hear(self, seconds: float) -> bytes | None:
-        """What the server says, nothing where it has ended; None when it says nothing for so long."""
+    def _receive(self, seconds: float) -> bytes | None:
+        """A message of the server: empty if it has ended, None if none comes in time."""
         self._line.settimeout(seconds)
         try:
             return self._line.recv(1)

@@ -1,15 +1,15 @@
-"""How long to wait before a process that died is started again."""
+"""The pause before a process that died is started again."""
 
 from __future__ import annotations
 
-# One that dies again and again must not keep a core busy with loading.
+# A process that keeps dying must not keep a core busy with loading.
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 HEALTHY_SECONDS = 60.0
 
 
 class Restarts:
-    """The pauses of one place that processes fill: none after the first death, then 1, 2, 4 ... 30 s.
+    """The pauses between successive processes: none after the first death, then 1, 2, 4 ... 30 s.
 
     >>> restarts = Restarts()
     >>> [restarts.pause(lived) for lived in (5.0, 5.0, 5.0, 500.0, 5.0)]
@@ -20,10 +20,10 @@ class Restarts:
         self._next = 0.0
 
     def pause(self, lived: float) -> float:
-        """Seconds to wait now.
+        """Seconds to wait before the next start.
 
         Args:
-            lived: Seconds from the start of the process that died, loading included.
+            lived: Seconds between start and end of the process that died, including the time to load.
         """
         pause = 0.0 if lived > HEALTHY_SECONDS else self._next
         self._next = min(2 * pause or FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)

@@ -1,4 +1,4 @@
-"""What the model server is told: options first, then SageMaker's variables, then defaults.
+"""The settings of the model server: from options, else SageMaker's variables, else defaults.
 
 Source of the variables: sagemaker-inference, parameters.py and environment.py; sagemaker-containers for the log level.
 """
@@ -23,9 +23,9 @@ TIMEOUT_VARIABLE = "SAGEMAKER_MODEL_SERVER_TIMEOUT"
 _THREADS_VARIABLE = "OMP_NUM_THREADS"
 _DEFAULT_PORT = "8080"
 _DEFAULT_LOG_LEVEL = "30"
-# One process with micro-batches keeps two cores busy (measured); its Python parts would not keep many busy. Each takes
-# about half a gigabyte of memory.
-_CORES_A_WORKER = 4
+# One process with micro-batches keeps two cores busy (measured); Python's lock keeps it from using many more. Each
+# needs about half a gigabyte of memory.
+_CORES_PER_WORKER = 4
 _MAXIMUM_AUTOMATIC_WORKERS = 8
 _NVIDIA_DEVICE = Path("/dev/nvidiactl")
 
@@ -37,20 +37,20 @@ class Settings:
     Attributes:
         model_dir: The unpacked model.tar.gz.
         code: The folder with the model's code; None for the SDK's own.
-        program: The file with its functions.
+        program: The file that defines the functions.
         host: Address to listen on.
-        port: Port to listen on; 0 for a free one.
-        descriptor: A listening socket that was inherited, instead of host and port.
-        workers: Processes that answer.
-        threads: Threads that each of them computes with.
-        backend: What computes.
-        timeout_seconds: A request gets 504 after so long, and a model that does not return is given up.
-        default_accept: What a client gets that accepts anything.
-        idle_seconds: The server ends after so long without use.
-        log: Where output goes as JSON lines; None for the standard streams.
-        log_level: As in the module logging.
-        connections: A socket that connections are handed over, instead of one to listen on.
-        lifeline: A socket whose other end the starter holds: the server tells it that it is ready, and ends with it.
+        port: Port to listen on; 0 picks a free one.
+        descriptor: An inherited listening socket, instead of host and port.
+        workers: Number of processes that run the model.
+        threads: Threads with which each of them computes.
+        backend: The library that runs the model.
+        timeout_seconds: Seconds after which a request gets status 504, and a process whose model does not return ends.
+        default_accept: The response's content type for clients that accept anything.
+        idle_seconds: Seconds without requests after which the server ends.
+        log: The file that output goes to as JSON lines; None for the standard streams.
+        log_level: A level of the module logging.
+        connections: A socket to the parent that passes connections, instead of a listening socket.
+        parent_socket: A socket to the process that started the server, which reports readiness and ends with it.
     """
 
     model_dir: Path
@@ -68,17 +68,18 @@ class Settings:
     log: Path | None
     log_level: int
     connections: int | None
-    lifeline: int | None
+    parent_socket: int | None
 
     @property
     def is_started_by_hand(self) -> bool:
-        """Whether somebody reads what it says, and no program waits for it."""
+        """Whether a person started the server and reads its messages."""
         return self.descriptor is None and self.connections is None and self.log is None
 
-    def worker_arguments(self, *, connections: int, lifeline: int) -> list[str]:
-        """The command line of one worker of several."""
+    def worker_arguments(self, *, connections: int, parent_socket: int) -> list[str]:
+        """The command line of one of several workers."""
         return [
-            *("--model-dir", str(self.model_dir), "--connections", str(connections), "--lifeline", str(lifeline)),
+            *("--model-dir", str(self.model_dir)),
+            *("--connections", str(connections), "--parent-socket", str(parent_socket)),
             *("--workers", "1", "--threads", str(self.threads), "--backend", self.backend),
             *(["--log", str(self.log)] if self.log else []),
             *(["--sdk-code"] if self.code is None else []),
@@ -86,16 +87,16 @@ class Settings:
 
 
 def read_settings(arguments: Sequence[str] | None, environ: Mapping[str, str] | None = None) -> Settings:
-    """The settings that a command line and SageMaker's variables make.
+    """Reads the settings from a command line and SageMaker's variables.
 
     Raises:
-        ConfigurationError: A variable or option is not what it must be.
-        SystemExit: An option is unknown, or help was asked for.
+        ConfigurationError: The value of an option or variable is not valid.
+        SystemExit: An option is unknown, or is --help.
     """
     environ = os.environ if environ is None else environ
     options = _parser().parse_args(arguments)
     base = Path(environ.get("SAGEMAKER_BASE_DIR") or "/opt/ml")
-    # Workers run in a folder of their own.
+    # Workers run in another working directory.
     model_dir = (options.model_dir or base / "model").absolute()
     backend = options.backend or environ.get(BACKEND_VARIABLE) or BACKENDS[0]
     if backend not in BACKENDS:
@@ -122,12 +123,12 @@ def read_settings(arguments: Sequence[str] | None, environ: Mapping[str, str] | 
             environ.get("SAGEMAKER_CONTAINER_LOG_LEVEL") or _DEFAULT_LOG_LEVEL, "SAGEMAKER_CONTAINER_LOG_LEVEL", least=0
         ),
         connections=options.connections,
-        lifeline=options.lifeline,
+        parent_socket=options.parent_socket,
     )
 
 
 def require_model(settings: Settings) -> None:
-    """Checks that there is something to load: a folder of a model, or of code that may bring one itself.
+    """Checks that there is something to load: a model's folder, or code that may bring its own model.
 
     Raises:
         ConfigurationError: There is neither.
@@ -136,14 +137,14 @@ def require_model(settings: Settings) -> None:
     if folder.is_dir() or (settings.code is not None and settings.code.is_dir()):
         return
     if folder.is_file():
-        raise ConfigurationError(f"{folder} is a file: unpack it (tar -xzf), and name the folder as --model-dir.")
-    raise ConfigurationError(f"There is no folder {folder}: name that of an unpacked model.tar.gz as --model-dir.")
+        raise ConfigurationError(f"{folder} is a file; unpack it (tar -xzf) and pass the directory as --model-dir.")
+    raise ConfigurationError(f"There is no directory {folder}; pass that of an unpacked model.tar.gz as --model-dir.")
 
 
 def _code_folder(model_dir: Path, environ: Mapping[str, str]) -> Path:
-    """SAGEMAKER_SUBMIT_DIRECTORY where it names a folder that is there, else code/ beside the model.
+    """SAGEMAKER_SUBMIT_DIRECTORY if it names an existing folder, else code/ in the model's folder.
 
-    On AWS the variable also names archives on S3, which whoever starts the server has unpacked into code/.
+    On AWS the variable can also name an archive on S3, which has been unpacked into code/ before the server starts.
     """
     submitted = (environ.get("SAGEMAKER_SUBMIT_DIRECTORY") or "").removeprefix("file://")
     folder = Path(submitted)
@@ -153,10 +154,10 @@ def _code_folder(model_dir: Path, environ: Mapping[str, str]) -> Path:
 def _workers(text: str, environ: Mapping[str, str]) -> int:
     if text != "auto":
         return _number(text, "the number of workers (SAGEMAKER_MODEL_SERVER_WORKERS)", least=1)
-    # Several processes on one GPU would only take turns.
+    # Several processes would only take turns on the GPU.
     if _NVIDIA_DEVICE.exists():
         return 1
-    return min(max(1, available_cores(environ) // _CORES_A_WORKER), _MAXIMUM_AUTOMATIC_WORKERS)
+    return min(max(1, available_cores(environ) // _CORES_PER_WORKER), _MAXIMUM_AUTOMATIC_WORKERS)
 
 
 def _number(text: str, what: str, *, least: int, most: int | None = None) -> int:
@@ -169,23 +170,29 @@ def _number(text: str, what: str, *, least: int, most: int | None = None) -> int
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m dogbreed_sdk.model_server",
-        description="Serve a model as SageMaker hosting expects: GET /ping and POST /invocations.",
+        description="Serve a model over SageMaker's hosting contract: GET /ping and POST /invocations.",
     )
     add = parser.add_argument
-    add("command", nargs="?", choices=["serve"], help="what SageMaker says to a container; it changes nothing")
+    add(
+        "command",
+        nargs="?",
+        choices=["serve"],
+        help="the argument that SageMaker passes to a container; it has no effect",
+    )
     add("--model-dir", type=Path, help="the unpacked model.tar.gz (default: /opt/ml/model)")
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", help="port to listen on (default: $SAGEMAKER_BIND_TO_PORT, or 8080)")
     add(
         "--workers",
-        help="processes; auto: one for four cores, or with a GPU ($SAGEMAKER_MODEL_SERVER_WORKERS, or 1)",
+        help="number of processes; auto: one per four cores, or one if there is a GPU "
+        "(default: $SAGEMAKER_MODEL_SERVER_WORKERS, or 1)",
     )
-    add("--threads", help="threads of each process (default: $OMP_NUM_THREADS, or the cores shared out)")
-    add("--backend", choices=BACKENDS, help="what computes (default: $DOGBREED_BACKEND, or torch)")
-    add("--sdk-code", action="store_true", help="serve with the SDK's own code, not with the code in the model")
-    add("--descriptor", type=int, help="a listening socket to use instead of host and port")
-    add("--connections", type=int, help="a socket to a parent that hands connections over")
-    add("--lifeline", type=int, help="a socket to the starter, with whom the server ends")
-    add("--log", type=Path, help="where output goes, as JSON lines (default: the standard streams)")
-    add("--idle-seconds", type=float, default=float("inf"), help="end after so long without use")
+    add("--threads", help="threads of each process (default: $OMP_NUM_THREADS, or an equal share of the cores)")
+    add("--backend", choices=BACKENDS, help="library that runs the model (default: $DOGBREED_BACKEND, or torch)")
+    add("--sdk-code", action="store_true", help="run the SDK's own code instead of the code in the model")
+    add("--descriptor", type=int, help="inherited listening socket to use instead of host and port")
+    add("--connections", type=int, help="inherited socket to a parent process that passes connections")
+    add("--parent-socket", type=int, help="inherited socket to the parent process; the server ends when it is closed")
+    add("--log", type=Path, help="write the output to this file as JSON lines (default: to the standard streams)")
+    add("--idle-seconds", type=float, default=float("inf"), help="end after this time without requests")
     return parser

@@ -1,9 +1,8 @@
-"""One process that serves: loads the model, answers requests, ends after a signal, with its starter, or when idle."""
+"""One serving process: loads the model, handles requests, ends after a signal, with its parent, or when idle."""
 
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 import os
 import socket
@@ -18,13 +17,14 @@ from dogbreed_sdk._util.http_connections import LimitedProtocol
 from dogbreed_sdk._util.sockets import bind, url_of
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.model_server.app import ModelApp
-from dogbreed_sdk.model_server.batching import answering
-from dogbreed_sdk.model_server.connection_passing import HandedConnections
+from dogbreed_sdk.model_server.batching import runner_for
+from dogbreed_sdk.model_server.connection_passing import PassedConnections
 from dogbreed_sdk.model_server.handlers import ModelHandlers
-from dogbreed_sdk.model_server.parent_socket import READY, USED, Lifeline
+from dogbreed_sdk.model_server.parent_socket import READY, USED, ParentSocket
 from dogbreed_sdk.model_server.settings import BACKEND_VARIABLE, Settings
+from training_scripts.training import runtime
 
-# A real-time answer must come within 60 s; nobody waits longer.
+# SageMaker's limit for a real-time request; no client waits longer.
 SHUTDOWN_SECONDS = 60
 _WATCH_SECONDS = 1.0
 
@@ -32,12 +32,12 @@ _log = logging.getLogger(__name__)
 
 
 def run_worker(settings: Settings) -> int:
-    """Serve until the end.
+    """Serves until the server ends.
 
     Returns:
-        The exit status: 1 where the model can't be loaded, with the reason on standard error.
+        The exit status: 1 if the model cannot be loaded, with the reason on standard error.
     """
-    lifeline = None if settings.lifeline is None else Lifeline(settings.lifeline)
+    parent = None if settings.parent_socket is None else ParentSocket(settings.parent_socket)
     _prepare_process(settings)
     try:
         listener = _listener(settings)
@@ -46,43 +46,45 @@ def run_worker(settings: Settings) -> int:
     except ConfigurationError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except Exception as error:  # noqa: BLE001 - whatever the model's code raises
+    except Exception as error:  # noqa: BLE001 - the model's code may raise anything
         if _is_explained(error):
             print(f"error: {error}", file=sys.stderr)
         else:
             traceback.print_exc()
         return 1
-    app = ModelApp(answering(handlers, cores=available_cores()), settings)
-    _Server(app, settings, lifeline).run(sockets=[listener])
+    app = ModelApp(runner_for(handlers, cores=available_cores()), settings)
+    _Server(app, settings, parent).run(sockets=[listener])
     return 0
 
 
 def _is_explained(error: Exception) -> bool:
-    """Whether it is a fault that the user can mend, and says how: of a bundle, or its code's of this kind."""
-    scripts = sys.modules.get("training_scripts")  # the bundle's own, where its code is served
+    """Whether the message suffices without a traceback, as that of a broken bundle does."""
+    scripts = sys.modules.get("training_scripts")  # the bundle's own, if its code is served
     return isinstance(error, getattr(scripts, "ScriptError", ()))
 
 
 def _listener(settings: Settings) -> socket.socket:
     if settings.connections is not None:
-        return HandedConnections(fileno=settings.connections)
+        return PassedConnections(fileno=settings.connections)
     if settings.descriptor is not None:
         return socket.socket(fileno=settings.descriptor)
-    return bind(settings.host, settings.port)  # before the model is loaded, so that a port that is taken is told soon
+    return bind(settings.host, settings.port)  # before loading the model, so that a taken port is reported at once
 
 
 def announce(settings: Settings, listener: socket.socket) -> None:
-    """Says where the model answers, to whoever has started the server by hand."""
+    """Prints the URL, if a person started the server."""
     if settings.is_started_by_hand:
-        print(f"serving {settings.model_dir} on {url_of(listener)}  (end it with Ctrl-C)", file=sys.stderr, flush=True)
+        print(
+            f"serving {settings.model_dir} at {url_of(listener)}  (press Ctrl-C to stop)", file=sys.stderr, flush=True
+        )
 
 
 def _prepare_process(settings: Settings) -> None:
-    """Threads and memory, before anything loads torch or NumPy."""
+    """Sets up threads and memory, before torch or NumPy is loaded."""
     os.environ.update(thread_environment(settings.threads))
     os.environ[BACKEND_VARIABLE] = settings.backend
-    importlib.import_module("training_scripts.training.runtime").prepare_libraries()
-    # A bundle brings the training_scripts it was written with: those installed here must not be found before them.
+    runtime.prepare_libraries()
+    # A bundle has its own copy of training_scripts; the installed one must not be used instead.
     for name in list(sys.modules):
         if name.partition(".")[0] == "training_scripts":
             del sys.modules[name]
@@ -91,19 +93,19 @@ def _prepare_process(settings: Settings) -> None:
 def _check_backend(settings: Settings) -> None:
     if settings.backend == "onnx" and "onnxruntime" not in sys.modules:
         raise ConfigurationError(
-            f"The model's code knows nothing of {BACKEND_VARIABLE}=onnx, and would compute with torch: use the backend "
-            "torch, or a bundle that this version of the SDK has written."
+            f"The model's code ignores {BACKEND_VARIABLE}=onnx and would compute with torch. Use the backend torch, or "
+            "a bundle that this version of the SDK has written."
         )
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which says when it is ready, and ends when it is idle or its model does not return."""
+    """uvicorn's server; it reports its readiness, and ends when it is idle or its model does not return."""
 
-    def __init__(self, app: ModelApp, settings: Settings, lifeline: Lifeline | None) -> None:
+    def __init__(self, app: ModelApp, settings: Settings, parent: ParentSocket | None) -> None:
         config = uvicorn.Config(
             app.routes(),
             http=LimitedProtocol,
-            loop="asyncio",  # uvloop, which would be taken where it is installed, accepts no handed connections
+            loop="asyncio",  # uvloop, which uvicorn prefers if it is installed, cannot accept passed connections
             log_config=None,
             access_log=False,
             server_header=False,
@@ -115,22 +117,22 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._app = app
         self._settings = settings
-        self._lifeline = lifeline
-        self._watching: asyncio.Task[None] | None = None
+        self._parent = parent
+        self._watcher: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self._watching = asyncio.create_task(self._watch())
-        if self._lifeline:
-            self._lifeline.send(READY)
+        self._watcher = asyncio.create_task(self._watch())
+        if self._parent:
+            self._parent.send(READY)
         for listener in sockets or ():
             announce(self._settings, listener)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if self._watching:
-            self._watching.cancel()
+        if self._watcher:
+            self._watcher.cancel()
             with suppress(asyncio.CancelledError):
-                await self._watching
+                await self._watcher
         await super().shutdown(sockets)
 
     async def _watch(self) -> None:
@@ -138,15 +140,15 @@ class _Server(uvicorn.Server):
         while self._app.idle_seconds < idle_seconds:
             await asyncio.sleep(min(_WATCH_SECONDS, idle_seconds / 4))
             if self._app.is_stuck:
-                self._give_up()
-            if self._lifeline and self._app.idle_seconds < _WATCH_SECONDS:
-                self._lifeline.send(USED)
-        _log.warning("Ending after %.0f idle seconds; the next request starts the model again.", idle_seconds)
+                self._exit_hung()
+            if self._parent and self._app.idle_seconds < _WATCH_SECONDS:
+                self._parent.send(USED)
+        _log.warning("Ending after %.0f s without requests; the next request starts the model again.", idle_seconds)
         self.should_exit = True
 
-    def _give_up(self) -> None:
+    def _exit_hung(self) -> None:
         """Ends the process: nothing else ends a thread that does not return."""
-        _log.error("The model has not returned for %g s: this process ends.", self._settings.timeout_seconds)
+        _log.error("The model has not returned for %g s; this process ends.", self._settings.timeout_seconds)
         for handler in logging.getLogger().handlers:
             handler.flush()
         os._exit(1)

@@ -1,6 +1,6 @@
-"""The HTTP service for apps that do not speak AWS: pictures in, breeds out, with a web page on top.
+"""The HTTP service for apps without an AWS client: classifies the pictures they send, and has a web page for people.
 
-`create_app` makes the application, to be served by ``dogbreed serve`` or mounted in an application of your own.
+`create_app` makes the ASGI application, which ``dogbreed serve`` runs; you can also mount it in your application.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ApiKeys", "Rate", "ServiceSettings", "create_app"]
 
-# Loaded on first use: the page's files and the settings need no web framework.
+# Imported on first use: the page's files and the settings work without the web framework.
 _HOMES = {"ApiKeys": "api_keys", "Rate": "rate_limits", "ServiceSettings": "settings", "create_app": "app"}
 
 

@@ -1,4 +1,4 @@
-"""Slots: how many pictures are under way, how many wait, and when there are too many."""
+"""Admission control: how many pictures are processed, how many wait, and when a request is refused."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-# How much the newest duration counts in the running mean that Retry-After is made of.
+# Weight of the newest duration in the moving average from which Retry-After is computed.
 _NEWEST = 0.1
 _LONGEST_RETRY_AFTER = 30
 
 
-class Overloaded(Exception):  # noqa: N818 - a state of the service that is answered, no fault of anybody
-    """Everything is taken.
+class Overloaded(Exception):  # noqa: N818 - a state of the service, which clients wait out
+    """All slots and all places in the queue are taken.
 
     Attributes:
-        retry_after: Whole seconds after which trying again makes sense.
+        retry_after: Whole seconds after which a client should try again.
     """
 
     def __init__(self, retry_after: int) -> None:
@@ -26,19 +26,19 @@ class Overloaded(Exception):  # noqa: N818 - a state of the service that is answ
         self.retry_after = retry_after
 
 
-class Slots:
-    """A bounded number of places, a bounded queue before them, and a bounded number of bytes behind both.
+class Admission:
+    """A bounded number of slots, a bounded queue for them, and a bounded number of bytes in memory for both.
 
-    For one event loop; no call blocks.
+    For one event loop; no method blocks.
 
     Args:
-        places: Pictures under way at a time.
-        queue: Pictures that may wait for a place.
-        buffer: Bytes of bodies held at a time.
+        slots: Pictures that are processed at the same time.
+        queue: Pictures that may wait for a slot.
+        buffer: Bytes of request bodies in memory at the same time.
     """
 
-    def __init__(self, *, places: int, queue: int, buffer: int) -> None:
-        self._places = places
+    def __init__(self, *, slots: int, queue: int, buffer: int) -> None:
+        self._slots = slots
         self._queue = queue
         self._buffer = buffer
         self._waiters: deque[asyncio.Future[None]] = deque()
@@ -48,26 +48,26 @@ class Slots:
 
     @property
     def waiting(self) -> int:
-        """How many wait for a place."""
+        """Number of pictures that wait for a slot."""
         return len(self._waiters)
 
     @property
     def retry_after(self) -> int:
-        """Seconds after which the queue of now will have been answered, going by how long answers took."""
-        seconds = self._seconds * (self.waiting + 1) / self._places
+        """Seconds after which the current queue will have been processed, estimated from past durations."""
+        seconds = self._seconds * (self.waiting + 1) / self._slots
         return max(1, min(_LONGEST_RETRY_AFTER, math.ceil(seconds)))
 
     def check(self) -> None:
-        """Raises where one more would neither find a place nor be allowed to wait.
+        """Checks that there is a free slot or a free place in the queue.
 
         Raises:
-            Overloaded: There is no room.
+            Overloaded: There is neither.
         """
-        if self.active >= self._places and self.waiting >= self._queue:
+        if self.active >= self._slots and self.waiting >= self._queue:
             raise Overloaded(self.retry_after)
 
     def hold(self, size: int) -> None:
-        """Counts bytes that a request holds; to be given back with a negative size.
+        """Counts bytes that a request holds in memory; a negative size releases them.
 
         Raises:
             Overloaded: All requests together would hold too much; nothing is counted.
@@ -77,14 +77,14 @@ class Slots:
         self.held_bytes += size
 
     @asynccontextmanager
-    async def place(self, *, admitted: bool = False) -> AsyncIterator[None]:
-        """A place for one picture, in the order in which they were asked for.
+    async def slot(self, *, admitted: bool = False) -> AsyncIterator[None]:
+        """Waits for a slot for one picture, first come, first served, and holds it within the block.
 
         Args:
-            admitted: Whether it is a further picture of a request that was let in: then it waits in any case.
+            admitted: Whether the picture belongs to a request that has been admitted: it then waits in any case.
 
         Raises:
-            Overloaded: There is no room.
+            Overloaded: The queue is full.
         """
         if not admitted:
             self.check()
@@ -97,18 +97,18 @@ class Slots:
             self._leave()
 
     async def _enter(self) -> None:
-        if self.active < self._places and not self._waiters:
+        if self.active < self._slots and not self._waiters:
             self.active += 1
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
-            await waiter  # the place is handed over: `active` stays as it is
+            await waiter  # `_leave` passes its slot on, so `active` stays the same
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
-                self._leave()  # it was handed over in the very moment in which the client left
+                self._leave()  # the slot was passed on at the moment of the cancellation
             else:
-                with suppress(ValueError):  # `_leave` may have come by already
+                with suppress(ValueError):  # `_leave` may have removed it already
                     self._waiters.remove(waiter)
             raise
 

@@ -1,4 +1,4 @@
-"""API keys: read from a file or a variable, kept as digests, compared in constant time."""
+"""API keys: read from a file or a variable, stored as digests, compared in constant time."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from pathlib import Path
 from dogbreed_sdk.errors import ConfigurationError
 
 VARIABLE = "DOGBREED_API_KEYS"
-# 16 random characters of base64 are 96 bits: no rate of guesses gets there.
+# 16 random base64 characters are 96 bits, too many to guess at any rate.
 SHORTEST_KEY = 16
-# What HTTP headers carry, and what is one word in the variable.
+# Characters that HTTP headers can carry, and that do not separate keys in the variable.
 _FORM = re.compile(r"[\x21-\x7e]+")
-# Hashing megabytes that somebody offers would be work for nothing.
+# Hashing megabytes that a client sends as a key would waste time.
 _LONGEST_KEY = 4096
 _LONGEST_FILE = 1_000_000
 
 
 class ApiKeys:
-    """The keys that open a service. Only digests stay in memory, made with a salt of this process.
+    """The API keys of a service. Only digests stay in memory, with a salt that is new in each process.
 
     Args:
-        keys: One or more keys of 16 to 4096 characters of ASCII, without spaces.
+        keys: One or more keys of 16 to 4096 ASCII characters without spaces.
 
     Raises:
-        ConfigurationError: No key, or one of another form; no message holds a key.
+        ConfigurationError: There is no key, or one is not valid; no message contains a key.
 
     >>> keys = ApiKeys(["a-key-of-24-characters-X"])
     >>> keys.match("a-key-of-24-characters-X") is not None, keys.match("another-key")
@@ -43,16 +43,16 @@ class ApiKeys:
         for number, key in enumerate(keys, start=1):
             if len(key) < SHORTEST_KEY:
                 raise ConfigurationError(
-                    f"API key {number} has {len(key)} characters; {SHORTEST_KEY} are the least. "
+                    f"API key {number} has {len(key)} characters; the minimum is {SHORTEST_KEY}. "
                     "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
                 )
             if len(key) > _LONGEST_KEY:
-                raise ConfigurationError(f"API key {number} has {len(key)} characters; {_LONGEST_KEY} are the most.")
+                raise ConfigurationError(f"API key {number} has {len(key)} characters; the maximum is {_LONGEST_KEY}.")
             if not _FORM.fullmatch(key):
-                raise ConfigurationError(f"API key {number} has spaces or characters beyond ASCII; use neither.")
+                raise ConfigurationError(f"API key {number} contains a space or a non-ASCII character; use neither.")
             digests.append(self._digest(key))
         if not digests:
-            raise ConfigurationError("There is no API key: give at least one, or leave the option away.")
+            raise ConfigurationError("There are no API keys; pass at least one, or leave the option out.")
         self._digests = tuple(dict.fromkeys(digests))
 
     def __repr__(self) -> str:
@@ -60,7 +60,7 @@ class ApiKeys:
 
     @classmethod
     def from_text(cls, text: str) -> ApiKeys:
-        """Keys in a text, as a variable holds them: between commas, spaces or line ends.
+        """Keys in a text such as that of the variable, separated by commas, spaces or line ends.
 
         Raises:
             ConfigurationError: As for the class itself.
@@ -69,32 +69,35 @@ class ApiKeys:
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> ApiKeys:
-        """Keys in a file, one a line; empty lines and lines that begin with # do not count.
+        """Keys in a file, one per line; empty lines and lines that begin with # are ignored.
 
         Raises:
-            ConfigurationError: The file cannot be read, others may read or write it, or its keys are no keys.
+            ConfigurationError: The file cannot be read, other users may read or write it, or a key is not valid.
         """
         try:
             with Path(path).open(encoding="utf-8") as file:
-                found = os.fstat(file.fileno())  # of what was opened, not of what lies there later
+                found = os.fstat(file.fileno())  # of the opened file: the path may be replaced meanwhile
                 if found.st_mode & _forbidden(found.st_uid):
                     raise ConfigurationError(
-                        f"{path} can be read by others of this machine (mode {stat.S_IMODE(found.st_mode):04o}): "
+                        f"{path} can be read by other users of this machine (mode {stat.S_IMODE(found.st_mode):04o}); "
                         f"run chmod 600 {path}"
                     )
                 text = file.read(_LONGEST_FILE + 1)
         except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is no text"
-            raise ConfigurationError(f"The API keys in {path} cannot be read: {reason}") from error
+            reason = getattr(error, "strerror", None) or "it is not a text file"
+            raise ConfigurationError(f"The API keys in {path} cannot be read: {reason}.") from error
         if len(text) > _LONGEST_FILE:
-            raise ConfigurationError(f"{path} is larger than a file of keys is: {_LONGEST_FILE:,} characters.")
+            raise ConfigurationError(f"{path} has more than {_LONGEST_FILE:,} characters; pass a file of API keys.")
         lines = (line.strip() for line in text.splitlines())
         return cls(line for line in lines if line and not line.startswith("#"))
 
     def match(self, offered: str) -> str | None:
-        """What stands for a key that is right, the same for the life of this object; None for one that is wrong.
+        """Identifies the owner of a key.
 
-        Every key is compared, in a time that depends on none of them.
+        All keys are compared, in a time that does not depend on them.
+
+        Returns:
+            A text that stands for the key as long as this object lives; None if the key is not valid.
         """
         if len(offered) > _LONGEST_KEY:
             return None
@@ -110,9 +113,9 @@ class ApiKeys:
 
 
 def _forbidden(owner: int) -> int:
-    """Permissions that a file of secrets must not have; PostgreSQL's rule for its private keys.
+    """Permissions that a file with secrets must not have; PostgreSQL has the same rule for its private keys.
 
-    Secrets that root hands to a service (systemd's credentials, mounted volumes) are readable through its group.
+    Secrets that root provides to a service (systemd's credentials, mounted volumes) are readable by its group.
     """
     others = stat.S_IRWXO | stat.S_IWGRP | stat.S_IXGRP
     return others if owner == 0 and os.geteuid() != 0 else others | stat.S_IRGRP

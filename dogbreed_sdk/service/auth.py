@@ -1,14 +1,14 @@
-"""Who may ask, and how often: API keys and request rates."""
+"""Access control: API keys, and the rate of requests."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
-from fastapi import Request  # FastAPI reads the annotation when the application is made
+from fastapi import Request  # FastAPI reads the annotation when the application is created
 
 from dogbreed_sdk._util.http_connections import network
-from dogbreed_sdk.service.problems import raised
+from dogbreed_sdk.service.problems import problem_error
 from dogbreed_sdk.service.rate_limits import RateLimiter
 
 if TYPE_CHECKING:
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class Guard:
-    """Lets a request below /v1 pass, or ends it with 401 or 429.
+    """Admits a request below /v1, or refuses it with status 401 or 429.
 
     Args:
-        settings: The keys and the rate, where there are any.
+        settings: The keys and the rate, if any.
     """
 
     def __init__(self, settings: ServiceSettings) -> None:
@@ -31,34 +31,35 @@ class Guard:
         """Checks one request, as a dependency of its route.
 
         Raises:
-            ProblemError: No key that is right, or too many requests.
+            ProblemError: The key is missing or not valid, or the client has exceeded its rate.
         """
-        who = self._who(request)
-        request.state.who = who
-        if self._limiter is None or request.method != "POST":  # pictures count; asking for the labels does not
+        client = self._client(request)
+        request.state.client_id = client
+        if self._limiter is None or request.method != "POST":  # the rate counts pictures, not requests for the labels
             return
-        wait = self._limiter.take(who)
+        wait = self._limiter.take(client)
         if wait > 0:
-            detail = f"Pictures are taken at a rate of {self._rate}, which has been used up."
-            raise raised("rate-limit", detail, retry_after=math.ceil(wait))
+            detail = f"The limit of {self._rate} pictures has been used up."
+            raise problem_error("rate-limit", detail, retry_after=math.ceil(wait))
 
     def charge(self, request: Request, pictures: int) -> None:
-        """Counts the further pictures of a batch; a batch that began within the rate is answered whole."""
+        """Counts the other pictures of a batch; a batch that starts within the rate is processed completely."""
         if self._limiter and pictures > 0:
-            self._limiter.charge(request.state.who, pictures)
+            self._limiter.charge(request.state.client_id, pictures)
 
-    def _who(self, request: Request) -> str:
+    def _client(self, request: Request) -> str:
+        """Identifies the client by its key, or without keys by its network address."""
         if self._keys is None:
             return network(request.client.host if request.client else "")
-        offered = _offered_key(request)
-        if not offered:
-            raise raised("unauthorized", "The request carries no API key.")
-        who = self._keys.match(offered)
-        if who is None:
-            raise raised("unauthorized", "The API key is not one of this service's.")
-        return who
+        key = _key_of(request)
+        if not key:
+            raise problem_error("unauthorized", "The request does not contain an API key.")
+        owner = self._keys.match(key)
+        if owner is None:
+            raise problem_error("unauthorized", "The API key is not valid for this service.")
+        return owner
 
 
-def _offered_key(request: Request) -> str:
+def _key_of(request: Request) -> str:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "").strip()

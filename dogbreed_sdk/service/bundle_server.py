@@ -1,4 +1,4 @@
-"""The model server behind ``dogbreed serve --bundle``: started, watched, replaced when it dies, never left behind."""
+"""The model server of ``dogbreed serve --bundle``: starts it, replaces it when it dies, and always ends it."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ if TYPE_CHECKING:
     from dogbreed_sdk.model_server.process import Code
     from dogbreed_sdk.model_server.settings import Backend
 
-_LOOK_SECONDS = 0.1
-# Where the service has already answered all that it accepted, the model server has nothing left to finish.
+_POLL_SECONDS = 0.1
+# Short, because the service has finished its own requests before it ends the model server.
 _STOP_SECONDS = 5.0
 
 _log = logging.getLogger("dogbreed_sdk.service")
 
 
 class BundleServer:
-    """A model server of one bundle, and the transport that leads to whichever process is it now.
+    """The model server of one bundle, and a transport that always sends to its current process.
 
     Args:
         bundle: A bundle's folder, or its model.tar.gz, which is unpacked into a temporary folder.
-        workers: Processes that answer.
-        backend: What computes, "torch" or "onnx".
-        code: "sdk" runs nothing out of the bundle, "bundle" its own inference.py.
-        timeout_seconds: A model that has not returned for so long is ended and replaced.
-        status: Gets a line where loading takes long.
+        workers: Number of processes that run the model.
+        backend: The library that runs the model: "torch" or "onnx".
+        code: "sdk" runs no code from the bundle, "bundle" runs the bundle's inference.py.
+        timeout_seconds: Seconds after which a process whose model does not return is replaced.
+        status: Called with a line to print if loading takes long.
 
     Raises:
-        ConfigurationError: There is no such bundle.
+        ConfigurationError: The bundle does not exist.
         EndpointNotReadyError: The model cannot be loaded.
     """
 
@@ -87,7 +87,7 @@ class BundleServer:
         self._watch.start()
 
     def close(self) -> None:
-        """Ends the model server; one that is being started ends with this process at the latest."""
+        """Ends the model server; one that is just starting ends with this process at the latest."""
         self._closing.set()
         with self._replacing:
             self._server.close(grace_seconds=_STOP_SECONDS)
@@ -102,7 +102,7 @@ class BundleServer:
 
     def _replace_when_dead(self) -> None:
         restarts = Restarts()
-        while not self._closing.wait(_LOOK_SECONDS):
+        while not self._closing.wait(_POLL_SECONDS):
             if self._server.is_alive():
                 continue
             _log.error("the model server (process %d) has died; another takes its place", self._server.pid)
@@ -115,8 +115,8 @@ class BundleServer:
         self._started = time.monotonic()
         try:
             server = self._start()
-        except Exception as error:  # noqa: BLE001 - out of memory or processes, say: it is tried again
-            _log.error("the model server does not start: %s", error)
+        except Exception as error:  # noqa: BLE001 - such as a lack of memory; the next attempt may succeed
+            _log.error("the model server could not be started: %s", error)
             return
         with self._replacing:
             if self._closing.is_set():
@@ -124,11 +124,11 @@ class BundleServer:
                 return
             self._server = server
             self.transport.follow(server)
-        _log.warning("the model server answers again (process %d)", server.pid)
+        _log.warning("the model server is ready again (process %d)", server.pid)
 
 
 class FollowingTransport(Transport):
-    """Leads to a model server, and after its death to the one in its place; in between it is not ready.
+    """Sends to a model server, and after its death to the one that replaces it; in between it is not ready.
 
     Args:
         server: The first one.
@@ -137,24 +137,24 @@ class FollowingTransport(Transport):
     def __init__(self, server: ServerProcess) -> None:
         self.name = "the model server of the bundle"
         self._connections = 0
-        self._now = (server, ServerTransport(server.url))
+        self._current = (server, ServerTransport(server.url))
 
     def follow(self, server: ServerProcess) -> None:
-        """Leads to another server from now on."""
-        before, transport = self._now[1], ServerTransport(server.url)
+        """Sends to another server from now on."""
+        previous, transport = self._current[1], ServerTransport(server.url)
         transport.widen(self._connections)
-        self._now = (server, transport)
-        before.close()
+        self._current = (server, transport)
+        previous.close()
 
     def invoke(
         self, body: bytes, content_type: str, accept: str, *, connect_timeout: float, read_timeout: float
     ) -> Response:
-        """Sends one request; no retries.
+        """Sends one request, without retries.
 
         Raises:
             EndpointNotReadyError: The server has died; another is being started.
         """
-        server, transport = self._now
+        server, transport = self._current
         try:
             return transport.invoke(
                 body, content_type, accept, connect_timeout=connect_timeout, read_timeout=read_timeout
@@ -165,43 +165,43 @@ class FollowingTransport(Transport):
             raise EndpointNotReadyError("The model server has died; another is being started.") from error
 
     def is_transient(self, error: BaseException) -> bool:
-        """As of the server; its death is not over in a moment."""
-        return self._now[1].is_transient(error)
+        """Delegates to the current server; its death is not transient, since a new one takes seconds to load."""
+        return self._current[1].is_transient(error)
 
     def least_pause(self, error: BaseException) -> float:
-        """What the server asked for."""
-        return self._now[1].least_pause(error)
+        """The pause that the server requested."""
+        return self._current[1].least_pause(error)
 
     def translate(self, error: Exception) -> DogBreedError:
-        """As of the server."""
-        return self._now[1].translate(error)
+        """Delegates to the current server."""
+        return self._current[1].translate(error)
 
     def wait_until_ready(self, seconds: float) -> None:
-        """Waits for the server that is there now."""
-        self._now[1].wait_until_ready(seconds)
+        """Waits for the current server."""
+        self._current[1].wait_until_ready(seconds)
 
     def widen(self, connections: int) -> None:
-        """Announces that so many requests may be under way at once."""
+        """Prepares for this number of concurrent requests."""
         self._connections = max(connections, self._connections)
-        self._now[1].widen(connections)
+        self._current[1].widen(connections)
 
     def abort(self, thread_ids: Collection[int]) -> None:
-        """Cuts off what these threads are asking."""
-        self._now[1].abort(thread_ids)
+        """Aborts the requests of these threads."""
+        self._current[1].abort(thread_ids)
 
     def close(self) -> None:
         """Closes connections that are not in use."""
-        self._now[1].close()
+        self._current[1].close()
 
 
 def _folder(bundle: Path, code: Code, scratch: contextlib.ExitStack) -> Path:
-    """The folder of a bundle; a temporary one for an archive, with all of it only where its own code is run."""
+    """The folder of a bundle; an archive is unpacked into a temporary one, its code only if that is to run."""
     if bundle.is_dir():
         if code == "sdk":
             check(bundle)
         return bundle
     if not bundle.is_file():
-        raise ConfigurationError(f"There is no bundle {bundle}: give its folder, or its model.tar.gz.")
+        raise ConfigurationError(f"There is no bundle {bundle}; pass its folder, or its model.tar.gz.")
     try:
         folder = scratch.enter_context(scratch_folder("dogbreed-serve"))
         (unpack if code == "sdk" else unpack_all)(bundle, folder)

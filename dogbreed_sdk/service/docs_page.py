@@ -1,12 +1,12 @@
-"""The OpenAPI document as a page to read, in plain HTML: the usual viewers load their scripts from elsewhere."""
+"""Renders the OpenAPI document as plain HTML: the usual viewers load scripts from other sites."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
-from typing import Any
 
+from dogbreed_sdk.service.openapi import Document
 from dogbreed_sdk.service.problems import KINDS
 
 STYLE = """\
@@ -24,8 +24,8 @@ th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; bo
 _METHODS = ("get", "post")
 
 
-def render(document: Mapping[str, Any]) -> str:
-    """The page for an OpenAPI document; its links are relative to where it is served."""
+def render(document: Document) -> str:
+    """Renders the page; its links are relative to its own URL."""
     title = escape(document["info"]["title"])
     body = "\n".join(_sections(document))
     return (
@@ -37,13 +37,13 @@ def render(document: Mapping[str, Any]) -> str:
     )
 
 
-def _sections(document: Mapping[str, Any]) -> Iterator[str]:
+def _sections(document: Document) -> Iterator[str]:
     schemas = document.get("components", {}).get("schemas", {})
     yield f"<h1>{escape(document['info']['title'])}</h1>"
-    yield f'<p>{escape(document["info"]["description"])} The same as <a href="openapi.json">OpenAPI</a>.</p>'
+    yield f'<p>{escape(document["info"]["description"])} Also available as <a href="openapi.json">OpenAPI</a>.</p>'
     if document.get("components", {}).get("securitySchemes"):
         yield (
-            "<p>Requests below <code>/v1</code> need an API key: <code>Authorization: Bearer KEY</code> or "
+            "<p>Requests below <code>/v1</code> require an API key: <code>Authorization: Bearer KEY</code> or "
             "<code>X-API-Key: KEY</code>.</p>"
         )
     yield "<h2>Requests</h2>"
@@ -51,7 +51,7 @@ def _sections(document: Mapping[str, Any]) -> Iterator[str]:
         for method in _METHODS:
             if method in operations:
                 yield from _operation(method, path, operations[method], schemas)
-    yield "<h2>Documents</h2>"
+    yield "<h2>Schemas</h2>"
     for name, schema in schemas.items():
         yield from _schema(name, schema)
     yield "<h2>Problems</h2>"
@@ -62,9 +62,9 @@ def _sections(document: Mapping[str, Any]) -> Iterator[str]:
     yield _table(("type /problems/…", "status", "meaning"), rows)
 
 
-def _operation(method: str, path: str, operation: Mapping[str, Any], schemas: Mapping[str, Any]) -> Iterator[str]:
+def _operation(method: str, path: str, operation: Document, schemas: Document) -> Iterator[str]:
     yield f'<h3><span class="method">{method.upper()}</span> <code>{escape(path)}</code></h3>'
-    for paragraph in operation.get("description", operation.get("summary", "")).split("\n\n"):
+    for paragraph in str(operation.get("description", operation.get("summary", ""))).split("\n\n"):
         yield f"<p>{escape(paragraph)}</p>"
     parameters = operation.get("parameters", ())
     if parameters:
@@ -76,45 +76,45 @@ def _operation(method: str, path: str, operation: Mapping[str, Any], schemas: Ma
     if content:
         yield "<h4>Body</h4>"
         yield _table(
-            ("content type", "form"), [(f"<code>{escape(k)}</code>", _form(v["schema"])) for k, v in content.items()]
+            ("content type", "schema"), [(f"<code>{escape(k)}</code>", _type(v["schema"])) for k, v in content.items()]
         )
         yield from _example(content.get("application/json", {}).get("schema"), schemas)
-    yield "<h4>Answers</h4>"
-    answers = operation["responses"]
-    yield _table(("status", "meaning"), [(escape(k), escape(v["description"])) for k, v in answers.items()])
-    yield from _example(answers.get("200", {}).get("content", {}).get("application/json", {}).get("schema"), schemas)
+    yield "<h4>Responses</h4>"
+    responses = operation["responses"]
+    yield _table(("status", "meaning"), [(escape(k), escape(v["description"])) for k, v in responses.items()])
+    yield from _example(responses.get("200", {}).get("content", {}).get("application/json", {}).get("schema"), schemas)
 
 
-def _schema(name: str, schema: Mapping[str, Any]) -> Iterator[str]:
+def _schema(name: str, schema: Document) -> Iterator[str]:
     yield f'<h3 id="schema-{escape(name)}"><code>{escape(name)}</code></h3>'
     yield f"<p>{escape(schema.get('description', ''))}</p>"
     required = schema.get("required", ())
     rows = [
         (
             f"<code>{escape(member)}</code>{'' if member in required else ' (optional)'}",
-            _form(content),
+            _type(content),
             escape(content.get("description", "")),
         )
         for member, content in schema.get("properties", {}).items()
     ]
-    yield _table(("member", "form", "meaning"), rows)
+    yield _table(("member", "type", "meaning"), rows)
 
 
-def _form(schema: Mapping[str, Any]) -> str:
+def _type(schema: Document) -> str:
     if "$ref" in schema:
         name = escape(str(schema["$ref"]).rpartition("/")[2])
         return f'<a href="#schema-{name}">{name}</a>'
     if "anyOf" in schema:
-        return " or ".join(_form(one) for one in schema["anyOf"])
+        return " or ".join(_type(one) for one in schema["anyOf"])
     if schema.get("type") == "array":
-        return f"list of {_form(schema['items'])}"
+        return f"list of {_type(schema['items'])}"
     if schema.get("type") == "object":
-        members = ", ".join(f"{escape(name)} ({_form(one)})" for name, one in schema.get("properties", {}).items())
+        members = ", ".join(f"{escape(name)} ({_type(one)})" for name, one in schema.get("properties", {}).items())
         return f"form with {members}"
     return "file" if schema.get("format") == "binary" else escape(str(schema.get("type", "any value")))
 
 
-def _example(schema: Mapping[str, Any] | None, schemas: Mapping[str, Any]) -> Iterator[str]:
+def _example(schema: Document | None, schemas: Document) -> Iterator[str]:
     named = schemas.get(str((schema or {}).get("$ref", "")).rpartition("/")[2], {})
     if "example" in named:
         yield f"<pre>{escape(json.dumps(named['example'], indent=2, ensure_ascii=False), quote=False)}</pre>"

@@ -1,17 +1,17 @@
-"""Asks the classifier about pictures, in turn, within a deadline, and only as long as somebody waits for the answer."""
+"""Classifies the pictures of requests: with admission control, within a deadline, until the client disconnects."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from starlette.requests import ClientDisconnect
 
 from dogbreed_sdk.errors import DogBreedError, EndpointError
 from dogbreed_sdk.service.middleware import logged_problem
-from dogbreed_sdk.service.problems import Problem, raised
+from dogbreed_sdk.service.problems import Problem, problem_error
 from dogbreed_sdk.service.schemas import DEFAULT_TOP_K
 
 if TYPE_CHECKING:
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 
     from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier
     from dogbreed_sdk.predictions import Prediction
-    from dogbreed_sdk.service.admission import Slots
+    from dogbreed_sdk.service.admission import Admission
     from dogbreed_sdk.service.metrics import Metrics
     from dogbreed_sdk.service.readiness import Readiness
     from dogbreed_sdk.service.request_bodies import Pictures, Upload
 
-# A batch takes at most so many places at a time, so that others get their turn.
-_PLACES_OF_A_BATCH = 4
+# Slots that one batch may use at the same time, so that other requests get theirs.
+_SLOTS_PER_BATCH = 4
 
 Result = TypeVar("Result")
 
 
-class Answering:
-    """The classifier behind the slots.
+class Inference:
+    """The classifier behind admission control.
 
     Args:
-        classifier: Who knows.
-        slots: How many it is asked at a time.
-        fetching: How many of these may be pictures that are fetched first: fewer, because whoever names a server that
-            dawdles must not take the places of those who send their pictures.
-        metrics: Where pictures are counted.
-        readiness: Who wants to know how the endpoint does.
+        classifier: Classifies the pictures.
+        admission: Limits the pictures that are classified at the same time.
+        download_admission: Limits those of them that are downloaded first. It has fewer slots, so that URLs of slow
+            servers cannot take the slots of clients that send their pictures.
+        metrics: Counts the pictures.
+        readiness: Learns whether the endpoint responds.
         seconds: The deadline of a request.
     """
 
@@ -48,52 +48,52 @@ class Answering:
         self,
         classifier: AsyncBreedClassifier,
         *,
-        slots: Slots,
-        fetching: Slots,
+        admission: Admission,
+        download_admission: Admission,
         metrics: Metrics,
         readiness: Readiness,
         seconds: float,
     ) -> None:
         self._classifier = classifier
-        self._slots = slots
-        self._fetching = fetching
+        self._admission = admission
+        self._download_admission = download_admission
         self._metrics = metrics
         self._readiness = readiness
         self._seconds = seconds
 
-    async def one(self, request: Request, pictures: Pictures, top_k: int) -> dict[str, object]:
-        """The answer to one picture.
+    async def classify(self, request: Request, pictures: Pictures, top_k: int) -> dict[str, object]:
+        """Classifies one picture.
 
         Raises:
-            Overloaded: Too many wait already.
-            DogBreedError: What the classifier raised.
+            Overloaded: Too many pictures are waiting.
+            DogBreedError: The classifier's error.
             ProblemError: The deadline passed.
-            ClientDisconnect: Nobody waits any more.
+            ClientDisconnect: The client disconnected.
         """
         [source] = pictures.sources
         assert not isinstance(source, Problem)
         prediction = await self.within_deadline(request, self._classify(source, top_k))
         return prediction.to_dict()
 
-    async def several(self, request: Request, pictures: Pictures, top_k: int) -> list[Prediction | Problem]:
-        """One answer for each picture of a batch, in order; a picture that fails leaves the others alone.
+    async def classify_batch(self, request: Request, pictures: Pictures, top_k: int) -> list[Prediction | Problem]:
+        """Classifies several pictures; returns one result per picture, in order, and a problem for each that failed.
 
         Raises:
-            Overloaded: Too many wait already; no picture was classified.
+            Overloaded: Too many pictures are waiting; none of these was classified.
             ProblemError: The deadline passed.
-            ClientDisconnect: Nobody waits any more.
+            ClientDisconnect: The client disconnected.
         """
-        self._slots.check()
-        answers: list[Prediction | Problem | None] = [None] * len(pictures.sources)
+        self._admission.check()
+        results: list[Prediction | Problem | None] = [None] * len(pictures.sources)
         todo = iter(enumerate(pictures.sources))
 
         async def work(numbered: Iterator[tuple[int, Upload | str | Problem]]) -> None:
             for number, source in numbered:
-                answers[number] = await self._attempt(source, top_k, request.state.request_id)
+                results[number] = await self._attempt(source, top_k, request.state.request_id)
 
-        workers = [work(todo) for _ in range(min(_PLACES_OF_A_BATCH, len(answers)))]
+        workers = [work(todo) for _ in range(min(_SLOTS_PER_BATCH, len(results)))]
         await self.within_deadline(request, _all(workers))
-        return [answer for answer in answers if answer is not None]
+        return [result for result in results if result is not None]
 
     async def _attempt(self, source: Upload | str | Problem, top_k: int, request_id: str) -> Prediction | Problem:
         if isinstance(source, Problem):
@@ -107,68 +107,68 @@ class Answering:
         return problem
 
     async def _classify(self, source: Upload | str, top_k: int, *, admitted: bool = False) -> Prediction:
-        fetched = isinstance(source, str) and source.lower().startswith(("http://", "https://"))
-        async with AsyncExitStack() as places:
-            if fetched:
-                await places.enter_async_context(self._fetching.place(admitted=admitted))
-            await places.enter_async_context(self._slots.place(admitted=admitted))
-            if not fetched:
-                return await self._ask(source, top_k)
-            # A download that was begun cannot be called off: its places are taken until it ends, whoever leaves.
-            asked = asyncio.ensure_future(self._ask_within(places.pop_all(), source, top_k))
-        asked.add_done_callback(_heard)
-        return await asyncio.shield(asked)
+        is_download = isinstance(source, str) and source.lower().startswith(("http://", "https://"))
+        async with AsyncExitStack() as slots:
+            if is_download:
+                await slots.enter_async_context(self._download_admission.slot(admitted=admitted))
+            await slots.enter_async_context(self._admission.slot(admitted=admitted))
+            if not is_download:
+                return await self._invoke(source, top_k)
+            # A download cannot be cancelled: its slots stay taken until it ends, even if the client disconnects.
+            task = asyncio.ensure_future(self._invoke_and_release(slots.pop_all(), source, top_k))
+        task.add_done_callback(_retrieve_exception)
+        return await asyncio.shield(task)
 
-    async def _ask_within(self, places: AsyncExitStack, source: Upload | str, top_k: int) -> Prediction:
-        async with places:
-            return await self._ask(source, top_k)
+    async def _invoke_and_release(self, slots: AsyncExitStack, source: Upload | str, top_k: int) -> Prediction:
+        async with slots:
+            return await self._invoke(source, top_k)
 
-    async def _ask(self, source: Upload | str, top_k: int) -> Prediction:
+    async def _invoke(self, source: Upload | str, top_k: int) -> Prediction:
         try:
             prediction = await self._classifier.classify(source, top_k=top_k)
         except EndpointError:
-            self._readiness.doubted()
+            self._readiness.record_failure()
             raise
-        self._readiness.answered()
+        self._readiness.record_success()
         self._metrics.picture(rejected=prediction.rejected)
         return prediction
 
-    async def within_deadline(self, request: Request, work: Coroutine[Any, Any, Result]) -> Result:
-        """What `work` gives; it is cancelled when the deadline passes or the client leaves, and frees its place.
+    async def within_deadline(self, request: Request, work: Awaitable[Result]) -> Result:
+        """The result of `work`, which is cancelled when the deadline passes or the client disconnects.
 
         Raises:
             ProblemError: The deadline passed.
-            ClientDisconnect: The client left.
+            ClientDisconnect: The client disconnected.
         """
         task = asyncio.ensure_future(work)
-        left = asyncio.ensure_future(_until_left(request.receive))
+        disconnected = asyncio.ensure_future(_until_disconnected(request.receive))
         try:
-            await asyncio.wait((task, left), timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((task, disconnected), timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED)
             if task.done():
                 return task.result()
-            if left.done():
+            if disconnected.done():
                 raise ClientDisconnect
-            raise raised("endpoint-timeout", f"There was no answer within {self._seconds:.0f} seconds.")
+            raise problem_error("endpoint-timeout", f"There was no response within {self._seconds:.0f} seconds.")
         finally:
             task.cancel()
-            left.cancel()
-            await asyncio.gather(task, left, return_exceptions=True)
+            disconnected.cancel()
+            await asyncio.gather(task, disconnected, return_exceptions=True)
 
 
-def _heard(task: asyncio.Task[Prediction]) -> None:
-    """Asks for the outcome, so that asyncio does not complain of one that nobody waits for any more."""
+def _retrieve_exception(task: asyncio.Task[Prediction]) -> None:
+    """Keeps asyncio from logging the exception of a task whose client has disconnected."""
     if not task.cancelled():
         task.exception()
 
 
-async def _until_left(receive: Receive) -> None:
+async def _until_disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-async def _all(works: list[Coroutine[Any, Any, None]]) -> None:
-    """Waits for all; where one fails, or this is cancelled, the others are cancelled too."""
-    tasks = [asyncio.create_task(work) for work in works]
+async def _all(works: Sequence[Awaitable[None]]) -> None:
+    """Waits for all; if one fails, or this is cancelled, the others are cancelled too."""
+    tasks = [asyncio.ensure_future(work) for work in works]
     try:
         await asyncio.gather(*tasks)
     finally:
@@ -178,5 +178,5 @@ async def _all(works: list[Coroutine[Any, Any, None]]) -> None:
 
 
 def chosen_top_k(given: int | None, in_body: int | None) -> int:
-    """How many classes to rank: as the URL says, else the body, else the default."""
+    """Number of classes to rank: from the URL, else from the body, else the default."""
     return given or in_body or DEFAULT_TOP_K

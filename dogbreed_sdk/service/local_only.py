@@ -1,7 +1,7 @@
-"""Keeps web pages from elsewhere out of a service that is meant for this machine only.
+"""Protects a service that is meant for this machine only from web pages of other sites.
 
-Whatever page a browser shows may post forms to loopback, and may read the answers, too, once its own name has been made
-to lead there (DNS rebinding). Browsers say which page asks, and under which name: the headers Origin and Host.
+Any page in a browser can post forms to loopback, and can also read the responses once its own name resolves to loopback
+(DNS rebinding). Browsers send the page's site and the requested name, in the headers Origin and Host.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from dogbreed_sdk.service.metrics import Metrics
 
 
-class LocalOnly:
-    """Answers 403 to requests for another name than this machine's own, and from pages of other machines.
+class LocalOnlyMiddleware:
+    """Refuses requests for names other than this machine's, and from pages of other machines, with status 403.
 
     Args:
-        app: What is kept for this machine.
-        origins: Origins whose pages may ask all the same.
-        metrics: Where refusals are counted.
+        app: The application to protect.
+        origins: Origins whose pages are allowed.
+        metrics: Counts the refusals.
     """
 
     def __init__(self, app: ASGIApp, *, origins: Sequence[str], metrics: Metrics) -> None:
@@ -37,7 +37,7 @@ class LocalOnly:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Handles one request."""
         detail = self._objection(Headers(scope=scope)) if scope["type"] == "http" else None
         if detail is None:
             await self._app(scope, receive, send)
@@ -49,12 +49,12 @@ class LocalOnly:
         host, origin = headers.get("host"), headers.get("origin")
         if host is not None and not _means_this_machine(f"//{host}"):
             return (
-                "This service answers this machine only, and not under another name. Behind a proxy that passes names "
-                "on, it is to be started with --trusted-proxy."
+                "This service can be reached only from its own machine, under that machine's name. Behind a proxy that "
+                "forwards the Host header, start it with --trusted-proxy."
             )
         if origin is None or _means_this_machine(origin) or self._origins & {origin, "*"}:
             return None
-        return "This service takes no requests from other machines' pages; --cors-origin names those that may ask."
+        return "This service refuses requests from web pages of other machines; --cors-origin allows their origins."
 
 
 def _means_this_machine(url: str) -> bool:

@@ -1,4 +1,4 @@
-"""What Prometheus is told: requests, latencies, the queue, pictures that were rejected."""
+"""Metrics for Prometheus: requests, latencies, the queue, rejected pictures."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 if TYPE_CHECKING:
-    from dogbreed_sdk.service.admission import Slots
+    from dogbreed_sdk.service.admission import Admission
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
 class Metrics:
-    """The numbers of one application, in a registry of its own.
+    """The metrics of one application, in a registry of its own.
 
     Args:
-        slots: Where the queue's numbers are read when Prometheus asks.
+        admission: Read for the numbers of the queue whenever Prometheus scrapes.
     """
 
     content_type = CONTENT_TYPE_LATEST
 
-    def __init__(self, slots: Slots) -> None:
+    def __init__(self, admission: Admission) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "dogbreed_http_requests", "Requests by route and status.", ["route", "status"], registry=self._registry
         )
         self._seconds = Histogram(
             "dogbreed_http_request_seconds",
-            "Time from a request's headers to the end of its answer.",
+            "Time from a request's headers to the end of its response.",
             ["route"],
             buckets=_BUCKETS,
             registry=self._registry,
@@ -40,19 +40,19 @@ class Metrics:
         )
         self._problems = Counter("dogbreed_problems", "Problems by kind.", ["kind"], registry=self._registry)
         for name, text, read in (
-            ("dogbreed_queue_length", "Pictures that wait for a place.", lambda: slots.waiting),
-            ("dogbreed_in_flight", "Pictures that the endpoint is asked about.", lambda: slots.active),
-            ("dogbreed_held_bytes", "Bytes of request bodies in memory.", lambda: slots.held_bytes),
+            ("dogbreed_queue_length", "Pictures that wait for a slot.", lambda: admission.waiting),
+            ("dogbreed_in_flight", "Pictures that are being classified.", lambda: admission.active),
+            ("dogbreed_held_bytes", "Bytes of request bodies in memory.", lambda: admission.held_bytes),
         ):
             Gauge(name, text, registry=self._registry).set_function(read)
 
     def request(self, route: str, status: int, seconds: float) -> None:
-        """Counts one request that has ended."""
+        """Counts one finished request."""
         self._requests.labels(route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
     def picture(self, *, rejected: bool | None) -> None:
-        """Counts one picture that has been classified."""
+        """Counts one classified picture."""
         self._pictures.inc()
         if rejected:
             self._rejected.inc()
@@ -62,5 +62,5 @@ class Metrics:
         self._problems.labels(kind).inc()
 
     def text(self) -> bytes:
-        """All of it in Prometheus's text format."""
+        """All metrics in Prometheus's text format."""
         return generate_latest(self._registry)

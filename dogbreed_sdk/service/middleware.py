@@ -1,4 +1,4 @@
-"""The outermost layers of the application: request ids, security headers, access log, metrics, the last resort."""
+"""The outermost layers of the application: request ids, security headers, access log, metrics, unexpected errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 
-from dogbreed_sdk.service.problems import MEDIA_TYPE, Problem, of_error
+from dogbreed_sdk.service.problems import MEDIA_TYPE, Problem, problem_from_error
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 access_log = logging.getLogger("dogbreed_sdk.service.access")
 log = logging.getLogger("dogbreed_sdk.service")
 
-# nginx's number for a client that left before its answer; there is no official one.
-CLIENT_LEFT = 499
+# nginx's status for a client that disconnected before the response; there is no official one.
+CLIENT_CLOSED_REQUEST = 499
 NO_ROUTE = "(none)"
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 PAGE_POLICY = (
@@ -42,28 +42,28 @@ _HEADERS = {
 
 
 def problem_response(problem: Problem, request_id: str) -> JSONResponse:
-    """A problem as a response."""
+    """The HTTP response for a problem."""
     headers = {} if problem.retry_after is None else {"Retry-After": str(problem.retry_after)}
     return JSONResponse(problem.to_dict(request_id), problem.status, headers, media_type=MEDIA_TYPE)
 
 
 def logged_problem(error: DogBreedError, request_id: str) -> Problem:
-    """The problem that an error of the SDK is to an app; the log gets the words that apps do not read."""
-    problem = of_error(error)
+    """The problem for an error of the SDK; the log gets the message, which the response may not show."""
+    problem = problem_from_error(error)
     if problem.status >= 500:
         log.warning("request %s: %s: %s", request_id, type(error).__name__, error)
     return problem
 
 
-class Observed:
-    """Gives every request an id, every answer its headers, and every one of both a line in the log and a count."""
+class ObservabilityMiddleware:
+    """Gives every request an id, every response its headers, and both a line in the log and a count."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Handles one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -92,31 +92,31 @@ class Observed:
 
 @dataclass
 class _Exchange:
-    """One request and what became of it."""
+    """One request and its response, for the log and the metrics."""
 
     scope: Scope
     request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     start: float = field(default_factory=time.perf_counter)
     seconds: float = 0.0
-    status: int = CLIENT_LEFT
+    status: int = CLIENT_CLOSED_REQUEST
     bytes_in: int = 0
     bytes_out: int = 0
 
     @property
     def route(self) -> str:
-        """The template: a path might hold what is nobody's business, and would make endless metrics."""
+        """The route's template: a path could contain secrets, and each one would become a metric."""
         return getattr(self.scope.get("route"), "path", None) or NO_ROUTE
 
 
-class LastResort:
-    """Makes a problem of an exception that nobody expected; its traceback goes to the log, under the request's id."""
+class ErrorMiddleware:
+    """Turns an unexpected exception into a problem; its traceback goes to the log, with the request's id."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Handles one request."""
         started = False
 
         async def watched_send(message: Message) -> None:
@@ -132,7 +132,7 @@ class LastResort:
             request_id = scope["state"]["request_id"]
             log.exception("request %s failed", request_id)
             self._metrics.problem("internal")
-            problem = Problem("internal", "The service failed; its log has the reason under this request_id.")
+            problem = Problem("internal", "The service failed; its log has the reason, under this request_id.")
             await problem_response(problem, request_id)(scope, receive, send)
 
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document's parts that the web framework cannot know: bodies that are read by hand, and problems."""
+"""The parts of the OpenAPI document that the framework cannot derive: bodies that are parsed here, and problems."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 DESCRIPTION = (
-    "Tells what is in a picture. Every request is answered with a header X-Request-Id, every failure with problem "
-    "details (RFC 9457)."
+    "Classifies pictures. Every response has a header X-Request-Id, and every error response has problem details "
+    "(RFC 9457)."
 )
+# An OpenAPI document, or a part of it, as the web framework represents it.
+Document = dict[str, Any]
 _COMPONENTS = "#/components/schemas/{model}"
 _FILE = {"type": "string", "format": "binary"}
 _TOP_K = {"type": "integer", "minimum": 1, "maximum": MOST_TOP_K, "default": DEFAULT_TOP_K}
 
 
-def responses(*statuses: int, ok: str) -> dict[int | str, dict[str, Any]]:
-    """The descriptions of a route's answers: 200, and a problem for each other status."""
-    found: dict[int | str, dict[str, Any]] = {200: {"description": ok}}
+def responses(*statuses: int, ok: str) -> dict[int | str, Document]:
+    """The descriptions of a route's responses: status 200, and a problem for each other status."""
+    found: dict[int | str, Document] = {200: {"description": ok}}
     for status in sorted(statuses):
         kinds = [name for name, kind in KINDS.items() if kind.status == status]
-        content: dict[str, Any] = {"schema": {"$ref": _COMPONENTS.format(model="ProblemAnswer")}}
+        content: Document = {"schema": {"$ref": _COMPONENTS.format(model="ProblemAnswer")}}
         found[status] = {
             "description": "; ".join(f"{KINDS[name].title} ({name})" for name in kinds),
             "content": {MEDIA_TYPE: content},
@@ -40,7 +42,7 @@ def responses(*statuses: int, ok: str) -> dict[int | str, dict[str, Any]]:
     return found
 
 
-def body_of_one() -> dict[str, Any]:
+def body_of_one() -> Document:
     """The request body of /v1/classify."""
     form = {"type": "object", "required": ["file"], "properties": {"file": _FILE, "top_k": _TOP_K}}
     return _body(
@@ -53,7 +55,7 @@ def body_of_one() -> dict[str, Any]:
     )
 
 
-def body_of_several() -> dict[str, Any]:
+def body_of_several() -> Document:
     """The request body of /v1/classify/batch."""
     files = {"type": "array", "items": _FILE, "minItems": 1}
     form = {"type": "object", "required": ["file"], "properties": {"file": files, "top_k": _TOP_K}}
@@ -65,7 +67,7 @@ def body_of_several() -> dict[str, Any]:
     )
 
 
-def document(app: FastAPI) -> dict[str, Any]:
+def document(app: FastAPI) -> Document:
     """The whole document of an application."""
     made = get_openapi(title=app.title, version=dogbreed_sdk.__version__, description=DESCRIPTION, routes=app.routes)
     _, definitions = models_json_schema(
@@ -76,5 +78,5 @@ def document(app: FastAPI) -> dict[str, Any]:
     return made
 
 
-def _body(content: dict[str, Any]) -> dict[str, Any]:
+def _body(content: Document) -> Document:
     return {"requestBody": {"required": True, "content": content}}

@@ -1,16 +1,15 @@
-"""Problem details (RFC 9457): what every error of the SDK and of the service looks like to an app."""
+"""Problem details (RFC 9457): the form in which apps get every error of the SDK and of the service."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from dogbreed_sdk import errors
 
 MEDIA_TYPE = "application/problem+json"
-# Waiting for an endpoint that is being created or throttled for less makes no sense.
+# An endpoint that is being created or is throttled needs at least this time.
 _RETRY_SECONDS = 2
 
 
@@ -20,58 +19,62 @@ class Kind:
 
     Attributes:
         status: The HTTP status.
-        title: What it is called, the same for every case of it.
+        title: Its name, the same for every problem of this kind.
         advice: What it means and what to do, for the documentation.
-        own_words: Whether apps read the error's own words. Not where those may name what is behind the service:
-            there they read the advice, and the log has the words.
+        shows_message: Whether the response contains the error's message. If that could name the endpoint, account or
+            role behind the service, the response has the advice instead, and only the log has the message.
     """
 
     status: int
     title: str
     advice: str
-    own_words: bool = True
+    shows_message: bool = True
 
 
 def _hidden(status: int, title: str, advice: str) -> Kind:
-    return Kind(status, title, advice, own_words=False)
+    return Kind(status, title, advice, shows_message=False)
 
 
+_IN_LOG = "The service's log has the reason, under this request_id."
+_WAIT = "Wait for the seconds in Retry-After, then try again."
 KINDS: Mapping[str, Kind] = {
-    "bad-request": Kind(400, "The request cannot be read", "Its body is not what its headers say."),
+    "bad-request": Kind(400, "The request cannot be read", "The body does not match the headers."),
     "unauthorized": Kind(
-        401, "An API key is needed", "Send one as 'Authorization: Bearer KEY' or in the header X-API-Key."
+        401, "An API key is required", "Send it as 'Authorization: Bearer KEY' or in the header X-API-Key."
     ),
     "forbidden": Kind(
-        403, "Web pages from elsewhere may not ask", "The service is meant for the machine that it runs on."
+        403, "Web pages of other sites are not allowed", "The service is meant for the machine that it runs on."
     ),
-    "not-found": Kind(404, "There is nothing here", "See /docs for what there is."),
-    "method-not-allowed": Kind(405, "The method is not allowed here", "The header Allow names those that are."),
+    "not-found": Kind(404, "Not found", "See /docs for all routes."),
+    "method-not-allowed": Kind(405, "Method not allowed", "The header Allow lists the allowed methods."),
     "request-timeout": Kind(408, "The request took too long to arrive", "Send it again over a faster connection."),
-    "payload-too-large": Kind(413, "The request is too large", "Send a smaller picture, or fewer at a time."),
+    "payload-too-large": Kind(413, "The request is too large", "Send a smaller picture, or fewer pictures."),
     "unsupported-media-type": Kind(
         415, "The content type is not supported", "Send image/*, multipart/form-data or application/json."
     ),
-    "invalid-request": Kind(422, "A value in the request is not allowed", "The member errors names each one."),
-    "rate-limit": Kind(429, "Too many requests", "Wait as long as Retry-After says."),
-    "internal": _hidden(500, "The service failed", "Its log has the reason under this request_id."),
-    "overloaded": Kind(503, "Too many requests are waiting", "Wait as long as Retry-After says, then try again."),
+    "invalid-request": Kind(422, "The request contains an invalid value", "The member errors lists each of them."),
+    "rate-limit": Kind(429, "Too many requests", _WAIT),
+    "internal": _hidden(500, "The service failed", _IN_LOG),
+    "overloaded": Kind(503, "Too many requests are waiting", _WAIT),
     "image": Kind(400, "The picture cannot be used", "Send another one."),
     "unsupported-image": Kind(
-        415, "This is no picture that can be read", "It is broken, empty, far too large to decode, or no picture."
+        415, "The picture cannot be read", "It is damaged, empty, too large to decode, or not a picture."
     ),
-    "image-download": Kind(422, "The picture behind the URL could not be fetched", "Check the URL, or send the bytes."),
+    "image-download": Kind(
+        422, "The picture at the URL could not be downloaded", "Check the URL, or send the picture itself."
+    ),
     "endpoint": _hidden(502, "The endpoint failed", "Try again; the service's log has the reason."),
     "endpoint-not-found": _hidden(
-        502, "There is no endpoint of this name", "Whoever runs the service must name another one."
+        502, "The endpoint does not exist", "The operator of the service must choose another one."
     ),
-    "model": _hidden(502, "The model failed", "The model's own code failed on this picture; the log has the reason."),
-    "endpoint-not-ready": _hidden(503, "The endpoint is not ready", "It is being created or changed: try again later."),
-    "throttled": _hidden(503, "The endpoint has too much to do", "Wait as long as Retry-After says, then try again."),
-    "endpoint-timeout": _hidden(504, "No answer in time", "Try again; the endpoint did not answer in time."),
-    "configuration": _hidden(500, "The service is set up wrongly", "Its log has the reason under this request_id."),
-    "access": _hidden(500, "The service may not use the endpoint", "Its log has the reason under this request_id."),
-    "quota": _hidden(500, "A limit of the service's account is reached", "Its log has the reason."),
-    "label": _hidden(500, "The labels do not fit the model", "Whoever runs the service must give others."),
+    "model": _hidden(502, "The model failed", "The model's code failed on this picture; the log has the reason."),
+    "endpoint-not-ready": _hidden(503, "The endpoint is not ready", "It is being created or updated; try again later."),
+    "throttled": _hidden(503, "The endpoint is overloaded", _WAIT),
+    "endpoint-timeout": _hidden(504, "The endpoint did not respond in time", "Try again."),
+    "configuration": _hidden(500, "The service is misconfigured", _IN_LOG),
+    "access": _hidden(500, "The service is not allowed to use the endpoint", _IN_LOG),
+    "quota": _hidden(500, "A quota of the service's account is exhausted", _IN_LOG),
+    "label": _hidden(500, "The labels do not match the model", "The operator of the service must set other labels."),
 }
 _WITH_RETRY = ("endpoint-not-ready", "throttled")
 _OF_STATUS = {
@@ -91,14 +94,14 @@ _OF_STATUS = {
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem, as an app reads it.
+    """One problem.
 
     Attributes:
         kind: A key of `KINDS`.
         detail: What happened in this case.
-        retry_after: Whole seconds after which trying again makes sense, or None.
+        retry_after: Whole seconds after which the client should try again, or None.
         aws_request_id: AWS's id of the request that failed, or None.
-        errors: What is wrong where: [{"where": ..., "what": ...}].
+        errors: The invalid values: [{"where": ..., "what": ...}].
     """
 
     kind: str
@@ -112,8 +115,8 @@ class Problem:
         """The HTTP status."""
         return KINDS[self.kind].status
 
-    def to_dict(self, request_id: str) -> dict[str, Any]:
-        """The document's members."""
+    def to_dict(self, request_id: str) -> dict[str, object]:
+        """The members of the JSON document."""
         optional = {
             "retry_after": self.retry_after,
             "aws_request_id": self.aws_request_id,
@@ -130,35 +133,35 @@ class Problem:
 
 
 class ProblemError(Exception):
-    """A request that ends with a problem."""
+    """Ends a request with a problem."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.detail)
         self.problem = problem
 
 
-def raised(kind: str, detail: str, *, retry_after: int | None = None) -> ProblemError:
-    """The exception for a problem that the service itself found."""
+def problem_error(kind: str, detail: str, *, retry_after: int | None = None) -> ProblemError:
+    """The exception for a problem that the service itself detects."""
     return ProblemError(Problem(kind, detail, retry_after=retry_after))
 
 
-def of_error(error: errors.DogBreedError) -> Problem:
-    """The problem that an error of the SDK is to an app.
+def problem_from_error(error: errors.DogBreedError) -> Problem:
+    """The problem for an error of the SDK.
 
-    >>> of_error(errors.UnsupportedImageError("the picture is empty (0 bytes)")).to_dict("r-1")["type"]
+    >>> problem_from_error(errors.UnsupportedImageError("the picture is empty (0 bytes)")).to_dict("r-1")["type"]
     '/problems/unsupported-image'
     """
     kind = next((name for name in map(_kebab, type(error).__mro__) if name in KINDS), "internal")
     return Problem(
         kind,
-        _own_words(error) if KINDS[kind].own_words else KINDS[kind].advice,
+        _message(error) if KINDS[kind].shows_message else KINDS[kind].advice,
         retry_after=_RETRY_SECONDS if kind in _WITH_RETRY else None,
         aws_request_id=error.request_id,
     )
 
 
-def of_status(status: int) -> Problem:
-    """The problem that an error of the web framework is: no route, no such method, and the like."""
+def problem_from_status(status: int) -> Problem:
+    """The problem for an error of the web framework, such as a missing route or a wrong method."""
     kind = _OF_STATUS.get(status, "bad-request" if status < 500 else "internal")
     return Problem(kind, KINDS[kind].advice)
 
@@ -167,6 +170,7 @@ def _kebab(error: type) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", error.__name__.removesuffix("Error")).lower()
 
 
-def _own_words(error: errors.DogBreedError) -> str:
+def _message(error: errors.DogBreedError) -> str:
+    """The error's message as a sentence."""
     text = str(error)
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?", "…")) else ".")

@@ -1,4 +1,4 @@
-"""How many requests a client may make: a rate as people write it, and the limiter that keeps it."""
+"""Rate limits: a rate as people write it, and a limiter that enforces it for each client."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from dogbreed_sdk.errors import ConfigurationError
 
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600}
 _FORM = re.compile(r"^(\d{1,9})/(second|minute|hour)$")
-# Clients remembered at a time; more than this many addresses within one period only an attack brings.
+# Clients remembered at the same time; only an attack comes from more addresses within one period.
 _MOST_CLIENTS = 100_000
 
 
 @dataclass(frozen=True)
 class Rate:
-    """So many requests in so many seconds.
+    """A number of requests per period.
 
     Attributes:
-        count: Requests, from 1; so many may also come at once.
-        seconds: The period, from 1.
+        count: Requests per period, from 1; all of them may also come at once.
+        seconds: Length of the period, from 1.
 
     Raises:
-        ConfigurationError: One of them is below 1.
+        ConfigurationError: A value is below 1.
 
     >>> Rate.parse("60/minute")
     Rate(count=60, seconds=60)
@@ -35,7 +35,7 @@ class Rate:
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.seconds < 1:
-            raise ConfigurationError(f"A rate is at least one request in a second or more, not {self}.")
+            raise ConfigurationError(f"A rate must be at least one request per second or more, not {self}.")
 
     def __str__(self) -> str:
         unit = next((name for name, seconds in _SECONDS.items() if seconds == self.seconds), f"{self.seconds} seconds")
@@ -43,22 +43,22 @@ class Rate:
 
     @classmethod
     def parse(cls, text: str) -> Rate:
-        """The rate that ``N/second``, ``N/minute`` or ``N/hour`` means.
+        """Parses ``N/second``, ``N/minute`` or ``N/hour``.
 
         Raises:
             ConfigurationError: The text has another form.
         """
         match = _FORM.match(text.strip())
         if match is None or int(match[1]) < 1:
-            raise ConfigurationError(f"{text!r} is no rate; write it as 60/minute, 5/second or 1000/hour.")
+            raise ConfigurationError(f"{text!r} is not a rate; write it like 60/minute, 5/second or 1000/hour.")
         return cls(int(match[1]), _SECONDS[match[2]])
 
 
 class RateLimiter:
-    """Keeps each client at a rate: one number a client, forgotten once it says nothing any more.
+    """Limits each client to a rate; keeps one number per client and drops those of inactive clients.
 
-    The generic cell rate algorithm (ITU-T I.371): each request moves the time at which the client is without debt
-    by one interval, and is refused where that time is more than a period away.
+    It is the generic cell rate algorithm (ITU-T I.371): each request moves the time at which the client's account is
+    balanced by one interval, and is refused if that time is more than a period away.
 
     Args:
         rate: The rate of each client.
@@ -75,11 +75,11 @@ class RateLimiter:
         """Counts one request.
 
         Returns:
-            0.0 where it is allowed; else the seconds after which the next one will be.
+            0.0 if it is allowed; else the seconds after which the next one will be allowed.
         """
         now = self._clock()
         due = max(self._free_at.get(client, now), now) + self._interval
-        # The tolerance keeps a full burst from failing by a rounded last digit.
+        # The tolerance keeps rounding errors from refusing the last request of a full burst.
         wait = due - now - self._period
         if wait > 1e-9:
             return wait
@@ -87,7 +87,7 @@ class RateLimiter:
         return 0.0
 
     def charge(self, client: str, requests: int) -> None:
-        """Counts more requests afterwards, those that one request turned out to hold; what is too much is debt."""
+        """Counts further requests after one was allowed, even beyond the rate: the client must then wait longer."""
         now = self._clock()
         due = max(self._free_at.get(client, now), now) + requests * self._interval
         self._remember(client, due, now)

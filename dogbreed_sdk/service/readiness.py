@@ -1,4 +1,4 @@
-"""Whether the endpoint answers: known from requests that it answered, or asked with a tiny picture, once a second."""
+"""Readiness: whether the endpoint responds, known from requests, or from a tiny picture sent at most once a second."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk.errors import DogBreedError, EndpointTimeoutError
-from dogbreed_sdk.service.problems import KINDS, Problem, of_error
+from dogbreed_sdk.service.problems import KINDS, Problem, problem_from_error
 
 if TYPE_CHECKING:
     from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier
 
-# 8 x 8 grey pixels.
+# 8 x 8 gray pixels.
 _TINY_PICTURE = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAEElEQVR42mNsYIAAJgaKGAAmCACQtTEKkQAAAABJRU5ErkJggg=="
 )
-# An endpoint that takes longer for so little is of no use; orchestrators give up a probe sooner than that.
+# An endpoint that takes longer for this is not usable; orchestrators time out even sooner.
 _PROBE_SECONDS = 5.0
 _RETRY_SECONDS = 1
 
@@ -27,55 +27,55 @@ _log = logging.getLogger("dogbreed_sdk.service")
 
 
 async def probe(classifier: AsyncBreedClassifier) -> None:
-    """Asks about a tiny picture, once.
+    """Classifies a tiny picture, without retries.
 
     Raises:
-        DogBreedError: There was no answer, or none within a few seconds.
+        DogBreedError: The endpoint failed, or did not respond within a few seconds.
     """
-    shortly = classifier.with_options(deadline=_PROBE_SECONDS, read_timeout=_PROBE_SECONDS, max_attempts=1)
+    impatient = classifier.with_options(deadline=_PROBE_SECONDS, read_timeout=_PROBE_SECONDS, max_attempts=1)
     try:
-        # Where all threads are taken, the question itself does not begin, nor does its deadline.
-        await asyncio.wait_for(shortly.classify(_TINY_PICTURE, top_k=1), _PROBE_SECONDS)
+        # While all threads are busy, the request does not start, and neither does its own deadline.
+        await asyncio.wait_for(impatient.classify(_TINY_PICTURE, top_k=1), _PROBE_SECONDS)
     except asyncio.TimeoutError:
-        raise EndpointTimeoutError(f"There was no answer within {_PROBE_SECONDS:.0f} s.") from None
+        raise EndpointTimeoutError(f"There was no response within {_PROBE_SECONDS:.0f} s.") from None
 
 
 class Readiness:
-    """The last answer to "does the endpoint answer?", asked anew when it has become too old.
+    """Remembers whether the endpoint responds, and probes it again when that is too long ago.
 
     Args:
-        ask: Asks the endpoint; raises a DogBreedError where it does not answer.
-        good_for: Seconds for which an answer counts.
+        probe: Calls the endpoint; raises a DogBreedError if it does not respond.
+        good_for: Seconds for which a result is valid.
     """
 
-    def __init__(self, ask: Callable[[], Awaitable[None]], *, good_for: float) -> None:
-        self._ask = ask
+    def __init__(self, probe: Callable[[], Awaitable[None]], *, good_for: float) -> None:
+        self._probe = probe
         self._good_for = good_for
-        self._asking = asyncio.Lock()
+        self._probing = asyncio.Lock()
         self._known_at = float("-inf")
         self._problem: Problem | None = None
 
-    def answered(self) -> None:
-        """Notes that the endpoint has just answered somebody."""
+    def record_success(self) -> None:
+        """Notes that the endpoint has just responded to a request."""
         self._known_at, self._problem = time.monotonic(), None
 
-    def doubted(self) -> None:
-        """Notes that the endpoint has just failed somebody: the next who wants to know has it asked."""
+    def record_failure(self) -> None:
+        """Notes that the endpoint has just failed: the next call of `problem` probes it."""
         self._known_at = float("-inf")
 
     async def problem(self) -> Problem | None:
-        """Why the endpoint does not answer, or None where it does."""
-        async with self._asking:
+        """Why the endpoint does not respond, or None if it does."""
+        async with self._probing:
             if time.monotonic() - self._known_at >= self._good_for:
-                self._problem = await self._found()
+                self._problem = await self._probed()
                 self._known_at = time.monotonic()
             return self._problem
 
-    async def _found(self) -> Problem | None:
+    async def _probed(self) -> Problem | None:
         try:
-            await self._ask()
+            await self._probe()
         except DogBreedError as error:
             _log.warning("not ready: %s", error)
-            detail = f"{KINDS[of_error(error).kind].title}."
+            detail = f"{KINDS[problem_from_error(error).kind].title}."
             return Problem("endpoint-not-ready", detail, retry_after=_RETRY_SECONDS)
         return None

@@ -1,18 +1,21 @@
-"""The documents that go in and out, as OpenAPI describes them and as requests are checked against."""
+"""The JSON documents of requests and responses: described in OpenAPI, and used to validate requests."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+if TYPE_CHECKING:
+    from pydantic.config import JsonDict
 
 DEFAULT_TOP_K = 5
 MOST_TOP_K = 1000
 
-TopK = Annotated[int, Field(ge=1, le=MOST_TOP_K, description="How many classes the answer ranks.")]
+TopK = Annotated[int, Field(ge=1, le=MOST_TOP_K, description="Number of classes to rank.")]
 
-_PUG = {"label": "Pug", "class_folder": "002.Pug", "index": 1, "probability": 0.93}
-_PREDICTION: dict[str, Any] = {
+_PUG: JsonDict = {"label": "Pug", "class_folder": "002.Pug", "index": 1, "probability": 0.93}
+_PREDICTION: JsonDict = {
     **_PUG,
     "folder_number": 2,
     "rejected": False,
@@ -23,9 +26,9 @@ _PREDICTION: dict[str, Any] = {
     "latency_ms": 11.3,
     "request_id": None,
 }
-_PROBLEM: dict[str, Any] = {
+_PROBLEM: JsonDict = {
     "type": "/problems/unsupported-image",
-    "title": "This is no picture that can be read",
+    "title": "The picture cannot be read",
     "status": 415,
     "detail": "The picture is empty (0 bytes).",
     "request_id": "6f0d1c2b3a494857a6b5c4d3e2f10123",
@@ -33,33 +36,33 @@ _PROBLEM: dict[str, Any] = {
 
 
 class Score(BaseModel):
-    """One class and how probable the model holds it to be."""
+    """One class and its probability."""
 
     label: str = Field(description="Display name.")
-    class_folder: str = Field(description="The class as the data set spells it.")
+    class_folder: str = Field(description="Name of the class's folder in the data set.")
     index: int = Field(description="Position in the model's output, from 0.")
-    probability: float = Field(description="Between 0 and 1; those of all classes add up to 1.")
+    probability: float = Field(description="From 0 to 1; the probabilities of all classes add up to 1.")
 
 
 class PredictionAnswer(Score):
-    """What is in a picture: the most probable class, and the best ones ranked."""
+    """The prediction for a picture: the most probable class, and the top classes, ranked."""
 
     model_config = ConfigDict(json_schema_extra={"example": _PREDICTION})
 
-    folder_number: int | None = Field(description="The number that starts the folder's name, if one does.")
+    folder_number: int | None = Field(description="The number at the beginning of the folder's name, if any.")
     rejected: bool | None = Field(
-        description="Whether the picture looks like none of the classes; null where the model cannot tell."
+        description="Whether the picture looks like none of the classes; null if the model has no rejection rule."
     )
-    rejection_score: float | None = Field(description="Higher is less like any class.")
-    rejection_threshold: float | None = Field(description="Above it, a picture is rejected.")
-    scores: list[Score] = Field(description="The best classes, most probable first.")
-    model_id: str | None = Field(description="SHA-256 of the weights that answered.")
-    latency_ms: float | None = Field(description="Milliseconds that the endpoint took.")
+    rejection_score: float | None = Field(description="The higher, the less the picture looks like any class.")
+    rejection_threshold: float | None = Field(description="Pictures with a higher score are rejected.")
+    scores: list[Score] = Field(description="The top classes, most probable first.")
+    model_id: str | None = Field(description="SHA-256 of the model's weights.")
+    latency_ms: float | None = Field(description="Duration of the call to the endpoint in milliseconds.")
     request_id: str | None = Field(description="AWS's id of the call to the endpoint.")
 
 
 class PlacedError(BaseModel):
-    """What is wrong with one value of a request."""
+    """One invalid value of a request."""
 
     where: str
     what: str
@@ -70,25 +73,25 @@ class ProblemAnswer(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"example": _PROBLEM})
 
-    type: str = Field(description="Stays the same for one kind of problem; the documentation lists them.")
+    type: str = Field(description="Identifies the kind of problem; the documentation lists all kinds.")
     title: str
     status: int
     detail: str = Field(description="What happened in this case.")
-    request_id: str = Field(description="The service's id of the request, also in the header X-Request-Id.")
-    retry_after: int | None = Field(None, description="Seconds after which to try again; absent where unknown.")
-    aws_request_id: str | None = Field(None, description="AWS's id of the call that failed, where there is one.")
-    errors: list[PlacedError] | None = Field(None, description="What is wrong where, for 422.")
+    request_id: str = Field(description="The service's id for the request, also in the header X-Request-Id.")
+    retry_after: int | None = Field(None, description="Seconds after which to try again; absent if unknown.")
+    aws_request_id: str | None = Field(None, description="AWS's id of the call that failed, if there is one.")
+    errors: list[PlacedError] | None = Field(None, description="The invalid values, for status 422.")
 
 
 class BatchItem(BaseModel):
-    """The answer to one picture of a batch: one of the two members."""
+    """The result for one picture of a batch: either a prediction or a problem."""
 
     prediction: PredictionAnswer | None = None
     problem: ProblemAnswer | None = None
 
 
 class BatchAnswer(BaseModel):
-    """One answer for each picture, in the order in which they came."""
+    """One result per picture, in the order of the request."""
 
     model_config = ConfigDict(
         json_schema_extra={"example": {"predictions": [{"prediction": _PREDICTION}, {"problem": _PROBLEM}]}}
@@ -123,25 +126,30 @@ class LabelsAnswer(BaseModel):
 
 
 class StatusAnswer(BaseModel):
-    """How the service is."""
+    """The state of the service."""
 
     status: str
 
 
 class PictureSource(BaseModel):
-    """Where a picture is: exactly one of the members."""
+    """A picture, given by exactly one of the members."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"url": "https://example.com/rex.jpg"}})
 
-    url: str | None = Field(None, max_length=8192, description="http(s) only.", json_schema_extra={"format": "uri"})
+    url: str | None = Field(
+        None,
+        max_length=8192,
+        description="http:// or https:// URL of the picture.",
+        json_schema_extra={"format": "uri"},
+    )
     base64: str | None = Field(None, description="The file, base64-encoded.")
     data: str | None = Field(None, description="The file as a data: URL.")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> PictureSource:
         if sum(value is not None for value in (self.url, self.base64, self.data)) != 1:
-            raise ValueError("give exactly one of url, base64 and data")
-        # The classifier takes paths, too: from here only what is certainly a URL may reach it as a string.
+            raise ValueError("pass exactly one of url, base64 and data")
+        # The classifier also accepts paths: only texts that are certainly URLs may reach it from here.
         if self.url is not None and not self.url.lower().startswith(("http://", "https://")):
             raise ValueError("url must begin with http:// or https://")
         if self.data is not None and not self.data.startswith("data:"):

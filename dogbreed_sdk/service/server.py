@@ -1,4 +1,4 @@
-"""Serves an application until SIGTERM or Ctrl-C: takes no new connection then, and finishes what it accepted."""
+"""The HTTP server: after SIGTERM or Ctrl-C it accepts no new connections and finishes the requests it has."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import logging
 import socket
 import sys
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ConnectionLimits", "event_line", "listen", "log_to_stderr", "make_server", "url_of"]
 
-# Longer than the 60 s for which load balancers keep theirs: whoever closes later never loses a request.
+# Longer than the 60 s of load balancers: the side that closes later never loses a request.
 _KEEP_ALIVE_SECONDS = 75
 _BACKLOG = 256
 
@@ -31,12 +31,12 @@ def listen(host: str, port: int) -> socket.socket:
     """A listening socket.
 
     Raises:
-        ConfigurationError: The address is none of this machine's, or the port is taken or not allowed.
+        ConfigurationError: The address does not belong to this machine, or the port is taken or not allowed.
     """
     listener = bind(host, port)
     try:
         listener.listen(_BACKLOG)
-    except OSError as error:  # another that is bound there has begun to listen just now
+    except OSError as error:  # another process with the same address has just begun to listen
         listener.close()
         raise ConfigurationError(f"Cannot listen on {host}:{port}: {error.strerror or error}.") from error
     return listener
@@ -48,16 +48,16 @@ def make_server(
     deadline_seconds: float,
     trusted_proxies: Sequence[str] = (),
     limits: ConnectionLimits | None = None,
-    at_start: Callable[[], Coroutine[Any, Any, None]] | None = None,
+    at_start: Callable[[], Awaitable[None]] | None = None,
 ) -> uvicorn.Server:
-    """A server whose `run(sockets=[...])` returns when all is answered after a signal.
+    """A server whose `run(sockets=[...])` returns after a signal, when all requests are finished.
 
     Args:
-        app: What it serves.
-        deadline_seconds: The deadline of a request; the server waits a little longer for the last one.
-        trusted_proxies: Addresses whose X-Forwarded-For and X-Forwarded-Proto are believed.
-        limits: What clients may hold open; default: those of `ConnectionLimits`.
-        at_start: What else runs in its event loop once it listens.
+        app: The application.
+        deadline_seconds: The deadline of a request; at its end the server waits a little longer than that.
+        trusted_proxies: Addresses whose X-Forwarded-For and X-Forwarded-Proto are trusted.
+        limits: Limits on connections. Default: those of `ConnectionLimits`.
+        at_start: Runs in the event loop once the server listens.
     """
     return _Server(
         uvicorn.Config(
@@ -79,27 +79,27 @@ def make_server(
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, with something to do beside."""
+    """uvicorn's server, with a task that starts with it."""
 
-    def __init__(self, config: uvicorn.Config, at_start: Callable[[], Coroutine[Any, Any, None]] | None) -> None:
+    def __init__(self, config: uvicorn.Config, at_start: Callable[[], Awaitable[None]] | None) -> None:
         super().__init__(config)
         self._at_start = at_start
-        self._beside: asyncio.Task[None] | None = None
+        self._task: asyncio.Future[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self._at_start:
-            self._beside = asyncio.create_task(self._at_start())
+            self._task = asyncio.ensure_future(self._at_start())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if self._beside:
-            self._beside.cancel()
-            await asyncio.gather(self._beside, return_exceptions=True)
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
         await super().shutdown(sockets)
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line; the access log's lines are such already."""
+    """Formats each record as a line with a JSON object; records of the access log are JSON already."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line of a record."""
@@ -112,13 +112,13 @@ class JsonLines(logging.Formatter):
 def event_line(
     message: str, *, level: str = "info", logger: str = "dogbreed_sdk.service", seconds: float | None = None
 ) -> str:
-    """A message in the form of the access log's lines.
+    """A message as a line of the JSON log.
 
     Args:
         message: What happened.
-        level: How bad that is.
-        logger: Who says so.
-        seconds: When, since 1970; default: now.
+        level: The log level.
+        logger: Name of the logger.
+        seconds: The time, in seconds since 1970. Default: now.
     """
     line = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds)),
@@ -131,7 +131,7 @@ def event_line(
 
 
 def log_to_stderr() -> None:
-    """Has the whole log of this process written to standard error, as JSON lines: of libraries, what went wrong."""
+    """Writes the log of this process to standard error as JSON lines; of libraries only warnings and errors."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines("%(message)s"))
     logging.getLogger().addHandler(handler)

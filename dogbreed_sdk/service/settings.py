@@ -1,4 +1,4 @@
-"""ServiceSettings: every limit and option of the service, each default with its reason."""
+"""The limits and options of the service, each default with its reason."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ _MEBIBYTE = 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceSettings:
-    """What a service allows.
+    """The limits and options of a service.
 
     Attributes:
-        api_keys: Keys of which requests below /v1 must bring one; None: open to everybody who reaches it.
-        cors_origins: Origins of web pages that may call it from a browser, such as "https://app.example".
-        rate: Pictures a key may send, or a client's address where there are no keys; None: as many as it likes.
-        max_concurrency: Pictures sent to the endpoint at a time. 16 keep a model that answers eight at once busy;
-            64 are the most, as many as there are connections to an endpoint.
-        max_waiting: Pictures that wait for one of these places; more are answered 503. 64 wait about a second on
-            two cores.
-        max_body_bytes: The longest picture; SageMaker's own limit of a real-time request.
-        max_batch_bytes: The longest body of a batch.
-        max_batch_pictures: The most pictures of a batch.
-        max_buffered_bytes: Bytes of all bodies held at a time, whoever sends them; more are answered 503.
+        api_keys: Requests below /v1 must contain one of these keys; None: no key is required.
+        cors_origins: Origins of web pages that may call the service from a browser, such as "https://app.example".
+        rate: Pictures that a client may send, identified by its key, or without keys by its address; None: no limit.
+        max_concurrency: Pictures sent to the endpoint at the same time. 16 keep a model with batches of eight busy; at
+            most 64, the number of connections to an endpoint.
+        max_waiting: Pictures that may wait for that; more get status 503. 64 wait about a second on two cores.
+        max_body_bytes: Largest picture. Default: SageMaker's own limit for a real-time request.
+        max_batch_bytes: Largest body of a batch.
+        max_batch_pictures: Largest number of pictures in a batch.
+        max_buffered_bytes: Bytes of all bodies in memory at the same time; more get status 503.
         max_connections_per_address: Connections that one address, or IPv6 network of 64 bits, may hold open with
-            ``dogbreed serve``; another server has limits of its own. 128 are a quarter of all: an office behind one
-            address has room, and four of them do not keep everybody else out.
-        deadline_seconds: From having read a request to its answer; 60 s are what SageMaker gives a container.
-        read_seconds: The longest that the body of a request may take to arrive.
-        ready_seconds: How long an answer of /readyz stays good.
-        allow_urls: Whether pictures may be given as http(s) URLs, which the service then fetches.
-        local_only: Whether requests under another name than this machine's own, and those of web pages from elsewhere,
-            are refused. For a service on loopback, which has no other guard against pages that its user visits.
+            ``dogbreed serve``; other servers have their own limits. 128 are a quarter of all: enough for an office
+            behind one address, while three such offices leave room for others.
+        deadline_seconds: Time from the end of a request to its response. Default: the 60 s that SageMaker gives a
+            container.
+        read_seconds: Time limit for the body of a request to arrive.
+        ready_seconds: Time for which a result of /readyz is reused.
+        allow_urls: Whether clients may send http(s) URLs, which the service then downloads.
+        local_only: Whether to refuse requests that are addressed to a name other than this machine's, and requests of
+            other sites' web pages. For a service on loopback without keys, which any page in a browser could call.
 
     Raises:
-        ConfigurationError: A number is out of range, or an origin is none.
+        ConfigurationError: A number is out of range, or an origin is not valid.
     """
 
     api_keys: ApiKeys | None = None
@@ -77,15 +77,15 @@ class ServiceSettings:
         }
         for name, lowest in least.items():
             if not lowest <= getattr(self, name) < math.inf:  # so that NaN is refused too
-                raise ConfigurationError(f"{name} must be at least {lowest}, and finite, not {getattr(self, name)}.")
+                raise ConfigurationError(f"{name} must be finite and at least {lowest}, not {getattr(self, name)}.")
         if self.max_concurrency > INVOKE_CONNECTIONS:
             raise ConfigurationError(
-                f"max_concurrency must be at most {INVOKE_CONNECTIONS}, as many as there are connections to the "
-                f"endpoint, not {self.max_concurrency}."
+                f"max_concurrency must be at most {INVOKE_CONNECTIONS}, the number of connections to the endpoint, not "
+                f"{self.max_concurrency}."
             )
         for origin in self.cors_origins:
             scheme, separator, host = origin.partition("://")
             if origin != "*" and (scheme not in ("http", "https") or not separator or not host or "/" in host):
                 raise ConfigurationError(
-                    f"{origin!r} is no origin; write scheme and host without a path, as https://app.example"
+                    f"{origin!r} is not an origin; write scheme and host without a path, such as https://app.example."
                 )

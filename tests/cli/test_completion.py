@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dogbreed_sdk.cli import completion
+from dogbreed_sdk.cli import completion_command
 from dogbreed_sdk.cli.parser import parse
 from tests.conftest import Workshop
 
@@ -81,7 +81,7 @@ def test_a_look_for_names_makes_no_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_there_is_a_script_for_every_shell(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
-    completion.run(parse(["completion", shell])).print_text()
+    completion_command.run(parse(["completion", shell])).print_text()
     said = capsys.readouterr().out
     assert "_ARGCOMPLETE" in said
     assert "dogbreed" in said
@@ -91,7 +91,7 @@ def test_the_script_completes_in_bash(tmp_path: Path, capsys: pytest.CaptureFixt
     program, script = tmp_path / "dogbreed", tmp_path / "script"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m dogbreed_sdk "$@"\n')
     program.chmod(0o755)
-    completion.run(parse(["completion", "bash"])).print_text()
+    completion_command.run(parse(["completion", "bash"])).print_text()
     script.write_text(capsys.readouterr().out)
     asking = (
         f"source {script}; COMP_LINE='dogbreed endp'; COMP_POINT=13; _python_argcomplete dogbreed; "

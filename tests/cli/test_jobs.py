@@ -96,7 +96,7 @@ def test_a_list_that_is_cut_says_so_and_how_to_see_the_rest(root: Root, dogbreed
     assert status == 0
     assert [row["name"] for row in json.loads(out)] == ["search", *(f"job-{number:02}" for number in range(11, 6, -1))]
     (line,) = err.splitlines()
-    assert line.startswith("5 of 12 training jobs are listed; list all with: ")
+    assert line.startswith("5 of 12 training jobs are listed; to list all: ")
     assert line.endswith(f"jobs --all --root {root.folder}")
     status, out, err = dogbreed("jobs", "--all", "--json")
     assert (len(json.loads(out)), err) == (13, "")

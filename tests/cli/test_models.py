@@ -83,7 +83,9 @@ def test_a_bundle_that_is_not_there_is_refused_before_anything_is_loaded(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with (
-        pytest.raises(ConfigurationError, match=f"There is no bundle {name}. What has a dot or a slash is a bundle's"),
+        pytest.raises(
+            ConfigurationError, match=f"There is no bundle {name}. A text with a dot or a slash is a bundle's"
+        ),
         models.found(name, parse(["classify", name, "rex.jpg"])),
     ):
         pass
@@ -92,7 +94,7 @@ def test_a_bundle_that_is_not_there_is_refused_before_anything_is_loaded(
 def test_what_no_name_can_be_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
     root = tmp_path / "root"
     with (
-        pytest.raises(ConfigurationError, match="'my_model' can be no endpoint's or job's name"),
+        pytest.raises(ConfigurationError, match="'my_model' is not a valid name of an endpoint or a job"),
         models.found("my_model", parse(["classify", "my_model", "rex.jpg", "--root", str(root)])),
     ):
         pass
@@ -155,6 +157,6 @@ def test_serve_takes_a_jobs_name(workshop: Workshop) -> None:
 def test_serve_takes_what_a_name_says_as_its_option_would(workshop: Workshop, endpoint: Deployment) -> None:
     asked = parse(["serve", endpoint.endpoint_name, "--root", str(workshop.root)])
     with ExitStack() as kept:
-        options = serve_command._named(asked, kept)
+        options = serve_command._resolved(asked, kept)
     assert (options.endpoint, options.bundle, options.server) == (endpoint.endpoint_name, None, None)
     assert options.root == workshop.root

@@ -131,7 +131,7 @@ def test_what_an_interrupted_command_suggests_works_when_it_is_pasted(
         process.send_signal(signal.SIGINT)
         said = process.stderr.read()
     assert process.returncode == 130
-    suggested = [line.partition(" goes on: ")[2].split(", ") for line in said.splitlines() if " goes on: " in line]
+    suggested = re.findall(r"keeps running; to follow it: (.*); to end it: (.*)", said)
     assert suggested
     for follow, end in suggested:
         ending = subprocess.run(shlex.split(end), check=True, capture_output=True, text=True, timeout=60)
@@ -147,7 +147,7 @@ def test_what_is_not_found_is_looked_for_with_options_and_not_with_python(comman
     Store(root).close()
     said = run(command, "x", *([asked] if command == "classify" else []), "--root", root, expect=1).stderr
     assert f" in local SageMaker in {root}. " in said
-    assert said.endswith("\nFor another folder add --root DIR, for SageMaker on AWS --aws.\n")
+    assert said.endswith("\nFor another folder add --root DIR, for SageMaker on AWS add --aws.\n")
     suggested = re.findall(r"'(\S*dogbreed (?:jobs|endpoints) .*?)'", said)
     assert suggested
     assert all(command.endswith(f"--root {root}") for command in suggested)
@@ -164,7 +164,7 @@ def test_a_folder_is_no_picture_and_a_pattern_names_those_in_it(
     workshop: Workshop, endpoint: str, tmp_path: Path
 ) -> None:
     said = run("classify", endpoint, tmp_path, "--root", workshop.root, expect=1).stdout
-    assert f"For the pictures in it write {tmp_path}/*.jpg." in said
+    assert f"To classify the pictures in it, write {tmp_path}/*.jpg." in said
 
 
 def test_the_check_of_an_undivided_data_set_names_the_command_that_divides_it(shapes: BreedDataset) -> None:
@@ -174,7 +174,7 @@ def test_the_check_of_an_undivided_data_set_names_the_command_that_divides_it(sh
 
 @pytest.mark.extras
 @pytest.mark.parametrize(
-    ("name", "said"), [("model", "no local SageMaker in"), ("my_model", "can be no endpoint's or job's name")]
+    ("name", "said"), [("model", "no local SageMaker in"), ("my_model", "is not a valid name of an endpoint or a job")]
 )
 def test_a_folder_with_the_name_of_no_endpoint_is_pointed_out(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / name).mkdir()
@@ -336,16 +336,16 @@ def test_in_a_base_installation_the_first_line_names_every_extra(
     [
         (
             ["classify", "./model.tar.gz", "rex.jpg", "--root", "here"],
-            "bundle ./model.tar.gz needs no SageMaker: leave",
+            "bundle ./model.tar.gz does not use SageMaker: leave",
         ),
-        (["evaluate", "http://127.0.0.1:1", ".", "--aws"], "model server http://127.0.0.1:1 needs no SageMaker: leave"),
+        (["evaluate", "http://127.0.0.1:1", ".", "--aws"], "http://127.0.0.1:1 does not use SageMaker: leave"),
         (
             ["serve", "--bundle", "model.tar.gz", "--region", "eu-west-1"],
-            "--bundle needs no SageMaker: leave out --region",
+            "--bundle does not use SageMaker: leave out --region",
         ),
         (
             ["serve", "--server", "http://127.0.0.1:1", "--root", "here"],
-            "--server needs no SageMaker: leave out --root",
+            "--server does not use SageMaker: leave out --root",
         ),
         (["jobs", "--aws", "--root", "here"], "--root is a folder of local SageMaker"),
         (["data", "check", ".", "--root", "here"], "unrecognized arguments: --root"),
@@ -370,10 +370,10 @@ def test_a_failed_job_shows_its_cause(workshop: Workshop, tmp_path: Path) -> Non
 
 
 @pytest.fixture
-def done(workshop: Workshop) -> quickstart._Done:
+def done(workshop: Workshop) -> quickstart._Finished:
     """What a quick start on drawn pictures ends with."""
     prediction = testing.FakeEndpoint(["Pug", "Boxer"]).classifier().classify(testing.picture())
-    return quickstart._Done(
+    return quickstart._Finished(
         options=parse(["quickstart", "--root", str(workshop.root)]),
         root=workshop.root,
         dataset=workshop.dataset,
@@ -389,7 +389,7 @@ def done(workshop: Workshop) -> quickstart._Done:
 
 
 def test_quickstart_ends_with_the_model_and_what_it_is_good_for(
-    done: quickstart._Done, capsys: pytest.CaptureFixture[str]
+    done: quickstart._Finished, capsys: pytest.CaptureFixture[str]
 ) -> None:
     quickstart._print(done)
     said = capsys.readouterr().out
@@ -402,7 +402,7 @@ def test_quickstart_ends_with_the_model_and_what_it_is_good_for(
 
 
 def test_quickstart_suggests_no_service_that_is_not_installed(
-    done: quickstart._Done, monkeypatch: pytest.MonkeyPatch
+    done: quickstart._Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [served] = [command for command in done.next if " serve --bundle " in command]
     monkeypatch.setitem(sys.modules, "fastapi", None)

@@ -27,7 +27,7 @@ def test_a_scale_can_be_chosen(scale: str, type_: str) -> None:
 
 
 def test_a_range_given_twice_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="lr has a range already"):
+    with pytest.raises(ConfigurationError, match="lr already has a range"):
         search(["lr=0.1:1", "learning_rate=1,2"])
 
 

@@ -29,13 +29,13 @@ def said(*arguments: str) -> str:
         (["train", "d", "--batchsiz", "1"], "did you mean --batch-size?", "dogbreed train"),
         (["train", "d", "--early-stopping", "1"], "did you mean --patience?", "dogbreed train"),
         (["deploy", "j", "--environment", "A"], "write KEY=VALUE", "dogbreed deploy"),
-        (["deploy", "j", "--environment", "1A=b"], "KEY=VALUE, with a variable's name as KEY", "dogbreed deploy"),
+        (["deploy", "j", "--environment", "1A=b"], "KEY=VALUE, where KEY is the name of a variable", "dogbreed deploy"),
         (["train", "d", "epochs", "3"], "unrecognized arguments: epochs 3; did you mean --epochs?", "dogbreed train"),
         (["train", "d", "--max-jobs", "3"], "--max-jobs is an option of dogbreed tune", "dogbreed train"),
         (["--json", "jobs"], "--json must follow the command's name: dogbreed jobs --json", "dogbreed jobs"),
         (["train"], "the following arguments are required: DATA", "dogbreed train"),
         (["train", "d", "--features", "storde"], "did you mean stored? choose stored, in-job or off", "dogbreed train"),
-        (["tune", "d", "--strategy", "tpe"], "'tpe' is not a choice; choose Bayesian, Random", "dogbreed tune"),
+        (["tune", "d", "--strategy", "tpe"], "'tpe' is not a valid choice; choose Bayesian, Random", "dogbreed tune"),
     ],
 )
 def test_the_error_comes_first_with_what_was_probably_meant(arguments: list[str], error: str, see: str) -> None:

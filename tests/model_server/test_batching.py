@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dogbreed_sdk.model_server.batching import MAXIMUM_BATCH, MAXIMUM_READ, MicroBatches, OneByOne, answering
+from dogbreed_sdk.model_server.batching import MAXIMUM_BATCH, MAXIMUM_READ, BatchingRunner, SequentialRunner, runner_for
 from dogbreed_sdk.model_server.context import RequestContext
 from dogbreed_sdk.model_server.handlers import ModelHandlers, ModelRequest
 from tests.waiting import wait_for
@@ -55,12 +55,14 @@ def request(body: str) -> ModelRequest:
     return ModelRequest(body.encode(), "text/plain", "text/plain", RequestContext(Path()))
 
 
-async def while_busy(model: Model, batches: MicroBatches, bodies: Sequence[str]) -> tuple[asyncio.Task[Any], list[Any]]:
+async def while_busy(
+    model: Model, batches: BatchingRunner, bodies: Sequence[str]
+) -> tuple[asyncio.Task[Any], list[Any]]:
     """The model works on "first"; then these requests come, and as many as there is room for are read."""
     model.gate.clear()
-    first = asyncio.create_task(batches.answer(request("first")))
+    first = asyncio.create_task(batches.run(request("first")))
     await asyncio.to_thread(model.working.wait, 10)
-    others = [asyncio.create_task(batches.answer(request(body))) for body in bodies]
+    others = [asyncio.create_task(batches.run(request(body))) for body in bodies]
     expected = min(len(bodies), MAXIMUM_READ - 1) + 1
     while len(model.read) < expected:
         await asyncio.sleep(0.005)
@@ -71,7 +73,7 @@ async def while_busy(model: Model, batches: MicroBatches, bodies: Sequence[str])
 def test_what_waits_for_the_model_is_answered_together_and_nobody_waits_for_more_to_come() -> None:
     async def scene() -> None:
         model = Model()
-        batches = MicroBatches(model.handlers(), readers=2)
+        batches = BatchingRunner(model.handlers(), readers=2)
         first, others = await while_busy(model, batches, [f"{number}" for number in range(10)])
         model.gate.set()
         answers = await asyncio.gather(first, *others)
@@ -84,7 +86,7 @@ def test_what_waits_for_the_model_is_answered_together_and_nobody_waits_for_more
 def test_only_so_much_is_read_ahead_of_the_model() -> None:
     async def scene() -> None:
         model = Model()
-        batches = MicroBatches(model.handlers(), readers=2)
+        batches = BatchingRunner(model.handlers(), readers=2)
         first, others = await while_busy(model, batches, ["x"] * 60)
         assert len(model.read) == MAXIMUM_READ
         model.gate.set()
@@ -102,7 +104,7 @@ def test_a_bad_request_fails_alone(culprit: str) -> None:
 
     async def scene() -> None:
         model = Model()
-        batches = MicroBatches(model.handlers(predict), readers=2)
+        batches = BatchingRunner(model.handlers(predict), readers=2)
         first, others = await while_busy(model, batches, ["good", culprit, "fine"])
         model.gate.set()
         answers = await asyncio.gather(first, *others, return_exceptions=True)
@@ -114,9 +116,9 @@ def test_a_bad_request_fails_alone(culprit: str) -> None:
 
 def test_a_wrong_number_of_predictions_is_never_dealt_out() -> None:
     async def scene() -> None:
-        batches = MicroBatches(Model().handlers(lambda batch: [*batch, "one more"]), readers=1)
+        batches = BatchingRunner(Model().handlers(lambda batch: [*batch, "one more"]), readers=1)
         with pytest.raises(RuntimeError, match="2 predictions for 1 request"):
-            await batches.answer(request("x"))
+            await batches.run(request("x"))
 
     asyncio.run(scene())
 
@@ -130,10 +132,10 @@ def test_errors_that_would_end_a_thread_or_a_loop_end_their_request_only(error: 
     async def scene() -> None:
         handlers = Model().handlers()
         functions = {place: fails, **({"predict_batch_fn": None} if place == "predict_fn" else {})}
-        asked = answering(dataclasses.replace(handlers, **functions), cores=2)  # type: ignore[arg-type]
+        asked = runner_for(dataclasses.replace(handlers, **functions), cores=2)  # type: ignore[arg-type]
         for _ in range(2):  # whoever answered the first is still there
             with pytest.raises(RuntimeError, match=f"the model's code raised {type(error).__name__}: "):
-                await asyncio.wait_for(asked.answer(request("x")), 5)
+                await asyncio.wait_for(asked.run(request("x")), 5)
 
     asyncio.run(scene())
 
@@ -141,7 +143,7 @@ def test_errors_that_would_end_a_thread_or_a_loop_end_their_request_only(error: 
 def test_what_was_taken_back_is_not_computed() -> None:
     async def scene() -> None:
         model = Model()
-        batches = MicroBatches(model.handlers(), readers=2)
+        batches = BatchingRunner(model.handlers(), readers=2)
         first, others = await while_busy(model, batches, ["taken back", "kept"])
         others[0].cancel()
         await asyncio.sleep(0)
@@ -165,8 +167,8 @@ def test_nothing_of_a_request_is_kept_until_the_next_one() -> None:
 
     async def scene() -> None:
         functions = {"input_fn": input_fn, "predict_batch_fn": lambda batch, _model: ["answer" for _ in batch]}
-        batches = MicroBatches(dataclasses.replace(Model().handlers(), **functions), readers=1)  # type: ignore[arg-type]
-        await batches.answer(request("x"))
+        batches = BatchingRunner(dataclasses.replace(Model().handlers(), **functions), readers=1)  # type: ignore[arg-type]
+        await batches.run(request("x"))
         await asyncio.to_thread(wait_for, lambda: not kept, 10)
 
     asyncio.run(scene())
@@ -184,9 +186,9 @@ def test_of_code_without_batches_only_what_awss_toolkit_calls_is_called_and_in_o
             raise AssertionError("AWS's toolkit would not call this")
 
         handlers = ModelHandlers(None, note, not_ours, note, note, None)
-        one_by_one = answering(handlers, cores=4)
-        assert isinstance(one_by_one, OneByOne)
-        answers = await asyncio.gather(*(one_by_one.answer(request(f"{number}")) for number in range(20)))
+        one_by_one = runner_for(handlers, cores=4)
+        assert isinstance(one_by_one, SequentialRunner)
+        answers = await asyncio.gather(*(one_by_one.run(request(f"{number}")) for number in range(20)))
         assert [answer.body for answer in answers] == [b"%d" % number for number in range(20)]
         assert len(threads) == 1
         assert threading.get_ident() not in threads

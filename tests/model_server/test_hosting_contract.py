@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from dogbreed_sdk.model_server.app import MAXIMUM_WAITING, ModelApp
-from dogbreed_sdk.model_server.handlers import ModelAnswer, ModelRequest
+from dogbreed_sdk.model_server.handlers import ModelRequest, ModelResponse
 from dogbreed_sdk.model_server.settings import read_settings
 from tests.model_server.conftest import ServerStarter
 from tests.model_server.model_process import Server, write_model
@@ -262,10 +262,10 @@ def test_a_model_that_does_not_return_in_time_is_a_504_and_ends_its_process(serv
 @pytest.mark.parametrize(("seconds", "is_stuck"), [(0.0, False), (7.5, False), (8.5, True)])
 def test_the_504_has_a_second_to_go_out_before_the_process_ends(seconds: float, is_stuck: bool) -> None:
     class Model:
-        async def answer(self, request: ModelRequest) -> ModelAnswer:
+        async def run(self, request: ModelRequest) -> ModelResponse:
             raise NotImplementedError
 
-        def stuck_seconds(self) -> float:
+        def call_seconds(self) -> float:
             return seconds
 
     assert ModelApp(Model(), read_settings([], {"SAGEMAKER_MODEL_SERVER_TIMEOUT": "7"})).is_stuck == is_stuck

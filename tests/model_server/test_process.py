@@ -85,8 +85,8 @@ def test_a_starter_that_does_not_listen_stops_nothing() -> None:
     ours, theirs = socket.socketpair()
     with ours:
         code = (
-            "from dogbreed_sdk.model_server.parent_socket import USED, Lifeline\n"
-            f"line = Lifeline({theirs.fileno()})\n"
+            "from dogbreed_sdk.model_server.parent_socket import USED, ParentSocket\n"
+            f"line = ParentSocket({theirs.fileno()})\n"
             "for _ in range(5000): line.send(USED)\n"  # an hour and a half of use
             "print('done')"
         )

@@ -66,8 +66,8 @@ def test_code_lies_beside_the_model_unless_the_submit_directory_is_a_folder_that
 
 def test_a_worker_is_told_what_its_parent_knows(tmp_path: Path) -> None:
     parent = settings("--model-dir", str(tmp_path), "--workers", "2", "--backend", "onnx", "--sdk-code")
-    worker = settings(*parent.worker_arguments(connections=5, lifeline=6), SAGEMAKER_MODEL_SERVER_WORKERS="2")
-    assert (worker.workers, worker.connections, worker.lifeline) == (1, 5, 6)
+    worker = settings(*parent.worker_arguments(connections=5, parent_socket=6), SAGEMAKER_MODEL_SERVER_WORKERS="2")
+    assert (worker.workers, worker.connections, worker.parent_socket) == (1, 5, 6)
     assert (worker.model_dir, worker.code) == (tmp_path, None)
     assert (worker.threads, worker.backend) == (4, "onnx")
 
@@ -78,7 +78,7 @@ def test_a_worker_finds_a_folder_that_its_parent_was_told_from_where_it_stood(
     monkeypatch.chdir(tmp_path)
     parent = settings("--model-dir", "model", "--log", "log.jsonl", "--workers", "2")
     monkeypatch.chdir("/")
-    worker = settings(*parent.worker_arguments(connections=5, lifeline=6))
+    worker = settings(*parent.worker_arguments(connections=5, parent_socket=6))
     assert (worker.model_dir, worker.log) == (tmp_path / "model", tmp_path / "log.jsonl")
 
 

@@ -95,7 +95,7 @@ def test_a_key_with_a_space_is_refused_since_neither_the_variable_nor_the_page_c
     path = tmp_path / "keys"
     path.write_text(f"{KEYS[0]}\nfour words for a key\n")
     path.chmod(0o600)
-    with pytest.raises(ConfigurationError, match="API key 2 has spaces"):
+    with pytest.raises(ConfigurationError, match="API key 2 contains a space"):
         ApiKeys.from_file(path)
 
 
@@ -103,7 +103,7 @@ def test_a_file_that_is_too_large_for_keys_is_refused_and_not_cut(tmp_path: Path
     path = tmp_path / "keys"
     path.write_text(f"{KEYS[0]}\n" * 100_000)
     path.chmod(0o600)
-    with pytest.raises(ConfigurationError, match="larger than a file of keys"):
+    with pytest.raises(ConfigurationError, match="has more than 1,000,000 characters"):
         ApiKeys.from_file(path)
 
 
@@ -134,7 +134,7 @@ def test_a_rate_is_kept_for_each_address_where_there_are_no_keys(serve: Serve) -
     assert service.get("/v1/labels").status_code == 200, "only pictures count"
     assert service.classify(PICTURE).status_code == 200
     assert service.get("/v1/labels").status_code == 200
-    assert "a rate of 1/hour" in service.classify(PICTURE).json()["detail"]
+    assert "limit of 1/hour" in service.classify(PICTURE).json()["detail"]
     assert service.classify(PICTURE, **{"X-Forwarded-For": "203.0.113.7"}).status_code == 429, "no proxy is trusted"
 
 
@@ -184,7 +184,7 @@ def test_a_limiter_forgets_those_it_need_not_remember(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("text", ["", "5", "0/minute", "-1/minute", "5/day", "1.5/second", "5/minute/second"])
 def test_rates_that_are_none(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="is no rate"):
+    with pytest.raises(ConfigurationError, match="is not a rate"):
         Rate.parse(text)
 
 

@@ -124,7 +124,7 @@ def test_urls_can_be_switched_off(serve: Serve) -> None:
     response = serve(allow_urls=False).post("/v1/classify", json={"url": "https://example.com/rex.jpg"})
     assert (response.status_code, response.json()["detail"]) == (
         422,
-        "This service fetches no URLs: send the picture itself.",
+        "This service does not fetch URLs; send the picture itself.",
     )
 
 

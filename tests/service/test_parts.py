@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from dogbreed_sdk.errors import EndpointTimeoutError
 from dogbreed_sdk.service import readiness as readiness_module
-from dogbreed_sdk.service.admission import Overloaded, Slots
+from dogbreed_sdk.service.admission import Admission, Overloaded
 from dogbreed_sdk.service.multipart import MultipartError, Part, parse
 from dogbreed_sdk.service.readiness import Readiness, probe
 from dogbreed_sdk.testing import FakeEndpoint
@@ -98,16 +98,16 @@ async def settle() -> None:
 
 def test_places_are_handed_on_in_the_order_of_asking() -> None:
     async def test() -> None:
-        slots, order = Slots(places=1, queue=9, buffer=1), []
+        admission, order = Admission(slots=1, queue=9, buffer=1), []
 
         async def take(number: int) -> None:
-            async with slots.place():
+            async with admission.slot():
                 order.append(number)
                 await asyncio.sleep(0)
 
         await asyncio.gather(*(take(number) for number in range(5)))
         assert order == [0, 1, 2, 3, 4]
-        assert (slots.active, slots.waiting) == (0, 0)
+        assert (admission.active, admission.waiting) == (0, 0)
 
     run(test)
 
@@ -117,15 +117,15 @@ def test_whoever_leaves_takes_no_place_along(leaves: int) -> None:
     """One inside and two in the queue; whoever is cancelled, and in whichever order, all places come back."""
 
     async def test() -> None:
-        slots, release = Slots(places=1, queue=9, buffer=1), asyncio.Event()
+        admission, release = Admission(slots=1, queue=9, buffer=1), asyncio.Event()
 
         async def take() -> None:
-            async with slots.place():
+            async with admission.slot():
                 await release.wait()
 
         tasks = [asyncio.create_task(take()) for _ in range(3)]
         await settle()
-        assert (slots.active, slots.waiting) == (1, 2)
+        assert (admission.active, admission.waiting) == (1, 2)
         if leaves < 3:
             tasks[leaves].cancel()
         else:
@@ -136,31 +136,31 @@ def test_whoever_leaves_takes_no_place_along(leaves: int) -> None:
         await settle()
         release.set()
         await asyncio.gather(*tasks, return_exceptions=True)
-        assert (slots.active, slots.waiting) == (0, 0)
+        assert (admission.active, admission.waiting) == (0, 0)
 
     run(test)
 
 
 def test_bytes_are_counted_and_given_back() -> None:
-    slots = Slots(places=1, queue=1, buffer=100)
-    slots.hold(60)
+    admission = Admission(slots=1, queue=1, buffer=100)
+    admission.hold(60)
     with pytest.raises(Overloaded):
-        slots.hold(41)
-    slots.hold(40)
-    slots.hold(-100)
-    assert slots.held_bytes == 0
+        admission.hold(41)
+    admission.hold(40)
+    admission.hold(-100)
+    assert admission.held_bytes == 0
 
 
 def test_retry_after_grows_with_the_queue_and_with_slow_answers() -> None:
     async def test() -> None:
-        slots = Slots(places=2, queue=100, buffer=1)
-        assert slots.retry_after == 1
-        slots._seconds = 4.0
-        assert slots.retry_after == 2
-        slots._waiters.extend(asyncio.get_running_loop().create_future() for _ in range(4))
-        assert slots.retry_after == 10
-        slots._seconds = 60.0
-        assert slots.retry_after == 30
+        admission = Admission(slots=2, queue=100, buffer=1)
+        assert admission.retry_after == 1
+        admission._seconds = 4.0
+        assert admission.retry_after == 2
+        admission._waiters.extend(asyncio.get_running_loop().create_future() for _ in range(4))
+        assert admission.retry_after == 10
+        admission._seconds = 60.0
+        assert admission.retry_after == 30
 
     run(test)
 
@@ -177,7 +177,7 @@ def test_many_probes_at_once_ask_once() -> None:
 
         readiness = Readiness(ask, good_for=60.0)
         problems = await asyncio.gather(*(readiness.problem() for _ in range(10)))
-        assert {problem.detail for problem in problems if problem} == {"No answer in time."}
+        assert {problem.detail for problem in problems if problem} == {"The endpoint did not respond in time."}
         assert asked == 1
 
     run(test)
@@ -192,7 +192,7 @@ def test_a_probe_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -
             problem = await Readiness(lambda: probe(classifier), good_for=1.0).problem()
             gate.open.set()
         assert problem is not None
-        assert (problem.status, problem.detail) == (503, "No answer in time.")
+        assert (problem.status, problem.detail) == (503, "The endpoint did not respond in time.")
 
     run(test)
 

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from dogbreed_sdk import errors
-from dogbreed_sdk.service.problems import KINDS, of_error
+from dogbreed_sdk.service.problems import KINDS, problem_from_error
 from dogbreed_sdk.service.schemas import ProblemAnswer
 from dogbreed_sdk.testing import FakeEndpoint, picture
 from tests.service.conftest import Serve
@@ -129,12 +129,12 @@ def test_requests_that_make_no_sense(
 @pytest.mark.parametrize(
     ("path", "options", "says"),
     [
-        ("?topk=3", {"data": PICTURE, "headers": JPEG}, "topk: is no parameter of this URL; known is top_k."),
-        ("", {"json": {"path": "x"}}, "path: is no member that is known; known are base64, data, top_k, url."),
+        ("?topk=3", {"data": PICTURE, "headers": JPEG}, "topk: unknown parameter; the known one is top_k."),
+        ("", {"json": {"path": "x"}}, "path: unknown member; the known ones are base64, data, top_k, url."),
         (
             "/batch",
             {"json": {"pictures": [{"path": "x"}]}},
-            "pictures.0.path: is no member that is known; known are base64, data, url.",
+            "pictures.0.path: unknown member; the known ones are base64, data, url.",
         ),
     ],
 )
@@ -154,10 +154,10 @@ def test_every_error_of_the_sdk_has_a_kind_of_its_own_or_its_parents() -> None:
     for name in errors.__all__:
         kind: type[errors.DogBreedError] = getattr(errors, name)
         error = kind("x", reason="y") if kind is errors.JobFailedError else kind("x")
-        assert of_error(error).kind in KINDS
-    assert of_error(errors.ImageError("x")).kind == "image"
-    assert of_error(errors.DatasetError("x")).kind == "internal"
-    assert of_error(errors.ThrottledError("x", request_id="r-1")).aws_request_id == "r-1"
+        assert problem_from_error(error).kind in KINDS
+    assert problem_from_error(errors.ImageError("x")).kind == "image"
+    assert problem_from_error(errors.DatasetError("x")).kind == "internal"
+    assert problem_from_error(errors.ThrottledError("x", request_id="r-1")).aws_request_id == "r-1"
 
 
 def test_an_exception_that_nobody_expected_is_a_problem_too_and_its_reason_stays_in_the_log(

@@ -1,4 +1,4 @@
-"""The files of the web page, each with the path it is served at and its media type."""
+"""The files of the web page, each with its path and media type."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _TYPES = {
 
 @functools.cache
 def files() -> dict[str, tuple[bytes, str]]:
-    """The whole page: `{path: (bytes, media type)}`.
+    """All files of the page: `{path: (bytes, media type)}`.
 
-    The page itself is at "/", everything else at "/assets/...". All links are relative, so that an app can mount the
-    service below a path of its own. Nothing inline: it works under the policy `default-src 'none'; script-src 'self';
+    The page itself is at "/", all other files at "/assets/...". All links are relative, so that the service can be
+    mounted below a path. Nothing is inline: the page works with the policy `default-src 'none'; script-src 'self';
     style-src 'self'; img-src 'self' blob:; connect-src 'self'`.
 
     >>> files()["/"][1]

@@ -21,17 +21,27 @@ def busy(seconds: int) -> Reply:
 
 # What the service answers, and what the page makes of it: title, how the note begins, and the buttons.
 REFUSALS: list[tuple[Reply, str, str, list[str]]] = [
-    (problem(415, "unsupported-image", "It is empty."), "Not a picture the service can read", "It is empty.", []),
+    (problem(415, "unsupported-image", "It is empty."), "The service cannot read this picture", "It is empty.", []),
     (problem(413, "payload-too-large", "31 MB."), "This picture is too large", "31 MB.", []),
     (Reply(413, b""), "This picture is too large", "Try a smaller version of it.", []),
-    (problem(403, "forbidden", "x"), "Not allowed", "The service takes no pictures from", ["Try again"]),
-    (problem(502, "model", "x"), "The model did not answer", "The service runs, but ", ["Try again"]),
-    (problem(503, "endpoint-not-ready", "x"), "The model is not ready yet", "It is being started", ["Try again"]),
-    (problem(504, "endpoint-timeout", "x"), "The model took too long", "The service gave up", ["Try again"]),
-    (problem(500, "internal", "x"), "Something went wrong in the service", "It reported an error", ["Try again"]),
+    (problem(403, "forbidden", "x"), "Not allowed", "The service does not accept pictures from", ["Try again"]),
+    (problem(502, "model", "x"), "The model failed", "The service is running, but ", ["Try again"]),
+    (
+        problem(503, "endpoint-not-ready", "x"),
+        "The model is not ready yet",
+        "It is starting or being updated",
+        ["Try again"],
+    ),
+    (problem(504, "endpoint-timeout", "x"), "The model took too long", "The service stopped waiting", ["Try again"]),
+    (
+        problem(500, "internal", "x"),
+        "Something went wrong in the service",
+        "It reported an internal error",
+        ["Try again"],
+    ),
     (problem(429, "rate-limit", "x"), "Too many pictures in a short time", "The service limits", ["Try again"]),
-    (Reply(200, b"<html>"), "An answer that makes no sense", "Something other than", ["Try again"]),
-    (Reply(200, {"scores": []}), "An answer that makes no sense", "Something other than", ["Try again"]),
+    (Reply(200, b"<html>"), "The response cannot be understood", "It may have come from", ["Try again"]),
+    (Reply(200, {"scores": []}), "The response cannot be understood", "It may have come from", ["Try again"]),
 ]
 
 
@@ -72,7 +82,7 @@ def test_a_service_that_is_down_can_be_asked_again_for_all_when_it_is_back(
     page.drop(*pictures[:3])
     cards = page.until("failed", "failed", "failed")
     assert {card.title for card in cards} == {"The service cannot be reached"}
-    assert cards[0].note == "Check that the service runs, then try again."
+    assert cards[0].note == "Check that the service is running, then try again."
     with PageServer(port=server.port) as back:
         page.press("Try again", card=1)
         page.until("failed", "answered", "failed")
@@ -186,8 +196,8 @@ class TestApiKey:
     def test_it_is_asked_for_once_and_all_pictures_go_on(self, page: Reader, pictures: list[Path]) -> None:
         page.drop(*pictures[:3])
         cards = page.until("failed", "failed", "failed")
-        assert {card.title for card in cards} == {"An API key is needed"}
-        assert page.text("#key-note").startswith("This service answers only with a key.")
+        assert {card.title for card in cards} == {"An API key is required"}
+        assert page.text("#key-note").startswith("This service requires an API key.")
         self.enter(page, self.KEY)
         page.until("answered", "answered", "answered")
         assert page.text("#key") == ""

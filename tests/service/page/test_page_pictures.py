@@ -25,11 +25,11 @@ def test_a_dropped_picture_is_sent_as_it_is_and_answered_with_five_bars(
     assert request.body == pictures[0].read_bytes()
     assert request.headers["content-type"] == "image/jpeg"
     assert request.path == "/v1/classify?top_k=5"
-    assert (card.file, card.title, card.note) == ("dog-0.jpg", "Collie", "Likeliest of 120 breeds")
+    assert (card.file, card.title, card.note) == ("dog-0.jpg", "Collie", "Most likely of 120 breeds")
     assert [row.breed for row in card.rows] == list(BREEDS)
     assert [row.share for row in card.rows] == SHARES
     assert [row.width for row in card.rows[:3]] == pytest.approx(PROBABILITIES[:3], abs=0.01)
-    assert page.text("#model") == f"Answered by model {MODEL_ID[:12]} · 120 breeds"
+    assert page.text("#model") == f"Classified by model {MODEL_ID[:12]} · 120 breeds"
     assert page.text(".no-preview") == ""
 
 
@@ -77,8 +77,8 @@ def test_a_picture_is_pasted(page: Reader, server: PageServer) -> None:
 
 def test_pasting_something_else_says_so(page: Reader, server: PageServer, pictures: list[Path]) -> None:
     page.browser.value("document.dispatchEvent(new ClipboardEvent('paste', {clipboardData: new DataTransfer()}))")
-    assert page.text("#notice") == "There is no picture on the clipboard."
-    assert page.announced == ["There is no picture on the clipboard."]
+    assert page.text("#notice") == "The clipboard does not contain a picture."
+    assert page.announced == ["The clipboard does not contain a picture."]
     page.drop(pictures[0])
     page.until("answered")
     assert page.text("#notice") == ""
@@ -87,12 +87,12 @@ def test_pasting_something_else_says_so(page: Reader, server: PageServer, pictur
 
 def test_a_dropped_folder_and_a_dropped_link_are_refused_in_words(page: Reader, tmp_path: Path) -> None:
     page.drop(tmp_path)
-    assert page.text("#notice").startswith("That was a folder.")
+    assert page.text("#notice").startswith("That is a folder.")
     page.browser.value(
         "(() => { const dataTransfer = new DataTransfer(); dataTransfer.setData('text/uri-list', 'http://a.test/');"
         "return document.dispatchEvent(new DragEvent('drop', {dataTransfer, cancelable: true})); })()"
     )
-    assert page.text("#notice").startswith("That was no file.")
+    assert page.text("#notice").startswith("That is not a file.")
     assert page.cards == []
 
 
@@ -123,7 +123,7 @@ def test_what_is_rejected_still_shows_what_it_comes_closest_to(
     server.replies(prediction(rejected=True))
     page.drop(pictures[0])
     (card,) = page.until("rejected")
-    assert card.title == "Probably not one of these breeds"
+    assert card.title == "Probably none of the known breeds"
     assert [row.breed for row in card.rows] == list(BREEDS)
     assert [row.share for row in card.rows][:2] == ["27%", "2%"]
     assert page.announced[-1] == "dog-0.jpg: probably not one of these breeds. The closest is Collie, 27%."
@@ -205,13 +205,13 @@ def test_the_footer_follows_the_model_that_answers(browser: Page, server: PageSe
     assert page.text("#model") == ""
     server.labels = labels(120)
     page.drop(pictures[0])
-    page.browser.wait(lambda: page.text("#model") == f"Answered by model {MODEL_ID[:12]} · 120 breeds")
-    assert page.cards[0].note == "Likeliest of 120 breeds"
+    page.browser.wait(lambda: page.text("#model") == f"Classified by model {MODEL_ID[:12]} · 120 breeds")
+    assert page.cards[0].note == "Most likely of 120 breeds"
     server.labels = labels(7, model_id="cafe" * 16)
     server.replies(prediction(model_id="cafe" * 16))
     page.drop(pictures[1])
-    page.browser.wait(lambda: page.text("#model") == "Answered by model cafecafecafe · 7 breeds")
-    assert [card.note for card in page.cards] == ["Likeliest of 7 breeds", "Likeliest of 120 breeds"]
+    page.browser.wait(lambda: page.text("#model") == "Classified by model cafecafecafe · 7 breeds")
+    assert [card.note for card in page.cards] == ["Most likely of 7 breeds", "Most likely of 120 breeds"]
 
 
 def test_names_from_outside_are_text(page: Reader, server: PageServer, tmp_path: Path) -> None:

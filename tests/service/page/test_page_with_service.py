@@ -54,14 +54,14 @@ def test_a_visit_from_the_key_to_the_answers(
     page.drop(pictures[1])
     assert page.until("postponed", "answered")[0].title == "The service is busy"
     card = page.until("answered", "answered")[0]
-    assert (card.title, card.note) == ("Chow", "Likeliest of 6 breeds")
+    assert (card.title, card.note) == ("Chow", "Most likely of 6 breeds")
     page.drop(pictures[2])
     assert page.until("rejected", "answered", "answered")[0].rows[0].breed == "Pug"
     assert [request.body for request in endpoint.requests[-3:]] == [pictures[n].read_bytes() for n in (1, 1, 2)]
 
     page.drop(broken, large)
     cards = page.until("failed", "failed", "rejected", "answered", "answered")
-    assert cards[0].title == "Not a picture the service can read"
+    assert cards[0].title == "The service cannot read this picture"
     assert cards[1].title == "This picture is too large"
     assert [card.reference.startswith("Request ") for card in cards[:2]] == [True, True]
 

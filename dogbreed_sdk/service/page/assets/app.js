@@ -1,23 +1,24 @@
-/* The page: pictures come in, are asked about a few at a time, and each gets its card. */
+/* The page: sends the added pictures to the service, a few at a time, and shows a card for each. */
 
 import { Queue } from "./queue.js";
 import { Card, percent } from "./card.js";
 import { listen } from "./file_input.js";
 import { Failure, apiKey, classify, keepApiKey, labels } from "./service.js";
 
-const AT_A_TIME = 4;
-const MOST_REFUSALS = 10;
-const MOST_SPOKEN = 20;
+const CONCURRENT_REQUESTS = 4;
+const MAX_POSTPONEMENTS = 10;
+const MAX_ANNOUNCEMENTS = 20;
 const SHORT_ID = 12;
 
 const part = (id) => document.getElementById(id);
-const queue = new Queue(ask, AT_A_TIME);
-/** Newest first, as they stand on the page: {file, name, card, refusals, failure, modelId, abort}. */
+const queue = new Queue(send, CONCURRENT_REQUESTS);
+/** Newest first, as on the page: {file, name, card, postponements, failure, modelId, abort}. */
 let pictures = [];
-const model = { id: null, answered: false, breeds: null, labelled: null, asked: false };
+/** `labelsOf` is the id of the model that `breeds` belongs to. */
+const model = { id: null, used: false, breeds: null, labelsOf: null, loading: false };
 
-const ways = ["choose", "photograph", "files", "camera", "drop"];
-listen(Object.fromEntries(ways.map((id) => [id, part(id)])), add, refuse);
+const inputs = ["choose", "photograph", "files", "camera", "drop"];
+listen(Object.fromEntries(inputs.map((id) => [id, part(id)])), add, refuse);
 part("clear").addEventListener("click", () => {
   for (const picture of pictures) discard(picture);
   pictures = [];
@@ -30,7 +31,7 @@ part("again").addEventListener("click", () => {
   failed.forEach(again);
 });
 listenForKey();
-learn();
+loadLabels();
 
 // ---------------------------------------------------------------- pictures
 
@@ -39,16 +40,16 @@ function add(files) {
   const added = files.map(opened);
   pictures = [...added, ...pictures];
   part("cards").prepend(...added.map((picture) => picture.card.element));
-  say(added.length === 1 ? `${added[0].name} added.` : `${added.length} pictures added.`);
+  announce(added.length === 1 ? `${added[0].name} added.` : `${added.length} pictures added.`);
   count();
   for (const picture of added) queue.add(picture);
   reveal(added[0].card.element);
 }
 
 function opened(file) {
-  // Browsers call every picture from the clipboard so.
+  // The names that browsers give to pictures from the clipboard.
   const name = /^image\.(png|jpe?g)$/.test(file.name) ? "Pasted picture" : file.name;
-  const picture = { file, name, refusals: 0, failure: null, modelId: null, abort: new AbortController() };
+  const picture = { file, name, postponements: 0, failure: null, modelId: null, abort: new AbortController() };
   picture.card = new Card(file, name, {
     retry: () => {
       picture.card.focus();
@@ -65,22 +66,22 @@ function opened(file) {
   return picture;
 }
 
-async function ask(picture) {
+async function send(picture) {
   picture.card.sending();
   picture.failure = null;
   const key = apiKey();
   try {
     const prediction = await classify(picture.file, key, picture.abort.signal);
     picture.modelId = prediction.model_id ?? null;
-    picture.card.answered(prediction, picture.modelId === model.labelled ? model.breeds : null);
-    say(`${picture.name}: ${spoken(prediction)}`);
-    answeredBy(picture.modelId);
+    picture.card.answered(prediction, picture.modelId === model.labelsOf ? model.breeds : null);
+    announce(`${picture.name}: ${inWords(prediction)}`);
+    rememberModel(picture.modelId);
   } catch (failure) {
     if (picture.abort.signal.aborted) return;
     if (!(failure instanceof Failure)) throw failure;
-    // The key came while this picture was on its way without it.
+    // The key was entered while this picture was being sent without it.
     if (failure.needsKey && key !== apiKey()) again(picture);
-    else if (failure.retryAfter !== null && picture.refusals < MOST_REFUSALS) postpone(picture, failure);
+    else if (failure.retryAfter !== null && picture.postponements < MAX_POSTPONEMENTS) postpone(picture, failure);
     else fail(picture, failure);
   } finally {
     count();
@@ -88,24 +89,24 @@ async function ask(picture) {
 }
 
 function postpone(picture, failure) {
-  picture.refusals += 1;
+  picture.postponements += 1;
   picture.failure = failure;
-  queue.rest(failure.retryAfter);
-  picture.card.postponed(failure, () => queue.restsFor);
-  say(`${picture.name}: ${failure.title}. Trying again in ${failure.retryAfter} seconds.`);
+  queue.pause(failure.retryAfter);
+  picture.card.postponed(failure, () => queue.pauseSeconds);
+  announce(`${picture.name}: ${failure.title}. Trying again in ${failure.retryAfter} seconds.`);
   queue.add(picture, { first: true });
 }
 
 function fail(picture, failure) {
   picture.failure = failure;
   picture.card.failed(failure);
-  say(`${picture.name}: ${failure.title}. ${failure.message}`);
+  announce(`${picture.name}: ${failure.title}. ${failure.message}`);
   if (failure.needsKey) askForKey(failure.message);
   count();
 }
 
 function again(picture) {
-  Object.assign(picture, { refusals: 0, failure: null });
+  Object.assign(picture, { postponements: 0, failure: null });
   picture.card.queued();
   queue.add(picture);
   count();
@@ -131,9 +132,9 @@ function discard(picture) {
   picture.card.remove();
 }
 
-// ---------------------------------------------------------------- words
+// ---------------------------------------------------------------- texts
 
-/** The line above the cards. */
+/** Updates the line above the cards. */
 function count() {
   const waiting = pictures.filter(({ card }) => ["queued", "sending", "postponed"].includes(card.state)).length;
   const failed = pictures.filter(({ card }) => card.state === "failed");
@@ -150,29 +151,29 @@ function count() {
   part("again").textContent = `Try ${retriable} again`;
 }
 
-function spoken({ scores, rejected }) {
+function inWords({ scores, rejected }) {
   const [{ label, probability }] = scores;
-  if (rejected) return `probably not one of these breeds. The closest is ${label}, ${percent(probability)}.`;
+  if (rejected) return `probably none of the known breeds. The most similar is ${label}, ${percent(probability)}.`;
   return `${label}, ${percent(probability)}.`;
 }
 
-/** Tells those who listen to the page. */
-function say(words) {
+/** Announces a message to users of screen readers. */
+function announce(message) {
   const line = document.createElement("p");
-  line.textContent = words;
+  line.textContent = message;
   part("spoken").append(line);
-  while (part("spoken").childElementCount > MOST_SPOKEN) part("spoken").firstElementChild.remove();
+  while (part("spoken").childElementCount > MAX_ANNOUNCEMENTS) part("spoken").firstElementChild.remove();
 }
 
-/** What was dropped or pasted holds no picture; "" when that is over. */
+/** Shows why what was dropped or pasted cannot be used; "" hides the message. */
 function refuse(why) {
   part("notice").textContent = why;
   part("notice").hidden = why === "";
   part("hint").hidden = why !== "";
-  if (why) say(why);
+  if (why) announce(why);
 }
 
-/** Moves the page only where the new card would be out of sight. */
+/** Scrolls only if the new card is not visible. */
 function reveal(element) {
   const { top, bottom } = element.getBoundingClientRect();
   if (top >= 0 && bottom <= innerHeight) return;
@@ -182,32 +183,32 @@ function reveal(element) {
 
 // ---------------------------------------------------------------- the model
 
-/** Asks how many breeds there are; what does not tell now is asked again after the next answer. */
-async function learn() {
-  if (model.asked) return;
-  model.asked = true;
+/** Loads the number of breeds; if that fails, it is tried again after the next prediction. */
+async function loadLabels() {
+  if (model.loading) return;
+  model.loading = true;
   const known = await labels();
-  model.asked = false;
+  model.loading = false;
   if (known === null) return;
-  Object.assign(model, { labelled: known.model_id ?? null, breeds: known.labels.length });
+  Object.assign(model, { labelsOf: known.model_id ?? null, breeds: known.labels.length });
   model.id ??= known.model_id;
   for (const { card, modelId } of pictures) {
-    if (modelId === model.labelled) card.among(model.breeds);
+    if (modelId === model.labelsOf) card.among(model.breeds);
   }
-  tellModel();
+  showModel();
 }
 
-/** The model that answered last is the one that is told; another one may know other breeds. */
-function answeredBy(id) {
-  Object.assign(model, { id, answered: true });
-  if (model.breeds === null || model.labelled !== id) learn();
-  tellModel();
+/** Shows the model of the last prediction; it may be a new one, which knows other breeds. */
+function rememberModel(id) {
+  Object.assign(model, { id, used: true });
+  if (model.breeds === null || model.labelsOf !== id) loadLabels();
+  showModel();
 }
 
-function tellModel() {
+function showModel() {
   const words = [];
   const id = typeof model.id === "string" ? model.id : "";
-  if (id) words.push(`${model.answered ? "Answered by model" : "Model"} ${id.slice(0, SHORT_ID)}`);
+  if (id) words.push(`${model.used ? "Classified by model" : "Model"} ${id.slice(0, SHORT_ID)}`);
   if (model.breeds !== null) words.push(model.breeds === 1 ? "1 breed" : `${model.breeds} breeds`);
   part("model").textContent = words.join(" · ");
   part("model").title = id;
@@ -223,15 +224,15 @@ function listenForKey() {
     event.preventDefault();
     const key = value.value.trim();
     if (!/^[\x21-\x7e]+$/.test(key)) {
-      // No header can carry it, so no service can have given it out.
-      value.setCustomValidity("A key has no spaces and only plain letters, digits and signs.");
+      // An HTTP header cannot contain it, so it cannot be a valid key.
+      value.setCustomValidity("An API key contains only letters, digits and punctuation, without spaces.");
       value.reportValidity();
       return;
     }
     keepApiKey(key);
     dialog.close();
     part("forget").hidden = false;
-    learn();
+    loadLabels();
     pictures.filter((picture) => picture.failure?.needsKey).forEach(again);
   });
   part("forget").hidden = apiKey() === "";
@@ -239,13 +240,13 @@ function listenForKey() {
     keepApiKey("");
     part("forget").hidden = true;
     part("choose").focus();
-    say("The API key is forgotten.");
+    announce("The API key was forgotten.");
   });
 }
 
 function askForKey(why) {
   if (part("key").open) return;
   part("key-value").value = "";
-  part("key-note").textContent = `${why} It stays in this tab until you close it, and goes to this service only.`;
+  part("key-note").textContent = `${why} The key stays in this tab until you close it, and is sent to this service only.`;
   part("key").showModal();
 }

@@ -1,11 +1,11 @@
-/* One picture on the page: the picture, and where its answer stands. Everything foreign goes in as text. */
+/* The card of one picture: the picture, and its state or prediction. Texts of others are inserted as text, not HTML. */
 
 const ROWS = 5;
-// A picture whose shape is this near to its frame's fills it: a thin edge around it would look like a mistake.
+// A picture with nearly the shape of its frame fills the frame: thin margins would look like a mistake.
 const NEARLY = 1.15;
 const SIGNS = { rejected: "#question", failed: "#warning", postponed: "#clock" };
 
-/** A probability for people: a whole per cent, never a 0 or 100 that it is not. */
+/** A probability as a whole percentage, but never 0% or 100%, which it cannot be. */
 export function percent(probability) {
   if (probability < 0.005) return "<1%";
   if (probability > 0.995) return ">99%";
@@ -19,7 +19,7 @@ export class Card {
 
   /**
    * @param {File} file
-   * @param {string} name What to call it.
+   * @param {string} name The displayed name.
    * @param {{retry: () => void, enterKey: () => void, cancel: () => void, remove: () => void}} actions
    */
   constructor(file, name, actions) {
@@ -52,20 +52,20 @@ export class Card {
 
   /**
    * @param {{scores: {label: string, probability: number}[], rejected?: boolean | null}} prediction
-   * @param {number | null} breeds How many the model knows.
+   * @param {number | null} breeds Number of breeds that the model knows.
    */
   answered({ scores, rejected }, breeds) {
     const best = scores.slice(0, ROWS);
-    if (rejected) this.#become("rejected", "Probably not one of these breeds", "The closest, in case it is one:");
+    if (rejected) this.#become("rejected", "Probably none of the known breeds", "The most similar breeds:");
     else this.#become("answered", best[0].label);
     this.among(breeds);
     this.#fill(best);
   }
 
-  /** How many breeds there are may become known after the answer. */
+  /** Shows the number of breeds, which may become known after the prediction. */
   among(breeds) {
     if (this.state !== "answered") return;
-    this.#part(".note").textContent = breeds ? `Likeliest of ${breeds} breeds` : "The likeliest breed";
+    this.#part(".note").textContent = breeds ? `Most likely of ${breeds} breeds` : "The most likely breed";
   }
 
   /** @param {import("./service.js").Failure} failure */
@@ -76,22 +76,22 @@ export class Card {
     this.#part(".reference").textContent = failure.reference ? `Request ${failure.reference}` : "";
   }
 
-  /** Says that it will be tried again by itself; `left` tells the seconds. */
-  postponed(failure, left) {
+  /** Counts down to the next attempt; `secondsLeft` returns the time until then. */
+  postponed(failure, secondsLeft) {
     this.#become("postponed", failure.title);
-    const tell = () => {
-      const seconds = Math.ceil(left());
+    const update = () => {
+      const seconds = Math.ceil(secondsLeft());
       this.#part(".note").textContent = seconds > 0 ? `Trying again in ${seconds} s.` : "Trying again.";
     };
-    tell();
-    this.#countdown = setInterval(tell, 250);
+    update();
+    this.#countdown = setInterval(update, 250);
   }
 
   focus() {
     this.element.focus({ preventScroll: true });
   }
 
-  /** Takes it off the page, and lets go of the picture. */
+  /** Removes the card from the page, and releases the picture. */
   remove() {
     clearInterval(this.#countdown);
     this.#release();
@@ -108,7 +108,7 @@ export class Card {
     if (SIGNS[state]) this.#part(".sign use").setAttribute("href", SIGNS[state]);
   }
 
-  /** Rows in place of those before; without scores, the room that they will take. */
+  /** Replaces the rows; without scores, empty rows reserve their space. */
   #fill(scores) {
     const rows = Array.from({ length: scores.length || ROWS }, (_, row) => {
       const line = copied("score");
@@ -122,7 +122,7 @@ export class Card {
     this.#part(".scores").replaceChildren(...rows);
   }
 
-  /** Shows the file as it is; browsers turn it upright by its EXIF themselves. */
+  /** Shows the file; browsers apply its EXIF orientation themselves. */
   #show(file) {
     const images = [this.#part(".photo"), this.#part(".backdrop")];
     this.#url = URL.createObjectURL(file);

@@ -1,13 +1,13 @@
-/* The ways pictures come in: a file dialog, the camera, a drop anywhere, and the clipboard. */
+/* The ways to add pictures: a file dialog, the camera, a drop anywhere on the page, and the clipboard. */
 
-// While something is dragged, browsers say so at least every 550 ms; that it has gone, not all of them say.
-const SILENCE_MS = 700;
-const FOLDER = "That was a folder. Open it and choose the pictures in it.";
-const NO_FILE = "That was no file. Save the picture first, then choose or drop it.";
-const NOTHING_PASTED = "There is no picture on the clipboard.";
+// During a drag, browsers send events at least every 550 ms; not all of them send one when it leaves the window.
+const DRAG_TIMEOUT_MS = 700;
+const FOLDER = "That is a folder. Open it and choose the pictures in it.";
+const NO_FILE = "That is not a file. Save the picture first, then choose or drop it.";
+const NOTHING_PASTED = "The clipboard does not contain a picture.";
 
 /**
- * Calls `add` with files, and `refuse` with what is wrong with something that holds none.
+ * Calls `add` with files, and `refuse` with a message for anything that contains no file.
  *
  * @param {{choose: HTMLElement, photograph: HTMLElement, files: HTMLInputElement, camera: HTMLInputElement,
  *   drop: HTMLElement}} parts
@@ -28,14 +28,14 @@ export function listen(parts, add, refuse) {
 function dialogs({ choose, photograph, files, camera, drop }, add) {
   choose.addEventListener("click", () => files.click());
   photograph.addEventListener("click", () => camera.click());
-  // The whole area is a button for those who point at it; the button in it is the one that is named and focused.
+  // The whole area works as a button for the mouse; assistive technology and the keyboard use the button in it.
   drop.addEventListener("click", (event) => {
     if (!event.target.closest("button, input")) files.click();
   });
   for (const input of [files, camera]) {
     input.addEventListener("change", () => {
       const chosen = [...input.files];
-      // The same file chosen twice in a row is a change again.
+      // So that choosing the same file again is a change.
       input.value = "";
       if (chosen.length > 0) add(chosen);
     });
@@ -43,14 +43,14 @@ function dialogs({ choose, photograph, files, camera, drop }, add) {
 }
 
 function drops(area, add, refuse) {
-  let silence = 0;
+  let timer = 0;
   const mark = (on) => {
-    clearTimeout(silence);
+    clearTimeout(timer);
     area.classList.toggle("over", on);
-    if (on) silence = setTimeout(() => mark(false), SILENCE_MS);
+    if (on) timer = setTimeout(() => mark(false), DRAG_TIMEOUT_MS);
   };
   document.addEventListener("dragover", (event) => {
-    // Whatever misses would replace the page with itself.
+    // Otherwise the browser would open a file that is dropped outside the area instead of the page.
     event.preventDefault();
     const files = event.dataTransfer.types.includes("Files");
     event.dataTransfer.dropEffect = files ? "copy" : "none";

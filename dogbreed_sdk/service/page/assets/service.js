@@ -1,17 +1,17 @@
-/* The service's HTTP interface: one call a picture, and every way it can fail in words for people. */
+/* The client of the service: one request per picture, and a text for people for every way it can fail. */
 
 const TIMEOUT_MS = 180_000;
 const LONGEST_WAIT_S = 120;
 const LONGEST_DETAIL = 300;
 const KEY = "dogbreed-api-key";
 
-/** What went wrong with one picture, fit to be shown. */
+/** Why one picture could not be classified, as texts to show. */
 export class Failure extends Error {
   /**
    * @param {string} title What happened.
-   * @param {string} message Why, or what to do.
+   * @param {string} message The reason, or what to do.
    * @param {{again?: boolean, needsKey?: boolean, retryAfter?: number | null, reference?: string}} more
-   *   Whether trying again can help; whether a key is missing; seconds after which the service wants to be asked again.
+   *   Whether trying again can help; whether a key is missing; seconds after which to try again; the request's id.
    */
   constructor(title, message, { again = true, needsKey = false, retryAfter = null, reference = "" } = {}) {
     super(message);
@@ -19,26 +19,26 @@ export class Failure extends Error {
   }
 }
 
-const WORDS = {
-  400: ["This picture cannot be used", "The service could not read what it was sent."],
-  403: ["Not allowed", "The service takes no pictures from this page."],
-  404: ["The service is not here", "The address answers, but not as a classifier."],
+const TEXTS = {
+  400: ["This picture cannot be used", "The service could not read it."],
+  403: ["Not allowed", "The service does not accept pictures from this page."],
+  404: ["The service was not found", "Something responds at this address, but it is not the classifier."],
   408: ["The picture took too long to arrive", "Try again over a faster connection."],
   413: ["This picture is too large", "Try a smaller version of it."],
-  415: ["Not a picture the service can read", "It may be broken, or in a format that is not supported."],
-  422: ["This picture cannot be used", "The service could not read what it was sent."],
-  429: ["Too many pictures in a short time", "The service limits how many it answers in a minute."],
-  502: ["The model did not answer", "The service runs, but the model behind it reported an error."],
-  503: ["The service is busy", "It has more to do than it can take on right now."],
-  504: ["The model took too long", "The service gave up waiting for an answer."],
+  415: ["The service cannot read this picture", "It may be damaged, or in a format that is not supported."],
+  422: ["This picture cannot be used", "The service could not read it."],
+  429: ["Too many pictures in a short time", "The service limits the number of pictures in a period."],
+  502: ["The model failed", "The service is running, but its model reported an error."],
+  503: ["The service is busy", "It has more requests than it can handle right now."],
+  504: ["The model took too long", "The service stopped waiting for the result."],
 };
-const NOT_READY = ["The model is not ready yet", "It is being started or changed. Try again in a few minutes."];
-const UNKNOWN = ["Something went wrong in the service", "It reported an error of its own."];
-const NO_PREDICTION = ["An answer that makes no sense", "Something other than the service may have answered."];
-// About this very file: sending it once more would bring the same answer, and the service's own words say what it is.
+const NOT_READY = ["The model is not ready yet", "It is starting or being updated. Try again in a few minutes."];
+const UNKNOWN = ["Something went wrong in the service", "It reported an internal error."];
+const NO_PREDICTION = ["The response cannot be understood", "It may have come from something other than the service."];
+// These statuses are about the file: sending it again cannot help, and the service's own message explains the reason.
 const ABOUT_THE_FILE = new Set([400, 413, 415, 422]);
 
-// Where storage is switched off, using it throws: then the key lasts as long as the page.
+// If storage is disabled, using it throws; then the key is kept as long as the page.
 let keyOfPage = "";
 
 /** The API key of this tab, or "". */
@@ -50,20 +50,20 @@ export function apiKey() {
   }
 }
 
-/** Keeps the key until the tab is closed; "" forgets it. */
+/** Keeps the key until the tab is closed; "" removes it. */
 export function keepApiKey(key) {
   keyOfPage = key;
   try {
     if (key) sessionStorage.setItem(KEY, key);
     else sessionStorage.removeItem(KEY);
   } catch {
-    // It is kept already.
+    // The variable keeps it.
   }
 }
 
-/** The prediction for one file, sent as it is; throws a Failure, or the signal's reason. */
+/** Sends one file and returns its prediction; throws a Failure, or the signal's reason. */
 export async function classify(file, key, signal) {
-  // Only pictures keep their type: a JSON or form file must not be taken for a request that describes a picture.
+  // Only pictures keep their type: a JSON file or a form must not be taken for a request that describes a picture.
   const type = file.type.startsWith("image/") ? file.type : "application/octet-stream";
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
   let response, body;
@@ -77,7 +77,7 @@ export async function classify(file, key, signal) {
     body = await parsed(response);
   } catch {
     if (signal.aborted) throw signal.reason;
-    if (timeout.aborted) throw new Failure("No answer", "The service did not answer within three minutes.");
+    if (timeout.aborted) throw new Failure("No response", "The service did not respond within three minutes.");
     throw await unreachable(file);
   }
   if (!response.ok) throw refused(response, body, key);
@@ -85,7 +85,7 @@ export async function classify(file, key, signal) {
   return body;
 }
 
-/** What the service knows: `{model_id, labels}`, or null where it does not tell now. */
+/** The model and its classes: `{model_id, labels}`, or null if the service does not return them. */
 export async function labels() {
   try {
     const response = await fetch("v1/labels", { headers: { Accept: "application/json", ...authorization(apiKey()) } });
@@ -120,7 +120,7 @@ async function unreachable(file) {
   } catch {
     return new Failure("The file cannot be read", "It was moved or changed. Remove it here and choose it again.");
   }
-  const connection = navigator.onLine ? "Check that the service runs" : "This device is offline. Check the connection";
+  const connection = navigator.onLine ? "Check that the service is running" : "This device is offline. Check the connection";
   return new Failure("The service cannot be reached", `${connection}, then try again.`);
 }
 
@@ -128,17 +128,17 @@ function refused(response, problem, key) {
   const { status } = response;
   const reference = text(problem?.request_id, 80);
   if (status === 401) {
-    const message = key ? "The API key was not accepted." : "This service answers only with a key.";
-    return new Failure("An API key is needed", message, { needsKey: true, reference });
+    const message = key ? "The API key was not accepted." : "This service requires an API key.";
+    return new Failure("An API key is required", message, { needsKey: true, reference });
   }
   const notReady = problem?.type === "/problems/endpoint-not-ready";
-  const [title, words] = notReady ? NOT_READY : WORDS[status] ?? UNKNOWN;
+  const [title, message] = notReady ? NOT_READY : TEXTS[status] ?? UNKNOWN;
   const detail = ABOUT_THE_FILE.has(status) ? text(problem?.detail, LONGEST_DETAIL) : "";
   const wait = status === 503 || status === 429 ? seconds(response.headers.get("Retry-After")) : null;
   if (wait !== null && wait > LONGEST_WAIT_S) {
     return new Failure(title, `Try again in about ${Math.ceil(wait / 60)} minutes.`, { reference });
   }
-  return new Failure(title, detail || words, { again: !ABOUT_THE_FILE.has(status), retryAfter: wait, reference });
+  return new Failure(title, detail || message, { again: !ABOUT_THE_FILE.has(status), retryAfter: wait, reference });
 }
 
 function text(value, longest) {
@@ -146,9 +146,9 @@ function text(value, longest) {
   return value.length > longest ? `${value.slice(0, longest - 1)}…` : value;
 }
 
-/** Retry-After, as seconds or as a date: at least one second, or null. */
+/** The seconds in Retry-After, which may be a number or a date: at least 1, or null. */
 function seconds(header) {
   if (!header) return null;
-  const told = /^\d+$/.test(header.trim()) ? Number(header) : (Date.parse(header) - Date.now()) / 1000;
-  return Number.isFinite(told) ? Math.max(1, Math.ceil(told)) : null;
+  const wait = /^\d+$/.test(header.trim()) ? Number(header) : (Date.parse(header) - Date.now()) / 1000;
+  return Number.isFinite(wait) ? Math.max(1, Math.ceil(wait)) : null;
 }
