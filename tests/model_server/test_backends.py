@@ -142,7 +142,7 @@ def test_a_backend_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatc
 def test_code_that_knows_no_onnx_is_not_passed_off_as_it(tmp_path: Path) -> None:
     (tmp_path / "code").mkdir()
     (tmp_path / "code/inference.py").write_text("def model_fn(model_dir): return 0")
-    with pytest.raises(EndpointNotReadyError, match="knows nothing of DOGBREED_BACKEND=onnx"):
+    with pytest.raises(EndpointNotReadyError, match="ignores DOGBREED_BACKEND=onnx"):
         start(tmp_path, backend="onnx", code="bundle")
 
 

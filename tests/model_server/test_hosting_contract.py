@@ -166,7 +166,7 @@ def test_defaults_read_json_csv_and_numpy_and_write_json(serve: ServerStarter, t
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("predict_fn = None", "error: inference.py defines no model_fn"),
+        ("predict_fn = None", "error: inference.py does not define model_fn"),
         ("def model_fn(d): ...\ndef transform_fn(*a): ...", "error: inference.py defines transform_fn"),
         ("def model_fn(d): raise OSError('weights are broken')", "OSError: weights are broken"),
     ],
@@ -181,7 +181,7 @@ def test_a_model_that_cannot_serve_ends_with_the_reason(tmp_path: Path, code: st
 @pytest.mark.parametrize(
     ("folder", "options", "says"),
     [
-        ("nope", [], "There is no folder .*nope"),
+        ("nope", [], "There is no directory .*nope"),
         ("model.tar.gz", [], r".*model\.tar\.gz is a file: unpack it"),
         ("model", [], "Cannot listen on 127.0.0.1:.* in use. Choose another --port"),
         ("model", ["--workers", "2"], "Cannot listen on 127.0.0.1:.* in use. Choose another --port"),
@@ -209,7 +209,7 @@ def test_started_by_hand_it_says_where_it_answers(tmp_path: Path, workers: str) 
 def test_it_loads_nothing_of_sagemaker(tmp_path: Path) -> None:
     code = "import sys\nassert not {'boto3', 'botocore', 'sagemaker', 'torch', 'numpy'} & set(sys.modules), 'heavy'"
     server = Server(write_model(tmp_path / "model", code))
-    assert "defines no model_fn" in server.process.communicate(timeout=20)[1]
+    assert "does not define model_fn" in server.process.communicate(timeout=20)[1]
 
 
 LOOKING = """

@@ -59,7 +59,7 @@ def test_loading_that_takes_long_is_told(tmp_path: Path, monkeypatch: pytest.Mon
 def test_what_keeps_a_model_from_loading_is_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(EndpointNotReadyError, match=r"could not load the model:\n(?s:.*)OSError: no weights"):
         start(write_model(tmp_path / "model", "def model_fn(d): raise OSError('no weights')"), code="bundle")
-    with pytest.raises(ConfigurationError, match="is no folder: unpack"):
+    with pytest.raises(ConfigurationError, match="is not a directory; pass the directory of an unpacked"):
         start(tmp_path / "model.tar.gz")
 
 
@@ -78,7 +78,7 @@ def test_without_the_extra_the_error_names_it(tmp_path: Path) -> None:
         f"try: start({str(tmp_path)!r})\nexcept ConfigurationError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "needs psutil: pip install 'dogbreed-sdk[local]'" in done.stdout
+    assert "needs psutil. Install with: pip install 'dogbreed-sdk[local]'" in done.stdout
 
 
 def test_a_starter_that_does_not_listen_stops_nothing() -> None:

@@ -89,4 +89,4 @@ def test_workers_that_nobody_uses_end_together(serve: ServerStarter) -> None:
         time.sleep(0.4)
     assert server.process.poll() is None
     assert server.process.wait(timeout=10) == 0
-    assert "Ending after 1 idle seconds" in server.end()
+    assert "Ending after 1 s without requests" in server.end()

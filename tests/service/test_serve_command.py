@@ -279,7 +279,7 @@ def test_before_an_endpoint_that_is_not_there_it_runs_and_says_so(tmp_path: Path
     running = Served("--endpoint", "dogs", "--root", str(tmp_path), "--deadline", "20")
     answer = running.classify(PICTURES[0])
     assert (answer.status_code, answer.json()["type"]) == (502, "/problems/endpoint-not-found")
-    asked = f"not ready: endpoint dogs of local SageMaker in {tmp_path} does not answer"
+    asked = f"not ready: endpoint dogs on local SageMaker in {tmp_path} does not answer"
     wait_for(lambda: any(json.loads(line).get("message", "").startswith(asked) for line in running.log))
     assert not running.ready()
     assert running.end() == 0

@@ -126,7 +126,7 @@ def test_what_is_rejected_still_shows_what_it_comes_closest_to(
     assert card.title == "Probably none of the known breeds"
     assert [row.breed for row in card.rows] == list(BREEDS)
     assert [row.share for row in card.rows][:2] == ["27%", "2%"]
-    assert page.announced[-1] == "dog-0.jpg: probably not one of these breeds. The closest is Collie, 27%."
+    assert page.announced[-1] == "dog-0.jpg: probably none of the known breeds. The most similar is Collie, 27%."
 
 
 @pytest.mark.parametrize(
