@@ -182,7 +182,7 @@ def test_a_model_that_cannot_serve_ends_with_the_reason(tmp_path: Path, code: st
     ("folder", "options", "says"),
     [
         ("nope", [], "There is no directory .*nope"),
-        ("model.tar.gz", [], r".*model\.tar\.gz is a file: unpack it"),
+        ("model.tar.gz", [], r".*model\.tar\.gz is a file; unpack it"),
         ("model", [], "Cannot listen on 127.0.0.1:.* in use. Choose another --port"),
         ("model", ["--workers", "2"], "Cannot listen on 127.0.0.1:.* in use. Choose another --port"),
         ("model", ["--host", "203.0.113.1"], "Cannot listen on 203.0.113.1:.* Choose another --host"),
@@ -302,7 +302,7 @@ def test_bodies_that_wait_are_bounded_in_bytes_too(serve: ServerStarter, length:
     waiting = [begun(server, length, b"1") for _ in range(11)]
     response = waiting[-1].getresponse()
     assert (response.status, response.headers["retry-after"]) == (503, "1")
-    assert b"10 requests are waiting" in response.read()
+    assert b"10 requests are already waiting" in response.read()
     for connection in waiting:
         connection.close()
     wait_for(lambda: server.invoke(b"0" + b" " * LARGE)[0] == 200)
