@@ -106,7 +106,7 @@ def _for_command_line(message: str, options: argparse.Namespace) -> str:
     """
     root = read.root(options)
     here = repr(Session.local(root))
-    elsewhere = _OTHER_PLACES if here in message else ""
+    elsewhere = _OTHER_PLACES if here in message or f"The folder {root} " in message else ""
     message = message.replace(here, f"local SageMaker in {root}")
     message = re.sub(r"Session\.aws\(region='([^']*)'\)", r"SageMaker on AWS in \1", message)
     message = message.replace("Session.aws(region=None)", "SageMaker on AWS")

@@ -174,7 +174,11 @@ def test_the_check_of_an_undivided_data_set_names_the_command_that_divides_it(sh
 
 @pytest.mark.extras
 @pytest.mark.parametrize(
-    ("name", "said"), [("model", "no local SageMaker in"), ("my_model", "is not a valid name of an endpoint or a job")]
+    ("name", "said"),
+    [
+        ("model", "does not exist. The first training job creates it. If you mean"),
+        ("my_model", "is not a valid name of an endpoint or a job"),
+    ],
 )
 def test_a_folder_with_the_name_of_no_endpoint_is_pointed_out(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / name).mkdir()
