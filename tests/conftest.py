@@ -33,7 +33,7 @@ SLOW_PATHS = (
     "client/test_batch_faults.py",
     "client/test_classifier_cost.py",
     "client/test_every_picture.py",
-    "client/test_from_bundle.py",
+    "client/transports/test_bundle.py",
     "conformance",
     "datasets/test_photographs.py",
     "datasets/test_sample.py",

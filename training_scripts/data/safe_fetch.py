@@ -1,4 +1,4 @@
-"""Fetches a picture from a URL that somebody else names, without lending them this machine's network.
+"""The URL guard: fetches a picture from a URL that somebody else names, without lending them this machine's network.
 
 Whoever opens any URL that is handed in can be made to read the neighbours and credentials of the machine it runs on
 (server-side request forgery; OWASP SSRF Prevention Cheat Sheet). So every connection, redirects included, goes to an

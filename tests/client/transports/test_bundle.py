@@ -99,7 +99,7 @@ def test_the_example_goes_on_after_a_file_that_is_no_picture(workshop: Workshop,
     for picture in workshop.dataset.pictures("test")[:2]:
         shutil.copy(picture.path, tmp_path / f"{picture.index}-{picture.path.name}")
     (tmp_path / "notes.txt").write_text("no picture")
-    example = Path(__file__).parents[2] / "examples" / "classify_folder.py"
+    example = Path(__file__).parents[3] / "examples" / "classify_folder.py"
     command = [sys.executable, str(example), str(bundle_path(workshop.job.model_uri)), str(tmp_path)]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     assert len(lines) == 3
