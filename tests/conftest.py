@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 from collections.abc import Iterator
@@ -23,10 +24,11 @@ TEST_DATA_DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 # What takes seconds, under tests/: training, endpoints, browsers, and processes that are started and killed.
-# `nox -s quick` leaves it out; what stays shows most of what can break in each part.
-SLOW_PATHS = (
+# `nox -s quick` leaves it out; what stays shows most of what can break in each part. A test may be named, too.
+SLOW = (
     "cli/test_jobs.py",
     "cli/test_models.py",
+    "cli/test_program.py::test_quickstart_goes_from_a_plain_folder_of_classes_to_answers_and_commands_that_work",
     "cli/test_search.py",
     "cli/test_terminal.py",
     "client/images/test_same_answers.py",
@@ -98,12 +100,23 @@ SLOW_PATHS = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever needs a trained model needs the extras that train one, and is slow."""
     for item in items:
-        path = item.path.relative_to(Path(__file__).parent)
         if "workshop" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.extras)
             item.add_marker(pytest.mark.slow)
-        elif any(path.is_relative_to(slow) for slow in SLOW_PATHS):
+        elif item.nodeid.removeprefix("tests/").startswith(SLOW):
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _descriptions_of_aws_are_read_once() -> Iterator[None]:
+    """botocore parses megabytes of JSON anew for each session, which took half of the time of tests that make one."""
+    from botocore.loaders import JSONFileLoader  # noqa: PLC0415 - as late as what uses it
+
+    load_file = JSONFileLoader.load_file
+    loaded = functools.cache(functools.partial(load_file, JSONFileLoader()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", lambda _, path: loaded(path))
+        yield
 
 
 @pytest.fixture(autouse=True)
