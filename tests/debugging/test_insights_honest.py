@@ -10,7 +10,7 @@ import pytest
 from dogbreed_sdk.debugging.insights import insights
 from dogbreed_sdk.debugging.insights.convergence import outlook
 from dogbreed_sdk.debugging.insights.fluctuation import noise_of_steps
-from dogbreed_sdk.debugging.insights.overfitting import look as overfitting
+from dogbreed_sdk.debugging.insights.overfitting import find as overfitting
 from dogbreed_sdk.debugging.insights.pictures import contradiction
 from tests.debugging.insights_made_up import LOSS, made_up_run
 from training_scripts import rules

@@ -193,7 +193,7 @@ def test_an_insight_that_fails_is_a_sentence_and_the_others_are_told(
     def fails(_: object) -> list[Any]:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setitem(package._LOOKS, "spikes", fails)
+    monkeypatch.setitem(package._FINDERS, "spikes", fails)
     problems: list[str] = []
     assert [one.topic for one in insights(made_up_run(), None, [], problems=problems)] == ["result"]
     assert problems == ["The insight on spikes failed: ZeroDivisionError: by zero."]

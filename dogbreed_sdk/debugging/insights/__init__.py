@@ -44,12 +44,12 @@ def insights(
         problems: Takes a sentence for every insight that failed itself. Default: they are logged as warnings.
     """
     guard, found = Guard(), list[Insight]()
-    with np.errstate(all="ignore"):  # odd numbers make NaN, which every look expects
+    with np.errstate(all="ignore"):  # odd numbers make NaN, which every insight expects
         run = guard.value("the run", lambda: Run.of(trial)) if trial is not None else None
         if run is not None:
             found += _of_curves(run, results, guard)
         if profile is not None:
-            found += hardware.look(profile, guard, [*results, *profile.results])
+            found += hardware.find(profile, guard, [*results, *profile.results])
     if problems is not None:
         problems += guard.problems
     for problem in guard.problems if problems is None else ():
@@ -59,24 +59,24 @@ def insights(
 
 def _of_curves(run: Run, results: Sequence[RuleResult], guard: Guard) -> list[Insight]:
     failed = guard.insights("failures", lambda: learning.failures(run, results))
-    small = guard.insights("small_data_sets", lambda: smallness.look(run))
+    small = guard.insights("small_data_sets", lambda: smallness.find(run))
     if failed:  # the curves of a run that failed show nothing else
         return [*failed, *small]
     found = [*guard.insights("the_result", lambda: convergence.result(run)), *small]
-    for name, look in _LOOKS.items():
-        found += guard.insights(name, partial(look, run))
+    for name, find in _FINDERS.items():
+        found += guard.insights(name, partial(find, run))
     turned = any(insight.topic == "overfitting" for insight in found)
     return [insight for insight in found if not (turned and insight.topic == "too-many-epochs")]  # it says that too
 
 
 _LOGGER = logging.getLogger(__name__)
-_LOOKS: dict[str, Callable[[Run], list[Insight]]] = {
-    "convergence": convergence.look,
-    "overfitting": overfitting.look,
-    "generalisation_gap": gap.look,
-    "underfitting": underfitting.look,
-    "spikes": spikes.look,
-    "pictures": pictures.look,
-    "fluctuations": fluctuation.look,
-    "classes": classes.look,
+_FINDERS: dict[str, Callable[[Run], list[Insight]]] = {
+    "convergence": convergence.find,
+    "overfitting": overfitting.find,
+    "generalisation_gap": gap.find,
+    "underfitting": underfitting.find,
+    "spikes": spikes.find,
+    "pictures": pictures.find,
+    "fluctuations": fluctuation.find,
+    "classes": classes.find,
 }

@@ -25,7 +25,7 @@ FEWEST, MIXED = 3, 0.25
 SURE, NAMED = 30, 3
 
 
-def look(run: Run) -> list[Insight]:
+def find(run: Run) -> list[Insight]:
     """What labels and predictions of the best epoch show about classes."""
     if run.best is None or not run.classes:
         return []

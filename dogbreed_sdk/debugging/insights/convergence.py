@@ -79,7 +79,7 @@ def _leaves_room(run: Run) -> bool:
     return not memorized(run) and not (ends_at_zero and learned)
 
 
-def look(run: Run) -> list[Insight]:
+def find(run: Run) -> list[Insight]:
     """The result in one statement; and that more, or fewer, epochs would do, where that holds."""
     ahead = outlook(run)
     if ahead is not None:

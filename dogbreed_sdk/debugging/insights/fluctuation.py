@@ -88,7 +88,7 @@ def noise_of_steps(run: Run) -> StepNoise | None:
     )
 
 
-def look(run: Run) -> list[Insight]:
+def find(run: Run) -> list[Insight]:
     """That the training loss fluctuates more than its batches explain, or that its batches are small."""
     noise, batch = noise_of_steps(run), run.batch_size
     if noise is None:

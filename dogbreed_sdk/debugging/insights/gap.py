@@ -11,7 +11,7 @@ from training_scripts.rules.evidence.overfitting import ACCURACY_GAP, accuracies
 from training_scripts.rules.evidence.run import Run
 
 
-def look(run: Run) -> list[Insight]:
+def find(run: Run) -> list[Insight]:
     """That the training pictures were memorized, where unseen ones are much less known."""
     if run.epochs < 2 or few_pictures(run) or not accuracies_part(run):
         return []

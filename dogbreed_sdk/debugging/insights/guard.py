@@ -21,9 +21,9 @@ class Guard:
     def __init__(self) -> None:
         self.problems: list[str] = []
 
-    def insights(self, name: str, look: Callable[[], Iterable[Insight]]) -> list[Insight]:
-        """The insights that `look` finds; none where it failed."""
-        return self.value(name, lambda: list(look())) or []
+    def insights(self, name: str, find: Callable[[], Iterable[Insight]]) -> list[Insight]:
+        """The insights that `find` returns; none where it failed."""
+        return self.value(name, lambda: list(find())) or []
 
     def value(self, name: str, compute: Callable[[], Found]) -> Found | None:
         """What is computed; None where that failed."""

@@ -28,7 +28,7 @@ SAFE_MEMORY = 85.0
 MOST_TIMES = 8
 
 
-def look(profile: Profile, guard: Guard, results: Sequence[RuleResult] = ()) -> list[Insight]:
+def find(profile: Profile, guard: Guard, results: Sequence[RuleResult] = ()) -> list[Insight]:
     """Everything a profile shows; nothing useful about jobs of a few seconds.
 
     Args:
@@ -39,7 +39,7 @@ def look(profile: Profile, guard: Guard, results: Sequence[RuleResult] = ()) -> 
     found: list[Insight | None] = []
     use = guard.value("the use of the machine", lambda: use_of(profile))
     if use is not None:
-        for name, one in _LOOKS.items():
+        for name, one in _FINDERS.items():
             found.append(guard.value(name, partial(one, profile, use)))
     for name, look_at in timing.LOOKS.items():
         found.append(guard.value(name, partial(look_at, profile)))
@@ -260,7 +260,7 @@ def _swings(profile: Profile, use: Use) -> Insight | None:
     )
 
 
-_LOOKS: dict[str, Callable[[Profile, Use], Insight | None]] = {
+_FINDERS: dict[str, Callable[[Profile, Use], Insight | None]] = {
     "the GPU": _gpu,
     "the CPU": _cpu,
     "waiting for the CPU": _cpu_waits,

@@ -34,8 +34,8 @@ _DEAF = {
 
 def failures(run: Run, results: Sequence[RuleResult]) -> list[Insight]:
     """At most one insight: why the run failed. Where there is one, its curves show nothing else."""
-    for look in (_diverged, _overshot):
-        found = look(run)
+    for find in (_diverged, _overshot):
+        found = find(run)
         if found:
             return [found]
     chance = _at_chance(run, results)

@@ -27,7 +27,7 @@ WANDERED_WORDS = (
 )
 
 
-def look(run: Run) -> list[Insight]:
+def find(run: Run) -> list[Insight]:
     """That the loss turned, where it did."""
     found = _turned(run)
     return [found] if found else []

@@ -27,7 +27,7 @@ BOAST = 1.5
 ENOUGH = 50
 
 
-def look(run: Run) -> list[Insight]:
+def find(run: Run) -> list[Insight]:
     """Wrong labels, where many pictures contradict theirs; else a few pictures that make much of the loss."""
     losses = run.picture_losses(run.best) if run.best is not None else None
     if losses is None or len(losses) < ENOUGH or losses.sum() <= 0 or not np.isfinite(losses).all():

@@ -23,7 +23,7 @@ ENOUGH = 1000
 KNOWN = 0.99
 
 
-def look(run: Run) -> list[Insight]:
+def find(run: Run) -> list[Insight]:
     """A validation split too small, and too few training pictures, each where it holds."""
     found = [_small_validation(run), _few_pictures(run)]
     return [insight for insight in found if insight is not None]

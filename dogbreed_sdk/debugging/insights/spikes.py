@@ -37,7 +37,7 @@ class Cause:
     step: str = ""
 
 
-def look(run: Run) -> list[Insight]:
+def find(run: Run) -> list[Insight]:
     """The spikes with their causes; and what looks like spikes where evaluations are plotted step by step."""
     spiky = _spikes(run)
     return [*([_spiky(run, spiky)] if spiky else []), *_last_batch_of_evaluation(run)]

@@ -15,7 +15,7 @@ from training_scripts.rules.evidence.run import Run
 FITTED = 0.9
 
 
-def look(run: Run) -> list[Insight]:
+def find(run: Run) -> list[Insight]:
     """That even the training pictures are not learned, though training has come to rest."""
     best = run.best
     if best is None or best < 2 or outlook(run) is not None:  # the first epochs' training accuracy is that of learning

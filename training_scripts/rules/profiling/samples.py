@@ -111,7 +111,7 @@ def require(count: int, least: float, what: str) -> None:
     """
     if count <= least:
         raise NotEvaluated(
-            f"Only {count} {what}: this rule judges from {number_text(least)} on (its parameter patience)."
+            f"Only {count} {what}: this rule needs more than {number_text(least)} (its parameter patience)."
         )
 
 
