@@ -254,7 +254,7 @@ def _train_arguments(command: argparse.ArgumentParser) -> None:
         action="append",
         dest="managed_rules",
         metavar="NAME",
-        help="turn it on with this rule instead of the default ones; can be repeated. Debugging rules: "
+        help="turn the Debugger on with this rule instead of the default ones; can be repeated. Debugging rules: "
         f"{', '.join(RULES)}; profiling rules: {', '.join(PROFILER_RULES)} (default: "
         f"{', '.join((*defaults.DEBUGGER_RULES, *defaults.DEBUGGER_PROFILER_RULES))})",
     )
@@ -263,13 +263,13 @@ def _train_arguments(command: argparse.ArgumentParser) -> None:
         action="append",
         dest="managed_overrides",
         metavar="RULE.PARAMETER=VALUE",
-        help="turn it on with this parameter, which has AWS's name; can be repeated",
+        help="turn the Debugger on with this parameter, by AWS's name for it; can be repeated",
     )
 
 
 def _trainer_options(command: argparse.ArgumentParser, entry_point: str) -> None:
     command.add_argument("data", type=Path, metavar="DATA", help="a data set with train, valid and test folders")
-    command.add_argument("--name", help="name of the job (default: a new one)")
+    command.add_argument("--name", help="name of the job (default: generated)")
     command.add_argument(
         "--no-wait", action="store_true", help="return as soon as the features are computed and the job has started"
     )
@@ -335,7 +335,7 @@ def _stop_arguments(command: argparse.ArgumentParser) -> None:
 
 def _deploy_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("job", metavar="JOB", help="a training job, or a tuning job for its best model")
-    command.add_argument("--name", help="name of the endpoint (default: a new one)")
+    command.add_argument("--name", help="name of the endpoint (default: generated)")
     command.add_argument(
         "--instance-type",
         metavar="TYPE",
@@ -419,7 +419,7 @@ COMMANDS: tuple[Command | CommandGroup, ...] = (
     Command("jobs", "list training and tuning jobs, newest first", commands.jobs, _jobs_arguments),
     Command("logs", "print a job's log", commands.logs, _logs_arguments),
     Command("report", "explain what went wrong in a recorded run", report_command.run, report_command.add),
-    Command("stop", "stop a job; what it has achieved so far is kept", commands.stop, _stop_arguments),
+    Command("stop", "stop a job; what it has produced so far is kept", commands.stop, _stop_arguments),
     Command("deploy", "deploy a job's model to an endpoint", commands.deploy, _deploy_arguments),
     Command("endpoints", "list endpoints", commands.endpoints, _no_arguments),
     Command("classify", "classify pictures", classify_command.run, _classify_arguments),
