@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dogbreed_sdk.debugging.insights import Insight, insights, words
+from dogbreed_sdk.debugging import formatting
+from dogbreed_sdk.debugging.insights import Insight, insights
 from dogbreed_sdk.debugging.insights.resolve import resolve
 from tests.debugging.insights_made_up import HEALTHY, made_up_profile, made_up_run
 from training_scripts import rules
@@ -107,7 +108,7 @@ def test_what_a_running_job_has_recorded_so_far_is_enough() -> None:
     assert insights(trial, None, [])
 
 
-@pytest.mark.parametrize("module", [learning_rate, statistics, words])
+@pytest.mark.parametrize("module", [learning_rate, statistics, formatting])
 def test_the_examples_hold(module: object) -> None:
     outcome = doctest.testmod(module)  # type: ignore[arg-type]
     assert outcome.attempted and not outcome.failed

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dogbreed_sdk.debugging.formatting import joined, number, percent
+from dogbreed_sdk.debugging.formatting import joined, number, percent, plural
 from dogbreed_sdk.debugging.insights.convergence import outlook
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.smallness import few_pictures
-from dogbreed_sdk.debugging.insights.words import plural
 from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.run import Run
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dogbreed_sdk.debugging.formatting import number, percent, seconds
+from dogbreed_sdk.debugging.formatting import change, interval, number, percent, plural, seconds
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.overfit_rule import memorized
 from dogbreed_sdk.debugging.insights.rates import better_rate, update_evidence
-from dogbreed_sdk.debugging.insights.words import change, interval, plural
 from training_scripts._util.number_text import number_text
 from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.learning_rate import FIRST_UPDATE, first_update

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dogbreed_sdk.debugging.formatting import number, percent
+from dogbreed_sdk.debugging.formatting import change, number, percent, plural
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.rates import better_rate, update_evidence
-from dogbreed_sdk.debugging.insights.words import change, plural
 from training_scripts.rules.evidence import curves, statistics
 from training_scripts.rules.evidence.run import Run, Values
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dogbreed_sdk.debugging.formatting import number, percent
+from dogbreed_sdk.debugging.formatting import change, number, percent, points
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.smallness import few_pictures
-from dogbreed_sdk.debugging.insights.words import change, points
 from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.overfitting import ACCURACY_GAP, accuracies_part
 from training_scripts.rules.evidence.run import Run

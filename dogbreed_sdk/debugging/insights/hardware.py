@@ -6,12 +6,11 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from dogbreed_sdk.debugging.formatting import percent
+from dogbreed_sdk.debugging.formatting import percent, plural
 from dogbreed_sdk.debugging.insights import timing
 from dogbreed_sdk.debugging.insights.guard import Guard
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.machine import IDLE, Use, Waits, fact, ours, use_of
-from dogbreed_sdk.debugging.insights.words import plural
 from training_scripts.recording.profile.profile import Profile
 from training_scripts.rules.findings import ISSUES_FOUND, RuleResult
 

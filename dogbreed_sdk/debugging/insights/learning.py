@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dogbreed_sdk.debugging.formatting import number, percent
+from dogbreed_sdk.debugging.formatting import change, number, percent
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.rates import better_rate, update_evidence
-from dogbreed_sdk.debugging.insights.words import change
 from training_scripts.rules.evidence.learning_rate import FIRST_UPDATE, blow_up, first_update
 from training_scripts.rules.evidence.run import Run
 from training_scripts.rules.evidence.statistics import wilson

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 
-from dogbreed_sdk.debugging.formatting import number, percent, seconds
+from dogbreed_sdk.debugging.formatting import change, interval, number, percent, plural, seconds
 from dogbreed_sdk.debugging.insights.convergence import epochs_of_same_way, patience_for
 from dogbreed_sdk.debugging.insights.insight import Confidence, Insight, Severity
 from dogbreed_sdk.debugging.insights.overfit_rule import validation_turned
-from dogbreed_sdk.debugging.insights.words import change, interval, plural
 from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.overfitting import trends_upwards
 from training_scripts.rules.evidence.run import KEEPS_BEST, Run

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from dogbreed_sdk.debugging.formatting import joined, number, percent
+from dogbreed_sdk.debugging.formatting import change, joined, number, percent, plural
 from dogbreed_sdk.debugging.insights.fluctuation import noise_of_steps
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.pictures import few_of, names_of, unusual_share
 from dogbreed_sdk.debugging.insights.rates import better_rate
-from dogbreed_sdk.debugging.insights.words import change, plural
 from training_scripts.recording.trial.trial import EVAL
 from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.epochs import loss_series

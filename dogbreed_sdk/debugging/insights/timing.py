@@ -9,10 +9,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dogbreed_sdk.debugging.formatting import joined, percent, seconds
+from dogbreed_sdk.debugging.formatting import joined, percent, plural, seconds
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.machine import fact, ours
-from dogbreed_sdk.debugging.insights.words import plural
 from training_scripts.recording.profile.profile import DATA, EVAL_STEP, TRAIN_STEP, Profile, Spans
 from training_scripts.rules.declaration import Answer
 from training_scripts.rules.evidence.recorded import MOST, count, mapping

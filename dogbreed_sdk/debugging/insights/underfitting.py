@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 
-from dogbreed_sdk.debugging.formatting import number, percent
+from dogbreed_sdk.debugging.formatting import change, number, percent
 from dogbreed_sdk.debugging.insights.convergence import outlook
 from dogbreed_sdk.debugging.insights.insight import Insight
-from dogbreed_sdk.debugging.insights.words import change
 from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.run import Run
 
