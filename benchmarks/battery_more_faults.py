@@ -34,14 +34,14 @@ def _equal_weights(seed: int, random: torch.Generator) -> MemoryTrial:
 
 
 def _forgotten_convolution(seed: int, random: torch.Generator) -> MemoryTrial:
-    """The optimiser was not given the first convolution, and the rest learns without it."""
+    """The optimizer was not given the first convolution, and the rest learns without it."""
     network = convolutions(3, norm=False)
     rest = [value for name, value in network.named_parameters() if not name.startswith("0.")]
     return usual(seed, pictures(random), network, AdamW(rest, 1e-2), epochs=15, style=REDUCED)
 
 
 def _leap(seed: int, random: torch.Generator) -> MemoryTrial:
-    """Steps so long that the loss leaps up at once, and comes back to guessing at best."""
+    """Steps so long that the loss jumps at once, and returns to chance level at best."""
     network = perceptron([16, 32, 32, 4])
     made = blobs(random, distance=0.6)
     return usual(seed, made, network, sgd(network, 8.0, momentum=0.9), epochs=15, style=REDUCED)
@@ -79,7 +79,7 @@ def _coin_flips(seed: int, random: torch.Generator) -> MemoryTrial:
 MORE: tuple[tuple[str, Callable[[int, torch.Generator], MemoryTrial], tuple[str, ...], int | None], ...] = (
     ("one layer x 100", _wide_layer, ("PoorWeightInitialization",), 0),
     ("equal weights, one hidden layer", _equal_weights, ("PoorWeightInitialization",), 0),
-    ("a convolution not in the optimiser", _forgotten_convolution, ("UnchangedTensor",), 0),
+    ("a convolution not in the optimizer", _forgotten_convolution, ("UnchangedTensor",), 0),
     ("learning rate too large, with a leap", _leap, ("LossNotDecreasing", "WeightUpdateRatio", "ExplodingTensor"), 0),
     ("first step a thousand times too long", _first_step, ("WeightUpdateRatio",), 0),
     ("a pair by coin flips", _coin_flips, ("Confusion",), None),

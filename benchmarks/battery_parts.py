@@ -55,7 +55,7 @@ def curve(generator: torch.Generator, *, count: int = 300, noise: float = 0.05, 
 
 
 def pictures(generator: torch.Generator, *, classes: int = 3, counts: int = 40, size: int = 8) -> Split:
-    """Stripes of different direction and width, with noise, normalised."""
+    """Stripes of different direction and width, with noise, normalized."""
     labels = torch.arange(classes).repeat_interleave(counts)
     grid = torch.arange(size).float()
     rows, columns = torch.meshgrid(grid, grid, indexing="ij")

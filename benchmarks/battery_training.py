@@ -86,7 +86,7 @@ def train(run: Run, *, name: str = "battery") -> MemoryTrial:
     for _ in range(run.epochs):
         run.network.train()
         for rows in torch.randperm(len(run.train[1]), generator=generator).split(run.batch):
-            if len(rows) == 1 < run.batch:  # batch normalisation has nothing to compare a single input with
+            if len(rows) == 1 < run.batch:  # batch normalization cannot normalize a single input
                 continue
             if run.schedule:
                 for group, rate in zip(run.optimizer.param_groups, rates, strict=True):

@@ -107,7 +107,7 @@ def plain_call(client: Any, jpeg: bytes) -> int:
 
 
 def repeated(call: Callable[[], object], times: int) -> None:
-    """Makes a call so many times."""
+    """Repeats a call."""
     for _ in range(times):
         call()
 

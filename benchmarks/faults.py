@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(pictures: int, *, width: int, seed: int) -> list[Outcome]:
-    """What classify_many says of so many pictures."""
+    """The results of classify_many for a number of pictures."""
     with faulty_server(seed) as port, tempfile.TemporaryDirectory() as folder:
         session = Session.local(folder, endpoint_url=f"http://127.0.0.1:{port}")
         classifier = BreedClassifier("faulty", session=session, read_timeout=READ_TIMEOUT, deadline=10.0)

@@ -71,7 +71,7 @@ def fuzz_parsing(count: int, *, seed: int = 0) -> tuple[Counter[str], list[str]]
 
 
 def fuzz_classifier(count: int, *, seed: int = 0) -> tuple[Counter[str], list[str]]:
-    """So many answers to a client that goes on living: what one of them teaches it must not spoil the next."""
+    """Several responses to one long-lived client: what it learns from one must not spoil the next."""
     dice = random.Random(seed)
     outcomes: Counter[str] = Counter()
     failures: list[str] = []

@@ -179,7 +179,7 @@ _MUTATIONS: tuple[Callable[[bytes, random.Random, _Pool], bytes], ...] = (
 
 
 def disguises() -> Iterator[Case]:
-    """Files that are no pictures, whatever their name says."""
+    """Files that are not pictures, whatever their names suggest."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("dog.jpg", bytes(10**6))

@@ -1,7 +1,7 @@
 """Feeds broken and hostile pictures to the client's check and to the server's decoder, and counts what comes out.
 
 Whatever the input, the client must give a payload or an ImageError, the server a picture or a PictureError, within
-a bound of time and memory; and a file that goes out as it is, or encoded anew without loss, must show the server
+a bound of time and memory; and a file that goes out as it is, or re-encoded without loss, must show the server
 the pixels that the file itself would.
 
     python benchmarks/fuzz_pictures.py [--count 60000] [--seed 0] [--seconds-per-case 5] [--megabytes 2500]
@@ -33,7 +33,7 @@ class Outcome:
     Attributes:
         client: Outcome of `to_payload` -> how often.
         server: Outcome of `pictures.decode` -> how often.
-        marker_walks: What was judged by markers alone, and what the decoder says of it -> how often.
+        marker_walks: Verdict by markers alone, and the decoder's verdict -> how often.
         failures: What must not happen, in words.
         slowest: Seconds of the slowest case, and its kind.
     """
@@ -46,13 +46,13 @@ class Outcome:
 
 
 def fuzz(count: int, *, seed: int = 0, seconds_per_case: float = 5.0) -> Outcome:
-    """Runs so many cases."""
+    """Runs a number of cases."""
     outcome = Outcome()
     for case in cases(count, seed):
         faulthandler.dump_traceback_later(20 * seconds_per_case, exit=True)
         begin = time.process_time()
         try:
-            _judge(case, outcome)
+            _check(case, outcome)
         except Exception as error:  # noqa: BLE001 - this is what is looked for
             outcome.failures.append(f"{case.kind}: {type(error).__name__}: {error}")
         spent = time.process_time() - begin
@@ -63,7 +63,7 @@ def fuzz(count: int, *, seed: int = 0, seconds_per_case: float = 5.0) -> Outcome
     return outcome
 
 
-def _judge(case: Case, outcome: Outcome) -> None:
+def _check(case: Case, outcome: Outcome) -> None:
     decoded = _decoded(case.data)
     outcome.server["picture" if isinstance(decoded, Image.Image) else "PictureError"] += 1
     try:
@@ -74,14 +74,14 @@ def _judge(case: Case, outcome: Outcome) -> None:
             outcome.failures.append(f"{case.kind}: the message does not name the source: {error}")
         return
     as_it_is = payload.body == case.data
-    outcome.client["sent as it is" if as_it_is else "encoded anew"] += 1
+    outcome.client["sent as it is" if as_it_is else "re-encoded"] += 1
     seen = decoded if as_it_is else _decoded(payload.body)
-    if as_it_is and _judged_by_markers(case.data):
+    if as_it_is and _checked_by_markers(case.data):
         outcome.marker_walks["the server decodes it" if isinstance(seen, Image.Image) else "the server refuses it"] += 1
     elif isinstance(seen, str):
         outcome.failures.append(f"{case.kind}: was sent, but the server refuses it: {seen}")
     elif payload.content_type == "image/png" and _differ(decoded, seen):
-        outcome.failures.append(f"{case.kind}: encoded anew it has other pixels than the server sees in the file")
+        outcome.failures.append(f"{case.kind}: re-encoded, it has other pixels than the server sees in the file")
 
 
 def _differ(in_file: Image.Image | str, sent: Image.Image) -> bool:
@@ -96,7 +96,7 @@ def _decoded(data: bytes) -> Image.Image | str:
         return str(error)
 
 
-def _judged_by_markers(data: bytes) -> bool:
+def _checked_by_markers(data: bytes) -> bool:
     try:
         return jpeg.size_if_sound(data) is not None
     except jpeg.BrokenJpegError:
@@ -111,7 +111,7 @@ def main() -> int:
     parser.add_argument("--seconds-per-case", type=float, default=5.0)
     parser.add_argument("--megabytes", type=int, default=2_500)
     options = parser.parse_args()
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libtiff tells the terminal of each damage it meets
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libtiff prints each damage it meets to the terminal
     begin = time.process_time()
     outcome = fuzz(options.count, seed=options.seed, seconds_per_case=options.seconds_per_case)
     spent, peak = time.process_time() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000
@@ -120,7 +120,7 @@ def main() -> int:
     for title, counts in (
         ("client", outcome.client),
         ("server", outcome.server),
-        ("JPEGs judged by markers alone", outcome.marker_walks),
+        ("JPEGs checked by markers alone", outcome.marker_walks),
     ):
         print(f"{title}: " + ", ".join(f"{number:,} {name}" for name, number in counts.most_common()))
     if peak > options.megabytes:

@@ -1,7 +1,7 @@
 """Sends broken and hostile requests to the service and to the model server, and broken answers to the client.
 
 Every request must end, within a bound of time, with an answer that says what is wrong: of the service a 2xx, 4xx, 503
-or 504 with problem details, of the model server a 2xx or a text with 4xx, 503 or 504; a request that is no HTTP may
+or 504 with problem details, of the model server a 2xx or a text with 4xx, 503 or 504; a request that is not HTTP may
 lose its connection. No traceback, no connection to an address that is not allowed, no growth of memory. Every answer
 must become a Prediction or an error of the SDK.
 
@@ -103,7 +103,7 @@ def running_service(endpoint: FakeEndpoint) -> Iterator[str]:
 
 
 def fuzz_service(count: int, *, seed: int = 0, seconds: float = 10.0) -> Report:
-    """Sends so many cases to the service, which runs in this process before a scripted endpoint."""
+    """Sends a number of cases to the service, which runs in this process before a scripted endpoint."""
     endpoint = FakeEndpoint(FOLDERS)
     memory = Memory(psutil.Process())
     watched, complaints = Connections(), Complaints()
@@ -146,7 +146,7 @@ def _state_of_service(url: str) -> list[str]:
 
 
 def fuzz_model_server(count: int, bundle: Path, *, seed: int = 0, seconds: float = 10.0) -> Report:
-    """Sends so many cases to a model server with a real bundle, which may fetch URLs, but none of these."""
+    """Sends a number of cases to a model server with a real bundle, which may fetch URLs, but none of these."""
     os.environ["DOGBREED_FETCH_URLS"] = "1"
     logger = logging.getLogger("dogbreed_sdk.model_server.process")
     canary = Canary()
@@ -187,7 +187,7 @@ class _Written(logging.Handler):
 
 
 def fuzz_client(count: int, *, seed: int = 0) -> Outcome:
-    """Gives so many answers to the client: thirteen of twenty to its parser, five to itself, the rest as HTTP."""
+    """Sends a number of responses to the client: thirteen of twenty to its parser, five to itself, the rest as HTTP."""
     outcome = Outcome()
     quick = {"max_attempts": 1, "connect_timeout": 1.0, "read_timeout": 1.0, "deadline": 2.0}
 

@@ -1,4 +1,4 @@
-"""Puts requests on the wire as they are, and judges the answers of the two servers."""
+"""Sends raw requests, and checks the responses of the two servers."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def wrong_with_service(case: Case, reply: Reply) -> str | None:
     if reply.status < 400:
         return _not_json(reply.body) if kind == "application/json" else None
     if reply.status == 400 and reply.body == b"Invalid HTTP request received.":
-        return None  # uvicorn's own answer to what is no HTTP: no application ever saw it
+        return None  # uvicorn's own response to what is not HTTP: no application saw it
     if kind != "application/problem+json":
         return f"{reply.status} as {kind}: {reply.body[:200]!r}"
     unreadable = _not_json(reply.body)
@@ -183,12 +183,12 @@ def _wrong_in_general(reply: Reply) -> str | None:
 
 def _not_json(body: bytes) -> str | None:
     def refuse(name: str) -> None:
-        raise ValueError(f"{name} is no JSON")
+        raise ValueError(f"{name} is not JSON")
 
     try:
         json.loads(body.decode("utf-8"), parse_constant=refuse)
     except ValueError as error:
-        return f"an answer that is no JSON ({error}): {body[:200]!r}"
+        return f"an answer that is not JSON ({error}): {body[:200]!r}"
     return None
 
 

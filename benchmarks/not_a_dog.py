@@ -1,4 +1,4 @@
-"""How well scores tell photographs that are no dogs: AUROC and what passes, by score and by kind of picture.
+"""How well scores recognize photographs that show no dog: AUROC and what passes, by score and by kind of picture.
 
 Trains the default head on the dogs' features (as a training job does), takes the rule that the job would ship, and
 puts every candidate score to pictures of none of the classes: photographs, cats and other animals, textures, drawn
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def trained(splits: Mapping[str, SplitFeatures], classes: Sequence[str]) -> Run:
-    """The default head, trained and judged as by a training job, with all candidate scores."""
+    """The default head, trained and evaluated as in a training job, with all candidate scores."""
     runtime.seed_everything(0)
     head = heads.build(heads.HeadSpec(), width=splits["train"].features.shape[2], classes=len(classes))
     settings = Hyperparameters()
@@ -188,7 +188,7 @@ def _extracted(folder: Path, work: Path) -> FeatureStore:
 
 
 def _without(split: SplitFeatures, left_out: set[int]) -> SplitFeatures:
-    """A split without some classes; the others are numbered anew."""
+    """A split without some classes; the others are renumbered."""
     rows = np.array([label not in left_out for label in split.targets.tolist()])
     kept = sorted(set(split.targets.tolist()) - left_out)
     labels = np.searchsorted(kept, split.targets[rows])

@@ -19,9 +19,9 @@ _TEXT = """\
 
 <!-- Written by `python benchmarks/not_a_dog.py --write-card`: change that, not this. -->
 
-The model that this project's defaults train on 120 dog breeds: the worked example, not a product. A bundle of your own
-data has a card of its own, `MODEL_CARD.md` beside its `model.json`. Every interval here is a 95 % bootstrap interval
-over photographs; where all n of them are alike it has no width, and up to 3 / n of others may still be otherwise.
+The model that this project's defaults train on 120 dog breeds: the worked example, not a product. A bundle of your
+data has its own card, `MODEL_CARD.md` beside its `model.json`. Every interval here is a 95 % bootstrap interval
+over photographs; where all n of them agree it has no width, and up to 3 / n of others may still differ.
 
 ## What it is
 
@@ -94,7 +94,7 @@ it is fitted on the valid split alone, which every training job sees at no extra
 - **Other breeds are mostly not rejected.** Of photographs of {left_out_classes} breeds that were left out of
   training, {left_out_rejected} are rejected at the threshold;
   of {new_photographs} photographs of breeds that only another data set has, {new_rejected}.
-  The rule tells what is no dog, not which dog is of no known breed.
+  The rule recognizes what is not a dog, not dogs of an unknown breed.
 - The cats are few ({cats} photographs, most of them big cats); their interval says so.
 - Score and share to keep were chosen by these very figures, test photographs included: expect slightly less of others.
 - Several dogs in a picture, puppies, drawings, and dogs that fill little of the picture were not measured.

@@ -1,4 +1,4 @@
-"""How well a score tells pictures of none of the classes: AUROC, shares at a threshold, and bootstrap intervals."""
+"""How well a score recognizes pictures of none of the classes: AUROC, shares at a threshold, bootstrap intervals."""
 
 from __future__ import annotations
 

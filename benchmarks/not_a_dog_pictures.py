@@ -280,7 +280,7 @@ def _archive(source: Source, folder: Path) -> Path:
     if not any(place.glob("*")):
         command = _FETCH[source.registry]
         if shutil.which(command[0]) is None:
-            raise FileNotFoundError(f"this machine has no {command[0]}")
+            raise FileNotFoundError(f"{command[0]} is not installed")
         place.mkdir(parents=True, exist_ok=True)
         subprocess.run([*command, source.package], cwd=place, check=True, timeout=_FETCH_SECONDS, capture_output=True)
         if source.registry == "deb":

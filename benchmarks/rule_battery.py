@@ -1,6 +1,6 @@
 """How good the debugging rules are: false alarms on healthy runs, and faults found by the right rule at the right step.
 
-Trains small networks on generated data, healthy ones of all kinds and ones with a known fault, and judges each with
+Trains small networks on generated data, healthy ones of all kinds and ones with a known fault, and evaluates each with
 both parameter sets. Other seeds give other data, weights and orders; `--drawn` adds healthy runs with everything
 drawn at random.
 
@@ -26,7 +26,7 @@ from training_scripts import rules
 from training_scripts.recording.trial.trial import TRAIN, MemoryTrial
 
 NEAR_STEPS, NEAR_SHARE = 15, 0.15
-"""A fault is told at the right step within so many steps, or within that share of the run where it is more."""
+"""A fault counts as found in time within this many steps, or within this share of the run where that is more."""
 
 
 @dataclass
@@ -34,9 +34,9 @@ class Score:
     """What one parameter set did.
 
     Attributes:
-        healthy: Healthy runs judged.
+        healthy: Healthy runs evaluated.
         alarmed: Names of those with a finding, and the rules that gave it.
-        faulty: Faulty runs judged.
+        faulty: Faulty runs evaluated.
         missed: Names of those that no right rule found.
         elsewhere: Names of those that the right rule found at the wrong step.
         by_rule: False alarms by rule.
@@ -57,7 +57,7 @@ def findings(trial: MemoryTrial, parameters: str) -> dict[str, rules.RuleResult]
     return {result.name: result for result in results if result.status in (rules.ISSUES_FOUND, rules.ERROR)}
 
 
-def judge_healthy(score: Score, name: str, trial: MemoryTrial, parameters: str) -> None:
+def score_healthy(score: Score, name: str, trial: MemoryTrial, parameters: str) -> None:
     """Books a healthy run."""
     found = findings(trial, parameters)
     score.healthy += 1
@@ -66,7 +66,7 @@ def judge_healthy(score: Score, name: str, trial: MemoryTrial, parameters: str) 
         score.by_rule.update(list(found))
 
 
-def judge_faulty(score: Score, fault: battery_faulty.Fault, trial: MemoryTrial, parameters: str) -> None:
+def score_faulty(score: Score, fault: battery_faulty.Fault, trial: MemoryTrial, parameters: str) -> None:
     """Books a faulty run."""
     found = findings(trial, parameters)
     score.faulty += 1
@@ -106,11 +106,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, make in runs(options.seed, options.drawn):
         trial = make()
         for parameters, score in scores.items():
-            judge_healthy(score, name, trial, parameters)
+            score_healthy(score, name, trial, parameters)
     for fault in battery_faulty.faults(options.seed):
         trial = fault.make()
         for parameters, score in scores.items():
-            judge_faulty(score, fault, trial, parameters)
+            score_faulty(score, fault, trial, parameters)
     for parameters, score in scores.items():
         show(parameters, score, verbose=options.verbose)
     sys.stdout.write(f"{time.perf_counter() - begin:.0f} s, seed {options.seed}\n")

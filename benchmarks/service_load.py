@@ -4,7 +4,7 @@ Prints requests a second, latencies, resident memory at the start, in the middle
 baseline: the model server behind the service, asked by the same clients without the service, half before and half
 after. The ratio is of the service's rate before the worker is killed. Where neighbours make a machine uneven, processor
 time a request says more.
-Ends with status 1 where an answer was wrong, a failure was no honest 503 (problem details and Retry-After), memory
+Ends with status 1 where an answer was wrong, a failure was not a proper 503 (problem details and Retry-After), memory
 grew, or the worker that is killed after a third of the time was not replaced.
 
     python benchmarks/service_load.py [--clients 64] [--seconds 60] [--workers 2] [--backend torch|onnx]

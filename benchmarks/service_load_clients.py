@@ -69,7 +69,7 @@ def load(
     seconds: float,
     headers: Mapping[str, str] = TYPE,
 ) -> Tally:
-    """What so many clients see that ask one picture after the other; without right answers nothing is compared."""
+    """What a number of clients see that send one picture after the other; nothing is compared without `right`."""
     work = Work(url, path, list(pictures), right, dict(headers), seconds)
     shares = [clients // CLIENT_PROCESSES + (number < clients % CLIENT_PROCESSES) for number in range(CLIENT_PROCESSES)]
     jobs = [(work, first, count) for first, count in enumerate(shares) if count]

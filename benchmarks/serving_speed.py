@@ -1,8 +1,8 @@
 """Requests a second of model servers on one bundle: AWS's toolkit, and ours with micro-batches, ONNX Runtime, workers.
 
 All servers run at the same time on loopback, and take turns under load: a noisy machine is noisy to all. Prints each
-one's requests a second with --clients that keep asking (median of the rounds), its CPU milliseconds a request, and the
-ratio to AWS's `sagemaker-pytorch-inference` toolkit; then what a lone client waits, with and without micro-batches.
+one's requests per second with --clients that keep sending (median of the rounds), its CPU milliseconds per request, and
+the ratio to AWS's `sagemaker-pytorch-inference` toolkit; then what a lone client waits, with and without micro-batches.
 
     python benchmarks/serving_speed.py [--toolkit-python PYTHON] [--pictures FOLDER] [--bundle FOLDER]
         [--clients 8] [--seconds 5] [--rounds 3]
@@ -123,7 +123,7 @@ def start_all(
 
 @contextlib.contextmanager
 def toolkit(python: Path, folder: Path, base: Path) -> Iterator[Candidate]:
-    """AWS's toolkit on the bundle, as its container starts it, with its default number of workers: one a core."""
+    """AWS's toolkit on the bundle, as its container starts it, with its default number of workers: one per core."""
     shutil.copytree(folder, base / "model")
     with socket.create_server(("127.0.0.1", 0)) as free, socket.create_server(("127.0.0.1", 0)) as other:
         port, metrics = free.getsockname()[1], other.getsockname()[1]
@@ -190,7 +190,7 @@ def drawn(count: int = PICTURES) -> list[bytes]:
 
 
 def load(candidate: Candidate, bodies: Sequence[bytes], clients: int, seconds: float) -> list[float]:
-    """What each answer took, in seconds, while so many clients ask one picture after the other."""
+    """What each answer took, in seconds, while several clients send one picture after the other."""
     begin = threading.Barrier(clients)
 
     def ask(client: int) -> list[float]:

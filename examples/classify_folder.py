@@ -1,9 +1,9 @@
-"""Say what is in every picture of a folder, eight at a time, and keep going when one cannot be used.
+"""Classify every picture of a folder, eight at a time, and continue when one cannot be used.
 
 python examples/classify_folder.py BUNDLE PICTURES
 
 BUNDLE is a model.tar.gz, or the folder it was unpacked to. For an endpoint write
-BreedClassifier("its-name") instead, and session=Session.local() where it is one of local SageMaker.
+BreedClassifier("its-name") instead, with session=Session.local() for an endpoint of local SageMaker.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dogbreed_sdk import BreedClassifier, DogBreedError
 
 
 def main(bundle: str, folder: str) -> None:
-    """Prints one line a picture."""
+    """Prints one line per picture."""
     pictures = sorted(path for path in Path(folder).rglob("*") if path.is_file())
     with BreedClassifier.from_bundle(bundle) as classifier:
         for path, result in zip(pictures, classifier.classify_many(pictures, on_error="return"), strict=True):

@@ -1,4 +1,4 @@
-"""Search a hidden layer's width, dropout and learning rate, then train with the best.
+"""Search a hidden layer's width, dropout and learning rate, then train with the best values.
 
 python examples/search_own_ranges.py PICTURES
 """

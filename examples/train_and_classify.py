@@ -1,4 +1,4 @@
-"""Train on your pictures on this machine, ask about one of them, leave nothing running.
+"""Train on your pictures on this machine, classify one of them, and leave nothing running.
 
 python examples/train_and_classify.py PICTURES [PICTURE]
 """

@@ -222,7 +222,7 @@ def _from_json(body: bytes | str) -> Image.Image | Tensor:
     raise RequestError('send {"url": "https://..."} or a preprocessed tensor [3, h, w] or [n, 3, h, w]')
 
 
-def _tensor(values: Sequence[Any]) -> Tensor:
+def _tensor(values: Sequence[object]) -> Tensor:
     try:
         tensor = torch.tensor(values, dtype=torch.float32)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
@@ -317,7 +317,7 @@ def _with_rejection(answer: dict[str, Any], prediction: Prediction) -> dict[str,
     return answer | {"rejection": {"method": rule.method, "threshold": rule.threshold}}
 
 
-def _score(index: int, class_folder: str, logits: list[float], row: list[float]) -> dict[str, Any]:
+def _score(index: int, class_folder: str, logits: list[float], row: list[float]) -> dict[str, object]:
     return {
         "index": index,
         "class_folder": class_folder,

@@ -11,7 +11,6 @@ import fcntl
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 _POLL_SECONDS = 0.02
 _RETRY_SECONDS = 0.5
@@ -52,7 +51,9 @@ def file_lock_within(path: Path, seconds: float) -> Iterator[bool]:
 
 
 @contextlib.contextmanager
-def exclusive(folder: Path, *, report: Callable[[str], Any], check: Callable[[], Any] = lambda: None) -> Iterator[None]:
+def exclusive(
+    folder: Path, *, report: Callable[[str], object], check: Callable[[], object] = lambda: None
+) -> Iterator[None]:
     """Lets one process at a time work in a folder; the others wait for it, and say so.
 
     Args:

@@ -251,7 +251,7 @@ def extract(
 
 def _key(
     dataset: DataSet, made: BackboneSpec, state: Mapping[str, torch.Tensor], views: Sequence[View]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     return {
         "format": FORMAT,
         "fingerprint": image_folder.fingerprint(dataset),

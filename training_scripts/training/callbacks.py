@@ -28,7 +28,7 @@ class Callback:
                 split), inputs (features or pictures), backbone.
         """
 
-    def pass_begins(self, batches: int, facts: Mapping[str, Any]) -> None:
+    def pass_begins(self, batches: int, facts: Mapping[str, object]) -> None:
         """A feature pass is about to begin.
 
         Args:
@@ -48,7 +48,7 @@ class Callback:
             ended: When its features were computed.
         """
 
-    def pass_ends(self) -> Mapping[str, Any] | None:
+    def pass_ends(self) -> Mapping[str, object] | None:
         """The feature pass is done. Returns facts to store with the features, or None."""
 
     def step_begins(self, mode: str) -> None:
@@ -105,7 +105,7 @@ class Callbacks(Callback):
         """Calls all of them."""
         self._call("run_begins", network, facts)
 
-    def pass_begins(self, batches: int, facts: Mapping[str, Any]) -> None:
+    def pass_begins(self, batches: int, facts: Mapping[str, object]) -> None:
         """Calls all of them."""
         self._call("pass_begins", batches, facts)
 
@@ -117,7 +117,7 @@ class Callbacks(Callback):
         """Calls all of them."""
         self._call("pass_batch_ends", began, ready, ended)
 
-    def pass_ends(self) -> Mapping[str, Any]:
+    def pass_ends(self) -> Mapping[str, object]:
         """Calls all of them; returns the facts of all."""
         return {key: value for answer in self._call("pass_ends") if answer for key, value in answer.items()}
 

@@ -343,7 +343,7 @@ class Trainer:
             f"{number_text(now, 3)}"
         )
 
-    def _run_facts(self) -> dict[str, Any]:
+    def _run_facts(self) -> dict[str, object]:
         return {
             "hyperparameters": self._settings.to_dict(),
             "sizes": {split: self._batches.size(split) for split in SPLITS if self.has(split)},

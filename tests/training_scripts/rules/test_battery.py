@@ -9,7 +9,7 @@ import torch
 
 import battery_faulty
 import battery_healthy
-from rule_battery import Score, judge_faulty, judge_healthy
+from rule_battery import Score, score_faulty, score_healthy
 
 HEALTHY = [
     "momentum",
@@ -55,7 +55,7 @@ def _one_thread() -> Iterator[None]:
 @pytest.mark.parametrize("name", HEALTHY)
 def test_a_healthy_run_gets_no_finding(name: str) -> None:
     score = Score()
-    judge_healthy(score, name, dict(battery_healthy.cases(0))[name](), "default")
+    score_healthy(score, name, dict(battery_healthy.cases(0))[name](), "default")
     assert score.alarmed == {}
 
 
@@ -64,11 +64,11 @@ def test_a_healthy_run_gets_no_finding(name: str) -> None:
 def test_a_fault_is_found_by_the_right_rule_at_about_the_right_step(name: str) -> None:
     score = Score()
     [fault] = [fault for fault in battery_faulty.faults(0) if fault.name == name]
-    judge_faulty(score, fault, fault.make(), "default")
+    score_faulty(score, fault, fault.make(), "default")
     assert (score.missed, score.elsewhere) == ([], [])
 
 
 def test_awss_definitions_cry_wolf_on_healthy_runs() -> None:
     score = Score()
-    judge_healthy(score, "momentum", dict(battery_healthy.cases(0))["momentum"](), "aws")
+    score_healthy(score, "momentum", dict(battery_healthy.cases(0))["momentum"](), "aws")
     assert "Overtraining" in score.alarmed["momentum"]
