@@ -15,7 +15,7 @@ from torch import nn
 
 from tests.training_scripts.conftest import feature_folder, picture_folder  # noqa: F401 - fixtures
 from tests.training_scripts.recording.loops import train
-from tests.training_scripts.trial_material import command, environment
+from tests.training_scripts.small_datasets import command, environment
 from training_scripts.recording.recorder.recorder import Recorder
 from training_scripts.recording.trial.file_trial import FileTrial
 

@@ -11,7 +11,7 @@ import pytest
 
 from dogbreed_sdk.container import encode_hyperparameter
 from dogbreed_sdk.jobs import source
-from tests.training_scripts.trial_material import CLASSES, draw_pictures
+from tests.training_scripts.small_datasets import CLASSES, draw_pictures
 from training_scripts.models.bundle import read_description
 from training_scripts.models.model import load
 from training_scripts.training.metrics import EpochMetrics, parse

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training_scripts.trial_material import CLASSES, draw_pictures
+from tests.training_scripts.small_datasets import CLASSES, draw_pictures
 from training_scripts.data import image_folder, preprocessing
 from training_scripts.features import store
 from training_scripts.models import backbones, bundle, heads

@@ -18,7 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.training_scripts.trial_material import CLASSES
+from tests.training_scripts.small_datasets import CLASSES
 from training_scripts import inference
 from training_scripts.data import formats, preprocessing
 from training_scripts.inference import (

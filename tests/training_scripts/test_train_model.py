@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training_scripts.trial_material import CLASSES, command, environment
+from tests.training_scripts.small_datasets import CLASSES, command, environment
 from training_scripts.models.bundle import read_description
 from training_scripts.models.model import load
 from training_scripts.training.hyperparameters import names

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training_scripts.trial_material import CLASSES
+from tests.training_scripts.small_datasets import CLASSES
 from training_scripts.data import image_folder, preprocessing
 from training_scripts.data.image_folder import DataError
 from training_scripts.data.inputs import read_inputs

@@ -17,7 +17,7 @@ import torch
 
 from dogbreed_sdk.labels import display_name as sdks_display_name
 from tests.training_scripts.conftest import write_bundle
-from tests.training_scripts.trial_material import CLASSES, environment
+from tests.training_scripts.small_datasets import CLASSES, environment
 from training_scripts.models import backbones, bundle, heads
 from training_scripts.models.bundle import read_description
 from training_scripts.models.description import BundleError, display_name

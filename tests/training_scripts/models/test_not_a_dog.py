@@ -12,7 +12,7 @@ import not_a_dog_card
 import not_a_dog_measures as measures
 import not_a_dog_pictures
 from not_a_dog_results import Results, Seen
-from tests.training_scripts.trial_material import clouds
+from tests.training_scripts.small_datasets import clouds
 
 
 def test_auroc_of_an_example_by_hand() -> None:

@@ -13,7 +13,7 @@ import torch
 
 from tests.training_scripts.conftest import write_bundle
 from tests.training_scripts.models.test_bundle import forge, put
-from tests.training_scripts.trial_material import CLASSES, clouds
+from tests.training_scripts.small_datasets import CLASSES, clouds
 from training_scripts.models import rejection
 from training_scripts.models.bundle import read_description
 from training_scripts.models.description import BundleError

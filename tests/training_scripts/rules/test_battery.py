@@ -36,7 +36,7 @@ FAULTS = [
     "a class starved: relabelled",
     "one layer x 100",
     "equal weights, one hidden layer",
-    "a convolution not in the optimiser",
+    "a convolution not in the optimizer",
     "learning rate too large, with a leap",
     "first step a thousand times too long",
     "a pair by coin flips",

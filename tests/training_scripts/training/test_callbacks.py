@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.training_scripts.small_datasets import same_weights
 from tests.training_scripts.training.test_trainer import trainer
-from tests.training_scripts.trial_material import same_weights
 from training_scripts.training.callbacks import Callback, Callbacks
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.training_scripts.small_datasets import clouds, same_weights
 from tests.training_scripts.training.test_trainer import TinyBackbone, picture_trainer, trainer
-from tests.training_scripts.trial_material import clouds, same_weights
 from training_scripts.data.batches import FeatureBatches
 from training_scripts.features.store import SplitFeatures
 from training_scripts.models import rejection

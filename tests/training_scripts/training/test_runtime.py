@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training_scripts.trial_material import REPOSITORY
+from tests.training_scripts.small_datasets import REPOSITORY
 from training_scripts import ScriptError
 from training_scripts.training import runtime
 

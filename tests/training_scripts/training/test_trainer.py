@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.training_scripts.trial_material import cloud_batches, clouds, environment, same_weights
+from tests.training_scripts.small_datasets import cloud_batches, clouds, environment, same_weights
 from training_scripts import inference
 from training_scripts.data.batches import FeatureBatches
 from training_scripts.features.extraction import FeaturePass

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.training_scripts.small_datasets import environment
 from tests.training_scripts.test_train_model import epochs, failure, run
-from tests.training_scripts.trial_material import environment
 from training_scripts.models.bundle import read_description
 from training_scripts.recording.profiler.profiler import Profiler
 from training_scripts.recording.recorder import job

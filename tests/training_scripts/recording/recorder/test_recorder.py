@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from tests.training_scripts.recording.loops import STEPS, train
-from tests.training_scripts.trial_material import REPOSITORY
+from tests.training_scripts.small_datasets import REPOSITORY
 from tests.waiting import wait_for
 from training_scripts.recording.recorder import recorder as recorder_module
 from training_scripts.recording.recorder import step_buffer, torch_reductions

@@ -1,4 +1,4 @@
-"""Small things to train on, shared by the tests of the training scripts."""
+"""Small data sets and helpers, shared by the tests of the training scripts."""
 
 from __future__ import annotations
 
