@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from training_scripts.rules.evidence.learning_curves import Curve
     from training_scripts.rules.findings import RuleResult
 
-# A recording without an end to which nothing was added for so long is of a run that was killed.
+# A recording without an end, to which nothing was added for this long, is of a run that was killed.
 SILENCE_SECONDS = 1800.0
-# What a job's rules say fits into kilobytes.
+# The results of a job's rules take kilobytes.
 _MAX_RULES_BYTES = 16 * 2**20
 
 
@@ -70,46 +70,46 @@ class ReportContent:
 
     @classmethod
     def load_folders(cls, *, trial: Path | None = None, profile: Path | None = None) -> Self:
-        """The report on a recording whose parts lie in folders of their own, as the managed Debugger's may.
+        """Loads a recording whose parts are in separate folders, as the managed Debugger's may be.
 
         Args:
             trial: The folder with the tensors.
             profile: The folder with system and framework.
 
         Raises:
-            RecordingError: Neither holds anything.
+            RecordingError: Neither folder contains a recording.
         """
         parts = Parts()
         for folder in (trial, profile):
             parts = parts.or_else(find(folder)) if folder is not None else parts
         named = " and ".join(str(folder) for folder in (trial, profile) if folder is not None)
         if not parts:
-            raise RecordingError(f"{named} hold no recording. Looked in them and below for {LOOKED_FOR}.")
+            raise RecordingError(f"{named} contain no recording. Looked in them and below for {LOOKED_FOR}.")
         return cls(named, recording=Recording(named, parts))
 
     @cached_property
     def trial(self) -> Trial | None:
-        """The recorded tensors, or None where there are none."""
+        """The recorded tensors; None without any."""
         path = self._recording.parts.trial
         return None if path is None else self._read(path, _trial)
 
     @cached_property
     def evidence(self) -> Evidence | None:
-        """The trial as this report looks at it: what is read or computed once is remembered."""
+        """The trial as rules and insights read it: what is read or computed once is cached."""
         from training_scripts.rules.evidence.evidence import Evidence  # noqa: PLC0415 - needs NumPy
 
         return None if self.trial is None else Evidence(self.trial)
 
     @cached_property
     def profile(self) -> Profile | None:
-        """Where time and machine went, or None where nothing says so."""
+        """How the run used its time and machine; None without a profile."""
         parts = self._recording.parts
         path = parts.profile or parts.report
         return None if path is None else self._read(path, _profile)
 
     @cached_property
     def feature_pass(self) -> FeaturePassCost | None:
-        """What it cost to compute the features that were trained on, or that the job computed; None where unknown."""
+        """The cost of computing the features that the run used or the job computed; None if unknown."""
         from dogbreed_sdk.debugging.feature_pass import feature_pass_cost  # noqa: PLC0415 - needs NumPy
 
         if self.trial is not None:
@@ -119,10 +119,10 @@ class ReportContent:
 
     @cached_property
     def rules(self) -> list[RuleResult]:
-        """Every rule's answer.
+        """The result of every rule.
 
         Raises:
-            ConfigurationError: There is no such rule, parameter or set of parameters.
+            ConfigurationError: A rule, parameter or set of parameters does not exist.
         """
         from dogbreed_sdk.debugging.rule_results import evaluated  # noqa: PLC0415 - needs NumPy
 
@@ -139,7 +139,7 @@ class ReportContent:
 
     @cached_property
     def curves(self) -> Mapping[str, Curve]:
-        """Loss and accuracy as they are drawn, by name, as far as they were recorded."""
+        """The recorded curves of loss and accuracy, by name."""
         from training_scripts.recording.trial.trial import despite_damage  # noqa: PLC0415
         from training_scripts.rules.evidence.learning_curves import curves  # noqa: PLC0415 - needs NumPy
 
@@ -147,17 +147,17 @@ class ReportContent:
         return {} if evidence is None else despite_damage(lambda: curves(evidence))
 
     def insights(self) -> list[Insight]:
-        """What the curves mean, most important first: each with its evidence, its confidence and a next step."""
+        """Insights, most important first: each with its evidence, confidence and next step."""
         return list(self._insights)
 
     @property
     def problems(self) -> list[str]:
-        """A sentence for everything that could not be read."""
+        """One sentence for each part that could not be read."""
         found = [*self._recording.problems]
         if self.recorded_by:
             found.append(
-                f"{self.recorded_by} recorded this, not {self.source}: jobs that continue each other share the folder "
-                "of their checkpoints, and the recording in it is the last one's."
+                f"{self.recorded_by} recorded this, not {self.source}: jobs that continue each other share their "
+                "checkpoint folder, and the recording in it is of the last one."
             )
         for part in (self.trial, self.profile):
             found += part.problems if part is not None else ()
@@ -165,7 +165,7 @@ class ReportContent:
 
     @property
     def notes(self) -> list[str]:
-        """Sentences on how the run was recorded, where that is not what its settings lead one to expect."""
+        """Sentences on how the run was recorded, where its settings suggest otherwise."""
         from training_scripts.recording.trial import run_facts  # noqa: PLC0415 - needs NumPy
 
         if self.trial is None:
@@ -173,23 +173,23 @@ class ReportContent:
         found: list[str] = run_facts.notes(self.trial.run)
         if self.trial.run.get("inputs") == "features" and self.feature_pass is None:
             found.append(
-                "The features were computed before; what that cost is not known, because the pass recorded nothing."
+                "The features were computed earlier; the cost is unknown, because the feature pass was not recorded."
             )
         return found
 
     @property
     def is_running(self) -> bool:
-        """Whether the run went on when the report was loaded: by its job's status, else by what was recorded last."""
+        """Whether the run was still running: by its job's status, else by the time of the last recorded step."""
         if self.job:
             return self._recording.is_running
         if self.trial is None or self.trial.ended:
             return False
         times = [float(table.times[-1]) for mode in ("TRAIN", "EVAL") if len((table := self.trial.steps(mode)).times)]
-        return not times or not time.time() - max(times) > SILENCE_SECONDS  # unknown times are NaN: it may go on
+        return not times or not time.time() - max(times) > SILENCE_SECONDS  # unknown times are NaN: it may be running
 
     @property
     def status(self) -> str:
-        """The job's TrainingJobStatus; of a recording without a job Running, Ended, or Unknown without an end."""
+        """The job's TrainingJobStatus; for a recording without a job Running, Ended, or Unknown."""
         if self.job:
             return clipped(self.job.get("TrainingJobStatus", "Unknown"), 40)
         if self.trial is None:
@@ -198,13 +198,13 @@ class ReportContent:
 
     @property
     def recorded_by(self) -> str:
-        """The job that made the recording, where that is another one than was asked for; empty otherwise."""
+        """The job that made the recording, if it is a different one; else empty."""
         name = self.trial.run.get("job") if self.trial is not None and self.job else None
         return clipped(name, 200) if isinstance(name, str) and name not in ("", self.source) else ""
 
     @property
     def has_no_end(self) -> bool:
-        """Whether the recording just stops though its run is over: it was killed, or could not record any longer."""
+        """Whether the recording is incomplete though its run is over: it was killed, or could no longer record."""
         if self.trial is None or self.trial.ended or self.is_running:
             return False
         return bool(self.job.get("TrainingJobStatus") not in ("Completed", "Failed"))
@@ -223,15 +223,15 @@ class ReportContent:
 
     @cached_property
     def stored(self) -> Mapping[str, Any]:
-        """What the job's own rules wrote down while it ran (rules.json); empty where they did not."""
+        """The results that the job's own rules wrote while it ran (rules.json); empty without any."""
         path = self._recording.parts.rules
         return {} if path is None else self._json(path)
 
     def _json(self, path: Path) -> Mapping[str, Any]:
-        """A JSON object beside the recording; empty, and a problem, where it cannot be read."""
+        """Reads a JSON object of the recording; empty, and a problem, if it cannot be read."""
         try:
             if path.stat().st_size > _MAX_RULES_BYTES:
-                raise ValueError("it is far too large")
+                raise ValueError("it is too large")
             content = json.loads(path.read_text(encoding="utf-8"), parse_int=_bounded)
         except (OSError, ValueError, RecursionError) as error:
             self._unread.append(f"{path} cannot be read: {error}.")
@@ -245,7 +245,7 @@ class ReportContent:
         return insights(self.evidence, self.profile, self.rules, problems=self._unread)
 
     def _read(self, path: Path, reader: Any) -> Any:
-        """A part of the recording; one that cannot be read is a problem, or the error where there is no other."""
+        """Reads a part of the recording; a failure is noted as a problem, or raised if there is no other part."""
         from training_scripts import ScriptError  # noqa: PLC0415
 
         try:
@@ -261,13 +261,13 @@ class ReportContent:
         if not isinstance(other, Recording):
             return other
         if other.parts.trial is None:
-            raise ConfigurationError(f"{other.source} holds no tensors to compare with.")
+            raise ConfigurationError(f"{other.source} contains no tensors to compare with.")
         trial: Trial | None = self._read(other.parts.trial, _trial)
         return trial
 
 
 def _bounded(digits: str) -> int | float:
-    """An integer of JSON; what no array of integers holds is a float, infinite beyond those."""
+    """A JSON integer; one too large for int64 becomes a float, possibly infinite."""
     # 2**63 has 19 digits.
     return int(digits) if len(digits) < 19 else float(digits)
 

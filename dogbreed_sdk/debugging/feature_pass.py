@@ -1,8 +1,7 @@
-"""What it cost to compute the features that a job trains on: pictures per second, decoding, network, operators."""
+"""The cost of computing the features that a job trains on: pictures per second, decoding, network, operators."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,7 +11,7 @@ from training_scripts.recording.profile.profile import Operator
 
 MOST_OPERATORS = 20
 TOP_OPERATORS = 3
-# Waiting for this share of a pass, the network is held up by decoding.
+# Decoding is the bottleneck if the network waits for this share of a pass.
 HELD_UP = 0.3
 _MOST = 2.0**53
 
@@ -22,20 +21,20 @@ class FeaturePassCost:
     """The cost of one feature pass.
 
     Attributes:
-        job: The job that made it; empty where unknown.
+        job: The job that computed them; empty if unknown.
         backbone: The network.
-        pictures: Pictures that went through it.
-        views: Views of them.
+        pictures: Number of pictures.
+        views: Number of views.
         computed_earlier: Pictures that an interrupted process had computed before, whose cost is unknown.
         seconds: Wall time.
-        forward: Of it, seconds of the network.
-        waiting: Of it, seconds of waiting for decoded pictures.
-        decoding: Seconds of decoding, over all threads, most of it while the network worked.
-        workers: Threads that decoded; None where unknown.
-        cores: Of the machine; None where unknown.
+        forward: Seconds of it in the network.
+        waiting: Seconds of it waiting for decoded pictures.
+        decoding: Seconds of decoding in all threads, mostly while the network was busy.
+        workers: Decoding threads; None if unknown.
+        cores: CPU cores of the machine; None if unknown.
         device: cuda or cpu.
-        operators: Of a few batches, most expensive first.
-        operators_note: Why there are none, where there are none.
+        operators: Operators of a few batches, most expensive first.
+        operators_note: Why there are no operators.
     """
 
     job: str
@@ -55,26 +54,26 @@ class FeaturePassCost:
 
     @property
     def pictures_per_second(self) -> float | None:
-        """How fast it was."""
+        """Speed of the pass."""
         return self.pictures / self.seconds if self.seconds > 0 else None
 
     @property
     def is_held_up_by_decoding(self) -> bool:
-        """Whether the network waited much for pictures."""
+        """Whether the network waited for pictures for a large share of the time."""
         return self.waiting > HELD_UP * self.seconds > 0
 
     @property
     def advice(self) -> str:
-        """What would make it faster; empty where nothing simple would."""
+        """How to make it faster; empty without simple advice."""
         if not self.is_held_up_by_decoding:
             return ""
         return (
-            "Decoding holds the network up: raise workers (--workers), up to the number of cores, or make the pictures "
-            "smaller than a photograph once, before uploading them."
+            "Decoding is the bottleneck: raise workers (--workers), up to the number of cores, or shrink large "
+            "photographs before uploading them."
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values for JSON."""
+        """The cost as plain values for JSON."""
         document: dict[str, Any] = plain(
             {**asdict(self), "pictures_per_second": self.pictures_per_second, "advice": self.advice}
         )
@@ -88,7 +87,7 @@ class FeaturePassCost:
         return f"{number(self.pictures)} pictures{views}{through} in {seconds(self.seconds)}{speed}."
 
     def parts(self) -> Iterator[tuple[str, float]]:
-        """What its wall time went into, and how many seconds."""
+        """Yields the parts of the wall time, and their seconds."""
         yield "Network", self.forward
         yield "Waiting for decoded pictures", self.waiting
 
@@ -105,7 +104,8 @@ class FeaturePassCost:
                 f"{name.lower()} {seconds(spent)} ({percent(spent / self.seconds)})" for name, spent in self.parts()
             ]
             threads = f" in {self.workers} threads" if self.workers else ""
-            yield f"Of that: {', '.join(shares)}; decoding took {seconds(self.decoding)}{threads}, beside the network."
+            decoding = f"decoding took {seconds(self.decoding)}{threads}, in parallel with the network"
+            yield f"Of that: {', '.join(shares)}; {decoding}."
         if self.operators:
             cost = sum(map(_spent, self.operators)) or 1.0
             top = ", ".join(f"{one.name} {percent(_spent(one) / cost)}" for one in self.operators[:TOP_OPERATORS])
@@ -114,13 +114,13 @@ class FeaturePassCost:
             yield self.operators_note
         if self.computed_earlier:
             yield (
-                f"{number(self.computed_earlier)} more pictures had been computed by a process that was interrupted; "
-                "what they cost is not known."
+                f"{number(self.computed_earlier)} more pictures were computed by a process that was interrupted; "
+                "their cost is unknown."
             )
 
 
-def feature_pass_cost(facts: Mapping[str, Any] | None) -> FeaturePassCost | None:
-    """The cost of a pass from what was written down about it; None where that says nothing of it."""
+def feature_pass_cost(facts: Mapping[str, object] | None) -> FeaturePassCost | None:
+    """Reads the cost of a pass from its recorded facts; None if they do not include it."""
     if not isinstance(facts, Mapping) or _amount(facts.get("seconds")) is None or not _count(facts.get("pictures")):
         return None
     return FeaturePassCost(
@@ -141,7 +141,7 @@ def feature_pass_cost(facts: Mapping[str, Any] | None) -> FeaturePassCost | None
     )
 
 
-def _operators(rows: Any) -> Iterator[Operator]:
+def _operators(rows: object) -> Iterator[Operator]:
     for row in rows[:MOST_OPERATORS] if isinstance(rows, list) else ():
         if isinstance(row, Mapping) and (cpu := _amount(row.get("cpu_seconds"))) is not None:
             gpu = _amount(row.get("gpu_seconds")) or 0.0
@@ -152,15 +152,16 @@ def _spent(operator: Operator) -> float:
     return float(operator.gpu_seconds or operator.cpu_seconds)
 
 
-def _amount(value: Any) -> float | None:
-    plain_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if plain_number and 0 <= value < _MOST and math.isfinite(value) else None
+def _amount(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if 0 <= value < _MOST else None  # NaN is neither
 
 
-def _count(value: Any) -> int | None:
+def _count(value: object) -> int | None:
     found = _amount(value)
     return None if found is None else int(found)
 
 
-def _text(value: Any, limit: int = 200) -> str:
+def _text(value: object, limit: int = 200) -> str:
     return clipped(value, limit) if isinstance(value, str) else ""

@@ -1,6 +1,6 @@
-"""Values as JSON and people can read them: no NumPy, no NaN, no endless text; numbers with as many digits as help.
+"""Formats values for JSON and for people: no NumPy, no NaN, no endless text, only significant digits.
 
-Numbers, shares and times are written the same way wherever a report shows them.
+Numbers, shares and times are formatted the same way wherever a report shows them.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import Any
 from training_scripts._util.number_text import number_text
 from training_scripts._util.safe_text import without_secrets
 
-# A message is a sentence or two; whatever is longer was not written for people.
+# A message is a sentence or two; longer text was not written for people.
 MAX_TEXT = 2_000
-# Deeper than anything that was written for people; what comes from disk may be as deep as Python can bear.
+# Deeper than any report; files from disk may be nested as deeply as Python allows.
 MAX_DEPTH = 32
 
 
 def plain(value: Any, *, depth: int = 0) -> Any:
-    """A value of dicts, lists, strings, numbers and None; what JSON has no number for (NaN, infinity) is None.
+    """Converts a value to dicts, lists, strings, numbers and None; NaN and infinity, which JSON lacks, become None.
 
     Args:
-        value: Any; what is nested too deeply becomes an ellipsis.
-        depth: How deeply it is nested itself.
+        value: Any value; parts that are nested too deeply become an ellipsis.
+        depth: How deeply the value itself is nested.
 
     >>> plain({"loss": float("nan"), "steps": (1, 2)})
     {'loss': None, 'steps': [1, 2]}
@@ -48,9 +48,9 @@ def plain(value: Any, *, depth: int = 0) -> Any:
 
 
 def whole(text: str) -> str:
-    r"""A text that may leave in a report: without secrets in URLs, and with no halves of characters.
+    r"""Makes a text safe for a report: without secrets in URLs and without lone surrogates.
 
-    Names from disk may hold such halves, which no file or socket takes.
+    Names from disk may contain lone surrogates, which cannot be encoded.
 
     >>> whole("a\ud800b")
     'a?b'
@@ -60,7 +60,7 @@ def whole(text: str) -> str:
 
 
 def number(value: float | None, *, digits: int = 4) -> str:
-    """A number for people: four digits that count, thousands apart, powers of ten where there are too many zeros.
+    """Formats a number: four significant digits, thousands separators, an exponent for many zeros.
 
     >>> [number(value) for value in (0.123456, 12345.6, 1e-9, 3, float("nan"), None)]
     ['0.1235', '12,346', '1e-09', '3', 'NaN', '—']
@@ -74,7 +74,7 @@ def number(value: float | None, *, digits: int = 4) -> str:
 
 
 def percent(share: float | None) -> str:
-    """A share of one in percent.
+    """Formats a share of one in percent.
 
     >>> percent(0.1234), percent(1.0), percent(None)
     ('12.3 %', '100 %', '—')
@@ -86,7 +86,7 @@ def percent(share: float | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """A time span in the unit that fits.
+    """Formats a duration in a suitable unit.
 
     >>> [seconds(value) for value in (0.0000123, 0.0123, 4.5, 92, 7300)]
     ['12.3 µs', '12.3 ms', '4.5 s', '1 min 32 s', '2 h 1 min']
@@ -105,7 +105,7 @@ def seconds(value: float | None) -> str:
 
 
 def date(value: object) -> str | None:
-    """Seconds since 1970 as a date and time; None for what is no such time.
+    """Formats seconds since 1970 as a date and time; None for anything else.
 
     >>> date(1_750_000_000.5), date(3), date("today")
     ('2025-06-15 15:06:40 UTC', None, None)
@@ -116,7 +116,7 @@ def date(value: object) -> str | None:
 
 
 def amount(value: float | None) -> str:
-    """Bytes in the unit that fits.
+    """Formats bytes in a suitable unit.
 
     >>> amount(1_500_000), amount(12)
     ('1.5 MB', '12 B')
@@ -131,7 +131,7 @@ def amount(value: float | None) -> str:
 
 
 def clipped(text: object, limit: int = MAX_TEXT) -> str:
-    """A text that is no longer than it may be, and says so where it was.
+    """Cuts a text to a limit, with an ellipsis.
 
     >>> clipped("four words of text", 10)
     'four words …'
@@ -141,7 +141,7 @@ def clipped(text: object, limit: int = MAX_TEXT) -> str:
 
 
 def step_list(steps: Sequence[int], *, most: int = 4) -> str:
-    """The first steps of many.
+    """Lists the first steps, and the last.
 
     >>> step_list([10, 20, 30]), step_list(range(0, 100, 10))
     ('10, 20, 30', '0, 10, 20, 30, … 90 (10 in all)')
@@ -152,12 +152,12 @@ def step_list(steps: Sequence[int], *, most: int = 4) -> str:
 
 
 def joined(words: Sequence[str], *, most: int = 4) -> str:
-    """Words as a sentence lists them.
+    """Lists words as in a sentence.
 
     >>> joined(["a"]), joined(["a", "b", "c"]), joined(list("abcdef"))
     ('a', 'a, b and c', 'a, b, c, d and 2 more')
     """
-    # "and 1 more" is no shorter than its name.
+    # "and 1 more" is not shorter than the name.
     kept = len(words) if len(words) <= most + 1 else most
     shown = [*words[:kept], *([f"{len(words) - kept} more"] if len(words) > kept else [])]
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}" if shown else ""
@@ -210,7 +210,7 @@ def _setting(value: object) -> str:
 
 
 def _float(value: float) -> float:
-    """A number that came from JSON may be an integer beyond all of float's."""
+    """Converts to float; an integer from JSON may be too large for one."""
     try:
         return float(value)
     except OverflowError:

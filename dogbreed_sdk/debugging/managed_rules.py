@@ -1,7 +1,7 @@
 """Evaluates the managed rules of a local job: `python -m dogbreed_sdk.debugging.managed_rules TASK.json`.
 
-It stands for AWS's rule containers. The task names the recordings, the rules as the job's request configures them,
-the folder for their output in AWS's layout, and the file for the answer: rule -> {"status", "details"}.
+It replaces AWS's rule containers. The task specifies the recordings, the rules as the job's request configures them,
+the folder for their output in AWS's layout, and the file for the results: rule -> {"status", "details"}.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from training_scripts import ScriptError, rules
 from training_scripts._util.atomic import write_atomically
 from training_scripts.rules.findings import ERROR, NOT_EVALUATED, RuleResult
 
-# AWS has no word for a rule that had nothing to look at; a rule job that gave no verdict is Stopped.
+# AWS has no status for a rule without data; a rule job without a result is Stopped.
 _STATUSES = {NOT_EVALUATED: "Stopped"}
 _RULE_TO_INVOKE = "rule_to_invoke"
 _LONGEST_FOLDER_NAME = 100
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Evaluates one task; 0 unless the task itself cannot be read or answered."""
+    """Evaluates one task; returns 0. Raises if the task cannot be read or its results cannot be written."""
     task = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
     output = Path(task["output"])
     report, reason = _report(task)
@@ -38,14 +38,14 @@ def main(arguments: Sequence[str]) -> int:
             if report is None:
                 raise ScriptError(f"nothing was recorded: {reason}")
             answer[rule["name"]] = _evaluated(report, rule, output / _folder_name(rule["name"]))
-        except Exception as error:  # noqa: BLE001 - one rule must not take the others' answers with it
+        except Exception as error:  # noqa: BLE001 - one rule must not fail the others
             answer[rule["name"]] = {"status": ERROR, "details": str(error) or type(error).__name__}
     write_atomically(Path(task["answer"]), json.dumps(answer).encode())
     return 0
 
 
 def _report(task: Mapping[str, Any]) -> tuple[ReportContent | None, str]:
-    """The job's report, from where its script recorded; or None, and why there is none."""
+    """Loads what the job's script recorded; or None, and why there is nothing."""
     try:
         trial, profile = (Path(task[part]) if task[part] else None for part in ("debug", "profiler"))
         return ReportContent.load_folders(trial=trial, profile=profile), ""
@@ -66,7 +66,7 @@ def _evaluated(report: ReportContent, rule: Mapping[str, Any], folder: Path) -> 
 
 
 def _judged(report: ReportContent, names: Sequence[str], given: Mapping[str, Mapping[str, Any]]) -> list[RuleResult]:
-    """The rules' answers: ours, and AWS's to the letter where a rule was given parameters, which are AWS's."""
+    """Evaluates rules by our definition, or by AWS's for rules with parameters, which are AWS's."""
     theirs = [name for name in names if given[name]]
     ours = [name for name in names if not given[name]]
     results: list[RuleResult] = []
@@ -83,7 +83,7 @@ def _judged(report: ReportContent, names: Sequence[str], given: Mapping[str, Map
 
 
 def _profiler_report(report: ReportContent, given: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """AWS's ProfilerReport: every profiling rule's answer as JSON, and the report to read."""
+    """AWS's ProfilerReport: every profiling rule's result as JSON, and an HTML report."""
     names = rules.names("profiling")
     results = _judged(report, names, {name: _known(name, _of_rule(name, given)) for name in names})
     written = folder / "profiler-output" / "profiler-reports"
@@ -109,24 +109,24 @@ def _in_aws_form(result: RuleResult) -> dict[str, Any]:
 
 
 def _folder_name(configuration: str) -> str:
-    """A folder for a rule's output; the name of a configuration may hold anything."""
+    """A folder name for a rule's output; a configuration's name may contain any characters."""
     return re.sub(r"[^\w.-]", "_", configuration).lstrip(".")[:_LONGEST_FOLDER_NAME] or "rule"
 
 
 def _our_name(invoked: str) -> str:
-    """Our name of AWS's rule: the same, but for StalledTrainingRule."""
+    """Our name of AWS's rule: the same, except for StalledTrainingRule."""
     shorter = invoked.removesuffix("Rule")
     return shorter if shorter in rules.names() else invoked
 
 
 def _known(name: str, given: Mapping[str, str]) -> dict[str, Any]:
-    """The parameters that AWS's rule has, in its own types; those about its container mean nothing here."""
+    """The parameters of AWS's rule, converted to their types; those of its container are ignored."""
     known = rules.rule(name).aws
     return {key: _value(text) for key, text in given.items() if key in known}
 
 
 def _of_rule(name: str, given: Mapping[str, str]) -> dict[str, str]:
-    """ProfilerReport's parameters are named after the rule that they are for: CPUBottleneck_cpu_threshold."""
+    """ProfilerReport's parameters for one rule; their names begin with it: CPUBottleneck_cpu_threshold."""
     prefix = f"{name}_".lower()
     return {key[len(prefix) :]: value for key, value in given.items() if key.lower().startswith(prefix)}
 

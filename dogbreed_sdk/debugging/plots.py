@@ -1,4 +1,4 @@
-"""Curves, tensors and the machine's use as matplotlib axes, for notebooks and papers (extra: plots)."""
+"""Plots curves, tensors and the machine's use with matplotlib, for notebooks and papers (extra: plots)."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ if TYPE_CHECKING:
 
     from dogbreed_sdk.debugging.content import ReportContent
 
-# After Okabe and Ito: told apart without colour vision; dashes tell them apart without colours.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555")
+# Colors of Okabe and Ito, distinct without color vision; dashes make curves distinct without colors.
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555")
 _DASHES = ("-", "--", ":", "-.", (0, (8, 2)), (0, (3, 1)), (0, (1, 1)))
 _RATES = ("Network", "Disk")
 
 
 def losses(report: ReportContent) -> Axes:
-    """Training loss by step and validation loss by epoch."""
+    """Plots training loss by step and validation loss by epoch."""
     curve = report.curves.get("loss")
     if curve is None:
-        raise RecordingError(f"{report.source} has no loss to plot: none was recorded.")
+        raise RecordingError(f"{report.source} has no loss to plot: no loss was recorded.")
     axes: Axes = _axes()
     if len(curve.train):
         axes.plot(
             curve.train.steps,
             curve.train.values,
-            color=_COLOURS[0],
+            color=_COLORS[0],
             alpha=0.35,
             linewidth=0.8,
             label="train, each step",
         )
-        axes.plot(curve.train.steps, curve.smooth, color=_COLOURS[0], label="train, smoothed")
+        axes.plot(curve.train.steps, curve.smooth, color=_COLORS[0], label="train, smoothed")
     if len(curve.numbers):
         axes.errorbar(
             curve.positions,
             curve.valid,
             yerr=2 * curve.errors,
-            color=_COLOURS[1],
+            color=_COLORS[1],
             linestyle=_DASHES[1],
             marker="s",
             markersize=4,
@@ -48,9 +48,9 @@ def losses(report: ReportContent) -> Axes:
         )
     if curve.best is not None:
         label = f"best epoch: {curve.numbers[curve.best]}"
-        axes.axvline(curve.positions[curve.best], color=_COLOURS[2], linestyle=":", label=label)
+        axes.axvline(curve.positions[curve.best], color=_COLORS[2], linestyle=":", label=label)
     for name, step in _first_findings(report):
-        axes.axvline(step, color=_COLOURS[6], linestyle="--", linewidth=0.8)
+        axes.axvline(step, color=_COLORS[6], linestyle="--", linewidth=0.8)
         axes.annotate(
             _literal(name), (step, 1), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right", fontsize=8
         )
@@ -60,9 +60,9 @@ def losses(report: ReportContent) -> Axes:
 
 
 def tensor(report: ReportContent, name: str, *, kind: str | None, mode: str | None) -> Axes:
-    """One tensor over the steps: one number of it, or its mean within its range."""
+    """Plots a reduction of a tensor over the steps, or its mean with its range."""
     if report.trial is None:
-        raise RecordingError(f"{report.source} has no tensors to plot: none were recorded.")
+        raise RecordingError(f"{report.source} has no tensors to plot: no tensors were recorded.")
     recorded = report.trial.tensor(name)
     chosen = mode or recorded.modes[0]
     there = recorded.reductions(chosen)
@@ -70,19 +70,19 @@ def tensor(report: ReportContent, name: str, *, kind: str | None, mode: str | No
     series = recorded.reduction(main, chosen)
     axes: Axes = _axes()
     axes.plot(
-        series.steps, series.values, color=_COLOURS[0], marker="o", markersize=3, label=_literal(main.replace("_", " "))
+        series.steps, series.values, color=_COLORS[0], marker="o", markersize=3, label=_literal(main.replace("_", " "))
     )
     if kind is None and {"min", "max"} <= set(there):
         low, high = (recorded.reduction(end, chosen) for end in ("min", "max"))
         if len(low) == len(high) and (low.values != high.values).any():
-            axes.fill_between(low.steps, low.values, high.values, color=_COLOURS[0], alpha=0.15, label="min to max")
+            axes.fill_between(low.steps, low.values, high.values, color=_COLORS[0], alpha=0.15, label="min to max")
     axes.set(title=_literal(name), xlabel=f"{chosen} step", ylabel=_literal(main.replace("_", " ")))
     axes.legend()
     return axes
 
 
 def utilisation(report: ReportContent) -> Axes:
-    """The machine's use over time in percent, every node and metric a curve."""
+    """Plots the machine's use over time in percent, one curve per node and metric."""
     profile = report.profile
     curves = [
         (node, name, metric)
@@ -91,16 +91,16 @@ def utilisation(report: ReportContent) -> Axes:
         if name not in _RATES and len(metric.times)
     ]
     if not curves:
-        why = "AWS's report has statistics only" if profile is not None else "the job was not profiled"
-        raise RecordingError(f"{report.source} has no samples of the machine's use to plot: {why}.")
+        why = "AWS's report contains only statistics" if profile is not None else "the job was not profiled"
+        raise RecordingError(f"{report.source} has no samples of the machine to plot: {why}.")
     axes: Axes = _axes()
     begin = min(float(metric.times[0]) for _, _, metric in curves)
     nodes = {node for node, _, _ in curves}
     for index, (node, name, metric) in enumerate(curves):
-        look = index % len(_COLOURS)
+        look = index % len(_COLORS)
         label = _literal(f"{name}, {node}" if len(nodes) > 1 else name)
         axes.plot(
-            metric.times - begin, metric.values, color=_COLOURS[look], linestyle=_DASHES[look], linewidth=1, label=label
+            metric.times - begin, metric.values, color=_COLORS[look], linestyle=_DASHES[look], linewidth=1, label=label
         )
     axes.set(title=_literal(report.source), xlabel="seconds since the first sample", ylabel="percent", ylim=(0, 105))
     axes.legend()
@@ -108,7 +108,7 @@ def utilisation(report: ReportContent) -> Axes:
 
 
 def _literal(text: str) -> str:
-    """A text that matplotlib shows as it is: between dollar signs it would look for formulas."""
+    """Escapes dollar signs, between which matplotlib would parse formulas."""
     return whole(text).replace("$", r"\$")
 
 

@@ -1,4 +1,4 @@
-"""DebugReport: a recorded run and what rules and insights say of it, in a terminal, in a notebook, as one HTML file."""
+"""DebugReport: a recorded run with its rule results and insights, in a terminal, a notebook, or one HTML file."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ MAX_OPERATORS = 50
 
 
 class DebugReport(ReportContent):
-    """What a training run recorded, what went wrong in it, why, and what to do. Make one with `load`.
+    """What a training run recorded, what went wrong, why, and what to do. Create one with `load`.
 
-    Everything is read on first use and then kept: a report is a picture of the moment. Load it again to see how a
-    running job went on.
+    Everything is read on first use and then kept: a report is a snapshot. Load it again to follow a running job.
 
     Attributes:
         source: What the report is about: a job's name, a folder or a URI.
@@ -46,22 +45,22 @@ class DebugReport(ReportContent):
         rules: Sequence[str] | None = None,
         compare_with: Sequence[TrainingJob | str | Path] = (),
     ) -> DebugReport:
-        """The report on a recorded run: ours, smdebug's or the managed Debugger's; finished or under way.
+        """Loads the report on a recorded run: ours, smdebug's or the managed Debugger's; finished or running.
 
         Args:
             source: A `TrainingJob`; the name of one; a folder (the trial itself, or one with debug-output,
                 profiler-output or rule-output in it, or with the JSON files of AWS's profiler report); an s3:// or
-                file:// URI of such a folder. A folder goes before a job of the same name.
-            session: Where the job is, and whose storage reads S3. Default: `Session.default()`; for S3 AWS.
-            parameters: default (ours: made to be trusted) or aws (AWS's definitions to the letter).
-            overrides: Rule -> parameter -> value, before both sets.
+                file:// URI of such a folder. A folder takes precedence over a job of the same name.
+            session: The job's session, which also reads S3. Default: `Session.default()`; for S3, AWS.
+            parameters: default (ours, with few false alarms) or aws (AWS's exact definitions).
+            overrides: Rule -> parameter -> value; takes precedence over both sets.
             rules: Names of the rules to evaluate. Default: all.
-            compare_with: Other runs, for the rule SimilarAcrossRuns; named as the source is.
+            compare_with: Other runs, for the rule SimilarAcrossRuns; specified like the source.
 
         Raises:
-            RecordingError: There is no such run, or it recorded nothing; the message says why.
-            ConfigurationError: There is no such rule, parameter or set of parameters (raised where rules are
-                evaluated first).
+            RecordingError: The run does not exist, or recorded nothing; the message says why.
+            ConfigurationError: A rule, parameter or set of parameters does not exist (raised when rules are first
+                evaluated).
         """
         from dogbreed_sdk.debugging.sources.locate import locate  # noqa: PLC0415 - only runs that must be found need it
 
@@ -76,11 +75,11 @@ class DebugReport(ReportContent):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values for JSON.
+        """The report as plain values for JSON.
 
         Returns:
             source; status (the job's, else Running, Ended or Unknown); verdict (level, headline); rules, whose lists
-            of steps hold the first and the last of many, `steps_in_all` telling how many there were; managed_rules
+            of steps are shortened to the first ones and the last, `steps_in_all` being their number; managed_rules
             (name, kind, status, details of SageMaker Debugger's own); insights;
             profile; feature_pass (what computing the features cost, or None); notes (how it was recorded); problems.
         """
@@ -102,10 +101,10 @@ class DebugReport(ReportContent):
         }
 
     def to_html(self, path: str | Path) -> Path:
-        """Writes the whole report as one file that needs no network; less than 2 MB, whatever the run's length.
+        """Writes the report as one HTML file of less than 2 MB that needs no network, whatever the run's length.
 
         Args:
-            path: The file, or a folder, which then holds ``report.html``.
+            path: The file, or a folder for ``report.html``.
 
         Returns:
             The path of the file written.
@@ -119,23 +118,23 @@ class DebugReport(ReportContent):
         return target
 
     def summary(self, *, width: int = 100) -> str:
-        """The report in lines for a terminal.
+        """The report as text for a terminal.
 
         Args:
-            width: Characters a line.
+            width: Characters per line.
         """
         from dogbreed_sdk.debugging.summary import summary  # noqa: PLC0415
 
         return summary(self, width=width)
 
     def headline(self) -> str:
-        """The verdict and the numbers that matter, in one line."""
+        """The verdict and the key numbers in one line."""
         from dogbreed_sdk.debugging.summary import headline  # noqa: PLC0415
 
         return headline(self)
 
     def plot_losses(self) -> Axes:
-        """Training and validation loss over the steps, as matplotlib axes (extra: plots).
+        """Plots training and validation loss over the steps with matplotlib (extra: plots).
 
         Raises:
             RecordingError: No loss was recorded.
@@ -146,16 +145,16 @@ class DebugReport(ReportContent):
         return losses(self)
 
     def plot_tensor(self, name: str, *, kind: str | None = None, mode: str | None = None) -> Axes:
-        """A tensor over the steps, as matplotlib axes (extra: plots).
+        """Plots a tensor over the steps with matplotlib (extra: plots).
 
         Args:
             name: One of ``trial.tensor_names()``.
-            kind: Which number of it: mean, abs_mean, l2, min, max, std, ... Default: the mean within the range from
-                the smallest to the largest element, where they are known.
+            kind: The reduction: mean, abs_mean, l2, min, max, std, ... Default: the mean, with the range from the
+                smallest to the largest element if known.
             mode: TRAIN, EVAL, ... Default: the first in which it was recorded.
 
         Raises:
-            RecordingError: No such tensor, or no such number of it, was recorded.
+            RecordingError: The tensor, or this reduction of it, was not recorded.
             ConfigurationError: matplotlib is not installed.
         """
         from dogbreed_sdk.debugging.plots import tensor  # noqa: PLC0415
@@ -163,10 +162,10 @@ class DebugReport(ReportContent):
         return tensor(self, name, kind=kind, mode=mode)
 
     def plot_utilisation(self) -> Axes:
-        """CPU, GPU, memory and I/O wait over time in percent, as matplotlib axes (extra: plots).
+        """Plots CPU, GPU, memory and I/O wait over time in percent with matplotlib (extra: plots).
 
         Raises:
-            RecordingError: The machine's use was not recorded.
+            RecordingError: The machine was not sampled.
             ConfigurationError: matplotlib is not installed.
         """
         from dogbreed_sdk.debugging.plots import utilisation  # noqa: PLC0415
@@ -183,7 +182,7 @@ class DebugReport(ReportContent):
 
 
 def _profile_document(profile: Profile) -> dict[str, Any]:
-    """A profile without its samples; numbers that are none become None.
+    """A profile without its samples; numbers that are not finite become None.
 
     Returns:
         source, nodes, facts; timeline (seconds since 1970, and how long each of the job's parts took); usage, steps

@@ -1,4 +1,4 @@
-"""The report in lines for a terminal: the verdict first, then rules and insights, and how to see the rest."""
+"""The report as text for a terminal: the verdict first, then rules and insights, and how to see the rest."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _SIGNS = {"problem": "!", "slow": "!", "hint": "?", "well": "+", "unknown": "?"}
 
 
 def summary(report: ReportContent, *, width: int) -> str:
-    """The report in lines of at most so many characters."""
+    """The report in lines of at most `width` characters."""
     width = max(MIN_WIDTH, width)
     judged = verdict(report)
     lines = _hanging(f"{_SIGNS[judged.level]} ", judged.headline, width)
@@ -71,14 +71,14 @@ def summary(report: ReportContent, *, width: int) -> str:
 
 
 def headline(report: ReportContent) -> str:
-    """The verdict and the numbers that matter, in one line."""
+    """The verdict and the key numbers in one line."""
     judged = verdict(report)
     numbers = ", ".join(f"{name.lower()} {value}" for name, value, _ in judged.numbers[:MAX_NUMBERS])
     return _one_line(f"{judged.headline} {numbers}")
 
 
 def _first_advice(judged: Verdict) -> str:
-    """What to do about what the headline says."""
+    """The first advice of the verdict."""
     return next((point.advice for point in judged.points if point.advice), "")
 
 
@@ -89,7 +89,7 @@ def _numbers(numbers: tuple[tuple[str, str, str], ...], width: int) -> Iterator[
 
 
 def _feature_pass(cost: FeaturePassCost | None, width: int) -> Iterator[str]:
-    """What computing the features cost, mostly far more than training on them."""
+    """The cost of computing the features, usually far more than of training on them."""
     if cost is None:
         return
     yield ""
@@ -101,7 +101,7 @@ def _feature_pass(cost: FeaturePassCost | None, width: int) -> Iterator[str]:
 
 
 def _rules(results: list[RuleResult], width: int) -> Iterator[str]:
-    """What was found, each with its first steps and what to do; the rest by name."""
+    """Findings with their first steps and advice; the other rules by name."""
     yield ""
     yield "Rules"
     name_width = max((len(result.name) for result in results if result.status != NOT_EVALUATED), default=0)
@@ -124,7 +124,7 @@ def _rules(results: list[RuleResult], width: int) -> Iterator[str]:
 
 
 def _managed_rules(rules: list[ManagedRule], width: int) -> Iterator[str]:
-    """What SageMaker Debugger's own rules said."""
+    """The results of SageMaker Debugger's own rules."""
     if not rules:
         return
     yield ""
@@ -135,7 +135,7 @@ def _managed_rules(rules: list[ManagedRule], width: int) -> Iterator[str]:
 
 
 def _not_evaluated(group: list[RuleResult], width: int) -> Iterator[str]:
-    """Rules that could not judge, those with the same reason together; of a reason what is said first."""
+    """Rules that were not evaluated, grouped by the beginning of the reason."""
     reasons: dict[str, list[str]] = {}
     for result in group:
         reasons.setdefault(result.message, []).append(result.name)
@@ -162,7 +162,7 @@ def _insights(insights: list[Insight], width: int) -> Iterator[str]:
 
 
 def _hanging(begin: str, text: str, width: int, *, hang: int | None = None) -> list[str]:
-    """A text after its beginning, further lines below the text or at a column of their own."""
+    """Wraps a text after its beginning, with further lines below the text or at the column `hang`."""
     begin = safe_line(begin)
     if text and len(begin) > width // 2:  # a narrow terminal: the text below its beginning
         return [_cut(begin.rstrip(), width), *_hanging("      ", text, width)]
@@ -183,5 +183,5 @@ def _cut(line: str, width: int) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Names from disk may hold anything; a terminal obeys some of it."""
+    """Removes line breaks and control characters: names from disk may contain anything."""
     return safe_line(" ".join(text.split()))

@@ -1,4 +1,4 @@
-"""The report's learning curves: loss and accuracy, with what happened along the way."""
+"""The report's learning curves: loss and accuracy, with marks of epochs and findings."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ def curves_section(
         found.append(figure(curve.name, curve.name.capitalize(), note=note))
         leads.append(_lead(curve))
     if not found:
-        reason = "Neither a loss nor an accuracy was recorded; the collections losses and metrics hold them."
+        reason = "Neither a loss nor an accuracy was recorded; they belong to the collections losses and metrics."
         return section("curves", title, empty(reason))
     return section("curves", title, element("div", found, class_="pair"), lead=" ".join(leads))
 
 
 def figure(name: str, caption: str, *, note: str = "") -> Markup:
-    """The place of a chart that the page's script draws."""
+    """The place where the page's script draws a chart."""
     return element(
         "figure",
         element("figcaption", caption, element("span", note, class_="quiet") if note else None),
-        element("noscript", element("p", "The chart needs JavaScript; tables and words do not.", class_="empty")),
+        element("noscript", element("p", "The chart needs JavaScript; tables and text do not.", class_="empty")),
         data_chart=name,
         class_="chart",
     )
@@ -69,7 +69,7 @@ def _chart(trial: Trial, curve: Curve, results: Sequence[RuleResult], points: in
     return chart(
         series,
         x="training step",
-        y="cross-entropy" if is_loss else "share right",
+        y="cross-entropy" if is_loss else "accuracy",
         unit="number" if is_loss else "share",
         marks=[*_epoch_marks(curve), *_best(curve), *_broken(curve), *_findings(trial, results)],
         low=0.0,
@@ -112,7 +112,7 @@ def _broken(curve: Curve) -> Iterator[dict[str, Any]]:
 
 
 def _findings(trial: Trial, results: Sequence[RuleResult]) -> Iterator[dict[str, Any]]:
-    """The first step of every rule that fired in each mode."""
+    """Marks of the first step of every finding's rule, per mode."""
     seen: set[tuple[str, str]] = set()
     for result in results:
         for finding in result.findings:

@@ -1,4 +1,4 @@
-"""A rule's details, whatever they are: box plots, histograms, lists of numbers; ours and those of AWS's report."""
+"""A rule's details as box plots, histograms and lists of numbers: ours and those of AWS's report."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from dogbreed_sdk.debugging.html.markup import Child, Markup, element
 _MAX_NUMBERS = 40
 _MAX_DRAWINGS = 16
 _MAX_DEPTH = 5
-# Names of the same things in AWS's report and in ours.
+# Names in AWS's report and in ours.
 _COUNTS, _EDGES = ("probs", "histogram", "counts"), ("binedges", "edges", "bin_edges")
 _BOX = ("p25", "p50", "p75", "p95")
 
 
 def details(values: Mapping[str, Any]) -> Markup | None:
-    """All that can be drawn or said of a rule's details; None where there is nothing."""
+    """Everything in a rule's details that can be drawn or listed; None without any."""
     drawings = [drawing for drawing, _ in zip(_drawings(values, "", 0), range(_MAX_DRAWINGS), strict=False)]
     numbers = [pair for pair, _ in zip(_numbers(values, "", 0), range(_MAX_NUMBERS), strict=False)]
     if not drawings and not numbers:
@@ -46,10 +46,10 @@ def _drawings(values: Mapping[str, Any], name: str, depth: int) -> Iterator[Chil
         if isinstance(value, Mapping):
             yield from _drawings(value, _joined(name, key), depth + 1)
         elif _is_numbers(value) and (key == "workloads" or name.endswith("workloads")):
-            # AWS: how many samples a GPU spent at each utilisation, in equal steps up to 100 %.
+            # AWS: the number of a GPU's samples at each utilization, in equal steps up to 100 %.
             edges = [100 * index / len(value) for index in range(len(value) + 1)]
             yield _captioned(
-                f"{key}: utilisation", histogram(value, edges, label=f"Utilisation of {key}", unit=_percent)
+                f"{key}: utilization", histogram(value, edges, label=f"Utilization of {key}", unit=_percent)
             )
 
 
@@ -81,7 +81,7 @@ def _numbers(values: Mapping[str, Any], name: str, depth: int) -> Iterator[tuple
 
 
 def _is_long_list(value: Mapping[str, Any]) -> bool:
-    """AWS lists bottlenecks by their time: how many there were says more than all of them."""
+    """Whether it is one of AWS's lists by time, of which the length says more than the entries."""
     return len(value) > _MAX_NUMBERS or all(key.replace(".", "").isdigit() and len(key) > 9 for key in map(str, value))
 
 

@@ -1,4 +1,4 @@
-"""The whole report as one HTML file: no network, no library, less than 2 MB, from one template for every source."""
+"""The report as one HTML file: no network, no library, less than 2 MB, one template for every source."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ MAX_BYTES = 2_000_000
 
 
 class Detail(NamedTuple):
-    """How much of a long recording a page holds.
+    """How much of a long recording the page contains.
 
     Attributes:
-        points: Of a curve.
-        layer_points: Of a layer's curve.
-        layers: Of a table.
+        points: Points per curve.
+        layer_points: Points per layer's curve.
+        layers: Layers per table.
     """
 
     points: int
@@ -51,7 +51,7 @@ class Detail(NamedTuple):
     layers: int
 
 
-# Less and less, until the file is small enough.
+# Tried in this order until the file is small enough.
 DETAILS = (Detail(3_000, 120, 120), Detail(1_500, 60, 80), Detail(800, 40, 48), Detail(400, 24, 24), Detail(200, 12, 8))
 _SECTIONS = (
     ("curves", "Curves"),
@@ -70,7 +70,7 @@ _SECTIONS = (
 
 
 def document(report: ReportContent) -> bytes:
-    """The page, UTF-8."""
+    """The HTML page, encoded as UTF-8."""
     judged = verdict(report)
     page = b""
     for detail in DETAILS:
@@ -122,7 +122,7 @@ def _body(report: ReportContent, judged: Verdict, charts: dict[str, Any], detail
 
 
 def _about(report: ReportContent) -> Markup:
-    """What the report is about, in one line."""
+    """The report's subject in one line."""
     ended = report.trial is None or report.trial.ended
     state = "" if ended else "still being recorded" if report.is_running else "the recording has no end"
     status = report.job.get("TrainingJobStatus") or state
@@ -141,7 +141,7 @@ def _navigation() -> Markup:
 
 def _footer(report: ReportContent) -> Markup:
     made = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-    return inner([f"dogbreed-sdk {__version__}, {made}. ", "Read again: ", element("code", _again(report))])
+    return inner([f"dogbreed-sdk {__version__}, {made}. ", "Regenerate: ", element("code", _again(report))])
 
 
 def _again(report: ReportContent) -> str:
@@ -149,13 +149,13 @@ def _again(report: ReportContent) -> str:
 
 
 def _embedded(charts: dict[str, Any]) -> str:
-    """JSON that cannot end the element it stands in."""
+    """Encodes JSON so that it cannot end its script element."""
     text = json.dumps(charts, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _hash(content: str) -> str:
-    """What the page's own policy allows: this very content."""
+    """The hash by which the page's content security policy allows this content."""
     return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
 
 

@@ -1,4 +1,4 @@
-"""Small drawings that need no script: sparklines, histograms, box plots, bars and the phases of a job, as SVG."""
+"""Small SVG drawings without script: sparklines, histograms, box plots, bars and the phases of a job."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _MAX_BARS = 100
 
 
 def sparkline(values: ArrayLike, *, label: str, points: int = 60) -> Markup:
-    """A curve as small as a word, from its lowest to its highest value; logarithmic where it spans three decades."""
+    """A word-sized curve, from its lowest to its highest value; logarithmic if it spans three decades."""
     given = np.asarray(values, dtype=np.float64)
     x, y = thinned(np.arange(len(given)), given, points)
     finite = y[np.isfinite(y)]
     if not len(finite):
-        return element("span", "no finite value", class_="quiet")
+        return element("span", "no finite values", class_="quiet")
     if finite.min() > 0 and finite.max() > 1e3 * finite.min():
         y, finite = np.log10(np.where(y > 0, y, np.nan)), np.log10(finite)
     low, span = float(finite.min()), float(np.ptp(finite)) or 1.0
@@ -43,7 +43,7 @@ def sparkline(values: ArrayLike, *, label: str, points: int = 60) -> Markup:
 def histogram(
     counts: Sequence[float], edges: Sequence[float], *, label: str, unit: Callable[[float], str] = number
 ) -> Markup:
-    """Bars, one a bin; what a bar stands for shows when the pointer rests on it."""
+    """A histogram with one bar per bin; a tooltip shows the bin and its count."""
     heights, borders = _merged(counts, edges)
     top = max(heights, default=0) or 1
     width = _HISTOGRAM_WIDTH / max(1, len(heights))
@@ -69,7 +69,7 @@ def histogram(
 def box_plot(
     p5: float, p25: float, p50: float, p75: float, p95: float, *, low: float, high: float, label: str
 ) -> Markup:
-    """A box from the lower to the upper quartile with the median, and whiskers to the 5th and 95th percentiles."""
+    """A box plot: quartiles and median, with whiskers to the 5th and 95th percentiles."""
     span = (high - low) or 1.0
 
     def at(value: float) -> float:
@@ -89,7 +89,7 @@ def box_plot(
 
 
 def bar(share: float, *, label: str, look: int = 0) -> Markup:
-    """One horizontal bar, 0 to 1 of the width."""
+    """A horizontal bar, with a share from 0 to 1."""
     width = round(100 * min(1.0, max(0.0, share)), 2) if np.isfinite(share) else 0
     return element(
         "svg",
@@ -104,7 +104,7 @@ def bar(share: float, *, label: str, look: int = 0) -> Markup:
 
 
 def phases(parts: Sequence[tuple[str, float]]) -> Markup:
-    """What followed what, as wide as it was long.
+    """A bar of consecutive phases, with widths in proportion to their durations.
 
     Args:
         parts: Name and seconds of each phase.
@@ -148,7 +148,7 @@ def _last_point(x: NDArray[np.float64], y: NDArray[np.float64]) -> Markup:
 
 
 def _merged(counts: Sequence[float], edges: Sequence[float]) -> tuple[list[float], list[float]]:
-    """At most a hundred bars, neighbours added up."""
+    """Merges neighboring bins to at most a hundred bars."""
     bins = min(len(counts), len(edges) - 1)
     step = max(1, -(-bins // _MAX_BARS))
     heights = [float(np.nansum(counts[begin : min(begin + step, bins)])) for begin in range(0, bins, step)]

@@ -13,9 +13,9 @@ TITLE = "Feature pass"
 
 
 def feature_pass_section(cost: FeaturePassCost | None) -> Markup:
-    """What computing the features cost that were trained on, or that the job computed."""
+    """The cost of computing the features that the run used, or that the job computed."""
     if cost is None:
-        return section("features", TITLE, empty("No cost of a feature pass was recorded."))
+        return section("features", TITLE, empty("The cost of a feature pass was not recorded."))
     lead, *more = cost.lines()
     rows = [
         [name, element("td", bar(spent / whole, label=f"{name}: {percent(spent / whole)}")), seconds(spent),
@@ -23,7 +23,7 @@ def feature_pass_section(cost: FeaturePassCost | None) -> Markup:
         for whole in [cost.seconds] if whole > 0
         for name, spent in cost.parts()
     ]  # fmt: skip
-    content: list[Child] = [table(["Part", "Share", "time", "of all"], rows, numeric=(2, 3))] if rows else []
+    content: list[Child] = [table(["Part", "Share", "time", "of total"], rows, numeric=(2, 3))] if rows else []
     content += [element("p", line) for line in more]
     if cost.advice:
         content.append(element("p", element("b", "Next: "), cost.advice, class_="advice"))

@@ -34,14 +34,14 @@ _RATES = (NETWORK, DISK)
 
 
 def timeline_section(profile: Profile | None) -> Markup:
-    """Initialisation, training and finalisation."""
+    """Initialization, training and finalization."""
     title = "Where the time went"
     if profile is None:
         return section("timeline", title, empty(NO_PROFILE))
     parts = _phases(profile.timeline)
     if not parts:
         return section(
-            "timeline", title, empty("The profile does not say when the job and its training began and ended.")
+            "timeline", title, empty("The profile does not contain the start and end of the job and its training.")
         )
     total = sum(length for _, length in parts)
     rows = [
@@ -53,7 +53,7 @@ def timeline_section(profile: Profile | None) -> Markup:
         for index, (name, length) in enumerate(parts)
     ]
     began = date(profile.timeline.begin)
-    when = f" It began at {began}." if began else ""
+    when = f" It started at {began}." if began else ""
     lead = f"The job took {seconds(total)}.{when}"
     content = table(["Phase", "time", "share"], rows, numeric=(1, 2))
     return section("timeline", title, phases(parts), content, lead=lead)
@@ -63,8 +63,12 @@ def _phases(line: Timeline) -> list[tuple[str, float]]:
     lengths = seconds_of(line)
     return [
         (name, length)
-        for name in ("Initialisation", "Training", "Finalisation")
-        if (length := lengths[f"{name.lower()}_seconds"]) is not None
+        for name, key in (
+            ("Initialization", "initialisation_seconds"),
+            ("Training", "training_seconds"),
+            ("Finalization", "finalisation_seconds"),
+        )
+        if (length := lengths[key]) is not None
     ]
 
 
@@ -79,15 +83,15 @@ def usage_section(profile: Profile | None, charts: dict[str, Any], *, points: in
     ]
     left = len(profile.system) - len(drawn)
     if not drawn:
-        drawn = [empty("This source has statistics only, no samples over time, so there is no chart.")]
-    content: Child = _usage_table(profile.usage) if profile.usage else empty("No statistics of the machine's use.")
+        drawn = [empty("This source contains only statistics, no samples over time, so there is no chart.")]
+    content: Child = _usage_table(profile.usage) if profile.usage else empty("The machine's use was not recorded.")
     more = element("p", f"{left} more nodes are in the recording.", class_="quiet") if left > 0 else None
     charted = element("div", drawn, class_="nodes")
     return section("usage", title, charted, more, content, lead=_usage_lead(profile))
 
 
 def _usage_table(entries: Sequence[Statistics]) -> Markup:
-    """A row a metric; the node is named where there are several."""
+    """One row per metric, with the node if there are several."""
     several = len({entry.node for entry in entries}) > 1
     head = ["Metric", *(["Node"] if several else []), "max", "p99", "p95", "p50", "min"]
     rows = [_usage_row(entry, several=several) for entry in entries]
@@ -124,16 +128,16 @@ def _node(
     marks = [
         mark("phase", start - begin, name, to=stop - begin)
         for name, start, stop in (
-            ("initialisation", line_of_time.begin, line_of_time.training),
+            ("initialization", line_of_time.begin, line_of_time.training),
             ("training", line_of_time.training, line_of_time.trained),
-            ("finalisation", line_of_time.trained, line_of_time.end),
+            ("finalization", line_of_time.trained, line_of_time.end),
         )
         if start is not None and stop is not None and stop > start
     ]
     found: list[Child] = []
     shares = {name: metric for name, metric in known.items() if name not in _RATES}
     rates = {name: metric for name, metric in known.items() if name in _RATES}
-    for key, title, group, unit in (("use", "Utilisation", shares, "percent"), ("rate", "Transfers", rates, "bytes")):
+    for key, title, group, unit in (("use", "Utilization", shares, "percent"), ("rate", "Transfers", rates, "bytes")):
         if group:
             name = f"{key}:{node}"
             charts[name] = chart(
@@ -142,7 +146,7 @@ def _node(
                     for index, (what, metric) in enumerate(group.items())
                 ],
                 x="time since the first sample",
-                y="percent" if unit == "percent" else "bytes a second",
+                y="percent" if unit == "percent" else "bytes per second",
                 unit=unit,
                 time=True,
                 marks=marks if unit == "percent" else (),
@@ -157,7 +161,7 @@ def _node(
 
 
 def _heat_maps(node: str, known: Mapping[str, Metric], begin: float, charts: dict[str, Any]) -> list[Child]:
-    """Each core's and each GPU's use, a row a device."""
+    """The use of each core and each GPU, one row per device."""
     found: list[Child] = []
     for what, metric in known.items():
         devices = dict(list(metric.devices.items())[:MAX_DEVICES])

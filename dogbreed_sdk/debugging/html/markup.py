@@ -1,4 +1,4 @@
-"""HTML and SVG elements out of Python values; whatever is not an element itself is escaped."""
+"""Builds HTML and SVG elements from Python values; everything but elements is escaped."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ Child = object
 
 
 class Markup(str):
-    """Text that is HTML already."""
+    """Text that is already HTML."""
 
     __slots__ = ()
 
 
 class Reason(Markup):
-    """Why there is nothing to show; a section of it alone needs no room."""
+    """The reason why there is nothing to show; a section with nothing else is drawn small."""
 
     __slots__ = ()
 
 
 def element(tag: str, *children: Child, **attributes: object) -> Markup:
-    """An element.
+    """Builds an element.
 
     Args:
         tag: Its name.
@@ -45,7 +45,7 @@ def element(tag: str, *children: Child, **attributes: object) -> Markup:
 
 
 def inner(children: Iterable[Child]) -> Markup:
-    """Several children one after the other."""
+    """Concatenates children."""
     parts = []
     for child in children:
         if isinstance(child, Markup):
@@ -60,13 +60,13 @@ def inner(children: Iterable[Child]) -> Markup:
 def table(
     head: Iterable[Child], rows: Iterable[Iterable[Child]], *, numeric: Iterable[int] = (), **attributes: object
 ) -> Markup:
-    """A table in a box that scrolls where it is too wide.
+    """Builds a table in a box that scrolls if it is too wide.
 
     Args:
         head: The columns' headings; the first column names the row.
         rows: Cells, or whole ``td`` elements.
         numeric: Columns of numbers, from 0.
-        attributes: Of the table.
+        attributes: Attributes of the table.
     """
     right = set(numeric)
 
@@ -88,7 +88,7 @@ def table(
 
 
 def breakable(name: str) -> Markup:
-    """A long name that a narrow screen may break where its parts end."""
+    """A name with line break opportunities between its parts."""
     return Markup(re.sub(r"([/._:]+)(?=\w)", r"\1<wbr>", html.escape(whole(name))))
 
 
@@ -96,6 +96,6 @@ def _attribute(name: str, value: object) -> str:
     if value is None or value is False:
         return ""
     written = name.rstrip("_").replace("_", "-")
-    # SVG's one attribute here with capital letters.
+    # The SVG attributes with capital letters.
     written = {"viewbox": "viewBox", "preserveaspectratio": "preserveAspectRatio"}.get(written, written)
     return f" {written}" if value is True else f' {written}="{html.escape(whole(str(value)))}"'

@@ -1,4 +1,4 @@
-"""The report as a notebook shows it: verdict, findings, loss curve and insights, in a few kilobytes without script."""
+"""The report in a notebook: verdict, findings, loss curve and insights, in a few kilobytes without script."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 640, 200, 48, 24
 _POINTS = 400
 MAX_POINTS = 4
 MAX_INSIGHTS = 4
-# Notebooks bring their own paper and ink; colours that show on both.
+# Notebooks may be light or dark; these colors are visible on both.
 _SIGNS = {
     "problem": ("▲", "#c24e00"),
     "slow": ("◆", "#a07000"),
@@ -32,9 +32,9 @@ _SIGNS = {
 
 
 def fragment(report: ReportContent) -> str:
-    """HTML to stand in a cell's output."""
+    """The HTML for a cell's output."""
     judged = verdict(report)
-    sign, colour = _SIGNS[judged.level]
+    sign, color = _SIGNS[judged.level]
     loss = report.curves.get("loss")
     points = [
         element(
@@ -62,7 +62,7 @@ def fragment(report: ReportContent) -> str:
             "div",
             element(
                 "p",
-                element("span", sign, style=f"color:{colour}"),
+                element("span", sign, style=f"color:{color}"),
                 " ",
                 element("b", judged.headline, style="font-size:1.25em"),
                 element("br"),
@@ -72,7 +72,7 @@ def fragment(report: ReportContent) -> str:
             element("ul", points) if points else None,
             _drawing(loss) if loss is not None else None,
             inner([element("p", element("b", "Insights")), element("ul", cards)]) if cards else None,
-            element("p", element("code", "report.to_html('report.html')"), " writes all of it.", style="opacity:.75"),
+            element("p", element("code", "report.to_html('report.html')"), " writes it all.", style="opacity:.75"),
             style="max-width:46rem",
         )
     )
@@ -93,11 +93,11 @@ def _drawing(curve: Curve) -> Markup | None:
             element("title", name),
             d=frame.path(*line),
             fill="none",
-            stroke=colour,
+            stroke=color,
             stroke_width=2,
             stroke_dasharray=dash,
         )
-        for line, (colour, dash, name) in zip(lines, looks, strict=True)
+        for line, (color, dash, name) in zip(lines, looks, strict=True)
     ]
     return element(
         "svg", drawn, frame.labels(), viewbox=f"0 0 {_WIDTH} {_HEIGHT}", width="100%", role="img",
@@ -107,7 +107,7 @@ def _drawing(curve: Curve) -> Markup | None:
 
 @dataclass(frozen=True)
 class _Frame:
-    """What the drawing shows: from the first to the last step, from the lowest to the highest value."""
+    """The range of the drawing: from the first to the last step, from the lowest to the highest value."""
 
     first: float
     last: float
@@ -115,7 +115,7 @@ class _Frame:
     high: float
 
     def path(self, steps: NDArray[np.float64], values: NDArray[np.float64]) -> str:
-        """A curve as SVG's path; what is not finite is left out."""
+        """A curve as an SVG path, without values that are not finite."""
         x, y = thinned(steps, values, _POINTS)
         across = _LEFT + (_WIDTH - _LEFT - 4) * _share(x - self.first, self.last - self.first)
         down = 6 + (_HEIGHT - _BOTTOM - 6) * _share(self.high - y, self.high - self.low)
@@ -125,7 +125,7 @@ class _Frame:
         return "M" + "L".join(points) if points else ""
 
     def labels(self) -> list[Markup]:
-        """Its ends, and which curve is which."""
+        """Labels of the axes' ends, and the legend."""
         below = _HEIGHT - 6
         places: tuple[tuple[str, float, float, str | None], ...] = (
             (number(self.high), 2, 14, None),
@@ -139,7 +139,7 @@ class _Frame:
 
 
 def _share(distance: NDArray[np.float64], whole: float) -> NDArray[np.float64]:
-    """Distances as shares of the whole, which may be nothing, or too large for a float."""
+    """Distances as shares of the whole, which may be zero or overflow."""
     with np.errstate(over="ignore", invalid="ignore"):
         shares: NDArray[np.float64] = distance / (whole or 1.0)
     return shares

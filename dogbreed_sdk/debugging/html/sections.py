@@ -1,4 +1,4 @@
-"""The report's sections in words: verdict, insights, rules, problems, and what the run was."""
+"""The report's text sections: verdict, insights, rules, problems, and the run's settings."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _SEVERITY_SIGNS = {"problem": ("▲", "Problem"), "hint": ("◆", "Hint"), "info
 
 
 def section(anchor: str, title: str, *content: Child, lead: str = "") -> Markup:
-    """A section with a heading, and under it what it says in a sentence."""
+    """A section with a heading and an introductory sentence."""
     bare = len(content) == 1 and isinstance(content[0], Reason)
     heading = element("h2", title, id=f"{anchor}-title")
     said = element("p", lead, class_="lead") if lead else None
@@ -57,12 +57,12 @@ def section(anchor: str, title: str, *content: Child, lead: str = "") -> Markup:
 
 
 def empty(reason: str) -> Reason:
-    """Why a section has nothing to show."""
+    """The reason why a section is empty."""
     return Reason(element("p", reason, class_="empty"))
 
 
 def verdict_section(verdict: Verdict, stopped: str) -> Markup:
-    """What a reader must know first."""
+    """The verdict: what a reader must know first."""
     sign = element("span", _VERDICT_SIGNS[verdict.level], class_="sign", aria_hidden="true")
     kind = element("p", sign, _VERDICT_KINDS[verdict.level], class_="kind")
     points = [
@@ -89,7 +89,7 @@ def verdict_section(verdict: Verdict, stopped: str) -> Markup:
         element("h1", verdict.headline, id="verdict-title"),
         element("p", clipped(stopped, 600), class_="stopped") if stopped else None,
         element("ol", points, class_="points") if points else None,
-        element("p", f"{more} more are in the table of rules.", class_="quiet") if more > 0 else None,
+        element("p", f"{more} more are listed under Rules.", class_="quiet") if more > 0 else None,
         element("dl", tiles, class_="tiles") if tiles else None,
         id="verdict",
         class_=f"verdict {verdict.level}",
@@ -98,10 +98,10 @@ def verdict_section(verdict: Verdict, stopped: str) -> Markup:
 
 
 def insights_section(insights: Sequence[Insight]) -> Markup:
-    """What the curves mean, as cards."""
+    """The insights, as cards."""
     cards = [_card(insight) for insight in insights[:MAX_INSIGHTS]]
     content: Child = element("div", cards, class_="cards") if cards else empty("Nothing stands out in this recording.")
-    lead = "What the curves mean, with the evidence, how sure it is, and what to try next." if cards else ""
+    lead = "What the curves mean, with evidence, confidence and what to try next." if cards else ""
     return section("insights", "Insights", content, lead=lead)
 
 
@@ -135,16 +135,16 @@ def _card(insight: Insight) -> Markup:
 
 
 def rules_section(results: Sequence[RuleResult], job: Mapping[str, Any]) -> Markup:
-    """Every rule that gave an answer: status, steps, message, advice and all parameters.
+    """Every rule that was evaluated: status, steps, message, advice and all parameters.
 
     Args:
-        results: The rules' answers.
-        job: DescribeTrainingJob's answer, or nothing.
+        results: The rules' results.
+        job: DescribeTrainingJob's response; empty without a job.
     """
     shown = [result for result in results if result.status != NOT_EVALUATED][:MAX_RULES]
     shown.sort(key=lambda result: (STATUS_ORDER.index(result.status), result.kind == "profiling"))
     if not shown:
-        reason = "No rule could be judged; below is what each of them lacks."
+        reason = "No rule could be evaluated; see below what each of them lacks."
         return section("rules", "Rules", empty(reason), *filter(None, [managed_answers(job)]))
     counts = {status: sum(result.status == status for result in results) for status in STATUS_ORDER}
     lead = ", ".join(f"{counts[status]} {_COUNTED[status]}" for status in STATUS_ORDER if counts[status])
@@ -212,7 +212,7 @@ def _value(value: Any) -> str:
 
 
 def managed_answers(job: Mapping[str, Any]) -> Markup | None:
-    """What SageMaker Debugger's own rules said of a job, where it had some."""
+    """The results of SageMaker Debugger's own rules; None without any."""
     rows = [
         [clipped(rule.name, 400), clipped(rule.status, 400), clipped(rule.details, 400)]
         for rule in managed_rules(cast("DescribeTrainingJobResponseTypeDef", job))[:MAX_RULES]
@@ -221,40 +221,44 @@ def managed_answers(job: Mapping[str, Any]) -> Markup | None:
         return None
     return element(
         "div",
-        element("p", "What SageMaker Debugger's own rules said:", class_="caption"),
+        element("p", "Results of SageMaker Debugger's own rules:", class_="caption"),
         table(["Rule", "Status", "Details"], rows, class_="plain"),
     )
 
 
 def not_evaluated_section(results: Iterable[RuleResult]) -> Markup:
-    """The rules that had nothing to look at, and why."""
+    """The rules that were not evaluated, and why."""
     rows = [
         (clipped(result.name, 200), clipped(result.message, 400))
         for result in results
         if result.status == NOT_EVALUATED
     ][:MAX_RULES]
-    content = table(["Rule", "Why not"], rows, class_="plain") if rows else empty("Every rule was judged.")
+    content = table(["Rule", "Reason"], rows, class_="plain") if rows else empty("Every rule was evaluated.")
     return section("not-evaluated", "Not evaluated", content)
 
 
 def problems_section(problems: Sequence[str]) -> Markup:
     """What could not be read."""
     if not problems:
-        return section("problems", "Gaps in the recording", empty("None: everything that was found could be read."))
+        return section("problems", "Gaps in the recording", empty("None: all files could be read."))
     listed = [element("li", clipped(problem, 500)) for problem in problems[:MAX_PROBLEMS]]
     left = len(problems) - len(listed)
     return section(
         "problems",
         "Gaps in the recording",
         element("ul", listed, element("li", f"and {left} more") if left > 0 else None),
-        lead="The report is about what could be read; this could not:",
+        lead="These parts could not be read; the report covers the rest:",
     )
 
 
 def run_section(run: Mapping[str, Any], notes: Sequence[str] = ()) -> Markup:
-    """What the recorder wrote down about the run, and how it recorded it where that is unexpected."""
+    """The run's settings, and notes on how it was recorded."""
     if not run:
-        return section("run", "The run", empty("The recording does not say how the run was set up; ours do."))
+        return section(
+            "run",
+            "The run",
+            empty("This recording does not contain the run's settings; recordings of dogbreed-sdk do."),
+        )
     settings = run.get("hyperparameters")
     facts = {name: value for name, value in run.items() if name not in _UNLISTED}
     if "started" in facts:
@@ -279,5 +283,5 @@ def _short(value: Any) -> Any:
 
 
 def _slug(text: str) -> str:
-    """A class name out of a word that may come from anywhere."""
+    """A CSS class name from an arbitrary word."""
     return "".join(letter for letter in text.lower() if letter.isalnum() and letter.isascii())[:20]

@@ -1,4 +1,4 @@
-"""Long series made short enough to be drawn, without losing their peaks; charts as plain values for the page."""
+"""Shortens series for drawing without losing their peaks; describes charts as plain values for the page."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# Beyond this ratio of its highest to its low values a curve is a wall on a linear axis.
+# Above this ratio of high to low values a curve is unreadable on a linear axis.
 WIDE_RATIO = 300.0
 
 
 def thinned(x: ArrayLike, y: ArrayLike, points: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """At most about so many points of a curve: of each stretch of equal length its lowest and its highest.
+    """Thins out a curve: keeps the lowest and highest point of each of many equal stretches.
 
     Args:
         x: Ascending positions [n].
-        y: Values [n]; what is not finite stays where it is if it is all there is in its stretch.
-        points: How many to keep.
+        y: Values [n]; a value that is not finite is kept only if its stretch has no others.
+        points: Approximate number of points to keep.
     """
     positions, values = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if len(values) <= points:
@@ -46,14 +46,14 @@ def line(
     """One curve of a chart.
 
     Args:
-        name: What the legend calls it.
+        name: Name in the legend.
         x: Positions [n].
         y: Values [n].
-        look: Its colour, dashes and shape: 0 to 7.
-        points: How many points to keep.
+        look: Index of its color, dashes and shape: 0 to 7.
+        points: Approximate number of points to keep.
         kind: line, faint (a thin line behind the others), dots, or both (line and dots).
         off: Whether it is hidden at first.
-        error: Standard errors [n], drawn as 95 % intervals; left out where the curve is too long for its points.
+        error: Standard errors [n], drawn as 95 % intervals; left out if the curve is thinned out.
     """
     positions, values = thinned(x, y, points)
     spread = (
@@ -87,19 +87,19 @@ def chart(
     """A chart for the page.
 
     Args:
-        series: Of `line`.
-        x: What the horizontal axis shows.
-        y: What the vertical axis shows.
-        unit: Of the values: number, share (0 to 1, shown in percent), percent, seconds or bytes.
+        series: Results of `line`.
+        x: Label of the horizontal axis.
+        y: Label of the vertical axis.
+        unit: Unit of the values: number, share (0 to 1, shown in percent), percent, seconds or bytes.
         time: Whether x is seconds, not steps.
-        marks: Of `mark`.
-        low: No value is below: the vertical axis never goes further.
-        high: No value is above, likewise.
+        marks: Results of `mark`.
+        low: Lower limit of the vertical axis.
+        high: Upper limit of the vertical axis.
         whole: Whether the vertical axis always shows all from `low` to `high`.
         link: Charts of the same name zoom together.
-        log: Whether the vertical axis is logarithmic at first; None where the values may decide.
+        log: Whether the vertical axis is logarithmic initially; None lets the values decide.
     """
-    # Noise may come near zero; it is the curves before it that are to be read.
+    # Noise may come close to zero; the other curves decide.
     read = [each for each in series if each["kind"] != "faint"] or series
     values = np.array([value for each in read for value in each["y"] if value is not None], dtype=np.float64)
     positive = values[values > 0]
@@ -121,19 +121,19 @@ def chart(
 
 
 def mark(kind: str, x: float, label: str, *, to: float | None = None) -> dict[str, Any]:
-    """Something worth a mark on the horizontal axis.
+    """A mark on the horizontal axis.
 
     Args:
-        kind: finding, best, epoch, phase or broken (values that are no numbers).
-        x: Where it is or begins.
-        label: What it is.
-        to: Where it ends, for a stretch.
+        kind: finding, best, epoch, phase or broken (values that are not finite).
+        x: Its position or begin.
+        label: Its label.
+        to: Its end, for a stretch.
     """
     return {"kind": kind, "x": _short(x), "label": label, "to": None if to is None else _short(to)}
 
 
 def broken_stretches(x: ArrayLike, y: ArrayLike) -> list[tuple[float, float, int]]:
-    """Where a curve is not finite: begin, end and number of values of each stretch."""
+    """The stretches where a curve is not finite: begin, end and number of values."""
     positions, bad = np.asarray(x, dtype=np.float64), ~np.isfinite(np.asarray(y, dtype=np.float64))
     borders = np.flatnonzero(np.diff(np.concatenate(([False], bad, [False])).astype(int)))
     return [
@@ -143,7 +143,7 @@ def broken_stretches(x: ArrayLike, y: ArrayLike) -> list[tuple[float, float, int
 
 
 def _short(value: float) -> float | int | None:
-    """Six digits: no screen shows more."""
+    """Rounds to six digits, more than a screen shows."""
     if not np.isfinite(value):
         return None
     if value == int(value) and abs(value) < 1e15:

@@ -1,4 +1,4 @@
-"""The report's sections on steps and operators: how long they took, which stood out, what cost most."""
+"""The report's sections on steps and operators: durations, outliers, and the most expensive operators."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from training_scripts.recording.profile.profile import Operator, Profile, Spans,
 
 MAX_PHASES = 24
 MAX_OPERATORS = 30
-# AWS's StepOutlier calls a step an outlier that is so many standard deviations longer than the mean.
+# AWS's StepOutlier: a step is an outlier if it is this many standard deviations longer than the mean.
 OUTLIER_SIGMAS = 3.0
 MAX_DOTS = 600
 
 
 def steps_section(profile: Profile | None, charts: dict[str, Any], *, points: int) -> Markup:
-    """How long steps and their phases took; their chart is added to `charts`."""
+    """Durations of steps and their phases; their chart is added to `charts`."""
     title = "Steps"
     if profile is None:
         return section("steps", title, empty(NO_PROFILE))
@@ -39,14 +39,14 @@ def steps_section(profile: Profile | None, charts: dict[str, Any], *, points: in
     if profile.phases:
         content += [element("h3", "By phase"), _phase_table(profile)]
     if not content:
-        return section("steps", title, empty("The recording has no step times: framework metrics were not recorded."))
+        return section("steps", title, empty("There are no step times: framework metrics were not recorded."))
     return section("steps", title, content, lead=_lead(steps))
 
 
 def _lead(steps: dict[str, Spans]) -> str:
     parts = [
-        f"{_mode(name)} steps took {seconds(float(np.median(spans.seconds)))} in the median"
-        f" ({number(len(spans.seconds))} of them)"
+        f"the median of {number(len(spans.seconds))} {_mode(name)} steps took "
+        f"{seconds(float(np.median(spans.seconds)))}"
         for name, spans in steps.items()
     ]
     said = "; ".join(parts)
@@ -63,7 +63,7 @@ def _step_chart(steps: dict[str, Spans], points: int) -> dict[str, Any]:
     begin = min(float(spans.begins[0]) for spans in steps.values())
     series = []
     for look, (name, spans) in enumerate(list(steps.items())[:4]):
-        # Between steps lie evaluations and pauses, which a line would bridge; many dots are no longer dots.
+        # A line would bridge evaluations and pauses between steps; too many dots overlap.
         kind = "dots" if len(spans.seconds) <= MAX_DOTS else "line"
         series.append(line(_mode(name), spans.begins - begin, spans.seconds, look=look, points=points, kind=kind))
         outliers = _outliers(spans)
@@ -71,7 +71,7 @@ def _step_chart(steps: dict[str, Spans], points: int) -> dict[str, Any]:
             where, long = spans.begins[outliers] - begin, spans.seconds[outliers]
             series.append(line(f"{_mode(name)}: outliers", where, long, look=look + 4, points=points, kind="dots"))
     return chart(
-        series, x="time since the first step", y="seconds a step", unit="seconds", time=True, low=0.0, whole=True
+        series, x="time since the first step", y="seconds per step", unit="seconds", time=True, low=0.0, whole=True
     )
 
 
@@ -139,11 +139,11 @@ def _phase_table(profile: Profile) -> Markup:
                 seconds(float(np.percentile(spans.seconds, 95))),
             ]
         )
-    return table(["Phase", "Share of the longest", "in all", "count", "p50", "p95"], rows, numeric=(2, 3, 4, 5))
+    return table(["Phase", "Share of the longest", "total", "count", "p50", "p95"], rows, numeric=(2, 3, 4, 5))
 
 
 def operators_section(profile: Profile | None) -> Markup:
-    """What the network's operators cost, most expensive first."""
+    """The network's operators, most expensive first."""
     title = "Operators"
     if profile is None:
         return section("operators", title, empty(NO_PROFILE))
@@ -151,9 +151,10 @@ def operators_section(profile: Profile | None) -> Markup:
         return section("operators", title, empty(profile.operators_note or "No operators were recorded."))
     cpu, gpu = _whole(profile.operators)
     top = profile.operators[0]
-    lead = f"{clipped(top.name, 80)} costs most: {percent(_share(top, cpu, gpu))} of the time of all that are listed."
+    share = percent(_share(top, cpu, gpu))
+    lead = f"{clipped(top.name, 80)} is the most expensive: {share} of the time of all listed operators."
     if profile.facts.get("inputs") == "features":
-        lead += " They are the head's, which trains on stored features; the backbone's are under Feature pass."
+        lead += " They belong to the head, which trains on stored features; the backbone's are under Feature pass."
     left = len(profile.operators) - MAX_OPERATORS
     more = element("p", f"{left} cheaper ones are not shown.", class_="quiet") if left > 0 else None
     note = element("p", profile.operators_note, class_="quiet") if profile.operators_note else None
@@ -161,7 +162,7 @@ def operators_section(profile: Profile | None) -> Markup:
 
 
 def operator_table(operators: Sequence[Operator]) -> Markup:
-    """The most expensive operators, with their shares of all."""
+    """The most expensive operators, with their shares of the total."""
     cpu, gpu = _whole(operators)
     rows = [_operator_row(operator, cpu, gpu) for operator in operators[:MAX_OPERATORS]]
     head = ["Operator", "CPU", "time", "share", *(["GPU", "time", "share"] if gpu else []), "calls"]
@@ -169,7 +170,7 @@ def operator_table(operators: Sequence[Operator]) -> Markup:
 
 
 def _whole(operators: Sequence[Operator]) -> tuple[float, float]:
-    """Seconds of all of them on the CPU and on GPUs."""
+    """Total seconds of the operators on the CPU and on GPUs."""
     cpu = sum(operator.cpu_seconds for operator in operators) or 1.0
     return cpu, sum(operator.gpu_seconds for operator in operators)
 

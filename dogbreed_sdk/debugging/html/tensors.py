@@ -1,4 +1,4 @@
-"""The report's tensor statistics: layer by layer what gradients, weights and activations did."""
+"""The report's tensor statistics: gradients, weights and activations by layer."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from training_scripts.recording.trial.trial import EVAL, TRAIN, Trial
 from training_scripts.rules.evidence import selection
 from training_scripts.rules.findings import ISSUES_FOUND, RuleResult
 
-# A full tensor is read at so many of its steps at most, evenly spread.
+# A full tensor is read at up to this many steps, evenly spread.
 MAX_READS = 80
-# Curves that can be told apart in one chart.
+# Number of curves that are distinguishable in one chart.
 MAX_SHOWN = 6
 _NO_STATISTICS = frozenset({"losses", "metrics", "labels", "predictions", "class_counts", "valid_losses", "inputs"})
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """One number of one kind of tensors.
+    """A reduction of one kind of tensors.
 
     Attributes:
         key: Short name for the page.
-        title: What it is called.
-        collections: Whose tensors have it.
+        title: Title on the page.
+        collections: Collections of the tensors.
         kind: The reduction.
         unit: number or share.
     """
@@ -60,7 +60,7 @@ QUANTITIES = (
     Quantity("broken", "Gradients: share not finite", ("gradients",), "nonfinite_fraction", "share"),
 )
 _OTHERS = Quantity("other", "Other tensors: mean", (), "mean")
-# Only worth a table where some value is not zero.
+# Shown only if some value is not zero.
 _QUIET = ("zeros", "broken")
 
 Row = tuple[str, NDArray[np.int64], NDArray[np.float64]]
@@ -69,7 +69,7 @@ Row = tuple[str, NDArray[np.int64], NDArray[np.float64]]
 def tensors_section(
     trial: Trial | None, results: Sequence[RuleResult], charts: dict[str, Any], *, points: int, layers: int
 ) -> Markup:
-    """Tables of statistics, one a quantity; their charts are added to `charts`."""
+    """Tables of statistics, one per quantity; their charts are added to `charts`."""
     title = "Tensor statistics"
     if trial is None:
         return section("tensors", title, empty(NO_TENSORS))
@@ -82,7 +82,7 @@ def tensors_section(
         if rows
     ]
     if not groups:
-        reason = "Only losses were recorded; weights and gradients are where the collections weights and gradients are."
+        reason = "Only losses were recorded; statistics need the collections weights and gradients."
         return section("tensors", title, empty(reason))
     options = [element("option", quantity.title, value=quantity.key) for quantity, _, _ in groups]
     choice = element(
@@ -91,12 +91,12 @@ def tensors_section(
         class_="choice",
     )
     drawn = [_group(quantity, rows, fired, charts, left=left, points=points) for quantity, rows, left in groups]
-    lead = "One row a layer, from the first recorded step to the last. Ticked rows are in the chart."
+    lead = "One row per layer, from the first recorded step to the last. Checked rows are in the chart."
     return section("tensors", title, choice, element("div", drawn, class_="quantities"), lead=lead)
 
 
 def _rows(statistics: _Statistics, quantity: Quantity, fired: set[str], layers: int) -> tuple[list[Row], int]:
-    """The rows of a quantity, those that a rule named among them whatever the limit; and how many were left out."""
+    """The rows of a quantity, always including tensors with findings; and how many were left out."""
     names = statistics.names(quantity)
     kept = set(sorted(names, key=lambda name: name not in fired)[:layers])
     rows = [
@@ -150,14 +150,18 @@ def _group(
 
 
 def _tick(index: int, name: str, fired: set[str], *, on: bool) -> Markup:
-    """The row's name, with what switches its curve in the chart."""
-    sign = element("span", " ▲", class_="sign problem", title="a rule names this tensor") if name in fired else None
+    """The row's name, with a checkbox for its curve in the chart."""
+    sign = (
+        element("span", " ▲", class_="sign problem", title="a rule has a finding for this tensor")
+        if name in fired
+        else None
+    )
     box = element("input", type="checkbox", checked=on, data_series=index, autocomplete="off")
     return element("label", box, element("span", breakable(clipped(name, 120))), sign)
 
 
 def _chosen(names: Sequence[str], fired: set[str]) -> list[str]:
-    """What a chart shows at first: what rules named, else layers from the first to the last."""
+    """The curves that a chart shows initially: tensors with findings, then layers from the first to the last."""
     named = [name for name in names if name in fired]
     spread = np.unique(np.linspace(0, len(names) - 1, min(MAX_SHOWN - 2, len(names))).round().astype(int))
     return list(dict.fromkeys([*named, *(names[index] for index in spread.tolist())]))[:MAX_SHOWN]
@@ -170,14 +174,14 @@ def _numbers(values: NDArray[np.float64]) -> tuple[float, float, float, float]:
 
 
 class _Statistics:
-    """A trial's statistics by tensor and kind; a full tensor is read once for all of them."""
+    """A trial's statistics by tensor and kind; a full tensor is read once for all kinds."""
 
     def __init__(self, trial: Trial) -> None:
         self._trial = trial
         self._computed: dict[str, tuple[NDArray[np.int64], Mapping[str, NDArray[np.float64]]]] = {}
 
     def names(self, quantity: Quantity) -> list[str]:
-        """The tensors that may have a quantity, in the network's order as far as their names tell it."""
+        """The tensors that may have a quantity, in the network's order as far as their names show it."""
         members = self._trial.collections
         if quantity is _OTHERS:
             known = {name for entry in QUANTITIES for key in entry.collections for name in members.get(key, ())}
@@ -192,7 +196,7 @@ class _Statistics:
         return ordered
 
     def series(self, name: str, kind: str) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
-        """Steps and values, in TRAIN where there are some, else in EVAL."""
+        """Steps and values in TRAIN, or without any in EVAL."""
         tensor = self._trial.tensor(name)
         for mode in (TRAIN, EVAL):
             recorded = self._trial.recorded_reductions(name, mode).get(kind)

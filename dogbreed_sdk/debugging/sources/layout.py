@@ -1,4 +1,4 @@
-"""Finds the parts of a recording in a folder: tensors, profile, AWS's profiler report, the rules' answers."""
+"""Finds the parts of a recording in a folder: tensors, profile, AWS's profiler report, rule results."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 from dogbreed_sdk.errors import RecordingError
 from dogbreed_sdk.jobs.managed_debugger import PROFILER_REPORT, PROFILER_RULES
 
-# What computing features cost, beside them; `training_scripts.features.store` writes it.
+# The cost of computing features, next to them; written by `training_scripts.features.store`.
 COST_FILE = "feature_pass.json"
-# The names of AWS's profiler report: one JSON file a rule.
+# The rules of AWS's profiler report: one JSON file per rule.
 REPORT_RULES = frozenset(PROFILER_RULES) - {PROFILER_REPORT}
 _OUTPUTS = frozenset({"debug-output", "profiler-output", "rule-output"})
-# rule-output/ProfilerReport-1/profiler-output/profiler-reports lies four folders down, in a copy of a bucket five.
+# rule-output/ProfilerReport-1/profiler-output/profiler-reports is four folders deep, in a copy of a bucket five.
 MAX_DEPTH = 6
-# A recording's own folders are few; whoever points at a home folder gets an answer all the same.
+# A recording has few folders; a search of a home folder ends here.
 MAX_FOLDERS = 5_000
 LOOKED_FOR = (
     "debug-output (or a trial's own index, events and collections), profiler-output (system, framework), "
@@ -28,14 +28,14 @@ LOOKED_FOR = (
 
 @dataclass(frozen=True)
 class Parts:
-    """Where the parts of a recording lie; None for a part that is not there.
+    """The parts of a recording on this machine; None for a missing part.
 
     Attributes:
         trial: The tensors: a folder in smdebug's format.
         profile: The profiler's samples: a folder with system or framework in it.
         report: AWS's profiler report: a folder of JSON files.
-        rules: What the job's own rules said: rules.json.
-        features: What computing features cost: feature_pass.json.
+        rules: Results of the job's own rules: rules.json.
+        features: The cost of computing features: feature_pass.json.
     """
 
     trial: Path | None = None
@@ -48,7 +48,7 @@ class Parts:
         return any(getattr(self, field.name) is not None for field in fields(self))
 
     def or_else(self, other: Parts) -> Parts:
-        """These parts, and the other's where these lack one."""
+        """These parts, completed with the other's."""
         lacking = {field.name for field in fields(self) if getattr(self, field.name) is None}
         return replace(self, **{name: getattr(other, name) for name in lacking})
 
@@ -58,9 +58,9 @@ class Recording:
     """A recorded run, found but not yet read.
 
     Attributes:
-        source: What to call it: the job's name, the folder or the URI.
-        parts: Where it lies on this machine.
-        problems: A sentence for everything that was left out.
+        source: The job's name, the folder or the URI.
+        parts: Its parts on this machine.
+        problems: One sentence for each part that was left out.
         job: DescribeTrainingJob's answer where the source is a job; empty otherwise.
     """
 
@@ -76,30 +76,30 @@ class Recording:
 
 
 def find(folder: Path) -> Parts:
-    """The parts of the one recording in a folder, whichever of its folders was named; all None where there is none.
+    """Finds the parts of the recording in a folder, which may be one of its parts; all None without a recording.
 
     Raises:
-        RecordingError: The folder holds several recordings.
+        RecordingError: The folder contains several recordings.
     """
     recordings: dict[Path, dict[str, list[Path]]] = {}
-    for kind, path in _recognised(folder):
+    for kind, path in _recognized(folder):
         recordings.setdefault(_root(folder, path), {}).setdefault(kind, []).append(path)
     if len(recordings) > 1:
         names = ", ".join(str(root.relative_to(folder)) for root in sorted(recordings)[:8])
-        raise RecordingError(f"{folder} holds {len(recordings)} recordings: {names}. Name one of these folders.")
+        raise RecordingError(f"{folder} contains {len(recordings)} recordings: {names}. Pass one of these folders.")
     parts = [Parts(**{kind: _newest(paths) for kind, paths in found.items()}) for found in recordings.values()]
     return _with_features(folder, parts[0] if parts else Parts())
 
 
 def _with_features(folder: Path, parts: Parts) -> Parts:
-    """The parts with what computing features cost, where the folder is that of features, or its profile."""
+    """Adds the cost of computing features, if the folder is one of features, or their profile."""
     places = [folder, *([parts.profile.parent] if parts.profile is not None else [])]
     found = next((path for place in places if (path := place / COST_FILE).is_file()), None)
     return replace(parts, features=found)
 
 
 def _root(folder: Path, part: Path) -> Path:
-    """The folder of the recording that a part belongs to: above debug-output, profiler-output or rule-output."""
+    """The folder of a part's recording: the one above debug-output, profiler-output or rule-output."""
     inside = part.relative_to(folder).parts
     places = [index for index, name in enumerate(inside) if name in _OUTPUTS]
     if places:
@@ -107,8 +107,8 @@ def _root(folder: Path, part: Path) -> Path:
     return folder if part.is_file() else part
 
 
-def _recognised(folder: Path) -> Iterator[tuple[str, Path]]:
-    """What the folders below say they are, nearest first; nothing is looked for inside a part."""
+def _recognized(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yields kind and path of the parts below a folder, nearest first; does not search inside a part."""
     waiting = deque([(folder, 0)])
     seen = 0
     while waiting and seen < MAX_FOLDERS:
@@ -141,10 +141,10 @@ def _kind(folder: Path) -> str | None:
 def _folders(folder: Path) -> list[Path]:
     try:
         return sorted(child for child in folder.iterdir() if child.is_dir())
-    except OSError:  # not there, or not ours to read
+    except OSError:  # missing, or not readable
         return []
 
 
 def _newest(paths: list[Path]) -> Path:
-    """The nearest, and of several the last: AWS numbers its reports by the time of their making."""
+    """The nearest, and of several the last: AWS numbers its reports by time."""
     return max(paths, key=lambda path: (-len(path.parts), str(path)))

@@ -1,4 +1,4 @@
-"""From whatever names a recorded run (a job, its name, a folder, a URI) to the folders that hold it."""
+"""Finds the folders of a recorded run from a job, its name, a folder or a URI."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from dogbreed_sdk.jobs.training_job import TrainingJob
     from dogbreed_sdk.session import Session
 
-_NAME_ONE = "Name a folder, an s3:// or file:// URI, or a training job."
-# What SageMaker allows for the name of a job (API reference, CreateTrainingJob).
+_NAME_ONE = "Pass a folder, an s3:// or file:// URI, or a training job."
+# Names of jobs that SageMaker allows (API reference, CreateTrainingJob).
 _JOB_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 
 
@@ -25,16 +25,16 @@ def locate(source: TrainingJob | str | Path, session: Session | None = None) -> 
     """Finds a recorded run.
 
     Args:
-        source: A `TrainingJob`; a folder; an s3:// or file:// URI; the name of a job. A folder goes before a job of
-            the same name.
-        session: Where the job is, and whose storage reads S3. Default: `Session.default()`; for S3 AWS.
+        source: A `TrainingJob`; a folder; an s3:// or file:// URI; the name of a job. A folder takes precedence over
+            a job of the same name.
+        session: The job's session, which also reads S3. Default: `Session.default()`; for S3, AWS.
 
     Raises:
-        RecordingError: There is no such thing, or it holds no recording; the message says why.
+        RecordingError: The source does not exist, or contains no recording; the message says why.
     """
     if not isinstance(source, (str, Path)):
         if not hasattr(source, "describe"):
-            raise RecordingError(f"{source!r} is no recording. {_NAME_ONE}")
+            raise RecordingError(f"{source!r} is not a recording. {_NAME_ONE}")
         return _of_job(source)
     text = str(source)
     if text.startswith(("s3://", "file:")):
@@ -43,16 +43,16 @@ def locate(source: TrainingJob | str | Path, session: Session | None = None) -> 
     if folder.exists():
         return _of_folder(folder, text)
     if isinstance(source, Path) or not _JOB_NAME.fullmatch(text):
-        raise RecordingError(f"There is no folder {text}. {_NAME_ONE}")
+        raise RecordingError(f"The folder {text} does not exist. {_NAME_ONE}")
     return _of_job(_job_named(text, session))
 
 
 def _of_folder(folder: Path, source: str) -> Recording:
     if not folder.is_dir():
-        raise RecordingError(f"{source} is a file; name the folder of the recording that it belongs to.")
+        raise RecordingError(f"{source} is a file; pass the folder of the recording.")
     parts = find(folder)
     if not parts:
-        raise RecordingError(f"{source} holds no recording. Looked in it and below for {LOOKED_FOR}.")
+        raise RecordingError(f"{source} contains no recording. Looked in it and below for {LOOKED_FOR}.")
     return Recording(source, parts)
 
 
@@ -63,13 +63,13 @@ def _of_uri(uri: str, session: Session | None) -> Recording:
         except ValueError as error:
             raise RecordingError(f"{error}.") from error
         if not folder.exists():
-            raise RecordingError(f"There is no folder behind {uri}.")
+            raise RecordingError(f"The folder of {uri} does not exist.")
         return _of_folder(folder, uri)
     from dogbreed_sdk.session import Session as Sessions  # noqa: PLC0415 - folders need none
 
     parts, problems = _fetched(uri, session or Sessions.aws())
     if not parts:
-        raise RecordingError(f"{uri} holds no recording. Looked below it for {LOOKED_FOR}.")
+        raise RecordingError(f"{uri} contains no recording. Looked below it for {LOOKED_FOR}.")
     return Recording(uri, parts, tuple(problems))
 
 
@@ -78,7 +78,7 @@ def _of_job(job: TrainingJob) -> Recording:
 
     if isinstance(job, TuningJob):
         raise RecordingError(
-            f"{job.name} is a tuning job; its trials record nothing, to stay lean. Train its best hyperparameters "
+            f"{job.name} is a tuning job, whose trials record nothing, to be fast. Train its best hyperparameters "
             f"with BreedTrainer.train(data, tuning_job.best.hyperparameters) or 'dogbreed train DATA --best-of "
             f"{job.name}', and report on that job."
         )
@@ -105,15 +105,15 @@ def _job_named(name: str, session: Session | None) -> Any:
         if session is not None:
             raise
         raise RecordingError(
-            f"There is no folder {name}, and no session to look for a job of that name in ({error}). Give the job's "
-            "session, as in DebugReport.load(name, session=Session.local(folder)) or session=Session.aws()."
+            f"The folder {name} does not exist, and there is no session to look for a job of that name ({error}). Pass "
+            "the job's session, as in DebugReport.load(name, session=Session.local(folder)) or session=Session.aws()."
         ) from error
     except JobError as error:
-        raise RecordingError(f"There is no folder {name}, and no job to report on: {error}") from error
+        raise RecordingError(f"Neither a folder nor a job {name} was found: {error}") from error
 
 
 def _fetched(uri: str, session: Session) -> tuple[Parts, list[str]]:
-    """The parts below a URI; files are read where they lie."""
+    """Finds the parts below a URI; downloads them from S3 first."""
     if uri.startswith("file:"):
         return find(container.uri_to_path(uri)), []
     from dogbreed_sdk.debugging.sources.s3_cache import fetch  # noqa: PLC0415
@@ -123,7 +123,7 @@ def _fetched(uri: str, session: Session) -> tuple[Parts, list[str]]:
 
 
 def _output_uris(name: str, described: Mapping[str, Any]) -> Iterator[str]:
-    """Where a job's recording may lie, best first: the managed service's outputs, then its checkpoints."""
+    """URIs where a job's recording may be: the managed service's outputs, then its checkpoints."""
     rules = (*described.get("DebugRuleConfigurations", ()), *described.get("ProfilerRuleConfigurations", ()))
     configured = (
         described.get("DebugHookConfig", {}),
@@ -145,20 +145,20 @@ def _why_nothing(name: str, described: Mapping[str, Any]) -> str:
     status = described.get("TrainingJobStatus", "")
     if "hpo" in program:
         return (
-            f"{name} is a trial of a search, and trials record nothing, to stay lean. Train its hyperparameters with "
+            f"{name} is a trial of a tuning job, and trials record nothing, to be fast. Train its hyperparameters with "
             "BreedTrainer.train(...) or 'dogbreed train', and report on that job."
         )
     if "extract_features" in program:
         return (
-            f"{name} computed features, and nothing is recorded of what that cost: its profiler was off, it ran before "
-            "passes were profiled, or its folder was deleted. The report of a training job that used them may say."
+            f"{name} computed features, but their cost was not recorded: its profiler was off, it ran before passes "
+            "were profiled, or its folder was deleted. The report of a training job that used them may show the cost."
         )
     if script_hyperparameters(encoded).get("recorder") == "off":
         return f"{name} recorded nothing: its hyperparameter recorder was off. Train again without recorder=off."
     if not any(True for _ in _output_uris(name, described)):
         return (
             f"{name} recorded nothing: it has neither checkpoints (CheckpointConfig), where recordings are kept, nor "
-            "Debugger's outputs (DebugHookConfig). Jobs of BreedTrainer.train have."
+            "Debugger's outputs (DebugHookConfig). Jobs of BreedTrainer.train have checkpoints."
         )
     if status not in FINAL_STATUSES:
         return f"{name} is {status} and has recorded nothing yet. Try again in a moment, or watch it (--watch)."

@@ -1,4 +1,4 @@
-"""Keeps a local copy of a recording that lies on S3, like what lies there; each look fetches only what is new."""
+"""Keeps a local copy of a recording on S3; loading it again downloads only what is new."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from dogbreed_sdk.debugging.sources.layout import COST_FILE, REPORT_RULES
 from dogbreed_sdk.errors import ConfigurationError
 from training_scripts._util.atomic import write_atomically
 
-# More than any recording of reductions, and what a laptop's disk bears of full tensors.
+# More than any recording of reductions; a limit for full tensors on a laptop's disk.
 MAX_BYTES = 4 * 2**30
 MAX_FILES = 100_000
-# Two hundred requests, half a minute: whoever names a whole bucket gets an answer all the same.
+# Two hundred requests, half a minute: a listing of an entire bucket ends here.
 MAX_LISTED = 200_000
 MAX_SKIPPED_NAMED = 5
-# Copies that nobody has looked at for so long are removed.
+# Copies that were not used for this long are removed.
 KEEP_SECONDS = 30 * 86_400
 _PARTS = frozenset(
     {
@@ -43,22 +43,22 @@ _SINGLE_FILES = frozenset(
     {"training_job_end.ts", "run.json", "rules.json", COST_FILE, *(f"{name}.json" for name in REPORT_RULES)}
 )
 _NOT_READ = frozenset({".html", ".ipynb", ".gz", ".pth", ".pt"})
-# What a writer keeps beside a file until it is complete; it may be gone by the time it is asked for.
+# Suffixes of incomplete files; they may be gone before they are downloaded.
 _UNFINISHED = frozenset({".tmp", ".part", ".partial"})
-# File -> mark of what was fetched, in the copy itself: sizes alone do not tell a file that was rewritten.
+# File -> mark of the downloaded version, kept in the copy: the size alone does not show that a file was rewritten.
 _LEDGER = ".fetched.json"
 
 
 def cache_root() -> Path:
-    """Where copies are kept: ``$XDG_CACHE_HOME/dogbreed/recordings``, by default below ``~/.cache``."""
+    """The folder of all copies: ``$XDG_CACHE_HOME/dogbreed/recordings``, by default below ``~/.cache``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dogbreed" / "recordings"
 
 
 def fetch(uri: str, storage: Storage) -> tuple[Path, list[str]]:
-    """A local folder with the recording's files below a URI, and a sentence for everything left out.
+    """Downloads the recording below a URI to a local folder; also returns one sentence for each thing left out.
 
     Raises:
-        AccessError: The listing or a file is not ours to read.
+        AccessError: The credentials do not allow listing the URI or reading a file.
     """
     folder = cache_root() / hashlib.sha256(uri.encode("utf-8", "surrogatepass")).hexdigest()[:24]
     _forget_old_ones(folder)
@@ -71,7 +71,7 @@ def fetch(uri: str, storage: Storage) -> tuple[Path, list[str]]:
 
 
 def _completed(folder: Path, chosen: Mapping[str, StoredFile], uri: str, storage: Storage) -> dict[str, str]:
-    """Fetches what is new; name -> reason for what could not be fetched. What was, is remembered in any case."""
+    """Downloads new files; returns name -> reason for those that failed. Remembers the others even after an error."""
     known = _ledger(folder)
     marks = {file.name: file.mark for file in chosen.values() if _is_there(folder, file, known)}
     missing = [file for file in chosen.values() if file.name not in marks]
@@ -94,25 +94,27 @@ def _completed(folder: Path, chosen: Mapping[str, StoredFile], uri: str, storage
 
 
 def _listed(uri: str, storage: Storage) -> tuple[dict[str, StoredFile], list[str]]:
-    """The recording's files, as far as a listing of bearable length goes."""
+    """Lists the recording's files, up to a limit."""
     found: dict[str, StoredFile] = {}
     for count, file in enumerate(storage.files(uri)):
         if count >= MAX_LISTED:
-            return found, [f"{uri} holds more than {MAX_LISTED} files; only those were looked at. Name a job's folder."]
+            return found, [
+                f"{uri} contains more than {MAX_LISTED} files; only those were considered. Pass a job's folder."
+            ]
         if _is_part(file.name):
             found[file.name] = file
     above = {parent.as_posix() for name in found for parent in PurePosixPath(name).parents}
-    odd = sorted(above & found.keys())  # S3 has files of the same name as folders; disks have not
+    odd = sorted(above & found.keys())  # on S3 a file and a folder may have the same name
     problems = [f"{uri}: {name} is a file and a folder; the file was left out." for name in odd[:MAX_SKIPPED_NAMED]]
     return {name: file for name, file in found.items() if name not in above}, problems
 
 
 def _fetched(storage: Storage, uri: str, path: Path) -> str:
-    """Fetches one file; why it was left out, where it was: one file is not the whole recording."""
+    """Downloads one file; returns why it failed, since the recording is usable without it."""
     try:
         storage.download_file(uri, path)
     except ConfigurationError:
-        return "it was gone again when it was to be fetched"
+        return "it was deleted before it was downloaded"
     except OSError as error:
         return error.strerror or str(error)
     return ""
@@ -121,11 +123,11 @@ def _fetched(storage: Storage, uri: str, path: Path) -> str:
 def _about_skipped(skipped: Mapping[str, str]) -> list[str]:
     named = [f"{name} was left out: {reason}." for name, reason in list(skipped.items())[:MAX_SKIPPED_NAMED]]
     more = len(skipped) - len(named)
-    return [*named, *([f"{more} more files were left out for such reasons."] if more else [])]
+    return [*named, *([f"{more} more files were left out for similar reasons."] if more else [])]
 
 
 def _is_part(name: str) -> bool:
-    """Whether a file belongs to a recording; keys are anybody's choice, so one that leads elsewhere does not."""
+    """Whether a file belongs to a recording; a key that leads out of the folder does not."""
     path = PurePosixPath(name)
     plain = not path.is_absolute() and ".." not in path.parts and "\\" not in name and "\0" not in name
     part = path.name in _SINGLE_FILES or not _PARTS.isdisjoint(path.parts[:-1])
@@ -134,14 +136,14 @@ def _is_part(name: str) -> bool:
 
 
 def _within_bounds(listed: Mapping[str, StoredFile], uri: str) -> tuple[dict[str, StoredFile], list[str]]:
-    """As many files as we keep: what describes the recording first, then its events from the beginning."""
+    """Limits the files: first those that describe the recording, then its events from the beginning."""
     chosen: dict[str, StoredFile] = {}
     total = 0
     for name in sorted(listed, key=lambda name: ("events" in PurePosixPath(name).parts, name)):
         if len(chosen) >= MAX_FILES or total + listed[name].size > MAX_BYTES:
             sizes = [file.size for file in listed.values()]
             left_out = (
-                f"{uri} holds {len(listed)} files with {_gigabytes(sizes)}; {len(listed) - len(chosen)} of "
+                f"{uri} contains {len(listed)} files with {_gigabytes(sizes)}; {len(listed) - len(chosen)} of "
                 f"them were left out (at most {MAX_FILES} files and {_gigabytes([MAX_BYTES])} are fetched). "
                 "Record reductions instead of full tensors, or less often."
             )
@@ -155,12 +157,12 @@ def _is_there(folder: Path, file: StoredFile, known: Mapping[str, str]) -> bool:
     path = folder / file.name
     try:
         return known.get(file.name) == file.mark and path.is_file() and path.stat().st_size == file.size
-    except OSError:  # a name that no disk takes
+    except OSError:  # a name that the file system does not allow
         return False
 
 
 def _ledger(folder: Path) -> dict[str, str]:
-    """Name -> mark of what was fetched before; empty where nothing says so."""
+    """Name -> mark of earlier downloads; empty without any."""
     try:
         content = json.loads((folder / _LEDGER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -169,7 +171,7 @@ def _ledger(folder: Path) -> dict[str, str]:
 
 
 def _remove_others(folder: Path, kept: Mapping[str, StoredFile]) -> None:
-    """Removes what was deleted on S3 since it was fetched, or an old recording would be read with the new."""
+    """Removes files that were deleted on S3, or an old recording would be mixed with the new one."""
     for path in sorted(folder.rglob("*"), reverse=True):  # what is inside a folder comes before it
         with suppress(OSError):  # a folder that is not empty; or another process was here first
             if path.is_dir() and not path.is_symlink():
@@ -184,6 +186,6 @@ def _gigabytes(sizes: Iterable[int]) -> str:
 
 def _forget_old_ones(keep: Path) -> None:
     for folder in cache_root().glob("*"):
-        with suppress(FileNotFoundError):  # another process forgot it
+        with suppress(FileNotFoundError):  # another process removed it
             if folder != keep and time.time() - folder.stat().st_mtime > KEEP_SECONDS:
                 shutil.rmtree(folder, ignore_errors=True)

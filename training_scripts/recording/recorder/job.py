@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from training_scripts.recording.recorder.recorder import Recorder
 from training_scripts.recording.recorder.rule_callback import RuleWatch
@@ -21,15 +21,15 @@ _CONTAINER = Path("/opt/ml")
 
 
 def callbacks(
-    settings: Hyperparameters, environ: Mapping[str, str], *, begin: float, report: Callable[[str], Any]
+    settings: Hyperparameters, environ: Mapping[str, str], *, begin: float, report: Callable[[str], object]
 ) -> Callbacks:
     """A job's recorder, rules and profiler, who write into the folder that SageMaker keeps in step with S3.
 
     Args:
         settings: The run's hyperparameters.
-        environ: SageMaker's variables.
-        begin: When the job's process began, seconds since 1970.
-        report: Takes one line of log at a time.
+        environ: SageMaker's environment variables.
+        begin: When the job's process started, seconds since 1970.
+        report: Called with one line of log at a time.
 
     Raises:
         ScriptError: What was asked for cannot be had: a rule that there is not, or smdebug, which is not installed.
@@ -37,7 +37,7 @@ def callbacks(
     root = runtime.checkpoint_folder(environ)
     configuration = _Configuration(environ, report)
     memory = MemoryTrial()
-    # Rules look at what was recorded, so the recorder comes first.
+    # The recorder comes first, because the rules read what it recorded.
     chosen: list[Callback] = [*_recorders(settings, configuration, root, memory, report)]
     if chosen:
         stop_rules = [name.strip() for name in settings.stop_rules.split(",")] if settings.on_finding == "stop" else []
@@ -56,7 +56,7 @@ def callbacks(
 
 
 def pass_callbacks(
-    settings: Hyperparameters, environ: Mapping[str, str], *, begin: float, report: Callable[[str], Any]
+    settings: Hyperparameters, environ: Mapping[str, str], *, begin: float, report: Callable[[str], object]
 ) -> Callbacks:
     """Those who watch a job that computes features only: its profiler. Arguments are those of `callbacks`."""
     configuration = _Configuration(environ, report)
@@ -70,7 +70,7 @@ def _recorders(
     configuration: _Configuration,
     root: Path,
     memory: MemoryTrial,
-    report: Callable[[str], Any],
+    report: Callable[[str], object],
 ) -> list[Callback]:
     if settings.recorder == "off":
         return []
@@ -91,7 +91,7 @@ def _recorders(
         return [recorder]
     from training_scripts.recording.recorder.smdebug_hook import SmdebugRecorder  # noqa: PLC0415 - few have it
 
-    # The rules of this job still look at what ours has in memory.
+    # The rules of this job still read our recorder's trial in memory.
     smdebugs = SmdebugRecorder(
         folder, train_interval=train, eval_interval=judged, full_tensors=settings.full_tensors, report=report
     )
@@ -103,7 +103,7 @@ def _profiler(
     configuration: _Configuration,
     root: Path,
     begin: float,
-    report: Callable[[str], Any],
+    report: Callable[[str], object],
 ) -> list[Callback]:
     if configuration.profiler_disabled:
         return []
@@ -122,17 +122,17 @@ def _profiler(
 
 
 class _Configuration:
-    """What the managed Debugger's configuration files ask for, where the service wrote them.
+    """The settings in the managed Debugger's configuration files, if the service wrote them.
 
     Attributes:
-        trial_folder: Where the trial goes; None where that is for us to choose.
-        intervals: train and eval -> save interval; 0 where none is given.
-        profiler_folder: Where the profile goes, or None.
-        profiler_disabled: Whether profiling was switched off for the job.
+        trial_folder: Folder of the trial; None for our default.
+        intervals: train and eval -> save interval; 0 for our default.
+        profiler_folder: Folder of the profile; None for our default.
+        profiler_disabled: Whether profiling is off for the job.
         service_samples: Whether SageMaker samples the machine itself, as it does on its own instances.
     """
 
-    def __init__(self, environ: Mapping[str, str], report: Callable[[str], Any]) -> None:
+    def __init__(self, environ: Mapping[str, str], report: Callable[[str], object]) -> None:
         self._folder = Path(environ.get("SM_INPUT_CONFIG_DIR", _CONTAINER / "input" / "config"))
         self._report = report
         hook, profiler = self._read("debughookconfig.json"), self._read("profilerconfig.json")
@@ -147,7 +147,7 @@ class _Configuration:
         self.profiler_disabled = profiler.get("DisableProfiler") is True
         self.service_samples = self.profiler_folder is not None and self.profiler_folder.is_relative_to(_CONTAINER)
 
-    def _read(self, name: str) -> dict[str, Any]:
+    def _read(self, name: str) -> dict[str, object]:
         path = self._folder / name
         if not path.is_file():
             return {}
@@ -157,15 +157,15 @@ class _Configuration:
             self._report(f"warning: ignored {path}: {error}")
             return {}
 
-    def _interval(self, parameters: Mapping[str, Any], mode: str) -> int:
+    def _interval(self, parameters: Mapping[str, object], mode: str) -> int:
         for name in (f"{mode}.save_interval", "save_interval"):
             if name in parameters:
                 text = str(parameters[name])
                 if text.isdecimal() and int(text) > 0:
                     return int(text)
-                self._report(f"warning: ignored the hook parameter {name}: {text!r} is no number above 0")
+                self._report(f"warning: ignored the hook parameter {name}: {text!r} is not a positive integer")
         return 0
 
 
-def _path(value: Any) -> Path | None:
+def _path(value: object) -> Path | None:
     return Path(value) if isinstance(value, str) and value else None

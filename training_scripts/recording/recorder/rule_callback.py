@@ -1,4 +1,4 @@
-"""Judges a run by the rules while it is trained: a line for every new finding, and where asked an early end."""
+"""Evaluates the rules while a run trains: logs a line for every new finding, and stops the run if asked to."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
     from training_scripts.rules.findings import Finding, RuleResult
 
-# Where nothing is stopped, judging may take so much of the time: quick epochs are then judged several at once.
+# Share of the time that evaluating may take unless a rule may stop the run: quick epochs are evaluated several at once.
 _SHARE = 0.005
-# What loading the rules and judging once costs: a run of seconds is judged when it ends.
+# Time to load the rules and evaluate them once: a run of seconds is evaluated when it ends.
 _FIRST_SECONDS = 0.02
 _WRITE_SECONDS = 30.0
 
 
 class RuleWatch(Callback):
-    """Evaluates the debugging rules after every epoch on what a recorder holds in memory.
+    """Evaluates the debugging rules after every epoch on a recorder's trial in memory.
 
     Attributes:
-        results: The rules' latest answers.
-        stopped: Which rule ended the run, and why; empty as long as none has.
+        results: The latest results.
+        stopped: Which rule stopped the run, and why; empty if none has.
     """
 
     def __init__(
@@ -40,19 +40,19 @@ class RuleWatch(Callback):
         *,
         parameters: str = "default",
         stop_rules: Sequence[str] = (),
-        report: Callable[[str], Any] = print,
+        report: Callable[[str], object] = print,
     ) -> None:
-        """Nothing is judged yet.
+        """Evaluates nothing yet.
 
         Args:
-            trial: What the recorder fills; the recorder must be told of an epoch before this.
-            folder: Where `rules.json` is written; None for nowhere.
-            parameters: default or aws, the rules' parameter set.
-            stop_rules: Names of the rules whose finding ends the run.
-            report: Takes one line of log at a time.
+            trial: The trial that the recorder fills; the recorder must come before this callback.
+            folder: Folder for `rules.json`; None writes nothing.
+            parameters: The rules' parameter set, default or aws.
+            stop_rules: Names of the rules whose findings stop the run.
+            report: Called with one line of log at a time.
 
         Raises:
-            RuleError: There is no such rule.
+            RuleError: A rule does not exist.
         """
         from training_scripts import rules  # noqa: PLC0415 - the rules are loaded only where they are used
 
@@ -65,40 +65,40 @@ class RuleWatch(Callback):
         self._stop_rules = tuple(stop_rules)
         self._report = report
         self.results: list[RuleResult] = []
-        self.stopped: dict[str, Any] = {}
-        self._said: set[tuple[str, str, str]] = set()
-        self._epoch = self._judged = 0
+        self.stopped: dict[str, object] = {}
+        self._logged: set[tuple[str, str, str]] = set()
+        self._epoch = self._evaluated = 0
         self._fingerprint = ""
         self._begin = self._written = time.monotonic()
         self._spent = _FIRST_SECONDS
 
     def run_begins(self, network: nn.Module, facts: Mapping[str, Any]) -> None:  # noqa: ARG002
-        """The time that judging may take is counted from here. Answers about another run are removed."""
+        """Starts the clock of the time share, and removes results of another run."""
         self._begin = self._written = time.monotonic()
-        self._epoch = self._judged = int(facts.get("epoch", 0) or 0)
+        self._epoch = self._evaluated = int(facts.get("epoch", 0) or 0)
         self._fingerprint = str(facts.get("fingerprint") or "")
         earlier = self._earlier()
         stopped = earlier.get("stopped")
-        if isinstance(stopped, dict) and stopped.get("epoch") == self._epoch:  # a restart trains no further
+        if isinstance(stopped, dict) and stopped.get("epoch") == self._epoch:  # a restarted run does not continue
             self.stopped = stopped
 
     def epoch_ends(self, epoch: int, values: Mapping[str, float]) -> str | None:  # noqa: ARG002
-        """Judges what was recorded so far; why the run should end, or None."""
+        """Evaluates what was recorded so far; returns why the run should stop, or None."""
         self._epoch = epoch
         if not self._stop_rules and self._spent > _SHARE * (time.monotonic() - self._begin):
             return None
-        self._judge()
+        self._evaluate()
         return self._stop()
 
     def run_ends(self) -> None:
-        """Judges the epochs that were not judged yet, and writes the answers."""
-        if self._judged < self._epoch or (self._epoch and not self.results):
-            self._judge()
+        """Evaluates the remaining epochs, and writes the results."""
+        if self._evaluated < self._epoch or (self._epoch and not self.results):
+            self._evaluate()
         if self.results:
             self._write()
 
-    def _earlier(self) -> dict[str, Any]:
-        """What an earlier process of the same run wrote; what others did is removed."""
+    def _earlier(self) -> dict[str, object]:
+        """Reads the results of an earlier process of the same run; removes those of another run."""
         if self._path is None:
             return {}
         try:
@@ -113,23 +113,23 @@ class RuleWatch(Callback):
             self._path.unlink()
         return {}
 
-    def _judge(self) -> None:
+    def _evaluate(self) -> None:
         begin = time.monotonic()
         rules = self._rules
         self.results = rules.evaluate(trial=self._trial, parameters=self._parameters, only=rules.names("debugging"))
-        self._judged = self._epoch
+        self._evaluated = self._epoch
         for result in self.results:
             for finding in result.findings:
-                self._say(result.name, finding)
+                self._log(result.name, finding)
         self._spent += time.monotonic() - begin
         if time.monotonic() - self._written > _WRITE_SECONDS:
             self._write()
 
-    def _say(self, rule: str, finding: Finding) -> None:
-        """One line for each tensor of each rule: a fault that goes on is no news."""
+    def _log(self, rule: str, finding: Finding) -> None:
+        """Logs one line for each tensor of each rule, not one per epoch."""
         key = (rule, finding.tensor, finding.mode)
-        if key not in self._said:
-            self._said.add(key)
+        if key not in self._logged:
+            self._logged.add(key)
             where = f" at step {finding.steps[0]}" if finding.steps else ""
             self._report(f"finding: {rule}{where}: {finding.message}")
 
@@ -138,7 +138,7 @@ class RuleWatch(Callback):
             if result.name in self._stop_rules and result.status == "IssuesFound":
                 reason = result.findings[0].message if result.findings else result.message
                 self.stopped = {"rule": result.name, "epoch": self._epoch, "reason": reason}
-                self._write()  # whatever becomes of the job after this
+                self._write()  # before anything else can fail
                 return f"rule {result.name}: {reason}"
         return None
 
@@ -148,16 +148,16 @@ class RuleWatch(Callback):
             return
         from training_scripts._util.atomic import write_atomically  # noqa: PLC0415
 
-        answers: dict[str, Any] = {
+        results: dict[str, object] = {
             "parameters": self._parameters,
             "epoch": self._epoch,
             "fingerprint": self._fingerprint,
             "rules": [result.to_dict() for result in self.results],
         }
         if self.stopped:
-            answers["stopped"] = self.stopped
+            results["stopped"] = self.stopped
         try:
-            write_atomically(self._path, json.dumps(answers, default=str).encode(), durable=False)
+            write_atomically(self._path, json.dumps(results, default=str).encode(), durable=False)
         except OSError as error:
             path, self._path = self._path, None
-            self._report(f"warning: the rules' answers are not kept: cannot write {path}: {error.strerror or error}")
+            self._report(f"warning: the rules' results are not saved: cannot write {path}: {error.strerror or error}")

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _REMEDY = (
-    "install it with `pip install 'dogbreed-sdk[smdebug]'` (Python below 3.13), or leave recorder at builtin, "
-    "whose recordings smdebug reads as well."
+    "install it with `pip install 'dogbreed-sdk[smdebug]'` (Python below 3.13), or leave recorder at builtin: "
+    "smdebug reads its recordings, too."
 )
 _Hooks: TypeAlias = "dict[int, Callable[..., object]]"
 _KINDS = "min,max,mean,std"
 
 
 class SmdebugError(ScriptError):
-    """smdebug cannot be used here; the message says what it lacks."""
+    """smdebug cannot be used here; the message says why."""
 
 
 class SmdebugRecorder(Callback):
@@ -43,17 +43,17 @@ class SmdebugRecorder(Callback):
         full_tensors: bool = False,
         report: Callable[[str], Any] = print,
     ) -> None:
-        """Looks whether smdebug works here; nothing is recorded yet.
+        """Checks that smdebug works here; records nothing yet.
 
         Args:
-            folder: The trial's; an earlier one in it is removed, for smdebug cannot continue one.
-            train_interval: Save every N TRAIN steps, in short runs more often unless tensors are whole; 0: 100.
-            eval_interval: Likewise for EVAL; 0: every one.
-            full_tensors: Whole tensors instead of reductions.
-            report: Takes one line of log at a time.
+            folder: The trial's folder; an earlier trial in it is removed, because smdebug cannot continue one.
+            train_interval: Save every N TRAIN steps, in short runs more often unless tensors are full; 0: 100.
+            eval_interval: Likewise for EVAL; 0: every step.
+            full_tensors: Record full tensors instead of reductions.
+            report: Called with one line of log at a time.
 
         Raises:
-            SmdebugError: It is not installed, or not with packages that it works with.
+            SmdebugError: smdebug is not installed, or does not work with the installed packages.
         """
         self.folder = Path(folder)
         self._smdebug = _load()
@@ -66,16 +66,16 @@ class SmdebugRecorder(Callback):
         self._added: list[tuple[_Hooks, int]] = []
 
     def run_begins(self, network: nn.Module, facts: Mapping[str, Any]) -> None:
-        """Makes the hook and registers it with the network."""
+        """Creates the hook and registers it with the network."""
         if any(parameter.dtype.itemsize < 4 for parameter in network.parameters() if parameter.requires_grad):
             raise SmdebugError(f"smdebug cannot record weights of half precision; {_REMEDY}")
-        if self.folder.exists():  # smdebug's hook is half built, without a word, where its folder exists
+        if self.folder.exists():  # smdebug's hook is silently incomplete if its folder exists
             for part in (layout.EVENTS, layout.INDEX, layout.COLLECTIONS, layout.CHECKSUMS):
                 shutil.rmtree(self.folder / part, ignore_errors=True)
             for name in (layout.RUN_FILE, layout.END_FILE):
                 (self.folder / name).unlink(missing_ok=True)
             if any(self.folder.iterdir()):
-                raise SmdebugError(f"{self.folder} holds other things, and smdebug needs a folder of its own")
+                raise SmdebugError(f"{self.folder} contains other files, and smdebug needs an empty folder")
             self.folder.rmdir()
         if not self._full_tensors:
             self._saves = planned(self._saves.asked, run_facts.steps_of(facts))
@@ -89,17 +89,17 @@ class SmdebugRecorder(Callback):
         self._added = [(there, key) for there, keys in _hooks(network) for key in keys if (id(there), key) not in known]
 
     def batch_ready(self, mode: str, inputs: Tensor, labels: Tensor) -> None:  # noqa: ARG002
-        """Tells the hook which mode the next forward pass belongs to."""
+        """Sets the hook's mode for the next forward pass."""
         self._hook.set_mode(self._modes[mode])
 
     def step_ends(self, mode: str, loss: Tensor, correct: Tensor, size: int) -> None:  # noqa: ARG002
-        """Gives the hook the step's loss."""
+        """Records the step's loss with the hook."""
         self._hook.record_tensor_value("CrossEntropyLoss", loss.detach().float())
-        # Forward passes that are no step of the run, such as those that judge the finished model, count as these.
+        # Forward passes outside of the run's steps, such as those that evaluate the finished model, count as PREDICT.
         self._hook.set_mode(self._smdebug.modes.PREDICT)
 
     def run_ends(self) -> None:
-        """Closes the trial, and takes the hook off the network."""
+        """Closes the trial and removes the hook from the network."""
         while self._added:
             there, key = self._added.pop()
             there.pop(key, None)
@@ -131,7 +131,7 @@ class SmdebugRecorder(Callback):
 
 
 def _hooks(network: nn.Module) -> list[tuple[_Hooks, list[int]]]:
-    """The tables of hooks of a network's modules and parameters, with the keys that each has: smdebug keeps none."""
+    """The tables of hooks of a network's modules and parameters, with their keys: smdebug does not remember its own."""
     tables: list[_Hooks] = []
     for module in network.modules():
         tables += [module._forward_hooks, module._forward_pre_hooks]
@@ -140,16 +140,16 @@ def _hooks(network: nn.Module) -> list[tuple[_Hooks, list[int]]]:
 
 
 def _load() -> Any:
-    """The hook's module, for PyTorch.
+    """Imports smdebug's module for PyTorch.
 
     Raises:
-        SmdebugError: It cannot be imported, or its needs are there in versions that it does not work with.
+        SmdebugError: It cannot be imported, or does not work with the installed packages.
     """
     if importlib.util.find_spec("smdebug") is None:
         raise SmdebugError(f"recorder is smdebug, but smdebug is not installed here; {_REMEDY}")
     numpy = importlib.import_module("numpy")
     if tuple(int(part) for part in numpy.__version__.split(".")[:2]) >= (2, 3):
-        raise SmdebugError(f"smdebug does not work with NumPy {numpy.__version__}, it needs one below 2.3; {_REMEDY}")
+        raise SmdebugError(f"smdebug does not work with NumPy {numpy.__version__}; it needs NumPy below 2.3; {_REMEDY}")
     try:
         return importlib.import_module("smdebug.pytorch")
     except Exception as error:  # its protobuf modules raise TypeError with newer protobuf

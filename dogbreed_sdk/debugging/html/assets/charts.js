@@ -564,7 +564,7 @@ class HeatMap {
     this.spec = spec;
     this.figure = figure;
     const columns = Math.max(...spec.rows.map((row) => row.values.length));
-    const label = `Utilisation of ${spec.rows.length} devices over ${timeText(spec.seconds)}`;
+    const label = `Utilization of ${spec.rows.length} devices over ${timeText(spec.seconds)}`;
     const grid = tag("div", { class: "heat", role: "img", "aria-label": label }, figure);
     const names = tag("div", { class: "heat-names", "aria-hidden": "true" }, grid);
     const every = Math.ceil(spec.rows.length / 16);

@@ -27,7 +27,7 @@
   for (const group of document.querySelectorAll("[data-option]")) connectRows(group);
   for (const select of document.querySelectorAll("[data-choice]")) connectChoice(select);
   connectPrinting();
-  connectColours();
+  connectColors();
   connectNavigation();
 
   // A row's tick shows or hides its curve; the legend is then no more than a legend.
@@ -68,7 +68,7 @@
     window.addEventListener("afterprint", () => print(false));
   }
 
-  function connectColours() {
+  function connectColors() {
     const redraw = () => [...drawn.values()].forEach((chart) => chart.draw());
     window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   }
