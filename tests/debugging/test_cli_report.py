@@ -89,7 +89,7 @@ def test_the_page_is_written_and_named(folder: str, tmp_path: Path, capsys: pyte
 def test_no_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(tmp_path), "--json"]) == 1
     captured = capsys.readouterr()
-    assert "holds no recording" in captured.err
+    assert "contains no recording" in captured.err
     assert json.loads(captured.out)["kind"] == "RecordingError"
 
 
@@ -98,7 +98,7 @@ def test_a_folders_name_cannot_command_the_terminal(tmp_path: Path, capsys: pyte
     folder.mkdir()
     assert main(["report", str(folder)]) == 1
     captured = capsys.readouterr()
-    assert r"a\x1b[2Jb holds no recording" in captured.err
+    assert r"a\x1b[2Jb contains no recording" in captured.err
     assert "\x1b" not in captured.err
 
 

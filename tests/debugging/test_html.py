@@ -152,7 +152,7 @@ class TestContent:
         assert {"use:algo-1", "rate:algo-1", "heat:algo-1:CPU", "steps"} <= set(page.charts)
         assert "GPU memory" in page.texts["usage"]
         assert "p99" in page.texts["usage"]
-        assert "Finalisation" in page.texts["timeline"]
+        assert "Finalization" in page.texts["timeline"]
         assert "3 outliers" in page.texts["steps"]
         assert "aten::addmm" in page.texts["operators"]
         assert len(page.charts["heat:algo-1:CPU"]["rows"]) == 8
@@ -182,7 +182,7 @@ class TestContent:
         answers = [{"RuleConfigurationName": "Overfit", "RuleEvaluationStatus": "IssuesFound", "StatusDetails": "why"}]
         job = {"TrainingJobStatus": "Completed", "DebugRuleEvaluationStatuses": answers}
         report = DebugReport("job", trial=made_up.trial(epochs=1), recording=Recording("job", Parts(), job=job))
-        assert "What SageMaker Debugger's own rules said:RuleStatusDetailsOverfitIssuesFoundwhy" in "".join(
+        assert "Results of SageMaker Debugger's own rules:RuleStatusDetailsOverfitIssuesFoundwhy" in "".join(
             parsed(report).texts["rules"].split("\n")
         )
 

@@ -84,29 +84,29 @@ class TestLocalFolders:
 
     def test_a_folder_of_several_jobs_is_refused_with_their_names(self, trial_folder: Path, tmp_path: Path) -> None:
         make_profile(tmp_path / "other" / "profiler-output")
-        with pytest.raises(RecordingError, match=r"holds 2 recordings: job, other\. Name one"):
+        with pytest.raises(RecordingError, match=r"contains 2 recordings: job, other\. Pass one"):
             locate(tmp_path)
 
     def test_no_recording_says_what_was_looked_for(self, tmp_path: Path) -> None:
         (tmp_path / "pictures").mkdir()
         with pytest.raises(
-            RecordingError, match=r"holds no recording\. Looked in it .*debug-output.*system, framework"
+            RecordingError, match=r"contains no recording\. Looked in it .*debug-output.*system, framework"
         ):
             locate(tmp_path)
 
     def test_a_file_and_a_missing_folder(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
-        with pytest.raises(RecordingError, match="is a file; name the folder"):
+        with pytest.raises(RecordingError, match="is a file; pass the folder"):
             locate(tmp_path / "file")
-        with pytest.raises(RecordingError, match="There is no folder"):
+        with pytest.raises(RecordingError, match="does not exist"):
             locate(str(tmp_path / "missing"))
-        with pytest.raises(RecordingError, match="There is no folder behind file:"):
+        with pytest.raises(RecordingError, match="The folder of file:.* does not exist"):
             locate((tmp_path / "missing").as_uri())
 
     def test_folders_in_parts_of_their_own(self, tmp_path: Path) -> None:
         trial, profile = make_trial(tmp_path / "tensors"), make_profile(tmp_path / "samples")
         assert DebugReport.load_folders(trial=trial, profile=profile)._recording.parts == Parts(trial, profile)
-        with pytest.raises(RecordingError, match="hold no recording"):
+        with pytest.raises(RecordingError, match="contain no recording"):
             DebugReport.load_folders(trial=tmp_path / "neither", profile=tmp_path / "nor")
 
 
@@ -134,7 +134,10 @@ class TestJobs:
     @pytest.mark.parametrize(
         ("described", "reason"),
         [
-            ({"HyperParameters": {"sagemaker_program": '"hpo.py"'}}, "trial of a search, and trials record nothing"),
+            (
+                {"HyperParameters": {"sagemaker_program": '"hpo.py"'}},
+                "trial of a tuning job, and trials record nothing",
+            ),
             ({"HyperParameters": {"sagemaker_program": '"extract_features.py"'}}, "computed features"),
             ({"HyperParameters": {"recorder": '"off"'}}, "its hyperparameter recorder was off"),
             ({}, "neither checkpoints .* nor Debugger's outputs"),
@@ -151,15 +154,15 @@ class TestJobs:
             locate(FakeJob("job", session, described))
 
     def test_a_search_has_no_recording_of_its_own(self, session: Session) -> None:
-        with pytest.raises(RecordingError, match="is a tuning job; its trials record nothing"):
+        with pytest.raises(RecordingError, match="is a tuning job, whose trials record nothing"):
             locate(TuningJob("search", session))  # type: ignore[arg-type]
 
     def test_a_name_that_is_neither_folder_nor_job(self, session: Session) -> None:
-        with pytest.raises(RecordingError, match=r"no folder nobody, and no job .* 'dogbreed jobs'"):
+        with pytest.raises(RecordingError, match=r"Neither a folder nor a job nobody was found: .* 'dogbreed jobs'"):
             locate("nobody", session)
 
     def test_the_error_is_the_sdks_own(self) -> None:
-        with pytest.raises(RecordingError, match="There is no folder a/b"):
+        with pytest.raises(RecordingError, match="The folder a/b does not exist"):
             DebugReport.load("a/b")
 
 
@@ -288,7 +291,7 @@ class TestS3:
 
         monkeypatch.setattr(account.storage, "download_file", gone)
         [problem] = locate("s3://bucket/job", account).problems
-        assert "1.tfevents was left out: it was gone again" in problem
+        assert "1.tfevents was left out: it was deleted before it was downloaded" in problem
         assert list(s3_cache.cache_root().rglob("2.tfevents"))
 
     def test_a_spoilt_ledger_costs_a_second_fetch(self, bucket: Any, account: Session, trial_folder: Path) -> None:
@@ -312,7 +315,7 @@ class TestS3:
         )
         monkeypatch.setattr(s3_cache, "MAX_LISTED", 10)
         [problem] = locate("s3://bucket", account).problems
-        assert "s3://bucket holds more than 10 files" in problem
+        assert "s3://bucket contains more than 10 files" in problem
         assert len(seen) == 11
 
     def test_keys_that_lead_elsewhere_are_left_alone(self, bucket: Any, account: Session, trial_folder: Path) -> None:
@@ -335,7 +338,7 @@ class TestS3:
         assert (found.parts.trial / "collections").is_dir()
 
     def test_nothing_there(self, account: Session) -> None:
-        with pytest.raises(RecordingError, match="s3://bucket/none holds no recording"):
+        with pytest.raises(RecordingError, match="s3://bucket/none contains no recording"):
             locate("s3://bucket/none", account)
 
     def test_what_a_feature_pass_cost_is_fetched_without_the_features(
@@ -377,7 +380,7 @@ def test_a_recording_of_smdebug_is_read_from_s3_as_from_disk(
 
 @pytest.mark.parametrize("odd", [None, 5, ["folder"]])
 def test_what_names_no_recording(odd: Any) -> None:
-    with pytest.raises(RecordingError, match=r"is no recording\. Name a folder"):
+    with pytest.raises(RecordingError, match=r"is not a recording\. Pass a folder"):
         DebugReport.load(odd)
 
 

@@ -129,7 +129,7 @@ def test_a_disk_that_refuses_the_answers_costs_one_warning(tmp_path: Path) -> No
     callbacks.run_ends()
     callbacks.run_ends()
     assert [line.split(":")[0] for line in lines] == ["warning"]
-    assert "the rules' answers are not kept" in lines[0]
+    assert "the rules' results are not saved" in lines[0]
 
 
 def test_a_recording_that_a_restart_continues_is_judged_as_a_whole(tmp_path: Path) -> None:
