@@ -100,7 +100,7 @@ class TestLocalFolders:
             locate(tmp_path / "file")
         with pytest.raises(RecordingError, match="does not exist"):
             locate(str(tmp_path / "missing"))
-        with pytest.raises(RecordingError, match="The folder of file:.* does not exist"):
+        with pytest.raises(RecordingError, match=r"The folder of file:.* does not exist"):
             locate((tmp_path / "missing").as_uri())
 
     def test_folders_in_parts_of_their_own(self, tmp_path: Path) -> None:
