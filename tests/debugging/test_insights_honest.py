@@ -12,9 +12,11 @@ from dogbreed_sdk.debugging.insights.convergence import outlook
 from dogbreed_sdk.debugging.insights.fluctuation import noise_of_steps
 from dogbreed_sdk.debugging.insights.overfitting import find as overfitting
 from dogbreed_sdk.debugging.insights.pictures import contradiction
+from dogbreed_sdk.debugging.insights.rates import better_rate
 from tests.debugging.insights_made_up import LOSS, made_up_run
 from training_scripts import rules
 from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial
+from training_scripts.rules.evidence import learning_rate
 from training_scripts.rules.evidence.run import Run
 
 RUNS = 100
@@ -212,3 +214,14 @@ def test_pictures_that_the_rule_calls_memorized_are_not_to_be_trained_on_for_lon
     status, topics = judged(made)
     assert status == rules.ISSUES_FOUND
     assert "not-converged" not in topics
+
+
+@pytest.mark.parametrize(
+    ("first", "divisor", "rate"), [(0.12, "10", 0.02), (0.4, "5", 0.05), (12.0, "100", 0.002), (1e6, "1000", 2e-4)]
+)
+def test_rules_and_insights_lower_the_learning_rate_by_the_same_factor(first: float, divisor: str, rate: float) -> None:
+    """Each rounds it as people write such numbers; a usual first step leaves only the usual factor of ten."""
+    run = Run.of(made_up_run(lr=0.2, first_update=first))
+    assert run is not None
+    assert learning_rate.lower(run.trial) == f"Divide lr by about {divisor}"
+    assert better_rate(run, larger=False) == {"lr": rate}

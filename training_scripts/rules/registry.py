@@ -215,7 +215,7 @@ def _rule_of(
     values = dict(parameters or getattr(source, "parameters", {}))
     documented = (getattr(given, "__doc__", None) or "").strip().splitlines()
     return Rule(
-        name=name or getattr(source, "name", "") or getattr(given, "__name__", type(given).__name__),
+        name=name or str(getattr(source, "name", "") or getattr(given, "__name__", type(given).__name__)),
         judge=judge,
         aws=values,
         default=values,

@@ -131,8 +131,8 @@ def _confusion_default(trial: Trial, parameters: Parameters) -> list[Finding]:
         message = f"{len(findings)} classes are mostly classified as another one{into}."
         if not pairs:
             message = f"{len(findings)} pairs of classes are not distinguished."
-        first = Finding(message, mode=TRAIN, steps=findings[0].steps, numbers={"classes": len(findings)})
-        findings = [first, *findings]
+        summary = Finding(message, mode=TRAIN, steps=findings[0].steps, numbers={"classes": len(findings)})
+        findings = [summary, *findings]
     return findings
 
 

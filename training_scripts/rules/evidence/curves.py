@@ -71,7 +71,7 @@ def window_sums(values: Floats, width: int) -> Floats:
     blocks = np.pad(values, (0, -len(values) % width)).reshape(-1, width)
     until = blocks.cumsum(axis=1).ravel()[: len(values)]
     since = blocks[:, ::-1].cumsum(axis=1)[:, ::-1].ravel()[: len(values)]
-    sums = until.copy()
+    sums: Floats = until.copy()
     begins = np.arange(len(values) - width + 1)
     across = begins[begins % width != 0]
     sums[across + width - 1] += since[across]

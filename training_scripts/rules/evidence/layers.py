@@ -55,5 +55,5 @@ def _size(run: Evidence, name: str) -> int | None:
             square = spread * spread + mean * mean
             # Far from where float32 rounds squares away; a single value has no spread and is what it is.
             if 1e-30 < square < 1e30 and math.isfinite(length):
-                return round(length * length / square)
+                return round(float(length * length / square))
     return None

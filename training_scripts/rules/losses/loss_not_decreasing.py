@@ -152,7 +152,8 @@ def _had_time(run: Evidence, parameters: Parameters) -> bool:
     planned = run.run.get("epochs")
     if run.ended or not isinstance(planned, int):
         return True
-    return len(epoch_losses(run).epochs) >= max(parameters["patience"], parameters["share_of_run"] * planned)
+    needed = max(parameters["patience"], parameters["share_of_run"] * planned)
+    return bool(len(epoch_losses(run).epochs) >= needed)
 
 
 def _frozen(run: Evidence, seen: Learning) -> Finding | None:

@@ -57,21 +57,21 @@ def _differences(run: Evidence, other: Evidence, name: str, mode: str, parameter
     steps, worst = [], 0.0
     if len(common):
         for step in common.tolist():
-            mine, his = run.value(name, step, mode), other.value(name, step, mode)
-            if mine.shape != his.shape or not np.allclose(mine, his, **tolerance):
+            one, two = run.value(name, step, mode), other.value(name, step, mode)
+            if one.shape != two.shape or not np.allclose(one, two, **tolerance):
                 steps.append(step)
-                distance = np.abs(mine - his).max() if mine.shape == his.shape and mine.size else np.inf
+                distance = np.abs(one - two).max() if one.shape == two.shape and one.size else np.inf
                 worst = max(worst, float(distance))
     else:
-        mine, his = run.reduction(name, "mean", mode), other.reduction(name, "mean", mode)
-        if mine is None or his is None:
+        mine, counterpart = run.reduction(name, "mean", mode), other.reduction(name, "mean", mode)
+        if mine is None or counterpart is None:
             return None
-        common, at, where = np.intersect1d(mine.steps, his.steps, return_indices=True)
+        common, at, where = np.intersect1d(mine.steps, counterpart.steps, return_indices=True)
         if not len(common):
             return None
-        differ = ~np.isclose(mine.values[at], his.values[where], **tolerance)
+        differ = ~np.isclose(mine.values[at], counterpart.values[where], **tolerance)
         steps = common[differ].tolist()
-        worst = float(np.abs(mine.values[at] - his.values[where]).max())
+        worst = float(np.abs(mine.values[at] - counterpart.values[where]).max())
     return Finding(
         f"{name} ({mode}) differs from {other.name} at {len(steps)} of {len(common)} steps, first at"
         f" {steps[0] if steps else '-'}, by {number_text(worst, 3)} at most.",

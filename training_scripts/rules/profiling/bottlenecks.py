@@ -143,7 +143,12 @@ def _any(
     found: list[Device], times: NDArray[np.float64], *, above: float | None = None, below: float | None = None
 ) -> NDArray[np.bool_]:
     table = np.stack([at_times(device, times) for device in found])
-    return (table > above if above is not None else table < below).any(axis=0)
+    outside = np.zeros(len(times), dtype=np.bool_)
+    if above is not None:
+        outside |= (table > above).any(axis=0)
+    if below is not None:
+        outside |= (table < below).any(axis=0)
+    return outside
 
 
 RULES = (

@@ -133,7 +133,9 @@ def _like_relus(run: Evidence) -> list[str]:
     """
     found = []
     for name in run.recorded_names():
-        steps = run.steps_in_full(name, TRAIN) if "_output_" in name else ()
+        if "_output_" not in name:
+            continue
+        steps = run.steps_in_full(name, TRAIN)
         if not len(steps):
             continue
         value = run.value(name, int(steps[0]), TRAIN)
@@ -149,7 +151,7 @@ def _together_dead(run: Evidence, name: str, steps: NDArray[np.int64], parameter
     if not batches or len({batch.shape[1:] for batch in batches}) > 1:
         return True
     whole = inactive_fraction(np.concatenate(batches), parameters["threshold_inactivity"])
-    return whole * 100 >= parameters["threshold_layer"]
+    return bool(whole * 100 >= parameters["threshold_layer"])
 
 
 def _without_gradient(run: Evidence, parameters: Parameters) -> list[Finding]:
@@ -208,7 +210,9 @@ def _saturated(run: Evidence, name: str, kind: str, parameters: Parameters) -> S
 
 def _value_of(kind: str, limit: float) -> np.float32:
     """The activation at a limit as float32 has it, so that its own outputs compare equal to it."""
-    return np.float32(np.tanh(limit) if kind == "tanh" else 1 / (1 + np.exp(-limit)))
+    value = float(np.tanh(limit) if kind == "tanh" else 1 / (1 + np.exp(-limit)))
+    rounded: np.float32 = np.float32(value)
+    return rounded
 
 
 def _saturated_default(trial: Trial, parameters: Parameters) -> list[Finding]:
@@ -241,7 +245,9 @@ def _like_bounded(run: Evidence) -> list[tuple[str, str]]:
     """Outputs recorded in full that look like a sigmoid's or tanh's, by their range; a softmax's rows sum to one."""
     found = []
     for name in selection.natural(run.recorded_names()):
-        steps = run.steps_in_full(name, TRAIN) if "_output_" in name else ()
+        if "_output_" not in name:
+            continue
+        steps = run.steps_in_full(name, TRAIN)
         if not len(steps):
             continue
         value = run.value(name, int(steps[0]), TRAIN)

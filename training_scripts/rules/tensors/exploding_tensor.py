@@ -40,7 +40,7 @@ def _bad_steps(run: Evidence, name: str, mode: str, *, only_nan: bool) -> NDArra
             value = run.value(name, step, mode)
             if value.dtype.kind == "f" and np.isnan(value).any():
                 steps.add(step)
-    kinds = run.recorded_reductions(name, mode) or {"nonfinite_fraction": None}
+    kinds = set(run.recorded_reductions(name, mode)) or {"nonfinite_fraction"}
     for kind in TELLING if not only_nan else [kind for kind in TELLING if kind in kinds]:
         series = run.reduction(name, kind, mode)
         if series is None:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training_scripts._util.number_text import number_text
-from training_scripts.recording.trial.trial import TRAIN, Trial
+from training_scripts.recording.trial.trial import TRAIN, Series, Trial
 from training_scripts.rules.bounds import COUNT, SHARE
 from training_scripts.rules.declaration import Answer, Parameters, Rule
 from training_scripts.rules.evidence import curves, learning_rate, selection
@@ -122,15 +122,15 @@ class Gradients:
 
     @classmethod
     def _read(cls, run: Evidence) -> Gradients | None:
-        rows = []
+        rows: list[tuple[str, Series, Series]] = []
         for name in selection.weight_gradients(run):
-            sizes = run.reduction(name, "abs_mean", TRAIN)
-            lengths = run.reduction(name, "l2", TRAIN)
-            if sizes is None:
+            size = run.reduction(name, "abs_mean", TRAIN)
+            length = run.reduction(name, "l2", TRAIN)
+            if size is None:
                 continue
-            if lengths is None or len(lengths) != len(sizes):
-                lengths = sizes  # without l2, the mean absolute value shows nearly the same
-            rows.append((name, sizes, lengths))
+            if length is None or len(length) != len(size):
+                length = size  # without l2, the mean absolute value shows nearly the same
+            rows.append((name, size, length))
         if not rows:
             return None
         longest = max((row[1].steps for row in rows), key=len)

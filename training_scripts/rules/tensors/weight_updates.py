@@ -155,7 +155,7 @@ def _too_large(run: Evidence, name: str, series: Series, parameters: Parameters)
         if gain is None or gain < NEAR_ZERO:
             grown = before <= 1e-3 * float(np.median(lengths.values))
     single = (values > parameters["large_threshold"]) & ~grown
-    often = (values > parameters["large_share"]) & ~grown
+    often: NDArray[np.bool_] = (values > parameters["large_share"]) & ~grown
     often[0] = False
     begin = curves.first_streak(often, 3)
     if begin >= 0 and often[begin:].mean() > 0.5:
@@ -301,7 +301,7 @@ def _with_first(run: Evidence, name: str, steps: NDArray[np.int64]) -> NDArray[n
     """The steps with the one before them: from there on it is the same."""
     recorded = run.tensor(name).steps(TRAIN)
     place = recorded.index(int(steps[0]))
-    return np.r_[recorded[max(place - 1, 0)], steps]
+    return np.concatenate([np.array([recorded[max(place - 1, 0)]], dtype=np.int64), steps])
 
 
 def _done(run: Evidence, since: int) -> bool:
