@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from dogbreed_sdk.debugging.formatting import clipped
 from dogbreed_sdk.debugging.sources.layout import LOOKED_FOR, Parts, Recording, find
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from training_scripts.rules.evidence.evidence import Evidence
     from training_scripts.rules.evidence.learning_curves import Curve
     from training_scripts.rules.findings import RuleResult
+
+Part = TypeVar("Part")
 
 # A recording without an end, to which nothing was added for this long, is of a run that was killed.
 SILENCE_SECONDS = 1800.0
@@ -222,12 +224,12 @@ class ReportContent:
         return managed_rules(cast("DescribeTrainingJobResponseTypeDef", self.job))
 
     @cached_property
-    def stored(self) -> Mapping[str, Any]:
+    def stored(self) -> Mapping[str, object]:
         """The results that the job's own rules wrote while it ran (rules.json); empty without any."""
         path = self._recording.parts.rules
         return {} if path is None else self._json(path)
 
-    def _json(self, path: Path) -> Mapping[str, Any]:
+    def _json(self, path: Path) -> Mapping[str, object]:
         """Reads a JSON object of the recording; empty, and a problem, if it cannot be read."""
         try:
             if path.stat().st_size > _MAX_RULES_BYTES:
@@ -244,7 +246,7 @@ class ReportContent:
 
         return insights(self.evidence, self.profile, self.rules, problems=self._unread)
 
-    def _read(self, path: Path, reader: Any) -> Any:
+    def _read(self, path: Path, reader: Callable[[Path], Part]) -> Part | None:
         """Reads a part of the recording; a failure is noted as a problem, or raised if there is no other part."""
         from training_scripts import ScriptError  # noqa: PLC0415
 
@@ -262,8 +264,7 @@ class ReportContent:
             return other
         if other.parts.trial is None:
             raise ConfigurationError(f"{other.source} contains no tensors to compare with.")
-        trial: Trial | None = self._read(other.parts.trial, _trial)
-        return trial
+        return self._read(other.parts.trial, _trial)
 
 
 def _bounded(digits: str) -> int | float:
@@ -272,13 +273,13 @@ def _bounded(digits: str) -> int | float:
     return int(digits) if len(digits) < 19 else float(digits)
 
 
-def _trial(path: Path) -> Any:
+def _trial(path: Path) -> Trial:
     from training_scripts.recording.trial.file_trial import FileTrial  # noqa: PLC0415 - needs NumPy
 
     return FileTrial(path)
 
 
-def _profile(path: Path) -> Any:
+def _profile(path: Path) -> Profile:
     from training_scripts.recording.profile.reader import read_profile  # noqa: PLC0415 - needs NumPy
 
     return read_profile(path)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from dogbreed_sdk.debugging.formatting import clipped, number, percent
 from dogbreed_sdk.debugging.html.markup import Child, Markup, element
 from dogbreed_sdk.debugging.html.sections import NO_TENSORS, empty, section
-from dogbreed_sdk.debugging.html.series import broken_stretches, chart, line, mark
+from dogbreed_sdk.debugging.html.series import Chart, Charts, Mark, broken_stretches, chart, line, mark
 from training_scripts.recording.trial.trial import Trial
 from training_scripts.rules.evidence.learning_curves import Curve, train_position
 from training_scripts.rules.findings import RuleResult
@@ -23,7 +22,7 @@ def curves_section(
     trial: Trial | None,
     curves: Mapping[str, Curve],
     results: Sequence[RuleResult],
-    charts: dict[str, Any],
+    charts: Charts,
     *,
     points: int,
 ) -> Markup:
@@ -55,7 +54,7 @@ def figure(name: str, caption: str, *, note: str = "") -> Markup:
     )
 
 
-def _chart(trial: Trial, curve: Curve, results: Sequence[RuleResult], points: int) -> dict[str, Any]:
+def _chart(trial: Trial, curve: Curve, results: Sequence[RuleResult], points: int) -> Chart:
     train, is_loss = curve.train, curve.name == "loss"
     series = []
     if len(train):
@@ -94,24 +93,24 @@ def _lead(curve: Curve) -> str:
     return "; ".join(parts) + "." if parts else ""
 
 
-def _epoch_marks(curve: Curve) -> Iterator[dict[str, Any]]:
+def _epoch_marks(curve: Curve) -> Iterator[Mark]:
     if len(curve.numbers) <= MAX_EPOCH_MARKS:
         for epoch, position in zip(curve.numbers.tolist(), curve.positions.tolist(), strict=True):
             if np.isfinite(position):
                 yield mark("epoch", position, f"end of epoch {epoch}")
 
 
-def _best(curve: Curve) -> Iterator[dict[str, Any]]:
+def _best(curve: Curve) -> Iterator[Mark]:
     if curve.best is not None and np.isfinite(curve.positions[curve.best]):
         yield mark("best", float(curve.positions[curve.best]), f"best epoch: {curve.numbers[curve.best]}")
 
 
-def _broken(curve: Curve) -> Iterator[dict[str, Any]]:
+def _broken(curve: Curve) -> Iterator[Mark]:
     for begin, end, count in broken_stretches(curve.train.steps, curve.train.values)[:MAX_MARKS]:
         yield mark("broken", begin, f"{count} step{'s' if count > 1 else ''} not finite", to=end)
 
 
-def _findings(trial: Trial, results: Sequence[RuleResult]) -> Iterator[dict[str, Any]]:
+def _findings(trial: Trial, results: Sequence[RuleResult]) -> Iterator[Mark]:
     """Marks of the first step of every finding's rule, per mode."""
     seen: set[tuple[str, str]] = set()
     for result in results:

@@ -10,7 +10,7 @@ import time
 from functools import partial
 from importlib import resources
 from string import Template
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from dogbreed_sdk._version import __version__
 from dogbreed_sdk.debugging.formatting import clipped
@@ -26,6 +26,7 @@ from dogbreed_sdk.debugging.html.sections import (
     run_section,
     verdict_section,
 )
+from dogbreed_sdk.debugging.html.series import Charts
 from dogbreed_sdk.debugging.html.steps import operators_section, steps_section
 from dogbreed_sdk.debugging.html.tensors import tensors_section
 from dogbreed_sdk.debugging.verdict import Verdict, ended_by, verdict
@@ -81,7 +82,7 @@ def document(report: ReportContent) -> bytes:
 
 
 def _page(report: ReportContent, judged: Verdict, detail: Detail) -> bytes:
-    charts: dict[str, Any] = {}
+    charts: Charts = {}
     body = _body(report, judged, charts, detail)
     script = _asset("charts.js") + _asset("report.js")
     style = _asset("report.css")
@@ -99,7 +100,7 @@ def _page(report: ReportContent, judged: Verdict, detail: Detail) -> bytes:
     return filled.encode("utf-8")
 
 
-def _body(report: ReportContent, judged: Verdict, charts: dict[str, Any], detail: Detail) -> Markup:
+def _body(report: ReportContent, judged: Verdict, charts: Charts, detail: Detail) -> Markup:
     trial, profile, results = report.evidence, report.profile, report.rules
     return inner(
         [
@@ -148,7 +149,7 @@ def _again(report: ReportContent) -> str:
     return f"dogbreed report {shlex.quote(clipped(report.source, 300))} --html report.html"
 
 
-def _embedded(charts: dict[str, Any]) -> str:
+def _embedded(charts: Charts) -> str:
     """Encodes JSON so that it cannot end its script element."""
     text = json.dumps(charts, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

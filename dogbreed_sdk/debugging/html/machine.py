@@ -12,7 +12,7 @@ from dogbreed_sdk.debugging.html.curves import figure
 from dogbreed_sdk.debugging.html.drawings import phases
 from dogbreed_sdk.debugging.html.markup import Child, Markup, element, table
 from dogbreed_sdk.debugging.html.sections import NO_PROFILE, empty, section
-from dogbreed_sdk.debugging.html.series import chart, line, mark
+from dogbreed_sdk.debugging.html.series import Charts, chart, line, mark
 from training_scripts.recording.profile.profile import (
     CPU,
     DISK,
@@ -72,7 +72,7 @@ def _phases(line: Timeline) -> list[tuple[str, float]]:
     ]
 
 
-def usage_section(profile: Profile | None, charts: dict[str, Any], *, points: int) -> Markup:
+def usage_section(profile: Profile | None, charts: Charts, *, points: int) -> Markup:
     """The machine's use over time, and its statistics; charts and heat maps are added to `charts`."""
     title = "System usage"
     if profile is None:
@@ -118,9 +118,7 @@ def _usage_lead(profile: Profile) -> str:
     return f"Median use: {', '.join(said)}.{machine}" if said else ""
 
 
-def _node(
-    node: str, metrics: Mapping[str, Metric], line_of_time: Timeline, charts: dict[str, Any], points: int
-) -> list[Child]:
+def _node(node: str, metrics: Mapping[str, Metric], line_of_time: Timeline, charts: Charts, points: int) -> list[Child]:
     known = {name: metric for name, metric in metrics.items() if len(metric.times)}
     if not known:
         return [empty(f"{clipped(node, 60)}: no samples.")]
@@ -160,7 +158,7 @@ def _node(
     return [*found, *_heat_maps(node, known, begin, charts)]
 
 
-def _heat_maps(node: str, known: Mapping[str, Metric], begin: float, charts: dict[str, Any]) -> list[Child]:
+def _heat_maps(node: str, known: Mapping[str, Metric], begin: float, charts: Charts) -> list[Child]:
     """The use of each core and each GPU, one row per device."""
     found: list[Child] = []
     for what, metric in known.items():

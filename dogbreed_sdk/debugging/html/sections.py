@@ -205,7 +205,7 @@ def _parameters(parameters: Mapping[str, Any]) -> Markup:
     )
 
 
-def _value(value: Any) -> str:
+def _value(value: object) -> str:
     if isinstance(value, float):
         return f"{number_text(value)}"
     return "not set" if value is None else str(plain(value))
@@ -274,7 +274,7 @@ def run_section(run: Mapping[str, Any], notes: Sequence[str] = ()) -> Markup:
     return section("run", "The run", *said, content)
 
 
-def _short(value: Any) -> Any:
+def _short(value: object) -> object:
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {entry}" for key, entry in list(value.items())[:20])
     if isinstance(value, (list, tuple)):

@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 # Above this ratio of high to low values a curve is unreadable on a linear axis.
 WIDE_RATIO = 300.0
+
+Mark: TypeAlias = dict[str, object]
+"""A mark on a chart's horizontal axis, made by `mark`."""
+Chart: TypeAlias = dict[str, object]
+"""A chart or a heat map as the page's script reads it."""
+Charts: TypeAlias = dict[str, Chart]
+"""The page's charts by name."""
+
+
+class _Thinned(TypedDict, total=False):
+    e: list[float | int | None]
+
+
+class Line(_Thinned):
+    """A curve of a chart as the page's script reads it, made by `line`; `e` are half widths of intervals."""
+
+    name: str
+    look: int
+    kind: str
+    off: bool
+    x: list[float | int | None]
+    y: list[float | int | None]
 
 
 def thinned(x: ArrayLike, y: ArrayLike, points: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -42,7 +64,7 @@ def line(
     kind: str = "line",
     off: bool = False,
     error: NDArray[np.float64] | None = None,
-) -> dict[str, Any]:
+) -> Line:
     """One curve of a chart.
 
     Args:
@@ -56,11 +78,7 @@ def line(
         error: Standard errors [n], drawn as 95 % intervals; left out if the curve is thinned out.
     """
     positions, values = thinned(x, y, points)
-    spread = (
-        {} if error is None or len(error) != len(values) else {"e": [_short(2 * value) for value in error.tolist()]}
-    )
-    return {
-        **spread,
+    made: Line = {
         "name": name,
         "look": look,
         "kind": kind,
@@ -68,22 +86,25 @@ def line(
         "x": [_short(value) for value in positions.tolist()],
         "y": [_short(value) for value in values.tolist()],
     }
+    if error is not None and len(error) == len(values):
+        made["e"] = [_short(2 * value) for value in error.tolist()]
+    return made
 
 
 def chart(
-    series: Sequence[dict[str, Any]],
+    series: Sequence[Line],
     *,
     x: str,
     y: str,
     unit: str = "number",
     time: bool = False,
-    marks: Iterable[dict[str, Any]] = (),
+    marks: Iterable[Mark] = (),
     low: float | None = None,
     high: float | None = None,
     whole: bool = False,
     link: str | None = None,
     log: bool | None = None,
-) -> dict[str, Any]:
+) -> Chart:
     """A chart for the page.
 
     Args:
@@ -120,7 +141,7 @@ def chart(
     }
 
 
-def mark(kind: str, x: float, label: str, *, to: float | None = None) -> dict[str, Any]:
+def mark(kind: str, x: float, label: str, *, to: float | None = None) -> Mark:
     """A mark on the horizontal axis.
 
     Args:

@@ -12,7 +12,7 @@ from dogbreed_sdk.debugging.html.curves import figure
 from dogbreed_sdk.debugging.html.drawings import bar, histogram
 from dogbreed_sdk.debugging.html.markup import Child, Markup, breakable, element, table
 from dogbreed_sdk.debugging.html.sections import NO_PROFILE, empty, section
-from dogbreed_sdk.debugging.html.series import chart, line
+from dogbreed_sdk.debugging.html.series import Chart, Charts, chart, line
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.profile.profile import Operator, Profile, Spans, Statistics
 
@@ -23,7 +23,7 @@ OUTLIER_SIGMAS = 3.0
 MAX_DOTS = 600
 
 
-def steps_section(profile: Profile | None, charts: dict[str, Any], *, points: int) -> Markup:
+def steps_section(profile: Profile | None, charts: Charts, *, points: int) -> Markup:
     """Durations of steps and their phases; their chart is added to `charts`."""
     title = "Steps"
     if profile is None:
@@ -59,7 +59,7 @@ def _mode(name: str) -> str:
     return {"TRAIN": "training", "EVAL": "evaluation", "PREDICT": "feature-pass"}.get(mode, clipped(mode, 40))
 
 
-def _step_chart(steps: dict[str, Spans], points: int) -> dict[str, Any]:
+def _step_chart(steps: dict[str, Spans], points: int) -> Chart:
     begin = min(float(spans.begins[0]) for spans in steps.values())
     series = []
     for look, (name, spans) in enumerate(list(steps.items())[:4]):

@@ -14,7 +14,7 @@ from dogbreed_sdk.debugging.html.curves import figure
 from dogbreed_sdk.debugging.html.drawings import sparkline
 from dogbreed_sdk.debugging.html.markup import Markup, breakable, element, table
 from dogbreed_sdk.debugging.html.sections import NO_TENSORS, empty, section
-from dogbreed_sdk.debugging.html.series import chart, line
+from dogbreed_sdk.debugging.html.series import Charts, chart, line
 from training_scripts.recording.trial.reductions import REDUCTIONS, reduce
 from training_scripts.recording.trial.trial import EVAL, TRAIN, Trial
 from training_scripts.rules.evidence import selection
@@ -67,7 +67,7 @@ Row = tuple[str, NDArray[np.int64], NDArray[np.float64]]
 
 
 def tensors_section(
-    trial: Trial | None, results: Sequence[RuleResult], charts: dict[str, Any], *, points: int, layers: int
+    trial: Trial | None, results: Sequence[RuleResult], charts: Charts, *, points: int, layers: int
 ) -> Markup:
     """Tables of statistics, one per quantity; their charts are added to `charts`."""
     title = "Tensor statistics"
@@ -111,9 +111,7 @@ def _rows(statistics: _Statistics, quantity: Quantity, fired: set[str], layers: 
     return rows, len(names) - len(kept) if rows else 0
 
 
-def _group(
-    quantity: Quantity, rows: list[Row], fired: set[str], charts: dict[str, Any], *, left: int, points: int
-) -> Markup:
+def _group(quantity: Quantity, rows: list[Row], fired: set[str], charts: Charts, *, left: int, points: int) -> Markup:
     shown = set(_chosen([row[0] for row in rows], fired))
     name = f"tensors:{quantity.key}"
     charts[name] = chart(
