@@ -107,7 +107,7 @@ def test_a_job_that_computed_features_has_no_model(workshop: Workshop) -> None:
         for job in workshop.session.client("sagemaker").list_training_jobs()["TrainingJobSummaries"]
         if "-features-" in job["TrainingJobName"]
     ]
-    with pytest.raises(JobError, match=f"{features} computed features; it has no model"):
+    with pytest.raises(JobError, match=f"{features} computed features and has no model"):
         found(workshop, features)
     with pytest.raises(JobError, match="computed features"):
         TrainingJob(features, workshop.session).deploy(progress=no_progress)

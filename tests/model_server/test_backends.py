@@ -129,7 +129,7 @@ def test_without_the_extra_the_error_names_it(folder: Path, model: Model, monkey
     with pytest.raises(OnnxError, match=r"pip install 'dogbreed-sdk\[onnx\]'"):
         OnnxModel(model)
     monkeypatch.setattr(process.importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else name)
-    with pytest.raises(ConfigurationError, match=r"needs onnxruntime: pip install 'dogbreed-sdk\[onnx\]'"):
+    with pytest.raises(ConfigurationError, match=r"onnxruntime. Install with: pip install 'dogbreed-sdk\[onnx\]'"):
         start(folder, backend="onnx")
 
 
