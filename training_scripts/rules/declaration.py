@@ -1,4 +1,4 @@
-"""The declaration of a rule: everything that is known about it stands there.
+"""The declaration of a rule: everything the project knows about it is written there.
 
 How to add a built-in rule: write one module in `losses/`, `tensors/`, `classes/` or `profiling/` with the function that
 judges and a tuple `RULES` that holds the declaration. The registry finds the module. Its place, its bounds, what it
@@ -34,7 +34,7 @@ from training_scripts.rules.findings import Finding, RuleError
 DEBUGGING, PROFILING = KINDS = ("debugging", "profiling")
 
 Parameters = Mapping[str, Any]
-"""Parameter -> value: what kind of value it has, the rule that declares it knows."""
+"""Parameter -> value, of the type that the rule declares by its default."""
 
 LAST = 1_000_000
 """The place of a rule that declares none: after all others."""
