@@ -169,7 +169,7 @@ def test_jobs_are_found_again_by_their_names_from_another_session(workshop: Work
         assert isinstance(training, TrainingJob)
         assert isinstance(tuning, TuningJob)
         assert training.final_metrics == workshop.job.final_metrics
-        with pytest.raises(JobError, match="no training or tuning job nothing"):
+        with pytest.raises(JobError, match="The job nothing does not exist"):
             BreedTrainer.attach("nothing", other)
 
 
