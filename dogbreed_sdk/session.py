@@ -245,8 +245,10 @@ class Session:
             from dogbreed_sdk.local.store import is_root  # noqa: PLC0415
 
             if not is_root(self.root):
-                why = "holds no local SageMaker" if self.root.is_dir() else "does not exist"
-                raise ConfigurationError(f"The folder {self.root} {why}. The first training job creates it.")
+                why = "contains none of its files" if self.root.is_dir() else "does not exist"
+                raise ConfigurationError(
+                    f"The folder {self.root} {why}, so there is no local SageMaker. The first training job creates it."
+                )
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:

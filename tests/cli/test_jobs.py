@@ -173,10 +173,13 @@ def test_a_command_that_only_looks_makes_no_root(
 ) -> None:
     missing, other = tmp_path / "missing", tmp_path / "other"
     other.mkdir()
-    for folder, why in ((missing, "does not exist"), (other, "holds no local SageMaker")):
+    for folder, why in ((missing, "does not exist"), (other, "contains none of its files")):
         assert main([*arguments, "--root", str(folder)]) == 2
         said = capsys.readouterr().err
-        assert f"error: The folder {folder} {why}. The first training job creates it." in said
+        assert (
+            f"error: The folder {folder} {why}, so there is no local SageMaker. The first training job creates it."
+            in said
+        )
         assert "For another folder add --root DIR" in said
     assert not missing.exists()
     assert not list(other.iterdir())
