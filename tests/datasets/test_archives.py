@@ -192,7 +192,7 @@ def test_the_command_downloads_once_and_says_so(
 ) -> None:
     server.body = zipped(FILES)
     command = ["data", "download", server.url, str(tmp_path / "dogs"), "--json"]
-    for said in ("unpacking", "holds this download already; nothing was fetched"):
+    for said in ("unpacking", "already holds this download; nothing was downloaded"):
         outcome = data_commands.download(parse(command))
         assert outcome.document["splits"] == {"train": 6, "valid": 2, "test": 2}
         assert said in capsys.readouterr().err
