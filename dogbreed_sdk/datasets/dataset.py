@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledPicture:
+class LabeledPicture:
     """One picture of a split: its path, its class folder, and the index of the class."""
 
     path: Path
@@ -239,7 +239,7 @@ class BreedDataset:
     def __repr__(self) -> str:
         return f"BreedDataset({str(self._root)!r})"
 
-    def pictures(self, split: str | None = None) -> tuple[LabelledPicture, ...]:
+    def pictures(self, split: str | None = None) -> tuple[LabeledPicture, ...]:
         """The pictures of a split, in a fixed order.
 
         Args:
@@ -255,7 +255,7 @@ class BreedDataset:
             raise DatasetError(f"{self._root} has no {split} split; existing splits: {existing}")
         classes = self.classes
         return tuple(
-            LabelledPicture(sample.path, classes[sample.class_index], sample.class_index)
+            LabeledPicture(sample.path, classes[sample.class_index], sample.class_index)
             for sample in self._listed.splits[split or "train"]
         )
 

@@ -71,7 +71,7 @@ def group(thumbnails: Mapping[Name, bytes]) -> list[tuple[Name, ...]]:
 
 
 def _difference_hash(pixels: bytes) -> int:
-    """One bit for each of 16 x 16 neighbours: whether the right one is brighter."""
+    """One bit for each of 16 x 16 neighbors: whether the right one is brighter."""
     # Luma of ITU-R BT.601, as Pillow converts to grey, in integers.
     grey = [299 * red + 587 * green + 114 * blue for red, green, blue in zip(*[iter(pixels)] * 3, strict=True)]
     bits = 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from dogbreed_sdk.datasets.dataset import BreedDataset, LabelledPicture
+from dogbreed_sdk.datasets.dataset import BreedDataset, LabeledPicture
 from dogbreed_sdk.errors import DatasetError, DogBreedError, ImageError, LabelError
 from dogbreed_sdk.labels import display_name
 from dogbreed_sdk.predictions import Prediction
@@ -183,12 +183,12 @@ def _classes_of(classifier: Classifier) -> tuple[str, ...] | None:
 
 def _classify_all(
     classifier: Classifier,
-    pictures: Sequence[LabelledPicture],
+    pictures: Sequence[LabeledPicture],
     *,
     max_concurrency: int,
     progress: Progress | None,
 ) -> list[Prediction | DogBreedError]:
-    def classify(picture: LabelledPicture) -> Prediction | DogBreedError:
+    def classify(picture: LabeledPicture) -> Prediction | DogBreedError:
         try:
             return classifier.classify(picture.path, top_k=_TOP_K)
         except DogBreedError as error:

@@ -22,8 +22,8 @@ BREEDS = ("001.Boxer", "002.Pug")
 def write_picture(path: Path, *, side: int = 64) -> None:
     """A small picture whose content follows from its place, so that no two places share one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    colour = tuple(hash_of(f"{path.parent.parent.name}/{path.parent.name}/{path.stem}")[:3])
-    Image.new("RGB", (side, side), colour).save(path, "PNG")
+    color = tuple(hash_of(f"{path.parent.parent.name}/{path.parent.name}/{path.stem}")[:3])
+    Image.new("RGB", (side, side), color).save(path, "PNG")
 
 
 def hash_of(text: str) -> bytes:

@@ -27,7 +27,7 @@ ALL_TO_TRAIN = {"valid": 0.0, "test": 0.0}
 
 
 def draw(path: Path) -> None:
-    """A picture of coloured blots, which is like no other."""
+    """A picture of colored blots, which is like no other."""
     path.parent.mkdir(parents=True, exist_ok=True)
     blots = random.Random("/".join(path.parts[-3:])).randbytes(3 * 5 * 5)
     Image.frombytes("RGB", (5, 5), blots).resize((64, 64), Image.Resampling.BICUBIC).save(path, "PNG")

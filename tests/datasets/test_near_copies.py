@@ -70,10 +70,10 @@ def test_photographs_of_dogs_are_all_different(test_data: Path) -> None:
     assert near_copies.group(thumbnails) == []
 
 
-def test_drawings_with_one_outline_and_other_colours_are_different() -> None:
-    def disc(colour: str) -> bytes:
+def test_drawings_with_one_outline_and_other_colors_are_different() -> None:
+    def disc(color: str) -> bytes:
         image = Image.new("RGB", (64, 64), "white")
-        ImageDraw.Draw(image).ellipse((12, 12, 50, 50), fill=colour)
+        ImageDraw.Draw(image).ellipse((12, 12, 50, 50), fill=color)
         return near_copies.thumbnail(image)
 
     assert near_copies.group({name: disc(name) for name in ("red", "blue", "green")}) == []

@@ -1,6 +1,6 @@
 """The URL guard: fetches a picture from a URL that somebody else names, without lending them this machine's network.
 
-Whoever opens any URL that is handed in can be made to read the neighbours and credentials of the machine it runs on
+Whoever opens any URL that is handed in can be made to read the neighbors and credentials of the machine it runs on
 (server-side request forgery; OWASP SSRF Prevention Cheat Sheet). So every connection, redirects included, goes to an
 address that was checked, not to a name resolved once more; an endpoint fetches nothing until its environment allows
 it. Proxies of the environment are not used: a proxy resolves names itself, and no address could be checked.

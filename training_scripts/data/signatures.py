@@ -1,4 +1,4 @@
-"""Recognises a picture format by a file's first bytes, whatever the file is called."""
+"""Recognizes a picture format by a file's first bytes, whatever the file is called."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ ECE_BINS = 15  # as in Guo et al. 2017
 
 
 def fit_temperature(logits: Tensor, targets: Tensor) -> float:
-    """The T that minimises the mean negative log-likelihood of softmax(logits / T).
+    """The T that minimizes the mean negative log-likelihood of softmax(logits / T).
 
     The loss is convex in 1/T, and its slope there is the mean of (expected logit - logit of the truth): bisection
     finds its root without a step size to choose. Source: Guo et al., "On Calibration of Modern Neural Networks",

@@ -48,7 +48,7 @@ class HeadSpec:
 
 
 def build(spec: HeadSpec, *, width: int, classes: int) -> nn.Module:
-    """A freshly initialised head: features [n, width] -> logits [n, classes].
+    """A freshly initialized head: features [n, width] -> logits [n, classes].
 
     Args:
         spec: Its layers.

@@ -107,7 +107,7 @@ class Trainer:
         """Moves the network to the GPU where there is one; nothing is trained yet.
 
         Args:
-            network: Freshly initialised; `run` leaves the best weights in it.
+            network: Freshly initialized; `run` leaves the best weights in it.
             batches: Its inputs.
             hyperparameters: The run's settings.
             checkpoint: Where the state is kept after every epoch.

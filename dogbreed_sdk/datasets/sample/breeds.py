@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
-from dogbreed_sdk.datasets.sample.easel import Colour
+from dogbreed_sdk.datasets.sample.easel import Color
 
 Mark = Literal["saddle", "blaze", "mask", "muzzle", "chest", "socks", "tan", "tip", "tongue"]
 Ears = Literal["pricked", "folded", "drop", "long", "bat"]
@@ -22,11 +22,11 @@ class Breed:
 
     Attributes:
         folder: The class folder, numbered over all breeds so that it is the same however many are drawn.
-        coat: Main colour.
+        coat: Main color.
         ears: Their shape.
         tail: Its shape.
         marks: The coat's markings; "tan" means tan points above the eyes, on cheeks and legs. "tongue": that it shows.
-        pale: Colour of blaze, muzzle, chest, paws and tip of the tail.
+        pale: Color of blaze, muzzle, chest, paws and tip of the tail.
         dark_ears: Whether the ears are black.
         hair: Length of the hair, 0 smooth to 1 long.
         curly: Whether the hair curls.
@@ -34,16 +34,16 @@ class Breed:
         head: Width of the skull; 1 is usual.
         legs: Length of the legs; 1 is usual.
         girth: Thickness of the body; 1 is usual.
-        eyes: Their colour.
+        eyes: Their color.
     """
 
     folder: str
-    coat: Colour
+    coat: Color
     ears: Ears
     tail: Tail
     marks: frozenset[Mark] = frozenset()
     _: KW_ONLY
-    pale: Colour = _WHITE
+    pale: Color = _WHITE
     dark_ears: bool = False
     hair: float = 0.15
     curly: bool = False
@@ -51,7 +51,7 @@ class Breed:
     head: float = 1.0
     legs: float = 1.0
     girth: float = 1.0
-    eyes: Colour = (84, 54, 34)
+    eyes: Color = (84, 54, 34)
 
 
 _WHITE_FRONT = frozenset[Mark]({"blaze", "muzzle", "chest", "socks", "tip"})

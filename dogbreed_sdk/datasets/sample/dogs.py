@@ -103,7 +103,7 @@ def sitting(easel: Easel, breed: Breed) -> None:
 def standing(easel: Easel, breed: Breed) -> None:
     """A dog that stands and looks to the right; origin and unit are as for `sitting`."""
     coat, tall, stride = _coat(breed), 0.36 + 0.64 * breed.legs, easel.rng.uniform(-9, 9)
-    far = coat._replace(palette={name: shaded(colour, 0.66) for name, colour in coat.palette.items()})
+    far = coat._replace(palette={name: shaded(color, 0.66) for name, color in coat.palette.items()})
     easel.cast_shadow(0, 2.15 * tall, 1.9)
     easel.at(-1.1, 0, turn=-stride).stretched(0.8, tall).draw(_HINDLEG, far)
     easel.at(1.25, 0, turn=stride).stretched(0.8, tall).draw(_FORELEG, far)

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 Outline = tuple[complex, ...]  # points x + y j, x to the right and y down
 
 _STEPS = 7  # line pieces between two control points: smooth at the sizes drawn here
@@ -40,7 +40,7 @@ class Part(NamedTuple):
     """One shape of a drawing.
 
     Attributes:
-        colour: Its name in the coat's palette.
+        color: Its name in the coat's palette.
         outline: Points that a smooth closed line goes through.
         sides: A "half" outline runs from axis to axis (x = 0) and is completed by its mirror image; a "pair" is drawn
             on both sides of the axis.
@@ -48,7 +48,7 @@ class Part(NamedTuple):
         mark: The marking that it belongs to; left out of coats without it.
     """
 
-    colour: str
+    color: str
     outline: Outline
     sides: Literal["one", "half", "pair"] = "one"
     fur: float = 0.0
@@ -56,9 +56,9 @@ class Part(NamedTuple):
 
 
 class Coat(NamedTuple):
-    """What parts are painted with: named colours, hair (length in units of the frame), and the markings to draw."""
+    """What parts are painted with: named colors, hair (length in units of the frame), and the markings to draw."""
 
-    palette: Mapping[str, Colour]
+    palette: Mapping[str, Color]
     hair: float = 0.0
     curly: bool = False
     marks: frozenset[str] = frozenset()
@@ -97,7 +97,7 @@ class Easel:
         for part in parts:
             if part.mark in coat.marks or not part.mark:
                 for curve in _curves(part.outline, part.sides):
-                    self._paint(self._mask(curve), coat.palette[part.colour], coat, part.fur)
+                    self._paint(self._mask(curve), coat.palette[part.color], coat, part.fur)
 
     def cast_shadow(self, x: float, y: float, width: float) -> None:
         """Darkens the ground around a point softly, as below something that stands there."""
@@ -112,27 +112,27 @@ class Easel:
         ImageDraw.Draw(mask).polygon([(at.real, at.imag) for at in map(self._placed, outline)], fill=255)
         return mask
 
-    def _paint(self, mask: Image.Image, colour: Colour, coat: Coat, fur: float) -> None:
+    def _paint(self, mask: Image.Image, color: Color, coat: Coat, fur: float) -> None:
         box = mask.getbbox()
         if box is None:  # outside the picture
             return
         mask = mask.crop(box)
-        self.image.paste(colour, box, mask)
+        self.image.paste(color, box, mask)
         self.image.paste(_SHADOW_COLOUR, box, ImageChops.multiply(_SHADING.resize(mask.size), mask))
         if fur:
             self._comb(mask, complex(*box[:2]), max(2.0, coat.hair * fur * abs(self.axis)), curly=coat.curly)
 
     def _comb(self, mask: Image.Image, corner: complex, length: float, *, curly: bool) -> None:
-        """Covers a shape with hairs in the colours that are there, outwards and down; long ones reach over its edge."""
+        """Covers a shape with hairs in the colors that are there, outwards and down; long ones reach over its edge."""
         pen, chance, (width, height) = ImageDraw.Draw(self.image), self.rng.random, mask.size
         inside: Any = mask.load()
-        colours: Any = self.image.load()
+        colors: Any = self.image.load()
         for _ in range(width * height // 36):
             x, y = int(chance() * width), int(chance() * height)
             if not inside[x, y]:
                 continue
             root = corner + complex(x, y)
-            tone = shaded(colours[root.real, root.imag], 1.06 - 0.12 * y / height + (chance() - 0.5) * 0.32)
+            tone = shaded(colors[root.real, root.imag], 1.06 - 0.12 * y / height + (chance() - 0.5) * 0.32)
             away = complex(x / width - 0.5, y / height - 0.1) + 0.7 * complex(chance() - 0.5, chance() - 0.5)
             tip = root + cmath.rect(length * (0.5 + chance()), cmath.phase(away))
             if curly:
@@ -142,14 +142,14 @@ class Easel:
                 pen.line((root.real, root.imag, tip.real, tip.imag), tone, 2)
 
 
-def shaded(colour: Colour, factor: float) -> Colour:
-    """A colour made brighter (factor above 1) or darker, kept within 0 to 255."""
-    red, green, blue = colour
+def shaded(color: Color, factor: float) -> Color:
+    """A color made brighter (factor above 1) or darker, kept within 0 to 255."""
+    red, green, blue = color
     return min(255, round(red * factor)), min(255, round(green * factor)), min(255, round(blue * factor))
 
 
-def mix(first: Colour, second: Colour, share: float) -> Colour:
-    """A colour between two; `share` 0 is the first, 1 the second."""
+def mix(first: Color, second: Color, share: float) -> Color:
+    """A color between two; `share` 0 is the first, 1 the second."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
     return red, green, blue
 

@@ -13,7 +13,7 @@ from PIL import Image
 from dogbreed_sdk.datasets.sample import scenes
 from dogbreed_sdk.datasets.sample.breeds import BREEDS, Breed
 from dogbreed_sdk.datasets.sample.dogs import sitting, standing
-from dogbreed_sdk.datasets.sample.easel import Colour, Easel, shaded
+from dogbreed_sdk.datasets.sample.easel import Color, Easel, shaded
 from dogbreed_sdk.errors import ConfigurationError
 
 # Raised whenever the drawings change, so that an older sample is not taken for a current one.
@@ -25,7 +25,7 @@ _SUPERSAMPLING = 1.6
 # A pose, how often it is taken, and where it stands: x and y of its origin, as shares of the picture's sides, and half
 # a head, as a share of the smaller side. The first shows head and shoulders.
 _POSES = ((sitting, 4, 0.5, 0.76, 0.23), (sitting, 3, 0.5, 0.56, 0.145), (standing, 3, 0.46, 0.58, 0.15))
-_EYES: tuple[Colour, ...] = ((112, 72, 42), (84, 54, 34), (146, 100, 52), (60, 42, 32))
+_EYES: tuple[Color, ...] = ((112, 72, 42), (84, 54, 34), (146, 100, 52), (60, 42, 32))
 # Probability that a dog lacks one of its breed's markings, and that something stands in front of it. With these a
 # linear head on EfficientNet-Lite0 features classifies about 92 % of 8 breeds correctly (three seeds: 91 to 94 %).
 _MARK_LOST = 0.02
@@ -114,8 +114,8 @@ def individual(breed: Breed, rng: random.Random) -> Breed:
     """One dog of a breed: its coat, build and markings differ a little from the description."""
     tone, red = rng.uniform(0.74, 1.18), rng.uniform(-0.1, 0.1)
 
-    def coat(colour: Colour) -> Colour:
-        r, g, b = shaded(colour, tone)
+    def coat(color: Color) -> Color:
+        r, g, b = shaded(color, tone)
         return min(255, round(r * (1 + red))), g, max(0, round(b * (1 - red)))
 
     return replace(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter
 
-from dogbreed_sdk.datasets.sample.easel import Coat, Colour, Easel, Outline, Part, mix, oval, points
+from dogbreed_sdk.datasets.sample.easel import Coat, Color, Easel, Outline, Part, mix, oval, points
 
 # Places are drawn this many times smaller and enlarged: out of focus, for next to nothing.
 _SOFTNESS = 4
@@ -22,7 +22,7 @@ class _Things(NamedTuple):
 
     Attributes:
         outline: Their shape, drawn around its origin.
-        colours: What one of them may be painted in.
+        colors: What one of them may be painted in.
         number: How many.
         x: Where they are, as a share of the picture's width.
         y: Likewise of its height.
@@ -31,7 +31,7 @@ class _Things(NamedTuple):
     """
 
     outline: Outline
-    colours: Sequence[Colour]
+    colors: Sequence[Color]
     number: tuple[int, int]
     x: tuple[float, float]
     y: tuple[float, float]
@@ -44,12 +44,12 @@ class _Things(NamedTuple):
         for _ in range(rng.randint(*self.number)):
             x, y, size, turn = (rng.uniform(*bounds) for bounds in (self.x, self.y, self.size, self.turn))
             thing = easel.at(x * width, y * height, scale=size * height, turn=turn)
-            thing.draw([Part("", self.outline)], Coat({"": _jitter(rng, rng.choice(self.colours))}))
+            thing.draw([Part("", self.outline)], Coat({"": _jitter(rng, rng.choice(self.colors))}))
 
 
-def _dots(colour: Colour, count: int, top: float, low: float) -> _Things:
+def _dots(color: Color, count: int, top: float, low: float) -> _Things:
     """Bushes, leaves, stones or lamps within a band of heights."""
-    return _Things(_DOT, [colour], (count, count), (0, 1), (top, low), (0.04, 0.15))
+    return _Things(_DOT, [color], (count, count), (0, 1), (top, low), (0.04, 0.15))
 
 
 # fmt: off
@@ -63,9 +63,9 @@ _BRICKS = ((172, 96, 76), (212, 190, 152), (134, 140, 152), (226, 220, 212))
 _HOUSES = _Things(_BLOCK, _BRICKS, (6, 6), (0, 1), (0.3, 0.42), (0.14, 0.26))
 _BUSHES, _SNOW = _dots((92, 112, 116), 14, 0.3, 0.48), _dots((226, 234, 244), 20, 0.6, 1)
 _FOLIAGE, _LEAVES = _dots((96, 128, 66), 34, 0, 0.55), _dots((156, 104, 52), 24, 0.62, 1)
-# Colours above the horizon, the colour below, the horizon as a share of the height, and what is there: a park, a beach,
+# Colors above the horizon, the color below, the horizon as a share of the height, and what is there: a park, a beach,
 # a room, snow, a forest, a studio, a street.
-_PLACES: tuple[tuple[Sequence[Colour], Colour, float, Sequence[_Things]], ...] = (
+_PLACES: tuple[tuple[Sequence[Color], Color, float, Sequence[_Things]], ...] = (
     ([(150, 194, 232)], (112, 158, 76), 0.5, [_dots((64, 116, 60), 26, 0.25, 0.5), _dots((126, 170, 84), 30, 0.6, 1)]),
     ([(168, 212, 240)], (226, 204, 160), 0.5, [_SEA, _dots((214, 190, 146), 16, 0.62, 1)]),
     (_WALLS, (158, 112, 74), 0.64, [_WINDOW, _RUG]),
@@ -92,8 +92,8 @@ def place(size: tuple[int, int], rng: random.Random) -> Image.Image:
     above, below = _jitter(rng, rng.choice(skies)), _jitter(rng, ground)
     for y in range(small.height):  # lighter towards the horizon
         far = y / small.height - horizon
-        colour = mix((255, 255, 255), above if far < 0 else below, min(1.0, 0.75 + abs(far) / 2))
-        ImageDraw.Draw(small).line((0, y, small.width, y), colour)
+        color = mix((255, 255, 255), above if far < 0 else below, min(1.0, 0.75 + abs(far) / 2))
+        ImageDraw.Draw(small).line((0, y, small.width, y), color)
     for things in there:
         things.scatter(Easel(small, rng))
     return small.filter(ImageFilter.GaussianBlur(1.2)).resize(size, Image.Resampling.BICUBIC)
@@ -122,6 +122,6 @@ def photograph(image: Image.Image, size: tuple[int, int], rng: random.Random) ->
     return Image.blend(picture, Image.merge("RGB", (grain, grain, grain)), rng.uniform(0.015, 0.055))
 
 
-def _jitter(rng: random.Random, colour: Colour) -> Colour:
-    red, green, blue = (max(0, min(255, channel + rng.randint(-22, 22))) for channel in colour)
+def _jitter(rng: random.Random, color: Color) -> Color:
+    red, green, blue = (max(0, min(255, channel + rng.randint(-22, 22))) for channel in color)
     return red, green, blue

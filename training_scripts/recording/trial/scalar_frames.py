@@ -12,7 +12,7 @@ from training_scripts.recording.trial.records import Step
 
 
 def alike(steps: Sequence[Step]) -> Iterator[list[Step]]:
-    """Groups neighbours whose records have the same length: same mode, names and number of digits."""
+    """Groups neighbors whose records have the same length: same mode, names and number of digits."""
     for _, group in groupby(steps, key=_shape):
         yield list(group)
 

@@ -112,7 +112,7 @@ def lag_one(values: Floats) -> float:
 
 
 def centered_mean(values: Floats, width: int) -> Floats:
-    """Centred moving average; the window shrinks evenly towards both ends, so that a slope stays a slope."""
+    """Centered moving average; the window shrinks evenly towards both ends, so that a slope stays a slope."""
     reach = max(0, min(width, len(values) - 1) // 2)
     inner = window_sums(values, 2 * reach + 1)[2 * reach :] / (2 * reach + 1)
     heads = [values[: 2 * place + 1].mean() for place in range(reach)]

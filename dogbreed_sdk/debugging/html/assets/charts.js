@@ -518,9 +518,9 @@ class LineChart {
     this.view.zoom(wide >= (high - low) * 0.999 ? null : [begin, begin + wide]);
   }
 
-  zoomBy(factor, centre) {
+  zoomBy(factor, center) {
     const { from, to } = this.box;
-    this.zoomTo(centre - (centre - from) * factor, centre + (to - centre) * factor);
+    this.zoomTo(center - (center - from) * factor, center + (to - center) * factor);
   }
 
   wheel(event) {
@@ -531,15 +531,15 @@ class LineChart {
 
   key(event) {
     const { from, to } = this.box;
-    const centre = this.cursor === null ? (from + to) / 2 : this.cursor;
+    const center = this.cursor === null ? (from + to) / 2 : this.cursor;
     const actions = {
       ArrowLeft: () => this.walk(event.shiftKey ? -10 : -1),
       ArrowRight: () => this.walk(event.shiftKey ? 10 : 1),
       Home: () => this.walk(-Infinity),
       End: () => this.walk(Infinity),
-      "+": () => this.zoomBy(0.6, centre),
-      "=": () => this.zoomBy(0.6, centre),
-      "-": () => this.zoomBy(1.6, centre),
+      "+": () => this.zoomBy(0.6, center),
+      "=": () => this.zoomBy(0.6, center),
+      "-": () => this.zoomBy(1.6, center),
       0: () => this.view.zoom(null),
       Escape: () => (this.cursor === null ? this.view.zoom(null) : this.setCursor(null, false)),
     };
