@@ -226,8 +226,8 @@ class TrainingJob(Job):
         described = self.describe()
         if described["TrainingJobStatus"] not in FINAL_STATUSES:
             raise JobError(
-                f"Training job {self.name} is {described['TrainingJobStatus']}; call stop() and wait() before deleting "
-                "it."
+                f"Training job {self.name} is {described['TrainingJobStatus']}; stop it, and delete it when it has "
+                "ended."
             )
         with translated(f"delete training job {self.name}"):
             self.session.client("sagemaker").delete_training_job(TrainingJobName=self.name)

@@ -208,7 +208,7 @@ class TuningJob(Job):
         """
         status = self.status
         if status not in FINAL_STATUSES:
-            raise JobError(f"Tuning job {self.name} is {status}; call stop() and wait() before deleting it.")
+            raise JobError(f"Tuning job {self.name} is {status}; stop it, and delete it when it has ended.")
         count = sum(TrainingJob(trial.name, self.session).delete() for trial in self.trials())
         with translated(f"delete tuning job {self.name}"):
             self.session.client("sagemaker").delete_hyper_parameter_tuning_job(HyperParameterTuningJobName=self.name)

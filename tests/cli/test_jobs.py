@@ -156,7 +156,7 @@ def test_a_running_job_is_not_deleted(root: Root, dogbreed: Run) -> None:
 def test_what_is_no_endpoint_and_no_job_is_said_to_be_neither(dogbreed: Run) -> None:
     status, _, err = dogbreed("delete", "nothing", "--yes")
     assert status == 1
-    assert "no endpoint nothing" in err
+    assert "The endpoint nothing does not exist" in err
     assert "There is no job of that name either." in err
 
 
