@@ -1,4 +1,7 @@
-"""The commands for jobs and endpoints: each calls the library and turns the result into an outcome."""
+"""The commands for jobs and endpoints: each calls the library and turns the result into an outcome.
+
+To add a command, start at `parser.py`.
+"""
 
 from __future__ import annotations
 

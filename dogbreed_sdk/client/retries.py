@@ -1,7 +1,14 @@
 """The retry policy: transient failures are retried after random, growing pauses, within one deadline.
 
-Its numbers, with their reasons, are in `dogbreed_sdk.defaults` (INVOKE_...); which errors are transient is decided by
-each transport's `is_transient` (`client.transports`). A call that succeeds at once pays nothing.
+Its numbers, with their reasons, are in `dogbreed_sdk.defaults` (INVOKE_...). Each transport's `is_transient` decides
+which errors are retried:
+
+    endpoint      throttling, a model that is not loaded yet, SageMaker's own 5xx, the container's 429 and 503
+    model server  429, 502, 503, 504
+    both          lost connections, and connections that could not be opened in time
+    bundle        nothing
+
+A response that does not arrive in time is not retried, and neither is an error of the model itself.
 """
 
 from __future__ import annotations

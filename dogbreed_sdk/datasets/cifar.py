@@ -128,7 +128,7 @@ def _load(path: Path) -> dict[str, Any]:
     except Exception as error:  # a damaged pickle raises anything
         raise DatasetError(f"{path} is not a batch of CIFAR: {error or type(error).__name__}") from error
     if not isinstance(found, dict):
-        raise DatasetError(f"{path} is not a batch of CIFAR: it holds {type(found).__name__}, and no dictionary")
+        raise DatasetError(f"{path} is not a batch of CIFAR: it contains {type(found).__name__}, not a dictionary")
     return {
         key.decode("ascii", "replace") if isinstance(key, bytes) else str(key): value for key, value in found.items()
     }

@@ -163,7 +163,7 @@ def by_kind(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 @contextmanager
-def closure_explained(asked: bool) -> Iterator[None]:
+def refusal_explained(asked: bool) -> Iterator[None]:
     """Turns an account's refusal of the Debugger inside the block into an error that explains the reason and remedy.
 
     Args:

@@ -17,7 +17,7 @@ from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.errors import ConfigurationError, DatasetError, JobError
 from dogbreed_sdk.jobs import source
 from dogbreed_sdk.jobs.job import is_unknown
-from dogbreed_sdk.jobs.managed_debugger import Debugger, closure_explained
+from dogbreed_sdk.jobs.managed_debugger import Debugger, refusal_explained
 from dogbreed_sdk.jobs.search_ranges import check_objective, check_strategy, checked_ranges, job_limit
 from dogbreed_sdk.jobs.training_job import TrainingJob
 from dogbreed_sdk.jobs.tuning_job import TuningJob
@@ -333,7 +333,7 @@ class BreedTrainer:
             checkpoint_uri=checkpoint_uri,
             metric_definitions=metric_definitions,
         )
-        with translated(f"start training job {name}"), closure_explained(bool(debugging)):
+        with translated(f"start training job {name}"), refusal_explained(bool(debugging)):
             resources.TrainingJob.create(**arguments, **(debugging or {}), **self._target())
         return TrainingJob(name, self.session)
 

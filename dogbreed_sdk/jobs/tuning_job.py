@@ -185,7 +185,7 @@ class TuningJob(Job):
             raise self._failed(str(described.get("FailureReason", "")))
         if status == "Stopped":
             raise JobStoppedError(
-                f"Tuning job {self.name} was stopped; trials() returns its finished trials, best the best of them."
+                f"Tuning job {self.name} was stopped; its finished trials are in trials(), the best one in best."
             )
         return self
 

@@ -15,9 +15,7 @@ UNSPLIT = "unsplit"
 
 # Files with these suffixes are meant to be pictures: with other content they are broken pictures, which are counted and
 # reported, not foreign files, which are left out. Other files are recognized by their first bytes.
-PICTURE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".avif"}
-)
+PICTURE_SUFFIXES = formats.SUFFIXES
 # Cameras' raw files begin as TIFF does, and hold a thumbnail that Pillow would open.
 _RAW_SUFFIXES = frozenset(
     {".3fr", ".arw", ".cr2", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".nef", ".nrw", ".pef", ".sr2", ".srw"}

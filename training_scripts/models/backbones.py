@@ -1,7 +1,8 @@
 """The backbones: pretrained networks, looked up by name and built without their classifier.
 
-To add one, add a row to `_REGISTERED`: torchvision's and EfficientNet-Lite's need nothing else. Another origin is a
-module like `efficientnet_lite.py`, named in `spec.Origin`, in `_network` and `_pretrained_state` below.
+To add one, add a row to `_REGISTERED` and run `python docs/generate.py`: backbones of torchvision and EfficientNet-Lite
+need nothing else. Another origin is a module like `efficientnet_lite.py`; name it in `spec.Origin`, in `_REQUIREMENTS`,
+`_network` and `_pretrained_state` below, and in `bundle.SERVING_MODULES`.
 """
 
 # ruff: noqa: PLC0415 - looking a backbone up must not load torch, nor building efficientnet_lite0 torchvision

@@ -9,7 +9,7 @@ from PIL import Image, UnidentifiedImageError
 
 from dogbreed_sdk.errors import UnsupportedImageError
 from training_scripts.data import preprocessing, signatures
-from training_scripts.data.formats import READ_FORMATS
+from training_scripts.data.formats import READ_FORMATS, VARIANTS
 from training_scripts.data.limits import JPEG_DRAFT_SIDE, MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _Pixels = TypeVar("_Pixels")
 # The formats that servers read, and others that cameras, phones, scanners and the web write, which the client converts.
 # Pillow knows thirty more, but photographs do not come in them, and each is another parser to trust (EPS even starts
 # other programs).
-_FORMATS = (*READ_FORMATS, "MPO", "HEIF", "JPEG2000", "ICO", "QOI", "TGA", "PSD")
+_FORMATS = (*READ_FORMATS, *VARIANTS, "HEIF", "JPEG2000", "ICO", "QOI", "TGA", "PSD")
 # What to do with a file that is not a picture, by its kind according to `signatures.other_kind`.
 _ADVICE = {
     "PostScript": ", which is not run; save it as JPEG or PNG",

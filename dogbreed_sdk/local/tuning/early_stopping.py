@@ -4,8 +4,8 @@ A trial is hopeless when its objective is worse than the median of the finished 
 after each epoch, and stops a hopeless trial (`tuner.py`). Source: developer guide, "Stop Training Jobs Early", section
 "How Early Stopping Works".
 
-Two other rules are elsewhere: a training run stops itself by its hyperparameter `patience` (training/trainer.py of
-training_scripts), and the Hyperband strategy prunes trials (`search.py`).
+Two other rules are elsewhere: a training run stops itself by its hyperparameter `patience` (training/early_stopping.py
+of training_scripts), and the Hyperband strategy prunes trials (`search.py`).
 """
 
 from __future__ import annotations
