@@ -41,10 +41,10 @@ def test_the_first_content_type_of_a_format_is_the_one_that_the_client_sends() -
 
 
 def test_a_content_type_is_added_in_one_row() -> None:
-    row = 'PictureFormat("BMP")'
+    row = 'PictureFormat("BMP", (".bmp",))'
     text = TABLE.read_text(encoding="utf-8")
     assert row in text
-    changed = text.replace(row, 'PictureFormat("BMP", ("image/bmp",))')
+    changed = text.replace(row, 'PictureFormat("BMP", (".bmp",), ("image/bmp",))')
     command = [sys.executable, "-c", PROGRAM, str(TABLE), changed]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert printed.splitlines() == ["image/bmp True True", "(60, 40)"]
