@@ -63,7 +63,7 @@ def test_a_changed_byte_costs_a_report_one_value_and_is_named_in_it(tmp_path: Pa
     path.write_bytes(content[:place] + bytes([content[place] ^ 0x40]) + content[place + 1 :])
     damaged = DebugReport.load(tmp_path)
     summary = " ".join(damaged.summary().split())
-    assert "CrossEntropyLoss_output_0 at TRAIN step 20 is damaged and left out" in summary
+    assert "CrossEntropyLoss_output_0 at TRAIN step 20 is damaged and was left out" in summary
     assert damaged.to_dict()["verdict"]["level"] == whole.to_dict()["verdict"]["level"]
     assert "TRAIN step 20 is damaged" in damaged.to_html(tmp_path / "report.html").read_text()
 
@@ -77,5 +77,5 @@ def test_damage_that_is_met_while_rules_judge_takes_no_rule_away(tmp_path: Path)
         path.write_bytes(bytes(len(path.read_bytes())))
     assert whole.summary()
     assert [result.name for result in whole.rules if result.status == "Error"] == []
-    assert len([problem for problem in whole.problems if "cannot be read and is left out" in problem]) >= 2
+    assert len([problem for problem in whole.problems if "cannot be read and was left out" in problem]) >= 2
     assert not any("insight on" in problem for problem in whole.problems)

@@ -96,7 +96,7 @@ def _result(rule: str, report: _Report, details: _Report) -> RuleResult:
     elif points == 0:
         status, message = NOT_EVALUATED, "AWS's report: there were no data points."
     elif points <= (number(parameters.get("patience")) or 0):
-        message += f" Its patience of {parameters['patience']} data points was not exceeded."
+        message += f" The rule's patience of {parameters['patience']} data points was not exceeded."
     elif violations:
         message = f"AWS's report: {violations} violations in {points} data points, too few to be an issue."
     advice = registry.rule(rule).advice if status == ISSUES_FOUND else ""

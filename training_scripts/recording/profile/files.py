@@ -18,7 +18,7 @@ LONGEST_NAME = 200
 
 
 class Problems:
-    """Collects sentences on what could not be read; beyond a limit they are only counted."""
+    """Collects one sentence for each part that could not be read; beyond a limit it only counts them."""
 
     def __init__(self) -> None:
         self._sentences: list[str] = []
@@ -32,7 +32,7 @@ class Problems:
             self._more += 1
 
     def all(self) -> tuple[str, ...]:
-        """The sentences, and how many more there were."""
+        """The sentences; the last one gives the number of problems left out."""
         return (*self._sentences, *([f"{self._more} more problems."] if self._more else []))
 
 

@@ -37,9 +37,9 @@ def read_profile(folder: Path) -> Profile:
 
     Args:
         folder: `profiler-output` or the folder that holds it, or one with the JSON files of AWS's profiler report,
-            itself or in `rule-output/ProfilerReport-*/profiler-output/profiler-reports`. If there are samples too,
-            rules can evaluate them again: the profile then has only those operators and step statistics of the
-            report that the samples lack.
+            directly in it or in `rule-output/ProfilerReport-*/profiler-output/profiler-reports`. If the folder also
+            has samples, rules evaluate those instead: the report then only fills in the operators and step
+            statistics that the samples lack.
 
     Raises:
         RecordingError: The folder contains neither.
@@ -50,8 +50,8 @@ def read_profile(folder: Path) -> Profile:
     if samples is None:
         if not reports:
             raise RecordingError(
-                f"{folder} contains no profile: neither system/, framework/ or profile_*.json of a profiler, nor the "
-                f"JSON files of AWS's profiler report. Pass the output folder of the job's profiler."
+                f"{folder} contains no profile: it has neither a profiler's system/, framework/ or profile_*.json, "
+                f"nor the JSON files of AWS's profiler report. Pass the output folder of the job's profiler."
             )
         return read_reports(reports)
     profile = _read_samples(samples)
@@ -59,7 +59,7 @@ def read_profile(folder: Path) -> Profile:
 
 
 def _completed(profile: Profile, theirs: Profile) -> Profile:
-    """Adds what only AWS's report has to a profile."""
+    """Adds to a profile the parts that only AWS's report has."""
     if theirs.operators and not profile.operators:
         profile = replace(profile, operators=theirs.operators, operators_note=theirs.operators_note)
     if not profile.phase_statistics:
@@ -118,7 +118,7 @@ def _own_files(folder: Path, problems: Problems) -> list[Mapping[str, object]]:
     for path in paths[:MOST_NODES]:
         content = read_own(path)
         if content is None:
-            problems.add(f"{path} cannot be read: it is damaged, or its format is not this version's.")
+            problems.add(f"{path} cannot be read: it is damaged, or another version wrote it in another format.")
         else:
             found.append(content)
     return found

@@ -20,8 +20,8 @@ def statistics(what: str, node: str, values: NDArray[np.float64], *, histogram: 
         what: The metric or phase.
         node: algo-1, ...
         values: At least one, float64 [n].
-        histogram: Whether to add a histogram: `BINS` equal bins from the minimum to the 99th percentile; the last
-            one also counts what is above, or a single outlier would put everything else in the first.
+        histogram: Whether to add a histogram: `BINS` equal bins from the minimum to the 99th percentile. The last
+            bin also counts larger values; otherwise a single outlier would squeeze all others into the first bin.
     """
     p50, p95, p99 = (float(value) for value in np.quantile(values, [0.5, 0.95, 0.99]))
     counts, edges = np.zeros(0), np.zeros(0)

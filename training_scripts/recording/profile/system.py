@@ -111,7 +111,7 @@ def _series(samples: list[tuple[float, float]]) -> tuple[NDArray[np.float64], ND
 
 
 def _at(wanted: NDArray[np.float64], times: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The value nearest to each wanted time; NaN without a near one. AWS samples devices moments apart."""
+    """The value nearest to each wanted time; NaN if none is near. AWS samples devices moments apart."""
     if len(times) == len(wanted) and np.array_equal(times, wanted):
         return values
     after = np.clip(np.searchsorted(times, wanted), 1, max(1, len(times) - 1))

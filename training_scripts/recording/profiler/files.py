@@ -36,7 +36,7 @@ from training_scripts.recording.trial.trial import EVAL, PREDICT, TRAIN
 FORMAT = 1
 OWN_BYTES = 4 << 20
 MICROSECONDS = 1_000_000
-# Steps that are formatted at once; it blocks the interpreter for half a millisecond.
+# Steps to format at once; formatting them blocks the interpreter for half a millisecond.
 CHUNK = 500
 TRAIN_PHASES = (TRAIN_STEP, DATA, FORWARD, BACKWARD)
 EVAL_PHASES = (EVAL_STEP, DATA, FORWARD)

@@ -118,14 +118,14 @@ class OperatorProfiler:
             return "Operators were not profiled: profile-operators is off."
         if trained < self.after:
             return (
-                f"Operators were not profiled: that starts after {self.after:.0f} s of training, to take less than 1 % "
-                f"of it, and this run trained for {trained:.1f} s; {HOW}."
+                f"Operators were not profiled: profiling starts after {self.after:.0f} s of training so that it takes "
+                f"less than 1 % of the time, and this run trained for {trained:.1f} s; {HOW}."
             )
         return "Operators were not profiled: the run ended too early."
 
 
 def _started(gpu: bool) -> _Engine:
-    """Starts the engine of torch.profiler, which itself would import all of torch._inductor first, in 1.2 s."""
+    """Starts the engine of torch.profiler directly: torch.profiler first imports torch._inductor, which takes 1.2 s."""
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or it logs a line on machines without a GPU
     from torch.autograd import profiler  # noqa: PLC0415 - torch is loaded by now; this module must not need it
 

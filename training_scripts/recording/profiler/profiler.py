@@ -1,8 +1,8 @@
 """Profiles a run: the machine's use, the duration of steps and their parts, the most expensive operators.
 
 In the training thread a step costs a few clock readings; everything else happens in the profiler's own thread.
-Forward and backward times are wall times of the calls: on a GPU, which works asynchronously, those of launching
-kernels (`launch_times` among the facts). The profiler never waits for a GPU.
+Forward and backward times are wall times of the calls. A GPU works asynchronously, so there they are the times of
+launching kernels (the fact `launch_times` says so). The profiler never waits for a GPU.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ INTERVAL_MS = 500
 FINISH_SECONDS = 30.0
 # Profiling three batches of a feature pass takes a few hundredths of a second: a percent or two of a longer pass.
 PASS_SECONDS = 2.0
-# Number of operators that are kept with the features of a pass.
+# Number of operators to keep with the features of a pass.
 PASS_OPERATORS = 20
 
 
@@ -53,11 +53,11 @@ class Profiler(Callback):
         Args:
             folder: The profile's folder; the profile of an earlier process of the same job is continued.
             interval_ms: Time between two samples of the machine, milliseconds.
-            operators: auto, on or off: whether a few steps are profiled with torch.profiler; auto only in runs that
-                are long enough for it to take less than 1 % of the training time.
+            operators: auto, on or off: whether to profile a few steps with torch.profiler; auto does so only in runs
+                that are long enough for it to take less than 1 % of the training time.
             facts: Facts of the job: job_begin (seconds since 1970), workers, pin_memory, ...
             report: Called with one line of log if the profiler fails.
-            system: Whether to sample the machine; False if the service does that itself, to the same folder.
+            system: Whether to sample the machine; False if the service writes its samples to the same folder.
         """
         self._steps: list[Step] = []
         node, seconds = node_name(os.environ.get("SM_CURRENT_HOST")), interval_ms / 1000
@@ -68,12 +68,12 @@ class Profiler(Callback):
         self._writer.life = {"begin": begin if isinstance(begin, (int, float)) else time.time(), "process": os.getpid()}
         self._wanted = operators
         self._operators = OperatorProfiler("off", gpu=False, steps=None)
-        # When step_begins starts or stops profiling operators; never, until a run begins.
+        # The time at which step_begins starts or stops profiling operators; infinite until a run begins.
         self._next_check = math.inf
         self._profiling = False
         self._first: float | None = None
         self._train_step = 0
-        # Of a feature pass: its batches, those done, when it began, what its operators cost.
+        # For a feature pass: its batches, how many are done, when it began, the cost of its operators.
         self._batches = self._batch = 0
         self._pass: dict[str, float] = {}
         self._pass_operators: tuple[Operator, ...] = ()
@@ -140,7 +140,7 @@ class Profiler(Callback):
             self._profiling = self._operators.after_step()
 
     def pass_ends(self) -> Mapping[str, Any]:
-        """Returns the operators of the pass, which are kept with the features."""
+        """Returns the operators of the pass, which the store keeps with the features."""
         self._operators.stop()
         self._profiling, self._first = False, None
         self._pass["trained"] = time.time()

@@ -36,7 +36,7 @@ class Machine:
         self._time: float | None = None
 
     def read(self, now: float) -> list[Reading]:
-        """Reads everything since the previous reading; the first one omits what needs an earlier one.
+        """Reads everything since the previous reading; the first reading omits rates, which need an earlier one.
 
         Args:
             now: Seconds of any monotonic clock.

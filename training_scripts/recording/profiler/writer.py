@@ -28,21 +28,22 @@ from training_scripts.training.callbacks import first_line
 # A report can be read while the job runs, so the first writes come soon.
 FIRST_WRITE_SECONDS, LAST_WRITE_SECONDS = 5.0, 60.0
 STEPS_AT_ONCE = 20_000
-# Up to this number all steps of a mode are written; of the next as many every second one, then every fourth, ...
+# Up to this number, all steps of a mode are written; of the next equal number every second one, then every fourth, ...
 ALL_STEPS = 20_000
-# After each this many bytes the sampling interval is doubled: samples of many cores fill a disk.
+# The sampling interval doubles each time this many bytes were written: samples of many cores fill a disk.
 SAMPLE_BYTES = 100 << 20
 EPOCH = "EPOCH"
 LIVES_KEPT = 1000
-# Clocks differ by more than this after the machine was suspended or its clock was set.
+# If clocks drift apart by more than this, the machine was suspended or its clock was set.
 CLOCK_SECONDS = 0.1
 
-# Mode, and perf_counter's time when it began, its batch was ready, forward and backward were done, it ended.
+# Mode, and perf_counter's times at which the step began, its batch was ready, forward was done, backward was done,
+# and the step ended.
 Step = tuple[str, float, float, float, float, float]
 
 
 class ProfileWriter(threading.Thread):
-    """Writes a profile until `finish`. A failure is reported in one line, and ends only the writing."""
+    """Writes a profile until `finish`. A failure is logged in one line, and ends only the writing."""
 
     failed = False
     evaluated = 0
@@ -90,13 +91,13 @@ class ProfileWriter(threading.Thread):
         self._stopping = threading.Event()
 
     def finish(self, seconds: float) -> None:
-        """Writes the rest; waits at most this many seconds for it."""
+        """Writes the rest; waits at most this many seconds until it is written."""
         self._stopping.set()
         if self.is_alive():
             self.join(seconds)
 
     def begin_run(self, fingerprint: str, network: str) -> None:
-        """Notes which run it is; the profile of another run in the folder is removed at the next write.
+        """Sets the run's identity; the next write removes another run's profile from the folder.
 
         Args:
             fingerprint: The run's fingerprint.
@@ -123,7 +124,7 @@ class ProfileWriter(threading.Thread):
                     due = now + min(LAST_WRITE_SECONDS, max(FIRST_WRITE_SECONDS, (now - begun) / 10))
             self._sample()
             self._write()
-        except Exception as error:  # noqa: BLE001 - whatever fails in profiling, training continues
+        except Exception as error:  # noqa: BLE001 - training continues whatever fails in profiling
             self.failed = True
             self._report(f"warning: the profiler has failed, and training continues without it: {first_line(error)}")
 

@@ -1,4 +1,4 @@
-"""Those who watch a training job, as its hyperparameters and the managed Debugger's configuration ask for them."""
+"""Creates a training job's callbacks as its hyperparameters and the managed Debugger's configuration request them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CONTAINER = Path("/opt/ml")
 def callbacks(
     settings: Hyperparameters, environ: Mapping[str, str], *, begin: float, report: Callable[[str], object]
 ) -> Callbacks:
-    """A job's recorder, rules and profiler, who write into the folder that SageMaker keeps in step with S3.
+    """A job's recorder, rules and profiler, which write to the folder that SageMaker syncs to S3.
 
     Args:
         settings: The run's hyperparameters.
@@ -32,7 +32,7 @@ def callbacks(
         report: Called with one line of log at a time.
 
     Raises:
-        ScriptError: What was asked for cannot be had: a rule that there is not, or smdebug, which is not installed.
+        ScriptError: A setting cannot be met: a rule does not exist, or smdebug is not installed.
     """
     root = runtime.checkpoint_folder(environ)
     configuration = _Configuration(environ, report)
@@ -58,7 +58,7 @@ def callbacks(
 def pass_callbacks(
     settings: Hyperparameters, environ: Mapping[str, str], *, begin: float, report: Callable[[str], object]
 ) -> Callbacks:
-    """Those who watch a job that computes features only: its profiler. Arguments are those of `callbacks`."""
+    """The callbacks of a job that only computes features: its profiler. Takes the same arguments as `callbacks`."""
     configuration = _Configuration(environ, report)
     profiled = settings.profiler == "on"
     root = runtime.checkpoint_folder(environ)
@@ -91,7 +91,7 @@ def _recorders(
         return [recorder]
     from training_scripts.recording.recorder.smdebug_hook import SmdebugRecorder  # noqa: PLC0415 - few have it
 
-    # The rules of this job still read our recorder's trial in memory.
+    # The rules of this job read the trial that our recorder keeps in memory, also if smdebug writes the disk's.
     smdebugs = SmdebugRecorder(
         folder, train_interval=train, eval_interval=judged, full_tensors=settings.full_tensors, report=report
     )

@@ -26,11 +26,11 @@ from training_scripts.training.callbacks import Callback
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# smdebug wants one file per step, 4 KiB of disk each: longer runs keep every second, third, ... loss; of EVAL steps,
-# the mean since the last one that was kept.
+# smdebug requires one file per step, 4 KiB of disk each. Longer runs therefore keep every second, third, ... loss, and
+# for EVAL steps the mean since the last kept step.
 LOSSES_OF_A_RUN = 20_000
-# Predictions for the validation pictures are kept for every evaluation: insights about single pictures, and confidence
-# intervals, are computed from them. Only a run in which they would take more than this keeps fewer evaluations.
+# The predictions of every evaluation are kept: insights about single pictures and confidence intervals are computed
+# from them. Only a run whose predictions would take more than this keeps fewer evaluations.
 PREDICTION_BYTES, PREDICTIONS_OF_A_RUN_BYTES = 12, 64 << 20
 NAMES_IN_RUN_JSON = 10_000
 _WAIT_AT_END = 60.0
@@ -55,7 +55,7 @@ class Recorder(Callback):
         recorder.run_ends()
 
     Attributes:
-        memory: The trial in memory, if any; complete up to the last `epoch_ends`, or to half a minute ago.
+        memory: The trial in memory, if any; complete up to the last `epoch_ends`, or up to half a minute ago.
         folder: The folder of the trial on disk; None without one.
     """
 
@@ -77,8 +77,8 @@ class Recorder(Callback):
             train_interval: Save weights, gradients and activations every N TRAIN steps; 0: every 100. Short runs save
                 more often, so that there are about fifteen saves; full tensors are never saved more often.
             eval_interval: Labels, predictions and losses of the validation pictures are recorded at every evaluation.
-                A run in which they would take more than 64 MB keeps every second, third, ... evaluation and the last,
-                and additionally those every N EVAL steps; 0: no additional ones.
+                If they would take more than 64 MB, the run keeps every second, third, ... evaluation and the last,
+                and also those every N EVAL steps; 0: no further ones.
             full_tensors: Also save full weights, gradients and activations: megabytes per save.
             report: Called with one line of log at a time.
         """
@@ -182,7 +182,7 @@ class Recorder(Callback):
         return snapshot
 
     def evaluation_ends(self, split: str, logits: Tensor, labels: Tensor) -> None:
-        """Records predictions and losses of the validation pictures with the evaluation's last step."""
+        """Records the validation pictures' predictions and losses with the last step of the evaluation."""
         first, self._evaluated_from = self._evaluated_from, -1
         if split != "valid" or not self._steps[EVAL] or self._buffer is None:
             return
@@ -214,7 +214,7 @@ class Recorder(Callback):
         assert self._buffer is not None
         self._buffer.remark(
             f"Because the run is long, predictions for the {pictures:,} validation pictures were recorded at one "
-            f"evaluation in {every} and at the last one; mean loss and accuracy were recorded at all of them."
+            f"evaluation in {every} and at the last one; mean loss and accuracy were recorded at every evaluation."
         )
         interval = self._eval_interval
         return bool(interval) and (self._steps[EVAL] - 1) // interval * interval >= first
@@ -227,7 +227,7 @@ class Recorder(Callback):
         return None
 
     def run_ends(self) -> None:
-        """Writes what is left and marks the trial as ended."""
+        """Writes the rest and marks the trial as ended."""
         if self._layers is not None:
             self._layers.ignore_activations()
         if self._buffer is not None:
@@ -236,7 +236,7 @@ class Recorder(Callback):
             buffer.end(_WAIT_AT_END)
 
     def abandoned(self, reason: str) -> None:
-        """Writes what is buffered and why recording stopped; the trial is not marked as ended."""
+        """Writes the buffered steps and the reason why recording stopped; does not mark the trial as ended."""
         if self._layers is not None:
             self._layers.ignore_activations()
         if self._buffer is not None:

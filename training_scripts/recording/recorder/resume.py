@@ -1,4 +1,4 @@
-"""Opens the recording of a run: a new one, or the one that a restarted job continues from its checkpoint."""
+"""Opens the recording of a run: a new one, or the one that a restarted job continues after its checkpoint."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def continue_trial(buffer: StepBuffer, run: RunFacts, facts: Mapping[str, Any], 
     Args:
         buffer: The run's buffer; its memory, collections and step numbers are set to the state at the checkpoint.
         run: The content of `run.json`; a recording with the same fingerprint is this run's.
-        facts: As `Callback.run_begins` gets them.
+        facts: The facts that `Callback.run_begins` receives.
         every: Record one in this many TRAIN steps.
 
     Returns:
@@ -55,7 +55,7 @@ def _is_of(writer: TrialWriter, run: RunFacts) -> bool:
 
 
 def _take_up(buffer: StepBuffer, writer: TrialWriter, run: RunFacts, facts: Mapping[str, Any], every: int) -> int:
-    """Removes what comes after the checkpoint; returns the next EVAL step."""
+    """Removes the steps after the checkpoint; returns the next EVAL step."""
     from training_scripts.recording.trial.file_trial import FileTrial  # noqa: PLC0415 - for restarted jobs only
 
     recorded = FileTrial(writer.folder)
@@ -80,16 +80,16 @@ def _take_up(buffer: StepBuffer, writer: TrialWriter, run: RunFacts, facts: Mapp
 
 
 def _note_problems(buffer: StepBuffer, earlier: RunFacts, first: int, done: int, every: int) -> None:
-    """Keeps the earlier problems, and notes the steps that an earlier process had done but not written."""
+    """Keeps the earlier problems, and notes the steps that an earlier process computed but did not write."""
     for problem in run_facts.problems(earlier):
         buffer.note(problem)
     if done - first >= every:
         lost = f"steps {first} to {done - 1}" if done - first > 1 else f"step {first}"
-        buffer.note(f"the TRAIN {lost} were lost: their process ended before it had written them")
+        buffer.note(f"TRAIN {lost} were lost: their process ended before it wrote them")
 
 
 def _remember(memory: MemoryTrial, kept: FileTrial) -> None:
-    """Copies what was recorded before the restart to the trial in memory."""
+    """Copies the steps recorded before the restart to the trial in memory."""
     for collection, names in kept.collections.items():
         memory.collections[collection] = list(names)
     for mode in (TRAIN, EVAL):

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
     from training_scripts.rules.findings import Finding, RuleResult
 
-# Share of the time that evaluating may take unless a rule may stop the run: quick epochs are evaluated several at once.
+# Share of the time that evaluating the rules may take, unless a rule may stop the run. Quick epochs are evaluated
+# several at a time.
 _SHARE = 0.005
-# Time to load the rules and evaluate them once: a run of seconds is evaluated when it ends.
+# Time to load the rules and evaluate them once: a run of seconds is evaluated only when it ends.
 _FIRST_SECONDS = 0.02
 _WRITE_SECONDS = 30.0
 

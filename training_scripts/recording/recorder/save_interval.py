@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# A save costs half a step on stored features: every hundred steps, as in AWS's example, half a percent.
+# On stored features, a save costs half a step: half a percent at one save per hundred steps, as in AWS's example.
 SAVE_INTERVAL = 100
-# Rules compare saves, and people read curves: a short run needs this many, whatever the interval.
+# Rules compare saves, and people read curves: a short run needs this many saves, whatever the requested interval.
 SAVES_OF_A_SHORT_RUN = 15
 # In a run of unknown length, this many saves for every doubling of the steps.
 _SAVES_OF_A_DOUBLING = 4
@@ -35,13 +35,13 @@ class Saving:
         return self.at(step) and step % (self.asked or self.interval) < self._interval_at(step)
 
     def note(self) -> str:
-        """A sentence for the reader where the interval is not the requested one; else empty."""
+        """A sentence for readers if the interval differs from the requested one; otherwise empty."""
         if not self.asked or self.interval == self.asked:
             return ""
         every = f"every {self.interval} training steps" if self.interval > 1 else "at every training step"
         return (
             f"Weights, gradients and activations were recorded {every} instead of every {self.asked} "
-            f"(train.save_interval): the run is too short for {SAVES_OF_A_SHORT_RUN} points of each at that interval."
+            f"(train.save_interval): at that interval, the run is too short for {SAVES_OF_A_SHORT_RUN} points of each."
         )
 
     def _interval_at(self, step: int) -> int:

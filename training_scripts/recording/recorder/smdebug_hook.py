@@ -1,4 +1,4 @@
-"""Records with smdebug's own hook, for those who want exactly that; smdebug must be installed."""
+"""Records with smdebug's hook instead of our recorder; smdebug must be installed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class SmdebugRecorder(Callback):
 
         Args:
             folder: The trial's folder; an earlier trial in it is removed, because smdebug cannot continue one.
-            train_interval: Save every N TRAIN steps, in short runs more often unless tensors are full; 0: 100.
+            train_interval: Save every N TRAIN steps, or more often in short runs unless tensors are full; 0: 100.
             eval_interval: Likewise for EVAL; 0: every step.
             full_tensors: Record full tensors instead of reductions.
             report: Called with one line of log at a time.
@@ -95,7 +95,7 @@ class SmdebugRecorder(Callback):
     def step_ends(self, mode: str, loss: Tensor, correct: Tensor, size: int) -> None:  # noqa: ARG002
         """Records the step's loss with the hook."""
         self._hook.record_tensor_value("CrossEntropyLoss", loss.detach().float())
-        # Forward passes outside of the run's steps, such as those that evaluate the finished model, count as PREDICT.
+        # Forward passes outside the run's steps, such as those that evaluate the finished model, count as PREDICT.
         self._hook.set_mode(self._smdebug.modes.PREDICT)
 
     def run_ends(self) -> None:
@@ -131,7 +131,7 @@ class SmdebugRecorder(Callback):
 
 
 def _hooks(network: nn.Module) -> list[tuple[_Hooks, list[int]]]:
-    """The tables of hooks of a network's modules and parameters, with their keys: smdebug does not remember its own."""
+    """The hook tables of a network's modules and parameters, with their keys: smdebug keeps no list of its hooks."""
     tables: list[_Hooks] = []
     for module in network.modules():
         tables += [module._forward_hooks, module._forward_pre_hooks]

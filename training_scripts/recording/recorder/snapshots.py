@@ -1,4 +1,4 @@
-"""Snapshots of a training step: tensors and reductions, which become numbers when the buffer is flushed."""
+"""Snapshots of a training step: tensors and reductions, which are converted to numbers when the buffer is flushed."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Snapshot:
     """Tensors and reductions of one step.
 
     Attributes:
-        reduced: Tensor's name -> kind -> number, or a tensor of one element that holds it.
+        reduced: Tensor's name -> kind -> number, or a one-element tensor that holds the number.
         all_kinds: Tensor's name -> all of `REDUCTIONS`, as numbers or as one tensor on a GPU.
         full: Tensor's name -> a copy of it: an array, or a tensor on a GPU.
         collections: Tensor's name -> collection.
-        wants_full: Whether weights, gradients and activations are copied in full, besides their reductions.
+        wants_full: Whether to copy weights, gradients and activations in full, in addition to their reductions.
     """
 
     def __init__(self, *, full: bool = False) -> None:
@@ -50,7 +50,7 @@ class Snapshot:
         self.reduced.setdefault(name, {})[kind] = torch_reductions.number_if_ready(value)
 
     def nbytes(self) -> int:
-        """Memory that the full tensors take, in bytes."""
+        """Memory used by the full tensors, in bytes."""
         return sum(value.nbytes for value in self.full.values())
 
     def numbers(self) -> Iterator[tuple[str, str, float]]:
@@ -63,7 +63,7 @@ class Snapshot:
 
 
 class Layers:
-    """The trained parameters and the activations of a network, by the names that smdebug gives them.
+    """The trained parameters and the activations of a network, under the names that smdebug gives them.
 
     Attributes:
         parameters: Name (`<class of the network>_<parameter>`) -> parameter, trained ones only.
@@ -100,12 +100,12 @@ class Layers:
             self._handles.append(module.register_forward_hook(self._hook(snapshot, name, kind), with_kwargs=True))
 
     def ignore_activations(self) -> None:
-        """Removes the forward hooks, which would cost time in every step."""
+        """Removes the forward hooks: left in place, they would cost time in every step."""
         while self._handles:
             self._handles.pop().remove()
 
     def check(self) -> None:
-        """Raises the first error of a forward hook; raised in the hook it would have ended the forward pass."""
+        """Raises the first error of a forward hook, which does not raise it itself: that would end the forward pass."""
         if self._failure is not None:
             raise self._failure
 
@@ -134,7 +134,7 @@ class Layers:
                     self._read_activation(
                         snapshot, module_name, kind, next(iter((*inputs, *named.values())), None), output
                     )
-                except Exception as error:  # noqa: BLE001 - raised here it would end the forward pass, and training
+                except Exception as error:  # noqa: BLE001 - raising here would end the forward pass, and training
                     self._failure = error
 
         return hook
@@ -158,7 +158,7 @@ class Layers:
 
 
 def as_array(tensor: Tensor) -> Array:
-    """A copy of a tensor as an array; bfloat16, which NumPy lacks, becomes float32."""
+    """A copy of a tensor as an array; bfloat16 becomes float32, because NumPy does not support it."""
     there = tensor.detach().cpu()
     return np.array((there if str(there.dtype) != "torch.bfloat16" else there.float()).numpy())
 

@@ -18,12 +18,12 @@ from training_scripts.recording.trial.run_facts import RunFacts
 from training_scripts.recording.trial.trial import MemoryTrial
 from training_scripts.recording.trial.writer import TrialWriter
 
-# A flush waits briefly for the disk, so that a job that is killed finds its steps next to its checkpoint. A slow disk
-# gets at most a hundredth of the time.
+# A flush waits briefly for the disk, so that a killed job leaves its steps on disk with its checkpoint. Waiting for a
+# slow disk takes at most a hundredth of the time.
 _WAIT_SECONDS, _WAIT_SHARE, _WAIT_ONCE = 0.05, 0.01, 1.0
-# Within a long epoch the buffer is flushed often enough for a reader, and before it fills the memory.
+# Within a long epoch, the buffer is flushed often enough for live readers and before it fills the memory.
 _FLUSH_SECONDS, _FLUSH_BYTES = 30.0, 64 << 20
-# With a backlog above this, full tensors are left out: the disk is slower than training.
+# Above this backlog, full tensors are left out: the disk is slower than training.
 _BACKLOG_BYTES = 512 << 20
 
 
@@ -31,7 +31,7 @@ class StepBuffer:
     """Buffers the steps of a run.
 
     Attributes:
-        writer: Writes the trial; None without a folder, or after writing has failed.
+        writer: Writes the trial; None if there is no folder, or after a write failed.
         memory: The trial in memory, if any.
         collections: Collection -> tensors' names.
         global_step: The next step's number, counted over all modes.
@@ -68,10 +68,11 @@ class StepBuffer:
         self, mode: str, step: int, loss: Number, correct: Number, size: int, *, snapshot: Snapshot | None = None
     ) -> None:
         """Buffers a step; loss and correct are numbers or tensors of one element."""
-        # A tensor kept at every step would scatter the heap, and the next batches' memory be paged in anew.
+        # Plain numbers, because small tensors kept from every step fragment the heap: memory for later batches would
+        # then come from new pages, which cost page faults.
         loss, correct = number_if_ready(loss), number_if_ready(correct)
         now = time.time()
-        # Before this step is added, since `add_to_last` may still add to the last one.
+        # Flush before this step is added: `add_to_last` may still change the last buffered step.
         if not 0 <= now - self._flushed < _FLUSH_SECONDS or self._pending_bytes > _FLUSH_BYTES:
             self.flush(wait=False)
         if snapshot is not None:
@@ -81,7 +82,7 @@ class StepBuffer:
         self.global_step += 1
 
     def learn(self, facts: RunFacts) -> None:
-        """Updates the facts of `run.json`, which is written with the next description."""
+        """Updates the facts of `run.json`; the next `describe` writes them."""
         self._run.update(facts)
         if self.memory is not None:
             self.memory.run.update(facts)
@@ -155,7 +156,7 @@ class StepBuffer:
                 self._background.wait(max(_WAIT_SECONDS, _WAIT_SHARE * seconds))
 
     def _without_backlog(self, steps: list[Step]) -> list[Step]:
-        """Removes full tensors from steps where the disk has a backlog, which would fill the memory."""
+        """Removes full tensors from the steps while the disk has a backlog; otherwise they would fill the memory."""
         if self._given_bytes - self._written_bytes > _BACKLOG_BYTES:
             for step in steps:
                 step.arrays = [(name, array) for name, array in step.arrays if name in PER_RUN]
@@ -168,21 +169,21 @@ class StepBuffer:
         self._written_bytes += _bytes_of(steps)
 
     def note(self, problem: str) -> None:
-        """Adds a problem to the recording: a sentence on what is missing."""
+        """Adds a problem to the recording: a sentence that says what is missing."""
         for problems in (self._run.setdefault("problems", []), self.memory.problems if self.memory else []):
             if problem not in problems:
                 problems.append(problem)
                 self._noted = True
 
     def remark(self, sentence: str) -> None:
-        """Adds a note to the recording: a sentence on how it was made, where a reader would not expect that."""
+        """Adds a note to the recording: a sentence on an aspect of how it was made that readers would not expect."""
         notes = self._run.get("notes", [])
         if sentence and sentence not in notes:
             self.learn({"notes": [*notes, sentence]})
             self._noted = True
 
     def abandon(self, problem: str) -> None:
-        """Flushes the buffer and records why recording ended; the trial is not marked as ended."""
+        """Flushes the buffer and records why recording ended; does not mark the trial as ended."""
         self.note(problem)
         try:
             self.flush()
@@ -248,7 +249,7 @@ def _bytes_of(steps: Sequence[Step]) -> int:
 
 
 def _numbers(values: Sequence[Number]) -> list[float]:
-    """Numbers, or tensors of one element, as numbers; waits for a GPU once."""
+    """Converts numbers and tensors of one element to numbers; waits only once for a GPU."""
     import torch  # noqa: PLC0415 - where nothing is recorded, this module is imported without it
 
     tensors = [value for value in values if isinstance(value, torch.Tensor)]

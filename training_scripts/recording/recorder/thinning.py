@@ -1,4 +1,4 @@
-"""Thins out the evaluation losses of long runs: keeps some steps, each with the mean since the one before it."""
+"""Thins out the evaluation losses of long runs: keeps some steps, each with the mean since the previously kept one."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class ThinnedLosses:
             number: Step within its evaluation, from 0.
 
         Returns:
-            Mean loss, correct predictions and size of all steps since the last one that was kept; None for a step that
-            is not kept.
+            Mean loss, correct predictions and size of all steps since the last kept one; None if this step is not
+            kept.
         """
         self._loss = self._loss + number_if_ready(loss) * size
         self._correct = self._correct + number_if_ready(correct)

@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Number: TypeAlias = "float | Tensor"
-"""A number, or a tensor of one element that holds it; on a GPU it may still be being computed."""
+"""A number, or a tensor of one element that holds it; a GPU may still be computing it."""
 
-# Sums of float32 squares between these are exact to five digits; beyond, they under- or overflow.
+# Between these bounds, sums of float32 squares are exact to five digits; outside them, they under- or overflow.
 _TINY, _HUGE = 1e-25, 1e30
 EPSILON = 1e-9  # keeps the update ratio of a tensor of zeros finite, as AWS's WeightUpdateRatio does
 
 
 def number_if_ready(value: Number) -> Number:
-    """The number in a tensor on the CPU; a tensor on a GPU as it is, since reading it would wait for the GPU.
+    """The number in a CPU tensor; returns a GPU tensor as it is, because reading it would wait for the GPU.
 
-    A small tensor that is kept would occupy a large piece of the heap: the freed one that it was allocated in.
+    Keeping a small tensor fragments the heap: it occupies part of a large freed block, which cannot be reused whole.
     """
     return value if isinstance(value, (int, float)) or not value.is_cpu else value.item()
 
 
 def reduce_all(tensor: Tensor) -> list[float] | Tensor:
-    """Computes all of `REDUCTIONS`, in their order: numbers on the CPU; on a GPU a tensor that is still being computed.
+    """Computes all of `REDUCTIONS`, in their order: numbers on the CPU; on a GPU a tensor, without waiting for it.
 
     Args:
         tensor: Any shape and dtype, at least one element.
@@ -78,7 +78,7 @@ def update_ratio(after: Tensor, before: Tensor) -> Tensor:
 
     Args:
         after: The tensor now.
-        before: A copy from before the step; it is overwritten.
+        before: A copy from before the step; overwritten.
     """
     length = _length(before)
     return _length(before.sub_(after.detach())) / (length + EPSILON)
@@ -103,6 +103,6 @@ def saturated_fraction(inputs: Tensor, low: float, high: float, threshold_inacti
 
 
 def _percent(happened: Tensor) -> Tensor:
-    """The percentage of passes in which it happened, by unit."""
+    """The percentage of passes in which a condition held, per unit."""
     passes = (0, 2, 3) if happened.dim() == 4 else (0,)
     return 100 * happened.float().mean(passes)

@@ -1,4 +1,4 @@
-"""Writes a trial in a separate thread, so that a slow disk does not hold up training, and no failure ends it."""
+"""Writes a trial in a separate thread, so that neither a slow disk nor a write error stops training."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class BackgroundWriter:
         self._waiting.put(work)
 
     def wait(self, seconds: float) -> bool:
-        """Waits until all functions have run, at most this many seconds; returns whether they have."""
+        """Waits at most this many seconds until all functions have run; returns whether they have."""
         with self._progress:
             return self._progress.wait_for(lambda: self._done == self._given, timeout=seconds)
 
     def end(self, seconds: float) -> bool:
-        """Waits likewise and ends the thread; returns whether all functions have run."""
+        """Waits like `wait`, then ends the thread; returns whether all functions have run."""
         if self._thread is None:
             return True
         self._waiting.put(None)

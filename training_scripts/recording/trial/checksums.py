@@ -1,8 +1,8 @@
-"""Real checksums of a trial's event files, next to them: smdebug's own do not depend on a record's content.
+"""Checksums of a trial's event files, stored beside them: the ones that smdebug writes do not depend on the content.
 
-`checksums/<step>_<worker>.crc32` contains, for every record of an event file in order, the CRC-32 and the length of its
-frame (little-endian, 4 bytes each), and at its end the CRC-32 of all that. smdebug ignores it. With the lengths a
-reader continues after a record whose own length is damaged.
+`checksums/<step>_<worker>.crc32` contains the CRC-32 and the length of the frame of every record of an event file, in
+order (little-endian, 4 bytes each), followed by the CRC-32 of all of these. smdebug ignores the file. The lengths let a
+reader continue after a record whose length field is damaged.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def read(path: Path) -> list[tuple[int, int]]:
     """Reads CRC-32 and length of every frame of an event file; empty without a file of checksums.
 
     Raises:
-        ValueError: The checksums are damaged themselves.
-        OSError: They cannot be read.
+        ValueError: The file of checksums is damaged.
+        OSError: The file cannot be read.
     """
     try:
         with layout.opened(path) as file:
@@ -61,7 +61,7 @@ def read(path: Path) -> list[tuple[int, int]]:
         return []
     body = content[: -_LAST.size]
     if len(content) > _MOST_BYTES or len(body) % 8 or content[len(body) :] != _LAST.pack(zlib.crc32(body)):
-        raise ValueError("they are damaged themselves")
+        raise ValueError("the checksums themselves are damaged")
     pairs: list[list[int]] = np.frombuffer(body, dtype="<u4").reshape(-1, 2).tolist()
     return [(crc, length) for crc, length in pairs]
 

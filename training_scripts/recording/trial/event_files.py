@@ -13,11 +13,11 @@ from typing import BinaryIO
 
 from training_scripts.recording.trial import checksums, events, layout, tfrecord
 
-# Numbers are kept when their record is found; larger tensors are read from the file again when they are needed.
+# Numbers are kept when their record is read; larger tensors are read from the file again when needed.
 KEPT_BYTES = 96
 _NUMBER_BYTES = len(events.FLOAT32_SCALAR) + 4
 _MAPPED_BYTES = 1 << 20
-# Problems per file: a reader wants to know what is missing, not every record of it.
+# Problems to list per file: a reader wants to know what is missing, not every damaged record.
 _MOST_PROBLEMS = 5
 
 
@@ -76,7 +76,7 @@ class EventFile:
         except OSError as error:
             self.problems.append(f"cannot be read: {error.strerror or error}")
         if self._left_out > _MOST_PROBLEMS:
-            self.problems.append(f"{self._left_out - _MOST_PROBLEMS} more of its records are damaged and left out")
+            self.problems.append(f"{self._left_out - _MOST_PROBLEMS} more of its records are damaged and were left out")
         return found
 
     def _collect(self, data: bytes | memoryview, found: list[Found]) -> None:
@@ -96,7 +96,7 @@ class EventFile:
             self.problems.append(f"{error}; {'the rest' if error.offset else 'all'} of it is missing")
 
     def _frames(self, data: bytes | memoryview, consumed: int) -> Iterator[tuple[int, int]]:
-        """Yields begin and end of every intact payload; damaged ones are noted where there are checksums."""
+        """Yields begin and end of every intact payload; notes damaged ones if the file has checksums."""
         offset = 0
         for crc, length in self._checksums():
             begin, offset = offset, offset + length
@@ -118,13 +118,13 @@ class EventFile:
             return checksums.read(path)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            self.problems.append(f"its content could not be verified: its checksums cannot be used, {reason}")
+            self.problems.append(f"its content could not be verified, because its checksums cannot be used: {reason}")
             return []
 
     def _leave_out(self, what: str, why: str) -> None:
         self._left_out += 1
         if self._left_out <= _MOST_PROBLEMS:
-            self.problems.append(f"{what} is damaged and left out ({why})")
+            self.problems.append(f"{what} is damaged and was left out ({why})")
 
     def _content_of(self, data: bytes | memoryview, record: events.Record) -> bytes | Place:
         content = data[record.begin : record.end]
@@ -160,7 +160,7 @@ def content_of(place: bytes | Place) -> bytes:
 
     Raises:
         OSError: Its file is gone or cannot be read.
-        EventError: The file has changed in the meantime.
+        EventError: The file has changed since its records were located.
     """
     if isinstance(place, bytes):
         return place
@@ -168,7 +168,7 @@ def content_of(place: bytes | Place) -> bytes:
         file.seek(place.begin)
         content = file.read(place.end - place.begin)
     if zlib.crc32(content) != place.crc:
-        raise events.EventError(f"{place.path} is damaged: it was changed after it had been read")
+        raise events.EventError(f"{place.path} is damaged: it was changed after it was read")
     return content
 
 

@@ -39,14 +39,15 @@ _DTYPES: dict[int, np.dtype[np.generic]] = {
 }
 _NUMBERS = {dtype: number for number, dtype in _DTYPES.items()}
 _READ_AS = {"i1": "<i4", "i2": "<i4", "u2": "<i4", "u4": "<i8", "u8": "<f8", "c8": "<c16"}
-# Fields of TensorProto that hold values one by one, where tensor_content is empty, and how each is packed.
+# Fields of TensorProto that hold single values if tensor_content is empty, and how each is packed.
 _VALUE_FIELDS = {5: "<f4", 6: "<f8", 7: "varint", 10: "varint", 11: "varint", 13: "varint", 16: "varint", 17: "varint"}
 FLOAT32_SCALAR = b"\x08\x01\x12\x00\x22\x04"
-"""How the TensorProto of a float32 of shape () begins; its four bytes follow."""
+"""The beginning of the TensorProto of a float32 of shape (); the four bytes of the value follow."""
 MAX_TAG_BYTES = 4096
 MAX_DIMENSIONS = 64
 MAX_STEP = 1 << 53
-# A few bytes of a file must not become much memory: limits of a constant tensor, and of strings (the longest counts).
+# A few bytes of a file must not expand to much memory: limits for a constant tensor and for strings (whose longest
+# one decides the size of all).
 MAX_CONSTANT, MAX_CHARACTERS = 1 << 20, 1 << 22
 
 
@@ -103,7 +104,7 @@ def as_smdebug_reads(array: Array) -> Array:
 
 
 def number_parts(*, step: int, mode: str, mode_step: int, time: float) -> tuple[bytes, bytes]:
-    """The bytes that all numbers of a step share, for `encode_number`; arguments as for `encode`."""
+    """The bytes that all numbers of a step share, for `encode_number`; takes the same arguments as `encode`."""
     digits = b"%d" % mode_step
     size = len(digits)
     plugin = b"\x0a" + _VARINTS[13 + size] + b"\x0a\x09mode_step\x12" + _VARINTS[size] + digits

@@ -31,8 +31,8 @@ _Series = dict[int, tuple[str, "bytes | Place"]]
 class FileTrial(Trial):
     """A trial in smdebug's layout; it is read on first use.
 
-    Of several workers, the first one's tensors (by name) are returned, as in smdebug. What cannot be read is left out
-    and listed in `problems`.
+    If there are several workers, the tensors of the first one (by name) are returned, as in smdebug. Parts that cannot
+    be read are left out and listed in `problems`.
 
     Attributes:
         folder: The trial's folder.
@@ -66,7 +66,7 @@ class FileTrial(Trial):
 
     @property
     def run(self) -> RunFacts:  # type: ignore[override]
-        """Facts that our recorder wrote about the run; empty for recordings of others."""
+        """Facts that our recorder wrote about the run; empty for recordings made by other tools."""
         self._need()
         return self._run
 
@@ -178,7 +178,7 @@ class FileTrial(Trial):
         return {}
 
     def _check_index(self) -> None:
-        """Compares the index with the steps found: a lost event file leaves no other trace."""
+        """Compares the index with the steps that were found: nothing else reveals a lost event file."""
         indexed = event_files.indexed_steps(self.folder)
         lost = sorted(indexed.keys() - self._recorded_at)
         if lost:
@@ -193,7 +193,7 @@ class FileTrial(Trial):
     def _read_collections(self) -> dict[str, list[str]]:
         paths = sorted((self.folder / layout.COLLECTIONS).glob("*/*collections.json"))
         if not paths:
-            self._problems.append("collections/ has no file: it is unknown which tensors are losses, weights, ...")
+            self._problems.append("collections/ is empty: it is unknown which tensors are losses, weights, ...")
         members: dict[str, set[str]] = {}
         patterns = Patterns(self.recorded_names())
         for path in paths:
@@ -233,7 +233,7 @@ class FileTrial(Trial):
             content = event_files.content_of(found[1])
             return events.tensor(content, 0, len(content))
         except (OSError, events.EventError) as error:
-            sentence = f"{name} at {mode} step {step} cannot be read and is left out: {error}"
+            sentence = f"{name} at {mode} step {step} cannot be read and was left out: {error}"
             self._lost_values.append(sentence)
             del self._full[name, mode][step]  # reading again returns the rest
             self._cached.pop((name, mode), None)
@@ -259,7 +259,7 @@ class FileTrial(Trial):
         return found
 
     def _numbers(self, what: str, mode: str, series: _Series, *, only_if_all: bool = False) -> Series:
-        """The tensors of one element as one series; with `only_if_all`, an empty one unless all have one element."""
+        """The one-element tensors as a series; with `only_if_all`, empty unless every tensor has one element."""
         steps = sorted(series)
         contents = [series[step][1] for step in steps]
         quick = b"".join(
@@ -274,7 +274,9 @@ class FileTrial(Trial):
         if only_if_all and len(kept) < len(steps):
             kept = []
         elif len(kept) < len(steps):
-            self._damaged_values.append(f"{len(steps) - len(kept)} values of {what} ({mode}) are damaged and left out")
+            self._damaged_values.append(
+                f"{len(steps) - len(kept)} values of {what} ({mode}) are damaged and were left out"
+            )
         return Series(
             np.array([step for step, _ in kept], dtype=np.int64), np.array([value for _, value in kept], np.float64)
         )

@@ -25,7 +25,7 @@ LABELS, PREDICTIONS, VALID_LOSSES = "labels", "predictions", "valid_losses"
 CLASS_COUNTS, INPUT_IMAGE = "class_counts", "input_image"
 
 PER_RUN = frozenset({LABELS, PREDICTIONS, VALID_LOSSES, CLASS_COUNTS, INPUT_IMAGE})
-"""Tensors that are always recorded in full: small ones, which a reduction could not stand for."""
+"""Tensors that are always recorded in full: they are small, and a reduction could not replace them."""
 
 _FILE_NAME = re.compile(r"^(\d{1,18})_(.{1,200})\.(?:tfevents|json)$", re.DOTALL)
 
@@ -147,7 +147,7 @@ def is_damaged(content: bytes) -> bool:
 
 
 def opened(path: Path | str) -> BinaryIO:
-    """Opens a file for reading, without following a link or waiting for a pipe that took its place.
+    """Opens a file for reading, without following a link or waiting for a pipe that replaced it.
 
     Raises:
         OSError: It is not a regular file, or it cannot be read.

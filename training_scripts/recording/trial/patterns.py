@@ -1,4 +1,4 @@
-"""Matches names with regular expressions from disk, which must not take a reader's time."""
+"""Matches names with regular expressions read from disk, without letting a malicious one take up the reader's time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Set
 # Matching tries every combination of choices: three repetitions in 256 characters and three alternatives make millions.
 _REPEATED_GROUP, _SYNTAX = re.compile(r"\)[*+{?]"), re.compile(r"\(\?[a-zA-Z:=!<]*")
 _MAX_REPETITIONS, _MAX_ALTERNATIVES, _MAX_REGEX, _MAX_MATCHED = 3, 3, 500, 256
-# Time for all patterns of a trial.
+# Time limit for all patterns of a trial.
 _SECONDS = 2.0
 
 
@@ -19,7 +19,7 @@ class Patterns:
 
     Attributes:
         names: All names.
-        refused: Number of patterns that were not matched, or not with all names.
+        refused: Number of patterns that were not matched at all, or not against all names.
     """
 
     def __init__(self, names: Set[str]) -> None:

@@ -31,7 +31,7 @@ def reduce(kind: str, array: Array) -> float:
     """
     if not array.size:
         return float("nan")
-    with np.errstate(all="ignore"):  # a diverged run's tensors overflow, and the number should show it
+    with np.errstate(all="ignore"):  # a diverged run's tensors overflow, and the result should show that
         return REDUCTIONS[kind](np.asarray(array, dtype=None if array.dtype.kind == "f" else np.float64))
 
 
@@ -46,7 +46,7 @@ def reduce_numbers(kind: str, values: NDArray[np.float64]) -> NDArray[np.float64
         found = (values == 0).astype(np.float64)
     elif kind == "nonfinite_fraction":
         found = (~np.isfinite(values)).astype(np.float64)
-    else:  # their own minimum, maximum and mean
+    else:  # one element is its own minimum, maximum and mean
         found = values
     return found
 
@@ -59,7 +59,7 @@ def inactive_fraction(outputs: Array, threshold_inactivity: float = 1.0) -> floa
     """The fraction of a layer's units that hardly ever fire.
 
     Args:
-        outputs: Of a ReLU, [batch, units ...], or [batch, channels, height, width], where a channel is a unit.
+        outputs: Outputs of a ReLU, [batch, units ...], or [batch, channels, height, width], where a channel is a unit.
         threshold_inactivity: A unit is inactive if less than this percentage of its outputs is above zero.
     """
     return _share(~(_by_unit(outputs) <= 0), lambda percent: percent < threshold_inactivity)
@@ -69,9 +69,9 @@ def saturated_fraction(inputs: Array, low: float, high: float, threshold_inactiv
     """The fraction of a layer's units that are saturated.
 
     Args:
-        inputs: Of a sigmoid or tanh, shaped as for `inactive_fraction`.
-        low: Inputs at or below it saturate the unit (see `SATURATION`).
-        high: Inputs at or above it saturate it, too.
+        inputs: Inputs of a sigmoid or tanh, shaped as for `inactive_fraction`.
+        low: Inputs at or below this value saturate the unit (see `SATURATION`).
+        high: Inputs at or above this value saturate the unit.
         threshold_inactivity: A unit is saturated if more than this percentage of its inputs is beyond the limits.
     """
     units = _by_unit(inputs)

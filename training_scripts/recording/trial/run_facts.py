@@ -11,7 +11,7 @@ _MOST_CLASSES, _LARGEST = 1_000_000, 1 << 53
 
 
 class RunFacts(TypedDict, total=False):
-    """What `run.json` says about a run; a fact that the recorder did not know is None or missing.
+    """The content of `run.json`; a fact that the recorder did not know is None or missing.
 
     Attributes:
         format: Version of the file's format.
@@ -31,8 +31,8 @@ class RunFacts(TypedDict, total=False):
         valid_names: Names of the validation pictures, in the order of their predictions.
         inputs: features or pictures.
         backbone: Name of the backbone.
-        feature_pass: What computing the features cost.
-        problems: Sentences on what is missing.
+        feature_pass: The cost of computing the features.
+        problems: Sentences that say what is missing.
         notes: Sentences on how the run was recorded.
     """
 
@@ -102,7 +102,7 @@ _KINDS: Mapping[str, tuple[str, _Check]] = {
 
 
 def checked(found: Mapping[str, object]) -> tuple[RunFacts, list[str]]:
-    """The facts without values of other types, and a sentence for each of those."""
+    """The facts without values of the wrong type, and a sentence for each value that was dropped."""
     wrong = [
         name
         for name, (_, check) in _KINDS.items()
@@ -118,12 +118,12 @@ def problems(run: RunFacts) -> list[str]:
 
 
 def notes(run: RunFacts) -> list[str]:
-    """The recorder's notes on how it recorded, shortened likewise."""
+    """The recorder's notes on how it recorded, shortened in the same way."""
     return _shortened(run.get("notes"))
 
 
 def steps_of(facts: Mapping[str, Any]) -> int:
-    """Training steps of a whole run whose facts `Callback.run_begins` receives; 0 where they do not say."""
+    """Training steps of the whole run, from the facts that `Callback.run_begins` receives; 0 if unknown."""
     epochs = int(facts.get("hyperparameters", {}).get("epochs", 0) or 0)
     return epochs * int(facts.get("steps_per_epoch", 0) or 0)
 

@@ -1,4 +1,4 @@
-"""Encodes the losses of many steps at once: record by record would cost a quick training step too much."""
+"""Encodes the losses of many steps at once: encoding record by record would slow down quick training steps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def alike(steps: Sequence[Step]) -> Iterator[list[Step]]:
 
 def _shape(step: Step) -> tuple[object, ...]:
     if step.arrays or len(step.numbers) > 4:
-        return (step.global_step,)  # its numbers have different names: a group of its own
+        return (step.global_step,)  # its numbers have different names, so it forms a separate group
     names = tuple(name for name, _ in step.numbers)
     return step.mode, names, len(str(step.mode_step)), len(events.varint(step.global_step)) if step.global_step else 0
 

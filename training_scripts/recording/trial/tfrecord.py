@@ -1,4 +1,4 @@
-"""TFRecord frames, as smdebug writes them: length, its checksum, payload, and a checksum of something else."""
+"""TFRecord frames as smdebug writes them: length, checksum of the length, payload, and a constant footer."""
 
 from __future__ import annotations
 

@@ -30,11 +30,11 @@ class RecordingError(ScriptError):
 
 
 class DamagedError(RecordingError):
-    """A value turned out to be damaged when it was read. The trial leaves it out from now on; read the rest again."""
+    """A value turned out to be damaged when it was read. The trial now leaves it out; read the rest again."""
 
 
 def despite_damage(compute: Callable[[], Found]) -> Found:
-    """Computes something from a trial; again, without it, after each value that turns out to be damaged."""
+    """Computes something from a trial; starts again without a value that turns out to be damaged."""
     for _ in range(_MOST_DAMAGED):
         with contextlib.suppress(DamagedError):
             return compute()
@@ -75,7 +75,7 @@ class Trial(ABC):
         ended: Whether the trial is marked as ended.
         collections: Collection name (losses, weights, gradients, biases, relu_output, ...) -> its tensors' names.
         run: Facts that our recorder wrote about the run: hyperparameters, sizes of splits, steps per epoch, ...;
-            empty for recordings of others.
+            empty for recordings made by other tools.
         problems: One sentence for each part that could not be read.
     """
 
@@ -149,7 +149,7 @@ class Trial(ABC):
         """All elements of a tensor at one of `steps_in_full`, in the shape and type in which they were recorded.
 
         Raises:
-            DamagedError: The recorded value turned out to be damaged; the trial leaves it out from now on.
+            DamagedError: The recorded value turned out to be damaged; the trial now leaves it out.
         """
 
     @abstractmethod
@@ -217,7 +217,7 @@ class Tensor:
         """One number per step: as recorded, or computed from the full tensor.
 
         Args:
-            kind: min, max, mean, std, l2, abs_mean, zero_fraction, nonfinite_fraction, or another recorded one.
+            kind: min, max, mean, std, l2, abs_mean, zero_fraction, nonfinite_fraction, or another recorded kind.
             mode: TRAIN, EVAL, PREDICT or GLOBAL.
 
         Raises:
@@ -345,7 +345,7 @@ class _Column:
 
     def series(self) -> Series:
         known, now = len(self._series), len(self.steps)
-        if known != now:  # converting everything again would make each read as long as the run
+        if known != now:  # otherwise each read would convert the whole run again
             steps = np.concatenate([self._series.steps, np.array(self.steps[known:], dtype=np.int64)])
             values = np.concatenate([self._series.values, np.array(self._values[known:], dtype=np.float64)])
             self._series = Series(steps, values)
@@ -353,7 +353,7 @@ class _Column:
 
 
 def _known(mode: str) -> str:
-    """A valid mode: a misspelt one would look like one without steps."""
+    """Checks a mode: a misspelled one would look like a mode without steps."""
     if mode not in MODES:
         raise RecordingError(f"Unknown mode {mode!r}; valid modes: {', '.join(MODES)}.")
     return mode

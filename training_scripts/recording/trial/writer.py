@@ -1,7 +1,7 @@
 """Writes a trial in smdebug's layout: many steps in one event file, and an index file for each step.
 
-smdebug wants one index file per step, which takes longer to create than a quick training step. So the index is written
-immediately only if steps are slow; otherwise when the run ends. Our own reader needs no index.
+smdebug requires one index file per step, which takes longer to create than a quick training step. So the index is
+written immediately only if steps are slow; otherwise when the run ends. Our reader does not need the index.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from training_scripts.recording.trial import checksums, events, layout, scalar_f
 from training_scripts.recording.trial.records import Step
 from training_scripts.recording.trial.run_facts import RunFacts
 
-# Generous cost of creating a file; and the share of the time between two writes that the index may take.
+# Upper estimate of the time to create a file; and the share of the time between two writes that the index may take.
 _FILE_SECONDS, _INDEX_SHARE = 50e-6, 0.01
 _FEW_FILES = 100
 
@@ -28,7 +28,7 @@ _Location = tuple[str, int, int]
 
 
 class _Entry(NamedTuple):
-    """A step's index entry; without its arrays, since it may wait long to be written."""
+    """A step's index entry; without the step's arrays, because it may be kept for long before it is written."""
 
     event_path: str
     mode: str
@@ -60,7 +60,7 @@ class TrialWriter:
     def describe(self, run: RunFacts, collections: Mapping[str, Sequence[str]], intervals: Mapping[str, int]) -> None:
         """Writes `run.json` and the collections."""
         self._write(layout.RUN_FILE, layout.sealed(json.dumps(run, default=str)))
-        # smdebug refuses keys beside _meta, but takes any inside it.
+        # smdebug rejects unknown keys beside _meta, but accepts any inside it.
         content = layout.sealed(layout.collections_json(collections, intervals), depth=2)
         self._write(f"{layout.COLLECTIONS}/{0:09}/{layout.WORKER}_collections.json", content)
 
@@ -69,7 +69,7 @@ class TrialWriter:
 
         Args:
             steps: At least one.
-            seconds: How long they took, which decides whether their index is written now.
+            seconds: How long the steps took; decides whether their index is written now.
         """
         path = layout.event_path(steps[0].global_step)
         content = bytearray()
@@ -79,7 +79,7 @@ class TrialWriter:
                 _Entry(path, step.mode, step.mode_step, step.global_step, places)
                 for step, places in _append(content, group)
             ]
-        # Before the event file, so that a reader never finds records without checksums.
+        # Written before the event file, so that a reader never finds records without checksums.
         lengths = (length for entry in entries for _, _, length in entry.locations)
         self._write(layout.checksums_path(os.path.basename(path)), checksums.encode(content, lengths))  # noqa: PTH119
         self._write(path, content)
@@ -89,8 +89,8 @@ class TrialWriter:
 
     def write_index(self) -> None:
         """Writes the missing index files."""
-        # The few files of slow steps are replaced atomically, for a live reader. A thousand renames at the end of a run
-        # would take noticeable time, and smdebug's readers wait for that end.
+        # The few files of slow steps are replaced atomically, because a reader may be live. At the end of a run, a
+        # thousand renames would take noticeable time, and smdebug's readers wait for the end.
         put = _put if len(self._unindexed) < _FEW_FILES else _put_directly
         made: set[str] = set()
         while self._unindexed:
@@ -119,9 +119,9 @@ class TrialWriter:
             (self.folder / name).unlink(missing_ok=True)
 
     def drop_from(self, global_step: int) -> None:
-        """Removes the steps from one on, which a restarted run repeats, and repairs the index of those before.
+        """Removes a step and all later ones, which a restarted run repeats, and repairs the index of earlier steps.
 
-        A killed process may have left an index file of half a step, for which smdebug refuses the trial.
+        A killed process may have left a truncated index file, and smdebug rejects a trial that has one.
         """
         from training_scripts.recording.trial import event_files  # noqa: PLC0415 - for restarted jobs only
 
@@ -160,7 +160,7 @@ class TrialWriter:
                     kept.setdefault(record.step, fresh).locations.append(place)
                 end = last
         except (tfrecord.FrameError, events.EventError):
-            pass  # what precedes the damage is kept
+            pass  # the records before the damage are kept
         if end < len(content):
             self._shorten_checksums(layout.checksums_path(path.name), end)
         if not end:

@@ -200,7 +200,7 @@ def test_rules_cope_with_samples_that_no_core_has_meanwhile(tmp_path: Path) -> N
 
 def test_a_folder_without_a_profile_is_named(tmp_path: Path) -> None:
     assert not has_profile(tmp_path)
-    with pytest.raises(RecordingError, match="contains no profile: neither"):
+    with pytest.raises(RecordingError, match="contains no profile: it has neither"):
         read_profile(tmp_path)
 
 

@@ -354,7 +354,7 @@ def test_the_damaged_tensor_is_named_with_its_step(tmp_path: Path) -> None:
     trial = FileTrial(tmp_path)
     assert trial.tensor("loss").series().steps.tolist() == [0, 2]
     [problem] = trial.problems
-    assert problem.endswith("loss at TRAIN step 1 is damaged and left out (its checksum is wrong)")
+    assert problem.endswith("loss at TRAIN step 1 is damaged and was left out (its checksum is wrong)")
 
 
 def test_checksums_that_are_damaged_or_gone_cost_no_tensor(tmp_path: Path) -> None:
@@ -390,7 +390,7 @@ def test_damage_that_is_met_late_costs_that_value_alone(tmp_path: Path) -> None:
     assert [step for step, _ in image.values()] == [2, 4]
     assert len(image.reduction("mean")) == 2
     [problem] = trial.problems
-    assert problem.startswith("image at TRAIN step 3 cannot be read and is left out: ")
+    assert problem.startswith("image at TRAIN step 3 cannot be read and was left out: ")
     with pytest.raises(RecordingError, match="image has no value at TRAIN step 3"):
         image.value(3)
 
