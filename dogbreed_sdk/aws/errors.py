@@ -240,7 +240,7 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, _LOST_CONNECTIONS)
 
 
-def least_pause(error: BaseException) -> float:
+def minimum_pause(error: BaseException) -> float:
     """Seconds that AWS or the container asks to wait before the next attempt; 0 by default."""
     if not isinstance(error, ClientError):
         return 0.0

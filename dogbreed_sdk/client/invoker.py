@@ -79,7 +79,7 @@ class Invoker:
                 attempt,
                 policy=self._policy,
                 is_transient=transport.is_transient,
-                least_pause=transport.least_pause,
+                minimum_pause=transport.minimum_pause,
                 cancelled=cancelled,
                 start=start,
             )

@@ -47,7 +47,7 @@ def call(
     *,
     policy: RetryPolicy,
     is_transient: Callable[[BaseException], bool],
-    least_pause: Callable[[BaseException], float] = lambda _: 0.0,
+    minimum_pause: Callable[[BaseException], float] = lambda _: 0.0,
     cancelled: Event | None = None,
     start: float | None = None,
 ) -> T:
@@ -57,7 +57,7 @@ def call(
         attempt: The function; its argument is the number of seconds that it may take.
         policy: Attempts, deadline and pauses.
         is_transient: Whether to retry after an error; other errors are raised at once.
-        least_pause: Minimum seconds to wait after an error. If they exceed the deadline, the error is raised.
+        minimum_pause: Minimum seconds to wait after an error. If they exceed the deadline, the error is raised.
         cancelled: Stops pauses and further attempts when it is set.
         start: The value of `time.monotonic` at which the deadline started. Default: now.
 
@@ -81,7 +81,7 @@ def call(
         policy=policy,
         start=start,
         is_transient=is_transient,
-        least_pause=least_pause,
+        minimum_pause=minimum_pause,
         cancelled=cancelled,
     )
 
@@ -93,7 +93,7 @@ def _retry(
     policy: RetryPolicy,
     start: float,
     is_transient: Callable[[BaseException], bool],
-    least_pause: Callable[[BaseException], float],
+    minimum_pause: Callable[[BaseException], float],
     cancelled: Event | None,
 ) -> T:
     import tenacity  # noqa: PLC0415 - only failures need it
@@ -108,7 +108,7 @@ def _retry(
     def wait(state: tenacity.RetryCallState) -> float:
         failure = state.outcome.exception() if state.outcome is not None else None
         # The sum: clients that were refused at the same moment should not all return at the same moment.
-        return at_random(state) + (least_pause(failure) if failure is not None else 0.0)
+        return at_random(state) + (minimum_pause(failure) if failure is not None else 0.0)
 
     stops: list[tenacity.stop.stop_base] = [
         tenacity.stop_after_attempt(policy.max_attempts),

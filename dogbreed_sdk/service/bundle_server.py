@@ -168,9 +168,9 @@ class FollowingTransport(Transport):
         """Delegates to the current server; its death is not transient, since a new one takes seconds to load."""
         return self._current[1].is_transient(error)
 
-    def least_pause(self, error: BaseException) -> float:
+    def minimum_pause(self, error: BaseException) -> float:
         """The pause that the server requested."""
-        return self._current[1].least_pause(error)
+        return self._current[1].minimum_pause(error)
 
     def translate(self, error: Exception) -> DogBreedError:
         """Delegates to the current server."""

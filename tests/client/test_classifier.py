@@ -390,7 +390,7 @@ class TestRetries:
                 attempt,
                 policy=retries.RetryPolicy(max_attempts=100, deadline=60.0, read_timeout=70.0, first_pause=0.001),
                 is_transient=lambda _: True,
-                least_pause=lambda _: 30.0,
+                minimum_pause=lambda _: 30.0,
                 cancelled=cancelled,
             )
         assert time.monotonic() - start < 10.0

@@ -69,7 +69,7 @@ def test_without_a_log_sagemakers_reason_speaks() -> None:
         ("OSError: [Errno 28] No space left on device", "disk"),
         ("AlgorithmError: ExecuteUserScriptError:\nExitCode -9", "memory"),
         ("CapacityError: Unable to provision requested ML compute capacity", "instance"),
-        ("no training pictures: the job has the channels features. Give it a channel named train", "URI"),
+        ("no training pictures: the job has the channels features. Pass a channel named train", "URI"),
         ("Data download failed: channel 'train': no objects found below s3://bucket/dogs", "URI"),
         ("ClientError: AccessDenied when calling PutObject", "role"),
     ],

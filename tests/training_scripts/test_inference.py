@@ -282,7 +282,7 @@ def test_a_url_is_fetched_where_the_endpoint_allows_it(
     model: Model, picture_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = json.dumps({"url": picture_url})
-    with pytest.raises(RequestError, match="fetches no URLs") as off:
+    with pytest.raises(RequestError, match="does not fetch URLs") as off:
         input_fn(request, "application/json")
     monkeypatch.setenv("DOGBREED_FETCH_URLS", "1")
     with pytest.raises(RequestError, match="not a public address") as refused:

@@ -223,7 +223,7 @@ def test_a_missing_channel_is_named(tmp_path: Path) -> None:
 def test_features_of_another_backbone_are_refused(feature_folder: Path, tmp_path: Path) -> None:
     done = run("--model", "resnet18", environ=environment(tmp_path, features=feature_folder))
     message = failure(done, tmp_path)
-    assert "the features are those of efficientnet_lite0, but the hyperparameter model is resnet18" in message
+    assert "the features were computed with efficientnet_lite0, but the hyperparameter model is resnet18" in message
 
 
 def test_a_weights_file_travels_as_a_channel(picture_folder: Path, feature_folder: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
-# Random rows of a memory map that the page cache cannot hold cost a disk seek each.
+# If the page cache cannot hold a memory map, each random row costs a disk seek.
 IN_MEMORY_BYTES = 4 << 30
 EVALUATION_ROWS = 4096
 BATCHES_AHEAD = 2
@@ -28,7 +28,7 @@ class Batches(Protocol):
     """The batches of a training run."""
 
     def size(self, split: str) -> int:
-        """Number of pictures in a split; 0 where the split is missing."""
+        """Number of pictures in a split; 0 if the split is missing."""
 
     def train(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
         """The train split in random order, one random view of each picture: inputs [b, ...], targets [b]."""
@@ -44,7 +44,7 @@ class FeatureBatches:
         self._splits = {name: (_resident(split.features), split.targets) for name, split in splits.items()}
 
     def size(self, split: str) -> int:
-        """Number of pictures in a split; 0 where the split is missing."""
+        """Number of pictures in a split; 0 if the split is missing."""
         return len(self._splits[split][1]) if split in self._splits else 0
 
     def train(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
@@ -80,7 +80,7 @@ class PictureBatches:
         Args:
             dataset: Samples of every split.
             preprocessing: The pictures that the backbone expects.
-            views: What train pictures are drawn from.
+            views: The views that train pictures are drawn from.
             workers: Threads that decode (Pillow and torch release the interpreter lock for it).
         """
         self._dataset = dataset
@@ -90,7 +90,7 @@ class PictureBatches:
         self.skipped: dict[str, dict[str, str]] = {}
 
     def size(self, split: str) -> int:
-        """Number of pictures listed in a split; 0 where the split is missing."""
+        """Number of pictures listed in a split; 0 if the split is missing."""
         return len(self._dataset.splits.get(split, ()))
 
     def train(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:

@@ -12,12 +12,13 @@ from pathlib import Path
 from training_scripts.data import split_folders
 from training_scripts.data.listing import UNSPLIT, Listing, Unreadable
 
-# A split may lose this share of its pictures, or two where that is more: small splits should survive a stray file.
+# A split may lose this share of its pictures, or two pictures if that is more: a stray file should not break a small
+# split.
 MAX_SKIPPED_SHARE = 0.05
 MAX_SKIPPED_ALWAYS_ALLOWED = 2
 SKIPPED_RULE = (
-    f"Up to {100 * MAX_SKIPPED_SHARE:.0f} % of a split may be unreadable, or {MAX_SKIPPED_ALWAYS_ALLOWED} where that "
-    "is more, and not all"
+    f"Up to {100 * MAX_SKIPPED_SHARE:.0f} % of a split, or {MAX_SKIPPED_ALWAYS_ALLOWED} pictures if that is more, may "
+    "be unreadable, but never all of them"
 )
 
 
@@ -26,9 +27,9 @@ class Fault:
     """A reason why training refuses a data set.
 
     Attributes:
-        code: A short name that stays, such as "unknown-class".
+        code: A short, stable name, such as "unknown-class".
         message: What is wrong, and where, as a sentence.
-        paths: The files or folders it is about.
+        paths: The files or folders concerned.
         remedy: What to do, as a sentence.
     """
 
@@ -42,11 +43,11 @@ class Fault:
 
 
 def find(listing: Listing) -> list[Fault]:
-    """Lists what training refuses; empty if it accepts the listing."""
+    """Lists the faults for which training refuses a listing; empty if training accepts it."""
     if UNSPLIT not in listing.splits and "train" not in listing.splits:
         root = next(folder.parent for paths in listing.folders.values() for folder in paths)
         return [*_clashes(listing), no_train(root), *_unreadable(listing)]
-    # Their consequences are not reported: in the wrong folder, all classes are unknown.
+    # The consequences of these faults are not reported: in the wrong folder, every class is unknown.
     misplaced = [*_clashes(listing), *_nested(listing)]
     if misplaced:
         return [*misplaced, *_unreadable(listing)]
@@ -102,7 +103,7 @@ def unread(error: OSError, path: Path | str | None = None) -> Fault:
 
 
 def too_many_skipped(split: str, total: int, skipped: Sequence[str], paths: Sequence[Path] = ()) -> Fault | None:
-    """The fault of a split that has lost too many pictures; None where it may be trained on without them.
+    """The fault of a split that has lost too many pictures; None if training may proceed without them.
 
     Args:
         split: Name of the split.
@@ -190,7 +191,7 @@ def _without_classes(listing: Listing) -> Iterator[Fault]:
 
 
 def _names(listing: Listing) -> Iterator[Fault]:
-    """Class names that are not valid text: neither a model's description nor a JSON response could contain them."""
+    """Faults for class names that are not valid text, which neither model.json nor a JSON response can contain."""
     folder = listing.folders[listing.taught][0]
     hidden: dict[str, str] = {}
     odd: dict[str, str] = {}
@@ -223,10 +224,10 @@ def _unknown_classes(listing: Listing) -> Iterator[Fault]:
         if forms:
             here, there = normal_form(forms[0]), normal_form(composed[_composed(forms[0])])
             message = (
-                f"The {split} split spells classes in another Unicode normal form than the train split: {some(forms)} "
+                f"The {split} split spells classes in a different Unicode form than the train split: {some(forms)} "
                 f"({here} here, {there} in train)."
             )
-            remedy = "They look the same and are different names: rename them to those of the train split."
+            remedy = "They look the same but are different names: rename them as in the train split."
             yield Fault("normal-form", message, tuple(folder / name for name in forms), remedy)
         if others:
             message = f"The {split} split has classes that the train split lacks: {some(others)} (in {folder})."

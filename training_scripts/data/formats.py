@@ -47,7 +47,7 @@ PICTURE_FORMATS = (
 READ_FORMATS = tuple(each.name for each in PICTURE_FORMATS)
 VARIANTS = tuple(name for each in PICTURE_FORMATS for name in each.variants)
 SUFFIXES = frozenset(suffix for each in PICTURE_FORMATS for suffix in each.suffixes)
-# Pillow's name of a file's format -> the content type under which the client sends such a file byte for byte.
+# Pillow's name of a file's format -> the content type with which the client sends such a file unchanged.
 SENT_AS_IS = {
     name: each.content_types[0]
     for each in PICTURE_FORMATS

@@ -19,7 +19,7 @@ _CHANNEL = "SM_CHANNEL_"
 
 
 class DataError(ScriptError):
-    """The data set, or the features made of it, cannot be used as they are."""
+    """The data set, or the features computed from it, cannot be used as they are."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class DataSet:
-    """Classes in index order, and the samples of each split ("train", and "valid", "test" where present)."""
+    """Classes in index order, and the samples of each split ("train", and "valid" and "test" if present)."""
 
     classes: tuple[str, ...]
     splits: Mapping[str, tuple[Sample, ...]]
@@ -47,7 +47,7 @@ def split_folders(environ: Mapping[str, str]) -> dict[str, Path]:
             `SM_CHANNEL_VALIDATION`, `SM_CHANNEL_TEST`), or `SM_CHANNEL_TRAINING` with the split folders below it.
 
     Returns:
-        The folder of each split that is there; "train" always is.
+        The folder of each existing split; "train" always exists.
 
     Raises:
         DataError: No channel has a train split, or two channels have the same split.
@@ -60,7 +60,7 @@ def split_folders(environ: Mapping[str, str]) -> dict[str, Path]:
             found[split].append(folder)
     training = channels.get("TRAINING")
     if training is not None:
-        # Beside a channel for another split it is the train split itself, as its name says.
+        # If another split has a channel too, the channel "training" is the train split itself, as its name says.
         alone = not any(found.values())
         below = {"train": training} if not alone and not _located(training) else find_splits(training)
         for split, folder in below.items():
@@ -69,14 +69,14 @@ def split_folders(environ: Mapping[str, str]) -> dict[str, Path]:
         names = ", ".join(sorted(channel.lower() for channel in channels))
         raise DataError(
             f"no training pictures: the job has {f'the channels {names}' if names else 'no channel'}. "
-            "Give it a channel named train (and valid, test), or one named training with the folders train, "
-            "valid and test below it."
+            "Pass a channel named train (and valid, test), or one named training that contains the folders train, "
+            "valid and test."
         )
     return _one_each({split: tuple(folders) for split, folders in found.items() if folders})
 
 
 def channel_classes(environ: Mapping[str, str]) -> tuple[str, ...] | None:
-    """Lists the class folders of a job's train pictures, sorted; None where no channel has any.
+    """Lists the class folders of a job's train pictures, sorted; None if no channel has any.
 
     Raises:
         DataError: The channel for them is not a data set.
@@ -90,10 +90,10 @@ def channel_classes(environ: Mapping[str, str]) -> tuple[str, ...] | None:
 
 
 def check_same_classes(of_features: Sequence[str], of_pictures: Sequence[str]) -> None:
-    """Refuses features and pictures, both given to one job, whose classes differ.
+    """Refuses a job whose features and pictures have different classes.
 
     Raises:
-        DataError: Names the classes that only one of them has.
+        DataError: The classes differ; the message names the classes that only one of the two has.
     """
     differences = [
         f"only the {which} have {some(only)}"
@@ -106,7 +106,7 @@ def check_same_classes(of_features: Sequence[str], of_pictures: Sequence[str]) -
     if differences:
         raise DataError(
             f"the features channel and the picture channels have different classes: {'; '.join(differences)}. "
-            "Leave one of the channels out, or compute the features of these pictures."
+            "Remove one of the channels, or compute the features of these pictures."
         )
 
 
@@ -117,7 +117,7 @@ def find_splits(root: Path) -> dict[str, Path]:
         root: The data set's folder.
 
     Returns:
-        The folder of each split that is there; "train" always is.
+        The folder of each existing split; "train" always exists.
 
     Raises:
         DataError: The train folder is missing, or a split has two folders.
@@ -161,8 +161,8 @@ def read_dataset(folders: Mapping[str, Path]) -> DataSet:
         missing in another split shifts no index.
 
     Raises:
-        DataError: Everything that `data_faults.find` finds: a folder is missing, empty or cannot be read, a class has
-            no picture to train on, another split holds a class that the train split lacks, ...
+        DataError: `faults.find` found a fault: a folder is missing, empty or unreadable, a class has no picture to
+            train on, another split has a class that the train split lacks, ...
     """
     return _data_set(listing.list_splits(folders))
 
@@ -199,17 +199,17 @@ def check_several_classes(classes: Sequence[str]) -> None:
     """Refuses to train on a single class: every prediction would be that class, and every accuracy 1.
 
     Raises:
-        DataError: There are fewer than two.
+        DataError: There are fewer than two classes.
     """
     if len(classes) < 2:
         raise _refused([data_faults.one_class(classes)])
 
 
 def fingerprint(dataset: DataSet) -> str:
-    """Identifies a data set by its content: independent of its location, different when a byte differs.
+    """Identifies a data set by its content: the result does not depend on its location, and changes with any byte.
 
     Args:
-        dataset: What `read_dataset` returned.
+        dataset: Result of `read_dataset`.
 
     Returns:
         SHA-256, 64 hexadecimal digits, over split, name, size and content digest of every picture.

@@ -36,13 +36,13 @@ class TrainingInputs:
         fingerprint: SHA-256 of the data set.
         weights: SHA-256 of the backbone's weights as the run begins with them.
         views: Views of a train picture.
-        backbone: The network for pictures; None where the inputs are features already.
+        backbone: The network for pictures; None if the inputs are features.
         tuned: Its trainable parameters.
         targets: Class index of each picture, by split.
         names: Name of each picture, by split.
-        feature_pass: What computing the features cost; None where they are not stored, or the cost is unknown.
-        backbone_state: Returns the backbone's weights for the bundle; call it when training has ended.
-        skipped: Returns a line about each picture, or all pictures, that could not be read.
+        feature_pass: The cost of computing the features; None if they are not stored, or the cost is unknown.
+        backbone_state: Returns the backbone's weights for the bundle; call it after training.
+        skipped: Returns a line for each picture that could not be read, or one line for all of them.
     """
 
     batches: Batches
@@ -75,7 +75,7 @@ class TrainingInputs:
         }
 
     def identity(self) -> RunIdentity:
-        """What decides the result of a run on it."""
+        """The identity of a run on these inputs: everything that decides its result."""
         return RunIdentity(self.settings.to_dict(), self.fingerprint, tuple(self.classes), self.weights)
 
 
@@ -95,8 +95,9 @@ def read_inputs(
     Args:
         settings: The run's hyperparameters.
         environ: Holds SageMaker's `SM_CHANNEL_*` variables.
-        report: Takes one line of log at a time.
-        check: Called after every batch of a feature pass; what it raises ends the pass, with what is done kept.
+        report: Called with one log line at a time.
+        check: Called after every batch of a feature pass; an exception from it ends the pass, and the features
+            computed so far are kept.
         callbacks: Called during a feature pass.
 
     Raises:
@@ -115,7 +116,7 @@ def read_inputs(
         weights=weights_source(settings.weights, environ),
         views=pictures.parse_views(settings.views),
         folder=runtime.checkpoint_folder(environ) / "features",
-        # Not the run's own batch size: a trial with a small or a huge one needs the same features.
+        # A fixed batch size, not the run's: trials with different batch sizes need the same features.
         batch_size=Hyperparameters.batch_size,
         workers=settings.workers or None,
         report=report,
@@ -132,7 +133,7 @@ def _dataset(environ: Mapping[str, str]) -> image_folder.DataSet:
 
 
 def weights_source(weights: str, environ: Mapping[str, str]) -> str:
-    """The path of a weights file that is in the `weights` channel, by name; any other value unchanged."""
+    """The path of a weights file in the `weights` channel, given its name; any other value unchanged."""
     if "SM_CHANNEL_WEIGHTS" in environ:
         inside = Path(environ["SM_CHANNEL_WEIGHTS"]) / weights
         if inside.is_file():
@@ -143,13 +144,13 @@ def weights_source(weights: str, environ: Mapping[str, str]) -> str:
 def _check_goes_with(store: features.FeatureStore, settings: Hyperparameters, environ: Mapping[str, str]) -> None:
     """Refuses settings and pictures that differ from those of the channel's features.
 
-    Views and weights at their defaults were probably not given: the features' are used then.
+    Views and weights at their defaults were probably not set, so those of the features are used instead.
     """
     wanted = backbones.spec(settings.model).name
     if store.backbone_name != wanted:
         raise image_folder.DataError(
-            f"the features are those of {store.backbone_name}, but the hyperparameter model is {wanted}: "
-            f"set model to {store.backbone_name}, or leave the features channel out."
+            f"the features were computed with {store.backbone_name}, but the hyperparameter model is {wanted}: "
+            f"set model to {store.backbone_name}, or remove the features channel."
         )
     views = pictures.parse_views(settings.views)
     for name, there, given, same in (
@@ -159,7 +160,7 @@ def _check_goes_with(store: features.FeatureStore, settings: Hyperparameters, en
         if not same and given != getattr(Hyperparameters, name):
             raise image_folder.DataError(
                 f"the features were computed with the {name} {there}, but the hyperparameter {name} is {given}: "
-                f"set {name} to {there}, or leave the features channel out."
+                f"set {name} to {there}, or remove the features channel."
             )
     of_pictures = image_folder.channel_classes(environ)
     if of_pictures is not None:

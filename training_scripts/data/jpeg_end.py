@@ -1,8 +1,8 @@
-"""JPEGs without their end marker: whole where only that is missing, as every browser shows them; else cut off.
+"""Tells whether a JPEG that lacks its end marker is otherwise complete, as browsers would show it, or truncated.
 
-Nothing in the compressed data says where they end but the pixels themselves. So a file is completed twice, with other
-bytes in place of those that may be missing: behind complete data nothing reads them, and in data that were cut off
-they become pixels, other ones each time.
+Compressed data does not record where it ends; only decoding shows that. So a file is completed twice, with different
+filler bytes. If the data is complete, the decoder never reads the filler, and both pictures are equal. If the data is
+truncated, the filler is decoded into pixels, and the two pictures differ.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _START_OF_IMAGE = b"\xff\xd8"
 _END_OF_JPEG, _START_OF_SCAN = 0xD9, 0xDA
 _PROGRESSIVE = 0xC2
 _WHOLE_SPECTRUM = set(range(64))
-# Neither a stuffed 0xFF of compressed data nor a restart marker, which stands alone.
+# Matches neither a stuffed 0xFF in compressed data nor a restart marker, which has no length.
 _SEGMENT = re.compile(rb"\xff([^\x00\xd0-\xd8\xff])")
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
-# Of no 0xFF, different from the first bit on, and long enough to become many blocks of pixels.
+# Fillers without 0xFF that differ from the first bit on and are long enough to become many blocks of pixels.
 _FILLINGS = (bytes(4096), bytes(range(250, 0, -1)) * 16)
 # What Pillow raises on broken files.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError)
 
 
 def segments(content: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """The segments of a JPEG up to its end marker: marker, position behind the segment, and what it holds."""
+    """The segments of a JPEG up to its end marker: marker, position after the segment, and content."""
     position = len(_START_OF_IMAGE)
     while (found := _SEGMENT.search(content, position)) and found[1][0] != _END_OF_JPEG:
         begin = found.end()
@@ -40,28 +40,28 @@ def segments(content: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 
 def completed(content: bytes, side: int) -> bytes | None:
-    """A JPEG with the end marker that it lacks; None where it has one, or lacks more.
+    """A JPEG completed with its missing end marker; None if it has one, or if more is missing.
 
     Args:
         content: The file.
-        side: It is decoded at a reduced scale while its shorter side stays above this.
+        side: The file is decoded at a reduced scale as long as its shorter side stays above this.
     """
     scan = _last_scan(content) if content.startswith(_START_OF_IMAGE) else None
     if scan is None:
         return None
-    # Half of a marker may be there.
+    # Half of the marker may be present.
     known = content.rstrip(b"\xff")
     restarts = len(_RESTART.findall(known, scan))
-    # Where it was cut off at a restart marker, decoders look for the next one and for nothing else.
+    # In a file that was cut off at a restart marker, decoders search only for the next restart marker.
     restart = b"\xff%c" % (0xD0 + restarts % 8)
     decoded = {_pixels(known + filling + END, side) for filling in (*_FILLINGS, restart + _FILLINGS[1])}
     return known + END if len(decoded) == 1 and None not in decoded else None
 
 
 def _last_scan(content: bytes) -> int | None:
-    """Where the compressed data of the last scan begin; None unless it lacks a marker behind it, and all is there.
+    """Where the compressed data of the last scan begins; None if a marker follows it, or if scans are missing.
 
-    All are the coefficients of each component, the last bit of them included, as far as the headers tell.
+    No scan is missing if, according to the headers, every coefficient of each component is coded to its last bit.
     """
     progressive, components, end, scans = False, b"", (0, 0), 0
     exact: dict[int, set[int]] = {}
@@ -84,7 +84,7 @@ def _last_scan(content: bytes) -> int | None:
 
 
 def _pixels(content: bytes, side: int) -> bytes | None:
-    """A digest of its pixels; None where it cannot be decoded."""
+    """A digest of the pixels; None if the file cannot be decoded."""
     try:
         with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
             image.draft(None, (side, side))

@@ -13,10 +13,10 @@ from training_scripts.data import formats, signatures, split_folders
 # The one split of a plain folder of classes.
 UNSPLIT = "unsplit"
 
-# Files with these suffixes are meant to be pictures: with other content they are broken pictures, which are counted and
-# reported, not foreign files, which are left out. Other files are recognized by their first bytes.
+# Files with these suffixes count as pictures. If their content is anything else, they are broken pictures, which are
+# counted and reported, not foreign files, which are left out. Other files are recognized by their first bytes.
 PICTURE_SUFFIXES = formats.SUFFIXES
-# Cameras' raw files begin as TIFF does, and hold a thumbnail that Pillow would open.
+# Cameras' raw files begin like TIFF files and contain a thumbnail that Pillow would open.
 _RAW_SUFFIXES = frozenset(
     {".3fr", ".arw", ".cr2", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".nef", ".nrw", ".pef", ".sr2", ".srw"}
 )
@@ -50,7 +50,7 @@ class Unreadable:
 
     @classmethod
     def of(cls, error: OSError, path: Path | str | None = None) -> Unreadable:
-        """What an error says of a path; default: the one that it names, which failing reads do not."""
+        """Describes an error for a path; default: the path that the error names. Errors from reads name none."""
         return cls(Path(os.fsdecode(path or error.filename)), error.strerror or type(error).__name__)
 
 
@@ -59,8 +59,8 @@ class Listing:
     """The contents of a data set's folder.
 
     Attributes:
-        folders: Split -> its folders, `UNSPLIT` -> the data set's own where it has no splits. More than one folder
-            for a split is a mistake; the first one's pictures are listed.
+        folders: Split -> its folders; `UNSPLIT` -> the data set's folder if it has no splits. More than one folder
+            for a split is a mistake; the pictures of the first one are listed.
         splits: Split -> class folder -> its pictures, all in a fixed order.
         left_out: Every other path, with the reason.
         unreadable: What could not be listed or read.
@@ -78,7 +78,7 @@ class Listing:
 
     @property
     def classes(self) -> Mapping[str, tuple[Path, ...]]:
-        """The class folders and pictures of the split that decides the classes; empty where there is none."""
+        """The class folders and pictures of the split that decides the classes; empty if there is none."""
         return self.splits.get(self.taught, {})
 
     def pictures(self) -> Iterator[tuple[str, str, Path]]:
@@ -90,9 +90,9 @@ class Listing:
 
 
 def list_data_set(root: Path) -> Listing:
-    """Lists a data set: train/<class>/<picture>, and valid and test alike; or <class>/<picture>, without splits.
+    """Lists a data set: train/<class>/<picture>, likewise valid and test; or, without splits, <class>/<picture>.
 
-    Nothing is refused and no picture is decoded. `data_faults.find` says what training would refuse.
+    It refuses nothing and decodes no picture. `faults.find` lists what training would refuse.
 
     Args:
         root: The data set's folder. Links to folders are followed.
@@ -146,7 +146,7 @@ class _Lister:
         """Leaves out a path whose name shows that it is not part of the data."""
         name = os.path.basename(path)  # noqa: PTH119 - a Path for each file costs more
         if split_folders.is_system_folder(name):
-            self.leave_out(path, "system-folder", "is a folder that a system put there")
+            self.leave_out(path, "system-folder", "is a folder that the operating or storage system created")
         else:
             self.leave_out(path, "hidden", "is macOS's metadata" if name.startswith("._") else "is hidden")
 
@@ -169,7 +169,7 @@ class _Lister:
             yield from self._pictures(Path(entry.path), listed)
 
     def _is_new(self, folder: Path, listed: set[tuple[int, int]]) -> bool:
-        """A link may lead to a folder above it, or to one that is listed anyway: each counts once."""
+        """Whether a folder is new: links may lead to a parent or to a listed folder, and each folder counts once."""
         try:
             status = folder.stat()
         except OSError as error:
@@ -178,13 +178,13 @@ class _Lister:
         place = status.st_dev, status.st_ino
         # Some file systems have no inode numbers.
         if status.st_ino and place in listed:
-            self.leave_out(folder, "listed-already", "leads to a folder that is listed already")
+            self.leave_out(folder, "listed-already", "leads to a folder that is already listed")
             return False
         listed.add(place)
         return True
 
     def _entries(self, folder: Path) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
-        """The folders and files of a folder by name, without what its name leaves out, and without broken links."""
+        """The folders and files of a folder by name, without broken links and entries whose names are left out."""
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
@@ -229,7 +229,7 @@ class _Lister:
 
 
 def _broken_link(entry: os.DirEntry[str]) -> str:
-    """Why a link does not lead to a file; empty where it does, and for whatever is not a link."""
+    """Why a link does not lead to a file; empty if it does, or if the path is not a link."""
     if not entry.is_symlink():
         return ""
     try:

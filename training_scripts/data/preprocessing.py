@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 _START_OF_SCAN = 0xDA
 
-# Pictures above MAX_PIXELS are refused here; Pillow's warning would only show up in the user's terminal as well.
-# A program that made an error of it for its own pictures keeps that: ours is the last filter. What Pillow says of
-# damaged camera data changes nothing here. Set once, at import: warnings.catch_warnings is not safe among threads.
+# This module refuses pictures above MAX_PIXELS, so Pillow's warning would only clutter the user's terminal. The filter
+# is appended last, so a program that turns the warning into an error keeps that behavior. Pillow's warnings about
+# damaged camera data do not matter here. Set once, at import, because warnings.catch_warnings is not thread-safe.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning, append=True)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
@@ -50,14 +50,14 @@ _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resamplin
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, struct.error, zlib.error)
 
 # A random crop covers this share of the picture, at these ratios of width to height. The ratios are those of
-# Inception's training crops (Szegedy et al. 2015); the least area is larger, for features of recognizable animals.
+# Inception's training crops (Szegedy et al. 2015); the minimum area is larger, so that animals stay recognizable.
 _CROP_AREA = (0.35, 1.0)
 _CROP_RATIO = (3 / 4, 4 / 3)
 MAX_CROP_VIEWS = 64
 
 
 class PictureError(ScriptError):
-    """A picture, or a list of views, cannot be used; the message names the reason."""
+    """A picture or a list of views cannot be used; the message gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ class Preprocessing:
     Attributes:
         resize: Length of the shorter side after resizing, in pixels.
         crop: Side of the square cut from the center, in pixels.
-        mean: Mean of each channel (red, green, blue), of values in [0, 1].
-        std: Standard deviation of each channel, likewise.
-        interpolation: Filter of the resizing, always antialiased.
+        mean: Mean of each channel (red, green, blue), for values in [0, 1].
+        std: Standard deviation of each channel, for values in [0, 1].
+        interpolation: Filter for resizing, always antialiased.
     """
 
     resize: int
@@ -79,7 +79,7 @@ class Preprocessing:
     interpolation: Literal["bilinear", "bicubic"]
 
     def to_dict(self) -> dict[str, object]:
-        """The values as JSON has them; `from_dict` reads them back."""
+        """The values as JSON types; `from_dict` reads them back."""
         return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
 
     @classmethod
@@ -100,7 +100,7 @@ class Preprocessing:
         except (KeyError, TypeError, ValueError) as error:
             raise PictureError(f"not a description of a preprocessing ({error!r}): {values}.") from error
         if made.interpolation not in _RESAMPLING or not 0 < made.crop <= made.resize or min(made.std) <= 0:
-            raise PictureError(f"this preprocessing makes no sense: {values}.")
+            raise PictureError(f"invalid preprocessing: {values}.")
         return made
 
 
@@ -149,7 +149,7 @@ def parse_views(text: str) -> tuple[View, ...]:
                 f"to {MAX_CROP_VIEWS}, separated by commas."
             )
     if "plain" not in kinds or len(set(kinds)) < len(kinds):
-        raise PictureError(f"the views {text!r} must contain plain, and each word once; for example plain,flip.")
+        raise PictureError(f"the views {text!r} must contain plain, and no word twice; for example plain,flip.")
     return (PLAIN, *([FLIP] if "flip" in kinds else []), *(View("crop", index) for index in range(crops)))
 
 
@@ -163,8 +163,8 @@ def decode(data: bytes | Path) -> Image.Image:
     """Reads a picture as upright RGB.
 
     The EXIF orientation is applied; transparency becomes white; CMYK, palette, gray and 16-bit pixels are
-    converted; of an animation the first frame is used. Large JPEGs are decoded at a reduced scale (`JPEG_DRAFT_SIDE`).
-    A JPEG may lack its end marker, and nothing else.
+    converted; only the first frame of an animation is used. Large JPEGs are decoded at a reduced scale
+    (`JPEG_DRAFT_SIDE`). A JPEG may lack its end marker, but nothing else.
 
     Args:
         data: The file's content, or its path.
@@ -173,7 +173,7 @@ def decode(data: bytes | Path) -> Image.Image:
         The picture, in mode RGB.
 
     Raises:
-        PictureError: It is empty, no picture of a known format, truncated, or above `MAX_PIXELS`.
+        PictureError: It is empty, not a picture in a known format, truncated, or above `MAX_PIXELS`.
     """
     try:
         content = data if isinstance(data, bytes) else data.read_bytes()
@@ -193,12 +193,12 @@ def decode(data: bytes | Path) -> Image.Image:
             if whole is None:
                 raise
             return decode(whole)
-        # A file's own image loses its pixels when the file is closed.
+        # The image that Pillow opened loses its pixels when the file is closed.
         return rgb.copy() if rgb is image else rgb
 
 
 def completed(content: bytes) -> bytes | None:
-    """A JPEG with the end marker that it lacks, where nothing else is missing; None for every other file."""
+    """A JPEG completed with its end marker, if only that is missing; None for every other file."""
     return jpeg_end.completed(content, JPEG_DRAFT_SIDE)
 
 
@@ -206,14 +206,14 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     """Turns and converts an opened picture as `decode` does.
 
     Returns:
-        A picture in mode RGB: the same object where nothing was to be done.
+        A picture in mode RGB: the same object if nothing had to be changed.
 
     Raises:
-        PictureError: Its data are broken or truncated, or its pixels are floating-point numbers.
+        PictureError: The data is broken or truncated, or the pixels are floating-point numbers.
     """
     try:
         image.load()
-        turn = _turn(image)  # asked after loading: Pillow itself turns TIFFs as it loads them
+        turn = _turn(image)  # read after loading: Pillow itself turns TIFFs as it loads them
         rgb = _as_rgb(image)
     except PictureError:
         raise
@@ -237,7 +237,7 @@ def _opened(content: bytes) -> Image.Image:
 def _why_unknown(content: bytes) -> str:
     found = signatures.format_of(content[: signatures.LENGTH])
     if found in READ_FORMATS and found not in Image.OPEN:
-        return f"a {found} picture, which needs a newer Pillow: update it, or save the picture as JPEG"
+        return f"a {found} picture, which needs a newer Pillow: update Pillow, or save the picture as JPEG"
     if found and found not in READ_FORMATS:
         return f"a {found} picture, which is not read here: save it as JPEG or PNG"
     if found:
@@ -255,13 +255,13 @@ def _check_scans(content: bytes) -> None:
     for marker, _, _ in jpeg_end.segments(content):
         scans += marker == _START_OF_SCAN
         if scans > MAX_JPEG_SCANS:
-            raise PictureError(f"it has more scans than the {MAX_JPEG_SCANS} allowed: save the picture again")
+            raise PictureError(f"it has more than the {MAX_JPEG_SCANS} scans allowed: save the picture again")
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
     try:
         return _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1))
-    except _BROKEN:  # damaged camera data say nothing about the pixels
+    except _BROKEN:  # damaged camera data does not mean damaged pixels
         return None
 
 
@@ -272,8 +272,8 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "I" or image.mode.startswith("I;16"):
         return _from_16_bits(image)
     if image.mode == "F":
-        raise PictureError("floating-point pixels are not supported: save it with 8 bits per channel")
-    if image.mode == "La":  # has no other conversion
+        raise PictureError("floating-point pixels are not supported: save the picture with 8 bits per channel")
+    if image.mode == "La":  # Pillow has no other conversion for it
         image = image.convert("LA")
     if image.mode in ("RGBA", "LA", "PA", "RGBa") or transparent:
         opaque = image.convert("RGBA")
@@ -282,7 +282,7 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 
 def _from_16_bits(image: Image.Image) -> Image.Image:
-    # Pillow's own conversion clips at 255 what reaches to 65535.
+    # Pillow's conversion clips 16-bit values at 255.
     deep = image.convert("I")
     if int(deep.getextrema()[1]) > 255:  # type: ignore[arg-type]
         deep = deep.point(lambda value: value * (1 / 256))
@@ -319,7 +319,7 @@ def to_pixels(image: Image.Image, preprocessing: Preprocessing, view: View = PLA
 
 
 def _without_far_ends(image: Image.Image) -> Image.Image:
-    # Resizing a strip of 10 x 100000 pixels whole would take gigabytes, for ends that the crop cuts off.
+    # Resizing a whole strip of 10 x 100000 pixels would take gigabytes, for ends that the crop cuts off.
     width, height = image.size
     longest = MAX_ASPECT_RATIO * min(width, height)
     if max(width, height) <= longest:
@@ -336,7 +336,7 @@ def _resized(size: tuple[int, int], shorter: int) -> tuple[int, int]:
 
 
 def _crop_rectangle(size: tuple[int, int], index: int, key: str) -> tuple[tuple[int, int, int, int], bool]:
-    """Draws a rectangle and whether it is mirrored; the same index and key draw the same."""
+    """Draws a rectangle and whether to mirror it; the same index and key always give the same result."""
     width, height = size
     dice = random.Random(f"{index}|{key}".encode("utf-8", "surrogateescape"))  # noqa: S311 - augmentation, no secret
     area = width * height * dice.uniform(*_CROP_AREA)
@@ -348,7 +348,7 @@ def _crop_rectangle(size: tuple[int, int], index: int, key: str) -> tuple[tuple[
 
 
 def all_views(image: Image.Image, preprocessing: Preprocessing, views: Sequence[View], *, key: str = "") -> np.ndarray:
-    """Makes several views of a picture: `to_pixels` of each, with the resizing shared.
+    """Makes several views of a picture: `to_pixels` for each, but resizes only once.
 
     Args:
         image: From `decode`.

@@ -1,9 +1,9 @@
-"""The URL guard: fetches a picture from a URL that somebody else names, without lending them this machine's network.
+"""The URL guard: fetches a picture from an untrusted URL without giving its sender access to this machine's network.
 
-Whoever opens any URL that is handed in can be made to read the neighbors and credentials of the machine it runs on
+A server that opens any URL it receives can be tricked into reading its internal network and its machine's credentials
 (server-side request forgery; OWASP SSRF Prevention Cheat Sheet). So every connection, redirects included, goes to an
-address that was checked, not to a name resolved once more; an endpoint fetches nothing until its environment allows
-it. Proxies of the environment are not used: a proxy resolves names itself, and no address could be checked.
+address that was checked, and names are not resolved a second time. An endpoint fetches nothing until its environment
+allows it. Proxies from the environment are not used: a proxy resolves names itself, so no address could be checked.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ HOSTS_VARIABLE = "DOGBREED_FETCH_HOSTS"
 
 MAX_REDIRECTS = 3
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-# Below 1024 live mail, databases and remote shells, which must not be spoken to in a client's words.
+# Other ports below 1024 belong to services such as mail and remote shells, to which clients must not send requests.
 _WEB_PORTS = frozenset({80, 443})
 _SYSTEM_PORTS = 1024
 _HOST_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
@@ -64,7 +64,7 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class FetchError(ScriptError):
-    """A URL is refused, or gave no picture; the message is fit for the client that named it."""
+    """A URL was refused or could not be fetched; the message is safe to show to the client that sent the URL."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,12 @@ class FetchPolicy:
     """What may be fetched.
 
     Attributes:
-        enabled: Whether anything may.
+        enabled: Whether fetching is allowed at all.
         networks: Private networks that are allowed in addition to public addresses.
-        max_bytes: Largest body; 25 MB is the largest request SageMaker would carry itself.
+        max_bytes: Largest body; 25 MB is the largest request that SageMaker accepts.
         timeout: Seconds for the whole fetch, redirects included; SageMaker expects the response within 60.
-        hosts: The only hosts that may be named, such as "images.example.com" or "*.example.com" (everything below
-            it); None for any.
+        hosts: The allowed hosts, such as "images.example.com" or "*.example.com" (all of its subdomains); None
+            allows any host.
     """
 
     enabled: bool = False
@@ -90,7 +90,7 @@ class FetchPolicy:
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> FetchPolicy:
         """The policy of `DOGBREED_FETCH_URLS=1`, `DOGBREED_FETCH_NETWORKS` and `DOGBREED_FETCH_HOSTS`.
 
-        The last two are lists with commas, such as "10.0.0.0/8,fd00::/8" and "*.example.com".
+        The last two are comma-separated lists, such as "10.0.0.0/8,fd00::/8" and "*.example.com".
 
         Raises:
             FetchError: A network is not in CIDR notation.
@@ -114,7 +114,7 @@ def networks_from_environment(environ: Mapping[str, str] = os.environ) -> tuple[
 
 
 def fetch(url: str, policy: FetchPolicy) -> bytes:
-    """The body behind an http or https URL.
+    """Fetches the body of an http or https URL.
 
     Raises:
         FetchError: Fetching is off, the URL or where it leads is refused, or the response is an error, too
@@ -122,7 +122,7 @@ def fetch(url: str, policy: FetchPolicy) -> bytes:
     """
     if not policy.enabled:
         raise FetchError(
-            f"this endpoint fetches no URLs: send the picture's bytes, or deploy with {ENABLING_VARIABLE}=1"
+            f"this endpoint does not fetch URLs: send the picture's bytes, or deploy with {ENABLING_VARIABLE}=1"
         )
     deadline = time.monotonic() + policy.timeout
     for _ in range(MAX_REDIRECTS + 1):
@@ -130,7 +130,7 @@ def fetch(url: str, policy: FetchPolicy) -> bytes:
         try:
             body, location = _request(target, host, policy, deadline)
         except (OSError, http.client.HTTPException, zlib.error, UnicodeError) as error:
-            # Without the cause: it may quote the URL, whose query may open more than this picture.
+            # Without the cause: it may quote the URL, whose query may contain a signature or a token.
             if isinstance(error, TimeoutError) or time.monotonic() >= deadline:
                 raise FetchError(f"the URL's server did not answer within {number_text(policy.timeout)} s") from None
             raise FetchError(f"cannot fetch from {host}: {_words(error)}") from None
@@ -144,10 +144,10 @@ def fetch(url: str, policy: FetchPolicy) -> bytes:
 
 
 def _checked(url: str, policy: FetchPolicy) -> tuple[SplitResult, str]:
-    """The URL taken apart, in ASCII, and its host as it is resolved and compared."""
+    """The parsed URL, in ASCII, and its host in the spelling that is resolved and compared."""
     if len(url) > limits.MAX_URL_LENGTH:
-        raise FetchError(f"the URL has {len(url):,} characters; more than {limits.MAX_URL_LENGTH:,} are not fetched")
-    # Before it is taken apart, which drops some of them silently.
+        raise FetchError(f"the URL has {len(url):,} characters; the limit is {limits.MAX_URL_LENGTH:,}")
+    # Checked before parsing, which silently drops some of these characters.
     if any(character <= " " or character == "\x7f" for character in url):
         raise FetchError("the URL contains characters that must be percent-encoded")
     try:
@@ -157,29 +157,31 @@ def _checked(url: str, policy: FetchPolicy) -> tuple[SplitResult, str]:
     except ValueError:
         raise FetchError("the URL is malformed") from None
     if target.scheme not in {"http", "https"} or not target.hostname or port == 0:
-        raise FetchError("only http:// and https:// URLs with a host are fetched")
+        raise FetchError("unsupported URL: send an http:// or https:// URL with a host")
     if target.username is not None or target.password is not None:
-        raise FetchError("the URL carries a user name or password; name a URL that needs none")
+        raise FetchError("the URL contains a user name or password; send a URL that needs neither")
     if port is not None and port < _SYSTEM_PORTS and port not in _WEB_PORTS:
-        raise FetchError(f"port {port} is refused: pictures come from 80, 443, or 1024 and above")
+        raise FetchError(f"port {port} is refused: the port must be 80, 443, or at least 1024")
     host = _canonical(target.hostname)
     if policy.hosts is not None and not any(_covers(pattern, host) for pattern in policy.hosts):
-        raise FetchError(f"{host} is refused: it is none of the allowed hosts")
+        raise FetchError(
+            f"{host} is refused: it is not one of the allowed hosts; allow it with allowed_hosts or {HOSTS_VARIABLE}"
+        )
     return encoded, host
 
 
 def _canonical(name: str) -> str:
-    """A host in the one spelling that is resolved, compared, and named to its server."""
+    """A host in its canonical spelling, which is resolved, compared, and sent in the Host header."""
     try:
         if ":" in name and "%" not in name:
             return str(ipaddress.IPv6Address(name))
         host = name.encode("idna").decode("ascii").lower().removesuffix(".")
-    except ValueError:  # UnicodeError among them
+    except ValueError:  # UnicodeError is a subclass
         raise FetchError("the URL's host is malformed") from None
     if not _HOST_NAME.fullmatch(host):
         raise FetchError("the URL's host is malformed")
     if _NUMERIC_LABEL.fullmatch(host.rpartition(".")[2]):
-        # Resolvers also take 2130706433, 0x7f.1 and 0177.0.0.1; nobody writes them but to hide something.
+        # Resolvers also accept 2130706433, 0x7f.1 and 0177.0.0.1, which are only used to disguise an address.
         try:
             return str(ipaddress.IPv4Address(host))
         except ValueError:
@@ -193,21 +195,21 @@ def _covers(pattern: str, host: str) -> bool:
 
 
 def _unmangled(location: str) -> str:
-    # http.client reads headers as Latin-1, servers write UTF-8 where they should percent-encode.
+    # http.client reads headers as Latin-1, but some servers write UTF-8 instead of percent-encoding.
     with contextlib.suppress(UnicodeError):
         return location.encode("latin-1").decode("utf-8")
     return location
 
 
 def _request(target: SplitResult, host: str, policy: FetchPolicy, deadline: float) -> tuple[bytes, str | None]:
-    """One GET: the body, or the place that the answer redirects to."""
+    """One GET request: returns the body, or the URL that the response redirects to."""
     secure = target.scheme == "https"
     port = target.port or (443 if secure else 80)
     raw = _connected(host, port, policy, deadline)
     with contextlib.ExitStack() as stack:
         stack.callback(raw.close)
-        # A socket's own timeout starts again with every byte; a server that drips them, from the handshake on,
-        # must meet the deadline too. The duplicate stays valid when TLS takes the socket over.
+        # A socket's timeout restarts with every byte. The watchdog enforces the deadline on a server that sends its
+        # bytes slowly, from the handshake on. The duplicate stays valid when TLS takes over the socket.
         line = stack.enter_context(raw.dup())
         watchdog = threading.Timer(_remaining(deadline), _cut, (line,))
         watchdog.daemon = True
@@ -215,7 +217,7 @@ def _request(target: SplitResult, host: str, policy: FetchPolicy, deadline: floa
         watchdog.start()
         connected = _tls().wrap_socket(raw, server_hostname=host) if secure else raw
         stack.callback(connected.close)
-        # The connection only speaks: it is given its socket, and `Host` names the port only where it must.
+        # The connection only speaks HTTP over the socket that it is given. `Host` includes a port only if it must.
         connection = http.client.HTTPConnection(host, port, timeout=_remaining(deadline))
         connection.default_port = 443 if secure else 80
         connection.sock = connected
@@ -227,7 +229,7 @@ def _request(target: SplitResult, host: str, policy: FetchPolicy, deadline: floa
         if response.status in _REDIRECTS and location:
             return b"", location
         body = _body(response, policy.max_bytes)
-        _remaining(deadline)  # a body that the watchdog cut off may look like one that ended
+        _remaining(deadline)  # a body that the watchdog cut off may look complete
         return body, None
 
 
@@ -239,13 +241,13 @@ def _body(response: http.client.HTTPResponse, max_bytes: int) -> bytes:
         raise too_large
     body = response.read(max_bytes + 1)
     if response.length and len(body) <= max_bytes:
-        raise FetchError(f"the URL's server broke off: {response.length:,} bytes are missing")
+        raise FetchError(f"the URL's server closed the connection early: {response.length:,} bytes are missing")
     encoding = (response.getheader("Content-Encoding") or "identity").strip().lower()
-    if encoding in {"gzip", "x-gzip", "deflate"}:  # although nobody asked for it
-        inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)  # tells gzip from zlib by itself
+    if encoding in {"gzip", "x-gzip", "deflate"}:  # although the request did not ask for it
+        inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)  # detects gzip or zlib
         body = inflater.decompress(body, max_bytes + 1)
         if len(body) <= max_bytes and not inflater.eof:
-            raise FetchError("the URL's server broke off: its compressed response is incomplete")
+            raise FetchError("the URL's server closed the connection early: its compressed response is incomplete")
     elif encoding not in {"identity", ""}:
         raise FetchError("the URL's server sent a content encoding that was not requested")
     if len(body) > max_bytes:
@@ -255,9 +257,9 @@ def _body(response: http.client.HTTPResponse, max_bytes: int) -> bytes:
 
 def _meaning(status: int) -> str:
     if status in {401, 403}:
-        return ": the link needs a login, or has expired"
+        return ": the link requires a login or has expired"
     if status in {404, 410}:
-        return ": nothing is there"
+        return ": there is nothing at this URL"
     if status == http.client.TOO_MANY_REQUESTS or status >= http.client.INTERNAL_SERVER_ERROR:
         return ": try again later"
     return ""
@@ -269,11 +271,11 @@ def _words(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not valid: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
-        return "it does not offer TLS that can be trusted"
+        return "it does not offer a TLS connection that can be trusted"
     if isinstance(error, ConnectionRefusedError):
         return "it refused the connection"
     if isinstance(error, ConnectionError):
-        return "it broke off"
+        return "it closed the connection early"
     return f"it could not be reached, or its response is malformed ({type(error).__name__})"
 
 
@@ -288,9 +290,9 @@ def _tls() -> ssl.SSLContext:
 
 @functools.lru_cache(maxsize=4)
 def _context(file: str | None, folder: str | None) -> ssl.SSLContext:  # noqa: ARG001 - what OpenSSL itself reads
-    """Reading a hundred authorities takes 20 ms."""
+    """A TLS context, cached because reading a hundred certificate authorities takes 20 ms."""
     paths = ssl.get_default_verify_paths()
-    if paths.cafile is None and paths.capath is None:  # some installations bring no authorities of their own
+    if paths.cafile is None and paths.capath is None:  # some installations include no certificate authorities
         with contextlib.suppress(ImportError):
             import certifi  # noqa: PLC0415 - often absent, seldom needed
 
@@ -300,13 +302,13 @@ def _context(file: str | None, folder: str | None) -> ssl.SSLContext:  # noqa: A
 
 def _connected(host: str, port: int, policy: FetchPolicy, deadline: float) -> socket.socket:
     addresses = _resolved(host, port, deadline)
-    # One forbidden answer condemns the name: an attacker's name server mixes them to be tried again.
+    # One forbidden address is enough to refuse the name: an attacker's name server may mix good and bad addresses.
     if not all(is_allowed(address, policy.networks) for address in addresses):
         raise FetchError(f"{host} is refused: it is not a public address")
     failure: OSError = OSError("no address")
     for tried, address in enumerate(addresses):
         try:
-            # The first may be of a network that this machine cannot reach; the others want their time too.
+            # This machine may be unable to reach the first address's network; leave time for the other addresses.
             patience = _remaining(deadline) / (len(addresses) - tried)
             connected = socket.create_connection((address, port), timeout=patience)
         except OSError as error:
@@ -318,7 +320,7 @@ def _connected(host: str, port: int, policy: FetchPolicy, deadline: float) -> so
 
 
 def _resolved(host: str, port: int, deadline: float) -> list[str]:
-    """A host's addresses. Resolving has no timeout of its own, so a thread waits for it."""
+    """A host's addresses. Resolving has no timeout, so it runs in a thread that the caller waits for."""
     answers: queue.SimpleQueue[list[str] | Exception] = queue.SimpleQueue()
 
     def resolve() -> None:
@@ -339,7 +341,7 @@ def _resolved(host: str, port: int, deadline: float) -> list[str]:
 
 
 def is_allowed(address: str, networks: Sequence[_Network] = ()) -> bool:
-    """Whether an address is public, or in one of the networks that are allowed in addition.
+    """Whether an address is public, or in one of the additionally allowed networks.
 
     >>> is_allowed("93.184.216.34"), is_allowed("169.254.169.254"), is_allowed("::ffff:127.0.0.1")
     (True, False, False)
@@ -353,7 +355,7 @@ def is_allowed(address: str, networks: Sequence[_Network] = ()) -> bool:
 
 
 def _innermost(address: _Address) -> _Address:
-    """The IPv4 address that an IPv6 one merely carries to the network, where it does."""
+    """The IPv4 address embedded in an IPv6 address; any other address unchanged."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address in _NAT64:

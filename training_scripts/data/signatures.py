@@ -34,7 +34,7 @@ _OTHERS = (
     (b"\x1aE\xdf\xa3", "a film"),
 )
 _PNM = re.compile(rb"P[1-6][ \t\r\n]+[0-9#]")
-# "BM" alone begins many a text; the size of the header that follows is one of few numbers.
+# Many texts begin with "BM"; in a bitmap, the size of the header that follows is one of a few numbers.
 _BMP_HEADERS = frozenset({12, 40, 52, 56, 64, 108, 124})
 
 
@@ -44,13 +44,13 @@ def brand_of(beginning: bytes) -> bytes:
 
 
 def format_of(beginning: bytes) -> str | None:
-    """Names the picture format that a file begins as.
+    """Returns the picture format that a file's first bytes indicate.
 
     Args:
         beginning: The file's first `LENGTH` bytes, or all of it.
 
     Returns:
-        The format, by Pillow's name where training decodes it; None for anything but a picture.
+        The format, under Pillow's name if training decodes it; None if the file is not a picture.
 
     >>> format_of(b"GIF89a..."), format_of(b"BMW 1.txt")
     ('GIF', None)
@@ -71,7 +71,7 @@ def format_of(beginning: bytes) -> str | None:
 
 
 def other_kind(beginning: bytes) -> str | None:
-    """Says what a file is that is taken for a picture and is none; None where it cannot be told.
+    """Describes a file that was passed as a picture but is not one; None if its type is unknown.
 
     >>> other_kind(b"<!DOCTYPE html>404"), other_kind(b"GIF89a...")
     ('a web page or XML', None)

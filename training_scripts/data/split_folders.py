@@ -20,7 +20,7 @@ _SPELLINGS = {
     "testing": "test",
 }
 
-# Folders that operating systems, file managers and storage servers put next to people's files.
+# Folders that operating systems, file managers and storage servers create beside people's files.
 _SYSTEM_FOLDERS = frozenset(
     {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "@recycle"}
 )
@@ -62,7 +62,7 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def plain_folders(folder: Path) -> list[Path]:
-    """The folders below a folder that may be splits or classes, by name.
+    """The subfolders of a folder that may be splits or classes, by name.
 
     Raises:
         OSError: The folder cannot be listed.
@@ -88,14 +88,14 @@ class Layout:
 def locate(root: Path) -> Layout:
     """Finds the split folders below a folder.
 
-    A class may be called train or test: next to other class folders, a folder with pictures and without folders is a
-    class too, whatever its name.
+    A class may be called train or test: beside other class folders, a folder that has pictures but no subfolders is
+    also a class, whatever its name.
 
     Raises:
         OSError: The folder cannot be listed.
     """
     paths = sorted(root.iterdir())
-    # A link to a split that is gone is a split that cannot be read, and not none.
+    # A broken link to a split counts as an unreadable split, not as a missing one.
     folders = sorted([*plain_folders(root), *(path for path in paths if split_of(path.name) and _is_broken(path))])
     named = _named_splits(folders)
     inside = {folder for alike in named.values() for folder in alike} or set(folders)
@@ -106,7 +106,7 @@ def locate(root: Path) -> Layout:
 
 
 def is_divided(folder: Path) -> bool:
-    """Whether a folder is a data set with a train split, and not a split or a class itself.
+    """Whether a folder is a data set with a train split, rather than a split or a class.
 
     Raises:
         OSError: The folder cannot be listed.
@@ -116,7 +116,7 @@ def is_divided(folder: Path) -> bool:
 
 
 def _named_splits(folders: Sequence[Path]) -> dict[str, list[Path]]:
-    """Split -> the folders, of some siblings, that have its name."""
+    """Split -> those of the sibling folders that have its name."""
     named: dict[str, list[Path]] = {}
     for folder in folders:
         split = split_of(folder.name)
@@ -128,11 +128,11 @@ def _named_splits(folders: Sequence[Path]) -> dict[str, list[Path]]:
 
 
 def _is_broken(link: Path) -> bool:
-    return link.is_symlink() and not os.path.exists(link)  # noqa: PTH110 - Path's raises where a folder is closed
+    return link.is_symlink() and not os.path.exists(link)  # noqa: PTH110 - Path's raises if a folder is not accessible
 
 
 def _holds_folders(folder: Path) -> bool:
-    """Whether it contains class folders; an unreadable folder counts, so that its error is reported."""
+    """Whether a folder contains class folders; an unreadable folder counts, so that its error is reported."""
     try:
         return bool(plain_folders(folder))
     except OSError:

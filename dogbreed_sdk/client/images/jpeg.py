@@ -48,7 +48,7 @@ class _Frame:
     scans: int = 0
     scan_bytes: int = 0
 
-    def least_bytes(self) -> int:
+    def minimum_bytes(self) -> int:
         """Minimum size of the compressed data: two codes of one bit per block, one in progressive files."""
         widest = max(component[0] for component in self.components.values())
         tallest = max(component[1] for component in self.components.values())
@@ -75,7 +75,7 @@ def size_if_sound(data: bytes) -> tuple[int, int] | None:
         frame = _walk(data)
     except (_UnusualError, IndexError):
         return None
-    if frame.scan_bytes < frame.least_bytes():
+    if frame.scan_bytes < frame.minimum_bytes():
         raise BrokenJpegError(
             f"is broken or truncated: {frame.scan_bytes:,} bytes cannot contain the {frame.width} x {frame.height} "
             "pixels that its header announces"

@@ -55,7 +55,7 @@ class Transport(ABC):
     def is_transient(self, error: BaseException) -> bool:
         """Whether to retry the request after this error: it may succeed a moment later."""
 
-    def least_pause(self, error: BaseException) -> float:  # noqa: ARG002 - most servers set none
+    def minimum_pause(self, error: BaseException) -> float:  # noqa: ARG002 - most servers set none
         """Minimum seconds before the next attempt, as the server requested."""
         return 0.0
 

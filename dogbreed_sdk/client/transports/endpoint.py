@@ -88,9 +88,9 @@ class EndpointTransport(Transport):
         """True for throttling, a server's fault, or a lost connection."""
         return errors.is_transient(error)
 
-    def least_pause(self, error: BaseException) -> float:
+    def minimum_pause(self, error: BaseException) -> float:
         """The seconds of the response's Retry-After."""
-        return errors.least_pause(error)
+        return errors.minimum_pause(error)
 
     def translate(self, error: Exception) -> DogBreedError:
         """The SDK's error, with AWS's request id and the container's message."""

@@ -130,7 +130,7 @@ class ServerTransport(Transport):
             return error.status in _TRANSIENT_STATUS
         return isinstance(error, (NewConnectionError, ConnectTimeoutError, ProtocolError))
 
-    def least_pause(self, error: BaseException) -> float:
+    def minimum_pause(self, error: BaseException) -> float:
         """The seconds of the response's Retry-After."""
         return error.pause if isinstance(error, RefusalError) else 0.0
 

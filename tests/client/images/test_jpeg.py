@@ -102,7 +102,7 @@ def test_scans_without_end_are_refused_by_client_and_server_alike() -> None:
     assert size_if_sound(whole[:-2] + scan * (MAX_JPEG_SCANS - 20) + whole[-2:]) == (333, 217)
     endless = whole[:-2] + scan * MAX_JPEG_SCANS + whole[-2:]
     assert size_if_sound(endless) is None
-    with pytest.raises(preprocessing.PictureError, match="it has more scans than the 100 allowed"):
+    with pytest.raises(preprocessing.PictureError, match="it has more than the 100 scans allowed"):
         preprocessing.decode(endless)
     # Those of other pictures behind the end are no scans of this one.
     assert preprocessing.decode(whole + b"\xff\xda" * 1000).size == (333, 217)

@@ -72,7 +72,7 @@ class TestFolders:
             find_splits(root)
 
     def test_without_a_train_channel_the_message_lists_the_channels_there_are(self) -> None:
-        with pytest.raises(DataError, match=r"the channels features, test\. Give it a channel named train"):
+        with pytest.raises(DataError, match=r"the channels features, test\. Pass a channel named train"):
             split_folders({"SM_CHANNEL_TEST": "/x", "SM_CHANNEL_FEATURES": "/y"})
         with pytest.raises(DataError, match=r"the job has no channel"):
             split_folders({})
@@ -172,7 +172,7 @@ class TestSkipped:
 
     @pytest.mark.parametrize(("total", "skipped"), [(10, 3), (100, 6), (1000, 51), (2, 2)])
     def test_more_are_refused_with_the_first_names(self, total: int, skipped: int) -> None:
-        rule = "Up to 5 % of a split may be unreadable, or 2 where that is more, and not all"
+        rule = "Up to 5 % of a split, or 2 pictures if that is more, may be unreadable, but never all of them"
         message = rf"{skipped} of the {total} pictures of the train split.*{rule}.*a0, a1"
         with pytest.raises(DataError, match=message):
             check_skipped("train", total, [f"a{number}" for number in range(skipped)])

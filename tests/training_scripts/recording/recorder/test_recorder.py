@@ -552,9 +552,7 @@ def test_steps_that_an_ended_process_had_not_written_are_named_and_numbered_over
         assert read.steps(TRAIN).steps.tolist() == [*range(16), *range(32, 48)]
         assert read.steps(EVAL).steps.tolist() == [0, 1, 2, 3, 8, 9, 10, 11]
         assert read.steps(EVAL).global_steps.tolist() == [8, 9, 18, 19, 48, 49, 58, 59]
-        assert list(read.problems) == [
-            "TRAIN steps 16 to 31 were lost: their process ended before it wrote them"
-        ]
+        assert list(read.problems) == ["TRAIN steps 16 to 31 were lost: their process ended before it wrote them"]
     again = network()
     train(again, Recorder(tmp_path, train_interval=3), epochs=6, first=5)
     assert list(FileTrial(tmp_path).problems) == list(trial.problems)
