@@ -30,16 +30,16 @@ class Known:
 
     Attributes:
         features: Of the train split in the plain view, [n, width].
-        labels: Their classes, [n].
+        targets: Their class indices, [n].
         valid_logits: Of the valid split.
-        valid_labels: Its classes.
+        valid_targets: Its class indices.
         head: The trained head, linear.
     """
 
     features: Tensor
-    labels: Tensor
+    targets: Tensor
     valid_logits: Tensor
-    valid_labels: Tensor
+    valid_targets: Tensor
     head: nn.Linear
 
 
@@ -59,7 +59,7 @@ def candidates(known: Known, shipped: Rejection) -> dict[str, Score]:
         "relative Mahalanobis": lambda _, seen: relative(seen),
         "10th nearest neighbour": lambda _, seen: 1 - (_unit(seen) @ rows.T).topk(NEIGHBOURS, dim=1).values[:, -1],
         "ViM": _vim(known),
-        **_of_logits(fit_temperature(known.valid_logits, known.valid_labels)),
+        **_of_logits(fit_temperature(known.valid_logits, known.valid_targets)),
     }
 
 

@@ -134,7 +134,7 @@ def test_a_session_for_aws_goes_as_names_and_without_credentials(monkeypatch: py
 def test_a_session_that_only_looks_makes_no_folder_elsewhere_either(tmp_path: Path) -> None:
     looking, beginning = Session.existing(tmp_path / "root"), Session.local(tmp_path / "root")
     again = pickle.loads(pickle.dumps(looking))
-    with pytest.raises(ConfigurationError, match="the folder does not exist"):
+    with pytest.raises(ConfigurationError, match="does not exist, so there is no local SageMaker"):
         again.client("sagemaker")
     assert not (tmp_path / "root").exists()
     assert pickle.loads(pickle.dumps(beginning)) is not again

@@ -176,7 +176,7 @@ def test_the_check_of_an_undivided_data_set_names_the_command_that_divides_it(sh
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("model", "does not exist. The first training job creates it. If you mean"),
+        ("model", "so there is no local SageMaker. The first training job creates it. If you mean"),
         ("my_model", "is not a valid name of an endpoint or a job"),
     ],
 )
@@ -277,7 +277,7 @@ def one_picture_twice(shapes: BreedDataset, root: Path) -> Path:
         (["logs", "nothing"], 1, "job nothing does not exist"),
         (["deploy", "nothing"], 1, "job nothing does not exist"),
         (["delete", "nothing"], 1, "endpoint nothing does not exist"),
-        (["classify", "nothing", "PICTURE"], 1, "endpoint nothing does not exist"),
+        (["classify", "nothing", "PICTURE"], 1, "There is no endpoint nothing, and no training or tuning job"),
         (["quickstart", "--aws"], 2, "unrecognized arguments"),
         (["train", "DATA", "--learning-rate", "fast"], 2, "lr"),
         (["train", "DATA", "--batchsiz", "1"], 2, "did you mean --batch-size?"),

@@ -42,7 +42,7 @@ def server(tmp_path: Path) -> Iterator[Callable[[], tuple[subprocess.Popen[str],
         process = dogbreed("local", "up", "--port", 0, "--root", tmp_path / "root")
         started.append(process)
         assert process.stderr is not None
-        url = re.search(r"http://\S+?(?=,)", process.stderr.readline())
+        url = re.search(r"http://[^\s;]+", process.stderr.readline())
         assert url is not None
         return process, url.group()
 
@@ -128,7 +128,7 @@ def test_a_server_that_is_interrupted_says_goodbye(tmp_path: Path) -> None:
         assert "http://127.0.0.1:" in process.stderr.readline()
         process.send_signal(number)
         rest = process.communicate(timeout=20)[1]
-        assert "stopped; jobs and endpoints go on" in rest
+        assert "stopped; jobs and endpoints keep running" in rest
         assert "error" not in rest
         assert process.returncode == 0
 

