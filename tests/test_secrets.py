@@ -68,7 +68,7 @@ def test_weights_behind_a_url_are_refused_by_command_and_script(tmp_path: Path) 
         BreedTrainer(session=Session.local(tmp_path / "root"), weights=SECRET)
     with pytest.raises(BackboneError) as caught:
         backbones.create("efficientnet_lite0", weights=SECRET)
-    assert str(caught.value) == f"weights is the URL {SHOWN}; give pretrained, none, or a state-dict file's path."
+    assert str(caught.value) == f"weights is the URL {SHOWN}; pass pretrained, none, or the path of a state-dict file."
 
 
 def test_what_a_script_reports_has_no_secrets(

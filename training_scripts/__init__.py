@@ -6,4 +6,4 @@ __all__ = ["ScriptError"]
 
 
 class ScriptError(ValueError):
-    """A fault the user can mend: entry points show its message without a traceback."""
+    """An error that the user can fix: entry points show its message without a traceback."""

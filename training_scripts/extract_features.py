@@ -1,7 +1,8 @@
 """Entry point of a job that computes a data set's features once, for every later run to train heads on.
 
-The features go to the checkpoint folder: SageMaker copies it to CheckpointConfig.S3Uri as plain files while the
-job runs, and restores it when an interrupted job starts again. That S3Uri is then the `features` channel of others.
+The features are written to the checkpoint folder. SageMaker copies it to CheckpointConfig.S3Uri as plain files while
+the job runs, and restores it when an interrupted job starts again. Training jobs then use that S3Uri as their
+`features` channel.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
     from training_scripts.training.callbacks import Callbacks
     from training_scripts.training.hyperparameters import Hyperparameters
 
-# 128 + SIGTERM, as shells count: half of the features is not a success.
+# 128 + SIGTERM, as in shells: a pass that was stopped halfway has not succeeded.
 STOPPED_STATUS = 143
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the job; returns its exit status: 0, 1 (failed, with reason), 143 (stopped, resumes when run again)."""
+    """Runs the job; returns its exit status: 0, 1 (failed, with a reason) or 143 (stopped; resumes when run again)."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     if {"-h", "--help"} & set(arguments):
         print(f"extract_features.py [--name value ...]\n{hyperparameters.describe('extract_features')}")
@@ -74,7 +75,7 @@ def _extract(settings: Hyperparameters, environ: Mapping[str, str], stop: StopFl
             callbacks=callbacks,
         )
     except Stopped:
-        say(f"stopped: what is done is kept in {folder}, the same job resumes there")
+        say(f"stopped: the features computed so far are kept in {folder}; the same job resumes there")
         return STOPPED_STATUS
     _write_artifact(store.folder / features.MANIFEST, environ)
     say(
@@ -85,7 +86,7 @@ def _extract(settings: Hyperparameters, environ: Mapping[str, str], stop: StopFl
 
 
 def _write_artifact(manifest: Path, environ: Mapping[str, str]) -> None:
-    # SageMaker requires a model artifact of every training job; the features themselves stay out of it.
+    # SageMaker requires a model artifact from every training job; it does not contain the features.
     model = Path(environ.get("SM_MODEL_DIR", runtime.DEFAULT_MODEL_DIR))
     write_atomically(model / manifest.name, manifest.read_bytes())
 

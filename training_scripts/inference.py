@@ -1,18 +1,18 @@
 """Serves a bundle: model_fn, input_fn, predict_fn, output_fn, as SageMaker's PyTorch containers call them.
 
-    image/jpeg, ..., application/x-image (see data/formats)  a picture's bytes, which decide its format
-    application/octet-stream (boto3's default), or none      either a picture or JSON, as the bytes say
+    image/jpeg, ..., application/x-image (see data/formats)  a picture, whose format is detected from its bytes
+    application/octet-stream (boto3's default), or none      a picture or JSON, detected from the bytes
     application/json                                         {"url": "https://..."}, or a preprocessed tensor
                                                              [3, h, w] or [n, 3, h, w] as nested lists
 
-    Accept application/json (default)            [[logit per class]], one row a picture
+    Accept application/json (default)            [[logit per class]], one row per picture
     Accept application/vnd.dogbreed+json         model_id, and every class with its label, logit and probability
-    Accept application/vnd.dogbreed.scores+json  model_id, and the probabilities in the order of the classes: small,
-                                                 for clients that know the classes of that model_id
+    Accept application/vnd.dogbreed.scores+json  model_id, and the probabilities in class order: a short response for
+                                                 clients that know the classes of that model_id
 
-The last two also say whether the picture looks like none of the classes, where the bundle has a rule for that.
-Servers that know prepare_fn and predict_batch_fn (this SDK's) answer several requests with one call of the model.
-A fault of the client is a `RequestError` with the HTTP status it deserves.
+If the bundle has a rejection rule, the last two also report whether the picture looks like none of the classes.
+Servers that support prepare_fn and predict_batch_fn, such as this SDK's, answer several requests with one model call.
+An invalid request raises a `RequestError` with the HTTP status for the response.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ from training_scripts.models.onnx import OnnxModel, chosen_backend
 JSON = formats.JSON
 RANKED_JSON = "application/vnd.dogbreed+json"
 SCORES_JSON = "application/vnd.dogbreed.scores+json"
-# Pictures in one call of the model: activations of 16 take about half a gigabyte, and more are not faster.
+# Pictures per model call: the activations of 16 take about half a gigabyte, and larger calls are not faster.
 MAX_AT_ONCE = 16
-# Resizing with a bicubic filter overshoots by some per cent; pixels that were not normalized are far outside.
+# Bicubic resizing overshoots by a few percent; pixels that were not normalized are far outside.
 RANGE_SLACK = 0.5
-# Of a header that is refused, so much is repeated.
+# Error messages repeat this many characters of a refused header.
 MAX_REPEATED = 100
 
-# AWS's toolkit answers with an exception's own status only if it is a child of the toolkit's class; where that
-# toolkit serves it is loaded already, and elsewhere it is not needed.
+# AWS's toolkit uses an exception's status only if the exception is a subclass of the toolkit's class. If that toolkit
+# is the server, it is already loaded; otherwise it is not needed.
 _toolkit = sys.modules.get("sagemaker_inference.errors")
 _Base: type[Exception] = _toolkit.BaseInferenceToolkitError if _toolkit else Exception
 
 
 class RequestError(_Base):  # type: ignore[misc, valid-type]
-    """What the client sent cannot be answered.
+    """The client sent a request that cannot be answered.
 
     Attributes:
         status_code: The HTTP status to answer with: 400, 406 or 415.
@@ -75,7 +75,7 @@ class Prediction:
     Attributes:
         logits: [n, classes], float32 on the CPU.
         model: The model that computed them.
-        rejection_scores: [n], how unlike the classes each is; None where the model has no rejection rule.
+        rejection_scores: [n], how unlike the classes each picture is; None if the model has no rejection rule.
     """
 
     logits: Tensor
@@ -84,31 +84,31 @@ class Prediction:
 
 
 def model_fn(model_dir: str, context: object = None) -> Model:  # noqa: ARG001 - the toolkit passes it
-    """The bundle's model, ready to answer: on the GPU where there is one, or in ONNX Runtime (DOGBREED_BACKEND=onnx).
+    """Loads the bundle's model: on the GPU if there is one, or in ONNX Runtime (DOGBREED_BACKEND=onnx).
 
     Raises:
         BundleError: The folder is not a bundle, or it is damaged.
-        OnnxError: ONNX Runtime is asked for and missing.
+        OnnxError: ONNX Runtime is selected but not installed.
     """
     backbones.exact_arithmetic()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     loaded = load(Path(model_dir))
     model = OnnxModel(loaded) if chosen_backend() == "onnx" else loaded.to(device)
-    # The first call sets memory and kernels up, which takes several times as long as the next ones.
+    # The first call sets up memory and kernels, which takes several times as long as later calls.
     side = model.preprocessing.crop
     _predictions(torch.zeros(1, 3, side, side), [1], model)
     return model
 
 
 def input_fn(body: bytes | str, content_type: str | None) -> Image.Image | Tensor:
-    """The picture of a request, decoded, or its tensor [n, 3, h, w].
+    """Decodes the picture of a request, or reads its tensor [n, 3, h, w].
 
     Raises:
         RequestError: 415 for a content type that is not served, 400 for content that cannot be read.
     """
     kind = (content_type or "").partition(";")[0].strip().lower()
     content = body.encode("latin-1", "replace") if isinstance(body, str) else bytes(body)
-    # No picture begins as JSON's lists and objects do.
+    # No picture begins with the characters with which JSON's lists and objects begin.
     if kind == JSON or (kind in formats.UNNAMED_CONTENT_TYPES and content.lstrip()[:1] in (b"[", b"{")):
         return _from_json(body)
     if kind in formats.PICTURE_CONTENT_TYPES | formats.UNNAMED_CONTENT_TYPES:
@@ -119,16 +119,18 @@ def input_fn(body: bytes | str, content_type: str | None) -> Image.Image | Tenso
 
 
 def prepare_fn(data: Image.Image | Tensor, model: Model) -> Tensor:
-    """What `input_fn` read, with the model's own preprocessing applied: [n, 3, h, w].
+    """Applies the model's preprocessing to the result of `input_fn`: [n, 3, h, w].
 
     Raises:
-        RequestError: The picture cannot be preprocessed, or the model takes no tensor of this size or of such values.
+        RequestError: The picture cannot be preprocessed, or the model does not accept the tensor's size or values.
     """
     if isinstance(data, Tensor):
         _check_range(data, model)
         if isinstance(model, OnnxModel) and data.shape[2:] != (model.side, model.side):
             size = f"[n, 3, {model.side}, {model.side}]"
-            raise RequestError(f"the tensor must be {size}, as this endpoint uses ONNX Runtime, not {list(data.shape)}")
+            raise RequestError(
+                f"the tensor must be {size}, because this endpoint uses ONNX Runtime, not {list(data.shape)}"
+            )
         return data
     try:
         return preprocessing.to_tensor(data, model.preprocessing)[None]
@@ -137,7 +139,7 @@ def prepare_fn(data: Image.Image | Tensor, model: Model) -> Tensor:
 
 
 def predict_fn(data: Image.Image | Tensor, model: Model) -> Prediction:
-    """Applies the model's own preprocessing to a picture, and the model to the result.
+    """Applies the model's preprocessing to a picture, and the model to the result.
 
     Raises:
         RequestError: The picture cannot be preprocessed.
@@ -147,16 +149,17 @@ def predict_fn(data: Image.Image | Tensor, model: Model) -> Prediction:
 
 
 def predict_batch_fn(batch: Sequence[Image.Image | Tensor], model: Model) -> list[Prediction | Exception]:
-    """What `predict_fn` says of each of several requests, from as few calls of the model as possible.
+    """Predicts several requests with as few model calls as possible.
 
-    A request that is answered alone gets `predict_fn`'s answer to the last digit; in company, to about 1e-6.
+    A request that is alone in its call gets exactly the result of `predict_fn`; in a batch, the results agree to about
+    1e-6.
 
     Args:
-        batch: What `input_fn` or `prepare_fn` gave for each request.
+        batch: The result of `input_fn` or `prepare_fn` for each request.
         model: From `model_fn`.
 
     Returns:
-        A prediction for each request, or what went wrong with it.
+        A prediction or an exception for each request.
     """
     answers: dict[int, Prediction | Exception] = {}
     by_size: dict[torch.Size, list[tuple[int, Tensor]]] = {}
@@ -189,10 +192,10 @@ def _predictions(pixels: Tensor, sizes: Sequence[int], model: Model) -> list[Pre
 
 
 def output_fn(prediction: Prediction, accept: str | None) -> tuple[str, str]:
-    """The answer's body and its content type.
+    """The response's body and its content type.
 
     Raises:
-        RequestError: 406 where the client accepts none of the three forms.
+        RequestError: 406 if the client accepts none of the three formats.
     """
     form = _form(accept)
     if form == JSON:
@@ -248,8 +251,8 @@ def _check_range(tensor: Tensor, model: Model) -> None:
     least, most = (float(bound) for bound in tensor.aminmax())
     if least < low - slack or most > high + slack:
         raise RequestError(
-            f"the tensor's values reach from {number_text(least, 4)} to {number_text(most, 4)}, and those of a "
-            "preprocessed picture from "
+            f"the tensor's values range from {number_text(least, 4)} to {number_text(most, 4)}, but those of a "
+            "preprocessed picture range from "
             f"{number_text(low, 3)} to {number_text(high, 3)}: send (pixel / 255 - mean) / std with mean "
             f"{_listed(wanted.mean)} and std "
             f"{_listed(wanted.std)}, or the picture itself as image/jpeg"
@@ -261,7 +264,7 @@ def _listed(values: Sequence[float]) -> str:
 
 
 def _form(accept: str | None) -> str:
-    """The form that an Accept header prefers; application/json where it leaves the choice."""
+    """The format that an Accept header prefers; application/json if it has no preference."""
     wishes: list[tuple[float, str]] = []
     for part in (accept or "*/*").split(","):
         kind, _, parameters = part.partition(";")
@@ -273,7 +276,7 @@ def _form(accept: str | None) -> str:
             return JSON
     unmet = (accept or "")[:MAX_REPEATED]
     raise RequestError(
-        f"Accept {unmet!r} cannot be met; this model answers {JSON}, {RANKED_JSON} or {SCORES_JSON}", 406
+        f"Accept {unmet!r} is not supported; this model returns {JSON}, {RANKED_JSON} or {SCORES_JSON}", 406
     )
 
 
@@ -308,7 +311,7 @@ def _probabilities(prediction: Prediction) -> list[list[float]]:
 
 
 def _with_rejection(answer: dict[str, Any], prediction: Prediction) -> dict[str, Any]:
-    """Adds the rejection rule's result for each picture, where the model has a rule."""
+    """Adds the rejection rule's result for each picture, if the model has a rule."""
     rule = prediction.model.rejection
     if rule is None or prediction.rejection_scores is None:
         return answer

@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(entry_point: str, argv: Sequence[str] | None = None) -> int:
-    """Runs the job of an entry point that trains: `train_model`, or `hpo` for one trial of a search."""
+    """Runs the job of a training entry point: `train_model`, or `hpo` for one trial of a search."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     if {"-h", "--help"} & set(arguments):
         print(f"{entry_point}.py [--name value ...]\n{hyperparameters.describe(entry_point)}")
@@ -45,7 +45,7 @@ def train(entry_point: str, arguments: Sequence[str], environ: Mapping[str, str]
     settings = hyperparameters.parse(arguments, entry_point=entry_point)
     runtime.prepare_libraries()
     callbacks = Callbacks()
-    if entry_point == "train_model":  # trials of a search are to be quick, and only their metrics count
+    if entry_point == "train_model":  # trials of a search must be quick, and only their metrics count
         from training_scripts.recording.recorder.job import callbacks as chosen  # noqa: PLC0415 - NumPy loads
 
         callbacks = chosen(settings, environ, begin=begin, report=say)
@@ -98,7 +98,7 @@ def prepare_trainer(
     from training_scripts.training.checkpoints import Checkpoint  # noqa: PLC0415
     from training_scripts.training.trainer import Trainer  # noqa: PLC0415
 
-    runtime.seed_everything(settings.seed)  # what ran before must not change the head's initial weights
+    runtime.seed_everything(settings.seed)  # code that ran before must not change the head's initial weights
     head = heads.build(head_spec(settings), width=inputs.width, classes=len(inputs.classes))
     checkpoint = Checkpoint(
         runtime.checkpoint_folder(environ),

@@ -94,7 +94,7 @@ def test_pixels_that_nobody_preprocessed_are_refused_with_what_to_send(model: Mo
     pixels = torch.linspace(0, highest, 3 * 64 * 64).reshape(3, 64, 64)
     tensor = input_fn(json.dumps(pixels.tolist()), "application/json")
     good = input_fn(encoded("PNG"), "image/png")
-    with pytest.raises(RequestError, match=rf"reach from 0 to {highest:g}, .* from -0\.992 to 1: send") as caught:
+    with pytest.raises(RequestError, match=rf"range from 0 to {highest:g}, .* range from -0\.992 to 1: send") as caught:
         predict_fn(tensor, model)
     assert caught.value.status_code == 400
     assert "mean [0.498, 0.498, 0.498] and std [0.502, 0.502, 0.502]" in str(caught.value)

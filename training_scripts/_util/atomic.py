@@ -1,8 +1,8 @@
-"""Writes files and folders in one step: readers and crashes see the old content or the new, never a part.
+"""Writes files and folders atomically: readers see the old content or the new, never a part, even after a crash.
 
-What is being written lies beside its place as ``.<name>.<host>-<process>-<random>.partial``, locked by its writer. The
-kernel releases the lock however the writer ends, so the next writer to that folder removes what dead writers left.
-Process ids alone would not do: they are reused, and mean other processes in a container or on another host.
+New content is first written beside its target as ``.<name>.<host>-<process>-<random>.partial``, locked by its writer.
+The kernel releases the lock however the writer ends, so the next writer to that folder removes what dead writers left.
+Process ids alone would not suffice: they are reused, and identify other processes in a container or on another host.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from training_scripts._util.locking import try_lock
 
 _HOST = hashlib.sha256(os.uname().nodename.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 _PARTIAL = re.compile(r"\..+\.([0-9a-f]{8})-\d+-[0-9a-f]{8}\.partial", re.DOTALL)
-# A network disk may have no locks, or locks that other hosts do not see: there only what is this old has no writer.
+# A network disk may have no locks, or locks that other hosts do not see: there, only a partial this old is abandoned.
 _ABANDONED_SECONDS = 24 * 3600.0
-# Looking through a folder may take this share of the time: each of 100,000 files written to it must not list them all.
+# Listing a folder may take this share of the time: writing 100,000 files must not list the whole folder each time.
 _LOOKING_SHARE = 0.05
-# Leaves room for the rest of a partial's name within the 255 bytes that file systems allow.
+# Leaves room for the rest of a partial's name within the limit of 255 bytes of file systems.
 _LONGEST_NAME_BYTES = 190
 _next_look: dict[str, float] = {}
 
 
 def write_atomically(path: Path, data: bytes | str, *, durable: bool = True) -> None:
-    """Replaces a file's content, making its folder where it is missing.
+    """Replaces a file's content; creates its folder if it is missing.
 
     Args:
         path: The file.
-        data: What it shall hold; text becomes UTF-8.
-        durable: Wait until it is on the disk, as for what cannot be made again.
+        data: The new content; text is encoded as UTF-8.
+        durable: Wait until the content is on the disk; use it for content that cannot be recreated.
 
     Raises:
         OSError: The disk is full or the folder cannot be written; the old file is still there.
@@ -49,10 +49,10 @@ def write_atomically(path: Path, data: bytes | str, *, durable: bool = True) -> 
 
 
 def write_json_atomically(path: Path, content: object, *, indent: int | None = 1, durable: bool = True) -> None:
-    """Replaces a file's content by a value as JSON; otherwise like `write_atomically`.
+    """Replaces a file's content with a value as JSON; otherwise like `write_atomically`.
 
     Raises:
-        TypeError: JSON has no form for the value; the old file is still there.
+        TypeError: JSON cannot represent the value; the old file is still there.
         OSError: As for `write_atomically`.
     """
     write_atomically(path, json.dumps(content, indent=indent), durable=durable)
@@ -60,15 +60,15 @@ def write_json_atomically(path: Path, content: object, *, indent: int | None = 1
 
 @contextlib.contextmanager
 def replacing(path: Path | str, *, durable: bool = True) -> Iterator[BinaryIO]:
-    """A new file to write to, which takes the place of `path` when the context ends without an exception.
+    """A new file to write to, which replaces `path` when the context ends without an exception.
 
     Args:
-        path: The file to replace; its folder is made where it is missing.
+        path: The file to replace; its folder is created if it is missing.
         durable: Wait until the content is on the disk before the file takes its place.
 
     Yields:
-        The file, open for binary writing. Code that wants a path may open `file.name` a second time to write to it,
-        but must not replace it by another file.
+        The file, open for binary writing. Code that needs a path may open `file.name` a second time to write to it,
+        but must not replace it with another file.
 
     Raises:
         OSError: The disk is full or the folder cannot be written; the old file is still there.
@@ -91,13 +91,13 @@ def replacing(path: Path | str, *, durable: bool = True) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def building(folder: Path) -> Iterator[Path]:
-    """An empty folder beside `folder`, which takes its place when the context ends without an exception.
+    """An empty folder beside `folder`, which replaces it when the context ends without an exception.
 
     Args:
-        folder: Where it comes to lie; must be missing or empty. Its parent is made where it is missing.
+        folder: The final path; must be missing or empty. Its parent is created if it is missing.
 
     Raises:
-        OSError: The disk is full, the parent cannot be written, or something has come to lie at `folder`.
+        OSError: The disk is full, the parent cannot be written, or another process created `folder` meanwhile.
     """
     with temporary_folder(folder.parent, folder.name) as aside:
         yield aside
@@ -106,22 +106,22 @@ def building(folder: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def temporary_folder(parent: Path, name: str, *, mode: int = 0o777) -> Iterator[Path]:
-    """An empty folder for as long as the context lasts; the next writer in `parent` removes it after a crash.
+    """An empty folder that exists as long as the context; after a crash, the next writer in `parent` removes it.
 
     Args:
-        parent: The folder it lies in; made where it is missing.
-        name: Part of its name: what it is for.
-        mode: Its permissions, less the umask's.
+        parent: The folder that contains it; created if it is missing.
+        name: Part of its name that says what it is for.
+        mode: Its permissions, before the umask is applied.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: It cannot be created.
     """
     _remove_abandoned(str(parent))
     path, descriptor = _locked_folder(str(parent), name, mode)
     try:
         yield Path(path)
     finally:
-        # Gone already where it was renamed.
+        # It no longer exists if it was renamed.
         shutil.rmtree(path, ignore_errors=True)
         os.close(descriptor)
 
@@ -161,11 +161,11 @@ def _partial(folder: str, name: str) -> str:
 
 
 def _is_ours(descriptor: int, path: str) -> bool:
-    """Locks what was just made; False where another process took it for abandoned before it was locked."""
+    """Locks a new partial; False if another process removed it as abandoned before it was locked."""
     try:
         if not try_lock(descriptor):
             return False
-    except OSError:  # a file system without locks, where nobody removes anything young
+    except OSError:  # a file system without locks, where no process removes recent partials
         return True
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))  # noqa: PTH116
@@ -174,7 +174,7 @@ def _is_ours(descriptor: int, path: str) -> bool:
 
 
 def _remove_abandoned(folder: str) -> None:
-    """Deletes what writers that died have left in a folder, whatever it was to become."""
+    """Deletes the partials that dead writers left in a folder, whatever their targets."""
     folder = folder or os.curdir
     begin = time.monotonic()
     if begin < _next_look.get(folder, 0.0):
@@ -191,7 +191,7 @@ def _remove_abandoned(folder: str) -> None:
 
 
 def _remove_if_abandoned(path: str, *, host: str) -> None:
-    # Never waits for a pipe's other end, and never follows a link.
+    # Opening never waits for the other end of a pipe, and never follows a link.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         found = os.fstat(descriptor)
@@ -206,7 +206,7 @@ def _remove_if_abandoned(path: str, *, host: str) -> None:
 
 
 def _is_abandoned(descriptor: int, found: os.stat_result, host: str) -> bool:
-    """Whether a partial has no writer any more; locks it if so, so that only one process removes it."""
+    """Whether a partial no longer has a writer; if so, locks it, so that only one process removes it."""
     try:
         if not try_lock(descriptor):
             return False

@@ -1,7 +1,7 @@
-"""Locks on files and folders, between the processes of one machine; the kernel releases them however a holder ends.
+"""Locks on files and folders between the processes of one machine; the kernel releases them however a holder ends.
 
-Both packages lock through this module. Most of its users lock the very file or folder that they work on, or only look
-whether somebody holds a lock, which lock files of the `filelock` package do not offer.
+Both packages lock through this module. Most callers lock the file or folder itself that they work on, or only check
+whether it is locked. The lock files of the `filelock` package support neither.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _REPORT_SECONDS = 5.0
 
 
 def try_lock(descriptor: int) -> bool:
-    """Takes an exclusive lock on what is open; False where another process holds one.
+    """Takes an exclusive lock on an open file or folder; False if another process holds one.
 
     Raises:
         OSError: The file system has no locks.
@@ -28,7 +28,7 @@ def try_lock(descriptor: int) -> bool:
 
 @contextlib.contextmanager
 def file_lock(path: Path) -> Iterator[None]:
-    """Holds an exclusive lock on a file, which is made where it is missing; waits for it as long as it takes."""
+    """Holds an exclusive lock on a file, which is created if it is missing; waits for the lock without a timeout."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -37,11 +37,11 @@ def file_lock(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def file_lock_within(path: Path, seconds: float) -> Iterator[bool]:
-    """Holds an exclusive lock on a file; yields False, and holds nothing, where another process keeps it.
+    """Holds an exclusive lock on a file; yields False, and holds nothing, if another process keeps it.
 
     Args:
-        path: The file; made where it is missing.
-        seconds: How long to wait. At least a moment: `is_locked` itself holds a lock while it looks.
+        path: The file; created if it is missing.
+        seconds: The timeout. It must not be 0, because `is_locked` itself holds the lock for a moment.
     """
     deadline = time.monotonic() + seconds
     with path.open("a") as file:
@@ -54,12 +54,12 @@ def file_lock_within(path: Path, seconds: float) -> Iterator[bool]:
 def exclusive(
     folder: Path, *, report: Callable[[str], object], check: Callable[[], object] = lambda: None
 ) -> Iterator[None]:
-    """Lets one process at a time work in a folder; the others wait for it, and say so.
+    """Lets one process at a time work in a folder; the others wait and report that they wait.
 
     Args:
-        folder: Made where it is missing; a file named `.lock` stays in it.
-        report: Takes a line every few seconds while another process has the folder.
-        check: Called twice a second meanwhile; what it raises ends the waiting.
+        folder: The folder; created if it is missing. A file named `.lock` stays in it.
+        report: Called with a line every few seconds while another process uses the folder.
+        check: Called twice a second while waiting; an exception from it ends the wait.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a") as file:
@@ -77,7 +77,7 @@ def is_locked(path: Path) -> bool:
     """Whether a process holds the exclusive lock on a file."""
     try:
         with path.open("rb") as file:
-            # A shared lock: of several processes that check at once, none takes another one for the holder.
+            # A shared lock, so that processes that check at the same time do not mistake each other for the holder.
             return not _try(file.fileno(), fcntl.LOCK_SH)
     except FileNotFoundError:
         return False

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 
 _LARGE = ((1e12, "trillion"), (1e9, "billion"))
-# Beyond it, floats do not hold every whole number, and nobody reads so many digits.
+# Above this, floats cannot represent every whole number, and nobody reads that many digits.
 _HUGE = 1e15
 
 
 def number_text(value: float, digits: int = 6) -> str:
-    """A number for people: digits that count, thousands apart, words for what is large and not whole.
+    """Formats a number for people: significant digits, thousands separators, words for large fractional numbers.
 
     Args:
-        value: Any number; NaN and infinities have signs of their own.
-        digits: How many digits count; all those before the point are written in any case.
+        value: Any number, including NaN and infinity.
+        digits: Number of significant digits; all digits before the decimal point are always written.
 
     >>> [number_text(value, 3) for value in (0.123456, 12345.6, 1e-9, 3.0, 4_294_967_295, 4.31e9 + 0.5, float("nan"))]
     ['0.123', '12,346', '1e-09', '3', '4,294,967,295', '4.31 billion', 'NaN']

@@ -1,18 +1,19 @@
-"""Text from anywhere, made fit to be shown: it commands no terminal, and gives away no secret."""
+"""Makes untrusted text safe to print: without terminal control sequences, and without secrets in URLs."""
 
 from __future__ import annotations
 
 import re
 
-# Controls, line and paragraph separators, what turns the direction of the text around it, and halves of characters.
-# What is merely invisible stays: joiners and direction marks belong to the spelling of many languages.
+# Control characters, line and paragraph separators, overrides of the text direction, and lone surrogates. Characters
+# that are merely invisible stay: joiners and direction marks belong to the spelling of many languages.
 _COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _LINE_END = re.compile("\r\n?")
-# A path made of a URL has one slash where there were two. Only a word's beginning is tried: words may be endless.
+# A URL that was turned into a path has one slash instead of two. Matches begin only at the start of a word, because
+# words may be arbitrarily long.
 _URL = re.compile(r"(?<![a-zA-Z0-9+.-])([a-zA-Z][a-zA-Z0-9+.-]+:/{1,2})([^\s'\"<>]+)")
 _QUERY = re.compile(r"(?<=\S)\?(?!…)[^\s'\"<>)\]]+")
 _USERINFO = re.compile(r"(?<=//)[^/\s'\"<>]*@")
-# Longer than any path that people look at; URLs may have megabytes, and a message repeats what it is about.
+# Longer than any path that people read. A message repeats the URL that it is about, which may have megabytes.
 _ENDLESS = re.compile(r"(\S{300})\S+")
 
 
@@ -27,7 +28,7 @@ def safe_lines(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    r"""A text on one line, which a terminal shows and does not obey: what would command it is written as an escape.
+    r"""A text on one line that is safe to print on a terminal: control characters are escaped.
 
     >>> print(printable("Pug\x1b[2J\n\u202eguP \udcff é 犬"))
     Pug\x1b[2J\n\u202eguP \udcff é 犬
@@ -36,7 +37,7 @@ def printable(text: str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    r"""A text of several lines, such as a log; otherwise like `printable`. Line feeds and tabs stay.
+    r"""Like `printable`, for a text of several lines, such as a log: line feeds and tabs stay.
 
     >>> print(printable_lines("one\r\ntwo\x07"))
     one
@@ -46,9 +47,9 @@ def printable_lines(text: str) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """A text whose URLs have no user names, no passwords and no queries.
+    """Removes user names, passwords and queries from the URLs in a text.
 
-    Queries hold the signatures of presigned URLs, which open what they name to anyone who reads a log.
+    Queries contain the signatures of presigned URLs, with which anyone who reads a log could access the object.
 
     >>> without_secrets("what? postgres://me:secret@host/db and https://host/dogs.zip?X-Amz-Signature=abc")
     'what? postgres://host/db and https://host/dogs.zip?…'
@@ -57,7 +58,7 @@ def without_secrets(text: str) -> str:
 
 
 def redacted(text: str) -> str:
-    """What a message says about a URL: without secrets also where only a part of the URL is left; never endless.
+    """A URL as messages show it: of limited length, and without secrets even if only a part of the URL is left.
 
     >>> redacted("cannot download https://me:secret@host/dogs.zip?X-Amz-Signature=abc: refused")
     'cannot download https://host/dogs.zip?… refused'
@@ -68,7 +69,7 @@ def redacted(text: str) -> str:
 def _stripped(url: re.Match[str]) -> str:
     host, slash, path = url[2].partition("/")
     shown, _, query = f"{host.rpartition('@')[2]}{slash}{path}".partition("?")
-    # What was stripped before stays as it is, with what follows in its sentence.
+    # A URL that was already stripped stays as it is, with the rest of its sentence.
     return f"{url[1]}{shown}" + (f"?{query}" if query.startswith("…") else "?…" if query else "")
 
 

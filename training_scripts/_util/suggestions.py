@@ -1,29 +1,29 @@
-"""The name that was meant, or probably meant: a command, option, hyperparameter, backbone, metric, rule or tensor."""
+"""Suggests known names for an unknown one: a command, option, hyperparameter, backbone, metric, rule or tensor."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 
-# A swapped pair of letters in a word of four is 0.75; names that share no more than a few letters stay below.
+# A four-letter word with two letters swapped scores 0.75; names that share only a few letters score less.
 _SIMILARITY = 0.75
-# Fewer letters at the beginning fit too many names.
+# Fewer letters would be the beginning of too many names.
 _ABBREVIATION_LETTERS = 3
 
 
 def closest(
     written: str, known: Iterable[str], *, synonyms: Mapping[str, str] | None = None, most: int = 1
 ) -> tuple[str, ...]:
-    """The known names that were probably meant, the likeliest first, each once.
+    """The known names that the user probably meant, the likeliest first, without duplicates.
 
     Args:
-        written: What was given.
-        known: The names that there are; repetitions are one.
-        synonyms: What other tools call a thing -> its name here; counts only where that name is known.
-        most: The largest number of names to return.
+        written: What the user wrote.
+        known: The known names; duplicates are ignored.
+        synonyms: Another tool's name -> the name here; used only if that name is in `known`.
+        most: The maximum number of names to return.
 
     Returns:
-        Names as `known` spells them; empty where nothing is near enough. Case, dashes, underscores, dots and spaces
+        Names as `known` spells them; empty if nothing is similar enough. Case, dashes, underscores, dots and spaces
         make no difference.
 
     >>> closest("Resnet-50", ["resnet18", "resnet50", "resnet50"])
@@ -46,12 +46,12 @@ def closest(
 
 
 def known_as(written: str, known: Iterable[str], *, synonyms: Mapping[str, str] | None = None) -> str | None:
-    """The known name that a spelling stands for; None where it stands for none of them, or for several.
+    """The known name that a spelling stands for; None if there is no such name, or more than one.
 
     Args:
-        written: What was given.
-        known: The names that there are.
-        synonyms: What other tools call a thing -> its name here; counts only where that name is known.
+        written: What the user wrote.
+        known: The known names.
+        synonyms: Another tool's name -> the name here; used only if that name is in `known`.
 
     >>> known_as("ResNet-50", ["resnet18", "resnet50"]), known_as("resnet", ["resnet18", "resnet50"])
     ('resnet50', None)
@@ -70,7 +70,7 @@ def known_as(written: str, known: Iterable[str], *, synonyms: Mapping[str, str] 
 def did_you_mean(
     written: str, known: Iterable[str], *, synonyms: Mapping[str, str] | None = None, most: int = 1
 ) -> str:
-    """A question to append to an error: ``; did you mean lr?``, or an empty text where nothing is near enough.
+    """A question to append to an error, such as ``; did you mean lr?``; empty if nothing is similar enough.
 
     Args:
         written: As `closest` takes it.
@@ -86,7 +86,7 @@ def did_you_mean(
 
 
 def either(names: Sequence[str]) -> str:
-    """Names in a sentence that leaves the choice.
+    """Joins names with commas and "or".
 
     >>> either(["a", "b", "c"])
     'a, b or c'
@@ -95,5 +95,5 @@ def either(names: Sequence[str]) -> str:
 
 
 def _letters(name: str) -> str:
-    """A name without what people write differently."""
+    """A name without the characters that people write in different ways."""
     return "".join(letter for letter in name.casefold() if letter not in "-_. ")

@@ -1,4 +1,4 @@
-"""What tarfile reads an untrusted tar through: forwards only, never more than allowed, no header of any size."""
+"""The file object through which tarfile reads an untrusted tar: forward only, with limits on sizes and headers."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, cast
 
-# tarfile reads a header into memory whole, however long it says that it is; honest ones hold a path or two.
-# Contents are read in smaller pieces.
+# tarfile reads a whole header into memory, whatever length it declares; honest headers contain a path or two. Contents
+# are read in smaller pieces.
 LARGEST_READ = 1 << 20
-# Weights and pictures hardly compress: an archive that grows hundredfold is a bomb. Below HARMLESS_BYTES it can
-# do no harm, and a tar of small text files may well shrink hundredfold.
+# Weights and pictures hardly compress: an archive that expands a hundredfold is a bomb. Below HARMLESS_BYTES it is
+# harmless, and a tar of small text files may really compress that much.
 MAX_GROWTH = 100
 HARMLESS_BYTES = 64_000_000
-# Folders nested a thousand deep can't be removed by `shutil.rmtree` before Python 3.13.
+# Before Python 3.13, `shutil.rmtree` cannot remove folders that are nested a thousand levels deep.
 MAX_DEPTH = 100
 
 
 def allowed_bytes(archive: Path) -> int:
-    """The most bytes that an archive's members may hold together."""
+    """The maximum total size of an archive's members, in bytes."""
     return max(HARMLESS_BYTES, archive.stat().st_size * MAX_GROWTH)
 
 
 def decompressed(archive: Path) -> IO[bytes]:
-    """The content of a file compressed with gzip, bzip2 or xz, or a plain file as it is."""
+    """The decompressed content of a gzip, bzip2 or xz file; any other file as it is."""
     with archive.open("rb") as file:
         start = file.read(6)
     if start.startswith(b"\x1f\x8b"):
@@ -39,12 +39,12 @@ def decompressed(archive: Path) -> IO[bytes]:
 
 
 class TarReader:
-    """The readable file that `tarfile.TarFile` needs, over a decompressor that must not be trusted.
+    """The readable file that `tarfile.TarFile` needs, over untrusted decompressed data.
 
     Args:
         plain: The decompressed tar.
-        allowed: The most bytes to read of it.
-        error: Makes what is raised where it holds more, from what is wrong.
+        allowed: The maximum number of bytes to read from it.
+        error: Creates the exception to raise, from a message, if there is more.
     """
 
     def __init__(self, plain: IO[bytes], allowed: int, *, error: Callable[[str], Exception]) -> None:
@@ -60,10 +60,10 @@ class TarReader:
         return self._position - self._one_back
 
     def read(self, size: int) -> bytes:
-        """Up to so many bytes, fewer only at the end.
+        """Reads up to `size` bytes, fewer only at the end.
 
         Raises:
-            Exception: They are too many, at once or together; what `error` makes.
+            Exception: One read or all reads together exceed the limit; created by `error`.
         """
         if not 0 <= size <= LARGEST_READ:
             raise self._error(f"the archive has a header of {size:,} bytes: a bomb; it was not unpacked")
@@ -77,7 +77,7 @@ class TarReader:
         return start + data
 
     def seek(self, position: int) -> int:
-        """Goes forwards, or one byte back, as tarfile does to see whether a member is there to its end."""
+        """Moves forward, or back by one byte, which tarfile does to check that a member is complete."""
         if position == self.tell():
             return position
         if position == self._position - 1 and self._last:
@@ -89,7 +89,7 @@ class TarReader:
         return self.tell()
 
     def drain(self) -> None:
-        """Reads on to the end, where decompressors find out whether the check sum is right."""
+        """Reads to the end, where decompressors verify the checksum."""
         while self.read(LARGEST_READ):
             pass
 

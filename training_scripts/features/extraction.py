@@ -36,7 +36,7 @@ class Progress:
         total: Pictures of the whole pass.
         views: Views of the whole pass, over all pictures; the time depends on these.
         report: Takes one line of log.
-        clock: Seconds from any start.
+        clock: Returns seconds, counted from any moment.
     """
 
     total: int
@@ -53,7 +53,7 @@ class Progress:
         self._start = self._shown = self.clock()
 
     def resume(self, done: int, views: int) -> None:
-        """Counts what an interrupted pass has computed, without effect on the reported speed."""
+        """Counts the pictures that an interrupted pass computed; they do not affect the reported speed."""
         self._done, self._views_done, self._resumed = done, views, (done, views)
 
     def advance(self, count: int, views: int) -> None:
@@ -71,7 +71,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Features float32 [m, views, width] of the pictures at `kept`, and the reason for each one left out."""
+    """Features float32 [m, views, width] of the pictures at `kept`, and the reason for each picture left out."""
 
     features: np.ndarray
     kept: np.ndarray
@@ -83,11 +83,11 @@ class Cost:
     """The cost of a pass so far.
 
     Attributes:
-        pictures: Pictures that went through, those that could not be read included.
-        views: Views of them.
+        pictures: Pictures that were processed, including those that could not be read.
+        views: Views of these pictures.
         waiting: Seconds that the network waited for decoded pictures.
-        forward: Seconds of the network, transfers to and from the device included.
-        decoding: Seconds of decoding, summed over all threads; they run while the network does.
+        forward: Seconds of the network, including transfers to and from the device.
+        decoding: Seconds of decoding, summed over all threads, which run in parallel with the network.
         seconds: Wall time of the pass.
     """
 

@@ -1,4 +1,4 @@
-"""The parts of a feature pass that is under way: written whole, verified when read, joined at the end."""
+"""The parts of a feature pass in progress: written atomically, verified when read, joined at the end."""
 
 # ruff: noqa: PLC0415 - NumPy loads only when features are made
 
@@ -15,7 +15,7 @@ from training_scripts.features.extraction import Chunk
 
 
 def write(path: Path, chunk: Chunk) -> None:
-    """Writes a part in one step."""
+    """Writes a part atomically."""
     import numpy as np
 
     content = io.BytesIO()
@@ -25,7 +25,7 @@ def write(path: Path, chunk: Chunk) -> None:
 
 
 def read(path: Path, count: int, views: int, width: int) -> Chunk | None:
-    """Reads a part (its checksums are verified); None where it is missing, damaged or copied in part."""
+    """Reads a part and verifies its checksums; None if it is missing, damaged or incompletely copied."""
     import numpy as np
 
     try:
@@ -47,10 +47,10 @@ def read(path: Path, count: int, views: int, width: int) -> Chunk | None:
 
 
 def join(parts: Sequence[Path], path: Path, *, shape: tuple[int, int, int]) -> None:
-    """Writes the features of all parts as one array [n, views, width] of the given shape, in one step."""
+    """Atomically writes the features of all parts as one array [n, views, width] of the given shape."""
     import numpy as np
 
-    # Written in order, not through a memory map: that would end the process with SIGBUS on a full disk.
+    # Written sequentially: on a full disk, a memory map would end the process with SIGBUS.
     with replacing(path) as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
         for part in parts:

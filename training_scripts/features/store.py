@@ -38,15 +38,15 @@ MANIFEST = "features.json"
 PICTURES_FILE = "pictures.json"
 BACKBONE_FILE = "backbone.pth"
 PARTS = "parts"
-# The cost of the pass, for reports on it and on the jobs that train on its features.
+# The cost of the pass, for reports on the pass and on the jobs that train on its features.
 COST_FILE = "feature_pass.json"
 _MAX_COST_BYTES = 1 << 20
 _KEY_FILE = "key.json"
 
-# Pictures in a part: the most that an interruption can lose.
+# Pictures per part: the most that an interruption can lose.
 CHUNK = 128
 
-# Decoding takes a tenth of the time or less; two threads hide it.
+# Decoding takes at most a tenth of the time; two threads hide it behind the network.
 _DEFAULT_WORKERS = 2
 
 
@@ -70,7 +70,7 @@ class FeatureStore:
         views: Views of a train picture; the other splits have the plain one.
         preprocessing: The preprocessing of the pictures.
         width: Width of its features.
-        fingerprint: That of the data set.
+        fingerprint: The fingerprint of the data set.
         skipped: Pictures that could not be read: "split", "name", "reason" of each.
         sizes: Pictures of each split.
         weights: Name of the weights: pretrained, none, or a file's name; empty in stores that do not record it.
@@ -100,13 +100,13 @@ class FeatureStore:
             The store.
 
         Raises:
-            DataError: The pass is not finished, or a file is missing or was copied in part.
+            DataError: The pass is not finished, or a file is missing or incompletely copied.
         """
         manifest = _read_json(folder / MANIFEST)
         if manifest is None:
             if (folder / PARTS).is_dir():
                 raise DataError(
-                    f"the features in {folder} are not finished: run the same extraction again, it resumes there."
+                    f"the features in {folder} are not finished: run the same extraction again; it resumes there."
                 )
             raise DataError(f"{folder} contains no features: {MANIFEST} is missing. Run extract_features.py first.")
         key = manifest["key"]
@@ -163,7 +163,7 @@ class FeatureStore:
         )
 
     def pass_facts(self) -> dict[str, object] | None:
-        """The recorded cost of the pass; None where it was not recorded."""
+        """The recorded cost of the pass; None if it was not recorded."""
         path = self.folder / COST_FILE
         try:
             found = _read_json(path) if path.stat().st_size <= _MAX_COST_BYTES else None
@@ -192,10 +192,10 @@ def extract(
     check: Callable[[], object] = lambda: None,
     callbacks: Callbacks | None = None,
 ) -> FeatureStore:
-    """Computes and stores the features of every split, or opens them where they are already there.
+    """Computes and stores the features of every split, or opens existing ones.
 
-    An interrupted pass resumes where it stopped, and ends with the same bytes as an unbroken one (with the same
-    batch size and thread count).
+    An interrupted pass resumes where it stopped, and produces the same bytes as an uninterrupted one with the same
+    batch size and thread count.
 
     Args:
         dataset: The pictures.
@@ -207,8 +207,8 @@ def extract(
         workers: Threads that decode; default 2.
         report: Takes one line of log at a time, every two seconds; an exception from it ends the pass, and the
             features computed so far are kept.
-        check: Called after every batch, and while another process has the folder; an exception from it ends the pass
-            likewise.
+        check: Called after every batch, and while another process uses the folder; an exception from it ends the pass
+            in the same way.
         callbacks: Called during the pass, if there is one.
 
     Returns:
@@ -282,7 +282,7 @@ def _prepare_parts(folder: Path, key: Mapping[str, object], report: Callable[[st
     parts = folder / PARTS
     # Compared after a round trip through JSON.
     if parts.is_dir() and _read_json(parts / _KEY_FILE) != json.loads(json.dumps(key)):
-        report(f"features: {parts} is left from a pass over other data or settings, it is computed again")
+        report(f"features: {parts} is left from a pass over other data or settings; the features are computed again")
         shutil.rmtree(parts)
     write_atomically(parts / _KEY_FILE, json.dumps(key).encode())
 
@@ -353,8 +353,8 @@ class _PassRecord:
         """Begins a pass.
 
         Args:
-            runner: What computes it.
-            chunks: Pictures and views of each chunk that is to be computed.
+            runner: Computes the pass.
+            chunks: Pictures and views of each chunk to compute.
             total: Pictures of the whole pass, including those that an interrupted pass has computed.
         """
         self._total, self._earlier = total, total - sum(count for count, _ in chunks)
@@ -426,6 +426,6 @@ def _explaining_full_disk(folder: Path) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise DataError(
-            f"the disk that holds {folder} is full: make room or choose a larger volume, and run it again; the "
-            "features computed so far are kept."
+            f"the disk that holds {folder} is full: free some space or choose a larger volume, and run the job again; "
+            "the features computed so far are kept."
         ) from error

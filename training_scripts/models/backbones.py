@@ -43,8 +43,8 @@ def _lite(name: str, width: int, side: int) -> BackboneSpec:
     return BackboneSpec(name, width, preprocessing, "efficientnet_lite")
 
 
-# Name, width of the features, side after resizing, filter: of torchvision's default weights, as tests verify. Every
-# other classification model of torchvision works too; a row here is found without importing torchvision.
+# Name, width of the features, side after resizing, filter: those of torchvision's default weights, as tests verify.
+# Every other classification model of torchvision works too, but only the rows here are found without importing it.
 _REGISTERED = {
     row.name: row
     for row in (
@@ -64,7 +64,7 @@ _REQUIREMENTS: Mapping[Origin, str] = {
 
 
 def names() -> tuple[str, ...]:
-    """Names the registered backbones; `spec` knows every other torchvision classification model too."""
+    """Names of the registered backbones; `spec` also knows all other torchvision classification models."""
     return tuple(_REGISTERED)
 
 
@@ -76,7 +76,7 @@ def spec(name: str) -> BackboneSpec:
             case, dashes and underscores make no difference.
 
     Returns:
-        What the backbone is.
+        The description of the backbone.
 
     Raises:
         BackboneError: The name is unknown; the message lists the names.
@@ -89,8 +89,8 @@ def spec(name: str) -> BackboneSpec:
     if canonical is None:
         hint = did_you_mean(name, [*_REGISTERED, *known], most=3) or "."
         raise BackboneError(
-            f"unknown backbone {name!r}{hint} Known are {', '.join(names())}, and every classification model of "
-            "torchvision by its name there (https://pytorch.org/vision/stable/models.html)."
+            f"unknown backbone {name!r}{hint} Valid names: {', '.join(names())}, and the name of any torchvision "
+            "classification model (https://pytorch.org/vision/stable/models.html)."
         )
     width, preprocessing = torchvision.describe(canonical)
     return BackboneSpec(canonical, width, preprocessing, "torchvision")
@@ -121,7 +121,7 @@ def create(name: str, *, weights: str = "pretrained") -> nn.Module:
     wanted = spec(name)
     if "://" in weights:
         raise BackboneError(
-            f"weights is the URL {redacted(weights)}; give pretrained, none, or a state-dict file's path."
+            f"weights is the URL {redacted(weights)}; pass pretrained, none, or the path of a state-dict file."
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
@@ -133,7 +133,7 @@ def create(name: str, *, weights: str = "pretrained") -> nn.Module:
 
 
 def skeleton(name: str) -> nn.Module:
-    """A backbone whose parameters have shapes but no content: it takes no memory, however large the network is.
+    """A backbone whose parameters have shapes but no content, so that it takes no memory, however large it is.
 
     Raises:
         BackboneError: The name is unknown, or its package is missing.
@@ -145,7 +145,7 @@ def skeleton(name: str) -> nn.Module:
 
 
 def exact_arithmetic() -> None:
-    """Makes GPUs compute float32 in full: features, training and endpoints must agree, on any machine.
+    """Makes GPUs compute in full float32 precision: features, training and endpoints must agree on any machine.
 
     Torch's default lets convolutions round their inputs to TF32's ten bits (PyTorch documentation, CUDA semantics).
     """
@@ -168,7 +168,7 @@ def _pretrained_state(wanted: BackboneSpec) -> Mapping[str, torch.Tensor]:
 
 
 def _without_classifier(network: nn.Module) -> tuple[nn.Module, str]:
-    """Replaces the last layer (SqueezeNet's is a convolution) by an identity and returns its name."""
+    """Replaces the last layer (in SqueezeNet a convolution) with an identity and returns its name."""
     from torch import nn
 
     name = [name for name, part in network.named_modules() if isinstance(part, (nn.Linear, nn.Conv2d))][-1]

@@ -1,12 +1,12 @@
 """The bundle: a self-contained model artifact, written after training, read by serving and the SDK.
 
-    model.json   what the model is: classes in index order, preprocessing, metrics, temperature, model_id
-    model.pth    its weights, a state dict (`backbone.*`, `head.*`, and `rejection.*` where it rejects pictures)
-    MODEL_CARD.md    the same for people
+    model.json   the model's description: classes in index order, preprocessing, metrics, temperature, model_id
+    model.pth    its weights, a state dict (`backbone.*`, `head.*`, and `rejection.*` if it rejects pictures)
+    MODEL_CARD.md    the description for people
     code/        inference.py, the modules it needs, and requirements.txt
 
-Reading a description needs no torch. A bundle may come from anyone: model.json is checked, weights are loaded with
-`weights_only=True` and must have the digest that model.json names.
+Reading a description does not require torch. Bundles are untrusted: model.json is checked, and weights are loaded with
+`weights_only=True` and must have the digest in model.json.
 """
 
 from __future__ import annotations
@@ -87,21 +87,21 @@ def write(
     rejection: Rejection | None = None,
     sizes: Mapping[str, int] | None = None,
 ) -> BundleDescription:
-    """Writes a bundle; model.json comes last, so that a folder which has it is whole.
+    """Writes a bundle. model.json is written last, so a folder that has one is complete.
 
     Args:
-        folder: SageMaker's model folder; made where it is missing.
+        folder: SageMaker's model folder; created if it is missing.
         backbone_name: As `backbones.create` takes it.
         backbone_state: Weights of the backbone.
         head: The trained head.
-        head_spec: What `heads.build` made it from.
+        head_spec: The specification from which `heads.build` built it.
         classes: Class folders in index order.
         preprocessing: The pictures that the backbone expects.
-        metrics: Of these weights.
+        metrics: The metrics of these weights.
         temperature: Fitted on the validation split, or 1.
-        fingerprint: Of the data set.
-        hyperparameters: In string form.
-        rejection: Rule fitted for these weights; None without one.
+        fingerprint: The fingerprint of the data set.
+        hyperparameters: Name to value, in string form.
+        rejection: Rule fitted for these weights; None if there is none.
         sizes: Pictures of each split, for the model card.
 
     Raises:
@@ -131,13 +131,13 @@ def write(
     except OSError as error:
         raise BundleError(
             f"cannot write the model ({len(weights) / 2**20:.0f} MiB) to {folder}: {error.strerror or error}. "
-            "Free space or make the folder writable, and start the job again: it continues from its checkpoint."
+            "Free some space or make the folder writable, and start the job again: it continues from its checkpoint."
         ) from error
     return description
 
 
 def read_description(path: Path) -> BundleDescription:
-    """Reads the description of a bundle; needs no torch, and unpacks nothing.
+    """Reads the description of a bundle; does not require torch, and unpacks nothing.
 
     Args:
         path: The bundle's folder, or its model.tar.gz.
@@ -159,9 +159,9 @@ def read_description(path: Path) -> BundleDescription:
 def read_weights(
     folder: Path, description: BundleDescription, *, check_size: Callable[[int], object]
 ) -> dict[str, torch.Tensor]:
-    """Reads a bundle's state dict and checks that its bytes have the digest of model.json.
+    """Reads a bundle's state dict and checks that its bytes have the digest in model.json.
 
-    File and tensors are never in memory together.
+    The file's bytes and its tensors are never in memory at the same time.
 
     Args:
         folder: The bundle's folder.
@@ -169,7 +169,7 @@ def read_weights(
         check_size: Called with the size of the weights before they are loaded; it may raise.
 
     Raises:
-        BundleError: The weights are missing, have another digest, or contain more than plain tensors.
+        BundleError: The weights are missing, have another digest, or contain objects other than plain tensors.
     """
     import torch  # noqa: PLC0415
 
@@ -186,12 +186,12 @@ def read_weights(
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError, TypeError) as error:
         raise BundleError(f"{path} is not a state dict that can be loaded safely") from error
     if not isinstance(state, dict) or not all(_is_plain(value) for value in state.values()):
-        raise BundleError(f"{path} is not a state dict: it contains more than plain tensors")
+        raise BundleError(f"{path} is not a state dict: it contains objects other than plain tensors")
     return state
 
 
 def _loaded_size(file: IO[bytes]) -> int:
-    """Bytes of memory that the weights will take: torch's files are ZIP archives, which may be compressed."""
+    """Memory that the weights will take, in bytes: torch's files are ZIP archives, which may be compressed."""
     size = os.fstat(file.fileno()).st_size
     try:
         with zipfile.ZipFile(file) as parts:
@@ -208,24 +208,24 @@ def _check_digest(file: IO[bytes], path: Path, expected: str) -> None:
     file.seek(0)
     if digest.hexdigest() != expected:
         raise BundleError(
-            f"{path} has SHA-256 {digest.hexdigest()}, but {DESCRIPTION_FILE} names {expected}: the file was "
+            f"{path} has SHA-256 {digest.hexdigest()}, but {DESCRIPTION_FILE} expects {expected}: the file was "
             "damaged or replaced. Download the artifact again."
         )
 
 
 def _is_plain(value: object) -> bool:
-    """Whether it is a dense tensor with content; others would fail where they are first used."""
+    """Whether it is a dense tensor with content; other tensors would fail only when they are first used."""
     import torch  # noqa: PLC0415
 
     return isinstance(value, torch.Tensor) and value.layout is torch.strided and not value.is_meta
 
 
 def _serialized(parts: Mapping[str, Mapping[str, torch.Tensor]]) -> bytes:
-    """The weights as one file's bytes; the same weights always give the same bytes."""
+    """The weights as the bytes of one file; the same weights always give the same bytes."""
     import torch  # noqa: PLC0415
 
     state = {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
-    # Views would be saved with their whole storage, and their offsets would change the bytes.
+    # A view would be saved with its whole storage, and its offset would change the bytes.
     owned = {name: state[name].detach().cpu().clone(memory_format=torch.contiguous_format) for name in sorted(state)}
     buffer = io.BytesIO()
     torch.save(owned, buffer)

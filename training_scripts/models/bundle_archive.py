@@ -1,7 +1,7 @@
 """Reads a bundle's archive without trusting it: the sizes in its headers are checked before any content is read.
 
-An archive may come from anyone, and a compressor makes a thousandth of zeros: one of 2.5 MB can keep a reader busy
-for minutes, and fill a disk.
+Archives are untrusted, and zeros compress a thousandfold: an archive of 2.5 MB can keep a reader busy for minutes and
+fill a disk.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from training_scripts.models.description import BundleError
 WEIGHTS_FILE = "model.pth"
 DESCRIPTION_FILE = "model.json"
 MAX_DESCRIPTION_BYTES = 16 << 20
-# A bundle of ours has about twenty; users may add files of their own within reason.
+# Our bundles have about twenty files; users may add some.
 MAX_MEMBERS = 10_000
 MAX_BYTES_BESIDE_WEIGHTS = 512 << 20
 
@@ -37,7 +37,7 @@ _BROKEN = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError)
 
 
 class ArchiveLimits:
-    """Adds up the sizes in the headers of an archive, and refuses what exceeds the limits of a bundle.
+    """Adds up the sizes in an archive's headers, and refuses an archive that exceeds the limits of a bundle.
 
     Args:
         archive: The archive.
@@ -54,34 +54,36 @@ class ArchiveLimits:
         """Checks one more member.
 
         Raises:
-            BundleError: The members are too many or too large.
+            BundleError: There are too many members, or they are too large.
         """
         name = name_of(member)
         self._members += 1
         self._unpacked += member.size
         self._beside += 0 if name == WEIGHTS_FILE else member.size
-        announced = f"{self._archive}: its {name[:100]!r} is announced as {member.size / 2**20:,.0f} MiB,"
+        announced = f"{self._archive} declares {member.size / 2**20:,.0f} MiB for {name[:100]!r},"
         if self._members > MAX_MEMBERS:
             raise BundleError(f"{self._archive} holds more than {MAX_MEMBERS:,} files: it is not a bundle")
         if name.count("/") > MAX_DEPTH:
-            raise BundleError(f"{self._archive}: its {name[:100]!r} lies more than {MAX_DEPTH} folders deep")
+            raise BundleError(
+                f"{self._archive} contains {name[:100]!r}, which is nested more than {MAX_DEPTH} folders deep"
+            )
         if name == DESCRIPTION_FILE and member.size > MAX_DESCRIPTION_BYTES:
             raise BundleError(
                 f"{announced} more than the {MAX_DESCRIPTION_BYTES >> 20} MiB that a description may have"
             )
         if self._unpacked > self.allowed:
             raise BundleError(
-                f"{announced} so that it unpacks to more than {MAX_GROWTH} times its size: it is not read"
+                f"{announced} so that it unpacks to more than {MAX_GROWTH} times its size: it was not read"
             )
         if self._beside > MAX_BYTES_BESIDE_WEIGHTS:
             raise BundleError(
                 f"{announced} but a bundle holds at most {MAX_BYTES_BESIDE_WEIGHTS >> 20} MiB beside {WEIGHTS_FILE}: "
-                "pack it without what does not belong to the model"
+                "pack it without files that do not belong to the model"
             )
 
 
 def name_of(member: tarfile.TarInfo) -> str:
-    """A member's name, whether it was packed as `.` or as `*`."""
+    """A member's name, regardless of whether the folder was packed as `.` or as `*`."""
     return member.name.removeprefix("./")
 
 
@@ -106,17 +108,17 @@ def extract(
     *,
     check_weights: Callable[[int], object],
 ) -> None:
-    """Unpacks the named files, and reads no further than to the last of them.
+    """Unpacks the named files, and stops reading after the last of them.
 
     Args:
         archive: The archive.
         folder: An existing folder.
-        names: What to unpack.
-        check_weights: Called with the size of model.pth before it is unpacked, where model.json is there already; it
+        names: The files to unpack.
+        check_weights: Called with the size of model.pth before it is unpacked, if model.json is already unpacked; it
             may raise.
 
     Raises:
-        BundleError: It is not an archive, one of another kind, lacks a file, or does not fit the disk.
+        BundleError: It is not an archive, is another kind of archive, lacks a file, or does not fit on the disk.
         OSError: The folder cannot be written.
     """
     missing = set(names)
@@ -127,7 +129,9 @@ def extract(
             if not member.isfile() or name not in missing:
                 continue
             if member.size > shutil.disk_usage(folder).free:
-                raise BundleError(f"{archive}: its {name} of {member.size >> 20} MiB does not fit {folder}")
+                raise BundleError(
+                    f"{archive}: its {name} of {member.size >> 20} MiB does not fit on the disk of {folder}"
+                )
             if name == WEIGHTS_FILE and (folder / DESCRIPTION_FILE).exists():
                 check_weights(member.size)
             with (folder / name).open("xb") as target:
@@ -139,10 +143,10 @@ def extract(
 
 
 def extract_all(archive: Path, folder: Path) -> None:
-    """Unpacks everything: no links that lead out of the folder, no devices.
+    """Unpacks everything; refuses devices and links that lead out of the folder.
 
     Raises:
-        BundleError: It is not an archive, one of another kind, or does not fit the disk.
+        BundleError: It is not an archive, is another kind of archive, or does not fit on the disk.
         OSError: The folder cannot be written.
     """
     if not hasattr(tarfile, "data_filter"):
@@ -155,7 +159,7 @@ def extract_all(archive: Path, folder: Path) -> None:
             limits.check(member)
             room -= member.size
             if room < 0:
-                raise BundleError(f"{archive} is larger, once unpacked, than what is free in {folder}")
+                raise BundleError(f"{archive} does not fit on the disk of {folder} when unpacked")
             return tarfile.data_filter(member, path)
 
         tar.extractall(folder, filter=checked)  # noqa: S202 - the filter is data_filter, and more
@@ -165,12 +169,12 @@ def extract_all(archive: Path, folder: Path) -> None:
 def _opened(archive: Path) -> Iterator[tuple[tarfile.TarFile, ArchiveLimits]]:
     limits = ArchiveLimits(archive)
     with decompressed(archive) as plain:
-        # Headers and padding come on top of what the members hold.
+        # Headers and padding add to the size of the members.
         reader = TarReader(plain, limits.allowed + HARMLESS_BYTES, error=BundleError)
         try:
             tar = tarfile.TarFile(fileobj=cast("IO[bytes]", reader))
         except (tarfile.ReadError, EOFError, zlib.error, lzma.LZMAError) as error:
-            # tarfile's own words are "bad checksum", and the like.
+            # tarfile's messages are too technical, such as "bad checksum".
             raise BundleError(f"{archive} is not a bundle: it is not a tar archive") from error
         with tar:
             yield tar, limits
@@ -178,7 +182,7 @@ def _opened(archive: Path) -> Iterator[tuple[tarfile.TarFile, ArchiveLimits]]:
 
 @contextlib.contextmanager
 def _read_errors(archive: Path) -> Iterator[None]:
-    """Turns what reading a broken archive raises into errors of ours."""
+    """Converts exceptions from reading a broken archive to a BundleError."""
     try:
         yield
     except BundleError:
@@ -187,7 +191,7 @@ def _read_errors(archive: Path) -> Iterator[None]:
         raise BundleError(f"{archive} is not a bundle: it cannot be read as an archive ({error})") from error
     except OSError as error:
         if error.errno is not None and error.filename != str(archive):
-            raise  # of the disk that is written to
+            raise  # from the disk to which files are written
         if error.errno is not None:
             raise BundleError(f"cannot read the bundle {archive}: {error.strerror}") from error
         raise BundleError(f"{archive} is not a bundle: it cannot be read as an archive ({error})") from error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-# A network that needs a temperature outside these bounds is broken; such a fit would hide it.
+# A network that needs a temperature outside these bounds is broken; fitting one would hide that.
 MIN_TEMPERATURE = 0.05
 MAX_TEMPERATURE = 20.0
 ECE_BINS = 15  # as in Guo et al. 2017
@@ -17,16 +17,16 @@ ECE_BINS = 15  # as in Guo et al. 2017
 def fit_temperature(logits: Tensor, targets: Tensor) -> float:
     """The T that minimizes the mean negative log-likelihood of softmax(logits / T).
 
-    The loss is convex in 1/T, and its slope there is the mean of (expected logit - logit of the truth): bisection
-    finds its root without a step size to choose. Source: Guo et al., "On Calibration of Modern Neural Networks",
-    2017, section 4.2.
+    The loss is convex in 1/T, and its derivative is the mean of (expected logit - logit of the true class). Bisection
+    finds the root of the derivative without a step size. Source: Guo et al., "On Calibration of Modern Neural
+    Networks", 2017, section 4.2.
 
     Args:
         logits: Scores of held-out pictures, [n, classes].
         targets: Their classes, [n].
 
     Returns:
-        T, between 0.05 and 20; 1.0 without pictures, or where a logit is not finite.
+        T, between 0.05 and 20; 1.0 if there are no pictures or a logit is not finite.
     """
     if not len(logits) or not bool(logits.isfinite().all()):
         return 1.0

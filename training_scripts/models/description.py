@@ -1,4 +1,4 @@
-"""The description of a bundle, model.json: written, read, and checked, since it may come from anyone."""
+"""The description of a bundle, model.json: written, read, and checked, because bundles are untrusted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORMAT_VERSION = 1
 MAX_CLASSES = 100_000
 # Fitted temperatures are from 0.05 to 20; logits divided by 1e-320 are infinite.
 MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-3, 1e3
-# Beyond these, a mean or deviation of colors between 0 and 1 gives numbers that no network was trained on.
+# Outside these bounds, the mean or deviation of colors from 0 to 1 gives inputs that no network was trained on.
 MAX_MEAN, MIN_STD, MAX_STD = 1e3, 1e-4, 1e3
 MAX_SIDE = 2048
 
@@ -27,12 +27,12 @@ _FOLDER_PREFIX = re.compile(r"^(?:\d+[.]|n\d{8}-)(?=.)")
 
 
 class BundleError(ScriptError):
-    """A bundle cannot be written, or what claims to be a bundle cannot be used."""
+    """A bundle cannot be written, or a file or folder cannot be used as a bundle."""
 
 
 @dataclass(frozen=True)
 class BundleDescription:
-    """What model.json says.
+    """The content of model.json.
 
     Attributes:
         model_id: SHA-256 of model.pth, 64 hexadecimal digits.
@@ -41,10 +41,10 @@ class BundleDescription:
         classes: Class folders in index order.
         preprocessing: The input that the backbone expects.
         temperature: Divisor of the logits that calibrates the probabilities.
-        metrics: Name to value, of the weights that were kept.
-        fingerprint: SHA-256 of the data set it was trained on.
-        hyperparameters: Those of the run, in string form.
-        rejection: Rule that recognizes pictures of none of the classes; None where the bundle has no such rule.
+        metrics: Name to value, for the weights that were kept.
+        fingerprint: SHA-256 of the data set that it was trained on.
+        hyperparameters: The hyperparameters of the run, in string form.
+        rejection: Rule that recognizes pictures of none of the classes; None if the bundle has no such rule.
     """
 
     model_id: str
@@ -59,7 +59,7 @@ class BundleDescription:
     rejection: Rejection | None = None
 
     def to_dict(self) -> dict[str, object]:
-        """The content of model.json."""
+        """The values as JSON types."""
         rejection = {"rejection": self.rejection.to_dict()} if self.rejection else {}
         return {
             "format": FORMAT,
@@ -80,7 +80,7 @@ class BundleDescription:
         """Checks the content of a model.json and reads it.
 
         Args:
-            values: What json.loads returned, not trusted.
+            values: The untrusted result of json.loads.
 
         Raises:
             ValueError: A value is missing, of the wrong type or out of bounds.

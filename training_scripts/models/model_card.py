@@ -1,4 +1,4 @@
-"""The model card in every bundle: what the model is, in Markdown, for readers of the archive."""
+"""The model card in every bundle: describes the model in Markdown, for people who open the archive."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MEANINGS = {
     "loss": "mean cross-entropy, in nats",
     "ece": "calibration error of the probabilities, 0 to 1",
     "ece_uncalibrated": "the same without the temperature",
-    "kept": "share of pictures that is not rejected",
+    "kept": "share of pictures that are not rejected",
 }
 _LIMITS = (
     "The metrics hold for pictures like those they were measured on. The model knows only its classes: a picture "
@@ -31,8 +31,8 @@ def write(description: BundleDescription, sizes: Mapping[str, int]) -> str:
     """The card of a bundle.
 
     Args:
-        description: What model.json says.
-        sizes: Pictures of each split; empty where unknown.
+        description: The content of model.json.
+        sizes: Pictures of each split; empty if unknown.
     """
     made = description.preprocessing
     rows = [
@@ -90,5 +90,5 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _safe(text: str) -> str:
-    # The name of a folder need not be Unicode, and then could not be written into the file.
+    # A folder's name may not be valid Unicode, and then it could not be written to the file.
     return text.translate(_UNSAFE).encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""The network that is trained: a head, with the backbone below it where the inputs are pictures, not features."""
+"""The network to train: a head, preceded by the backbone if the inputs are pictures rather than stored features."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Network(nn.Module):
-    """A head, with the backbone below it where the inputs are pictures rather than stored features.
+    """A head, preceded by the backbone if the inputs are pictures rather than stored features.
 
     Attributes:
         features: The head's inputs in the latest forward pass [n, width], without gradients.
@@ -24,8 +24,8 @@ class Network(nn.Module):
 
         Args:
             head: Features [n, width] -> logits [n, classes].
-            backbone: Pictures [n, 3, h, w] -> features; None where the inputs are features.
-            tuned: The backbone's trainable parameters; none for a frozen one.
+            backbone: Pictures [n, 3, h, w] -> features; None if the inputs are features.
+            tuned: The backbone's trainable parameters; empty for a frozen backbone.
         """
         super().__init__()
         self.head = head
@@ -43,9 +43,9 @@ class Network(nn.Module):
         return logits
 
     def train(self, mode: bool = True) -> Network:
-        """Switches the head's dropout. The backbone stays in evaluation mode, trained or not.
+        """Switches the head's dropout. The backbone always stays in evaluation mode, even if it is trained.
 
-        Its batch norms keep the statistics of millions of pictures; those of a fine-tuning batch would be worse.
+        Its batch norms keep the statistics of millions of pictures; the statistics of a fine-tuning batch are worse.
         """
         super().train(mode)
         if self.backbone is not None:
@@ -53,7 +53,7 @@ class Network(nn.Module):
         return self
 
     def learned(self) -> dict[str, Tensor]:
-        """Copies of the tensors that training changes: `head.*`, and `backbone.*` where blocks are tuned."""
+        """Copies of the tensors that training changes: `head.*`, and `backbone.*` if blocks are tuned."""
         return {
             name: tensor.detach().to("cpu", copy=True)
             for name, tensor in self.state_dict().items()
@@ -64,9 +64,9 @@ class Network(nn.Module):
         """Restores the weights that `learned` returned.
 
         Raises:
-            ValueError: They are another network's.
+            ValueError: They belong to another network.
         """
         found = self.load_state_dict(learned, strict=False)
         missing = [name for name in found.missing_keys if self.tuned or name.startswith("head.")]
         if missing or found.unexpected_keys:
-            raise ValueError(f"weights of another network: {', '.join([*missing, *found.unexpected_keys][:3])} …")
+            raise ValueError(f"weights from another network: {', '.join([*missing, *found.unexpected_keys][:3])} …")

@@ -1,7 +1,7 @@
-"""Runs a bundle's model in ONNX Runtime: the same answers on CPUs, and half of torch's time for a single picture.
+"""Runs a bundle's model in ONNX Runtime: on CPUs, the same results in half of torch's time for a single picture.
 
-The model is exported when it is loaded (0.3 s for efficientnet_lite0): only the bundle has to be kept, and every file
-that is trusted is covered by the bundle's digest. Needs the packages `onnx` and `onnxruntime`.
+The model is exported when it is loaded (0.3 s for efficientnet_lite0). So only the bundle has to be stored, and its
+digest covers every trusted file. Requires the packages `onnx` and `onnxruntime`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BACKEND_VARIABLE = "DOGBREED_BACKEND"
 BACKENDS = ("torch", "onnx")
 _INPUT = "pixels"
 _OUTPUTS = ("logits", "features")
-# The first with all operators of torchvision's transformers; supported since ONNX Runtime 1.12.
+# The first opset with all operators of torchvision's transformers; supported since ONNX Runtime 1.12.
 _OPSET = 17
 # Raised by torch's exporter for networks that it does not support.
 _REFUSALS = (RuntimeError, ValueError, TypeError, ImportError)
@@ -35,7 +35,7 @@ class OnnxError(ScriptError):
 
 
 def chosen_backend() -> str:
-    """The backend that DOGBREED_BACKEND selects; torch where it is not set.
+    """The backend that DOGBREED_BACKEND selects; torch if it is not set.
 
     Raises:
         OnnxError: Its value is not a known backend.
@@ -47,7 +47,7 @@ def chosen_backend() -> str:
 
 
 class OnnxModel(Model):
-    """A model that runs in ONNX Runtime; its outputs equal those of the model it was made from to about 1e-6.
+    """A model that runs in ONNX Runtime; its outputs agree with those of the original model to about 1e-6.
 
     Args:
         model: From `training_scripts.models.model.load`, on the CPU; not needed afterwards.
@@ -71,13 +71,13 @@ class OnnxModel(Model):
         return self.forward_with_features(pictures)[0]
 
     def forward_with_features(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits [n, classes], and the features [n, width] that they were made from."""
+        """Logits [n, classes], and the features [n, width] from which they were computed."""
         logits, features = self._session.run(list(_OUTPUTS), {_INPUT: pictures.contiguous().numpy()})
         return torch.from_numpy(logits), torch.from_numpy(features)
 
 
 class _Both(nn.Module):
-    """Makes `forward_with_features` the function that is exported."""
+    """Wraps a model so that `forward_with_features` is exported."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ def export(model: Model) -> bytes:
 def _export_mode() -> Iterator[None]:
     """Silences the deprecation of torch's older exporter; the newer one takes twenty times as long."""
     fast_attention = torch.backends.mha.get_fastpath_enabled()
-    # The fused attention of inference has no counterpart in ONNX.
+    # The fused attention that torch uses for inference has no counterpart in ONNX.
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         with warnings.catch_warnings():
@@ -152,7 +152,7 @@ def _session(onnxruntime: Any, content: bytes, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Threads that spin while they wait take the cores from decoding and from other workers.
+    # Threads that spin while waiting take CPU time from decoding and from other workers.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 COSINE = "cosine"
 CLASS_MEANS = "class_means"
 
-# Of 95, 97, 98, 99 and 99.5 %: the dogs that are lost and the other pictures that pass add up to the least at 97 and 98
-# (2.9 and 3.0 %; 4.2 % and more elsewhere), and of the two this loses fewer dogs (benchmarks/not_a_dog.py).
+# Chosen from 95, 97, 98, 99 and 99.5 %. The total error (dogs rejected plus other pictures accepted) is lowest at 97
+# and 98 % (2.9 and 3.0 %; at least 4.2 % at the others), and 98 % rejects fewer dogs (benchmarks/not_a_dog.py).
 KEPT = 0.98
-# A mean over one picture is that picture, and says nothing of how far others of its class are.
+# The mean of one picture is that picture, which does not show how far other pictures of its class are.
 MIN_PICTURES_PER_CLASS = 2
 
 _FARTHEST = 2.0
@@ -31,8 +31,8 @@ class Rejection:
             nearest class's mean; from 0 (the same direction) to 2.
         threshold: Scores above it are rejected.
         kept: Share of pictures of the classes that are expected to stay at or below it.
-        parameters: pictures: how many it was fitted on.
-        tensors: class_means [classes, width], of length 1 each, on the CPU; empty until weights are read.
+        parameters: pictures: the number of pictures that it was fitted on.
+        tensors: class_means [classes, width], each of length 1, on the CPU; empty until the weights are read.
     """
 
     method: str
@@ -41,8 +41,8 @@ class Rejection:
     parameters: Mapping[str, float] = field(default_factory=dict)
     tensors: Mapping[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
 
-    def scores(self, logits: Tensor, features: Tensor) -> Tensor:  # noqa: ARG002 - other methods would look at them
-        """How unlike the classes pictures are: float64 [n], on the CPU; higher is less alike.
+    def scores(self, logits: Tensor, features: Tensor) -> Tensor:  # noqa: ARG002 - other methods would use the logits
+        """How unlike the classes each picture is: float64 [n], on the CPU; higher is less similar.
 
         Args:
             logits: The model's logits [n, classes].
@@ -69,7 +69,7 @@ class Rejection:
         """
         method, parameters = values["method"], values["parameters"]
         if method != COSINE:
-            raise ValueError(f"rejection: the method {str(method)[:40]!r} is unknown, this code has {COSINE}")
+            raise ValueError(f"rejection: unknown method {str(method)[:40]!r}; this version supports {COSINE}")
         if not isinstance(parameters, dict):
             raise ValueError("rejection: its parameters are not a JSON object")
         threshold, kept = _number(values["threshold"], "threshold"), _number(values["kept"], "kept")
@@ -81,12 +81,12 @@ class Rejection:
         """Adds the tensors of a bundle to the rule, and checks that they fit.
 
         Raises:
-            ValueError: One is missing, or of the wrong type, shape or content.
+            ValueError: One is missing, or has the wrong type, shape or content.
         """
         import torch  # noqa: PLC0415
 
         means = tensors.get(CLASS_MEANS)
-        # The shape comes first: a forged one may claim more than there is memory for.
+        # The shape is checked first, because a forged one may exceed the memory.
         if means is None or tuple(means.shape) != (classes, width) or means.dtype != torch.float32:
             raise ValueError(f"rejection: {CLASS_MEANS} must be float32 [{classes}, {width}]")
         if not bool(means.isfinite().all()):
@@ -95,21 +95,21 @@ class Rejection:
 
 
 def fit(features: Tensor, targets: Tensor, *, classes: int, kept: float = KEPT) -> Rejection | None:
-    """The rule that keeps a share of pictures like these.
+    """Fits the rule that keeps a given share of pictures like these.
 
-    Every picture is compared with its class's mean over the others, as one that was never seen; the threshold is the
-    ceil((n + 1) kept)-th smallest score, which keeps at least that share of new pictures on average (Vovk, Gammerman
-    and Shafer, "Algorithmic Learning in a Random World", 2005, section 2.2). Where n is too small for that, it is the
-    largest score, and `kept` becomes n / (n + 1).
+    Every picture's score uses its class's mean over the other pictures, as if the picture were new. The threshold is
+    the ceil((n + 1) kept)-th smallest score, which keeps at least that share of new pictures on average (Vovk,
+    Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005, section 2.2). If n is too small for that, the
+    threshold is the largest score, and `kept` becomes n / (n + 1).
 
     Args:
         features: Features of pictures that the backbone was not trained on, [n, width].
         targets: Their classes, [n].
-        classes: How many classes there are.
+        classes: Number of classes.
         kept: Share to keep, above 0 and below 1.
 
     Returns:
-        The rule; None where a class has fewer than two pictures, or features are not finite.
+        The rule; None if a class has fewer than two pictures, or features are not finite.
     """
     import torch  # noqa: PLC0415
 

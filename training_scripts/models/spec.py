@@ -1,4 +1,4 @@
-"""What describes a backbone: its name, the length of its features, the pictures it expects, where it comes from."""
+"""The description of a backbone: its name, the length of its features, the pictures it expects, its origin."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Three = tuple[float, float, float]
 
 
 class BackboneError(ScriptError):
-    """A backbone is unknown, or its weights are not available; the message names the remedy."""
+    """A backbone is unknown, or its weights are not available; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """What a backbone is.
+    """The description of a backbone.
 
     Attributes:
-        name: Its name, torchvision's own where it comes from there.
+        name: Its name; for torchvision's backbones, torchvision's name.
         feature_width: Length of the vector that it computes for a picture.
         preprocessing: The pictures that it expects.
         origin: The module of `training_scripts.models` that builds it and finds its weights.

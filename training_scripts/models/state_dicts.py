@@ -1,4 +1,4 @@
-"""Backbone weights as state dicts: reads a file's, loads them into a network, identifies them by a digest."""
+"""Backbone weights as state dicts: reads them from a file, loads them into a network, identifies them by a digest."""
 
 # ruff: noqa: PLC0415 - torch loads only when weights are read
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def read(path: Path) -> Mapping[str, Any]:
-    """Reads a state-dict file without running any code in it; a `state_dict` or `model` entry around it is removed.
+    """Reads a state-dict file without running code in it; unwraps an outer `state_dict` or `model` entry.
 
     Raises:
         BackboneError: The file is missing, or is not a state dict.
@@ -29,7 +29,7 @@ def read(path: Path) -> Mapping[str, Any]:
 
     if not path.is_file():
         raise BackboneError(
-            f"the weights file {path} does not exist: give pretrained, none, or a state-dict file's path."
+            f"the weights file {path} does not exist: pass pretrained, none, or the path of a state-dict file."
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -42,12 +42,12 @@ def read(path: Path) -> Mapping[str, Any]:
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
             state = state[wrapper]
     if not isinstance(state, Mapping) or not all(isinstance(key, str) for key in state):
-        raise BackboneError(f"{path} holds a {type(state).__name__}, not a state dict.")
+        raise BackboneError(f"{path} contains a {type(state).__name__}, not a state dict.")
     return state
 
 
 def load(network: nn.Module, state: Mapping[str, Any], *, classifier: str, what: str) -> None:
-    """Loads weights into a backbone, whatever the usual wrappers and old names of their keys.
+    """Loads weights into a backbone; accepts the usual wrappers and old names of keys.
 
     Args:
         network: The backbone, without its classifier.
@@ -68,7 +68,7 @@ def load(network: nn.Module, state: Mapping[str, Any], *, classifier: str, what:
         if keys:
             raise BackboneError(
                 f"the weights do not fit {what}: they {fault} {', '.join(keys[:3])}"
-                f"{f' and {len(keys) - 3} more' if len(keys) > 3 else ''}. Is it another network's file?"
+                f"{f' and {len(keys) - 3} more' if len(keys) > 3 else ''}. Does the file belong to another network?"
             )
     network.load_state_dict(versioned({key: given.get(key, wanted[key]) for key in wanted}, network))
 

@@ -24,13 +24,13 @@ REQUIREMENTS = "torchvision>=0.19\n"
 # Extra classifiers that Inception networks have for training only.
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 
-# Networks whose builder sets these itself, but only when it is asked for weights.
+# Networks whose builder sets these arguments only if weights are requested.
 _BUILDER_OPTIONS: dict[str, dict[str, int]] = {
     name: {"aux_logits": False, "init_weights": False, "transform_input": True}
     for name in ("googlenet", "inception_v3")
 }
 
-# The DenseNet files still have the names of a torch that allowed dots in modules' names.
+# The DenseNet files still use names from a torch version that allowed dots in module names.
 _OLD_DENSENET_KEY = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)$")
 
 
@@ -47,7 +47,7 @@ def _models() -> ModuleType:
 
 
 def names() -> list[str]:
-    """Names every classification model of the installed torchvision."""
+    """Names of all classification models of the installed torchvision."""
     models = _models()
     return list(models.list_models(module=models))
 
@@ -71,9 +71,9 @@ def describe(name: str) -> tuple[int, Preprocessing]:
 
 
 def without_content() -> AbstractContextManager[object]:
-    """A context in which networks are built with parameters that have shapes but no content: at once, in no memory.
+    """A context in which networks are built with parameters that have shapes but no content: fast, and without memory.
 
-    Only `torch.empty`, which makes parameters, uses the meta device: with all tensors there, networks that compute
+    Only `torch.empty`, which creates parameters, uses the meta device. If all tensors were on it, networks that compute
     with tensors while they are built (RegNet) would fail.
     """
     import torch
@@ -101,7 +101,7 @@ def build(name: str, crop: int) -> nn.Module:
 
 
 def current_key(key: str) -> str:
-    """Translates a state dict's key from the names of old files to today's."""
+    """Translates a state dict's key from the names in old files to the current ones."""
     return _OLD_DENSENET_KEY.sub(r"\1\2", key)
 
 
@@ -116,7 +116,7 @@ def download(name: str, *, timeout: float) -> Mapping[str, Any]:
         The state dict, checked against the hash in its file's name.
 
     Raises:
-        BackboneError: The download failed; the message names the remedies.
+        BackboneError: The download failed; the message says what to do.
     """
     from torch import hub
 
@@ -131,7 +131,7 @@ def download(name: str, *, timeout: float) -> Mapping[str, Any]:
     except (OSError, RuntimeError, EOFError, ValueError) as error:
         raise BackboneError(
             f"the pretrained weights of {name} cannot be downloaded ({error}). Either fetch {url} elsewhere and "
-            f"give the file with --weights PATH, or copy it to {cache / url.rpartition('/')[2]}; or use "
+            f"pass the file with --weights PATH, or copy it to {cache / url.rpartition('/')[2]}; or use "
             "--model efficientnet_lite0, whose weights come with its package."
         ) from error
     finally:

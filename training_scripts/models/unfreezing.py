@@ -21,7 +21,7 @@ def unfreeze_last(backbone: nn.Module, count: int) -> list[nn.Parameter]:
 
     Args:
         backbone: From `create`; it stays in eval mode.
-        count: How many layers, from the end.
+        count: Number of layers, counted from the end.
 
     Returns:
         Their parameters, in the network's order.
@@ -60,7 +60,7 @@ def _parts(module: nn.Module) -> Iterator[nn.Module]:
     size = sum(parameter.numel() for parameter in module.parameters())
     for child in module.children():
         own = sum(parameter.numel() for parameter in child.parameters())
-        # A child that holds nearly everything is a mere wrapper (a vision transformer's encoder).
+        # A child that contains nearly everything is only a wrapper (a vision transformer's encoder).
         if type(child) in (nn.Sequential, nn.ModuleList) or (own > 0.9 * size and list(child.children())):
             yield from _parts(child)
         elif own:

@@ -15,7 +15,7 @@ class Callback:
 
     Modes are TRAIN and EVAL. In both, a step is: `step_begins`, the batch is fetched, `batch_ready`, the forward
     pass, `forward_done`; in TRAIN then the backward pass, `backward_done`, the optimizer; and `step_ends`. A feature
-    pass, where there is one, comes before the run and has its own hooks.
+    pass, if there is one, comes before the run and has separate hooks.
     """
 
     def run_begins(self, network: nn.Module, facts: Mapping[str, Any]) -> None:
@@ -24,7 +24,7 @@ class Callback:
         Args:
             network: The network that is trained.
             facts: hyperparameters, sizes (pictures of each split), steps_per_epoch, classes, class_counts (of the
-                train split), epoch (epochs done before), fingerprint (of the run), valid_names (pictures of the valid
+                train split), epoch (epochs already done), fingerprint (of the run), valid_names (pictures of the valid
                 split), inputs (features or pictures), backbone.
         """
 
@@ -32,7 +32,7 @@ class Callback:
         """A feature pass is about to begin.
 
         Args:
-            batches: How many batches it has.
+            batches: Number of batches.
             facts: device, batch_size, workers, backbone, views.
         """
 
@@ -52,7 +52,7 @@ class Callback:
         """The feature pass is done. Returns facts to store with the features, or None."""
 
     def step_begins(self, mode: str) -> None:
-        """The next batch is about to be fetched; also called once at the end of a pass, when none is left."""
+        """The next batch is about to be fetched; also called once at the end of a pass, when no batch is left."""
 
     def batch_ready(self, mode: str, inputs: Tensor, targets: Tensor) -> None:
         """The batch is on the device."""
@@ -70,16 +70,16 @@ class Callback:
         """A whole split was evaluated: logits [n, classes], targets [n], on the CPU, in the split's order."""
 
     def epoch_ends(self, epoch: int, values: Mapping[str, float]) -> str | None:
-        """An epoch is done, with its metrics. Returns the reason to end the run here, or None to continue."""
+        """An epoch is done; `values` are its metrics. Returns the reason to end the run now, or None to continue."""
 
     def run_ends(self) -> None:
         """The run is over; called however it ends."""
 
     def abandoned(self, reason: str) -> None:  # noqa: ARG002
-        """This callback has raised and is not called any more, although the run continues: release the network.
+        """This callback raised an exception, so the run continues without it: release the network.
 
         Args:
-            reason: What went wrong.
+            reason: The exception's message.
         """
         self.run_ends()
 
@@ -88,17 +88,17 @@ class Callbacks(Callback):
     """Several callbacks as one. A callback that raises is dropped with a warning; the run continues without it."""
 
     def __init__(self, callbacks: Iterable[Callback] = (), *, report: Callable[[str], object] = print) -> None:
-        """Takes the callbacks, which are called in this order.
+        """Combines callbacks.
 
         Args:
-            callbacks: The callbacks.
+            callbacks: The callbacks, called in this order.
             report: Takes one line of log at a time.
         """
         self._report = report
         self._settle(tuple(callbacks))
 
     def __bool__(self) -> bool:
-        """Whether there is a callback left."""
+        """Whether any callback is left."""
         return bool(self._callbacks)
 
     def run_begins(self, network: nn.Module, facts: Mapping[str, Any]) -> None:
@@ -171,14 +171,14 @@ class Callbacks(Callback):
         for callback, function in self._hooks[hook]:
             try:
                 answers.append(function(*arguments))
-            except Exception as error:  # noqa: BLE001 - whatever a callback raises, training continues
+            except Exception as error:  # noqa: BLE001 - training continues whatever a callback raises
                 self._drop(callback, error)
         return answers
 
     def _drop(self, callback: Callback, error: Exception) -> None:
         self._settle(tuple(other for other in self._callbacks if other is not callback))
         reason = first_line(error)
-        with contextlib.suppress(Exception):  # its threads and files should end with it
+        with contextlib.suppress(Exception):  # lets the callback end its threads and close its files
             callback.abandoned(reason)
         name = type(callback).__name__
         self._report(f"warning: {name} failed and was dropped; training continues without it: {reason}")

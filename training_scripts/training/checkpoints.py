@@ -1,4 +1,4 @@
-"""Saves a run's whole state after every epoch, so that a killed run resumes with the same result."""
+"""Saves the complete state of a run after every epoch, so that a killed run resumes with the same result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORMAT_VERSION = 2
 
 
 class CheckpointError(ScriptError):
-    """A checkpoint belongs to another run and cannot be continued; the message names the differences."""
+    """A checkpoint belongs to another run and cannot be resumed; the message lists the differences."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Saved:
     """A checkpoint to continue from.
 
     Attributes:
-        state: What was saved.
-        comparison: How the run differs from the one that saved it; without conflicts.
+        state: The saved state.
+        comparison: How this run differs from the one that saved the checkpoint; has no conflicts.
     """
 
     state: dict[str, Any]
@@ -67,14 +67,14 @@ class Checkpoint:
         except OSError as error:
             self._report(
                 f"warning: no checkpoint: cannot write {self.path}: {error.strerror or error}. "
-                "Training continues; a restart would resume from the last checkpoint that was written."
+                "Training continues; after a restart it would resume from the last checkpoint that was written."
             )
 
     def load(self) -> Saved | None:
-        """The state that was saved last; None where none was saved, or, with a warning, where it cannot be read.
+        """The state that was saved last; None if none was saved, or, with a warning, if it cannot be read.
 
         Raises:
-            CheckpointError: It belongs to another run: with other data, or another shape of model.
+            CheckpointError: It belongs to another run, with other data or another model architecture.
         """
         import torch  # noqa: PLC0415
 

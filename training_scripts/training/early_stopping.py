@@ -1,17 +1,17 @@
-"""Early stopping: decides after each epoch whether a run has waited long enough for a better one.
+"""Early stopping: decides after each epoch whether a run has gone too long without a better epoch.
 
-The hyperparameter `patience` sets how long; rules end a run too (`recording/recorder/rule_callback.py`).
+The hyperparameter `patience` sets how long. Rules can end a run too (`recording/recorder/rule_callback.py`).
 """
 
 from __future__ import annotations
 
 
 def reason(epoch: int, best_epoch: int, *, patience: int) -> str | None:
-    """Why a run should stop here; None to continue.
+    """Why a run should stop now; None to continue.
 
     Args:
         epoch: Epochs done.
-        best_epoch: The epoch with the lowest valid loss; the latest where there is no valid split.
+        best_epoch: The epoch with the lowest valid loss; the latest epoch if there is no valid split.
         patience: Epochs without a better valid loss after which to stop; 0 never stops.
 
     >>> reason(7, 4, patience=3), reason(6, 4, patience=3), reason(90, 4, patience=0)

@@ -19,8 +19,8 @@ class ModelEvaluation:
 
     Attributes:
         metrics: Name to value.
-        temperature: Divisor of the logits that calibrates the probabilities; 1 where it could not be fitted.
-        rejection: Rule that recognizes pictures of none of the classes; None where it could not be fitted.
+        temperature: Divisor of the logits that calibrates the probabilities; 1 if it could not be fitted.
+        rejection: Rule that recognizes pictures of none of the classes; None if it could not be fitted.
     """
 
     metrics: Mapping[str, float]
@@ -35,7 +35,7 @@ def evaluate_model(
 
     Args:
         trainer: A trainer whose run is over; its network holds the kept weights.
-        outcome: What its `run` returned.
+        outcome: Result of its `run`.
         epochs: The number of epochs in the hyperparameters.
         report: Takes one line of log at a time.
     """
@@ -68,12 +68,12 @@ def fit_rejection(
 ) -> Rejection | None:
     """The rule that recognizes pictures of none of the classes, fitted on the valid split.
 
-    Where that split lacks two pictures of each class, the train split is used if its features are stored: the backbone
-    has not learned from its pictures then, so they are as good as new ones. Otherwise there is no such rule.
+    If that split lacks two pictures of each class, the train split is used, provided that its features are stored: then
+    the backbone was not trained on its pictures, so they are as good as new ones. Otherwise there is no such rule.
 
     Args:
         trainer: A trainer whose run is over; its network holds the kept weights.
-        valid: These weights' evaluation of the valid split.
+        valid: The evaluation of these weights on the valid split.
         report: Takes one line of log at a time.
     """
     rule = _fitted(valid) if valid else None

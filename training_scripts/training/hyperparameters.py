@@ -20,7 +20,7 @@ PROFILED = ("train_model", "extract_features")
 
 
 class HyperparameterError(ScriptError):
-    """Hyperparameters that cannot be used; the message lists every problem and what is allowed."""
+    """The hyperparameters are invalid; the message lists every problem and the allowed values."""
 
 
 def _row(default: Any, kind: str, explanation: str, **limits: Any) -> Any:
@@ -29,14 +29,14 @@ def _row(default: Any, kind: str, explanation: str, **limits: Any) -> Any:
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """The settings of one run, checked. `Hyperparameters()` is every default."""
+    """The validated settings of one run. `Hyperparameters()` has all defaults."""
 
     model: str = _row("efficientnet_lite0", "text", "the backbone, by name", entry_points=EVERYWHERE, fixed=True)
     weights: str = _row(
         "pretrained", "text", "pretrained, none (random), or a state-dict file", entry_points=EVERYWHERE, fixed=True
     )
     hidden: tuple[int, ...] = _row(
-        (), "widths", "widths of the head's hidden layers; nothing for a linear head", fixed=True
+        (), "widths", "widths of the head's hidden layers; empty for a linear head", fixed=True
     )
     dropout: float = _row(
         0.0, "number", "dropout before the head's last layer", minimum=0, maximum=1, open_maximum=True
@@ -72,7 +72,7 @@ class Hyperparameters:
     backbone_lr: float = _row(
         1e-5, "number", "learning rate of unfrozen blocks", minimum=0, open_minimum=True, maximum=100
     )
-    amp: bool = _row(True, "true|false", "mixed precision where there is a GPU")
+    amp: bool = _row(True, "true|false", "mixed precision on a GPU")
     workers: int = _row(
         0,
         "integer",
@@ -84,7 +84,7 @@ class Hyperparameters:
     recorder: str = _row(
         "builtin",
         "text",
-        "what records losses, weights and gradients: ours, smdebug's hook (where installed), or nothing",
+        "what records losses, weights and gradients: ours, smdebug's hook (if installed), or nothing",
         choices=("builtin", "smdebug", "off"),
         entry_points=TRAIN_MODEL,
         recording=True,
@@ -131,7 +131,7 @@ class Hyperparameters:
         entry_points=TRAIN_MODEL,
     )
     stop_rules: str = _row(
-        # After any of these, going on changes nothing for the better, whatever the data.
+        # After any of these findings, more training does not help, whatever the data.
         "ExplodingTensor,VanishingGradient,LossNotDecreasing",
         "text",
         "the rules that end the job with on-finding=stop, separated by commas",
@@ -140,7 +140,7 @@ class Hyperparameters:
     rule_parameters: str = _row(
         "default",
         "text",
-        "the rules' parameters: ours, or AWS's to the letter",
+        "the rules' parameters: ours, or exactly AWS's",
         choices=("default", "aws"),
         entry_points=TRAIN_MODEL,
     )
@@ -164,7 +164,7 @@ class Hyperparameters:
     profile_operators: str = _row(
         "auto",
         "text",
-        "trace a few steps with torch.profiler; auto: only in runs long enough that it costs next to nothing",
+        "trace a few steps with torch.profiler; auto: only in runs so long that the cost is negligible",
         choices=("auto", "on", "off"),
         entry_points=PROFILED,
         recording=True,
@@ -199,14 +199,14 @@ def describe(entry_point: str | None = None) -> str:
 
 
 def validate(values: Mapping[str, object], *, entry_point: str | None = None) -> Hyperparameters:
-    """The hyperparameters that a mapping of names to values stands for, strings or Python's own values.
+    """The hyperparameters in a mapping of names to values, which may be strings or Python values.
 
     Args:
-        values: Names in any of their usual spellings: batch-size, batch_size; lr, learning_rate.
+        values: Names in any of their usual spellings, such as batch-size or batch_size, lr or learning_rate, to values.
         entry_point: Accept only the names this script reads; None accepts all.
 
     Raises:
-        HyperparameterError: Names or values are wrong; the message has all of them.
+        HyperparameterError: Names or values are wrong; the message lists all of them.
     """
     return _check([(str(name), value) for name, value in values.items()], [], entry_point)
 
@@ -215,7 +215,7 @@ def parse(arguments: Sequence[str], *, entry_point: str | None = None) -> Hyperp
     """The hyperparameters of a command line: `--name value` (as SageMaker sends it) or `--name=value`.
 
     Raises:
-        HyperparameterError: Names or values are wrong; the message has all of them.
+        HyperparameterError: Names or values are wrong; the message lists all of them.
     """
     pairs: list[tuple[str, object]] = []
     problems: list[str] = []
@@ -243,7 +243,7 @@ def _is_name(token: str) -> bool:
 
 
 def meant(written: str, entry_point: str | None = None) -> str | None:
-    """The hyperparameter that a name means, in any of its usual spellings; None for an unknown name.
+    """The hyperparameter that a name means, in any of its usual spellings; None if the name is unknown.
 
     >>> meant("batch_size"), meant("learning-rate"), meant("Epochs"), meant("e")
     ('batch-size', 'lr', 'epochs', None)
@@ -252,7 +252,7 @@ def meant(written: str, entry_point: str | None = None) -> str | None:
 
 
 def typed(name: str, value: object) -> object:
-    """A hyperparameter's value as Python has it, where it was sent as a string; any other value unchanged.
+    """Converts a hyperparameter's value from a string to its Python type; returns any other value unchanged.
 
     >>> typed("lr", "0.001"), typed("epochs", "6"), typed("amp", "true"), typed("hidden", "512,256")
     (0.001, 6, True, '512,256')
@@ -289,7 +289,7 @@ def _check(pairs: Sequence[tuple[str, object]], problems: list[str], entry_point
 
 
 def _message(problems: Sequence[str], allowed: Sequence[str]) -> str:
-    """The problems, and the names there are where `allowed` has them."""
+    """The message that lists the problems, and the allowed names if they are passed."""
     heading = "this hyperparameter is" if len(problems) == 1 else f"{len(problems)} hyperparameters are"
     listing = "".join(f"\n  {problem}" for problem in problems)
     names_there_are = f"\nallowed names: {', '.join(allowed)}" if allowed else ""
@@ -302,7 +302,7 @@ def _unknown(name: str, entry_point: str | None) -> str:
     return f"{name}: unknown hyperparameter{did_you_mean(name, names(entry_point), synonyms=RELATED)}"
 
 
-# What other tools call the same thing.
+# Names that other tools use for the same thing.
 SYNONYMS = {
     "learning-rate": "lr",
     "arch": "model",
@@ -314,7 +314,7 @@ SYNONYMS = {
     "l2": "weight-decay",
     "wd": "weight-decay",
 }
-# And names of similar meaning, whose values differ.
+# Names with a similar meaning but different values.
 RELATED = SYNONYMS | {"early-stopping": "patience"}
 
 

@@ -1,4 +1,4 @@
-"""The log lines that report a run's metrics and progress: written here, and read here by everyone else (`parse`).
+"""The log lines that report a run's metrics and progress: this module both writes and parses them.
 
 SageMaker reads metrics from the log by `MetricDefinitions` (https://docs.aws.amazon.com/sagemaker/latest/dg/
 training-metrics.html); the value it keeps for a metric is the last one printed.
@@ -23,7 +23,7 @@ METRICS: tuple[str, ...] = (
 _NUMBER = r"[-+]?(?:[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?|inf|nan)"
 
 METRIC_DEFINITIONS: list[dict[str, str]] = [{"Name": name, "Regex": rf"\b{name}=({_NUMBER})"} for name in METRICS]
-"""What a CreateTrainingJob request carries as `AlgorithmSpecification.MetricDefinitions`."""
+"""The value of `AlgorithmSpecification.MetricDefinitions` in a CreateTrainingJob request."""
 
 _EPOCH = re.compile(r"^(?P<best>best )?epoch (?P<epoch>\d+)/(?P<epochs>\d+)(?= |$)")
 _WITHIN_EPOCH = re.compile(r"^\s*epoch (\d+)/(\d+): (\d+) of (\d+) pictures\b")
@@ -32,7 +32,7 @@ _PICTURES = re.compile(r"\b(\d+)\s*(?:/|of)\s*(\d+)\s+pictures")
 _PAIR = re.compile(rf"\b([a-z]+:[a-z]+|seconds)=({_NUMBER})(?![\w.])")
 
 
-# Other tools' words for the parts of a metric's name.
+# Words that other tools use for the parts of a metric's name.
 _WORDS = {
     "val": "valid",
     "validation": "valid",
@@ -44,7 +44,7 @@ _WORDS = {
 
 
 def meant(written: str) -> str | None:
-    """The metric that a name means, in any of its usual spellings; None where there is no such metric.
+    """The metric that a name means, in any of its usual spellings; None if there is no such metric.
 
     >>> meant("val_loss"), meant("Validation Accuracy"), meant("average test loss")
     ('valid:loss', 'valid:accuracy', None)
@@ -53,7 +53,7 @@ def meant(written: str) -> str | None:
 
 
 def nearest(written: str) -> str | None:
-    """The metric to suggest for an unknown name; None where none is similar.
+    """The metric to suggest for an unknown name; None if none is similar.
 
     >>> nearest("average test loss"), nearest("accuracy"), nearest("val_los"), nearest("f1")
     ('test:loss', 'valid:accuracy', 'valid:loss', None)
@@ -72,7 +72,7 @@ def _words(written: str) -> list[str]:
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """What one epoch line says.
+    """The content of one epoch line.
 
     Attributes:
         epoch: Number of the epoch, from 1.
@@ -96,10 +96,10 @@ class EpochMetrics:
 
 @dataclass(frozen=True)
 class PicturesDone:
-    """What a line inside an epoch or a feature pass says.
+    """The content of a progress line, which is logged during an epoch or a feature pass.
 
     Attributes:
-        fraction: How much is done, 0 to 1: of the whole run by a line inside an epoch, else of the pass.
+        fraction: How much is done, 0 to 1: of the whole run for a line inside an epoch, otherwise of the pass.
         within_epoch: Whether it is a line inside an epoch.
     """
 
@@ -121,7 +121,7 @@ def format_epoch(metrics: EpochMetrics) -> str:
 
 
 def format_within_epoch(epoch: int, epochs: int, done: int, total: int, loss: float) -> str:
-    """A line that shows life inside a long epoch; no metric definition matches it.
+    """A progress line for a long epoch; no metric definition matches it.
 
     >>> format_within_epoch(3, 10, 640, 6000, 1.23456)
     '  epoch 3/10: 640 of 6000 pictures, running loss 1.2346'
@@ -130,7 +130,7 @@ def format_within_epoch(epoch: int, epochs: int, done: int, total: int, loss: fl
 
 
 def format_feature_pass(done: int, total: int, pace: float, seconds_left: float) -> str:
-    """A line of a feature pass.
+    """A progress line for a feature pass.
 
     >>> format_feature_pass(640, 6000, 97.31, 55.2)
     'features 640/6000 pictures, 97.3/s, 55 s left'
@@ -139,7 +139,7 @@ def format_feature_pass(done: int, total: int, pace: float, seconds_left: float)
 
 
 def parse(line: str) -> EpochMetrics | PicturesDone | None:
-    """What a line of the log reports; None for a line that reports neither metrics nor progress.
+    """Parses a log line; None for a line that reports neither metrics nor progress.
 
     >>> parse("epoch 3/10 valid:loss=nan valid:accuracy=1e-05 seconds=0.4").values["valid:accuracy"]
     1e-05

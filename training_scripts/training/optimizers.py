@@ -1,4 +1,4 @@
-"""Torch's optimizers, without the compiler that their first call loads."""
+"""Torch's optimizers, without loading the compiler that their first call would import."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Chosen = TypeVar("Chosen", bound=torch.optim.Optimizer)
 
 
 def light(kind: type[Chosen]) -> type[Chosen]:
-    """The same optimizer, which never imports `torch._dynamo`.
+    """A variant of an optimizer class that never imports `torch._dynamo`.
 
-    Torch wraps an optimizer's methods so that `torch.compile` leaves them alone, and the wrappers load the compiler
-    to do so: a third of the start-up of a process that compiles nothing, and of a whole trial on stored features.
+    Torch wraps an optimizer's methods so that `torch.compile` skips them, and these wrappers load the compiler. That
+    takes a third of the start-up time of a process that compiles nothing, and a third of a trial on stored features.
 
     Args:
         kind: An optimizer class of `torch.optim`.

@@ -1,4 +1,4 @@
-"""One hyperparameter: its kind, its bounds, and how the string that SageMaker sends becomes a value."""
+"""One hyperparameter: its kind, its bounds, and the conversion from the string that SageMaker sends to a value."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ class Parameter:
     Attributes:
         name: As written in a job (`batch-size`); other spellings are accepted too.
         kind: How the string is read: `number`, `integer`, `true|false`, `text`, or `widths` (`512,256`).
-        default: The value used where none is given.
-        help: What it does, in one line.
+        default: The value to use if none is given.
+        help: A one-line description.
         minimum: Smallest value allowed, or None.
         maximum: Largest value allowed, or None.
         open_minimum: Whether the minimum itself is excluded.
         open_maximum: Whether the maximum itself is excluded.
-        choices: The only values allowed, where not empty; case, dashes and underscores do not matter.
+        choices: The only allowed values, unless empty; case, dashes and underscores do not matter.
         entry_points: The scripts that read it.
         recording: Whether it only controls recording, which does not change the result of a run.
-        fixed: Whether a run that continues a checkpoint must have the same value.
+        fixed: Whether a run that resumes from a checkpoint must have the same value.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Parameter:
 
 
 def read(parameter: Parameter, value: object) -> Any:
-    """Reads the value of one parameter; a ValueError names what is allowed."""
+    """Reads the value of one parameter; a ValueError lists the allowed values."""
     text = write(value).strip()
     try:
         found = _READERS[parameter.kind](known_as(text, parameter.choices) or text)
@@ -79,14 +79,14 @@ def read(parameter: Parameter, value: object) -> Any:
 
 
 def _check_views(text: str) -> None:
-    """Checks a list of views. Its grammar is in a module that needs Pillow, which loads only here."""
+    """Checks a list of views. The module with its grammar needs Pillow, so it is imported only here."""
     from training_scripts.data.preprocessing import parse_views  # noqa: PLC0415
 
     parse_views(text)
 
 
 def _check_rules(text: str) -> None:
-    """Checks names of rules. The rules need NumPy, so they load only where other than the default ones are named."""
+    """Checks names of rules. The rules need NumPy, so they are imported only if the names are not the defaults."""
     from training_scripts import rules  # noqa: PLC0415
 
     for name in text.split(","):
@@ -113,7 +113,7 @@ def _number(text: str) -> float:
 
 
 def _integer(text: str) -> int:
-    """Tuners and JSON turn 64 into 64.0; that is still a whole number."""
+    """Reads a whole number. Tuners and JSON turn 64 into 64.0, which is accepted."""
     try:
         return int(text)
     except ValueError:
@@ -138,7 +138,7 @@ def _text(text: str) -> str:
 
 
 def _widths(text: str) -> tuple[int, ...]:
-    """`512,256`, and the list forms that JSON and Python write: `[512, 256]`, `(512,)`."""
+    """Reads widths: `512,256`, or a list as JSON and Python write it, such as `[512, 256]` or `(512,)`."""
     parts = [part.strip() for part in text.strip("[]()").split(",")]
     widths = tuple(_integer(part) for part in parts if part)
     if len(widths) > MAX_LAYERS or any(not 1 <= width <= MAX_WIDTH for width in widths):

@@ -1,4 +1,4 @@
-"""The identity of a run, and whether a run with other settings may continue its checkpoint. Needs no torch."""
+"""The identity of a run, and whether a run with other settings may resume from its checkpoint. Does not need torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from training_scripts.training.hyperparameters import Hyperparameters, table
 
-# Beside the checkpoint: what it belongs to, for readers without torch.
+# Stored beside the checkpoint: the run that it belongs to, for readers without torch.
 DESCRIPTION_NAME = "checkpoint.json"
 _SHOWN_DIGITS = 8
 _SHOWN_CLASSES = 5
@@ -18,13 +18,13 @@ _SHOWN_CLASSES = 5
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """What determines a run's result.
+    """Everything that determines a run's result.
 
     Attributes:
         hyperparameters: Name to value, in string form.
-        data: SHA-256 of the data set; empty where it is not known.
-        classes: Class folders in index order; empty where they are not known.
-        weights: SHA-256 of the backbone's weights as the run begins with them; empty where they are not known.
+        data: SHA-256 of the data set; empty if unknown.
+        classes: Class folders in index order; empty if unknown.
+        weights: SHA-256 of the backbone's initial weights; empty if unknown.
     """
 
     hyperparameters: Mapping[str, str] = field(default_factory=dict)
@@ -40,11 +40,11 @@ class RunIdentity:
         return hashlib.sha256(repr(parts).encode("utf-8", "surrogateescape")).hexdigest()
 
     def value(self, name: str) -> str:
-        """A hyperparameter's value; its default where none is given."""
+        """A hyperparameter's value, or its default if none is given."""
         return self.hyperparameters.get(name, _DEFAULTS[name])
 
     def to_dict(self) -> dict[str, object]:
-        """Plain values, which `from_dict` reads back."""
+        """The values as JSON types; `from_dict` reads them back."""
         return {
             "hyperparameters": dict(self.hyperparameters),
             "data": self.data,
@@ -64,11 +64,11 @@ class RunIdentity:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How a run differs from the one whose checkpoint it is to continue.
+    """How a run differs from the one whose checkpoint it resumes.
 
     Attributes:
-        conflicts: Why it cannot continue, one phrase per reason.
-        changes: The settings that change from there on: hyperparameter -> (value before, value now).
+        conflicts: Why it cannot resume, one phrase per reason.
+        changes: The settings that change when it resumes: hyperparameter -> (value before, value now).
     """
 
     conflicts: tuple[str, ...]
@@ -80,11 +80,11 @@ class Comparison:
 
 
 def compare(before: RunIdentity, now: RunIdentity) -> Comparison:
-    """Compares a run with the one whose checkpoint it is to continue; unknown values count as equal.
+    """Compares a run with the one whose checkpoint it resumes; unknown values count as equal.
 
     Args:
         before: The run that wrote the checkpoint.
-        now: The run that is to continue it.
+        now: The run that resumes from it.
     """
     differing = {
         name: (before.value(name), now.value(name)) for name in _rows() if before.value(name) != now.value(name)
@@ -102,14 +102,14 @@ def compare(before: RunIdentity, now: RunIdentity) -> Comparison:
             f"with {before.data[:_SHOWN_DIGITS]}"
         )
     if not conflicts and before.weights and now.weights and before.weights != now.weights:
-        conflicts.append("the backbone's weights differ, under the same name")
+        conflicts.append("the backbone's weights have the same name but differ")
     changes = {name: pair for name, pair in differing.items() if not _is_fixed(name, *pair)}
     return Comparison(tuple(conflicts), changes)
 
 
 def _is_fixed(name: str, before: str, now: str) -> bool:
-    """Whether the state of a run with one value is useless to a run with the other."""
-    if name == "dropout":  # without any, the head has a layer less
+    """Whether a run with one value cannot use the state of a run with the other."""
+    if name == "dropout":  # without dropout, the head has one layer fewer
         return (float(before) == 0) != (float(now) == 0)
     return _rows()[name]
 
@@ -127,7 +127,7 @@ def _other_classes(before: Sequence[str], now: Sequence[str]) -> str:
 
 
 def _rows() -> dict[str, bool]:
-    """The hyperparameters that decide a result, and whether a continued run must keep them."""
+    """The hyperparameters that decide a run's result, and whether a resumed run must keep them."""
     return {row.name: row.fixed for row in table() if row.name != "workers" and not row.recording}
 
 

@@ -1,4 +1,4 @@
-"""Prepares the process of an entry point: memory allocator, threads, seeds, and how it ends."""
+"""Prepares the process of an entry point (memory allocator, threads, seeds) and reports its outcome."""
 
 # ruff: noqa: PLC0415 - the environment must be set before torch and NumPy load
 
@@ -28,10 +28,10 @@ DEFAULT_MODEL_DIR = "/opt/ml/model"
 
 
 def prepare(threads: int | None = None) -> None:
-    """Sets the process up for numerical work; call it first, before anything imports torch.
+    """Sets up the process for numerical work; call it first, before anything imports torch.
 
     Args:
-        threads: Torch's threads; default: `OMP_NUM_THREADS` where set, else the cores this process may use.
+        threads: Torch's threads; default: `OMP_NUM_THREADS` if set, else the cores that this process may use.
     """
     prepare_libraries()
     import torch
@@ -40,8 +40,8 @@ def prepare(threads: int | None = None) -> None:
 
 
 def prepare_libraries() -> None:
-    """The part of `prepare` that must come before NumPy loads, and loads nothing itself."""
-    # Waiting threads that spin take the cores away from decoding and from other processes.
+    """The part of `prepare` that must run before NumPy is imported; imports nothing itself."""
+    # Threads that spin while waiting take CPU time from decoding and from other processes.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _keep_freed_memory()
 
@@ -52,14 +52,14 @@ def _threads(environ: Mapping[str, str]) -> int:
 
 
 def available_cores() -> int:
-    """Counts the cores that this process may run on (a container's share, not the machine's)."""
+    """Counts the cores that this process may use (a container's share, not all of the machine's)."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _keep_freed_memory() -> None:
-    # glibc maps every large block again, and page faults then cost more than the convolutions do.
+    # By default, glibc maps every large block anew, and the page faults cost more time than the convolutions.
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):
@@ -79,12 +79,12 @@ def seed_everything(seed: int) -> None:
 
 
 def checkpoint_folder(environ: Mapping[str, str] | None = None) -> Path:
-    """The folder that SageMaker keeps across restarts: `SM_CHECKPOINT_DIR`, or AWS's own default."""
+    """The folder that SageMaker keeps across restarts: `SM_CHECKPOINT_DIR`, or AWS's default."""
     return Path((environ or os.environ).get("SM_CHECKPOINT_DIR", DEFAULT_CHECKPOINT_DIR))
 
 
 def say(line: str) -> None:
-    """Prints one line of the job's log; a name in it cannot begin another line, which might report a metric."""
+    """Prints one line of the job's log; names in it cannot start another line, which could look like a metric."""
     print(safe_line(line), flush=True)
 
 
@@ -101,7 +101,7 @@ def run_entry_point(work: Callable[[], int]) -> int:
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # file names need not be Unicode, and show up in messages
+            stream.reconfigure(errors="backslashreplace")  # file names in messages may not be valid Unicode
     try:
         return work()
     except ScriptError as error:

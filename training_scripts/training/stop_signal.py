@@ -6,7 +6,7 @@ import signal
 from types import FrameType
 
 
-class Stopped(Exception):  # noqa: N818 - a request that was met, not an error
+class Stopped(Exception):  # noqa: N818 - a fulfilled request, not an error
     """The work ended early on request."""
 
 

@@ -1,6 +1,6 @@
-"""The training loop: trains a head, and the backbone's last blocks where `unfreeze` is set; keeps the best epoch.
+"""The training loop: trains a head, and the backbone's last blocks if `unfreeze` is set; keeps the best epoch.
 
-`Trainer.run` reads as the story of a run; early stopping is decided in `early_stopping.py`.
+Start reading at `Trainer.run`; `early_stopping.py` decides when to stop early.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from training_scripts.training.metrics import EpochMetrics, format_epoch, format
 from training_scripts.training.optimizers import light
 from training_scripts.training.stop_signal import StopFlag, Stopped
 
-# A log line now and then shows that a long epoch is alive; quick epochs need none.
+# Occasional log lines show that a long epoch makes progress; quick epochs need none.
 PROGRESS_SECONDS = 2.0
 
 
 class TrainingError(ScriptError):
-    """Training cannot continue with these settings; the message says which to change."""
+    """Training cannot continue with these settings; the message says which ones to change."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,14 @@ class Evaluation:
 
 @dataclass
 class RunState:
-    """The state of a run after an epoch; with the weights and the optimizer, all that a restart needs."""
+    """The state of a run after an epoch: everything that a restart needs besides the weights and the optimizer."""
 
     epoch: int = 0
     best_epoch: int = 0
     best_loss: float = math.inf
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
-    ended: str = ""  # why a callback ended the run; after a restart it trains no further
+    ended: str = ""  # why a callback ended the run; a restarted run then does not train further
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,11 @@ class Outcome:
     """A finished run; the network holds the weights of its best epoch.
 
     Attributes:
-        epoch: The epoch whose weights were kept: lowest valid loss, or the last where there is no valid split.
+        epoch: The epoch whose weights were kept: the one with the lowest valid loss, or the last without a valid split.
         history: Metrics of every epoch, first to last.
         stopped: Whether a request to stop ended it early.
-        valid: These weights' evaluation of the valid split; None without that split, or where a stopped run, begun
-            from a checkpoint, has not evaluated them itself.
+        valid: The evaluation of these weights on the valid split; None without that split, or if a run that resumed
+            from a checkpoint was stopped before it evaluated them.
     """
 
     epoch: int
@@ -104,17 +104,17 @@ class Trainer:
         callbacks: Callbacks | None = None,
         facts: Mapping[str, object] | None = None,
     ) -> None:
-        """Moves the network to the GPU where there is one; nothing is trained yet.
+        """Moves the network to the GPU if there is one; trains nothing yet.
 
         Args:
-            network: Freshly initialized; `run` leaves the best weights in it.
+            network: A newly initialized network; `run` leaves the best weights in it.
             batches: Its inputs.
             hyperparameters: The run's settings.
-            checkpoint: Where the state is kept after every epoch.
+            checkpoint: Stores the state after every epoch.
             stop: Checked between batches.
             report: Takes one line of log at a time.
-            callbacks: Called as the run proceeds, except for `run_ends`, which is the caller's.
-            facts: The facts of `Callback.run_begins` that only the caller knows.
+            callbacks: Called as the run proceeds, except for `run_ends`, which the caller must call.
+            facts: The facts for `Callback.run_begins` that only the caller knows.
         """
         backbones.exact_arithmetic()
         self.device = device()
@@ -133,11 +133,11 @@ class Trainer:
         self._state = RunState()
 
     def run(self) -> Outcome:
-        """Trains to the end, from the checkpoint where there is one.
+        """Trains to the end, starting from the checkpoint if there is one.
 
         Raises:
-            TrainingError: The loss is not finite and no epoch was good, or the checkpoint has all epochs already.
-            CheckpointError: The checkpoint is of other data, or of another shape of model.
+            TrainingError: The loss is not finite and no epoch was good, or the checkpoint already has all epochs.
+            CheckpointError: The checkpoint belongs to other data or to another model architecture.
             Stopped: A stop was requested before the first epoch was done.
         """
         self._resume()
@@ -175,10 +175,10 @@ class Trainer:
         return self._batches.size(split) > 0
 
     def evaluate(self, split: str) -> Evaluation:
-        """Evaluates the network's present weights on a split, each picture in its plain view.
+        """Evaluates the network's current weights on a split, each picture in its plain view.
 
         Raises:
-            Stopped: A stop was requested meanwhile.
+            Stopped: A stop was requested during the evaluation.
         """
         return self._evaluate(split, Callbacks())
 
@@ -187,7 +187,7 @@ class Trainer:
         logits, targets, features = [], [], []
         with torch.inference_mode():
             for inputs, truth in self._fetched(EVAL, self._batches.plain(split, self._settings.batch_size), callbacks):
-                # In full precision, as the endpoint will compute them.
+                # In full precision, as on the endpoint.
                 scored = self.network(inputs).float()
                 callbacks.forward_done(EVAL, scored)
                 if callbacks:
@@ -203,13 +203,14 @@ class Trainer:
             accuracy=float((all_logits.argmax(1) == all_targets).double().mean()),
             logits=all_logits,
             targets=all_targets,
-            # Stored features come as one batch: they are not copied.
+            # Stored features are a single batch, which is not copied.
             features=features[0] if len(features) == 1 else torch.cat(features),
         )
 
     def _epoch(self, epoch: int) -> tuple[dict[str, float], float]:
         begin = time.monotonic()
-        # Every epoch draws from the seed and its own number: a restarted run draws what an unbroken one does.
+        # The random state of each epoch depends on the seed and the epoch's number, so that a restarted run gets the
+        # same random numbers as an uninterrupted one.
         torch.manual_seed(self._settings.seed * 1_000_003 + epoch)
         loss, accuracy = self._train_epoch(epoch)
         values = {"train:loss": loss, "train:accuracy": accuracy}
@@ -219,7 +220,7 @@ class Trainer:
         return values, time.monotonic() - begin
 
     def _train_epoch(self, epoch: int) -> tuple[float, float]:
-        """One pass over the train split; its mean cross-entropy and accuracy while the weights changed."""
+        """Makes one pass over the train split; returns its mean cross-entropy and accuracy while the weights change."""
         self.network.train()
         totals = torch.zeros(2, dtype=torch.float64, device=self.device)
         seen, reported = 0, time.monotonic()
@@ -237,7 +238,7 @@ class Trainer:
         return loss / seen, correct / seen
 
     def _step(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """One optimizer step; sums of cross-entropy and of correct predictions, [2], left on the device."""
+        """Takes one optimizer step; returns the sums of cross-entropy and correct predictions, [2], on the device."""
         callbacks = self._callbacks
         with self._autocast():
             logits = self.network(inputs)
@@ -289,7 +290,7 @@ class Trainer:
             state.best_loss = math.inf if loss is None or math.isnan(loss) else loss
 
     def _call_callbacks(self, values: Mapping[str, float]) -> None:
-        """Reports an epoch to the callbacks; one of them may end the run."""
+        """Reports an epoch to the callbacks; any of them may end the run."""
         state = self._state
         state.ended = self._callbacks.epoch_ends(state.epoch, values) or ""
         if state.ended:
@@ -314,7 +315,7 @@ class Trainer:
         fresh = [dict(group) for group in self._optimizer.param_groups]
         self._optimizer.load_state_dict(state.pop("optimizer"))
         for group, settings in zip(self._optimizer.param_groups, fresh, strict=True):
-            # The state is the checkpoint's, the settings are this run's.
+            # The state comes from the checkpoint, the settings from this run.
             group.update({name: value for name, value in settings.items() if name != "params"})
         scaler = state.pop("scaler")
         if scaler and self._scaler.is_enabled():
@@ -328,12 +329,12 @@ class Trainer:
             )
         message = f"continuing after epoch {epoch} from {self._checkpoint.path}"
         if comparison.changes:
-            self._state.ended = ""  # with other settings, what ended the run need not end it again
+            self._state.ended = ""  # with other settings, the reason that ended the run may not apply
             message += f", with {comparison}; {self._restated(epoch)}"
         self._report(message)
 
     def _restated(self, done: int) -> str:
-        """How the learning rate continues when settings have changed."""
+        """How the learning rate continues after settings changed."""
         settings = self._settings
         now = settings.lr * learning_rate.factor(settings.scheduler, done / settings.epochs)
         if settings.scheduler == "none":
@@ -371,16 +372,16 @@ class Trainer:
 
 
 def device() -> torch.device:
-    """The GPU where there is one, set to repeat itself exactly; else the CPU."""
+    """The GPU if there is one, set up for deterministic results; else the CPU."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what torch asks for to be deterministic
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch requires this for deterministic results
     torch.use_deterministic_algorithms(True, warn_only=True)
     return torch.device("cuda")
 
 
 def _precision(where: torch.device, *, wanted: bool) -> torch.dtype | None:
-    """The half precision of a GPU: bfloat16 from Ampere on, float16 (with a loss scaler) before."""
+    """A GPU's half-precision type: bfloat16 from Ampere on, float16 (with a loss scaler) on older GPUs."""
     if not wanted or where.type != "cuda":
         return None
     return torch.bfloat16 if torch.cuda.get_device_capability()[0] >= 8 else torch.float16

@@ -324,7 +324,7 @@ def test_a_full_disk_is_named_and_keeps_what_is_done(dataset: DataSet, tmp_path:
     if mounted.returncode:
         pytest.skip("only root can mount a small file system")
     try:
-        with pytest.raises(DataError, match=r"the disk that holds .* is full: make room"):
+        with pytest.raises(DataError, match=r"the disk that holds .* is full: free some space"):
             extract(dataset, disk)
         assert list((disk / features.PARTS).glob("*.npz"))
         subprocess.run(["mount", "-o", "remount,size=40m", str(disk)], check=True)

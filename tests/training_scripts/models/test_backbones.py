@@ -136,7 +136,9 @@ class TestWeightsFiles:
 
     def test_of_another_network_are_refused_by_name(self, tmp_path: Path) -> None:
         torch.save(models.resnet18().state_dict(), tmp_path / "r18.pth")
-        with pytest.raises(BackboneError, match=r"do not fit resnet50 .*lack .*Is it another network's file"):
+        with pytest.raises(
+            BackboneError, match=r"do not fit resnet50 .*lack .*Does the file belong to another network"
+        ):
             create("resnet50", weights=str(tmp_path / "r18.pth"))
 
     def test_that_carry_code_are_not_run(self, tmp_path: Path) -> None:
@@ -146,7 +148,7 @@ class TestWeightsFiles:
 
     def test_that_are_not_there(self) -> None:
         with pytest.raises(
-            BackboneError, match=r"the weights file pretraned does not exist: give pretrained, none, or"
+            BackboneError, match=r"the weights file pretraned does not exist: pass pretrained, none, or"
         ):
             create("resnet18", weights="pretraned")
 

@@ -235,7 +235,7 @@ def test_a_forged_width_is_refused_before_it_fills_the_memory(own_bundle: Path) 
         (lambda values: values.update(backbone="resnet18"), "is invalid"),
         (lambda values: values.update(head=[]), "is invalid"),
         (lambda values: values["head"].update(hidden=[-1]), "hidden"),
-        (lambda values: values["head"].update(hidden=[1] * 10**6), "at most 32 widths, not of 1,000,000"),
+        (lambda values: values["head"].update(hidden=[1] * 10**6), "at most 32 widths, not 1,000,000"),
         (lambda values: values["preprocessing"].update(crop=10**9), "preprocessing|crop"),
         (lambda values: values["preprocessing"].update(std=[0, 1, 1]), "preprocessing|std"),
         (lambda values: values["preprocessing"].update(std=[1e-320, 1, 1]), "preprocessing: std from"),

@@ -40,10 +40,10 @@ def unpack(archive: Path, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (announced("zeros.bin", 4 << 30), "'zeros.bin' is announced as 4,096 MiB, so that it unpacks to more than 100"),
-        (announced("model.pth", 2500 << 20), "'model.pth' is announced as 2,500 MiB, so that"),
-        (announced("model.json", 17 << 20), "'model.json' is announced as 17 MiB, more than the 16 MiB"),
-        (announced("a/" * 110 + "b", 0), "lies more than 100 folders deep"),
+        (announced("zeros.bin", 4 << 30), "declares 4,096 MiB for 'zeros.bin', so that it unpacks to more than 100"),
+        (announced("model.pth", 2500 << 20), "declares 2,500 MiB for 'model.pth', so that"),
+        (announced("model.json", 17 << 20), "declares 17 MiB for 'model.json', more than the 16 MiB"),
+        (announced("a/" * 110 + "b", 0), "is nested more than 100 folders deep"),
         (announced("model.json", 4 << 30, tarfile.XHDTYPE), "a header of 4,294,967,296 bytes: a bomb"),
         (announced("./@LongLink", 1 << 30, tarfile.GNUTYPE_LONGNAME), "a header of 1,073,741,824 bytes: a bomb"),
     ],
@@ -76,9 +76,9 @@ def test_too_many_members_are_refused(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_users_are_told_which_archive_and_what_of_it(tmp_path: Path) -> None:
     archive = packed(tmp_path, announced("zeros.bin", 4 << 30))
-    with pytest.raises(ConfigurationError, match=r"model\.tar\.gz: its 'zeros\.bin' is announced as 4,096 MiB"):
+    with pytest.raises(ConfigurationError, match=r"model\.tar\.gz declares 4,096 MiB for 'zeros\.bin'"):
         BreedClassifier.from_bundle(archive)
-    with pytest.raises(LabelError, match=r"model\.tar\.gz: its 'zeros\.bin' is announced as 4,096 MiB"):
+    with pytest.raises(LabelError, match=r"model\.tar\.gz declares 4,096 MiB for 'zeros\.bin'"):
         LabelMap.from_model(archive)
 
 

@@ -157,9 +157,9 @@ def test_a_rule_changes_no_weight_and_no_answer(written_bundle: Path, rejecting:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda rule: rule.update(method="energy"), "method 'energy' is unknown"),
+        (lambda rule: rule.update(method="energy"), "unknown method 'energy'"),
         (lambda rule: rule.update(method=["cosine"]), "unknown"),
-        (lambda rule: rule.update(method="x" * 10_000), r"'x{40}' is unknown"),
+        (lambda rule: rule.update(method="x" * 10_000), r"unknown method 'x{40}'"),
         (lambda rule: rule.pop("threshold"), "'threshold' is missing"),
         (lambda rule: rule.update(threshold="0.4"), "threshold is not a finite number"),
         (lambda rule: rule.update(threshold=True), "threshold is not a finite number"),
