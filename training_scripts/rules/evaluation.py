@@ -87,12 +87,12 @@ def evaluate(
             results.append(brought[made.name])
             continue
         judge = made.judge_aws if parameters == "aws" and made.judge_aws is not None else made.judge
-        result, answers[made.name] = _judged(made, judge, recorded[made.kind], values)
+        result, answers[made.name] = _evaluated(made, judge, recorded[made.kind], values)
         results.append(result)
     return causes_first(results, known, answers)
 
 
-def _judged(made: Rule, judge: Judge, recorded: Any, values: dict[str, Any]) -> tuple[RuleResult, Answer]:
+def _evaluated(made: Rule, judge: Judge, recorded: Any, values: dict[str, Any]) -> tuple[RuleResult, Answer]:
     result = RuleResult(name=made.name, status=NOT_EVALUATED, message="", parameters=plain(values), kind=made.kind)
     if recorded is None:
         return replace(result, message=MISSING[made.kind]), Answer()
@@ -109,7 +109,7 @@ def _judged(made: Rule, judge: Judge, recorded: Any, values: dict[str, Any]) -> 
         return replace(result, status=ERROR, message=f"The recording cannot be read: {problem}"), Answer()
     except Exception as problem:  # noqa: BLE001 - a user's rule may raise anything
         return replace(result, status=ERROR, message=f"The rule failed: {type(problem).__name__}: {problem}"), Answer()
-    judged = replace(
+    evaluated = replace(
         result,
         status=ISSUES_FOUND if findings else NO_ISSUES_FOUND,
         message=answer.message or (summary(findings) if findings else "Nothing found."),
@@ -117,7 +117,7 @@ def _judged(made: Rule, judge: Judge, recorded: Any, values: dict[str, Any]) -> 
         findings=findings,
         details=plain(answer.details),
     )
-    return judged, answer
+    return evaluated, answer
 
 
 def summary(findings: Sequence[Finding]) -> str:

@@ -65,7 +65,7 @@ def outlook(run: Run) -> Outlook | None:
     if not at_end or fallen < max(WORTH_MORE * curve[best], FELT):
         return None
     # A training loss averages thousands of pictures; its fall by a few percent is not chance.
-    score = run.excess(since, run.epochs - 1).score if len(run.judged) == run.epochs else math.inf
+    score = run.excess(since, run.epochs - 1).score if len(run.validated) == run.epochs else math.inf
     if score < statistics.Z95:
         return None
     return Outlook(since, fallen, fallen / float(curve[best]), sure=score > 2 * statistics.Z95)
@@ -145,7 +145,7 @@ def _which(run: Run, best: int) -> str:
     named = f"the epoch with the lowest validation loss is {best + 1} of {run.epochs}"
     # A loss that is lowest at the very end has come to rest there only if it was as low long before.
     rests = best < run.epochs - 1 or run.epochs - 1 - run.rests >= max(3, run.epochs // 3)
-    if rests and run.epochs // 2 <= best and len(run.judged) == run.epochs >= 5 and outlook(run) is None:
+    if rests and run.epochs // 2 <= best and len(run.validated) == run.epochs >= 5 and outlook(run) is None:
         return f"Converged by epoch {run.rests + 1}, {named}"
     return named[0].upper() + named[1:]
 
@@ -182,12 +182,12 @@ def _smoothing(run: Run) -> str:
 
 def _watched(run: Run) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """The loss that shows convergence: validation, or training where nothing was validated."""
-    curve: Curve = run.valid if len(run.judged) == run.epochs else run.train
+    curve: Curve = run.valid if len(run.validated) == run.epochs else run.train
     return curve.loss
 
 
 def _unfinished(run: Run, ahead: Outlook) -> Insight:
-    what = "validation" if len(run.judged) == run.epochs else "training"
+    what = "validation" if len(run.validated) == run.epochs else "training"
     loss = float(np.min(_watched(run)))
     new, why = _how_to_go_on(run)
     bad = ahead.share > SERIOUS or loss > 0.5 * (run.chance or math.inf)
@@ -272,7 +272,7 @@ def _one_epoch(run: Run) -> Insight:
 
 def patience_for(run: Run, epoch: int) -> int:
     """The patience with which a run would have come as far as `epoch` (from 0): half more than it ever waited."""
-    losses = run.valid.loss[run.judged[run.judged <= epoch]]
+    losses = run.valid.loss[run.validated[run.validated <= epoch]]
     records = np.flatnonzero(losses <= np.minimum.accumulate(losses))
     longest = int(np.diff(records).max()) if len(records) > 1 else 1
     return max(PATIENCE, math.ceil(1.5 * longest))
@@ -283,7 +283,7 @@ def _idle(run: Run) -> Insight | None:
     # Label smoothing trains another loss than the recorded one, which then shows nothing about when to stop.
     if run.best is None or run.epochs < 5 or run.settings.get("label-smoothing"):
         return None
-    losses = run.valid.loss[run.judged]
+    losses = run.valid.loss[run.validated]
     worse = losses[-1] > (1 + 2 * AS_GOOD) * losses.min()
     enough = run.best if worse else run.rests
     wasted = run.epochs - 1 - enough
@@ -318,7 +318,7 @@ def _idle(run: Run) -> Insight | None:
 
 
 def _evidence_of_idling(run: Run, enough: int) -> tuple[str, ...]:
-    losses, spent = run.valid.loss[run.judged], run.epoch_seconds * (run.epochs - 1 - enough)
+    losses, spent = run.valid.loss[run.validated], run.epoch_seconds * (run.epochs - 1 - enough)
     best = enough if run.best is None else run.best
     lowest = f"best {number(float(losses.min()))} after epoch {best + 1}, " if best != enough else ""
     of_loss = (

@@ -6,13 +6,13 @@ from dogbreed_sdk.debugging.formatting import change, number, percent, points
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.smallness import few_pictures
 from training_scripts.rules.evidence import statistics
-from training_scripts.rules.evidence.overfitting import ACCURACY_GAP, accuracies_part
+from training_scripts.rules.evidence.overfitting import ACCURACY_GAP, accuracies_diverge
 from training_scripts.rules.evidence.run import Run
 
 
 def find(run: Run) -> list[Insight]:
     """That the training pictures were memorized, where unseen ones are much less known."""
-    if run.epochs < 2 or few_pictures(run) or not accuracies_part(run):
+    if run.epochs < 2 or few_pictures(run) or not accuracies_diverge(run):
         return []
     insight = _gap(run)
     return [insight] if insight else []

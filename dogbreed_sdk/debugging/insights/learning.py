@@ -163,7 +163,7 @@ def _unmoved(run: Run, results: Sequence[RuleResult]) -> Insight | None:
     if len(losses) < 3 * few or run.epochs < 2:
         return None
     first, last = float(losses[:few].mean()), float(losses[-few:].mean())
-    validated = run.valid.loss[run.judged]
+    validated = run.valid.loss[run.validated]
     if last < NEARLY_CHANCE * first or (len(validated) and validated.min() < NEARLY_CHANCE * validated[0]):
         return None
     deaf = _deaf(results)

@@ -19,4 +19,4 @@ def memorized(run: Run) -> bool:
     parameters = registry.rule("Overfit").default
     course = overfitting.Course.of(run.trial, parameters["patience"])
     by_losses = course is not None and overfitting.memorized_since(course, parameters) is not None
-    return by_losses or overfitting.accuracies_part(run)
+    return by_losses or overfitting.accuracies_diverge(run)

@@ -34,13 +34,13 @@ def find(run: Run) -> list[Insight]:
 
 def _turned(run: Run) -> Insight | None:
     best = run.best
-    if best is None or best == run.judged[-1]:
+    if best is None or best == run.validated[-1]:
         return None
-    last = int(run.judged[-1])
+    last = int(run.validated[-1])
     excess = run.excess(last, best)
     lowest = float(run.valid.loss[best])
     # The best epoch was chosen among all of them: the more there are, the surer the rise must be (Bonferroni).
-    chance = min(1.0, statistics.two_sided(excess.score) * max(1, len(run.judged) - 1))
+    chance = min(1.0, statistics.two_sided(excess.score) * max(1, len(run.validated) - 1))
     material = excess.mean >= WORTH_A_WORD * lowest > 0
     if not material or not (validation_turned(run) or (chance <= SURE and trends_upwards(run, best))):
         return None

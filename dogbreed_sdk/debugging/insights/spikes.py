@@ -46,8 +46,8 @@ def _spikes(run: Run) -> list[int]:
     """Epochs (from 0) whose loss stands out above both neighbors, visibly and beyond its error."""
     losses = run.valid.loss
     found = []
-    for epoch in run.judged[1:-1].tolist():
-        if epoch - 1 not in run.judged or epoch + 1 not in run.judged:
+    for epoch in run.validated[1:-1].tolist():
+        if epoch - 1 not in run.validated or epoch + 1 not in run.validated:
             continue
         around = (losses[epoch - 1] + losses[epoch + 1]) / 2
         rise = losses[epoch] - max(losses[epoch - 1], losses[epoch + 1])
@@ -205,7 +205,7 @@ def _last_batch_of_evaluation(run: Run) -> list[Insight]:
     """Evaluation steps of unequal size: plotted step by step, the last one spikes in every epoch."""
     series = loss_series(run.trial, EVAL)
     counts = {len(steps) for steps in run.eval_steps if len(steps)}
-    if series is None or len(counts) != 1 or (batches := counts.pop()) < 4 or len(run.judged) < 3:
+    if series is None or len(counts) != 1 or (batches := counts.pop()) < 4 or len(run.validated) < 3:
         return []
     found = [series.values[np.isin(series.steps, steps)] for steps in run.eval_steps if len(steps)]
     if any(len(losses) != batches for losses in found):  # some were lost

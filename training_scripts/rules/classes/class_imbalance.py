@@ -35,7 +35,7 @@ def _imbalance_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     """AWS: over at least samples labels, largest / smallest class, and the share of mispredictions of each class."""
     run = evidences.of(trial)
     labels = recorded(run, parameters["labels_regex"], "labels")
-    findings, seen, judged = [], 0, False
+    findings, seen, evaluated = [], 0, False
     for mode in (TRAIN, EVAL, GLOBAL):
         values = [
             indices(run.value(name, step, mode), argmax=False)
@@ -44,19 +44,19 @@ def _imbalance_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
         ]
         known = [value for value in values if value is not None]
         if known and sum(map(len, known)) >= parameters["samples"]:
-            judged = True
+            evaluated = True
             findings += _uneven(run, np.bincount(np.concatenate(known)), parameters["threshold_imbalance"], mode)
         answers = joined(recorded_answers(run, parameters, mode), parameters["samples"])
         seen = max(seen, sum(map(len, known)))
         if answers is None or len(answers.labels) < parameters["samples"]:
             continue
-        judged = True
+        evaluated = True
         matrix = answers.matrix()
         totals = matrix.sum(axis=1)
         wrong = 1 - np.diag(matrix) / np.maximum(totals, 1)
         for index in np.flatnonzero((totals > 0) & (wrong > parameters["threshold_misprediction"])).tolist():
             findings.append(_mispredicted(run, index, matrix, answers))
-    if not judged:
+    if not evaluated:
         raise NotEvaluated(
             NO_ANSWERS if not seen else f"{seen} labels were recorded, {parameters['samples']} are needed (samples)."
         )

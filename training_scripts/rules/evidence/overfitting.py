@@ -1,8 +1,8 @@
-"""Whether a run overfits: a validation loss that turned, or training pictures that were memorized.
+"""Detects overfitting: a validation loss that turned upwards, or training pictures that were memorized.
 
-The rules Overfit and Overtraining report it where it costs something; the thresholds are their parameters and stand,
-with their reasons, in `losses/overfit.py`. Insights also mention a turn that is small, and never contradict the rules:
-they ask the same functions.
+The rules Overfit and Overtraining report it if it does harm. Their parameters are the thresholds; `losses/overfit.py`
+gives the reason for each. Insights also mention a small rise. They call the same functions, so they never contradict
+the rules.
 """
 
 from __future__ import annotations
@@ -19,36 +19,39 @@ from training_scripts.rules.evidence.chance_level import CLEARLY_BELOW_CHANCE, S
 from training_scripts.rules.evidence.run import Run
 
 LONG = 20
-"""Epochs after the best one, and a quarter of the run: a slow rise must last this long to count."""
+"""Epochs. A slow rise counts if it lasts this long after the best epoch, and at least a quarter of the run."""
 
 FAR_BEYOND = 6.0
-"""A curve's scatter is known from few epochs only: a rise of three epochs must be this many times as large."""
+"""A rise over at most three epochs must be this many times the curve's noise, which few epochs show only roughly."""
 
 MEMORIZED_ACCURACY = 0.95
-"""A model that classifies this share of the training pictures right knows them."""
+"""A model that classifies this share of the training pictures correctly has memorized them."""
 
 ACCURACY_GAP = 0.1
-"""A gap of 10 points between training and validation accuracy is more than augmentation causes; that it is not chance
-is tested."""
+"""A gap of 10 points between training and validation accuracy is more than augmentation causes.
+
+A separate test shows whether the gap could be chance."""
 
 
 class Course:
-    """Validation against training loss over the epochs that have both, and how it ended.
+    """Validation and training loss over the epochs that have both, and how they ended.
 
     Attributes:
         run: The run.
-        patience: How many of the last epochs are taken together as its end.
-        losses: Of the epochs that have both losses [n].
+        patience: How many of the last epochs form the end of the run; their losses are averaged.
+        losses: The losses of the epochs that have both [n].
         best: Index of the epoch with the lowest validation loss.
-        lowest: The lowest validation loss, smoothed where epochs suffice: a lucky one is not a measure of a rise.
-        last_valid: Mean validation loss of the end.
-        last_train: Mean training loss of the end.
-        scale: What knowing nothing costs: the measure of what matters.
-        counts_epochs: Whether epochs are known as such, and not only as what lies between two evaluations.
+        lowest: The lowest validation loss. From eight epochs on it is smoothed, so that one lucky epoch does not make
+            the rise look larger.
+        last_valid: Mean validation loss at the end.
+        last_train: Mean training loss at the end.
+        scale: The chance-level loss, or the loss at the start of the run if that is unknown. Differences between losses
+            matter in proportion to it.
+        counts_epochs: Whether the recording has the number of steps per epoch. Otherwise evaluations separate epochs.
     """
 
     def __init__(self, run: Run, patience: int) -> None:
-        """Use `Course.of`, which refuses runs that are too short."""
+        """Use `Course.of`, which returns None for runs that are too short."""
         self.run, self.patience = run, patience
         self._epochs = _epochs_with_both(run)
         self.losses = run.means.rows(self._epochs)
@@ -59,13 +62,13 @@ class Course:
         self.last_train = float(self.train[-patience:].mean())
         self.counts_epochs = isinstance(run.trial.run.get("steps_per_epoch"), int)
         chance, first = chance_loss(run.trial), float(run.losses.values[0])
-        # Where it is unknown what guessing costs, what was known at first is the measure.
-        known_at_first = max(abs(first) if math.isfinite(first) else 0.0, abs(float(self.valid[0])))
-        self.scale = chance if chance is not None else known_at_first
+        # If the chance-level loss is unknown, the loss at the start replaces it: the model knew nothing yet.
+        initial_loss = max(abs(first) if math.isfinite(first) else 0.0, abs(float(self.valid[0])))
+        self.scale = chance if chance is not None else initial_loss
 
     @classmethod
     def of(cls, trial: Trial, patience: int) -> Course | None:
-        """The course of a recording's run; None where fewer than patience + 2 epochs have both losses."""
+        """The course of a recorded run; None if fewer than patience + 2 epochs have both losses."""
         run = Run.of(trial)
         return None if run is None or epochs_with_both(trial) < patience + 2 else cls(run, patience)
 
@@ -76,22 +79,22 @@ class Course:
 
     @property
     def rise(self) -> float:
-        """By how much the validation loss rose from its lowest to the end."""
+        """How much the validation loss rose from its lowest value to the end."""
         return self.last_valid - self.lowest
 
     def rises_surely(self) -> bool:
-        """Whether the rise since the best epoch is more than noise: of epochs, and of single pictures or batches."""
+        """Whether the rise since the best epoch exceeds the noise of epochs, and that of single pictures or batches."""
         noise = curves.jitter(self.valid) * math.sqrt(2 / self.patience)
         if self.rise <= SIGMAS * noise:
             return False
         paired = self.run.paired_differences(int(self._epochs[-1]), int(self._epochs[self.best]))
         if paired is None:
             return True
-        # A few pictures with a huge loss can lift the mean alone; then the model is surer, not worse.
+        # A few pictures with a huge loss can raise the mean alone. The model is then more confident, not worse.
         return float(paired.mean()) > SIGMAS * statistics.standard_error(paired)
 
     def diverges(self) -> bool:
-        """Whether the training loss rose since the best epoch too: nothing was memorized then."""
+        """Whether the training loss rose too since the best epoch. If so, the model did not memorize pictures."""
         return self.last_train > float(self.train[self.best])
 
 
@@ -102,14 +105,17 @@ def epochs_with_both(trial: Trial) -> int:
 
 
 def turned(course: Course, parameters: Parameters) -> bool:
-    """Whether validation turned and rose while training did not: surely, for long enough, and by enough to matter.
+    """Whether the validation loss turned upwards while the training loss did not.
+
+    The rise must be significant, last long enough, and be large enough to matter.
 
     Args:
-        course: With the rule's patience.
-        parameters: Of the rule Overfit.
+        course: The run, with the rule's patience.
+        parameters: The parameters of the rule Overfit.
     """
     material = max(parameters["rise_of_chance"] * course.scale, parameters["ratio_threshold"] * abs(course.lowest))
-    # With nothing left to learn from, what validation loses for long is overfitting however slowly it loses it.
+    # If the training pictures are memorized, even a slow rise of the validation loss is overfitting, provided that it
+    # lasts.
     nothing_left = course.last_train < parameters["memorized_loss"] * course.scale
     if nothing_left and course.since >= max(LONG, len(course.valid) / 4):
         slow = max(parameters["memorized_rise"] * course.scale, parameters["memorized_ratio"] * abs(course.lowest))
@@ -119,55 +125,56 @@ def turned(course: Course, parameters: Parameters) -> bool:
 
 
 def memorized_since(course: Course, parameters: Parameters) -> int | None:
-    """Index of the epoch from which on the training pictures were memorized, by the losses; None where they are not.
+    """Index of the epoch from which the losses show that the training pictures are memorized; None if they do not.
 
-    As long as validation gets better, training on is right however wide the gap between the losses is.
+    While the validation loss still falls, more training helps, however wide the gap between the losses is.
 
     Args:
-        course: With the rule's patience.
-        parameters: Of the rule Overfit.
+        course: The run, with the rule's patience.
+        parameters: The parameters of the rule Overfit.
     """
     gap, scale, counts = course.valid - course.train, course.scale, course.losses.counts
-    # The spread of two or three batches is itself hardly known (Student's distribution has long tails there).
+    # Two or three batches show their own spread only roughly, so the error is widened as Student's t requires.
     valid_error = course.losses.valid_error * np.where(counts >= 8, 1.0, 1 + 4 / np.maximum(counts - 1, 1))
     errors = np.hypot(np.nan_to_num(valid_error), np.nan_to_num(course.losses.train_error))
-    # Without a spread (one batch) only the larger gap counts.
+    # One batch has no spread, so the larger gap is required.
     nothing_left = (course.train < parameters["memorized_loss"] * scale) & np.isfinite(valid_error)
     smaller, usual = float(parameters["memorized_gap"]), float(parameters["gap_of_chance"])
     material = np.where(nothing_left, smaller, usual) * scale
     wide = (gap > np.maximum(material, SIGMAS * errors)) & (course.train < course.valid / 2)
-    wide &= course.train < CLEARLY_BELOW_CHANCE * scale  # a model that memorizes knows more than nothing
+    wide &= course.train < CLEARLY_BELOW_CHANCE * scale  # a model that has memorized pictures is better than chance
     better = float(course.valid[: -course.patience].min()) - course.last_valid
     if not wide[-course.patience :].all() or better > parameters["still_better"] * scale:
         return None
     return len(wide) - int(np.argmin(wide[::-1])) if not wide.all() else 0
 
 
-def accuracies_part(run: Run) -> bool:
-    """Whether the best epoch classifies its training pictures right, and unseen ones much less often, beyond chance."""
+def accuracies_diverge(run: Run) -> bool:
+    """Whether the best epoch classifies training pictures correctly, but unseen ones significantly less often."""
     best, size = run.best, run.valid_size
     if best is None or not size:
         return False
-    trained, judged = float(run.train.accuracy[best]), float(run.valid.accuracy[best])
-    high = statistics.wilson(judged * size, size)[1]
-    return trained >= MEMORIZED_ACCURACY and trained - judged >= ACCURACY_GAP and trained > high
+    trained, validated = float(run.train.accuracy[best]), float(run.valid.accuracy[best])
+    high = statistics.wilson(validated * size, size)[1]
+    return trained >= MEMORIZED_ACCURACY and trained - validated >= ACCURACY_GAP and trained > high
 
 
 def trends_upwards(run: Run, best: int) -> bool:
-    """Whether the validation loss has a trend upwards after an epoch, and does not just wobble above it.
+    """Whether the validation loss trends upwards after the best epoch, and does not just fluctuate above it.
 
-    A wobble has a lowest point too, and every later epoch lies above it. But around one level the epochs after it come
-    in any order: so their slope is tested, without the lowest point, which was chosen. Up to three epochs have too few
-    orders for that: they must rise one by one, far beyond the scatter of the curve before.
+    A curve that fluctuates around one level has a lowest point too, and all later epochs lie above that point. But they
+    come in no particular order, so the slope of the later epochs is tested. The lowest point is left out, because it
+    was selected. Three epochs or fewer are too few for this test: each must be higher than the one before, and the
+    total rise must be far beyond the noise of the curve.
     """
-    after = run.valid.loss[run.judged[run.judged > best]]
+    after = run.valid.loss[run.validated[run.validated > best]]
     if len(after) > 3:
         return curves.trend(after) > statistics.t_quantile(len(after) - 2, statistics.Z99)
     climbs = np.diff(np.concatenate([[run.valid.loss[best]], after]))
-    scatter = curves.smooth_jitter(run.valid.loss[run.judged])
+    scatter = curves.smooth_jitter(run.valid.loss[run.validated])
     return len(after) > 1 and bool((climbs > 0).all()) and bool(climbs.sum() > FAR_BEYOND * scatter)
 
 
 def _epochs_with_both(run: Run) -> NDArray[np.int64]:
-    # A run may begin with an evaluation; an epoch without one shows nothing here.
+    # A run may begin with an evaluation, which has no training loss. Other epochs may have no evaluation.
     return np.flatnonzero(np.isfinite(run.means.train) & np.isfinite(run.means.valid))

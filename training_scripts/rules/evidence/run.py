@@ -116,7 +116,7 @@ class Run:
         rows = {int(number): row for row, number in enumerate(means.epochs)}
         parts = [part for part in epochs(trial) if part.number in rows and len(part.train_steps)]
         order = [rows[part.number] for part in parts]
-        accuracies, judged = accuracy_of(trial)
+        accuracies, validated = accuracy_of(trial)
         train_steps = [part.train_steps for part in parts]
         eval_steps = [part.eval_steps for part in parts]
         return cls(
@@ -130,7 +130,7 @@ class Run:
             ),
             valid=Curve(
                 means.valid[order],
-                np.array([judged.get(part.number, math.nan) for part in parts]),
+                np.array([validated.get(part.number, math.nan) for part in parts]),
                 means.valid_error[order],
             ),
             means=means.rows(np.array(order, dtype=np.int64)),
@@ -206,20 +206,20 @@ class Run:
         return min(uniform, float(-np.log(shares[shown[0]]).mean()))
 
     @cached_property
-    def judged(self) -> NDArray[np.int64]:
+    def validated(self) -> NDArray[np.int64]:
         """Epochs (from 0) that were validated with a finite loss."""
         return np.flatnonzero(np.isfinite(self.valid.loss))
 
     @cached_property
     def best(self) -> int | None:
         """The epoch (from 0) of the lowest validation loss; None without validation."""
-        return int(self.judged[np.argmin(self.valid.loss[self.judged])]) if len(self.judged) else None
+        return int(self.validated[np.argmin(self.valid.loss[self.validated])]) if len(self.validated) else None
 
     @cached_property
     def rests(self) -> int:
         """The first epoch (from 0) whose validation loss is as good as the best: some must have been validated."""
-        losses = self.valid.loss[self.judged]
-        return int(self.judged[np.argmax(losses <= (1 + AS_GOOD) * losses.min())])
+        losses = self.valid.loss[self.validated]
+        return int(self.validated[np.argmax(losses <= (1 + AS_GOOD) * losses.min())])
 
     @cached_property
     def valid_size(self) -> int | None:
@@ -266,7 +266,7 @@ class Run:
             singly = pictures is not None and len(pictures) == len(paired)
             what = "picture by picture over {} validation pictures" if singly else "batch by batch over {} batches"
             return Difference(mean, statistics.standard_error(paired), what.format(len(paired)))
-        noise = curves.smooth_jitter(self.valid.loss[self.judged])
+        noise = curves.smooth_jitter(self.valid.loss[self.validated])
         return Difference(mean, noise * math.sqrt(2), "from the noise between neighboring epochs")
 
     def paired_differences(self, epoch: int, other: int) -> Values | None:

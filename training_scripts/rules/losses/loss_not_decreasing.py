@@ -46,16 +46,16 @@ def _loss_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     names = selection.chosen(run, parameters, loss_names(run))
     if parameters["use_losses_collection"]:
         names = selection.natural(set(names) | selection.members(run, "losses"))
-    findings, judged = [], False
+    findings, evaluated = [], False
     for mode in [parameters["mode"]] if parameters["mode"] else [EVAL, TRAIN, GLOBAL]:
         for name in names:
             series = run.reduction(name, "mean", mode)
             if series is None:
                 continue
             checks = _checks(series, parameters["num_steps"])
-            judged = judged or bool(checks)
+            evaluated = evaluated or bool(checks)
             findings += _unfallen(series, checks, name, mode, parameters)
-    if not judged:
+    if not evaluated:
         if not names:
             raise NotEvaluated(NO_LOSS)
         raise NotEvaluated(
@@ -101,7 +101,7 @@ def _loss_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answe
     """Ours: the run as a whole must learn, and must not lose again what it learned.
 
     A loss that is low, or that fell and then stays, is converged and no fault. A loss is flat only where the data
-    rule out that it fell by flat_percent; noisy or short runs are not judged.
+    rule out that it fell by flat_percent; noisy or short runs are not evaluated.
     """
     run = evidences.of(trial)
     if not loss_names(run):

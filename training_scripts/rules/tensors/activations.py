@@ -100,18 +100,18 @@ def _dead_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answe
     """
     run = evidences.of(trial)
     names = _relus(run, parameters["tensor_regex"]) or _like_relus(run)
-    findings, judged = [], False
+    findings, evaluated = [], False
     for name in names:
         series = _inactive(run, name, parameters["threshold_inactivity"])
         if series is None:
             continue
-        judged = True
+        evaluated = True
         hit = series.values * 100 >= parameters["threshold_layer"]
         begin = _lasting(hit, parameters["patience"])
         if begin >= 0 and _together_dead(run, name, series.steps[begin:], parameters):
             hit[:begin] = False
             findings.append(_silent(name, series, hit, "inactive"))
-    if judged:
+    if evaluated:
         return together(findings, "{count} ReLU layers are dead, first at step {begin}: {names}.")
     findings = together(
         _without_gradient(run, parameters),
@@ -218,7 +218,7 @@ def _value_of(kind: str, limit: float) -> np.float32:
 def _saturated_default(trial: Trial, parameters: Parameters) -> list[Finding]:
     """Ours: most of a layer's values where the gradient is cut to a thousandth, over several recorded steps."""
     run = evidences.of(trial)
-    findings, judged = [], False
+    findings, evaluated = [], False
     for name, kind in _bounded(run, parameters["tensor_regex"]) or _like_bounded(run):
         low, high = parameters[f"threshold_{kind}_min"], parameters[f"threshold_{kind}_max"]
         if "input" not in name.lower():
@@ -226,13 +226,13 @@ def _saturated_default(trial: Trial, parameters: Parameters) -> list[Finding]:
         series = _by_step(run, name, "saturated_fraction", _share_beyond(low, high))
         if series is None:
             continue
-        judged = True
+        evaluated = True
         hit = series.values * 100 > parameters["threshold_layer"]
         begin = _lasting(hit, parameters["patience"])
         if begin >= 0:
             hit[:begin] = False
             findings.append(_silent(name, series, hit, "saturated"))
-    if not judged:
+    if not evaluated:
         raise NotEvaluated(NO_SIGMOID)
     return together(findings, "{count} layers are saturated, first at step {begin}: {names}.")
 

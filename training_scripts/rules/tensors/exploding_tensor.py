@@ -145,17 +145,17 @@ def _zero_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     """AWS: the share of zeros in a tensor reaches the threshold at any step."""
     run = evidences.of(trial)
     names = selection.chosen(run, parameters, run.recorded_names())
-    findings, judged = [], False
+    findings, evaluated = [], False
     for name in names:
         for mode in run.modes(name):
             series = zeros(run, name, mode)
             if series is None:
                 continue
-            judged = True
+            evaluated = True
             hit = series.values * 100 >= parameters["threshold"]
             if hit.any():
                 findings.append(_all_zero(name, mode, series.steps[hit], float(series.values[hit].max())))
-    if not judged:
+    if not evaluated:
         raise NotEvaluated("Neither a tensor in full nor its zero_fraction was recorded.")
     return together(findings, "{count} tensors are zero, first at step {begin}: {names}.")
 
@@ -195,12 +195,12 @@ def _zero_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answe
             )
     else:
         names = selection.chosen(run, parameters, ())
-    findings, judged = [], False
+    findings, evaluated = [], False
     for name in names:
         series = zeros(run, name, TRAIN)
         if series is None or not len(series):
             continue
-        judged = True
+        evaluated = True
         hit = series.values * 100 >= parameters["threshold"]
         begin = curves.first_streak(hit, min(parameters["patience"], len(hit)))
         if begin < 0 or not hit[begin:].all():
@@ -210,7 +210,7 @@ def _zero_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answe
         if len(hit) == 1 and not _all_are_zero(run, names):
             continue  # one record at the beginning cannot distinguish a start at zero from staying there
         findings.append(_all_zero(name, TRAIN, series.steps[begin:], float(series.values[begin:].max())))
-    if not judged:
+    if not evaluated:
         raise NotEvaluated("The share of zeros is unknown in mode TRAIN: record tensors in full, or their reductions.")
     told = together(findings, "{count} tensors are zero and stay zero, first at step {begin}: {names}.")
     return Answer(told, advice=_zero_advice(run, findings))
@@ -260,13 +260,13 @@ def _variance(trial: Trial, parameters: Parameters) -> list[Finding]:
         )
     run = evidences.of(trial)
     names = selection.chosen(run, parameters, selection.members(run, "weights") or run.recorded_names())
-    findings, judged = [], False
+    findings, evaluated = [], False
     for name in names:
         for mode in run.modes(name):
             series = run.reduction(name, "std", mode)
             if series is None:
                 continue
-            judged = True
+            evaluated = True
             variance = np.square(series.values)
             high = variance > highest if highest is not None else np.zeros(len(series), dtype=bool)
             low = variance < lowest if lowest is not None else np.zeros(len(series), dtype=bool)
@@ -284,7 +284,7 @@ def _variance(trial: Trial, parameters: Parameters) -> list[Finding]:
                         numbers={"least": least, "most": most},
                     )
                 )
-    if not judged:
+    if not evaluated:
         raise NotEvaluated("Neither all values nor the reduction std was recorded for any of these tensors.")
     return together(findings, "The variance of {count} tensors is out of bounds, first at step {begin}: {names}.")
 

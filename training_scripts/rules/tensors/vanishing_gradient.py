@@ -24,13 +24,13 @@ REMEDY = "Record the collection gradients, with train.save_interval at most a th
 def _vanishing_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     """AWS: the mean of the absolute values of a gradient is below the threshold at any recorded step."""
     run = evidences.of(trial)
-    findings, judged = [], False
+    findings, evaluated = [], False
     for name in selection.gradients(run):
         mode = selection.first_mode(run, name)
         series = run.reduction(name, "abs_mean", mode)
         if series is None:
             continue
-        judged = True
+        evaluated = True
         low = series.values < parameters["threshold"]
         if low.any():
             least = float(np.min(series.values[low]))
@@ -40,7 +40,7 @@ def _vanishing_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
             )
             steps = tuple(series.steps[low].tolist())
             findings.append(Finding(message, tensor=name, mode=mode, steps=steps, numbers={"abs_mean": least}))
-    if not judged:
+    if not evaluated:
         raise NotEvaluated(f"No gradients were recorded. {REMEDY}")
     return findings
 

@@ -43,12 +43,12 @@ NO_GRADIENT = 1e-9
 def _ratio_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     """AWS: mean |update| / (mean |weight| + epsilon) between saved steps is above large or below small."""
     run = evidences.of(trial)
-    findings, judged = [], False
+    findings, evaluated = [], False
     for name in selection.weights(run):
         series = _update_ratio(run, name, parameters, norm=1)
         if series is None or not len(series):
             continue
-        judged = True
+        evaluated = True
         large = series.values > parameters["large_threshold"]
         small = series.values < parameters["small_threshold"]
         for hit, word, limit in ((large, "above", "large_threshold"), (small, "below", "small_threshold")):
@@ -65,7 +65,7 @@ def _ratio_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
                         numbers={"ratio": extreme},
                     )
                 )
-    if not judged:
+    if not evaluated:
         raise NotEvaluated(NO_UPDATES)
     return together(findings, "The update ratio of {count} weights is out of bounds, first at step {begin}: {names}.")
 
@@ -108,12 +108,12 @@ def _ratio_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answ
     runs), and not where the weights were nothing yet (a layer that begins at zero may grow by any ratio).
     """
     run = evidences.of(trial)
-    small, large, judged = [], [], 0
+    small, large, evaluated = [], [], 0
     for name in selection.trained_weights(run):
         series = _update_ratio(run, name, parameters, norm=2)
         if series is None or not len(series):
             continue
-        judged += 1
+        evaluated += 1
         values = series.values
         # A rate that is warmed up begins at 0, so that one record shows nothing.
         if len(values) > 1 and max(float(np.median(values)), values[0]) < parameters["small_threshold"]:
@@ -122,7 +122,7 @@ def _ratio_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answ
         hit = _too_large(run, name, series, parameters)
         if hit is not None:
             large.append(_ratio_finding(name, series, hit, float(np.max(values[hit]))))
-    if not judged:
+    if not evaluated:
         raise NotEvaluated(NO_UPDATES)
     seen = learning(run)
     if seen is not None and seen.learned:
@@ -160,7 +160,7 @@ def _too_large(run: Evidence, name: str, series: Series, parameters: Parameters)
     begin = curves.first_streak(often, 3)
     if begin >= 0 and often[begin:].mean() > 0.5:
         return often
-    # A span of several steps may change weights by more than one step should; only single updates are judged so.
+    # A span of several steps may change weights by more than one step should; only single updates are evaluated so.
     gap = int(np.median(np.diff(series.steps))) if len(series) > 1 else 1
     one_step = gap == 1 or not len(run.steps_in_full(name, TRAIN))
     return single if single.any() and one_step else None
@@ -200,13 +200,13 @@ def _unchanged_aws(trial: Trial, parameters: Parameters) -> list[Finding] | Answ
     """AWS: numpy.allclose over num_steps available steps in a row; on reductions, of all of them."""
     run = evidences.of(trial)
     names = selection.chosen(run, parameters, run.recorded_names())
-    findings, judged = [], False
+    findings, evaluated = [], False
     for name in names:
         for mode in run.modes(name):
             same = _same_as_before(run, name, mode, parameters)
             if same is None or len(same[0]) + 1 < parameters["num_steps"]:
                 continue
-            judged = True
+            evaluated = True
             steps, flags = same
             streak, hit = 0, []
             for step, flag in zip(steps.tolist(), flags.tolist(), strict=True):
@@ -215,7 +215,7 @@ def _unchanged_aws(trial: Trial, parameters: Parameters) -> list[Finding] | Answ
                     hit.append(step)
             if hit:
                 findings.append(_unchanged(name, mode, np.array(hit), parameters["num_steps"]))
-    if not judged:
+    if not evaluated:
         raise NotEvaluated(
             f"No tensor was recorded at {parameters['num_steps']} steps (num_steps). Record more often (save_interval)."
         )
@@ -269,12 +269,12 @@ def _unchanged_default(trial: Trial, parameters: Parameters) -> list[Finding] | 
         names = selection.chosen(run, parameters, ())
     else:
         names = selection.trained_weights(run)
-    findings, judged = [], 0
+    findings, evaluated = [], 0
     for name in names:
         same = _same_as_before(run, name, TRAIN, parameters)
         if same is None or len(same[0]) + 1 < parameters["num_steps"]:
             continue
-        judged += 1
+        evaluated += 1
         steps, flags = same
         still = len(flags) - int(np.argmin(flags[::-1])) if not flags.all() else 0
         length = len(flags) - still
@@ -282,12 +282,12 @@ def _unchanged_default(trial: Trial, parameters: Parameters) -> list[Finding] | 
             since = _with_first(run, name, steps[still:])
             if not _done(run, int(since[0])):
                 findings.append(_unchanged(name, TRAIN, since, length + 1))
-    if not judged:
+    if not evaluated:
         raise NotEvaluated(
             f"No trained weight was recorded at {parameters['num_steps']} steps or more. Record the collection weights"
             " with a smaller train.save_interval."
         )
-    if len(findings) < judged and not selection.gradients(run):
+    if len(findings) < evaluated and not selection.gradients(run):
         return []  # without gradients, frozen layers look the same as forgotten ones
     cut_off = _cut_off(run, findings)
     return Answer(
