@@ -1,1 +1,1 @@
-"""What a recording shows, read once for rules and insights."""
+"""What a recording shows, computed once for rules and insights."""

@@ -1,4 +1,4 @@
-"""Whether a run has learned: its training loss against where it began and against what guessing costs."""
+"""Whether a run has learned: compares its training loss with the initial loss and with the chance-level loss."""
 
 from __future__ import annotations
 
@@ -22,18 +22,21 @@ CROSS_ENTROPY = re.compile(r"cross_?entropy|nll|softmax", re.IGNORECASE)
 BINARY = re.compile(r"bce|binary", re.IGNORECASE)
 
 BELOW_CHANCE = 0.99
-"""A loss counts as better than guessing below this share of what guessing costs: 60 % right instead of 50 % on two
-classes, the least that counts as learning, costs 0.97; half of the labels wrong, 0.99."""
+"""Below this share of the chance-level loss, a loss counts as better than guessing.
+
+With two classes, 60 % right instead of 50 %, the least that counts as learning, gives a share of 0.97. With half of the
+labels wrong, a model that has learned reaches 0.99."""
 
 CLEARLY_BELOW_CHANCE = 0.8
-"""A random initialization never begins below this share of what guessing costs (its mean is above it), so a run
-that begins there was begun from something learned."""
+"""A run that begins below this share of the chance-level loss starts from a model that has learned something.
+
+The loss of a random initialization is above the chance-level loss on average, and never this far below it."""
 
 FALLEN = 0.01
-"""A fall of the loss by less than this share is none: it is what moving a bias to the classes' frequencies brings."""
+"""A relative fall of the loss by less than this does not count: fitting a bias to the class frequencies achieves it."""
 
 SIGMAS = 3.0
-"""A difference counts from three standard errors on: once in 700 cases by chance, and many are looked at."""
+"""A difference counts from three standard errors on. Chance causes one in 700 such cases, and many are tested."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,13 @@ class Learning:
     Attributes:
         steps: TRAIN steps of the loss [n], finite ones only.
         values: The loss at each [n].
-        chance: What guessing costs, where the number of classes is known; None otherwise.
-        entropy: Whether the loss is a cross-entropy, whose size means something by itself.
+        chance: The chance-level loss; None if the number of classes is unknown.
+        entropy: Whether the loss is a cross-entropy, whose absolute value has a meaning.
         initial: The loss at the beginning.
         final: The loss at the end.
-        learned: Whether the loss ended clearly lower than guessing and than it began, or was good from the start.
-        falling: Whether it fell significantly over the second half of what was recorded.
-        settled: Whether it surely fell by less than 5 % over that half.
+        learned: Whether the loss ended clearly below chance level and its initial value, or was low from the start.
+        falling: Whether it fell significantly over the second half of the recording.
+        settled: Whether it certainly fell by less than 5 % over that half.
     """
 
     steps: NDArray[np.int64]
@@ -64,18 +67,18 @@ class Learning:
 
     @property
     def floor(self) -> float:
-        """Below this, a flat loss may be as good as it gets."""
+        """Below this, a flat loss may have converged."""
         if self.chance is not None:
             return CLEARLY_BELOW_CHANCE * self.chance
-        # The cheapest guess there is, that of one out of two classes, costs ln 2.
+        # The lowest chance-level loss, that of two classes, is ln 2.
         return math.log(2) if self.entropy else math.inf
 
 
 def learning(trial: Trial) -> Learning | None:
-    """What the training loss shows; None where fewer than two finite values were recorded."""
+    """What the training loss shows; None if fewer than two finite values were recorded."""
     run = evidences.of(trial)
     if "learning" not in run.kept:
-        with np.errstate(all="ignore"):  # a diverged loss overflows in our sums too
+        with np.errstate(all="ignore"):  # sums over a diverged loss overflow too
             run.kept["learning"] = _learning(run)
     kept: Learning | None = run.kept["learning"]
     return kept
@@ -106,7 +109,7 @@ def _ends(values: Floats) -> tuple[Level, Level]:
     first = values[: min(max(len(values) // 10, 1), 5)]
     last = values[-max(len(values) // 5, min(3, len(values) - 1)) :]
     if first.max() > 3 * abs(first[0]):
-        first = first[:1]  # it leapt up in the first steps: it began before that
+        first = first[:1]  # the loss leapt up within the first steps, so only the first one counts
     noise = curves.usual_jitter(values)
     beginning = Level(float(first.mean()), noise / math.sqrt(len(first)))
     end = curves.level(last)
@@ -118,7 +121,7 @@ def _learned(values: Floats, initial: Level, final: Level, chance: float | None,
     fallen = fell(initial, final) or fell(*halves)
     if chance is not None:
         sure = final.mean + SIGMAS * final.error < BELOW_CHANCE * chance
-        # A little better than guessing counts where the whole second half shows it and the end does not contradict it.
+        # Slightly better than chance counts if the whole second half shows it and the end does not contradict it.
         later = max(final, halves[1])
         sure = sure or (later.mean < BELOW_CHANCE * chance and later.mean + SIGMAS * later.error < chance)
         return final.mean < CLEARLY_BELOW_CHANCE * chance or (fallen and sure)
@@ -128,7 +131,7 @@ def _learned(values: Floats, initial: Level, final: Level, chance: float | None,
 
 
 def fell(before: Level, after: Level) -> bool:
-    """Whether a loss fell, materially and significantly."""
+    """Whether a loss fell by enough to matter, and significantly."""
     difference = before.mean - after.mean
     errors = math.hypot(before.error, after.error)
     return difference > FALLEN * abs(before.mean) and difference > SIGMAS * errors
@@ -142,14 +145,14 @@ def _halves(values: Floats) -> tuple[Level, Level]:
 
 
 def _epochs_fall(run: Evidence) -> bool:
-    """Whether the epochs' means fell one after the other over the second half: every epoch sees the same pictures."""
+    """Whether each epoch of the second half has a lower mean than the one before; all of them see the same pictures."""
     means = epoch_losses(run).train
     tail = means[len(means) // 2 :]
     return len(tail) >= 4 and bool((np.diff(tail) < 0).all()) and bool(tail[-1] < (1 - FALLEN) * tail[0])
 
 
 def chance_loss(trial: Trial) -> float | None:
-    """The cross-entropy of guessing: ln of the number of classes, or the classes' entropy where counts are known."""
+    """The chance-level loss: ln of the number of classes, or the entropy of the classes if their counts are known."""
     run = evidences.of(trial)
     if "chance" not in run.kept:
         run.kept["chance"] = _chance_loss(run)
@@ -178,8 +181,8 @@ def _chance_loss(run: Evidence) -> float | None:
 def _outputs(run: Evidence) -> int | None:
     """The number of classes, from the gradient of the last bias.
 
-    The gradient of the cross-entropy by the logits sums to zero over the classes, whatever they are, so that of the
-    last layer's bias does too; no other layer's does. Its size follows from its shape or from its reductions:
+    The gradient of the cross-entropy with respect to the logits sums to zero over the classes. So does the gradient of
+    the last layer's bias, but that of no other layer. Its size n follows from its reductions:
     l2^2 = n (std^2 + mean^2).
     """
     for name in reversed(selection.gradients(run)):
@@ -191,7 +194,7 @@ def _outputs(run: Evidence) -> int | None:
             continue
         if not len(mean) == len(size) == len(spread) == len(length):
             continue
-        known = (size.values > 1e-9) & np.isfinite(length.values)  # noise of float32 below
+        known = (size.values > 1e-9) & np.isfinite(length.values)  # below that is float32 noise
         if not known.any() or (np.abs(mean.values[known]) > 1e-4 * size.values[known]).any():
             continue
         number = np.square(length.values[known]) / (np.square(spread.values[known]) + np.square(mean.values[known]))

@@ -1,4 +1,4 @@
-"""Statistics of noisy curves: levels with their uncertainty, means over neighbors, noise and trends."""
+"""Statistics of noisy curves: means with their standard errors, moving averages, noise and trends."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Level(NamedTuple):
 def level(values: Floats) -> Level:
     """Mean and standard error of a stretch of a curve, [n] with n >= 1.
 
-    What counts as noise is what a straight line leaves over: a stretch that falls steadily has a sure mean.
-    Neighboring values of a training curve are alike, so the error is that of fewer, independent values: for a
-    first-order autoregression with lag-one correlation r, n (1 - r) / (1 + r) of them. A single value has no known
-    error: infinity.
+    Noise is what remains after a straight line is fitted, so a stretch that falls steadily has a small error.
+    Neighboring values of a training curve are correlated, so they count as fewer independent values: for a first-order
+    autoregression with lag-one correlation r, n (1 - r) / (1 + r) of them. The error of a single value is infinity,
+    because it is unknown.
     """
     count = len(values)
     mean = float(values.mean())
@@ -43,31 +43,31 @@ def level(values: Floats) -> Level:
 
 
 def jitter(values: Floats) -> float:
-    """Standard deviation of a curve's noise around its trend, from the differences of neighbors; 0 below two."""
+    """Standard deviation of a curve's noise, from the differences of neighbors; 0 for fewer than two values."""
     if len(values) < 2:
         return 0.0
     return float(np.sqrt(np.square(np.diff(values)).mean() / 2))
 
 
 def usual_jitter(values: Floats) -> float:
-    """As `jitter`, from the median difference: single outliers, however large, do not count."""
+    """The same as `jitter`, but from the median difference, so that single outliers have no effect."""
     if len(values) < 2:
         return 0.0
     return float(np.median(np.abs(np.diff(values)))) * 1.4826 / math.sqrt(2)
 
 
 def trailing_mean(values: Floats, width: int) -> Floats:
-    """Means over `width` neighbors up to and including each value; over fewer at the beginning."""
+    """Mean of each value and the `width` - 1 values before it; of fewer at the beginning."""
     counts = np.minimum(np.arange(1, len(values) + 1), max(1, width))
     means: Floats = window_sums(values, width) / counts
     return means
 
 
 def window_sums(values: Floats, width: int) -> Floats:
-    """Sums over `width` neighbors up to and including each value; over fewer at the beginning."""
+    """Sum of each value and the `width` - 1 values before it; of fewer at the beginning."""
     width = max(1, min(width, len(values)))
-    # Sums up to and from the bounds of blocks as wide as a window: work in proportion to the values alone, and a huge
-    # value rounds away no more than its neighbors.
+    # Each window is the end of one block and the beginning of the next, blocks being as wide as a window. So the work
+    # does not depend on the width, and rounding errors of a huge value reach only its neighbors.
     blocks = np.pad(values, (0, -len(values) % width)).reshape(-1, width)
     until = blocks.cumsum(axis=1).ravel()[: len(values)]
     since = blocks[:, ::-1].cumsum(axis=1)[:, ::-1].ravel()[: len(values)]
@@ -79,7 +79,7 @@ def window_sums(values: Floats, width: int) -> Floats:
 
 
 def first_streak(flags: NDArray[np.bool_], length: int) -> int:
-    """Where the first run of at least `length` true flags begins; -1 where there is none."""
+    """Index at which the first run of at least `length` true flags begins; -1 if there is none."""
     inside = 0
     for place, flag in enumerate(flags.tolist()):
         inside = inside + 1 if flag else 0
@@ -89,9 +89,9 @@ def first_streak(flags: NDArray[np.bool_], length: int) -> int:
 
 
 def trend(values: Floats) -> float:
-    """The slope of a straight line through values, in its standard errors; NaN for fewer than three.
+    """The slope of a straight line fitted to n values, divided by its standard error; NaN for fewer than three.
 
-    Where the values are drawn alike it is distributed as Student's t with two degrees of freedom less than values.
+    For independent values without a trend, it has Student's t distribution with n - 2 degrees of freedom.
     """
     count = len(values)
     if count < 3:
@@ -105,14 +105,14 @@ def trend(values: Floats) -> float:
 
 
 def lag_one(values: Floats) -> float:
-    """Correlation of neighbors; NaN where there are too few or none vary."""
+    """Correlation of neighbors; NaN if there are too few values, or if they are all equal."""
     centered = values - values.mean() if len(values) else values
     power = float((centered**2).sum())
     return float((centered[1:] * centered[:-1]).sum() / power) if len(values) > 3 and power > 0 else math.nan
 
 
 def centered_mean(values: Floats, width: int) -> Floats:
-    """Centered moving average; the window shrinks evenly towards both ends, so that a slope stays a slope."""
+    """Centered moving average. The window shrinks towards both ends and stays centered, so a slope is preserved."""
     reach = max(0, min(width, len(values) - 1) // 2)
     inner = window_sums(values, 2 * reach + 1)[2 * reach :] / (2 * reach + 1)
     heads = [values[: 2 * place + 1].mean() for place in range(reach)]
@@ -122,8 +122,10 @@ def centered_mean(values: Floats, width: int) -> Floats:
 
 
 def smooth_jitter(values: Floats) -> float:
-    """Standard deviation of a smooth curve's noise, from second differences; robust to a few jumps, NaN below five."""
+    """Standard deviation of a smooth curve's noise, from second differences; robust to a few jumps. NaN below five."""
     if len(values) < 5:
         return math.nan
     second = values[2:] - 2 * values[1:-1] + values[:-2]
-    return float(1.4826 * np.median(np.abs(second)) / math.sqrt(6))  # white noise has a variance of 6 there
+    return float(
+        1.4826 * np.median(np.abs(second)) / math.sqrt(6)
+    )  # second differences of white noise have 6 times its variance

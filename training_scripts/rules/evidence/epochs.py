@@ -1,4 +1,4 @@
-"""A run's epochs, and the mean losses of each with their uncertainty."""
+"""The epochs of a run, and their mean losses with standard errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 
 LONGEST_EPOCH = 2**62
-"""Steps: a larger number in a recording does not fit 64 bits, and its run is one epoch either way."""
+"""Steps. A larger number would not fit 64 bits, and such a run has only one epoch anyway."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Epoch:
     Attributes:
         number: From 1; 0 for an evaluation before any training.
         train_steps: Its recorded TRAIN steps, ascending.
-        eval_steps: The recorded EVAL steps of the evaluation that followed, ascending; empty where none did.
+        eval_steps: The recorded EVAL steps of the evaluation after it, ascending; empty if there was none.
     """
 
     number: int
@@ -37,16 +37,16 @@ class Epoch:
 
 
 class EpochLosses(NamedTuple):
-    """Mean losses per epoch, one entry for each epoch that has a training loss; NaN where something is unknown.
+    """Mean losses per epoch, one entry for each epoch that has a training loss; NaN for unknown values.
 
     Attributes:
         epochs: Epoch numbers [n].
-        train: Mean training loss [n], while the weights moved.
+        train: Mean training loss [n], measured while the weights changed.
         train_error: Its standard error [n], from the spread of the batches.
         valid: Mean validation loss [n].
-        valid_error: Its standard error [n]: from the single pictures' losses where they were recorded, else from
-            the spread of the evaluation's batches.
-        counts: Pictures behind each validation mean where they are known, else batches [n]; 0 without any.
+        valid_error: Its standard error [n], from the losses of single pictures if they were recorded, otherwise from
+            the spread of the batches.
+        counts: Number of pictures in each validation mean if known, otherwise number of batches [n]; 0 for none.
         train_ends: The last recorded TRAIN step of each epoch [n].
     """
 
@@ -59,7 +59,7 @@ class EpochLosses(NamedTuple):
     train_ends: Integers
 
     def rows(self, chosen: Integers) -> EpochLosses:
-        """The same of some epochs, by their indices."""
+        """The losses of some epochs, by their indices."""
         return EpochLosses(
             self.epochs[chosen],
             self.train[chosen],
@@ -72,9 +72,9 @@ class EpochLosses(NamedTuple):
 
 
 def epochs(trial: Trial) -> list[Epoch]:
-    """The epochs of a run: by `steps_per_epoch` where the recording knows it, else by its evaluations.
+    """The epochs of a run, by `steps_per_epoch` if the recording has it, otherwise by its evaluations.
 
-    Without either, all training steps are one epoch.
+    Without either, all training steps form one epoch.
     """
     run = evidences.of(trial)
     train, evaluated = run.steps(TRAIN).steps, run.steps(EVAL).steps
@@ -86,20 +86,20 @@ def epochs(trial: Trial) -> list[Epoch]:
 
 
 def epoch_losses(trial: Trial) -> EpochLosses:
-    """The mean losses of every epoch with their standard errors; empty arrays where no loss was recorded.
+    """The mean losses of every epoch with their standard errors; empty arrays if no loss was recorded.
 
-    A smaller last batch counts by its size where batch_size and sizes of the splits are known.
+    A smaller last batch is weighted by its size if batch_size and the sizes of the splits are known.
     """
     run = evidences.of(trial)
     if "epoch losses" not in run.kept:
-        with np.errstate(all="ignore"):  # a diverged loss makes its epoch's mean one too
+        with np.errstate(all="ignore"):  # the mean over a diverged loss may overflow
             run.kept["epoch losses"] = _epoch_losses(run)
     kept: EpochLosses = run.kept["epoch losses"]
     return kept
 
 
 def loss_names(trial: Trial) -> list[str]:
-    """Names of the recorded losses that are one number per step: collection losses, else by their names."""
+    """Names of the recorded losses with one number per step: collection losses, otherwise tensors named loss."""
     run = evidences.of(trial)
     kept: list[str] | None = run.kept.get("loss names")
     if kept is None:
@@ -111,20 +111,20 @@ def loss_names(trial: Trial) -> list[str]:
 
 
 def loss_series(trial: Trial, mode: str) -> Series | None:
-    """The loss of a mode, per step: of several losses the one that was recorded most often."""
+    """The loss of a mode, one number per step. Of several losses, the one recorded most often."""
     run = evidences.of(trial)
     found = [run.reduction(name, "mean", mode) for name in loss_names(run)]
     return max((series for series in found if series is not None), key=len, default=None)
 
 
 def training_loss(trial: Trial) -> Series | None:
-    """The training loss per step: of mode TRAIN, or of a recording that knows no modes."""
+    """The training loss, one number per step, from mode TRAIN or from a recording without modes."""
     found = loss_series(trial, TRAIN)
     return found if found is not None else loss_series(trial, GLOBAL)
 
 
 def _numbers_of(run: Evidence) -> tuple[Integers, Integers]:
-    """The epoch of every recorded TRAIN step and of every recorded EVAL step."""
+    """The epoch number of each recorded TRAIN step, and of each recorded EVAL step."""
     if "epoch numbers" not in run.kept:
         train, evaluated = run.steps(TRAIN), run.steps(EVAL)
         before = np.searchsorted(train.global_steps, evaluated.global_steps)  # TRAIN steps before each EVAL step
@@ -168,7 +168,7 @@ def _epoch_losses(run: Evidence) -> EpochLosses:
 def _grouped(
     run: Evidence, series: Series, mode: str, epoch_of_step: Integers
 ) -> tuple[Integers, Floats, Floats, Integers, Integers]:
-    """Epoch numbers, and of each: weighted mean, standard error, number of batches, last step."""
+    """Epoch numbers, and for each epoch its weighted mean, standard error, number of batches and last step."""
     table = run.steps(mode).steps
     place = np.minimum(np.searchsorted(table, series.steps), len(table) - 1)
     known = table[place] == series.steps
@@ -190,7 +190,7 @@ def _grouped(
 
 
 def _last_share(run: Evidence, mode: str, counts: Integers, last: Integers) -> Floats:
-    """The size of each epoch's last batch as a share of the others' size; 1 where it is not known."""
+    """The size of each epoch's last batch relative to the other batches; 1 if unknown."""
     share = np.ones(len(counts))
     sizes: Any = run.run.get("sizes")
     batch = run.run.get("batch_size")
@@ -203,7 +203,7 @@ def _last_share(run: Evidence, mode: str, counts: Integers, last: Integers) -> F
 
 
 def _of_pictures(run: Evidence, ends: Integers, error: Floats, batches: Integers) -> tuple[Floats, Integers]:
-    """Standard errors from the single pictures' losses, where they were recorded at an evaluation's last step."""
+    """Standard errors from the losses of single pictures, if these were recorded at the last step of an evaluation."""
     names = selection.natural(selection.members(run, "valid_losses"))
     if not names:
         return error, batches
@@ -217,7 +217,7 @@ def _of_pictures(run: Evidence, ends: Integers, error: Floats, batches: Integers
         place = np.flatnonzero(ends == step)
         if not len(place) or step not in full:
             continue
-        if size is None:  # the valid split stays the same over a run
+        if size is None:  # the valid split does not change during a run
             size = run.value(names[0], step, EVAL).size
         if size > 1:
             error[place] = value / np.sqrt(size - 1)

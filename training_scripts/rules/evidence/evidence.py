@@ -1,4 +1,4 @@
-"""A trial as one evaluation sees it: every number is read or computed once, however many rules ask for it."""
+"""Caches a trial for one evaluation: each number is read or computed once, however many rules use it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from training_scripts.recording.trial.trial import DamagedError, Series, StepTab
 
 
 class Evidence(Trial):
-    """A trial that remembers what was asked of it. Made for one evaluation: what is added meanwhile is not seen.
+    """A trial that caches what was read from it. It serves one evaluation; steps recorded later are not included.
 
     Attributes:
-        others: Other runs, for rules that compare.
-        now: When this is judged, seconds since 1970.
-        kept: Where rules keep what another may need, by name.
+        others: Other runs, for rules that compare runs.
+        now: The time of the evaluation, seconds since 1970.
+        kept: Results that rules share with each other, by name.
     """
 
     def __init__(self, trial: Trial, *, others: Sequence[Trial] = (), now: float = 0.0) -> None:
@@ -34,19 +34,19 @@ class Evidence(Trial):
         self._full_steps: dict[tuple[str, str], NDArray[np.int64]] = {}
 
     def __getattr__(self, name: str) -> Any:
-        """What else the trial has, such as the folder of one on disk."""
-        if name == "trial":  # not there yet: a copy is being made
+        """Other attributes of the trial, such as its folder on disk."""
+        if name == "trial":  # not set yet, because a copy is being made
             raise AttributeError(name)
         return getattr(self.trial, name)
 
     def steps(self, mode: str) -> StepTable:
-        """The recorded steps of a mode; empty arrays where there are none."""
+        """The recorded steps of a mode; empty arrays if there are none."""
         if mode not in self._tables:
             self._tables[mode] = self.trial.steps(mode)
         return self._tables[mode]
 
     def reduction(self, name: str, kind: str, mode: str) -> Series | None:
-        """One number per step for a tensor, recorded or computed; None where there is neither."""
+        """One number per step for a tensor, recorded or computed; None if neither is possible."""
         numbers = self._recorded(name, mode)
         if kind not in numbers and kind in REDUCTIONS and len(self.steps_in_full(name, mode)):
             numbers.update(self._computed(name, mode))
@@ -54,7 +54,7 @@ class Evidence(Trial):
         return found if found is not None and len(found) else None
 
     def _computed(self, name: str, mode: str) -> dict[str, Series]:
-        """All reductions at once, for the tensor may have to be read from disk."""
+        """All reductions at once, because each value may have to be read from disk."""
         steps = self.steps_in_full(name, mode)
         columns = self._of_scalars(name, mode, steps)
         if columns is None:
@@ -69,7 +69,7 @@ class Evidence(Trial):
         }
 
     def _of_scalars(self, name: str, mode: str, steps: NDArray[np.int64]) -> NDArray[np.float64] | None:
-        """The reductions of one number per step, of all steps at once; None for a tensor of another kind."""
+        """The reductions of a tensor with one number per step, for all steps at once; None for other tensors."""
         numbers = []
         for step in steps.tolist():
             value = self.value(name, step, mode)
@@ -101,7 +101,7 @@ class Evidence(Trial):
         """All elements of a tensor at one of `steps_in_full`."""
         try:
             return self.trial.value(name, step, mode)
-        except DamagedError:  # the trial has it no more
+        except DamagedError:  # the trial has dropped it
             self._full_steps.pop((name, mode), None)
             self._numbers.pop((name, mode), None)
             raise
@@ -111,7 +111,7 @@ class Evidence(Trial):
         return self._recorded(name, mode)
 
     def tensor(self, name: str) -> Tensor:
-        """A recorded tensor, whose reductions are remembered."""
+        """A recorded tensor whose reductions are cached."""
         return _Remembered(self, super().tensor(name).name)
 
 
@@ -124,7 +124,7 @@ class _Remembered(Tensor):
 
 
 def _of_numbers(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The reductions of single numbers [n, kinds], in the order of REDUCTIONS: a loss a step needs no eight passes."""
+    """The reductions of single numbers [n, kinds], in the order of REDUCTIONS, without one pass per kind."""
     size, finite = np.abs(values), np.isfinite(values)
     known = {
         "min": values,
@@ -140,5 +140,5 @@ def _of_numbers(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def of(trial: Trial) -> Evidence:
-    """The trial as evidence, made into it where a rule is called by itself."""
+    """The trial as evidence. It is wrapped first if a rule is called outside an evaluation."""
     return trial if isinstance(trial, Evidence) else Evidence(trial)

@@ -1,4 +1,4 @@
-"""What recorded numbers show of a layer's shape and of how its weights begin."""
+"""Derives the number of inputs of a layer, and the scale of its initial weights, from a recording."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from training_scripts.rules.evidence.evidence import Evidence
 
 
 def inputs(run: Evidence, weight: str) -> float | None:
-    """How many numbers go into a unit of a layer; None where it is unknown, or where there are no units.
+    """Number of inputs of each unit of a layer; None if it is unknown, or if the layer has no units.
 
-    A weight in full has a shape. Of reductions, its size and that of the layer's bias, which has one value per unit.
+    A weight that was recorded in full has a shape. Otherwise the size of the weight is divided by the size of the
+    bias, which has one value per unit.
     """
     shape = _shape(run, weight)
     if shape is not None:
@@ -22,13 +23,13 @@ def inputs(run: Evidence, weight: str) -> float | None:
     bias = weight[: -len("weight")] + "bias"
     of_weight, of_bias = _size(run, weight), _size(run, bias)
     if not of_weight or not of_bias or of_weight <= of_bias:
-        return None  # as many as units: a normalization's scale
+        return None  # one weight per unit: the scale of a normalization
     number = of_weight / of_bias
     return number if abs(number - round(number)) <= 0.02 * number else None
 
 
 def gain(run: Evidence, weight: str, limit: int) -> float | None:
-    """Standard deviation times the root of the number of inputs, first thing: 0.6 to 1.4 by usual recipes."""
+    """Initial standard deviation times the square root of the number of inputs; usual recipes give 0.6 to 1.4."""
     spread = run.reduction(weight, "std", TRAIN)
     number = inputs(run, weight)
     if spread is None or number is None or not len(spread) or spread.steps[0] >= limit:
@@ -43,7 +44,7 @@ def _shape(run: Evidence, name: str) -> tuple[int, ...] | None:
 
 
 def _size(run: Evidence, name: str) -> int | None:
-    """The number of a tensor's values, or of its gradient's: l2^2 = n (std^2 + mean^2)."""
+    """Number of values n of a tensor, or of its gradient, from l2^2 = n (std^2 + mean^2)."""
     for tensor in (name, selection.GRADIENT + name):
         shape = _shape(run, tensor)
         if shape is not None:
@@ -53,7 +54,7 @@ def _size(run: Evidence, name: str) -> int | None:
             continue
         for length, spread, mean in zip(*(one.values[:5].tolist() for one in series if one is not None), strict=False):
             square = spread * spread + mean * mean
-            # Far from where float32 rounds squares away; a single value has no spread and is what it is.
+            # Within this range, float32 neither underflows nor overflows when it is squared.
             if 1e-30 < square < 1e30 and math.isfinite(length):
                 return round(float(length * length / square))
     return None

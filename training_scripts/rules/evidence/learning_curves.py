@@ -1,4 +1,4 @@
-"""Loss and accuracy of a recorded run as they are drawn: step by step, smoothed, and one validation point per epoch."""
+"""Learning curves as they are plotted: loss and accuracy per step, smoothed, and one validation point per epoch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from training_scripts.rules.evidence.epochs import Epoch, epoch_losses, epochs, 
 
 Floats = NDArray[np.float64]
 
-# A smoothed value takes in this share of the run: enough to hide batches, too little to hide trends.
+# The window of a smoothed value, as a share of the run: wide enough to hide batches, too narrow to hide trends.
 SMOOTHING_SHARE = 0.03
 SMOOTHING_MIN_STEPS = 4
 
@@ -29,11 +29,11 @@ class Curve:
         name: loss or accuracy.
         train: Its values at each recorded training step.
         smooth: `train`, smoothed, float64 [n].
-        numbers: Numbers of the epochs whose validation is known, int64 [e].
+        numbers: Numbers of the epochs that have a validation value, int64 [e].
         positions: The last training step of each, float64 [e].
         valid: Mean validation value of each, float64 [e].
-        errors: Standard error of each, float64 [e]; NaN where it is not known.
-        best: Index of the best of `valid`; None where there is none.
+        errors: Standard error of each, float64 [e]; NaN if unknown.
+        best: Index of the best value in `valid`; None if there is none.
     """
 
     name: str
@@ -47,16 +47,16 @@ class Curve:
 
     @property
     def begin(self) -> tuple[int, float] | None:
-        """The first step with a value, and that value as it was; None where there is none.
+        """The first step with a finite value, and that value, not smoothed; None if there is none.
 
-        The smoothed curve begins with a mean over later steps, and the more of them the longer the run gets.
+        The smoothed curve begins with a mean over later steps: the longer the run, the more of them.
         """
         finite = np.flatnonzero(np.isfinite(self.train.values))
         return (int(self.train.steps[finite[0]]), float(self.train.values[finite[0]])) if len(finite) else None
 
 
 def curves(trial: Trial) -> dict[str, Curve]:
-    """Loss and accuracy by name, as far as they were recorded."""
+    """The curves of loss and accuracy by name, if they were recorded."""
     run = evidence.of(trial)
     if "curves" not in run.kept:
         found = {"loss": _loss(run), "accuracy": _accuracy(run)}
@@ -66,27 +66,28 @@ def curves(trial: Trial) -> dict[str, Curve]:
 
 
 def smoothed(values: Floats) -> Floats:
-    """Means over neighbors on both sides, nearer ones counting more; NaN where a value is not finite.
+    """Weighted means over neighbors on both sides; nearer neighbors weigh more. NaN where a value is not finite.
 
-    What is not finite neither counts nor spreads. A mean of earlier values alone would show a falling loss too high.
+    Values that are not finite do not affect their neighbors. Means over earlier values alone would lag behind a loss
+    that falls.
     """
     half = max(SMOOTHING_MIN_STEPS, round(SMOOTHING_SHARE * len(values))) // 2
     finite = np.isfinite(values)
     sums, weights = np.where(finite, values, 0.0), finite.astype(np.float64)
-    with np.errstate(all="ignore"):  # a value may be as large as a float can be
-        for _ in range(2):  # twice an even window makes a triangle
+    with np.errstate(all="ignore"):  # values near the largest float overflow
+        for _ in range(2):  # applying a uniform window twice gives a triangular one
             sums, weights = _sums_around(sums, half), _sums_around(weights, half)
         return np.where(finite, sums / weights, np.nan)
 
 
 def _sums_around(values: Floats, half: int) -> Floats:
-    """Sums over each value and `half` neighbors on both sides, as far as there are any."""
+    """Sum of each value and up to `half` neighbors on each side."""
     found: Floats = window_sums(np.pad(values, (0, half)), 2 * half + 1)[half:]
     return found
 
 
 def train_position(trial: Trial, mode: str, steps: NDArray[np.int64]) -> Floats:
-    """Where steps of a mode lie on the axis of training steps, float64 [n]; NaN where the order is not known."""
+    """Positions of a mode's steps on the axis of training steps, float64 [n]; NaN if the order is unknown."""
     if mode in (TRAIN, ""):
         return steps.astype(np.float64)
     table, train = trial.steps(mode), trial.steps(TRAIN)
@@ -138,12 +139,12 @@ def _curve(name: str, train: Series, epochs: _Epochs) -> Curve:
 
 
 def _by_epoch(trial: Trial, valid: Series) -> _Epochs:
-    """The epochs' mean values."""
+    """The mean value of each epoch."""
     rows = []
     for epoch in epochs(trial):
-        judged = valid.values[np.isin(valid.steps, epoch.eval_steps)]
-        if len(judged):
-            rows.append((epoch.number, _end(epoch), *_mean(trial.run, judged)))
+        values = valid.values[np.isin(valid.steps, epoch.eval_steps)]
+        if len(values):
+            rows.append((epoch.number, _end(epoch), *_mean(trial.run, values)))
     table = np.array(rows, dtype=np.float64).reshape(-1, 4)
     return _Epochs(table[:, 0].astype(np.int64), table[:, 1], table[:, 2], table[:, 3])
 
@@ -153,7 +154,7 @@ def _end(epoch: Epoch) -> float:
 
 
 def _mean(run: Mapping[str, object], values: Floats) -> tuple[float, float]:
-    """Mean and standard error of an evaluation's batches, the last counting by its size where sizes are known."""
+    """Mean and standard error over an evaluation's batches. The last is weighted by its size if sizes are known."""
     sizes, batch = run.get("sizes"), run.get("batch_size")
     size = sizes.get("valid") if isinstance(sizes, Mapping) else None
     if not isinstance(size, int) or not isinstance(batch, int) or batch < 1 or len(values) != -(-size // batch):

@@ -1,4 +1,4 @@
-"""Whether a learning rate suits a run, and by how much it does not: from how far its steps moved the weights."""
+"""Whether the learning rate is too large or too small, and by what factor, from how far steps moved the weights."""
 
 from __future__ import annotations
 
@@ -13,29 +13,31 @@ from training_scripts.rules.evidence.run import Run
 from training_scripts.rules.evidence.statistics import Z95
 
 FIRST_UPDATE = 0.1
-"""The share of its norm by which a good first step moves a fresh layer; first steps are the largest. On 120 breeds the
-rate with the lowest validation loss moves the head by 0.12 of its norm in the first step; three times that rate costs
-0.05 of loss, ten times it 0.57."""
+"""A good first step moves a new layer by this share of its norm; first steps are the largest.
+
+With 120 breeds, the learning rate with the lowest validation loss moves the head by 0.12 of its norm in the first step.
+Three times that rate increases the loss by 0.05, ten times that rate by 0.57."""
 
 TYPICAL_UPDATE = 1e-3
-"""The share by which later steps of healthy runs move a layer (A. Karpathy, CS231n: ratio of weights to updates)."""
+"""Later steps of healthy runs move a layer by this share of its norm (A. Karpathy, CS231n: ratio of updates)."""
 
 BLIND_FACTOR = 10.0
-"""By how much to change the rate where the updates do not show it: the usual step on a logarithmic scale."""
+"""The factor by which to change the rate if the updates do not show it: the usual step on a logarithmic scale."""
 
 CLEAR_FACTOR, LARGEST_FACTOR = 2.0, 1000.0
-"""Updates show by how much the rate is wrong where they are wrong by this factor; a larger ratio than the largest no
-longer shows how much."""
+"""Updates that are wrong by at least the first factor show by how much the rate is wrong.
+
+Beyond the second factor, they no longer show how much."""
 
 BLOW_UP = 1.25
-"""A loss that rises by a quarter above that of guessing has overshot; sampling alone does that only to tiny batches."""
+"""A loss a quarter above chance level has overshot. Sampling alone causes that only with tiny batches."""
 
 EARLY_PICTURES = 128
-"""Pictures whose mean loss is compared with that of guessing."""
+"""The mean loss of this many pictures is compared with the chance-level loss."""
 
 
 def first_update(trial: Trial) -> float:
-    """The largest share of its norm by which the first step moved a trained layer; NaN where it was not recorded."""
+    """The largest share of its norm by which the first step moved a trained layer; NaN if not recorded."""
     begin = training_begins(trial)
     firsts = [float(series.values[0]) for series in _updates(trial) if series.steps[0] == begin]
     return max((share for share in firsts if math.isfinite(share)), default=math.nan)
@@ -48,13 +50,13 @@ def usual_update(trial: Trial) -> float:
 
 
 def too_large_by(trial: Trial) -> float:
-    """The factor by which a rate that is too large exceeds a good one, by what the first step did."""
+    """The factor by which a rate is too large, judging from the update of the first step."""
     factor = first_update(trial) / FIRST_UPDATE
     return min(factor, LARGEST_FACTOR) if factor >= CLEAR_FACTOR else BLIND_FACTOR
 
 
 def too_small_by(trial: Trial) -> float:
-    """The factor by which a good rate exceeds one that is too small, by what the first step did."""
+    """The factor by which a rate is too small, judging from the update of the first step."""
     first = first_update(trial)
     factor = FIRST_UPDATE / first if first > 0 else 1.0
     return min(factor, LARGEST_FACTOR) if factor >= CLEAR_FACTOR else BLIND_FACTOR
@@ -72,21 +74,21 @@ def round_rate(value: float) -> float:
 
 
 def lower(trial: Trial) -> str:
-    """What to do about a rate that is too large, without a period."""
+    """The advice for a rate that is too large, without a period."""
     return f"Divide lr by about {round_rate(too_large_by(trial)):g}"
 
 
 def training_begins(trial: Trial) -> int:
-    """The first recorded TRAIN step; -1 where there is none."""
+    """The first recorded TRAIN step; -1 if there is none."""
     steps = evidences.of(trial).steps(TRAIN).steps
     return int(steps[0]) if len(steps) else -1
 
 
 def blow_up(run: Run) -> tuple[int, float] | None:
-    """Where the training loss overshot, and its mean there; None where it did not.
+    """The step at which the training loss overshot, and the mean loss there; None if it did not.
 
-    The loss of a hundred pictures or more is compared with that of guessing, or of the first step where that is
-    larger; the rise must exceed the sampling noise between neighboring steps.
+    The mean loss of a hundred pictures or more is compared with the chance-level loss, or with the loss of the first
+    step if that is larger. The rise must exceed the sampling noise between neighboring steps.
     """
     losses = run.losses.values
     if len(losses) < 4 or not np.isfinite(losses[0]):
@@ -98,7 +100,9 @@ def blow_up(run: Run) -> tuple[int, float] | None:
     sums = np.concatenate([[0.0], np.cumsum(finite)])
     windows = (sums[width:] - sums[:-width]) / width
     worst = int(np.argmax(windows))
-    noise = float(np.median(np.abs(np.diff(finite)))) / 0.954 / math.sqrt(width)  # of two normal values' distance
+    noise = (
+        float(np.median(np.abs(np.diff(finite)))) / 0.954 / math.sqrt(width)
+    )  # 0.954: median distance of two normal values
     expected = max(run.chance or 0.0, float(finite[:width].mean()) if worst > width else float(finite[0]))
     if windows[worst] > BLOW_UP * expected and windows[worst] - expected > 2 * Z95 * noise:
         return int(run.losses.steps[worst + int(np.argmax(finite[worst : worst + width]))]), float(windows[worst])
@@ -106,7 +110,7 @@ def blow_up(run: Run) -> tuple[int, float] | None:
 
 
 def _updates(trial: Trial) -> list[Series]:
-    """The update ratios of each trained weight that has any, one per recorded step."""
+    """The update ratios of each trained weight, one number per recorded step, if they were recorded."""
     run = evidences.of(trial)
     found = [run.reduction(name, "update_ratio", TRAIN) for name in selection.trained_weights(run)]
     return [series for series in found if series is not None]

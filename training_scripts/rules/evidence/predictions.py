@@ -1,4 +1,4 @@
-"""What a run was asked and what it answered: labels and predictions, as recorded."""
+"""The labels and predictions of a recorded run."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from training_scripts.rules.findings import NotEvaluated
 Integers = NDArray[np.int64]
 
 MOST_CLASSES = 2_000
-"""A larger number is taken for no class: a matrix of all pairs must fit into memory whatever a recording holds."""
+"""A larger index is not a class. The confusion matrix must fit into memory, whatever a recording contains."""
 
 NO_ANSWERS = (
     "No labels and predictions were recorded. Record the collections labels and predictions (recorder=builtin does with"
     " a valid split; for smdebug, save tensors named labels and predictions)."
 )
 SURELY = 0.01
-"""Error probability of calling any one of all classes faulty: it is shared among them (Bonferroni)."""
+"""Probability of any false alarm among all classes. It is divided among them (Bonferroni)."""
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Labels and predictions, class indices [n], of the same pictures; with where they were recorded."""
+    """Labels and predictions of the same pictures, as class indices [n], and the steps at which they were recorded."""
 
     labels: Integers
     predictions: Integers
@@ -40,14 +40,14 @@ class Answers:
     steps: tuple[int, ...]
 
     def matrix(self) -> Integers:
-        """Counts [classes, classes]: pictures of the row's class that were called the column's."""
+        """Confusion matrix [classes, classes]: pictures of the row's class that were classified as the column's."""
         classes = int(max(self.labels.max(), self.predictions.max())) + 1
         joined = self.labels * classes + self.predictions
         return np.bincount(joined, minlength=classes * classes).reshape(classes, classes)
 
 
 def indices(value: NDArray[Any], *, argmax: bool) -> Integers | None:
-    """Class indices from what was recorded: indices, or one score per class; None for anything else."""
+    """Class indices from recorded indices, or from one score per class; None for anything else."""
     if value.ndim == 2 and len(value) and value.shape[1] > 1 and (argmax or value.dtype.kind == "f"):
         value = value.argmax(axis=1)
     value = value.reshape(-1)
@@ -60,13 +60,13 @@ def indices(value: NDArray[Any], *, argmax: bool) -> Integers | None:
 
 
 def recorded(run: Evidence, pattern: str, collection: str) -> list[str]:
-    """Names of a collection's tensors, or of those that fit the pattern."""
+    """Names of a collection's tensors, or of the tensors that match the pattern."""
     named = {name for name in run.recorded_names() if selection.matches(pattern, name)}
     return selection.natural(selection.members(run, collection) or named)
 
 
 def recorded_answers(run: Evidence, parameters: Parameters, mode: str, *, last: int = 0) -> list[Answers]:
-    """What was answered at each recorded step of a mode, or at the last few."""
+    """The labels and predictions at each recorded step of a mode, or only at the `last` ones."""
     labels = recorded(run, parameters["labels_regex"], "labels")
     predictions = recorded(run, parameters["predictions_regex"], "predictions")
     found = []
@@ -81,7 +81,7 @@ def recorded_answers(run: Evidence, parameters: Parameters, mode: str, *, last: 
 
 
 def joined(answers: list[Answers], samples: int) -> Answers | None:
-    """The latest answers that make up a number of samples, as one; all of them where there are fewer."""
+    """Merges the latest answers until they have this many samples; all answers if there are fewer."""
     count, chosen = 0, []
     for one in reversed(answers):
         chosen.append(one)
@@ -99,35 +99,37 @@ def joined(answers: list[Answers], samples: int) -> Answers | None:
 
 
 def class_name(run: Evidence, index: int) -> str:
-    """What to call a class: its name, where the recording has it, and its index."""
+    """A class in words: its name, if the recording has it, and its index."""
     classes = run.run.get("classes")
     return f"{classes[index]} ({index})" if isinstance(classes, (list, tuple)) and index < len(classes) else f"{index}"
 
 
 HALF_LEARNED = 0.6
-"""A loss above this share of what guessing costs leaves many classes unlearned, settled or not."""
+"""With a loss above this share of the chance-level loss, many classes are not learned, even if it has settled."""
 
 MOSTLY_LEARNED = 0.25
-"""A loss below this share of what guessing costs leaves hardly a class unlearned: one of four missing costs more."""
+"""With a loss below this share of the chance-level loss, nearly all classes are learned.
+
+If one class of four is not learned, the loss is higher."""
 
 
 def knows_some(run: Evidence) -> bool:
-    """Whether the model has learned what it will: before, it names few classes, which is not their fault."""
+    """Whether the model has learned most classes. Before that, it is normal that it predicts only a few of them."""
     seen = learning(run)
     classes = run.run.get("classes")
     number = len(classes) if isinstance(classes, (list, tuple)) else 0
     chance = math.log(number) if number > 1 else None if seen is None else seen.chance
     if seen is None:
-        return not loss_names(run)  # a single loss shows nothing yet; without any, answers are all there is
+        return not loss_names(run)  # one loss shows nothing yet; without any loss, only the answers can be evaluated
     if chance is None:
         return True
-    # Classes are learned one after the other: while the loss may still fall, those missing may yet come.
+    # Classes are learned one after the other. While the loss can still fall, the missing ones may still be learned.
     settled = seen.settled and seen.final.mean < HALF_LEARNED * chance
     return settled or seen.final.mean < MOSTLY_LEARNED * chance
 
 
 def refuse_without_numbers(run: Evidence) -> None:
-    """Refuses to judge the predictions of a model that computes NaN.
+    """Refuses to evaluate the predictions of a model whose loss is not finite.
 
     Raises:
         NotEvaluated: The last recorded loss is not a finite number.
@@ -140,7 +142,7 @@ def refuse_without_numbers(run: Evidence) -> None:
 
 
 def train_steps(run: Evidence, steps: tuple[int, ...]) -> tuple[int, ...]:
-    """The TRAIN steps after which evaluations took place: what a reader looks for in the curves."""
+    """The TRAIN steps after which the evaluations took place, since the curves are plotted over TRAIN steps."""
     train, evaluated = run.steps(TRAIN), run.steps(EVAL)
     place = np.searchsorted(evaluated.steps, steps)
     known = place < len(evaluated.steps)

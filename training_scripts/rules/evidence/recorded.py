@@ -1,4 +1,4 @@
-"""What a recording says, checked: counts that are counts, accuracies that are shares, labels that are indices."""
+"""Validates recorded values: counts, accuracies as shares, and labels as indices."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from training_scripts.rules.evidence.learning_curves import curves
 
 Values = NDArray[np.float64]
 
-# No split, batch or loss is larger; what is would overflow in sums and squares.
+# No split, batch or loss is larger than this. Larger values would overflow in sums and squares.
 MOST = 2.0**53
-# No mean of shares exceeds 1; no run stays below two percent all its way.
+# Above this, accuracies are percentages: no share exceeds 1, and no run stays below two percent throughout.
 PERCENT = 2.0
 
 
 def accuracy_of(trial: Trial) -> tuple[Series, dict[int, float]]:
-    """Shares of right answers: of every training step, and of every epoch's validation by the epoch's number.
+    """The accuracy of each training step, and the validation accuracy of each epoch by its number.
 
-    The report's curves have the same means. Recordings in percent are shares here; what is not a share is NaN.
+    The report's curves show the same means. Percentages are converted to shares; values outside 0 to 1 become NaN.
     """
     curve = curves(trial).get("accuracy")
     if curve is None:
@@ -39,12 +39,12 @@ def _shares(values: Values) -> Values:
 
 
 def epoch_means(series: Series, groups: Sequence[NDArray[np.int64]], last: tuple[int, float]) -> Values:
-    """The mean over each epoch's steps, float64 [epochs]; NaN for none, and where one of them is NaN.
+    """The mean over each epoch's steps, float64 [epochs]; NaN if there are none, or if one of them is NaN.
 
     Args:
         series: One number per step.
         groups: Each epoch's steps.
-        last: Steps of a whole epoch, and what its last one counts, as `last_share` gives them.
+        last: Steps of a whole epoch, and the weight of its last step, as `last_share` returns them.
     """
     means = np.full(len(groups), math.nan)
     for place, steps in enumerate(groups):
@@ -57,25 +57,25 @@ def epoch_means(series: Series, groups: Sequence[NDArray[np.int64]], last: tuple
 
 
 def last_share(run: Mapping[str, Any]) -> tuple[int, float]:
-    """Steps of a whole epoch, and the size of its last batch as a share of the others'; 0 and 1 where unknown."""
+    """Steps of a whole epoch, and the size of its last batch relative to the others; 0 and 1 if unknown."""
     size, batch = count(mapping(run, "sizes").get("train")), count(run.get("batch_size"))
     return (math.ceil(size / batch), (size % batch or batch) / batch) if size and batch else (0, 1.0)
 
 
 def mapping(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """A mapping that was written down; empty where there is none."""
+    """The mapping recorded under a name; empty if there is none."""
     found = values.get(name)
     return found if isinstance(found, Mapping) else {}
 
 
 def count(value: Any) -> int | None:
-    """A number of things, at least one; None where it is none."""
+    """A positive count; None for anything else."""
     plain = isinstance(value, (int, float)) and not isinstance(value, bool)
     return int(value) if plain and 1 <= value <= MOST else None
 
 
 def numbers(values: Any) -> Values | None:
-    """Finite numbers, float64 [n]; None where one is none."""
+    """Finite numbers, float64 [n]; None if one of them is not."""
     if values is None or isinstance(values, (str, bytes, Mapping)):
         return None
     try:
@@ -86,7 +86,7 @@ def numbers(values: Any) -> Values | None:
 
 
 def whole_numbers(values: Any) -> NDArray[np.int64] | None:
-    """Counts or indices, int64 [n]: whole and not negative; None where one is not."""
+    """Counts or indices, int64 [n]; None if one of them is negative or not a whole number."""
     found = numbers(values)
     if found is None or (found != np.floor(found)).any() or (found < 0).any() or (found > MOST).any():
         return None

@@ -1,4 +1,4 @@
-"""Which tensors of a run a rule evaluates."""
+"""Selects the tensors of a run that a rule evaluates."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ IN_ORDER = (TRAIN, EVAL, GLOBAL, PREDICT)
 
 
 def gradients(evidence: Evidence) -> list[str]:
-    """Names of the recorded gradients, in the network's order as far as names show it."""
+    """Names of the recorded gradients, in the order of the layers as far as names show it."""
     found = {name for name in evidence.recorded_names() if name.startswith(GRADIENT)}
     return natural(found | members(evidence, "gradients"))
 
 
 def weights(evidence: Evidence) -> list[str]:
-    """Names of the recorded weights (no biases, no gradients), in the network's order as far as names show it."""
+    """Names of the recorded weights, without biases, in the order of the layers as far as names show it."""
     found = members(evidence, "weights") or {
         name for name in evidence.recorded_names() if name.endswith("weight") and not name.startswith(GRADIENT)
     }
@@ -30,35 +30,35 @@ def weights(evidence: Evidence) -> list[str]:
 
 
 def trained_weights(evidence: Evidence) -> list[str]:
-    """Names of the weights that training is to change: those with a gradient, where gradients were recorded at all.
+    """Names of the weights that are trained: those with a gradient, or all if no gradients were recorded.
 
-    A frozen layer's weights are recorded too, and may stand still.
+    The weights of frozen layers are recorded too, but need not change.
     """
     names, with_gradient = weights(evidence), set(gradients(evidence))
     return [name for name in names if GRADIENT + name in with_gradient] if with_gradient else names
 
 
 def weight_gradients(evidence: Evidence) -> list[str]:
-    """Names of the gradients of weights; of whatever there is where no weight's was recorded.
+    """Names of the gradients of weights, or of all gradients if none of a weight was recorded.
 
-    Biases before a normalization have no gradient by construction, so they do not show whether gradients vanish.
+    A bias before a normalization has no gradient by design, so it does not show whether gradients vanish.
     """
     names = gradients(evidence)
     return [name for name in names if not name.endswith("bias")] or names
 
 
 def members(evidence: Evidence, collection: str) -> set[str]:
-    """Names of the recorded tensors of a collection; empty where there is no such collection."""
+    """Names of the recorded tensors of a collection; empty if the collection does not exist."""
     return set(evidence.collections.get(collection, ())) & evidence.recorded_names()
 
 
 def chosen(evidence: Evidence, parameters: Parameters, otherwise: Iterable[str]) -> list[str]:
-    """Names that AWS's parameters collection_names and tensor_regex choose (their union), or else the given ones.
+    """Names selected by AWS's parameters collection_names or tensor_regex; if both are unset, the names in `otherwise`.
 
-    Both are a text with commas or a list, as AWS takes them.
+    Both parameters may be a list, or text separated by commas, as AWS accepts them.
 
     Raises:
-        NotEvaluated: They choose nothing.
+        NotEvaluated: The parameters select nothing.
     """
     collections, patterns = parameters.get("collection_names"), parameters.get("tensor_regex")
     if not collections and not patterns:
@@ -71,17 +71,17 @@ def chosen(evidence: Evidence, parameters: Parameters, otherwise: Iterable[str])
     if not found:
         there = ", ".join(sorted(evidence.collections)) or "none"
         raise NotEvaluated(
-            f"No recorded tensor belongs to collection_names {collections!r} or fits tensor_regex {patterns!r};"
+            f"No recorded tensor belongs to collection_names {collections!r} or matches tensor_regex {patterns!r};"
             f" recorded collections: {there}."
         )
     return natural(found)
 
 
 def matches(pattern: str, name: str, *, flags: int = 0) -> bool:
-    """Whether a regular expression is found in a name.
+    """Whether a regular expression matches somewhere in a name.
 
     Raises:
-        RuleError: It is not a valid regular expression.
+        RuleError: The pattern is not a valid regular expression.
     """
     try:
         return re.search(pattern, name, flags) is not None
@@ -90,7 +90,7 @@ def matches(pattern: str, name: str, *, flags: int = 0) -> bool:
 
 
 def listed(value: Any) -> list[str]:
-    """Texts from a list, or from a text with commas."""
+    """Strings from a list, or from text separated by commas."""
     if not value:
         return []
     if isinstance(value, str):
@@ -99,7 +99,7 @@ def listed(value: Any) -> list[str]:
 
 
 def natural(names: Iterable[str]) -> list[str]:
-    """Names sorted so that layer 2 comes before layer 10."""
+    """Sorts names naturally, so that layer 2 comes before layer 10."""
     return sorted(
         names,
         key=lambda name: [(not digits, int(digits) if digits else text) for digits, text in _PARTS.findall(name)],
@@ -110,6 +110,6 @@ _PARTS = re.compile(r"(\d+)|(\D+)")
 
 
 def first_mode(evidence: Evidence, name: str) -> str:
-    """The mode in which a tensor is looked at: TRAIN where it was recorded in it."""
+    """The mode in which a tensor is evaluated: TRAIN if it was recorded there, otherwise the first that has it."""
     there = evidence.modes(name)
     return next((mode for mode in IN_ORDER if mode in there), TRAIN)
