@@ -1,6 +1,6 @@
-"""Rules that say what went wrong in a recorded run, and when: pure functions of arrays.
+"""Rules that find what went wrong in a recorded run, and at which step. They are pure functions of arrays.
 
-Users reach them through `dogbreed_sdk.debugging`. How a rule is added: see `declaration`.
+Users reach them through `dogbreed_sdk.debugging`. To add a rule, see `declaration`.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Loads a public name from its module on first use: a script that evaluates no rule need not import NumPy."""
+    """Loads a public name from its module on first use, so that scripts that evaluate no rule need not import NumPy."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

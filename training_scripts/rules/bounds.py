@@ -1,4 +1,4 @@
-"""Which numbers a parameter of a rule may be."""
+"""The numbers that are allowed for a parameter of a rule."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from training_scripts._util.number_text import number_text
 
 @dataclass(frozen=True)
 class Bounds:
-    """The numbers that a parameter may be, both ends included. Infinity and NaN are never allowed.
+    """The range of numbers allowed for a parameter, both ends included. Infinity and NaN are never allowed.
 
     Attributes:
         lowest: The smallest number.
@@ -35,7 +35,7 @@ class Bounds:
 
 
 NOT_NEGATIVE = Bounds()
-"""What holds for every number for which a rule declares nothing else."""
+"""The bounds of each number for which a rule declares no other bounds."""
 
 ANY_NUMBER = Bounds(lowest=-math.inf)
 SHARE = Bounds(highest=1)

@@ -1,9 +1,9 @@
-"""The declaration of a rule: everything the project knows about it is written there.
+"""The declaration of a rule: everything that the project knows about the rule is in this one place.
 
-How to add a built-in rule: write one module in `losses/`, `tensors/`, `classes/` or `profiling/` with the function that
-judges and a tuple `RULES` that holds the declaration. The registry finds the module. Its place, its bounds, what it
-precedes, the list of AWS's managed rules and the table in the documentation are read from the declaration; run
-`python docs/generate.py` to write the list and the table again.
+To add a built-in rule, write one module in `losses/`, `tensors/`, `classes/` or `profiling/`. It contains the function
+that evaluates a recording, and a tuple `RULES` with the declaration. The registry finds the module. The rule's order,
+its bounds, the rules that it precedes, the list of AWS's managed rules and the table in the documentation all come from
+the declaration. Run `python docs/generate.py` to update the list and the table.
 
     def _judge(trial: Trial, parameters: Parameters) -> list[Finding]:
         ...
@@ -34,23 +34,24 @@ from training_scripts.rules.findings import Finding, RuleError
 DEBUGGING, PROFILING = KINDS = ("debugging", "profiling")
 
 Parameters = Mapping[str, Any]
-"""Parameter -> value, of the type that the rule declares by its default."""
+"""Parameter name -> value. The type of a value is that of the default in the declaration."""
 
 LAST = 1_000_000
-"""The place of a rule that declares none: after all others."""
+"""The order of a rule that declares none: after all others."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a rule may return instead of its findings alone.
+    """What a rule may return instead of only its findings.
 
     Attributes:
-        findings: The evidence; empty where nothing is wrong.
-        details: Numbers worth a table: `RuleResult.details`.
-        message: The answer in a sentence or two; empty for one made from the findings.
-        advice: What to do about it, where the evidence suggests more than the rule's own advice; empty for that.
-        place_of: Another rule, where these findings are of its kind: they are then listed in that rule's place.
-        is_consequence: Whether another rule's findings explain these, so that they are listed after all of those.
+        findings: The evidence; empty if nothing is wrong.
+        details: Numbers to show as a table, for `RuleResult.details`.
+        message: The answer in a sentence or two. If it is empty, the message is made from the findings.
+        advice: What to do, if the evidence allows more specific advice than the rule's own. If it is empty, the rule's
+            own advice is used.
+        place_of: Another rule that these findings belong to: they are listed in the place of that rule.
+        is_consequence: Whether other rules' findings explain these. If so, these are listed after all of those.
     """
 
     findings: Sequence[Finding] = ()
@@ -70,22 +71,22 @@ class Rule:
 
     Attributes:
         name: AWS's name, or the user's.
-        judge: Takes a trial (kind debugging) or a profile (kind profiling) and all parameters; returns the findings,
-            none where nothing is wrong; raises NotEvaluated where it cannot judge.
+        judge: Evaluates a trial (kind debugging) or a profile (kind profiling) with all parameters. Returns the
+            findings, or none if nothing is wrong. Raises NotEvaluated if the recording lacks what the rule needs.
         aws: AWS's parameters with their defaults.
-        default: Ours; names that AWS does not have may be added.
-        description: What it looks for, in a sentence.
-        advice: What to do where it finds something.
+        default: Our parameters with their defaults; they may include parameters that AWS does not have.
+        description: What the rule looks for, in a sentence.
+        advice: What to do if the rule finds something.
         kind: debugging or profiling.
-        judge_aws: AWS's definition to the letter, where it differs from `judge` by more than numbers.
-        bounds: Which numbers single parameters may be; other numbers must not be negative. None: nothing is checked.
-        precedes: Rules whose findings may be consequences of this rule's: they are listed after it.
-        order: Where it stands among the rules of its kind, ascending.
-        aws_name: Its name among the rules of SageMaker Debugger; empty where AWS has no such rule.
+        judge_aws: AWS's definition to the letter, if it differs from `judge` by more than its parameters.
+        bounds: Parameter name -> allowed numbers. Others must not be negative. None: nothing is checked.
+        precedes: Rules whose findings may follow from this rule's findings; they are listed after it.
+        order: The rule's position among the rules of its kind, ascending.
+        aws_name: The rule's name in SageMaker Debugger; empty if AWS has no such rule.
         collections: The tensor collections that AWS's rule reads.
 
     Raises:
-        RuleError: `kind` is neither, or `bounds` names a parameter that the rule does not have.
+        RuleError: `kind` is neither debugging nor profiling, or `bounds` names a parameter that the rule does not have.
     """
 
     name: str
@@ -107,4 +108,6 @@ class Rule:
             raise RuleError(f"Rule {self.name}: kind must be debugging or profiling, not {self.kind!r}.")
         unknown = [name for name in self.bounds or () if name not in {**self.aws, **self.default}]
         if unknown:
-            raise RuleError(f"Rule {self.name} has no parameter {', '.join(unknown)}, for which it declares bounds.")
+            raise RuleError(
+                f"Rule {self.name} declares bounds for parameters that it does not have: {', '.join(unknown)}."
+            )

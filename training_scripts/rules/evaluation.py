@@ -1,4 +1,4 @@
-"""Evaluates rules on what was recorded of a run."""
+"""Evaluates rules on the recording of a run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from training_scripts.recording.profile.profile import Profile
 
 SHOWN_IN_MESSAGE = 3
-"""Findings that are spelled out in a result's message; the others are counted. All are in `findings`."""
+"""Number of findings in a result's message; the others are only counted. `findings` has all of them."""
 
 MISSING = {
     DEBUGGING: "No recording of tensors: train with recorder=builtin (train_model's default).",
@@ -50,27 +50,27 @@ def evaluate(
     others: Sequence[Trial] = (),
     now: float | None = None,
 ) -> list[RuleResult]:
-    """Evaluates rules on a run. A rule that fails reports that in its own result and does not affect the others.
+    """Evaluates rules on a run. If a rule fails, its own result says so; the other rules are not affected.
 
     Args:
         trial: The recording, for debugging rules.
         profile: The profile, for profiling rules.
-        parameters: default (ours, trustworthy) or aws (AWS's definitions and defaults to the letter).
-        overrides: Rule name -> parameter name -> value; text is read as a value of the parameter's type.
+        parameters: default (ours, few false alarms) or aws (AWS's definitions and defaults to the letter).
+        overrides: Rule name -> parameter name -> value; text is converted to the parameter's type.
         only: Names of the rules to evaluate; None for all.
-        others: Other runs of the same kind, for rules that compare (SimilarAcrossRuns).
-        now: Seconds since 1970, for rules that need the time since the last step (StalledTraining); None for the clock.
+        others: Other runs of the same kind, for rules that compare runs (SimilarAcrossRuns).
+        now: Seconds since 1970, for rules that need the time since the last step (StalledTraining). Default: now.
 
     Returns:
-        One result per rule, in the order of `names`; of those with findings, causes come before consequences.
+        One result per rule, in the order of `names`. Among results with findings, causes precede consequences.
 
     Raises:
-        RuleError: A rule, parameter or parameter set does not exist; the message lists those that do.
+        RuleError: A rule, parameter or parameter set does not exist; the message lists the valid names.
     """
     if parameters not in PARAMETER_SETS:
         raise RuleError(f"Unknown parameter set {parameters!r}; valid sets: {', '.join(PARAMETER_SETS)}.")
     asked = [registry.rule(name) for name in (*(overrides or {}), *(only or ()))]
-    # Modules of a kind of which no rule is wanted need not be imported.
+    # If no rule of a kind is wanted, the modules of that kind need not be imported.
     kinds = KINDS if only is None else dict.fromkeys(sorted({made.kind for made in asked}))
     known = {name: made for kind in kinds for name, made in registry.rules(kind).items()}
     wanted = [made for name, made in known.items() if made.kind in kinds and (only is None or name in only)]
@@ -79,7 +79,7 @@ def evaluate(
     if trial is not None:
         evidence = Evidence(trial, others=others, now=time.time() if now is None else now)
     recorded = {DEBUGGING: evidence, PROFILING: profile}
-    # AWS's profiler report has statistics but no samples to judge: its own results are kept.
+    # AWS's profiler report has statistics but no samples, so its own results are kept.
     brought = {result.name: result for result in profile.results} if profile is not None else {}
     results, answers = [], dict[str, Answer]()
     for made, values in zip(wanted, settled, strict=True):
@@ -98,7 +98,7 @@ def _evaluated(made: Rule, judge: Judge, recorded: Any, values: dict[str, Any]) 
         return replace(result, message=MISSING[made.kind]), Answer()
     answer: Sequence[Finding] | Answer
     try:
-        with np.errstate(all="ignore"):  # what diverged overflows in our sums too
+        with np.errstate(all="ignore"):  # sums over a diverged loss overflow too
             answer = despite_damage(lambda: judge(recorded, values))
         if not isinstance(answer, Answer):
             answer = Answer(answer)
@@ -121,7 +121,7 @@ def _evaluated(made: Rule, judge: Judge, recorded: Any, values: dict[str, Any]) 
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    """What was found, in a sentence or two, however many findings there are."""
+    """The findings in a few sentences, however many there are."""
     shown = " ".join(finding.message for finding in findings[:SHOWN_IN_MESSAGE])
     more = len(findings) - SHOWN_IN_MESSAGE
     return f"{shown} And {more} more of this kind." if more > 0 else shown
@@ -129,7 +129,7 @@ def summary(findings: Sequence[Finding]) -> str:
 
 def _plain_finding(finding: Finding) -> Finding:
     if not isinstance(finding, Finding):
-        raise TypeError(f"judge must give Finding objects, not {finding!r}")
+        raise TypeError(f"judge must return Finding objects, not {finding!r}")
     return replace(
         finding,
         steps=tuple(sorted(int(step) for step in finding.steps)),
@@ -138,7 +138,7 @@ def _plain_finding(finding: Finding) -> Finding:
 
 
 def plain(value: Any) -> Any:
-    """The same in JSON's kinds: no NumPy, tuples as lists, and NaN and infinities as text."""
+    """Converts a value to JSON types: NumPy values and tuples to lists and numbers, NaN and infinities to text."""
     if isinstance(value, Mapping):
         return {str(name): plain(one) for name, one in value.items()}
     if isinstance(value, np.ndarray | np.generic):

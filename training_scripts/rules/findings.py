@@ -12,17 +12,17 @@ ISSUES_FOUND = "IssuesFound"
 NO_ISSUES_FOUND = "NoIssuesFound"
 ERROR = "Error"
 NOT_EVALUATED = "NotEvaluated"
-"""AWS's RuleEvaluationStatus values, and ours for a rule that lacked what it needs."""
+"""AWS's values of RuleEvaluationStatus, and our own NotEvaluated for a rule that lacked the data it needs."""
 
 PARAMETER_SETS = ("default", "aws")
 
 
 class RuleError(ScriptError):
-    """A rule or parameter does not exist, or a value does not fit; the message says what would."""
+    """A rule or parameter does not exist, or a value is not allowed; the message lists what is."""
 
 
 class NotEvaluated(Exception):  # noqa: N818 - not an error: a rule lacks what it needs
-    """Raised by a rule that cannot be evaluated; the message says why, and what to record or set so that it can."""
+    """Raised by a rule that cannot be evaluated. The message says why, and what to record or set to change that."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Finding:
 
     Attributes:
         message: A plain sentence with the numbers.
-        tensor: The tensor that it concerns; empty where it concerns the run.
+        tensor: The tensor that it concerns; empty if it concerns the whole run.
         mode: The mode in which the steps are counted.
-        steps: Where it was seen, ascending; the first is where it began.
-        numbers: The values that decided, by name.
+        steps: The steps at which it was seen, ascending. It began at the first one.
+        numbers: The values behind the finding, by name.
     """
 
     message: str
@@ -52,11 +52,11 @@ class RuleResult:
         name: The rule.
         status: IssuesFound, NoIssuesFound, NotEvaluated or Error.
         message: The answer in a sentence or two; for NotEvaluated and Error, the reason.
-        advice: What to do about it; empty without an issue.
-        parameters: Every parameter that it used.
+        advice: What to do about it; empty if there is no issue.
+        parameters: All parameters that were used.
         findings: The evidence.
         kind: debugging or profiling.
-        details: Numbers worth a table, for rules that summarize.
+        details: Numbers to show as a table.
     """
 
     name: str
@@ -70,7 +70,7 @@ class RuleResult:
 
     @property
     def steps(self) -> tuple[int, ...]:
-        """All steps of its findings, ascending."""
+        """The steps of all its findings, ascending."""
         return tuple(sorted({step for finding in self.findings for step in finding.steps}))
 
     def to_dict(self) -> dict[str, Any]:

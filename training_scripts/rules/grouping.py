@@ -9,20 +9,20 @@ from training_scripts.rules.findings import Finding
 
 
 def together(findings: Sequence[Finding], sentence: str) -> list[Finding]:
-    """The findings, after one for all of them where there are several.
+    """Adds a finding that covers all tensors, and puts it first, if there are several findings.
 
     Args:
         findings: One per tensor.
-        sentence: What they have in common, with `{count}`, `{begin}` (the first step of all) and `{names}` (the
-            first three tensors) to be filled in.
+        sentence: What they have in common. Its fields `{count}`, `{begin}` (the earliest step) and `{names}` (the first
+            three tensors) are filled in.
     """
     if len(findings) < 2:
         return list(findings)
     modes = {finding.mode for finding in findings}
-    # Steps of two modes are two counts: those of one are reported, TRAIN's where there are any.
+    # Each mode counts its own steps, so those of one mode are reported: TRAIN if there are any.
     mode = TRAIN if TRAIN in modes else min(modes)
     steps = sorted({step for finding in findings if finding.mode == mode for step in finding.steps})
-    tensors = list(dict.fromkeys(finding.tensor for finding in findings))  # the same in several modes is one
+    tensors = list(dict.fromkeys(finding.tensor for finding in findings))  # a tensor in several modes counts once
     if len(tensors) < 2:
         return list(findings)
     names = ", ".join(tensors[:3])
@@ -34,6 +34,6 @@ def together(findings: Sequence[Finding], sentence: str) -> list[Finding]:
 
 
 def long_list(steps: Iterable[int], most: int = 50) -> tuple[int, ...]:
-    """Steps to be shown: the first ones and the last where there are many."""
+    """The steps to show: all of them, or the first ones and the last if there are too many."""
     plain = [int(step) for step in steps]
     return tuple(plain if len(plain) <= most else [*plain[: most - 1], plain[-1]])

@@ -1,4 +1,4 @@
-"""The values that a rule is evaluated with: those of a parameter set, with single ones replaced."""
+"""The parameter values that a rule is evaluated with: a parameter set with overrides."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from training_scripts.rules.findings import RuleError
 
 
 def settle(rule: Rule, parameters: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """All parameters of a rule: those of a set, with single ones replaced.
+    """All parameters of a rule: those of a parameter set with overrides.
 
-    Values may be text, as a command line has them; they are read as values of the parameter's type.
+    An override may be text, as on a command line; it is converted to the type of the parameter.
 
     Raises:
-        RuleError: The rule does not have a parameter, or a value does not fit it.
+        RuleError: The rule does not have a parameter, or a value is not allowed for it.
     """
     values = dict(rule.aws if parameters == "aws" else rule.default)
     for name, value in overrides.items():
@@ -33,7 +33,7 @@ def settle(rule: Rule, parameters: str, overrides: Mapping[str, Any]) -> dict[st
 
 
 def _read(what: str, value: Any, like: Any) -> Any:
-    """A value; where it came as text, of the same type as the present one."""
+    """The value; text is converted to the type of the default."""
     if not isinstance(value, str) or isinstance(like, str):
         return value
     text = value.strip()
@@ -53,7 +53,7 @@ def _read(what: str, value: Any, like: Any) -> Any:
 
 
 def _checked(rule: Rule, name: str, value: Any, like: Any) -> Any:
-    """The value, within the bounds that the rule declares; an int where they ask for a whole number."""
+    """The value, checked against the bounds that the rule declares; an int if they require a whole number."""
     if rule.bounds is None:
         return value
     what = f"{rule.name}.{name}"

@@ -1,4 +1,4 @@
-"""Lists a rule's findings before those that may follow from them: causes first, then their consequences."""
+"""Orders results so that causes come before their consequences."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from training_scripts.rules.findings import ISSUES_FOUND, RuleResult
 def causes_first(
     results: Sequence[RuleResult], rules: Mapping[str, Rule], answers: Mapping[str, Answer]
 ) -> list[RuleResult]:
-    """The same results, those with findings in the order of causes; all others keep their places.
+    """Puts results with findings in the order from cause to consequence. All others keep their positions.
 
     Args:
-        results: In the order of evaluation, which decides where no rule precedes the other.
-        rules: All rules by name, for what each precedes.
-        answers: What rules returned, by name: an answer may stand in another rule's place, or after all causes.
+        results: The results in the order of evaluation, which they keep if neither rule precedes the other.
+        rules: All rules by name; each declares which rules it precedes.
+        answers: What the rules returned, by name. An answer may take another rule's place, or come after all causes.
     """
     related = {name for rule in rules.values() for name in (rule.name, *rule.precedes) if rule.precedes}
     lengths: dict[str, int] = {}
@@ -33,9 +33,9 @@ def causes_first(
 
 
 def _consequences(name: str, rules: Mapping[str, Rule], lengths: dict[str, int]) -> int:
-    """How many rules follow one another after a rule, along the longest way."""
+    """Length of the longest chain of consequences after a rule."""
     if name not in lengths:
-        lengths[name] = 0  # where rules precede each other in a circle, it ends here
+        lengths[name] = 0  # ends the recursion if rules precede each other in a circle
         following = rules[name].precedes if name in rules else ()
         lengths[name] = max((1 + _consequences(other, rules, lengths) for other in following), default=0)
     return lengths[name]

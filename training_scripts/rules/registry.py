@@ -1,4 +1,7 @@
-"""Finds rules by name: the built-in ones, and those that users register."""
+"""Finds rules by name: built-in rules, and rules that users register.
+
+To add a rule, see `declaration`: this module finds it there without being changed.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,9 @@ from training_scripts.rules.declaration import DEBUGGING, KINDS, PROFILING, Answ
 from training_scripts.rules.findings import Finding, RuleError
 
 PACKAGES = {DEBUGGING: ("losses", "tensors", "classes"), PROFILING: ("profiling",)}
-"""Kind -> the packages whose modules hold its built-in rules, each module as a tuple RULES.
+"""Kind -> packages of its built-in rules. Each of their modules has a tuple RULES.
 
-Those of profiling rules are not imported where nothing was profiled.
+The package of profiling rules is imported only if something was profiled.
 """
 
 _registered: dict[str, Rule] = {}
@@ -24,13 +27,13 @@ _registered: dict[str, Rule] = {}
 
 @runtime_checkable
 class RuleClass(Protocol):
-    """A user's rule as a class: created without arguments, it judges a trial or a profile."""
+    """A user's rule as a class. It is created without arguments and evaluates a trial or a profile."""
 
     name: str
     parameters: Parameters
 
     def judge(self, recorded: Any, parameters: Parameters) -> Sequence[Finding] | Answer:
-        """Returns the findings, none where nothing is wrong. May raise NotEvaluated."""
+        """Returns the findings, or none if nothing is wrong. May raise NotEvaluated."""
 
 
 Registrable = TypeVar("Registrable")
@@ -72,24 +75,24 @@ def register(
     advice: str = "",
     bounds: Mapping[str, Bounds] | None = None,
 ) -> object:
-    """Adds a rule, which is then evaluated after the built-in ones; also a decorator.
+    """Adds a rule that is evaluated after the built-in ones. It can also be used as a decorator.
 
     Args:
         given: A function of (trial or profile, parameters) that returns findings; a class with `name`, `parameters`
-            and a method `judge(recorded, parameters)`; or a `Rule`, which brings all that follows itself. None: used
-            as a decorator with arguments.
+            and a method `judge(recorded, parameters)`; or a `Rule`, for which the other arguments are ignored. None:
+            used as a decorator with arguments.
         name: The rule's name. Default: the name of the class or function.
-        parameters: Its parameters with their values, the same in both parameter sets.
-        kind: debugging (it gets a trial) or profiling (it gets a profile).
-        description: What it looks for. Default: the first line of the docstring.
-        advice: What to do where it finds something.
-        bounds: Which numbers parameters may be. None: nothing is checked.
+        parameters: The rule's parameters with their values, the same in both parameter sets.
+        kind: debugging (the rule gets a trial) or profiling (it gets a profile).
+        description: What the rule looks for. Default: the first line of the docstring.
+        advice: What to do if the rule finds something.
+        bounds: Parameter name -> allowed numbers. None: nothing is checked.
 
     Returns:
-        What was given, so that a decorated function stays what it is.
+        `given` unchanged, so that a decorated function can still be called.
 
     Raises:
-        RuleError: A built-in rule has this name, or what was given is not a rule.
+        RuleError: A built-in rule has this name, or `given` is not a rule.
 
     Example:
         >>> from dogbreed_sdk.debugging import Finding, register_rule, rule_names, unregister_rule
@@ -142,15 +145,15 @@ def unregister(name: str) -> None:
 
 
 def names(kind: str | None = None) -> list[str]:
-    """Names of all rules in the order of evaluation; of one kind (debugging, profiling) where it is given."""
+    """Names of all rules in the order of evaluation, or only those of one kind (debugging, profiling)."""
     return [name for name, found in rules(kind).items() if kind is None or found.kind == kind]
 
 
 def rule(name: str) -> Rule:
-    """The rule of a name.
+    """The rule with this name.
 
     Raises:
-        RuleError: No rule has this name; the message lists those that exist.
+        RuleError: No rule has this name; the message lists the names of all rules.
     """
     known = rules(DEBUGGING)
     if name not in known:
@@ -162,7 +165,7 @@ def rule(name: str) -> Rule:
 
 
 def rules(kind: str | None = None) -> dict[str, Rule]:
-    """Name -> rule: the built-in rules of a kind, or of both, in the order of evaluation, then all registered ones."""
+    """Name -> rule, in the order of evaluation: built-in rules of one kind or of both, then all registered rules."""
     found: dict[str, Rule] = {}
     for one in KINDS if kind is None else (kind,):
         found.update(built_in(one))
@@ -170,7 +173,7 @@ def rules(kind: str | None = None) -> dict[str, Rule]:
 
 
 def describe() -> str:
-    """One line per rule, and below it its parameters under both sets."""
+    """One line per rule, followed by its parameters in both sets."""
     lines = []
     for found in rules().values():
         lines.append(f"{found.name} ({found.kind}): {found.description}")
@@ -183,7 +186,7 @@ def describe() -> str:
 
 @functools.cache
 def built_in(kind: str) -> dict[str, Rule]:
-    """Name -> built-in rule of a kind, in the order of evaluation: what the modules of its packages declare."""
+    """Name -> built-in rule of a kind, in the order of evaluation, as declared by the modules of its packages."""
     found: list[Rule] = []
     for package in PACKAGES[kind]:
         folder = importlib.import_module(f"{__package__}.{package}")
@@ -202,7 +205,7 @@ def _rule_of(
     advice: str,
     bounds: Mapping[str, Bounds] | None,
 ) -> Rule:
-    """A rule made of a function or a class; what was not given is taken from it."""
+    """A rule made from a function or a class, whose attributes replace the arguments that were not given."""
     if isinstance(given, (type, RuleClass)):
         source: object = _instance(given)
         judge: Judge = cast("RuleClass", source).judge

@@ -1,4 +1,4 @@
-"""Runs rules that were written for smdebug, where smdebug is installed."""
+"""Runs rules that were written for smdebug. It needs smdebug."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated, RuleError
 
 MOST_FINDINGS = 1000
-"""A rule that fires at every step says no more by its thousandth finding."""
+"""A rule that fires at every step shows nothing new after this many findings."""
 
 
 def as_rule(kind: type, *, name: str | None = None, advice: str = "", **arguments: Any) -> Rule:
-    """A rule from a subclass of `smdebug.rules.Rule`, to be given to `rules.register`.
+    """Makes a rule for `rules.register` from a subclass of `smdebug.rules.Rule`.
 
-    It is invoked at every recorded step, in the order in which they were recorded, as smdebug's `invoke_rule` does;
-    a step at which it fires is a finding. It reads the recording from its folder, with smdebug itself.
+    The rule is invoked at every recorded step in the order of recording, as smdebug's `invoke_rule` does. Each step at
+    which it fires is a finding. smdebug itself reads the recording from its folder.
 
     Args:
         kind: The class.
-        name: What it is called; the class's own name where it is not given.
-        advice: What to do where it fires.
-        arguments: Further arguments of the class, after base_trial: they are the rule's parameters.
+        name: The name of the rule. Default: the name of the class.
+        advice: What to do if the rule fires.
+        arguments: Further arguments of the class, after base_trial. They become the rule's parameters.
 
     Raises:
-        RuleError: smdebug is not installed, or the class is none of its rules.
+        RuleError: smdebug is not installed, or the class is not a subclass of its Rule.
     """
     base = _smdebug_rule()
     if not (isinstance(kind, type) and issubclass(kind, base)):
@@ -79,7 +79,7 @@ def _invoked(kind: type, run: Evidence, parameters: Parameters) -> list[Finding]
         try:
             made.invoke(number)
         except (TensorUnavailableForStep, StepUnavailable, TensorUnavailable):
-            continue  # it needs what was not recorded at this step
+            continue  # a tensor that it needs was not recorded at this step
         except RuleEvaluationConditionMet as met:
             message = f"{kind.__name__} fired at {mode} step {step}."
             findings.append(Finding(message, mode=mode, steps=(step,), numbers={"global_step": number}))
@@ -92,7 +92,7 @@ def _invoked(kind: type, run: Evidence, parameters: Parameters) -> list[Finding]
 
 
 def _in_order(run: Evidence) -> list[tuple[str, int, int]]:
-    """Mode, step and global step of all that was recorded, first to last."""
+    """Mode, step and global step of each recorded step, in the order of recording."""
     rows = []
     for mode in (TRAIN, EVAL):
         table = run.steps(mode)
@@ -105,13 +105,15 @@ def _in_order(run: Evidence) -> list[tuple[str, int, int]]:
 
 
 def _opened(trial: Trial) -> Any:
-    """A recording as smdebug itself sees it."""
+    """A recording, opened by smdebug."""
     from smdebug.core.logger import get_logger  # noqa: PLC0415 - an optional dependency, slow to import
     from smdebug.trials import create_trial  # noqa: PLC0415
 
     folder = getattr(trial, "folder", None)
     if folder is None:
-        raise NotEvaluated("A rule of smdebug reads a recording from its folder; this one is only in memory.")
+        raise NotEvaluated(
+            "smdebug's rules read a recording from its folder, but this recording exists only in memory."
+        )
     get_logger().setLevel(logging.ERROR)  # it logs every step it invokes
     return create_trial(str(Path(folder)))
 

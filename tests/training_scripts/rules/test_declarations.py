@@ -142,7 +142,7 @@ def test_a_users_rule_may_declare_bounds() -> None:
 
 
 def test_bounds_of_a_parameter_that_a_rule_does_not_have_are_refused() -> None:
-    with pytest.raises(rules.RuleError, match="Rule Odd has no parameter limits"):
+    with pytest.raises(rules.RuleError, match="Rule Odd declares bounds for parameters that it does not have: limits"):
         rules.register(lambda *_: [], name="Odd", parameters={"limit": 1}, bounds={"limits": SHARE})
 
 

@@ -162,7 +162,9 @@ def test_two_hundred_tensors_with_the_same_fault_are_told_in_a_few_sentences() -
     for place in range(200):
         full(made, f"layer.{place}.weight", {0: [np.nan], 10: [np.nan]}, collection="weights")
     found = one("ExplodingTensor", made)
-    assert found.message.startswith("200 tensors hold NaN or infinity, first at step 0: layer.0.weight, layer.1.weight")
+    assert found.message.startswith(
+        "200 tensors contain NaN or infinity, first at step 0: layer.0.weight, layer.1.weight"
+    )
     assert len(found.message) < 500
     assert len(found.findings) == 201
 

@@ -1,1 +1,1 @@
-"""Rules that judge classes: imbalance and confusion."""
+"""Rules about classes: imbalance and confusion."""

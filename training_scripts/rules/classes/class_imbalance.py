@@ -1,4 +1,4 @@
-"""ClassImbalance: classes with too few pictures, or that a model leaves behind."""
+"""ClassImbalance: classes that have too few pictures, or that the model fails to learn."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from training_scripts.rules.findings import Finding, NotEvaluated
 
 
 def _imbalance_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
-    """AWS: over at least samples labels, largest / smallest class, and the share of mispredictions of each class."""
+    """AWS: over at least samples labels, the ratio of largest to smallest class, and mispredictions per class."""
     run = evidences.of(trial)
     labels = recorded(run, parameters["labels_regex"], "labels")
     findings, seen, evaluated = [], 0, False
@@ -58,7 +58,7 @@ def _imbalance_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
             findings.append(_mispredicted(run, index, matrix, answers))
     if not evaluated:
         raise NotEvaluated(
-            NO_ANSWERS if not seen else f"{seen} labels were recorded, {parameters['samples']} are needed (samples)."
+            NO_ANSWERS if not seen else f"{seen} labels were recorded; {parameters['samples']} are needed (samples)."
         )
     return findings
 
@@ -70,8 +70,8 @@ def _uneven(run: Evidence, counts: Integers, threshold: float, mode: str = "") -
     times = counts[largest] / counts[smallest] if counts[smallest] else float("inf")
     return [
         Finding(
-            f"Class {class_name(run, largest)} has {counts[largest]} pictures, class {class_name(run, smallest)}"
-            f" {counts[smallest]}: {number_text(times, 3)} times as many.",
+            f"Class {class_name(run, largest)} has {counts[largest]} pictures, {number_text(times, 3)} times as many as"
+            f" class {class_name(run, smallest)} with {counts[smallest]}.",
             mode=mode,
             steps=(0,) if not mode else (),
             numbers={"largest": int(counts[largest]), "smallest": int(counts[smallest]), "ratio": times},
@@ -83,8 +83,8 @@ def _mispredicted(run: Evidence, index: int, matrix: Integers, answers: Answers)
     total, right = int(matrix[index].sum()), int(matrix[index, index])
     called = int(matrix[:, index].sum())
     return Finding(
-        f"Class {class_name(run, index)} is mistaken in {total - right} of {total} pictures;"
-        f" it is predicted {called} times.",
+        f"{total - right} of {total} pictures of class {class_name(run, index)} are misclassified;"
+        f" the class is predicted {called} times.",
         mode=answers.mode,
         steps=answers.steps,
         numbers={"class": index, "mistaken": total - right, "of": total, "predicted": called},
@@ -92,12 +92,12 @@ def _mispredicted(run: Evidence, index: int, matrix: Integers, answers: Answers)
 
 
 def _imbalance_default(trial: Trial, parameters: Parameters) -> list[Finding]:
-    """Ours: counts of the whole split, or what samples of it surely show; and classes surely worse than the others.
+    """Ours: unequal class counts in the train split, and classes that are significantly worse than the others.
 
-    With ten pictures a class and 120 classes some class always does badly. A class counts as left behind where it
-    is mistaken by more than threshold_misprediction, hardly ever predicted (one that is only hard is predicted in
-    place of its neighbors as they are in its), and so far worse than the other classes that chance does not explain
-    it, in the last two evaluations.
+    If only a sample of the split was recorded, the imbalance must be significant too. With 120 classes of ten pictures,
+    some class always does badly. So three conditions must hold in the last two evaluations: the share of mistakes
+    exceeds threshold_misprediction; the class is hardly ever predicted; and it is worse than the other classes by more
+    than chance explains. A class that is only difficult is still predicted, in place of similar classes.
     """
     run = evidences.of(trial)
     findings: list[Finding] = []
@@ -113,20 +113,20 @@ def _imbalance_default(trial: Trial, parameters: Parameters) -> list[Finding]:
     if counts is None and not evaluations:
         raise NotEvaluated(NO_ANSWERS)
     if not findings:
-        refuse_without_numbers(run)  # what the counts show stands by itself
+        refuse_without_numbers(run)  # the class counts are evidence enough without predictions
     latest = [_left_behind(one.matrix(), parameters) for one in evaluations[-2:]] if knows_some(run) else []
     lasting = set.intersection(*latest) if latest else set()
     found = [_mispredicted(run, index, evaluations[-1].matrix(), evaluations[-1]) for index in sorted(lasting)]
     found = [replace(one, mode=TRAIN, steps=train_steps(run, one.steps)) for one in found]
     if len(found) > 1:
         names = ", ".join(class_name(run, int(one.numbers["class"])) for one in found[:3])
-        message = f"{len(found)} classes lag behind, rarely predicted or rarely right: {names}."
+        message = f"{len(found)} classes are rarely predicted, and most of their pictures are misclassified: {names}."
         found = [Finding(message, mode=TRAIN, steps=found[0].steps, numbers={"classes": len(found)}), *found]
     return findings + found
 
 
 def _counts(run: Evidence, parameters: Parameters) -> tuple[Integers | None, bool]:
-    """Pictures of each class of the train split, and whether that is all of them."""
+    """The number of train pictures per class, and whether all pictures are counted."""
     given = run.run.get("class_counts")
     if isinstance(given, (list, tuple)) and given and all(_is_count(one) for one in given):
         return np.array(given, dtype=np.int64), True
@@ -152,12 +152,12 @@ def _is_count(value: Any) -> bool:
 
 
 def _surely_uneven(counts: Integers, threshold: float) -> bool:
-    """Whether a sample shows that the largest class has more than threshold times the pictures of the smallest.
+    """Whether a sample shows that the largest class has more than threshold times as many pictures as the smallest.
 
-    Given both counts, the smaller one is binomial with a share of 1 / (1 + threshold) at the boundary.
+    Given the sum of both counts, the smaller one is binomial with a probability of 1 / (1 + threshold) at the limit.
     """
     small, large = int(counts.min()), int(counts.max())
-    error = SURELY / len(counts) ** 2  # the pair was chosen among all pairs
+    error = SURELY / len(counts) ** 2  # the pair was selected from all pairs
     return statistics.at_least(large, small + large, threshold / (1 + threshold)) < error
 
 
@@ -189,15 +189,15 @@ RULES = (
         aws={"threshold_imbalance": 10.0, "threshold_misprediction": 0.7, "samples": 500, **_TENSORS},
         default={
             "threshold_imbalance": 10.0,  # AWS's
-            "threshold_misprediction": 0.7,  # AWS's, beside being surely worse than the other classes
-            "hardly_predicted": 0.1,  # of the times it should be
-            "samples": 20,  # fewer show nothing; how many more are needed, the tests below decide
+            "threshold_misprediction": 0.7,  # AWS's; the class must also be significantly worse than the others
+            "hardly_predicted": 0.1,  # predictions of the class, as a share of its pictures
+            "samples": 20,  # fewer show nothing; significance tests decide how many more are needed
             **_TENSORS,
         },
         description="Classes that have too few pictures, or that the model never learned to predict.",
         advice=(
-            "Add pictures to the small classes, or repeat or weight theirs in training; more epochs help a class "
-            "that is only slower than the others."
+            "Add pictures to the small classes, or oversample or weight them in training; more epochs help a class "
+            "that is only learned more slowly than the others."
         ),
         bounds={"threshold_misprediction": SHARE, "samples": COUNT, "hardly_predicted": SHARE},
         order=130,

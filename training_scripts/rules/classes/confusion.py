@@ -1,4 +1,4 @@
-"""Confusion: classes that are taken for one another."""
+"""Confusion: classes that the model confuses with each other."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from training_scripts.rules.evidence.predictions import (
 from training_scripts.rules.findings import Finding, NotEvaluated
 
 MIXED = 0.25
-"""The share of two classes' pictures that are classified as the other: half of what a coin would do."""
+"""The least share of two classes' pictures that is classified as the other class: half of what a coin toss gives."""
 
 
 def _confusion_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
-    """AWS, to the letter of its page: each class's share of the diagonal, and what else is in each column.
+    """AWS, exactly as documented: each class's share of the diagonal, and the mistakes in each column.
 
     confusion[i][i] / sum_j(confusion[j][j]) >= min_diag, and confusion[j][i] / sum_j(confusion[j][i]) <= max_off_diag
-    must hold. With more than one class, the first asks each class to hold 0.9 of all right answers, so it always
-    fires: that is what the page says.
+    must hold. The first condition requires each class to have 0.9 of all right answers. So with more than one class the
+    rule always fires; that is what AWS documents.
     """
     run = evidences.of(trial)
     answers = _all_answers(run, parameters)
@@ -57,8 +57,8 @@ def _confusion_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
         worst = int(low[np.argmin(shares[low])])
         findings.append(
             Finding(
-                f"{len(low)} of {len(square)} classes hold less than {number_text(parameters['min_diag'])} of the "
-                f"diagonal of the confusion matrix; the least is class {class_name(run, worst)} with "
+                f"{len(low)} of {len(square)} classes have less than {number_text(parameters['min_diag'])} of the "
+                f"diagonal of the confusion matrix; class {class_name(run, worst)} has the least, "
                 f"{shares[worst]:.2f}.",
                 mode=answers.mode,
                 steps=answers.steps,
@@ -68,7 +68,7 @@ def _confusion_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     for label, prediction in high.tolist():
         findings.append(
             Finding(
-                f"{off[label, prediction]:.2f} of what is called {class_name(run, prediction)} is"
+                f"{off[label, prediction]:.2f} of the predictions of {class_name(run, prediction)} are pictures of"
                 f" {class_name(run, label)}.",
                 mode=answers.mode,
                 steps=answers.steps,
@@ -87,7 +87,7 @@ def _all_answers(run: Evidence, parameters: Parameters) -> Answers:
     for mode in (EVAL, TRAIN, GLOBAL):
         found = recorded_answers(run, wanted, mode)
         if found:
-            # An evaluation is a whole split; of training batches all together make one.
+            # One evaluation covers the whole split. Training batches must be merged to cover theirs.
             answers = found[-1] if mode == EVAL else joined(found, 1 << 62)
             if answers is not None:
                 return answers
@@ -95,7 +95,7 @@ def _all_answers(run: Evidence, parameters: Parameters) -> Answers:
 
 
 def _confusion_default(trial: Trial, parameters: Parameters) -> list[Finding]:
-    """Ours: most pictures of a class are called one other class, surely, in the last two evaluations."""
+    """Ours: in the last two evaluations, significantly more than max_off_diag of a class is predicted as another."""
     run = evidences.of(trial)
     wanted = {
         "labels_regex": parameters["labels"],
@@ -110,7 +110,7 @@ def _confusion_default(trial: Trial, parameters: Parameters) -> list[Finding]:
     needed = _pictures_needed(len(last), parameters["max_off_diag"])
     if last.sum(axis=1).max() < needed:
         raise NotEvaluated(
-            f"With {len(last)} classes at least {needed} pictures per class are needed to distinguish confusion from "
+            f"With {len(last)} classes, at least {needed} pictures per class are needed to distinguish confusion from "
             f"chance; the largest class has {int(last.sum(axis=1).max())}. Use a larger valid split."
         )
     if not knows_some(run):
@@ -128,7 +128,7 @@ def _confusion_default(trial: Trial, parameters: Parameters) -> list[Finding]:
         targets = {prediction for _, prediction in pairs}
         one_target = len(targets) == 1 and len(pairs) == len(findings)
         into = f"; all of them as {class_name(run, targets.pop())}" if one_target else ""
-        message = f"{len(findings)} classes are mostly classified as another one{into}."
+        message = f"{len(findings)} classes are mostly classified as another class{into}."
         if not pairs:
             message = f"{len(findings)} pairs of classes are not distinguished."
         summary = Finding(message, mode=TRAIN, steps=findings[0].steps, numbers={"classes": len(findings)})
@@ -137,7 +137,7 @@ def _confusion_default(trial: Trial, parameters: Parameters) -> list[Finding]:
 
 
 def _pictures_needed(classes: int, share: float) -> int:
-    """The fewest pictures of a class of which all in one wrong class would be more than chance."""
+    """The smallest class for which it is significant if all pictures are classified as one wrong class."""
     return int(np.ceil(np.log(SURELY / classes) / np.log(share))) if 0 < share < 1 else 1
 
 
@@ -154,10 +154,11 @@ def _mostly_called(matrix: Integers, share: float) -> set[tuple[int, int]]:
 
 
 def _mixed_up(matrix: Integers, parameters: Parameters) -> set[tuple[int, int]]:
-    """Pairs of classes that are surely distinguished no better than by a coin, while the other classes are known.
+    """Pairs of classes that are distinguished hardly better than by a coin toss, while the other classes are learned.
 
-    What counts is how much oftener the pictures of a class are called it than those of the other are, among those
-    that are classified as either: 1 where the two are distinguished, 0 where by a coin, however uneven.
+    Only pictures of both classes that are classified as either of them are compared. The measure is the share that is
+    classified as the first class, among pictures of the first class minus among those of the second. It is 1 if the two
+    are distinguished perfectly and 0 for a coin toss, even with a biased coin.
     """
     totals, right = matrix.sum(axis=1), np.diag(matrix)
     present = totals > 0
@@ -174,7 +175,7 @@ def _mixed_up(matrix: Integers, parameters: Parameters) -> set[tuple[int, int]]:
         others = (float(recalls.sum()) - recalls[first] - recalls[second]) / (classes - 2)
         shares, variance = [], 0.0
         for label in (first, second):
-            # two more of each: the interval of Agresti and Coull, which holds for small counts
+            # Two more right and two more wrong: the interval of Agresti and Coull, which is valid for small counts.
             called, count = matrix[label, first] + 2.0, matrix[label, first] + matrix[label, second] + 4.0
             shares.append(called / count)
             variance += shares[-1] * (1 - shares[-1]) / count
@@ -188,8 +189,8 @@ def _not_told_apart(run: Evidence, first: int, second: int, matrix: Integers, an
     wrong = int(matrix[first, second] + matrix[second, first])
     total = int(matrix[[first, second]].sum())
     return Finding(
-        f"Classes {class_name(run, first)} and {class_name(run, second)} are distinguished no better than by tossing "
-        f"a coin: {wrong} of their {total} pictures are classified as the other one.",
+        f"Classes {class_name(run, first)} and {class_name(run, second)} are distinguished no better than by a coin "
+        f"toss: {wrong} of their {total} pictures are classified as the other one.",
         mode=answers.mode,
         steps=answers.steps,
         numbers={"label": first, "prediction": second, "count": wrong, "of": total},
@@ -199,7 +200,8 @@ def _not_told_apart(run: Evidence, first: int, second: int, matrix: Integers, an
 def _confused(run: Evidence, label: int, prediction: int, matrix: Integers, answers: Answers) -> Finding:
     count, total = int(matrix[label, prediction]), int(matrix[label].sum())
     return Finding(
-        f"{count} of {total} pictures of class {class_name(run, label)} are called {class_name(run, prediction)}.",
+        f"{count} of {total} pictures of class {class_name(run, label)} are classified as"
+        f" {class_name(run, prediction)}.",
         mode=answers.mode,
         steps=answers.steps,
         numbers={"label": label, "prediction": prediction, "count": count, "of": total},
@@ -221,14 +223,19 @@ RULES = (
         default={
             "labels": "labels",
             "predictions": "predictions",
-            "told_apart": 0.4,  # surely less than this much oftener called right than its twin is: 70 % right at most
-            "others_right": 0.7,  # of the other classes' pictures, so that it is the pair and not the model
-            "max_off_diag": 0.5,  # most of a class: no good model confuses a class with another that often
+            # The measure of `_mixed_up`, of which the upper confidence limit counts: if pictures of both classes are
+            # right equally often, 0.4 means that 70 % of them are.
+            "told_apart": 0.4,
+            # The least accuracy on the other classes. With less, the model as a whole is the problem, not the pair.
+            "others_right": 0.7,
+            # More than half of a class: no good model confuses one class with another that often.
+            "max_off_diag": 0.5,
         },
         description="Classes that are confused with one another.",
         advice=(
-            "Look at the pictures of both classes: labels may be swapped, or one class may be hidden in the "
-            "other. If all classes end up in one, the model has not learned: see LossNotDecreasing and ClassImbalance."
+            "Look at the pictures of both classes: labels may be swapped, or one class may be part of the "
+            "other. If all classes are classified as one, the model has not learned: see LossNotDecreasing and "
+            "ClassImbalance."
         ),
         bounds={
             "category_no": POSITION,

@@ -1,1 +1,1 @@
-"""Rules that judge the loss: overfitting, a loss that does not decrease, stalled training."""
+"""Rules about the loss: overfitting, a loss that does not decrease, stalled training."""

@@ -24,24 +24,24 @@ Floats = NDArray[np.float64]
 NO_LOSS = "No loss was recorded. Record the collection losses, best at every step (recorder=builtin does)."
 
 SURE_RISE = 4.0
-"""Standard errors that a rise from the lowest stretch must have at least,"""
+"""A rise from the lowest stretch must be at least this many standard errors."""
 
 SURE_RISE_ERROR = 1e-3
-"""and the probability that noise alone makes one, shared among the stretches of which the lowest is taken."""
+"""Probability of a false alarm by noise. It is divided among the stretches, since the lowest of them is selected."""
 
 SMALL_STEPS, LARGE_STEPS = 1e-5, 0.03
-"""Update ratios outside which the learning rate explains what the loss does: a hundredth, and 30 times, of 0.001."""
+"""Outside this range of update ratios, the learning rate explains the loss: a hundredth of 0.001, and 30 times it."""
 
 LEAPS = 3
-"""This many losses far above the beginning are not a single odd batch."""
+"""This many losses far above the initial loss cannot come from a single odd batch."""
 
 IDENTICAL = 1e-6
-"""Epochs whose mean losses agree to this share saw a network that does not change: shuffling alone moves a mean of
-float32 numbers by 1e-7, any update of the weights by far more."""
+"""If the mean losses of epochs agree to this share, the network does not change. Shuffling alone changes the mean of
+float32 numbers by 1e-7; any update of the weights changes it far more."""
 
 
 def _loss_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
-    """AWS: every num_steps, the loss must be lower by diff_percent than at least num_steps before."""
+    """AWS: every num_steps, the loss must be lower by diff_percent than it was at least num_steps before."""
     run = evidences.of(trial)
     names = selection.chosen(run, parameters, loss_names(run))
     if parameters["use_losses_collection"]:
@@ -66,7 +66,7 @@ def _loss_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
 
 
 def _checks(series: Series, num_steps: int) -> list[tuple[int, int]]:
-    """Places that are compared (earlier, later): the next check is at least num_steps after the last one."""
+    """Pairs of indices to compare (earlier, later). Each check comes at least num_steps after the one before."""
     pairs, due = [], int(series.steps[0]) + num_steps
     for later, step in enumerate(series.steps.tolist()):
         if step >= due:
@@ -83,7 +83,7 @@ def _unfallen(
     for earlier, later in checks:
         before, after = float(series.values[earlier]), float(series.values[later])
         change = (after - before) / abs(before) * 100 if before else math.copysign(math.inf, after - before)
-        # Both of AWS's conditions; the first holds wherever the second does, with AWS's numbers. NaN is not a fall.
+        # Both conditions are AWS's, although with its defaults the second implies the first. NaN is not a fall.
         if not change <= -parameters["diff_percent"] or change > parameters["increase_threshold_percent"]:
             steps.append(int(series.steps[later]))
             worst = max(worst, change)
@@ -98,10 +98,10 @@ def _unfallen(
 
 
 def _loss_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answer:
-    """Ours: the run as a whole must learn, and must not lose again what it learned.
+    """Ours: the run as a whole must learn, and must not lose what it learned.
 
-    A loss that is low, or that fell and then stays, is converged and no fault. A loss is flat only where the data
-    rule out that it fell by flat_percent; noisy or short runs are not evaluated.
+    A loss that is low, or that fell and then stays low, has converged: that is not a fault. A loss is flat only if the
+    data rule out that it fell by flat_percent. Noisy or short runs cannot show that.
     """
     run = evidences.of(trial)
     if not loss_names(run):
@@ -109,7 +109,7 @@ def _loss_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answe
     seen = learning(run)
     if seen is None or len(seen.values) < parameters["min_points"]:
         raise NotEvaluated(
-            f"{0 if seen is None else len(seen.values)} finite training losses were recorded,"
+            f"{0 if seen is None else len(seen.values)} finite training losses were recorded;"
             f" {parameters['min_points']} are needed to distinguish a trend from noise."
             " Train for more steps or record losses more often (save_interval)."
         )
@@ -120,22 +120,22 @@ def _loss_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answe
 
 
 def _advice(run: Evidence, seen: Learning, found: Finding) -> str:
-    """One thing to do, chosen by how far the weights moved and by what the loss did; empty where neither shows it."""
+    """Advice chosen by how far the weights moved and by how the loss changed; empty if neither suggests anything."""
     usual = learning_rate.usual_update(run)
     table = Gradients.of(run)
     cut = 0 if table is None else int((table.sizes[:, -1] == 0).sum())
     if table is not None and cut:
         began = float(table.sizes[:, 0].min()) > 0
         what = (
-            f"{learning_rate.lower(run)}: it stopped during the run"
+            f"{learning_rate.lower(run)}: gradients stopped during the run"
             if began
-            else "It has been so from the start: look there first"
+            else "This was so from the start, so look for the cause there first"
         )
         return f"No gradient reaches {cut} of {len(table.names)} weights. {what}; see VanishingGradient and DeadRelu."
     if usual < SMALL_STEPS:
         return (
             f"Raise lr: a step changes weights by {number_text(usual, 1)} of their norm; about 0.001 is healthy."
-            " If lr itself is not nearly 0, check that no scheduler makes it so and that the weights were passed "
+            " If lr is not close to 0, check that no scheduler reduces it that far, and that the weights were passed "
             "to the optimizer."
         )
     if usual > LARGE_STEPS or (
@@ -148,7 +148,7 @@ def _advice(run: Evidence, seen: Learning, found: Finding) -> str:
 
 
 def _had_time(run: Evidence, parameters: Parameters) -> bool:
-    """Whether a run that is under way has come far enough to be called stuck: many begin with a plateau."""
+    """Whether a running job has come far enough to be called stuck: many runs begin with a plateau."""
     planned = run.run.get("epochs")
     if run.ended or not isinstance(planned, int):
         return True
@@ -157,14 +157,14 @@ def _had_time(run: Evidence, parameters: Parameters) -> bool:
 
 
 def _frozen(run: Evidence, seen: Learning) -> Finding | None:
-    """The network does not change at all: every epoch, or every evaluation, gives exactly the same loss."""
+    """Reports a network that does not change at all: the loss of every epoch, or every evaluation, is the same."""
     means = epoch_losses(run)
     for mode, values, what in ((TRAIN, means.train, "training"), (EVAL, means.valid, "validation")):
         series = loss_series(run, mode)
         if len(values) < 3 or series is None or not np.isfinite(values).all():
             continue
         size = float(np.abs(values).max())
-        # A loss of exactly or nearly nothing has nothing left to change.
+        # A loss of zero, or nearly zero, has no room to change.
         if size > IDENTICAL and float(np.ptp(values)) <= IDENTICAL * size:
             return Finding(
                 f"The {what} loss is {number_text(values[0], 6)} in every epoch up to step {int(seen.steps[-1])}: "
@@ -178,7 +178,7 @@ def _frozen(run: Evidence, seen: Learning) -> Finding | None:
 
 
 def _risen(run: Evidence, seen: Learning, parameters: Parameters) -> Finding | None:
-    """The loss is higher at the end than it was before: by much of what it had fallen, for long, and still is."""
+    """Reports a loss that rose by a large share of its earlier fall, and has not come down again."""
     values = seen.values
     width = max(len(values) // 10, min(5, len(values) // 3))
     smoothed = curves.trailing_mean(values, width)[width - 1 :]
@@ -195,11 +195,12 @@ def _risen(run: Evidence, seen: Learning, parameters: Parameters) -> Finding | N
     )
     end = curves.level(values[-width:])
     rise = end.mean - lowest.mean
-    # The lowest of all stretches is low by chance as well, and few values show their spread badly.
+    # The lowest stretch was selected, so it is low partly by chance; and a few values show their spread only roughly.
     noise = curves.usual_jitter(values) / math.sqrt(width)
     needed = statistics.student(SURE_RISE_ERROR * width / len(values), 2 * width - 2)
     sure = rise > max(needed, SURE_RISE) * math.hypot(max(end.error, noise), max(lowest.error, noise))
-    # A loss that grows without bound has no stable mean, but every value is above; of few values, far above.
+    # A loss that grows without bound has no stable mean. But then all last values are above the limit, and far above
+    # if they are few.
     above = max(start, lowest.mean + limit)
     sure = sure or bool((values[-width:] > (above if width >= 10 else 2 * above)).all())
     if rise <= limit or not sure or (seen.learned and seen.falling):
@@ -217,13 +218,13 @@ def _risen(run: Evidence, seen: Learning, parameters: Parameters) -> Finding | N
 
 
 def _onset(values: Floats, smoothed: Floats, level: float, low: float) -> int:
-    """Where a rise begins: the first losses out of the old level's noise, after it was low for the last time.
+    """Index at which a rise begins: the first losses above the noise of the old level, after the last low mean.
 
     Args:
         values: The losses [n].
-        smoothed: Means over as many losses as n exceeds their number, each at its first.
-        level: What the losses were before.
-        low: Up to this a mean counts as low.
+        smoothed: Means over windows of n - m + 1 losses, each at the index of its first loss [m].
+        level: The mean loss before the rise.
+        low: A mean up to this counts as low.
     """
     last = np.flatnonzero(smoothed <= low)
     if not len(last):
@@ -237,9 +238,10 @@ def _onset(values: Floats, smoothed: Floats, level: float, low: float) -> int:
 
 
 def _no_better_than_guessing(run: Evidence, seen: Learning, parameters: Parameters) -> Finding | None:
-    """The loss ends at what guessing costs or above, whatever it fell from, and has stopped falling or had leapt up.
+    """Reports a loss that ends at chance level or above, and that no longer falls or had leapt up before.
 
-    A fall back from where too long a step had thrown it is none: it is measured by where it began or by guessing.
+    A fall from the height that a too large step caused does not count. The final loss is compared with the initial loss
+    or the chance-level loss.
     """
     guess = seen.chance if seen.chance is not None else seen.initial.mean
     if seen.learned or guess <= 0 or len(seen.values) < 2 * parameters["min_points"]:
@@ -248,13 +250,13 @@ def _no_better_than_guessing(run: Evidence, seen: Learning, parameters: Paramete
     leaps = np.flatnonzero(seen.values > parameters["leap"] * start)
     leapt = len(leaps) >= LEAPS
     at_least = seen.final.mean - SIGMAS * seen.final.error
-    # Surely above guessing by more than a little: it would take a fall to excuse that, or too short a run.
+    # The loss is clearly above chance level. Only a loss that still falls, or too short a run, excuses that.
     above = at_least > (1 + parameters["flat_percent"] / 100) * guess
     above = above and len(seen.values) >= 3 * parameters["min_points"]
     if seen.chance is None:
         hit = leapt and above and not seen.falling
     else:
-        # A leap is never excused by the fall that follows it.
+        # The fall that follows a leap does not excuse the leap.
         hit = at_least > BELOW_CHANCE * guess and (leapt or seen.settled or (above and not seen.falling))
     if not hit:
         return None
@@ -280,7 +282,7 @@ def _no_better_than_guessing(run: Evidence, seen: Learning, parameters: Paramete
 
 
 def _flat(run: Evidence, seen: Learning, parameters: Parameters) -> Finding | None:
-    """The loss never got below where it began, or below guessing, although there was time and evidence enough."""
+    """Reports a loss that never fell below its initial value or chance level, if the run is long enough to show it."""
     if seen.learned or seen.falling:
         return None
     if not math.isfinite(seen.floor) or seen.final.mean < seen.floor:
@@ -303,11 +305,11 @@ def _flat(run: Evidence, seen: Learning, parameters: Parameters) -> Finding | No
 
 
 def _fall(run: Evidence, seen: Learning) -> tuple[float, float]:
-    """The loss's relative fall over the run, and its standard error, from the better of two views.
+    """The relative fall of the loss over the run and its standard error.
 
-    The fall is twice the difference between the halves' means, which it is for a straight line.
-
-    Epochs see the same pictures, so the means of epochs are far less noisy than steps; but there may be too few.
+    The fall is estimated as twice the difference between the means of the two halves, which is exact for a straight
+    line. It is computed from steps and from epochs; the estimate with the smaller error is returned. Epoch means have
+    far less noise, because every epoch sees the same pictures; but there may be too few epochs.
     """
     first, last = np.array_split(seen.values, 2)
     before, after = curves.level(first), curves.level(last)
@@ -315,7 +317,7 @@ def _fall(run: Evidence, seen: Learning) -> tuple[float, float]:
     views = [((before.mean - after.mean) / scale, math.hypot(before.error, after.error) / scale)]
     means = epoch_losses(run).train
     if len(means) >= 4 and np.isfinite(means).all():
-        # the first epoch's mean has the transient in it; one difference of neighbors is one degree of freedom
+        # the first epoch's mean includes the initial fall; each difference of neighbors is one degree of freedom
         noise = curves.jitter(means) * math.sqrt(2 / (len(means) // 2))
         half = len(means) // 2
         views.append(((float(means[:half].mean()) - float(means[-half:].mean())) / scale, noise / scale))
@@ -323,7 +325,7 @@ def _fall(run: Evidence, seen: Learning) -> tuple[float, float]:
 
 
 def _spread(seen: Learning, reference: float) -> bool:
-    """Whether the loss jumps about, far above where it began, as it does where steps are too long."""
+    """Whether the loss often jumps far above the reference, as it does if steps are too large."""
     last = seen.values[len(seen.values) // 2 :]
     return float((last > 2 * reference).mean()) > 0.15
 
@@ -348,20 +350,29 @@ RULES = (
             "mode": None,
         },
         default={
-            "min_points": 10,  # losses; fewer do not distinguish a trend from noise
-            "flat_percent": 5.0,  # a fall by less over the whole run, surely, is none
-            "patience": 5,  # epochs, and
-            "share_of_run": 0.25,  # of the planned epochs, before a run under way is called stuck
-            "leap": 2.0,  # times guessing and the beginning: where only too long a step leads
-            "rise_of_fall": 0.25,  # a quarter of what had been gained is lost again, and
-            "rise_of_chance": 0.1,  # a tenth of what guessing costs; where that is unknown,
-            "rise_of_start": 0.5,  # half of the loss at the beginning
+            # Losses. Fewer do not distinguish a trend from noise.
+            "min_points": 10,
+            # A loss that certainly fell by less than this over the whole run is flat.
+            "flat_percent": 5.0,
+            # Epochs that a running job must have completed before it is called stuck: many runs begin with a plateau.
+            "patience": 5,
+            # It must also have completed this share of its planned epochs.
+            "share_of_run": 0.25,
+            # A loss this many times the larger of the chance-level loss and the initial loss has leapt up. Only steps
+            # that are too large lead there.
+            "leap": 2.0,
+            # The least rise of the loss, as a share of its fall: a run that loses less still has most of its gain.
+            "rise_of_fall": 0.25,
+            # The least rise of a cross-entropy, as a share of the chance-level loss: it must matter in absolute terms.
+            "rise_of_chance": 0.1,
+            # The least rise of other losses, as a share of the initial loss, since their chance level is unknown.
+            "rise_of_start": 0.5,
         },
         description="A training loss that does not fall, or rises again.",
         advice=(
-            "Where it rises, jumps about or stays at guessing, divide lr by 10. Where it creeps, raise lr. Where it"
-            " does not move at all, check that lr is not nearly 0, that weights are trained, and that the labels "
-            "match their pictures."
+            "If the loss rises, jumps or stays at chance level, divide lr by 10. If it falls very slowly, raise lr. If"
+            " it does not change at all, check that lr is not close to 0, that the weights are trained, and that the "
+            "labels match their pictures."
         ),
         bounds={"num_steps": COUNT, "min_points": COUNT, "patience": COUNT, "share_of_run": SHARE},
         order=50,

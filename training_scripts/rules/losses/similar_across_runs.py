@@ -1,4 +1,4 @@
-"""SimilarAcrossRuns: whether a run repeats another one."""
+"""SimilarAcrossRuns: whether a run reproduces another one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from training_scripts.rules.tensors.exploding_tensor import CHOOSE
 
 
 def _similar(trial: Trial, parameters: Parameters) -> list[Finding]:
-    """The same tensors at the same steps of both runs agree, within the tolerances."""
+    """Compares the same tensors at the same steps of both runs, and reports those that differ by more than allowed."""
     run = evidences.of(trial)
     if not run.others:
         raise NotEvaluated("There is no other run to compare with: pass one (compare_with, or others=).")
@@ -48,7 +48,7 @@ def _similar(trial: Trial, parameters: Parameters) -> list[Finding]:
 
 
 def _differences(run: Evidence, other: Evidence, name: str, mode: str, parameters: Parameters) -> Finding | None:
-    """How a tensor differs, without steps where it does not; None where there is nothing to compare."""
+    """How a tensor differs between two runs; no steps if it does not differ, None if it cannot be compared."""
     if not other.has(name):
         return None
     ours, theirs = run.steps_in_full(name, mode), other.steps_in_full(name, mode)
@@ -90,8 +90,8 @@ RULES = (
         default={
             **CHOOSE,
             "other_trial": None,
-            "losses_only": True,  # what a user means by the same run; weights differ in the last digits by machine
-            "rtol": 0.01,  # other machines sum in another order, and training lets that grow: one percent
+            "losses_only": True,  # the same run has the same losses; weights differ in the last digits between machines
+            "rtol": 0.01,  # machines sum in different orders, and training amplifies the differences: one percent
             "atol": 1e-6,
         },
         description="Runs that should be alike but are not.",

@@ -13,16 +13,15 @@ from training_scripts.rules.findings import Finding, NotEvaluated
 
 
 def _stalled(trial: Trial, parameters: Parameters) -> list[Finding]:
-    """No recorded step for threshold seconds: between two steps, or until now for a run that has not ended.
+    """Reports pauses of more than threshold seconds: between two recorded steps, or until now if the run has not ended.
 
-    With `times_usual`, a pause counts only where it is also that many times as long as the usual one, so that runs
-    with slow steps, or that are recorded seldom, are not called stalled. With `abandoned`, silence of more seconds up
-    to now says nothing any more.
+    With `times_usual`, a pause must also be that many times as long as the usual pause. So runs with slow steps, or
+    with few recorded steps, are not called stalled. With `abandoned`, a longer pause until now is not reported.
     """
     run = evidences.of(trial)
     tables = [(mode, run.steps(mode)) for mode in (TRAIN, EVAL, PREDICT, GLOBAL)]
     times = np.concatenate([table.times for _, table in tables])
-    order = np.argsort(times)[: int(np.isfinite(times).sum())]  # unknown times come last
+    order = np.argsort(times)[: int(np.isfinite(times).sum())]  # NaN sorts last
     if not len(order):
         raise NotEvaluated("This recording has no times, so it is unknown when steps were recorded.")
     steps = np.concatenate([table.steps for _, table in tables])
@@ -59,8 +58,10 @@ RULES = (
         aws={"threshold": 1800.0},
         default={
             "threshold": 1800.0,  # AWS's
-            "abandoned": 86_400.0,  # after a day a run without an end was broken off, and is read for another reason
-            "times_usual": 20.0,  # evaluations and checkpoints pause training for many steps' time, not for twenty
+            # Seconds. After a day, a run that has not ended was interrupted, and its report is read for other reasons.
+            "abandoned": 86_400.0,
+            # Evaluations and checkpoints pause training for as long as several steps take, but not twenty.
+            "times_usual": 20.0,
         },
         description="A run that stopped recording without having ended.",
         advice=(

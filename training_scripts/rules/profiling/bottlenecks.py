@@ -1,4 +1,4 @@
-"""Rules about what GPUs wait for: busy cores, or the disk."""
+"""Rules that find out whether GPUs wait for busy CPU cores or for the disk."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ SHOWN = 20
 
 
 def cpu_bottleneck(profile: Profile, parameters: Parameters) -> Sequence[Finding] | Answer:
-    """During training."""
+    """Ours: evaluates samples during training."""
     gpus(profile)
     return _cpu(profile, parameters, training_window(profile))
 
 
 def cpu_bottleneck_aws(profile: Profile, parameters: Parameters) -> Sequence[Finding] | Answer:
-    """AWS's: in the whole job, initialization included."""
+    """AWS: evaluates samples of the whole job, including initialization."""
     gpus(profile)
     return _cpu(profile, parameters, None)
 
 
 def io_bottleneck(profile: Profile, parameters: Parameters) -> Sequence[Finding] | Answer:
-    """During training; without a GPU, the cores themselves must wait, on average over them."""
+    """Ours: evaluates samples during training. Without a GPU, the mean wait of the cores is compared."""
     require_samples(profile)
     window = training_window(profile)
     if devices(profile, GPU):
@@ -54,13 +54,13 @@ def io_bottleneck(profile: Profile, parameters: Parameters) -> Sequence[Finding]
         require(len(times), parameters["patience"], "samples during training")
         share = 100 * float((mean > parameters["io_threshold"]).mean())
         if share > parameters["threshold"]:
-            text = f"In {share:.0f} % of the samples during training the cores of {node} waited for the disk."
+            text = f"In {share:.0f} % of the samples during training, the cores of {node} waited for the disk."
             findings.append(Finding(text, numbers={"percent": share, "mean_wait": float(mean.mean())}))
     return findings
 
 
 def io_bottleneck_aws(profile: Profile, parameters: Parameters) -> Sequence[Finding] | Answer:
-    """AWS's: in the whole job, initialization included."""
+    """AWS: evaluates samples of the whole job, including initialization."""
     gpus(profile)
     return _io(profile, parameters, None)
 
@@ -94,7 +94,7 @@ def _bottlenecks(
     window: tuple[float, float] | None,
     what: str,
 ) -> Answer:
-    """Moments at which a GPU idled while a core was at its limit, a finding a node where they are too many."""
+    """Counts samples in which a GPU idled while a core was at its limit; one finding per node with too many."""
     findings, details = [], {}
     for node in dict.fromkeys(device.node for device in gpus(profile)):
         busy = [device for device in causes if device.node == node]
@@ -119,7 +119,7 @@ def _bottlenecks(
         }
         if share > parameters["threshold"]:
             text = (
-                f"In {share:.0f} % of {count} samples a GPU of {node} was below"
+                f"In {share:.0f} % of {count} samples, a GPU of {node} was below"
                 f" {number_text(parameters['gpu_threshold'])} % "
                 f"while {what} (limit {number_text(parameters['threshold'])} % of the samples)."
             )
@@ -131,7 +131,7 @@ def _bottlenecks(
 def _decisive(
     times: NDArray[np.float64], both: NDArray[np.bool_], parameters: Parameters, *, every_minute: bool
 ) -> int:
-    """How many samples to judge by: all, or for AWS as many as had come when it first found too many."""
+    """Number of samples to evaluate: all, or for AWS those that had arrived when it first found too many."""
     if every_minute:
         for count in scans(times):
             if count > parameters["patience"] and 100 * both[:count].mean() > parameters["threshold"]:
@@ -161,8 +161,8 @@ RULES = (
         description="The GPU idles while a core is busy, in more than half of the samples.",
         advice=(
             "The GPU waits for the cores. Raise workers up to the number of cores, choose an instance with "
-            "more cores for each GPU, or take work away from them: smaller pictures, or features that are "
-            "stored first."
+            "more cores for each GPU, or reduce the work of the cores: use smaller pictures, or store "
+            "features first."
         ),
         kind=PROFILING,
         bounds={"patience": COUNT},

@@ -1,4 +1,4 @@
-"""Rules about GPUs: how busy they are, how full, and whether they share the work evenly."""
+"""Rules about GPUs: their utilization, their memory, and whether they share the work evenly."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from training_scripts.rules.profiling.samples import PATIENCE, Device, cpu_total
 
 
 def low_gpu_utilization(profile: Profile, parameters: Parameters) -> Sequence[Finding]:
-    """Over all of training: p95 too low, or idle in too many samples."""
+    """Ours: over the whole training, p95 is too low, or the GPU idles in too many samples."""
     window = training_window_of_gpus(profile)
     findings = []
     for device in gpus(profile):
@@ -42,7 +42,7 @@ def low_gpu_utilization(profile: Profile, parameters: Parameters) -> Sequence[Fi
 
 
 def low_gpu_utilization_aws(profile: Profile, parameters: Parameters) -> Sequence[Finding]:
-    """AWS's: quantiles of the last `window` samples, looked at every minute, initialization included."""
+    """AWS: quantiles of the last `window` samples, evaluated every minute, including initialization."""
     findings = []
     for device in gpus(profile):
         require(len(device.values), parameters["patience"], f"samples of {device}")
@@ -64,13 +64,13 @@ def low_gpu_utilization_aws(profile: Profile, parameters: Parameters) -> Sequenc
 
 
 def batch_size(profile: Profile, parameters: Parameters) -> Sequence[Finding]:
-    """CPU, GPU and GPU memory all had room during training."""
+    """Ours: CPU, GPU and GPU memory all had room during training."""
     window = training_window_of_gpus(profile)
     return _room(profile, [device.during(window) for device in gpus(profile)], parameters, whole=True)
 
 
 def batch_size_aws(profile: Profile, parameters: Parameters) -> Sequence[Finding]:
-    """AWS's: p95 of the last `window` samples, looked at every minute."""
+    """AWS: p95 of the last `window` samples, evaluated every minute."""
     return _room(profile, gpus(profile), parameters, whole=False)
 
 
@@ -106,7 +106,7 @@ def _room(profile: Profile, busy: list[Device], parameters: Parameters, *, whole
 
 
 def gpu_memory_increase(profile: Profile, parameters: Parameters) -> Sequence[Finding]:
-    """Memory that keeps growing through all of training, after the allocator has settled in its first quarter."""
+    """Ours: memory keeps growing throughout training, after the first quarter in which the allocator settles."""
     window = training_window_of_gpus(profile)
     findings = []
     for device in gpus(profile, GPU_MEMORY):
@@ -125,7 +125,7 @@ def gpu_memory_increase(profile: Profile, parameters: Parameters) -> Sequence[Fi
 
 
 def gpu_memory_increase_aws(profile: Profile, parameters: Parameters) -> Sequence[Finding]:
-    """AWS's: the moving average rises by more than `increase` points from one sample to the next."""
+    """AWS: the moving average rises by more than `increase` points from one sample to the next."""
     findings = []
     for device in gpus(profile, GPU_MEMORY):
         values, window = device.values, int(parameters["window"])
@@ -133,7 +133,7 @@ def gpu_memory_increase_aws(profile: Profile, parameters: Parameters) -> Sequenc
         sums = np.concatenate([[0.0], np.cumsum(values)])
         average = (sums[window:] - sums[:-window]) / window
         rises = np.diff(average)
-        # The n-th rise ends at sample window + n; AWS judges it once more than `patience` samples have come.
+        # The n-th rise ends at sample window + n. AWS evaluates it once more than `patience` samples have arrived.
         late = np.flatnonzero(
             (rises > parameters["increase"]) & (np.arange(len(rises)) + window >= parameters["patience"])
         )
@@ -147,7 +147,7 @@ def gpu_memory_increase_aws(profile: Profile, parameters: Parameters) -> Sequenc
 
 
 def load_balancing(profile: Profile, parameters: Parameters) -> Sequence[Finding]:
-    """GPUs whose utilization during training differs in its mean, not only in the shape of its histogram."""
+    """Ours: the utilization of GPUs during training differs in its mean, not only in the shape of its histogram."""
     window = training_window_of_gpus(profile)
     pairs = _pairs([device.during(window) for device in gpus(profile)], parameters["patience"])
     return [
@@ -159,7 +159,7 @@ def load_balancing(profile: Profile, parameters: Parameters) -> Sequence[Finding
 
 
 def load_balancing_aws(profile: Profile, parameters: Parameters) -> Sequence[Finding]:
-    """AWS's: the distance between histograms of utilization in bins of two percent."""
+    """AWS: the distance between histograms of utilization, with bins of two percent."""
     return [
         _uneven(one, other, apart)
         for one, other in _pairs(gpus(profile), parameters["patience"])
@@ -169,7 +169,7 @@ def load_balancing_aws(profile: Profile, parameters: Parameters) -> Sequence[Fin
 
 def _pairs(found: list[Device], patience: float) -> list[tuple[Device, Device]]:
     if len(found) < 2:
-        raise NotEvaluated("There was one GPU, so there is no load to balance.")
+        raise NotEvaluated("The job had only one GPU, so there is no load to balance.")
     for device in found:
         require(len(device.values), patience, f"samples of {device}")
     return list(combinations(found, 2))
@@ -185,9 +185,9 @@ def _uneven(one: Device, other: Device, apart: float) -> Finding:
 
 
 def distance(one: NDArray[np.float64], other: NDArray[np.float64], *, width: int) -> float:
-    """Jensen-Shannon distance of two histograms of percentages: 0 for the same, 0.83 (root of ln 2) at most.
+    """Jensen-Shannon distance of two histograms of percentages: 0 if they are equal, at most 0.83 (root of ln 2).
 
-    AWS's bins end at 98, so that a GPU at 100 % is in none of them; a histogram without any value is like any other.
+    AWS's bins end at 98, so a GPU at 100 % is in none of them. The distance of an empty histogram to any other is 0.
     """
     bins = np.arange(0, 100 if width == 2 else 101, width)
     first, second = (np.histogram(values, bins=bins)[0].astype(np.float64) for values in (one, other))
@@ -201,10 +201,10 @@ def distance(one: NDArray[np.float64], other: NDArray[np.float64], *, width: int
 
 
 def training_window_of_gpus(profile: Profile) -> tuple[float, float]:
-    """As `training_window`, for a job that had GPUs.
+    """The same as `training_window`, for a job that had GPUs.
 
     Raises:
-        NotEvaluated: It had none, which is the better reason.
+        NotEvaluated: The job had no GPU, which is a better reason than that it did not train.
     """
     gpus(profile, GPU)
     return training_window(profile)
@@ -223,10 +223,10 @@ RULES = (
         default={"threshold_p95": 70, "threshold_p5": 10, "patience": PATIENCE, "idle_percent": 30},
         description="The GPU is hardly used, or keeps stopping.",
         advice=(
-            "While GPU memory has room and does not grow from step to step, raise batch-size; where it is "
+            "While GPU memory has room and does not grow from step to step, raise batch-size; if it is "
             "full or grows, choose a smaller instance instead. If the GPU keeps stopping, it waits for data: "
             "raise workers, choose an instance with more cores for each GPU, or store features first "
-            "(extract_features), where the backbone is frozen."
+            "(extract_features), if the backbone is frozen."
         ),
         kind=PROFILING,
         bounds={"window": COUNT, "patience": COUNT},
@@ -280,7 +280,7 @@ RULES = (
         judge_aws=load_balancing_aws,
         aws={"threshold": 0.2, "patience": 1000},
         default={
-            "threshold": 0.5,  # a GPU that does half as much as another one is 0.5 away
+            "threshold": 0.5,  # the distance between a GPU and another that does half as much
             "patience": PATIENCE,
             "difference": 20,  # points of utilization; less is noise
         },

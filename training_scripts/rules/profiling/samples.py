@@ -1,4 +1,4 @@
-"""What profiling rules share: the samples that were taken while the network trained, device by device."""
+"""Samples of each device during training, as all profiling rules use them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from training_scripts.recording.profile.profile import CPU, EVAL_STEP, GPU, TRAI
 from training_scripts.rules.findings import NotEvaluated
 
 PATIENCE = 60
-"""Samples of training that a rule needs: half a minute at 500 ms."""
+"""A rule needs more samples of training than this: half a minute at 500 ms."""
 
-# The first passes allocate memory, tune kernels and fill the queues of data.
+# The first steps allocate memory, tune kernels and fill the data queues.
 WARM_UP_SECONDS, WARM_UP_SHARE = 10.0, 0.1
-# AWS's rules scan what has arrived every minute; the scans of a long run are thinned out.
+# AWS's rules scan the samples every minute. For a long run, we scan less often.
 SCAN_SECONDS, MOST_SCANS = 60.0, 500
-# Devices that are sampled one after another still belong to one moment.
+# Seconds. Devices are sampled one after another; samples this close count as simultaneous.
 SAME_MOMENT = 0.25
 
 
@@ -37,13 +37,13 @@ class Device:
         return f"{self.name} of {self.node}"
 
     def during(self, window: tuple[float, float]) -> Device:
-        """Its samples within a time."""
+        """The samples within a time window."""
         chosen = (self.times >= window[0]) & (self.times <= window[1])
         return Device(self.node, self.name, self.times[chosen], self.values[chosen])
 
 
 def devices(profile: Profile, metric: str) -> list[Device]:
-    """Every device of a metric, with the values that are known."""
+    """All devices of a metric, without missing values."""
     found = []
     for node, metrics in profile.system.items():
         if metric in metrics:
@@ -59,7 +59,7 @@ def gpus(profile: Profile, metric: str = GPU) -> list[Device]:
     """The GPUs' samples.
 
     Raises:
-        NotEvaluated: There are none; the message says for which reason.
+        NotEvaluated: There are none; the message gives the reason.
     """
     require_samples(profile)
     found = devices(profile, metric)
@@ -67,15 +67,15 @@ def gpus(profile: Profile, metric: str = GPU) -> list[Device]:
         return found
     if profile.facts.get("device") == "cuda" or profile.facts.get("gpus"):
         note = profile.facts.get("gpu_note") or "NVML reported nothing"
-        raise NotEvaluated(f"A GPU was used, but not sampled ({note}): install nvidia-ml-py in the job.")
+        raise NotEvaluated(f"The job used a GPU that was not sampled ({note}): install nvidia-ml-py in the job.")
     raise NotEvaluated("The job had no GPU, and this rule is about GPUs.")
 
 
 def require_samples(profile: Profile) -> None:
-    """Nothing, where the profile has samples of the machine.
+    """Refuses a profile without samples of the machine.
 
     Raises:
-        NotEvaluated: It has none.
+        NotEvaluated: The profile has no samples.
     """
     if profile.source == "report":
         raise NotEvaluated("AWS's report has statistics, but no samples to evaluate, and no result of this rule.")
@@ -84,14 +84,14 @@ def require_samples(profile: Profile) -> None:
 
 
 def training_window(profile: Profile) -> tuple[float, float]:
-    """From when to when the network trained, warm-up left out, seconds since 1970.
+    """Beginning and end of training without the warm-up, seconds since 1970.
 
     Raises:
-        NotEvaluated: It never did.
+        NotEvaluated: The beginning or the end of training is unknown.
     """
     begin, end = profile.timeline.training, profile.timeline.trained
     if begin is None and not any(name in profile.phases for name in (TRAIN_STEP, EVAL_STEP)):
-        # Debugger's samples alone: training is between the first and the last work of the GPU.
+        # Only Debugger's samples exist: training is between the first and the last sample with a busy GPU.
         busy = [device.times[device.values > 0] for device in devices(profile, GPU)]
         times = np.concatenate([one for one in busy if len(one)] or [np.zeros(0)])
         if len(times):
@@ -104,10 +104,10 @@ def training_window(profile: Profile) -> tuple[float, float]:
 
 
 def require(count: int, least: float, what: str) -> None:
-    """Refuses to judge by too few values.
+    """Refuses to evaluate too few values.
 
     Raises:
-        NotEvaluated: There are too few to judge by.
+        NotEvaluated: There are too few values.
     """
     if count <= least:
         raise NotEvaluated(
@@ -116,7 +116,7 @@ def require(count: int, least: float, what: str) -> None:
 
 
 def scans(times: NDArray[np.float64]) -> list[int]:
-    """How many samples had arrived at each of AWS's scans of a job; all of them at the last."""
+    """Number of samples that had arrived at each of AWS's scans of a job; at the last scan, all of them."""
     if not len(times):
         return []
     looks = max(1, int(np.ceil((times[-1] - times[0]) / SCAN_SECONDS)))
@@ -126,7 +126,7 @@ def scans(times: NDArray[np.float64]) -> list[int]:
 
 
 def at_times(device: Device, times: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A device's values at given times, NaN where it has none near, float64 [n]."""
+    """The values of a device at given times, float64 [n]; NaN if there is no sample close enough."""
     if not len(device.times):
         return np.full(len(times), np.nan)
     after = np.minimum(np.searchsorted(device.times, times), len(device.times) - 1)
@@ -137,11 +137,11 @@ def at_times(device: Device, times: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def cpu_total(profile: Profile, node: str) -> Metric | None:
-    """A node's mean CPU utilization over its cores."""
+    """Mean CPU utilization over the cores of a node."""
     return profile.system.get(node, {}).get(CPU)
 
 
 def fact(profile: Profile, name: str) -> Any:
-    """What is known of the job by this name; None where nothing is."""
+    """The recorded fact about the job with this name; None if there is none."""
     facts: Mapping[str, Any] = profile.facts
     return facts.get(name)

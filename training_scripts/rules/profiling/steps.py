@@ -1,4 +1,4 @@
-"""Rules about steps: outliers among them, how long the first one takes to come, and waiting for data."""
+"""Rules about step times: outliers, the time until the first step, and waiting for data."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from training_scripts.rules.declaration import PROFILING, Answer, Parameters, Ru
 from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.profiling.samples import fact, scans
 
-# AWS does not judge fewer steps.
+# AWS does not evaluate fewer steps.
 LEAST_STEPS = 100
 MOST_SHOWN = 100
-# Median absolute deviation -> standard deviation, for a normal distribution.
+# Factor from median absolute deviation to standard deviation, for a normal distribution.
 MAD = 1.4826
 
 
 def step_outlier(profile: Profile, parameters: Parameters) -> Sequence[Finding] | Answer:
-    """Slow steps, measured robustly, that cost a noticeable share of the time."""
+    """Ours: slow steps, by robust statistics, that cost a noticeable share of the time."""
     findings, details = [], {}
     for name, node, spans in _steps(profile, parameters["mode"]):
         seconds = spans.seconds
@@ -46,7 +46,7 @@ def step_outlier(profile: Profile, parameters: Parameters) -> Sequence[Finding] 
         if slow.sum() > parameters["n_outliers"] and enough:
             text = (
                 f"{slow.sum()} of {len(spans)} steps ({name}, {node}) took more than {_time(limit)}, while "
-                f"{_time(median)} is usual: {all_lost:.0f} s, {percent:.0f} % of the time in steps, went there."
+                f"{_time(median)} is usual. This cost {all_lost:.0f} s, {percent:.0f} % of the time in steps."
                 + _waited(profile, spans, slow)
             )
             findings.append(Finding(text, mode=_mode(name), steps=_worst(spans, slow), numbers=numbers))
@@ -54,7 +54,7 @@ def step_outlier(profile: Profile, parameters: Parameters) -> Sequence[Finding] 
 
 
 def step_outlier_aws(profile: Profile, parameters: Parameters) -> Sequence[Finding] | Answer:
-    """AWS's: more than `n_outliers` steps beyond the mean by `stddev` standard deviations."""
+    """AWS: more than `n_outliers` steps exceed the mean by `stddev` standard deviations."""
     findings = []
     for name, node, spans in _steps(profile, parameters["mode"]):
         for count in scans(spans.begins):
@@ -65,7 +65,7 @@ def step_outlier_aws(profile: Profile, parameters: Parameters) -> Sequence[Findi
             slow = seconds > limit
             if slow.sum() > parameters["n_outliers"]:
                 text = (
-                    f"{slow.sum()} of {count} steps ({name}, {node}) took more than {_time(limit)}, the mean and "
+                    f"{slow.sum()} of {count} steps ({name}, {node}) took more than {_time(limit)}, the mean plus "
                     f"{number_text(parameters['stddev'])} standard deviations."
                 )
                 numbers = {"outliers": float(slow.sum()), "limit": limit, "mean": float(seconds.mean())}
@@ -76,7 +76,7 @@ def step_outlier_aws(profile: Profile, parameters: Parameters) -> Sequence[Findi
 
 
 def _steps(profile: Profile, mode: str | None) -> list[tuple[str, str, Spans]]:
-    """Phase, node and spans of what is judged: all steps, or those of a mode (TRAIN, EVAL) or of a phase by name."""
+    """Phase, node and spans of the steps to evaluate: all, or those of a mode (TRAIN, EVAL) or of a phase."""
     names = [name for name in profile.phases if name.startswith("Step:")]
     if mode:
         names = [name for name in profile.phases if mode in (name, _mode(name))]
@@ -84,15 +84,17 @@ def _steps(profile: Profile, mode: str | None) -> list[tuple[str, str, Spans]]:
         raise NotEvaluated("No step times were recorded: train with profiler=on (train_model's default).")
     nodes = profile.nodes or ("algo-1",)
     found = [(name, node, profile.phases[name].of_node(at)) for name in names for at, node in enumerate(nodes)]
-    judged = [row for row in found if len(row[2]) > LEAST_STEPS]
-    if not judged:
+    enough = [row for row in found if len(row[2]) > LEAST_STEPS]
+    if not enough:
         most = max(len(spans) for _, _, spans in found)
-        raise NotEvaluated(f"Only {most} steps were recorded: outliers are judged from more than {LEAST_STEPS}.")
-    return judged
+        raise NotEvaluated(
+            f"Only {most} steps were recorded: outliers can be found only among more than {LEAST_STEPS}."
+        )
+    return enough
 
 
 def _excused(profile: Profile, spans: Spans, name: str) -> NDArray[np.bool_]:
-    """Steps that may be slow: the very first, those after a gap (an epoch begins), those under torch.profiler."""
+    """Steps that may be slow: the first one, the first of an epoch or after a gap, and those under torch.profiler."""
     excused = np.zeros(len(spans), dtype=bool)
     excused[0] = True
     gaps = spans.begins[1:] - (spans.begins[:-1] + spans.seconds[:-1])
@@ -104,13 +106,15 @@ def _excused(profile: Profile, spans: Spans, name: str) -> NDArray[np.bool_]:
             excused |= spans.steps % an_epoch == 0
         looked_at = fact(profile, "operator_steps")
         if isinstance(looked_at, list) and looked_at:
-            last = max(step for step in looked_at if isinstance(step, int)) + 1  # and what stopping it left to do
+            last = (
+                max(step for step in looked_at if isinstance(step, int)) + 1
+            )  # stopping the profiler slows the next step
             excused |= np.isin(spans.steps, [*looked_at, last])
     return excused
 
 
 def _written_share(profile: Profile, name: str, written: int) -> float:
-    """How many steps there were for each one that is written."""
+    """Number of steps for each one that was written."""
     steps = fact(profile, "steps")
     count = steps.get(_mode(name)) if isinstance(steps, Mapping) else None
     return max(1.0, count / written) if isinstance(count, int) and fact(profile, "kept_one_in") else 1.0
@@ -125,7 +129,7 @@ def _waited(profile: Profile, spans: Spans, slow: NDArray[np.bool_]) -> str:
 
 
 def waits_of(profile: Profile, spans: Spans) -> NDArray[np.float64] | None:
-    """How long each step waited for its data, float64 [n]; None where that is not known."""
+    """Seconds that each step waited for its data, float64 [n]; None if unknown."""
     data = profile.phases.get(DATA)
     if data is None or not len(data):
         return None
@@ -135,7 +139,7 @@ def waits_of(profile: Profile, spans: Spans) -> NDArray[np.float64] | None:
 
 
 def max_initialization_time(profile: Profile, parameters: Parameters) -> Sequence[Finding] | Answer:
-    """The first step came late, and that was a large part of the job."""
+    """Ours: the first step came late, and the time before it was a large share of the job."""
     begin, first, last = _times(profile)
     seconds = first - begin
     percent = 100 * seconds / max(last - begin, 1e-9)
@@ -150,17 +154,17 @@ def max_initialization_time(profile: Profile, parameters: Parameters) -> Sequenc
 
 
 def max_initialization_time_aws(profile: Profile, parameters: Parameters) -> Sequence[Finding] | Answer:
-    """AWS's: no step in the first `threshold` minutes of samples."""
+    """AWS: no step in the first `threshold` minutes of samples."""
     begin, first, _ = _times(profile)
     minutes = (first - begin) / 60
     if minutes <= parameters["threshold"]:
         return Answer((), {"minutes": minutes})
-    text = f"No step in the first {number_text(parameters['threshold'])} minutes: it took {minutes:.0f}."
+    text = f"The first step came after {minutes:.0f} minutes (limit {number_text(parameters['threshold'])})."
     return Answer([Finding(text, numbers={"minutes": minutes})], {"minutes": minutes})
 
 
 def _times(profile: Profile) -> tuple[float, float, float]:
-    """When the job began, when its first step did (so far: not before now), and when what is known of it ends."""
+    """When the job began, when its first step began (if there is none yet: the end), and when the profile ends."""
     line = profile.timeline
     samples = [metric.times for metrics in profile.system.values() for metric in metrics.values() if len(metric.times)]
     last = max(
@@ -168,20 +172,22 @@ def _times(profile: Profile) -> tuple[float, float, float]:
         default=None,
     )
     if line.begin is None or last is None:
-        raise NotEvaluated("It is unknown when the job began: nothing was sampled.")
+        raise NotEvaluated("The beginning of the job is unknown because nothing was sampled.")
     if line.training is None and line.end is not None:
-        raise NotEvaluated("No step was recorded in the whole job, so it is unknown when training began.")
+        raise NotEvaluated("No step was recorded in the whole job, so the beginning of training is unknown.")
     return line.begin, line.training if line.training is not None else last, last
 
 
 def dataloader(profile: Profile, parameters: Parameters) -> Sequence[Finding] | Answer:
-    """Time that training steps really waited for their data."""
+    """Ours: the measured time that training steps waited for their data."""
     steps = profile.phases.get(TRAIN_STEP)
     waits = waits_of(profile, steps) if steps is not None and len(steps) else None
     if steps is None or waits is None:
         raise NotEvaluated("Times of loading data were not recorded: train with profiler=on (train_model's default).")
     if len(steps) <= parameters["patience"]:
-        raise NotEvaluated(f"Only {len(steps)} training steps: waiting is judged from {parameters['patience']} on.")
+        raise NotEvaluated(
+            f"Only {len(steps)} training steps: more than {parameters['patience']} are needed (patience)."
+        )
     scale = _written_share(profile, TRAIN_STEP, len(steps))
     waited, percent = scale * float(waits.sum()), 100 * float(waits.sum() / steps.seconds.sum())
     numbers: dict[str, float] = {
@@ -195,29 +201,29 @@ def dataloader(profile: Profile, parameters: Parameters) -> Sequence[Finding] | 
         return Answer((), numbers)
     text = f"Training steps waited {waited:.0f} s for data, {percent:.0f} % of their time."
     if _count(workers) and _count(cores) and fact(profile, "inputs") != "features":
-        text += f" {workers} workers load it on {cores} cores."
+        text += f" {workers} workers load the data on {cores} cores."
     return Answer([Finding(text, mode="TRAIN", numbers=numbers)], numbers)
 
 
 def dataloader_aws(profile: Profile, parameters: Parameters) -> Sequence[Finding] | Answer:
-    """AWS's: too few or too many workers for the cores, or memory that is not pinned with a GPU."""
+    """AWS: too few or too many workers for the cores, or a GPU without pinned memory."""
     if fact(profile, "inputs") == "features":
         raise NotEvaluated("The inputs are stored features: there are no data loaders.")
     workers, cores = fact(profile, "workers"), fact(profile, "cores")
     if not _count(workers) or not _count(cores):
-        raise NotEvaluated("It is unknown how many workers load data, or on how many cores.")
+        raise NotEvaluated("The number of workers or of cores is unknown.")
     percent = 100 * workers / max(1, cores)
     numbers = {"workers": float(workers), "cores": float(cores)}
     findings = []
     if not parameters["min_threshold"] <= percent <= parameters["max_threshold"]:
         text = (
-            f"{workers} workers load data on {cores} cores, {percent:.0f} % (AWS wants"
+            f"{workers} workers load data on {cores} cores, {percent:.0f} % (AWS recommends"
             f" {number_text(parameters['min_threshold'])} "
             f"to {number_text(parameters['max_threshold'])} %)."
         )
         findings.append(Finding(text, numbers=numbers))
     if fact(profile, "pin_memory") is False and fact(profile, "gpus"):
-        text = f"Batches for {fact(profile, 'gpus')} GPU(s) are not in pinned memory, which slows copying them there."
+        text = f"Batches for {fact(profile, 'gpus')} GPU(s) are not in pinned memory, which slows down copying."
         findings.append(Finding(text, numbers=numbers))
     return Answer(findings, numbers)
 
@@ -249,7 +255,7 @@ RULES = (
         default={
             "stddev": 3,
             "mode": None,
-            "n_outliers": 2,  # two slow steps are nobody's fault
+            "n_outliers": 2,  # one or two slow steps need not have a cause
             "lost_percent": 10,
             "lost_seconds": 10,
         },
@@ -288,7 +294,7 @@ RULES = (
         description="Loading data holds up training.",
         advice=(
             "Raise workers up to the number of cores; if they are all busy, choose an instance with more "
-            "cores, store features first (extract_features) where the backbone is frozen, or store smaller "
+            "cores, store features first (extract_features) if the backbone is frozen, or store smaller "
             "pictures."
         ),
         kind=PROFILING,

@@ -1,4 +1,4 @@
-"""Rules that never find anything: they sum up how the machine was used and where the time of the steps went."""
+"""Rules that summarize the use of the machine and the time of the steps. They never report findings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def overall_system_usage(profile: Profile, parameters: Parameters) -> Answer:  #
 
 
 def overall_framework_metrics(profile: Profile, parameters: Parameters) -> Answer:  # noqa: ARG001
-    """Shares of the job's time by phase, of the steps' time by part, and the operators' shares."""
+    """Shares of the job's time by phase, of the steps' time by part, and of the operators' time."""
     total = {name: float(spans.seconds.sum()) for name, spans in profile.phases.items() if len(spans)}
     steps = {name: seconds for name, seconds in total.items() if name.startswith("Step:")}
     if not steps:
@@ -54,11 +54,11 @@ def overall_framework_metrics(profile: Profile, parameters: Parameters) -> Answe
     if fact := profile.facts.get("launch_times"):
         details["launch_times"] = fact
     listed = ", ".join(f"{name} {value:.0f} %" for name, value in {**phase, **general}.items())
-    return Answer((), details, f"Shares of the job's time, then of the steps': {listed}.")
+    return Answer((), details, f"Shares of the job's time, then of the steps' time: {listed}.")
 
 
 def _written(profile: Profile) -> dict[str, float]:
-    """How many steps there were for each one that is written, by phase."""
+    """Number of steps for each one that was written, by phase."""
     counts = profile.facts.get("steps")
     found = {}
     for name, spans in profile.phases.items():
@@ -74,7 +74,7 @@ RULES = (
         judge=overall_system_usage,
         aws={},
         default={},
-        description="Sums up how busy the machine was.",
+        description="Summarizes how busy the machine was.",
         advice="",
         kind=PROFILING,
         bounds={},
@@ -86,7 +86,7 @@ RULES = (
         judge=overall_framework_metrics,
         aws={},
         default={},
-        description="Sums up where the steps' time went.",
+        description="Summarizes how the time of the steps was spent.",
         advice="",
         kind=PROFILING,
         bounds={},

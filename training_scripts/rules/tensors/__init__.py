@@ -1,1 +1,1 @@
-"""Rules that judge tensors: gradients, weights, activations and input images."""
+"""Rules about tensors: gradients, weights, activations and input images."""

@@ -1,4 +1,4 @@
-"""DeadRelu and SaturatedActivation: layers whose units no longer answer to their inputs."""
+"""DeadRelu and SaturatedActivation: layers whose units no longer respond to their inputs."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from training_scripts.rules.grouping import long_list, together
 from training_scripts.rules.tensors.vanishing_gradient import Gradients
 
 NO_RELU = (
-    "No outputs of ReLU layers were recorded. Record the collection relu_output (recorder=builtin does where the"
+    "No outputs of ReLU layers were recorded. Record the collection relu_output (recorder=builtin does if the"
     " trained layers have ReLUs, for example with hidden=512; for smdebug,"
     " include_regex '.*_(input|output)_.*')."
 )
 NO_SIGMOID = (
     "No inputs or outputs of sigmoid or tanh layers were recorded. Record the collections sigmoid_output and"
-    " tanh_output (recorder=builtin does where the trained layers have some; for smdebug,"
+    " tanh_output (recorder=builtin does if the trained layers have some; for smdebug,"
     " include_regex '.*_(input|output)_.*')."
 )
 
 
 NO_GRADIENT_ADVICE = (
     "Units that get no gradient are dead ReLUs, or other activations in the flat part of their range: divide lr by "
-    "10 and warm it up; start biases at 0; use a leaky ReLU or a normalization before the activation. Record the "
-    "activations' outputs (collection relu_output) to see which."
+    "10 and warm it up; initialize biases to 0; use a leaky ReLU or a normalization before the activation. To see "
+    "which units these are, record the outputs of the activations (collection relu_output)."
 )
 
 
 def _dead_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
-    """AWS: in a layer more than threshold_layer percent of the units fire in less than threshold_inactivity percent."""
+    """AWS: more than threshold_layer percent of a layer's units fire in less than threshold_inactivity percent."""
     run = evidences.of(trial)
     shares = {
         name: _inactive(run, name, parameters["threshold_inactivity"])
@@ -51,7 +51,7 @@ def _dead_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
 
 
 def _layers_above(shares: Mapping[str, Series | None], percent: float, word: str, *, missing: str) -> list[Finding]:
-    """A finding for every layer whose share of such units is above a percentage at any step."""
+    """A finding for each layer whose share of such units exceeds a percentage at any step."""
     known = {name: series for name, series in shares.items() if series is not None}
     if not known:
         raise NotEvaluated(missing)
@@ -65,7 +65,7 @@ def _relus(run: Evidence, pattern: str) -> list[str]:
 
 
 def _inactive(run: Evidence, name: str, threshold: float) -> Series | None:
-    """The share of a layer's inactive units per step, recorded or computed."""
+    """The share of inactive units of a layer per step, recorded or computed."""
     return _by_step(run, name, "inactive_fraction", lambda value: inactive_fraction(value, threshold))
 
 
@@ -83,7 +83,7 @@ def _silent(name: str, series: Series, hit: NDArray[np.bool_], what: str) -> Fin
     worst = float(series.values[hit].max())
     begin = int(series.steps[hit][0])
     return Finding(
-        f"In {name} {100 * worst:.0f} % of the units are {what}, from step {begin} on.",
+        f"In {name}, {100 * worst:.0f} % of the units are {what}, from step {begin} on.",
         tensor=name,
         mode=TRAIN,
         steps=long_list(series.steps[hit]),
@@ -92,11 +92,11 @@ def _silent(name: str, series: Series, hit: NDArray[np.bool_], what: str) -> Fin
 
 
 def _dead_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answer:
-    """Ours: nearly all units of a layer silent over several recorded steps, whole batches together.
+    """Ours: nearly all units of a layer are inactive over several recorded steps.
 
-    Half of a layer silent is usual: units learn one class each, and in deep plain networks half of the units are off
-    from the start. A batch has too few pictures to see a unit of a rare class, so a unit counts as dead where it was
-    silent over all batches looked at; of recorded shares the lowest counts.
+    It is usual that half of a layer is inactive: units specialize in classes, and in deep plain networks half of the
+    units are off from the start. One batch has too few pictures to activate a unit of a rare class. So a unit counts as
+    dead only if it is inactive over all of the last batches together, if outputs were recorded in full.
     """
     run = evidences.of(trial)
     names = _relus(run, parameters["tensor_regex"]) or _like_relus(run)
@@ -115,21 +115,21 @@ def _dead_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answe
         return together(findings, "{count} ReLU layers are dead, first at step {begin}: {names}.")
     findings = together(
         _without_gradient(run, parameters),
-        "In {count} layers no gradient reaches the units, first at step {begin}: {names}.",
+        "No gradient reaches the units of {count} layers, first at step {begin}: {names}.",
     )
     return Answer(findings, advice=NO_GRADIENT_ADVICE if findings else "")
 
 
 def _lasting(hit: NDArray[np.bool_], patience: int) -> int:
-    """Where a state begins that lasts to the end; -1 where it does not, or not for long enough."""
+    """Index at which a state begins that lasts to the end; -1 if it does not last, or is too short."""
     begin = curves.first_streak(hit, min(patience, len(hit)))
     return begin if begin >= 0 and hit[-1] and hit[begin:].mean() >= 0.8 else -1
 
 
 def _like_relus(run: Evidence) -> list[str]:
-    """Outputs recorded in full that look like a ReLU's: never negative, and zero to the last digit in places.
+    """Outputs recorded in full that look like those of a ReLU: never negative, and exactly zero in places.
 
-    smdebug names the modules of a Sequential by their number, which does not show what they are.
+    smdebug names the modules of a Sequential by number, so the name does not show their type.
     """
     found = []
     for name in run.recorded_names():
@@ -155,7 +155,7 @@ def _together_dead(run: Evidence, name: str, steps: NDArray[np.int64], parameter
 
 
 def _without_gradient(run: Evidence, parameters: Parameters) -> list[Finding]:
-    """Without activations: units whose bias gets a gradient of exactly zero, as those of dead ReLUs do."""
+    """If no activations were recorded: units whose bias gets a gradient of exactly zero, as with dead ReLUs."""
     biases = [name for name in selection.gradients(run) if name.endswith("bias")]
     table = Gradients.of(run)
     shares = [(name, run.reduction(name, "zero_fraction", TRAIN)) for name in biases]
@@ -166,7 +166,7 @@ def _without_gradient(run: Evidence, parameters: Parameters) -> list[Finding]:
     for name, series in known:
         hit = series.values * 100 >= parameters["threshold_layer"]
         begin = _lasting(hit, parameters["patience"])
-        # Where the loss is nothing, so are all gradients.
+        # If the loss is zero, all gradients are zero.
         others = [other.values[-1] for one, other in known if one != name]
         if begin >= 0 and min(others) < 0.5:
             hit[:begin] = False
@@ -175,7 +175,7 @@ def _without_gradient(run: Evidence, parameters: Parameters) -> list[Finding]:
 
 
 def _saturated_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
-    """AWS: in a layer more than threshold_layer percent of the nodes have inputs beyond the activation's limits."""
+    """AWS: more than threshold_layer percent of a layer's nodes have inputs beyond the activation's limits."""
     run = evidences.of(trial)
     shares = {name: _saturated(run, name, kind, parameters) for name, kind in _bounded(run, parameters["tensor_regex"])}
     findings = _layers_above(shares, parameters["threshold_layer"], "saturated", missing=NO_SIGMOID)
@@ -183,7 +183,7 @@ def _saturated_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
 
 
 def _bounded(run: Evidence, pattern: str) -> list[tuple[str, str]]:
-    """Tensors of sigmoid and tanh layers, with what they are."""
+    """Name and kind (sigmoid or tanh) of the tensors of such layers."""
     found = {}
     for name in run.recorded_names():
         lower = name.lower()
@@ -192,7 +192,7 @@ def _bounded(run: Evidence, pattern: str) -> list[tuple[str, str]]:
             selection.matches(pattern, name, flags=re.IGNORECASE) or name in selection.members(run, f"{kind}_output")
         ):
             found[name] = kind
-    # A layer whose inputs and outputs were both recorded is looked at once.
+    # If both inputs and outputs of a layer were recorded, only the inputs are evaluated.
     return [
         (name, found[name])
         for name in selection.natural(found)
@@ -202,21 +202,21 @@ def _bounded(run: Evidence, pattern: str) -> list[tuple[str, str]]:
 
 def _saturated(run: Evidence, name: str, kind: str, parameters: Parameters) -> Series | None:
     low, high = parameters[f"threshold_{kind}_min"], parameters[f"threshold_{kind}_max"]
-    if "output" in name.lower():  # the limits as outputs; both functions rise
+    if "output" in name.lower():  # limits of the outputs; both functions increase
         low, high = (float(_value_of(kind, limit)) for limit in (low, high))
     inactivity = parameters["threshold_inactivity"]
     return _by_step(run, name, "saturated_fraction", lambda value: saturated_fraction(value, low, high, inactivity))
 
 
 def _value_of(kind: str, limit: float) -> np.float32:
-    """The activation at a limit as float32 has it, so that its own outputs compare equal to it."""
+    """The activation at a limit, in float32 precision, so that recorded outputs can be equal to it."""
     value = float(np.tanh(limit) if kind == "tanh" else 1 / (1 + np.exp(-limit)))
     rounded: np.float32 = np.float32(value)
     return rounded
 
 
 def _saturated_default(trial: Trial, parameters: Parameters) -> list[Finding]:
-    """Ours: most of a layer's values where the gradient is cut to a thousandth, over several recorded steps."""
+    """Ours: over several recorded steps, most values of a layer are where the gradient shrinks to a thousandth."""
     run = evidences.of(trial)
     findings, evaluated = [], False
     for name, kind in _bounded(run, parameters["tensor_regex"]) or _like_bounded(run):
@@ -242,7 +242,7 @@ def _share_beyond(low: float, high: float) -> Callable[[NDArray[Any]], float]:
 
 
 def _like_bounded(run: Evidence) -> list[tuple[str, str]]:
-    """Outputs recorded in full that look like a sigmoid's or tanh's, by their range; a softmax's rows sum to one."""
+    """Outputs recorded in full whose range is that of a sigmoid or tanh. The rows of a softmax sum to one."""
     found = []
     for name in selection.natural(run.recorded_names()):
         if "_output_" not in name:
@@ -275,12 +275,12 @@ RULES = (
         default={
             "tensor_regex": ".*relu_output|.*ReLU_output",
             "threshold_inactivity": 1.0,
-            "threshold_layer": 80.0,  # of 16 units, each off with probability 1/2, 13 are off in one layer of 100
-            "patience": 3,  # recorded steps in a row, or all where there are fewer
+            "threshold_layer": 80.0,  # 13 of 16 units, each off with probability 1/2, are off in 1 % of layers
+            "patience": 3,  # recorded steps in a row, or all if there are fewer
         },
         description="ReLU layers in which almost no unit fires any more.",
         advice=(
-            "Divide lr by 10 and warm it up; start biases at 0 or above; use a leaky ReLU or a narrower "
+            "Divide lr by 10 and warm it up; initialize biases to 0 or above; use a leaky ReLU or a narrower "
             "hidden layer (hidden)."
         ),
         bounds={"threshold_inactivity": PERCENTAGE, "threshold_layer": PERCENTAGE, "patience": COUNT},
@@ -304,7 +304,7 @@ RULES = (
         },
         default={
             "tensor_regex": ".*tanh|.*sigmoid",
-            # where the derivative falls to a thousandth of its largest: 1 - tanh(4.15)^2, 4 s (1 - s) at 8.3
+            # The derivative falls to a thousandth of its maximum there: 1 - tanh(4.15)^2, and 4 s (1 - s) at 8.3.
             "threshold_tanh_min": -4.15,
             "threshold_tanh_max": 4.15,
             "threshold_sigmoid_min": -8.3,
@@ -314,8 +314,8 @@ RULES = (
         },
         description="Sigmoid or tanh layers that are stuck at their limits.",
         advice=(
-            "Initialize weights smaller (Xavier), scale the inputs to mean 0 and variance 1, lower lr, or use ReLU or a"
-            " normalization before the activation."
+            "Initialize weights with smaller values (Xavier), scale the inputs to mean 0 and variance 1, lower lr, or "
+            "use ReLU or a normalization before the activation."
         ),
         bounds={
             "threshold_tanh_min": ANY_NUMBER,

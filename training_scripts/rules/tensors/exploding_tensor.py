@@ -1,4 +1,4 @@
-"""ExplodingTensor, AllZero and TensorVariance: what single tensors must not be."""
+"""ExplodingTensor, AllZero and TensorVariance: values that no tensor should have."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from training_scripts.rules.grouping import long_list, together
 CHOOSE = {"collection_names": None, "tensor_regex": None}
 
 TELLING = ("nonfinite_fraction", "mean", "l2", "abs_mean", "max", "min", "std")
-"""Reductions that show what is not finite: a sum over the tensor is NaN or infinite where one value is."""
+"""Reductions that show values that are not finite: if one value is NaN or infinite, so is a sum over the tensor."""
 
 
 USUAL = 5
-"""Losses before an explosion that show whether it appeared suddenly."""
+"""Number of losses before an explosion that are needed to see whether it appeared suddenly."""
 
-EXPLODED = "{count} tensors hold NaN or infinity, first at step {begin}: {names}."
+EXPLODED = "{count} tensors contain NaN or infinity, first at step {begin}: {names}."
 
 
 def _bad_steps(run: Evidence, name: str, mode: str, *, only_nan: bool) -> NDArray[np.int64]:
-    """Steps at which a tensor holds NaN, or (unless only_nan) infinity."""
+    """Steps at which a tensor contains NaN, or (unless only_nan) infinity."""
     steps: set[int] = set()
     full = run.steps_in_full(name, mode)
     if len(full) and run.value(name, int(full[0]), mode).dtype.kind != "f":
@@ -51,12 +51,12 @@ def _bad_steps(run: Evidence, name: str, mode: str, *, only_nan: bool) -> NDArra
             bad = np.isnan(series.values) if only_nan else ~np.isfinite(series.values)
         steps.update(series.steps[bad].tolist())
         if kind == "nonfinite_fraction" and len(series) and not only_nan:
-            break  # it shows all there is to report
+            break  # it is exact, so the other reductions add nothing
     return np.array(sorted(steps), dtype=np.int64)
 
 
 def _exploding_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
-    """AWS: any tensor holds NaN or infinity at any step."""
+    """AWS: any tensor contains NaN or infinity at any step."""
     run = evidences.of(trial)
     names = selection.chosen(run, parameters, run.recorded_names())
     if not names:
@@ -73,7 +73,7 @@ def _exploding_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
 
 def _exploded(name: str, mode: str, steps: NDArray[np.int64]) -> Finding:
     return Finding(
-        f"{name} ({mode}) holds NaN or infinity from step {int(steps[0])} on ({len(steps)} recorded steps).",
+        f"{name} ({mode}) contains NaN or infinity from step {int(steps[0])} on ({len(steps)} recorded steps).",
         tensor=name,
         mode=mode,
         steps=long_list(steps),
@@ -82,20 +82,20 @@ def _exploded(name: str, mode: str, steps: NDArray[np.int64]) -> Finding:
 
 
 def _exploding_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answer:
-    """Ours: NaN and infinity as AWS, but for gradients that a loss scaler skips; and growth beyond all bounds."""
+    """Ours: NaN and infinity, except in gradients that a loss scaler skips; and growth without bound."""
     run = evidences.of(trial)
     findings = [finding for finding in _exploding_aws(run, parameters) if finding.tensor]
     in_training = [finding for finding in findings if finding.mode == TRAIN]
-    findings = in_training or findings  # what evaluations show besides follows from it
+    findings = in_training or findings  # those in evaluations are consequences
     if all(selection.GRADIENT in finding.tensor for finding in findings):
-        # In mixed precision a scaler lets single gradients overflow and skips their steps: no harm, if it ends.
+        # In mixed precision, a loss scaler skips the steps at which gradients overflow. That is harmless if it stops.
         findings = [finding for finding in findings if _lasts(run, finding)]
     told = together(findings, EXPLODED)
     return Answer(told, advice=_of_one_batch(run, findings)) if told else _growth(run, parameters)
 
 
 def _of_one_batch(run: Evidence, findings: list[Finding]) -> str:
-    """What to do where losses were as usual up to the step before; empty where they grew, or too few are known."""
+    """Advice if the losses before the explosion were normal; empty if they grew, or if too few are known."""
     loss = training_loss(run)
     begin = min(finding.steps[0] for finding in findings)
     if loss is None or findings[0].mode != TRAIN:
@@ -106,8 +106,8 @@ def _of_one_batch(run: Evidence, findings: list[Finding]) -> str:
     if before[-3:].max() > 2 * float(np.median(before[-4 * USUAL :])):
         return ""
     return (
-        f"It appeared suddenly, without growth before: check the batch of step {begin} for inputs that are not "
-        "numbers or are far too large. If it is fine, divide lr by 10 or clip gradients."
+        f"It appeared suddenly, with no growth of the loss before: check the batch of step {begin} for inputs that are "
+        "NaN, infinite or far too large. If the batch is fine, divide lr by 10 or clip gradients."
     )
 
 
@@ -156,12 +156,12 @@ def _zero_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
             if hit.any():
                 findings.append(_all_zero(name, mode, series.steps[hit], float(series.values[hit].max())))
     if not evaluated:
-        raise NotEvaluated("Neither a tensor in full nor its zero_fraction was recorded.")
+        raise NotEvaluated("No tensor was recorded in full or with its zero_fraction.")
     return together(findings, "{count} tensors are zero, first at step {begin}: {names}.")
 
 
 def zeros(run: Evidence, name: str, mode: str) -> Series | None:
-    """The share of zeros per step; where only smdebug's reductions are there, 1 where all of them are zero, else 0."""
+    """The share of zeros per step. smdebug's reductions show only whether all values are zero: 1 if so, otherwise 0."""
     series = run.reduction(name, "zero_fraction", mode)
     if series is None:
         series = run.reduction(name, "abs_mean", mode) or run.reduction(name, "l2", mode)
@@ -172,7 +172,7 @@ def zeros(run: Evidence, name: str, mode: str) -> Series | None:
 
 def _all_zero(name: str, mode: str, steps: NDArray[np.int64], share: float) -> Finding:
     return Finding(
-        f"{name} ({mode}) is zero in {100 * share:.0f} % of its values from step {int(steps[0])} on.",
+        f"{100 * share:.0f} % of the values of {name} ({mode}) are zero from step {int(steps[0])} on.",
         tensor=name,
         mode=mode,
         steps=long_list(steps),
@@ -181,10 +181,10 @@ def _all_zero(name: str, mode: str, steps: NDArray[np.int64], share: float) -> F
 
 
 def _zero_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answer:
-    """Ours: weights that stay zero once training began, and gradients that stay zero while there is a loss.
+    """Ours: weights that stay zero after training has begun, and gradients that stay zero while the loss is not zero.
 
-    A layer may begin at zero (biases, the head of a fine-tuned network, the last scale of a residual block): it must
-    not stay there. A loss of nothing has a gradient of nothing.
+    A layer may begin at zero (biases, the head of a fine-tuned network, the last scale of a residual block), but must
+    not stay there. If the loss is zero, gradients are zero too.
     """
     run = evidences.of(trial)
     if not parameters["collection_names"] and not parameters["tensor_regex"]:
@@ -208,7 +208,7 @@ def _zero_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answe
         if name.startswith(selection.GRADIENT) and _settled(run, series.steps[begin:]):
             continue
         if len(hit) == 1 and not _all_are_zero(run, names):
-            continue  # one record at the beginning cannot distinguish a start at zero from staying there
+            continue  # one record at the start cannot show whether the layer stays at zero
         findings.append(_all_zero(name, TRAIN, series.steps[begin:], float(series.values[begin:].max())))
     if not evaluated:
         raise NotEvaluated("The share of zeros is unknown in mode TRAIN: record tensors in full, or their reductions.")
@@ -217,14 +217,14 @@ def _zero_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answe
 
 
 def _zero_advice(run: Evidence, findings: list[Finding]) -> str:
-    """What to do, by what is zero and since when; empty for the rule's own, that of weights that begin so."""
+    """Advice by what is zero and since when; empty for weights that begin at zero, which the rule's advice covers."""
     of_weights = [finding for finding in findings if not finding.tensor.startswith(selection.GRADIENT)]
     told = of_weights or findings
     if not told:
         return ""
     finding = min(told, key=lambda one: one.steps[0])
     if finding.steps[0] > run.tensor(finding.tensor).steps(TRAIN)[0]:
-        what = "Weights became zero" if of_weights else "Gradients arrived before and became zero"
+        what = "Weights became zero" if of_weights else "Gradients became zero"
         return f"{learning_rate.lower(run)}. {what} at step {finding.steps[0]}; see DeadRelu."
     if of_weights:
         return ""
@@ -235,7 +235,7 @@ def _zero_advice(run: Evidence, findings: list[Finding]) -> str:
 
 
 def _settled(run: Evidence, steps: NDArray[np.int64]) -> bool:
-    """Whether nothing was left to learn at these steps, so that no gradient is none missing."""
+    """Whether nothing was left to learn at these steps, so that no gradient is to be expected."""
     seen = learning(run)
     if seen is None:
         return False
@@ -251,11 +251,11 @@ def _all_are_zero(run: Evidence, names: list[str]) -> bool:
 
 
 def _variance(trial: Trial, parameters: Parameters) -> list[Finding]:
-    """Both sets: a tensor's variance is above max_threshold or below min_threshold, which the user gives."""
+    """Both sets: the variance of a tensor is above max_threshold or below min_threshold, both set by the user."""
     highest, lowest = parameters["max_threshold"], parameters["min_threshold"]
     if highest is None and lowest is None:
         raise NotEvaluated(
-            "No bounds were given, and no bounds fit every network: set TensorVariance.max_threshold, "
+            "No bounds were set, and no default suits every network: set TensorVariance.max_threshold, "
             ".min_threshold or both."
         )
     run = evidences.of(trial)
@@ -298,13 +298,13 @@ RULES = (
         default={
             **CHOOSE,
             "only_nan": False,
-            "magnitude": 1e12,  # its square still fits float32 (3e38); a few more steps of such growth do not
-            "growth": 1e6,  # large numbers that were large from the start are a matter of units
+            "magnitude": 1e12,  # the square still fits float32 (3e38), but not after a few more steps of such growth
+            "growth": 1e6,  # values that were large from the start may just have large units
         },
         description="NaN, infinity, or numbers that are about to overflow.",
         advice=(
-            "Divide lr by 10, warm it up over the first steps, or clip gradients. If it is there from step 0, look at"
-            " the inputs and at the initialization."
+            "Divide lr by 10, warm it up over the first steps, or clip gradients. If it is there from step 0, check the"
+            " inputs and the initialization."
         ),
         bounds={},
         precedes=("VanishingGradient",),
@@ -325,7 +325,7 @@ RULES = (
         description="Tensors that contain only zeros.",
         advice=(
             "Initialize weights at random (Xavier, He): if all weights are zero, no gradient reaches the layers "
-            "before them. Where gradients are zero, look for dead ReLUs and for layers that are not part of the "
+            "before them. If gradients are zero, look for dead ReLUs and for layers that are not part of the "
             "loss."
         ),
         bounds={"threshold": PERCENTAGE, "patience": COUNT},
@@ -340,7 +340,7 @@ RULES = (
         aws={**CHOOSE, "max_threshold": None, "min_threshold": None},
         default={**CHOOSE, "max_threshold": None, "min_threshold": None},
         description="Tensors whose variance is outside the bounds that you set.",
-        advice="Too high: lower lr, or weights initialized smaller. Too low: weights initialized larger (Xavier, He).",
+        advice="Too high: lower lr, or initialize weights with smaller values. Too low: use larger ones (Xavier, He).",
         bounds={},
         order=40,
         aws_name="TensorVariance",

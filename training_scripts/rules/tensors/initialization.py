@@ -1,4 +1,4 @@
-"""PoorWeightInitialization: weights that a run cannot start from."""
+"""PoorWeightInitialization: initial weights from which the network cannot learn."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _aws(trial: Trial, parameters: Parameters) -> list[Finding]:
 
 
 def _early(run: Evidence, names: list[str], kind: str, limit: int) -> dict[int, list[tuple[float, str]]]:
-    """Step below the limit -> (the reduction, tensor) of all that have it."""
+    """Step below the limit -> (reduction, tensor name) of all tensors that have it."""
     found: dict[int, list[tuple[float, str]]] = {}
     for name in names:
         series = run.reduction(name, kind, selection.first_mode(run, name))
@@ -68,13 +68,13 @@ def _ratio(variances: dict[int, list[tuple[float, str]]], threshold: float) -> F
     if not steps:
         return None
     message = (
-        f"Variances of layers differ by a factor of {number_text(worst, 3)}, above {number_text(threshold)}: {text}."
+        f"Variances of layers differ by a factor of {number_text(worst, 3)} (limit {number_text(threshold)}): {text}."
     )
     return Finding(message, mode=TRAIN, steps=tuple(steps), numbers={"variance_ratio": worst})
 
 
 def _widths(run: Evidence, limit: int) -> dict[int, tuple[float, str]]:
-    """Step below the limit -> the narrowest gradient's distance from its 5th to its 95th percentile."""
+    """Step below the limit -> the smallest range from 5th to 95th percentile of a gradient, and the gradient's name."""
     narrowest: dict[int, tuple[float, str]] = {}
     for name in selection.gradients(run):
         for step in run.steps_in_full(name, TRAIN).tolist():
@@ -90,7 +90,7 @@ def _narrow(widths: dict[int, tuple[float, str]], distribution_range: float) -> 
         return None
     width, name = min(hit.values())
     return Finding(
-        f"90 % of the values of {name} lie within {number_text(width, 2)}, less than "
+        f"90 % of the values of {name} lie within a range of {number_text(width, 2)}, less than "
         f"{number_text(distribution_range)}.",
         tensor=name,
         mode=TRAIN,
@@ -110,10 +110,10 @@ def _stuck(steps: NDArray[np.int64], values: NDArray[np.float64], patience: int)
 
 
 def _default(trial: Trial, parameters: Parameters) -> Answer:
-    """Ours: a start that is wrong by itself, and a run that did not get over it.
+    """Ours: an initialization that is wrong in any case, or one that the run did not recover from.
 
-    Layers of different width have different variances by design (Xavier, He), narrow gradients are usual in wide
-    layers, and losses rise in single steps: AWS's three signs alone are none.
+    AWS's three signs alone show nothing. Layers of different widths have different variances by design (Xavier, He),
+    narrow gradients are usual in wide layers, and the loss of single steps may rise.
     """
     run = evidences.of(trial)
     names = selection.trained_weights(run)
@@ -128,28 +128,28 @@ def _default(trial: Trial, parameters: Parameters) -> Answer:
         found += _too_large_outputs(run, seen, parameters)
     if seen is not None and len(seen.values) >= parameters["min_points"] and not seen.learned and not seen.falling:
         found += _from_the_start(run, names, table, parameters)
-    # That little gradient arrives at first is not a cause by itself: it is a vanishing gradient.
+    # Small gradients in the first step are not a separate cause: they are a vanishing gradient.
     only_faint = bool(found) and all("share_of_largest" in one.numbers for one in found)
     return Answer(found, place_of="VanishingGradient" if only_faint else "")
 
 
 def _alike(run: Evidence, names: list[str], limit: int) -> list[Finding]:
-    """Weights that are all the same: units that begin as copies of each other stay copies."""
+    """Reports equal weights: units that begin as copies of each other stay copies."""
     found = []
     for name in names:
         steps = _constant_steps(run, name)
         recorded = run.tensor(name).steps(TRAIN)
         if not steps or steps[0] != recorded[0] or recorded[0] >= limit:
             continue
-        # A layer that begins at zero (a new head) gets different gradients and is no longer constant a step later.
-        # Of other constants a matrix does not begin so on purpose.
+        # A layer that begins at zero, such as a new head, gets different gradients, so its units differ after one step.
+        # No weight matrix begins at another constant on purpose.
         at_zero = bool(zeros_at(run, name, recorded[0]))
         lasts = len(recorded) == 1 or recorded[1] in steps
         if not lasts and (at_zero or not (layers.inputs(run, name) or 0) > 1):
             continue
         found.append(
             Finding(
-                f"The units of {name} begin as copies of each other, so they learn the same.",
+                f"The units of {name} begin as copies of each other, so all of them learn the same.",
                 tensor=name,
                 mode=TRAIN,
                 steps=tuple(steps[:50]),
@@ -157,14 +157,14 @@ def _alike(run: Evidence, names: list[str], limit: int) -> list[Finding]:
         )
     recorded = run.tensor(found[0].tensor).steps(TRAIN) if len(found) == 1 else []
     if len(recorded) == 1 and zeros_at(run, found[0].tensor, recorded[0]):
-        return []  # seen only once, and only one layer: the usual start at zero
+        return []  # one layer that was recorded once: a usual start at zero
     return together(
-        found, "The units of {count} layers begin as copies of each other, so they learn the same: {names}."
+        found, "The units of {count} layers begin as copies of each other, so all of them learn the same: {names}."
     )
 
 
 def zeros_at(run: Evidence, name: str, step: int) -> bool:
-    """Whether a tensor contains only zeros at a recorded step, as far as is known."""
+    """Whether a tensor is known to contain only zeros at a recorded step."""
     length = run.reduction(name, "abs_mean", TRAIN) or run.reduction(name, "l2", TRAIN)
     return length is not None and bool((length.values[length.steps == step] == 0).any())
 
@@ -181,7 +181,7 @@ def _constant_steps(run: Evidence, name: str) -> list[int]:
     spread, mean = run.reduction(name, "std", TRAIN), run.reduction(name, "mean", TRAIN)
     if spread is None or mean is None or len(spread) != len(mean):
         return []
-    # A normalization's scale begins as ones; reductions do not show its shape, but that is its value.
+    # The scale of a normalization begins at 1. Reductions do not show its shape, but they show this value.
     constant = (spread.values <= 1e-12 * np.abs(mean.values)) & (mean.values != 1)
     return [int(step) for step in spread.steps[constant][:3]]
 
@@ -198,7 +198,7 @@ def _from_the_start(run: Evidence, names: list[str], table: Gradients | None, pa
 
 
 def _too_wide(run: Evidence, names: list[str], parameters: Parameters) -> list[Finding]:
-    """Layers that multiply their signals: wrong whether or not the run gets over it in the end."""
+    """Reports layers that amplify their signals too much. That is wrong even if the run recovers in the end."""
     gains = {name: layers.gain(run, name, parameters["steps"]) for name in names}
     return [
         _gain_finding(run, name, gain, parameters)
@@ -210,7 +210,7 @@ def _too_wide(run: Evidence, names: list[str], parameters: Parameters) -> list[F
 def _gain_finding(run: Evidence, name: str, gain: float, parameters: Parameters) -> Finding:
     low, high = parameters["min_gain"], parameters["max_gain"]
     return Finding(
-        f"{name} begins with a standard deviation of {number_text(gain, 2)} / sqrt(inputs), out of "
+        f"{name} begins with a standard deviation of {number_text(gain, 2)} / sqrt(inputs), outside "
         f"{number_text(low)} to {number_text(high)}: each such layer makes signals "
         f"{'smaller' if gain < low else 'larger'} by that factor.",
         tensor=name,
@@ -221,11 +221,12 @@ def _gain_finding(run: Evidence, name: str, gain: float, parameters: Parameters)
 
 
 def _too_large_outputs(run: Evidence, seen: Learning, parameters: Parameters) -> list[Finding]:
-    """A first loss far above guessing: sure where it is very far, or where the run did not get over it."""
+    """Reports a first loss far above chance level: an extreme one, or one that the run did not recover from."""
     if seen.chance is None or seen.steps[0] >= parameters["steps"]:
         return []
     classes = run.run.get("classes")
-    # Where one class is nearly all, guessing it costs almost nothing, and an even guess does not.
+    # If nearly all pictures are of one class, the chance-level loss is close to 0. A guess without knowledge of the
+    # class counts has a higher loss.
     even = math.log(len(classes)) if isinstance(classes, (list, tuple)) and len(classes) > 1 else 0.0
     guess, first = max(seen.chance, even), float(seen.values[0])
     stuck = len(seen.values) >= parameters["min_points"] and not seen.learned and not seen.falling
@@ -233,7 +234,7 @@ def _too_large_outputs(run: Evidence, seen: Learning, parameters: Parameters) ->
         return []
     return [
         Finding(
-            f"The loss begins at {number_text(first, 3)}, while guessing costs {number_text(guess, 3)}: the first "
+            f"The loss begins at {number_text(first, 3)}, while guessing costs {number_text(guess, 3)}: the initial "
             "outputs are far too large.",
             mode=TRAIN,
             steps=(int(seen.steps[0]),),
@@ -249,10 +250,10 @@ def _uneven(table: Gradients, share: float) -> list[Finding]:
         return []
     low, high = (table.names[place].removeprefix(selection.GRADIENT) for place in (least, most))
     ratio = float(first[least] / first[most])
-    arrives = f"a gradient of {number_text(ratio, 1)} of that of {high}" if ratio else "no gradient at all"
+    arrives = f"a gradient of only {number_text(ratio, 1)} times that of {high}" if ratio else "no gradient at all"
     return [
         Finding(
-            f"At step {int(table.steps[0])} {arrives} arrives at {low}: the initialization blocks it.",
+            f"At step {int(table.steps[0])}, {low} gets {arrives}: the initialization blocks it.",
             tensor=table.names[least],
             mode=TRAIN,
             steps=(int(table.steps[0]),),
@@ -275,12 +276,18 @@ RULES = (
         },
         default={
             "steps": 10,
-            "min_points": 10,  # losses, to see that the run did not recover
-            "share": 1e-4,  # as VanishingGradient's
-            "times_chance": 5.0,  # outputs of order 1 cost up to twice what guessing costs;
-            "times_chance_at_all": 10.0,  # this much is too much even for a run that recovers
-            "min_gain": 0.02,  # usual recipes give 0.6 to 1.4; 0.02 standard deviation on 512 inputs gives 0.45
-            "max_gain": 10.0,  # a layer that multiplies by ten saturates, or explodes within a few layers
+            # Losses. Fewer do not show that the run did not recover.
+            "min_points": 10,
+            # The least share of the largest gradient that each layer must get at the first step.
+            "share": 1e-4,
+            # The first loss as a multiple of the chance-level loss. Outputs of order 1 give up to twice that loss.
+            "times_chance": 5.0,
+            # A first loss this many times the chance-level loss is too large even if the run recovers.
+            "times_chance_at_all": 10.0,
+            # Usual recipes give 0.6 to 1.4. A standard deviation of 0.02 with 512 inputs gives 0.45.
+            "min_gain": 0.02,
+            # A layer that multiplies its signals by ten saturates, or a few such layers explode.
+            "max_gain": 10.0,
         },
         description="Initial weights from which the network cannot learn.",
         advice=(

@@ -1,4 +1,4 @@
-"""CheckInputImages: whether pictures were normalized before they went into the network."""
+"""CheckInputImages: whether the input pictures were normalized."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ NO_PICTURES = (
     " smdebug, include_regex of the first layer's input)."
 )
 FEATURES = (
-    "The network was trained on stored features, not on pictures, whose normalization extract_features has checked."
-    " Train with features=off to record pictures."
+    "The network was trained on stored features, not on pictures; extract_features checked the normalization of the"
+    " pictures. Train with features=off to record pictures."
 )
 
 
 def _means(run: Evidence, parameters: Parameters) -> tuple[str, NDArray[np.float64], list[int]]:
-    """The tensor's name, channel means of every recorded picture [n, channels], and the steps.
+    """The name of the tensor, the channel means of each recorded picture [n, channels], and the steps.
 
     Raises:
         NotEvaluated: No pictures were recorded, or fewer than threshold_samples.
@@ -42,7 +42,7 @@ def _means(run: Evidence, parameters: Parameters) -> tuple[str, NDArray[np.float
             channel = int(parameters["channel"])
             if value.ndim == 4:
                 rows.append(np.moveaxis(value, channel, 1).reshape(len(value), value.shape[channel], -1).mean(axis=2))
-            elif value.ndim == 2 and name == "input_image":  # our recorder's: channel means of each picture
+            elif value.ndim == 2 and name == "input_image":  # our recorder saves the channel means of each picture
                 rows.append(value)
         widths = {row.shape[1] for row in rows}
         if rows and len(widths) == 1 and widths <= {1, 3, 4}:
@@ -52,24 +52,25 @@ def _means(run: Evidence, parameters: Parameters) -> tuple[str, NDArray[np.float
         raise NotEvaluated(NO_PICTURES)
     if len(means) < parameters["threshold_samples"]:
         raise NotEvaluated(
-            f"{len(means)} pictures were recorded, {parameters['threshold_samples']} are needed (threshold_samples)."
+            f"{len(means)} pictures were recorded; {parameters['threshold_samples']} are needed (threshold_samples)."
             " Record inputs more often (train.save_interval)."
         )
     return name, means, steps
 
 
 def _check_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
-    """AWS: after threshold_samples pictures, the mean of a channel differs from 0 by more than threshold_mean."""
+    """AWS: over threshold_samples pictures or more, a channel's mean differs from 0 by more than threshold_mean."""
     name, means, steps = _means(evidences.of(trial), parameters)
     off = np.abs(means.mean(axis=0))
     return [_finding(name, means, steps)] if (off > parameters["threshold_mean"]).any() else []
 
 
 def _check_default(trial: Trial, parameters: Parameters) -> list[Finding]:
-    """Ours: pictures far beyond what any normalization gives; or off zero in a run that does not learn.
+    """Ours: means that no normalization produces, or means other than zero in a run that does not learn.
 
-    Pictures from 0 to 1, or of a data set that is darker than the one whose numbers normalize it, are off zero by less
-    than a standard deviation of usual inputs: networks take that in their stride, so it counts only as a likely cause.
+    Pictures scaled to 0..1 differ from zero by less than a standard deviation of usual inputs. So do pictures that are
+    darker than those from which the normalization was computed. Networks tolerate that, so it is reported only as the
+    likely cause if a run does not learn.
     """
     run = evidences.of(trial)
     name, means, steps = _means(run, parameters)
@@ -90,7 +91,7 @@ def _finding(name: str, means: NDArray[np.float64], steps: list[int]) -> Finding
     center = means.mean(axis=0)
     shown = ", ".join(f"{number_text(value, 3)}" for value in center)
     return Finding(
-        f"The means of the channels of {len(means)} pictures are {shown} instead of about 0.",
+        f"The channel means of {len(means)} pictures are {shown} instead of about 0.",
         tensor=name,
         mode=TRAIN,
         steps=tuple(steps[:50]),
@@ -106,9 +107,13 @@ RULES = (
         aws={"threshold_mean": 0.2, "threshold_samples": 500, "regex": ".*hybridsequential0_input_0", "channel": 1},
         default={
             "threshold_mean": 0.2,  # AWS's
-            "threshold_samples": 30,  # the means' own uncertainty is subtracted, so fewer suffice
-            "harmful_mean": 3.0,  # beyond white by ImageNet's numbers (2.6), whether or not the run learns
-            "spreads": 2.0,  # of single pictures' means: natural pictures in 0..1 have 0.45 +- 0.15, three of them
+            # Fewer than AWS's suffice, because the standard error of the means is subtracted.
+            "threshold_samples": 30,
+            # More than white pictures have with ImageNet's normalization (2.6). It is reported even if the run learns.
+            "harmful_mean": 3.0,
+            # The mean must exceed this many standard deviations of the means of single pictures. For natural pictures
+            # in 0..1, these means are 0.45 +- 0.15, which is three standard deviations.
+            "spreads": 2.0,
             "regex": "(^|_)input(_image)?(_0)?$",
             "channel": 1,
         },

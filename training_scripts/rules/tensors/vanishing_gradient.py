@@ -1,4 +1,4 @@
-"""VanishingGradient: no gradient reaches a layer, so it does not learn."""
+"""VanishingGradient: layers that get almost no gradient, so they do not learn."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated
 
 WHILE = 3
-"""Recorded steps with a gradient, from which on it vanished in mid-run."""
+"""After this many recorded steps with a gradient, it counts as having vanished during the run."""
 
 REMEDY = "Record the collection gradients, with train.save_interval at most a third of the run's steps."
 
 
 def _vanishing_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
-    """AWS: the mean of the absolute values of a gradient is below the threshold at any recorded step."""
+    """AWS: the mean absolute value of a gradient is below the threshold at any recorded step."""
     run = evidences.of(trial)
     findings, evaluated = [], False
     for name in selection.gradients(run):
@@ -46,11 +46,11 @@ def _vanishing_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
 
 
 def _vanishing_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answer:
-    """Ours: layers get almost no gradient while others get some, step after step, and the run does not learn.
+    """Ours: at several steps in a row, layers get almost no gradient while others get some, and the run does not learn.
 
-    Convergence makes the gradients of all layers small together, so each is measured against the largest of its
-    step. Adam makes up for small gradients, so a merely small share is not a fault of a run that learns; below the
-    absolute threshold, where Adam's epsilon (1e-8) and float32 end, it is.
+    When a run converges, the gradients of all layers shrink together, so each is compared with the largest one at the
+    same step. Adam compensates for small gradients, so a small share alone is not a fault in a run that learns. Below
+    the absolute threshold it is a fault in any run: Adam's epsilon (1e-8) and the resolution of float32 dominate there.
     """
     run = evidences.of(trial)
     table = Gradients.of(run)
@@ -59,11 +59,13 @@ def _vanishing_default(trial: Trial, parameters: Parameters) -> list[Finding] | 
     seen = learning(run)
     learned = seen is not None and (seen.learned or seen.falling)
     largest = table.lengths.max(axis=0)
-    share = np.where(largest > 0, table.lengths / np.where(largest > 0, largest, 1), 1.0)  # all nothing: none is less
+    share = np.where(
+        largest > 0, table.lengths / np.where(largest > 0, largest, 1), 1.0
+    )  # if all gradients are zero, no layer gets less than another
     tiny = (table.sizes < parameters["threshold"]) & (share < parameters["share_beside_threshold"])
     if not learned:
         tiny |= share < parameters["share"]
-    # No gradient at all in any layer: nothing is larger than anything, but a loss that stays high has one to give.
+    # If no layer gets a gradient, there is no largest one to compare with. But a high loss should produce gradients.
     dead = table.sizes.max(axis=0) < parameters["threshold"]
     if seen is not None and not learned and seen.final.mean > seen.floor > 0:
         tiny |= dead[None, :]
@@ -71,7 +73,7 @@ def _vanishing_default(trial: Trial, parameters: Parameters) -> list[Finding] | 
     findings = []
     for row, name in enumerate(table.names):
         begin = curves.first_streak(tiny[row], patience)
-        # Where it comes and goes the layer still learns: most of the steps since then must be so, the last included.
+        # A layer whose gradient comes and goes still learns. So it must be tiny at most later steps, and at the last.
         if begin < 0 or not tiny[row, -1] or tiny[row, begin:].mean() < 0.5:
             continue
         findings.append(_one(table, row, name, begin))
@@ -79,26 +81,26 @@ def _vanishing_default(trial: Trial, parameters: Parameters) -> list[Finding] | 
 
 
 def _advice(run: Evidence, table: Gradients, findings: list[Finding]) -> str:
-    """What to do where gradients were there for a while: then the depth of the network is not the reason."""
+    """Advice if gradients arrived for a while, so that the depth of the network cannot be the cause."""
     begin = min((finding.steps[0] for finding in findings), default=0)
     before = int((table.steps < begin).sum())
-    # Depth makes gradients small; only dead or cut off units make them nothing.
+    # Depth makes gradients small. Only dead or disconnected units make them zero.
     nothing = bool(findings) and not any(finding.numbers["abs_mean"] for finding in findings)
     if nothing and not before:
         return (
-            "Gradients are exactly zero, which depth alone does not cause: look at DeadRelu first, and at "
-            "what is cut off."
+            "Gradients are exactly zero, which depth alone does not cause: look at DeadRelu first, and for layers "
+            "that are disconnected from the loss."
         )
     if before < (1 if nothing else WHILE):
         return ""
     return (
         f"{learning_rate.lower(run)}: gradients arrived until step {begin}, so layers have"
-        " saturated or died since. See DeadRelu and SaturatedActivation."
+        " saturated or died since then. See DeadRelu and SaturatedActivation."
     )
 
 
 class Gradients:
-    """The weights' gradients at the steps at which all of them were recorded: abs_mean and l2 [tensors, steps]."""
+    """Gradients of the weights: abs_mean and l2 [tensors, steps], at the steps at which all were recorded."""
 
     def __init__(
         self,
@@ -114,7 +116,7 @@ class Gradients:
 
     @classmethod
     def of(cls, run: Evidence) -> Gradients | None:
-        """Those of a run, non-finite steps left out; None where there are none."""
+        """The gradients of a run at steps where all are finite; None if there are none."""
         if "weight gradients" not in run.kept:
             run.kept["weight gradients"] = cls._read(run)
         kept: Gradients | None = run.kept["weight gradients"]
@@ -129,12 +131,12 @@ class Gradients:
             if size is None:
                 continue
             if length is None or len(length) != len(size):
-                length = size  # without l2, the mean absolute value shows nearly the same
+                length = size  # without l2, the mean absolute value is a good replacement
             rows.append((name, size, length))
         if not rows:
             return None
         longest = max((row[1].steps for row in rows), key=len)
-        # A layer that came later, or that lacks a step, cannot be compared with the others.
+        # A layer that was added later, or that lacks a step, cannot be compared with the others.
         rows = [row for row in rows if np.array_equal(row[1].steps, longest)]
         sizes = np.array([row[1].values for row in rows])
         lengths = np.array([row[2].values for row in rows])
@@ -155,8 +157,8 @@ def _one(table: Gradients, row: int, name: str, begin: int) -> Finding:
         steps = tuple(table.steps[begin:].tolist())
         return Finding(said, tensor=name, mode=TRAIN, steps=steps, numbers={"abs_mean": 0.0, "share_of_largest": 0.0})
     return Finding(
-        f"{name} is {number_text(median, 2)} in the mean of absolute values from step {int(table.steps[begin])} on,"
-        f" {number_text(share, 1)} of the largest gradient.",
+        f"The mean absolute value of {name} is {number_text(median, 2)} from step {int(table.steps[begin])} on,"
+        f" and the gradient is {number_text(share, 1)} times the largest one.",
         tensor=name,
         mode=TRAIN,
         steps=tuple(table.steps[begin:].tolist()),
@@ -165,19 +167,19 @@ def _one(table: Gradients, row: int, name: str, begin: int) -> Finding:
 
 
 def _grouped(findings: list[Finding], layers: int) -> list[Finding]:
-    """One sentence for all layers first, where there are several."""
+    """Puts a sentence about all layers first, if there are several."""
     if len(findings) < 2:
         return findings
     least = min(findings, key=lambda finding: finding.numbers["abs_mean"])
     begin = min(finding.steps[0] for finding in findings)
     told = (
-        f"{number_text(least.numbers['abs_mean'], 2)} in the mean of absolute values,"
-        f" {number_text(least.numbers['share_of_largest'], 1)} of the largest gradient"
+        f"a mean absolute value of {number_text(least.numbers['abs_mean'], 2)},"
+        f" {number_text(least.numbers['share_of_largest'], 1)} times the largest gradient"
         if least.numbers["abs_mean"]
         else "none at all"
     )
     together = Finding(
-        f"{len(findings)} of {layers} weight tensors get almost no gradient from step {begin} on; the least is"
+        f"{len(findings)} of {layers} weight tensors get almost no gradient from step {begin} on; the smallest is"
         f" {least.tensor} with {told}.",
         mode=TRAIN,
         steps=tuple(sorted({step for finding in findings for step in finding.steps})),
@@ -193,18 +195,23 @@ RULES = (
         judge_aws=_vanishing_aws,
         aws={"threshold": 1e-7},
         default={
-            "threshold": 1e-7,  # AWS's: below, Adam's epsilon of 1e-8 and the resolution of float32 take over
-            "share_beside_threshold": 1e-3,  # a thousandth: layers of a network that converges stay within a hundredth
-            # of a run that does not learn. At PyTorch's initialization the least gradient is 0.003 of the largest with
-            # 4 sigmoid layers, 0.0006 with 5, 0.00006 with 6; 0.4 with 6 ReLU layers, 0.02 with 10
+            # AWS's. Below it, Adam's epsilon of 1e-8 and the resolution of float32 dominate.
+            "threshold": 1e-7,
+            # The share of the largest gradient below which a gradient under the threshold counts. In a network that
+            # converges, all layers stay above a hundredth.
+            "share_beside_threshold": 1e-3,
+            # The share of the largest gradient that is enough evidence if the run does not learn. At PyTorch's
+            # initialization, the smallest gradient is 0.003 times the largest with 4 sigmoid layers, 0.0006 with 5 and
+            # 0.00006 with 6; with ReLUs it is 0.4 with 6 layers and 0.02 with 10.
             "share": 1e-3,
-            "patience": 3,  # recorded steps in a row, or all where there are fewer: one batch may be an accident
+            # Recorded steps in a row, or all if there are fewer: a single batch may be an exception.
+            "patience": 3,
         },
         description="Layers that get almost no gradient while others get some.",
         advice=(
             "Use fewer layers (hidden), ReLU instead of sigmoid or tanh, normalization or residual connections, or an"
-            " initialization that keeps variances (Xavier, He). If it began in the middle of the run, lower lr: "
-            "the layers before them may have saturated or died."
+            " initialization that preserves variances (Xavier, He). If it began in the middle of the run, lower lr: "
+            "layers may have saturated or died."
         ),
         bounds={"share_beside_threshold": SHARE, "share": SHARE, "patience": COUNT},
         precedes=("AllZero",),

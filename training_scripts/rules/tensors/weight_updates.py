@@ -25,23 +25,23 @@ NO_UPDATES = (
 
 NO_GRADIENT_ADVICE = (
     "No gradient reaches these weights, so changing lr has no effect: see VanishingGradient, DeadRelu and AllZero"
-    " for what stops it."
+    " for the cause."
 )
 
 NOT_LEARNT = (
-    "None of these is a weight or a gradient: metrics, labels and predictions may well stay the same. To check what"
-    " is trained, set UnchangedTensor.collection_names=weights."
+    "None of these is a weight or a gradient: it is normal that metrics, labels and predictions stay the same. To check"
+    " only what is trained, set UnchangedTensor.collection_names=weights."
 )
 
 NEAR_ZERO = 0.02
-"""Standard deviation times the root of the inputs, below which a layer begins as good as from zero; usual is 0.6."""
+"""A layer begins practically at zero if its standard deviation times sqrt(inputs) is below this; 0.6 is usual."""
 
 NO_GRADIENT = 1e-9
-"""Below this mean absolute value, in every layer, nothing is left to learn (or to learn with)."""
+"""If the mean absolute gradient of every layer is below this, nothing more can be learned."""
 
 
 def _ratio_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
-    """AWS: mean |update| / (mean |weight| + epsilon) between saved steps is above large or below small."""
+    """AWS: mean |update| / (mean |weight| + epsilon) between saved steps is out of the thresholds."""
     run = evidences.of(trial)
     findings, evaluated = [], False
     for name in selection.weights(run):
@@ -71,7 +71,7 @@ def _ratio_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
 
 
 def _update_ratio(run: Evidence, name: str, parameters: Parameters, *, norm: int) -> Series | None:
-    """Gives update / (weight + epsilon) at each step that has an earlier one: computed, else recorded."""
+    """The ratio update / (weight + epsilon) at each step that has an earlier one, computed or else recorded."""
     steps = run.steps_in_full(name, TRAIN)
     if len(steps) < 2:
         return run.reduction(name, "update_ratio", TRAIN)
@@ -90,7 +90,7 @@ def _update_ratio(run: Evidence, name: str, parameters: Parameters, *, norm: int
                 values[wanted] = run.value(name, int(steps[wanted]), TRAIN).astype(np.float64).ravel()
         before, after = values[earlier], values[place]
         if before.shape != after.shape:
-            continue  # another tensor of the same name
+            continue  # a different tensor with the same name
         ratios.append(float(_size(after - before, norm) / (_size(before, norm) + parameters["epsilon"])))
         places.append(place)
         values = {kept: value for kept, value in values.items() if kept >= earlier}
@@ -102,10 +102,11 @@ def _size(array: NDArray[np.float64], norm: int) -> float:
 
 
 def _ratio_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answer:
-    """Ours: every recorded update so small that float32 loses it, or several so large that they replace the weights.
+    """Ours: all updates are so small that float32 loses them, or several are so large that they replace the weights.
 
-    Judged only for what is trained (has a gradient), only from the start (schedules end at 0, and so do converged
-    runs), and not where the weights were nothing yet (a layer that begins at zero may grow by any ratio).
+    Only weights that are trained (have a gradient) are evaluated. Small updates count only if they are small from the
+    start, because schedules and converged runs end with small ones. Large updates of a layer that begins at zero do not
+    count, because it may grow by any ratio.
     """
     run = evidences.of(trial)
     small, large, evaluated = [], [], 0
@@ -115,7 +116,7 @@ def _ratio_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answ
             continue
         evaluated += 1
         values = series.values
-        # A rate that is warmed up begins at 0, so that one record shows nothing.
+        # With a warm-up, lr begins at 0, so one recorded step shows nothing.
         if len(values) > 1 and max(float(np.median(values)), values[0]) < parameters["small_threshold"]:
             small.append(_ratio_finding(name, series, np.ones(len(values), dtype=bool), float(np.median(values))))
             continue
@@ -126,9 +127,9 @@ def _ratio_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answ
         raise NotEvaluated(NO_UPDATES)
     seen = learning(run)
     if seen is not None and seen.learned:
-        small = []  # where there is nothing left to learn, nothing needs to move
+        small = []  # the run has learned, so weights need not change
     findings = [
-        *together(small, "{count} weights do not move, from step {begin} on: {names}."),
+        *together(small, "{count} weights hardly change, from step {begin} on: {names}."),
         *together(large, "{count} weights are replaced rather than adjusted, first at step {begin}: {names}."),
     ]
     if small and large:
@@ -136,7 +137,7 @@ def _ratio_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answ
     if large:
         by = f"{learning_rate.lower(run)}"
         return Answer(findings, advice=f"{by}; a good ratio is about 0.1 in the first step and 0.001 later on.")
-    raised = "Raise lr, which may be 0 or nearly so; a good ratio is about 0.001 per step."
+    raised = "Raise lr, which may be 0 or close to 0; a good ratio is about 0.001 per step."
     if not small:
         return []
     cut_off = _cut_off(run, small)
@@ -150,7 +151,7 @@ def _too_large(run: Evidence, name: str, series: Series, parameters: Parameters)
     if lengths is not None:
         size = np.interp(series.steps, lengths.steps, lengths.values)
         before = np.r_[lengths.values[0], size[:-1]]
-        # Hardly there yet: it began at or near zero. A usual beginning that one step blew up does not count.
+        # Large updates are excused if the layer began at or near zero, but not if one step inflated normal weights.
         gain = layers.gain(run, name, int(series.steps[0]) + 1)
         if gain is None or gain < NEAR_ZERO:
             grown = before <= 1e-3 * float(np.median(lengths.values))
@@ -160,14 +161,14 @@ def _too_large(run: Evidence, name: str, series: Series, parameters: Parameters)
     begin = curves.first_streak(often, 3)
     if begin >= 0 and often[begin:].mean() > 0.5:
         return often
-    # A span of several steps may change weights by more than one step should; only single updates are evaluated so.
+    # Several steps together may change weights by more than one step should. So this limit applies to single steps.
     gap = int(np.median(np.diff(series.steps))) if len(series) > 1 else 1
     one_step = gap == 1 or not len(run.steps_in_full(name, TRAIN))
     return single if single.any() and one_step else None
 
 
 def _cut_off(run: Evidence, findings: list[Finding]) -> bool:
-    """Whether all these weights get a gradient of exactly nothing where they stand still."""
+    """Whether the gradient of all these weights is exactly zero while they do not change."""
     sizes = []
     for finding in findings:
         series = run.reduction(selection.GRADIENT + finding.tensor, "abs_mean", TRAIN) if finding.tensor else None
@@ -197,7 +198,7 @@ def _ratio_finding(name: str, series: Series, hit: NDArray[np.bool_], ratio: flo
 
 
 def _unchanged_aws(trial: Trial, parameters: Parameters) -> list[Finding] | Answer:
-    """AWS: numpy.allclose over num_steps available steps in a row; on reductions, of all of them."""
+    """AWS: numpy.allclose holds over num_steps available steps in a row; for reductions, for all of them."""
     run = evidences.of(trial)
     names = selection.chosen(run, parameters, run.recorded_names())
     findings, evaluated = [], False
@@ -229,7 +230,7 @@ def _unchanged_aws(trial: Trial, parameters: Parameters) -> list[Finding] | Answ
 def _same_as_before(
     run: Evidence, name: str, mode: str, parameters: Parameters
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]] | None:
-    """Recorded steps from the second on, and whether the tensor is the same as at the one before."""
+    """The recorded steps from the second on, and whether the tensor is the same as at the step before."""
     tolerance = {key: parameters[key] for key in ("rtol", "atol", "equal_nan")}
     steps = run.steps_in_full(name, mode)
     if len(steps) > 1:
@@ -259,10 +260,10 @@ def _unchanged(name: str, mode: str, steps: NDArray[np.int64], count: int) -> Fi
 
 
 def _unchanged_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answer:
-    """Ours: trained weights that stay exactly the same from a step to the end, while there is something to learn.
+    """Ours: trained weights that stay exactly the same from some step to the end, although there is more to learn.
 
-    Biases before a normalization and frozen layers stay the same by construction; so does everything at the end of
-    a schedule and at a loss of nothing.
+    Biases before a normalization and frozen layers stay the same by design. All weights stay the same at the end of a
+    schedule, and if the loss is zero.
     """
     run = evidences.of(trial)
     if parameters["collection_names"] or parameters["tensor_regex"]:
@@ -288,7 +289,7 @@ def _unchanged_default(trial: Trial, parameters: Parameters) -> list[Finding] | 
             " with a smaller train.save_interval."
         )
     if len(findings) < evaluated and not selection.gradients(run):
-        return []  # without gradients, frozen layers look the same as forgotten ones
+        return []  # without gradients, frozen layers look like layers missing from the optimizer
     cut_off = _cut_off(run, findings)
     return Answer(
         together(findings, "{count} weights do not change, from step {begin} on: {names}."),
@@ -298,16 +299,16 @@ def _unchanged_default(trial: Trial, parameters: Parameters) -> list[Finding] | 
 
 
 def _with_first(run: Evidence, name: str, steps: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The steps with the one before them: from there on it is the same."""
+    """The steps, preceded by the one before them, from which on the tensor is the same."""
     recorded = run.tensor(name).steps(TRAIN)
     place = recorded.index(int(steps[0]))
     return np.concatenate([np.array([recorded[max(place - 1, 0)]], dtype=np.int64), steps])
 
 
 def _done(run: Evidence, since: int) -> bool:
-    """Whether nothing was left to learn from a step on: the run had learned by then, or no gradient was left.
+    """Whether nothing was left to learn from a step on: the loss was low by then, or all gradients were zero.
 
-    A weight that stood still while the loss fell is not excused by where the loss ended.
+    A weight that did not change while the loss fell is reported, however low the loss ended.
     """
     seen = learning(run)
     if seen is None or not seen.learned:
@@ -329,9 +330,12 @@ RULES = (
         aws={"num_steps": None, "large_threshold": 10.0, "small_threshold": 1e-8, "epsilon": 1e-9},
         default={
             "num_steps": None,
-            "large_threshold": 10.0,  # AWS's, in one step: the weights before are a tenth of those after
-            "large_share": 1.0,  # in three recorded steps in a row: each time all that was learned is replaced
-            "small_threshold": 1e-7,  # half the resolution of float32 is 6e-8: smaller updates are rounded away
+            # AWS's, for a single step: the weights before are a tenth of those after.
+            "large_threshold": 10.0,
+            # For three recorded steps in a row: each time the update replaces all that was learned.
+            "large_share": 1.0,
+            # Half the resolution of float32 is 6e-8: smaller updates are rounded away.
+            "small_threshold": 1e-7,
             "epsilon": 1e-9,
         },
         description="Updates that are far too large or too small for the weights.",
@@ -350,14 +354,14 @@ RULES = (
         default={
             **CHOOSE,
             "num_steps": 3,
-            "rtol": 1e-7,  # float32's resolution: the same to the last digit
+            "rtol": 1e-7,  # the resolution of float32: equal to the last digit
             "atol": 0.0,
             "equal_nan": False,
-            "share_of_run": 0.5,  # schedules may end with almost no updates; half of a run they may not
+            "share_of_run": 0.5,  # schedules may end with almost no updates, but not for half of a run
         },
         description="Weights that do not change although they are trained.",
         advice=(
-            "Raise lr, which may be 0 or nearly so (also through a scheduler), and check that these weights were "
+            "Raise lr, which may be 0 or close to 0 (also because of a scheduler), and check that these weights were "
             "passed to the optimizer."
         ),
         bounds={"num_steps": COUNT, "share_of_run": SHARE},
