@@ -1,4 +1,4 @@
-"""The rules' results for a recording: evaluated here, or those stored with the recording."""
+"""The results of rules for a recording: evaluated now, or stored with the recording."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from training_scripts.rules.findings import (
     RuleResult,
 )
 
-# Steps of a rule in JSON: the first ones and the last.
+# Largest number of steps of a rule in JSON: the first ones and the last.
 MAX_STEPS = 100
-# Of steps, so that arrays hold them; of numbers, so that they are floats.
+# Limits: steps must fit into integer arrays, and numbers into floats.
 _MAX_STEP, _MAX_NUMBER = 2**62, 1e300
 _STATUSES = (ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, ERROR)
 
@@ -39,7 +39,7 @@ def evaluated(
     others: Sequence[Trial],
     now: float | None,
 ) -> list[RuleResult]:
-    """Every rule's result; where the recording brings results that cannot be computed again, those.
+    """The result of each rule: evaluated now, or the stored one if it cannot be computed again.
 
     Raises:
         ConfigurationError: A rule, parameter or set of parameters does not exist.
@@ -62,7 +62,7 @@ def evaluated(
     kept = [
         brought.pop(answer.name, answer)
         if answer.status == NOT_EVALUATED
-        else answer  # what is evaluated here is newer
+        else answer  # a result evaluated now is newer
         for answer in answers
     ]
     known = {answer.name for answer in answers}
@@ -71,14 +71,14 @@ def evaluated(
 
 
 def _with_advice(result: RuleResult) -> RuleResult:
-    """AWS's report says that a rule was triggered, not what to do then."""
+    """Adds our advice, since AWS's report shows that a rule was triggered, but not what to do about it."""
     if result.status != ISSUES_FOUND or result.advice or result.name not in rules.names():
         return result
     return replace(result, advice=rules.rule(result.name).advice)
 
 
 def rule_document(result: RuleResult) -> dict[str, Any]:
-    """A rule's result for JSON; a run of many epochs would make of it one long list of steps."""
+    """A rule's result for JSON, with limited lists of steps: those of long runs would be too long."""
     document: dict[str, Any] = plain(result.to_dict())
     for entry in (document, *document["findings"]):
         steps = entry["steps"]
@@ -89,7 +89,7 @@ def rule_document(result: RuleResult) -> dict[str, Any]:
 
 
 def description(name: str) -> str:
-    """What a rule looks for; empty for a rule that is not ours."""
+    """What a rule looks for; empty for a rule that is unknown to us."""
     return str(rules.rule(name).description) if name in rules.names() else ""
 
 
@@ -100,7 +100,7 @@ def _stored_results(stored: Mapping[str, Any]) -> dict[str, RuleResult]:
 
 
 def _result(entry: Any) -> RuleResult | None:
-    """A rule's result from JSON; None for what is not one."""
+    """A rule's result from JSON; None if it is not valid."""
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or entry.get("status") not in _STATUSES:
         return None
     parameters, details, findings = (plain(entry.get(key)) for key in ("parameters", "details", "findings"))

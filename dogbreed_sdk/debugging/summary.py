@@ -1,4 +1,4 @@
-"""The report as text for a terminal: the verdict first, then rules and insights, and how to see the rest."""
+"""The report as text for a terminal: the verdict, rules and insights, and how to see the full report."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ _SIGNS = {"problem": "!", "slow": "!", "hint": "?", "well": "+", "unknown": "?"}
 def summary(report: ReportContent, *, width: int) -> str:
     """The report in lines of at most `width` characters."""
     width = max(MIN_WIDTH, width)
-    judged = verdict(report)
-    lines = _hanging(f"{_SIGNS[judged.level]} ", judged.headline, width)
+    found = verdict(report)
+    lines = _hanging(f"{_SIGNS[found.level]} ", found.headline, width)
     failed = report.job.get("TrainingJobStatus") == "Failed"
-    if judged.level == "problem" and not failed and (advice := _first_advice(judged)):
+    if found.level == "problem" and not failed and (advice := _first_advice(found)):
         lines += _hanging("  -> ", clipped(advice, 400), width)
     running = "still running: " if report.is_running else ""
     recorded = f", recorded by {report.recorded_by}" if report.recorded_by else ""
     lines.append(_cut(f"  {running}{report.source}{recorded}, rules with {report.parameters} parameters", width))
     if ended := ended_by(report):
         lines += _hanging("  ", clipped(ended, 600), width)
-    lines += ["", *_numbers(judged.numbers, width)]
+    lines += ["", *_numbers(found.numbers, width)]
     lines += _feature_pass(report.feature_pass, width)
     lines += _rules(report.rules, width)
     lines += _managed_rules(report.managed_rules, width)
@@ -72,14 +72,14 @@ def summary(report: ReportContent, *, width: int) -> str:
 
 def headline(report: ReportContent) -> str:
     """The verdict and the key numbers in one line."""
-    judged = verdict(report)
-    numbers = ", ".join(f"{name.lower()} {value}" for name, value, _ in judged.numbers[:MAX_NUMBERS])
-    return _one_line(f"{judged.headline} {numbers}")
+    found = verdict(report)
+    numbers = ", ".join(f"{name.lower()} {value}" for name, value, _ in found.numbers[:MAX_NUMBERS])
+    return _one_line(f"{found.headline} {numbers}")
 
 
-def _first_advice(judged: Verdict) -> str:
+def _first_advice(found: Verdict) -> str:
     """The first advice of the verdict."""
-    return next((point.advice for point in judged.points if point.advice), "")
+    return next((point.advice for point in found.points if point.advice), "")
 
 
 def _numbers(numbers: tuple[tuple[str, str, str], ...], width: int) -> Iterator[str]:
@@ -89,7 +89,7 @@ def _numbers(numbers: tuple[tuple[str, str, str], ...], width: int) -> Iterator[
 
 
 def _feature_pass(cost: FeaturePassCost | None, width: int) -> Iterator[str]:
-    """The cost of computing the features, usually far more than of training on them."""
+    """The cost of computing the features, which is usually far more than that of training on them."""
     if cost is None:
         return
     yield ""
@@ -101,7 +101,7 @@ def _feature_pass(cost: FeaturePassCost | None, width: int) -> Iterator[str]:
 
 
 def _rules(results: list[RuleResult], width: int) -> Iterator[str]:
-    """Findings with their first steps and advice; the other rules by name."""
+    """Findings with their first steps and advice; other rules only by name."""
     yield ""
     yield "Rules"
     name_width = max((len(result.name) for result in results if result.status != NOT_EVALUATED), default=0)
@@ -162,9 +162,9 @@ def _insights(insights: list[Insight], width: int) -> Iterator[str]:
 
 
 def _hanging(begin: str, text: str, width: int, *, hang: int | None = None) -> list[str]:
-    """Wraps a text after its beginning, with further lines below the text or at the column `hang`."""
+    """Wraps text after its beginning. Further lines are indented like the text, or to the column `hang`."""
     begin = safe_line(begin)
-    if text and len(begin) > width // 2:  # a narrow terminal: the text below its beginning
+    if text and len(begin) > width // 2:  # on a narrow terminal, the text goes below its beginning
         return [_cut(begin.rstrip(), width), *_hanging("      ", text, width)]
     indent = " " * (len(begin) if hang is None else hang)
     lines = textwrap.wrap(
@@ -172,7 +172,7 @@ def _hanging(begin: str, text: str, width: int, *, hang: int | None = None) -> l
         width,
         initial_indent=begin,
         subsequent_indent=indent,
-        break_on_hyphens=False,  # names of jobs and options are there to be copied
+        break_on_hyphens=False,  # names of jobs and options must be easy to copy
     )
     return lines or [begin.rstrip()]
 

@@ -1,4 +1,4 @@
-"""The verdict on a run: whether something is wrong, what, since when, what to do; and the numbers that matter."""
+"""The verdict on a run: what is wrong, since when, and what to do about it, with the most important numbers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STATUS_WORDS = {
 STATUS_ORDER = (ISSUES_FOUND, ERROR, NO_ISSUES_FOUND, NOT_EVALUATED)
 
 
-# Hints shown with a run in which nothing is wrong; more are among the insights.
+# Hints shown for a run in which nothing is wrong; the insights have more.
 MAX_HINTS = 2
 
 
@@ -37,10 +37,10 @@ class Point:
     """One thing that is wrong.
 
     Attributes:
-        title: The rule, or what an insight says.
+        title: The name of the rule, or the statement of an insight.
         message: The answer in a sentence or two.
         advice: What to do.
-        where: The first steps, in words; empty where it concerns the whole run.
+        where: The first steps, in words; empty if it concerns the whole run.
     """
 
     title: str
@@ -51,13 +51,13 @@ class Point:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a reader must know first.
+    """What a reader needs to know first.
 
     Attributes:
-        level: problem (training itself), slow (only the machine's use), hint, well or unknown.
-        headline: In a sentence.
-        points: What is wrong, most important first; in a run that is well, what is worth a try.
-        numbers: Name, value and a remark of each number that matters.
+        level: problem (with training), slow (only the machine is used badly), hint, well or unknown.
+        headline: The verdict in a sentence.
+        points: What is wrong, most important first; if nothing is wrong, what is worth a try.
+        numbers: Name, value and remark of each important number.
     """
 
     level: str
@@ -69,10 +69,10 @@ class Verdict:
 def verdict(report: ReportContent) -> Verdict:
     """The verdict on a report's run."""
     issues = [result for result in report.rules if result.status == ISSUES_FOUND]
-    judged = sum(result.status in (ISSUES_FOUND, NO_ISSUES_FOUND) for result in report.rules)
+    evaluated = sum(result.status in (ISSUES_FOUND, NO_ISSUES_FOUND) for result in report.rules)
     serious = [insight for insight in report.insights() if insight.severity == "problem"]
     hints = [insight for insight in report.insights() if insight.severity == "hint"]
-    level, headline = _headline(report, issues, judged, serious, hints)
+    level, headline = _headline(report, issues, evaluated, serious, hints)
     points = [Point("" if each.title == headline else each.title, each.explanation, each.next_step) for each in serious]
     points += [_point(result, serious) for result in sorted(issues, key=lambda result: result.kind == "profiling")]
     points = points or [Point(each.title, "", each.next_step) for each in hints if each.next_step][:MAX_HINTS]
@@ -82,7 +82,7 @@ def verdict(report: ReportContent) -> Verdict:
 
 
 def first_steps(result: RuleResult) -> str:
-    """Where a rule's findings began, in words, mode by mode: steps of different modes are counted apart."""
+    """The first steps of a rule's findings, in words, for each mode, since each mode counts its own steps."""
     by_mode: dict[str, set[int]] = {}
     for finding in result.findings:
         by_mode.setdefault(finding.mode, set()).update(finding.steps)
@@ -96,7 +96,7 @@ def first_steps(result: RuleResult) -> str:
 
 
 def main_message(result: RuleResult) -> str:
-    """What a rule found, first thing first; the others are its findings."""
+    """The first finding of a rule, and how many more there are."""
     if not result.findings:
         return str(result.message)
     left = len(result.findings) - 1
@@ -105,7 +105,7 @@ def main_message(result: RuleResult) -> str:
 
 
 def ended_by(report: ReportContent) -> str:
-    """Why the job ended early, if it did because of a rule; or why it failed. Empty otherwise."""
+    """Why a rule ended the job early, or why the job failed; empty otherwise."""
     stopped = report.stored.get("stopped")
     if isinstance(stopped, dict):
         return (
@@ -116,7 +116,7 @@ def ended_by(report: ReportContent) -> str:
 
 
 def _cause(reason: str) -> str:
-    """What a FailureReason says itself: not the command, and not what the log's end happened to be."""
+    """The cause in a FailureReason, without the command and the end of the log."""
     before, _, quoted = reason.partition("ExecuteUserScriptError:")
     said = re.sub(r"^(AlgorithmError|ClientError|InternalServerError):\s*", "", before.strip())
     if not said and (message := re.search(r'ErrorMessage "(.*?)"\s*(?:Command|$)', quoted, re.DOTALL)):
@@ -126,7 +126,7 @@ def _cause(reason: str) -> str:
 
 
 def _point(result: RuleResult, explained: Sequence[Insight]) -> Point:
-    """A rule's answer; its advice is left to an insight that has a value for what the advice is about."""
+    """A rule's result. Its advice is omitted if an insight already sets a hyperparameter that the advice mentions."""
     set_there = {name for insight in explained if insight.next_step for name in insight.hyperparameters}
     settled = any(re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", result.advice) for name in set_there)
     return Point(result.name, main_message(result), "" if settled else result.advice, first_steps(result))
@@ -135,7 +135,7 @@ def _point(result: RuleResult, explained: Sequence[Insight]) -> Point:
 def _headline(
     report: ReportContent,
     issues: list[RuleResult],
-    judged: int,
+    evaluated: int,
     serious: Sequence[Insight],
     hints: Sequence[Insight],
 ) -> tuple[str, str]:
@@ -145,7 +145,7 @@ def _headline(
     if report.job.get("TrainingJobStatus") == "Failed":
         found = f" {joined(training)} found a problem before that." if training else ""
         return "problem", f"The job failed.{found}"
-    if cost is not None:  # nothing was trained that could be well or not
+    if cost is not None:  # a job that only computes features trains nothing
         worth = f" The machine is not used well: {joined(machine)}." if machine else ""
         return "slow" if machine else "well", f"The features were computed: {cost.headline()}{worth}"
     if training and serious:
@@ -161,23 +161,24 @@ def _headline(
         return "slow", f"{fine}: {joined(machine)}."
     if serious:
         return "hint", "No rule found a problem, but the curves show one."
-    if judged and "loss" not in report.curves:
+    if evaluated and "loss" not in report.curves:
         return "unknown", (
-            f"Training could not be judged: no loss was recorded. No rule found a problem in the rest ({judged})."
+            "Training could not be evaluated: no loss was recorded. "
+            f"No rule found a problem in the rest ({evaluated} evaluated)."
         )
-    if judged:
+    if evaluated:
         far = " so far" if report.is_running else ""
         if hints or any(_remarks(report)):
             worth = f"; worth a look: {plural(len(hints), 'hint')}" if hints else ""
-            return "well", f"No rule found a problem{far} ({judged} judged){worth}."
-        return "well", f"All is well{far}: no rule found a problem ({judged} judged)."
-    return "unknown", "Nothing could be judged: too little was recorded."
+            return "well", f"No rule found a problem{far} ({evaluated} evaluated){worth}."
+        return "well", f"All is well{far}: no rule found a problem ({evaluated} evaluated)."
+    return "unknown", "Nothing could be evaluated: too little was recorded."
 
 
 def _remarks(report: ReportContent) -> Iterator[str]:
-    """What keeps a run from being called well though no rule found anything."""
+    """Reasons not to call a run well although no rule found anything."""
     if report.has_no_end:
-        yield "The recording has no end: the run was killed or stopped, so this is about its beginning."
+        yield "The recording has no end: the run was killed or stopped, so this covers only its beginning."
     ours = {result.name for result in report.rules if result.status == ISSUES_FOUND}
     theirs = [rule.name for rule in report.managed_rules if rule.status == ISSUES_FOUND and rule.name not in ours]
     if theirs:
@@ -204,10 +205,10 @@ def _numbers(report: ReportContent) -> list[tuple[str, str, str]]:
             )
         steps = trial.steps(TRAIN)
         if len(steps.steps):
-            judged = loss is not None and len(loss.numbers) > 0
+            has_epochs = loss is not None and len(loss.numbers) > 0
             epochs = (
                 f"{len(loss.numbers)} epochs"
-                if loss is not None and judged
+                if loss is not None and has_epochs
                 else f"{len(trial.steps(EVAL).steps)} eval steps"
             )
             found.append(("Training steps", number(int(steps.steps[-1]) + 1), epochs))

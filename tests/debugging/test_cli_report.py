@@ -147,7 +147,7 @@ def test_watching_on_a_terminal_draws_in_place(folder: str, tmp_path: Path) -> N
         process.wait()
         os.close(parent)
     assert b"still running" in seen
-    assert b"still running" not in seen.rpartition(b"Nothing could be judged")[2]
+    assert b"still running" not in seen.rpartition(b"Nothing could be evaluated")[2]
 
 
 def _read(terminal: int) -> bytes:

@@ -269,15 +269,15 @@ class TestVerdict:
         well, hinted = self.quiet(ended=True), self.quiet(ended=True)
         well.__dict__["_insights"] = [self.insight("info")]
         hinted.__dict__["_insights"] = [self.insight("hint")]
-        assert verdict(well).headline == "All is well: no rule found a problem (1 judged)."
-        assert verdict(hinted).headline == "No rule found a problem (1 judged); worth a look: 1 hint."
+        assert verdict(well).headline == "All is well: no rule found a problem (1 evaluated)."
+        assert verdict(hinted).headline == "No rule found a problem (1 evaluated); worth a look: 1 hint."
         assert [point.advice for point in verdict(hinted).points] == ["Set lr=0.002."]
 
     def test_training_without_a_loss_is_not_called_well(self) -> None:
         found = RuleResult("StepOutlier", NO_ISSUES_FOUND, "Nothing.", kind="profiling")
         judged = verdict(DebugReport("job", profile=Profile(results=(found,)), rules=None))
         assert judged.level == "unknown"
-        assert "Training could not be judged: no loss was recorded." in judged.headline
+        assert "Training could not be evaluated: no loss was recorded." in judged.headline
 
     @pytest.mark.parametrize("steps", [40, 4000])
     def test_the_first_loss_is_that_of_the_first_step_however_long_the_run(self, steps: int) -> None:
