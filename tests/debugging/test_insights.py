@@ -71,7 +71,7 @@ def test_what_slows_learning_yields_to_a_shorter_run_and_the_reverse(slower: dic
     assert second.hyperparameters == {} and "shortens the run" in second.next_step
     first, second = resolve([insight("generalisation-gap", **slower), insight("too-many-epochs", epochs=6)], had)
     assert first.hyperparameters == slower
-    assert second.hyperparameters == {} and "needs the epochs" in second.next_step
+    assert second.hyperparameters == {} and "the epochs are needed" in second.next_step
     faster = resolve([insight("overfitting", epochs=6), insight("underfitting", lr=0.1)], had)
     assert all(one.hyperparameters for one in faster)
 

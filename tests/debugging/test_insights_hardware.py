@@ -158,7 +158,7 @@ def test_aws_own_report_is_explained_too(fixtures_folder: Path) -> None:
     found = said(read_profile(fixtures_folder / "aws-profiler-report"))
     assert "378 CPU bottlenecks in 901 samples with an idle GPU (42 %)" in found["cpu-bottlenecks"].title
     assert "6 workers share 4" in found["cpu-bottlenecks"].next_step
-    assert found["start-up"].title == "25.1 % of the job went by before the first step."
+    assert found["start-up"].title == "25.1 % of the job passed before the first step."
     assert not {"operators", "gpu-memory"} & set(found), "a rule found that memory grows"
     advice = " ".join(one.next_step for one in found.values())
     assert not any(option in advice for option in ("--features", "features=", "train.save_interval"))

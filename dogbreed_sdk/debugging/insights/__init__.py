@@ -1,4 +1,4 @@
-"""Explains a recorded run in words: what happened, how sure that is, and what to change. Pure functions of arrays."""
+"""Explains a recorded run: what happened, how certain that is, and what to change. Pure functions of arrays."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ __all__ = ["Insight", "insights"]
 def insights(
     trial: Trial | None, profile: Profile | None, results: Sequence[RuleResult], *, problems: list[str] | None = None
 ) -> list[Insight]:
-    """What a recorded run shows, most important first; little or nothing where there is nothing to report.
+    """What a recorded run shows, most important first; few insights, or none, if there is little to report.
 
     Args:
         trial: The recording; without it, there are no insights about curves.
-        profile: The profile; without it, there are none about hardware.
-        results: The rules' answers, which explain why a network cannot learn.
-        problems: Takes a sentence for every insight that failed itself. Default: they are logged as warnings.
+        profile: The profile; without it, there are no insights about hardware.
+        results: The results of the rules, which explain why a network cannot learn.
+        problems: Gets a sentence for each insight that failed. Default: failures are logged as warnings.
     """
     guard, found = Guard(), list[Insight]()
-    with np.errstate(all="ignore"):  # odd numbers make NaN, which every insight expects
+    with np.errstate(all="ignore"):  # unusual values give NaN, which every insight handles
         run = guard.value("the run", lambda: Run.of(trial)) if trial is not None else None
         if run is not None:
             found += _of_curves(run, results, guard)
@@ -60,13 +60,15 @@ def insights(
 def _of_curves(run: Run, results: Sequence[RuleResult], guard: Guard) -> list[Insight]:
     failed = guard.insights("failures", lambda: learning.failures(run, results))
     small = guard.insights("small_data_sets", lambda: smallness.find(run))
-    if failed:  # the curves of a run that failed show nothing else
+    if failed:  # the curves of a failed run show nothing else
         return [*failed, *small]
     found = [*guard.insights("the_result", lambda: convergence.result(run)), *small]
     for name, find in _FINDERS.items():
         found += guard.insights(name, partial(find, run))
     turned = any(insight.topic == "overfitting" for insight in found)
-    return [insight for insight in found if not (turned and insight.topic == "too-many-epochs")]  # it says that too
+    return [
+        insight for insight in found if not (turned and insight.topic == "too-many-epochs")
+    ]  # overfitting implies it
 
 
 _LOGGER = logging.getLogger(__name__)

@@ -14,18 +14,19 @@ from dogbreed_sdk.debugging.insights.smallness import few_pictures
 from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.run import Run
 
-# AWS's ClassImbalance asks at 10; a quarter of the pictures is felt before that where the small classes do worse.
+# Ratio of the largest to the smallest class. AWS's ClassImbalance fires at 10, but a smaller ratio already does harm if
+# the small classes do worse.
 IMBALANCE = 3.0
 SIGNIFICANT = 0.05
-# A pair must be confused at least so often, however rare confusions are otherwise; and a quarter of its pictures, half
-# of what a coin would do, as the rule Confusion asks.
+# A pair must be confused at least this many times, and in at least this share of its pictures. A quarter is half of
+# what a coin toss gives; the rule Confusion has the same limit.
 FEWEST, MIXED = 3, 0.25
-# With this many pictures per class, its pairs are known for sure; and this many pairs are worth naming.
+# With this many validation pictures per class, the confusion of a pair is certain. At most this many pairs are named.
 SURE, NAMED = 30, 3
 
 
 def find(run: Run) -> list[Insight]:
-    """What labels and predictions of the best epoch show about classes."""
+    """What the labels and predictions of the best epoch show about classes."""
     if run.best is None or not run.classes:
         return []
     shown = run.answers(run.best)
@@ -34,7 +35,7 @@ def find(run: Run) -> list[Insight]:
     labels, answers = shown
     imbalance = _imbalance(run, labels, answers)
     found = [imbalance]
-    if run.epochs > 1 and outlook(run) is None:  # of a network that is still learning, single classes show little
+    if run.epochs > 1 and outlook(run) is None:  # while the network still learns, single classes show little
         if not few_pictures(run):
             found.append(_weak_classes(run, labels, answers, explained=imbalance is not None))
         told = found[-1].evidence if found[-1] is not None and found[-1].topic == "weak-classes" else ()
@@ -43,7 +44,7 @@ def find(run: Run) -> list[Insight]:
 
 
 def _imbalance(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64]) -> Insight | None:
-    """Classes with few training pictures that do worse than those with many."""
+    """Reports classes with few training pictures that do worse than those with many."""
     counts = run.class_counts
     if len(counts) != run.classes or counts.min() < 0 or counts.max() < IMBALANCE * max(counts.min(), 1):
         return None
@@ -71,8 +72,8 @@ def _imbalance(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64]) 
             ),
             (
                 f"{_classes(int(poor.sum()))} with at most "
-                f"{int(counts[poor].max())} pictures; {len(few)} validation "
-                f"pictures of theirs, {len(many)} of others; the difference is {number(score)} standard errors."
+                f"{int(counts[poor].max())} pictures, compared over {len(few)} validation pictures of these classes "
+                f"and {len(many)} of the others: the difference is {number(score)} standard errors."
             ),
         ),
         confidence="high" if score > 3.3 else "medium",
@@ -87,7 +88,7 @@ def _imbalance(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64]) 
 def _weak_classes(
     run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64], *, explained: bool
 ) -> Insight | None:
-    """Classes whose share of right answers is too low to be bad luck, and those that are never predicted."""
+    """Reports classes whose accuracy is too low to be chance, and classes that are never predicted."""
     right = labels == answers
     overall = float(right.mean())
     totals = np.bincount(labels, minlength=run.classes or 0)
@@ -104,32 +105,32 @@ def _weak_classes(
         f"{_classes(len(never))} {'is' if len(never) == 1 else 'are'} never predicted: "
         f"{joined([_name(run, c) for c in never], most=3)}."
         if never
-        else f"{joined([_name(run, c) for c in weak], most=3)}: far fewer right predictions than for other classes."
+        else f"{joined([_name(run, c) for c in weak], most=3)}: far fewer correct predictions than for other classes."
     )
     return Insight(
         topic="weak-classes",
         title=title,
         explanation=(
-            "This is more than bad luck with a few validation pictures: each class was tested against "
-            f"the overall accuracy ({percent(overall)}), with at most {percent(SIGNIFICANT)} of the named classes "
-            "expected to be there by chance (Benjamini-Hochberg)."
+            "Chance with a few validation pictures does not explain this: each class was tested against "
+            f"the overall accuracy ({percent(overall)}), and at most {percent(SIGNIFICANT)} of the named classes "
+            "are expected to be false alarms (Benjamini-Hochberg)."
         ),
         evidence=tuple(
-            f"{_name(run, c)}: {int(hits[c])} of {int(totals[c])} right, predicted {int(given[c])} times; mostly "
-            f"classified as {_taken_for(run, labels, answers, c)}."
+            f"{_name(run, c)}: {int(hits[c])} of {int(totals[c])} right, predicted {int(given[c])} times; most often "
+            f"misclassified as {_taken_for(run, labels, answers, c)}."
             for c in weak[:5]
         ),
         confidence="high" if min(chances[c] for c in weak) < 1e-4 else "medium",
         next_step=(
-            "Look at the training pictures of these classes: are the labels right, and are there enough "
-            "pictures, as varied as those of other classes?"
+            "Look at the training pictures of these classes. Are the labels right? Are there enough pictures, and are "
+            "they as varied as those of other classes?"
         ),
         severity="problem" if len(never) > 0.05 * len(present) and not explained else "hint",
     )
 
 
 def _confused(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64], told: str) -> Insight | None:
-    """Pairs that are confused more often than evenly spread mistakes would be, and were not reported already."""
+    """Reports pairs that are confused more often than if mistakes were spread evenly, if not reported already."""
     mistakes, classes = int((labels != answers).sum()), run.classes or 0
     if classes < 3 or mistakes < FEWEST:
         return None
@@ -148,7 +149,7 @@ def _confused(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64], t
         topic="confused-classes",
         title=f"{_name(run, one)} and {_name(run, other)} are confused with each other more often than chance "
         f"explains{others}.",
-        explanation=f"Mistakes spread evenly over all {int(every)} pairs would be {number(mistakes / every)} in each. "
+        explanation=f"Spread evenly over all {int(every)} pairs, each would have {number(mistakes / every)} mistakes. "
         + (
             "Such classes look alike, or their pictures are mixed up."
             if sure
@@ -169,7 +170,7 @@ def _confused(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64], t
 
 
 def _pairs(labels: NDArray[np.int64], answers: NDArray[np.int64], classes: int) -> list[tuple[int, int, int, int]]:
-    """Mistakes within a pair, its two classes, and their pictures; of the pairs that stand out, the worst first."""
+    """Number of mistakes, both classes, and number of pictures of each pair that stands out, worst first."""
     wrong = labels != answers
     expected = float(wrong.sum()) / (every := classes * (classes - 1) / 2)
     low, high = np.minimum(labels[wrong], answers[wrong]), np.maximum(labels[wrong], answers[wrong])
@@ -177,7 +178,7 @@ def _pairs(labels: NDArray[np.int64], answers: NDArray[np.int64], classes: int) 
     sizes = np.bincount(labels, minlength=classes)
     found = []
     for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
-        chance = statistics.poisson_at_least(count, expected) * every  # Bonferroni: all pairs were looked at
+        chance = statistics.poisson_at_least(count, expected) * every  # Bonferroni: all pairs were tested
         one, other = pair // classes, pair % classes
         shown = int(sizes[one] + sizes[other])
         if count >= FEWEST and chance < SIGNIFICANT and count >= MIXED * shown:
@@ -190,7 +191,7 @@ def _times(labels: NDArray[np.int64], answers: NDArray[np.int64], label: int, an
 
 
 def _false_discoveries(chances: dict[int, float]) -> list[int]:
-    """The classes that stand out, with a limited share of false ones among them (Benjamini and Hochberg, 1995)."""
+    """The classes that stand out, with a limited share of false alarms (Benjamini and Hochberg, 1995)."""
     ordered = sorted(chances, key=lambda c: chances[c])
     passing = [rank for rank, c in enumerate(ordered, 1) if chances[c] <= SIGNIFICANT * rank / len(ordered)]
     return ordered[: max(passing)] if passing else []

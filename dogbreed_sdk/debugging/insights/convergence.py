@@ -1,4 +1,4 @@
-"""How far training came: what it reached, whether it was still improving, or continued for nothing."""
+"""How far training got: its result, whether it was still improving, and whether epochs were wasted."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.learning_rate import FIRST_UPDATE, first_update
 from training_scripts.rules.evidence.run import AS_GOOD, KEEPS_BEST, Curve, Run
 
-# A loss that fell by less than 3 % over the last third of the epochs, or by a hundredth of a nat, is not worth more.
+# More epochs are not worthwhile if the loss fell by less than 3 %, or by less than 0.02, over the last third of them.
 WORTH_MORE, FELT = 0.03, 0.02
-# With less than this of the training pictures to learn, a schedule that has ended leaves nothing to go on for.
+# If this share of the training pictures is learned, or the training loss is below this share of the validation loss,
+# more epochs do not help once the schedule has ended.
 ROOM, NOT_FAR_BELOW = 0.95, 0.3
-# A model that knows nine training pictures in ten has learned well.
+# A model that classifies nine of ten training pictures correctly has learned well. A fall of the loss by more than the
+# second share is serious.
 LEARNED, SERIOUS = 0.9, 0.2
-# Fewer optimizer steps than this in a whole run, with room to make the batch smaller, is the batch's fault.
+# If a whole run has fewer optimizer steps than this, and the batch can be made smaller, the batch is too large.
 FEW_STEPS = 300
 SMALLEST_BATCH = 32
 LARGE_BATCH = 128
-# A third of the first step's usual size is a learning rate that wastes epochs.
+# A first update below this share of the usual one means a learning rate that wastes epochs.
 TIMID = 0.4
 WASTE, MOST = 0.3, 2 / 3
 MARGIN = 1.2
@@ -35,13 +37,13 @@ PATIENCE = 3
 
 @dataclass(frozen=True)
 class Outlook:
-    """Why more training would help. How much it would bring is not estimated: extrapolations were ten times off.
+    """Why more training would help. By how much is not estimated: extrapolations were wrong by a factor of ten.
 
     Attributes:
         since: The epoch (from 0) from which the fall is counted.
-        fallen: By how much the loss fell from there to the end.
-        share: The same as a share of the loss reached.
-        sure: Whether the fall is many times its error.
+        fallen: How much the loss fell from there to the end.
+        share: The same, as a share of the lowest loss.
+        sure: Whether the fall is many times its standard error.
     """
 
     since: int
@@ -51,10 +53,10 @@ class Outlook:
 
 
 def outlook(run: Run) -> Outlook | None:
-    """Whether the loss was still falling at the end; None where that is not certain, or not worth more epochs.
+    """Whether the loss was still falling at the end; None if that is not certain, or not worth more epochs.
 
-    The fall over the last third of the epochs counts: beyond its error, worth a few percent of the loss, and with its
-    lowest point at the end. Where the training pictures are memorized, their loss shows nothing more to learn.
+    The fall over the last third of the epochs must exceed its standard error and be a few percent of the loss, and the
+    lowest loss must be at the end. If the training pictures are memorized, more epochs do not help.
     """
     curve = _watched(run)
     if run.epochs < 3 or not np.isfinite(curve).all() or not curve.min() > 0 or not _leaves_room(run):
@@ -64,7 +66,7 @@ def outlook(run: Run) -> Outlook | None:
     at_end = best >= run.epochs - 1 - max(1, run.epochs // 5)
     if not at_end or fallen < max(WORTH_MORE * curve[best], FELT):
         return None
-    # A training loss averages thousands of pictures; its fall by a few percent is not chance.
+    # A training loss is a mean over thousands of pictures, so a fall by a few percent is not chance.
     score = run.excess(since, run.epochs - 1).score if len(run.validated) == run.epochs else math.inf
     if score < statistics.Z95:
         return None
@@ -79,7 +81,7 @@ def _leaves_room(run: Run) -> bool:
 
 
 def find(run: Run) -> list[Insight]:
-    """The result in one statement; and that more, or fewer, epochs would do, where that holds."""
+    """Reports that more epochs would help, or that fewer would do."""
     ahead = outlook(run)
     if ahead is not None:
         return [_unfinished(run, ahead)]
@@ -90,7 +92,7 @@ def find(run: Run) -> list[Insight]:
 
 
 def result(run: Run) -> list[Insight]:
-    """What the run reached: best epoch, loss and accuracy with their intervals."""
+    """The result of the run: best epoch, loss and accuracy, with their intervals."""
     if run.best is None:
         return []
     best = run.best
@@ -123,7 +125,7 @@ def result(run: Run) -> list[Insight]:
 
 
 def _at_the_end(run: Run, best: int) -> list[str]:
-    """The last recorded epoch's loss against the best one's."""
+    """Compares the loss of the last recorded epoch with that of the best one."""
     last = float(run.valid.loss[-1])
     if best == run.epochs - 1:
         return []
@@ -139,11 +141,11 @@ def _at_the_end(run: Run, best: int) -> list[str]:
 
 
 def _which(run: Run, best: int) -> str:
-    """When the best epoch came, and where known that the loss had come to rest."""
+    """Names the best epoch, and the epoch by which the loss had converged, if it had."""
     if run.epochs == 1:
         return "After one epoch"
     named = f"the epoch with the lowest validation loss is {best + 1} of {run.epochs}"
-    # A loss that is lowest at the very end has come to rest there only if it was as low long before.
+    # If the loss is lowest at the very end, it has converged only if it was nearly as low long before.
     rests = best < run.epochs - 1 or run.epochs - 1 - run.rests >= max(3, run.epochs // 3)
     if rests and run.epochs // 2 <= best and len(run.validated) == run.epochs >= 5 and outlook(run) is None:
         return f"Converged by epoch {run.rests + 1}, {named}"
@@ -151,10 +153,10 @@ def _which(run: Run, best: int) -> str:
 
 
 def epochs_of_same_way(run: Run, epoch: int) -> int:
-    """How many epochs a cosine needs to go as far as this run had gone after `epoch` (from 0).
+    """Number of epochs with a cosine schedule that get as far as this run had got after `epoch` (from 0).
 
-    Way is learning rate times steps: the integral of a cosine's half wave, so a shorter cosine goes less far than as
-    many epochs of a longer one.
+    The distance is the sum of the learning rates over all steps, which is an integral of the cosine schedule. A short
+    schedule gets less far than the same number of epochs at the start of a longer one.
     """
     planned = max(int(run.settings.get("epochs", run.epochs)), run.epochs)
     done = (epoch + 1) / planned
@@ -162,7 +164,7 @@ def epochs_of_same_way(run: Run, epoch: int) -> int:
 
 
 def with_interval(run: Run, epoch: int) -> str:
-    """The validation loss of an epoch (from 0) with its 95 % interval, where single pictures were recorded."""
+    """The validation loss of an epoch (from 0), with its 95 % interval if single pictures were recorded."""
     loss, pictures = float(run.valid.loss[epoch]), run.picture_losses(epoch)
     if pictures is None or len(pictures) < 2:
         return number(loss)
@@ -174,14 +176,14 @@ def _smoothing(run: Run) -> str:
     if not amount or not run.classes:
         return ""
     return (
-        f" Label smoothing {number_text(amount)} teaches the network to withhold {percent(amount)} of its certainty "
-        f"in every prediction, which costs about {number(-math.log(1 - amount * (1 - 1 / run.classes)))} of recorded "
-        "loss even where every prediction is right: compare such runs with others by accuracy."
+        f" With label smoothing {number_text(amount)}, the network learns to spread {percent(amount)} of the "
+        f"probability over all classes. This adds about {number(-math.log(1 - amount * (1 - 1 / run.classes)))} to the "
+        "recorded loss even if every prediction is right, so compare such runs with others by accuracy."
     )
 
 
 def _watched(run: Run) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """The loss that shows convergence: validation, or training where nothing was validated."""
+    """The loss that shows convergence: the validation loss, or the training loss if there is no validation."""
     curve: Curve = run.valid if len(run.validated) == run.epochs else run.train
     return curve.loss
 
@@ -194,10 +196,10 @@ def _unfinished(run: Run, ahead: Outlook) -> Insight:
     return Insight(
         topic="not-converged",
         title=f"{_main_reason(new)}: the {what} loss was still falling at the last recorded epoch.",
-        explanation=f"A run that goes further would lower the loss; by how much, only trying shows. {why}",
+        explanation=f"A run that gets further would have a lower loss; only a new run shows how much lower. {why}",
         evidence=(
             (
-                f"The {what} loss fell by {number(ahead.fallen)} ({percent(ahead.share)} of what it reached) over the "
+                f"The {what} loss fell by {number(ahead.fallen)} ({percent(ahead.share)} of its lowest value) over the "
                 f"last {plural(run.epochs - 1 - ahead.since, 'epoch')}, to {number(loss)}."
             ),
             *(update_evidence(run) if "lr" in new else []),
@@ -211,7 +213,7 @@ def _unfinished(run: Run, ahead: Outlook) -> Insight:
 
 
 def _known(run: Run) -> float:
-    """Share of the training pictures that are known at the end; 0 where that was not recorded."""
+    """Training accuracy at the end; 0 if it was not recorded."""
     return float(np.nan_to_num(run.train.accuracy[-1]))
 
 
@@ -222,7 +224,7 @@ def _main_reason(new: dict[str, object]) -> str:
 
 
 def _how_to_go_on(run: Run) -> tuple[dict[str, object], str]:
-    """The one change that gets further, and why this one: larger steps, more of them, or more epochs."""
+    """The change that gets the run further, and the reason: larger steps, more steps, or more epochs."""
     total = run.last_step(run.epochs - 1) + 1
     batch = run.batch_size
     ratio = first_update(run.trial)
@@ -230,21 +232,21 @@ def _how_to_go_on(run: Run) -> tuple[dict[str, object], str]:
     dropout = run.settings.get("dropout", 0.0)
     if dropout >= 0.5 and run.valid.accuracy[-1] - run.train.accuracy[-1] > 0.1:
         return {"dropout": round(dropout / 2, 2)}, (
-            f"In training, dropout hides {percent(dropout)} of the units, and far fewer pictures are right than "
-            "without it: it slows learning more than it helps."
+            f"In training, dropout hides {percent(dropout)} of the units, and accuracy is far lower than without it: "
+            "it slows learning more than it helps."
         )
     if batch and batch >= LARGE_BATCH and total < FEW_STEPS:
         smaller = max(SMALLEST_BATCH, 2 ** int(math.log2(batch * total / FEW_STEPS)))
         return {"batch-size": min(smaller, batch // 2)}, (
-            f"The whole run had {total} steps, since each took {batch} pictures: a smaller batch gives more steps for "
-            "the same pictures."
+            f"The whole run had only {total} steps of {batch} pictures: a smaller batch gives more steps with the same "
+            "pictures."
         )
     if math.isfinite(ratio) and ratio < TIMID * FIRST_UPDATE and faster:
-        return faster, "The steps are small for a fresh layer: a larger learning rate gets there without more epochs."
+        return faster, "The steps are small for a new layer: a larger learning rate needs no more epochs."
     planned = int(run.settings.get("epochs", run.epochs))
     return (
         {"epochs": 2 * planned} if run.settings else {}
-    ), "The steps are of a healthy size, so more of them are needed."
+    ), "The steps have a healthy size, so more of them are needed."
 
 
 def _one_epoch(run: Run) -> Insight:
@@ -271,7 +273,7 @@ def _one_epoch(run: Run) -> Insight:
 
 
 def patience_for(run: Run, epoch: int) -> int:
-    """The patience with which a run would have come as far as `epoch` (from 0): half more than it ever waited."""
+    """The patience with which a run would have reached `epoch` (from 0): 1.5 times its longest wait for a new best."""
     losses = run.valid.loss[run.validated[run.validated <= epoch]]
     records = np.flatnonzero(losses <= np.minimum.accumulate(losses))
     longest = int(np.diff(records).max()) if len(records) > 1 else 1
@@ -279,8 +281,8 @@ def patience_for(run: Run, epoch: int) -> int:
 
 
 def _idle(run: Run) -> Insight | None:
-    """Epochs that brought nothing; where the loss clearly turned, overtraining says so."""
-    # Label smoothing trains another loss than the recorded one, which then shows nothing about when to stop.
+    """Reports epochs without improvement. If the loss clearly turned, the insight on overfitting replaces this one."""
+    # With label smoothing, training minimizes another loss than the recorded one, which does not show when to stop.
     if run.best is None or run.epochs < 5 or run.settings.get("label-smoothing"):
         return None
     losses = run.valid.loss[run.validated]
@@ -288,7 +290,7 @@ def _idle(run: Run) -> Insight | None:
     enough = run.best if worse else run.rests
     wasted = run.epochs - 1 - enough
     cosine, patience = run.settings.get("scheduler") == "cosine", patience_for(run, enough)
-    saved = wasted if cosine else wasted - patience  # what patience waits for is not saved
+    saved = wasted if cosine else wasted - patience  # epochs spent waiting are not saved
     if saved < max(3, WASTE * run.epochs):
         return None
     fewer = math.ceil(MARGIN * epochs_of_same_way(run, enough))
@@ -299,15 +301,13 @@ def _idle(run: Run) -> Insight | None:
     most = wasted > MOST * run.epochs and wasted >= 10
     step = f"Set {change(run.settings, new)}" if new else "Stop earlier"
     if most and cosine and new:
-        step += f"; or patience={patience}, which ends any run that no longer improves"
+        step += f"; or set patience={patience}, which ends any run that no longer improves"
     return Insight(
         topic="too-many-epochs",
         title=f"The last {wasted} of {run.epochs} epochs brought no improvement.",
         explanation=f"After epoch {enough + 1} the validation loss was never "
         + ("lower." if worse else f"lower by more than {percent(AS_GOOD)}.")
-        + (
-            " A cosine of that few epochs goes as far, with some to spare, and ends with small steps." if cosine else ""
-        ),
+        + (" A cosine schedule of so few epochs gets at least as far, and ends with small steps." if cosine else ""),
         evidence=_evidence_of_idling(run, enough),
         confidence="high" if most or (run.valid_size and run.valid_size >= 100) else "medium",
         next_step=f"{step}.",

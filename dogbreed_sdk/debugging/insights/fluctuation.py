@@ -1,4 +1,4 @@
-"""Fluctuations of the training loss: what the draw of the pictures makes of them, and what the learning rate does."""
+"""Fluctuations of the training loss: how much random batches cause, and how much the learning rate causes."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from training_scripts.rules.evidence import curves, statistics
 from training_scripts.rules.evidence.run import Run, Values
 
 ENOUGH_STEPS = 40
-# Scatter of a quarter of the whole fall hides the curve from the eye.
+# Scatter above a quarter of the whole fall hides the shape of the curve.
 HIDES_THE_CURVE = 0.25
-# So does scatter of more than half the loss itself.
+# Scatter above half of the loss hides it too.
 HIDES_THE_LEVEL = 0.5
-# Accuracies that scatter half as much again as draws of so many pictures can, on that many steps, are not draws.
+# Accuracies that scatter more than this factor beyond the sampling error cannot be explained by random batches.
 EXCESS = 1.4
 SMALL_BATCH, QUIET_BATCH = 32, 64
-# Whatever its share of a tiny loss, a scatter of hundredths of a nat is not worth a word.
+# Scatter below this is not worth reporting, however large it is compared with a tiny loss.
 FELT = 0.05
 SMOOTHING = 9
-# Steps of twice the size that the curvature bears alternate with a correlation near -1.
+# If steps are twice as large as the curvature allows, neighboring deviations alternate with a correlation near -1.
 OVERSHOOTING = -0.4
 
 
 @dataclass(frozen=True)
 class StepNoise:
-    """Scatter of the training loss from step to step, after the first epoch's fall.
+    """Scatter of the training loss from step to step, after its initial fall.
 
     Attributes:
         observed: Standard deviation around the smoothed loss.
-        sampling: What the draw of a batch's pictures alone would give; NaN where unknown.
+        sampling: Estimated scatter from random batches alone.
         excess: Observed over expected scatter of the accuracy, whose sampling error is known exactly; NaN if unknown.
-        excess_low: Lower end of the excess's 95 % interval.
-        alternation: Correlation of neighboring deviations: below 0 where each step overshoots the one before.
-        overshoots: Whether it is so far below 0 that neither chance nor drawing without replacement explains it.
+        excess_low: Lower end of the 95 % interval of `excess`.
+        alternation: Correlation of neighboring deviations. It is below 0 if each step overshoots the one before.
+        overshoots: Whether it is so far below 0 that neither chance nor sampling without replacement explains it.
         early: Scatter relative to the loss in the first third.
-        late: Likewise in the last third.
+        late: Scatter relative to the loss in the last third.
         relative: Scatter relative to the loss.
-        fall: From the largest to the smallest smoothed loss.
+        fall: Difference between the largest and the smallest smoothed loss.
     """
 
     observed: float
@@ -58,20 +58,20 @@ class StepNoise:
 
 
 def noise_of_steps(run: Run) -> StepNoise | None:
-    """Measures the scatter; None where there are too few steps."""
+    """Measures the scatter; None if there are too few steps."""
     losses = run.losses.values[: _whole_steps(run)]
     if len(losses) < ENOUGH_STEPS or not np.isfinite(losses).all():
         return None
     level = curves.centered_mean(losses, SMOOTHING)
     fall = float(level.max() - level.min())
-    settled = slice(len(losses) // 5, None)  # the first fall is not a fluctuation
-    # A window of nine takes a ninth of white noise with it.
+    settled = slice(len(losses) // 5, None)  # the initial fall is not a fluctuation
+    # A moving average over nine values contains a ninth of the variance of white noise.
     deviations = (losses - level)[settled] / math.sqrt(1 - 1 / SMOOTHING)
     third = len(deviations) // 3
     relative = deviations / np.maximum(level[settled], 1e-12)
     excess, low = _excess(run, settled)
     observed = float(deviations.std())
-    # The moving average itself makes neighbors differ: white noise shows about -1/9 around it.
+    # Deviations of white noise from a moving average have a correlation of about -1/9.
     alternation = curves.lag_one(deviations) + 1 / SMOOTHING
     return StepNoise(
         observed=observed,
@@ -88,7 +88,7 @@ def noise_of_steps(run: Run) -> StepNoise | None:
 
 
 def find(run: Run) -> list[Insight]:
-    """That the training loss fluctuates more than its batches explain, or that its batches are small."""
+    """Reports a training loss that fluctuates more than random batches explain, or because batches are small."""
     noise, batch = noise_of_steps(run), run.batch_size
     if noise is None:
         return []
@@ -105,8 +105,8 @@ def _too_much(run: Run, noise: StepNoise) -> Insight:
     evidence = [f"The training loss scatters by ± {number(noise.observed)} around its smoothed curve."]
     if math.isfinite(noise.excess):
         evidence.append(
-            f"The accuracy scatters {noise.excess:.1f} times as much as drawing {run.batch_size} pictures per step "
-            f"can explain (at least {noise.excess_low:.1f} times, 95 %)."
+            f"The accuracy scatters {noise.excess:.1f} times as much as sampling {run.batch_size} pictures per step "
+            f"explains (at least {noise.excess_low:.1f} times, 95 %)."
         )
     evidence.append(
         f"Neighboring deviations correlate by {noise.alternation:+.2f}: "
@@ -121,9 +121,9 @@ def _too_much(run: Run, noise: StepNoise) -> Insight:
     evidence.append(_with_the_schedule(run, noise))
     return Insight(
         topic="training-fluctuations",
-        title="The training loss fluctuates more than the draw of its pictures explains: the steps are too large.",
-        explanation="Every batch shows other pictures, so some scatter is natural and known; what exceeds it comes "
-        "from weights that jump about.",
+        title="The training loss fluctuates more than random batches explain: the steps are too large.",
+        explanation="Each batch has different pictures, so some scatter is expected and its size is known. The excess "
+        "comes from weights that change too much at each step.",
         evidence=(*evidence, *update_evidence(run)),
         confidence="high" if noise.excess_low > 1.5 * EXCESS else "medium",
         next_step=f"Set {change(run.settings, new)}." if new else "Divide the learning rate by 3.",
@@ -133,7 +133,7 @@ def _too_much(run: Run, noise: StepNoise) -> Insight:
 
 
 def _by_drawing(run: Run) -> float:
-    """How strongly the steps of an epoch alternate since each picture is drawn once: what one has, the others lack."""
+    """How strongly steps of an epoch alternate because each picture is drawn once: the other steps lack it."""
     steps = float(np.median([len(steps) for steps in run.train_steps]))
     return 1 / (steps - 1) if steps > 1 else 1.0
 
@@ -144,15 +144,15 @@ def _small_batches(run: Run, noise: StepNoise, batch: int) -> Insight:
     return Insight(
         topic="training-fluctuations",
         title=f"The training loss is noisy because each step sees only {plural(batch, 'picture')}.",
-        explanation="The scatter is what drawing so few pictures gives; it is not a sign of a wrong learning rate. "
+        explanation="Such small batches cause this scatter; it is not a sign of a wrong learning rate. "
         "It falls with the square root of the batch size.",
         evidence=(
-            f"It scatters by ± {number(noise.observed)}, {percent(noise.relative)} of the loss at that point.",
+            f"It scatters by ± {number(noise.observed)}, {percent(noise.relative)} of the loss at the same steps.",
             *(
                 [
                     (
-                        f"The accuracy scatters {noise.excess:.2f} times as much as {batch} drawn pictures would: as "
-                        "expected."
+                        f"The accuracy scatters {noise.excess:.2f} times as much as sampling {batch} pictures "
+                        "explains: as expected."
                     )
                 ]
                 if math.isfinite(noise.excess)
@@ -160,8 +160,8 @@ def _small_batches(run: Run, noise: StepNoise, batch: int) -> Insight:
             ),
         ),
         confidence="high" if math.isfinite(noise.excess) else "medium",
-        next_step=f"Set {change(run.settings, new)}: {calmer:.1f} times calmer, and faster; or judge by the epochs' "
-        "means.",
+        next_step=f"Set {change(run.settings, new)}: the scatter is {calmer:.1f} times smaller, and training is "
+        "faster; or compare the means of epochs.",
         severity="info",
         hyperparameters=new if run.settings else {},
     )
@@ -189,7 +189,7 @@ def _excess(run: Run, settled: slice) -> tuple[float, float]:
     whole = _full_batches(run)[settled]
     expected = (np.clip(level, 0, 1) * (1 - np.clip(level, 0, 1)) / batch)[whole]
     freedom = int(whole.sum())
-    # Near 0 or 1 single answers decide: there a sum of rare events has no normal scatter to compare with.
+    # Near 0 or 1 a few single answers decide, and the binomial distribution is too far from normal to compare with.
     if freedom < ENOUGH_STEPS // 2 or expected.mean() * batch < 1 / batch / 4 or expected.mean() <= 0:
         return math.nan, math.nan
     ratio = math.sqrt(float((deviations[whole] ** 2).mean() / expected.mean()))
@@ -201,6 +201,6 @@ def _whole_steps(run: Run) -> int:
 
 
 def _full_batches(run: Run) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Which steps had a full batch: all but the last of each epoch."""
+    """Which steps had a full batch: all except the last of each epoch."""
     last = [int(steps[-1]) for steps in run.train_steps]
     return ~np.isin(run.losses.steps[: _whole_steps(run)], last)

@@ -1,4 +1,4 @@
-"""Training pictures that were memorized: a gap between their accuracy and that of unseen ones."""
+"""Memorized training pictures: a gap between training and validation accuracy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from training_scripts.rules.evidence.run import Run
 
 
 def find(run: Run) -> list[Insight]:
-    """That the training pictures were memorized, where unseen ones are much less known."""
+    """Reports that the training pictures were memorized, if validation accuracy is much lower."""
     if run.epochs < 2 or few_pictures(run) or not accuracies_diverge(run):
         return []
     insight = _gap(run)
@@ -22,19 +22,18 @@ def _gap(run: Run) -> Insight | None:
     best, size = run.best, run.valid_size
     if best is None or not size:
         return None
-    trained, judged = float(run.train.accuracy[best]), float(run.valid.accuracy[best])
-    low, high = statistics.wilson(judged * size, size)
+    trained, validated = float(run.train.accuracy[best]), float(run.valid.accuracy[best])
+    low, high = statistics.wilson(validated * size, size)
     new, step, why = _against_gap(run)
     return Insight(
         topic="generalisation-gap",
         title=f"The training pictures are memorized ({percent(trained)} right); "
-        f"of the {size} validation pictures {percent(judged)} are right.",
-        explanation="More epochs would hardly close this gap: what is left to learn is not in these training pictures. "
-        + why,
+        f"of the {size} validation pictures, {percent(validated)} are right.",
+        explanation="More epochs would hardly close this gap: the network has learned what these pictures show. " + why,
         evidence=(
             (
-                f"Accuracy at epoch {best + 1}: training {percent(trained)}, validation {percent(judged)} (95 % "
-                f"interval {percent(low)} to {percent(high)}): a gap of {points(trained - judged)}."
+                f"Accuracy at epoch {best + 1}: training {percent(trained)}, validation {percent(validated)} (95 % "
+                f"interval {percent(low)} to {percent(high)}): a gap of {points(trained - validated)}."
             ),
             (
                 f"Loss at epoch {best + 1}: training {number(float(run.train.loss[best]))}, validation "
@@ -50,14 +49,14 @@ def _gap(run: Run) -> Insight | None:
 
 
 def _against_gap(run: Run) -> tuple[dict[str, object], str, str]:
-    """What to change, in words, and why that."""
+    """The hyperparameters to change, the next step in words, and the reason."""
     settings = run.settings
     if settings.get("hidden") and settings.get("dropout", 0.0) < 0.5:
         new: dict[str, object] = {"dropout": 0.5}
         return (
             new,
             f"Set {change(settings, new)}.",
-            "Hidden layers have room to memorize pictures; dropout reduces that room, and slows learning.",
+            "Hidden layers have the capacity to memorize pictures; dropout reduces it, but slows learning.",
         )
     views = str(settings.get("views", ""))
     if settings and "crops" not in views:
@@ -65,10 +64,10 @@ def _against_gap(run: Run) -> tuple[dict[str, object], str, str]:
         return (
             new,
             f"Collect more pictures per class; if you cannot, try {change(settings, new)}.",
-            ("A linear head has little to regularize; more views of each picture, or more pictures, help more."),
+            "A linear head has little to regularize; more views of each picture, or more pictures, help more.",
         )
     return (
         {},
         "Collect more pictures per class, or try a larger backbone (model=...).",
-        ("Views and regularization are in use already."),
+        "Views and regularization are already in use.",
     )

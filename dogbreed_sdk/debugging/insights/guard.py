@@ -1,4 +1,4 @@
-"""Keeps an insight that fails from taking the others with it, as the rules do."""
+"""Isolates insights: if one fails, the others are still reported, as with rules."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ Found = TypeVar("Found")
 
 
 class Guard:
-    """Computes insights, and keeps a sentence for each that failed.
+    """Computes insights, and records a sentence for each one that failed.
 
     Attributes:
-        problems: The sentences.
+        problems: One sentence per failure.
     """
 
     def __init__(self) -> None:
         self.problems: list[str] = []
 
     def insights(self, name: str, find: Callable[[], Iterable[Insight]]) -> list[Insight]:
-        """The insights that `find` returns; none where it failed."""
+        """The insights that `find` returns; none if it failed."""
         return self.value(name, lambda: list(find())) or []
 
     def value(self, name: str, compute: Callable[[], Found]) -> Found | None:
-        """What is computed; None where that failed."""
+        """The result of `compute`; None if it failed."""
         try:
             found: Found = despite_damage(compute)
             return found
-        except Exception as error:  # noqa: BLE001 - whatever a recording makes of one insight, the others are kept
+        except Exception as error:  # noqa: BLE001 - whatever an unusual recording causes, other insights are kept
             self.problems.append(
                 f"The insight on {name.replace('_', ' ')} failed: {type(error).__name__}: {str(error)[:200]}."
             )

@@ -1,4 +1,4 @@
-"""Hardware in words: whether GPU and CPU were used, what they waited for, and whether the machine fits the job."""
+"""Insights on hardware: whether GPU and CPU were used, what they waited for, and whether the machine suits the job."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from dogbreed_sdk.debugging.insights.machine import IDLE, Use, Waits, fact, ours
 from training_scripts.recording.profile.profile import Profile
 from training_scripts.rules.findings import ISSUES_FOUND, RuleResult
 
-# AWS's LowGPUUtilization and BatchSize ask below 70 %.
+# AWS's LowGPUUtilization and BatchSize fire below 70 %.
 USED = 70.0
 HARDLY = 30.0
-# Half the cores idle: the next smaller instance has half of them.
+# If half of the cores idle, the next smaller instance, which has half of them, is enough.
 HALF_IDLE = 50.0
 OFTEN = 0.2
 SWING = 30.0
 FULL = 95.0
-# A larger batch may fill this much of the memory: what is fixed in it does not grow, so this errs on the safe side.
+# A larger batch may fill this much of the memory. This is conservative, since part of the memory use is fixed.
 SAFE_MEMORY = 85.0
 MOST_TIMES = 8
 
 
 def find(profile: Profile, guard: Guard, results: Sequence[RuleResult] = ()) -> list[Insight]:
-    """Everything a profile shows; nothing useful about jobs of a few seconds.
+    """All insights on a profile; jobs of a few seconds show little.
 
     Args:
         profile: The profile.
-        guard: Takes what fails.
-        results: The rules' answers, which an insight must not contradict.
+        guard: Records failures.
+        results: The results of the rules, which an insight must not contradict.
     """
     found: list[Insight | None] = []
     use = guard.value("the use of the machine", lambda: use_of(profile))
@@ -42,13 +42,13 @@ def find(profile: Profile, guard: Guard, results: Sequence[RuleResult] = ()) -> 
             found.append(guard.value(name, partial(one, profile, use)))
     for name, look_at in timing.LOOKS.items():
         found.append(guard.value(name, partial(look_at, profile)))
-    # Memory that grows is not a harmless up and down.
+    # If memory keeps growing, its changes are not harmless.
     grows = any(one.name == "GPUMemoryIncrease" and one.status == ISSUES_FOUND for one in results)
     return [one for one in found if one is not None and not (grows and one.topic == "gpu-memory" and not one.next_step)]
 
 
 def _gpu(profile: Profile, use: Use) -> Insight | None:
-    """A GPU that is not used, where the cores are not to blame."""
+    """Reports a GPU that is hardly used, unless it waits for the cores or the disk."""
     gpu = use.gpu
     if gpu is None or gpu.p95 >= USED or _often(use.cpu_waits) or _often(use.io_waits):
         return None
@@ -56,7 +56,7 @@ def _gpu(profile: Profile, use: Use) -> Insight | None:
     return Insight(
         topic="gpu-use",
         title=f"The GPU is hardly used: 95 % of the time it is below {gpu.p95:.0f} %.",
-        explanation="Each step gives it too little work, so it waits for the next one, at the same price.",
+        explanation="Each step gives the GPU too little work, so it idles between steps, at the same price.",
         evidence=(
             f"GPU utilization {use.when}: median {gpu.p50:.0f} %, p95 {gpu.p95:.0f} %, highest {gpu.maximum:.0f} %.",
             *([f"GPU memory: p95 {use.gpu_memory.p95:.0f} %."] if use.gpu_memory else []),
@@ -86,15 +86,15 @@ def _fill_the_gpu(profile: Profile, use: Use) -> tuple[dict[str, object], str]:
         return new, (
             f"Set batch-size={batch * times} (now {batch}): {times} times the batch fits, as at most "
             f"{use.gpu_memory.maximum if use.gpu_memory else 0:.0f} % of the GPU memory was used. Fewer, larger "
-            "steps may want a larger lr."
+            "batches may need a larger lr."
         )
     if times > 1:
-        return {}, f"Make the batch {times} times as large: there is memory for it."
+        return {}, f"Make the batch {times} times as large: it fits into memory."
     return {}, "Use an instance with a smaller GPU: the memory is full, so a larger batch does not fit."
 
 
 def _cpu(profile: Profile, use: Use) -> Insight | None:
-    """Cores that idle in a job without a GPU."""
+    """Reports cores that idle in a job without a GPU."""
     if use.gpu is not None or use.cpu is None or fact(profile, "gpus") or profile.facts.get("device") == "cuda":
         return None
     cores, cpu = fact(profile, "cores"), use.cpu
@@ -107,7 +107,7 @@ def _cpu(profile: Profile, use: Use) -> Insight | None:
         new: dict[str, object] = {"workers": 0}
         step = f"Set workers=0 (now {workers}): one decoding thread per core."
     else:
-        if needed >= cores:  # the next smaller machine, with half of them, would be nearly full
+        if needed >= cores:  # the next smaller machine, with half of the cores, would be nearly fully used
             return None
         new = {}
         smaller = _smaller_instance(profile, cores, needed)
@@ -116,7 +116,7 @@ def _cpu(profile: Profile, use: Use) -> Insight | None:
         topic="cpu-use",
         title=f"Most of the {cores} cores idle: 95 % of the time fewer than {max(1, math.ceil(busy))} of them are "
         "busy.",
-        explanation="More cores than the work can use cost money and give no speed.",
+        explanation="Cores that the job cannot use cost money and do not make it faster.",
         evidence=(f"CPU {use.when}, mean over {cores} cores: median {cpu.p50:.0f} %, p95 {cpu.p95:.0f} %.",),
         confidence="medium",
         next_step=step,
@@ -126,7 +126,7 @@ def _cpu(profile: Profile, use: Use) -> Insight | None:
 
 
 def _smaller_instance(profile: Profile, cores: int, needed: int) -> str:
-    """The instance of the same family with fewer cores, by the doubling of AWS's sizes."""
+    """The instance of the same family with fewer cores; AWS's sizes double the cores."""
     written = str(profile.facts.get("instance_type") or "")
     sizes = ["large", "xlarge", "2xlarge", "4xlarge", "8xlarge", "16xlarge"]
     family, _, size = written.rpartition(".")
@@ -141,7 +141,7 @@ def _often(waits: Waits | None) -> bool:
 
 
 def _cpu_waits(profile: Profile, use: Use) -> Insight | None:
-    """A GPU that idles while the cores work."""
+    """Reports a GPU that idles while the cores work."""
     waits = use.cpu_waits
     if waits is None or not _often(waits):
         return None
@@ -150,10 +150,10 @@ def _cpu_waits(profile: Profile, use: Use) -> Insight | None:
     return Insight(
         topic="cpu-bottlenecks",
         title=f"The GPU waits for the CPU: {plural(waits.both, 'CPU bottleneck')} in {_of(waits)}.",
-        explanation="Pictures are decoded and prepared by the cores; while they do, the GPU has nothing to do.",
+        explanation="The cores decode and prepare the pictures; meanwhile the GPU has nothing to do.",
         evidence=(
             (
-                f"In {waits.both} of {waits.idle} samples in which the GPU was below {IDLE:.0f} %, a core was above "
+                f"In {waits.both} of {waits.idle} samples with the GPU below {IDLE:.0f} %, a core was above "
                 f"90 % ({percent(waits.both / max(waits.idle, 1))}; {use.when})."
             ),
             *([f"GPU: median {use.gpu.p50:.0f} %, p95 {use.gpu.p95:.0f} %."] if use.gpu else []),
@@ -184,7 +184,7 @@ def _feed(profile: Profile, workers: int | None, cores: int | None) -> tuple[str
 
 
 def _prepared(profile: Profile) -> str:
-    """What takes decoding out of training."""
+    """What removes decoding from training."""
     if ours(profile):
         return "train on stored features (features=auto, unfreeze=0), which reads and decodes each picture once"
     return "decode and shrink the pictures once, before training"
@@ -197,7 +197,7 @@ def _of(waits: Waits) -> str:
 
 
 def _io_waits(profile: Profile, use: Use) -> Insight | None:
-    """A GPU, or without one the cores, that wait for the disk."""
+    """Reports a GPU that waits for the disk, or, without a GPU, cores that do."""
     waits = use.io_waits
     if waits is not None and _often(waits):
         what, evidence = "GPU", f"{waits.both} I/O bottlenecks in {_of(waits)}."
@@ -211,7 +211,8 @@ def _io_waits(profile: Profile, use: Use) -> Insight | None:
     return Insight(
         topic="io-bottlenecks",
         title=f"The {what} waits for the disk.",
-        explanation="Pictures arrive more slowly than they could be used: a slow or distant disk, or many small files.",
+        explanation="Pictures arrive more slowly than they can be processed. Usual causes are a slow or remote disk "
+        "and many small files.",
         evidence=(evidence,),
         next_step=f"Use a faster disk, or {_prepared(profile)}.",
         severity="problem",
@@ -219,7 +220,7 @@ def _io_waits(profile: Profile, use: Use) -> Insight | None:
 
 
 def _swings(profile: Profile, use: Use) -> Insight | None:
-    """GPU memory that is nearly full, or goes up and down."""
+    """Reports GPU memory that is nearly full, or that goes up and down."""
     memory = use.gpu_memory
     if memory is None:
         return None
@@ -245,13 +246,13 @@ def _swings(profile: Profile, use: Use) -> Insight | None:
         title=f"GPU memory goes up and down between {memory.p5:.0f} % and {memory.p95:.0f} %.",
         explanation=(
             "Training and evaluation need different amounts, or memory is released between epochs. This "
-            "does no harm, but room for a larger batch must be judged by the highest value."
+            "does no harm, but the highest value determines whether a larger batch fits."
         ),
         evidence=(
             (
                 f"GPU memory {use.when}: {'lowest' if whole_job else 'p5'} {memory.p5:.0f} %, median "
                 f"{memory.p50:.0f} %, p95 {memory.p95:.0f} %, highest {memory.maximum:.0f} %: "
-                f"{max(0.0, 100 - memory.maximum):.0f} % were never used."
+                f"{max(0.0, 100 - memory.maximum):.0f} % was never used."
             ),
         ),
         confidence="medium" if whole_job else "high",

@@ -1,4 +1,4 @@
-"""Insights: each a statement about a run, its evidence, and what to do about it."""
+"""The type of an insight: a statement about a run, its evidence, and what to do about it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class Insight:
     """One thing that a recording shows.
 
     Attributes:
-        topic: What it is about, for programs: overfitting, validation-spikes, gpu-use, ...
+        topic: A name for programs: overfitting, validation-spikes, gpu-use, ...
         title: The statement, in a sentence.
-        explanation: What it means and where it comes from.
-        evidence: What was measured, each with its numbers.
-        confidence: high, medium or low; the explanation or the evidence has the statistics behind it.
-        next_step: The hyperparameter to change and to what, or what else to do; empty where nothing is to be done.
-        severity: problem (the model or the bill suffers), hint (worth a try) or info.
-        hyperparameters: What to set in the next run, by the names of `train_model`.
-        steps: TRAIN steps at which it shows, ascending.
+        explanation: What it means and what causes it.
+        evidence: The measurements, as sentences with numbers.
+        confidence: high, medium or low; the explanation or the evidence gives the statistics.
+        next_step: Which hyperparameter to set to which value, or what else to do; empty if there is nothing to do.
+        severity: problem (it harms the model or wastes money), hint (worth a try) or info.
+        hyperparameters: Values to set in the next run, by `train_model`'s names.
+        steps: TRAIN steps at which it can be seen, ascending.
     """
 
     topic: str
@@ -38,7 +38,7 @@ class Insight:
     steps: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, under the attributes' names."""
+        """Plain values for JSON, with the names of the attributes as keys."""
         return {
             "topic": self.topic,
             "title": self.title,

@@ -1,4 +1,4 @@
-"""Runs that did not learn: a loss that is not a number, a loss at chance level, a far too large learning rate."""
+"""Failed runs: a loss that is NaN, a loss at chance level, or a learning rate that is far too large."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from training_scripts.rules.evidence.run import Run
 from training_scripts.rules.evidence.statistics import wilson
 from training_scripts.rules.findings import ISSUES_FOUND, RuleResult
 
-# A loss within 3 % of guessing is no better than guessing for any use.
+# A loss within 3 % of the chance-level loss is useless.
 NEARLY_CHANCE = 0.97
-# Ten times the best rate leaves a certainty of 20 points above the accuracy, three times the best one of 13.
+# Certainty above accuracy, and first update relative to a good one. With ten times the best learning rate, certainty is
+# 20 points above accuracy; with three times the best rate, 13 points.
 BOASTING, LARGE_FIRST = 0.15, 5
-# Half the loss of guessing: a run that came there has recovered from what went before.
+# A run whose loss falls below half of the chance-level loss has recovered.
 RECOVERED = 0.5
-# Rules that name why a network cannot learn.
+# Rules that explain why a network cannot learn.
 _DEAF = {
     "DeadRelu": "ReLUs that are never active",
     "AllZero": "tensors that are all zero",
@@ -32,7 +33,7 @@ _DEAF = {
 
 
 def failures(run: Run, results: Sequence[RuleResult]) -> list[Insight]:
-    """At most one insight: why the run failed. Where there is one, its curves show nothing else."""
+    """Returns at most one insight: why the run failed. If it failed, its curves show nothing else."""
     for find in (_diverged, _overshot):
         found = find(run)
         if found:
@@ -50,10 +51,10 @@ def _diverged(run: Run) -> Insight | None:
     kept = f" The model is that of epoch {run.best + 1}." if run.keeps_best and run.best is not None else ""
     return Insight(
         topic="divergence",
-        title=f"Training broke down: at step {step} the loss is no longer a number.",
+        title=f"Training diverged: from step {step} on, the loss is not a number.",
         explanation="The weights grew until the computation overflowed; nothing after that step is usable." + kept,
         evidence=(
-            f"{len(broken)} of {len(run.losses)} training steps have a loss of NaN or infinity, the first is {step}.",
+            f"{len(broken)} of {len(run.losses)} training steps have a loss of NaN or infinity, first step {step}.",
             *update_evidence(run),
         ),
         next_step=f"Set {change(run.settings, new)}." if new else "Divide the learning rate by 10.",
@@ -64,7 +65,7 @@ def _diverged(run: Run) -> Insight | None:
 
 
 def _overshot(run: Run) -> Insight | None:
-    """The loss rose far above that of guessing, in training or, with some accuracy, in validation."""
+    """Reports a training loss that rose far above chance level, or such a validation loss in spite of some accuracy."""
     evidence = []
     steps: tuple[int, ...] = ()
     risen = blow_up(run)
@@ -78,8 +79,8 @@ def _overshot(run: Run) -> Insight | None:
     loss, accuracy = _kept(run)
     if run.chance and run.classes and loss > run.chance and accuracy > 5 / run.classes:
         evidence.append(
-            f"{percent(accuracy)} of the validation pictures are right, and yet their loss of {number(loss)} is above "
-            f"that of guessing ({number(run.chance)}): wrong predictions are made with great certainty."
+            f"{percent(accuracy)} of the validation pictures are right, but the loss of {number(loss)} is above "
+            f"that of guessing ({number(run.chance)}): wrong predictions are made with high confidence."
         )
     evidence += _boasting(run, accuracy)
     if not evidence:
@@ -89,8 +90,8 @@ def _overshot(run: Run) -> Insight | None:
         topic="learning-rate-too-large",
         title=f"The learning rate is too large: its steps overshot, and {_aftermath(run, loss)}.",
         explanation=(
-            "Each step moved the weights past the minimum, so they grew; large weights predict with certainty "
-            "even where they are wrong, which the loss punishes."
+            "Each step moved the weights past the minimum, so they grew. Large weights give confident predictions "
+            "even if these are wrong, which increases the loss."
         ),
         evidence=(*evidence, *_reached(run), *update_evidence(run)),
         confidence="high" if risen or len(evidence) > 1 else "medium",
@@ -102,7 +103,7 @@ def _overshot(run: Run) -> Insight | None:
 
 
 def _aftermath(run: Run, loss: float) -> str:
-    """What became of the losses after the steps that overshot."""
+    """How the losses continued after the steps that overshot."""
     if run.chance is not None and loss <= RECOVERED * run.chance:
         return "the run was spent on recovering"
     began = run.chance or float(run.losses.values[0])
@@ -112,13 +113,15 @@ def _aftermath(run: Run, loss: float) -> str:
 
 
 def _boasting(run: Run, accuracy: float) -> list[str]:
-    """Answers that are far surer than they are right, after a first step that was far too large."""
+    """Evidence of predictions that are far more confident than accurate, after a first step that was far too large."""
     if run.best is None or not first_update(run.trial) > LARGE_FIRST * FIRST_UPDATE:
         return []
     certainty = run.certainty(run.best)
     if not certainty > accuracy + BOASTING:
         return []
-    return [f"Predictions are made with {percent(certainty)} certainty, but only {percent(accuracy)} are right."]
+    return [
+        f"Right predictions have a mean probability of {percent(certainty)}, but only {percent(accuracy)} of all are."
+    ]
 
 
 def _at_chance(run: Run, results: Sequence[RuleResult]) -> Insight | None:
@@ -157,7 +160,7 @@ def _at_chance(run: Run, results: Sequence[RuleResult]) -> Insight | None:
 
 
 def _unmoved(run: Run, results: Sequence[RuleResult]) -> Insight | None:
-    """Where the number of classes is unknown: a training loss that ends where it began."""
+    """Reports a training loss that ends where it began, if the number of classes is unknown."""
     losses = run.losses.values
     few = max(3, len(losses) // 10)
     if len(losses) < 3 * few or run.epochs < 2:
@@ -172,9 +175,9 @@ def _unmoved(run: Run, results: Sequence[RuleResult]) -> Insight | None:
         title="Nothing was learned: the training loss ends where it began.",
         explanation=f"The rules found {' and '.join(deaf)}: no learning signal gets through."
         if deaf
-        else "The learning rate does not fit, no gradient arrives, or labels do not match their pictures.",
+        else "The learning rate is wrong, no gradient arrives, or labels do not match their pictures.",
         evidence=(
-            f"The mean training loss of the first {few} steps is {number(first)}, of the last {few} {number(last)}.",
+            f"The mean training loss of the first {few} steps is {number(first)}; of the last {few}, {number(last)}.",
             *([f"The lowest validation loss is {number(float(validated.min()))}."] if len(validated) else []),
             *update_evidence(run),
         ),
@@ -199,9 +202,9 @@ def _why_chance(run: Run, trained: float, results: Sequence[RuleResult]) -> tupl
     if trained < 0.9 * run.chance:
         return (
             (
-                f"The training pictures were learned (loss {number(trained)}), the validation pictures were not at "
-                "all: labels do not match their pictures (shuffled labels), or the validation split has other "
-                "classes, another order of them, or another preprocessing."
+                f"The network learned the training pictures (loss {number(trained)}), but nothing about the validation "
+                "pictures: labels do not match their pictures (shuffled labels), or the validation split has other "
+                "classes, another order of classes, or another preprocessing."
             ),
             "Check the labels of some pictures of both splits by eye before you train again.",
             {},
@@ -217,10 +220,10 @@ def _why_chance(run: Run, trained: float, results: Sequence[RuleResult]) -> tupl
             smaller,
         )
     if math.isfinite(ratio) and ratio < FIRST_UPDATE / 10 and larger:
-        return "The steps are too small to get anywhere.", f"Set {change(run.settings, larger)}.", larger
+        return "The steps are too small to make progress.", f"Set {change(run.settings, larger)}.", larger
     return (
         (
-            "Even the training pictures were not learned: the learning rate does not fit, or labels do not match "
+            "Even the training pictures were not learned: the learning rate is wrong, or labels do not match "
             "their pictures."
         ),
         f"Check the labels of some pictures by eye; then set {change(run.settings, smaller)}."
@@ -236,7 +239,7 @@ def _reached(run: Run) -> list[str]:
     if run.best is None or not math.isfinite(accuracy):
         return []
     epoch = f"epoch {run.best + 1} of {run.epochs}"
-    return [f"The lowest validation loss, {number(loss)} in {epoch}, came with {percent(accuracy)} right answers."]
+    return [f"The lowest validation loss, {number(loss)} in {epoch}, came with an accuracy of {percent(accuracy)}."]
 
 
 def _kept(run: Run) -> tuple[float, float]:

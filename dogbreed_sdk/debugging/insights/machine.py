@@ -1,4 +1,4 @@
-"""How busy a profile's machine was while it trained: one set of numbers for samples and for AWS's report."""
+"""How busy the machine was during training, in the same numbers for our samples and for AWS's report."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from training_scripts.rules.findings import NotEvaluated
 from training_scripts.rules.profiling.samples import at_times, cpu_total, devices, training_window
 
 IDLE, BUSY, WAITING = 10.0, 90.0, 50.0
-"""AWS's limits of CPUBottleneck and IOBottleneck: an idle GPU, a busy core, a core that waits for the disk, percent."""
+"""AWS's limits in CPUBottleneck and IOBottleneck for an idle GPU, a busy core and a core that waits for the disk, %."""
 
-# Ten seconds at the default interval: shorter training shows nothing about a machine.
+# Ten seconds at the default interval. Shorter training shows nothing about the machine.
 ENOUGH_SAMPLES = 20
 
 
 @dataclass(frozen=True)
 class Level:
-    """Quantiles of a metric, percent; p5 is the minimum where only statistics are known."""
+    """Quantiles of a metric in percent; p5 is the minimum if only statistics are known."""
 
     p5: float
     p50: float
@@ -33,12 +33,12 @@ class Level:
 
 @dataclass(frozen=True)
 class Waits:
-    """Moments at which a GPU idled while something else was at its limit.
+    """Samples in which a GPU idled while something else was at its limit.
 
     Attributes:
-        both: How many.
-        idle: How many moments it idled at all.
-        moments: How many moments were looked at; None where unknown.
+        both: Number of such samples.
+        idle: Number of samples in which a GPU idled.
+        moments: Number of all samples; None if unknown.
     """
 
     both: int
@@ -48,16 +48,16 @@ class Waits:
 
 @dataclass(frozen=True)
 class Use:
-    """What was used.
+    """How the machine was used.
 
     Attributes:
-        when: From when to when, in words.
-        cpu: Mean over the cores.
-        gpu: The least used GPU; None without one.
-        gpu_memory: That of the fullest GPU; None where unknown.
-        io_wait: Mean over the cores; None where unknown.
-        cpu_waits: For the cores.
-        io_waits: For the disk.
+        when: The period, in words.
+        cpu: Mean utilization over the cores.
+        gpu: Utilization of the least used GPU; None without a GPU.
+        gpu_memory: Memory of the fullest GPU; None if unknown.
+        io_wait: Mean I/O wait over the cores; None if unknown.
+        cpu_waits: GPUs that waited for the cores.
+        io_waits: GPUs that waited for the disk.
     """
 
     when: str
@@ -70,17 +70,17 @@ class Use:
 
 
 def use_of(profile: Profile) -> Use | None:
-    """Reads it off a profile; None where there is too little."""
+    """Computes it from a profile; None if there is too little data."""
     return _reported(profile) if profile.source == "report" else _sampled(profile)
 
 
 def fact(profile: Profile, name: str) -> int | None:
-    """A count that is known of the job; None where it is not, or is 0 for automatic."""
+    """A count among the facts about the job; None if it is unknown, or 0 for automatic."""
     return count(profile.facts.get(name))
 
 
 def ours(profile: Profile) -> bool:
-    """Whether train_model made the profile: to other jobs its options do not apply."""
+    """Whether train_model recorded the profile; its options do not apply to other jobs."""
     return profile.facts.get("inputs") in ("features", "pictures")
 
 
@@ -119,7 +119,7 @@ def _waits(gpus: list[Any], causes: list[Any], limit: float) -> Waits | None:
     if not gpus or not causes or not len(gpus[0].times):
         return None
     times = gpus[0].times
-    with np.errstate(invalid="ignore"):  # NaN where a device has no sample near: neither idle nor busy
+    with np.errstate(invalid="ignore"):  # NaN if a device has no sample close enough: neither idle nor busy
         idle = np.any([at_times(gpu, times) < IDLE for gpu in gpus], axis=0)
         limited = np.any([at_times(cause, times) > limit for cause in causes if len(cause.times)], axis=0)
     return Waits(int((idle & limited).sum()), int(idle.sum()), len(times))

@@ -1,4 +1,4 @@
-"""Overfitting: a validation loss that turned."""
+"""Overfitting: a validation loss that turned upwards."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.overfitting import trends_upwards
 from training_scripts.rules.evidence.run import KEEPS_BEST, Run
 
-# A rise below 2 % of the loss is not worth a word, however certain it is.
+# A rise below 2 % of the loss is not worth reporting, however certain it is.
 WORTH_A_WORD = 0.02
 SERIOUS = 0.1
 SURE = 0.05
 MEMORIZED_WORDS = (
-    "From there on the network memorized the training pictures instead of learning the classes: the training "
-    "loss kept falling while that of unseen pictures rose. "
+    "From then on the network memorized the training pictures instead of learning the classes: the training "
+    "loss kept falling while the validation loss rose. "
 )
 WANDERED_WORDS = (
-    "The training loss did not fall meanwhile, so the network did not memorize pictures: its weights drifted "
+    "Meanwhile the training loss did not fall, so the network did not memorize pictures. Its weights drifted "
     "away, as happens with steps that are too large. "
 )
 
 
 def find(run: Run) -> list[Insight]:
-    """That the loss turned, where it did."""
+    """Reports a validation loss that turned upwards."""
     found = _turned(run)
     return [found] if found else []
 
@@ -39,7 +39,7 @@ def _turned(run: Run) -> Insight | None:
     last = int(run.validated[-1])
     excess = run.excess(last, best)
     lowest = float(run.valid.loss[best])
-    # The best epoch was chosen among all of them: the more there are, the surer the rise must be (Bonferroni).
+    # The best epoch was selected from all epochs: the more there are, the stronger the evidence must be (Bonferroni).
     chance = min(1.0, statistics.two_sided(excess.score) * max(1, len(run.validated) - 1))
     material = excess.mean >= WORTH_A_WORD * lowest > 0
     if not material or not (validation_turned(run) or (chance <= SURE and trends_upwards(run, best))):
@@ -66,7 +66,7 @@ def _turned(run: Run) -> Insight | None:
 
 
 def _training_fell(run: Run, best: int, last: int) -> bool:
-    """Whether the training loss fell meanwhile, by more than its error where that is known."""
+    """Whether the training loss fell meanwhile; if its standard error is known, by more than that."""
     error = math.hypot(run.train.error[best], run.train.error[last])
     fall = float(run.train.loss[best] - run.train.loss[last])
     return fall > (statistics.Z95 * error if math.isfinite(error) else 0.0)
@@ -80,18 +80,18 @@ def _severity(share: float, *, keeps_best: bool) -> Severity:
 
 def _harm(run: Run, wasted: int) -> str:
     if not run.keeps_best:
-        return "Unless the weights of the best epoch were kept, the model is worse for it."
+        return "The model is worse for it, unless the weights of the best epoch were kept."
     spent = run.epoch_seconds * wasted
     cost = f" ({seconds(spent)})" if math.isfinite(spent) else ""
     return f"This cost time{cost}, not accuracy: {KEEPS_BEST}."
 
 
 def _earlier_end(run: Run, best: int) -> dict[str, object]:
-    """Fewer epochs under a cosine, which needs its end; patience otherwise."""
+    """Fewer epochs for a cosine schedule, which should run to its end; otherwise patience."""
     if not run.settings:
         return {}
     if run.settings.get("scheduler", "cosine") == "cosine":
-        fewer = max(2, epochs_of_same_way(run, best))  # its small steps at the end lower the loss further
+        fewer = max(2, epochs_of_same_way(run, best))  # the small steps at the end reduce the loss further
         if fewer < int(run.settings.get("epochs", run.epochs)):
             return {"epochs": fewer}
     return {"patience": patience_for(run, best)}
@@ -120,7 +120,7 @@ def _evidence_of_turn(run: Run, best: int, last: int) -> tuple[str, ...]:
             + (
                 ", beyond chance."
                 if clear
-                else ", no clear change: the predictions became overconfident rather than wrong."
+                else ", which is not significant: predictions became overconfident rather than wrong."
             )
         )
     return tuple(found)

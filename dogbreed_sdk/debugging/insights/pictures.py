@@ -1,4 +1,4 @@
-"""Single validation pictures: a few with a huge loss, and many that contradict their labels."""
+"""Single validation pictures: a few with a huge loss, or many whose predictions contradict their labels."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from dogbreed_sdk.debugging.insights.insight import Insight
 from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.run import Run
 
-# One picture in a hundred, at least three, that cause a fifth of the loss: healthy runs show a tenth.
+# The worst 1 % of the pictures, at least three, cause a tenth of the loss in healthy runs. A fifth is unusual.
 FEW_PICTURES, LARGE_SHARE = 0.01, 0.2
-# Three times as many contradictions as a network gives that is as sure as it is right, and five in a hundred.
+# Share of pictures with a contradiction, and how many times the share expected of a calibrated network.
 CONTRADICTING, FAR_MORE = 0.05, 3.0
-# With fewer classes, or more mistakes than right answers, a mistake is not a contradiction.
+# With fewer classes, or an accuracy below a half, a mistake is not a contradiction.
 ENOUGH_CLASSES, ENOUGH_RIGHT = 5, 0.5
-# How far below guessing a label's probability is looked for: a half, a quarter, ... of it.
+# Labels are tested with limits on their probability of a half, a quarter, ... of chance level, up to this power.
 HALVINGS = 8
-# Healthy networks are a little surer than right.
+# Healthy networks are slightly overconfident, by up to this factor.
 BOAST = 1.5
 ENOUGH = 50
 
 
 def find(run: Run) -> list[Insight]:
-    """Wrong labels, where many pictures contradict theirs; else a few pictures that make much of the loss."""
+    """Reports probably wrong labels; otherwise, a few pictures that cause a large share of the loss."""
     losses = run.picture_losses(run.best) if run.best is not None else None
     if losses is None or len(losses) < ENOUGH or losses.sum() <= 0 or not np.isfinite(losses).all():
         return []
@@ -37,13 +37,13 @@ def find(run: Run) -> list[Insight]:
 
 @dataclass(frozen=True)
 class Contradiction:
-    """Labels with less probability than the network's own certainty explains.
+    """Labels to which the network gives less probability than its confidence explains.
 
     Attributes:
-        probability: Labels with less than this are meant.
+        probability: The limit: such labels have a lower probability.
         seen: Which pictures have such a label, bool [n].
-        expected: At most this share has one, if the network is as right as it is sure.
-        low: Lower end of the 95 % interval of the share seen.
+        expected: The largest share of such labels that a calibrated network would have.
+        low: Lower end of the 95 % interval of the observed share.
     """
 
     probability: float
@@ -53,19 +53,20 @@ class Contradiction:
 
 
 def contradiction(losses: NDArray[np.float64], right: NDArray[np.bool_], classes: int) -> Contradiction | None:
-    """Finds labels that the network contradicts far more than its own certainty explains; None where it does not.
+    """Finds labels that the network contradicts far more often than its confidence explains; None if there are too few.
 
-    A network that is as right as it is sure gives each picture's label a probability below t only as often as it says
-    itself: all classes below t together hold at most (classes - 1) t, and at most what its answer leaves. How sure it
-    was of wrong answers was not recorded; but each right answer of probability p stands for 1/p pictures of its kind
-    (Horvitz and Thompson, 1952), so right answers show the certainty over all of them. An overconfident network breaks
-    this at every probability; its other mistakes show it, which are then too many as well.
+    In a calibrated network, the true class has a probability below t only as often as the network itself predicts. All
+    classes below t together have at most a probability of (classes - 1) t, and at most what the predicted class leaves.
+    The confidence of wrong predictions was not recorded. But each right prediction with probability p represents 1/p
+    predictions of its kind (Horvitz and Thompson, 1952), so right predictions show the confidence of all of them. An
+    overconfident network exceeds the expected share too. It also makes more of all other mistakes than expected, so
+    these are checked as well.
 
-    Wrong labels of the training split as well are learned, and expected by the network: those it cannot detect. (On 120
-    breeds with a tenth of the labels drawn at random: found where only validation labels were, not where both were.)
+    If the training labels have the same flaw, the network has learned to expect it, and this test finds nothing. (With
+    120 breeds and a tenth of the labels random, it found the flaw in validation labels alone, but not in both splits.)
     """
     sure = np.exp(-losses[right])
-    weights = 1 / np.maximum(sure, 1 / classes)  # an answer has at least that probability
+    weights = 1 / np.maximum(sure, 1 / classes)  # the predicted class has at least this probability
     for halving in range(1, HALVINGS + 1):
         limit = 0.5**halving / classes
         seen = losses > -math.log(limit)
@@ -79,7 +80,7 @@ def contradiction(losses: NDArray[np.float64], right: NDArray[np.bool_], classes
 
 
 def _contradicting(run: Run, losses: NDArray[np.float64]) -> Insight | None:
-    """Labels that the network contradicts with certainty too often."""
+    """Reports labels that the network contradicts with high confidence too often."""
     shown = run.answers(run.best) if run.best is not None else None
     if shown is None or run.best is None or len(shown[0]) != len(losses) or (run.classes or 0) < ENOUGH_CLASSES:
         return None
@@ -92,22 +93,22 @@ def _contradicting(run: Run, losses: NDArray[np.float64]) -> Insight | None:
         topic="labels",
         title=(
             f"{percent(share)} of the validation labels contradict a network that is otherwise as accurate as "
-            "it is certain: many of them may be wrong."
+            "it is confident: many of these labels may be wrong."
         ),
         explanation=(
-            "Where such a network errs, it gives the right class some probability; to these labels it "
+            "When such a network is wrong, it still gives the right class some probability; to these labels it "
             "gives almost none. If the training labels had the same flaw, the network would have learned to "
-            "expect it; so the flaw is in this split."
+            "expect it, so the flaw is in this split."
         ),
         evidence=(
             (
                 f"{plural(int(found.seen.sum()), 'label')} of {len(losses)} (at least {percent(found.low)}, 95 %) have "
-                f"a probability below {number(found.probability)}; by the network's own certainty at most "
-                f"{percent(found.expected)} would."
+                f"a probability below {number(found.probability)}; the network's confidence explains at most "
+                f"{percent(found.expected)}."
             ),
             (
-                f"Right predictions are made with {percent(run.certainty(run.best))} certainty, and "
-                f"{percent(float(right.mean()))} are right."
+                f"Right predictions have a mean probability of {percent(run.certainty(run.best))}, and "
+                f"{percent(float(right.mean()))} of all predictions are right."
             ),
             *([f"Look at these first: {joined(names, most=10)}."] if names else []),
         ),
@@ -119,7 +120,7 @@ def _contradicting(run: Run, losses: NDArray[np.float64]) -> Insight | None:
 
 
 def _huge(run: Run, losses: NDArray[np.float64]) -> Insight | None:
-    """A few pictures that make much of the validation loss."""
+    """Reports a few pictures that cause a large share of the validation loss."""
     count = few_of(len(losses))
     order = np.argsort(losses)[::-1]
     share = float(losses[order[:count]].sum() / losses.sum())
@@ -130,8 +131,8 @@ def _huge(run: Run, losses: NDArray[np.float64]) -> Insight | None:
     return Insight(
         topic="huge-losses",
         title=f"{plural(count, 'picture')} of {len(losses)} cause {percent(share)} of the validation loss.",
-        explanation="The network is certain of another class there. Often the label is wrong, or the picture shows "
-        "something else; then the picture is at fault, not the network.",
+        explanation="The network is confident of another class for these pictures. Often the label is wrong, or the "
+        "picture shows something else; then the data is at fault, not the network.",
         evidence=(
             (
                 f"The largest losses are {joined([number(loss) for loss in losses[order[:count]].tolist()])}; the "
@@ -147,20 +148,21 @@ def _huge(run: Run, losses: NDArray[np.float64]) -> Insight | None:
 
 
 def few_of(pictures: int) -> int:
-    """One picture in a hundred, at least three."""
+    """One percent of the pictures, at least three."""
     return max(3, round(FEW_PICTURES * pictures))
 
 
 def unusual_share(count: int, pictures: int) -> float:
-    """The share of a loss that this many pictures hold only where they are unusual.
+    """The share of the loss from which on this many of the worst pictures are unusual.
 
-    In healthy runs the worst 1 % hold a tenth and the worst 5 % a third: it grows as the power 0.75 of their number.
+    In healthy runs, the worst 1 % cause a tenth of the loss and the worst 5 % a third: the share grows as the number of
+    pictures to the power of 0.75.
     """
     return min(0.9, float(LARGE_SHARE * (count / (FEW_PICTURES * pictures)) ** 0.75))
 
 
 def names_of(run: Run, places: NDArray[np.int64]) -> list[str]:
-    """Names of validation pictures by their place in the split; none where they were not recorded."""
+    """Names of validation pictures by their index in the split; none if names were not recorded."""
     names = run.trial.run.get("valid_names")
     if not isinstance(names, (list, tuple)) or not len(places) or len(names) <= int(places.max()):
         return []

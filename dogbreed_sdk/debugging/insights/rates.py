@@ -1,4 +1,4 @@
-"""Learning rates in words: which rate to try instead, and what the recorded updates show."""
+"""Which learning rate to try instead, and what the recorded updates show about it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HIGHEST_RATE = 100.0
 
 
 def better_rate(run: Run, *, larger: bool) -> dict[str, object]:
-    """The learning rate to try, as hyperparameters; empty where the present one is unknown."""
+    """The learning rate to try, as hyperparameters; empty if the current rate is unknown."""
     rate = run.settings.get("lr")
     if not rate:
         return {}
@@ -30,7 +30,7 @@ def better_rate(run: Run, *, larger: bool) -> dict[str, object]:
 
 
 def update_evidence(run: Run) -> list[str]:
-    """What the recorded updates show, in words; nothing where none were recorded."""
+    """What the recorded updates show, in sentences; none if no updates were recorded."""
     first, usual = first_update(run.trial), usual_update(run.trial)
     found = []
     if math.isfinite(first):

@@ -1,4 +1,4 @@
-"""Puts insights in order and sees to it that none contradicts another."""
+"""Sorts insights by importance, and removes advice that contradicts other advice."""
 
 from __future__ import annotations
 
@@ -29,22 +29,23 @@ TOPICS = (
     "confused-classes",
     "evaluation-last-batch",
 )
-"""Topics about curves, what decides most first; those about hardware follow."""
+"""Topics about curves, the most important first. Topics about hardware follow after them."""
 
 _FAILURES = {"divergence", "nothing-learned", "learning-rate-too-large"}
-# A larger batch means fewer steps: what hardware would like a run that needs more steps cannot have.
+# These runs need more steps, but a larger batch, which would use the hardware better, means fewer.
 _NEEDS_STEPS = {"not-converged", *_FAILURES}
 
 
 def resolve(found: Iterable[Insight], settings: Mapping[str, object] = MappingProxyType({})) -> list[Insight]:
-    """Most important first; where two would set the same hyperparameter differently, one of them does.
+    """Sorts insights, the most important first. If two set a hyperparameter differently, only one keeps its advice.
 
-    Curves go before hardware, whatever the severity: a machine that is used well is worth nothing to a run that learns
-    badly. Among curves, and among hardware, the more important one goes first.
+    Advice about curves wins over advice about hardware, whatever the severity: good use of the machine is worthless to
+    a run that learns badly. Among insights about curves, and among those about hardware, the more important one wins.
 
     Args:
         found: The insights.
-        settings: The run's hyperparameters; with them, a shorter run and slower learning contradict each other too.
+        settings: The run's hyperparameters. If they are given, advice for a shorter run also contradicts advice that
+            makes learning slower.
     """
     settled: list[Insight] = []
     wanted: dict[str, tuple[object, Insight]] = {}
@@ -66,7 +67,7 @@ def _yielding(
     before: list[Insight],
     settings: Mapping[str, object],
 ) -> Insight:
-    """The insight without advice that contradicts what goes before it, and with the reason."""
+    """The insight. If its advice contradicts an insight before it, the reason replaces the advice."""
     for name, value in insight.hyperparameters.items():
         if name in wanted and wanted[name][0] != value:
             return _set_aside(insight, wanted[name][1], f"it sets {name}={wanted[name][0]}")
@@ -76,19 +77,19 @@ def _yielding(
     if _shortens(insight, settings) or _slows(insight, settings):
         for other in before:
             if _shortens(insight, settings) and _slows(other, settings):
-                return _set_aside(insight, other, "it makes learning slower, which needs the epochs")
+                return _set_aside(insight, other, "it makes learning slower, so the epochs are needed")
             if _slows(insight, settings) and _shortens(other, settings):
                 return _set_aside(insight, other, "it shortens the run, and this would make learning slower")
     return insight
 
 
 def _shortens(insight: Insight, settings: Mapping[str, object]) -> bool:
-    """Whether it asks for fewer epochs than the run had."""
+    """Whether its advice is to train for fewer epochs than the run did."""
     return _direction(insight, settings, "epochs") < 0
 
 
 def _slows(insight: Insight, settings: Mapping[str, object]) -> bool:
-    """Whether what it sets makes each epoch bring less: smaller steps, fewer of them, or more dropout."""
+    """Whether its advice makes each epoch less effective: smaller steps, fewer steps, or more dropout."""
     return (
         _direction(insight, settings, "lr") < 0
         or _direction(insight, settings, "dropout") > 0
@@ -97,7 +98,7 @@ def _slows(insight: Insight, settings: Mapping[str, object]) -> bool:
 
 
 def _direction(insight: Insight, settings: Mapping[str, object], name: str) -> float:
-    """By how much it raises a hyperparameter; 0 where it does not set it, or where its value is unknown."""
+    """How much it raises a hyperparameter; 0 if it does not set it, or if the current value is unknown."""
     new, old = insight.hyperparameters.get(name), settings.get(name)
     return float(new - old) if isinstance(new, (int, float)) and isinstance(old, (int, float)) else 0.0
 
@@ -105,6 +106,6 @@ def _direction(insight: Insight, settings: Mapping[str, object], name: str) -> f
 def _set_aside(insight: Insight, other: Insight, why: str) -> Insight:
     return replace(
         insight,
-        next_step=f"First follow the insight on {other.topic.replace('-', ' ')} says ({why}); then look again.",
+        next_step=f"First follow the insight on {other.topic.replace('-', ' ')} ({why}); then check this again.",
         hyperparameters={},
     )

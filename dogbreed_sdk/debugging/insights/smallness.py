@@ -1,4 +1,4 @@
-"""Small data sets: what a validation split of this size, and so few training pictures, can and cannot show."""
+"""Small data sets: what a small validation split, or few training pictures per class, cannot show."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from dogbreed_sdk.debugging.insights.insight import Insight
 from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.run import AS_GOOD, Run
 
-# Half an interval of more than 5 points hides most of what tuning a head can bring.
+# If half the interval is more than 5 points, it hides most improvements that tuning a head can achieve.
 WIDE = 0.05
-# Below five pictures a class each picture decides how its class is seen.
+# With fewer pictures per class than this, each picture determines how its class is learned.
 FEW = 5
-# At ± 3 points whatever the accuracy: 1.96^2 x 0.25 / 0.03^2.
+# Pictures for an interval of ± 3 points at any accuracy: 1.96^2 x 0.25 / 0.03^2.
 ENOUGH = 1000
-# All training pictures right, but for one in a hundred.
+# Training accuracy from which on the training pictures are learned.
 KNOWN = 0.99
 
 
 def find(run: Run) -> list[Insight]:
-    """A validation split too small, and too few training pictures, each where it holds."""
+    """Reports a validation split that is too small, and too few training pictures."""
     found = [_small_validation(run), _few_pictures(run)]
     return [insight for insight in found if insight is not None]
 
@@ -41,10 +41,10 @@ def _small_validation(run: Run) -> Insight | None:
     low, high = statistics.wilson(accuracy * size, size)
     return Insight(
         topic="validation-size",
-        title=f"{plural(size, 'validation picture')} cannot distinguish good from slightly better: accuracy is "
+        title=f"{plural(size, 'validation picture')} cannot distinguish good from slightly better: the accuracy is "
         f"known to ± {points(half)}.",
-        explanation="Two runs whose accuracies differ by less than this may be equally good; choose between them by "
-        "the loss, or with several seeds, and trust no single comparison.",
+        explanation="Two runs whose accuracies differ by less than this may be equally good. Compare them by the loss, "
+        "or over several seeds; do not rely on a single comparison.",
         evidence=(
             (
                 f"Validation accuracy {percent(accuracy)} of {size} pictures: 95 % interval {percent(low)} to "
@@ -54,15 +54,15 @@ def _small_validation(run: Run) -> Insight | None:
         ),
         next_step=f"Use a larger valid split: the {run.size('train')} training pictures can spare some."
         if (run.size("train") or 0) > 4 * ENOUGH
-        else "Compare runs over several seeds, and by the loss; more pictures would be better, but take none from "
-        "training.",
+        else "Compare runs over several seeds, and by the loss. More validation pictures would be better, but do not "
+        "take them from training.",
         severity="hint",
         steps=(run.last_step(run.best),),
     )
 
 
 def few_pictures(run: Run) -> bool:
-    """Whether most classes have too few training pictures to be judged one by one."""
+    """Whether most classes have too few training pictures to be evaluated one by one."""
     return len(run.class_counts) > 0 and float(np.median(run.class_counts)) < FEW
 
 
@@ -76,8 +76,8 @@ def _few_pictures(run: Run) -> Insight | None:
         title=f"{plural(typical, 'training picture')} per class: training accuracy and loss show nothing here.",
         explanation=(
             "A head memorizes so few pictures whatever its settings; only the validation split shows "
-            "what generalizes. It shows which run is better overall, but not how well single classes do: each "
-            "picture decides how its whole class looks."
+            "what generalizes. It shows which run is better overall, but not how well single classes do, since each "
+            "picture has a large effect on its class."
         ),
         evidence=(
             f"{len(counts)} classes, {int(counts.sum())} training pictures: {_range(counts)} per class.",
@@ -90,17 +90,17 @@ def _few_pictures(run: Run) -> Insight | None:
 
 
 def _learned(run: Run) -> list[str]:
-    """Since when the training pictures are known, and how many unseen ones are right."""
+    """Since when the training pictures are learned, and the validation accuracy."""
     known = np.flatnonzero(run.train.accuracy >= KNOWN)
     if run.best is None or not len(known):
         return []
-    judged = float(run.valid.accuracy[run.best])
-    if not math.isfinite(judged):
+    validated = float(run.valid.accuracy[run.best])
+    if not math.isfinite(validated):
         return []
     told = (
-        f"In training {percent(float(run.train.accuracy[known[0]]))} are right since epoch {int(known[0]) + 1}, of the "
-        f"validation pictures {percent(judged)} in epoch {run.best + 1}. There their loss is the lowest; since epoch "
-        f"{run.rests + 1} it is within {percent(AS_GOOD)} of that."
+        f"Training accuracy reached {percent(float(run.train.accuracy[known[0]]))} in epoch {int(known[0]) + 1}. "
+        f"Validation accuracy is {percent(validated)} in epoch {run.best + 1}, which has the lowest validation loss; "
+        f"epoch {run.rests + 1} was the first within {percent(AS_GOOD)} of it."
     )
     return [told]
 

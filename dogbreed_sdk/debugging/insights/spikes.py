@@ -1,4 +1,4 @@
-"""A spiky validation loss, and which of its usual causes hold in this run."""
+"""Spikes of the validation loss, and which of the usual causes apply to this run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.epochs import loss_series
 from training_scripts.rules.evidence.run import Run
 
-# A jump of 5 % of the loss is one that people ask about.
+# A jump of 5 % of the loss is visible in a plot.
 VISIBLE = 0.05
 SMALL_BATCH = 16
 WIDE_LOSS = 0.1
@@ -27,7 +27,7 @@ WIDE_LOSS = 0.1
 
 @dataclass(frozen=True)
 class Cause:
-    """A usual cause of spikes, tested."""
+    """A usual cause of spikes, and whether it applies."""
 
     holds: bool
     words: str
@@ -37,13 +37,13 @@ class Cause:
 
 
 def find(run: Run) -> list[Insight]:
-    """The spikes with their causes; and what looks like spikes where evaluations are plotted step by step."""
+    """Reports spikes with their causes, and apparent spikes of evaluations that are plotted step by step."""
     spiky = _spikes(run)
     return [*([_spiky(run, spiky)] if spiky else []), *_last_batch_of_evaluation(run)]
 
 
 def _spikes(run: Run) -> list[int]:
-    """Epochs (from 0) whose loss stands out above both neighbors, visibly and beyond its error."""
+    """Epochs (from 0) whose loss is visibly and significantly above that of both neighbors."""
     losses = run.valid.loss
     found = []
     for epoch in run.validated[1:-1].tolist():
@@ -57,7 +57,7 @@ def _spikes(run: Run) -> list[int]:
 
 
 def _beyond_error(run: Run, epoch: int) -> bool:
-    """Whether the same pictures, evaluated before and after, distinguish the spike from chance."""
+    """Whether the losses of the same pictures in the neighboring epochs show that the spike is not chance."""
     scores = [run.excess(epoch, other).score for other in (epoch - 1, epoch + 1)]
     return min(scores) > statistics.Z95 or run.picture_losses(epoch) is None
 
@@ -78,13 +78,13 @@ def _spiky(run: Run, spiky: Sequence[int]) -> Insight:
         topic="validation-spikes",
         title=f"The validation loss is spiky: {plural(len(spiky), 'spike')} of up to {percent(height)} above "
         f"the neighboring epochs{_reason(holding)}.",
-        explanation="The same pictures are evaluated after every epoch, so a spike means that the weights were worse "
-        "at that moment. Each usual cause was tested on this run.",
+        explanation="The same pictures are evaluated after every epoch, so at a spike the weights were worse. "
+        "Each usual cause was tested on this run.",
         evidence=tuple(("holds: " if cause.holds else "does not hold: ") + cause.words for cause in tested),
         confidence="medium" if first else "low",
         next_step=first.step
         if first
-        else "None of the usual causes holds: look at the rules' findings at these steps.",
+        else "None of the usual causes applies: look at the rules' findings at these steps.",
         severity="hint",
         hyperparameters=first.new if first else {},
         steps=tuple(run.last_step(epoch) for epoch in spiky),
@@ -97,7 +97,7 @@ def _reason(holding: Sequence[Cause]) -> str:
 
 
 def _late_rate(run: Run, spiky: Sequence[int]) -> Cause | None:
-    """Spikes in the last third of a run mean that its steps were still large there."""
+    """Whether spikes in the last third of the run come from steps that were still large."""
     late = [epoch for epoch in spiky if epoch >= 2 * run.epochs / 3]
     scheduler = run.settings.get("scheduler")
     words = f"learning rate too large late in training: {len(late)} of {plural(len(spiky), 'spike')} in the last third"
@@ -119,45 +119,45 @@ def _small_batches(run: Run) -> Cause | None:
     if batch is None:
         return None
     noise = noise_of_steps(run)
-    words = f"small batches: {plural(batch, 'picture')} a step"
+    words = f"small batches: {plural(batch, 'picture')} per step"
     if noise is not None:
-        words += f", whose mean loss varies by ± {number(noise.sampling)} by the draw of the pictures alone"
+        words += f", whose mean loss varies by ± {number(noise.sampling)} by sampling alone"
     new: dict[str, object] = {"batch-size": 4 * batch}
     return Cause(batch < SMALL_BATCH, words + ".", 3, new, f"Set {change(run.settings, new)}.")
 
 
 def _last_training_batch(run: Run) -> Cause | None:
-    """A tiny last batch before each evaluation: is its loss noisier, and do spikes follow when it is high?"""
+    """Whether the last batch before each evaluation is so small that its loss is noisier than that of other batches."""
     size, batch = run.size("train"), run.batch_size
     if not size or not batch or size <= batch:
         return None
     rest = size % batch
     if not rest:
-        return Cause(False, f"a smaller last batch: {size} training pictures are whole batches of {batch}.")
+        return Cause(False, f"a smaller last batch: {size} training pictures divide evenly into batches of {batch}.")
     last = np.array([run.losses.values[np.searchsorted(run.losses.steps, steps[-1])] for steps in run.train_steps])
     others = np.concatenate([run.losses.values[np.isin(run.losses.steps, steps[-6:-1])] for steps in run.train_steps])
     noisier = _spread_of_steps(last) / max(_spread_of_steps(others), 1e-12)
-    words = f"a smaller last batch: {size} training pictures leave {rest} for the last step of each epoch"
+    words = f"a smaller last batch: {size} training pictures leave only {rest} for the last step of each epoch"
     if math.isfinite(noisier):
         words += f", whose loss scatters {number(noisier)} times as much as that of the steps before it"
     even = _even_batch(size, batch)
     holds = rest <= batch / 8 and (noisier > 1.5 if math.isfinite(noisier) else True)
     step = (
-        f"Set {change(run.settings, even)}: its last step is no smaller; train_model has no drop_last."
+        f"Set {change(run.settings, even)}, so that the last batch is larger; train_model has no drop_last."
         if run.keeps_best
-        else f"Leave the last batch out (drop_last=True), or set {change(run.settings, even)}."
+        else f"Drop the last batch (drop_last=True), or set {change(run.settings, even)}."
     )
     return Cause(holds, words + ".", 2, even, step)
 
 
 def _spread_of_steps(values: NDArray[np.float64]) -> float:
-    """Scatter of losses around their epoch's own level, by differences of neighbors."""
+    """Scatter of losses around their slowly changing mean, from differences of neighbors."""
     finite = values[np.isfinite(values)]
     return float(np.sqrt(np.mean(np.diff(finite) ** 2) / 2)) if len(finite) > 3 else math.nan
 
 
 def _even_batch(size: int, batch: int) -> dict[str, object]:
-    """The batch size nearest to this one whose last batch is at least half full."""
+    """The nearest batch size with which the last batch is at least half full."""
     for distance in range(1, batch):
         for near in (batch + distance, batch - distance):
             if near > 0 and (size % near == 0 or size % near >= near / 2):
@@ -166,7 +166,7 @@ def _even_batch(size: int, batch: int) -> dict[str, object]:
 
 
 def _pictures(run: Run, spiky: Sequence[int]) -> Cause | None:
-    """The share of the worst spike's height that one picture in a hundred causes."""
+    """Whether one percent of the pictures cause an unusual share of the worst spike."""
     worst = max(spiky, key=lambda epoch: run.valid.loss[epoch] - run.valid.loss[epoch - 1])
     there, before = run.picture_losses(worst), run.picture_losses(worst - 1)
     if there is None or before is None or len(there) != len(before):
@@ -177,7 +177,7 @@ def _pictures(run: Run, spiky: Sequence[int]) -> Cause | None:
     share = float(rise[top].sum() / rise.sum()) if rise.sum() > 0 else 0.0
     names = names_of(run, top)
     words = (
-        f"a few pictures with a huge loss: {plural(count, 'picture')} of {len(rise)} make "
+        f"a few pictures with a huge loss: {plural(count, 'picture')} of {len(rise)} cause "
         f"{percent(min(share, 1.0))} of the "
         f"rise to the spike of epoch {worst + 1}" + (f": {joined(names)}" if names else "")
     )
@@ -202,7 +202,7 @@ def _small_split(run: Run) -> Cause | None:
 
 
 def _last_batch_of_evaluation(run: Run) -> list[Insight]:
-    """Evaluation steps of unequal size: plotted step by step, the last one spikes in every epoch."""
+    """Reports a smaller last batch of each evaluation, which looks like a spike if it is plotted step by step."""
     series = loss_series(run.trial, EVAL)
     counts = {len(steps) for steps in run.eval_steps if len(steps)}
     if series is None or len(counts) != 1 or (batches := counts.pop()) < 4 or len(run.validated) < 3:
@@ -223,10 +223,11 @@ def _last_batch_of_evaluation(run: Run) -> list[Insight]:
         Insight(
             topic="evaluation-last-batch",
             title=f"Each evaluation's last batch has a loss {percent(abs(bias))} {'above' if bias > 0 else 'below'} "
-            f"the others: it holds only {size % batch} of {batch} pictures.",
+            f"the others: it has only {size % batch} instead of {batch} pictures.",
             explanation=(
-                "Plotted step by step, it looks like a spike in every epoch. It is not one: few pictures "
-                "scatter more, and they are the same every time. The epoch's mean weights each batch by its size."
+                "Plotted step by step, it looks like a spike in every epoch. It is not a spike: a mean over few "
+                "pictures varies more, and these are the same pictures each time. The epoch's mean weights each batch "
+                "by its size."
             ),
             evidence=(
                 (

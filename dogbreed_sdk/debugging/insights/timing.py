@@ -18,7 +18,7 @@ from training_scripts.rules.evidence.recorded import MOST, count, mapping
 from training_scripts.rules.findings import NotEvaluated
 from training_scripts.rules.profiling.steps import step_outlier, waits_of
 
-# Start-up under half a minute, or waits of seconds, are not worth changing anything for.
+# A start-up of less than half a minute, or waits of a few seconds, are not worth changing.
 LONG_START, LARGE_START = 30.0, 0.2
 WORTH_SECONDS = 10.0
 WAITING, BETWEEN = 0.2, 0.1
@@ -29,7 +29,7 @@ SLOW = {"mode": TRAIN_STEP, "stddev": 3, "n_outliers": 2, "lost_percent": 10, "l
 
 
 def _steps(profile: Profile) -> Spans | None:
-    """The training steps whose times are known; None where they are too few to show anything."""
+    """The training steps whose times are known; None if there are too few."""
     steps = profile.phases.get(TRAIN_STEP)
     if steps is None or not len(steps.begins) == len(steps.seconds) == len(steps.steps):
         return None
@@ -52,13 +52,13 @@ def _start(profile: Profile) -> Insight | None:
         return None
     return Insight(
         topic="start-up",
-        title=f"{percent(start / whole)} of the job went by before the first step.",
-        explanation="Loading packages, the backbone and the data is billed like training, and every job does it again.",
+        title=f"{percent(start / whole)} of the job passed before the first step.",
+        explanation="Loading packages, the backbone and the data is billed like training, and every job repeats it.",
         evidence=(f"Initialization took {seconds(start)} of the job's {seconds(whole)}.",),
         next_step="Share stored features between jobs (--features stored, the default), and do more in one job "
         "(a search shares them too)."
         if ours(profile)
-        else "Prepare data once for all jobs, read them as they are needed, and do more in one job.",
+        else "Prepare the data once for all jobs, read it when it is needed, and do more in one job.",
         severity="hint" if start < whole / 2 else "problem",
     )
 
@@ -79,15 +79,15 @@ def _data(profile: Profile) -> Insight | None:
         new = {"workers": 0}
         step = f"Set workers=0 (now {workers}): one decoding thread for each of the {cores} cores."
     elif inputs == "features":
-        step = "Read the features from a local disk; they are too many to be kept in memory."
+        step = "Read the features from a local disk; there are too many to keep in memory."
     elif ours(profile):
-        step = "Train on stored features (features=auto, unfreeze=0), or take an instance with more cores."
+        step = "Train on stored features (features=auto, unfreeze=0), or use an instance with more cores."
     else:
-        step = "Use as many workers as there are cores, prepare the data before training, or take more cores."
+        step = "Use as many workers as there are cores, prepare the data before training, or use more cores."
     return Insight(
         topic="data-loading",
         title=f"{percent(share)} of each training step is spent waiting for data.",
-        explanation="The network is ready before its next pictures are: decoding and reading are the limit.",
+        explanation="The network is ready before the next pictures are: decoding and reading limit the speed.",
         evidence=(
             (
                 f"A step takes {seconds(float(np.median(steps.seconds)))}, of which "
@@ -103,7 +103,7 @@ def _data(profile: Profile) -> Insight | None:
 
 
 def _training_seconds(profile: Profile, recorded: float) -> float:
-    """What all training steps took; of long runs only some are written."""
+    """Seconds of all training steps, estimated from those written: of long runs only some are."""
     steps = count(mapping(profile.facts, "steps").get("TRAIN"))
     return recorded * max(1.0, steps / len(profile.phases[TRAIN_STEP])) if steps else recorded
 
@@ -122,8 +122,8 @@ def _between(profile: Profile) -> Insight | None:
         topic="between-steps",
         title=f"{percent(share)} of training is lost between steps.",
         explanation=(
-            "Between the end of a step and the beginning of the next no data is loaded and nothing is "
-            "learned: logging, recording, checkpoints, or a loop that fetches its data there."
+            "Between the end of a step and the beginning of the next, nothing is learned. Usual causes are logging, "
+            "recording, checkpoints, or a loop that loads its data there."
         ),
         evidence=(
             (
@@ -141,7 +141,7 @@ def _between(profile: Profile) -> Insight | None:
 
 
 def _gaps(profile: Profile, steps: Spans) -> NDArray[np.float64]:
-    """Seconds between neighboring steps of one epoch."""
+    """Seconds between neighboring steps within an epoch."""
     ends = steps.begins + steps.seconds
     gaps = np.maximum(steps.begins[1:] - ends[:-1], 0.0)
     within = np.diff(steps.steps) == 1
@@ -157,7 +157,7 @@ def _gaps(profile: Profile, steps: Spans) -> NDArray[np.float64]:
 
 
 def _outliers(profile: Profile) -> Insight | None:
-    """Slow steps, defined and counted as the rule StepOutlier does."""
+    """Reports slow steps, as the rule StepOutlier defines them."""
     steps = _steps(profile)
     if steps is None:
         return None
@@ -174,7 +174,7 @@ def _outliers(profile: Profile) -> Insight | None:
     spent = float(steps.seconds[worst].sum())
     waiting = waits is not None and float(waits[worst].sum()) > spent / 2
     written = count(mapping(profile.facts, "steps").get("TRAIN")) or 0
-    thinned = f" Of the {written} steps of this long run, {len(steps)} were written." if written > len(steps) else ""
+    thinned = f" Of the {written} steps of this long run, {len(steps)} were recorded." if written > len(steps) else ""
     return Insight(
         topic="slow-steps",
         title=f"{plural(int(found.numbers['outliers']), 'slow step')} cost "
@@ -183,7 +183,7 @@ def _outliers(profile: Profile) -> Insight | None:
         + (
             "They mostly waited for data."
             if waiting
-            else "They hardly waited for data, so other work on the machine is the likely cause, or checkpoints."
+            else "They hardly waited for data, so the likely cause is other work on the machine, or checkpoints."
             if waits is not None
             else "Waiting for data, other work on the machine, or checkpoints may be the cause."
         ),
@@ -191,14 +191,14 @@ def _outliers(profile: Profile) -> Insight | None:
         confidence="medium",
         next_step="Raise the number of decoding threads or store features."
         if waiting
-        else "See what else ran on the machine at these steps (the charts of CPU, disk and network).",
+        else "Check what else ran on the machine at these steps (see the charts of CPU, disk and network).",
         severity="hint",
         steps=found.steps[:20],
     )
 
 
 def _operators(profile: Profile) -> Insight | None:
-    """Operators that copy rather than compute, of jobs that trained long enough for it to matter."""
+    """Reports operators that copy rather than compute, if the job trained long enough for it to matter."""
     line = profile.timeline
     if (
         not profile.operators
@@ -218,8 +218,8 @@ def _operators(profile: Profile) -> Insight | None:
     return Insight(
         topic="operators",
         title=f"{percent(copying)} of the {'GPU' if on_gpu else 'CPU'} time of a step is copying, not computing.",
-        explanation="Self time over the steps that were profiled. Tensors are moved between devices, types or memory "
-        "layouts.",
+        explanation="This is the self time of operators over the profiled steps. Tensors are moved between devices, "
+        "types or memory layouts.",
         evidence=(f"{'GPU' if on_gpu else 'CPU'} time: {joined(largest)}.",),
         confidence="medium",
         next_step="Store features (--features stored), so that pictures are converted once."
@@ -236,4 +236,4 @@ LOOKS: dict[str, Callable[[Profile], Insight | None]] = {
     "time between steps": _between,
     "slow steps": _outliers,
 }
-"""What time was lost on, and what it was spent on."""
+"""Name of each check -> the function that returns its insight."""

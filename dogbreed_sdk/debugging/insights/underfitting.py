@@ -1,4 +1,4 @@
-"""Underfitting: training pictures that are not learned, though training has come to rest."""
+"""Underfitting: training pictures that are not learned, although training has converged."""
 
 from __future__ import annotations
 
@@ -10,43 +10,43 @@ from dogbreed_sdk.debugging.insights.insight import Insight
 from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.run import Run
 
-# Nine training pictures in ten right: whatever limits such a run, it is not a lack of capacity.
+# With this training accuracy or more, capacity does not limit the run.
 FITTED = 0.9
 
 
 def find(run: Run) -> list[Insight]:
-    """That even the training pictures are not learned, though training has come to rest."""
+    """Reports that even the training pictures are not learned, although training has converged."""
     best = run.best
-    if best is None or best < 2 or outlook(run) is not None:  # the first epochs' training accuracy is that of learning
+    if best is None or best < 2 or outlook(run) is not None:  # in the first epochs, training accuracy lags behind
         return []
-    trained, judged, size = float(run.train.accuracy[best]), float(run.valid.accuracy[best]), run.valid_size
-    if not (math.isfinite(trained) and math.isfinite(judged) and size) or trained > FITTED:
+    trained, validated, size = float(run.train.accuracy[best]), float(run.valid.accuracy[best]), run.valid_size
+    if not (math.isfinite(trained) and math.isfinite(validated) and size) or trained > FITTED:
         return []
-    low, high = statistics.wilson(judged * size, size)
-    # Validation uses plain pictures without dropout: it may well be the better one.
-    if trained > max(high, judged + 0.05):
+    low, high = statistics.wilson(validated * size, size)
+    # Validation uses plain pictures without dropout, so its accuracy may be higher.
+    if trained > max(high, validated + 0.05):
         return []
     new, why = _more_room(run)
     return [
         Insight(
             topic="underfitting",
-            title=f"Underfitting: even of the training pictures only {percent(trained)} are right.",
+            title=f"Underfitting: even of the training pictures, only {percent(trained)} are right.",
             explanation=(
-                "Training and validation agree, so more pictures would not help; the network lacks the "
-                f"capacity, or the freedom, to fit what it sees. {why}"
+                "Training and validation accuracy agree, so more pictures would not help; the network lacks the "
+                f"capacity, or the freedom, to fit its pictures. {why}"
             ),
             evidence=(
                 (
-                    f"Accuracy at epoch {best + 1}: training {percent(trained)}, validation {percent(judged)} (95 % "
+                    f"Accuracy at epoch {best + 1}: training {percent(trained)}, validation {percent(validated)} (95 % "
                     f"interval {percent(low)} to {percent(high)})."
                 ),
                 (
                     f"Loss at epoch {best + 1}: training {number(float(run.train.loss[best]))}, validation "
-                    f"{number(float(run.valid.loss[best]))}, and it has come to rest."
+                    f"{number(float(run.valid.loss[best]))}; the loss has converged."
                 ),
             ),
             confidence="medium",
-            next_step=f"Set {change(run.settings, new)}." if new else "Give the network more layers to learn with.",
+            next_step=f"Set {change(run.settings, new)}." if new else "Train more layers of the network.",
             severity="hint",
             hyperparameters=new,
             steps=(run.last_step(best),),
@@ -59,7 +59,7 @@ def _more_room(run: Run) -> tuple[dict[str, object], str]:
     if not settings:
         return {}, ""
     if settings.get("dropout", 0.0) >= 0.3:
-        return {"dropout": round(settings["dropout"] / 3, 2)}, "Dropout takes away capacity that is needed here."
+        return {"dropout": round(settings["dropout"] / 3, 2)}, "Dropout removes capacity that is needed here."
     if settings.get("weight-decay", 0.0) > 0.1:
         return {"weight-decay": 0.01}, "The weight decay keeps the weights small."
     if not settings.get("hidden"):

@@ -176,7 +176,7 @@ def _grouped(findings: list[Finding], layers: int) -> list[Finding]:
         f"a mean absolute value of {number_text(least.numbers['abs_mean'], 2)},"
         f" {number_text(least.numbers['share_of_largest'], 1)} times the largest gradient"
         if least.numbers["abs_mean"]
-        else "none at all"
+        else "a gradient of exactly zero"
     )
     together = Finding(
         f"{len(findings)} of {layers} weight tensors get almost no gradient from step {begin} on; the smallest is"
