@@ -28,7 +28,7 @@ JOBS_FOLDER = "jobs"
 ENDPOINTS_FOLDER = "endpoints"
 BUCKET_FOLDER = "bucket"
 
-# AWS never assigns this account number, so that a local ARN is never that of a real resource.
+# AWS never assigns this account number, so a local ARN never matches a real resource.
 ACCOUNT_ID = "000000000000"
 DEFAULT_REGION = "us-east-1"
 
@@ -66,14 +66,14 @@ _COLUMNS = "kind, name, arn, request, state, created, modified, created_mark, mo
 _BUSY_SECONDS = 30.0
 
 
-# A create request as sent, with AWS's member names and checked against AWS's model of it; each kind has other members.
+# A create request as sent, with AWS's member names, checked against AWS's model; each kind has different members.
 Request = Mapping[str, Any]
-# What SQLite takes for a placeholder.
+# The types that SQLite accepts for a placeholder.
 _Value = str | float | None
 
 
 class StoreError(ConfigurationError):
-    """The state file can't be read or written: a full disk, a read-only folder, or one of another program."""
+    """The state file can't be read or written: a full disk, a read-only folder, or another program's file."""
 
 
 class NotFound(DogBreedError):  # noqa: N818 - a lookup's result, named as one
@@ -81,7 +81,7 @@ class NotFound(DogBreedError):  # noqa: N818 - a lookup's result, named as one
 
 
 class AlreadyExists(DogBreedError):  # noqa: N818
-    """A record of that kind and name (case aside, as on AWS) exists."""
+    """A record of that kind and name already exists; as on AWS, names that differ only in case are the same."""
 
 
 @dataclass(frozen=True)
@@ -90,14 +90,14 @@ class Record:
 
     Attributes:
         kind: One of TRAINING_JOB, TUNING_JOB, MODEL, ENDPOINT_CONFIG, ENDPOINT.
-        name: Its name, case kept.
+        name: Its name, with its case preserved.
         arn: Its Amazon Resource Name, lower case as on AWS.
         request: The create request as sent, with AWS's member names.
-        state: What has happened since; a copy, changed through `Store.update` only.
+        state: What has happened since then; a copy, which only `Store.update` changes.
         created: Epoch seconds.
         modified: Epoch seconds of the last change of state.
         created_mark: When it was created, for durations; see `clock`.
-        modified_mark: When its state last changed, likewise.
+        modified_mark: When its state last changed, for durations.
     """
 
     kind: str
@@ -146,7 +146,7 @@ class Filters:
     """Conditions for the records of a listing; None is no condition.
 
     Attributes:
-        name_contains: A part of the name, case kept.
+        name_contains: A part of the name; case matters.
         status: The status in the state.
         parent: The tuning job that started a training job.
         created: Epoch seconds after and before which it was created.
@@ -195,7 +195,7 @@ class Store:
     Each method is one transaction; inside `with store.transaction():` all calls of that thread belong to it.
 
     Args:
-        root: The folder; created with mode 0700 where it is missing.
+        root: The folder; created with mode 0700 if it is missing.
 
     Raises:
         StoreError: The folder or its file can't be used. Any method may raise it, for instance on a full disk.
@@ -247,7 +247,7 @@ class Store:
         arn = resource_arn(kind, name, region)
         row = (kind, name, arn, self._dump(request), self._dump(state), now, now, mark, mark)
         with self._connection(write=True) as connection:
-            # The unique index ensures it too; this query gives a clear error.
+            # The unique index also ensures this; the query gives a clearer error.
             taken = "SELECT 1 FROM records WHERE kind = ? AND name = ? COLLATE NOCASE"
             if connection.execute(taken, (kind, name)).fetchone():
                 raise AlreadyExists(f"A {kind} named {name} already exists.")
@@ -320,7 +320,7 @@ class Store:
         Args:
             kind: The kind.
             name: The name.
-            change: Edits the state in place. Where it raises, or changes nothing, nothing is written.
+            change: Edits the state in place. If it raises or changes nothing, nothing is written.
 
         Raises:
             NotFound: It does not exist.
@@ -349,7 +349,7 @@ class Store:
             record = self._get_within(connection, kind, name)
             connection.execute("DELETE FROM records WHERE kind = ? AND name = ?", (kind, name))
             connection.execute("DELETE FROM tags WHERE arn = ?", (record.arn,))
-            if kind == TUNING_JOB:  # its training jobs stay, but must not belong to another search of that name
+            if kind == TUNING_JOB:  # its training jobs stay, but must not belong to a later search of the same name
                 orphan = "UPDATE records SET parent = NULL WHERE kind = ? AND parent = ?"
                 connection.execute(orphan, (TRAINING_JOB, name))
 
@@ -386,9 +386,9 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Make several calls one transaction: all of them take effect, or none.
+        """Combine several calls into one transaction: all of them take effect, or none.
 
-        Keep it short, and start no process inside: all other writers wait.
+        Keep it short, and don't start a process inside: all other writers wait.
         """
         with self._connection(write=True):
             yield
@@ -486,7 +486,7 @@ class Store:
 
 
 def _upgraded(kind: str, state: dict[str, Any]) -> dict[str, Any]:
-    """A state in the present form: until version 2 an endpoint's had the members of `Serving` beside all others."""
+    """A state in the current form: until version 2, an endpoint's state had the members of `Serving` at top level."""
     if kind != ENDPOINT or "container" not in state:
         return state
     moved = {"config": "config", "variant_request": "variant", "model": "model", "container": "container"}
@@ -498,7 +498,7 @@ def _upgraded(kind: str, state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _make_root(root: Path) -> None:
-    """Create the folder for its owner alone; an existing folder that is not empty keeps its mode."""
+    """Create the folder for its owner only; an existing folder that is not empty keeps its mode."""
     try:
         root.mkdir(mode=0o700, parents=True)
     except FileExistsError:

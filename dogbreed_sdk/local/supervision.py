@@ -1,4 +1,4 @@
-"""What supervisors have in common: how they are started and take their job over, and how it is noticed that they ended.
+"""Code that all supervisors share: starts them, lets them take over their job, and notices when they end.
 
 A supervisor is the process beside a job, or beside an endpoint that is coming up. It does the work and writes the
 outcome to the store, so that neither the client nor the server has to keep running. Each kind has its own program:
@@ -29,12 +29,12 @@ COPIED_FAILURE = (
 
 # `is_locked` holds the lock for a moment, too.
 _LOCK_SECONDS = 1.0
-# A job without a supervisor is young (its starter is about to start one), or its starter was killed: then it is
-# started again, for a while.
+# A job without a supervisor is either new, and one is about to be started, or the process that should start it was
+# killed: then starting is retried for a while.
 _START_SECONDS = 30.0
 _START_AGAIN_SECONDS = 600.0
 
-# What became of a job's supervisor: its folder was copied while it ran, it never started, or it ended before its job.
+# The fate of a job's supervisor: its folder was copied while it ran, it never started, or it ended before its job.
 Missing = Literal["copied", "never started", "ended"]
 
 
@@ -79,7 +79,7 @@ def start(program: str, store: Store, kind: str, name: str, *, log: Path) -> Non
     process = identify(start_module(program, [str(store.root), name], log=log), root=store.root)
 
     def change(state: State) -> None:
-        # The supervisor notes itself; this is for clients that ask before it has come so far.
+        # The supervisor records itself later; this entry is for clients that ask before that.
         if not state.get("process"):
             state["process"] = process
 
@@ -95,13 +95,13 @@ def open_store(arguments: Sequence[str]) -> tuple[Store, str]:
 
 @contextmanager
 def sole_supervisor(store: Store, name: str) -> Iterator[bool]:
-    """Hold the lock of a job for as long as the context lasts; yields False where another supervisor holds it."""
+    """Hold the lock of a job while the context lasts; yields False if another supervisor holds it."""
     with file_lock_within(JobFolder.of(store.root, name).lock, _LOCK_SECONDS) as is_ours:
         yield is_ours
 
 
 def missing_supervisor(store: Store, record: Record) -> Missing | None:
-    """What became of a running job's supervisor; None where all is well, or the job has ended."""
+    """The fate of a running job's supervisor; None if it still runs, or if the job has ended."""
     if record.state.get("status") not in RUNNING_STATUSES or not is_lost(store, record):
         return None
     process = record.state.get("process")
@@ -111,8 +111,8 @@ def missing_supervisor(store: Store, record: Record) -> Missing | None:
 
 
 def is_lost(store: Store, record: Record) -> bool:
-    """Whether a job has no supervisor any more, and none that is about to start."""
-    # The lock is the truth: the kernel frees it when its holder ends. A supervisor that is starting has not taken it.
+    """Whether a job no longer has a supervisor, and none is about to start."""
+    # The lock decides: the kernel frees it when its holder ends. A supervisor that is starting does not hold it yet.
     if is_locked(JobFolder.of(store.root, record.name).lock):
         return False
     process = record.state.get("process")
@@ -127,7 +127,7 @@ def is_unchanged(state: State, record: Record) -> bool:
 
 
 def claim_start(store: Store, record: Record) -> bool:
-    """Whether this caller is the one that starts a job again, of several that saw it without a supervisor."""
+    """Whether this caller is the one that restarts a job, if several callers saw it without a supervisor."""
     claimed = False
 
     def change(state: State) -> None:

@@ -102,7 +102,7 @@ def compare(before: RunIdentity, now: RunIdentity) -> Comparison:
             f"with {before.data[:_SHOWN_DIGITS]}"
         )
     if not conflicts and before.weights and now.weights and before.weights != now.weights:
-        conflicts.append("the backbone's weights have the same name but differ")
+        conflicts.append("the backbone's weights differ, although their name is the same")
     changes = {name: pair for name, pair in differing.items() if not _is_fixed(name, *pair)}
     return Comparison(tuple(conflicts), changes)
 

@@ -1,4 +1,4 @@
-"""Brings endpoints up in the background, and finishes what killed processes had begun with them."""
+"""Brings endpoints up in the background, and completes work on them that killed processes left unfinished."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def launch(store: Store, name: str) -> None:
 
 
 def reconcile(store: Store, name: str) -> None:
-    """Finish what a killed process had begun: deleting an endpoint, or bringing it up (a few times, then Failed)."""
+    """Complete what a killed process began: deleting an endpoint, or bringing it up (a few attempts, then Failed)."""
     record = store.get(ENDPOINT, name)
     if record.state["status"] == "Deleting" and record.unchanged_for > 2 * servers.STOP_SECONDS:
         servers.stop(store, name)

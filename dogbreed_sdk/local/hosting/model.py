@@ -1,4 +1,4 @@
-"""What an endpoint serves: the model behind its configuration, unpacked into the endpoint's folder."""
+"""The model that an endpoint serves: fetched from its configuration and unpacked into the endpoint's folder."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ _BAKED_IN_CODE = "/opt/ml/model/code"
 
 
 class _Hash(Protocol):
-    """One of hashlib's."""
+    """A hash object from hashlib."""
 
     def update(self, data: bytes, /) -> None: ...
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """What a model server is started from, as stored with the endpoint once it is in service.
+    """The input from which a model server is started, as stored with the endpoint once it is in service.
 
     Attributes:
         variant: The production variant's name.
         model: URI of the model archive, or None for a container without one.
         environment: The container's Environment.
         digest: Names the unpacked folder; SHA-256 over model and source archive.
-        startup_seconds: How long loading may take, where the variant says so.
+        startup_seconds: How long loading may take, if the variant sets a limit.
     """
 
     variant: str
@@ -62,7 +62,7 @@ def prepare(folder: EndpointFolder, serving: Serving) -> Deployment:
 
     Args:
         folder: The endpoint's folder.
-        serving: What it is to serve.
+        serving: The resolved model to serve.
 
     Raises:
         ConfigurationError: The model or the source is missing or not usable.
@@ -81,9 +81,9 @@ def prepare(folder: EndpointFolder, serving: Serving) -> Deployment:
 
 
 def restore(folder: EndpointFolder, deployment: Deployment) -> Deployment:
-    """A deployment with its model unpacked; unpacks it again where the folder was removed.
+    """A deployment with its model unpacked; unpacks it again if the folder was removed.
 
-    As on AWS, the model stays the one that was deployed, whatever lies at its URI now.
+    As on AWS, the deployed model stays the same, even if the file at its URI has changed.
 
     Raises:
         ConfigurationError: The model or the source is missing or not usable.
@@ -104,7 +104,7 @@ def _model_uri(definition: ContainerDefinitionTypeDef) -> str | None:
 
 def _unpack(folder: EndpointFolder, model: str | None, source: str | None) -> str:
     digest = hashlib.sha256()
-    # An update may be unpacked while the model that serves is unpacked again: each has its own folder.
+    # An update may be unpacked while the current model is unpacked again, so each has a separate folder.
     with temporary_folder(folder.path, "model") as aside:
         content = aside / "model"
         content.mkdir(parents=True)
@@ -121,10 +121,10 @@ def _unpack(folder: EndpointFolder, model: str | None, source: str | None) -> st
 
 
 def _add(uri: str, destination: Path, digest: _Hash, scratch: Path) -> None:
-    """Put an archive's or a folder's content into a folder, and its bytes into the digest."""
+    """Copy the content of an archive or folder to a folder, and add its bytes to the digest."""
     path = _fetch(uri, scratch)
     if path.is_dir():
-        # A folder has no bytes to hash: each use of one is another deployment.
+        # A folder has no bytes to hash, so each use of one counts as a new deployment.
         digest.update(f"{path}{path.stat().st_mtime_ns}".encode())
         shutil.copytree(path, destination, dirs_exist_ok=True)
         return

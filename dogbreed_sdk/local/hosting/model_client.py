@@ -23,7 +23,7 @@ class ServerGoneError(Exception):
 
     Args:
         message: What happened.
-        received_request: Whether it may have begun to work on the request, so that a retry isn't safe.
+        received_request: Whether it may have started to process the request, so that a retry isn't safe.
     """
 
     def __init__(self, message: str, *, received_request: bool) -> None:
@@ -33,7 +33,7 @@ class ServerGoneError(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model server answered; header names in lower case."""
+    """A model server's response; header names in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -57,7 +57,7 @@ class _Connection:
 
 @dataclass
 class ModelClient:
-    """Keeps idle connections by server: another process on the same port is another server."""
+    """Keeps idle connections by server; a new process on the same port counts as a new server."""
 
     _idle: dict[ServerKey, list[_Connection]] = field(default_factory=dict)
     _closed: bool = False
@@ -75,7 +75,7 @@ class ModelClient:
             body: The request's body.
 
         Raises:
-            ServerGoneError: The server has ended, and gave no answer.
+            ServerGoneError: The server ended without a response.
         """
         connection = await self._connection(server)
         try:
@@ -84,7 +84,7 @@ class ModelClient:
             connection.close()
             if connection.fresh or error.received_request:
                 raise
-            # The server had closed the kept connection while this request was on its way.
+            # The server closed the idle connection while this request was on its way.
             return await self.exchange(server, headers, body)
         except BaseException:
             connection.close()
@@ -93,7 +93,7 @@ class ModelClient:
         return answer
 
     async def close(self) -> None:
-        """Close all idle connections, and from now on each connection after its answer."""
+        """Close all idle connections now, and every other connection after its response."""
         self._closed = True
         connections = [connection for idle in self._idle.values() for connection in idle]
         self._idle.clear()
@@ -148,7 +148,7 @@ async def _exchange(connection: _Connection, headers: Mapping[str, str], body: b
     send = connection.protocol.send
     head = (send(request) or b"") + (send(h11.Data(data=body)) or b"") + (send(h11.EndOfMessage()) or b"")
     connection.writer.write(head)
-    # Read while writing: a server that refuses a large body answers before it has read all of it.
+    # Read while writing: a server that refuses a large body responds before it has read all of it.
     reading = asyncio.ensure_future(_read_answer(connection))
     try:
         with contextlib.suppress(ConnectionError):

@@ -26,24 +26,25 @@ _SERVER = "dogbreed_sdk.model_server"
 IDLE_VARIABLE = "DOGBREED_LOCAL_ENDPOINT_IDLE_SECONDS"
 _IDLE_SECONDS = 900.0  # a forgotten endpoint holds its memory for a quarter of an hour
 _STARTUP_SECONDS = 180.0
-# A server that is told to end answers what it has accepted, which takes 60 s at most.
+# A server that is asked to end first completes the requests that it accepted, which takes at most 60 s.
 STOP_SECONDS = 65.0
 _FAILURE_LINES = 8
 _CRASH_LINES = 200
 _CRASH = "Fatal Python error"  # how faulthandler begins
-# Names a folder of the endpoint, which distinguishes the processes that its models have started from all others.
+# Contains a folder of the endpoint, which distinguishes processes started by its models from all others.
 _CODE_VARIABLE = "SAGEMAKER_SUBMIT_DIRECTORY"
 
 
 def ensure_running(store: Store, name: str) -> int:
-    """The port on 127.0.0.1 of an endpoint's model server, which is started where it does not run.
+    """The port on 127.0.0.1 of an endpoint's model server; starts the server if it is not running.
 
     Returns:
         The port; the server answers /ping.
 
     Raises:
         NotFound: There is no such endpoint.
-        EndpointNotReadyError: It can't answer in its status, or its model can't be loaded; with the log's last lines.
+        EndpointNotReadyError: Its status allows no requests, or its model can't be loaded; the message has the log's
+            last lines.
     """
     port = _running_port(store, store.get(ENDPOINT, name))
     if port is not None:
@@ -68,7 +69,7 @@ def ensure_running(store: Store, name: str) -> int:
 
 
 def stop(store: Store, name: str) -> None:
-    """End an endpoint's model server once it has answered what it accepted, and remove its unpacked model.
+    """End an endpoint's model server after it completes its accepted requests, and remove its unpacked model.
 
     The logs stay, as on AWS. Call it before the record is deleted.
 
@@ -80,9 +81,9 @@ def stop(store: Store, name: str) -> None:
         return
     with file_lock(folder.lock):
         end_process(store.get(ENDPOINT, name).state.get("server"), grace_seconds=STOP_SECONDS, root=store.root)
-        end_marked(_CODE_VARIABLE, f"{folder.path}/")  # of a server that crashed, or was killed
+        end_marked(_CODE_VARIABLE, f"{folder.path}/")  # processes of a server that crashed or was killed
         for path in folder.path.iterdir():
-            if path.is_dir():  # an unpacked model, or what a killed process had begun to unpack
+            if path.is_dir():  # an unpacked model, or one that a killed process partly unpacked
                 shutil.rmtree(path, ignore_errors=True)
 
 
@@ -92,13 +93,13 @@ def start(root: Path, folder: EndpointFolder, deployment: Deployment) -> Server:
         **inherited(os.environ),
         "PYTHONUNBUFFERED": "1",
         **deployment.environment,
-        # What that variable named when the endpoint was made has been unpacked beside the model.
+        # This overrides the request's value: the archive that it named was unpacked beside the model.
         _CODE_VARIABLE: str(folder.model(deployment.digest) / "code"),
     }
     before = {path: _size(path) for path in (folder.log, folder.server_log)}
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        # The server inherits the listening socket: no other process can take the port in between.
+        # The server inherits the listening socket, so no other process can take the port in between.
         arguments = ["--model-dir", str(folder.model(deployment.digest)), "--log", str(folder.log)]
         arguments += ["--descriptor", str(listener.fileno()), "--idle-seconds", str(_idle_seconds())]
         pid = start_module(
@@ -126,7 +127,7 @@ def _idle_seconds() -> float:
 
 
 def _wait_for_ping(deployment: Deployment, server: Server) -> str | None:
-    """Wait until a model server answers; returns what is wrong with it, in which case it is ended, or None."""
+    """Wait until a model server answers; returns None, or ends the server and returns the problem."""
     limit = deployment.startup_seconds or _STARTUP_SECONDS
     deadline = time.monotonic() + limit
     while not _ping(server["port"]):
@@ -151,7 +152,7 @@ def _ping(port: int) -> bool:
 
 
 def _unhealthy(folder: EndpointFolder, deployment: Deployment, problem: str, before: Mapping[Path, int]) -> str:
-    """AWS's message, followed by the log lines that its users have to look up in CloudWatch."""
+    """AWS's message, followed by the last log lines, which AWS shows only in CloudWatch."""
     head = (
         f"The primary container for production variant {deployment.variant} did not pass the ping health check. "
         f"{problem} The end of its log {folder.log}:\n"

@@ -17,12 +17,12 @@ from dogbreed_sdk.local.states import Server, State
 from dogbreed_sdk.local.store import ENDPOINT, NotFound, Record, Store
 from training_scripts._util.locking import file_lock
 
-# Requests that were sent to the old server before the switch arrive within that time.
+# Requests that were sent to the old server before the switch arrive within this time.
 _SWITCH_SECONDS = 1.0
 
 
 def bring_up(store: Store, name: str) -> None:
-    """Bring a new or changed endpoint up; its record says InService or Failed afterwards."""
+    """Bring up a new or changed endpoint; afterwards its status is InService or Failed."""
     folder = EndpointFolder.of(store.root, name)
     # An update that arrives while another one is brought up waits. The old server ends when none is waiting.
     with file_lock(folder.supervisor_lock):
@@ -32,7 +32,7 @@ def bring_up(store: Store, name: str) -> None:
 
 
 def _switched_from(store: Store, name: str, folder: EndpointFolder) -> Record | None:
-    """Start an endpoint's new model server, and switch to it; the record before, or None without a switch."""
+    """Start an endpoint's new model server and switch to it; returns the previous record, or None without a switch."""
     record = store.update(ENDPOINT, name, lambda state: state.update({"process": identify_self(root=store.root)}))
     if record.state["status"] not in COMING_UP:
         return None
@@ -44,8 +44,8 @@ def _switched_from(store: Store, name: str, folder: EndpointFolder) -> Record | 
             traceback.print_exc()
         note_failure(store, name, str(error) or type(error).__name__)
         return None
-    # Only the switch needs the lock: meanwhile an idle endpoint can be woken to answer with what it served.
-    # Where the endpoint was deleted meanwhile, there is nothing to switch.
+    # Only the switch needs the lock: until then, the old model server of an idle endpoint can still be started.
+    # If the endpoint was deleted meanwhile, there is nothing to switch.
     with file_lock(folder.lock), suppress(NotFound):
         before = store.get(ENDPOINT, name)
         if _switch(store, name, deployment, server):
@@ -55,7 +55,7 @@ def _switched_from(store: Store, name: str, folder: EndpointFolder) -> Record | 
 
 
 def _switch(store: Store, name: str, deployment: Deployment, server: Server) -> bool:
-    """Make a server the endpoint's own; False when the endpoint was deleted meanwhile."""
+    """Make a server the endpoint's current one; False if the endpoint was deleted meanwhile."""
 
     def change(state: State) -> None:
         if state["status"] in COMING_UP:
@@ -71,13 +71,13 @@ def _switch(store: Store, name: str, deployment: Deployment, server: Server) -> 
 
 
 def _retire(store: Store, folder: EndpointFolder, before: Record) -> None:
-    """End the server that was replaced, once requests under way to it have arrived, and remove its model."""
+    """End the replaced server after requests on their way to it have arrived, and remove its model."""
     old = before.state.get("deployment")
     if old is None:
         return
     time.sleep(_SWITCH_SECONDS)
     end_process(before.state.get("server"), grace_seconds=servers.STOP_SECONDS, root=store.root)
-    # A later update may have gone back to that model; none is under way while this lock is held.
+    # A later update may have returned to that model; no update is in progress while this lock is held.
     with file_lock(folder.supervisor_lock):
         if _deployed_digest(store, before.name) != old["digest"]:
             shutil.rmtree(folder.model(old["digest"]), ignore_errors=True)

@@ -11,7 +11,7 @@ COMING_UP = ("Creating", "Updating")
 
 
 def note_failure(store: Store, name: str, failure: str) -> None:
-    """Note why an endpoint can't come up; a failed update leaves it serving what it served."""
+    """Record why an endpoint can't come up; after a failed update it continues to serve its previous model."""
 
     def change(state: State) -> None:
         state["status"] = "InService" if state.get("deployment") else "Failed"

@@ -10,7 +10,7 @@ from dogbreed_sdk.local.hosting.startup import bring_up
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Bring one endpoint up; 0 also where that fails, which its record says."""
+    """Bring up one endpoint; returns 0 even if that fails, because its record has the outcome."""
     bring_up(*supervision.open_store(arguments))
     return 0
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import OutputDataConfigTypeDef
 
 
-# Weights are noise to a compressor: for 19 MB of EfficientNet-Lite0 level 1 saves 7 % and takes 0.40 s of CPU, 16
-# times as long as level 0, and every trial of a search packs its model.
+# Weights hardly compress: for 19 MB of EfficientNet-Lite0, level 1 saves 7 % and takes 0.40 s of CPU time, 16 times as
+# long as level 0, and every trial of a search packs its model.
 _COMPRESSION_LEVEL = 0
 
 
@@ -42,7 +42,7 @@ def upload_model(base: Path, configuration: OutputDataConfigTypeDef, job: str, r
         report: Called with a line about each thing that can't be packed.
 
     Returns:
-        The URI of the model artifact: model.tar.gz, or model/ where the CompressionType is NONE.
+        The URI of the model artifact: model.tar.gz, or model/ if the CompressionType is NONE.
 
     Raises:
         OSError: For instance the disk is full; nothing partial is left.
@@ -61,7 +61,7 @@ def upload_model(base: Path, configuration: OutputDataConfigTypeDef, job: str, r
 
 
 def upload_data(base: Path, configuration: OutputDataConfigTypeDef, job: str, report: Report) -> None:
-    """Pack output/data/ where it is not empty; arguments and errors as of `upload_model`."""
+    """Pack output/data/ if it is not empty; arguments and errors are those of `upload_model`."""
     data = base / "output/data"
     if not data.is_dir() or not any(data.iterdir()):
         return
@@ -73,7 +73,7 @@ def upload_data(base: Path, configuration: OutputDataConfigTypeDef, job: str, re
 
 
 def remove_uploaded(folder: Path) -> None:
-    """Remove a folder that was packed: on AWS a container's disk does not outlive its job either."""
+    """Remove a folder that was packed: on AWS, too, a container's disk does not outlive its job."""
     remove_tree(folder)
 
 
@@ -152,7 +152,7 @@ def pack(folder: Path, archive: Path, report: Report = lambda _line: None) -> No
 
 
 def _require_room(entries: Sequence[Entry], place: Path) -> None:
-    """Refuse, before hours of writing, what does not fit on the disk: a sparse file may claim any size."""
+    """Refuse content that does not fit on the disk before hours of writing: a sparse file may declare any size."""
     found = [entry.source.stat() for entry in entries if entry.kind == "file"]
     needed = sum({(file.st_dev, file.st_ino): file.st_size for file in found}.values())  # hard links count once
     free = shutil.disk_usage(nearest_folder(place)).free

@@ -1,7 +1,7 @@
 """The managed Debugger's part of a training job: its files in the container, its rules, their statuses.
 
-On AWS each rule is a processing job. Here one process evaluates all rules of a job when its script has ended:
-`python -m dogbreed_sdk.debugging.managed_rules`, named and not imported, as the image of a rule is.
+On AWS, each rule is a processing job. Here, one process evaluates all rules of a job after its script ends:
+`python -m dogbreed_sdk.debugging.managed_rules`. This module only names it, as a request names a rule's image.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _LOOK_SECONDS = 0.05
 
 
 class _Rule(TypedDict):
-    """A rule as the evaluator's task has it."""
+    """A rule in the evaluator's task."""
 
     name: str
     kind: str
@@ -55,7 +55,7 @@ class _Output:
 
 
 def stage(base: Path, request: CreateTrainingJobRequestTypeDef, job: str) -> None:
-    """Write the configuration files that say where to record; the script writes a file:// output in its place.
+    """Write the configuration files that say where to record; the script writes file:// outputs directly to their URI.
 
     Args:
         base: The folder that stands for /opt/ml.
@@ -89,14 +89,14 @@ def evaluate(
     report: Callable[[str], object],
     ended: Callable[[], bool] = lambda: False,
 ) -> dict[str, RuleOutcome]:
-    """Evaluate a job's rules on what its script recorded, and copy all outputs to their places.
+    """Evaluate a job's rules on its script's recording, and copy all outputs to their URIs.
 
     Args:
         folder: The job's folder.
         request: The CreateTrainingJob request.
         job: The job's name.
         report: Called with lines for the job's log.
-        ended: Called several times a second; True gives up.
+        ended: Called several times a second; if it returns True, the evaluation is abandoned.
 
     Returns:
         The outcomes by the rule configurations' names; empty without rules.
@@ -140,7 +140,7 @@ def _evaluated(
 
 
 def _run_evaluator(task: Path, ended: Callable[[], bool]) -> str:
-    """Run the evaluator to its end; returns why there is no answer, or an empty text."""
+    """Run the evaluator to its end; returns why there is no result, or an empty text."""
     deadline = time.monotonic() + EVALUATION_SECONDS
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
@@ -162,7 +162,7 @@ def _run_evaluator(task: Path, ended: Callable[[], bool]) -> str:
 
 
 def _outputs(base: Path, request: CreateTrainingJobRequestTypeDef, job: str) -> dict[str, _Output]:
-    """What the script is asked to record, by AWS's names of the outputs."""
+    """The outputs that the script is asked to record, by AWS's names."""
     hook, profiler = request.get("DebugHookConfig"), request.get("ProfilerConfig")
     found = {}
     if hook:
@@ -190,13 +190,13 @@ def _local(base: Path, wanted: str | None, usual: str) -> Path:
 
 
 def _place(output_path: str | None, request: CreateTrainingJobRequestTypeDef, job: str) -> str:
-    """<S3OutputPath>/<job>; below the job's own output where the configuration has no S3OutputPath."""
+    """<S3OutputPath>/<job>; below the job's output if the configuration has no S3OutputPath."""
     uri = output_path or request["OutputDataConfig"]["S3OutputPath"]
     return f"{uri.rstrip('/')}/{job}"
 
 
 def _make(output: _Output) -> None:
-    """The container's folder for an output: a link to where a file:// output lies, else a plain folder."""
+    """The container's folder for an output: a link to the folder of a file:// output, else a plain folder."""
     output.local.parent.mkdir(parents=True, exist_ok=True)
     if output.uri.startswith("s3://"):
         output.local.mkdir(exist_ok=True)
@@ -210,6 +210,6 @@ def _make(output: _Output) -> None:
 
 
 def _deliver(output: _Output, report: Callable[[str], object]) -> None:
-    """Copy an output that the script did not write in its place."""
+    """Copy an output that the script did not write directly to its URI."""
     if not output.local.is_symlink() and output.local.exists():
         copy_contents(output.local, f"{output.uri}/", report)

@@ -43,7 +43,7 @@ _Settings = dict[str, Any]
 
 @dataclass(frozen=True)
 class ScriptRun:
-    """One run of a script: what its variables depend on.
+    """One run of a script: the values that determine its variables.
 
     Attributes:
         name: The job's name.
@@ -79,7 +79,7 @@ class ScriptRun:
 
 
 def script_environment(run: ScriptRun, caller: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a job's script.
+    """Build the environment of a job's script.
 
     Args:
         run: The job.

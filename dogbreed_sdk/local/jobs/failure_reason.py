@@ -17,7 +17,7 @@ from training_scripts._util.safe_text import without_secrets
 
 _TRACEBACK = "Traceback (most recent call last):"
 _MESSAGE_LINES = 12
-# Many times as much as fits into a FailureReason.
+# Many times more than fits into a FailureReason.
 _FAILURE_BYTES = 64 * 1024
 _FULL_DISK = "No space left on device"
 _REPORTED = re.compile(r'(?P<head>AlgorithmError: .*?)ErrorMessage "(?P<message>.*)"\nCommand ".*', re.DOTALL)
@@ -29,8 +29,8 @@ def script_failure(
     """The reason why a script failed.
 
     Args:
-        exit_status: The script's, negative for a signal.
-        command: What was run.
+        exit_status: The script's exit status, negative for a signal.
+        command: The command that was run.
         failure_file: The container's output/failure, which a script may write.
         tail: The log's last lines.
         folder: The job's folder, for a full disk.
@@ -51,7 +51,7 @@ def script_failure(
 
 
 def brief(reason: str, limit: int) -> str:
-    """A FailureReason reduced to its exception where `script_failure` made it, and cut in the middle to a length.
+    """A FailureReason, reduced to its exception if `script_failure` made it, and cut in the middle to a length.
 
     Args:
         reason: The FailureReason.
@@ -98,7 +98,7 @@ def _parts_of_text(text: str) -> list[str]:
 
 
 def _fitted(parts: Sequence[str], limit: int) -> str:
-    """The last part, cut in the middle where it is too long, and as much of those before as there is room for."""
+    """The last part, cut in the middle if it is too long, and as many of the preceding parts as fit."""
     text = "\n".join(parts)
     if len(text) <= limit:
         return text

@@ -1,9 +1,9 @@
 """The program of `metric_search`, which searches log lines for metrics: `python -I -S metric_process.py`.
 
-A script's line can keep a regular expression busy for years, and only the end of the process interrupts Python's
-engine. One JSON document per line comes in: first the expressions and the seconds of processor time for each search,
-then [number of the first expression to search with, text] for every log line. One goes out per search: what the
-expression's first group captured, in order. The kernel ends a process that searches too long (SIGPROF).
+A regular expression can take years to search one line, and only ending the process interrupts Python's engine. The
+input has one JSON document per line: first the expressions and the CPU seconds for each search, then [number of the
+first expression to search with, text] for every log line. The output has one document per search, in order: the text
+that the expression's first group captured. The kernel ends a process that searches too long (SIGPROF).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 import signal
 import sys
 
-# Longer than any number; a whole line would be sent back otherwise.
+# Longer than any number; without a limit, a whole line could be sent back.
 _LONGEST_CAPTURE = 200
 _NOTHING = b"[]\n"
 
@@ -32,7 +32,7 @@ def main() -> None:
                 signal.setitimer(signal.ITIMER_PROF, settings["seconds"])
                 captured = [(match.group(1) or "")[:_LONGEST_CAPTURE] for match in pattern.finditer(text)]
                 signal.setitimer(signal.ITIMER_PROF, 0)
-            # One by one, so that `metric_search` knows which search ended the process. Most find nothing.
+            # One result at a time, so that `metric_search` knows which search ended the process. Most find nothing.
             answers.write(json.dumps(captured).encode() + b"\n" if captured else _NOTHING)
             answers.flush()
 

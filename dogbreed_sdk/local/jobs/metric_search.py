@@ -1,4 +1,4 @@
-"""Searches logs for metrics in a separate process, which can be ended where a search takes too long."""
+"""Searches logs for metrics in a separate process, which can be ended if a search takes too long."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Captured:
     """What a metric's regular expression captured in a line.
 
     Attributes:
-        source: Whose line it was.
+        source: The source of the line.
         name: The metric.
         text: The captured text, not always a number.
     """
@@ -55,8 +55,8 @@ class _Line:
 class MetricSearch:
     """Finds the metrics of log lines, in order, in a separate process.
 
-    Only `settle` and `finish` wait. A search that takes more than a second of processor time is given up, and after
-    three such searches the metric is no longer searched for; both are reported.
+    Only `settle` and `finish` wait. A search that takes more than a second of CPU time is abandoned, and after three
+    such searches the metric is no longer searched for; both are reported.
 
     Args:
         reader: The metrics.
@@ -104,7 +104,7 @@ class MetricSearch:
         return self._receive()
 
     def settle(self, seconds: float, give_up: Callable[[], bool] = lambda: False) -> list[Captured]:
-        """What is found until all lines have been searched, the timeout has expired, or `give_up` returns True."""
+        """Returns what is found until all lines are searched, the timeout expires, or `give_up` returns True."""
         found = self.collect()
         deadline = time.monotonic() + seconds
         while self._lines and time.monotonic() < deadline and not give_up():
@@ -113,7 +113,7 @@ class MetricSearch:
         return found
 
     def finish(self, seconds: float, give_up: Callable[[], bool] = lambda: False) -> list[Captured]:
-        """Wait until all lines have been searched; those that are not in time are left out.
+        """Wait until all lines have been searched; leaves out lines that are not searched in time.
 
         Args:
             seconds: The timeout.
@@ -145,7 +145,7 @@ class MetricSearch:
 
     @property
     def pid(self) -> int | None:
-        """The process, where there is one."""
+        """The process, if there is one."""
         return None if self._process is None else self._process.pid
 
     def _wait(self, seconds: float) -> None:
@@ -203,7 +203,7 @@ class MetricSearch:
                 found += self._take(json.loads(answer))
 
     def _take(self, captured: list[str]) -> list[Captured]:
-        """Note the answer of one search: that of the next expression in the oldest line."""
+        """Record the result of one search: that of the next expression in the oldest line."""
         source, name = self._lines[0].source, self._names[self._answered]
         self._answered += 1
         if self._answered == len(self._names):

@@ -40,9 +40,9 @@ def request_stop(store: Store, name: str) -> None:
 
 
 def reconcile(store: Store, name: str) -> None:
-    """Give a training job its outcome where its supervisor was killed, or the machine restarted.
+    """Fail a training job whose supervisor was killed, or whose machine was restarted.
 
-    It is Failed then, with the way to continue it. One that never had a supervisor gets one. Cheap when nothing is
+    The failure reason says how to continue the job. A job that never had a supervisor gets one. Cheap if nothing is
     wrong.
     """
     record = store.get(TRAINING_JOB, name)
@@ -57,14 +57,14 @@ def reconcile(store: Store, name: str) -> None:
 
 
 def is_abandoned(store: Store, record: Record) -> bool:
-    """Whether a training job has ended and its supervisor too."""
+    """Whether both a training job and its supervisor have ended."""
     return record.state.get("status") not in RUNNING_STATUSES and supervision.is_lost(store, record)
 
 
 def _fail_lost_job(store: Store, record: Record) -> None:
     script = record.state.get("script")
     if script and is_alive(script, root=store.root):
-        # Its guard has told it to end and lets it save.
+        # Its guard has asked it to end and lets it save.
         patience = GUARD_GRACE_SECONDS + _GUARD_MARGIN_SECONDS
         orphaned = record.state.get("orphaned")
         if not orphaned or clock.age(orphaned) < patience:
@@ -77,7 +77,7 @@ def _fail_lost_job(store: Store, record: Record) -> None:
 
 def _fail(store: Store, record: Record, reason: str) -> None:
     def change(state: State) -> None:
-        # It may have ended by itself, with its outcome written, since the record was read.
+        # Since the record was read, it may have ended by itself and written its outcome.
         if supervision.is_unchanged(state, record):
             job_state.finish(state, "Failed", failure=reason)
 

@@ -22,7 +22,7 @@ def download_prefix(uri: str, folder: Path, *, progress: Callable[[str], None]) 
 
     Args:
         uri: The prefix, or one object.
-        folder: The folder; created where it is missing.
+        folder: The folder; created if it is missing.
         progress: Called with a line of text every few seconds.
 
     Returns:
@@ -78,7 +78,7 @@ def _split(uri: str) -> tuple[str, str]:
 
 
 def _destination(folder: Path, key: str, prefix: str) -> Path | None:
-    """The file for an object; None for a folder's marker, and for a neighbor whose key only begins like the prefix."""
+    """The file for an object; None for a folder marker, and for keys that merely begin with the prefix's characters."""
     base = f"{prefix.rstrip('/')}/" if prefix else ""
     if key.endswith("/") or not (key == prefix or key.startswith(base)):
         return None

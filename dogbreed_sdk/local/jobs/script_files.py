@@ -1,4 +1,4 @@
-"""Reads, copies and removes what a script left on the disk, where named pipes, devices and links are traps."""
+"""Reads, copies and removes the files that a script left on the disk, despite named pipes, devices and links."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def open_regular(path: Path) -> IO[bytes]:
 
 
 def copy_file(source: Path, destination: Path) -> None:
-    """Copy a regular file with its mode; one of size 0, as the kernel's files have, is copied as empty."""
+    """Copy a regular file with its mode; a file of size 0, such as the kernel's, is copied as empty."""
     destination.parent.mkdir(parents=True, exist_ok=True)
     with open_regular(source) as reading, destination.open("wb") as writing:
         if os.fstat(reading.fileno()).st_size:
@@ -87,7 +87,7 @@ def copy_file(source: Path, destination: Path) -> None:
 
 
 def read_end(path: Path, limit: int) -> str:
-    """The last bytes of a text file as text; empty where it can't be read."""
+    """The last bytes of a text file as text; empty if it can't be read."""
     try:
         with open_regular(path) as handle:
             handle.seek(max(0, os.fstat(handle.fileno()).st_size - limit))
@@ -102,10 +102,10 @@ def nearest_folder(place: Path) -> Path:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder with its content, read-only folders included; what can't be removed stays.
+    """Remove a folder with its content, including read-only folders; content that can't be removed stays.
 
-    Where a script has put something else in its place, only that is removed. `shutil.rmtree` would block on a named
-    pipe, and can't remove folders nested a thousand deep.
+    If a script replaced the folder with something else, only that is removed. `shutil.rmtree` would block on a named
+    pipe, and can't remove folders that are nested a thousand levels deep.
     """
     if folder.is_symlink() or not folder.is_dir():
         with suppress(OSError):

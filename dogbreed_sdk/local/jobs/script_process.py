@@ -1,4 +1,4 @@
-"""Runs a training script: reads its output, ends it where it is to stop, and ends all processes it has started."""
+"""Runs a training script: reads its output, ends it if it must stop, and ends all processes that it started."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ class ScriptProcess:
         folder: Its working folder.
         environment: Its whole environment.
         consume: Called with lines of its output, standard output and error in the order in which they come.
-        end_reason: Called several times a second; what it returns, unless None, is why the script is to end.
+        end_reason: Called several times a second; returns why the script must end, or None.
         has_room: Whether more output can be consumed now: a script that prints too much waits, as on a slow terminal.
-        helpers: The children that this process needs itself; None where it does not adopt orphans.
+        helpers: The children that this process needs itself; None if it does not adopt orphans.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class ScriptProcess:
 
     @property
     def pid(self) -> int:
-        """The script's process id, which is its group's id too."""
+        """The script's process id, which is also its group's id."""
         return self._process.pid
 
     def wait(self) -> ScriptEnd:
@@ -153,7 +153,7 @@ class ScriptProcess:
     def _end(self, reason: EndReason) -> None:
         self._reason = reason
         self._kill_at = time.monotonic() + stop_grace_seconds()
-        # Only the script itself: data loaders that die before it would prevent its last save.
+        # Only the script itself: if its data loaders died first, it could not save.
         self._process.terminate()
 
     def _read(self, descriptor: int) -> bool:

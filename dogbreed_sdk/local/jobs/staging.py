@@ -81,7 +81,7 @@ def stage(folder: JobFolder, request: CreateTrainingJobRequestTypeDef, report: R
 
 
 def checkpoint_folder(folder: JobFolder, request: CreateTrainingJobRequestTypeDef) -> Path:
-    """The folder of a job's checkpoints: that of its CheckpointConfig, or one in the container folder.
+    """The folder of a job's checkpoints: the one in its CheckpointConfig, or one in the container folder.
 
     Raises:
         ConfigurationError: CheckpointConfig's S3Uri is not a file:// URI.
@@ -214,8 +214,8 @@ def _copy_source(source: Path, code: Path) -> None:
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a tar archive; members that lead out of the folder, links to elsewhere and devices are refused.
 
-    A script's source or a model may come from anyone. So an archive is refused before it is unpacked where its headers
-    announce far more than its own size, or more than there is room for, and where a header itself is too large.
+    A script's source or a model may be untrusted. So an archive is refused before it is unpacked if its headers declare
+    far more than its size or more than the disk has room for, or if a header itself is too large.
 
     Raises:
         ConfigurationError: It is not a tar archive, is cut short, holds such a member, or is too large.
@@ -231,7 +231,7 @@ def unpack(archive: Path, folder: Path) -> None:
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
         raise _damaged(archive, error) from error
     except OSError as error:
-        # The decompressors' own have no number; the system's (a full disk) do.
+        # Errors from decompressors have no errno; errors from the system, such as a full disk, have one.
         if error.errno is not None:
             raise
         raise _damaged(archive, error) from error
@@ -245,19 +245,19 @@ def _unpack_checked(archive: Path, folder: Path) -> None:
     def checked(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
         nonlocal unpacked
         unpacked += member.size
-        announced = f"{archive} is not unpacked: with its {member.name[:100]!r} it holds {unpacked / 1e6:,.0f} MB,"
+        announced = f"{archive} was not unpacked: up to {member.name[:100]!r} it contains {unpacked / 1e6:,.0f} MB,"
         if member.name.count("/") > MAX_DEPTH:
             raise ConfigurationError(
-                f"{archive} is not unpacked: its {member.name[:100]!r} is nested more than {MAX_DEPTH} folders deep."
+                f"{archive} was not unpacked: {member.name[:100]!r} in it is nested more than {MAX_DEPTH} folders deep."
             )
         if unpacked > allowed:
             raise ConfigurationError(f"{announced} more than {MAX_GROWTH} times its own size.")
         if unpacked > room:
-            raise ConfigurationError(f"{announced} and {folder} has room for {room / 1e6:,.0f} MB.")
+            raise ConfigurationError(f"{announced} but {folder} has room for only {room / 1e6:,.0f} MB.")
         return tarfile.data_filter(member, path)
 
     with decompressed(archive) as plain:
-        # Headers and padding come on top of what the members hold.
+        # Headers and padding add to the size of the members.
         reader = TarReader(
             plain, allowed + HARMLESS_BYTES, error=lambda problem: ConfigurationError(f"{archive}: {problem}.")
         )

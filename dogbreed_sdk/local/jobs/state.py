@@ -23,12 +23,12 @@ MESSAGES = {
 
 
 def now(state: State) -> float:
-    """The current time by the job's own clock, which never jumps: its durations come out right."""
+    """The current time by the job's clock, which never jumps, so that durations are right."""
     return clock.read(state.setdefault("clock", clock.start()))
 
 
 def enter(state: State, secondary: str, message: str | None = None) -> None:
-    """Note that a job has reached a secondary status; does nothing where it is there already, or has ended."""
+    """Record that a job reached a secondary status; does nothing if it already has that status or has ended."""
     if state.get("status", "InProgress") not in RUNNING_STATUSES:
         return
     if state.get("secondary") == secondary and state.get("transitions"):
@@ -42,12 +42,12 @@ def enter(state: State, secondary: str, message: str | None = None) -> None:
 
 
 def finish(state: State, status: str, *, secondary: str | None = None, failure: str | None = None) -> None:
-    """Note a job's outcome; a job that has one already keeps it.
+    """Record a job's outcome; a job that already has one keeps it.
 
     Args:
         state: The record's state.
         status: Completed, Failed or Stopped.
-        secondary: Where it differs from the status (MaxRuntimeExceeded).
+        secondary: The secondary status, if it differs from the status (MaxRuntimeExceeded).
         failure: FailureReason, cut to AWS's 1024 characters.
     """
     if state.get("status") not in RUNNING_STATUSES:

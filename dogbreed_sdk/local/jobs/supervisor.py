@@ -12,7 +12,7 @@ from dogbreed_sdk.local.jobs.training_run import TrainingRun
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Supervise one training job; 0 also when another process does so already."""
+    """Supervise one training job; returns 0 also if another process already does."""
     store, name = supervision.open_store(arguments)
     with supervision.sole_supervisor(store, name) as is_ours:
         if is_ours:

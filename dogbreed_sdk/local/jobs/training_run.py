@@ -45,11 +45,11 @@ _OUTCOME_ATTEMPTS = 600
 
 
 class _StoppedError(Exception):
-    """The job is to stop before its script runs."""
+    """The job must stop before its script runs."""
 
 
 class _Interruption(BaseException):
-    """The job is to stop during work that does not check for that."""
+    """The job must stop during work that does not check for that."""
 
 
 class _EndedError(Exception):
@@ -81,11 +81,11 @@ class TrainingRun:
         self._process = identify_self(root=store.root)
 
     def terminate(self) -> None:
-        """Stop the job because the supervisor was told to end; safe in a signal handler."""
+        """Stop the job because the supervisor was asked to end; safe in a signal handler."""
         self._terminated = True
 
     def execute(self) -> None:
-        """Run the whole job; its record has the outcome afterwards, whatever happens."""
+        """Run the whole job; afterwards its record has the outcome, whatever happens."""
         try:
             self._begin()
             status, secondary, failure = self._run()
@@ -239,7 +239,7 @@ class TrainingRun:
         if self._metrics and time.monotonic() >= self._metrics_due:
             self._metrics_due = time.monotonic() + _METRICS_SECONDS
             self._update(lambda state: state.setdefault("metrics", {}).update(self._metrics))
-            self._metrics.clear()  # only now: values that a busy store refused are written with the next ones
+            self._metrics.clear()  # only now: if the store was busy, the values are written with the next ones
 
     def _outcome(self, end: ScriptEnd, command: list[str]) -> tuple[str, str | None, str | None]:
         if end.reason == "disk":
@@ -259,7 +259,7 @@ class TrainingRun:
         if end.reason is not None:
             self._update(_stopping)
         self._enter("Uploading")
-        # As on AWS, the model of a stopped job is uploaded too; but not where the supervisor was told to end.
+        # As on AWS, the model of a stopped job is uploaded too, but not if the supervisor was asked to end.
         with _interruptible(lambda: self._terminated):
             self._upload()
         if end.reason is None:
@@ -287,7 +287,7 @@ class TrainingRun:
             remove_uploaded(base / "output/data")
 
     def _evaluate_rules(self) -> None:
-        """Evaluate the rules once the job has its outcome, whatever that is: the recording may explain it."""
+        """Evaluate the rules once the job has its outcome, even a failure: the recording may explain it."""
         if not (self._request.get("DebugHookConfig") or self._request.get("ProfilerConfig")):
             return
         outcome: dict[str, RuleOutcome] = {}
@@ -341,7 +341,7 @@ class TrainingRun:
         )
 
     def _finish(self, status: str, secondary: str | None, failure: str | None) -> None:
-        """Write the outcome; on a full disk into the space that was reserved for it."""
+        """Write the outcome; on a full disk, into the space reserved for it."""
         with suppress(OSError):  # the script may have removed all folders of its job
             self._folder.reserve.unlink()
 
@@ -363,10 +363,10 @@ class TrainingRun:
 
 @contextmanager
 def _interruptible(is_to_stop: Callable[[], bool]) -> Iterator[None]:
-    """Check by a timer whether the job is to stop while the block runs: downloads, archives, endless files.
+    """Check with a timer whether the job must stop while the block runs: downloads, archives, endless files.
 
     Raises:
-        _Interruption: The job is to stop.
+        _Interruption: The job must stop.
     """
 
     def check(_number: int, _frame: object) -> None:

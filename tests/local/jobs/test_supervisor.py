@@ -262,7 +262,7 @@ class TestFailures:
                 "model.pth",
                 tarfile.REGTYPE,
                 2_500_000_000,
-                r"'model.pth' it holds 2,500 MB, more than 100 times its own",
+                r"'model.pth' it contains 2,500 MB, more than 100 times its own",
             ),
             ("a/" * 110 + "b", tarfile.REGTYPE, 0, r"is nested more than 100 folders deep"),
             ("path", tarfile.XHDTYPE, 4 << 30, r"a header of 4,294,967,296 bytes: a bomb"),
