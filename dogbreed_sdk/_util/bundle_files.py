@@ -32,7 +32,7 @@ def check(folder: Path) -> None:
     """Checks that a folder holds a bundle, before a process is started for it.
 
     Raises:
-        ConfigurationError: It does not, or its description is invalid.
+        ConfigurationError: It does not hold one, or the description is invalid.
     """
     from training_scripts.models.bundle import read_description  # noqa: PLC0415 - clients of endpoints do not need it
     from training_scripts.models.bundle_archive import WEIGHTS_FILE  # noqa: PLC0415

@@ -1,7 +1,7 @@
 """The variables that scripts and models inherit from the process that started local SageMaker.
 
-On AWS they inherit none. Here they inherit what a program needs to run on this machine; any other variable may be a
-secret, whatever its name, and must be set in the job's or the model's Environment.
+On AWS they inherit none. Here they inherit the variables that a program needs to run on this machine. Any other
+variable may be a secret, whatever its name, so it must be set in the job's or the model's Environment.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Time that corrections of the wall clock do not change: for limits and durations, also across processes.
+"""Time that corrections of the wall clock do not affect: for limits and durations, also across processes.
 
-The wall clock may jump at any moment (a network time server, a resumed virtual machine). A mark names the boot and the
-seconds since then, so that the time between two marks is right in any case.
+The wall clock may jump at any moment (a network time server, a resumed virtual machine). A mark contains the boot and
+the seconds since then, so that the time between two marks is always right.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def elapsed(since: str | None, wall: float) -> float:
     """The seconds since a moment; never negative.
 
     Args:
-        since: Its mark.
-        wall: The same moment by the wall clock, in epoch seconds: used without a mark, or with one of an earlier
-            boot.
+        since: The moment's mark.
+        wall: The same moment by the wall clock, in epoch seconds: used if there is no mark, or if the mark is from an
+            earlier boot.
     """
     boot, _, seconds = (since or "").rpartition(":")
     if boot and boot == boot_id():
@@ -63,7 +63,7 @@ def age(kept: StartedClock) -> float:
 
 
 def start() -> StartedClock:
-    """A clock that starts now, and can be kept as JSON."""
+    """A clock that starts now, and can be stored as JSON."""
     return {"time": time.time(), "mark": mark()}
 
 

@@ -48,13 +48,13 @@ def _quota(path: Path) -> int | None:
 def thread_environment(threads: int) -> dict[str, str]:
     """The variables that limit the threads of a process's numeric libraries, and let idle threads sleep."""
     settings = {name: str(threads) for name in _THREAD_VARIABLES}
-    # Threads that spin while they wait take the cores from the jobs beside them (4 x slower, measured).
+    # Threads that spin while waiting take CPU time from other jobs, which then run 4 times slower (measured).
     return {**settings, "OMP_WAIT_POLICY": "PASSIVE"}
 
 
 @dataclass(frozen=True)
 class _Claim:
-    """What one job wants and has; 0 threads are granted while it waits."""
+    """One job's requested and granted threads; 0 threads are granted while it waits."""
 
     job: str
     created: float
@@ -66,11 +66,11 @@ class _Claim:
 class ThreadLedger:
     """The grants of one root folder, shared by its jobs' supervisors.
 
-    They are in a file beside the database, which holds running jobs only: waiting jobs poll it, and read few bytes.
+    They are in a file beside the database that only contains running jobs: waiting jobs poll it, and read few bytes.
 
     Args:
         root: The root folder.
-        cores: How many threads there are to grant; default: `available_cores()`.
+        cores: The number of threads to grant; default: `available_cores()`.
     """
 
     def __init__(self, root: Path, cores: int | None = None) -> None:
@@ -86,10 +86,10 @@ class ThreadLedger:
             job: The job's name.
             created: When it was created, in epoch seconds: earlier jobs go first.
             process: Its supervisor, from `processes.identify`; a grant ends with it.
-            wanted: How many threads it can use; it gets fewer where fewer are free.
+            wanted: How many threads it can use; it gets fewer if fewer are free.
 
         Returns:
-            The threads granted, 0 when it has to wait.
+            The number of granted threads; 0 if the job must wait.
         """
         wanted = max(1, min(wanted, self.cores))
         with file_lock(self._lock):
@@ -110,7 +110,7 @@ class ThreadLedger:
     def release(self, job: str) -> None:
         """Release a job's threads, or take it out of the queue."""
         if not self._lock.exists():
-            return  # the folder was moved away, and must not be made again
+            return  # the folder was moved away, and must not be created again
         # A full disk must not keep a job from ending: its grant dies with its supervisor anyway.
         with suppress(OSError), file_lock(self._lock):
             self._write([claim for claim in self._read() if claim.job != job])

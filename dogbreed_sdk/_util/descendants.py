@@ -1,7 +1,7 @@
-"""Ends the processes that a script or a model has started, also those in other sessions and orphans.
+"""Ends the processes that a script or a model has started, including orphans and those in other sessions.
 
-On Linux a process can adopt the orphans among its descendants, so that none leaves its tree. Elsewhere, and where the
-adopter was killed, descendants are recognized by a variable of their environment.
+On Linux, a process can adopt the orphans among its descendants, so that none leaves its tree. On other systems, or if
+the adopter was killed, descendants are recognized by a variable in their environment.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ Find = Callable[[], Iterable[psutil.Process]]
 
 
 def adopt_orphans() -> bool:
-    """Make orphaned descendants of this process its children; False where the system can't do that."""
+    """Make orphaned descendants of this process its children; False if the system does not support that."""
     if sys.platform != "linux":
         return False
     return bool(ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
 
 
 def end_descendants(spare: Collection[int] = ()) -> None:
-    """Kill all descendants of this process, which adopts orphans, and wait for their end.
+    """Kill all descendants of this process, which adopts orphans, and wait until they have ended.
 
     Args:
         spare: Children of this process that it still needs.
@@ -45,7 +45,7 @@ def end_marked(variable: str, prefix: str) -> None:
 
     Args:
         variable: The variable.
-        prefix: What its value begins with, such as a folder of the job.
+        prefix: The beginning of its value, such as a folder of the job.
 
     Raises:
         ValueError: The prefix is empty, so that every process of this user would be killed.
@@ -64,7 +64,7 @@ def end_marked(variable: str, prefix: str) -> None:
 
 
 def reap_adopted(spare: Collection[int]) -> None:
-    """Reap adopted orphans that have ended: until then each keeps its place in the process table.
+    """Reap adopted orphans that have ended: until then, each occupies an entry in the process table.
 
     Args:
         spare: Children of this process that it waits for itself.
@@ -75,7 +75,7 @@ def reap_adopted(spare: Collection[int]) -> None:
 
 
 def _end(find: Find) -> None:
-    """Kill what is found until nothing is left: a process may start others before it is killed."""
+    """Kill the processes that are found until none is left: a process may start others before it is killed."""
     deadline = time.monotonic() + _END_SECONDS
     while time.monotonic() < deadline:
         found = [process for process in find() if not _is_of_service(process)]
@@ -90,9 +90,9 @@ def _end(find: Find) -> None:
 
 
 def _is_of_service(process: psutil.Process) -> bool:
-    """Whether a process is a service, or was started by one that this process is not itself.
+    """Whether a process is a service, or was started by a service other than this process.
 
-    A service that is started inside a job is another job or server, which outlives this one as on AWS.
+    A service that was started inside a job is another job or server, which outlives this one, as on AWS.
     """
     with suppress(psutil.Error):
         for found in (process, *process.parents()):

@@ -1,4 +1,4 @@
-"""HTTP connections of all our servers: strict framing, timeouts for slow clients, and a limited number.
+"""HTTP connections of all our servers: strict framing, timeouts for slow clients, and a limit on their number.
 
 uvicorn limits only the time between requests. The application limits the time for the bodies that it reads.
 """
@@ -17,7 +17,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-# What a client sends after it was refused is read and discarded up to here, so that it sees the response, not a broken
+# After a refusal, up to this much more input is read and discarded, so that the client sees the response, not a broken
 # connection (nginx calls it lingering_close).
 MOST_DISCARDED_BYTES = 32 * 1024 * 1024
 # A household or machine can choose addresses from a whole IPv6 network of this size.
@@ -37,8 +37,8 @@ _FULL_BODY = (
 class ConnectionLimits:
     """Limits on clients' open connections.
 
-    At a limit, a new connection replaces the one that has been idle longest. It is refused with 503 only where all
-    others are processing a request.
+    At a limit, a new connection replaces the one that has been idle longest. It is refused with 503 only if all others
+    are processing a request.
 
     Attributes:
         total: The maximum number of connections; default: half of the usual limit of open files, which leaves room for
@@ -84,8 +84,8 @@ def limited(limits: ConnectionLimits) -> type[LimitedProtocol]:
 class _StrictConnection(h11.Connection):
     """h11's connection, which refuses a request with two headers for its length.
 
-    Servers that use different ones see the next request begin at different places, so that a request may be smuggled
-    past a proxy (RFC 9112, 6.1 and 11.2). h11 itself follows Transfer-Encoding and accepts the request.
+    Two servers that follow different headers disagree on where the next request begins, so that a request may be
+    smuggled past a proxy (RFC 9112, 6.1 and 11.2). h11 itself follows Transfer-Encoding and accepts the request.
     """
 
     def next_event(self) -> Any:
@@ -143,13 +143,13 @@ class LimitedProtocol(H11Protocol):
             self._wait_for_client()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is not HTTP; where a response has begun, no second one is sent."""
+        """Refuse input that is not HTTP; if a response has begun, no second one is sent."""
         super().send_400_response(msg)
         if self.cycle is not None:
             self.cycle.disconnected = True
 
     def on_response_complete(self) -> None:
-        """Called after a response; what the client sent after its request may be the beginning of another."""
+        """Called after a response; data that the client sent after its request may be the beginning of the next one."""
         self._idle_since = self.loop.time()
         super().on_response_complete()
         begun = self.conn.their_state is not h11.IDLE or self.conn.trailing_data[0]
@@ -162,7 +162,7 @@ class LimitedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def _has_room(self) -> bool:
-        """Whether the connection may stay; an idle one may be closed for it."""
+        """Whether the connection may stay; an idle one may be closed to make room for it."""
         others = [each for each in cast("set[LimitedProtocol]", self.connections) if each.counts and each is not self]
         neighbors = [each for each in others if each._address == self._address]
         most = self.limits.per_address
@@ -172,7 +172,7 @@ class LimitedProtocol(H11Protocol):
 
     @property
     def counts(self) -> bool:
-        """Whether it counts against the limits: once it is being closed, it no longer does."""
+        """Whether it counts against the limits: a connection that is being closed does not."""
         return not self.transport.is_closing()
 
     def _is_proxy(self) -> bool:
@@ -194,13 +194,13 @@ class LimitedProtocol(H11Protocol):
         if self.transport.is_closing():
             return
         if self.transport.get_write_buffer_size():
-            self.transport.abort()  # its client does not read: closing would wait for it
+            self.transport.abort()  # the client does not read, so closing would wait for it
         else:
             self.transport.close()
 
 
 def _close_idlest(connections: Iterable[LimitedProtocol]) -> bool:
-    """Closes the connection that has been idle longest, of the address with the most; False where all are busy."""
+    """Closes the longest-idle connection of the address that has the most; False if all are busy."""
     crowds = Counter(each._address for each in connections)
     idle = [each for each in connections if not each._is_processing()]
     if not idle:

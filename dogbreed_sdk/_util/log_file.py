@@ -22,7 +22,7 @@ class LogFile:
     """Appends lines to a log; keeps the last ones in memory for failure messages.
 
     Args:
-        path: The file; created where it is missing.
+        path: The file; created if it is missing.
         maximum_bytes: The maximum size; later lines are dropped, and the log says so once.
     """
 
@@ -31,14 +31,14 @@ class LogFile:
         self._size = os.fstat(self._descriptor).st_size
         self._maximum = maximum_bytes
         self._broken_line = False
-        self._clock = clock.start()  # the lines' times must rise: readers find a time by bisection
+        self._clock = clock.start()  # the lines' times must increase, because readers find a time by bisection
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
 
     def write(self, lines: Sequence[str]) -> None:
         """Append lines with the current time.
 
         Raises:
-            OSError: For instance the disk is full; the lines are in `tail` nevertheless.
+            OSError: For instance the disk is full; the lines are still added to `tail`.
         """
         self.tail.extend(shorten(line, _TAIL_LINE_CHARACTERS) for line in lines)
         if self._size > self._maximum or not lines:
@@ -85,7 +85,7 @@ class LineSplitter:
         return lines
 
     def finish(self) -> list[str]:
-        """The last line, where the stream did not end with a newline."""
+        """The last line, if the stream did not end with a newline."""
         rest, self._rest = self._rest, b""
         return _parts(rest) if rest else []
 
@@ -147,8 +147,8 @@ def last_lines(path: Path, count: int, *, since: int = 0) -> list[str]:
 
     Args:
         path: The log; one that does not exist has no lines.
-        count: How many lines at most.
-        since: The position in the file of the first line that counts.
+        count: The maximum number of lines.
+        since: The position in the file of the first line to return.
     """
     try:
         with path.open("rb") as handle:

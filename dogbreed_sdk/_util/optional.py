@@ -20,10 +20,10 @@ _OURS = ("dogbreed_sdk", "training_scripts")
 
 @contextmanager
 def needed(*, extra: str, purpose: str) -> Iterator[None]:
-    """Imports what an extra brings: the ``with`` block holds the import statements, so that type checkers see them.
+    """Imports packages of an extra: the ``with`` block holds the import statements, so that type checkers see them.
 
     Args:
-        extra: The extra of this distribution that brings what the imports need.
+        extra: The extra of this distribution that installs the packages.
         purpose: What they are needed for, as the end of "… is needed to".
 
     Raises:
@@ -40,7 +40,7 @@ def needed(*, extra: str, purpose: str) -> Iterator[None]:
 
 
 def load(module: str, *, extra: str, purpose: str) -> ModuleType:
-    """A module of an optional dependency that is named at run time; `needed` where the name is known before.
+    """A module of an optional dependency whose name is known only at run time; otherwise use `needed`.
 
     Raises:
         ConfigurationError: A package is missing.
@@ -53,12 +53,12 @@ def require(modules: Mapping[str, Sequence[str]], *, purpose: str, otherwise: st
     """Checks that packages are installed before work begins that needs them; imports nothing.
 
     Args:
-        modules: What the work cannot do without: names without dots, by the extra that brings them.
+        modules: The required modules: names without dots, by the extra that installs them.
         purpose: What they are needed for, as the end of "… are needed to".
-        otherwise: What can be done without them, in a sentence.
+        otherwise: A sentence that says what can be done without them.
 
     Raises:
-        ConfigurationError: A package is missing; the message names all that are, and every extra to install.
+        ConfigurationError: A package is missing; the message names all missing packages, and every extra to install.
     """
     lacking = missing(modules)
     if lacking:
@@ -69,7 +69,7 @@ def require(modules: Mapping[str, Sequence[str]], *, purpose: str, otherwise: st
 
 
 def missing(modules: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Of modules, by the extra that brings them, those that are not installed; extras that lack nothing are left out.
+    """The modules that are not installed, by the extra that installs them; omits extras whose modules are installed.
 
     >>> missing({"local": ["json", "no_such_module"], "service": ["json"]})
     {'local': ['no_such_module']}
@@ -81,14 +81,14 @@ def missing(modules: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
 
 
 def install_command(*extras: str) -> str:
-    """The command that installs extras, from the source folder where this distribution was installed from one."""
+    """The command that installs extras, from the source folder if this distribution was installed from one."""
     option, source = _source()
     named = ",".join(sorted(extras))
     return f"pip install {option}{shlex.quote(f'{source}[{named}]')}"
 
 
 def _source() -> tuple[str, str]:
-    """Pip's option and requirement: the source folder of this installation where it exists, else the index's name.
+    """Pip's option and requirement: the source folder of this installation if it exists, else the name on the index.
 
     Source: PyPA, "Recording the Direct URL Origin of installed distributions" (direct_url.json).
     """

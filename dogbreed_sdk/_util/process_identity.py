@@ -1,4 +1,4 @@
-"""What recognizes a running process later, as JSON; `processes` makes and reads it."""
+"""The identity of a running process, as JSON, by which it is recognized later; `processes` writes and reads it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ class _Started(TypedDict):
 
 
 class Process(_Started, total=False):
-    """A running process: its id with its start, because ids are used again.
+    """A running process: its id and its start, because ids are reused.
 
     Attributes:
         pid: Its id.
-        created: Its start in epoch seconds, by the kernel's idea of the boot time.
-        start: On Linux the boot and the ticks since then, which no change of the clock moves.
+        created: Its start in epoch seconds, based on the boot time that the kernel reports.
+        start: On Linux, the boot and the ticks since then, which changes of the clock do not affect.
         root: The device and the number of the root folder that it works for.
     """
 

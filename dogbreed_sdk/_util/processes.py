@@ -15,17 +15,17 @@ import psutil
 from dogbreed_sdk._util import clock
 from dogbreed_sdk._util.process_identity import Process
 
-# The kernel's idea of the boot time moves with clock corrections, and a start time with it.
+# The boot time that the kernel reports moves with clock corrections, and so does a start time.
 _CLOCK_TOLERANCE_SECONDS = 2.0
 # Recognizes a service's command line: an option that Python itself ignores and does not pass on to other processes.
 _SERVICE_OPTION = ["-X", "dogbreed_service"]
 PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 
-# A process started this way has no parent to wait for it: its starter may end first, and leaves no zombie otherwise.
+# A process started this way is not a child of its starter: the starter may end first, and need not reap it.
 _DETACH = 'log=$1; shift; "$@" </dev/null >>"$log" 2>&1 & echo $!'
 
-# Reads a pipe whose other end only the supervisor holds. A line means that the job has ended. An end of file without
-# one means that the supervisor was killed: then the script gets the chance to save, and is killed.
+# Reads a pipe whose other end only the supervisor holds. A line means that the job has ended. End of file without a
+# line means that the supervisor was killed: then the script gets time to save, and is killed.
 _GUARD = (
     'read -r over || { kill -s TERM "$1"; n=0; while kill -s 0 "$1" && [ $n -lt $2 ]; '
     'do sleep 1; n=$((n+1)); done; kill -s KILL -- "-$1"; } 2>/dev/null'
@@ -34,14 +34,14 @@ GUARD_GRACE_SECONDS = 10
 
 
 def identify(pid: int, *, root: Path | None = None) -> Process | None:
-    """What recognizes a running process later.
+    """The identity of a running process, by which it is recognized later.
 
     Args:
         pid: The process.
-        root: The root folder that it works for: a copy of the folder must not take the process for its own.
+        root: The root folder that it works for: a copy of that folder must not claim the process.
 
     Returns:
-        Its identity, or None when it has ended already.
+        Its identity, or None if it has already ended.
     """
     try:
         process = psutil.Process(pid)
@@ -60,7 +60,7 @@ def identify(pid: int, *, root: Path | None = None) -> Process | None:
 
 
 def _start_of(pid: int) -> str | None:
-    """The boot in which a process was started and the ticks since then, where the kernel reports them."""
+    """The boot in which a process was started and the ticks since then, if the kernel reports them."""
     try:
         status = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
@@ -70,7 +70,7 @@ def _start_of(pid: int) -> str | None:
 
 
 def _folder_identity(folder: Path) -> list[int]:
-    """A folder's device and its number there, which a renamed folder keeps and a copy does not have."""
+    """A folder's device and inode number, which a renamed folder keeps and a copy does not have."""
     found = folder.stat()
     return [found.st_dev, found.st_ino]
 
@@ -88,18 +88,18 @@ def is_of_copy(process: Process | None, root: Path) -> bool:
     except FileNotFoundError:
         return True  # it was moved away from here
     same_boot = str(process.get("start") or "").startswith(f"{clock.boot_id()}:")
-    return bool(number != noted[1] or (same_boot and device != noted[0]))  # devices are numbered anew at a start
+    return bool(number != noted[1] or (same_boot and device != noted[0]))  # device numbers change at boot
 
 
 def identify_self(*, root: Path | None = None) -> Process:
-    """What recognizes this process later; see `identify`."""
+    """The identity of this process; see `identify`."""
     process = identify(os.getpid(), root=root)
     assert process is not None  # it is this one
     return process
 
 
 def is_alive(process: Process | None, *, root: Path | None = None) -> bool:
-    """Whether the process that `identify` described still runs, and for this root folder where one is given."""
+    """Whether the process that `identify` described still runs, and works for the root folder if one is given."""
     if not process or (root is not None and is_of_copy(process, root)):
         return False
     current = identify(int(process["pid"]))
@@ -123,7 +123,7 @@ def start_module(
     Args:
         module: A module of this package.
         arguments: Its arguments.
-        log: Where both standard streams go (appended).
+        log: The file to which both standard streams are appended.
         environment: Its environment; default: this process's.
         keep_open: File descriptors that it inherits.
 
@@ -156,7 +156,7 @@ def restore_interrupts() -> None:
 
 
 def start_guard(group: int) -> int:
-    """Start a guard that ends a process group when this process dies, whatever kills it.
+    """Start a guard that ends a process group when this process dies, whatever the cause.
 
     Args:
         group: The process group of a script.
@@ -185,7 +185,7 @@ def guard_pid(descriptor: int) -> int:
 
 
 def dismiss_guard(descriptor: int) -> None:
-    """Tell the guard that its group has ended by itself, so that it ends too."""
+    """Tell the guard that its group has ended by itself, so that the guard ends too."""
     process = _GUARDS.pop(descriptor)
     try:
         os.write(descriptor, b"over\n")
@@ -200,7 +200,7 @@ _GUARDS: dict[int, subprocess.Popen[bytes]] = {}
 
 
 def signal_group(group: int, number: signal.Signals) -> None:
-    """Send a signal to a process group; does nothing where it has ended."""
+    """Send a signal to a process group; does nothing if it has ended."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):
@@ -209,12 +209,12 @@ def signal_group(group: int, number: signal.Signals) -> None:
 
 
 def end_process(process: Process | None, *, grace_seconds: float, root: Path | None = None) -> None:
-    """End a process: SIGTERM, then SIGKILL when it takes too long.
+    """End a process: SIGTERM, then SIGKILL if it takes too long.
 
     Args:
-        process: The process; may have ended already.
+        process: The process; may have already ended.
         grace_seconds: How long it may take before it is killed.
-        root: The root folder whose process it must be, where one is given.
+        root: The root folder to which the process must belong, if one is given.
     """
     if process is None or not is_alive(process, root=root):
         return
@@ -229,7 +229,7 @@ def end_process(process: Process | None, *, grace_seconds: float, root: Path | N
 
 
 def wait_for_end(process: Process, *, timeout: float) -> bool:
-    """Wait until a process has ended; False when it still runs after `timeout` seconds."""
+    """Wait until a process has ended; False if it still runs after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while is_alive(process):
         if time.monotonic() >= deadline:

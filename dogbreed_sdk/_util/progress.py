@@ -18,7 +18,7 @@ class JobProgress:
         status: SageMaker's secondary status, such as Starting, Downloading, Training or Uploading.
         message: The latest news.
         seconds: Since the job was created.
-        fraction: How much is done, 0 to 1; None where it is unknown.
+        fraction: How much is done, 0 to 1; None if unknown.
     """
 
     job: str

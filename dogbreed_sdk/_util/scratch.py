@@ -1,4 +1,4 @@
-"""Temporary folders, which the next process removes where the process that created them was killed."""
+"""Temporary folders; if the process that created one is killed, a later process removes it."""
 
 from __future__ import annotations
 

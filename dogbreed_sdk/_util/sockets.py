@@ -16,7 +16,7 @@ def bind(host: str, port: int) -> socket.socket:
         ConfigurationError: The address does not belong to this machine, or the port is taken or not allowed.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio turns Nagle's algorithm off only where the protocol is named; with it on, each answer costs 40 ms.
+    # asyncio turns off Nagle's algorithm only if the protocol is named; with it on, each response takes 40 ms longer.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

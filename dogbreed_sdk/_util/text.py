@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def sentence(text: str) -> str:
-    """Text that came from elsewhere, with a full stop, so that advice can follow it in a message.
+    """Ends a text from elsewhere with a period, so that advice can follow it in a message.
 
     >>> sentence("Rate exceeded"), sentence("Rate exceeded.")
     ('Rate exceeded.', 'Rate exceeded.')
@@ -13,7 +13,7 @@ def sentence(text: str) -> str:
 
 
 def shorten(text: str, limit: int) -> str:
-    """Cut a text in the middle, where a message is least interesting.
+    """Cut a text in the middle, which is the least interesting part of a message.
 
     >>> shorten("abcdefghijklmnop", 12)
     'abcd ... nop'

@@ -1,4 +1,4 @@
-"""Stores paths and URIs below the root folder relative to it, so that the folder may be moved, copied or packed."""
+"""Stores paths below the root folder as relative paths, so that the folder may be moved, copied or packed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dogbreed_sdk.container import path_to_uri
 # Stands for the root in stored JSON, which is ASCII otherwise, so that no value can contain it.
 _ROOT = "\N{HOUSE}"
 _ROOT_URI = f"file://{_ROOT}"
-# Before a path these characters make it another path; a URI needs no such check.
+# If one of these characters precedes a path, it is another path; URIs need no such check.
 _INSIDE_A_PATH = r"[\w.%/~-]"
 # A longer name (/data/dogs-2 for the root /data/dogs) is another path; quotes may be escaped, even several times.
 _AFTER = r"""(?=[/"'\s,;:)?#]|\\+"|\\[nrt]|$)"""
@@ -28,8 +28,8 @@ class RootPaths:
         spellings = dict.fromkeys((root, root.resolve()))
         uris = [re.escape(path_to_uri(path)) for path in spellings]
         paths = [re.escape(_json(path)) for path in spellings]
-        # Each pattern begins with plain text, which Python finds twenty times as fast as anything else. That is why
-        # there is a pattern per spelling, and why the characters before a path are checked after it.
+        # Each pattern begins with literal text, which Python finds twenty times as fast as anything else. That is why
+        # each spelling has a separate pattern, and why the characters before a path are checked afterwards.
         self._patterns = [(re.compile(f"{uri}{_AFTER}"), _ROOT_URI) for uri in uris]
         self._patterns += [(re.compile(f"{path}(?<!{_INSIDE_A_PATH}{path}){_AFTER}"), _ROOT) for path in paths]
         self._shown = (path_to_uri(root), _json(root))
@@ -41,7 +41,7 @@ class RootPaths:
         return document
 
     def absolute(self, stored: str) -> str:
-        """The JSON document of a stored form, with the present root."""
+        """The JSON document of a stored form, with the current root."""
         uri, path = self._shown
         return stored.replace(_ROOT_URI, uri).replace(_ROOT, path)
 

@@ -18,7 +18,7 @@ from dogbreed_sdk.local.store import DEFAULT_REGION, Store
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
-# Clients keep their connections; a closed one costs them a retry.
+# Clients keep their connections; closing one costs them a retry.
 _KEEP_ALIVE_SECONDS = 120
 
 
@@ -29,7 +29,7 @@ class LocalSageMaker:
     folder see them, even at the same time in other processes.
 
     Args:
-        root: The folder; created with mode 0700 where it is missing.
+        root: The folder; created with mode 0700 if it is missing.
         host: A loopback address.
         port: The port; 0 for a free one.
 
@@ -67,7 +67,7 @@ class LocalSageMaker:
         return f"http://{host}:{self._running.port}"
 
     def start(self) -> LocalSageMaker:
-        """Start the server; does nothing where it runs already.
+        """Start the server; does nothing if it is already running.
 
         Raises:
             ConfigurationError: The folder can't be written, or the port is taken.

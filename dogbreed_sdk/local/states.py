@@ -1,4 +1,4 @@
-"""The states of resources in the store: what has happened to each since its create request."""
+"""The states of resources in the store: everything that happened to each since its create request."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class RuleStatus(TypedDict):
 
 
 class RuleOutcome(TypedDict):
-    """What the evaluator answers about one rule."""
+    """The evaluator's result for one rule."""
 
     status: str
     details: str
@@ -52,7 +52,7 @@ class Server(Process):
 
 
 class DeploymentState(TypedDict):
-    """What an endpoint serves, unpacked; see `hosting.model.Deployment`."""
+    """The unpacked model that an endpoint serves; see `hosting.model.Deployment`."""
 
     variant: str
     model: str | None
@@ -62,7 +62,7 @@ class DeploymentState(TypedDict):
 
 
 class Serving(TypedDict):
-    """What an endpoint is to serve, resolved when it was asked for: the parts may be deleted or changed later.
+    """The model that an endpoint must serve, resolved at the time of the request: its parts may change later.
 
     Attributes:
         config: The endpoint configuration's name.
@@ -86,18 +86,18 @@ class State(TypedDict, total=False):
         process: The supervisor, once it has started.
         restarts: How often a supervisor that was killed was replaced.
         starts: How often a job was started that never had a supervisor.
-        stop: Whether the job is to stop.
+        stop: Whether the job must stop.
         ended: When the job ended, in epoch seconds by its own clock.
 
         secondary: A training job's SecondaryStatus.
         transitions: Its secondary statuses so far.
-        clock: Its clock, which no correction of the machine's moves.
+        clock: Its clock, which corrections of the machine's clock do not affect.
         begun: Whether a supervisor has taken it over.
         started: When its script was started, in epoch seconds by its own clock.
         script: Its script's process.
         orphaned: When its script was found without a supervisor.
-        wanted_threads: How many threads it asks for; default: all cores.
-        threads: How many threads it was granted.
+        wanted_threads: The number of threads that it requests; default: all cores.
+        threads: The number of threads that it was granted.
         log_stream: The name of its log stream.
         metrics: Its metrics' last values, by name.
         artifacts: The URI of its model artifact.
@@ -110,10 +110,10 @@ class State(TypedDict, total=False):
         trials: The names of the training jobs that a tuning job has started.
         best: The name of the best one.
 
-        serving: What an endpoint is to serve.
-        previous: The same before the update that is in progress.
-        deployment: What it serves, unpacked.
-        server: Its model server, where it has been started.
+        serving: The model that an endpoint must serve.
+        previous: The same, before the update in progress.
+        deployment: The unpacked model that it serves.
+        server: Its model server, if it has been started.
     """
 
     status: str

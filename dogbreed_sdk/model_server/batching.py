@@ -141,7 +141,7 @@ class BatchingRunner:
             self._run_next_batch()
 
     def _run_next_batch(self) -> None:
-        """A function of its own, so that its variables do not keep a large batch alive until the next one."""
+        """A separate function, so that its variables do not keep a large batch alive until the next one."""
         batch = self._next_batch()
         if not batch:
             return
@@ -154,7 +154,7 @@ class BatchingRunner:
                 future.set_result(prediction)
 
     def _next_batch(self) -> list[tuple[object, Future[object]]]:
-        """Waits for a request, and returns all that are ready, without those that were cancelled meanwhile."""
+        """Waits for a request, and returns all that are ready, except those that were cancelled meanwhile."""
         taken = [self._ready.get()]
         while len(taken) < MAXIMUM_BATCH:
             try:

@@ -128,7 +128,7 @@ def read_settings(arguments: Sequence[str] | None, environ: Mapping[str, str] | 
 
 
 def require_model(settings: Settings) -> None:
-    """Checks that there is something to load: a model's folder, or code that may bring its own model.
+    """Checks that there is something to load: a model's folder, or code that may contain a model.
 
     Raises:
         ConfigurationError: There is neither.

@@ -58,7 +58,7 @@ def run_worker(settings: Settings) -> int:
 
 
 def _is_explained(error: Exception) -> bool:
-    """Whether the message suffices without a traceback, as that of a broken bundle does."""
+    """Whether the message suffices without a traceback, as for a broken bundle."""
     scripts = sys.modules.get("training_scripts")  # the bundle's own, if its code is served
     return isinstance(error, getattr(scripts, "ScriptError", ()))
 

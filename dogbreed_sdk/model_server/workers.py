@@ -1,4 +1,4 @@
-"""Several processes that serve one model: they get connections in turn, are replaced when they die, end together."""
+"""Several processes that serve one model: they get connections in turn, are replaced if they die, and end together."""
 
 from __future__ import annotations
 

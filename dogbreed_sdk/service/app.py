@@ -1,4 +1,4 @@
-"""`create_app` puts the parts of the service together to one ASGI application."""
+"""`create_app` combines the parts of the service into one ASGI application."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def create_app(classifier: AsyncBreedClassifier, settings: ServiceSettings | Non
 
     Returns:
         An application to run with uvicorn, or to mount in your application: ``app.mount("/dogs", create_app(...))``.
-        Limits on connections and headers are those of the server that runs it; ``dogbreed serve`` has its own.
+        The server that runs it must limit connections and headers, as ``dogbreed serve`` does.
 
     Example:
         >>> from dogbreed_sdk import AsyncBreedClassifier
@@ -55,7 +55,7 @@ def create_app(classifier: AsyncBreedClassifier, settings: ServiceSettings | Non
         >>> app = create_app(AsyncBreedClassifier("dog-breeds"), ServiceSettings(max_waiting=16))  # doctest: +SKIP
     """
     settings = settings or ServiceSettings()
-    # A thread that works for an abandoned request must end with its deadline.
+    # A thread that works for an abandoned request must end at the request's deadline.
     classifier = classifier.with_options(
         deadline=min(classifier.options.deadline, settings.deadline_seconds),
         read_timeout=min(classifier.options.read_timeout, settings.deadline_seconds),

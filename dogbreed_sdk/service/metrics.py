@@ -14,7 +14,7 @@ _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 
 
 class Metrics:
-    """The metrics of one application, in a registry of its own.
+    """The metrics of one application, in a separate registry.
 
     Args:
         admission: Read for the numbers of the queue whenever Prometheus scrapes.

@@ -1,9 +1,9 @@
-"""Takes a multipart/form-data body apart in memory: pictures never touch a disk, and all of it takes linear time.
+"""Parses a multipart/form-data body in memory and in linear time; pictures are never written to disk.
 
-Web frameworks' parsers are made for streams: they call back for every piece, and put larger parts into temporary files.
-Here the whole body is at hand and bounded already. Of the packages, `multipart` is as fast but has no types, shares its
-import name with python-multipart, and takes a file named by filename* alone for a field; `python-multipart` takes twice
-as long, 0.2 s for a content type of 60 kB, and reports no form that was cut off.
+The parsers of web frameworks are made for streams: they call back for every piece, and put larger parts into temporary
+files. Here, the whole body is already in memory and of limited size. Among packages, `multipart` is as fast but has no
+types, shares its import name with python-multipart, and treats a file that has only filename* as a field.
+`python-multipart` takes twice as long, takes 0.2 s for a content type of 60 kB, and does not report truncated forms.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ESCAPED = re.compile(r"\\(.)")
 
 
 class MultipartError(ValueError):
-    """The body is no multipart/form-data, or has too many parts."""
+    """The body is not multipart/form-data, or has too many parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Part:
 
     Attributes:
         name: The field's name.
-        is_file: Whether it came with a file name.
+        is_file: Whether it has a file name.
         content: Its bytes.
     """
 
@@ -46,10 +46,10 @@ def parse(body: bytes, content_type: str, *, most_parts: int) -> list[Part]:
     Args:
         body: The whole body.
         content_type: The header, with its boundary.
-        most_parts: More are refused.
+        most_parts: The maximum number of parts.
 
     Raises:
-        MultipartError: There is no boundary, the body does not end with it, or a part is not a form's.
+        MultipartError: There is no boundary, the body does not end with it, or a part is not a form field.
 
     >>> body = b'--b\r\nContent-Disposition: form-data; name="top_k"\r\n\r\n3\r\n--b--\r\n'
     >>> parse(body, "multipart/form-data; boundary=b", most_parts=1)
@@ -58,7 +58,7 @@ def parse(body: bytes, content_type: str, *, most_parts: int) -> list[Part]:
     boundary = _parameters(content_type).get("boundary")
     if not boundary or len(boundary) > _LONGEST_BOUNDARY or not boundary.isascii():
         raise MultipartError("The content type names no boundary.")
-    # The line break before a boundary belongs to it; the first one may stand at the very beginning.
+    # The line break before a boundary belongs to it; the first boundary may be at the very beginning.
     opening = b"--" + boundary.encode("ascii")
     delimiter = b"\r\n" + opening
     start = 0 if body.startswith(opening) else body.find(delimiter) + 2
@@ -95,7 +95,7 @@ def _part(body: bytes, start: int, end: int) -> Part:
 
 
 def _parameters(header: str) -> dict[str, str]:
-    """What stands behind a header's first semicolon, names in lower case; the first of two of the same name."""
+    """A header's parameters, with names in lower case; of two with the same name, the first one."""
     found: dict[str, str] = {}
     position = len(header.partition(";")[0])
     while match := _PARAMETER.match(header, position):

@@ -1,4 +1,4 @@
-"""What the operations of all resources share: their context, jobs that are created and deleted, checks, tags."""
+"""Code shared by the operations of all resources: their context, creating and deleting jobs, checks, tags."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import TagTypeDef
 
 MAX_TAGS = 50
-# A supervisor ends at once when it has written its job's outcome, unless it evaluates rules.
+# A supervisor ends right after it writes its job's outcome, unless it evaluates rules.
 _SUPERVISOR_SECONDS = 5.0
 _LOOK_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a request acts on: the store, and the region that its signature names."""
+    """The context of a request: the store, and the region in its signature."""
 
     store: Store
     region: str
@@ -46,7 +46,7 @@ class Context:
 
 # The members of a response; those that are None are left out.
 Members = dict[str, object]
-# A request has been checked against AWS's model of it; each operation declares the type of its own.
+# A request that was checked against AWS's model; each operation declares the type of its requests.
 Operation = Callable[[Context, Any], Members]
 
 
@@ -81,10 +81,10 @@ def create_job(
         request: Its create request.
         state: Its first state.
         noun: What messages call the job.
-        start: Starts its supervisor; where that raises, the job is not created.
+        start: Starts its supervisor; if that raises, the job is not created.
 
     Raises:
-        ApiError: ResourceInUse where the name is taken; InternalFailure where the job can't be started.
+        ApiError: ResourceInUse if the name is taken; InternalFailure if the job can't be started.
     """
     tags = tags_of(request.get("Tags"))
     try:
@@ -107,10 +107,10 @@ def create_job(
 
 
 def delete_job(context: Context, record: Record, *, noun: str) -> None:
-    """Delete a training or tuning job that has ended, with its folder: its log, and what its container left.
+    """Delete a training or tuning job that has ended, with its folder: its log, and the files of its container.
 
     Raises:
-        ApiError: ResourceInUse while it runs, or its rules are evaluated.
+        ApiError: ResourceInUse while it runs or its rules are evaluated.
     """
     status = record.state["status"]
     if status in RUNNING_STATUSES:
@@ -126,12 +126,12 @@ def delete_job(context: Context, record: Record, *, noun: str) -> None:
         context.store.delete(record.kind, record.name)
         with contextlib.suppress(FileNotFoundError):
             folder.path.rename(removed)
-    for left in folder.path.parent.glob(".deleted-*"):  # also what a killed process has left
+    for left in folder.path.parent.glob(".deleted-*"):  # includes folders that a killed process left
         remove_tree(left)
 
 
 def _refuse_shared_folder(context: Context, kind: str, name: str) -> None:
-    """Refuse a name that the other kind of job has: both keep their files in <root>/jobs/<name>, unlike on AWS."""
+    """Refuse a name that the other kind of job uses: unlike on AWS, both keep their files in <root>/jobs/<name>."""
     other, noun = (TUNING_JOB, "tuning") if kind == TRAINING_JOB else (TRAINING_JOB, "training")
     try:
         context.store.get(other, name)
@@ -146,7 +146,7 @@ def get_hosting(context: Context, kind: str, name: str, noun: str) -> Record:
     """A model, endpoint configuration or endpoint.
 
     Raises:
-        ApiError: ValidationException where it does not exist, as on AWS for these kinds.
+        ApiError: ValidationException if it does not exist, as on AWS for these kinds.
     """
     try:
         return context.store.get(kind, name)
@@ -178,7 +178,7 @@ def require(request: Mapping[str, object], *names: str, path: str = "") -> None:
 
 
 def first_duplicate(names: Sequence[str]) -> str | None:
-    """The first name that occurs twice; None where there are no duplicates."""
+    """The first name that occurs twice; None if there are no duplicates."""
     seen: set[str] = set()
     for name in names:
         if name in seen:

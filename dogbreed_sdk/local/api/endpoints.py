@@ -32,7 +32,7 @@ _IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleti
 
 
 def create_endpoint(context: Context, request: CreateEndpointInputTypeDef) -> Members:
-    """CreateEndpoint: record the endpoint, and bring its model server up in the background."""
+    """CreateEndpoint: record the endpoint, and bring up its model server in the background."""
     name, config = request["EndpointName"], request["EndpointConfigName"]
     state: State = {"status": "Creating", "failure": None, "server": None, "serving": _serving(context, config)}
     record = create_hosting(context, ENDPOINT, name, request, state)
@@ -78,7 +78,7 @@ def list_endpoints(context: Context, request: ListRequest) -> Members:
 
 
 def update_endpoint(context: Context, request: UpdateEndpointInputTypeDef) -> Members:
-    """UpdateEndpoint: bring the new configuration up beside the old one, which serves until then."""
+    """UpdateEndpoint: bring up the new configuration beside the old one, which serves until the switch."""
     record = get_hosting(context, ENDPOINT, request["EndpointName"], NOUNS[ENDPOINT])
     serving = _serving(context, request["EndpointConfigName"])
 
@@ -111,18 +111,18 @@ def delete_endpoint(context: Context, request: DeleteEndpointInputTypeDef) -> Me
     try:
         context.store.update(ENDPOINT, record.name, change)
     except NotFound:
-        # Another client's deletion has just ended: respond as for an endpoint that does not exist.
+        # Another client has just deleted it: respond as for an endpoint that does not exist.
         get_hosting(context, ENDPOINT, record.name, NOUNS[ENDPOINT])
         raise
     worker = threading.Thread(target=_remove, args=(context.store, record.name), name=f"delete-{record.name}")
     worker.start()
-    # Usually this ends at once; while the model server completes requests, the endpoint stays in status Deleting.
+    # This usually ends at once; while the model server completes requests, the endpoint stays in status Deleting.
     worker.join(_PATIENCE_SECONDS)
     return {}
 
 
 def _remove(store: Store, name: str) -> None:
-    """End the model server and delete the record; where that fails, a later request about the endpoint retries."""
+    """End the model server and delete the record; if that fails, a later request for the endpoint retries it."""
     try:
         servers.stop(store, name)
         store.delete(ENDPOINT, name)
@@ -133,7 +133,7 @@ def _remove(store: Store, name: str) -> None:
 
 
 def _serving(context: Context, config_name: str) -> Serving:
-    """What an endpoint of that configuration is to serve."""
+    """The model that an endpoint with that configuration serves."""
     config = get_hosting(context, ENDPOINT_CONFIG, config_name, NOUNS[ENDPOINT_CONFIG])
     variant = config.request["ProductionVariants"][0]
     model = get_hosting(context, MODEL, variant["ModelName"], NOUNS[MODEL])
@@ -153,7 +153,7 @@ def _refuse_in_progress(record: Record, state: State) -> None:
 
 
 def _current(context: Context, name: str) -> Record:
-    """An endpoint's record as it is now: one whose supervisor was killed while it came up is brought up again."""
+    """An endpoint's current record; brings the endpoint up again if its supervisor was killed while it came up."""
     record = get_hosting(context, ENDPOINT, name, NOUNS[ENDPOINT])
     try:
         return current(context.store, record, statuses=_IN_PROGRESS)

@@ -19,7 +19,7 @@ from dogbreed_sdk.local.hosting.model_client import Answer, ModelClient, ServerG
 from dogbreed_sdk.local.states import Server
 from dogbreed_sdk.local.store import ACCOUNT_ID, ENDPOINT, NotFound, Record, Store
 
-# Quotas page of the developer guide: the answer to a real-time request must come in 60 s.
+# Quotas page of the developer guide: the response to a real-time request must arrive within 60 s.
 INVOCATION_SECONDS = 60.0
 _SERVING = ("InService", "Updating", "SystemUpdating", "RollingBack")
 _MAX_HEADER_CHARACTERS = 1024
@@ -108,7 +108,7 @@ class Invoker:
         return await self._exchange(await self._start(record.name), headers, body)
 
     async def _exchange(self, server: Server, headers: Mapping[str, str], body: bytes) -> Answer:
-        # wait_for, since asyncio.timeout is younger than Python 3.10.
+        # wait_for, because asyncio.timeout does not exist in Python 3.10.
         exchange = self._client.exchange(server, headers, body)
         try:
             return await asyncio.wait_for(exchange, self.seconds)
@@ -116,7 +116,7 @@ class Invoker:
             raise TimeoutError from None
 
     async def _start(self, name: str) -> Server:
-        """Start the endpoint's model server, once for all callers that wait for it."""
+        """Start the endpoint's model server, only once for all callers that wait for it."""
         async with self._starting.setdefault(name, asyncio.Lock()):
             await anyio.to_thread.run_sync(servers.ensure_running, self.store, name)
         server = self.store.get(ENDPOINT, name).state.get("server")
@@ -150,7 +150,7 @@ def _check_headers(record: Record, headers: Mapping[str, str], variant: str) -> 
 
 
 def _timed_out(variant: str) -> str:
-    # AWS's own words for a container that takes too long.
+    # AWS's message for a container that takes too long.
     return (
         f"Your invocation timed out while waiting for a response from container {variant}. Review the latency "
         "metrics for each container in Amazon CloudWatch, resolve the issue, and try again."

@@ -1,4 +1,4 @@
-"""What all List operations share: filters, sort order, pages."""
+"""Code shared by all List operations: filters, sort order, pages."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def page_of(
 ) -> tuple[list[Record], str | None]:
     """One page of the records that pass the request's filters, and the token of the next page.
 
-    A token contains the last record shown, and not a position: so no record is repeated or skipped where others are
-    created or deleted between two pages.
+    A token contains the last record shown instead of a position, so that no record is repeated or skipped if others
+    are created or deleted between two pages.
 
     Args:
         store: The records.
@@ -65,7 +65,7 @@ def page_of(
         parent: The tuning job whose training jobs are listed.
 
     Raises:
-        ApiError: ValidationException where the token is not valid for this list.
+        ApiError: ValidationException if the token is not valid for this list.
     """
     sort_by = _SORT_KEYS[request.get("SortBy") or order.sort_by]
     size = request.get("MaxResults") or _DEFAULT_PAGE
@@ -86,7 +86,7 @@ def page_of(
 def page_by_value(
     records: Sequence[Record], request: ListRequest, order: Order, value: Callable[[Record], float]
 ) -> tuple[list[Record], str | None]:
-    """One page, as of `page_of`, of a few records that are sorted by a value that is not a column of the store."""
+    """Like `page_of`, for a few records that are sorted by a value that is not a column of the store."""
 
     def position(record: Record) -> Position:
         return (value(record), record.created, record.name)

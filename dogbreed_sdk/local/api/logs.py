@@ -1,7 +1,7 @@
 """CloudWatch Logs' DescribeLogStreams and GetLogEvents over the log files of jobs and endpoints.
 
-A token is a position in the file, so that it stays valid while the log grows: a request with the last forward token
-returns what has been written since, and the same token again where that is nothing.
+A token is a position in the file, so that it stays valid while the log grows. A request with the last forward token
+returns the events written since then; if there are none, it returns the same token.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MAX_PAGE_BYTES = 1024 * 1024
 _EVENT_OVERHEAD_BYTES = 26
 _DEFAULT_STREAMS = 50
 _BLOCK_BYTES = 64 * 1024
-# An endpoint's log has two writers for a moment when its model server is replaced.
+# For a moment, an endpoint's log has two writers: when its model server is replaced.
 _DISORDER_MILLISECONDS = 1_000
 _TOKEN = re.compile(r"([fb])/(\d{1,56})/s")
 
@@ -82,7 +82,7 @@ def describe_log_streams(context: Context, request: DescribeLogStreamsRequestTyp
         summaries.sort(key=lambda found: (found["lastEventTimestamp"] or 0, found["logStreamName"]), reverse=descending)
         end = start + limit
         return {"logStreams": summaries[start:end], "nextToken": str(end) if end < len(summaries) else None}
-    # Clients poll one stream several times a second, or page through all: only what is shown is read.
+    # Clients poll one stream several times a second, or page through all of them: only the requested page is read.
     found = list(itertools.islice(_summaries(context, group, resources, prefix, start), limit + 1))
     more = str(found[limit][0]) if len(found) > limit else None
     return {"logStreams": [summary for _, summary in found[:limit]], "nextToken": more}
@@ -221,15 +221,15 @@ def _start(request: GetLogEventsRequestTypeDef, handle: IO[bytes]) -> tuple[bool
 
 
 def _around(handle: IO[bytes], moment: int, end: int) -> tuple[int, int]:
-    """Two places close to each other, found by bisection: lines before are older than a moment, lines behind are not.
+    """Two nearby positions, found by bisection: lines before them are older than a moment, lines after them are not.
 
     Args:
         handle: A log.
         moment: Epoch milliseconds.
-        end: Where its last complete line ends.
+        end: The end of its last complete line.
 
     Returns:
-        The beginning of a line before which all lines are older, and a place after which no line that begins is.
+        The beginning of a line before which all lines are older, and a position after which no older line begins.
     """
     low, high = 0, end
     while high - low > _BLOCK_BYTES:
@@ -243,7 +243,7 @@ def _around(handle: IO[bytes], moment: int, end: int) -> tuple[int, int]:
 
 
 def _next_event(handle: IO[bytes], position: int) -> Event | None:
-    """The first line that begins behind a place."""
+    """The first line that begins after a position."""
     handle.seek(position)
     start = position + len(handle.readline())
     return next(_lines_forward(handle, start), None)
@@ -271,7 +271,7 @@ def _page(
 
 
 def _complete_end(handle: IO[bytes]) -> int:
-    """Where the last complete line ends: its writer may be in the middle of the next."""
+    """The end of the last complete line: its writer may be in the middle of the next line."""
     position = handle.seek(0, os.SEEK_END)
     while position > 0:
         start = max(0, position - _BLOCK_BYTES)
@@ -287,7 +287,7 @@ def _lines_forward(handle: IO[bytes], position: int) -> Iterator[Event]:
     handle.seek(position)
     for line in handle:
         if not line.endswith(b"\n"):
-            return  # its writer is in the middle of it
+            return  # its writer is in the middle of this line
         event = _parse(line, position)
         position += len(line)
         if event is not None:

@@ -112,14 +112,14 @@ def container_of(model: CreateModelInputTypeDef) -> ContainerDefinitionTypeDef:
     """The container in a model's create request.
 
     Raises:
-        ApiError: ValidationException where there is not exactly one.
+        ApiError: ValidationException if there is not exactly one.
     """
     primary, containers = model.get("PrimaryContainer"), list(model.get("Containers") or [])
     if (primary is None) == (not containers):
         raise validation_error("Give either PrimaryContainer or Containers, and not both.")
     if len(containers) > 1:
         raise validation_error("Local SageMaker runs one container per model; inference pipelines are not supported.")
-    # The stubs have another type for containers that AWS returned, which a request may hold, too.
+    # The stubs have another type for containers that AWS returned, which a request may also contain.
     return cast("ContainerDefinitionTypeDef", containers[0] if primary is None else primary)
 
 
@@ -127,7 +127,7 @@ def create_hosting(context: Context, kind: str, name: str, request: Request, sta
     """Create the record of a model, endpoint configuration or endpoint with its tags.
 
     Raises:
-        ApiError: ValidationException where the name is taken.
+        ApiError: ValidationException if the name is taken.
     """
     tags = tags_of(request.get("Tags"))
     try:
@@ -144,7 +144,7 @@ def delete_hosting(context: Context, kind: str, name: str) -> Members:
     """Remove the record of a model, endpoint configuration or endpoint.
 
     Raises:
-        ApiError: ValidationException where it does not exist.
+        ApiError: ValidationException if it does not exist.
     """
     try:
         context.store.delete(kind, name)

@@ -35,7 +35,7 @@ def perform(context: Context, target: str, parameters: Mapping[str, object]) -> 
     """Validate a request and perform its operation.
 
     Args:
-        context: What it acts on.
+        context: The request's context.
         target: Its X-Amz-Target header, for instance "SageMaker.CreateTrainingJob".
         parameters: Its body.
 

@@ -18,12 +18,12 @@ _RECONCILE: Mapping[str, Callable[[Store, str], None]] = {
 
 
 def current(store: Store, record: Record, *, statuses: Sequence[str] = RUNNING_STATUSES) -> Record:
-    """A job's or an endpoint's record as it is now.
+    """The current record of a job or an endpoint.
 
     Args:
         store: The store with the record.
         record: The record as it was read.
-        statuses: Those in which its process may have been killed.
+        statuses: The statuses in which its process may have been killed.
 
     Raises:
         NotFound: It was deleted meanwhile.
@@ -37,13 +37,13 @@ def current(store: Store, record: Record, *, statuses: Sequence[str] = RUNNING_S
 def reconcile_running(
     store: Store, kind: str, *, parent: str | None = None, statuses: Sequence[str] = RUNNING_STATUSES
 ) -> None:
-    """Set all records of a kind right that may have lost their process, before they are listed.
+    """Correct all records of a kind that may have lost their process, before they are listed.
 
     Args:
         store: The store with the records.
         kind: TRAINING_JOB, TUNING_JOB or ENDPOINT.
         parent: The tuning job whose training jobs are listed; default: of all records.
-        statuses: Those in which a record's process may have been killed.
+        statuses: The statuses in which a record's process may have been killed.
     """
     for status in statuses:
         for name in store.names(kind, Filters(status=status, parent=parent)):

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         StopTrainingJobRequestTypeDef,
     )
 
-    # What a training job and a tuning job's definition of its training jobs have in common.
+    # The members that a training job and a tuning job's training job definition have in common.
     Definition = CreateTrainingJobRequestTypeDef | HyperParameterTrainingJobDefinitionUnionTypeDef
 
 
@@ -120,7 +120,7 @@ def list_training_jobs(context: Context, request: ListRequest) -> Members:
 
 
 def stop_training_job(context: Context, request: StopTrainingJobRequestTypeDef) -> Members:
-    """StopTrainingJob; does nothing where the job is stopping already."""
+    """StopTrainingJob; does nothing if the job is already stopping."""
     record = current(context.store, get_job(context, TRAINING_JOB, request["TrainingJobName"]))
     if record.state["status"] not in RUNNING_STATUSES:
         raise validation_error(
@@ -131,14 +131,14 @@ def stop_training_job(context: Context, request: StopTrainingJobRequestTypeDef) 
 
 
 def delete_training_job(context: Context, request: DeleteTrainingJobRequestTypeDef) -> Members:
-    """DeleteTrainingJob; its artifacts in OutputDataConfig's place stay, as on AWS."""
+    """DeleteTrainingJob; as on AWS, its artifacts at the OutputDataConfig's URI stay."""
     record = current(context.store, get_job(context, TRAINING_JOB, request["TrainingJobName"]))
     delete_job(context, record, noun="training job")
     return {}
 
 
 def stopping_condition(request: Definition) -> StoppingConditionTypeDef:
-    """A job's limits, with AWS's default where it has none."""
+    """A job's limits, with AWS's default if it has none."""
     return {"MaxRuntimeInSeconds": DEFAULT_MAX_RUNTIME_SECONDS, **(request.get("StoppingCondition") or {})}
 
 
@@ -158,7 +158,7 @@ def seconds_of(state: State) -> int | None:
 
 
 def check_training(request: Definition, path: str = "") -> None:
-    """Check what AWS checks on a job beyond its model's constraints.
+    """Check the constraints on a job that AWS checks in addition to those of its model.
 
     Args:
         request: CreateTrainingJob's parameters, or a tuning job's training job definition.

@@ -1,4 +1,4 @@
-"""Checks what AWS checks on a tuning job beyond its model's constraints."""
+"""Checks the constraints on a tuning job that AWS checks in addition to those of its model."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 def definition_of(
     request: CreateHyperParameterTuningJobRequestTypeDef,
 ) -> Definition:
-    """The training job definition of a tuning job, in whichever of the two members it is."""
+    """The training job definition of a tuning job, from whichever of the two members contains it."""
     return request.get("TrainingJobDefinition") or request["TrainingJobDefinitions"][0]
 
 
 def check_tuning(request: CreateHyperParameterTuningJobRequestTypeDef) -> None:
-    """Refuse a tuning job that AWS would refuse, or that needs what local SageMaker does not support.
+    """Refuse a tuning job that AWS would refuse, or that needs features that local SageMaker does not support.
 
     Raises:
         ApiError: ValidationException or ResourceLimitExceeded.

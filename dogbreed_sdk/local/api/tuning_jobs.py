@@ -97,7 +97,7 @@ def list_trials(context: Context, request: ListTrialsRequest) -> Members:
 
 
 def stop_tuning_job(context: Context, request: StopHyperParameterTuningJobRequestTypeDef) -> Members:
-    """StopHyperParameterTuningJob; does nothing where the job is stopping already."""
+    """StopHyperParameterTuningJob; does nothing if the job is already stopping."""
     record = current(context.store, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
     if record.state["status"] not in RUNNING_STATUSES:
         raise validation_error(
@@ -108,7 +108,7 @@ def stop_tuning_job(context: Context, request: StopHyperParameterTuningJobReques
 
 
 def delete_tuning_job(context: Context, request: DeleteHyperParameterTuningJobRequestTypeDef) -> Members:
-    """DeleteHyperParameterTuningJob; the training jobs that it started are kept, as on AWS."""
+    """DeleteHyperParameterTuningJob; as on AWS, the training jobs that it started are kept."""
     record = current(context.store, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
     delete_job(context, record, noun="hyperparameter tuning job")
     return {}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from botocore.loaders import Loader
     from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 
-# Longer values exceed their length limit anyway; no pattern is matched against them, as that might take minutes.
+# Longer values exceed their length limit anyway; no pattern is matched against them, because that might take minutes.
 _LONGEST_PATTERN_VALUE = 8192
 _LONGEST_SHOWN_VALUE = 200
 _MOST_SHOWN_MEMBERS = 10
@@ -197,7 +197,7 @@ def timestamp(value: float | str) -> float:
 
 
 def matches(pattern: str, value: str) -> bool:
-    """Whether the whole value matches one of AWS's patterns, where file:// URIs stand for s3:// URIs.
+    """Whether the whole value matches one of AWS's patterns; file:// URIs are accepted in place of s3:// URIs.
 
     >>> matches("(https|s3)://([^/]+)/?(.*)", "file:///data/dogs"), matches("[a-z]+", "dogs!")
     (True, False)

@@ -35,7 +35,7 @@ class ApiError(Exception):
 
 
 def validation_error(message: str) -> ApiError:
-    """The error for a request that can't be accepted as it is."""
+    """The error for an invalid request."""
     return ApiError("ValidationException", message)
 
 
@@ -70,7 +70,7 @@ def parse_body(body: bytes) -> dict[str, object]:
     """The parameters in a JSON 1.1 request.
 
     Raises:
-        ApiError: SerializationException, where the body is not a JSON object.
+        ApiError: SerializationException if the body is not a JSON object.
     """
     if not body:
         return {}
