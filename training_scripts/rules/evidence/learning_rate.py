@@ -50,13 +50,13 @@ def usual_update(trial: Trial) -> float:
 
 
 def too_large_by(trial: Trial) -> float:
-    """The factor by which a rate is too large, judging from the update of the first step."""
+    """The factor by which a rate is too large, estimated from the update of the first step."""
     factor = first_update(trial) / FIRST_UPDATE
     return min(factor, LARGEST_FACTOR) if factor >= CLEAR_FACTOR else BLIND_FACTOR
 
 
 def too_small_by(trial: Trial) -> float:
-    """The factor by which a rate is too small, judging from the update of the first step."""
+    """The factor by which a rate is too small, estimated from the update of the first step."""
     first = first_update(trial)
     factor = FIRST_UPDATE / first if first > 0 else 1.0
     return min(factor, LARGEST_FACTOR) if factor >= CLEAR_FACTOR else BLIND_FACTOR

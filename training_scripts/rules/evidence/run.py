@@ -1,4 +1,4 @@
-"""A recorded run, read once for rules and insights: its epochs, curves, settings and single pictures."""
+"""A recorded run: its epochs, curves, hyperparameters and single pictures, read once for rules and insights."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ Values = NDArray[np.float64]
 # An epoch within 1 % of the best loss is as good as the best.
 AS_GOOD = 0.01
 LEAST_BATCHES = 5
-"""Fewer batches do not show how much their losses scatter."""
+"""With fewer batches, the scatter of their losses is unknown."""
 KEEPS_BEST = "train_model keeps the weights of the epoch with the lowest validation loss"
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A mode's epochs, float64 [epochs] each; NaN where there is none.
+    """Values per epoch in one mode, float64 [epochs] each; NaN for unknown values.
 
     Attributes:
-        loss: Mean loss of each.
-        accuracy: Share of right answers of each.
+        loss: Mean loss.
+        accuracy: Accuracy, as a share of 1.
         error: Standard error of the mean loss.
     """
 
@@ -58,7 +58,7 @@ class Difference:
 
     Attributes:
         mean: The difference.
-        error: Its standard error; NaN where it is unknown.
+        error: Its standard error; NaN if unknown.
         source: Where the error comes from, in words.
     """
 
@@ -68,7 +68,7 @@ class Difference:
 
     @property
     def score(self) -> float:
-        """The difference in standard errors; 0 where the error is unknown."""
+        """The difference in standard errors; 0 if the error is unknown."""
         if not math.isfinite(self.error):
             return 0.0
         return self.mean / self.error if self.error > 0 else math.copysign(math.inf, self.mean) if self.mean else 0.0
@@ -80,11 +80,11 @@ class Run:
 
     Attributes:
         trial: The recording.
-        losses: Every training step's loss.
-        accuracies: Every training step's share of right answers; empty where it was not recorded.
-        train: By epoch, while the weights moved.
-        valid: By epoch, at its end.
-        means: The same losses with numbers, counts and last steps of the epochs.
+        losses: The loss of each training step.
+        accuracies: The accuracy of each training step; empty if it was not recorded.
+        train: Training values per epoch, measured while the weights changed.
+        valid: Validation values per epoch, measured at its end.
+        means: The same losses, with the numbers, counts and last steps of the epochs.
         train_steps: TRAIN steps of each epoch.
         eval_steps: EVAL steps of each epoch.
     """
@@ -100,7 +100,7 @@ class Run:
 
     @classmethod
     def of(cls, trial: Trial) -> Run | None:
-        """A recording's run, read once; None where it has no training loss."""
+        """The run of a recording, read only once; None if it has no training loss."""
         evidence = evidences.of(trial)
         if "run" not in evidence.kept:
             evidence.kept["run"] = cls._read(evidence)
@@ -140,17 +140,17 @@ class Run:
 
     @property
     def epochs(self) -> int:
-        """How many epochs there are."""
+        """Number of epochs."""
         return len(self.train_steps)
 
     @property
     def keeps_best(self) -> bool:
-        """Whether train_model made the run: the model is that of the best epoch, not of the last."""
+        """Whether train_model made the run, which keeps the model of the best epoch, not of the last."""
         return bool(self.trial.run.get("recorder") == "builtin")
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
-        """Hyperparameters of train_model, by dashed name, in Python's types; empty where they are unknown."""
+        """Hyperparameters of train_model, by dashed name, in Python types; empty if unknown."""
         written = {
             str(name).replace("_", "-"): value for name, value in mapping(self.trial.run, "hyperparameters").items()
         }
@@ -167,18 +167,18 @@ class Run:
         return count(self.trial.run.get("batch_size")) or self.settings.get("batch-size")
 
     def size(self, split: str) -> int | None:
-        """Pictures of a split; None where unknown."""
+        """Number of pictures in a split; None if unknown."""
         return count(mapping(self.trial.run, "sizes").get(split))
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
-        """Names of the classes in index order; empty where unknown."""
+        """Names of the classes in index order; empty if unknown."""
         names = self.trial.run.get("classes")
         return tuple(str(name) for name in names) if isinstance(names, (list, tuple)) else ()
 
     @cached_property
     def class_counts(self) -> NDArray[np.int64]:
-        """Training pictures per class; empty where unknown, or where they are not counts of as many classes."""
+        """Training pictures per class; empty if unknown, or if their number does not match the classes."""
         counts: object = self.trial.run.get("class_counts")
         if counts is None and self.trial.has("class_counts"):
             values = self.trial.tensor("class_counts").values(TRAIN)
@@ -190,12 +190,12 @@ class Run:
 
     @cached_property
     def classes(self) -> int | None:
-        """How many classes there are; None where unknown."""
+        """Number of classes; None if unknown."""
         return len(self.class_names) or len(self.class_counts) or None
 
     @cached_property
     def chance(self) -> float | None:
-        """The validation loss of guessing by the training pictures' class shares; None where unknown."""
+        """The chance-level validation loss, for guesses by the class shares of the train split; None if unknown."""
         if not self.classes:
             return None
         uniform = math.log(self.classes)
@@ -217,25 +217,25 @@ class Run:
 
     @cached_property
     def rests(self) -> int:
-        """The first epoch (from 0) whose validation loss is as good as the best: some must have been validated."""
+        """The first epoch (from 0) whose validation loss is practically the best. At least one must be validated."""
         losses = self.valid.loss[self.validated]
         return int(self.validated[np.argmax(losses <= (1 + AS_GOOD) * losses.min())])
 
     @cached_property
     def valid_size(self) -> int | None:
-        """Validation pictures."""
+        """Number of validation pictures."""
         shown = self.answers(self.epochs - 1)
         return self.size("valid") or (len(shown[0]) if shown is not None else None)
 
     def picture_losses(self, epoch: int) -> Values | None:
-        """Each validation picture's loss after an epoch (from 0), float64 [n]; None where one is not a loss."""
+        """The loss of each validation picture after an epoch (from 0), float64 [n]; None if one of them is invalid."""
         found = numbers(self._at("valid_losses", epoch))
         return None if found is None or not len(found) or not (found >= 0).all() or found.max() > MOST else found
 
     def answers(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
         """Labels and predictions of the validation pictures after an epoch (from 0), int64 [n] each.
 
-        None where one of them is not an index of a class.
+        None if one of them is not a class index.
         """
         labels = whole_numbers(self._at("labels", epoch))
         predictions = whole_numbers(self._at("predictions", epoch))
@@ -246,7 +246,7 @@ class Run:
         return labels, predictions
 
     def certainty(self, epoch: int) -> float:
-        """The mean probability of the right answers that were given after an epoch (from 0); NaN where unknown."""
+        """The mean probability of the right predictions after an epoch (from 0); NaN if unknown."""
         losses, shown = self.picture_losses(epoch), self.answers(epoch)
         if losses is None or shown is None or len(losses) != len(shown[0]):
             return math.nan
@@ -254,10 +254,10 @@ class Run:
         return float(np.exp(-losses[right]).mean()) if right.any() else math.nan
 
     def excess(self, epoch: int, other: int) -> Difference:
-        """By how much the validation loss after `epoch` exceeds that after `other` (both from 0).
+        """How much the validation loss after `epoch` exceeds that after `other` (both from 0).
 
-        The same pictures are evaluated both times, so the differences picture by picture give the error, or those
-        batch by batch; where neither was recorded, the noise of the curve does.
+        The same pictures are evaluated both times, so the error is that of the differences picture by picture, or batch
+        by batch. If neither was recorded, it comes from the noise of the curve.
         """
         mean = float(self.valid.loss[epoch] - self.valid.loss[other])
         paired = self.paired_differences(epoch, other)
@@ -270,9 +270,9 @@ class Run:
         return Difference(mean, noise * math.sqrt(2), "from the noise between neighboring epochs")
 
     def paired_differences(self, epoch: int, other: int) -> Values | None:
-        """By how much each validation picture's loss after `epoch` exceeds that after `other`, float64 [n].
+        """How much the loss of each validation picture after `epoch` exceeds that after `other`, float64 [n].
 
-        Of whole batches where single pictures were not recorded; None for fewer than five of these.
+        If single pictures were not recorded, the differences are those of batches; None for fewer than five batches.
         """
         pictures = self.picture_losses(epoch), self.picture_losses(other)
         if pictures[0] is not None and pictures[1] is not None and len(pictures[0]) == len(pictures[1]) > 1:
@@ -294,7 +294,7 @@ class Run:
 
     @cached_property
     def epoch_seconds(self) -> float:
-        """Wall time of an epoch, validation included; NaN where unknown."""
+        """Wall time of an epoch, including validation; NaN if unknown."""
         table = self.trial.steps(TRAIN)
         times = dict(zip(table.steps.tolist(), table.times.tolist(), strict=True))
         starts = [times.get(int(steps[0]), math.nan) for steps in self.train_steps]
@@ -303,7 +303,7 @@ class Run:
         return float(np.median(gaps)) if len(gaps) else math.nan
 
     def reduction(self, kind: str, collection: str) -> dict[str, Series]:
-        """One kind of number of a collection's tensors over the TRAIN steps, by tensor; none where not recorded."""
+        """One reduction of a collection's tensors over the TRAIN steps, by tensor name; only of those that have it."""
         found = {}
         for name in self.trial.collections.get(collection, ()):
             if self.trial.has(name) and kind in self.trial.tensor(name).reductions(TRAIN):

@@ -1,4 +1,4 @@
-"""Intervals and tests behind rules and insights; exact where that is cheap, each with its source."""
+"""Confidence intervals and tests for rules and insights: exact if that is cheap, and each with its source."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Z99 = 2.326348
 
 
 def wilson(right: float, total: int) -> tuple[float, float]:
-    """95 % interval of a share, by Wilson's score (1927): honest for small samples and shares near 0 or 1.
+    """95 % interval of a share, by Wilson's score (1927). It is valid for small samples and shares near 0 or 1.
 
     >>> low, high = wilson(9, 10)
     >>> round(low, 2), round(high, 2)
@@ -31,15 +31,15 @@ def wilson(right: float, total: int) -> tuple[float, float]:
 
 
 def half_width(share: float, total: int) -> float:
-    """Half the width of Wilson's interval, a fraction of 1."""
+    """Half the width of Wilson's interval, as a share of 1."""
     low, high = wilson(share * total, total)
     return (high - low) / 2
 
 
 def t_quantile(freedom: int, normal: float = Z95) -> float:
-    """A quantile of Student's t: the one where the normal distribution's is `normal`.
+    """The quantile of Student's t at the probability at which that of the normal distribution is `normal`.
 
-    Exact for one and two degrees of freedom, else by the Cornish-Fisher expansion, right to 2 %.
+    It is exact for one and two degrees of freedom. Otherwise the Cornish-Fisher expansion is accurate to 2 %.
 
     >>> [round(t_quantile(freedom), 2) for freedom in (1, 2, 10, 1000)]
     [12.71, 4.3, 2.23, 1.96]
@@ -83,7 +83,7 @@ def at_most(count: int, total: int, share: float) -> float:
 
 
 def poisson_at_least(count: int, mean: float) -> float:
-    """Probability of `count` or more where `mean` are to be expected.
+    """Probability of `count` or more events if `mean` are expected (Poisson distribution).
 
     >>> round(poisson_at_least(3, 1.0), 4), round(poisson_at_least(150, 200.0), 4)
     (0.0803, 0.9999)
@@ -92,23 +92,23 @@ def poisson_at_least(count: int, mean: float) -> float:
         return 1.0
     if mean <= 0:
         return 0.0
-    reach = 40 * math.sqrt(mean) + 40  # what lies further off adds nothing that a float can hold
+    reach = 40 * math.sqrt(mean) + 40  # terms beyond this are too small to change the sum
     if count < mean - reach:
         return 1.0
     above = np.arange(count + 1, max(count, mean) + reach)
-    # Summed from the tail: 1 minus the head would lose small ones.
+    # The tail is summed directly, because 1 minus the head would lose small probabilities.
     return _sum_of(count * math.log(mean) - mean - math.lgamma(count + 1), math.log(mean) - np.log(above))
 
 
 def _sum_of(first: float, ratios: NDArray[np.float64]) -> float:
-    """A sum of probabilities: the logarithm of the first, and of each one's ratio to the one before it."""
+    """Sum of probabilities, given the logarithms of the first one and of the ratio of each one to the one before."""
     logs = first + np.concatenate([[0.0], np.cumsum(ratios)])  # in logarithms, since factorials overflow
     largest = float(logs.max())
     return min(1.0, math.exp(min(0.0, largest)) * float(np.exp(logs - largest).sum())) if largest > -700 else 0.0
 
 
 def student(error: float, freedom: int) -> float:
-    """The quantile of Student's t that is exceeded with probability `error`; precision as of `t_quantile`."""
+    """The quantile of Student's t that is exceeded with probability `error`, as accurate as `t_quantile`."""
     return t_quantile(freedom, NormalDist().inv_cdf(1 - error))
 
 
@@ -122,9 +122,9 @@ def at_least(successes: int, trials: int, probability: float) -> float:
 
 
 def shares(successes: NDArray[np.int64], trials: NDArray[np.int64]) -> tuple[float, float]:
-    """The usual share of successes of several groups, and how much groups differ beyond chance (0 none, 1 all).
+    """The mean share of successes over several groups, and how much groups differ beyond chance (0 to 1).
 
-    By moments, as for a beta-binomial distribution; groups are taken to differ by at least `LEAST_DIFFERENCE`.
+    Both are estimated by the moments of a beta-binomial distribution. The difference is at least `LEAST_DIFFERENCE`.
     """
     usual = (float(successes.sum()) + 1) / (float(trials.sum()) + 2)
     if len(trials) < 3:
@@ -135,11 +135,11 @@ def shares(successes: NDArray[np.int64], trials: NDArray[np.int64]) -> tuple[flo
 
 
 LEAST_DIFFERENCE = 0.05
-"""Classes differ in difficulty: with a usual error of 20 % this is a standard deviation of 9 points between them."""
+"""Classes differ in difficulty. With a mean error of 20 %, this is a standard deviation of 9 points between them."""
 
 
 def at_least_of_differing(successes: int, trials: int, usual: float, differ: float) -> float:
-    """Probability of at least this many successes in a group, where groups differ (a beta-binomial distribution)."""
+    """Probability of at least this many successes in a group, if groups differ (beta-binomial distribution)."""
     first, second = usual * (1 / differ - 1), (1 - usual) * (1 / differ - 1)
     total = 0.0
     for count in range(successes, trials + 1):
