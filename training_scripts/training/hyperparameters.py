@@ -110,7 +110,7 @@ class Hyperparameters:
     save_interval: int = _row(
         0,
         "integer",
-        "the interval of every mode that has none of its own; losses are recorded every step",
+        "the interval of every mode without a separate one; losses are recorded every step",
         minimum=0,
         name="save_interval",
         entry_points=TRAIN_MODEL,
