@@ -73,7 +73,7 @@ def content_types() -> str:
     """What the body of a request to an endpoint may be."""
     pictures = ", ".join(f"`{each.content_types[0]}`" for each in formats.PICTURE_FORMATS if each.content_types)
     tensor = (
-        'a preprocessed tensor `[3, h, w]` or `[n, 3, h, w]`, or `{"url": ...}` where the endpoint allows it; a '
+        'a preprocessed tensor `[3, h, w]` or `[n, 3, h, w]`, or `{"url": ...}` if the endpoint allows it; a '
         "tensor whose values cannot come from the model's preprocessing, such as pixels from 0 to 255, is refused"
     )
     return markdown(
