@@ -21,7 +21,7 @@ MISSPELLINGS = {
 
 
 def test_a_misspelt_keyword_function_and_operation_fail_type_checks(tmp_path: Path) -> None:
-    for package in ("dogbreed_sdk", "training_scripts"):
+    for package in ("dogbreed_sdk", "training_scripts", "examples"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy2(ROOT / "pyproject.toml", tmp_path)
     for name, (right, wrong) in MISSPELLINGS.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import (
@@ -258,8 +257,8 @@ def is_missing(error: ClientError) -> bool:
 
 
 def _facts(error: ClientError) -> tuple[str, str, str | None]:
-    details: dict[str, Any] = error.response.get("Error", {})
-    metadata: dict[str, Any] = error.response.get("ResponseMetadata", {})
+    details = error.response.get("Error", {})
+    metadata = error.response.get("ResponseMetadata", {})
     code, message = str(details.get("Code", "")), str(details.get("Message", ""))
     return code[:_LONGEST_CODE], _shortened(message), metadata.get("RequestId")
 

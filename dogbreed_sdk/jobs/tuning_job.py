@@ -143,18 +143,21 @@ class TuningJob(Job):
             import pandas  # noqa: PLC0415
         trials = self.trials()
         searched = sorted({name for trial in trials for name in trial.hyperparameters})
-        return pandas.DataFrame(
+        started = pandas.Series([trial.started for trial in trials], dtype="object")
+        ended = pandas.Series([trial.ended for trial in trials], dtype="object")
+        table: pandas.DataFrame = pandas.DataFrame(
             {
                 "name": [trial.name for trial in trials],
                 **{name: [trial.hyperparameters.get(name) for trial in trials] for name in searched},
                 "objective": pandas.Series([trial.objective for trial in trials], dtype="float64"),
                 "status": [trial.status for trial in trials],
                 "seconds": pandas.Series([trial.seconds for trial in trials], dtype="float64"),
-                "started": pandas.to_datetime([trial.started for trial in trials], utc=True),
-                "ended": pandas.to_datetime([trial.ended for trial in trials], utc=True),
+                "started": pandas.to_datetime(started, utc=True),
+                "ended": pandas.to_datetime(ended, utc=True),
                 "failure": [trial.failure for trial in trials],
             }
         )
+        return table
 
     def wait(self, *, timeout: float | None = None, progress: ProgressCallback = print_progress) -> TuningJob:
         """Waits until the search has ended and reports each trial that starts or ends.
