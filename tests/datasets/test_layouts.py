@@ -116,7 +116,7 @@ class TestCifar:
             ({b"data": np.zeros((1, 3071), np.uint8), b"labels": [0]}, "its data are not rows of 3,072 bytes"),
             ({b"data": np.zeros((1, 3072), np.uint8), b"labels": [0, 1]}, "has 1 pictures, but not as many labels"),
             ({b"data": np.zeros((1, 3072), np.uint8), b"labels": [2]}, "the label 2; there are 2 classes"),
-            ([], "holds list"),
+            ([], "contains list"),
         ],
     )
     def test_a_batch_that_is_none_is_named(self, batches: Path, batch: object, message: str, tmp_path: Path) -> None:
