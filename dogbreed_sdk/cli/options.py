@@ -1,4 +1,4 @@
-"""What options become in the library: a session, a trainer, search ranges, hyperparameters."""
+"""Turns command-line options into the library's objects: a session, a trainer, search ranges, hyperparameters."""
 
 from __future__ import annotations
 

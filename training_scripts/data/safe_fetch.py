@@ -74,7 +74,7 @@ class FetchPolicy:
     Attributes:
         enabled: Whether fetching is allowed at all.
         networks: Private networks that are allowed in addition to public addresses.
-        max_bytes: Largest body; 25 MB is the largest request that SageMaker accepts.
+        max_bytes: Largest body.
         timeout: Seconds for the whole fetch, redirects included; SageMaker expects the response within 60.
         hosts: The allowed hosts, such as "images.example.com" or "*.example.com" (all of its subdomains); None
             allows any host.
@@ -110,7 +110,7 @@ def networks_from_environment(environ: Mapping[str, str] = os.environ) -> tuple[
     try:
         return tuple(ipaddress.ip_network(part) for part in listed)
     except ValueError as error:
-        raise FetchError(f"the variable {NETWORKS_VARIABLE} is wrong: {error}") from error
+        raise FetchError(f"the variable {NETWORKS_VARIABLE} is invalid: {error}") from error
 
 
 def fetch(url: str, policy: FetchPolicy) -> bytes:
@@ -304,7 +304,10 @@ def _connected(host: str, port: int, policy: FetchPolicy, deadline: float) -> so
     addresses = _resolved(host, port, deadline)
     # One forbidden address is enough to refuse the name: an attacker's name server may mix good and bad addresses.
     if not all(is_allowed(address, policy.networks) for address in addresses):
-        raise FetchError(f"{host} is refused: it is not a public address")
+        raise FetchError(
+            f"{host} is refused: it is not a public address; allow its network with allowed_networks or"
+            f" {NETWORKS_VARIABLE}"
+        )
     failure: OSError = OSError("no address")
     for tried, address in enumerate(addresses):
         try:

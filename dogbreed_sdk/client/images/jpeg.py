@@ -28,7 +28,7 @@ _CODE_LENGTH_WEIGHTS = tuple(1 << (16 - bits) for bits in range(1, 17))
 
 
 class BrokenJpegError(Exception):
-    """The file cannot be complete; the message gives the reason and continues "<source> ..."."""
+    """The file cannot be complete; the message is the reason, phrased to follow the name of the source."""
 
 
 class _UnusualError(Exception):

@@ -1,4 +1,4 @@
-"""The drawn sample data set: plans it, draws it, and recognises it again."""
+"""The drawn sample data set: plans it, draws it, and recognizes an existing one."""
 
 from __future__ import annotations
 

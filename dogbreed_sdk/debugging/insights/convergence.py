@@ -99,7 +99,7 @@ def result(run: Run) -> list[Insight]:
     loss, accuracy, size = float(run.valid.loss[best]), float(run.valid.accuracy[best]), run.valid_size
     evidence = [
         f"Validation loss {with_interval(run, best)}"
-        + (f"; guessing costs {number(run.chance)}." if run.chance else ".")
+        + (f"; guessing gives {number(run.chance)}." if run.chance else ".")
     ]
     which = _which(run, best)
     title = f"{which}: validation loss {number(loss)}."

@@ -73,7 +73,7 @@ def _overshot(run: Run) -> Insight | None:
         step, height = risen
         steps = (step,)
         against = (
-            f"guessing costs {number(run.chance)}" if run.chance else f"it began at {number(run.losses.values[0])}"
+            f"guessing gives {number(run.chance)}" if run.chance else f"it began at {number(run.losses.values[0])}"
         )
         evidence.append(f"The training loss rose to {number(height)} around step {step}; {against}.")
     loss, accuracy = _kept(run)
@@ -137,7 +137,7 @@ def _at_chance(run: Run, results: Sequence[RuleResult]) -> Insight | None:
         return None
     trained = float(run.train.loss[-1])
     evidence = [
-        f"The lowest validation loss is {number(loss)}; guessing costs {number(run.chance)} ({run.classes} classes).",
+        f"The lowest validation loss is {number(loss)}; guessing gives {number(run.chance)} ({run.classes} classes).",
         f"The training loss of the last recorded epoch is {number(trained)}.",
     ]
     if size and math.isfinite(accuracy):

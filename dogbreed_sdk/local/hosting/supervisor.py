@@ -1,4 +1,4 @@
-"""The process beside an endpoint that is coming up: `python -m dogbreed_sdk.local.hosting.supervisor ROOT NAME`."""
+"""Supervises an endpoint while it starts: `python -m dogbreed_sdk.local.hosting.supervisor ROOT NAME`."""
 
 from __future__ import annotations
 

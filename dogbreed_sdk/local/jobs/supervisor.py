@@ -1,4 +1,4 @@
-"""The process beside a training job: `python -m dogbreed_sdk.local.jobs.supervisor ROOT NAME`."""
+"""Supervises a training job: `python -m dogbreed_sdk.local.jobs.supervisor ROOT NAME`."""
 
 from __future__ import annotations
 

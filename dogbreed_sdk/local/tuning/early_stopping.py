@@ -18,7 +18,7 @@ MINIMUM_FINISHED_TRIALS = 3
 
 
 def is_hopeless(values: Sequence[float], finished: Sequence[Sequence[float]], *, maximize: bool) -> bool:
-    """Whether the tuning job is to stop a running trial.
+    """Whether the tuning job should stop a running trial.
 
     Args:
         values: The trial's objective values, one per epoch.

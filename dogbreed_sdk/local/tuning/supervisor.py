@@ -1,4 +1,4 @@
-"""The process beside a tuning job: `python -m dogbreed_sdk.local.tuning.supervisor ROOT NAME`."""
+"""Supervises a tuning job: `python -m dogbreed_sdk.local.tuning.supervisor ROOT NAME`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sums a profile up: the statistics of its metrics and phases, and how long the job's parts took."""
+"""Summarizes a profile: the statistics of its metrics and phases, and how long the job's parts took."""
 
 from __future__ import annotations
 

@@ -263,7 +263,7 @@ def _no_better_than_guessing(run: Evidence, seen: Learning, parameters: Paramete
     begin = int(leaps[0]) if leapt else 0
     high = f" rose to {number_text(seen.values.max(), 3)} (from step {int(seen.steps[begin])} on) and" if leapt else ""
     costs = (
-        f"guessing costs {number_text(guess, 3)}" if seen.chance is not None else f"it began at {number_text(guess, 3)}"
+        f"guessing gives {number_text(guess, 3)}" if seen.chance is not None else f"it began at {number_text(guess, 3)}"
     )
     return Finding(
         f"The training loss{high} ended at {number_text(seen.final.mean, 3)} after"
@@ -292,7 +292,7 @@ def _flat(run: Evidence, seen: Learning, parameters: Parameters) -> Finding | No
     high = seen.final.mean - seen.final.error > reference
     if fall + 2 * error > parameters["flat_percent"] / 100 and not (high and _spread(seen, reference)):
         return None
-    beside = f"; guessing costs {number_text(seen.chance, 3)}" if seen.chance is not None else ""
+    beside = f"; guessing gives {number_text(seen.chance, 3)}" if seen.chance is not None else ""
     return Finding(
         f"The training loss hardly fell, if at all: {number_text(seen.initial.mean, 3)} at the beginning,"
         f" {number_text(seen.final.mean, 3)}"

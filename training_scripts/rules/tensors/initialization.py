@@ -234,7 +234,7 @@ def _too_large_outputs(run: Evidence, seen: Learning, parameters: Parameters) ->
         return []
     return [
         Finding(
-            f"The loss begins at {number_text(first, 3)}, while guessing costs {number_text(guess, 3)}: the initial "
+            f"The loss begins at {number_text(first, 3)}, while guessing gives {number_text(guess, 3)}: the initial "
             "outputs are far too large.",
             mode=TRAIN,
             steps=(int(seen.steps[0]),),
