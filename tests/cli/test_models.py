@@ -102,7 +102,7 @@ def test_what_no_name_can_be_is_refused_before_anything_is_asked(tmp_path: Path)
 
 
 def test_a_job_that_computed_features_has_no_model(workshop: Workshop) -> None:
-    [features] = [
+    features, *_ = [
         job["TrainingJobName"]
         for job in workshop.session.client("sagemaker").list_training_jobs()["TrainingJobSummaries"]
         if "-features-" in job["TrainingJobName"]
