@@ -58,7 +58,9 @@ def test_a_start_that_fails_in_any_way_is_tried_again(
     assert not second.alive.is_set()
 
 
-@pytest.mark.parametrize(("code", "says"), [("sdk", "does not fit"), ("bundle", "larger, once unpacked, than what is")])
+@pytest.mark.parametrize(
+    ("code", "says"), [("sdk", "does not fit"), ("bundle", "does not fit on the disk of .* when unpacked")]
+)
 def test_what_is_larger_than_the_disk_is_not_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: Code, says: str
 ) -> None:
