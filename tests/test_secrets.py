@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from dogbreed_sdk._util.progress import JobProgress, no_progress
 from dogbreed_sdk.debugging.formatting import plain
 from dogbreed_sdk.errors import JobFailedError
 from tests.cli.test_terminal import model_server
+from tests.script_job import start_script
 from training_scripts._util.safe_text import redacted, without_secrets
 from training_scripts.models import backbones
 from training_scripts.models.spec import BackboneError
@@ -97,25 +97,8 @@ raise OSError("no answer from {SECRET}")
 @pytest.fixture(scope="module")
 def failed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, TrainingJob]]:
     folder = tmp_path_factory.mktemp("failed")
-    (folder / "source").mkdir()
-    (folder / "source" / "train.py").write_text(SCRIPT)
-    shutil.make_archive(str(folder / "source"), "gztar", folder / "source")
     with Session.local(folder / "root") as session:
-        session.client("sagemaker").create_training_job(
-            TrainingJobName="failed",
-            RoleArn="arn:aws:iam::000000000000:role/local",
-            AlgorithmSpecification={"TrainingImage": "local", "TrainingInputMode": "File"},
-            OutputDataConfig={"S3OutputPath": (folder / "output").as_uri()},
-            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},
-            StoppingCondition={"MaxRuntimeInSeconds": 60},
-            HyperParameters={
-                "sagemaker_program": "train.py",
-                "sagemaker_submit_directory": (folder / "source.tar.gz").as_uri(),
-                "database": '"postgres://me:hush@host/db"',
-            },
-        )
-        job = BreedTrainer.attach("failed", session)
-        assert isinstance(job, TrainingJob)
+        job = start_script(SCRIPT, folder, session, database='"postgres://me:hush@host/db"')
         yield folder / "root", job
 
 

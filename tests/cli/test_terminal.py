@@ -7,7 +7,6 @@ import json
 import os
 import pty
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -17,11 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from dogbreed_sdk import BreedTrainer, Session, TrainingJob
+from dogbreed_sdk import Session, TrainingJob
 from dogbreed_sdk._util.progress import JobProgress, no_progress
 from dogbreed_sdk.cli import output, terminal
 from dogbreed_sdk.errors import JobFailedError
 from dogbreed_sdk.testing import picture
+from tests.script_job import start_script
 from training_scripts._util.safe_text import printable, printable_lines
 
 # Writes to the clipboard, clears the screen, turns the text around, and begins a line of its own.
@@ -154,24 +154,8 @@ sys.exit(1)
 @pytest.fixture(scope="module")
 def failed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, TrainingJob]]:
     folder = tmp_path_factory.mktemp("failed")
-    (folder / "source").mkdir()
-    (folder / "source" / "train.py").write_text(SCRIPT)
-    shutil.make_archive(str(folder / "source"), "gztar", folder / "source")
     with Session.local(folder / "root") as session:
-        session.client("sagemaker").create_training_job(
-            TrainingJobName="failed",
-            RoleArn="arn:aws:iam::000000000000:role/local",
-            AlgorithmSpecification={"TrainingImage": "local", "TrainingInputMode": "File"},
-            OutputDataConfig={"S3OutputPath": (folder / "output").as_uri()},
-            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},
-            StoppingCondition={"MaxRuntimeInSeconds": 60},
-            HyperParameters={
-                "sagemaker_program": "train.py",
-                "sagemaker_submit_directory": (folder / "source.tar.gz").as_uri(),
-            },
-        )
-        job = BreedTrainer.attach("failed", session)
-        assert isinstance(job, TrainingJob)
+        job = start_script(SCRIPT, folder, session)
         with pytest.raises(JobFailedError):
             job.wait(progress=no_progress)
         yield folder / "root", job
