@@ -106,6 +106,17 @@ def create_job(
     return record
 
 
+def check_running(record: Record, *, noun: str) -> None:
+    """Refuse to stop a training or tuning job that has ended.
+
+    Raises:
+        ApiError: ValidationException.
+    """
+    status = record.state["status"]
+    if status not in RUNNING_STATUSES:
+        raise validation_error(f"The request was rejected because the {noun} is in status {status}.")
+
+
 def delete_job(context: Context, record: Record, *, noun: str) -> None:
     """Delete a training or tuning job that has ended, with its folder: its log, and the files of its container.
 

@@ -10,6 +10,7 @@ from dogbreed_sdk.local.api.common import (
     Context,
     Members,
     Operation,
+    check_running,
     create_job,
     delete_job,
     first_duplicate,
@@ -25,7 +26,6 @@ from dogbreed_sdk.local.jobs import state as job_state
 from dogbreed_sdk.local.jobs.metrics import MetricReader
 from dogbreed_sdk.local.states import State, Transition
 from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, Record, resource_arn
-from dogbreed_sdk.local.supervision import RUNNING_STATUSES
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import (
@@ -122,10 +122,7 @@ def list_training_jobs(context: Context, request: ListRequest) -> Members:
 def stop_training_job(context: Context, request: StopTrainingJobRequestTypeDef) -> Members:
     """StopTrainingJob; does nothing if the job is already stopping."""
     record = current(context.store, get_job(context, TRAINING_JOB, request["TrainingJobName"]))
-    if record.state["status"] not in RUNNING_STATUSES:
-        raise validation_error(
-            f"The request was rejected because the training job is in status {record.state['status']}."
-        )
+    check_running(record, noun="training job")
     runner.request_stop(context.store, record.name)
     return {}
 

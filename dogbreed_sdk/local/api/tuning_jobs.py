@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from dogbreed_sdk.local.api.common import Context, Members, Operation, create_job, delete_job, get_job, request_members
+from dogbreed_sdk.local.api.common import (
+    Context,
+    Members,
+    Operation,
+    check_running,
+    create_job,
+    delete_job,
+    get_job,
+    request_members,
+)
 from dogbreed_sdk.local.api.listing import ListRequest, Order, page_by_value, page_of
 from dogbreed_sdk.local.api.reconciliation import current, reconcile_running
 from dogbreed_sdk.local.api.training_jobs import seconds_of
 from dogbreed_sdk.local.api.tuning_checks import check_tuning, definition_of
-from dogbreed_sdk.local.api.wire import number, validation_error
+from dogbreed_sdk.local.api.wire import number
 from dogbreed_sdk.local.states import State
 from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, Filters, Record
 from dogbreed_sdk.local.supervision import RUNNING_STATUSES
@@ -99,10 +108,7 @@ def list_trials(context: Context, request: ListTrialsRequest) -> Members:
 def stop_tuning_job(context: Context, request: StopHyperParameterTuningJobRequestTypeDef) -> Members:
     """StopHyperParameterTuningJob; does nothing if the job is already stopping."""
     record = current(context.store, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
-    if record.state["status"] not in RUNNING_STATUSES:
-        raise validation_error(
-            f"The request was rejected because the hyperparameter tuning job is in status {record.state['status']}."
-        )
+    check_running(record, noun="hyperparameter tuning job")
     runner.request_stop(context.store, record.name)
     return {}
 
