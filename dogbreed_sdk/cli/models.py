@@ -131,7 +131,7 @@ def _is_endpoint(name: str, session: Session) -> bool:
 
 
 def _folder_of(name: str) -> str:
-    """A hint for a folder whose name was passed as that of an endpoint; empty if there is no such folder."""
+    """A hint if the name passed for an endpoint is that of a folder; empty otherwise."""
     return f" If you mean the folder {name}, write ./{name}." if Path(name).is_dir() else ""
 
 

@@ -73,7 +73,7 @@ def confirm(question: str, *, otherwise: str) -> None:
         otherwise: The option that answers yes without a terminal.
 
     Raises:
-        ConfigurationError: There is no terminal to ask on.
+        ConfigurationError: The program runs without a terminal, so nobody can confirm.
         DogBreedError: The answer is no.
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):

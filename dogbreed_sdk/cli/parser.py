@@ -38,7 +38,7 @@ from training_scripts.training import hyperparameters
 from training_scripts.training.parameters import write
 
 FEATURES = ("stored", "in-job", "off")
-# Hyperparameters that `BreedTrainer` takes as arguments of its own; each of the others is one option.
+# Hyperparameters that are arguments of `BreedTrainer`; each of the others is an option.
 _TRAINER_OPTIONS = {"model", "weights", "views", "features", "hidden"}
 
 

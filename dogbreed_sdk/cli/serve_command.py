@@ -161,7 +161,7 @@ def _resolved(options: argparse.Namespace, stack: contextlib.ExitStack) -> argpa
     optional.require(PACKAGES, purpose=_PURPOSE)
     model = stack.enter_context(models.found(options.model, options))
     if model.kind == "endpoint":
-        stack.close()  # this session only looked the name up; the service opens one of its own
+        stack.close()  # this session only looked the name up; the service opens another one
         return argparse.Namespace(**{**vars(options), "endpoint": model.address})
     nowhere = dict.fromkeys(("aws", *read.OF_AWS, "root"))
     return argparse.Namespace(**{**vars(options), **nowhere, model.kind: model.address})

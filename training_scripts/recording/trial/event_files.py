@@ -15,7 +15,6 @@ from training_scripts.recording.trial import checksums, events, layout, tfrecord
 
 # Numbers are kept when their record is read; larger tensors are read from the file again when needed.
 KEPT_BYTES = 96
-_NUMBER_BYTES = len(events.FLOAT32_SCALAR) + 4
 _MAPPED_BYTES = 1 << 20
 # Problems to list per file: a reader wants to know what is missing, not every damaged record.
 _MOST_PROBLEMS = 5
