@@ -8,6 +8,7 @@ from pathlib import Path
 from dogbreed_sdk.local.store import ENDPOINTS_FOLDER, JOBS_FOLDER
 
 LOG_FILE = "log.jsonl"
+_FIRST_HOST = "algo-1"
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,21 @@ class JobFolder:
 
     @property
     def container(self) -> Path:
-        """The folder that stands for /opt/ml; see `staging`."""
-        return self.path / "ml"
+        """The folder that stands for /opt/ml of the first host; see `staging`."""
+        return self.container_of(_FIRST_HOST)
+
+    def container_of(self, host: str) -> Path:
+        """The folder that stands for /opt/ml of a host, such as algo-2."""
+        return self.path / ("ml" if host == _FIRST_HOST else f"ml-{host}")
 
     @property
     def log(self) -> Path:
-        """The script's output: one JSON object per line, {"t": epoch milliseconds, "m": text}."""
-        return self.path / LOG_FILE
+        """The first host's output: one JSON object per line, {"t": epoch milliseconds, "m": text}."""
+        return self.log_of(_FIRST_HOST)
+
+    def log_of(self, host: str) -> Path:
+        """The output of a host's script, in the form of `log`."""
+        return self.path / (LOG_FILE if host == _FIRST_HOST else f"log-{host}.jsonl")
 
     @property
     def supervisor_log(self) -> Path:

@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Any
 from dogbreed_sdk import container
 from dogbreed_sdk._util.caller_environment import inherited
 from dogbreed_sdk._util.cores import thread_environment
-from dogbreed_sdk.local.jobs.staging import HOST, INSTANCE_GROUP, resource_configuration
+from dogbreed_sdk.local.jobs.hosts import Host
+from dogbreed_sdk.local.jobs.staging import INSTANCE_GROUP, resource_configuration
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import CreateTrainingJobRequestTypeDef
 
 
-# The variable that distinguishes a job's processes from all others, as each job has another model folder.
-JOB_MARK = "SM_MODEL_DIR"
+# The variable that distinguishes a job's processes from all others; its value is `Host.mark`.
+JOB_MARK = "DOGBREED_LOCAL_JOB"
 
 # Properties of the toolkit's Environment that have no variable.
 _UNNAMED = {
@@ -43,22 +44,22 @@ _Settings = dict[str, Any]
 
 @dataclass(frozen=True)
 class ScriptRun:
-    """One run of a script: the values that determine its variables.
+    """One run of a script on one host: the values that determine its variables.
 
     Attributes:
         name: The job's name.
         arn: Its ARN.
         request: The CreateTrainingJob request.
-        base: The folder that stands for /opt/ml.
+        host: The host.
         checkpoints: The checkpoint folder.
         program: The entry point.
-        threads: Threads granted to the job.
+        threads: Threads granted to the host.
     """
 
     name: str
     arn: str
     request: CreateTrainingJobRequestTypeDef = field(repr=False)
-    base: Path
+    host: Host
     checkpoints: Path
     program: str
     threads: int
@@ -117,14 +118,15 @@ def _container_variables(run: ScriptRun) -> dict[str, str]:
         "TRAINING_JOB_NAME": run.name,
         "TRAINING_JOB_ARN": run.arn,
         "SAGEMAKER_JOB_NAME": run.name,
-        "CURRENT_HOST": HOST,
+        "CURRENT_HOST": run.host.name,
+        JOB_MARK: run.host.mark,
     }
 
 
 def _settings(run: ScriptRun) -> _Settings:
-    """The toolkit's `dict(Environment)`, as far as one host needs it."""
-    base = run.base
-    resources = resource_configuration(run.request)
+    """The toolkit's `dict(Environment)`, as far as a local host needs it."""
+    host, base = run.host, run.host.container
+    resources = resource_configuration(host, run.request)
     channels = [channel["ChannelName"] for channel in run.request.get("InputDataConfig", ())]
     wire = run.request.get("HyperParameters", {})
     source = container.decode_hyperparameter(wire.get(container.SUBMIT_DIRECTORY_HYPERPARAMETER, ""))
@@ -138,17 +140,17 @@ def _settings(run: ScriptRun) -> _Settings:
         "resource_config": resources,
         "additional_framework_parameters": {},
         "framework_module": None,
-        "hosts": [HOST],
-        "current_host": HOST,
+        "hosts": host.names,
+        "current_host": host.name,
         "current_instance_type": resources["current_instance_type"],
         "current_instance_group": INSTANCE_GROUP,
-        "current_instance_group_hosts": [HOST],
+        "current_instance_group_hosts": host.names,
         "instance_groups": [INSTANCE_GROUP],
         "instance_groups_dict": {group["instance_group_name"]: group for group in resources["instance_groups"]},
         "distribution_instance_groups": [],
-        "master_hostname": HOST,
+        "master_hostname": host.names[0],
         "is_hetero": False,
-        "is_master": True,
+        "is_master": host.index == 0,
         "network_interface_name": resources["network_interface_name"],
         "log_level": logging.INFO,
         "module_name": run.program.removesuffix(".py"),

@@ -11,6 +11,7 @@ from dogbreed_sdk.local import supervision
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.jobs import state as job_state
 from dogbreed_sdk.local.jobs.environment import JOB_MARK
+from dogbreed_sdk.local.jobs.hosts import job_mark
 from dogbreed_sdk.local.states import State
 from dogbreed_sdk.local.store import TRAINING_JOB, Record, Store
 from dogbreed_sdk.local.supervision import RUNNING_STATUSES
@@ -71,7 +72,7 @@ def _fail_lost_job(store: Store, record: Record) -> None:
             store.update(TRAINING_JOB, record.name, lambda state: _orphan(state, record))
             return
         signal_group(int(script["pid"]), signal.SIGKILL)
-    end_marked(JOB_MARK, str(JobFolder.of(store.root, record.name).container / "model"))
+    end_marked(JOB_MARK, job_mark(JobFolder.of(store.root, record.name)))
     _fail(store, record, _lost_reason(store, record))
 
 

@@ -80,7 +80,7 @@ class ScriptProcess:
         self._end_reason = end_reason
         self._has_room = has_room
         self._helpers = helpers
-        self._model_folder = environment.get(JOB_MARK, "")
+        self._mark = environment.get(JOB_MARK, "")
         self._splitter = LineSplitter()
         self._reason: EndReason | None = None
         self._kill_at = float("inf")
@@ -147,8 +147,8 @@ class ScriptProcess:
         """End the processes that have left the script's group: daemons, and those in other sessions."""
         if self._helpers is not None:
             end_descendants(self._spared(self._helpers))
-        elif self._model_folder:
-            end_marked(JOB_MARK, self._model_folder)
+        elif self._mark:
+            end_marked(JOB_MARK, self._mark)
 
     def _end(self, reason: EndReason) -> None:
         self._reason = reason

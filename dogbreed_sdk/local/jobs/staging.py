@@ -12,8 +12,8 @@ from typing import IO, TYPE_CHECKING, TypedDict, cast
 
 from dogbreed_sdk import container
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.jobs import debugger
+from dogbreed_sdk.local.jobs.hosts import Host
 from dogbreed_sdk.local.jobs.s3_transfer import download_object, download_prefix
 from dogbreed_sdk.local.jobs.script_files import nearest_folder
 from training_scripts._util.atomic import write_json_atomically
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import ChannelUnionTypeDef, CreateTrainingJobRequestTypeDef
 
 
-HOST = "algo-1"
 INSTANCE_GROUP = "homogeneousCluster"
 
 Report = Callable[[str], None]
@@ -55,13 +54,13 @@ class ResourceConfiguration(TypedDict):
     network_interface_name: str
 
 
-def stage(folder: JobFolder, request: CreateTrainingJobRequestTypeDef, report: Report) -> str:
-    """Prepare the container folder of a training job.
+def stage(host: Host, request: CreateTrainingJobRequestTypeDef, report: Report) -> str:
+    """Prepare the container folder of one host of a training job.
 
     Args:
-        folder: The job's folder.
+        host: The host.
         request: The CreateTrainingJob request.
-        report: Called with lines for the job's log.
+        report: Called with lines for the host's log.
 
     Returns:
         The entry point, relative to the code folder.
@@ -69,26 +68,26 @@ def stage(folder: JobFolder, request: CreateTrainingJobRequestTypeDef, report: R
     Raises:
         ConfigurationError: A channel, the source or the entry point is missing or unusable.
     """
-    base = folder.container
+    base = host.container
     for name in ("input/config", "input/data", "code", "model", "output/data"):
         (base / name).mkdir(parents=True, exist_ok=True)
-    _write_configuration(base / "input/config", request)
+    _write_configuration(base / "input/config", host, request)
     for channel in request.get("InputDataConfig", ()):
         _stage_channel(base / "input/data", channel, report)
-    _link_checkpoints(base, request)
-    debugger.stage(base, request, folder.path.name)
+    _link_checkpoints(host, request)
+    debugger.stage(base, request, host.job.path.name)
     return _stage_source(base, request.get("HyperParameters", {}))
 
 
-def checkpoint_folder(folder: JobFolder, request: CreateTrainingJobRequestTypeDef) -> Path:
-    """The folder of a job's checkpoints: the one in its CheckpointConfig, or one in the container folder.
+def checkpoint_folder(host: Host, request: CreateTrainingJobRequestTypeDef) -> Path:
+    """The folder of a host's checkpoints: the CheckpointConfig's, which hosts share, or one in its container folder.
 
     Raises:
         ConfigurationError: CheckpointConfig's S3Uri is not a file:// URI.
     """
     uri = request.get("CheckpointConfig", {}).get("S3Uri")
     if uri is None:
-        return folder.container / "checkpoints"
+        return host.container / "checkpoints"
     try:
         return container.uri_to_path(uri)
     except ValueError as error:
@@ -98,14 +97,14 @@ def checkpoint_folder(folder: JobFolder, request: CreateTrainingJobRequestTypeDe
         ) from error
 
 
-def _link_checkpoints(base: Path, request: CreateTrainingJobRequestTypeDef) -> None:
-    target = checkpoint_folder(JobFolder(base.parent), request)
+def _link_checkpoints(host: Host, request: CreateTrainingJobRequestTypeDef) -> None:
+    target, link = checkpoint_folder(host, request), host.container / "checkpoints"
     target.mkdir(parents=True, exist_ok=True)
-    if target != base / "checkpoints":
-        (base / "checkpoints").symlink_to(target, target_is_directory=True)
+    if target != link:
+        link.symlink_to(target, target_is_directory=True)
 
 
-def _write_configuration(folder: Path, request: CreateTrainingJobRequestTypeDef) -> None:
+def _write_configuration(folder: Path, host: Host, request: CreateTrainingJobRequestTypeDef) -> None:
     channels: dict[str, dict[str, str]] = {
         channel["ChannelName"]: {
             "TrainingInputMode": channel.get("InputMode", "File"),
@@ -117,19 +116,19 @@ def _write_configuration(folder: Path, request: CreateTrainingJobRequestTypeDef)
     }
     write_json_atomically(folder / "hyperparameters.json", request.get("HyperParameters", {}))
     write_json_atomically(folder / "inputdataconfig.json", channels)
-    write_json_atomically(folder / "resourceconfig.json", resource_configuration(request))
+    write_json_atomically(folder / "resourceconfig.json", resource_configuration(host, request))
 
 
-def resource_configuration(request: CreateTrainingJobRequestTypeDef) -> ResourceConfiguration:
-    """The content of resourceconfig.json: always one host, whatever the InstanceCount."""
+def resource_configuration(host: Host, request: CreateTrainingJobRequestTypeDef) -> ResourceConfiguration:
+    """The content of a host's resourceconfig.json."""
     resources = request.get("ResourceConfig")
     instance_type = resources.get("InstanceType", "local") if resources else "local"
-    group: InstanceGroup = {"instance_group_name": INSTANCE_GROUP, "instance_type": instance_type, "hosts": [HOST]}
+    group: InstanceGroup = {"instance_group_name": INSTANCE_GROUP, "instance_type": instance_type, "hosts": host.names}
     return {
-        "current_host": HOST,
+        "current_host": host.name,
         "current_instance_type": instance_type,
         "current_group_name": INSTANCE_GROUP,
-        "hosts": [HOST],
+        "hosts": host.names,
         "instance_groups": [group],
         "network_interface_name": "lo",
     }

@@ -22,6 +22,7 @@ from dogbreed_sdk.local.jobs import state as job_state
 from dogbreed_sdk.local.jobs.artifacts import remove_uploaded, upload_data, upload_model
 from dogbreed_sdk.local.jobs.environment import ScriptRun, script_environment
 from dogbreed_sdk.local.jobs.failure_reason import full_disk, script_failure
+from dogbreed_sdk.local.jobs.hosts import hosts_of
 from dogbreed_sdk.local.jobs.metric_search import Captured, MetricSearch
 from dogbreed_sdk.local.jobs.metrics import MetricReader, finite
 from dogbreed_sdk.local.jobs.script_process import EndReason, ScriptEnd, ScriptProcess, is_full_disk
@@ -71,6 +72,7 @@ class TrainingRun:
         self._record = store.get(TRAINING_JOB, name)
         self._folder = JobFolder.of(store.root, name)
         self._request = cast("CreateTrainingJobRequestTypeDef", self._record.request)
+        self._host = hosts_of(self._folder, self._request)[0]
         self._log = LogFile(self._folder.log)
         self._ledger = ThreadLedger(store.root)
         self._metrics: dict[str, Metric] = {}
@@ -110,14 +112,14 @@ class TrainingRun:
         threads = self._wait_for_threads()
         self._enter("Downloading")
         with _interruptible(self._is_to_stop):
-            program = staging.stage(self._folder, self._request, self._report)
+            program = staging.stage(self._host, self._request, self._report)
         reader = MetricReader.of(self._request["AlgorithmSpecification"].get("MetricDefinitions", ()))
-        checkpoints = staging.checkpoint_folder(self._folder, self._request)
+        checkpoints = staging.checkpoint_folder(self._host, self._request)
         run = ScriptRun(
             name=self._record.name,
             arn=self._record.arn,
             request=self._request,
-            base=self._folder.container,
+            host=self._host,
             checkpoints=checkpoints,
             program=program,
             threads=threads,
