@@ -20,6 +20,7 @@ from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.jobs import debugger, debugger_states, staging
 from dogbreed_sdk.local.jobs import state as job_state
 from dogbreed_sdk.local.jobs.artifacts import remove_uploaded, upload_data, upload_model
+from dogbreed_sdk.local.jobs.container_view import ContainerView
 from dogbreed_sdk.local.jobs.environment import ScriptRun, script_environment
 from dogbreed_sdk.local.jobs.failure_reason import full_disk, script_failure
 from dogbreed_sdk.local.jobs.hosts import hosts_of
@@ -172,7 +173,7 @@ class TrainingRun:
         limit = self._request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", _DEFAULT_MAXIMUM_SECONDS)
         self._search = MetricSearch(reader, report=self._report)
         script = ScriptProcess(
-            command,
+            ContainerView(self._host.container).command(command),
             folder=self._folder.container / "code",
             environment=environment,
             consume=self._consume,

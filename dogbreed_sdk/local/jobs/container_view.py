@@ -1,0 +1,57 @@
+"""What a job's processes see of their container: the folder of their host as /opt/ml, and more if it is wanted."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+OPT_ML = "/opt/ml"
+# Set to "off" where jobs must not get mount namespaces.
+NAMESPACE_VARIABLE = "DOGBREED_LOCAL_NAMESPACE"
+
+_LAUNCHER = Path(__file__).with_name("launcher.py")
+_NOTICE = (
+    "Local SageMaker can't show this job its folder as /opt/ml on this machine ({{problem}}): paths below /opt/ml in "
+    "the command and its environment were replaced with {container}; a program that spells out /opt/ml "
+    "itself does not find it."
+)
+
+
+@dataclass(frozen=True)
+class ContainerView:
+    """A host's container as its processes see it.
+
+    Attributes:
+        container: The folder that they see as /opt/ml.
+        files: Files that they see at other paths, which must exist: {"/etc/hosts": Path(...)}.
+        host_name: The host name that they see; None for the machine's.
+    """
+
+    container: Path
+    files: Mapping[str, Path] = field(default_factory=dict)
+    host_name: str | None = None
+
+    def command(self, command: Sequence[str]) -> list[str]:
+        """The command line that starts a command with this view.
+
+        It takes some 30 ms to start. Where the system allows no view, paths below /opt/ml in the command and its
+        environment are replaced with the folder's real ones, and the command's output begins with a line about that.
+        """
+        binds = [(str(self.container), OPT_ML), *((str(source), path) for path, source in self.files.items())]
+        view = {
+            "namespace": _is_wanted(self.container),
+            "binds": binds,
+            "host_name": self.host_name,
+            "translations": [(OPT_ML, str(self.container))],
+            "notice": _NOTICE.format(container=str(self.container).replace("{", "{{").replace("}", "}}")),
+        }
+        return [sys.executable, "-I", "-S", str(_LAUNCHER), json.dumps(view), *command]
+
+
+def _is_wanted(container: Path) -> bool:
+    # A folder bound to /opt/ml would hide its own path.
+    return os.environ.get(NAMESPACE_VARIABLE) != "off" and not container.is_relative_to(OPT_ML)
