@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dogbreed_sdk.local.store import ENDPOINTS_FOLDER, JOBS_FOLDER
+from dogbreed_sdk.local.store import ENDPOINTS_FOLDER, JOBS_FOLDER, TRAINING_JOB, TRANSFORM_FOLDER, TRANSFORM_JOB
 
 LOG_FILE = "log.jsonl"
 _FIRST_HOST = "algo-1"
@@ -13,18 +13,18 @@ _FIRST_HOST = "algo-1"
 
 @dataclass(frozen=True)
 class JobFolder:
-    """The folder of a training or tuning job.
+    """The folder of a training, tuning or transform job.
 
     Attributes:
-        path: <root>/jobs/<name>.
+        path: <root>/jobs/<name>, and <root>/transform-jobs/<name> of a transform job.
     """
 
     path: Path
 
     @classmethod
-    def of(cls, root: Path, name: str) -> JobFolder:
-        """The folder of a job below a root."""
-        return cls(Path(root) / JOBS_FOLDER / name)
+    def of(cls, root: Path, name: str, kind: str = TRAINING_JOB) -> JobFolder:
+        """The folder of a job below a root; training and tuning jobs share the names of their folders."""
+        return cls(Path(root) / (TRANSFORM_FOLDER if kind == TRANSFORM_JOB else JOBS_FOLDER) / name)
 
     @property
     def container(self) -> Path:

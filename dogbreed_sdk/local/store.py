@@ -27,6 +27,7 @@ DATABASE = "sagemaker.db"
 JOBS_FOLDER = "jobs"
 ENDPOINTS_FOLDER = "endpoints"
 BUCKET_FOLDER = "bucket"
+TRANSFORM_FOLDER = "transform-jobs"
 
 # AWS never assigns this account number, so a local ARN never matches a real resource.
 ACCOUNT_ID = "000000000000"
@@ -34,12 +35,14 @@ DEFAULT_REGION = "us-east-1"
 
 TRAINING_JOB = "training-job"
 TUNING_JOB = "tuning-job"
+TRANSFORM_JOB = "transform-job"
 MODEL = "model"
 ENDPOINT_CONFIG = "endpoint-config"
 ENDPOINT = "endpoint"
 _ARN_RESOURCES = {
     TRAINING_JOB: "training-job",
     TUNING_JOB: "hyper-parameter-tuning-job",
+    TRANSFORM_JOB: "transform-job",
     MODEL: "model",
     ENDPOINT_CONFIG: "endpoint-config",
     ENDPOINT: "endpoint",
@@ -89,7 +92,7 @@ class Record:
     """One resource as stored.
 
     Attributes:
-        kind: One of TRAINING_JOB, TUNING_JOB, MODEL, ENDPOINT_CONFIG, ENDPOINT.
+        kind: One of TRAINING_JOB, TUNING_JOB, TRANSFORM_JOB, MODEL, ENDPOINT_CONFIG, ENDPOINT.
         name: Its name, with its case preserved.
         arn: Its Amazon Resource Name, lower case as on AWS.
         request: The create request as sent, with AWS's member names.
@@ -506,7 +509,7 @@ def _make_root(root: Path) -> None:
             raise NotADirectoryError(f"{root} is a file, not a folder") from None
         if root.stat().st_uid == os.getuid() and not any(root.iterdir()):
             root.chmod(0o700)
-    for folder in (JOBS_FOLDER, ENDPOINTS_FOLDER, BUCKET_FOLDER):
+    for folder in (JOBS_FOLDER, TRANSFORM_FOLDER, ENDPOINTS_FOLDER, BUCKET_FOLDER):
         (root / folder).mkdir(mode=0o700, exist_ok=True)
 
 

@@ -2,7 +2,7 @@
 
 A supervisor is the process beside a job, or beside an endpoint that is coming up. It does the work and writes the
 outcome to the store, so that neither the client nor the server has to keep running. Each kind has its own program:
-`jobs/supervisor.py`, `tuning/supervisor.py` and `hosting/supervisor.py`.
+`jobs/supervisor.py`, `tuning/supervisor.py`, `transform/supervisor.py` and `hosting/supervisor.py`.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ class StartError(DogBreedError):
 
 
 def start_job(program: str, store: Store, kind: str, name: str) -> None:
-    """Start the detached supervisor of a training or tuning job, and write its request to its folder.
+    """Start the detached supervisor of a job, and write its request to its folder.
 
     Args:
         program: The module to run; its arguments are the root folder and the name.
         store: The store with the job's record.
-        kind: TRAINING_JOB or TUNING_JOB.
+        kind: TRAINING_JOB, TUNING_JOB or TRANSFORM_JOB.
         name: The job.
 
     Raises:
         StartError: It can't be started.
     """
-    folder = JobFolder.of(store.root, name)
+    folder = JobFolder.of(store.root, name, kind)
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
         write_json_atomically(folder.path / "request.json", store.get(kind, name).request)
@@ -94,9 +94,9 @@ def open_store(arguments: Sequence[str]) -> tuple[Store, str]:
 
 
 @contextmanager
-def sole_supervisor(store: Store, name: str) -> Iterator[bool]:
+def sole_supervisor(store: Store, kind: str, name: str) -> Iterator[bool]:
     """Hold the lock of a job while the context lasts; yields False if another supervisor holds it."""
-    with file_lock_within(JobFolder.of(store.root, name).lock, _LOCK_SECONDS) as is_ours:
+    with file_lock_within(JobFolder.of(store.root, name, kind).lock, _LOCK_SECONDS) as is_ours:
         yield is_ours
 
 
@@ -113,7 +113,7 @@ def missing_supervisor(store: Store, record: Record) -> Missing | None:
 def is_lost(store: Store, record: Record) -> bool:
     """Whether a job no longer has a supervisor, and none is about to start."""
     # The lock decides: the kernel frees it when its holder ends. A supervisor that is starting does not hold it yet.
-    if is_locked(JobFolder.of(store.root, record.name).lock):
+    if is_locked(JobFolder.of(store.root, record.name, record.kind).lock):
         return False
     process = record.state.get("process")
     if process:

@@ -17,11 +17,10 @@ from dogbreed_sdk.model_server.batching import ModelRunner
 from dogbreed_sdk.model_server.context import RequestContext
 from dogbreed_sdk.model_server.handlers import ModelRequest, ModelResponse
 from dogbreed_sdk.model_server.settings import Settings
-from training_scripts.data.limits import MAX_REALTIME_REQUEST_BYTES
 
 MAXIMUM_WAITING = 64
 # 64 photographs fit many times over; of the largest bodies, ten may wait.
-MAXIMUM_WAITING_BYTES = 10 * MAX_REALTIME_REQUEST_BYTES
+MAXIMUM_WAITING_BODIES = 10
 # SageMaker's own limit for a whole real-time request.
 _BODY_SECONDS = 60.0
 # Between a request's 504 and the end of the hung process, so that the 504 reaches its client.
@@ -67,10 +66,11 @@ class ModelApp:
     async def _invocations(self, request: Request) -> Response:
         declared = request.headers.get("content-length", "")
         # A body of unknown length may become as large as is allowed.
-        size = int(declared) if declared.isdecimal() else MAX_REALTIME_REQUEST_BYTES
-        if size > MAX_REALTIME_REQUEST_BYTES:
-            return _too_large()
-        if self._waiting >= MAXIMUM_WAITING or self._waiting_bytes + size > MAXIMUM_WAITING_BYTES:
+        limit = self._settings.request_bytes
+        size = int(declared) if declared.isdecimal() else limit
+        if size > limit:
+            return _too_large(limit)
+        if self._waiting >= MAXIMUM_WAITING or self._waiting_bytes + size > MAXIMUM_WAITING_BODIES * limit:
             message = f"{self._waiting} requests are already waiting; try again later."
             return PlainTextResponse(message, 503, headers={"retry-after": "1"})
         self._waiting += 1
@@ -84,13 +84,13 @@ class ModelApp:
 
     async def _admitted(self, request: Request) -> Response:
         try:
-            body = await asyncio.wait_for(_read(request), _BODY_SECONDS)
+            body = await asyncio.wait_for(_read(request, self._settings.request_bytes), _BODY_SECONDS)
         except ClientDisconnect:
             return Response(status_code=_CLIENT_CLOSED_REQUEST)
         except asyncio.TimeoutError:
             return PlainTextResponse(f"The body did not arrive within {_BODY_SECONDS:.0f} s.", 408)
         if body is None:
-            return _too_large()
+            return _too_large(self._settings.request_bytes)
         model_request = self._model_request(request, body)
         del body
         try:
@@ -133,13 +133,13 @@ class ModelApp:
                 await gone
 
 
-async def _read(request: Request) -> bytes | None:
+async def _read(request: Request, limit: int) -> bytes | None:
     """The body; None if it is too large."""
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > MAX_REALTIME_REQUEST_BYTES:
+        if size > limit:
             return None
         chunks.append(chunk)
     return b"".join(chunks)
@@ -151,8 +151,8 @@ async def _disconnection(request: Request) -> None:
         continue
 
 
-def _too_large() -> Response:
-    return PlainTextResponse("The body is larger than 25 MB, the limit of a real-time request.", 413)
+def _too_large(limit: int) -> Response:
+    return PlainTextResponse(f"The body is larger than {limit >> 20} MB, the limit of a request.", 413)
 
 
 def _failure(error: Exception) -> Response:

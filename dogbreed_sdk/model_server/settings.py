@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +16,14 @@ from typing import Literal, cast
 from dogbreed_sdk._util.cores import available_cores
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.model_server.handlers import DEFAULT_PROGRAM
+from training_scripts.data.limits import MAX_REALTIME_REQUEST_BYTES
 
 Backend = Literal["torch", "onnx"]
 BACKENDS: tuple[Backend, ...] = ("torch", "onnx")
 BACKEND_VARIABLE = "DOGBREED_BACKEND"
 TIMEOUT_VARIABLE = "SAGEMAKER_MODEL_SERVER_TIMEOUT"
+# Set by batch transform jobs; 0 is no limit.
+_PAYLOAD_VARIABLE = "SAGEMAKER_MAX_PAYLOAD_IN_MB"
 _THREADS_VARIABLE = "OMP_NUM_THREADS"
 _DEFAULT_PORT = "8080"
 _DEFAULT_LOG_LEVEL = "30"
@@ -45,6 +49,7 @@ class Settings:
         threads: Threads with which each of them computes.
         backend: The library that runs the model.
         timeout_seconds: Seconds after which a request gets status 504, and a process whose model does not return ends.
+        request_bytes: The largest body of a request.
         default_accept: The response's content type for clients that accept anything.
         idle_seconds: Seconds without requests after which the server ends.
         log: The file that output goes to as JSON lines; None for the standard streams.
@@ -63,6 +68,7 @@ class Settings:
     threads: int
     backend: Backend
     timeout_seconds: float
+    request_bytes: int
     default_accept: str
     idle_seconds: float
     log: Path | None
@@ -116,6 +122,7 @@ def read_settings(arguments: Sequence[str] | None, environ: Mapping[str, str] | 
         threads=_number(threads, f"the number of threads ({_THREADS_VARIABLE})", least=1),
         backend=cast(Backend, backend),
         timeout_seconds=_number(timeout, TIMEOUT_VARIABLE, least=0) or float("inf"),
+        request_bytes=_request_bytes(environ),
         default_accept=environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT") or "application/json",
         idle_seconds=options.idle_seconds,
         log=options.log.absolute() if options.log else None,
@@ -149,6 +156,15 @@ def _code_folder(model_dir: Path, environ: Mapping[str, str]) -> Path:
     submitted = (environ.get("SAGEMAKER_SUBMIT_DIRECTORY") or "").removeprefix("file://")
     folder = Path(submitted)
     return folder if submitted.startswith("/") and folder.is_dir() else model_dir / "code"
+
+
+def _request_bytes(environ: Mapping[str, str]) -> int:
+    """The limit of a real-time request, or that of a batch transform job if it allows more."""
+    megabytes = environ.get(_PAYLOAD_VARIABLE)
+    if megabytes is None:
+        return MAX_REALTIME_REQUEST_BYTES
+    size = _number(megabytes, _PAYLOAD_VARIABLE, least=0) << 20
+    return max(size, MAX_REALTIME_REQUEST_BYTES) if size else sys.maxsize
 
 
 def _workers(text: str, environ: Mapping[str, str]) -> int:

@@ -141,7 +141,12 @@ def test_a_deleted_tuning_job_leaves_its_training_jobs_to_no_search_of_its_name(
 
 def test_the_folder_is_for_its_owner_alone(root: Path, store: Store) -> None:
     assert stat.S_IMODE(root.stat().st_mode) == 0o700
-    assert {folder.name for folder in root.iterdir() if folder.is_dir()} == {"bucket", "endpoints", "jobs"}
+    assert {folder.name for folder in root.iterdir() if folder.is_dir()} == {
+        "bucket",
+        "endpoints",
+        "jobs",
+        "transform-jobs",
+    }
 
 
 def test_a_folder_with_other_things_in_it_keeps_its_mode(tmp_path: Path) -> None:

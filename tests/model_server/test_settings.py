@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,12 @@ def test_variables_count_and_options_count_more() -> None:
     chosen = settings(*options, **variables)
     assert (chosen.model_dir, chosen.port, chosen.workers) == (Path("/own"), 0, 4)
     assert (chosen.backend, chosen.threads) == ("torch", 1)
+
+
+@pytest.mark.parametrize(("megabytes", "limit"), [(None, 25 << 20), ("6", 25 << 20), ("100", 100 << 20), ("0", None)])
+def test_a_batch_transform_job_may_allow_larger_requests(megabytes: str | None, limit: int | None) -> None:
+    told = settings(**({} if megabytes is None else {"SAGEMAKER_MAX_PAYLOAD_IN_MB": megabytes}))
+    assert told.request_bytes == (sys.maxsize if limit is None else limit)
 
 
 def test_workers_share_the_cores() -> None:

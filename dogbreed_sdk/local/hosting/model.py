@@ -33,7 +33,7 @@ class Deployment:
     """The input from which a model server is started, as stored with the endpoint once it is in service.
 
     Attributes:
-        variant: The production variant's name.
+        variant: The production variant's name; empty for a model that no endpoint serves.
         model: URI of the model archive, or None for a container without one.
         environment: The container's Environment.
         digest: Names the unpacked folder; SHA-256 over model and source archive.
@@ -72,7 +72,7 @@ def prepare(folder: EndpointFolder, serving: Serving) -> Deployment:
         folder,
         Deployment(
             variant=variant["VariantName"],
-            model=_model_uri(definition),
+            model=model_uri(definition),
             environment=dict(definition.get("Environment") or {}),
             digest="",
             startup_seconds=variant.get("ContainerStartupHealthCheckTimeoutInSeconds"),
@@ -97,7 +97,8 @@ def _prepared(folder: EndpointFolder, deployment: Deployment) -> Deployment:
     return replace(deployment, digest=_unpack(folder, deployment.model, elsewhere))
 
 
-def _model_uri(definition: ContainerDefinitionTypeDef) -> str | None:
+def model_uri(definition: ContainerDefinitionTypeDef) -> str | None:
+    """The URI of a container's model data; None for a container without any."""
     source = (definition.get("ModelDataSource") or {}).get("S3DataSource")
     return source["S3Uri"] if source else definition.get("ModelDataUrl")
 

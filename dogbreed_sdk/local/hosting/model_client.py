@@ -57,8 +57,13 @@ class _Connection:
 
 @dataclass
 class ModelClient:
-    """Keeps idle connections by server; a new process on the same port counts as a new server."""
+    """Keeps idle connections by server; a new process on the same port counts as a new server.
 
+    Attributes:
+        max_response_bytes: The size from which on a response counts as a failure of the server.
+    """
+
+    max_response_bytes: int = MAX_RESPONSE_BYTES
     _idle: dict[ServerKey, list[_Connection]] = field(default_factory=dict)
     _closed: bool = False
 
@@ -79,7 +84,7 @@ class ModelClient:
         """
         connection = await self._connection(server)
         try:
-            answer = await _exchange(connection, headers, body)
+            answer = await _exchange(connection, headers, body, self.max_response_bytes)
         except ServerGoneError as error:
             connection.close()
             if connection.fresh or error.received_request:
@@ -139,7 +144,9 @@ def _key(server: Server) -> ServerKey:
     return int(server["pid"]), float(server["created"]), int(server["port"])
 
 
-async def _exchange(connection: _Connection, headers: Mapping[str, str], body: bytes) -> Answer:
+async def _exchange(
+    connection: _Connection, headers: Mapping[str, str], body: bytes, max_response_bytes: int
+) -> Answer:
     request = h11.Request(
         method="POST",
         target="/invocations",
@@ -149,7 +156,7 @@ async def _exchange(connection: _Connection, headers: Mapping[str, str], body: b
     head = (send(request) or b"") + (send(h11.Data(data=body)) or b"") + (send(h11.EndOfMessage()) or b"")
     connection.writer.write(head)
     # Read while writing: a server that refuses a large body responds before it has read all of it.
-    reading = asyncio.ensure_future(_read_answer(connection))
+    reading = asyncio.ensure_future(_read_answer(connection, max_response_bytes))
     try:
         with contextlib.suppress(ConnectionError):
             await connection.writer.drain()
@@ -164,7 +171,7 @@ async def _exchange(connection: _Connection, headers: Mapping[str, str], body: b
         reading.cancel()
 
 
-async def _read_answer(connection: _Connection) -> Answer:
+async def _read_answer(connection: _Connection, limit: int) -> Answer:
     status, headers, chunks, size = 0, {}, [], 0
     while True:
         event = connection.protocol.next_event()
@@ -177,8 +184,9 @@ async def _read_answer(connection: _Connection) -> Answer:
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
         elif isinstance(event, h11.Data):
             size += len(event.data)
-            if size > MAX_RESPONSE_BYTES:
-                raise ServerGoneError("The model's answer is larger than 25 MB.", received_request=True)
+            if size > limit:
+                message = f"The model's answer is larger than {limit >> 20} MB."
+                raise ServerGoneError(message, received_request=True)
             chunks.append(bytes(event.data))
         elif isinstance(event, h11.EndOfMessage):
             return Answer(status, headers, b"".join(chunks))

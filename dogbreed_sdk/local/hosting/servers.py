@@ -32,7 +32,7 @@ _FAILURE_LINES = 8
 _CRASH_LINES = 200
 _CRASH = "Fatal Python error"  # how faulthandler begins
 # Contains a folder of the endpoint, which distinguishes processes started by its models from all others.
-_CODE_VARIABLE = "SAGEMAKER_SUBMIT_DIRECTORY"
+CODE_VARIABLE = "SAGEMAKER_SUBMIT_DIRECTORY"
 
 
 def ensure_running(store: Store, name: str) -> int:
@@ -81,33 +81,47 @@ def stop(store: Store, name: str) -> None:
         return
     with file_lock(folder.lock):
         end_process(store.get(ENDPOINT, name).state.get("server"), grace_seconds=STOP_SECONDS, root=store.root)
-        end_marked(_CODE_VARIABLE, f"{folder.path}/")  # processes of a server that crashed or was killed
+        end_marked(CODE_VARIABLE, f"{folder.path}/")  # processes of a server that crashed or was killed
         for path in folder.path.iterdir():
             if path.is_dir():  # an unpacked model, or one that a killed process partly unpacked
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def start(root: Path, folder: EndpointFolder, deployment: Deployment) -> Server:
-    """Start a model server and wait until it answers /ping."""
+def start(root: Path, folder: EndpointFolder, deployment: Deployment, *, parent: socket.socket | None = None) -> Server:
+    """Start a model server and wait until it answers /ping.
+
+    Args:
+        root: The root folder of local SageMaker.
+        folder: Where the model was unpacked, and where the logs are written.
+        deployment: What is served.
+        parent: A socket whose other end this process keeps: the server ends when that end is closed, also by the
+            kernel. Default: it outlives this process, and ends after a while without requests.
+
+    Raises:
+        EndpointNotReadyError: It ended, or did not answer in time; the message has the log's last lines.
+    """
     environment = {
         **inherited(os.environ),
         "PYTHONUNBUFFERED": "1",
         **deployment.environment,
         # This overrides the request's value: the archive that it named was unpacked beside the model.
-        _CODE_VARIABLE: str(folder.model(deployment.digest) / "code"),
+        CODE_VARIABLE: str(folder.model(deployment.digest) / "code"),
     }
     before = {path: _size(path) for path in (folder.log, folder.server_log)}
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         # The server inherits the listening socket, so no other process can take the port in between.
         arguments = ["--model-dir", str(folder.model(deployment.digest)), "--log", str(folder.log)]
-        arguments += ["--descriptor", str(listener.fileno()), "--idle-seconds", str(_idle_seconds())]
+        arguments += ["--descriptor", str(listener.fileno())]
+        arguments += (
+            ["--idle-seconds", str(_idle_seconds())] if parent is None else ["--parent-socket", str(parent.fileno())]
+        )
         pid = start_module(
             _SERVER,
             arguments,
             log=folder.server_log,
             environment=environment,
-            keep_open=[listener.fileno()],
+            keep_open=[listener.fileno()] if parent is None else [listener.fileno(), parent.fileno()],
         )
     process = identify(pid, root=root)
     server: Server = {**(process or {"pid": pid, "created": 0.0}), "port": port}
@@ -153,8 +167,9 @@ def _ping(port: int) -> bool:
 
 def _unhealthy(folder: EndpointFolder, deployment: Deployment, problem: str, before: Mapping[Path, int]) -> str:
     """AWS's message, followed by the last log lines, which AWS shows only in CloudWatch."""
+    variant = f" for production variant {deployment.variant}" if deployment.variant else ""
     head = (
-        f"The primary container for production variant {deployment.variant} did not pass the ping health check. "
+        f"The primary container{variant} did not pass the ping health check. "
         f"{problem} The end of its log {folder.log}:\n"
     )
     room = MAXIMUM_FAILURE_CHARACTERS - len(head)

@@ -6,13 +6,14 @@ import sys
 from collections.abc import Sequence
 
 from dogbreed_sdk.local import supervision
+from dogbreed_sdk.local.store import TUNING_JOB
 from dogbreed_sdk.local.tuning.tuner import Tuner
 
 
 def main(arguments: Sequence[str]) -> int:
     """Supervise one tuning job; 0 also when another process does so already."""
     store, name = supervision.open_store(arguments)
-    with supervision.sole_supervisor(store, name) as is_ours:
+    with supervision.sole_supervisor(store, TUNING_JOB, name) as is_ours:
         if is_ours:
             Tuner(store, name).execute()
     return 0
