@@ -14,12 +14,15 @@ generated as a whole is likewise a function that returns its text, decorated wit
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from dogbreed_sdk.local.support.rows import Row, Table
+from dogbreed_sdk.local.support.tables import TABLES as SUPPORT
 from training_scripts.data import formats, limits
 from training_scripts.models import backbones
 from training_scripts.rules import registry
@@ -32,6 +35,8 @@ ROOT = Path(__file__).resolve().parents[1]
 TABLES: dict[str, Callable[[], str]] = {}
 MODULES: dict[str, Callable[[], str]] = {}
 
+_SUPPORT = {"works": "works", "no meaning": "has no meaning here", "refused": "refused"}
+_FEW_MEMBERS = 2  # as fast read as referred to
 _BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -183,6 +188,42 @@ def _parameters(values: Mapping[str, object]) -> str:
         if value is not None
     )
     return " ".join(written)
+
+
+@table("local-sagemaker-operations")
+def local_sagemaker_operations() -> str:
+    """The operations that local SageMaker offers, and the members of their requests."""
+    sections, seen = [], dict[int, str]()
+    for service, operations in SUPPORT.items():
+        for operation, node in operations.items():
+            rows = [[members, *said] for members, said in _grouped(_members(node, operation, (), seen))]
+            title = operation if service == "sagemaker" else f"{operation} ({service})"
+            sections.append(f"### {title}\n\n{markdown(['Member', 'Support', 'Note'], rows)}")
+    return "\n\n".join(sections)
+
+
+_Path = tuple[str, ...]
+_Said = tuple[str, str]  # a member's support, and its note
+
+
+def _grouped(members: Iterable[tuple[_Path, _Said]]) -> Iterator[tuple[str, _Said]]:
+    """One row for neighbouring members of one structure of which the same is said."""
+    for (above, said), group in itertools.groupby(members, lambda member: (member[0][:-1], member[1])):
+        first, *others = [path[-1] for path, _ in group]
+        yield ", ".join(f"`{name}`" for name in (".".join((*above, first)), *others)), said
+
+
+def _members(node: Row | Table, operation: str, path: _Path, seen: dict[int, str]) -> Iterator[tuple[_Path, _Said]]:
+    """The members below a path with what is said of them; a table that came before is only referred to."""
+    if isinstance(node, Row):
+        yield path, (_SUPPORT[node.support], node.explanation)
+    elif id(node) in seen:
+        yield path, ("", f"as {seen[id(node)]}")
+    else:
+        if len(node) > _FEW_MEMBERS:
+            seen[id(node)] = f"`{'.'.join(path)}` of {operation}"
+        for name, below in node.items():
+            yield from _members(below, operation, (*path, name), seen)
 
 
 def _tuple(names: tuple[str, ...]) -> str:

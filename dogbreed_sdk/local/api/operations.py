@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from dogbreed_sdk.local.api import endpoints, logs, models, tags, training_jobs, tuning_jobs
 from dogbreed_sdk.local.api.common import Context, Members, Operation
 from dogbreed_sdk.local.api.validation import validate
-from dogbreed_sdk.local.api.wire import ApiError
+from dogbreed_sdk.local.api.wire import ApiError, validation_error
+from dogbreed_sdk.local.support import tables
+
+logger = logging.getLogger(__name__)
 
 _SAGEMAKER: dict[str, Operation] = {
     **training_jobs.OPERATIONS,
@@ -55,4 +60,23 @@ def perform(context: Context, target: str, parameters: Mapping[str, object]) -> 
         )
     given = {key: value for key, value in parameters.items() if value is not None}
     validate(service.model, name, given)
+    _check_support(service.model, name, given)
     return operation(context, given)
+
+
+def _check_support(service: str, operation: str, request: Mapping[str, object]) -> None:
+    """Refuse members that local SageMaker does not support, and log those that have no effect.
+
+    Raises:
+        ApiError: ValidationException that names all of them.
+    """
+    found = tables.refusals(service, operation, request)
+    if found:
+        raise validation_error(f"Local SageMaker does not support {'; '.join(found)}.")
+    for member, reason in tables.without_meaning(service, operation, request).items():
+        _log_once(operation, member, reason)
+
+
+@cache
+def _log_once(operation: str, member: str, reason: str) -> None:
+    logger.info("%s: %s has no effect here: %s", operation, member, reason)

@@ -30,6 +30,7 @@ from dogbreed_sdk.local.jobs.script_process import EndReason, ScriptEnd, ScriptP
 from dogbreed_sdk.local.states import Metric, RuleOutcome, State
 from dogbreed_sdk.local.store import TRAINING_JOB, Store, StoreError
 from dogbreed_sdk.local.supervision import RUNNING_STATUSES
+from dogbreed_sdk.local.support import tables
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import CreateTrainingJobRequestTypeDef
@@ -110,6 +111,8 @@ class TrainingRun:
 
     def _run(self) -> tuple[str, str | None, str | None]:
         self._reserve()
+        for member, reason in tables.without_meaning("sagemaker", "CreateTrainingJob", self._request).items():
+            self._report(f"{member} has no effect on local SageMaker: {reason}.")
         threads = self._wait_for_threads()
         self._enter("Downloading")
         with _interruptible(self._is_to_stop):

@@ -199,7 +199,7 @@ ALGORITHM = {"TrainingImage": "i", "TrainingInputMode": "File"}
         ({"config": {"ResourceLimits": {"MaxParallelTrainingJobs": 1}}}, "MaxNumberOfTrainingJobs is required"),
         ({"config": {"Strategy": "Hyperband", "TrainingJobEarlyStoppingType": "Auto"}}, "must be Off"),
         ({"config": {"Strategy": "Simulated"}}, "enum value set: .Bayesian, Random, Hyperband, Grid"),
-        ({"WarmStartConfig": WARM}, "does not support WarmStartConfig; leave it out"),
+        ({"WarmStartConfig": WARM}, "does not support WarmStartConfig .leave it out"),
         ({"Autotune": {"Mode": "Enabled"}}, "does not support Autotune"),
         ({"config": CONVERGED}, "does not support .*ConvergenceDetected"),
         ({"config": {"ParameterRanges": {"AutoParameters": [{"Name": "level", "ValueHint": "1"}]}}}, "AutoParameters"),

@@ -1,0 +1,95 @@
+"""The members of the operations on endpoint configurations and endpoints, and of invocations."""
+
+from __future__ import annotations
+
+from dogbreed_sdk.local.support.listing import CREATED, PAGES, SORT_ORDER, TAGS, TIMES
+from dogbreed_sdk.local.support.rows import WORKS, Table, no_meaning, refused, routine, works
+from dogbreed_sdk.local.support.training_jobs import NETWORK_ISOLATION, ROLE, VPC
+
+_ONE_SERVER = "one model server on this machine answers all requests"
+
+_VARIANT: Table = {
+    "VariantName": WORKS,
+    "ModelName": WORKS,
+    "InitialInstanceCount": routine(_ONE_SERVER),
+    "InstanceType": routine(_ONE_SERVER),
+    "InstancePools": refused("pass InstanceType and InitialInstanceCount"),
+    "VariantInstanceProvisionTimeoutInSeconds": no_meaning("there are no instances to wait for"),
+    "InitialVariantWeight": routine("the one variant gets all requests"),
+    "AcceleratorType": no_meaning("the model server uses this machine's processors"),
+    "CoreDumpConfig": refused("leave it out; the endpoint's log says how the model server ended"),
+    "ServerlessConfig": {
+        "MemorySizeInMB": routine(_ONE_SERVER),
+        "MaxConcurrency": routine(_ONE_SERVER),
+        "ProvisionedConcurrency": no_meaning(_ONE_SERVER),
+    },
+    "VolumeSizeInGB": no_meaning("the model server has the space that the disk has"),
+    "ModelDataDownloadTimeoutInSeconds": no_meaning("a download takes as long as it needs"),
+    "ContainerStartupHealthCheckTimeoutInSeconds": WORKS,
+    "EnableSSMAccess": no_meaning("the model server's processes are on this machine"),
+    "ManagedInstanceScaling": no_meaning(_ONE_SERVER),
+    "RoutingConfig": no_meaning(_ONE_SERVER),
+    "InferenceAmiVersion": no_meaning("there are no instances"),
+    "CapacityReservationConfig": no_meaning("there is no capacity to reserve"),
+    "AcceleratorPartitionLayouts": no_meaning("the model server uses this machine's processors"),
+}
+
+_DEPLOYMENT = no_meaning("the new model server takes over all requests once it is healthy")
+
+OPERATIONS: Table = {
+    "CreateEndpointConfig": {
+        "EndpointConfigName": WORKS,
+        "ProductionVariants": _VARIANT,
+        "DataCaptureConfig": {
+            "EnableCapture": refused("no requests are captured; leave DataCaptureConfig out", unless=(False,)),
+            "InitialSamplingPercentage": no_meaning("no requests are captured"),
+            "DestinationS3Uri": no_meaning("no requests are captured"),
+            "KmsKeyId": no_meaning("no requests are captured"),
+            "CaptureOptions": no_meaning("no requests are captured"),
+            "CaptureContentTypeHeader": no_meaning("no requests are captured"),
+        },
+        "Tags": TAGS,
+        "KmsKeyId": no_meaning("nothing is encrypted"),
+        "AsyncInferenceConfig": refused("leave it out; the endpoints are real-time endpoints"),
+        "ExplainerConfig": refused("there is no Clarify; leave it out"),
+        "ShadowProductionVariants": refused("an endpoint has one variant; create another endpoint for the shadow"),
+        "ExecutionRoleArn": ROLE,
+        "VpcConfig": VPC,
+        "EnableNetworkIsolation": NETWORK_ISOLATION,
+        "MetricsConfig": no_meaning("no metrics are collected from endpoints"),
+        "CrossRegionTrafficConfig": no_meaning("there is one region"),
+    },
+    "DescribeEndpointConfig": {"EndpointConfigName": WORKS},
+    "ListEndpointConfigs": {
+        "SortBy": works(only=("Name", "CreationTime")),
+        "SortOrder": SORT_ORDER,
+        **PAGES,
+        "NameContains": WORKS,
+        **CREATED,
+    },
+    "DeleteEndpointConfig": {"EndpointConfigName": WORKS},
+    "CreateEndpoint": {
+        "EndpointName": WORKS,
+        "EndpointConfigName": WORKS,
+        "DeploymentConfig": _DEPLOYMENT,
+        "Tags": TAGS,
+    },
+    "DescribeEndpoint": {"EndpointName": WORKS},
+    "ListEndpoints": {
+        "SortBy": works(only=("Name", "CreationTime", "Status")),
+        "SortOrder": SORT_ORDER,
+        **PAGES,
+        "NameContains": WORKS,
+        **TIMES,
+        "StatusEquals": WORKS,
+    },
+    "UpdateEndpoint": {
+        "EndpointName": WORKS,
+        "EndpointConfigName": WORKS,
+        "RetainAllVariantProperties": no_meaning("the one variant's weight and instance count have no effect"),
+        "ExcludeRetainedVariantProperties": no_meaning("the one variant's weight and instance count have no effect"),
+        "DeploymentConfig": _DEPLOYMENT,
+        "RetainDeploymentConfig": _DEPLOYMENT,
+    },
+    "DeleteEndpoint": {"EndpointName": WORKS},
+}

@@ -1,0 +1,147 @@
+"""The members of the operations on training jobs."""
+
+from __future__ import annotations
+
+from dogbreed_sdk.local.support.listing import PAGES, SORT_ORDER, TAGS, TIMES
+from dogbreed_sdk.local.support.rows import WORKS, Table, no_meaning, refused, routine, works
+
+ALGORITHM: Table = {
+    "TrainingImage": routine("no image is run; the script runs in local SageMaker's Python"),
+    "AlgorithmName": refused("an algorithm is a container; pass TrainingImage and a script"),
+    "TrainingInputMode": works(only=("File", "FastFile")),
+    "MetricDefinitions": {"Name": WORKS, "Regex": WORKS},
+}
+
+CHANNEL: Table = {
+    "ChannelName": WORKS,
+    "DataSource": {
+        "S3DataSource": {
+            "S3DataType": works("manifests are refused: pass a prefix or a folder", only=("S3Prefix",)),
+            "S3Uri": works("file:// folders too, which are not copied"),
+            "S3DataDistributionType": works(only=("FullyReplicated", "ShardedByS3Key")),
+            "AttributeNames": refused("it is for augmented manifests"),
+            "InstanceGroupNames": refused("there is one group of instances"),
+            "ModelAccessConfig": no_meaning("no licence is checked"),
+            "HubAccessConfig": refused("there is no model hub; pass the model's S3Uri"),
+        },
+        "FileSystemDataSource": refused("there are no file systems to mount; pass an S3DataSource with a file:// URI"),
+        "DatasetSource": refused("there are no SageMaker data sets; pass an S3DataSource"),
+    },
+    "ContentType": WORKS,
+    "CompressionType": works("Gzip is for Pipe mode", only=("None",)),
+    "RecordWrapperType": works("RecordIO is for Pipe mode", only=("None",)),
+    "InputMode": works(only=("File", "FastFile")),
+    "ShuffleConfig": refused("it is for Pipe mode"),
+}
+
+OUTPUT: Table = {
+    "KmsKeyId": no_meaning("nothing is encrypted"),
+    "S3OutputPath": works("file:// folders too"),
+    "CompressionType": works(only=("GZIP", "NONE")),
+}
+
+RESOURCES: Table = {
+    "InstanceType": routine("named in resourceconfig.json; the job runs on this machine"),
+    "InstanceCount": works("1; more are refused"),
+    "VolumeSizeInGB": routine("the job has the space that the disk has"),
+    "VolumeKmsKeyId": no_meaning("nothing is encrypted"),
+    "KeepAlivePeriodInSeconds": no_meaning("there are no instances to keep warm"),
+    "InstanceGroups": refused("pass InstanceType and InstanceCount"),
+    "TrainingPlanArn": no_meaning("there is no capacity to reserve"),
+    "InstancePlacementConfig": no_meaning("the job runs on this machine"),
+    "InstancePreferences": refused("pass InstanceType and InstanceCount"),
+    "SelectedInstanceType": refused("AWS sets it; pass InstanceType"),
+    "SelectedInstanceCount": refused("AWS sets it; pass InstanceCount"),
+}
+
+STOPPING: Table = {
+    "MaxRuntimeInSeconds": WORKS,
+    "MaxWaitTimeInSeconds": no_meaning("there is no spot capacity to wait for"),
+    "MaxPendingTimeInSeconds": no_meaning("there is no capacity to wait for"),
+}
+
+CHECKPOINTS: Table = {
+    "S3Uri": works("a file:// folder, which the script writes directly"),
+    "LocalPath": works(only=("/opt/ml/checkpoints", "/opt/ml/checkpoints/")),
+}
+
+VPC = no_meaning("jobs and models have this machine's network")
+NETWORK_ISOLATION = no_meaning("jobs and models have this machine's network")
+TRAFFIC_ENCRYPTION = no_meaning("nothing leaves this machine")
+SPOT = no_meaning("there is no spot capacity")
+RETRIES = no_meaning("there are no internal server errors of AWS's to retry")
+ROLE = routine("no permission is checked")
+
+_RULE: Table = {
+    "RuleConfigurationName": WORKS,
+    "LocalPath": no_meaning("rules run outside the container"),
+    "S3OutputPath": no_meaning("rule-output is written below OutputDataConfig.S3OutputPath"),
+    "RuleEvaluatorImage": routine("no image is run; the rules are dogbreed_sdk's"),
+    "InstanceType": no_meaning("rules run on this machine"),
+    "VolumeSizeInGB": no_meaning("rules run on this machine"),
+    "RuleParameters": WORKS,
+}
+
+CREATE_TRAINING_JOB: Table = {
+    "TrainingJobName": WORKS,
+    "HyperParameters": WORKS,
+    "AlgorithmSpecification": {
+        **ALGORITHM,
+        "EnableSageMakerMetricsTimeSeries": no_meaning("metrics are always kept"),
+        "ContainerEntrypoint": refused("pass the hyperparameters sagemaker_program and sagemaker_submit_directory"),
+        "ContainerArguments": refused("pass the hyperparameters sagemaker_program and sagemaker_submit_directory"),
+        "TrainingImageConfig": no_meaning("no image is pulled"),
+    },
+    "RoleArn": ROLE,
+    "InputDataConfig": CHANNEL,
+    "OutputDataConfig": OUTPUT,
+    "ResourceConfig": RESOURCES,
+    "VpcConfig": VPC,
+    "StoppingCondition": STOPPING,
+    "Tags": TAGS,
+    "EnableNetworkIsolation": NETWORK_ISOLATION,
+    "EnableInterContainerTrafficEncryption": TRAFFIC_ENCRYPTION,
+    "EnableManagedSpotTraining": SPOT,
+    "CheckpointConfig": CHECKPOINTS,
+    "DebugHookConfig": {
+        "LocalPath": works("a folder below /opt/ml"),
+        "S3OutputPath": works("file:// folders too"),
+        "HookParameters": WORKS,
+        "CollectionConfigurations": {"CollectionName": WORKS, "CollectionParameters": WORKS},
+    },
+    "DebugRuleConfigurations": _RULE,
+    "TensorBoardOutputConfig": refused("leave it out; write the event files to SM_OUTPUT_DATA_DIR"),
+    "ExperimentConfig": no_meaning("there are no experiments"),
+    "ProfilerConfig": {
+        "S3OutputPath": works("file:// folders too"),
+        "ProfilingIntervalInMilliseconds": no_meaning("system metrics have a fixed interval"),
+        "ProfilingParameters": WORKS,
+        "DisableProfiler": WORKS,
+    },
+    "ProfilerRuleConfigurations": _RULE,
+    "Environment": WORKS,
+    "RetryStrategy": RETRIES,
+    "RemoteDebugConfig": no_meaning("the job's processes are on this machine"),
+    "InfraCheckConfig": no_meaning("there are no instances to check"),
+    "SessionChainingConfig": no_meaning("no role is assumed"),
+    "ServerlessJobConfig": refused("it is for AWS's own models; pass AlgorithmSpecification and ResourceConfig"),
+    "MlflowConfig": refused("there is no MLflow server; pass MLFLOW_TRACKING_URI in Environment"),
+    "ModelPackageConfig": refused("there is no model registry"),
+}
+
+OPERATIONS: Table = {
+    "CreateTrainingJob": CREATE_TRAINING_JOB,
+    "DescribeTrainingJob": {"TrainingJobName": WORKS},
+    "ListTrainingJobs": {
+        **PAGES,
+        **TIMES,
+        "NameContains": WORKS,
+        "StatusEquals": WORKS,
+        "SortBy": works(only=("CreationTime", "Name", "Status")),
+        "SortOrder": SORT_ORDER,
+        "WarmPoolStatusEquals": refused("there are no warm pools"),
+        "TrainingPlanArnEquals": refused("there are no training plans"),
+    },
+    "StopTrainingJob": {"TrainingJobName": WORKS},
+    "DeleteTrainingJob": {"TrainingJobName": WORKS},
+}
