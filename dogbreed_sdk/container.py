@@ -16,6 +16,7 @@ SUBMIT_DIRECTORY_HYPERPARAMETER = "sagemaker_submit_directory"
 RESERVED_HYPERPARAMETER_PREFIX = "sagemaker_"
 
 TRAINING_LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+TRANSFORM_LOG_GROUP = "/aws/sagemaker/TransformJobs"
 ENDPOINT_LOG_GROUP_PREFIX = "/aws/sagemaker/Endpoints/"
 
 MODEL_ARCHIVE = "model.tar.gz"

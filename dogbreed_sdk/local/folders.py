@@ -45,6 +45,11 @@ class JobFolder:
         return self.path / (LOG_FILE if host == _FIRST_HOST else f"log-{host}.jsonl")
 
     @property
+    def data_log(self) -> Path:
+        """What a transform job did with its data, in the form of a log; the model's output is in `log`."""
+        return self.path / "data-log.jsonl"
+
+    @property
     def supervisor_log(self) -> Path:
         """The supervisor's output: empty unless something is wrong with it."""
         return self.path / "supervisor.log"

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypedDict
 
-from dogbreed_sdk.container import ENDPOINT_LOG_GROUP_PREFIX, TRAINING_LOG_GROUP
+from dogbreed_sdk.container import ENDPOINT_LOG_GROUP_PREFIX, TRAINING_LOG_GROUP, TRANSFORM_LOG_GROUP
 from dogbreed_sdk.local.api.common import Context, Members, Operation
 from dogbreed_sdk.local.api.wire import ApiError
 from dogbreed_sdk.local.folders import EndpointFolder, JobFolder
-from dogbreed_sdk.local.store import ACCOUNT_ID, ENDPOINT, TRAINING_JOB, Filters, NotFound, Record
+from dogbreed_sdk.local.store import ACCOUNT_ID, ENDPOINT, TRAINING_JOB, TRANSFORM_JOB, Filters, NotFound, Record
 
 if TYPE_CHECKING:
     from types_boto3_logs.type_defs import DescribeLogStreamsRequestTypeDef, GetLogEventsRequestTypeDef
@@ -36,6 +36,11 @@ _BLOCK_BYTES = 64 * 1024
 # For a moment, an endpoint's log has two writers: when its model server is replaced.
 _DISORDER_MILLISECONDS = 1_000
 _TOKEN = re.compile(r"([fb])/(\d{1,56})/s")
+# A place in a list of streams: the number of the resource, and of the stream among those of the resource if not 0.
+_STREAM_TOKEN = re.compile(r"(\d{1,18})(?:\.(\d{1,18}))?")
+_JOB_GROUPS = {TRAINING_LOG_GROUP: TRAINING_JOB, TRANSFORM_LOG_GROUP: TRANSFORM_JOB}
+
+_Place = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -78,13 +83,13 @@ def describe_log_streams(context: Context, request: DescribeLogStreamsRequestTyp
     start, limit = _page_start(request.get("nextToken")), request.get("limit") or _DEFAULT_STREAMS
     resources = sorted(_resources(context, group, prefix), key=lambda name: f"{name}/", reverse=descending)
     if by_time:
-        summaries = [summary for _, summary in _summaries(context, group, resources, prefix, 0)]
+        summaries = [summary for _, summary in _summaries(context, group, resources, prefix, (0, 0))]
         summaries.sort(key=lambda found: (found["lastEventTimestamp"] or 0, found["logStreamName"]), reverse=descending)
-        end = start + limit
-        return {"logStreams": summaries[start:end], "nextToken": str(end) if end < len(summaries) else None}
+        end = start[0] + limit
+        return {"logStreams": summaries[start[0] : end], "nextToken": str(end) if end < len(summaries) else None}
     # Clients poll one stream several times a second, or page through all of them: only the requested page is read.
     found = list(itertools.islice(_summaries(context, group, resources, prefix, start), limit + 1))
-    more = str(found[limit][0]) if len(found) > limit else None
+    more = _stream_token(found[limit][0]) if len(found) > limit else None
     return {"logStreams": [summary for _, summary in found[:limit]], "nextToken": more}
 
 
@@ -121,55 +126,67 @@ def _resources(context: Context, group: str, prefix: str) -> list[str]:
     if group.startswith(ENDPOINT_LOG_GROUP_PREFIX):
         with contextlib.suppress(NotFound):
             return [context.store.get(ENDPOINT, group.removeprefix(ENDPOINT_LOG_GROUP_PREFIX)).name]
-    elif group == TRAINING_LOG_GROUP:
+    elif group in _JOB_GROUPS:
         job, slash, _ = prefix.partition("/")
         if slash:
             with contextlib.suppress(NotFound):
-                return [context.store.get(TRAINING_JOB, job).name]
-        names = context.store.names(TRAINING_JOB, Filters())
+                return [context.store.get(_JOB_GROUPS[group], job).name]
+        names = context.store.names(_JOB_GROUPS[group], Filters())
         if names:
             return [name for name in names if name.startswith(prefix)]
     raise ApiError("ResourceNotFoundException", "The specified log group does not exist.")
 
 
 def _summaries(
-    context: Context, group: str, resources: Sequence[str], prefix: str, start: int
-) -> Iterator[tuple[int, _Summary]]:
-    """The descriptions of the streams, each with its resource's place in the list.
+    context: Context, group: str, resources: Sequence[str], prefix: str, start: _Place
+) -> Iterator[tuple[_Place, _Summary]]:
+    """The descriptions of the streams, each with its place.
 
     As on AWS, a stream is listed once something was written to it.
     """
-    for place, name in enumerate(resources[start:], start):
-        with contextlib.suppress(NotFound, FileNotFoundError):
-            stream = _stream(context, group, name)
-            if stream.name.startswith(prefix):
-                yield place, _summary(context, group, stream)
+    for number, name in enumerate(resources[start[0] :], start[0]):
+        with contextlib.suppress(NotFound):
+            for place, stream in enumerate(_streams(context, group, name)):
+                if (number, place) >= start and stream.name.startswith(prefix):
+                    with contextlib.suppress(FileNotFoundError):
+                        yield (number, place), _summary(context, group, stream)
 
 
-def _stream(context: Context, group: str, name: str) -> Stream:
-    """The stream of a job or an endpoint.
+def _streams(context: Context, group: str, name: str) -> list[Stream]:
+    """The streams of a job or an endpoint, sorted by name.
 
     Raises:
         NotFound: It was deleted.
     """
-    if group == TRAINING_LOG_GROUP:
-        return _job_stream(context, context.store.get(TRAINING_JOB, name))
-    return _endpoint_stream(context, context.store.get(ENDPOINT, name))
+    record = context.store.get(_JOB_GROUPS.get(group, ENDPOINT), name)
+    if record.kind == TRAINING_JOB:
+        return [_training_stream(context, record)]
+    return _transform_streams(context, record) if record.kind == TRANSFORM_JOB else [_endpoint_stream(context, record)]
 
 
 def _find_stream(context: Context, group: str, name: str) -> Stream:
-    resources = [name.partition("/")[0]] if group == TRAINING_LOG_GROUP else _resources(context, group, name)
+    resources = [name.partition("/")[0]] if group in _JOB_GROUPS else _resources(context, group, name)
     for resource in resources:
         with contextlib.suppress(NotFound):
-            stream = _stream(context, group, resource)
-            if stream.name == name and stream.path.exists():
-                return stream
+            for stream in _streams(context, group, resource):
+                if stream.name == name and stream.path.exists():
+                    return stream
     raise ApiError("ResourceNotFoundException", "The specified log stream does not exist.")
 
 
-def _job_stream(context: Context, record: Record) -> Stream:
+def _training_stream(context: Context, record: Record) -> Stream:
     name = record.state.get("log_stream") or f"{record.name}/algo-1-{int(record.created)}"
     return Stream(name, JobFolder.of(context.store.root, record.name).log, record.created)
+
+
+def _transform_streams(context: Context, record: Record) -> list[Stream]:
+    """The output of the model, and what the job did with its data, named as on AWS."""
+    folder = JobFolder.of(context.store.root, record.name, TRANSFORM_JOB)
+    name = f"{record.name}/i-{int(record.created):017x}-{int(record.created)}"
+    return [
+        Stream(name, folder.log, record.created),
+        Stream(f"{name}/data-log", folder.data_log, record.created),
+    ]
 
 
 def _endpoint_stream(context: Context, record: Record) -> Stream:
@@ -193,12 +210,16 @@ def _summary(context: Context, group: str, stream: Stream) -> _Summary:
     }
 
 
-def _page_start(token: str | None) -> int:
-    if token is None:
-        return 0
-    if not token.isdecimal():
+def _stream_token(place: _Place) -> str:
+    resource, stream = place
+    return f"{resource}.{stream}" if stream else str(resource)
+
+
+def _page_start(token: str | None) -> _Place:
+    match = _STREAM_TOKEN.fullmatch(token or "0")
+    if match is None:
         raise _invalid("The specified nextToken is invalid.")
-    return int(token)
+    return int(match.group(1)), int(match.group(2) or 0)
 
 
 def _start(request: GetLogEventsRequestTypeDef, handle: IO[bytes]) -> tuple[bool, int]:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from dogbreed_sdk.errors import ConfigurationError
 from training_scripts._util.atomic import replacing
@@ -31,10 +30,10 @@ def download_prefix(uri: str, folder: Path, *, progress: Callable[[str], None]) 
     Raises:
         ConfigurationError: No credentials, a missing bucket or object, or access denied.
     """
-    bucket, prefix = _split(uri)
-    client = _client(uri)
+    bucket, prefix = split_uri(uri)
+    client = client_for(uri)
     copied, size, reported = 0, 0, time.monotonic()
-    with _Explained(uri):
+    with Explained(uri):
         for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for item in page.get("Contents", ()):
                 destination = _destination(folder, str(item["Key"]), prefix)
@@ -56,9 +55,9 @@ def download_object(uri: str, destination: Path) -> None:
     Raises:
         ConfigurationError: No credentials, a missing object, or access denied.
     """
-    bucket, key = _split(uri)
-    with replacing(destination) as file, _Explained(uri):
-        _client(uri).download_fileobj(bucket, key, file)
+    bucket, key = split_uri(uri)
+    with replacing(destination) as file, Explained(uri):
+        client_for(uri).download_fileobj(bucket, key, file)
 
 
 def upload_object(source: Path, uri: str) -> None:
@@ -67,14 +66,19 @@ def upload_object(source: Path, uri: str) -> None:
     Raises:
         ConfigurationError: No credentials, a missing bucket, or access denied.
     """
-    bucket, key = _split(uri)
-    with _Explained(uri):
-        _client(uri).upload_file(str(source), bucket, key)
+    bucket, key = split_uri(uri)
+    with Explained(uri):
+        client_for(uri).upload_file(str(source), bucket, key)
 
 
-def _split(uri: str) -> tuple[str, str]:
-    parts = urlsplit(uri)
-    return parts.netloc, parts.path.lstrip("/")
+def split_uri(uri: str) -> tuple[str, str]:
+    """The bucket and the key of an s3:// URI; a key may contain any character.
+
+    >>> split_uri("s3://bucket/dogs/rex #1?.jpg")
+    ('bucket', 'dogs/rex #1?.jpg')
+    """
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
 
 
 def _destination(folder: Path, key: str, prefix: str) -> Path | None:
@@ -88,7 +92,12 @@ def _destination(folder: Path, key: str, prefix: str) -> Path | None:
     return destination
 
 
-def _client(uri: str) -> S3Client:
+def client_for(uri: str) -> S3Client:
+    """A client for an s3:// URI, which several threads may use.
+
+    Raises:
+        ConfigurationError: There are no credentials.
+    """
     import boto3  # noqa: PLC0415
 
     session = boto3.Session()
@@ -100,7 +109,7 @@ def _client(uri: str) -> S3Client:
     return session.client("s3")
 
 
-class _Explained:
+class Explained:
     """Turns botocore's errors into a ConfigurationError that names the URI."""
 
     def __init__(self, uri: str) -> None:

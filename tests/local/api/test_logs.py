@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from dogbreed_sdk.local import Store
 from dogbreed_sdk.local.api import logs as logs_module
 from dogbreed_sdk.local.api.common import Context
-from dogbreed_sdk.local.store import TRAINING_JOB
+from dogbreed_sdk.local.store import TRAINING_JOB, TRANSFORM_JOB
 
 GROUP = "/aws/sagemaker/TrainingJobs"
 STREAM = "dogs/algo-1-1700000000"
@@ -207,6 +207,33 @@ def test_streams_are_found_by_prefix_and_in_pages(logs: Any, log: Log, store: St
     assert found == ["cats/algo-1-1", "dogs-2/algo-1-1", STREAM]
     latest = logs.describe_log_streams(logGroupName=GROUP, orderBy="LastEventTime", descending=True, limit=1)
     assert latest["logStreams"][0]["logStreamName"] == STREAM
+
+
+def test_a_transform_job_has_two_streams_and_the_pages_name_each_once(logs: Any, store: Store) -> None:
+    created = int(store.create(TRANSFORM_JOB, "dogs", {}, {"status": "Completed"}).created)
+    store.create(TRANSFORM_JOB, "dogs-2", {}, {"status": "InProgress"})  # nothing is written yet
+    folder = store.root / "transform-jobs" / "dogs"
+    folder.mkdir()
+    Log(folder / "log.jsonl").write("from the model")
+    Log(folder / "data-log.jsonl").write("about the data")
+    group, stream = "/aws/sagemaker/TransformJobs", f"dogs/i-{created:017x}-{created}"
+    for size in (1, 2, 50):
+        for prefix in ("dogs", "dogs/"):
+            found, token = [], {}
+            while True:
+                page = logs.describe_log_streams(
+                    logGroupName=group, logStreamNamePrefix=prefix, limit=size, orderBy="LogStreamName", **token
+                )
+                found += [entry["logStreamName"] for entry in page["logStreams"]]
+                if "nextToken" not in page:
+                    break
+                token = {"nextToken": page["nextToken"]}
+            assert found == [stream, f"{stream}/data-log"]
+    for name, message in ((stream, "from the model"), (f"{stream}/data-log", "about the data")):
+        (event,) = logs.get_log_events(logGroupName=group, logStreamName=name)["events"]
+        assert event["message"] == message
+    with pytest.raises(ClientError, match="nextToken is invalid"):
+        logs.describe_log_streams(logGroupName=group, nextToken="1.x")
 
 
 def test_what_is_not_there_is_said_in_awss_words(logs: Any, log: Log) -> None:
