@@ -27,6 +27,24 @@ class Metric(TypedDict):
     time: float
 
 
+class Inherited(TypedDict):
+    """A training job of a parent tuning job (warm start), as it was when the new search was created.
+
+    Attributes:
+        name: The training job.
+        tuning_job: The parent that started it.
+        definition: The name of its training job definition.
+        hyperparameters: Its values of the hyperparameters that the new search tunes, in wire form.
+        value: Its objective value.
+    """
+
+    name: str
+    tuning_job: str
+    definition: str | None
+    hyperparameters: dict[str, str]
+    value: float
+
+
 class RuleStatus(TypedDict):
     """One managed rule of a training job: kind is debugging or profiling, status one of AWS's, time epoch seconds."""
 
@@ -109,6 +127,8 @@ class State(TypedDict, total=False):
 
         trials: The names of the training jobs that a tuning job has started.
         best: The name of the best one.
+        inherited: What a warm start knows of its parents' training jobs.
+        converged: When the search was found to have converged, in epoch seconds.
 
         serving: The model that an endpoint must serve.
         previous: The same, before the update in progress.
@@ -144,6 +164,8 @@ class State(TypedDict, total=False):
 
     trials: list[str]
     best: str | None
+    inherited: list[Inherited]
+    converged: float | None
 
     serving: Serving
     previous: Serving

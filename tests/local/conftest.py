@@ -137,3 +137,17 @@ def ended(sagemaker: Any) -> Callable[[str], dict[str, Any]]:
         return dict(wait_for(description))
 
     return wait
+
+
+@pytest.fixture
+def ended_search(sagemaker: Any) -> Callable[[str], dict[str, Any]]:
+    """Waits for a tuning job's end; gives its description."""
+
+    def wait(name: str) -> dict[str, Any]:
+        def description() -> dict[str, Any] | None:
+            answer: dict[str, Any] = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+            return answer if answer["HyperParameterTuningJobStatus"] not in ("InProgress", "Stopping") else None
+
+        return dict(wait_for(description))
+
+    return wait

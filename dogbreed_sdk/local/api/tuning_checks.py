@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from dogbreed_sdk.local.api.common import first_duplicate, require
 from dogbreed_sdk.local.api.training_jobs import check_training
 from dogbreed_sdk.local.api.wire import validation_error
+from dogbreed_sdk.local.tuning import resolution
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import (
         CategoricalParameterRangeUnionTypeDef,
         ContinuousParameterRangeTypeDef,
         CreateHyperParameterTuningJobRequestTypeDef,
-        HyperParameterTrainingJobDefinitionUnionTypeDef,
-        HyperParameterTuningJobConfigUnionTypeDef,
-        HyperParameterTuningJobObjectiveTypeDef,
         IntegerParameterRangeTypeDef,
-        ParameterRangesUnionTypeDef,
     )
 
-    Definition = HyperParameterTrainingJobDefinitionUnionTypeDef
-    Ranges = ParameterRangesUnionTypeDef
+    from dogbreed_sdk.local.api.training_jobs import Definition
+    from dogbreed_sdk.local.store import Request
+
     NumericRange = ContinuousParameterRangeTypeDef | IntegerParameterRangeTypeDef
-
-
-def definition_of(
-    request: CreateHyperParameterTuningJobRequestTypeDef,
-) -> Definition:
-    """The training job definition of a tuning job, from whichever of the two members contains it."""
-    return request.get("TrainingJobDefinition") or request["TrainingJobDefinitions"][0]
 
 
 def check_tuning(request: CreateHyperParameterTuningJobRequestTypeDef) -> None:
@@ -39,44 +31,73 @@ def check_tuning(request: CreateHyperParameterTuningJobRequestTypeDef) -> None:
     Raises:
         ApiError: ValidationException or ResourceLimitExceeded.
     """
-    config = request["HyperParameterTuningJobConfig"]
     if bool(request.get("TrainingJobDefinition")) == bool(request.get("TrainingJobDefinitions")):
         raise validation_error("Pass either TrainingJobDefinition or TrainingJobDefinitions, and not both.")
-    _refuse_unsupported(request)
-    definition = definition_of(request)
-    if request.get("TrainingJobDefinition"):
-        path = "trainingJobDefinition."
-        members = ("HyperParameterTuningJobObjective", "ParameterRanges")
-        require(config, *members, path="hyperParameterTuningJobConfig.")
-        objective, ranges = config["HyperParameterTuningJobObjective"], config["ParameterRanges"]
-    else:
-        path = "trainingJobDefinitions.1.member."
-        require(definition, "DefinitionName", "TuningObjective", "HyperParameterRanges", path=path)
-        objective, ranges = definition["TuningObjective"], definition["HyperParameterRanges"]
-    check_training(definition, path=path)
-    _check_objective(definition, objective)
-    _check_ranges(definition, ranges)
-    _check_strategy(config, ranges)
+    _check_objectives(request)
+    for definition, path in zip(resolution.definitions_of(cast("Request", request)), _paths(request), strict=True):
+        _check_resources(definition, path)
+    resolved = resolution.resolve(cast("Request", request))
+    config = resolved["HyperParameterTuningJobConfig"]
+    definitions = resolution.definitions_of(resolved)
+    for definition, path in zip(definitions, _paths(request), strict=True):
+        check_training(cast("Definition", definition), path=path)
+        _check_objective(definition, resolution.objective_of(definition, config))
+        ranges = resolution.ranges_of(definition, config)
+        if ranges.get("AutoParameters") and not request.get("Autotune"):
+            raise validation_error("AutoParameters are for tuning jobs with Autotune: set its Mode to Enabled.")
+        _check_ranges(definition, ranges)
+        _check_strategy(config, ranges)
+    _check_number_of_jobs(config, definitions)
 
 
-def _refuse_unsupported(request: CreateHyperParameterTuningJobRequestTypeDef) -> None:
+def _paths(request: CreateHyperParameterTuningJobRequestTypeDef) -> list[str]:
+    """Where the definitions are in the request, for messages."""
+    several = request.get("TrainingJobDefinitions") or ()
+    return [f"trainingJobDefinitions.{place}.member." for place in range(1, len(several) + 1)] or [
+        "trainingJobDefinition."
+    ]
+
+
+def _check_objectives(request: CreateHyperParameterTuningJobRequestTypeDef) -> None:
+    """Check that there are objectives and ranges where AWS expects them: for one definition in the configuration."""
     config = request["HyperParameterTuningJobConfig"]
-    criteria = config.get("TuningJobCompletionCriteria") or {}
     definitions = request.get("TrainingJobDefinitions") or ()
-    ranges = [config.get("ParameterRanges"), *(definition.get("HyperParameterRanges") for definition in definitions)]
-    unsupported = {
-        "WarmStartConfig": request.get("WarmStartConfig"),
-        "Autotune": request.get("Autotune"),
-        "more than one entry in TrainingJobDefinitions": len(definitions) > 1,
-        "TuningJobCompletionCriteria.ConvergenceDetected": criteria.get("ConvergenceDetected"),
-        "ParameterRanges.AutoParameters": any(entry and entry.get("AutoParameters") for entry in ranges),
-    }
-    for name, given in unsupported.items():
-        if given:
-            raise validation_error(f"Local SageMaker does not support {name}; leave it out.")
+    shared = ("HyperParameterTuningJobObjective", "ParameterRanges")
+    if not definitions:
+        require(config, *shared, path="hyperParameterTuningJobConfig.")
+        return
+    for name in shared:
+        if config.get(name):
+            raise validation_error(
+                f"{name} belongs to TrainingJobDefinition. With TrainingJobDefinitions, pass TuningObjective and "
+                "HyperParameterRanges in each of them."
+            )
+    for definition, path in zip(definitions, _paths(request), strict=True):
+        require(definition, "DefinitionName", "TuningObjective", "HyperParameterRanges", path=path)
+    duplicate = first_duplicate([definition["DefinitionName"] for definition in definitions])
+    if duplicate is not None:
+        raise validation_error(f"DefinitionName {duplicate!r} is used more than once; the names must be unique.")
+    if len({definition["TuningObjective"]["Type"] for definition in definitions}) > 1:
+        raise validation_error("The TuningObjective of all TrainingJobDefinitions must have the same Type.")
 
 
-def _check_objective(definition: Definition, objective: HyperParameterTuningJobObjectiveTypeDef) -> None:
+def _check_resources(definition: Mapping[str, Any], path: str) -> None:
+    flexible = definition.get("HyperParameterTuningResourceConfig")
+    if not flexible:
+        return
+    if definition.get("ResourceConfig"):
+        raise validation_error(f"Pass either ResourceConfig or HyperParameterTuningResourceConfig in {path[:-1]}.")
+    path = f"{path}hyperParameterTuningResourceConfig."
+    single = [name for name in ("InstanceType", "InstanceCount", "VolumeSizeInGB") if flexible.get(name) is not None]
+    if flexible.get("InstanceConfigs") and single:
+        raise validation_error(f"Pass either InstanceConfigs or {', '.join(single)} in {path[:-1]}, and not both.")
+    if flexible.get("AllocationStrategy") and not flexible.get("InstanceConfigs"):
+        raise validation_error(f"AllocationStrategy in {path[:-1]} needs InstanceConfigs.")
+    if not flexible.get("InstanceConfigs"):
+        require(flexible, "InstanceType", "InstanceCount", "VolumeSizeInGB", path=path)
+
+
+def _check_objective(definition: Mapping[str, Any], objective: Mapping[str, str]) -> None:
     metrics = definition["AlgorithmSpecification"].get("MetricDefinitions") or []
     if not metrics:
         raise validation_error(
@@ -91,12 +112,14 @@ def _check_objective(definition: Definition, objective: HyperParameterTuningJobO
         )
 
 
-def _check_ranges(definition: Definition, ranges: Ranges) -> None:
+def _check_ranges(definition: Mapping[str, Any], ranges: Mapping[str, Any]) -> None:
     categorical = ranges.get("CategoricalParameterRanges") or []
     integer, continuous = ranges.get("IntegerParameterRanges") or [], ranges.get("ContinuousParameterRanges") or []
     names = [entry["Name"] for entry in (*integer, *continuous, *categorical)]
     if not names:
-        raise validation_error("A tuning job needs at least one hyperparameter range.")
+        hints = ranges.get("AutoParameters")
+        why = "; none of AutoParameters has a positive number as its ValueHint" if hints else ""
+        raise validation_error(f"A tuning job needs at least one hyperparameter range{why}.")
     duplicate = first_duplicate(names)
     if duplicate is not None:
         raise validation_error(f"Hyperparameter {duplicate!r} has more than one range.")
@@ -142,26 +165,28 @@ def _check_bounds(entry: NumericRange, kind: type[int | float], noun: str) -> No
         )
 
 
-def _check_strategy(config: HyperParameterTuningJobConfigUnionTypeDef, ranges: Ranges) -> None:
-    strategy, most = config["Strategy"], config["ResourceLimits"].get("MaxNumberOfTrainingJobs")
-    if strategy == "Grid":
-        _check_grid(ranges, most)
-    elif most is None:
-        raise validation_error(f"MaxNumberOfTrainingJobs is required for the {strategy} strategy.")
-    settings = config.get("StrategyConfig") or {}
-    if settings.get("HyperbandStrategyConfig") and strategy != "Hyperband":
+def _check_strategy(config: Mapping[str, Any], ranges: Mapping[str, Any]) -> None:
+    strategy = config["Strategy"]
+    if strategy == "Grid" and (ranges.get("IntegerParameterRanges") or ranges.get("ContinuousParameterRanges")):
+        raise validation_error("The Grid strategy takes categorical hyperparameter ranges only.")
+    limits = (config.get("StrategyConfig") or {}).get("HyperbandStrategyConfig")
+    if limits and strategy != "Hyperband":
         raise validation_error(f"HyperbandStrategyConfig is not valid with the {strategy} strategy.")
+    low, high = (limits or {}).get("MinResource"), (limits or {}).get("MaxResource")
+    if low is not None and high is not None and low > high:
+        raise validation_error(f"MinResource {low} must not be greater than MaxResource {high}.")
     if strategy == "Hyperband" and config.get("TrainingJobEarlyStoppingType") == "Auto":
         raise validation_error(
             "Hyperband stops training jobs itself: TrainingJobEarlyStoppingType must be Off with it."
         )
 
 
-def _check_grid(ranges: Ranges, most: int | None) -> None:
-    if ranges.get("IntegerParameterRanges") or ranges.get("ContinuousParameterRanges"):
-        raise validation_error("The Grid strategy takes categorical hyperparameter ranges only.")
-    combinations = math.prod(len(entry["Values"]) for entry in ranges.get("CategoricalParameterRanges") or [])
-    if most is not None and most != combinations:
+def _check_number_of_jobs(config: Mapping[str, Any], definitions: Sequence[Mapping[str, Any]]) -> None:
+    most = config["ResourceLimits"].get("MaxNumberOfTrainingJobs")
+    if most is None:
+        raise validation_error(f"MaxNumberOfTrainingJobs is required for the {config['Strategy']} strategy.")
+    combinations = sum(resolution.grid_size(resolution.ranges_of(entry, config)) for entry in definitions)
+    if config["Strategy"] == "Grid" and most != combinations:
         raise validation_error(
             f"MaxNumberOfTrainingJobs is {most}, but the grid has {combinations} combinations; "
             "pass that number, or leave it out."

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from dogbreed_sdk.local.api.common import (
     Context,
@@ -17,19 +19,21 @@ from dogbreed_sdk.local.api.common import (
 from dogbreed_sdk.local.api.listing import ListRequest, Order, page_by_value, page_of
 from dogbreed_sdk.local.api.reconciliation import current, reconcile_running
 from dogbreed_sdk.local.api.training_jobs import seconds_of
-from dogbreed_sdk.local.api.tuning_checks import check_tuning, definition_of
+from dogbreed_sdk.local.api.tuning_checks import check_tuning
+from dogbreed_sdk.local.api.warm_start_checks import check_warm_start
 from dogbreed_sdk.local.api.wire import number
 from dogbreed_sdk.local.states import State
-from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, Filters, Record
+from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, Filters, NotFound, Record
 from dogbreed_sdk.local.supervision import RUNNING_STATUSES
-from dogbreed_sdk.local.tuning import runner
+from dogbreed_sdk.local.tuning import runner, warm_start
+from dogbreed_sdk.local.tuning.convergence import jobs_without_improvement
+from dogbreed_sdk.local.tuning.resolution import definitions_of, objective_of, resolve
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import (
         CreateHyperParameterTuningJobRequestTypeDef,
         DeleteHyperParameterTuningJobRequestTypeDef,
         DescribeHyperParameterTuningJobRequestTypeDef,
-        HyperParameterTuningJobObjectiveTypeDef,
         StopHyperParameterTuningJobRequestTypeDef,
     )
 
@@ -47,6 +51,8 @@ class ListTrialsRequest(ListRequest):
 def create_tuning_job(context: Context, request: CreateHyperParameterTuningJobRequestTypeDef) -> Members:
     """CreateHyperParameterTuningJob: record the job, and start its supervisor."""
     check_tuning(request)
+    resolved = resolve(request)
+    check_warm_start(context, resolved)
     name = request["HyperParameterTuningJobName"]
     state: State = {
         "status": "InProgress",
@@ -55,6 +61,7 @@ def create_tuning_job(context: Context, request: CreateHyperParameterTuningJobRe
         "stop": False,
         "trials": [],
         "best": None,
+        "inherited": warm_start.collect(context.store, resolved),
         "ended": None,
     }
     noun, start = "hyperparameter tuning job", runner.start_tuning_job
@@ -67,13 +74,42 @@ def describe_tuning_job(context: Context, request: DescribeHyperParameterTuningJ
     record = current(context.store, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
     trials = _trials(context, record)
     best = next((trial for trial in trials if trial.name == record.state.get("best")), None)
-    best_summary = _trial_summary(record, best) if best else None
     return {
-        **request_members("DescribeHyperParameterTuningJob", record.request),
+        **request_members("DescribeHyperParameterTuningJob", resolve(record.request)),
         **_status(record, trials),
-        "BestTrainingJob": best_summary,
+        "BestTrainingJob": _trial_summary(record, best) if best else None,
+        "OverallBestTrainingJob": _overall_best(context, record, best),
+        "TuningJobCompletionDetails": _completion(record, trials),
         "FailureReason": record.state.get("failure"),
         "ConsumedResources": {"RuntimeInSeconds": sum(seconds_of(trial.state) or 0 for trial in trials)},
+    }
+
+
+def _overall_best(context: Context, record: Record, best: Record | None) -> Members | None:
+    """The best of a search's training jobs and its parents' training jobs, where these are comparable.
+
+    A training job of a parent that was deleted since then has no summary.
+    """
+    if not warm_start.is_identical(record.request):
+        return None
+    maximize = _objective(record, None)["Type"] == "Maximize"
+    value = _objective_value(record, best) if best else None
+    for entry in record.state.get("inherited") or ():
+        if value is not None and (value >= entry["value"] if maximize else value <= entry["value"]):
+            continue
+        with suppress(NotFound):
+            value, best = entry["value"], context.store.get(TRAINING_JOB, entry["name"])
+    return _trial_summary(record, best) if best else None
+
+
+def _completion(record: Record, trials: list[Record]) -> Members:
+    finished = [trial for trial in trials if trial.state["status"] not in (*RUNNING_STATUSES, "Failed")]
+    finished.sort(key=lambda trial: trial.state.get("ended") or 0.0)
+    values = [value for trial in finished if (value := _objective_value(record, trial)) is not None]
+    maximize = _objective(record, None)["Type"] == "Maximize"
+    return {
+        "NumberOfTrainingJobsObjectiveNotImproving": jobs_without_improvement(values, maximize=maximize),
+        "ConvergenceDetectedTime": record.state.get("converged"),
     }
 
 
@@ -83,7 +119,7 @@ def list_tuning_jobs(context: Context, request: ListRequest) -> Members:
     shown, token = page_of(context.store, TUNING_JOB, request, _BY_NAME)
     summaries = []
     for record in shown:
-        config = record.request["HyperParameterTuningJobConfig"]
+        config = resolve(record.request)["HyperParameterTuningJobConfig"]
         summaries.append(
             {
                 **_status(record, _trials(context, record)),
@@ -162,15 +198,15 @@ def _objective_counters(record: Record, trials: list[Record]) -> dict[str, int]:
     return {status: statuses.count(status) for status in ("Succeeded", "Pending", "Failed")}
 
 
-def _objective(record: Record) -> HyperParameterTuningJobObjectiveTypeDef:
-    """The objective of the search: the job's, or that of its definition."""
-    request = cast("CreateHyperParameterTuningJobRequestTypeDef", record.request)
-    config, definition = request["HyperParameterTuningJobConfig"], definition_of(request)
-    return definition.get("TuningObjective") or config["HyperParameterTuningJobObjective"]
+def _objective(record: Record, definition: str | None) -> Mapping[str, str]:
+    """The objective of the training jobs of a definition; their Type is the same for all definitions."""
+    definitions = definitions_of(record.request)
+    chosen = next((entry for entry in definitions if entry.get("DefinitionName") == definition), definitions[0])
+    return objective_of(chosen, record.request["HyperParameterTuningJobConfig"])
 
 
 def _objective_value(record: Record, trial: Record) -> float | None:
-    metric = (trial.state.get("metrics") or {}).get(_objective(record)["MetricName"])
+    metric = (trial.state.get("metrics") or {}).get(_objective(record, trial.state.get("definition"))["MetricName"])
     return number(metric["value"]) if metric else None
 
 
@@ -181,14 +217,14 @@ def _objective_status(record: Record, trial: Record) -> str:
 
 
 def _trial_summary(record: Record, trial: Record) -> Members:
-    objective, value = _objective(record), _objective_value(record, trial)
+    objective, value = _objective(record, trial.state.get("definition")), _objective_value(record, trial)
     metric = {"Type": objective["Type"], "MetricName": objective["MetricName"], "Value": value}
     finished = trial.state["status"] not in RUNNING_STATUSES
     return {
         "TrainingJobDefinitionName": trial.state.get("definition"),
         "TrainingJobName": trial.name,
         "TrainingJobArn": trial.arn,
-        "TuningJobName": record.name,
+        "TuningJobName": trial.state.get("tuning_job"),
         "CreationTime": trial.created,
         "TrainingStartTime": trial.state.get("started"),
         "TrainingEndTime": trial.state.get("ended"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dogbreed_sdk.local.support import training_jobs
 from dogbreed_sdk.local.support.listing import PAGES, SORT_ORDER, TAGS, TIMES
-from dogbreed_sdk.local.support.rows import WORKS, Table, refused, works
+from dogbreed_sdk.local.support.rows import WORKS, Table, works
 
 _RANGE: Table = {
     "Name": WORKS,
@@ -16,7 +16,19 @@ _RANGES: Table = {
     "IntegerParameterRanges": _RANGE,
     "ContinuousParameterRanges": _RANGE,
     "CategoricalParameterRanges": {"Name": WORKS, "Values": WORKS},
-    "AutoParameters": refused("give each hyperparameter a range"),
+    "AutoParameters": {
+        "Name": WORKS,
+        "ValueHint": works("a positive number gets a range; other values stay as they are"),
+    },
+}
+_INSTANCES: Table = {
+    name: training_jobs.RESOURCES[name] for name in ("InstanceType", "InstanceCount", "VolumeSizeInGB")
+}
+_FLEXIBLE_RESOURCES: Table = {
+    **_INSTANCES,
+    "VolumeKmsKeyId": training_jobs.RESOURCES["VolumeKmsKeyId"],
+    "AllocationStrategy": works("the first entry of InstanceConfigs is used", only=("Prioritized",)),
+    "InstanceConfigs": _INSTANCES,
 }
 _OBJECTIVE: Table = {"Type": works(only=("Maximize", "Minimize")), "MetricName": WORKS}
 
@@ -31,7 +43,7 @@ _DEFINITION: Table = {
     "VpcConfig": training_jobs.VPC,
     "OutputDataConfig": training_jobs.OUTPUT,
     "ResourceConfig": training_jobs.RESOURCES,
-    "HyperParameterTuningResourceConfig": refused("pass ResourceConfig"),
+    "HyperParameterTuningResourceConfig": _FLEXIBLE_RESOURCES,
     "StoppingCondition": training_jobs.STOPPING,
     "EnableNetworkIsolation": training_jobs.NETWORK_ISOLATION,
     "EnableInterContainerTrafficEncryption": training_jobs.TRAFFIC_ENCRYPTION,
@@ -59,16 +71,22 @@ OPERATIONS: Table = {
                 "TargetObjectiveMetricValue": WORKS,
                 "BestObjectiveNotImproving": {"MaxNumberOfTrainingJobsNotImproving": WORKS},
                 "ConvergenceDetected": {
-                    "CompleteOnConvergence": refused("pass BestObjectiveNotImproving", unless=("Disabled",))
+                    "CompleteOnConvergence": works(
+                        "by our own criterion: no improvement in 10 trials, and in a third of all",
+                        only=("Disabled", "Enabled"),
+                    )
                 },
             },
             "RandomSeed": WORKS,
         },
         "TrainingJobDefinition": _DEFINITION,
         "TrainingJobDefinitions": _DEFINITION,
-        "WarmStartConfig": refused("leave it out"),
+        "WarmStartConfig": {
+            "ParentHyperParameterTuningJobs": {"HyperParameterTuningJobName": WORKS},
+            "WarmStartType": works(only=("IdenticalDataAndAlgorithm", "TransferLearning")),
+        },
         "Tags": TAGS,
-        "Autotune": refused("leave it out, and pass ranges"),
+        "Autotune": {"Mode": works("by our own choices: AWS's are not published", only=("Enabled",))},
     },
     "DescribeHyperParameterTuningJob": {"HyperParameterTuningJobName": WORKS},
     "ListHyperParameterTuningJobs": {

@@ -38,6 +38,15 @@ class Search(Protocol):
     def resume(self, tuned: Mapping[str, str]) -> int:
         """Register a trial that an earlier process proposed; returns its number."""
 
+    def learn(self, hyperparameters: Mapping[str, str], value: float, *, repeats: bool) -> None:
+        """Note a training job of a parent tuning job.
+
+        Args:
+            hyperparameters: Those of its hyperparameters that are searched now, in wire form.
+            value: Its objective value.
+            repeats: Whether these hyperparameters would only give the same result again.
+        """
+
     def should_stop(self, number: int, values: Sequence[float]) -> bool:
         """Whether the strategy prunes a running trial that has these objective values, one per epoch.
 
@@ -93,6 +102,9 @@ class GridSearch:
         self._proposed.add(number)
         return number
 
+    def learn(self, hyperparameters: Mapping[str, str], value: float, *, repeats: bool) -> None:
+        """Nothing: a grid is searched completely, whatever is known."""
+
     def should_stop(self, number: int, values: Sequence[float]) -> bool:  # noqa: ARG002
         """Never: a grid is searched completely."""
         return False
@@ -143,6 +155,22 @@ class OptunaSearch:
         self._proposed.add(tuple(tuned[name] for name in self._space))
         self._study.enqueue_trial({name: entry.from_wire(tuned[name]) for name, entry in self._space.items()})
         return int(self._ask().number)
+
+    def learn(self, hyperparameters: Mapping[str, str], value: float, *, repeats: bool) -> None:
+        """Add a finished trial with those hyperparameters whose values are in the ranges of this search."""
+        from optuna.trial import create_trial  # noqa: PLC0415
+
+        known = {
+            name: entry.from_wire(hyperparameters[name])
+            for name, entry in self._space.items()
+            if name in hyperparameters and entry.contains(hyperparameters[name])
+        }
+        if not known:
+            return
+        distributions = {name: self._distributions[name] for name in known}
+        self._study.add_trial(create_trial(params=known, distributions=distributions, value=value))
+        if repeats and len(known) == len(self._space):
+            self._proposed.add(tuple(hyperparameters[name] for name in self._space))
 
     def should_stop(self, number: int, values: Sequence[float]) -> bool:
         """Whether Hyperband prunes the trial after its last epoch; other strategies let every trial finish."""

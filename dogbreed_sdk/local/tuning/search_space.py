@@ -82,6 +82,16 @@ class Range:
         value = 1.0 - float(text) if self.reverse else float(text)
         return min(max(value, self.low), self.high)
 
+    def contains(self, text: str) -> bool:
+        """Whether a hyperparameter's string is a value of this range."""
+        if self.kind == "categorical":
+            return text in self.values
+        try:
+            value = int(text) if self.kind == "integer" else float(text)
+        except ValueError:
+            return False
+        return self.low <= (1.0 - value if self.reverse else value) <= self.high
+
 
 def read_ranges(ranges: ParameterRangesUnionTypeDef) -> tuple[Range, ...]:
     """The ranges of a ParameterRanges member.
@@ -89,8 +99,6 @@ def read_ranges(ranges: ParameterRangesUnionTypeDef) -> tuple[Range, ...]:
     Raises:
         ConfigurationError: A range is empty, or its scaling is not valid for its bounds.
     """
-    if ranges.get("AutoParameters"):
-        raise ConfigurationError("Local SageMaker does not choose ranges (AutoParameters): pass ranges instead.")
     found = [_numeric(entry, "continuous") for entry in ranges.get("ContinuousParameterRanges") or ()]
     found += [_numeric(entry, "integer") for entry in ranges.get("IntegerParameterRanges") or ()]
     found += [

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
+from typing import ParamSpec, TypeVar
 
 from dogbreed_sdk._util.cores import available_cores
 from dogbreed_sdk._util.log_file import LogFollower
@@ -22,13 +23,10 @@ from dogbreed_sdk.local.jobs.metrics import finite, is_number
 from dogbreed_sdk.local.states import State
 from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, NotFound, Store, StoreError
 from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS, RUNNING_STATUSES
-from dogbreed_sdk.local.tuning import early_stopping
-from dogbreed_sdk.local.tuning.request import TuningRequest
+from dogbreed_sdk.local.tuning import early_stopping, warm_start
+from dogbreed_sdk.local.tuning.convergence import has_converged
+from dogbreed_sdk.local.tuning.request import Definition, TuningRequest
 from dogbreed_sdk.local.tuning.search import Search, create_search
-
-if TYPE_CHECKING:
-    from types_boto3_sagemaker.type_defs import CreateHyperParameterTuningJobRequestTypeDef
-
 
 _TICK_SECONDS = 0.1
 # How long one call may wait until an ended trial's log has been searched, and all calls together.
@@ -45,13 +43,29 @@ _Result = TypeVar("_Result")
 _ALL_FAILED = "All training jobs failed. Please take a look at the training jobs failures to get more details."
 
 
+@dataclass(frozen=True)
+class Branch:
+    """The search within the ranges of one training job definition.
+
+    Attributes:
+        definition: The definition.
+        search: Proposes its hyperparameters.
+        metrics: Finds its objective metric in logs.
+    """
+
+    definition: Definition
+    search: Search
+    metrics: MetricSearch
+
+
 @dataclass
 class Trial:
     """One training job of a search.
 
     Attributes:
         name: The training job.
-        number: Its number in the search.
+        branch: The part of the search that it belongs to.
+        number: Its number there.
         follower: Reads the job's log.
         values: Its objective values so far, in order.
         stopped_early: Whether the tuner stopped it early.
@@ -61,6 +75,7 @@ class Trial:
     """
 
     name: str
+    branch: Branch
     number: int
     follower: LogFollower
     values: list[float] = field(default_factory=list)
@@ -89,6 +104,7 @@ class Tuner:
         self._running: list[Trial] = []
         self._finished: list[Trial] = []
         self._best_noted: str | None = self._record.state.get("best")
+        self._convergence_noted = bool(self._record.state.get("converged"))
 
     def execute(self) -> None:
         """Run the search to its end; the record has the outcome afterwards, unless the process is killed.
@@ -98,16 +114,15 @@ class Tuner:
         if not self._begin():
             return
         try:
-            self._request = TuningRequest.read(
-                cast("CreateHyperParameterTuningJobRequestTypeDef", self._record.request)
-            )
-            self._metrics = MetricSearch(self._request.objective_reader(), report=print)
-            self._search = self._create_search()
+            self._request = TuningRequest.read(self._record.request)
+            self._branches = {entry.name: self._branch(entry) for entry in self._request.definitions}
+            self._inherit()
             self._resume()
             try:
                 status, failure = self._loop()
             finally:
-                self._metrics.close()
+                for branch in self._branches.values():
+                    branch.metrics.close()
         except ConfigurationError as error:
             status, failure = self._abandon(f"ClientError: {error}")
         except Exception as error:  # noqa: BLE001 - the record must get an outcome
@@ -126,9 +141,17 @@ class Tuner:
 
         return self._store.update(TUNING_JOB, self._record.name, change).state.get("process") == process
 
-    def _create_search(self) -> Search:
+    def _branch(self, definition: Definition) -> Branch:
         request = self._request
-        return create_search(request.configuration, request.ranges, request.objective_type)
+        search = create_search(request.configuration, definition.ranges, request.objective_type)
+        return Branch(definition, search, MetricSearch(definition.objective_reader(), report=print))
+
+    def _inherit(self) -> None:
+        """Teach the search what its parents found."""
+        repeats = warm_start.is_identical(self._record.request)
+        for entry in self._record.state.get("inherited") or ():
+            search = self._branches[entry["definition"]].search
+            search.learn(entry["hyperparameters"], entry["value"], repeats=repeats)
 
     def _resume(self) -> None:
         for name in self._record.state.get("trials", ()):
@@ -136,8 +159,10 @@ class Tuner:
                 record = self._store.get(TRAINING_JOB, name)
             except NotFound:
                 continue  # it was deleted
-            number = self._search.resume(record.state["tuned"])
-            trial = Trial(name, number, self._follower(name), stopped_early=bool(record.state.get("stopped_early")))
+            branch = self._branches[record.state.get("definition")]
+            number = branch.search.resume(record.state["tuned"])
+            stopped = bool(record.state.get("stopped_early"))
+            trial = Trial(name, branch, number, self._follower(name), stopped_early=stopped)
             self._running.append(trial)
             if record.state["status"] == "InProgress" and not record.state.get("process"):
                 runner.start_training_job(self._store, name)
@@ -147,7 +172,7 @@ class Tuner:
         while True:
             for trial in list(self._running):
                 _patiently(self._follow, trial)
-            _patiently(self._note_best)
+            _patiently(self._note_progress)
             state = _patiently(self._store.get, TUNING_JOB, self._record.name).state
             stopping = bool(state.get("stop")) or self._record.age >= self._request.maximum_seconds
             good_enough = self._request.is_good_enough(self._objectives())
@@ -166,7 +191,7 @@ class Tuner:
             return "Completed", None
         first = min(self._finished, key=lambda trial: trial.name)
         message = f"{_ALL_FAILED} The first one, {first.name}: "
-        cause = first.failure or _no_objective(self._request.metric, first.unusable)
+        cause = first.failure or _no_objective(first.branch.definition.metric, first.unusable)
         return "Failed", message + failure_reason.brief(cause, MAXIMUM_FAILURE_CHARACTERS - len(message))
 
     def _fill(self) -> bool:
@@ -174,31 +199,39 @@ class Tuner:
         limit = self._request.maximum_jobs
         while len(self._running) < self._request.parallel_jobs:
             count = len(self._running) + len(self._finished)
-            proposal = None if limit is not None and count >= limit else self._search.propose()
-            if proposal is None:
+            if (limit is not None and count >= limit) or not self._start_next(count + 1):
                 return False
-            self._start(count + 1, *proposal)
         return True
 
-    def _start(self, count: int, number: int, tuned: dict[str, str]) -> None:
+    def _start_next(self, count: int) -> bool:
+        """Start the trial of that number, for the definition that has had the fewest; False if all are exhausted."""
+        started = Counter(trial.branch.definition.name for trial in (*self._running, *self._finished))
+        for name in sorted(self._branches, key=lambda name: started[name]):
+            proposal = self._branches[name].search.propose()
+            if proposal is not None:
+                self._start(count, self._branches[name], *proposal)
+                return True
+        return False
+
+    def _start(self, count: int, branch: Branch, number: int, tuned: dict[str, str]) -> None:
         name = self._request.trial_name(count)
         state: State = {
             "status": "InProgress",
             "tuning_job": self._record.name,
-            "definition": self._request.definition.get("DefinitionName"),
+            "definition": branch.definition.name,
             "tuned": tuned,
             "wanted_threads": max(1, available_cores() // self._request.parallel_jobs),
             "log_stream": f"{name}/algo-1-{int(time.time())}",
         }
         job_state.enter(state, "Starting")
-        _patiently(self._record_trial, name, state)
-        self._running.append(Trial(name, number, self._follower(name)))
+        _patiently(self._record_trial, name, branch, state)
+        self._running.append(Trial(name, branch, number, self._follower(name)))
         _patiently(runner.start_training_job, self._store, name)
 
-    def _record_trial(self, name: str, state: State) -> None:
+    def _record_trial(self, name: str, branch: Branch, state: State) -> None:
         # Both or neither: a killed tuner must find every trial it has started.
         with self._store.transaction():
-            request = self._request.training_request(name, state["tuned"])
+            request = branch.definition.training_request(name, state["tuned"])
             self._store.create(TRAINING_JOB, name, request, state, region=self._record.region)
             self._store.update(TUNING_JOB, self._record.name, lambda job: job.setdefault("trials", []).append(name))
 
@@ -227,19 +260,19 @@ class Tuner:
 
     def _read_log(self, trial: Trial, *, ended: bool) -> bool:
         """Have the new lines of a log searched, and note what was found; True where there will be no more."""
-        read_all = True
+        read_all, metrics = True, trial.branch.metrics
         for line in trial.follower.read():
-            self._metrics.feed(trial.name, line)
-            if not self._metrics.has_room:
+            metrics.feed(trial.name, line)
+            if not metrics.has_room:
                 read_all = False  # the rest stays in the file until the next call
                 break
-        self._note(self._metrics.settle(_SETTLE_SECONDS) if ended else self._metrics.collect())
+        self._note(metrics.settle(_SETTLE_SECONDS) if ended else metrics.collect())
         if not ended:
             return False
         trial.ended_at = trial.ended_at or time.monotonic()
         if time.monotonic() - trial.ended_at > _LOG_SECONDS:
             return True
-        return read_all and not self._metrics.has_waiting(trial.name)
+        return read_all and not metrics.has_waiting(trial.name)
 
     def _note(self, found: list[Captured]) -> None:
         trials = {trial.name: trial for trial in self._running}
@@ -252,9 +285,13 @@ class Tuner:
                 trial.unusable = captured.text
 
     def _is_hopeless(self, trial: Trial) -> bool:
-        if self._search.should_stop(trial.number, trial.values):
+        if trial.branch.search.should_stop(trial.number, trial.values):
             return True
-        others = [other.values for other in self._finished if other.failure is None and not other.stopped_early]
+        others = [
+            other.values
+            for other in self._finished
+            if other.branch is trial.branch and other.failure is None and not other.stopped_early
+        ]
         return self._request.stops_early and early_stopping.is_hopeless(
             trial.values, others, maximize=self._request.maximize
         )
@@ -262,15 +299,18 @@ class Tuner:
     def _conclude(self, trial: Trial, *, failure: str | None) -> None:
         trial.failure = failure
         value = trial.objective if failure is None else None
-        self._search.tell(trial.number, value, stopped_early=trial.stopped_early)
+        trial.branch.search.tell(trial.number, value, stopped_early=trial.stopped_early)
         self._running.remove(trial)
         self._finished.append(trial)
 
-    def _note_best(self) -> None:
+    def _note_progress(self) -> None:
         best = self._best()
         if best != self._best_noted:
             self._update({"best": best})
             self._best_noted = best
+        if not self._convergence_noted and has_converged(self._objectives(), maximize=self._request.maximize):
+            self._update({"converged": self._record.now})
+            self._convergence_noted = True
 
     def _objectives(self) -> list[float]:
         return [t.values[-1] for t in self._finished if t.failure is None and t.values]

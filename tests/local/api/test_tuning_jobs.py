@@ -94,6 +94,11 @@ def test_a_search_tells_what_came_of_it(sagemaker: Any, tuning_request: Request,
         sagemaker.stop_hyper_parameter_tuning_job(**name)
 
 
+def trials_of(sagemaker: Any, name: str) -> list[dict[str, Any]]:
+    list_trials = sagemaker.list_training_jobs_for_hyper_parameter_tuning_job
+    return list(list_trials(HyperParameterTuningJobName=name, MaxResults=100)["TrainingJobSummaries"])
+
+
 def several_definitions(request: dict[str, Any], names: list[str]) -> dict[str, Any]:
     """The same search with its objective and its ranges in each of the definitions."""
     definition = request.pop("TrainingJobDefinition")
@@ -115,10 +120,116 @@ def test_one_definition_may_come_in_a_list(sagemaker: Any, tuning_request: Reque
     assert best["FinalHyperParameterTuningJobObjectiveMetric"]["MetricName"] == "score"
 
 
-def test_several_definitions_are_refused(empty_sagemaker: Any, tuning_request: Request) -> None:
+def test_several_definitions_share_the_training_jobs(
+    sagemaker: Any, tuning_request: Request, script: Pack, ended_search: Any
+) -> None:
+    limits = {"MaxNumberOfTrainingJobs": 5, "MaxParallelTrainingJobs": 2}
+    request = several_definitions(
+        tuning_request("search", script(SCORE), config={"ResourceLimits": limits}), ["a", "b"]
+    )
+    first, second = request["TrainingJobDefinitions"]
+    second["HyperParameterRanges"] = {"ContinuousParameterRanges": [{**RANGE, "MinValue": "5", "MaxValue": "6"}]}
+    second["TuningObjective"] = {"Type": "Maximize", "MetricName": "loss"}
+    metrics = [{"Name": "loss", "Regex": "score=([-0-9.]+)"}]
+    second["AlgorithmSpecification"] = {**first["AlgorithmSpecification"], "MetricDefinitions": metrics}
+    sagemaker.create_hyper_parameter_tuning_job(**request)
+    job = ended_search("search")
+    assert job["HyperParameterTuningJobStatus"] == "Completed", job.get("FailureReason")
+    assert job["ObjectiveStatusCounters"] == {"Succeeded": 5, "Pending": 0, "Failed": 0}
+    trials = trials_of(sagemaker, "search")
+    assert sorted(trial["TrainingJobDefinitionName"] for trial in trials) == ["a", "a", "a", "b", "b"]
+    for trial in trials:
+        level, metric = (
+            float(trial["TunedHyperParameters"]["level"]),
+            trial["FinalHyperParameterTuningJobObjectiveMetric"],
+        )
+        assert (5 <= level <= 6) == (trial["TrainingJobDefinitionName"] == "b")
+        assert metric["MetricName"] == {"a": "score", "b": "loss"}[trial["TrainingJobDefinitionName"]]
+    assert job["BestTrainingJob"]["TrainingJobDefinitionName"] == "a"
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"DefinitionName": "one"}, "'one' is used more than once"),
+        ({"DefinitionName": None}, "definitionName' .* not be null"),
+        ({"TuningObjective": {"Type": "Minimize", "MetricName": "score"}}, "must have the same Type"),
+        ({"HyperParameterRanges": None}, r"trainingJobDefinitions.2.member.hyperParameterRanges' .* not be null"),
+        ({"ResourceConfig": None}, r"trainingJobDefinitions.2.member.resourceConfig' .* not be null"),
+    ],
+)
+def test_definitions_that_do_not_go_together(
+    empty_sagemaker: Any, tuning_request: Request, change: dict[str, Any], complaint: str
+) -> None:
     request = several_definitions(tuning_request("search"), ["one", "two"])
-    with pytest.raises(ClientError, match=r"ValidationException.*more than one entry in TrainingJobDefinitions"):
+    changed = {**request["TrainingJobDefinitions"][1], **change}
+    request["TrainingJobDefinitions"][1] = {name: value for name, value in changed.items() if value is not None}
+    with pytest.raises(ClientError, match="ValidationException") as caught:
         empty_sagemaker.create_hyper_parameter_tuning_job(**request)
+    assert re.search(complaint, str(caught.value))
+
+
+def test_what_the_sdk_for_python_sends_and_reads(
+    sagemaker: Any, tuning_request: Request, script: Pack, ended_search: Any
+) -> None:
+    """sagemaker 2's HyperparameterTuner: fit sends HyperParameterTuningResourceConfig, attach reads the rest."""
+    resources = {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 30, "VolumeKmsKeyId": "key"}
+    request = tuning_request("search", script(SCORE), definition={"HyperParameterTuningResourceConfig": resources})
+    del request["TrainingJobDefinition"]["ResourceConfig"]
+    sagemaker.create_hyper_parameter_tuning_job(**request)
+    job = ended_search("search")
+    definition, config = job["TrainingJobDefinition"], job["HyperParameterTuningJobConfig"]
+    assert definition["ResourceConfig"] == resources
+    assert definition["StaticHyperParameters"]["_tuning_objective_metric"] == "score"
+    assert config["TrainingJobEarlyStoppingType"] == "Off"
+    assert {kind: len(entries) for kind, entries in config["ParameterRanges"].items()} == {
+        "IntegerParameterRanges": 0, "ContinuousParameterRanges": 1, "CategoricalParameterRanges": 0
+    }  # fmt: skip
+    best = sagemaker.describe_training_job(TrainingJobName=job["BestTrainingJob"]["TrainingJobName"])
+    assert best["ResourceConfig"] == resources
+    assert best["HyperParameters"]["_tuning_objective_metric"] == "score"
+    assert best["HyperParameters"]["level"] == job["BestTrainingJob"]["TunedHyperParameters"]["level"]
+
+
+def test_the_first_of_several_instance_configurations_is_used(
+    sagemaker: Any, tuning_request: Request, script: Pack, ended_search: Any
+) -> None:
+    choices = [
+        {"InstanceType": kind, "InstanceCount": 1, "VolumeSizeInGB": 30} for kind in ("ml.m5.xlarge", "ml.c5.xlarge")
+    ]
+    flexible = {"InstanceConfigs": choices, "AllocationStrategy": "Prioritized"}
+    request = tuning_request("search", script(SCORE), definition={"HyperParameterTuningResourceConfig": flexible})
+    del request["TrainingJobDefinition"]["ResourceConfig"]
+    sagemaker.create_hyper_parameter_tuning_job(**request)
+    job = ended_search("search")
+    assert job["TrainingJobDefinition"]["HyperParameterTuningResourceConfig"] == flexible
+    best = sagemaker.describe_training_job(TrainingJobName=job["BestTrainingJob"]["TrainingJobName"])
+    assert best["ResourceConfig"] == choices[0]
+
+
+def test_autotune_chooses_what_the_request_leaves_open(
+    sagemaker: Any, tuning_request: Request, script: Pack, ended_search: Any
+) -> None:
+    hints = {"level": "0.5", "epochs": "8", "optimizer": "adam", "sagemaker_container_log_level": "20"}
+    ranges = {"AutoParameters": [{"Name": name, "ValueHint": hint} for name, hint in hints.items()]}
+    config = {"ParameterRanges": ranges, "Strategy": "Bayesian"}
+    request = tuning_request("search", script(SCORE), config=config, Autotune={"Mode": "Enabled"})
+    sagemaker.create_hyper_parameter_tuning_job(**request)
+    job = ended_search("search")
+    assert job["HyperParameterTuningJobStatus"] == "Completed", job.get("FailureReason")
+    assert job["Autotune"] == {"Mode": "Enabled"}
+    chosen = job["HyperParameterTuningJobConfig"]
+    continuous, integer = (chosen["ParameterRanges"][f"{kind}ParameterRanges"] for kind in ("Continuous", "Integer"))
+    assert [(entry["Name"], entry["MinValue"], entry["MaxValue"]) for entry in integer] == [("epochs", "2", "32")]
+    assert [(entry["Name"], entry["MinValue"], entry["MaxValue"]) for entry in continuous] == [
+        ("level", "0.0909091", "0.909091")
+    ]
+    assert chosen["TrainingJobEarlyStoppingType"] == "Auto"
+    assert chosen["TuningJobCompletionCriteria"] == {"ConvergenceDetected": {"CompleteOnConvergence": "Enabled"}}
+    trials = trials_of(sagemaker, "search")
+    assert {tuple(sorted(trial["TunedHyperParameters"])) for trial in trials} == {("epochs", "level")}
+    used = sagemaker.describe_training_job(TrainingJobName=trials[0]["TrainingJobName"])["HyperParameters"]
+    assert (used["optimizer"], used["sagemaker_container_log_level"]) == ("adam", "20")
 
 
 def test_a_search_that_is_stopped_stops_its_trials(sagemaker: Any, tuning_request: Request, script: Pack) -> None:
@@ -172,7 +283,11 @@ GRID = {"ParameterRanges": {"CategoricalParameterRanges": [{"Name": "level", "Va
 INTEGERS = {"ParameterRanges": {"IntegerParameterRanges": [{"Name": "level", "MinValue": "1", "MaxValue": "2.5"}]}}
 TWICE = {"ParameterRanges": {"ContinuousParameterRanges": [RANGE, RANGE]}}
 WARM = {"ParentHyperParameterTuningJobs": [{"HyperParameterTuningJobName": "a"}], "WarmStartType": "TransferLearning"}
-CONVERGED = {"TuningJobCompletionCriteria": {"ConvergenceDetected": {"CompleteOnConvergence": "Enabled"}}}
+HYPERBAND = {
+    "Strategy": "Hyperband", "StrategyConfig": {"HyperbandStrategyConfig": {"MinResource": 9, "MaxResource": 3}}
+}  # fmt: skip
+AUTO = {"ParameterRanges": {"AutoParameters": [{"Name": "kind", "ValueHint": "adam"}]}}
+ONE_INSTANCE = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
 ALGORITHM = {"TrainingImage": "i", "TrainingInputMode": "File"}
 
 
@@ -199,10 +314,11 @@ ALGORITHM = {"TrainingImage": "i", "TrainingInputMode": "File"}
         ({"config": {"ResourceLimits": {"MaxParallelTrainingJobs": 1}}}, "MaxNumberOfTrainingJobs is required"),
         ({"config": {"Strategy": "Hyperband", "TrainingJobEarlyStoppingType": "Auto"}}, "must be Off"),
         ({"config": {"Strategy": "Simulated"}}, "enum value set: .Bayesian, Random, Hyperband, Grid"),
-        ({"WarmStartConfig": WARM}, "does not support WarmStartConfig .leave it out"),
-        ({"Autotune": {"Mode": "Enabled"}}, "does not support Autotune"),
-        ({"config": CONVERGED}, "does not support .*ConvergenceDetected"),
-        ({"config": {"ParameterRanges": {"AutoParameters": [{"Name": "level", "ValueHint": "1"}]}}}, "AutoParameters"),
+        ({"config": HYPERBAND}, "MinResource 9 must not be greater than MaxResource 3"),
+        ({"WarmStartConfig": WARM}, "parent hyperparameter tuning job 'a' does not exist"),
+        ({"config": AUTO, "Autotune": {"Mode": "Enabled"}}, "none of AutoParameters has a positive number"),
+        ({"config": {"ParameterRanges": {**continuous()["ParameterRanges"], **AUTO["ParameterRanges"]}}}, "Autotune"),
+        ({"definition": {"HyperParameterTuningResourceConfig": ONE_INSTANCE}}, "either ResourceConfig or"),
         ({"definition": {"StoppingCondition": {"MaxRuntimeInSeconds": 9_000_000}}}, "28 days"),
     ],
 )  # fmt: skip

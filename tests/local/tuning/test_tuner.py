@@ -23,7 +23,9 @@ from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, Record, StoreError
 from dogbreed_sdk.local.supervision import RUNNING_STATUSES
 from dogbreed_sdk.local.tuning import runner
+from dogbreed_sdk.local.tuning.convergence import has_converged, jobs_without_improvement
 from dogbreed_sdk.local.tuning.early_stopping import is_hopeless
+from dogbreed_sdk.local.tuning.request import TuningRequest
 from dogbreed_sdk.local.tuning.search import create_search, random_starts
 from dogbreed_sdk.local.tuning.search_space import read_ranges
 from dogbreed_sdk.local.tuning.tuner import Tuner
@@ -386,6 +388,27 @@ class TestProposals:
         search.resume({"kind": "b"})
         assert [search.propose(), search.propose(), search.propose()] == [(0, {"kind": "a"}), (2, {"kind": "c"}), None]
 
+    def test_bayesian_search_learns_from_parents(self) -> None:
+        def distances(known: list[float], seed: int) -> list[float]:
+            ranges = {"ContinuousParameterRanges": [{"Name": "x", "MinValue": "-10", "MaxValue": "10"}]}
+            search = create_search(configuration("Bayesian", RandomSeed=seed), ranges, "Minimize")
+            for x in known:
+                search.learn({"x": str(x)}, (x - 3) ** 2, repeats=True)
+            return [abs(float((search.propose() or (0, {}))[1]["x"]) - 3) for _ in range(3)]
+
+        parents = [x / 2 for x in range(-40, 41)]  # half of them are outside the new range, and are left out
+        warm, cold = ([median(distances(known, seed)) for seed in range(5)] for known in (parents, []))
+        assert max(warm) < 2
+        assert sum(warm) < sum(cold) / 2
+
+    def test_a_search_learns_from_what_it_can_use(self) -> None:
+        search = create_search(configuration("Bayesian"), RANGES, "Maximize")
+        search.learn({"lr": "0.1", "kind": "unheard-of"}, 0.5, repeats=True)
+        search.learn({"lr": "much", "kind": "good"}, 0.5, repeats=True)
+        search.learn({"lr": "5"}, 0.5, repeats=True)
+        search.learn({}, 0.5, repeats=True)
+        assert search.propose() is not None
+
     @pytest.mark.parametrize("strategy", ["Bayesian", "Random", "Hyperband"])
     def test_no_combination_of_values_is_proposed_twice(self, strategy: str) -> None:
         ranges = {
@@ -402,6 +425,61 @@ class TestProposals:
 
     def test_random_starts_leave_room_to_learn(self) -> None:
         assert [random_starts(jobs) for jobs in (2, 6, 12, 100)] == [2, 2, 4, 10]
+
+
+class TestCompletion:
+    @pytest.mark.parametrize(
+        ("values", "maximize", "expected"),
+        [
+            ([], True, 0),
+            ([0.5], True, 0),
+            ([0.5, 0.6, 0.601, 0.602], True, 2),
+            ([0.5, 0.504, 0.5051], True, 0),  # together more than 1 %
+            ([0.5, 0.6, 0.4], False, 0),
+            ([0.0, 0.001], True, 0),
+            ([-1.0, -1.5, -0.995], True, 2),
+        ],
+    )
+    def test_jobs_without_improvement(self, values: list[float], maximize: bool, expected: int) -> None:
+        assert jobs_without_improvement(values, maximize=maximize) == expected
+
+    def test_a_search_converges_after_ten_trials_and_a_third_of_all(self) -> None:
+        assert not has_converged([0.5] * 10, maximize=True)
+        assert has_converged([0.5] * 11, maximize=True)
+        rising = [float(number) for number in range(1, 41)]
+        assert not has_converged([*rising, *[1.0] * 15], maximize=True)
+        assert has_converged([*rising, *[1.0] * 20], maximize=True)
+
+    @pytest.mark.parametrize(
+        ("criteria", "enough"),
+        [
+            ({}, False),
+            ({"TargetObjectiveMetricValue": 0.6}, False),
+            ({"TargetObjectiveMetricValue": 0.5}, True),
+            ({"BestObjectiveNotImproving": {"MaxNumberOfTrainingJobsNotImproving": 12}}, False),
+            ({"BestObjectiveNotImproving": {"MaxNumberOfTrainingJobsNotImproving": 11}}, True),
+            ({"ConvergenceDetected": {"CompleteOnConvergence": "Disabled"}}, False),
+            ({"ConvergenceDetected": {"CompleteOnConvergence": "Enabled"}}, True),
+        ],
+    )
+    def test_criteria(self, criteria: dict[str, Any], enough: bool) -> None:
+        objective = {"Type": "Maximize", "MetricName": "score"}
+        settings = configuration(
+            "Random",
+            HyperParameterTuningJobObjective=objective,
+            ParameterRanges=RANGES,
+            TuningJobCompletionCriteria=criteria,
+        )
+        definition = {"AlgorithmSpecification": {"TrainingImage": "i", "TrainingInputMode": "File"}}
+        request = TuningRequest.read(
+            {
+                "HyperParameterTuningJobName": "search",
+                "HyperParameterTuningJobConfig": settings,
+                "TrainingJobDefinition": definition,
+            }
+        )
+        assert request.is_good_enough([0.5] * 12) is enough
+        assert not request.is_good_enough([])
 
 
 def continuous(low: str, high: str, scaling: str = "Auto") -> dict[str, Any]:
@@ -443,7 +521,6 @@ class TestRanges:
             (continuous("0", "1", "Logarithmic"), "above 0"),
             (continuous("0.5", "1", "ReverseLogarithmic"), r"\[0, 1\)"),
             ({}, "at least one range"),
-            ({"AutoParameters": [{"Name": "x", "ValueHint": "1"}]}, "AutoParameters"),
         ],
     )
     def test_ranges_that_cannot_be_searched(self, ranges: dict[str, Any], message: str) -> None:
