@@ -1,7 +1,7 @@
 """Evaluates the managed rules of a local job: `python -m dogbreed_sdk.debugging.managed_rules TASK.json`.
 
-It replaces AWS's rule containers. The task specifies the recordings, the rules as the job's request configures them,
-the folder for their output in AWS's layout, and the file for the results: rule -> {"status", "details"}.
+It replaces AWS's rule containers. The task specifies the recordings, the rules as the job's request configures them
+and the folder for the output of each in AWS's layout, and the file for the results: rule -> {"status", "details"}.
 """
 
 from __future__ import annotations
@@ -24,20 +24,23 @@ from training_scripts.rules.findings import ERROR, NOT_EVALUATED, RuleResult
 # AWS has no status for a rule without data; a rule job without a result is Stopped.
 _STATUSES = {NOT_EVALUATED: "Stopped"}
 _RULE_TO_INVOKE = "rule_to_invoke"
+# The parameters of a custom rule's source (v2 SDK, Rule.custom).
+_CUSTOM = "source_s3_uri"
+_DEBUGGING = "debugging"
 _LONGEST_FOLDER_NAME = 100
 
 
 def main(arguments: Sequence[str]) -> int:
     """Evaluates one task; returns 0. Raises if the task cannot be read or its results cannot be written."""
     task = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
-    output = Path(task["output"])
     report, reason = _report(task)
     answer = {}
     for rule in task["rules"]:
         try:
-            if report is None:
-                raise ScriptError(f"nothing was recorded: {reason}")
-            answer[rule["name"]] = _evaluated(report, rule, output / _folder_name(rule["name"]))
+            if report is None or (report.trial if rule["kind"] == _DEBUGGING else report.profile) is None:
+                raise ScriptError(f"nothing was recorded{': ' * bool(reason)}{reason}")
+            _refuse_custom(rule)
+            answer[rule["name"]] = _evaluated(report, rule, Path(rule["output"]) / _folder_name(rule["name"]))
         except Exception as error:  # noqa: BLE001 - one rule must not fail the others
             answer[rule["name"]] = {"status": ERROR, "details": str(error) or type(error).__name__}
     write_atomically(Path(task["answer"]), json.dumps(answer).encode())
@@ -51,6 +54,16 @@ def _report(task: Mapping[str, Any]) -> tuple[ReportContent | None, str]:
         return ReportContent.load_folders(trial=trial, profile=profile), ""
     except (ScriptError, DogBreedError) as error:
         return None, str(error)
+
+
+def _refuse_custom(rule: Mapping[str, Any]) -> None:
+    """Raises ScriptError for a rule that only its own image or source could evaluate."""
+    given = rule["parameters"]
+    if _CUSTOM in given or _RULE_TO_INVOKE not in given:
+        raise ScriptError(
+            "local SageMaker evaluates AWS's built-in rules only, and this rule is custom; evaluate it on the job's "
+            "debug-output with smdebug.rules.rule_invoker.invoke_rule"
+        )
 
 
 def _evaluated(report: ReportContent, rule: Mapping[str, Any], folder: Path) -> dict[str, str]:

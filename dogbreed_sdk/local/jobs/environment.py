@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from dogbreed_sdk import container
 from dogbreed_sdk._util.caller_environment import inherited
 from dogbreed_sdk._util.cores import thread_environment
+from dogbreed_sdk.local.jobs import debugger_outputs
 from dogbreed_sdk.local.jobs.hosts import Host
 from dogbreed_sdk.local.jobs.staging import INSTANCE_GROUP, resource_configuration
 
@@ -120,6 +121,7 @@ def _container_variables(run: ScriptRun) -> dict[str, str]:
         "SAGEMAKER_JOB_NAME": run.name,
         "CURRENT_HOST": run.host.name,
         JOB_MARK: run.host.mark,
+        **debugger_outputs.variables(run.host),
     }
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,12 @@ from dogbreed_sdk.errors import ConfigurationError
 from training_scripts._util.atomic import replacing
 
 if TYPE_CHECKING:
+    from boto3.s3.transfer import TransferConfig
     from types_boto3_s3 import S3Client
 
 _PROGRESS_SECONDS = 5.0
+# As many connections as boto3's client keeps open.
+_UPLOADS_AT_ONCE = 10
 
 
 def download_prefix(uri: str, folder: Path, *, progress: Callable[[str], None]) -> int:
@@ -69,6 +73,36 @@ def upload_object(source: Path, uri: str) -> None:
     bucket, key = split_uri(uri)
     with Explained(uri):
         client_for(uri).upload_file(str(source), bucket, key)
+
+
+def upload_objects(files: Sequence[tuple[Path, str]]) -> None:
+    """Copy many files to s3:// objects, several at a time.
+
+    Args:
+        files: Each file and the URI of its object.
+
+    Raises:
+        ConfigurationError: No credentials, a missing bucket, or access denied; some files may have been copied.
+        OSError: A file is missing or can't be read.
+    """
+    if not files:
+        return
+    client = client_for(files[0][1])
+
+    def upload(source: Path, uri: str) -> None:
+        bucket, key = split_uri(uri)
+        with Explained(uri):
+            client.upload_file(str(source), bucket, key, Config=_in_this_thread())
+
+    with ThreadPoolExecutor(_UPLOADS_AT_ONCE) as pool:
+        for done in [pool.submit(upload, *pair) for pair in files]:
+            done.result()
+
+
+def _in_this_thread() -> TransferConfig:
+    from boto3.s3.transfer import TransferConfig  # noqa: PLC0415
+
+    return TransferConfig(use_threads=False)
 
 
 def split_uri(uri: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, TypedDict, cast
 
 from dogbreed_sdk import container
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.local.jobs import debugger
+from dogbreed_sdk.local.jobs import debugger_outputs
 from dogbreed_sdk.local.jobs.hosts import Host
 from dogbreed_sdk.local.jobs.s3_transfer import download_object, download_prefix
 from dogbreed_sdk.local.jobs.script_files import nearest_folder
@@ -75,7 +75,7 @@ def stage(host: Host, request: CreateTrainingJobRequestTypeDef, report: Report) 
     for channel in request.get("InputDataConfig", ()):
         _stage_channel(base / "input/data", channel, report)
     _link_checkpoints(host, request)
-    debugger.stage(base, request, host.job.path.name)
+    debugger_outputs.stage(host, request)
     return _stage_source(base, request.get("HyperParameters", {}))
 
 

@@ -21,6 +21,7 @@ from dogbreed_sdk.local.jobs import debugger, debugger_states, staging
 from dogbreed_sdk.local.jobs import state as job_state
 from dogbreed_sdk.local.jobs.artifacts import remove_uploaded, upload_data, upload_model
 from dogbreed_sdk.local.jobs.container_view import ContainerView
+from dogbreed_sdk.local.jobs.debugger_recording import recording
 from dogbreed_sdk.local.jobs.environment import ScriptRun, script_environment
 from dogbreed_sdk.local.jobs.failure_reason import full_disk, script_failure
 from dogbreed_sdk.local.jobs.hosts import hosts_of
@@ -131,7 +132,8 @@ class TrainingRun:
         command = [sys.executable, program, *run.arguments]
         if not program.endswith(".py"):
             command = ["/bin/sh", program, *run.arguments]
-        end = self._train(command, script_environment(run, os.environ), reader)
+        with recording([self._host], self._request, report=self._report, abandoned=lambda: self._terminated):
+            end = self._train(command, script_environment(run, os.environ), reader)
         return self._outcome(end, command)
 
     def _begin(self) -> None:
@@ -299,9 +301,8 @@ class TrainingRun:
         outcome: dict[str, RuleOutcome] = {}
         try:
             outcome = debugger.evaluate(
-                self._folder,
+                self._host,
                 self._request,
-                self._record.name,
                 report=lambda line: self._log.write([line]),
                 ended=lambda: self._terminated,
             )

@@ -11,8 +11,7 @@ import json
 import math
 import os
 import re
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +28,7 @@ from training_scripts.recording.profile.profile import (
     PREDICT_STEP,
     TRAIN_STEP,
 )
-from training_scripts.recording.profiler.sampler import Reading
+from training_scripts.recording.profiler.system_files import hour
 from training_scripts.recording.trial import layout
 from training_scripts.recording.trial.trial import EVAL, PREDICT, TRAIN
 
@@ -43,53 +42,6 @@ EVAL_PHASES = (EVAL_STEP, DATA, FORWARD)
 PREDICT_PHASES = (PREDICT_STEP, PASS_WAIT, PASS_FORWARD)
 _PHASES = {TRAIN: TRAIN_PHASES, EVAL: EVAL_PHASES, PREDICT: PREDICT_PHASES}
 _PIDS = {phase: pid for pid, phase in enumerate(dict.fromkeys(sum(_PHASES.values(), ())), start=1)}
-
-
-class SystemFiles:
-    """Writes samples of the machine, one file per minute; a restarted job appends to its minute's file."""
-
-    def __init__(self, folder: Path, node: str) -> None:
-        self._folder = folder / "system" / "incremental"
-        self._node = node
-        self._lines: dict[int, list[str]] = {}
-        self._opened: set[Path] = set()
-        self.written = 0
-
-    def add(self, when: float, readings: Iterable[Reading]) -> None:
-        """Buffers a sample for the next `write`; leaves out values that are not finite."""
-        lines = self._lines.setdefault(int(when // 60) * 60, [])
-        lines += [
-            json.dumps(
-                {
-                    "Type": reading.kind,
-                    "Name": reading.name,
-                    "Dimension": reading.dimension,
-                    "Value": round(reading.value, 2),
-                    "NodeId": self._node,
-                    "Timestamp": round(when, 6),
-                }
-            )
-            for reading in readings
-            if math.isfinite(reading.value)
-        ]
-
-    def write(self) -> None:
-        """Appends the buffered samples.
-
-        Raises:
-            OSError: The disk is full or the folder cannot be written.
-        """
-        for minute, lines in self._lines.items():
-            path = self._folder / _hour(minute) / f"{minute:010}.{self._node}.json"
-            if path not in self._opened:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                _cut_broken_line(path)
-                self._opened = {path}
-            text = "".join(f"{line}\n" for line in lines)
-            with path.open("a", encoding="utf-8") as file:
-                file.write(text)
-            self.written += len(text)
-        self._lines = {}
 
 
 class TraceFiles:
@@ -130,7 +82,7 @@ class TraceFiles:
             return
         name = f"{last}_{self._process}-{self._node}_pythontimeline.json"
         text = "[\n" + ",\n".join(lines) + "\n]\n"
-        _put(self._folder / _hour(last / MICROSECONDS) / name, text)
+        _put(self._folder / hour(last / MICROSECONDS) / name, text)
 
     def _header(self, start: int) -> list[str]:
         named = [(0, {"start_time_since_epoch_in_micros": start}), *((pid, {"name": p}) for p, pid in _PIDS.items())]
@@ -228,16 +180,3 @@ def _time_of(line: str) -> float:
 def _put(path: Path, text: str) -> None:
     """Writes a file atomically, without waiting for the disk: a profile is not worth the wait."""
     write_atomically(path, text.encode(), durable=False)
-
-
-def _hour(seconds: float) -> str:
-    return time.strftime("%Y%m%d%H", time.gmtime(seconds))
-
-
-def _cut_broken_line(path: Path) -> None:
-    """Removes the incomplete last line that a killed job leaves, so that the next one starts on a new line."""
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    if content and not content.endswith(b"\n"):
-        os.truncate(path, content.rfind(b"\n") + 1)

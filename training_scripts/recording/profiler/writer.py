@@ -13,15 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training_scripts.recording.profile.profile import Operator
-from training_scripts.recording.profiler.files import (
-    SystemFiles,
-    TraceFiles,
-    own_path,
-    read_own,
-    remove_before,
-    write_own,
-)
+from training_scripts.recording.profiler.files import TraceFiles, own_path, read_own, remove_before, write_own
 from training_scripts.recording.profiler.sampler import Machine
+from training_scripts.recording.profiler.system_files import SAMPLE_BYTES, SystemFiles
 from training_scripts.recording.trial.trial import EVAL, PREDICT, TRAIN
 from training_scripts.training.callbacks import first_line
 
@@ -30,8 +24,6 @@ FIRST_WRITE_SECONDS, LAST_WRITE_SECONDS = 5.0, 60.0
 STEPS_AT_ONCE = 20_000
 # Up to this number, all steps of a mode are written; of the next equal number every second one, then every fourth, ...
 ALL_STEPS = 20_000
-# The sampling interval doubles each time this many bytes were written: samples of many cores fill a disk.
-SAMPLE_BYTES = 100 << 20
 EPOCH = "EPOCH"
 LIVES_KEPT = 1000
 # If clocks drift apart by more than this, the machine was suspended or its clock was set.
@@ -129,23 +121,23 @@ class ProfileWriter(threading.Thread):
             self._report(f"warning: the profiler has failed, and training continues without it: {first_line(error)}")
 
     def _open_machine(self) -> None:
-        if not self._system:
-            return
         try:
-            self._machine = Machine()
+            machine = Machine()
         except Exception as error:  # noqa: BLE001 - psutil is missing, or the container hides what it needs
-            self._leave_machine(error)
-        else:
-            gpus = self._machine.gpus
-            facts = {
-                "cores": self._machine.cores,
-                "memory_bytes": self._machine.memory_bytes,
-                "gpus": len(gpus.names),
-                "gpu_names": gpus.names,
-                "gpu_note": gpus.note,
-                "interval_ms": round(self._interval * 1000),
-            }
-            self.facts = {**facts, **self.facts}
+            if self._system:
+                self._leave_machine(error)
+            return
+        facts: dict[str, object] = {
+            "cores": machine.cores,
+            "memory_bytes": machine.memory_bytes,
+            "gpus": len(machine.gpus.names),
+            "gpu_names": machine.gpus.names,
+            "gpu_note": machine.gpus.note,
+        }
+        if self._system:
+            self._machine = machine
+            facts["interval_ms"] = round(self._interval * 1000)
+        self.facts = {**facts, **self.facts}
 
     def _leave_machine(self, error: Exception) -> None:
         self._machine = None

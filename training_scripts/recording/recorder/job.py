@@ -129,7 +129,7 @@ class _Configuration:
         intervals: train and eval -> save interval; 0 for our default.
         profiler_folder: Folder of the profile; None for our default.
         profiler_disabled: Whether profiling is off for the job.
-        service_samples: Whether SageMaker samples the machine itself, as it does on its own instances.
+        service_samples: Whether SageMaker samples the machine itself, as it does where it was asked for a profile.
     """
 
     def __init__(self, environ: Mapping[str, str], report: Callable[[str], object]) -> None:
@@ -145,7 +145,7 @@ class _Configuration:
         inner = profiling.get("LocalPath") if isinstance(profiling, dict) else None
         self.profiler_folder = _path(inner or profiler.get("LocalPath"))
         self.profiler_disabled = profiler.get("DisableProfiler") is True
-        self.service_samples = self.profiler_folder is not None and self.profiler_folder.is_relative_to(_CONTAINER)
+        self.service_samples = self.profiler_folder is not None
 
     def _read(self, name: str) -> dict[str, object]:
         path = self._folder / name

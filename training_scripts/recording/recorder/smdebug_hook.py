@@ -76,7 +76,8 @@ class SmdebugRecorder(Callback):
                 (self.folder / name).unlink(missing_ok=True)
             if any(self.folder.iterdir()):
                 raise SmdebugError(f"{self.folder} contains other files, and smdebug needs an empty folder")
-            self.folder.rmdir()
+            if not self.folder.is_symlink():
+                self.folder.rmdir()
         if not self._full_tensors:
             self._saves = planned(self._saves.asked, run_facts.steps_of(facts))
             self._intervals[TRAIN] = self._saves.interval

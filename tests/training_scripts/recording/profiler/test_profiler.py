@@ -26,9 +26,9 @@ from training_scripts.recording.profile.profile import (
 )
 from training_scripts.recording.profile.reader import read_profile
 from training_scripts.recording.profiler import writer
-from training_scripts.recording.profiler.files import SystemFiles
 from training_scripts.recording.profiler.profiler import Profiler
 from training_scripts.recording.profiler.sampler import Gpus, Machine, Reading
+from training_scripts.recording.profiler.system_files import SystemFiles
 from training_scripts.recording.profiler.writer import ALL_STEPS, kept_steps, node_name, one_in
 from training_scripts.training.callbacks import Callback
 from training_scripts.training.runtime import available_cores
