@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.waiting import wait_for
+from training_scripts.recording.profile.profile import CPU, CPU_MEMORY, NETWORK
+from training_scripts.recording.profile.reader import read_profile
 
 Request = Callable[..., dict[str, Any]]
 Pack = Callable[[str], dict[str, str]]
@@ -208,3 +211,120 @@ def test_what_aws_refuses_is_refused(
 ) -> None:
     with pytest.raises(ClientError, match=message):
         empty_sagemaker.create_training_job(**debugged("refused", {}, **changes))
+
+
+# Prints what smdebug's variables lead to.
+LOOK = """
+import json, os, pathlib
+names = ("SMDEBUG_CONFIG_FILE_PATH", "SMPROFILER_CONFIG_PATH", "CHECKPOINT_CONFIG_FILE_PATH", "TENSORBOARD_CONFIG_FILE_PATH")
+paths = {name: pathlib.Path(os.environ[name]) for name in names}
+found = {name: json.loads(path.read_text()) for name, path in paths.items() if path.is_file()}
+for content in found.values():
+    assert os.path.isdir(content["LocalPath"]), content
+for name in ("SMDEBUG_CONFIG_FILE_PATH", "TENSORBOARD_CONFIG_FILE_PATH"):
+    if name in found:
+        pathlib.Path(found[name]["LocalPath"], "recorded").write_text(name)
+pathlib.Path(os.environ["SM_OUTPUT_DATA_DIR"], "found.json").write_text(json.dumps(found))
+"""
+
+
+def found_by_script(job_output: Path) -> dict[str, Any]:
+    with tarfile.open(job_output / "output/output.tar.gz") as tar:
+        member = tar.extractfile("found.json")
+        assert member is not None
+        found: dict[str, Any] = json.load(member)
+    return found
+
+
+def test_smdebug_finds_all_of_its_configuration(
+    sagemaker: Any, debugged: Request, script: Pack, ended: Ended, tmp_path: Path
+) -> None:
+    collections = [
+        {"CollectionName": "custom", "CollectionParameters": {"include_regex": "relu", "save_interval": "3"}}
+    ]
+    place = (tmp_path / "debugger").as_uri()
+    request = debugged(
+        "configured",
+        script(LOOK),
+        DebugHookConfig={
+            "S3OutputPath": place,
+            "HookParameters": {"save_all": "true"},
+            "CollectionConfigurations": collections,
+        },
+        TensorBoardOutputConfig={"S3OutputPath": place},
+        CheckpointConfig={"S3Uri": (tmp_path / "checkpoints").as_uri()},
+    )
+    sagemaker.create_training_job(**request)
+    assert ended("configured")["TrainingJobStatus"] == "Completed"
+    found = found_by_script(tmp_path / "output/configured")
+    assert found["SMDEBUG_CONFIG_FILE_PATH"]["HookParameters"] == {"save_all": "true"}
+    assert found["SMDEBUG_CONFIG_FILE_PATH"]["CollectionConfigurations"] == collections
+    # smdebug profiles the framework wherever there are ProfilingParameters.
+    assert "ProfilingParameters" not in found["SMPROFILER_CONFIG_PATH"]
+    assert found["CHECKPOINT_CONFIG_FILE_PATH"]["LocalPath"].endswith("/checkpoints")
+    recorded = tmp_path / "debugger/configured"
+    assert (recorded / "debug-output/recorded").read_text() == "SMDEBUG_CONFIG_FILE_PATH"
+    assert (recorded / "tensorboard-output/recorded").read_text() == "TENSORBOARD_CONFIG_FILE_PATH"
+
+
+def test_a_job_without_debugger_leads_smdebug_to_no_file(
+    sagemaker: Any, training_request: Request, script: Pack, ended: Ended, tmp_path: Path
+) -> None:
+    sagemaker.create_training_job(**training_request("plain", script(LOOK)))
+    assert ended("plain")["TrainingJobStatus"] == "Completed"
+    assert found_by_script(tmp_path / "output/plain") == {}
+
+
+def test_what_was_recorded_is_there_when_the_job_is_completed(
+    sagemaker: Any, debugged: Request, script: Pack, ended: Ended, tmp_path: Path
+) -> None:
+    sagemaker.create_training_job(**debugged("prompt", script("import time; time.sleep(0.7)")))
+    ended("prompt")
+    # smdebug's create_trial waits for this mark, which AWS writes too.
+    assert (tmp_path / "debugger/prompt/debug-output/training_job_end.ts").is_file()
+    profile = read_profile(tmp_path / "debugger/prompt/profiler-output")
+    assert {CPU, CPU_MEMORY, NETWORK} <= set(profile.system["algo-1"])
+    assert profile.problems == ()
+
+
+@pytest.mark.parametrize("profiler", [{"DisableProfiler": True}, None])
+def test_without_a_profiler_the_machine_is_not_sampled(
+    sagemaker: Any, debugged: Request, script: Pack, ended: Ended, tmp_path: Path, profiler: dict[str, Any] | None
+) -> None:
+    sagemaker.create_training_job(**debugged("unsampled", script(NOTHING), ProfilerConfig=profiler))
+    ended("unsampled")
+    assert not list(tmp_path.rglob("unsampled/profiler-output"))
+
+
+def test_a_rules_output_goes_to_its_own_place(
+    sagemaker: Any, debugged: Request, script: Pack, judged: Ended, fixtures_folder: Path, tmp_path: Path
+) -> None:
+    trial = str(fixtures_folder / "smdebug-trials" / "vanishing")
+    elsewhere = {**rule("VanishingGradient"), "S3OutputPath": (tmp_path / "elsewhere").as_uri()}
+    request = debugged(
+        "placed", script(RECORD.replace("TRIAL", repr(trial))), DebugRuleConfigurations=[elsewhere, rule("Overfit")]
+    )
+    sagemaker.create_training_job(**request)
+    judged("placed")
+    assert (tmp_path / "elsewhere/placed/rule-output/VanishingGradient/result.json").is_file()
+    assert [path.name for path in (tmp_path / "output/placed/rule-output").iterdir()] == ["Overfit"]
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"rule_to_invoke": "VanishingGradient", "source_s3_uri": "s3://bucket/my_rule.py"}, {}]
+)
+def test_a_custom_rule_is_an_error_that_says_why(
+    sagemaker: Any,
+    debugged: Request,
+    script: Pack,
+    judged: Ended,
+    fixtures_folder: Path,
+    parameters: dict[str, str],
+) -> None:
+    trial = str(fixtures_folder / "smdebug-trials" / "vanishing")
+    mine = {"RuleConfigurationName": "Mine", "RuleEvaluatorImage": "mine", "RuleParameters": parameters}
+    request = debugged("custom", script(RECORD.replace("TRIAL", repr(trial))), DebugRuleConfigurations=[mine])
+    sagemaker.create_training_job(**request)
+    status, details = statuses(judged("custom"))["Mine"]
+    assert status == "Error"
+    assert "this rule is custom" in details
