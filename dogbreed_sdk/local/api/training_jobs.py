@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 DEFAULT_MAX_RUNTIME_SECONDS = 24 * 3600
 MAX_RUNTIME_SECONDS = 28 * 24 * 3600
 _SWITCHES = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining")
+_PROFILING_INTERVALS = (100, 200, 500, 1000, 5000, 60_000)  # API reference, ProfilerConfig
 
 
 def create_training_job(context: Context, request: CreateTrainingJobRequestTypeDef) -> Members:
@@ -183,6 +184,12 @@ def _check_debugging(request: CreateTrainingJobRequestTypeDef) -> None:
     if request.get("DebugRuleConfigurations") and not request.get("DebugHookConfig"):
         raise validation_error("DebugRuleConfigurations need a DebugHookConfig: without it nothing is recorded.")
     profiler = request.get("ProfilerConfig") or {}
+    interval = profiler.get("ProfilingIntervalInMilliseconds")
+    if interval is not None and interval not in _PROFILING_INTERVALS:
+        raise validation_error(
+            f"ProfilingIntervalInMilliseconds is {interval}; it must be one of "
+            f"{', '.join(map(str, _PROFILING_INTERVALS))}."
+        )
     if profiler.get("DisableProfiler") and request.get("ProfilerRuleConfigurations"):
         raise validation_error("ProfilerRuleConfigurations must be empty when the profiler is disabled.")
     names = [

@@ -75,8 +75,8 @@ ROLE = routine("no permission is checked")
 _RULE: Table = {
     "RuleConfigurationName": WORKS,
     "LocalPath": no_meaning("rules run outside the container"),
-    "S3OutputPath": no_meaning("rule-output is written below OutputDataConfig.S3OutputPath"),
-    "RuleEvaluatorImage": routine("no image is run; the rules are dogbreed_sdk's"),
+    "S3OutputPath": works("file:// folders too"),
+    "RuleEvaluatorImage": routine("no image is run; built-in rules are dogbreed_sdk's, custom ones are an Error"),
     "InstanceType": no_meaning("rules run on this machine"),
     "VolumeSizeInGB": no_meaning("rules run on this machine"),
     "RuleParameters": WORKS,
@@ -110,11 +110,14 @@ CREATE_TRAINING_JOB: Table = {
         "CollectionConfigurations": {"CollectionName": WORKS, "CollectionParameters": WORKS},
     },
     "DebugRuleConfigurations": _RULE,
-    "TensorBoardOutputConfig": refused("leave it out; write the event files to SM_OUTPUT_DATA_DIR"),
+    "TensorBoardOutputConfig": {
+        "LocalPath": works("a folder below /opt/ml"),
+        "S3OutputPath": works("file:// folders too"),
+    },
     "ExperimentConfig": no_meaning("there are no experiments"),
     "ProfilerConfig": {
         "S3OutputPath": works("file:// folders too"),
-        "ProfilingIntervalInMilliseconds": no_meaning("system metrics have a fixed interval"),
+        "ProfilingIntervalInMilliseconds": WORKS,
         "ProfilingParameters": WORKS,
         "DisableProfiler": WORKS,
     },

@@ -204,6 +204,7 @@ def test_a_rule_that_there_is_not_is_an_error_of_its_own(
             {"ProfilerConfig": {"DisableProfiler": True}, "ProfilerRuleConfigurations": [rule("BatchSize")]},
             "when the profiler is disabled",
         ),
+        ({"ProfilerConfig": {"ProfilingIntervalInMilliseconds": 300}}, "is 300; it must be one of 100, 200"),
     ],
 )
 def test_what_aws_refuses_is_refused(
@@ -216,8 +217,8 @@ def test_what_aws_refuses_is_refused(
 # Prints what smdebug's variables lead to.
 LOOK = """
 import json, os, pathlib
-names = ("SMDEBUG_CONFIG_FILE_PATH", "SMPROFILER_CONFIG_PATH", "CHECKPOINT_CONFIG_FILE_PATH", "TENSORBOARD_CONFIG_FILE_PATH")
-paths = {name: pathlib.Path(os.environ[name]) for name in names}
+names = "SMDEBUG_CONFIG_FILE_PATH SMPROFILER_CONFIG_PATH CHECKPOINT_CONFIG_FILE_PATH TENSORBOARD_CONFIG_FILE_PATH"
+paths = {name: pathlib.Path(os.environ[name]) for name in names.split()}
 found = {name: json.loads(path.read_text()) for name, path in paths.items() if path.is_file()}
 for content in found.values():
     assert os.path.isdir(content["LocalPath"]), content
