@@ -15,6 +15,7 @@ from dogbreed_sdk.local.api.common import (
     require,
     tags_of,
 )
+from dogbreed_sdk.local.api.described_requests import container_members
 from dogbreed_sdk.local.api.listing import ListRequest, Order, page_of
 from dogbreed_sdk.local.api.wire import validation_error
 from dogbreed_sdk.local.states import State
@@ -45,9 +46,13 @@ def create_model(context: Context, request: CreateModelInputTypeDef) -> Members:
 def describe_model(context: Context, request: DescribeModelInputTypeDef) -> Members:
     """DescribeModel."""
     record = get_hosting(context, MODEL, request["ModelName"], NOUNS[MODEL])
+    primary, containers = record.request.get("PrimaryContainer"), record.request.get("Containers")
     return {
         "EnableNetworkIsolation": False,
+        "DeploymentRecommendation": {"RecommendationStatus": "NOT_APPLICABLE", "RealTimeInferenceRecommendations": []},
         **request_members("DescribeModel", record.request),
+        "PrimaryContainer": container_members(primary) if primary else None,
+        "Containers": [container_members(container) for container in containers] if containers else None,
         "ModelName": record.name,
         "ModelArn": record.arn,
         "CreationTime": record.created,
@@ -88,6 +93,7 @@ def describe_endpoint_config(context: Context, request: DescribeEndpointConfigIn
     members = request_members("DescribeEndpointConfig", record.request)
     variants = [{"InitialVariantWeight": 1.0, **variant} for variant in record.request["ProductionVariants"]]
     return {
+        "EnableNetworkIsolation": False,
         **members,
         "EndpointConfigName": record.name,
         "EndpointConfigArn": record.arn,

@@ -18,6 +18,7 @@ from dogbreed_sdk.local.api.common import (
     request_members,
     require,
 )
+from dogbreed_sdk.local.api.described_requests import training_job_members
 from dogbreed_sdk.local.api.listing import ListRequest, Order, page_of
 from dogbreed_sdk.local.api.reconciliation import current, reconcile_running
 from dogbreed_sdk.local.api.wire import ApiError, number, validation_error
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
 # StoppingCondition in the API reference: one day by default, 28 days at most.
 DEFAULT_MAX_RUNTIME_SECONDS = 24 * 3600
 MAX_RUNTIME_SECONDS = 28 * 24 * 3600
-_SWITCHES = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining")
 _PROFILING_INTERVALS = (100, 200, 500, 1000, 5000, 60_000)  # API reference, ProfilerConfig
 
 
@@ -90,8 +90,8 @@ def describe_training_job(context: Context, request: DescribeTrainingJobRequestT
     state, created = record.state, cast("CreateTrainingJobRequestTypeDef", record.request)
     tuning_job = state.get("tuning_job")
     return {
-        **dict.fromkeys(_SWITCHES, False),
         **request_members("DescribeTrainingJob", record.request),
+        **training_job_members(record.request),
         "TrainingJobName": record.name,
         "TrainingJobArn": record.arn,
         "TuningJobArn": resource_arn(TUNING_JOB, tuning_job, record.region) if tuning_job else None,
@@ -105,7 +105,7 @@ def describe_training_job(context: Context, request: DescribeTrainingJobRequestT
         "TrainingEndTime": state.get("ended"),
         "LastModifiedTime": record.modified,
         "SecondaryStatusTransitions": [_transition(entry) for entry in state["transitions"]],
-        "FinalMetricDataList": _metrics(state) or None,
+        "FinalMetricDataList": _metrics(created, state) or None,
         **_seconds(state),
         **debugger_states.described(
             state.get("rules") or [], abandoned=lambda: runner.is_abandoned(context.store, record)
@@ -254,12 +254,15 @@ def _transition(entry: Transition) -> Members:
     }
 
 
-def _metrics(state: State) -> list[Members]:
+def _metrics(request: CreateTrainingJobRequestTypeDef, state: State) -> list[Members]:
+    """The metrics' last values, in the order of their definitions."""
     found: list[Members] = []
-    for name, metric in sorted((state.get("metrics") or {}).items()):
-        value = number(metric["value"])
-        if value is not None:
-            found.append({"MetricName": name, "Value": value, "Timestamp": metric["time"]})
+    metrics = state.get("metrics") or {}
+    for definition in request["AlgorithmSpecification"].get("MetricDefinitions") or []:
+        metric = metrics.get(definition["Name"])
+        value = number(metric["value"]) if metric else None
+        if metric and value is not None:
+            found.append({"MetricName": definition["Name"], "Value": value, "Timestamp": metric["time"]})
     return found
 
 
