@@ -23,7 +23,7 @@ from pathlib import Path
 
 from dogbreed_sdk.local.support.rows import Row, Table
 from dogbreed_sdk.local.support.tables import TABLES as SUPPORT
-from training_scripts.data import formats, limits
+from training_scripts.data import arrays, formats, limits
 from training_scripts.models import backbones
 from training_scripts.rules import registry
 from training_scripts.rules.declaration import DEBUGGING, PROFILING
@@ -81,12 +81,14 @@ def content_types() -> str:
         'a preprocessed tensor `[3, h, w]` or `[n, 3, h, w]`, or `{"url": ...}` if the endpoint allows it; a '
         "tensor whose values cannot come from the model's preprocessing, such as pixels from 0 to 255, is refused"
     )
+    pixels = "the same tensor in NumPy's format, or a picture's pixels `[h, w, 3]` as `uint8`"
     return markdown(
         ["`Content-Type`", "Body"],
         [
             [f"{pictures}, `{formats.ANY_PICTURE}`", "a picture; its bytes decide its format, not its content type"],
             [f"`{formats.JSON}`", tensor],
-            [f"`{formats.OCTET_STREAM}` (boto3's default), or none", "either of them, as its bytes say"],
+            [f"`{arrays.NPY}` (the v2 SDK's `PyTorchPredictor`)", pixels],
+            [f"`{formats.OCTET_STREAM}` (boto3's default), or none", "any of them, as its bytes say"],
         ],
     )
 

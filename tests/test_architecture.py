@@ -58,6 +58,8 @@ EXCEPTIONS = {
 # What the model server takes of the scripts: it also runs alone in a container.
 MODEL_SERVER_MAY_USE = (
     "dogbreed_sdk",
+    "training_scripts.data.accept",
+    "training_scripts.data.arrays",
     "training_scripts.data.formats",
     "training_scripts.data.limits",
     "training_scripts.inference",

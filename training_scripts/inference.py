@@ -4,8 +4,11 @@
     application/octet-stream (boto3's default), or none      a picture or JSON, detected from the bytes
     application/json                                         {"url": "https://..."}, or a preprocessed tensor
                                                              [3, h, w] or [n, 3, h, w] as nested lists
+    application/x-npy (the v2 SDK's PyTorchPredictor)        the same tensor in NumPy's format, or a picture's pixels
+                                                             [h, w, 3] as uint8
 
     Accept application/json (default)            [[logit per class]], one row per picture
+    Accept application/x-npy, text/csv           the same rows in NumPy's format, or as lines of numbers
     Accept application/vnd.dogbreed+json         model_id, and every class with its label, logit and probability
     Accept application/vnd.dogbreed.scores+json  model_id, and the probabilities in class order: a short response for
                                                  clients that know the classes of that model_id
@@ -29,7 +32,8 @@ from PIL import Image
 from torch import Tensor
 
 from training_scripts._util.number_text import number_text
-from training_scripts.data import formats, limits, preprocessing, safe_fetch
+from training_scripts.data import arrays, formats, limits, preprocessing, safe_fetch
+from training_scripts.data.accept import preferred
 from training_scripts.models import backbones
 from training_scripts.models.description import display_name
 from training_scripts.models.model import Model, load
@@ -38,6 +42,7 @@ from training_scripts.models.onnx import OnnxModel, chosen_backend
 JSON = formats.JSON
 RANKED_JSON = "application/vnd.dogbreed+json"
 SCORES_JSON = "application/vnd.dogbreed.scores+json"
+RESPONSE_TYPES = (JSON, RANKED_JSON, SCORES_JSON, arrays.NPY, arrays.CSV)
 # Pictures per model call: the activations of 16 take about half a gigabyte, and larger calls are not faster.
 MAX_AT_ONCE = 16
 # Bicubic resizing overshoots by a few percent; pixels that were not normalized are far outside.
@@ -111,9 +116,11 @@ def input_fn(body: bytes | str, content_type: str | None) -> Image.Image | Tenso
     # No picture begins with the characters with which JSON's lists and objects begin.
     if kind == JSON or (kind in formats.UNNAMED_CONTENT_TYPES and content.lstrip()[:1] in (b"[", b"{")):
         return _from_json(body)
+    if kind == arrays.NPY or (kind in formats.UNNAMED_CONTENT_TYPES and content.startswith(arrays.NPY_SIGNATURE)):
+        return _from_npy(content)
     if kind in formats.PICTURE_CONTENT_TYPES | formats.UNNAMED_CONTENT_TYPES:
         return _picture(content)
-    served = ", ".join([*sorted(formats.PICTURE_CONTENT_TYPES), JSON])
+    served = ", ".join([*sorted(formats.PICTURE_CONTENT_TYPES), JSON, arrays.NPY])
     refused = (content_type or "")[:MAX_REPEATED]
     raise RequestError(f"content type {refused!r} is not served; send one of {served}", 415)
 
@@ -191,15 +198,24 @@ def _predictions(pixels: Tensor, sizes: Sequence[int], model: Model) -> list[Pre
     return [Prediction(rows, model, score) for rows, score in zip(rows_of_requests, of_requests, strict=True)]
 
 
-def output_fn(prediction: Prediction, accept: str | None) -> tuple[str, str]:
+def output_fn(prediction: Prediction, accept: str | None) -> tuple[str | bytes, str]:
     """The response's body and its content type.
 
     Raises:
-        RequestError: 406 if the client accepts none of the three formats.
+        RequestError: 406 if the client accepts none of the formats.
     """
-    form = _form(accept)
+    form = preferred(accept, RESPONSE_TYPES)
+    if form is None:
+        unmet = (accept or "")[:MAX_REPEATED]
+        raise RequestError(
+            f"Accept {unmet!r} is not supported; this model returns one of {', '.join(RESPONSE_TYPES)}", 406
+        )
     if form == JSON:
         return json.dumps(prediction.logits.tolist()), JSON
+    if form == arrays.NPY:
+        return arrays.write_npy(prediction.logits.numpy()), form
+    if form == arrays.CSV:
+        return arrays.write_csv(prediction.logits.tolist()), form
     return json.dumps(_ranked(prediction) if form == RANKED_JSON else _scores(prediction)), form
 
 
@@ -225,11 +241,30 @@ def _from_json(body: bytes | str) -> Image.Image | Tensor:
     raise RequestError('send {"url": "https://..."} or a preprocessed tensor [3, h, w] or [n, 3, h, w]')
 
 
+def _from_npy(content: bytes) -> Image.Image | Tensor:
+    try:
+        array = arrays.read_npy(content)
+    except arrays.ArrayError as error:
+        raise RequestError(f"the body cannot be used: {error}") from error
+    if array.dtype == "uint8" and array.ndim == 3 and array.shape[2] == 3 and array.size:
+        try:
+            return preprocessing.from_pixels(array)
+        except preprocessing.PictureError as error:
+            raise RequestError(f"the picture cannot be used: {error}") from error
+    if array.dtype.kind not in "iuf":
+        raise RequestError(f"the array must hold numbers, not {array.dtype}")
+    return _checked(torch.from_numpy(array.astype("float32")))
+
+
 def _tensor(values: Sequence[object]) -> Tensor:
     try:
-        tensor = torch.tensor(values, dtype=torch.float32)
+        return _checked(torch.tensor(values, dtype=torch.float32))
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise RequestError(f"the tensor must be nested lists of numbers, of equal lengths: {error}") from error
+
+
+def _checked(tensor: Tensor) -> Tensor:
+    """A tensor as [n, 3, h, w], if its shape and values are accepted."""
     if tensor.ndim == 3:
         tensor = tensor[None]
     if tensor.ndim != 4 or tensor.shape[1] != 3 or not len(tensor):
@@ -261,34 +296,6 @@ def _check_range(tensor: Tensor, model: Model) -> None:
 
 def _listed(values: Sequence[float]) -> str:
     return f"[{', '.join(number_text(value, 4) for value in values)}]"
-
-
-def _form(accept: str | None) -> str:
-    """The format that an Accept header prefers; application/json if it has no preference."""
-    wishes: list[tuple[float, str]] = []
-    for part in (accept or "*/*").split(","):
-        kind, _, parameters = part.partition(";")
-        wishes.append((_quality(parameters), kind.strip().lower()))
-    for quality, kind in sorted(wishes, key=lambda wish: -wish[0]):
-        if quality > 0 and kind in {JSON, RANKED_JSON, SCORES_JSON}:
-            return kind
-        if quality > 0 and kind in {"*/*", "application/*", ""}:
-            return JSON
-    unmet = (accept or "")[:MAX_REPEATED]
-    raise RequestError(
-        f"Accept {unmet!r} is not supported; this model returns {JSON}, {RANKED_JSON} or {SCORES_JSON}", 406
-    )
-
-
-def _quality(parameters: str) -> float:
-    for parameter in parameters.split(";"):
-        name, _, value = parameter.partition("=")
-        if name.strip().lower() == "q":
-            try:
-                return float(value)
-            except ValueError:
-                return 0.0
-    return 1.0
 
 
 def _ranked(prediction: Prediction) -> dict[str, object]:

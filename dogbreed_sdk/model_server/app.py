@@ -101,7 +101,8 @@ class ModelApp:
             return _failure(error)
         if response is None:
             return PlainTextResponse(f"The model did not answer within {self._settings.timeout_seconds:g} s.", 504)
-        return Response(response.body, media_type=response.content_type, headers=response.headers)
+        headers = {**response.headers, "content-type": response.content_type}
+        return Response(response.body, status_code=response.status, headers=headers)
 
     def _model_request(self, request: Request, body: bytes) -> ModelRequest:
         accept = request.headers.get("accept") or "*/*"

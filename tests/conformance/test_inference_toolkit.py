@@ -76,7 +76,7 @@ def test_the_toolkit_serves_every_content_type_and_reports_a_clients_faults_as_s
         request(tensor.encode(), "application/json", "application/json"),
         request(b"text", "text/plain"),
         request(b"no picture", "image/jpeg"),
-        request(picture(), "image/png", "text/csv"),
+        request(picture(), "image/png", "text/html"),
     )
     scores = expected(model, picture(), "image/png")
     assert [answer["status"] for answer in (plain, jpeg, ranked, small, from_tensor)] == [200] * 5

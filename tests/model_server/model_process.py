@@ -49,11 +49,17 @@ class Server:
     def exchange(
         self, method: str, path: str, body: bytes = b"", **headers: str
     ) -> tuple[http.client.HTTPResponse, str]:
+        response, content = self.exchange_bytes(method, path, body, **headers)
+        return response, content.decode()
+
+    def exchange_bytes(
+        self, method: str, path: str, body: bytes = b"", **headers: str
+    ) -> tuple[http.client.HTTPResponse, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
             response = connection.getresponse()
-            return response, response.read().decode()
+            return response, response.read()
         finally:
             connection.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import re
 import signal
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -136,12 +138,12 @@ def test_a_signal_that_ends_it_answers_what_was_accepted(serve: ServerStarter, e
 DEFAULTS = "def model_fn(model_dir): return lambda rows: [sum(row) for row in rows]"
 
 
-def test_defaults_read_json_csv_and_numpy_and_write_json(serve: ServerStarter, tmp_path: Path) -> None:
+def test_defaults_read_json_csv_and_numpy_and_refuse_what_is_none(serve: ServerStarter, tmp_path: Path) -> None:
     numpy = pytest.importorskip("numpy")
     array = tmp_path / "array.npy"
     numpy.save(array, numpy.array([[1.0, 2.0]]))
     server = serve(DEFAULTS)
-    kinds = {"application/json": b"[[1, 2]]", "text/csv": b"1,2\n", "application/x-npy": array.read_bytes()}
+    kinds = {"application/json": b"[[1, 2]]", "text/csv": b"1,2\n3,4\n", "application/x-npy": array.read_bytes()}
     answers = {kind: server.request("POST", "/invocations", body, content_type=kind) for kind, body in kinds.items()}
     assert {json.loads(body)[0] for _, body, _ in answers.values()} == {3.0}
     for body in (b" [[1, 2]]", array.read_bytes()):
@@ -152,8 +154,8 @@ def test_defaults_read_json_csv_and_numpy_and_write_json(serve: ServerStarter, t
     huge = b"\x93NUMPY\x01\x00v\x00" + header.ljust(118)
     broken = {
         "application/json": [b"[[1", b"[" * 100_000],
-        "text/csv": [b"1,x", b"\xff", b"1" * 200_000],
-        "application/x-npy": [b"", b"PK\x03\x04", huge],
+        "text/csv": [b"1,x", b"1,2\n3", b"\xff", b"1" * 200_000],
+        "application/x-npy": [b"", b"PK\x03\x04", huge, pickled(numpy)],
     }
     for kind, bodies in broken.items():
         for body in bodies:
@@ -163,11 +165,21 @@ def test_defaults_read_json_csv_and_numpy_and_write_json(serve: ServerStarter, t
     assert refused[0] == 406
 
 
+def pickled(numpy: Any) -> bytes:
+    """An array of objects, which AWS's toolkit unpickles, and thereby runs."""
+    buffer = io.BytesIO()
+    numpy.save(buffer, numpy.array([{"a": 1}], dtype=object))
+    return buffer.getvalue()
+
+
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("predict_fn = None", "error: inference.py does not define model_fn"),
-        ("def model_fn(d): ...\ndef transform_fn(*a): ...", "error: inference.py defines transform_fn"),
+        ("predict_fn = None", "error: The model's code does not define model_fn"),
+        (
+            "def model_fn(d): ...\ndef transform_fn(*a): ...\ndef input_fn(*a): ...",
+            "error: inference.py defines transform_fn together with input_fn, predict_fn or output_fn",
+        ),
         ("def model_fn(d): raise OSError('weights are broken')", "OSError: weights are broken"),
     ],
 )

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -187,6 +188,10 @@ def test_requests_in_company_get_their_own_answers_whatever_their_sizes(model: M
         (f"{RANKED};q=0, */*", "application/json"),
         (f"{SCORES}, {RANKED}, application/json", SCORES),
         (f"application/vnd.unknown, {RANKED}, application/json", RANKED),
+        ("application/x-npy", "application/x-npy"),
+        ("text/*;q=0.9, application/json;q=0.8", "text/csv"),
+        ("*/*;q=0.1, text/csv;q=0.2", "text/csv"),
+        ("application/json;q=0, application/*", RANKED),
     ],
 )
 def test_the_form_of_the_answer_is_what_the_client_prefers(model: Model, accept: str | None, form: str) -> None:
@@ -195,8 +200,8 @@ def test_the_form_of_the_answer_is_what_the_client_prefers(model: Model, accept:
 
 
 def test_a_form_that_is_not_spoken_is_406(model: Model) -> None:
-    with pytest.raises(RequestError, match="text/csv") as caught:
-        output_fn(predict_fn(torch.zeros(1, 3, 64, 64), model), "text/csv")
+    with pytest.raises(RequestError, match="text/html") as caught:
+        output_fn(predict_fn(torch.zeros(1, 3, 64, 64), model), "text/html, application/json;q=0")
     assert caught.value.status_code == 406
 
 
@@ -222,7 +227,58 @@ def test_without_a_better_name_the_bytes_decide(content_type: str | None) -> Non
         assert caught.value.status_code == 400
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/x-npy"])
+def npy(array: object) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.asarray(array))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("content_type", ["application/x-npy", "application/octet-stream"])
+def test_an_array_is_a_preprocessed_tensor_or_the_pixels_of_a_picture(model: Model, content_type: str) -> None:
+    """The v2 SDK's PyTorchPredictor sends arrays, and asks for one."""
+    pixels = preprocessing.to_tensor(picture(), model.preprocessing).numpy()
+    expected = predict_fn(picture(), model).logits.numpy()
+    sent = (pixels, pixels[None].astype("float64"), np.asfortranarray(pixels), pixels.astype(">f4"), picture())
+    for array in sent:
+        prediction = predict_fn(input_fn(npy(array), content_type), model)
+        body, kind = output_fn(prediction, "application/x-npy")
+        assert kind == "application/x-npy"
+        assert isinstance(body, bytes)
+        received = np.load(io.BytesIO(body), allow_pickle=False)
+        assert (received.dtype, received.shape) == ("float32", (1, 3))
+        assert np.allclose(received, expected, atol=1e-6)
+    both = predict_fn(input_fn(npy(np.stack([pixels, pixels])), content_type), model)
+    lines = str(output_fn(both, "text/csv")[0]).splitlines()
+    assert [[float(cell) for cell in line.split(",")] for line in lines] == both.logits.tolist()
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (npy({"a": 1}), "dtype object"),
+        (npy(["text"]), "must hold numbers, not <U4"),
+        (npy(np.zeros((3, 64, 64), "complex64")), "must hold numbers, not complex64"),
+        (npy(np.zeros((64, 64))), r"must be \[3, h, w\] or \[n, 3, h, w\], not \[64, 64\]"),
+        (npy(np.full((3, 64, 64), np.nan)), "not finite"),
+        (npy(np.zeros((2, 64, 64, 3), "uint8")), r"not \[2, 64, 64, 3\]"),
+        (npy(np.zeros((3, 64, 64)))[:-1], "declares 98304 bytes of data, but it has 98303"),
+        (npy(np.zeros((3, 64, 64))) + b"x", "but it has 98305"),
+        (
+            b"\x93NUMPY\x01\x00v\x00" + b"{'descr': '<f8', 'fortran_order': False, 'shape': (10**15,), }".ljust(118),
+            "NumPy",
+        ),
+        (b"\x93NUMPY\x03\x00", "version 3.0 of the format is not supported"),
+        (b"PK\x03\x04", "not an array in NumPy's format"),
+        (b"", "not an array in NumPy's format"),
+    ],
+)
+def test_an_array_that_cannot_be_used_is_a_400_that_says_why(body: bytes, message: str) -> None:
+    with pytest.raises(RequestError, match=message) as caught:
+        input_fn(body, "application/x-npy")
+    assert caught.value.status_code == 400
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "text/csv"])
 def test_a_content_type_that_is_not_served_is_415_and_names_those_that_are(content_type: str | None) -> None:
     with pytest.raises(RequestError, match="image/jpeg") as caught:
         input_fn(b"", content_type)

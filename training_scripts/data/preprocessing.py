@@ -197,6 +197,17 @@ def decode(data: bytes | Path) -> Image.Image:
         return rgb.copy() if rgb is image else rgb
 
 
+def from_pixels(pixels: np.ndarray) -> Image.Image:
+    """A picture from uint8 [h, w, 3].
+
+    Raises:
+        PictureError: It is above `MAX_PIXELS`.
+    """
+    height, width, _ = pixels.shape
+    _check_size(width, height)
+    return Image.fromarray(pixels)
+
+
 def completed(content: bytes) -> bytes | None:
     """A JPEG completed with its end marker, if only that is missing; None for every other file."""
     return jpeg_end.completed(content, JPEG_DRAFT_SIDE)
@@ -229,9 +240,13 @@ def _opened(content: bytes) -> Image.Image:
         raise PictureError(f"more than the {MAX_PIXELS // 10**6} megapixels allowed") from error
     except _BROKEN as error:
         raise PictureError(_why_unknown(content)) from error
-    if image.width * image.height > MAX_PIXELS:
-        raise PictureError(f"{image.width} x {image.height} are more than the {MAX_PIXELS // 10**6} megapixels allowed")
+    _check_size(image.width, image.height)
     return image
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise PictureError(f"{width} x {height} are more than the {MAX_PIXELS // 10**6} megapixels allowed")
 
 
 def _why_unknown(content: bytes) -> str:

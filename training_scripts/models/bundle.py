@@ -45,6 +45,8 @@ SERVING_MODULES = (
     "_util/suggestions",
     "_util/tar_reader",
     "data/__init__",
+    "data/accept",
+    "data/arrays",
     "data/formats",
     "data/jpeg_end",
     "data/limits",

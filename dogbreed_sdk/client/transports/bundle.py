@@ -101,10 +101,10 @@ class BundleTransport(Transport):
             RequestError: The request is invalid.
         """
         with _computations:
-            text, kind = self._computed(body, content_type, accept)
-        return Response(text.encode(), kind, None)
+            answer, kind = self._computed(body, content_type, accept)
+        return Response(answer.encode() if isinstance(answer, str) else answer, kind, None)
 
-    def _computed(self, body: bytes, content_type: str, accept: str) -> tuple[str, str]:
+    def _computed(self, body: bytes, content_type: str, accept: str) -> tuple[str | bytes, str]:
         # A separate function, so that its tensors are freed, which also runs C++, before it counts as complete.
         from training_scripts import inference  # noqa: PLC0415 - torch is loaded with the bundle
 
