@@ -1,15 +1,15 @@
-"""The HTTP application: AWS's JSON 1.1 protocol at /, the SageMaker runtime at /endpoints/{name}/invocations."""
+"""The HTTP application: AWS's JSON 1.1 protocol at /, the SageMaker runtime at /endpoints/{name}/…, S3, STS and IAM."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -18,6 +18,8 @@ from dogbreed_sdk._util.sockets import is_loopback
 from dogbreed_sdk.local.api.common import Context
 from dogbreed_sdk.local.api.invocations import Invoker
 from dogbreed_sdk.local.api.operations import perform
+from dogbreed_sdk.local.api.other_services import ErrorResponse, Handler, OtherServices
+from dogbreed_sdk.local.api.s3.app import S3
 from dogbreed_sdk.local.api.wire import (
     JSON_1_1,
     ApiError,
@@ -43,8 +45,6 @@ _MAX_DISCARDED_BYTES = 16 * MAX_REALTIME_REQUEST_BYTES
 _CONTROL_THREADS = 16
 _CLIENT_CLOSED_REQUEST = 499  # nginx's number; there is no official one
 
-Handler = Callable[[Request], Awaitable[Response]]
-
 
 def create_app(store: Store, *, invocation_seconds: float | None = None) -> Starlette:
     """The application over one store.
@@ -55,6 +55,7 @@ def create_app(store: Store, *, invocation_seconds: float | None = None) -> Star
     """
     invoker = Invoker(store) if invocation_seconds is None else Invoker(store, seconds=invocation_seconds)
     limiter = anyio.CapacityLimiter(_CONTROL_THREADS)
+    s3 = S3(store.root)
 
     async def control(request: Request) -> Response:
         body = await _read(request, MAX_REQUEST_BYTES)
@@ -84,6 +85,7 @@ def create_app(store: Store, *, invocation_seconds: float | None = None) -> Star
             yield
         finally:
             await invoker.close()
+            s3.close()
 
     return Starlette(
         routes=[
@@ -91,11 +93,17 @@ def create_app(store: Store, *, invocation_seconds: float | None = None) -> Star
             Route("/endpoints/{name}/invocations", _guarded(invoke), methods=["POST"]),
             Route("/{path:path}", _guarded(unknown), methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
         ],
+        middleware=[Middleware(OtherServices, s3=s3, guard=_guarded)],
         lifespan=lifespan,
     )
 
 
-def _guarded(handler: Handler) -> Handler:
+def _error_response(_request: Request, error: ApiError, _request_id: str) -> Response:
+    headers = {"x-amzn-ErrorType": error.code}
+    return Response(error_body(error), status_code=error.status, headers=headers, media_type=JSON_1_1)
+
+
+def _guarded(handler: Handler, error_response: ErrorResponse = _error_response) -> Handler:
     """A handler that always responds: errors in AWS's form, and each response with a request id."""
 
     async def guarded(request: Request) -> Response:
@@ -107,23 +115,18 @@ def _guarded(handler: Handler) -> Handler:
             # For instance Ctrl-C during an upload: no client reads this response.
             response = Response(status_code=_CLIENT_CLOSED_REQUEST)
         except ApiError as error:
-            response = _error_response(error)
+            response = error_response(request, error, request_id)
         except StoreError as error:
             logger.error("request %s failed: %s", request_id, error)
-            response = _error_response(ApiError("InternalFailure", str(error), status=500))
+            response = error_response(request, ApiError("InternalFailure", str(error), status=500), request_id)
         except Exception as error:
             logger.exception("request %s failed", request_id)
             message = f"{type(error).__name__}: {error} (local SageMaker's log has more, request id {request_id})"
-            response = _error_response(ApiError("InternalFailure", message, status=500))
-        response.headers["x-amzn-RequestId"] = request_id
+            response = error_response(request, ApiError("InternalFailure", message, status=500), request_id)
+        response.headers["x-amzn-RequestId"] = response.headers["x-amz-request-id"] = request_id
         return response
 
     return guarded
-
-
-def _error_response(error: ApiError) -> Response:
-    headers = {"x-amzn-ErrorType": error.code}
-    return Response(error_body(error), status_code=error.status, headers=headers, media_type=JSON_1_1)
 
 
 def _refuse_web_pages(request: Request) -> None:

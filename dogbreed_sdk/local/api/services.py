@@ -1,0 +1,45 @@
+"""Which AWS service a request is for: all of them share one port, as `AWS_ENDPOINT_URL` points all clients to it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+# Services by the names in signatures that SageMaker's own routes serve.
+SAGEMAKER, S3, STS, IAM = "sagemaker", "s3", "sts", "iam"
+_OF_SAGEMAKER = {"sagemaker", "logs", "monitoring"}
+_SCOPE = re.compile(
+    r"(?:Credential=|X-Amz-Credential=)[^/%]+(?:/|%2F)\d{8}(?:/|%2F)[^/%]+(?:/|%2F)([a-z0-9-]+)(?:/|%2F)"
+)
+_RUNTIME_PATHS = "/endpoints/"
+
+
+def service_of(method: str, path: str, query: str, headers: Mapping[str, str]) -> str:
+    """The service that a request was signed for; for an unsigned request, the one that its form belongs to.
+
+    Args:
+        method: The method.
+        path: The path.
+        query: The query as sent.
+        headers: The headers, with names in lower case.
+
+    Returns:
+        SAGEMAKER, S3, STS, IAM, or the name of a service that is not offered.
+
+    >>> service_of("GET", "/bucket/key", "", {})
+    's3'
+    >>> service_of("POST", "/", "", {"x-amz-target": "SageMaker.ListModels"})
+    'sagemaker'
+    """
+    authorization = headers.get("authorization", "")
+    signed = _SCOPE.search(authorization) or _SCOPE.search(query)
+    if signed:
+        name = signed.group(1)
+        return SAGEMAKER if name in _OF_SAGEMAKER else S3 if name == "s3express" else name
+    if authorization.startswith("AWS ") or "AWSAccessKeyId=" in query:
+        return S3  # the older kind of signature, which S3 alone has
+    if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return STS  # AssumeRoleWithWebIdentity and the like need no signature
+    if "x-amz-target" in headers or path.startswith(_RUNTIME_PATHS) or (method == "POST" and path == "/"):
+        return SAGEMAKER
+    return S3
