@@ -35,6 +35,10 @@ class JobFolder:
         """The folder that stands for /opt/ml of a host, such as algo-2."""
         return self.path / ("ml" if host == _FIRST_HOST else f"ml-{host}")
 
+    def python_of(self, host: str) -> Path:
+        """The virtual environment of a host's script; see `scripts_python.Layer`."""
+        return self.path / ("python" if host == _FIRST_HOST else f"python-{host}")
+
     @property
     def log(self) -> Path:
         """The first host's output: one JSON object per line, {"t": epoch milliseconds, "m": text}."""

@@ -63,7 +63,7 @@ def stage(host: Host, request: CreateTrainingJobRequestTypeDef, report: Report) 
         report: Called with lines for the host's log.
 
     Returns:
-        The entry point, relative to the code folder.
+        The script, relative to the code folder; empty if the job has a ContainerEntrypoint.
 
     Raises:
         ConfigurationError: A channel, the source or the entry point is missing or unusable.
@@ -76,6 +76,8 @@ def stage(host: Host, request: CreateTrainingJobRequestTypeDef, report: Report) 
         _stage_channel(base / "input/data", channel, report)
     _link_checkpoints(host, request)
     debugger_outputs.stage(host, request)
+    if request["AlgorithmSpecification"].get("ContainerEntrypoint"):
+        return ""  # nothing in the container reads the hyperparameters that name a source
     return _stage_source(base, request.get("HyperParameters", {}))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator
@@ -27,6 +26,8 @@ from dogbreed_sdk.local.jobs.failure_reason import full_disk, script_failure
 from dogbreed_sdk.local.jobs.hosts import hosts_of
 from dogbreed_sdk.local.jobs.metric_search import Captured, MetricSearch
 from dogbreed_sdk.local.jobs.metrics import MetricReader, finite
+from dogbreed_sdk.local.jobs.program import prepare
+from dogbreed_sdk.local.jobs.requirements import LAYERS_FOLDER, InstallError
 from dogbreed_sdk.local.jobs.script_process import EndReason, ScriptEnd, ScriptProcess, is_full_disk
 from dogbreed_sdk.local.states import Metric, RuleOutcome, State
 from dogbreed_sdk.local.store import TRAINING_JOB, Store, StoreError
@@ -99,6 +100,8 @@ class TrainingRun:
             return
         except (_StoppedError, _Interruption):
             status, secondary, failure = "Stopped", None, None
+        except InstallError as error:
+            status, secondary, failure = "Failed", None, str(error)
         except ConfigurationError as error:
             status, secondary, failure = "Failed", None, f"ClientError: {error}"
             if isinstance(error, StoreError) and self._disk_is_full():
@@ -117,7 +120,8 @@ class TrainingRun:
         threads = self._wait_for_threads()
         self._enter("Downloading")
         with _interruptible(self._is_to_stop):
-            program = staging.stage(self._host, self._request, self._report)
+            script = staging.stage(self._host, self._request, self._report)
+            program = prepare(self._host, script, self._request, self._store.root / LAYERS_FOLDER, self._report)
         reader = MetricReader.of(self._request["AlgorithmSpecification"].get("MetricDefinitions", ()))
         checkpoints = staging.checkpoint_folder(self._host, self._request)
         run = ScriptRun(
@@ -126,15 +130,14 @@ class TrainingRun:
             request=self._request,
             host=self._host,
             checkpoints=checkpoints,
-            program=program,
+            program=script,
             threads=threads,
         )
-        command = [sys.executable, program, *run.arguments]
-        if not program.endswith(".py"):
-            command = ["/bin/sh", program, *run.arguments]
+        command = program.command(run.arguments)
+        environment = program.environment(script_environment(run, os.environ))
         with recording([self._host], self._request, report=self._report, abandoned=lambda: self._terminated):
-            end = self._train(command, script_environment(run, os.environ), reader)
-        return self._outcome(end, command)
+            end = self._train(command, environment, reader)
+        return self._outcome(end, program.shown(command))
 
     def _begin(self) -> None:
         def change(state: State) -> None:

@@ -1,0 +1,105 @@
+"""What a host of a training job runs: its entry point, in a Python with the packages that it asks for."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dogbreed_sdk.local.jobs.hosts import Host
+from dogbreed_sdk.local.jobs.requirements import (
+    REQUIREMENTS_FILE,
+    SETUP_FILE,
+    install,
+    pip_environment,
+    requirements_layers,
+)
+from dogbreed_sdk.local.jobs.script_files import remove_tree
+from dogbreed_sdk.local.jobs.scripts_python import Layer, scripts_python
+
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import AlgorithmSpecificationUnionTypeDef, CreateTrainingJobRequestTypeDef
+
+Report = Callable[[str], object]
+
+
+def container_command(algorithm: AlgorithmSpecificationUnionTypeDef) -> list[str]:
+    """The command of a ContainerEntrypoint with its ContainerArguments; empty without an entry point."""
+    entrypoint = algorithm.get("ContainerEntrypoint")
+    return [*entrypoint, *(algorithm.get("ContainerArguments") or ())] if entrypoint else []
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a host runs.
+
+    Attributes:
+        script: The script's path, relative to the code folder; empty if the job has a ContainerEntrypoint.
+        code: The code folder, in which it runs.
+        layer: The host's Python.
+        entrypoint: The command of a ContainerEntrypoint.
+    """
+
+    script: str
+    code: Path
+    layer: Layer
+    entrypoint: tuple[str, ...] = ()
+
+    def command(self, arguments: Sequence[str]) -> list[str]:
+        """The command line, as AWS's toolkit builds it for a module, a Python script or any other program."""
+        if self.entrypoint:
+            return list(self.entrypoint)
+        if self._is_package:
+            return [self.layer.python, "-m", self.script.removesuffix(".py").replace("/", "."), *arguments]
+        if self.script.endswith(".py"):
+            return [self.layer.python, self.script, *arguments]
+        return ["/bin/sh", "-c", shlex.join([f"./{self.script}", *arguments])]
+
+    def shown(self, command: Sequence[str]) -> list[str]:
+        """A command line for messages: with the Python that the user knows, not the layer above it."""
+        return [self.layer.below.executable if word == self.layer.python else word for word in command]
+
+    def environment(self, base: Mapping[str, str]) -> dict[str, str]:
+        """A script's environment, with this program's Python and its code folder on the module search path."""
+        return self.layer.environment(base, modules=() if self.entrypoint else (self.code,))
+
+    @property
+    def _is_package(self) -> bool:
+        return not self.script.endswith(".sh") and (self.code / SETUP_FILE).is_file()
+
+
+def prepare(host: Host, script: str, request: CreateTrainingJobRequestTypeDef, layers: Path, report: Report) -> Program:
+    """Prepare what a host runs, whose container is staged: its Python, and the packages that its source asks for.
+
+    Args:
+        host: The host.
+        script: The script; empty if the job has a ContainerEntrypoint.
+        request: The CreateTrainingJob request.
+        layers: The folder of layers that jobs share.
+        report: Called with lines for the host's log.
+
+    Raises:
+        InstallError: pip failed.
+        ConfigurationError: The scripts' Python is unusable.
+    """
+    python, code = scripts_python(), host.container / "code"
+    entrypoint = tuple(container_command(request["AlgorithmSpecification"]))
+    environment = pip_environment(request.get("Environment", {}))
+    wanted = code / REQUIREMENTS_FILE
+    # As in the toolkit, a shell script installs what it needs itself.
+    packages: tuple[Path, ...] | None = ()
+    if script.endswith(".py") and wanted.is_file():
+        packages = requirements_layers(wanted, python, layers, environment, report)
+    folder = host.job.python_of(host.name)
+    remove_tree(folder)
+    layer = Layer(folder, python, packages or ()).create()
+    program = Program(script, code, layer, entrypoint)
+    if packages is None:
+        install(layer, ["-r", REQUIREMENTS_FILE], code, environment, report)
+    if program._is_package:
+        install(layer, ["."], code, environment, report)
+    if script and not script.endswith(".py"):
+        (code / script).chmod(0o755)
+    return program
