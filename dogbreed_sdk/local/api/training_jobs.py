@@ -20,6 +20,7 @@ from dogbreed_sdk.local.api.common import (
 )
 from dogbreed_sdk.local.api.described_requests import training_job_members
 from dogbreed_sdk.local.api.listing import ListRequest, Order, page_of
+from dogbreed_sdk.local.api.program_checks import check_program
 from dogbreed_sdk.local.api.reconciliation import current, reconcile_running
 from dogbreed_sdk.local.api.wire import ApiError, number, validation_error
 from dogbreed_sdk.local.jobs import debugger_states, runner
@@ -55,6 +56,7 @@ def create_training_job(context: Context, request: CreateTrainingJobRequestTypeD
     """CreateTrainingJob: record the job, and start its supervisor."""
     check_training(request)
     _check_debugging(request)
+    check_program(request["AlgorithmSpecification"], request.get("HyperParameters") or {})
     name = request["TrainingJobName"]
     now = time.time()
     state = initial_state(name, now)

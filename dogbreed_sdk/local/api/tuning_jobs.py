@@ -17,6 +17,7 @@ from dogbreed_sdk.local.api.common import (
     request_members,
 )
 from dogbreed_sdk.local.api.listing import ListRequest, Order, page_by_value, page_of
+from dogbreed_sdk.local.api.program_checks import check_program
 from dogbreed_sdk.local.api.reconciliation import current, reconcile_running
 from dogbreed_sdk.local.api.training_jobs import seconds_of
 from dogbreed_sdk.local.api.tuning_checks import check_tuning
@@ -53,6 +54,8 @@ def create_tuning_job(context: Context, request: CreateHyperParameterTuningJobRe
     check_tuning(request)
     resolved = resolve(request)
     check_warm_start(context, resolved)
+    for definition in definitions_of(resolved):
+        check_program(definition["AlgorithmSpecification"], definition.get("StaticHyperParameters") or {})
     name = request["HyperParameterTuningJobName"]
     state: State = {
         "status": "InProgress",

@@ -6,7 +6,7 @@ from dogbreed_sdk.local.support.listing import PAGES, SORT_ORDER, TAGS, TIMES
 from dogbreed_sdk.local.support.rows import WORKS, Table, no_meaning, refused, routine, works
 
 ALGORITHM: Table = {
-    "TrainingImage": routine("no image is run; the script runs in local SageMaker's Python"),
+    "TrainingImage": routine("no image is run; jobs have local SageMaker's Python, or DOGBREED_LOCAL_PYTHON"),
     "AlgorithmName": refused("an algorithm is a container; pass TrainingImage and a script"),
     "TrainingInputMode": works(only=("File", "FastFile")),
     "MetricDefinitions": {"Name": WORKS, "Regex": WORKS},
@@ -88,8 +88,8 @@ CREATE_TRAINING_JOB: Table = {
     "AlgorithmSpecification": {
         **ALGORITHM,
         "EnableSageMakerMetricsTimeSeries": no_meaning("metrics are always kept"),
-        "ContainerEntrypoint": refused("pass the hyperparameters sagemaker_program and sagemaker_submit_directory"),
-        "ContainerArguments": refused("pass the hyperparameters sagemaker_program and sagemaker_submit_directory"),
+        "ContainerEntrypoint": works("it runs on this machine, in the job's own Python, and finds the job's /opt/ml"),
+        "ContainerArguments": works("with a ContainerEntrypoint"),
         "TrainingImageConfig": no_meaning("no image is pulled"),
     },
     "RoleArn": ROLE,

@@ -28,6 +28,7 @@ time.sleep(60)
 """
 METRICS = [{"Name": "loss", "Regex": "loss=([0-9.]+)"}]
 ALGORITHM = {"TrainingImage": "i", "TrainingInputMode": "File", "MetricDefinitions": METRICS}
+RUNNING = {"AlgorithmSpecification": {**ALGORITHM, "ContainerEntrypoint": ["true"]}}
 
 
 def refused(sagemaker: Any, request: dict[str, Any]) -> str:
@@ -137,7 +138,7 @@ def channel(name: str) -> dict[str, Any]:
         ({"ResourceConfig": {"InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}}, "'resourceConfig.instanceCount'"),
         ({"EnableManagedSpotTraining": True}, "Invalid MaxWaitTimeInSeconds"),
         ({"OutputDataConfig": {"S3OutputPath": "/plain/path"}}, "outputDataConfig.s3OutputPath"),
-        ({"Tags": [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]}, "Duplicate tag key"),
+        ({**RUNNING, "Tags": [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]}, "Duplicate tag key"),
         ({"HyperParameters": {"lr": "x" * 2501}}, "'hyperParameters.lr.member' .* less than or equal to 2500"),
     ],
 )  # fmt: skip

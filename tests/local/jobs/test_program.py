@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from dogbreed_sdk._util.log_file import LogFollower
 from dogbreed_sdk.errors import ConfigurationError
@@ -163,6 +164,42 @@ class TestEntryPoint:
             'ErrorMessage "no data"',
             "Command \"/bin/sh -c 'echo no data; exit 3'\"",
         ]
+
+
+class TestNothingToRun:
+    @pytest.mark.parametrize(
+        ("members", "complaint"),
+        [
+            (
+                {},
+                "The job has nothing to run: .* sagemaker_program .* AlgorithmSpecification.ContainerEntrypoint",
+            ),
+            ({"ContainerArguments": ["train"]}, "ContainerArguments .* pass a ContainerEntrypoint too"),
+        ],
+    )
+    def test_a_job_without_program_or_entry_point_is_refused(
+        self, empty_sagemaker: Any, training_request: Any, members: dict[str, Any], complaint: str
+    ) -> None:
+        specification = {"TrainingImage": "i", "TrainingInputMode": "File", **members}
+        with pytest.raises(ClientError, match=f"ValidationException.* {complaint}"):
+            empty_sagemaker.create_training_job(**training_request("empty", AlgorithmSpecification=specification))
+
+    @pytest.mark.parametrize(
+        ("folder", "complaint"),
+        [("", "'train.py' is not in .*, which holds other.py"), ("nowhere", "/nowhere does not exist")],
+    )
+    def test_a_program_that_can_be_seen_to_be_missing_is_refused(
+        self, empty_sagemaker: Any, training_request: Any, tmp_path: Path, folder: str, complaint: str
+    ) -> None:
+        (tmp_path / "other.py").touch()
+        missing = {"sagemaker_program": "train.py", "sagemaker_submit_directory": (tmp_path / folder).as_uri()}
+        with pytest.raises(ClientError, match=f"ValidationException.*{complaint}"):
+            empty_sagemaker.create_training_job(**training_request("empty", missing))
+
+    def test_one_that_is_missing_in_an_archive_is_the_failure_reason(self, jobs: Runner, source: Pack) -> None:
+        answer = jobs.run("missing", source("train.py", {"other.py": ""}))
+        assert answer["FailureReason"].startswith("ClientError: The entry point 'train.py' is not in file:///")
+        assert answer["FailureReason"].endswith("which holds other.py.")
 
 
 class TestSource:
