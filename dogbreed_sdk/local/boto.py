@@ -13,7 +13,7 @@ from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.api.validation import model_loader
 from dogbreed_sdk.local.store import DEFAULT_REGION
 
-_LOCAL_SERVICES = ("sagemaker", "logs")
+_LOCAL_SERVICES = ("sagemaker", "logs", "cloudwatch")
 
 # Local calls must neither need nor use the user's profile, configuration and credentials.
 _NO_USER_SETTINGS: dict[str, tuple[None, None, str | None, None]] = {
@@ -24,7 +24,7 @@ _NO_USER_SETTINGS: dict[str, tuple[None, None, str | None, None]] = {
 
 
 class LocalBotoSession(boto3.Session):
-    """Creates clients for "sagemaker", "sagemaker-*" and "logs" that call a local endpoint.
+    """Creates clients for "sagemaker", "sagemaker-*", "logs" and "cloudwatch" that call a local endpoint.
 
     Pass it to `sagemaker.core` resources as `session=`, or to anything else that accepts a boto3 session.
 

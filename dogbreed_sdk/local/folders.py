@@ -54,6 +54,11 @@ class JobFolder:
         return self.path / "data-log.jsonl"
 
     @property
+    def metrics(self) -> Path:
+        """The history of the job's metrics; see `metric_history`."""
+        return self.path / "metrics.jsonl"
+
+    @property
     def supervisor_log(self) -> Path:
         """The supervisor's output: empty unless something is wrong with it."""
         return self.path / "supervisor.log"

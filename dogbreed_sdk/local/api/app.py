@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import anyio
@@ -19,16 +20,9 @@ from dogbreed_sdk.local.api.common import Context
 from dogbreed_sdk.local.api.invocations import Invoker
 from dogbreed_sdk.local.api.operations import perform
 from dogbreed_sdk.local.api.other_services import ErrorResponse, Handler, OtherServices
+from dogbreed_sdk.local.api.protocols import Protocol, protocol_of
 from dogbreed_sdk.local.api.s3.app import S3
-from dogbreed_sdk.local.api.wire import (
-    JSON_1_1,
-    ApiError,
-    encode_body,
-    error_body,
-    new_request_id,
-    parse_body,
-    region_of,
-)
+from dogbreed_sdk.local.api.wire import ApiError, new_request_id, region_of
 from dogbreed_sdk.local.store import Store, StoreError
 from training_scripts.data.limits import MAX_REALTIME_REQUEST_BYTES
 
@@ -60,12 +54,14 @@ def create_app(store: Store, *, invocation_seconds: float | None = None) -> Star
     async def control(request: Request) -> Response:
         body = await _read(request, MAX_REQUEST_BYTES)
         context = Context(store, region_of(request.headers.get("authorization", "")))
-        target = request.headers.get("x-amz-target", "")
+        protocol = _protocol(request)
 
         def work() -> bytes:
-            return encode_body(perform(context, target, parse_body(body)))
+            target, parameters = protocol.read(request.headers.get("x-amz-target", ""), request.url.path, body)
+            return protocol.answer(target, perform(context, target, parameters), request.state.id)
 
-        return Response(await anyio.to_thread.run_sync(work, limiter=limiter), media_type=JSON_1_1)
+        content = await anyio.to_thread.run_sync(work, limiter=limiter)
+        return Response(content, media_type=protocol.media_type, headers=dict(protocol.headers))
 
     async def invoke(request: Request) -> Response:
         body = await _read(request, MAX_REALTIME_REQUEST_BYTES)
@@ -90,6 +86,7 @@ def create_app(store: Store, *, invocation_seconds: float | None = None) -> Star
     return Starlette(
         routes=[
             Route("/", _guarded(control), methods=["POST"]),
+            Route("/service/{service}/operation/{operation}", _guarded(control), methods=["POST"]),
             Route("/endpoints/{name}/invocations", _guarded(invoke), methods=["POST"]),
             Route("/{path:path}", _guarded(unknown), methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
         ],
@@ -98,16 +95,25 @@ def create_app(store: Store, *, invocation_seconds: float | None = None) -> Star
     )
 
 
-def _error_response(_request: Request, error: ApiError, _request_id: str) -> Response:
-    headers = {"x-amzn-ErrorType": error.code}
-    return Response(error_body(error), status_code=error.status, headers=headers, media_type=JSON_1_1)
+def _protocol(request: Request) -> Protocol:
+    return protocol_of(request.url.path, request.headers.get("content-type", ""))
+
+
+def _error_response(request: Request, error: ApiError, request_id: str) -> Response:
+    protocol = _protocol(request)
+    headers = {**protocol.headers, "x-amzn-ErrorType": error.code}
+    if request.headers.get("x-amzn-query-mode") == "true":
+        side = "Sender" if error.status < HTTPStatus.INTERNAL_SERVER_ERROR else "Receiver"
+        headers["x-amzn-query-error"] = f"{error.code};{side}"
+    content = protocol.refuse(error, request_id)
+    return Response(content, status_code=error.status, headers=headers, media_type=protocol.media_type)
 
 
 def _guarded(handler: Handler, error_response: ErrorResponse = _error_response) -> Handler:
     """A handler that always responds: errors in AWS's form, and each response with a request id."""
 
     async def guarded(request: Request) -> Response:
-        request_id = new_request_id()
+        request_id = request.state.id = new_request_id()
         try:
             _refuse_web_pages(request)
             response = await handler(request)

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from dogbreed_sdk.local.api import endpoints, logs, models, tags, training_jobs, tuning_jobs
+from dogbreed_sdk.local.api import cloudwatch, endpoints, logs, models, tags, training_jobs, tuning_jobs
 from dogbreed_sdk.local.api.common import Context, Members, Operation
+from dogbreed_sdk.local.api.protocols import CLOUDWATCH
 from dogbreed_sdk.local.api.validation import validate
 from dogbreed_sdk.local.api.wire import ApiError, validation_error
 from dogbreed_sdk.local.support import tables
@@ -33,7 +34,11 @@ class Service:
 
 
 # By the prefix of the X-Amz-Target header.
-SERVICES = {"SageMaker": Service("sagemaker", _SAGEMAKER), "Logs_20140328": Service("logs", logs.OPERATIONS)}
+SERVICES = {
+    "SageMaker": Service("sagemaker", _SAGEMAKER),
+    "Logs_20140328": Service("logs", logs.OPERATIONS),
+    CLOUDWATCH: Service("cloudwatch", cloudwatch.OPERATIONS),
+}
 
 
 def perform(context: Context, target: str, parameters: Mapping[str, object]) -> Members:

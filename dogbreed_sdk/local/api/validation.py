@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # Longer values exceed their length limit anyway; no pattern is matched against them, because that might take minutes.
 _LONGEST_PATTERN_VALUE = 8192
 _LONGEST_SHOWN_VALUE = 200
+# The services that do not call it ValidationException.
+_ERROR_CODES = {"logs": "InvalidParameterException", "cloudwatch": "ValidationError"}
 _MOST_SHOWN_MEMBERS = 10
 _TYPE_NAMES = {
     "string": str,
@@ -66,12 +68,12 @@ def validate(service: str, operation: str, parameters: Mapping[str, object]) -> 
     """Refuse parameters that AWS would refuse.
 
     Raises:
-        ApiError: ValidationException (logs: InvalidParameterException) that lists every problem.
+        ApiError: ValidationException, or what the service calls it, that lists every problem.
     """
     shape = operation_model(service, operation).input_shape
     found = list(problems(shape, parameters)) if shape is not None else []
     if found:
-        code = "InvalidParameterException" if service == "logs" else "ValidationException"
+        code = _ERROR_CODES.get(service, "ValidationException")
         noun = "validation error" if len(found) == 1 else "validation errors"
         raise ApiError(code, f"{len(found)} {noun} detected: {'; '.join(found)}")
 

@@ -24,6 +24,7 @@ from dogbreed_sdk.local.jobs.debugger_recording import recording
 from dogbreed_sdk.local.jobs.environment import ScriptRun, script_environment
 from dogbreed_sdk.local.jobs.failure_reason import full_disk, script_failure
 from dogbreed_sdk.local.jobs.hosts import hosts_of
+from dogbreed_sdk.local.jobs.metric_history import MetricHistory
 from dogbreed_sdk.local.jobs.metric_search import Captured, MetricSearch
 from dogbreed_sdk.local.jobs.metrics import MetricReader, finite
 from dogbreed_sdk.local.jobs.program import prepare
@@ -81,6 +82,7 @@ class TrainingRun:
         self._ledger = ThreadLedger(store.root)
         self._metrics: dict[str, Metric] = {}
         self._metrics_due = 0.0
+        self._history = MetricHistory(self._folder.metrics)
         self._terminated = False
         self._deadline = float("inf")
         self._clock = clock.start()
@@ -232,7 +234,9 @@ class TrainingRun:
         for captured in found:
             value = finite(captured.text)
             if value is not None:
-                self._metrics[captured.name] = {"value": value, "time": clock.read(self._clock)}
+                now = clock.read(self._clock)
+                self._metrics[captured.name] = {"value": value, "time": now}
+                self._history.note(captured.name, value, now)
 
     def _end_reason(self) -> EndReason | None:
         try:
@@ -247,6 +251,8 @@ class TrainingRun:
         return "runtime" if time.monotonic() >= self._deadline else None
 
     def _write_metrics(self) -> None:
+        with suppress(OSError):  # a full disk, which the job meets too
+            self._history.write_due()
         if self._metrics and time.monotonic() >= self._metrics_due:
             self._metrics_due = time.monotonic() + _METRICS_SECONDS
             self._update(lambda state: state.setdefault("metrics", {}).update(self._metrics))
@@ -352,6 +358,8 @@ class TrainingRun:
 
     def _finish(self, status: str, secondary: str | None, failure: str | None) -> None:
         """Write the outcome; on a full disk, into the space reserved for it."""
+        with suppress(OSError):  # as in `_write_metrics`
+            self._history.write()
         with suppress(OSError):  # the script may have removed all folders of its job
             self._folder.reserve.unlink()
 

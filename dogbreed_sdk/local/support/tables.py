@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from dogbreed_sdk.local.support import endpoints, listing, logs, models, training_jobs, tuning_jobs
+from dogbreed_sdk.local.support import cloudwatch, endpoints, listing, logs, models, training_jobs, tuning_jobs
 from dogbreed_sdk.local.support.rows import Row, Table
 
 # botocore's name of the service -> operation -> table.
@@ -18,6 +18,7 @@ TABLES: Mapping[str, Table] = {
         **listing.OPERATIONS,
     },
     "logs": logs.OPERATIONS,
+    "cloudwatch": cloudwatch.OPERATIONS,
 }
 _UNKNOWN = Row(
     "refused", "this version of local SageMaker does not know the member; leave it out, or update dogbreed-sdk"

@@ -1,0 +1,54 @@
+"""The members of CloudWatch's operations."""
+
+from __future__ import annotations
+
+from dogbreed_sdk.local.support.rows import WORKS, Table, refused, works
+
+_METRIC: Table = {
+    "Namespace": works("/aws/sagemaker/TrainingJobs has metrics; others are empty"),
+    "MetricName": WORKS,
+    "Dimensions": {"Name": works("TrainingJobName has metrics; others are empty"), "Value": WORKS},
+}
+_STATISTICS = ("SampleCount", "Average", "Sum", "Minimum", "Maximum")
+_UNIT = works("metrics from logs have no unit", only=("None",))
+
+OPERATIONS: Table = {
+    "GetMetricStatistics": {
+        **_METRIC,
+        "StartTime": WORKS,
+        "EndTime": WORKS,
+        "Period": works("a minute at least"),
+        "Statistics": works(only=_STATISTICS),
+        "ExtendedStatistics": refused("percentiles are not kept; pass Statistics"),
+        "Unit": _UNIT,
+    },
+    "GetMetricData": {
+        "MetricDataQueries": {
+            "Id": WORKS,
+            "MetricStat": {
+                "Metric": _METRIC,
+                "Period": works("a minute at least"),
+                "Stat": works(only=_STATISTICS),
+                "Unit": _UNIT,
+            },
+            "Expression": refused("pass MetricStat, and compute with its values"),
+            "Label": WORKS,
+            "ReturnData": WORKS,
+            "Period": refused("it is for expressions; pass MetricStat.Period"),
+            "AccountId": refused("there is one account"),
+        },
+        "StartTime": WORKS,
+        "EndTime": WORKS,
+        "NextToken": refused("the answer has one page"),
+        "ScanBy": works(only=("TimestampDescending", "TimestampAscending")),
+        "MaxDatapoints": refused("the answer has one page"),
+        "LabelOptions": refused("times are in UTC"),
+    },
+    "ListMetrics": {
+        **_METRIC,
+        "NextToken": WORKS,
+        "RecentlyActive": refused("metrics are kept as long as their job"),
+        "IncludeLinkedAccounts": refused("there is one account", unless=(False,)),
+        "OwningAccount": refused("there is one account"),
+    },
+}
