@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 
 from dogbreed_sdk.local.api import cloudwatch, endpoints, logs, models, tags, training_jobs, tuning_jobs
@@ -15,6 +16,10 @@ from dogbreed_sdk.local.api.wire import ApiError, validation_error
 from dogbreed_sdk.local.support import tables
 
 logger = logging.getLogger(__name__)
+
+# Of an operation that does not exist here, this many of those that do are named, if their names are similar enough.
+_NEAREST_OPERATIONS = 5
+_SIMILARITY = 0.4
 
 _SAGEMAKER: dict[str, Operation] = {
     **training_jobs.OPERATIONS,
@@ -59,14 +64,22 @@ def perform(context: Context, target: str, parameters: Mapping[str, object]) -> 
     service = SERVICES.get(prefix)
     operation = service.operations.get(name) if service else None
     if service is None or operation is None:
-        offered = ", ".join(sorted(service.operations)) if service else ", ".join(SERVICES)
-        raise ApiError(
-            "UnknownOperationException", f"Local SageMaker has no operation {target!r}. It offers: {offered}."
-        )
+        raise ApiError("UnknownOperationException", _unknown(target, service, name))
     given = {key: value for key, value in parameters.items() if value is not None}
     validate(service.model, name, given)
     _check_support(service.model, name, given)
     return operation(context, given)
+
+
+def _unknown(target: str, service: Service | None, name: str) -> str:
+    """The message about an operation that local SageMaker does not have."""
+    if service is None:
+        return f"Local SageMaker has no operation {target!r}. It offers those of: {', '.join(SERVICES)}."
+    nearest = get_close_matches(name, service.operations, n=_NEAREST_OPERATIONS, cutoff=_SIMILARITY)
+    if nearest:
+        close = ", ".join(nearest)
+        return f"Local SageMaker has no operation {name!r}. The nearest that it offers: {close}."
+    return f"Local SageMaker has no operation {name!r}. It offers: {', '.join(sorted(service.operations))}."
 
 
 def _check_support(service: str, operation: str, request: Mapping[str, object]) -> None:

@@ -87,7 +87,7 @@ CREATE_TRAINING_JOB: Table = {
     "HyperParameters": WORKS,
     "AlgorithmSpecification": {
         **ALGORITHM,
-        "EnableSageMakerMetricsTimeSeries": no_meaning("metrics are always kept"),
+        "EnableSageMakerMetricsTimeSeries": routine("metrics are always kept"),
         "ContainerEntrypoint": works("it runs on this machine, in the job's own Python, and finds the job's /opt/ml"),
         "ContainerArguments": works("with a ContainerEntrypoint"),
         "TrainingImageConfig": no_meaning("no image is pulled"),

@@ -72,13 +72,21 @@ def test_a_malformed_body_is_refused(empty_local: LocalSageMaker, body: bytes, c
     assert (status, error["__type"]) == (400, code)
 
 
-@pytest.mark.parametrize("target", ["", "SageMaker.CreateProcessingJob", "DynamoDB.GetItem", "SageMaker.__init__"])
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("", "has no operation ''. It offers those of: SageMaker, "),
+        ("DynamoDB.GetItem", "has no operation 'DynamoDB.GetItem'. It offers those of: SageMaker, "),
+        ("SageMaker.__init__", "has no operation '__init__'. It offers: AddTags, CreateEndpoint, "),
+        ("SageMaker.DescribeProcessingJob", "'DescribeProcessingJob'. The nearest that it offers: DescribeTrainingJob"),
+    ],
+)
 def test_an_operation_that_is_not_offered_is_named_with_those_that_are(
-    empty_local: LocalSageMaker, target: str
+    empty_local: LocalSageMaker, target: str, message: str
 ) -> None:
     status, error, _ = call(empty_local, target=target)
     assert (status, error["__type"]) == (400, "UnknownOperationException")
-    assert "It offers" in error["message"]
+    assert message in error["message"]
 
 
 def test_an_unknown_path_is_no_hang_and_no_page(empty_local: LocalSageMaker) -> None:
