@@ -111,7 +111,7 @@ class State(TypedDict, total=False):
         transitions: Its secondary statuses so far.
         clock: Its clock, which corrections of the machine's clock do not affect.
         begun: Whether a supervisor has taken it over.
-        started: When its script was started, in epoch seconds by its own clock.
+        started: When its script or the transform was started, in epoch seconds by its own clock.
         script: Its script's process.
         orphaned: When its script was found without a supervisor.
         wanted_threads: The number of threads that it requests; default: all cores.
@@ -130,10 +130,12 @@ class State(TypedDict, total=False):
         inherited: What a warm start knows of its parents' training jobs.
         converged: When the search was found to have converged, in epoch seconds.
 
+        container: The container of the model that a transform job runs, resolved at the time of the request.
+
         serving: The model that an endpoint must serve.
         previous: The same, before the update in progress.
         deployment: The unpacked model that it serves.
-        server: Its model server, if it has been started.
+        server: Its model server, or that of a transform job, if it has been started.
     """
 
     status: str
@@ -166,6 +168,8 @@ class State(TypedDict, total=False):
     best: str | None
     inherited: list[Inherited]
     converged: float | None
+
+    container: ContainerDefinitionTypeDef
 
     serving: Serving
     previous: Serving

@@ -16,6 +16,7 @@ from dogbreed_sdk.local.jobs.script_files import remove_tree
 from dogbreed_sdk.local.states import State
 from dogbreed_sdk.local.store import (
     TRAINING_JOB,
+    TRANSFORM_JOB,
     TUNING_JOB,
     AlreadyExists,
     NotFound,
@@ -51,7 +52,7 @@ Operation = Callable[[Context, Any], Members]
 
 
 def get_job(context: Context, kind: str, name: str) -> Record:
-    """A training or tuning job.
+    """A training, tuning or transform job.
 
     Raises:
         ApiError: ResourceNotFound.
@@ -72,11 +73,11 @@ def create_job(
     noun: str,
     start: Callable[[Store, str], None],
 ) -> Record:
-    """Create the record of a training or tuning job with its tags, and start its supervisor.
+    """Create the record of a training, tuning or transform job with its tags, and start its supervisor.
 
     Args:
         context: Where the job is created.
-        kind: TRAINING_JOB or TUNING_JOB.
+        kind: TRAINING_JOB, TUNING_JOB or TRANSFORM_JOB.
         name: The job.
         request: Its create request.
         state: Its first state.
@@ -107,7 +108,7 @@ def create_job(
 
 
 def check_running(record: Record, *, noun: str) -> None:
-    """Refuse to stop a training or tuning job that has ended.
+    """Refuse to stop a training, tuning or transform job that has ended.
 
     Raises:
         ApiError: ValidationException.
@@ -143,6 +144,8 @@ def delete_job(context: Context, record: Record, *, noun: str) -> None:
 
 def _refuse_shared_folder(context: Context, kind: str, name: str) -> None:
     """Refuse a name that the other kind of job uses: unlike on AWS, both keep their files in <root>/jobs/<name>."""
+    if kind == TRANSFORM_JOB:  # these have a folder of their own
+        return
     other, noun = (TUNING_JOB, "tuning") if kind == TRAINING_JOB else (TRAINING_JOB, "training")
     try:
         context.store.get(other, name)

@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 from dogbreed_sdk.local.hosting import endpoints
 from dogbreed_sdk.local.jobs import runner as training_runner
-from dogbreed_sdk.local.store import ENDPOINT, TRAINING_JOB, TUNING_JOB, Filters, NotFound, Record, Store
+from dogbreed_sdk.local.store import ENDPOINT, TRAINING_JOB, TRANSFORM_JOB, TUNING_JOB, Filters, NotFound, Record, Store
 from dogbreed_sdk.local.supervision import RUNNING_STATUSES
+from dogbreed_sdk.local.transform import runner as transform_runner
 from dogbreed_sdk.local.tuning import runner as tuning_runner
 
 _RECONCILE: Mapping[str, Callable[[Store, str], None]] = {
     TRAINING_JOB: training_runner.reconcile,
     TUNING_JOB: tuning_runner.reconcile,
+    TRANSFORM_JOB: transform_runner.reconcile,
     ENDPOINT: endpoints.reconcile,
 }
 
@@ -41,7 +43,7 @@ def reconcile_running(
 
     Args:
         store: The store with the records.
-        kind: TRAINING_JOB, TUNING_JOB or ENDPOINT.
+        kind: TRAINING_JOB, TUNING_JOB, TRANSFORM_JOB or ENDPOINT.
         parent: The tuning job whose training jobs are listed; default: of all records.
         statuses: The statuses in which a record's process may have been killed.
     """

@@ -40,7 +40,7 @@ def validation_error(message: str) -> ApiError:
 
 
 def resource_not_found() -> ApiError:
-    """The error for a training or tuning job that does not exist, in AWS's words."""
+    """The error for a training, tuning or transform job that does not exist, in AWS's words."""
     return ApiError("ResourceNotFound", "Requested resource not found.")
 
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from dogbreed_sdk.local.support import cloudwatch, endpoints, listing, logs, models, training_jobs, tuning_jobs
+from dogbreed_sdk.local.support import (
+    cloudwatch,
+    endpoints,
+    listing,
+    logs,
+    models,
+    training_jobs,
+    transform_jobs,
+    tuning_jobs,
+)
 from dogbreed_sdk.local.support.rows import Row, Table
 
 # botocore's name of the service -> operation -> table.
@@ -13,6 +22,7 @@ TABLES: Mapping[str, Table] = {
     "sagemaker": {
         **training_jobs.OPERATIONS,
         **tuning_jobs.OPERATIONS,
+        **transform_jobs.OPERATIONS,
         **models.OPERATIONS,
         **endpoints.OPERATIONS,
         **listing.OPERATIONS,

@@ -1,0 +1,43 @@
+"""How a transform job's record and folder change when it stops or ends."""
+
+from __future__ import annotations
+
+import shutil
+
+from dogbreed_sdk._util.descendants import end_marked
+from dogbreed_sdk._util.text import shorten
+from dogbreed_sdk.local.folders import JobFolder
+from dogbreed_sdk.local.hosting.servers import CODE_VARIABLE
+from dogbreed_sdk.local.states import State
+from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS, RUNNING_STATUSES
+
+PARTS_FOLDER = "parts"
+
+
+def request_stop(state: State) -> None:
+    """Ask a running job to stop; its supervisor looks for this."""
+    if state.get("status") == "InProgress":
+        state.update({"stop": True, "status": "Stopping"})
+
+
+def finish(state: State, status: str, *, now: float, failure: str | None = None) -> None:
+    """Record a job's outcome; a job that already has one keeps it.
+
+    Args:
+        state: The record's state.
+        status: Completed, Failed or Stopped; a job that was asked to stop does not complete.
+        now: The current time by the job's clock, in epoch seconds.
+        failure: FailureReason, cut to AWS's 1024 characters.
+    """
+    if state.get("status") in RUNNING_STATUSES:
+        reason = shorten(failure, MAXIMUM_FAILURE_CHARACTERS) if failure else None
+        stopped = status == "Completed" and state.get("stop")
+        state.update({"status": "Stopped" if stopped else status, "failure": reason, "ended": now})
+
+
+def clean_up(folder: JobFolder) -> None:
+    """End processes that the model started, and remove everything in a job's folder but its logs."""
+    end_marked(CODE_VARIABLE, f"{folder.path}/")
+    for path in folder.path.iterdir():
+        if path.is_dir():  # the unpacked model, unfinished outputs, copies of inputs
+            shutil.rmtree(path, ignore_errors=True)
