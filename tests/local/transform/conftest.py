@@ -34,7 +34,7 @@ def model_fn(model_dir):
     return []
 
 def input_fn(body, content_type):
-    return body.decode("latin-1"), content_type
+    return body if isinstance(body, str) else body.decode("latin-1"), content_type
 
 def predict_fn(data, seen):
     text, content_type = data
