@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+TRACEBACK = "Traceback (most recent call last):"
+
 _FRAME = re.compile(r'\s*File ".*", line \d+')
 
 

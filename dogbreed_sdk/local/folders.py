@@ -59,6 +59,11 @@ class JobFolder:
         return self.path / "metrics.jsonl"
 
     @property
+    def hosts_file(self) -> Path:
+        """What the job's scripts see as /etc/hosts."""
+        return self.path / "hosts"
+
+    @property
     def supervisor_log(self) -> Path:
         """The supervisor's output: empty unless something is wrong with it."""
         return self.path / "supervisor.log"

@@ -111,12 +111,12 @@ class State(TypedDict, total=False):
         transitions: Its secondary statuses so far.
         clock: Its clock, which corrections of the machine's clock do not affect.
         begun: Whether a supervisor has taken it over.
-        started: When its script or the transform was started, in epoch seconds by its own clock.
-        script: Its script's process.
-        orphaned: When its script was found without a supervisor.
+        started: When its scripts or the transform were started, in epoch seconds by its own clock.
+        scripts: The processes of its scripts, one for each host.
+        orphaned: When its scripts were found without a supervisor.
         wanted_threads: The number of threads that it requests; default: all cores.
         threads: The number of threads that it was granted.
-        log_stream: The name of its log stream.
+        log_stream: The name of its first host's log stream.
         metrics: Its metrics' last values, by name.
         artifacts: The URI of its model artifact.
         rules: Its managed rules.
@@ -151,7 +151,7 @@ class State(TypedDict, total=False):
     clock: StartedClock
     begun: bool
     started: float | None
-    script: Process | None
+    scripts: list[Process]
     orphaned: StartedClock
     wanted_threads: int
     threads: int

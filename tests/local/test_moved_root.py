@@ -134,7 +134,7 @@ def test_a_job_that_ran_when_its_root_was_copied_has_failed_in_the_copy_and_ends
     assert claims.claim("new", created=1, process=identify(os.getpid(), root=copied) or {}, wanted=1) == 1
     copied_store.close()
 
-    assert is_alive(running["script"])
+    assert is_alive(running["scripts"][0])
     (root / "jobs/dogs/ml/code/go").touch()
     assert ended(sagemaker, "dogs")["TrainingJobStatus"] == "Completed"
     store.close()

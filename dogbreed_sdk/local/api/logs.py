@@ -15,16 +15,18 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypedDict
+from typing import IO, TYPE_CHECKING, TypedDict, cast
 
 from dogbreed_sdk.container import ENDPOINT_LOG_GROUP_PREFIX, TRAINING_LOG_GROUP, TRANSFORM_LOG_GROUP
 from dogbreed_sdk.local.api.common import Context, Members, Operation
 from dogbreed_sdk.local.api.wire import ApiError
 from dogbreed_sdk.local.folders import EndpointFolder, JobFolder
+from dogbreed_sdk.local.jobs.hosts import hosts_of
 from dogbreed_sdk.local.store import ACCOUNT_ID, ENDPOINT, TRAINING_JOB, TRANSFORM_JOB, Filters, NotFound, Record
 
 if TYPE_CHECKING:
     from types_boto3_logs.type_defs import DescribeLogStreamsRequestTypeDef, GetLogEventsRequestTypeDef
+    from types_boto3_sagemaker.type_defs import CreateTrainingJobRequestTypeDef
 
 
 # API reference, GetLogEvents: a page is at most 10,000 events and 1 MB (26 bytes count for each event beside its text).
@@ -160,7 +162,7 @@ def _streams(context: Context, group: str, name: str) -> list[Stream]:
     """
     record = context.store.get(_JOB_GROUPS.get(group, ENDPOINT), name)
     if record.kind == TRAINING_JOB:
-        return [_training_stream(context, record)]
+        return _training_streams(context, record)
     return _transform_streams(context, record) if record.kind == TRANSFORM_JOB else [_endpoint_stream(context, record)]
 
 
@@ -174,9 +176,12 @@ def _find_stream(context: Context, group: str, name: str) -> Stream:
     raise ApiError("ResourceNotFoundException", "The specified log stream does not exist.")
 
 
-def _training_stream(context: Context, record: Record) -> Stream:
-    name = record.state.get("log_stream") or f"{record.name}/algo-1-{int(record.created)}"
-    return Stream(name, JobFolder.of(context.store.root, record.name).log, record.created)
+def _training_streams(context: Context, record: Record) -> list[Stream]:
+    """The output of the scripts of all hosts."""
+    first = record.state.get("log_stream") or f"{record.name}/algo-1-{int(record.created)}"
+    request = cast("CreateTrainingJobRequestTypeDef", record.request)
+    hosts = hosts_of(JobFolder.of(context.store.root, record.name), request)
+    return [Stream(host.log_stream(first), host.log, record.created) for host in hosts]
 
 
 def _transform_streams(context: Context, record: Record) -> list[Stream]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 from dogbreed_sdk.errors import ConfigurationError
@@ -25,6 +26,8 @@ from dogbreed_sdk.local.api.reconciliation import current, reconcile_running
 from dogbreed_sdk.local.api.wire import ApiError, number, validation_error
 from dogbreed_sdk.local.jobs import debugger_states, runner
 from dogbreed_sdk.local.jobs import state as job_state
+from dogbreed_sdk.local.jobs.hosts import MAXIMUM_HOSTS
+from dogbreed_sdk.local.jobs.launchers import unsupported_launcher
 from dogbreed_sdk.local.jobs.metrics import MetricReader
 from dogbreed_sdk.local.states import State, Transition
 from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, Record, resource_arn
@@ -170,6 +173,7 @@ def check_training(request: Definition, path: str = "") -> None:
     require(request, "AlgorithmSpecification", "ResourceConfig", "StoppingCondition", path=path)
     _check_algorithm(request["AlgorithmSpecification"])
     _check_resources(request["ResourceConfig"], path)
+    _check_launcher(request)
     _check_stopping(request)
     channels = request.get("InputDataConfig") or []
     duplicate = first_duplicate([channel["ChannelName"] for channel in channels])
@@ -222,13 +226,20 @@ def _check_resources(resources: ResourceConfigUnionTypeDef, path: str) -> None:
         )
     require(resources, "InstanceType", "InstanceCount", path=f"{path}resourceConfig.")
     count = resources["InstanceCount"]
-    if count > 1:
+    if count > MAXIMUM_HOSTS:
         raise ApiError(
             "ResourceLimitExceeded",
-            f"The account-level service limit '{resources['InstanceType']} for training job usage' is 1 Instances, "
-            f"with current utilization of 0 Instances and a request delta of {count} Instances. "
-            "Local SageMaker is one machine.",
+            f"The account-level service limit '{resources['InstanceType']} for training job usage' is {MAXIMUM_HOSTS} "
+            f"Instances, with current utilization of 0 Instances and a request delta of {count} Instances. "
+            "Local SageMaker is one machine, whose cores the instances of a job share.",
         )
+
+
+def _check_launcher(request: Definition) -> None:
+    hyperparameters = cast("Mapping[str, str]", request.get("HyperParameters") or request.get("StaticHyperParameters"))
+    reason = unsupported_launcher(hyperparameters or {})
+    if reason is not None:
+        raise validation_error(reason)
 
 
 def _check_stopping(request: Definition) -> None:

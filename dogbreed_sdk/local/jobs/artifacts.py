@@ -17,6 +17,7 @@ from dogbreed_sdk.local.jobs.script_files import (
     Report,
     contents,
     copy_file,
+    merged_contents,
     nearest_folder,
     open_regular,
     remove_tree,
@@ -32,11 +33,11 @@ if TYPE_CHECKING:
 _COMPRESSION_LEVEL = 0
 
 
-def upload_model(base: Path, configuration: OutputDataConfigTypeDef, job: str, report: Report) -> str:
-    """Pack model/ to <S3OutputPath>/<job>/output/.
+def upload_model(bases: Sequence[Path], configuration: OutputDataConfigTypeDef, job: str, report: Report) -> str:
+    """Pack model/ to <S3OutputPath>/<job>/output/; the models of several hosts are merged, as on AWS.
 
     Args:
-        base: The folder that stands for /opt/ml.
+        bases: The folders that stand for the hosts' /opt/ml; if two hosts wrote the same file, the first one's counts.
         configuration: OutputDataConfig, with a file:// or s3:// S3OutputPath.
         job: The job's name.
         report: Called with a line about each thing that can't be packed.
@@ -49,27 +50,28 @@ def upload_model(base: Path, configuration: OutputDataConfigTypeDef, job: str, r
         ConfigurationError: The URI can't be written to.
     """
     prefix = _prefix(configuration, job)
+    entries = merged_contents([base / "model" for base in bases], report)
     if configuration.get("CompressionType") == "NONE":
         uri = f"{prefix}/model/"
         if not uri.startswith("s3://"):
             _local_path(uri).mkdir(parents=True, exist_ok=True)
-        copy_contents(base / "model", uri, report)
+        _copy(entries, uri)
         return uri
     uri = f"{prefix}/{container.MODEL_ARCHIVE}"
-    _deliver(base / "model", uri, report)
+    _deliver(entries, uri, bases[0])
     return uri
 
 
-def upload_data(base: Path, configuration: OutputDataConfigTypeDef, job: str, report: Report) -> None:
+def upload_data(bases: Sequence[Path], configuration: OutputDataConfigTypeDef, job: str, report: Report) -> None:
     """Pack output/data/ if it is not empty; arguments and errors are those of `upload_model`."""
-    data = base / "output/data"
-    if not data.is_dir() or not any(data.iterdir()):
+    folders = [data for base in bases if (data := base / "output/data").is_dir() and any(data.iterdir())]
+    if not folders:
         return
-    prefix = _prefix(configuration, job)
+    entries, prefix = merged_contents(folders, report), _prefix(configuration, job)
     if configuration.get("CompressionType") == "NONE":
-        copy_contents(data, f"{prefix}/data/", report)
+        _copy(entries, f"{prefix}/data/")
     else:
-        _deliver(data, f"{prefix}/{container.OUTPUT_ARCHIVE}", report)
+        _deliver(entries, f"{prefix}/{container.OUTPUT_ARCHIVE}", bases[0])
 
 
 def remove_uploaded(folder: Path) -> None:
@@ -84,7 +86,10 @@ def copy_contents(folder: Path, uri: str, report: Report) -> None:
         OSError: For instance the disk is full.
         ConfigurationError: The URI can't be written to.
     """
-    entries = contents(folder, report)
+    _copy(contents(folder, report), uri)
+
+
+def _copy(entries: Sequence[Entry], uri: str) -> None:
     if not uri.startswith("s3://"):
         _require_room(entries, _local_path(uri))
     for entry in entries:
@@ -107,14 +112,15 @@ def _prefix(configuration: OutputDataConfigTypeDef, job: str) -> str:
     return f"{configuration['S3OutputPath'].rstrip('/')}/{job}/output"
 
 
-def _deliver(folder: Path, uri: str, report: Report) -> None:
+def _deliver(entries: Sequence[Entry], uri: str, base: Path) -> None:
+    """Write an archive to a URI; on the way to S3, it is in a folder below `base`."""
     if uri.startswith("s3://"):
-        with temporary_folder(nearest_folder(folder.parent), "upload") as scratch:
+        with temporary_folder(nearest_folder(base), "upload") as scratch:
             archive = scratch / container.MODEL_ARCHIVE
-            pack(folder, archive, report)
+            _pack(entries, archive)
             upload_object(archive, uri)
         return
-    pack(folder, _local_path(uri), report)
+    _pack(entries, _local_path(uri))
 
 
 def _local_path(uri: str) -> Path:
@@ -136,7 +142,10 @@ def pack(folder: Path, archive: Path, report: Report = lambda _line: None) -> No
         OSError: For instance the disk is full; no partial archive is left.
         ConfigurationError: The disk has less free space than it needs.
     """
-    entries = contents(folder, report)
+    _pack(contents(folder, report), archive)
+
+
+def _pack(entries: Sequence[Entry], archive: Path) -> None:
     _require_room(entries, archive.parent)
     with (
         replacing(archive) as raw,

@@ -16,8 +16,8 @@ NAMESPACE_VARIABLE = "DOGBREED_LOCAL_NAMESPACE"
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 _NOTICE = (
     "Local SageMaker can't show this job its folder as /opt/ml on this machine ({{problem}}): paths below /opt/ml in "
-    "the command and its environment were replaced with {container}; a program that spells out /opt/ml "
-    "itself does not find it."
+    "the command and its environment were replaced with {container}, and the names of hosts such as algo-1 with "
+    "addresses; a program that spells out /opt/ml or such a name itself does not find it."
 )
 
 
@@ -29,24 +29,27 @@ class ContainerView:
         container: The folder that they see as /opt/ml.
         files: Files that they see at other paths, which must exist: {"/etc/hosts": Path(...)}.
         host_name: The host name that they see; None for the machine's.
+        addresses: The addresses of the names in their /etc/hosts, which replace them where there is no view.
     """
 
     container: Path
     files: Mapping[str, Path] = field(default_factory=dict)
     host_name: str | None = None
+    addresses: Mapping[str, str] = field(default_factory=dict)
 
     def command(self, command: Sequence[str]) -> list[str]:
         """The command line that starts a command with this view.
 
         It takes some 30 ms to start. Where the system allows no view, paths below /opt/ml in the command and its
-        environment are replaced with the folder's real ones, and the command's output begins with a line about that.
+        environment are replaced with the folder's real ones, and the hosts' names with their addresses; the command's
+        output begins with a line about that.
         """
         binds = [(str(self.container), OPT_ML), *((str(source), path) for path, source in self.files.items())]
         view = {
             "namespace": _is_wanted(self.container),
             "binds": binds,
             "host_name": self.host_name,
-            "translations": [(OPT_ML, str(self.container))],
+            "translations": [(OPT_ML, str(self.container)), *self.addresses.items()],
             "notice": _NOTICE.format(container=str(self.container).replace("{", "{{").replace("}", "}}")),
         }
         return [sys.executable, "-I", "-S", str(_LAUNCHER), json.dumps(view), *command]

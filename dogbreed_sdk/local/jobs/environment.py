@@ -10,7 +10,6 @@ import logging
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +17,13 @@ from dogbreed_sdk import container
 from dogbreed_sdk._util.caller_environment import inherited
 from dogbreed_sdk._util.cores import thread_environment
 from dogbreed_sdk.local.jobs import debugger_outputs
-from dogbreed_sdk.local.jobs.hosts import Host
+from dogbreed_sdk.local.jobs.launchers import is_distributed
+from dogbreed_sdk.local.jobs.network import INTERFACE
+from dogbreed_sdk.local.jobs.script_run import ScriptRun
 from dogbreed_sdk.local.jobs.staging import INSTANCE_GROUP, resource_configuration
 
 if TYPE_CHECKING:
-    from types_boto3_sagemaker.type_defs import CreateTrainingJobRequestTypeDef
+    pass
 
 
 # The variable that distinguishes a job's processes from all others; its value is `Host.mark`.
@@ -39,45 +40,19 @@ _UNNAMED = {
 }
 
 
+# Those for which the toolkit has variables (params.py, SAGEMAKER_HYPERPARAMETERS).
+_TOOLKIT_HYPERPARAMETERS = {
+    container.PROGRAM_HYPERPARAMETER,
+    container.SUBMIT_DIRECTORY_HYPERPARAMETER,
+    "sagemaker_enable_cloudwatch_metrics",
+    "sagemaker_region",
+    "sagemaker_container_log_level",
+    "sagemaker_job_name",
+    "sagemaker_s3_output",
+}
+
 # The toolkit's Environment as a dictionary: texts, numbers, lists and dictionaries.
 _Settings = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class ScriptRun:
-    """One run of a script on one host: the values that determine its variables.
-
-    Attributes:
-        name: The job's name.
-        arn: Its ARN.
-        request: The CreateTrainingJob request.
-        host: The host.
-        checkpoints: The checkpoint folder.
-        program: The entry point.
-        threads: Threads granted to the host.
-    """
-
-    name: str
-    arn: str
-    request: CreateTrainingJobRequestTypeDef = field(repr=False)
-    host: Host
-    checkpoints: Path
-    program: str
-    threads: int
-
-    @property
-    def hyperparameters(self) -> dict[str, str]:
-        """The script's own hyperparameters in wire form."""
-        return {
-            name: value
-            for name, value in self.request.get("HyperParameters", {}).items()
-            if not name.startswith((container.RESERVED_HYPERPARAMETER_PREFIX, "_tuning_objective_metric"))
-        }
-
-    @property
-    def arguments(self) -> list[str]:
-        """The script's command line."""
-        return container.script_arguments(self.hyperparameters)
 
 
 def script_environment(run: ScriptRun, caller: Mapping[str, str]) -> dict[str, str]:
@@ -120,8 +95,24 @@ def _container_variables(run: ScriptRun) -> dict[str, str]:
         "TRAINING_JOB_ARN": run.arn,
         "SAGEMAKER_JOB_NAME": run.name,
         "CURRENT_HOST": run.host.name,
+        **_network_variables(run),
         JOB_MARK: run.host.mark,
         **debugger_outputs.variables(run.host),
+    }
+
+
+def _network_variables(run: ScriptRun) -> dict[str, str]:
+    """The variables with which torch.distributed finds the other hosts (sagemaker-pytorch-training, training.py).
+
+    Hosts are processes of this machine, so the names of other interfaces in a request's Environment must not win.
+    """
+    return {
+        "MASTER_ADDR": run.host.names[0],
+        "MASTER_PORT": str(run.network.master_port),
+        "NCCL_SOCKET_IFNAME": INTERFACE,
+        "GLOO_SOCKET_IFNAME": INTERFACE,
+        "TP_SOCKET_IFNAME": INTERFACE,
+        **({"CUDA_VISIBLE_DEVICES": ",".join(run.gpus)} if run.host.count > 1 else {}),
     }
 
 
@@ -140,7 +131,7 @@ def _settings(run: ScriptRun) -> _Settings:
         "channel_input_dirs": {name: str(base / "input/data" / name) for name in channels},
         "input_data_config": json.loads((base / "input/config/inputdataconfig.json").read_text("utf-8")),
         "resource_config": resources,
-        "additional_framework_parameters": {},
+        "additional_framework_parameters": _framework_parameters(wire),
         "framework_module": None,
         "hosts": host.names,
         "current_host": host.name,
@@ -149,7 +140,7 @@ def _settings(run: ScriptRun) -> _Settings:
         "current_instance_group_hosts": host.names,
         "instance_groups": [INSTANCE_GROUP],
         "instance_groups_dict": {group["instance_group_name"]: group for group in resources["instance_groups"]},
-        "distribution_instance_groups": [],
+        "distribution_instance_groups": [INSTANCE_GROUP] if is_distributed(wire) else [],
         "master_hostname": host.names[0],
         "is_hetero": False,
         "is_master": host.index == 0,
@@ -159,7 +150,7 @@ def _settings(run: ScriptRun) -> _Settings:
         "module_dir": source,
         "user_entry_point": run.program,
         "num_cpus": run.threads,
-        "num_gpus": gpu_count(),
+        "num_gpus": len(run.gpus),
         "num_neurons": 0,
         **_folders(base),
     }
@@ -174,6 +165,34 @@ def _folders(base: Path) -> dict[str, str]:
         "output_data_dir": str(base / "output/data"),
         "output_intermediate_dir": str(base / "output/intermediate"),
     }
+
+
+def _framework_parameters(hyperparameters: Mapping[str, str]) -> _Settings:
+    """The hyperparameters for the toolkit that it has no variable for, decoded."""
+    return {
+        name: container.decode_hyperparameter(value)
+        for name, value in hyperparameters.items()
+        if name.startswith(container.RESERVED_HYPERPARAMETER_PREFIX) and name not in _TOOLKIT_HYPERPARAMETERS
+    }
+
+
+def gpus_by_host(caller: Mapping[str, str], hosts: int) -> list[tuple[str, ...]]:
+    """The GPUs of each host, as in CUDA_VISIBLE_DEVICES.
+
+    The GPUs of this machine are divided among the hosts, and hosts get none if there are fewer GPUs than hosts:
+    two ranks can't share one, and without a GPU scripts use the CPU and gloo.
+
+    Args:
+        caller: The environment of the process that starts the job, whose CUDA_VISIBLE_DEVICES limits the GPUs.
+        hosts: The number of hosts.
+    """
+    visible = caller.get("CUDA_VISIBLE_DEVICES")
+    count = gpu_count()
+    found = [str(number) for number in range(count)]
+    if count and visible is not None:
+        found = [name for name in visible.replace(" ", "").split(",") if name]
+    share = len(found) // hosts
+    return [tuple(found[host * share : (host + 1) * share]) for host in range(hosts)]
 
 
 def gpu_count() -> int:

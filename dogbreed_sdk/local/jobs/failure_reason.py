@@ -10,12 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dogbreed_sdk._util.text import shorten
-from dogbreed_sdk._util.tracebacks import parted
+from dogbreed_sdk._util.tracebacks import TRACEBACK, parted
 from dogbreed_sdk.local.jobs.script_files import nearest_folder, read_end
 from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS
 from training_scripts._util.safe_text import without_secrets
 
-_TRACEBACK = "Traceback (most recent call last):"
+# torch.distributed writes this before every line of a traceback.
+_RANK = re.compile(r"^\[rank\d+\]: ?")
+# The traceback of torchrun itself, which says nothing about the script.
+_LAUNCHER_FAILURE = "torch.distributed.elastic.multiprocessing.errors.ChildFailedError"
 _MESSAGE_LINES = 12
 # Many times more than fits into a FailureReason.
 _FAILURE_BYTES = 64 * 1024
@@ -24,7 +27,13 @@ _REPORTED = re.compile(r'(?P<head>AlgorithmError: .*?)ErrorMessage "(?P<message>
 
 
 def script_failure(
-    *, exit_status: int, command: Sequence[str], failure_file: Path, tail: Sequence[str], folder: Path
+    *,
+    exit_status: int,
+    command: Sequence[str],
+    failure_file: Path,
+    tail: Sequence[str],
+    folder: Path,
+    host: str | None = None,
 ) -> str:
     """The reason why a script failed.
 
@@ -34,6 +43,7 @@ def script_failure(
         failure_file: The container's output/failure, which a script may write.
         tail: The log's last lines.
         folder: The job's folder, for a full disk.
+        host: The host that the script ran on, if the job has several.
 
     Returns:
         AWS's `AlgorithmError: ExecuteUserScriptError: ExitCode … ErrorMessage … Command …`, at most 1024
@@ -42,7 +52,8 @@ def script_failure(
     written = without_secrets(_failure_file(failure_file))
     tail = [without_secrets(line) for line in tail]
     message = _parts_of_text(written) if written else _parts_of_log(tail)
-    notes = _signal_note(exit_status)
+    notes = f"On host {host}: " if host else ""
+    notes += _signal_note(exit_status)
     if any(_FULL_DISK in part for part in message) or any(_FULL_DISK in line for line in tail):
         notes += full_disk(folder) + " "
     head = f'AlgorithmError: {notes}ExecuteUserScriptError:\nExitCode {exit_status}\nErrorMessage "'
@@ -84,10 +95,12 @@ def _failure_file(path: Path) -> str:
 
 def _parts_of_log(tail: Sequence[str]) -> list[str]:
     """The last traceback's frames, line by line, and its exception in one piece; without one the log's last lines."""
-    lines = [line for line in tail if line.strip()]
-    starts = [number for number, line in enumerate(lines) if line.startswith(_TRACEBACK)]
+    lines = [line for line in (_RANK.sub("", line, count=1) for line in tail) if line.strip()]
+    starts = [number for number, line in enumerate(lines) if line.startswith(TRACEBACK)]
     if not starts:
         return lines[-_MESSAGE_LINES:]
+    if len(starts) > 1 and any(line.startswith(_LAUNCHER_FAILURE) for line in lines[starts[-1] :]):
+        lines = lines[: starts.pop()]
     frames, exception = parted(lines[starts[-1] + 1 :])
     return [*frames[-_MESSAGE_LINES:], "\n".join(exception)] if exception else frames[-_MESSAGE_LINES:]
 

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import CreateTrainingJobRequestTypeDef
 
 
+# Local SageMaker is one machine: more hosts only take memory from each other.
+MAXIMUM_HOSTS = 8
+
+
 @dataclass(frozen=True)
 class Host:
     """One instance of a training job.
@@ -40,6 +44,16 @@ class Host:
     def container(self) -> Path:
         """The folder that stands for the host's /opt/ml; see `staging`."""
         return self.job.container_of(self.name)
+
+    @property
+    def log(self) -> Path:
+        """The output of the host's script."""
+        return self.job.log_of(self.name)
+
+    def log_stream(self, first: str) -> str:
+        """The name of the host's log stream, given the name of the first host's: <job>/<host>-<time>."""
+        before, _, time = first.rpartition(f"/{_name(0)}-")
+        return f"{before}/{self.name}-{time}"
 
     @property
     def mark(self) -> str:

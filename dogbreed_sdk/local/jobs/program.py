@@ -51,7 +51,7 @@ class Program:
         """The command line, as AWS's toolkit builds it for a module, a Python script or any other program."""
         if self.entrypoint:
             return list(self.entrypoint)
-        if self._is_package:
+        if self.is_package:
             return [self.layer.python, "-m", self.script.removesuffix(".py").replace("/", "."), *arguments]
         if self.script.endswith(".py"):
             return [self.layer.python, self.script, *arguments]
@@ -66,7 +66,8 @@ class Program:
         return self.layer.environment(base, modules=() if self.entrypoint else (self.code,))
 
     @property
-    def _is_package(self) -> bool:
+    def is_package(self) -> bool:
+        """Whether the script is a module of a package, which pip installs."""
         return not self.script.endswith(".sh") and (self.code / SETUP_FILE).is_file()
 
 
@@ -98,7 +99,7 @@ def prepare(host: Host, script: str, request: CreateTrainingJobRequestTypeDef, l
     program = Program(script, code, layer, entrypoint)
     if packages is None:
         install(layer, ["-r", REQUIREMENTS_FILE], code, environment, report)
-    if program._is_package:
+    if program.is_package:
         install(layer, ["."], code, environment, report)
     if script and not script.endswith(".py"):
         (code / script).chmod(0o755)

@@ -63,15 +63,16 @@ def is_abandoned(store: Store, record: Record) -> bool:
 
 
 def _fail_lost_job(store: Store, record: Record) -> None:
-    script = record.state.get("script")
-    if script and is_alive(script, root=store.root):
-        # Its guard has asked it to end and lets it save.
+    scripts = [script for script in record.state.get("scripts", ()) if is_alive(script, root=store.root)]
+    if scripts:
+        # Their guards have asked them to end and let them save.
         patience = GUARD_GRACE_SECONDS + _GUARD_MARGIN_SECONDS
         orphaned = record.state.get("orphaned")
         if not orphaned or clock.age(orphaned) < patience:
             store.update(TRAINING_JOB, record.name, lambda state: _orphan(state, record))
             return
-        signal_group(int(script["pid"]), signal.SIGKILL)
+        for script in scripts:
+            signal_group(int(script["pid"]), signal.SIGKILL)
     end_marked(JOB_MARK, job_mark(JobFolder.of(store.root, record.name)))
     _fail(store, record, _lost_reason(store, record))
 

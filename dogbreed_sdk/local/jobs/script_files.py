@@ -6,10 +6,10 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Literal
 
 _REPORTS = 10
@@ -36,6 +36,29 @@ class Entry:
     kind: Literal["folder", "file", "link"]
     name: str
     source: Path
+
+
+def merged_contents(folders: Sequence[Path], report: Report) -> list[Entry]:
+    """Everything in several folders that can be packed, as if they were one folder; see `contents`.
+
+    Args:
+        folders: The folders; if several contain a thing of the same name, that of the first one is packed.
+        report: Called with a line about each thing that is left out.
+    """
+    merged: dict[str, Entry] = {}
+    reports = _Reports(report)
+    for folder in folders:
+        left_out = set()
+        for entry in contents(folder, report):
+            if str(PurePosixPath(entry.name).parent) in left_out:
+                left_out.add(entry.name)
+                continue
+            present = merged.setdefault(entry.name, entry)
+            if present is not entry and not present.kind == entry.kind == "folder":
+                left_out.add(entry.name)
+                reports.add(f"{entry.source} is not packed: another host has written {folder.name}/{entry.name} too")
+    reports.close()
+    return sorted(merged.values(), key=lambda entry: PurePosixPath(entry.name))
 
 
 def contents(folder: Path, report: Report) -> list[Entry]:

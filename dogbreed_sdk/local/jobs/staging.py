@@ -14,6 +14,7 @@ from dogbreed_sdk import container
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.jobs import debugger_outputs
 from dogbreed_sdk.local.jobs.hosts import Host
+from dogbreed_sdk.local.jobs.network import INTERFACE
 from dogbreed_sdk.local.jobs.s3_transfer import download_object, download_prefix
 from dogbreed_sdk.local.jobs.script_files import nearest_folder
 from training_scripts._util.atomic import write_json_atomically
@@ -132,7 +133,7 @@ def resource_configuration(host: Host, request: CreateTrainingJobRequestTypeDef)
         "current_group_name": INSTANCE_GROUP,
         "hosts": host.names,
         "instance_groups": [group],
-        "network_interface_name": "lo",
+        "network_interface_name": INTERFACE,
     }
 
 

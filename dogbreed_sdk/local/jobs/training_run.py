@@ -6,8 +6,9 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from dogbreed_sdk._util import clock
@@ -21,15 +22,19 @@ from dogbreed_sdk.local.jobs import state as job_state
 from dogbreed_sdk.local.jobs.artifacts import remove_uploaded, upload_data, upload_model
 from dogbreed_sdk.local.jobs.container_view import ContainerView
 from dogbreed_sdk.local.jobs.debugger_recording import recording
-from dogbreed_sdk.local.jobs.environment import ScriptRun, script_environment
+from dogbreed_sdk.local.jobs.environment import gpus_by_host, script_environment
 from dogbreed_sdk.local.jobs.failure_reason import full_disk, script_failure
-from dogbreed_sdk.local.jobs.hosts import hosts_of
+from dogbreed_sdk.local.jobs.hosts import Host, hosts_of
+from dogbreed_sdk.local.jobs.launchers import launch_command
 from dogbreed_sdk.local.jobs.metric_history import MetricHistory
 from dogbreed_sdk.local.jobs.metric_search import Captured, MetricSearch
 from dogbreed_sdk.local.jobs.metrics import MetricReader, finite
+from dogbreed_sdk.local.jobs.network import JobNetwork, job_network
 from dogbreed_sdk.local.jobs.program import prepare
 from dogbreed_sdk.local.jobs.requirements import LAYERS_FOLDER, InstallError
-from dogbreed_sdk.local.jobs.script_process import EndReason, ScriptEnd, ScriptProcess, is_full_disk
+from dogbreed_sdk.local.jobs.script_process import Script
+from dogbreed_sdk.local.jobs.script_processes import EndReason, ScriptEnd, ScriptProcesses, is_full_disk
+from dogbreed_sdk.local.jobs.script_run import ScriptRun
 from dogbreed_sdk.local.states import Metric, RuleOutcome, State
 from dogbreed_sdk.local.store import TRAINING_JOB, Store, StoreError
 from dogbreed_sdk.local.supervision import RUNNING_STATUSES
@@ -77,8 +82,8 @@ class TrainingRun:
         self._record = store.get(TRAINING_JOB, name)
         self._folder = JobFolder.of(store.root, name)
         self._request = cast("CreateTrainingJobRequestTypeDef", self._record.request)
-        self._host = hosts_of(self._folder, self._request)[0]
-        self._log = LogFile(self._folder.log)
+        self._hosts = hosts_of(self._folder, self._request)
+        self._logs = {host.name: LogFile(host.log) for host in self._hosts}
         self._ledger = ThreadLedger(store.root)
         self._metrics: dict[str, Metric] = {}
         self._metrics_due = 0.0
@@ -98,7 +103,7 @@ class TrainingRun:
             self._begin()
             status, secondary, failure = self._run()
         except _EndedError:
-            self._log.close()
+            self._close_logs()
             return
         except (_StoppedError, _Interruption):
             status, secondary, failure = "Stopped", None, None
@@ -113,7 +118,7 @@ class TrainingRun:
         self._finish(status, secondary, failure)
         self._ledger.release(self._record.name)
         self._evaluate_rules()
-        self._log.close()
+        self._close_logs()
 
     def _run(self) -> tuple[str, str | None, str | None]:
         self._reserve()
@@ -121,25 +126,49 @@ class TrainingRun:
             self._report(f"{member} has no effect on local SageMaker: {reason}.")
         threads = self._wait_for_threads()
         self._enter("Downloading")
-        with _interruptible(self._is_to_stop):
-            script = staging.stage(self._host, self._request, self._report)
-            program = prepare(self._host, script, self._request, self._store.root / LAYERS_FOLDER, self._report)
-        reader = MetricReader.of(self._request["AlgorithmSpecification"].get("MetricDefinitions", ()))
-        checkpoints = staging.checkpoint_folder(self._host, self._request)
+        with job_network() as network:
+            with _interruptible(self._is_to_stop):
+                scripts = self._prepare(threads, network)
+            reader = MetricReader.of(self._request["AlgorithmSpecification"].get("MetricDefinitions", ()))
+            with recording(self._hosts, self._request, report=self._report, abandoned=lambda: self._terminated):
+                end = self._train(scripts, reader)
+        return self._outcome(end, {script.host: script.shown for script in scripts})
+
+    def _prepare(self, threads: int, network: JobNetwork) -> list[Script]:
+        """Prepare the containers of all hosts; returns what runs in them."""
+        gpus = gpus_by_host(os.environ, len(self._hosts))
+        self._folder.hosts_file.write_text(network.hosts_file(self._hosts[0].names), "utf-8")
+        return [self._prepare_host(host, threads // host.count, gpus[host.index], network) for host in self._hosts]
+
+    def _prepare_host(self, host: Host, threads: int, gpus: tuple[str, ...], network: JobNetwork) -> Script:
+        report = partial(self._report, host=host.name)
+        script = staging.stage(host, self._request, report)
+        program = prepare(host, script, self._request, self._store.root / LAYERS_FOLDER, report)
         run = ScriptRun(
             name=self._record.name,
             arn=self._record.arn,
             request=self._request,
-            host=self._host,
-            checkpoints=checkpoints,
+            host=host,
+            checkpoints=staging.checkpoint_folder(host, self._request),
             program=script,
-            threads=threads,
+            threads=max(1, threads),
+            gpus=gpus,
+            network=network,
         )
-        command = program.command(run.arguments)
-        environment = program.environment(script_environment(run, os.environ))
-        with recording([self._host], self._request, report=self._report, abandoned=lambda: self._terminated):
-            end = self._train(command, environment, reader)
-        return self._outcome(end, program.shown(command))
+        command = launch_command(run, program)
+        return Script(
+            host.name,
+            command,
+            program.shown(command),
+            ContainerView(
+                host.container,
+                files={"/etc/hosts": self._folder.hosts_file},
+                host_name=host.name if host.count > 1 else None,
+                addresses=network.addresses(host.names),
+            ),
+            host.container / "code",
+            program.environment(script_environment(run, os.environ)),
+        )
 
     def _begin(self) -> None:
         def change(state: State) -> None:
@@ -178,14 +207,12 @@ class TrainingRun:
         self._update(lambda state: state.update({"threads": granted}))
         return granted
 
-    def _train(self, command: list[str], environment: dict[str, str], reader: MetricReader) -> ScriptEnd:
+    def _train(self, scripts: Sequence[Script], reader: MetricReader) -> ScriptEnd:
         self._check_stop()
         limit = self._request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", _DEFAULT_MAXIMUM_SECONDS)
         self._search = MetricSearch(reader, report=self._report)
-        script = ScriptProcess(
-            ContainerView(self._host.container).command(command),
-            folder=self._folder.container / "code",
-            environment=environment,
+        processes = ScriptProcesses(
+            scripts,
             consume=self._consume,
             end_reason=self._end_reason,
             has_room=self._has_room,
@@ -194,7 +221,8 @@ class TrainingRun:
         self._deadline = time.monotonic() + limit
 
         def change(state: State) -> None:
-            state["script"] = identify(script.pid, root=self._store.root)
+            found = [identify(pid, root=self._store.root) for pid in processes.pids]
+            state["scripts"] = [process for process in found if process is not None]
             state["started"] = job_state.now(state)
             if not state.get("stop"):
                 job_state.enter(state, "Training")
@@ -204,27 +232,32 @@ class TrainingRun:
                 self._update(change)
             except ConfigurationError:
                 self._terminated = True
-                script.wait()
+                processes.wait()
                 raise
-            end = script.wait()
+            end = processes.wait()
             seconds = _SEARCH_SECONDS if end.reason is None else _SEARCH_SECONDS_STOPPED
             self._note(self._search.finish(seconds, lambda: self._terminated))
         finally:
             self._search.close()
         return end
 
-    def _report(self, line: str) -> None:
+    def _report(self, line: str, host: str | None = None) -> None:
+        """Write a line to a host's log; default: the first host's."""
         with suppress(OSError):  # a full disk, which the next line of the script meets too
-            self._log.write([line])
+            self._logs[host or self._hosts[0].name].write([line])
+
+    def _close_logs(self) -> None:
+        for log in self._logs.values():
+            log.close()
 
     def _helpers(self) -> Collection[int]:
         return () if self._search.pid is None else (self._search.pid,)
 
-    def _consume(self, lines: list[str]) -> None:
+    def _consume(self, host: str, lines: list[str]) -> None:
         for line in lines:
-            self._search.feed(self._record.name, line)
+            self._search.feed(host, line)
         self._note(self._search.collect())
-        self._log.write(lines)
+        self._logs[host].write(lines)
 
     def _has_room(self) -> bool:
         self._note(self._search.collect())
@@ -258,7 +291,7 @@ class TrainingRun:
             self._update(lambda state: state.setdefault("metrics", {}).update(self._metrics))
             self._metrics.clear()  # only now: if the store was busy, the values are written with the next ones
 
-    def _outcome(self, end: ScriptEnd, command: list[str]) -> tuple[str, str | None, str | None]:
+    def _outcome(self, end: ScriptEnd, commands: Mapping[str, Sequence[str]]) -> tuple[str, str | None, str | None]:
         if end.reason == "disk":
             return "Failed", None, f"ClientError: {full_disk(self._folder.path)}"
         if end.reason is None and end.exit_status != 0:
@@ -267,10 +300,11 @@ class TrainingRun:
                 None,
                 script_failure(
                     exit_status=end.exit_status,
-                    command=command,
-                    failure_file=self._folder.container / "output/failure",
-                    tail=tuple(self._log.tail),
+                    command=commands[end.host],
+                    failure_file=self._folder.container_of(end.host) / "output/failure",
+                    tail=tuple(self._logs[end.host].tail),
                     folder=self._folder.path,
+                    host=end.host if len(self._hosts) > 1 else None,
                 ),
             )
         if end.reason is not None:
@@ -285,23 +319,25 @@ class TrainingRun:
 
     def _upload(self) -> None:
         """Upload the model, then the script's other output: a failure there is logged, and does not fail the job."""
-        base, configuration = self._folder.container, self._request["OutputDataConfig"]
+        bases, configuration = [host.container for host in self._hosts], self._request["OutputDataConfig"]
         if is_of_copy(self._process, self._store.root):
             raise ConfigurationError(
                 f"The folder of local SageMaker was moved away from {self._store.root} while the job ran, and the "
                 "job's output with it. Move it only while nothing runs in it."
             )
-        uri = upload_model(base, configuration, self._record.name, self._report)
+        uri = upload_model(bases, configuration, self._record.name, self._report)
         self._update(lambda state: state.update({"artifacts": uri}))
-        remove_uploaded(base / "model")
+        for base in bases:
+            remove_uploaded(base / "model")
         try:
-            upload_data(base, configuration, self._record.name, self._report)
+            upload_data(bases, configuration, self._record.name, self._report)
         except OSError as error:
             if is_full_disk(error):
                 raise
-            self._report(f"warning: output/data is not packed, and stays in {base}: {error}")
+            self._report(f"warning: output/data is not packed, and stays in {self._folder.path}: {error}")
         else:
-            remove_uploaded(base / "output/data")
+            for base in bases:
+                remove_uploaded(base / "output/data")
 
     def _evaluate_rules(self) -> None:
         """Evaluate the rules once the job has its outcome, even a failure: the recording may explain it."""
@@ -310,9 +346,9 @@ class TrainingRun:
         outcome: dict[str, RuleOutcome] = {}
         try:
             outcome = debugger.evaluate(
-                self._host,
+                self._hosts[0],
                 self._request,
-                report=lambda line: self._log.write([line]),
+                report=self._report,
                 ended=lambda: self._terminated,
             )
         except Exception:  # noqa: BLE001 - the job has its outcome, which rules must not change

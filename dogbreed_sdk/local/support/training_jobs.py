@@ -42,7 +42,7 @@ OUTPUT: Table = {
 
 RESOURCES: Table = {
     "InstanceType": routine("named in resourceconfig.json; the job runs on this machine"),
-    "InstanceCount": works("1; more are refused"),
+    "InstanceCount": works("1 to 8 hosts, which share the machine's cores; more are refused"),
     "VolumeSizeInGB": routine("the job has the space that the disk has"),
     "VolumeKmsKeyId": no_meaning("nothing is encrypted"),
     "KeepAlivePeriodInSeconds": no_meaning("there are no instances to keep warm"),

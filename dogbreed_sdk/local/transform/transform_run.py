@@ -20,7 +20,7 @@ from dogbreed_sdk.local.folders import EndpointFolder, JobFolder
 from dogbreed_sdk.local.hosting import servers
 from dogbreed_sdk.local.hosting.model import Deployment, model_uri, restore
 from dogbreed_sdk.local.jobs.failure_reason import full_disk
-from dogbreed_sdk.local.jobs.script_process import is_full_disk
+from dogbreed_sdk.local.jobs.script_processes import is_full_disk
 from dogbreed_sdk.local.states import Server, State
 from dogbreed_sdk.local.store import TRANSFORM_JOB, Store, StoreError
 from dogbreed_sdk.local.supervision import RUNNING_STATUSES

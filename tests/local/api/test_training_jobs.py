@@ -152,9 +152,10 @@ def test_what_aws_would_refuse_is_refused(
 
 
 def test_more_machines_than_there_are(empty_sagemaker: Any, training_request: Request) -> None:
-    resources = {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 1}
+    resources = {"InstanceType": "ml.m5.large", "InstanceCount": 9, "VolumeSizeInGB": 1}
     message = refused(empty_sagemaker, training_request("dogs", ResourceConfig=resources))
-    assert message.startswith("ResourceLimitExceeded: The account-level service limit 'ml.m5.large for training job")
+    limit = "'ml.m5.large for training job usage' is 8 Instances"
+    assert message.startswith(f"ResourceLimitExceeded: The account-level service limit {limit}")
 
 
 def test_the_log_is_in_cloudwatch(

@@ -142,7 +142,7 @@ class TestWithoutNamespace:
         assert end.stdout == "started\n"
         (line,) = end.stderr.splitlines()
         assert "it is switched off" in line
-        assert f"replaced with {container};" in line
+        assert f"replaced with {container}," in line
 
 
 def test_a_command_that_is_missing_is_named(container: Path) -> None:

@@ -31,7 +31,7 @@ from dogbreed_sdk.local import Store, supervision
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.jobs import runner
 from dogbreed_sdk.local.jobs import state as job_state
-from dogbreed_sdk.local.jobs.script_process import GRACE_VARIABLE
+from dogbreed_sdk.local.jobs.script_processes import GRACE_VARIABLE
 from dogbreed_sdk.local.jobs.staging import unpack
 from dogbreed_sdk.local.jobs.training_run import TrainingRun
 from dogbreed_sdk.local.store import TRAINING_JOB, Record, StoreError
@@ -347,7 +347,7 @@ class TestEnds:
         runner.request_stop(jobs.store, "stubborn")
         record = jobs.ended("stubborn")
         assert record.state["status"] == "Stopped"
-        assert not is_alive(record.state["script"])
+        assert not is_alive(record.state["scripts"][0])
 
     def test_the_maximum_runtime_holds(self, jobs: Jobs, script: Script, tmp_path: Path) -> None:
         record = jobs.run("slow", script(SAVING), StoppingCondition={"MaxRuntimeInSeconds": 1})
@@ -398,7 +398,7 @@ class TestEnds:
         state = jobs.get("lost").state
         os.kill(state["process"]["pid"], signal.SIGKILL)
         assert wait_for_end(state["process"], timeout=5)
-        assert wait_for_end(state["script"], timeout=8)
+        assert wait_for_end(state["scripts"][0], timeout=8)
         runner.reconcile(jobs.store, "lost")
         assert jobs.get("lost").state["status"] == "Failed"
         assert identify(int(jobs.log("lost")[0])) is None
@@ -412,7 +412,7 @@ class TestEnds:
             f"store = Store(Path({str(inner)!r})); request = json.loads({json.dumps(request)!r})\n"
             "store.create('training-job', 'inner', request, {'status': 'InProgress'})\n"
             "runner.start_training_job(store, 'inner')\n"
-            "while not store.get('training-job', 'inner').state.get('script'): time.sleep(0.05)"
+            "while not store.get('training-job', 'inner').state.get('scripts'): time.sleep(0.05)"
         )
         (tmp_path / "outer").mkdir()
         (tmp_path / "outer/train.py").write_text(starting)
@@ -487,7 +487,7 @@ class TestEnds:
         os.kill(state["process"]["pid"], signal.SIGKILL)
         assert wait_for_end(state["process"], timeout=5)
         # Nobody looks, and yet the script may save and does not stay.
-        assert wait_for_end(state["script"], timeout=8)
+        assert wait_for_end(state["scripts"][0], timeout=8)
         assert (folder.container / "model/weights").read_text() == "so far"
         runner.reconcile(jobs.store, "lost")
         record = jobs.get("lost")
@@ -503,7 +503,7 @@ class TestEnds:
         assert wait_for_end(state["process"], timeout=5)
         runner.reconcile(jobs.store, "polled")
         assert jobs.get("polled").state["status"] == "Stopping"
-        while is_alive(state["script"]):
+        while is_alive(state["scripts"][0]):
             runner.reconcile(jobs.store, "polled")
             time.sleep(0.02)
         assert (folder.container / "model/weights").read_text() == "so far"
@@ -522,7 +522,7 @@ class TestEnds:
         monkeypatch.setattr(psutil.Process, "create_time", lambda process: created(process) + 60)
         runner.reconcile(jobs.store, "timeless")
         if sys.platform == "linux":
-            assert is_alive(record.state["script"])
+            assert is_alive(record.state["scripts"][0])
         assert jobs.ended("timeless").state["status"] == "Completed"
 
     def test_a_busy_store_loses_no_metric(self, jobs: Jobs, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -535,7 +535,7 @@ class TestEnds:
             def update(self, kind: str, name: str, change: Callable[[dict[str, Any]], None]) -> Record:
                 before = self.get(kind, name).state
                 after = {**before, "metrics": {}}
-                if before.get("script") and not refused:
+                if before.get("scripts") and not refused:
                     change(after)
                     if after["metrics"]:
                         refused.append(after["metrics"])

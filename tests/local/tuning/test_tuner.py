@@ -256,7 +256,7 @@ class TestEnds:
         assert record.state["status"] == "Stopped"
         trials = tunings.trials()
         assert [trial.state["status"] for trial in trials] == ["Stopped", "Stopped"]
-        assert not any(is_alive(trial.state["script"]) for trial in trials if trial.state.get("script"))
+        assert not any(is_alive(trial.state["scripts"][0]) for trial in trials if trial.state.get("scripts"))
         assert record.state["ended"] - record.created < 20
 
     def test_a_killed_tuner_loses_nothing(self, tunings: Tunings) -> None:
