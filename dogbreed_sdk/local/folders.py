@@ -114,6 +114,10 @@ class EndpointFolder:
         """Locked by the process that brings the endpoint up, until the new server has taken over."""
         return self.path / "supervisor.lock"
 
-    def model(self, digest: str) -> Path:
-        """The folder for the unpacked archive with that digest."""
+    def container(self, digest: str) -> Path:
+        """The folder that stands for /opt/ml of the model with that digest."""
         return self.path / f"model-{digest[:16]}"
+
+    def model(self, digest: str) -> Path:
+        """The folder for the unpacked archive with that digest, which stands for /opt/ml/model."""
+        return self.container(digest) / "model"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from dogbreed_sdk._util.clock import StartedClock
 from dogbreed_sdk._util.process_identity import Process
@@ -69,6 +69,10 @@ class Server(Process):
     port: int
 
 
+# What a model's data is: an archive, or a folder or a file that is not packed.
+ModelForm = Literal["archive", "folder", "file"]
+
+
 class DeploymentState(TypedDict):
     """The unpacked model that an endpoint serves; see `hosting.model.Deployment`."""
 
@@ -77,6 +81,7 @@ class DeploymentState(TypedDict):
     environment: dict[str, str]
     digest: str
     startup_seconds: float | None
+    form: ModelForm
 
 
 class Serving(TypedDict):

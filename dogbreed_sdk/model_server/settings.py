@@ -22,11 +22,13 @@ Backend = Literal["torch", "onnx"]
 BACKENDS: tuple[Backend, ...] = ("torch", "onnx")
 BACKEND_VARIABLE = "DOGBREED_BACKEND"
 TIMEOUT_VARIABLE = "SAGEMAKER_MODEL_SERVER_TIMEOUT"
+_TS_TIMEOUT_VARIABLE = "SAGEMAKER_TS_RESPONSE_TIMEOUT"
 # Set by batch transform jobs; 0 is no limit.
 _PAYLOAD_VARIABLE = "SAGEMAKER_MAX_PAYLOAD_IN_MB"
 _THREADS_VARIABLE = "OMP_NUM_THREADS"
 _DEFAULT_PORT = "8080"
-_DEFAULT_LOG_LEVEL = "30"
+# The level of TorchServe's workers, so that authors of code find their messages; the SDK's own code has none to find.
+_CODE_LOG_LEVEL, _SDK_LOG_LEVEL = "20", "30"
 # One process with micro-batches keeps two cores busy (measured); Python's lock keeps it from using many more. Each
 # needs about half a gigabyte of memory.
 _CORES_PER_WORKER = 4
@@ -107,10 +109,17 @@ def read_settings(arguments: Sequence[str] | None, environ: Mapping[str, str] | 
     backend = options.backend or environ.get(BACKEND_VARIABLE) or BACKENDS[0]
     if backend not in BACKENDS:
         raise ConfigurationError(f"{BACKEND_VARIABLE} must be one of {', '.join(BACKENDS)}, not {backend!r}.")
-    workers = _workers(options.workers or environ.get("SAGEMAKER_MODEL_SERVER_WORKERS") or "1", environ)
+    workers = _workers(
+        options.workers
+        or environ.get("SAGEMAKER_MODEL_SERVER_WORKERS")
+        or environ.get("SAGEMAKER_TS_MIN_WORKERS")
+        or "1",
+        environ,
+    )
     threads = options.threads or environ.get(_THREADS_VARIABLE) or str(max(1, available_cores(environ) // workers))
     port = options.port or environ.get("SAGEMAKER_BIND_TO_PORT") or _DEFAULT_PORT
-    timeout = environ.get(TIMEOUT_VARIABLE) or "0"
+    timeout_variable = next((name for name in (_TS_TIMEOUT_VARIABLE, TIMEOUT_VARIABLE) if environ.get(name)), None)
+    timeout = environ[timeout_variable] if timeout_variable else "0"
     return Settings(
         model_dir=model_dir,
         code=None if options.sdk_code else _code_folder(model_dir, environ),
@@ -121,13 +130,15 @@ def read_settings(arguments: Sequence[str] | None, environ: Mapping[str, str] | 
         workers=workers,
         threads=_number(threads, f"the number of threads ({_THREADS_VARIABLE})", least=1),
         backend=cast(Backend, backend),
-        timeout_seconds=_number(timeout, TIMEOUT_VARIABLE, least=0) or float("inf"),
+        timeout_seconds=_number(timeout, timeout_variable or TIMEOUT_VARIABLE, least=0) or float("inf"),
         request_bytes=_request_bytes(environ),
         default_accept=environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT") or "application/json",
         idle_seconds=options.idle_seconds,
         log=options.log.absolute() if options.log else None,
         log_level=_number(
-            environ.get("SAGEMAKER_CONTAINER_LOG_LEVEL") or _DEFAULT_LOG_LEVEL, "SAGEMAKER_CONTAINER_LOG_LEVEL", least=0
+            environ.get("SAGEMAKER_CONTAINER_LOG_LEVEL") or (_SDK_LOG_LEVEL if options.sdk_code else _CODE_LOG_LEVEL),
+            "SAGEMAKER_CONTAINER_LOG_LEVEL",
+            least=0,
         ),
         connections=options.connections,
         parent_socket=options.parent_socket,

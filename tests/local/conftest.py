@@ -151,3 +151,14 @@ def ended_search(sagemaker: Any) -> Callable[[str], dict[str, Any]]:
         return dict(wait_for(description))
 
     return wait
+
+
+@pytest.fixture
+def s3(local: LocalSageMaker, boto3_session: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A client of local SageMaker's S3 with a bucket named `bucket`; the processes of the test find it as well."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", local.endpoint_url)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    client = boto3_session.client("s3", endpoint_url=local.endpoint_url)
+    client.create_bucket(Bucket="bucket")
+    return client

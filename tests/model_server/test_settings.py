@@ -48,6 +48,20 @@ def test_a_batch_transform_job_may_allow_larger_requests(megabytes: str | None, 
     assert told.request_bytes == (sys.maxsize if limit is None else limit)
 
 
+def test_torchserves_variables_count_as_in_awss_containers() -> None:
+    told = settings(
+        SAGEMAKER_TS_MIN_WORKERS="2", SAGEMAKER_TS_RESPONSE_TIMEOUT="90", SAGEMAKER_MODEL_SERVER_TIMEOUT="9"
+    )
+    assert (told.workers, told.timeout_seconds) == (2, 90)
+    with pytest.raises(ConfigurationError, match="SAGEMAKER_TS_RESPONSE_TIMEOUT must be a whole number"):
+        settings(SAGEMAKER_TS_RESPONSE_TIMEOUT="soon")
+
+
+def test_an_authors_messages_are_logged_from_information_on() -> None:
+    assert (settings().log_level, settings("--sdk-code").log_level) == (20, 30)
+    assert settings(SAGEMAKER_CONTAINER_LOG_LEVEL="40").log_level == 40
+
+
 def test_workers_share_the_cores() -> None:
     assert settings("--workers", "3").threads == 2
     assert settings("--workers", "20").threads == 1

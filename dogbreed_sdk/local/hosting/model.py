@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
 
 from dogbreed_sdk import container
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.folders import EndpointFolder
-from dogbreed_sdk.local.jobs.s3_transfer import download_object
+from dogbreed_sdk.local.jobs.s3_transfer import download_object, download_prefix
 from dogbreed_sdk.local.jobs.staging import unpack
-from dogbreed_sdk.local.states import DeploymentState, Serving
+from dogbreed_sdk.local.states import DeploymentState, ModelForm, Serving
 from training_scripts._util.atomic import temporary_folder
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class Deployment:
         environment: The container's Environment.
         digest: Names the unpacked folder; SHA-256 over model and source archive.
         startup_seconds: How long loading may take, if the variant sets a limit.
+        form: What `model` is: an archive (on this machine also a folder), or not packed: a folder or a file.
     """
 
     variant: str
@@ -45,6 +48,7 @@ class Deployment:
     environment: dict[str, str] = field(repr=False)
     digest: str
     startup_seconds: float | None
+    form: ModelForm = "archive"
 
     def to_state(self) -> DeploymentState:
         """The form in which it is stored."""
@@ -54,6 +58,7 @@ class Deployment:
             "environment": self.environment,
             "digest": self.digest,
             "startup_seconds": self.startup_seconds,
+            "form": self.form,
         }
 
 
@@ -76,6 +81,7 @@ def prepare(folder: EndpointFolder, serving: Serving) -> Deployment:
             environment=dict(definition.get("Environment") or {}),
             digest="",
             startup_seconds=variant.get("ContainerStartupHealthCheckTimeoutInSeconds"),
+            form=model_form(definition),
         ),
     )
 
@@ -94,7 +100,7 @@ def restore(folder: EndpointFolder, deployment: Deployment) -> Deployment:
 def _prepared(folder: EndpointFolder, deployment: Deployment) -> Deployment:
     source = deployment.environment.get("SAGEMAKER_SUBMIT_DIRECTORY") or _BAKED_IN_CODE
     elsewhere = None if source.startswith(_BAKED_IN_CODE) else source
-    return replace(deployment, digest=_unpack(folder, deployment.model, elsewhere))
+    return replace(deployment, digest=_unpack(folder, deployment.model, deployment.form, elsewhere))
 
 
 def model_uri(definition: ContainerDefinitionTypeDef) -> str | None:
@@ -103,46 +109,87 @@ def model_uri(definition: ContainerDefinitionTypeDef) -> str | None:
     return source["S3Uri"] if source else definition.get("ModelDataUrl")
 
 
-def _unpack(folder: EndpointFolder, model: str | None, source: str | None) -> str:
+def model_form(definition: ContainerDefinitionTypeDef) -> ModelForm:
+    """What a container's model data is."""
+    source = (definition.get("ModelDataSource") or {}).get("S3DataSource")
+    if source is None or source["CompressionType"] == "Gzip":
+        return "archive"
+    return "folder" if source["S3DataType"] == "S3Prefix" else "file"
+
+
+def _unpack(folder: EndpointFolder, model: str | None, form: ModelForm, source: str | None) -> str:
     digest = hashlib.sha256()
     # An update may be unpacked while the current model is unpacked again, so each has a separate folder.
     with temporary_folder(folder.path, "model") as aside:
         content = aside / "model"
         content.mkdir(parents=True)
         if model:
-            _add(model, content, digest, aside)
+            _ADDERS[form](model, content, digest, aside)
         if source:
             (content / "code").mkdir(exist_ok=True)
-            _add(source, content / "code", digest, aside)
+            _add_archive(source, content / "code", digest, aside)
         name = digest.hexdigest()
         destination = folder.model(name)
         if not destination.exists():
+            destination.parent.mkdir(exist_ok=True)
             content.replace(destination)
     return name
 
 
-def _add(uri: str, destination: Path, digest: _Hash, scratch: Path) -> None:
-    """Copy the content of an archive or folder to a folder, and add its bytes to the digest."""
-    path = _fetch(uri, scratch)
-    if path.is_dir():
-        # A folder has no bytes to hash, so each use of one counts as a new deployment.
-        digest.update(f"{path}{path.stat().st_mtime_ns}".encode())
-        shutil.copytree(path, destination, dirs_exist_ok=True)
-        return
-    if not path.is_file():
-        raise ConfigurationError(f"Could not find model data at {uri}.")
-    with path.open("rb") as handle:
-        while chunk := handle.read(1 << 20):
-            digest.update(chunk)
-    unpack(path, destination)
-
-
-def _fetch(uri: str, scratch: Path) -> Path:
+def _add_archive(uri: str, destination: Path, digest: _Hash, scratch: Path) -> None:
+    """Unpack an archive into a folder, and add its bytes to the digest; on this machine it may also be a folder."""
     if uri.startswith("s3://"):
         archive = scratch / container.MODEL_ARCHIVE
         download_object(uri, archive)
-        return archive
+    else:
+        archive = _local(uri)
+        if archive.is_dir():
+            _add_folder(uri, destination, digest, scratch)
+            return
+    _add_content(archive, digest)
+    unpack(archive, destination)
+
+
+def _add_folder(uri: str, destination: Path, digest: _Hash, _scratch: Path) -> None:
+    """Copy all objects below a prefix, or the content of a folder."""
+    if not uri.startswith("s3://"):
+        shutil.copytree(_local(uri), destination, dirs_exist_ok=True)
+    elif not download_prefix(uri, destination, progress=lambda _: None):
+        raise ConfigurationError(f"Could not find model data at {uri}: no objects have that prefix.")
+    for path in sorted(destination.rglob("*")):
+        if path.is_file():
+            digest.update(str(path.relative_to(destination)).encode())
+            _add_content(path, digest)
+
+
+def _add_file(uri: str, destination: Path, digest: _Hash, _scratch: Path) -> None:
+    """Copy one object or file as it is."""
+    copied = destination / PurePosixPath(urlsplit(uri).path).name
+    if uri.startswith("s3://"):
+        download_object(uri, copied)
+    else:
+        shutil.copyfile(_local(uri), copied)
+    _add_content(copied, digest)
+
+
+_ADDERS: dict[ModelForm, Callable[[str, Path, _Hash, Path], None]] = {
+    "archive": _add_archive,
+    "folder": _add_folder,
+    "file": _add_file,
+}
+
+
+def _add_content(path: Path, digest: _Hash) -> None:
+    with path.open("rb") as handle:
+        while chunk := handle.read(1 << 20):
+            digest.update(chunk)
+
+
+def _local(uri: str) -> Path:
     try:
-        return Path(uri) if uri.startswith("/") else container.uri_to_path(uri)
+        path = Path(uri) if uri.startswith("/") else container.uri_to_path(uri)
     except ValueError as error:
         raise ConfigurationError(f"{error}; local endpoints load models from file:// and s3:// URIs.") from error
+    if not path.exists():
+        raise ConfigurationError(f"Could not find model data at {uri}.")
+    return path

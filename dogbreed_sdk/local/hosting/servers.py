@@ -17,6 +17,8 @@ from dogbreed_sdk._util.processes import end_process, identify, is_alive, start_
 from dogbreed_sdk.errors import ConfigurationError, EndpointNotReadyError
 from dogbreed_sdk.local.folders import EndpointFolder
 from dogbreed_sdk.local.hosting.model import Deployment, restore
+from dogbreed_sdk.local.hosting.packages import package_folders
+from dogbreed_sdk.local.jobs.container_view import OPT_ML, ContainerView
 from dogbreed_sdk.local.states import Server
 from dogbreed_sdk.local.store import ENDPOINT, Record, Store
 from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS
@@ -31,8 +33,10 @@ STOP_SECONDS = 65.0
 _FAILURE_LINES = 8
 _CRASH_LINES = 200
 _CRASH = "Fatal Python error"  # how faulthandler begins
-# Contains a folder of the endpoint, which distinguishes processes started by its models from all others.
-CODE_VARIABLE = "SAGEMAKER_SUBMIT_DIRECTORY"
+# The folder of the endpoint, which distinguishes processes started by its models from all others.
+MODEL_MARK = "DOGBREED_LOCAL_MODEL"
+CODE_VARIABLE = MODEL_MARK
+_MODEL_FOLDER = f"{OPT_ML}/model"
 
 
 def ensure_running(store: Store, name: str) -> int:
@@ -81,7 +85,7 @@ def stop(store: Store, name: str) -> None:
         return
     with file_lock(folder.lock):
         end_process(store.get(ENDPOINT, name).state.get("server"), grace_seconds=STOP_SECONDS, root=store.root)
-        end_marked(CODE_VARIABLE, f"{folder.path}/")  # processes of a server that crashed or was killed
+        end_marked(MODEL_MARK, f"{folder.path}/")  # processes of a server that crashed or was killed
         for path in folder.path.iterdir():
             if path.is_dir():  # an unpacked model, or one that a killed process partly unpacked
                 shutil.rmtree(path, ignore_errors=True)
@@ -98,20 +102,27 @@ def start(root: Path, folder: EndpointFolder, deployment: Deployment, *, parent:
             kernel. Default: it outlives this process, and ends after a while without requests.
 
     Raises:
-        EndpointNotReadyError: It ended, or did not answer in time; the message has the log's last lines.
+        EndpointNotReadyError: Its packages could not be installed, it ended, or it did not answer in time; the message
+            has the log's last lines.
     """
     environment = {
         **inherited(os.environ),
         "PYTHONUNBUFFERED": "1",
         **deployment.environment,
         # This overrides the request's value: the archive that it named was unpacked beside the model.
-        CODE_VARIABLE: str(folder.model(deployment.digest) / "code"),
+        "SAGEMAKER_SUBMIT_DIRECTORY": f"{_MODEL_FOLDER}/code",
+        MODEL_MARK: f"{folder.path}/",
     }
+    packages = package_folders(root, folder, deployment.digest, deployment.environment)
+    if packages:
+        searched = [*map(str, packages), *filter(None, [environment.get("PYTHONPATH")])]
+        environment["PYTHONPATH"] = os.pathsep.join(searched)
+    view = ContainerView(folder.container(deployment.digest))
     before = {path: _size(path) for path in (folder.log, folder.server_log)}
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         # The server inherits the listening socket, so no other process can take the port in between.
-        arguments = ["--model-dir", str(folder.model(deployment.digest)), "--log", str(folder.log)]
+        arguments = ["--model-dir", _MODEL_FOLDER, "--log", str(folder.log)]
         arguments += ["--descriptor", str(listener.fileno())]
         arguments += (
             ["--idle-seconds", str(_idle_seconds())] if parent is None else ["--parent-socket", str(parent.fileno())]
@@ -122,6 +133,7 @@ def start(root: Path, folder: EndpointFolder, deployment: Deployment, *, parent:
             log=folder.server_log,
             environment=environment,
             keep_open=[listener.fileno()] if parent is None else [listener.fileno(), parent.fileno()],
+            launched_by=view.command,
         )
     process = identify(pid, root=root)
     server: Server = {**(process or {"pid": pid, "created": 0.0}), "port": port}

@@ -80,7 +80,7 @@ def _retire(store: Store, folder: EndpointFolder, before: Record) -> None:
     # A later update may have returned to that model; no update is in progress while this lock is held.
     with file_lock(folder.supervisor_lock):
         if _deployed_digest(store, before.name) != old["digest"]:
-            shutil.rmtree(folder.model(old["digest"]), ignore_errors=True)
+            shutil.rmtree(folder.container(old["digest"]), ignore_errors=True)
 
 
 def _deployed_digest(store: Store, name: str) -> str | None:

@@ -17,8 +17,8 @@ _CONTAINER: Table = {
     "ModelDataSource": {
         "S3DataSource": {
             "S3Uri": works("file:// archives and folders too"),
-            "S3DataType": works("S3Prefix for file:// folders", only=("S3Prefix", "S3Object")),
-            "CompressionType": works("an archive is recognised by its content", only=("None", "Gzip")),
+            "S3DataType": works(only=("S3Prefix", "S3Object")),
+            "CompressionType": works(only=("None", "Gzip")),
             "ModelAccessConfig": no_meaning("no licence is checked"),
             "HubAccessConfig": refused("there is no model hub; pass the model's S3Uri"),
             "ManifestS3Uri": refused("pass an archive or a folder"),

@@ -29,7 +29,7 @@ NAME = "doubling"
 CODE = """
 import json, os, time
 def model_fn(model_dir):
-    print("loaded from", os.path.basename(model_dir))
+    print("loaded from", model_dir)
     return 2
 def predict_fn(data, factor):
     if data == "slow":
@@ -119,7 +119,7 @@ class TestLife:
         hosting.until(lambda: hosting.state["status"] == "InService")
         assert is_alive(hosting.state["server"])
         assert hosting.call([1, 2]) == (200, "[2, 4]")
-        assert last_lines(hosting.folder.log, 1)[0].startswith("loaded from model-")
+        assert last_lines(hosting.folder.log, 1) == ["loaded from /opt/ml/model"]
 
     def test_a_model_that_cannot_load_says_why(self, hosting: Endpoints) -> None:
         hosting.create("raise ImportError('no module named dogs')")

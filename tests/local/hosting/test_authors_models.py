@@ -1,0 +1,200 @@
+"""Models of other authors: what their code finds in its container, and where their data comes from."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dogbreed_sdk.local import Store
+from tests.local.conftest import ClientMaker
+from tests.waiting import wait_for
+
+CODE = """
+import json, logging
+from lib.labels import LABELS
+logging.getLogger(__name__).info("imported by %s", __name__)
+def model_fn(model_dir):
+    print("loading", model_dir)
+    with open("/opt/ml/model/weights.json") as file:
+        return json.load(file)
+def predict_fn(data, model):
+    return {"labels": LABELS, "weights": model, "code": __file__}
+"""
+FILES = {
+    "weights.json": "[1, 2]",
+    "code/inference.py": CODE,
+    "code/lib/__init__.py": "",
+    "code/lib/labels.py": "LABELS = ['beagle']",
+}
+ANSWER = {"labels": ["beagle"], "weights": [1, 2], "code": "/opt/ml/model/code/inference.py"}
+
+
+def write(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def packed(folder: Path, archive: Path) -> Path:
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(folder, ".")
+    return archive
+
+
+class Endpoint:
+    """An endpoint made by plain boto3 as notebooks do; deleted with its test."""
+
+    def __init__(self, client: ClientMaker, store: Store) -> None:
+        self.sagemaker, self.runtime = client("sagemaker"), client("sagemaker-runtime")
+        self.logs = client("logs")
+        self._store = store
+        self.made = False
+
+    def create(self, container: dict[str, Any], variant: dict[str, Any] | None = None, **config: Any) -> dict[str, Any]:
+        """Its description once it is in service, or has failed."""
+        self.sagemaker.create_model(ModelName="m", PrimaryContainer={"Image": "image", **container})
+        of_variant = {"VariantName": "AllTraffic", "ModelName": "m", "InstanceType": "ml.m5.large"}
+        variants = [{**of_variant, "InitialInstanceCount": 1, **(variant or {})}]
+        self.sagemaker.create_endpoint_config(EndpointConfigName="c", ProductionVariants=variants, **config)
+        self.sagemaker.create_endpoint(EndpointName="e", EndpointConfigName="c")
+        self.made = True
+
+        def ready() -> dict[str, Any] | None:
+            described: dict[str, Any] = self.sagemaker.describe_endpoint(EndpointName="e")
+            return None if described["EndpointStatus"] == "Creating" else described
+
+        return wait_for(ready)
+
+    def invoke(self, body: bytes = b"[1]", **members: Any) -> Any:
+        members = {"ContentType": "application/json", **members}
+        return json.loads(self.runtime.invoke_endpoint(EndpointName="e", Body=body, **members)["Body"].read())
+
+    def log(self) -> list[str]:
+        group = "/aws/sagemaker/Endpoints/e"
+        (stream,) = self.logs.describe_log_streams(logGroupName=group)["logStreams"]
+        events = self.logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"])["events"]
+        return [event["message"] for event in events]
+
+    def delete(self) -> None:
+        if self.made:
+            self.sagemaker.delete_endpoint(EndpointName="e")
+
+
+@pytest.fixture
+def endpoint(client: ClientMaker, store: Store) -> Any:
+    made = Endpoint(client, store)
+    yield made
+    made.delete()
+
+
+def test_code_finds_its_model_at_opt_ml_and_its_messages_in_the_log(endpoint: Endpoint, tmp_path: Path) -> None:
+    archive = packed(write(tmp_path / "model", FILES), tmp_path / "model.tar.gz")
+    endpoint.create({"ModelDataUrl": archive.as_uri()})
+    assert endpoint.invoke() == ANSWER
+    log = endpoint.log()
+    assert "loading /opt/ml/model" in log
+    assert "INFO inference: imported by inference" in log
+
+
+@pytest.mark.parametrize("where", ["uri", "path", "in the model"])
+def test_the_source_may_be_given_apart_from_the_model(endpoint: Endpoint, tmp_path: Path, where: str) -> None:
+    """As PyTorchModel of the v2 SDK sends it: a sourcedir.tar.gz, or code repacked into the model."""
+    code = {name.removeprefix("code/"): text for name, text in FILES.items() if name.startswith("code/")}
+    code["serve.py"] = code.pop("inference.py")
+    source = packed(write(tmp_path / "source", code), tmp_path / "sourcedir.tar.gz")
+    weights = {"weights.json": "[1, 2]"}
+    if where == "in the model":
+        weights |= {f"code/{name}": text for name, text in code.items()}
+    archive = packed(write(tmp_path / "model", weights), tmp_path / "model.tar.gz")
+    submitted = {"uri": source.as_uri(), "path": str(source), "in the model": "/opt/ml/model/code"}[where]
+    environment = {
+        "SAGEMAKER_PROGRAM": "serve.py",
+        "SAGEMAKER_SUBMIT_DIRECTORY": submitted,
+        "SAGEMAKER_CONTAINER_LOG_LEVEL": "20",
+        "SAGEMAKER_REGION": "us-east-1",
+    }
+    endpoint.create({"ModelDataUrl": archive.as_uri(), "Environment": environment})
+    assert endpoint.invoke() == {**ANSWER, "code": "/opt/ml/model/code/serve.py"}
+
+
+def data_source(uri: str, kind: str, compression: str) -> dict[str, Any]:
+    return {"ModelDataSource": {"S3DataSource": {"S3Uri": uri, "S3DataType": kind, "CompressionType": compression}}}
+
+
+@pytest.mark.parametrize("compression", ["None", "Gzip"])
+def test_a_model_data_source_is_a_folder_or_an_archive(endpoint: Endpoint, tmp_path: Path, compression: str) -> None:
+    folder = write(tmp_path / "model", FILES)
+    if compression == "None":
+        container = data_source(f"{folder.as_uri()}/", "S3Prefix", "None")
+    else:
+        container = data_source(packed(folder, tmp_path / "model.tar.gz").as_uri(), "S3Object", "Gzip")
+    endpoint.create(container)
+    assert endpoint.invoke() == ANSWER
+
+
+def test_one_object_that_is_not_packed_is_copied_as_it_is(endpoint: Endpoint, tmp_path: Path) -> None:
+    code = "import os\ndef model_fn(folder): return sorted(os.listdir(folder))\ndef predict_fn(_, model): return model"
+    source = packed(write(tmp_path / "source", {"inference.py": code}), tmp_path / "sourcedir.tar.gz")
+    archive = packed(tmp_path / "source", tmp_path / "weights.tar.gz")
+    container = data_source(archive.as_uri(), "S3Object", "None")
+    endpoint.create({**container, "Environment": {"SAGEMAKER_SUBMIT_DIRECTORY": str(source)}})
+    assert endpoint.invoke() == ["code", "weights.tar.gz"]
+
+
+def test_a_model_on_s3_is_downloaded(endpoint: Endpoint, s3: Any, tmp_path: Path) -> None:
+    s3.upload_file(str(packed(write(tmp_path / "model", FILES), tmp_path / "model.tar.gz")), "bucket", "m/model.tar.gz")
+    endpoint.create({"ModelDataUrl": "s3://bucket/m/model.tar.gz"})
+    assert endpoint.invoke() == ANSWER
+
+
+def test_a_prefix_on_s3_is_downloaded(endpoint: Endpoint, s3: Any) -> None:
+    for name, text in FILES.items():
+        s3.put_object(Bucket="bucket", Key=f"m/model/{name}", Body=text)
+    endpoint.create(data_source("s3://bucket/m/model/", "S3Prefix", "None"))
+    assert endpoint.invoke() == ANSWER
+
+
+def test_a_prefix_on_s3_without_objects_is_named(endpoint: Endpoint, s3: Any) -> None:
+    del s3
+    described = endpoint.create(data_source("s3://bucket/nothing/", "S3Prefix", "None"))
+    assert described["EndpointStatus"] == "Failed"
+    assert described["FailureReason"] == (
+        "Could not find model data at s3://bucket/nothing/: no objects have that prefix."
+    )
+
+
+def wheel(folder: Path) -> str:
+    """Writes a package that is in no index; its file name."""
+    name = "kennel-1.0-py3-none-any.whl"
+    folder.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(folder / name, "w") as archive:
+        archive.writestr("kennel.py", "DOGS = 3")
+        archive.writestr("kennel-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: kennel\nVersion: 1.0\n")
+        archive.writestr("kennel-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr("kennel-1.0.dist-info/RECORD", "")
+    return name
+
+
+KENNEL = "import kennel\ndef model_fn(model_dir): return kennel.DOGS\ndef predict_fn(data, model): return model"
+
+
+def test_the_packages_of_a_requirements_txt_are_installed(endpoint: Endpoint, tmp_path: Path) -> None:
+    files = {"code/inference.py": KENNEL, "code/requirements.txt": f"numpy>=1\n./{wheel(tmp_path / 'model/code')}"}
+    endpoint.create({"ModelDataUrl": packed(write(tmp_path / "model", files), tmp_path / "m.tar.gz").as_uri()})
+    assert endpoint.invoke() == 3
+    assert any("Successfully installed kennel-1.0" in line for line in endpoint.log())
+
+
+def test_packages_that_cannot_be_installed_fail_the_endpoint(endpoint: Endpoint, tmp_path: Path) -> None:
+    files = {"code/inference.py": KENNEL, "code/requirements.txt": "--no-index\nkennel==7"}
+    archive = packed(write(tmp_path / "model", files), tmp_path / "m.tar.gz")
+    described = endpoint.create({"ModelDataUrl": archive.as_uri()})
+    assert described["EndpointStatus"] == "Failed"
+    assert described["FailureReason"].startswith("The packages in code/requirements.txt could not be installed: ")
+    assert "No matching distribution found for kennel==7" in described["FailureReason"]
