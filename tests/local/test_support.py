@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 from packaging.version import Version
 
-from dogbreed_sdk.local.api import operations
+from dogbreed_sdk.local.api import invocations, operations
 from dogbreed_sdk.local.api.operations import SERVICES
 from dogbreed_sdk.local.api.validation import operation_model
 from dogbreed_sdk.local.support import tables
@@ -60,6 +60,17 @@ def test_every_member_of_every_operation_has_a_row(service: operations.Service) 
     assert set(table) == set(service.operations)
     shapes = {name: operation_model(service.model, name).input_shape for name in table}
     assert [found for name, node in table.items() for found in misfits(node, shapes[name], name)] == []
+
+
+def test_every_member_of_an_invocation_has_a_row_and_is_known_by_its_header() -> None:
+    for name, table in TABLES["sagemaker-runtime"].items():
+        shape = operation_model("sagemaker-runtime", name).input_shape
+        assert list(misfits(table, shape, name)) == []
+        headers = {member: entry.serialization.get("name", "").lower() for member, entry in shape.members.items()}
+        ours = {member: header for member, header in headers.items() if header.startswith("x-amzn-sagemaker-")}
+        assert {member: invocations._member(header) for member, header in ours.items()} == {
+            member: member for member in ours
+        }
 
 
 def test_a_member_that_botocore_adds_below_a_structure_that_is_read_is_noticed() -> None:

@@ -18,6 +18,7 @@ from dogbreed_sdk.local.hosting import servers
 from dogbreed_sdk.local.hosting.model_client import Answer, ModelClient, ServerGoneError
 from dogbreed_sdk.local.states import Server
 from dogbreed_sdk.local.store import ACCOUNT_ID, ENDPOINT, NotFound, Record, Store
+from dogbreed_sdk.local.support import tables
 
 # Quotas page of the developer guide: the response to a real-time request must arrive within 60 s.
 INVOCATION_SECONDS = 60.0
@@ -34,6 +35,9 @@ _PASSED_HEADERS = {
     "x-amzn-sagemaker-inference-id": "x-amzn-sagemaker-inference-id",
     "x-amzn-sagemaker-session-id": "x-amzn-sagemaker-session-id",
 }
+_HEADER_PREFIX = "x-amzn-sagemaker-"
+# Headers whose names are not those of the members of InvokeEndpoint, which clients know.
+_MEMBERS = {"x-amzn-sagemaker-inference-component": "InferenceComponentName"}
 
 
 @dataclass
@@ -64,6 +68,7 @@ class Invoker:
         record = self._serving_endpoint(name)
         variant = _variant(record)
         _check_headers(record, headers, variant)
+        _check_support(headers)
         passed = {_PASSED_HEADERS[key]: value for key, value in headers.items() if key in _PASSED_HEADERS}
         try:
             answer = await self._call(record, passed, body)
@@ -147,6 +152,24 @@ def _check_headers(record: Record, headers: Mapping[str, str], variant: str) -> 
             "ValidationError",
             f"Endpoint {record.name} is not a multi-model endpoint and target model header is set.",
         )
+
+
+def _check_support(headers: Mapping[str, str]) -> None:
+    """Refuse headers that local SageMaker does not support.
+
+    Raises:
+        ApiError: ValidationError that names all of them.
+    """
+    members = {_member(name): value for name, value in headers.items() if name.startswith(_HEADER_PREFIX)}
+    found = tables.refusals("sagemaker-runtime", "InvokeEndpoint", members)
+    if found:
+        raise ApiError("ValidationError", f"Local SageMaker does not support {'; '.join(found)}.")
+
+
+def _member(header: str) -> str:
+    """The member of InvokeEndpoint that a header carries."""
+    name = header.removeprefix(_HEADER_PREFIX)
+    return _MEMBERS.get(header) or "".join(word.capitalize() for word in name.split("-"))
 
 
 def _timed_out(variant: str) -> str:

@@ -93,3 +93,21 @@ OPERATIONS: Table = {
     },
     "DeleteEndpoint": {"EndpointName": WORKS},
 }
+
+RUNTIME_OPERATIONS: Table = {
+    "InvokeEndpoint": {
+        "EndpointName": WORKS,
+        "Body": WORKS,
+        "ContentType": WORKS,
+        "Accept": WORKS,
+        "CustomAttributes": WORKS,
+        "TargetModel": refused("multi-model endpoints are not served"),
+        "TargetVariant": works("the endpoint's one variant"),
+        "TargetContainerHostname": refused("a model has one container"),
+        "InferenceId": works("passed to the model"),
+        "EnableExplanations": refused("there is no Clarify; leave it out"),
+        "InferenceComponentName": refused("there are no inference components; leave it out"),
+        "SessionId": works("passed to the model, whose response can't open a session"),
+        "PrefixAwareId": no_meaning(_ONE_SERVER),
+    },
+}

@@ -27,6 +27,7 @@ TABLES: Mapping[str, Table] = {
         **endpoints.OPERATIONS,
         **listing.OPERATIONS,
     },
+    "sagemaker-runtime": endpoints.RUNTIME_OPERATIONS,
     "logs": logs.OPERATIONS,
     "cloudwatch": cloudwatch.OPERATIONS,
 }

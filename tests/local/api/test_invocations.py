@@ -193,6 +193,9 @@ def test_an_endpoint_that_does_not_serve_is_not_found(runtime: Any, store: Store
     [
         ({"TargetVariant": "Other"}, "Variant Other not found"),
         ({"TargetModel": "m.tar.gz"}, "not a multi-model endpoint"),
+        ({"TargetContainerHostname": "c"}, "does not support TargetContainerHostname .a model has one container"),
+        ({"InferenceComponentName": "c"}, "does not support InferenceComponentName "),
+        ({"EnableExplanations": "`true`"}, "does not support EnableExplanations "),
         ({"ContentType": "x" * 1025}, "at most 1024"),
         ({"EndpointName": "under_score"}, "not an endpoint name"),
         ({"EndpointName": "ECHO"}, "Endpoint ECHO of account 000000000000 not found"),
