@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local.api.channel_checks import check_channels, check_checkpoints
 from dogbreed_sdk.local.api.common import (
     Context,
     Members,
@@ -175,15 +176,8 @@ def check_training(request: Definition, path: str = "") -> None:
     _check_resources(request["ResourceConfig"], path)
     _check_launcher(request)
     _check_stopping(request)
-    channels = request.get("InputDataConfig") or []
-    duplicate = first_duplicate([channel["ChannelName"] for channel in channels])
-    if duplicate is not None:
-        raise validation_error(f"Channel name {duplicate!r} is used more than once; channel names must be unique.")
-    for channel in channels:
-        if not channel["DataSource"].get("S3DataSource"):
-            raise validation_error(
-                f"Channel {channel['ChannelName']!r} has no S3DataSource, the only kind that local SageMaker reads."
-            )
+    check_channels(cast("Mapping[str, Any]", request))
+    check_checkpoints(cast("Mapping[str, Any]", request))
 
 
 def _check_debugging(request: CreateTrainingJobRequestTypeDef) -> None:

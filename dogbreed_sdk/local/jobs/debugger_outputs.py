@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from dogbreed_sdk import container
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local.jobs.checkpoints import checkpoint_path
 from dogbreed_sdk.local.jobs.hosts import Host
 from training_scripts._util.atomic import write_json_atomically
 from training_scripts.recording.trial.layout import END_FILE
@@ -110,7 +111,7 @@ def stage(host: Host, request: CreateTrainingJobRequestTypeDef) -> None:
     if tensorboard := request.get("TensorBoardOutputConfig"):
         files[_TENSORBOARD_FILE] = {**tensorboard, "LocalPath": local[TENSORBOARD_OUTPUT]}
     if checkpoints := request.get("CheckpointConfig"):
-        files[_CHECKPOINT_FILE] = {**checkpoints, "LocalPath": str(host.container / "checkpoints")}
+        files[_CHECKPOINT_FILE] = {**checkpoints, "LocalPath": str(checkpoint_path(host, request))}
     for name, content in files.items():
         write_json_atomically(host.container / "input/config" / name, content)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,44 +14,106 @@ from training_scripts._util.atomic import replacing
 
 if TYPE_CHECKING:
     from boto3.s3.transfer import TransferConfig
+    from botocore.response import StreamingBody
     from types_boto3_s3 import S3Client
 
 _PROGRESS_SECONDS = 5.0
 # As many connections as boto3's client keeps open.
-_UPLOADS_AT_ONCE = 10
+_AT_ONCE = 10
 
 
-def download_prefix(uri: str, folder: Path, *, progress: Callable[[str], None]) -> int:
-    """Copy every object below an s3:// prefix into a folder.
+@dataclass(frozen=True)
+class StoredObject:
+    """An object of a data set: on S3, or a file.
 
-    Args:
-        uri: The prefix, or one object.
-        folder: The folder; created if it is missing.
-        progress: Called with a line of text every few seconds.
+    Attributes:
+        name: Its path relative to the data set, with forward slashes.
+        uri: Its s3:// or file:// URI.
+        size: Its size in bytes; 0 if it is not known.
+    """
 
-    Returns:
-        How many objects were copied.
+    name: str
+    uri: str
+    size: int = 0
+
+
+def list_objects(uri: str) -> list[StoredObject]:
+    """The objects below an s3:// prefix in the order of their keys; or one, if the URI is an object's.
+
+    Folder markers are left out. A prefix that is neither a folder nor an object, such as s3://bucket/train/img_0,
+    stands for all keys that begin with it, as on AWS.
 
     Raises:
-        ConfigurationError: No credentials, a missing bucket or object, or access denied.
+        ConfigurationError: No credentials, a missing bucket, or access denied.
     """
     bucket, prefix = split_uri(uri)
     client = client_for(uri)
-    copied, size, reported = 0, 0, time.monotonic()
+    found: dict[str, int] = {}
     with Explained(uri):
         for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-            for item in page.get("Contents", ()):
-                destination = _destination(folder, str(item["Key"]), prefix)
-                if destination is None:
-                    continue
-                destination.parent.mkdir(parents=True, exist_ok=True)
-                client.download_file(bucket, item["Key"], str(destination))
-                copied, size = copied + 1, size + int(item["Size"])
-                if time.monotonic() - reported > _PROGRESS_SECONDS:
-                    reported = time.monotonic()
-                    progress(f"Downloaded {copied} objects, {size / 1e6:.1f} MB, from {uri}")
-    progress(f"Downloaded {copied} objects, {size / 1e6:.1f} MB, from {uri}")
-    return copied
+            found.update((str(item["Key"]), int(item["Size"])) for item in page.get("Contents", ()))
+    folder = f"{prefix.rstrip('/')}/" if prefix else ""
+    keys = [key for key in found if key == prefix or key.startswith(folder)]
+    if not keys:
+        keys, folder = list(found), prefix[: prefix.rfind("/") + 1]
+    return [
+        StoredObject(
+            key.rpartition("/")[2] if key == prefix else key[len(folder) :], f"s3://{bucket}/{key}", found[key]
+        )
+        for key in keys
+        if not key.endswith("/")
+    ]
+
+
+def download_objects(
+    objects: Sequence[StoredObject], folder: Path, source: str, *, progress: Callable[[str], object]
+) -> None:
+    """Copy objects on S3 into a folder, several at a time.
+
+    Args:
+        objects: The objects; each name becomes a path in the folder.
+        folder: The folder; created if it is missing.
+        source: Where they come from, for messages.
+        progress: Called with a line of text every few seconds, and at the end.
+
+    Raises:
+        ConfigurationError: No credentials, a missing object, access denied, or a name that leads out of the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pairs = [(item, path_within(folder, item.name)) for item in objects]
+    for parent in {path.parent for _, path in pairs}:
+        parent.mkdir(parents=True, exist_ok=True)
+    size, reported = 0, time.monotonic()
+    client = client_for(source) if pairs else None
+
+    def download(item: StoredObject, path: Path) -> int:
+        bucket, key = split_uri(item.uri)
+        with Explained(item.uri):
+            assert client is not None
+            client.download_file(bucket, key, str(path), Config=_in_this_thread())
+        return item.size
+
+    pool = ThreadPoolExecutor(_AT_ONCE)
+    try:
+        for count, done in enumerate(as_completed([pool.submit(download, *pair) for pair in pairs]), start=1):
+            size += done.result()
+            if time.monotonic() - reported > _PROGRESS_SECONDS:
+                reported = time.monotonic()
+                progress(f"Downloaded {count} objects, {size / 1e6:.1f} MB, from {source}")
+    finally:
+        pool.shutdown(cancel_futures=True)
+    progress(f"Downloaded {len(pairs)} objects, {size / 1e6:.1f} MB, from {source}")
+
+
+def download_prefix(uri: str, folder: Path, *, progress: Callable[[str], object]) -> int:
+    """Copy every object below an s3:// prefix into a folder; see `list_objects` and `download_objects`.
+
+    Returns:
+        How many objects were copied.
+    """
+    objects = list_objects(uri)
+    download_objects(objects, folder, uri, progress=progress)
+    return len(objects)
 
 
 def download_object(uri: str, destination: Path) -> None:
@@ -62,6 +125,21 @@ def download_object(uri: str, destination: Path) -> None:
     bucket, key = split_uri(uri)
     with replacing(destination) as file, Explained(uri):
         client_for(uri).download_fileobj(bucket, key, file)
+
+
+def open_object(uri: str, client: S3Client | None = None) -> StreamingBody:
+    """The content of an s3:// object as a stream, to be closed.
+
+    Args:
+        uri: The object.
+        client: The client to use for many objects; default: one for this object.
+
+    Raises:
+        ConfigurationError: No credentials, a missing object, or access denied.
+    """
+    bucket, key = split_uri(uri)
+    with Explained(uri):
+        return (client or client_for(uri)).get_object(Bucket=bucket, Key=key)["Body"]
 
 
 def upload_object(source: Path, uri: str) -> None:
@@ -94,7 +172,7 @@ def upload_objects(files: Sequence[tuple[Path, str]]) -> None:
         with Explained(uri):
             client.upload_file(str(source), bucket, key, Config=_in_this_thread())
 
-    with ThreadPoolExecutor(_UPLOADS_AT_ONCE) as pool:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
         for done in [pool.submit(upload, *pair) for pair in files]:
             done.result()
 
@@ -115,15 +193,16 @@ def split_uri(uri: str) -> tuple[str, str]:
     return bucket, key
 
 
-def _destination(folder: Path, key: str, prefix: str) -> Path | None:
-    """The file for an object; None for a folder marker, and for keys that merely begin with the prefix's characters."""
-    base = f"{prefix.rstrip('/')}/" if prefix else ""
-    if key.endswith("/") or not (key == prefix or key.startswith(base)):
-        return None
-    destination = (folder / (Path(key).name if key == prefix else key[len(base) :])).resolve()
-    if not destination.is_relative_to(folder.resolve()):
-        raise ConfigurationError(f"The object key {key!r} leads out of the folder it is copied to; rename the object.")
-    return destination
+def path_within(folder: Path, name: str) -> Path:
+    """The path of an object's name in a folder.
+
+    Raises:
+        ConfigurationError: The name leads out of the folder.
+    """
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise ConfigurationError(f"The object key {name!r} leads out of the folder it is copied to; rename the object.")
+    return path
 
 
 def client_for(uri: str) -> S3Client:

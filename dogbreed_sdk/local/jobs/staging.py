@@ -13,9 +13,12 @@ from typing import IO, TYPE_CHECKING, TypedDict, cast
 from dogbreed_sdk import container
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.jobs import debugger_outputs
+from dogbreed_sdk.local.jobs.channels import channels_of, stage_channel
+from dogbreed_sdk.local.jobs.checkpoints import stage_checkpoints
 from dogbreed_sdk.local.jobs.hosts import Host
 from dogbreed_sdk.local.jobs.network import INTERFACE
-from dogbreed_sdk.local.jobs.s3_transfer import download_object, download_prefix
+from dogbreed_sdk.local.jobs.pipes import stage_pipe
+from dogbreed_sdk.local.jobs.s3_transfer import download_object
 from dogbreed_sdk.local.jobs.script_files import nearest_folder
 from training_scripts._util.atomic import write_json_atomically
 from training_scripts._util.tar_reader import (
@@ -28,7 +31,7 @@ from training_scripts._util.tar_reader import (
 )
 
 if TYPE_CHECKING:
-    from types_boto3_sagemaker.type_defs import ChannelUnionTypeDef, CreateTrainingJobRequestTypeDef
+    from types_boto3_sagemaker.type_defs import CreateTrainingJobRequestTypeDef
 
 
 INSTANCE_GROUP = "homogeneousCluster"
@@ -73,50 +76,20 @@ def stage(host: Host, request: CreateTrainingJobRequestTypeDef, report: Report) 
     for name in ("input/config", "input/data", "code", "model", "output/data"):
         (base / name).mkdir(parents=True, exist_ok=True)
     _write_configuration(base / "input/config", host, request)
-    for channel in request.get("InputDataConfig", ()):
-        _stage_channel(base / "input/data", channel, report)
-    _link_checkpoints(host, request)
+    for channel in channels_of(request):
+        if channel.mode == "Pipe":
+            stage_pipe(channel, host)
+        else:
+            stage_channel(channel, host, report)
+    stage_checkpoints(host, request, report)
     debugger_outputs.stage(host, request)
     if request["AlgorithmSpecification"].get("ContainerEntrypoint"):
         return ""  # nothing in the container reads the hyperparameters that name a source
     return _stage_source(base, request.get("HyperParameters", {}))
 
 
-def checkpoint_folder(host: Host, request: CreateTrainingJobRequestTypeDef) -> Path:
-    """The folder of a host's checkpoints: the CheckpointConfig's, which hosts share, or one in its container folder.
-
-    Raises:
-        ConfigurationError: CheckpointConfig's S3Uri is not a file:// URI.
-    """
-    uri = request.get("CheckpointConfig", {}).get("S3Uri")
-    if uri is None:
-        return host.container / "checkpoints"
-    try:
-        return container.uri_to_path(uri)
-    except ValueError as error:
-        raise ConfigurationError(
-            "A local job writes its checkpoints directly to a folder: "
-            f"set CheckpointConfig's S3Uri to a file:// URI, not {uri}."
-        ) from error
-
-
-def _link_checkpoints(host: Host, request: CreateTrainingJobRequestTypeDef) -> None:
-    target, link = checkpoint_folder(host, request), host.container / "checkpoints"
-    target.mkdir(parents=True, exist_ok=True)
-    if target != link:
-        link.symlink_to(target, target_is_directory=True)
-
-
 def _write_configuration(folder: Path, host: Host, request: CreateTrainingJobRequestTypeDef) -> None:
-    channels: dict[str, dict[str, str]] = {
-        channel["ChannelName"]: {
-            "TrainingInputMode": channel.get("InputMode", "File"),
-            "S3DistributionType": "FullyReplicated",
-            "RecordWrapperType": "None",
-            **({"ContentType": channel["ContentType"]} if "ContentType" in channel else {}),
-        }
-        for channel in request.get("InputDataConfig", ())
-    }
+    channels = {channel.name: channel.configuration for channel in channels_of(request)}
     write_json_atomically(folder / "hyperparameters.json", request.get("HyperParameters", {}))
     write_json_atomically(folder / "inputdataconfig.json", channels)
     write_json_atomically(folder / "resourceconfig.json", resource_configuration(host, request))
@@ -135,37 +108,6 @@ def resource_configuration(host: Host, request: CreateTrainingJobRequestTypeDef)
         "instance_groups": [group],
         "network_interface_name": INTERFACE,
     }
-
-
-def _stage_channel(data: Path, channel: ChannelUnionTypeDef, report: Report) -> None:
-    name = channel["ChannelName"]
-    source = channel.get("DataSource", {}).get("S3DataSource")
-    if source is None or source.get("S3DataType", "S3Prefix") != "S3Prefix":
-        raise ConfigurationError(
-            f"Data download failed: channel {name!r} has no S3DataSource of type S3Prefix, the only kind of "
-            "input that local jobs read (a file:// folder or an s3:// prefix)."
-        )
-    if channel.get("InputMode") == "Pipe":
-        raise ConfigurationError(f"Channel {name!r} has Pipe mode; local jobs support File and FastFile.")
-    uri = source["S3Uri"]
-    if uri.startswith("s3://"):
-        if not download_prefix(uri, data / name, progress=report):
-            raise ConfigurationError(f"Data download failed: channel {name!r}: no objects found below {uri}.")
-        return
-    _link_channel(data / name, _local_path(uri, f"channel {name!r}"), name)
-
-
-def _link_channel(destination: Path, path: Path, name: str) -> None:
-    if path.is_dir():
-        destination.symlink_to(path, target_is_directory=True)
-    elif path.is_file():
-        destination.mkdir()
-        (destination / path.name).symlink_to(path)
-    else:
-        raise ConfigurationError(
-            f"Data download failed: channel {name!r}: {path} does not exist. "
-            "Correct DataSource.S3DataSource.S3Uri, or put the data there."
-        )
 
 
 def _local_path(uri: str, what: str) -> Path:

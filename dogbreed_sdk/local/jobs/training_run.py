@@ -20,6 +20,7 @@ from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.jobs import debugger, debugger_states, staging
 from dogbreed_sdk.local.jobs import state as job_state
 from dogbreed_sdk.local.jobs.artifacts import remove_uploaded, upload_data, upload_model
+from dogbreed_sdk.local.jobs.checkpoints import checkpoint_folder, kept_on_s3
 from dogbreed_sdk.local.jobs.container_view import ContainerView
 from dogbreed_sdk.local.jobs.debugger_recording import recording
 from dogbreed_sdk.local.jobs.environment import gpus_by_host, script_environment
@@ -30,6 +31,7 @@ from dogbreed_sdk.local.jobs.metric_history import MetricHistory
 from dogbreed_sdk.local.jobs.metric_search import Captured, MetricSearch
 from dogbreed_sdk.local.jobs.metrics import MetricReader, finite
 from dogbreed_sdk.local.jobs.network import JobNetwork, job_network
+from dogbreed_sdk.local.jobs.pipes import fed
 from dogbreed_sdk.local.jobs.program import prepare
 from dogbreed_sdk.local.jobs.requirements import LAYERS_FOLDER, InstallError
 from dogbreed_sdk.local.jobs.script_process import Script
@@ -130,7 +132,7 @@ class TrainingRun:
             with _interruptible(self._is_to_stop):
                 scripts = self._prepare(threads, network)
             reader = MetricReader.of(self._request["AlgorithmSpecification"].get("MetricDefinitions", ()))
-            with recording(self._hosts, self._request, report=self._report, abandoned=lambda: self._terminated):
+            with self._companions():
                 end = self._train(scripts, reader)
         return self._outcome(end, {script.host: script.shown for script in scripts})
 
@@ -149,7 +151,7 @@ class TrainingRun:
             arn=self._record.arn,
             request=self._request,
             host=host,
-            checkpoints=staging.checkpoint_folder(host, self._request),
+            checkpoints=checkpoint_folder(host, self._request),
             program=script,
             threads=max(1, threads),
             gpus=gpus,
@@ -169,6 +171,21 @@ class TrainingRun:
             host.container / "code",
             program.environment(script_environment(run, os.environ)),
         )
+
+    @contextmanager
+    def _companions(self) -> Iterator[None]:
+        """What works beside the scripts: Debugger's recording, copies of checkpoints, pipes."""
+        hosts, request, report = self._hosts, self._request, self._report
+
+        def abandoned() -> bool:
+            return self._terminated
+
+        with (
+            recording(hosts, request, report=report, abandoned=abandoned),
+            kept_on_s3(hosts, request, report=report, abandoned=abandoned),
+            fed(hosts, request, report=report),
+        ):
+            yield
 
     def _begin(self) -> None:
         def change(state: State) -> None:

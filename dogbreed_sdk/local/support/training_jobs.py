@@ -8,7 +8,7 @@ from dogbreed_sdk.local.support.rows import WORKS, Table, no_meaning, refused, r
 ALGORITHM: Table = {
     "TrainingImage": routine("no image is run; jobs have local SageMaker's Python, or DOGBREED_LOCAL_PYTHON"),
     "AlgorithmName": refused("an algorithm is a container; pass TrainingImage and a script"),
-    "TrainingInputMode": works(only=("File", "FastFile")),
+    "TrainingInputMode": works("FastFile is File", only=("File", "FastFile", "Pipe")),
     "MetricDefinitions": {"Name": WORKS, "Regex": WORKS},
 }
 
@@ -16,10 +16,10 @@ CHANNEL: Table = {
     "ChannelName": WORKS,
     "DataSource": {
         "S3DataSource": {
-            "S3DataType": works("manifests are refused: pass a prefix or a folder", only=("S3Prefix",)),
+            "S3DataType": works(only=("S3Prefix", "ManifestFile", "AugmentedManifestFile")),
             "S3Uri": works("file:// folders too, which are not copied"),
             "S3DataDistributionType": works(only=("FullyReplicated", "ShardedByS3Key")),
-            "AttributeNames": refused("it is for augmented manifests"),
+            "AttributeNames": WORKS,
             "InstanceGroupNames": refused("there is one group of instances"),
             "ModelAccessConfig": no_meaning("no licence is checked"),
             "HubAccessConfig": refused("there is no model hub; pass the model's S3Uri"),
@@ -28,10 +28,10 @@ CHANNEL: Table = {
         "DatasetSource": refused("there are no SageMaker data sets; pass an S3DataSource"),
     },
     "ContentType": WORKS,
-    "CompressionType": works("Gzip is for Pipe mode", only=("None",)),
-    "RecordWrapperType": works("RecordIO is for Pipe mode", only=("None",)),
-    "InputMode": works(only=("File", "FastFile")),
-    "ShuffleConfig": refused("it is for Pipe mode"),
+    "CompressionType": works("Gzip needs Pipe mode", only=("None", "Gzip")),
+    "RecordWrapperType": works("RecordIO needs Pipe mode", only=("None", "RecordIO")),
+    "InputMode": works("FastFile is File", only=("File", "FastFile", "Pipe")),
+    "ShuffleConfig": {"Seed": works("needs Pipe mode")},
 }
 
 OUTPUT: Table = {
@@ -61,8 +61,8 @@ STOPPING: Table = {
 }
 
 CHECKPOINTS: Table = {
-    "S3Uri": works("a file:// folder, which the script writes directly"),
-    "LocalPath": works(only=("/opt/ml/checkpoints", "/opt/ml/checkpoints/")),
+    "S3Uri": works("s3:// is kept up to date; a file:// folder is written directly"),
+    "LocalPath": works("a folder below /opt/ml"),
 }
 
 VPC = no_meaning("jobs and models have this machine's network")
