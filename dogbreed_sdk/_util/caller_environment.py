@@ -12,7 +12,7 @@ from collections.abc import Mapping
 _NAMES = frozenset(
     {
         "PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "TZ", "LANG", "LANGUAGE", "TMPDIR", "TEMP", "TMP",
-        "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "XDG_CACHE_HOME", "HF_HOME",
+        "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HOME",
         "LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH",
         "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NO_PROXY",
         "MPLBACKEND", "CUBLAS_WORKSPACE_CONFIG",
@@ -21,26 +21,29 @@ _NAMES = frozenset(
         "DOGBREED_BACKEND", "DOGBREED_FETCH_URLS", "DOGBREED_FETCH_NETWORKS", "DOGBREED_FETCH_HOSTS",
     }
 )  # fmt: skip
-# Locale, Python, and the threads and devices of numerical libraries.
+# Locale, Python, the package index that pip uses, and the threads and devices of numerical libraries.
 _PREFIXES = (
-    "LC_", "PYTHON", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "BLIS_", "NUMEXPR_", "VECLIB_", "ONEDNN_", "DNNL_",
-    "MALLOC_", "CUDA_", "NVIDIA_", "NCCL_", "HIP_", "HSA_", "ROCR_", "MIOPEN_", "TORCH_", "PYTORCH_", "KINETO_",
+    "LC_", "PYTHON", "PIP_", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "BLIS_", "NUMEXPR_", "VECLIB_", "ONEDNN_",
+    "DNNL_", "MALLOC_", "CUDA_", "NVIDIA_", "NCCL_", "HIP_", "HSA_", "ROCR_", "MIOPEN_", "TORCH_", "PYTORCH_",
+    "KINETO_",
 )  # fmt: skip
 _SECRET = re.compile(r"SECRET|TOKEN|PASSW|CREDENTIAL|API_?KEY", re.IGNORECASE)
 _PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"})
 
 
 def inherited(caller: Mapping[str, str]) -> dict[str, str]:
-    """The variables that are passed on: known ones, and proxies whose address contains no password.
+    """The variables that are passed on: known ones, but no secrets and no address that contains a password.
 
     >>> inherited({"PATH": "/bin", "DATABASE_URL": "postgres://me:secret@host/db", "https_proxy": "http://proxy:3128"})
     {'PATH': '/bin', 'https_proxy': 'http://proxy:3128'}
+    >>> inherited({"PIP_INDEX_URL": "https://index/simple", "PIP_EXTRA_INDEX_URL": "https://me:secret@host/simple"})
+    {'PIP_INDEX_URL': 'https://index/simple'}
     """
     return {name: value for name, value in caller.items() if _is_needed(name, value)}
 
 
 def _is_needed(name: str, value: str) -> bool:
-    if name.upper() in _PROXIES:
-        return "@" not in value
-    known = name in _NAMES or name.upper() == "NO_PROXY" or name.startswith(_PREFIXES)
+    if "@" in value and (name.upper() in _PROXIES or name.startswith("PIP_")):
+        return False
+    known = name in _NAMES or name.upper() in {*_PROXIES, "NO_PROXY"} or name.startswith(_PREFIXES)
     return known and not _SECRET.search(name)

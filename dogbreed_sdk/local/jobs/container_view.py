@@ -13,6 +13,7 @@ OPT_ML = "/opt/ml"
 # Set to "off" where jobs must not get mount namespaces.
 NAMESPACE_VARIABLE = "DOGBREED_LOCAL_NAMESPACE"
 
+_DRIVERS = "input/data/sm_drivers"
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 _NOTICE = (
     "Local SageMaker can't show this job its folder as /opt/ml on this machine ({{problem}}): paths below /opt/ml in "
@@ -40,9 +41,9 @@ class ContainerView:
     def command(self, command: Sequence[str]) -> list[str]:
         """The command line that starts a command with this view.
 
-        It takes some 30 ms to start. Where the system allows no view, paths below /opt/ml in the command and its
-        environment are replaced with the folder's real ones, and the hosts' names with their addresses; the command's
-        output begins with a line about that.
+        It takes some 30 ms to start. Where the system allows no view, paths below /opt/ml in the command, in its
+        environment and in the scripts of sagemaker 3's ModelTrainer are replaced with the folder's real ones, and the
+        hosts' names with their addresses; the command's output begins with a line about that.
         """
         binds = [(str(self.container), OPT_ML), *((str(source), path) for path, source in self.files.items())]
         view = {
@@ -50,6 +51,8 @@ class ContainerView:
             "binds": binds,
             "host_name": self.host_name,
             "translations": [(OPT_ML, str(self.container)), *self.addresses.items()],
+            # SageMaker 3's own scripts, of which each job has a copy, spell out /opt/ml throughout.
+            "rewritten": {"folder": str(self.container / _DRIVERS), "path": OPT_ML, "by": str(self.container)},
             "notice": _NOTICE.format(container=str(self.container).replace("{", "{{").replace("}", "}}")),
         }
         return [sys.executable, "-I", "-S", str(_LAUNCHER), json.dumps(view), *command]

@@ -36,6 +36,7 @@ def main(arguments: list[str]) -> int:
     else:
         print(view["notice"].format(problem=problem), file=sys.stderr, flush=True)
         command, environment = _translated(view["translations"], command, environment)
+        _rewrite(**view["rewritten"])
     try:
         os.execvpe(command[0], command, environment)  # noqa: S606 - no shell is meant
     except OSError as error:
@@ -135,6 +136,17 @@ def _translated(
         return text
 
     return [translate(word) for word in command], {name: translate(value) for name, value in environment.items()}
+
+
+def _rewrite(*, folder: str, path: str, by: str) -> None:
+    """Replace a path in all files of a folder; a link is left alone, since it leads to a folder of the user's."""
+    for parent, _, names in [] if Path(folder).is_symlink() else os.walk(folder):
+        for name in names:
+            file = Path(parent, name)
+            content = file.read_bytes()
+            changed = content.replace(path.encode(), os.fsencode(by))
+            if changed != content:
+                file.write_bytes(changed)
 
 
 if __name__ == "__main__":

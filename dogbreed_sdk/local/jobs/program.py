@@ -71,6 +71,12 @@ class Program:
         return not self.script.endswith(".sh") and (self.code / SETUP_FILE).is_file()
 
 
+def remove_installed(hosts: Sequence[Host]) -> None:
+    """Remove what scripts have installed: on AWS it ends with their containers."""
+    for host in hosts:
+        remove_tree(host.job.python_of(host.name))
+
+
 def prepare(host: Host, script: str, request: CreateTrainingJobRequestTypeDef, layers: Path, report: Report) -> Program:
     """Prepare what a host runs, whose container is staged: its Python, and the packages that its source asks for.
 

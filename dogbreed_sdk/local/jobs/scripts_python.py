@@ -24,6 +24,8 @@ _FACTS_SECONDS = 60.0
 # Programs that scripts expect beside Python, and the modules that they run.
 _PROGRAMS = {"pip": "pip", "pip3": "pip", "torchrun": "torch.distributed.run"}
 _PROGRAM = '#!/bin/sh\nexec "$(dirname "$0")/python" -m {module} "$@"\n'
+# Variables by which Python would find other modules, and pip would install packages elsewhere.
+_ELSEWHERE = ("PYTHONHOME", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON")
 
 
 @dataclass(frozen=True)
@@ -172,5 +174,4 @@ class Layer:
         searched = [*map(str, modules), *filter(None, [base.get("PYTHONPATH")])]
         if searched:
             found["PYTHONPATH"] = os.pathsep.join(searched)
-        found.pop("PYTHONHOME", None)
-        return found
+        return {name: value for name, value in found.items() if name not in _ELSEWHERE}

@@ -32,7 +32,7 @@ from dogbreed_sdk.local.jobs.metric_search import Captured, MetricSearch
 from dogbreed_sdk.local.jobs.metrics import MetricReader, finite
 from dogbreed_sdk.local.jobs.network import JobNetwork, job_network
 from dogbreed_sdk.local.jobs.pipes import fed
-from dogbreed_sdk.local.jobs.program import prepare
+from dogbreed_sdk.local.jobs.program import prepare, remove_installed
 from dogbreed_sdk.local.jobs.requirements import LAYERS_FOLDER, InstallError
 from dogbreed_sdk.local.jobs.script_process import Script
 from dogbreed_sdk.local.jobs.script_processes import EndReason, ScriptEnd, ScriptProcesses, is_full_disk
@@ -134,6 +134,7 @@ class TrainingRun:
             reader = MetricReader.of(self._request["AlgorithmSpecification"].get("MetricDefinitions", ()))
             with self._companions():
                 end = self._train(scripts, reader)
+        remove_installed(self._hosts)
         return self._outcome(end, {script.host: script.shown for script in scripts})
 
     def _prepare(self, threads: int, network: JobNetwork) -> list[Script]:

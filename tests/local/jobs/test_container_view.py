@@ -96,7 +96,7 @@ def test_a_new_folder_hides_nothing_beside_it(container: Path, tmp_path: Path) -
     (opt / "conda/bin").mkdir(parents=True)
     (opt / "notes.txt").write_text("kept")
     (opt / "python").symlink_to("conda/bin", target_is_directory=True)
-    view = {"namespace": True, "binds": [[str(container), str(opt / "ml")]], "host_name": None, "notice": "{problem}"}
+    view = {"namespace": True, "binds": [[str(container), str(opt / "ml")]], "host_name": None}
     look = f"cd {opt}; ls; ls ml conda; cat notes.txt; readlink python; echo new > conda/new"
     end = run([sys.executable, launcher.__file__, json.dumps(view), *shell(look)])
     seen = ["conda", "ml", "notes.txt", "python", "conda:", "bin", "", "ml:", "model", "keptconda/bin"]
@@ -136,6 +136,19 @@ class TestWithoutNamespace:
             f"--data={container}/input:{container}",
             words[2],
         ]
+
+    def test_paths_in_an_sdks_scripts_are_replaced_in_the_jobs_copy(self, container: Path, tmp_path: Path) -> None:
+        data, users = container / "input/data", tmp_path / "users"
+        for folder in (data / "sm_drivers", users):
+            folder.mkdir(parents=True)
+            (folder / "run.sh").write_text("cat /opt/ml/model/seen\n")
+        (container / "model/seen").write_text("weights")
+        run_driver = ["/bin/sh", "/opt/ml/input/data/sm_drivers/run.sh"]
+        assert run(ContainerView(container).command(run_driver)).stdout == "weights"
+        shutil.rmtree(data / "sm_drivers")
+        (data / "sm_drivers").symlink_to(users)
+        assert run(ContainerView(container).command(run_driver)).returncode != 0
+        assert (users / "run.sh").read_text() == "cat /opt/ml/model/seen\n"
 
     def test_the_output_says_so_once(self, container: Path) -> None:
         end = run(ContainerView(container).command(shell("echo started; test ! -e /opt/ml/model")))
