@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     NumericRange = ContinuousParameterRangeTypeDef | IntegerParameterRangeTypeDef
 
+# Developer guide, "Define Hyperparameter Ranges": static and tuned ones, and those that SageMaker adds.
+_MAXIMUM_HYPERPARAMETERS = 100
+
 
 def check_tuning(request: CreateHyperParameterTuningJobRequestTypeDef) -> None:
     """Refuse a tuning job that AWS would refuse, or that needs features that local SageMaker does not support.
@@ -124,6 +127,11 @@ def _check_ranges(definition: Mapping[str, Any], ranges: Mapping[str, Any]) -> N
     if duplicate is not None:
         raise validation_error(f"Hyperparameter {duplicate!r} has more than one range.")
     static = definition.get("StaticHyperParameters") or {}
+    if len(names) + len(static) > _MAXIMUM_HYPERPARAMETERS:
+        raise validation_error(
+            f"The tuning job has {len(names) + len(static)} hyperparameters, with _tuning_objective_metric, which "
+            f"SageMaker adds; {_MAXIMUM_HYPERPARAMETERS} are allowed."
+        )
     for name in names:
         if name in static:
             raise validation_error(f"Hyperparameter {name!r} is both tuned and static; set it in one place only.")

@@ -27,11 +27,13 @@ class Bounds:
         low: MinValue.
         high: MaxValue.
         kind: Integer or Continuous.
+        scaling: ScalingType.
     """
 
     low: str
     high: str
     kind: str
+    scaling: str = "Logarithmic"
 
 
 def range_around(hint: str) -> Bounds | None:
@@ -40,9 +42,12 @@ def range_around(hint: str) -> Bounds | None:
     Integers go from a quarter of the value to four times the value. Other numbers go from a tenth to ten times the
     value; between 0 and 1 it is the odds that do, so that a probability stays one.
 
-    >>> range_around("32"), range_around("2.0"), range_around("0.5")
-    (Bounds(low='8', high='128', kind='Integer'), Bounds(low='0.2', high='20', kind='Continuous'), \
-Bounds(low='0.0909091', high='0.909091', kind='Continuous'))
+    >>> range_around("32")
+    Bounds(low='8', high='128', kind='Integer', scaling='Logarithmic')
+    >>> range_around("0.001")
+    Bounds(low='0.00010009', high='0.0099108', kind='Continuous', scaling='Logarithmic')
+    >>> range_around("0.9")
+    Bounds(low='0.473684', high='0.989011', kind='Continuous', scaling='ReverseLogarithmic')
     >>> range_around("adam") is None, range_around("0") is None
     (True, True)
     """
@@ -58,7 +63,8 @@ Bounds(low='0.0909091', high='0.909091', kind='Continuous'))
     if value >= 1:
         return Bounds(f"{value / _FACTOR:.6g}", f"{value * _FACTOR:.6g}", "Continuous")
     low, high = (odds / (1 + odds) for odds in (value / (1 - value) / _FACTOR, value / (1 - value) * _FACTOR))
-    return Bounds(f"{low:.6g}", f"{high:.6g}", "Continuous")
+    scaling = "Logarithmic" if value < 0.5 else "ReverseLogarithmic"
+    return Bounds(f"{low:.6g}", f"{high:.6g}", "Continuous", scaling)
 
 
 def choose(
@@ -104,7 +110,7 @@ def _assign(ranges: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
         if bounds is None:
             static[name] = hint
         else:
-            entry = {"Name": name, "MinValue": bounds.low, "MaxValue": bounds.high, "ScalingType": "Auto"}
+            entry = {"Name": name, "MinValue": bounds.low, "MaxValue": bounds.high, "ScalingType": bounds.scaling}
             found[bounds.kind].append(entry)
     return {**ranges, **{_member(kind): entries for kind, entries in found.items()}}, static
 

@@ -7,11 +7,9 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
 from dogbreed_sdk._util.cores import available_cores
-from dogbreed_sdk._util.log_file import LogFollower
 from dogbreed_sdk._util.processes import identify_self
 from dogbreed_sdk._util.text import shorten
 from dogbreed_sdk.errors import ConfigurationError
@@ -19,14 +17,15 @@ from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.jobs import failure_reason, runner
 from dogbreed_sdk.local.jobs import state as job_state
 from dogbreed_sdk.local.jobs.metric_search import Captured, MetricSearch
-from dogbreed_sdk.local.jobs.metrics import finite, is_number
+from dogbreed_sdk.local.jobs.metrics import is_number
 from dogbreed_sdk.local.states import State
 from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, NotFound, Store, StoreError
 from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS, RUNNING_STATUSES
 from dogbreed_sdk.local.tuning import early_stopping, warm_start
 from dogbreed_sdk.local.tuning.convergence import has_converged
 from dogbreed_sdk.local.tuning.request import Definition, TuningRequest
-from dogbreed_sdk.local.tuning.search import Search, create_search
+from dogbreed_sdk.local.tuning.search import create_search
+from dogbreed_sdk.local.tuning.trial import Branch, Trial
 
 _TICK_SECONDS = 0.1
 # How long one call may wait until an ended trial's log has been searched, and all calls together.
@@ -41,53 +40,6 @@ _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 # AWS's words; the first failure follows.
 _ALL_FAILED = "All training jobs failed. Please take a look at the training jobs failures to get more details."
-
-
-@dataclass(frozen=True)
-class Branch:
-    """The search within the ranges of one training job definition.
-
-    Attributes:
-        definition: The definition.
-        search: Proposes its hyperparameters.
-        metrics: Finds its objective metric in logs.
-    """
-
-    definition: Definition
-    search: Search
-    metrics: MetricSearch
-
-
-@dataclass
-class Trial:
-    """One training job of a search.
-
-    Attributes:
-        name: The training job.
-        branch: The part of the search that it belongs to.
-        number: Its number there.
-        follower: Reads the job's log.
-        values: Its objective values so far, in order.
-        stopped_early: Whether the tuner stopped it early.
-        failure: Its FailureReason, once it has failed.
-        unusable: The last text that it printed for the objective that is not a finite number.
-        ended_at: When its end was noticed, by the monotonic clock.
-    """
-
-    name: str
-    branch: Branch
-    number: int
-    follower: LogFollower
-    values: list[float] = field(default_factory=list)
-    stopped_early: bool = False
-    failure: str | None = None
-    unusable: str | None = None
-    ended_at: float | None = None
-
-    @property
-    def objective(self) -> float | None:
-        """The last value in the log, which SageMaker uses too."""
-        return self.values[-1] if self.values else None
 
 
 class Tuner:
@@ -162,7 +114,7 @@ class Tuner:
             branch = self._branches[record.state.get("definition")]
             number = branch.search.resume(record.state["tuned"])
             stopped = bool(record.state.get("stopped_early"))
-            trial = Trial(name, branch, number, self._follower(name), stopped_early=stopped)
+            trial = Trial.of(self._store.root, name, branch, number, stopped_early=stopped)
             self._running.append(trial)
             if record.state["status"] == "InProgress" and not record.state.get("process"):
                 runner.start_training_job(self._store, name)
@@ -225,7 +177,7 @@ class Tuner:
         }
         job_state.enter(state, "Starting")
         _patiently(self._record_trial, name, branch, state)
-        self._running.append(Trial(name, branch, number, self._follower(name)))
+        self._running.append(Trial.of(self._store.root, name, branch, number))
         _patiently(runner.start_training_job, self._store, name)
 
     def _record_trial(self, name: str, branch: Branch, state: State) -> None:
@@ -234,9 +186,6 @@ class Tuner:
             request = branch.definition.training_request(name, state["tuned"])
             self._store.create(TRAINING_JOB, name, request, state, region=self._record.region)
             self._store.update(TUNING_JOB, self._record.name, lambda job: job.setdefault("trials", []).append(name))
-
-    def _follower(self, name: str) -> LogFollower:
-        return LogFollower(JobFolder.of(self._store.root, name).log)
 
     def _follow(self, trial: Trial) -> None:
         try:
@@ -252,6 +201,8 @@ class Tuner:
             if complete:
                 failed = record.state["status"] == "Failed"
                 failure = (record.state.get("failure") or "no reason is known") if failed else None
+                final = (record.state.get("metrics") or {}).get(trial.branch.definition.metric)
+                trial.final = final["value"] if final else None
                 self._conclude(trial, failure=failure)
         elif not trial.stopped_early and self._is_hopeless(trial):
             self._store.update(TRAINING_JOB, trial.name, lambda state: state.update({"stopped_early": True}))
@@ -260,29 +211,21 @@ class Tuner:
 
     def _read_log(self, trial: Trial, *, ended: bool) -> bool:
         """Have the new lines of a log searched, and note what was found; True where there will be no more."""
-        read_all, metrics = True, trial.branch.metrics
-        for line in trial.follower.read():
-            metrics.feed(trial.name, line)
-            if not metrics.has_room:
-                read_all = False  # the rest stays in the file until the next call
-                break
+        metrics = trial.branch.metrics
+        read_all = trial.feed()
         self._note(metrics.settle(_SETTLE_SECONDS) if ended else metrics.collect())
         if not ended:
             return False
         trial.ended_at = trial.ended_at or time.monotonic()
         if time.monotonic() - trial.ended_at > _LOG_SECONDS:
             return True
-        return read_all and not metrics.has_waiting(trial.name)
+        return read_all and not any(map(metrics.has_waiting, trial.sources))
 
     def _note(self, found: list[Captured]) -> None:
-        trials = {trial.name: trial for trial in self._running}
+        trials = {source: trial for trial in self._running for source in trial.sources}
         for captured in found:
-            trial = trials.get(captured.source)
-            value = finite(captured.text)
-            if trial is not None and value is not None:
-                trial.values.append(value)
-            elif trial is not None:
-                trial.unusable = captured.text
+            if captured.source in trials:
+                trials[captured.source].note(captured)
 
     def _is_hopeless(self, trial: Trial) -> bool:
         if trial.branch.search.should_stop(trial.number, trial.values):
@@ -313,16 +256,14 @@ class Tuner:
             self._convergence_noted = True
 
     def _objectives(self) -> list[float]:
-        return [t.values[-1] for t in self._finished if t.failure is None and t.values]
+        return [t.objective for t in self._finished if t.failure is None and t.objective is not None]
 
     def _best(self) -> str | None:
         # By name, so that of equal trials the earlier proposal wins, whichever ended first.
         ordered = sorted(self._finished, key=lambda trial: trial.name)
-        candidates = [trial for trial in ordered if trial.failure is None and trial.values]
-        if not candidates:
-            return None
+        found = {t.name: t.objective for t in ordered if t.failure is None and t.objective is not None}
         choose = max if self._request.maximize else min
-        return choose(candidates, key=lambda trial: trial.values[-1]).name
+        return choose(found, key=lambda name: found[name]) if found else None
 
     def _stop_trials(self) -> None:
         for trial in self._running:

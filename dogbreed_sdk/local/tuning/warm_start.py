@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dogbreed_sdk.local.states import Inherited
-from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, Filters, Record, Request, Store
+from dogbreed_sdk.local.store import TRAINING_JOB, Filters, Request, Store
 from dogbreed_sdk.local.tuning import resolution
 
 IDENTICAL = "IdenticalDataAndAlgorithm"
@@ -37,14 +37,13 @@ def collect(store: Store, request: Request) -> list[Inherited]:
         store: The store with the parents and their training jobs.
         request: The new tuning job's request; resolved.
     """
-    names = parent_names(request)
-    return [entry for name in names for entry in _trials(store, store.get(TUNING_JOB, name), request)]
+    return [entry for name in parent_names(request) for entry in _trials(store, name, request)]
 
 
-def _trials(store: Store, parent: Record, request: Request) -> Iterator[Inherited]:
+def _trials(store: Store, parent: str, request: Request) -> Iterator[Inherited]:
     config = request["HyperParameterTuningJobConfig"]
     definitions = {entry.get("DefinitionName"): entry for entry in resolution.definitions_of(request)}
-    for trial in store.page(TRAINING_JOB, Filters(parent=parent.name)):
+    for trial in store.page(TRAINING_JOB, Filters(parent=parent)):
         definition = definitions.get(trial.state.get("definition"))
         if definition is None or trial.state["status"] == "Failed":
             continue
@@ -55,7 +54,7 @@ def _trials(store: Store, parent: Record, request: Request) -> Iterator[Inherite
         values = trial.request.get("HyperParameters") or {}
         yield {
             "name": trial.name,
-            "tuning_job": parent.name,
+            "tuning_job": parent,
             "definition": trial.state.get("definition"),
             "hyperparameters": {name: values[name] for name in tuned if name in values},
             "value": metric["value"],

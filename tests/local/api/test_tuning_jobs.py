@@ -309,6 +309,7 @@ ALGORITHM = {"TrainingImage": "i", "TrainingInputMode": "File"}
         ({"config": INTEGERS}, "'2.5' .* is not an integer"),
         ({"config": TWICE}, "more than one range"),
         ({"definition": {"StaticHyperParameters": {"level": "1"}}}, "both tuned and static"),
+        ({"definition": {"StaticHyperParameters": {f"h{n}": "1" for n in range(99)}}}, "has 101 hyperparameters"),
         ({"config": {"Strategy": "Grid"}}, "categorical hyperparameter ranges only"),
         ({"config": {"Strategy": "Grid", **GRID}}, "grid has 3 combinations"),
         ({"config": {"ResourceLimits": {"MaxParallelTrainingJobs": 1}}}, "MaxNumberOfTrainingJobs is required"),

@@ -161,6 +161,19 @@ class TestSearch:
         best = tunings.store.get(TRAINING_JOB, record.state["best"])
         assert best.state["tuned"] == {"kind": "good"}
 
+    @pytest.mark.parametrize("printing", ["'algo-2'", "host"])
+    def test_the_objective_may_come_from_any_host(self, tunings: Tunings, printing: str) -> None:
+        text = (
+            f"import os\nhost = os.environ['SM_CURRENT_HOST']\nif host == {printing}:\n"
+            "    for epoch in range(3): print(f'objective=0.{epoch + 1}', flush=True)"
+        )
+        resources = {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 5}
+        record = tunings.run(text, jobs=1, parallel=1, definition={"ResourceConfig": resources})
+        (trial,) = tunings.trials()
+        assert record.state["status"] == "Completed", record.state["failure"]
+        assert record.state["best"] == trial.name
+        assert trial.state["metrics"]["score"]["value"] == 0.3
+
     def test_each_trial_has_checkpoints_of_its_own(self, tunings: Tunings, tmp_path: Path) -> None:
         tunings.run(jobs=2, definition={"CheckpointConfig": {"S3Uri": (tmp_path / "kept").as_uri()}})
         folders = {trial.request["CheckpointConfig"]["S3Uri"] for trial in tunings.trials()}
