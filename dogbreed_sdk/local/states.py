@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from dogbreed_sdk._util.clock import StartedClock
 from dogbreed_sdk._util.process_identity import Process
@@ -125,6 +125,7 @@ class State(TypedDict, total=False):
         metrics: Its metrics' last values, by name.
         artifacts: The URI of its model artifact.
         rules: Its managed rules.
+        updates: The members of its request that UpdateTrainingJob has replaced.
         tuning_job: The tuning job that started it.
         definition: The name of that job's training job definition.
         tuned: The hyperparameters that the tuning job chose, in wire form.
@@ -164,6 +165,7 @@ class State(TypedDict, total=False):
     metrics: dict[str, Metric]
     artifacts: str | None
     rules: list[RuleStatus]
+    updates: dict[str, Any]
     tuning_job: str | None
     definition: str | None
     tuned: dict[str, str]

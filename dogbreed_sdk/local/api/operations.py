@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 
-from dogbreed_sdk.local.api import cloudwatch, endpoints, logs, models, tags, training_jobs, transform_jobs, tuning_jobs
+from dogbreed_sdk.local.api import (
+    cloudwatch,
+    debugger,
+    endpoints,
+    logs,
+    models,
+    tags,
+    training_jobs,
+    transform_jobs,
+    tuning_jobs,
+)
 from dogbreed_sdk.local.api.common import Context, Members, Operation
 from dogbreed_sdk.local.api.protocols import CLOUDWATCH
 from dogbreed_sdk.local.api.validation import validate
@@ -23,6 +33,7 @@ _SIMILARITY = 0.4
 
 _SAGEMAKER: dict[str, Operation] = {
     **training_jobs.OPERATIONS,
+    **debugger.OPERATIONS,
     **tuning_jobs.OPERATIONS,
     **transform_jobs.OPERATIONS,
     **models.OPERATIONS,

@@ -15,11 +15,11 @@ from dogbreed_sdk.local.api.common import (
     check_running,
     create_job,
     delete_job,
-    first_duplicate,
     get_job,
     request_members,
     require,
 )
+from dogbreed_sdk.local.api.debugger import check_debugging
 from dogbreed_sdk.local.api.described_requests import training_job_members
 from dogbreed_sdk.local.api.listing import ListRequest, Order, page_of
 from dogbreed_sdk.local.api.program_checks import check_program
@@ -53,13 +53,12 @@ if TYPE_CHECKING:
 # StoppingCondition in the API reference: one day by default, 28 days at most.
 DEFAULT_MAX_RUNTIME_SECONDS = 24 * 3600
 MAX_RUNTIME_SECONDS = 28 * 24 * 3600
-_PROFILING_INTERVALS = (100, 200, 500, 1000, 5000, 60_000)  # API reference, ProfilerConfig
 
 
 def create_training_job(context: Context, request: CreateTrainingJobRequestTypeDef) -> Members:
     """CreateTrainingJob: record the job, and start its supervisor."""
     check_training(request)
-    _check_debugging(request)
+    check_debugging(request)
     check_program(request["AlgorithmSpecification"], request.get("HyperParameters") or {})
     name = request["TrainingJobName"]
     now = time.time()
@@ -93,11 +92,12 @@ def initial_state(name: str, now: float) -> State:
 def describe_training_job(context: Context, request: DescribeTrainingJobRequestTypeDef) -> Members:
     """DescribeTrainingJob."""
     record = current(context.store, get_job(context, TRAINING_JOB, request["TrainingJobName"]))
-    state, created = record.state, cast("CreateTrainingJobRequestTypeDef", record.request)
+    state, request_now = record.state, job_state.updated_request(record.request, record.state)
+    created = cast("CreateTrainingJobRequestTypeDef", record.request)
     tuning_job = state.get("tuning_job")
     return {
-        **request_members("DescribeTrainingJob", record.request),
-        **training_job_members(record.request),
+        **request_members("DescribeTrainingJob", request_now),
+        **training_job_members(request_now),
         "TrainingJobName": record.name,
         "TrainingJobArn": record.arn,
         "TuningJobArn": resource_arn(TUNING_JOB, tuning_job, record.region) if tuning_job else None,
@@ -178,28 +178,6 @@ def check_training(request: Definition, path: str = "") -> None:
     _check_stopping(request)
     check_channels(cast("Mapping[str, Any]", request))
     check_checkpoints(cast("Mapping[str, Any]", request))
-
-
-def _check_debugging(request: CreateTrainingJobRequestTypeDef) -> None:
-    if request.get("DebugRuleConfigurations") and not request.get("DebugHookConfig"):
-        raise validation_error("DebugRuleConfigurations need a DebugHookConfig: without it nothing is recorded.")
-    profiler = request.get("ProfilerConfig") or {}
-    interval = profiler.get("ProfilingIntervalInMilliseconds")
-    if interval is not None and interval not in _PROFILING_INTERVALS:
-        raise validation_error(
-            f"ProfilingIntervalInMilliseconds is {interval}; it must be one of "
-            f"{', '.join(map(str, _PROFILING_INTERVALS))}."
-        )
-    if profiler.get("DisableProfiler") and request.get("ProfilerRuleConfigurations"):
-        raise validation_error("ProfilerRuleConfigurations must be empty when the profiler is disabled.")
-    names = [
-        entry["RuleConfigurationName"]
-        for kind in debugger_states.KINDS
-        for entry in debugger_states.configurations(request, kind)
-    ]
-    duplicate = first_duplicate(names)
-    if duplicate is not None:
-        raise validation_error(f"Rule configuration names must be unique; {duplicate!r} is used more than once.")
 
 
 def _check_algorithm(

@@ -116,6 +116,19 @@ def stage(host: Host, request: CreateTrainingJobRequestTypeDef) -> None:
         write_json_atomically(host.container / "input/config" / name, content)
 
 
+def update_profiler(host: Host, request: CreateTrainingJobRequestTypeDef) -> None:
+    """Write the profiler's configuration anew while the script runs; smdebug reads it again with each step.
+
+    Raises:
+        ConfigurationError: The output cannot be used.
+    """
+    output = outputs(host, request).get(PROFILER_OUTPUT)
+    if output is not None and not output.local.exists():
+        _make(output)
+    content = _profiler_file(request.get("ProfilerConfig") or {}, str(output.local) if output else None)
+    write_json_atomically(host.container / "input/config" / _PROFILER_FILE, content)
+
+
 def place(output_path: str | None, request: CreateTrainingJobRequestTypeDef, job: str) -> str:
     """<S3OutputPath>/<job>; below the job's output if the configuration has no S3OutputPath."""
     uri = output_path or request["OutputDataConfig"]["S3OutputPath"]

@@ -9,7 +9,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dogbreed_sdk.local.jobs.debugger_outputs import DEBUG_OUTPUT, PROFILER_OUTPUT, Output, outputs
+from dogbreed_sdk.local.jobs.debugger_outputs import (
+    DEBUG_OUTPUT,
+    PROFILER_OUTPUT,
+    Output,
+    outputs,
+    update_profiler,
+)
 from dogbreed_sdk.local.jobs.hosts import Host
 from dogbreed_sdk.local.jobs.s3_transfer import upload_objects
 from dogbreed_sdk.local.jobs.script_files import contents
@@ -32,6 +38,7 @@ def recording(
     hosts: Sequence[Host],
     request: CreateTrainingJobRequestTypeDef,
     *,
+    updated: Callable[[], CreateTrainingJobRequestTypeDef],
     report: Callable[[str], object],
     abandoned: Callable[[], bool],
 ) -> Iterator[None]:
@@ -40,15 +47,11 @@ def recording(
     Args:
         hosts: The job's hosts.
         request: The CreateTrainingJob request.
+        updated: Returns that request with what was updated since; called every few seconds.
         report: Called with lines for the job's log once the scripts have ended.
         abandoned: Called several times a second at the end; if it returns True, the rest is not delivered.
     """
-    found = outputs(hosts[0], request)
-    if not found:
-        yield
-        return
-    interval = (request.get("ProfilerConfig") or {}).get("ProfilingIntervalInMilliseconds")
-    keeper = _Keeper(found, [host.name for host in hosts], interval)
+    keeper = _Keeper(hosts, request, updated)
     keeper.start()
     try:
         yield
@@ -61,13 +64,17 @@ def recording(
 class _Keeper(threading.Thread):
     """Samples and uploads until `finish`. A failure costs a line in `problems`, and never the job."""
 
-    def __init__(self, found: dict[str, Output], hosts: Sequence[str], interval_ms: int | None) -> None:
+    def __init__(
+        self,
+        hosts: Sequence[Host],
+        request: CreateTrainingJobRequestTypeDef,
+        updated: Callable[[], CreateTrainingJobRequestTypeDef],
+    ) -> None:
         super().__init__(name="recordings", daemon=True)
         self.problems: list[str] = []
-        self._hosts, self._interval_ms = hosts, interval_ms
-        self._profile = found.get(PROFILER_OUTPUT)
-        self._debug = found.get(DEBUG_OUTPUT)
-        self._uploads = [_Upload(output) for output in found.values() if output.is_uploaded]
+        self._hosts, self._request, self._updated = hosts, request, updated
+        self._outputs = outputs(hosts[0], request)
+        self._uploads = {name: _Upload(output) for name, output in self._outputs.items() if output.is_uploaded}
         self._metrics: SystemMetrics | None = None
         self._stopping = threading.Event()
 
@@ -79,8 +86,7 @@ class _Keeper(threading.Thread):
 
     def run(self) -> None:
         """Sample and deliver."""
-        if self._profile is not None:
-            self._guarded(self._open_metrics)
+        self._guarded(self._open_metrics)
         begun = time.monotonic()
         tick, due = begun, begun + _DELIVERY_SECONDS
         while not self._stopping.wait(max(0.0, min(tick, due) - time.monotonic())):
@@ -89,6 +95,7 @@ class _Keeper(threading.Thread):
                 self._guarded(self._sample)
                 tick = max(tick + (self._metrics.interval if self._metrics else _DELIVERY_SECONDS), now)
             if now >= due:
+                self._guarded(self._follow_update, quiet=True)  # a busy store can wait for the next time
                 self._deliver()
                 due = time.monotonic() + _DELIVERY_SECONDS
         self._guarded(self._sample)
@@ -98,17 +105,37 @@ class _Keeper(threading.Thread):
     def _deliver(self) -> None:
         if self._metrics is not None:
             self._guarded(self._metrics.write)
-        for upload in self._uploads:
+        for upload in self._uploads.values():
             last = self._stopping.is_set()
             # While scripts run, one failure is enough: the last delivery tries again.
             if last or not upload.failed:
                 upload.failed = not self._guarded(upload.send, quiet=not last)
 
+    def _follow_update(self) -> None:
+        """Switch the profiler as UpdateTrainingJob asked for since the last time."""
+        request = self._updated()
+        if request.get("ProfilerConfig") == self._request.get("ProfilerConfig"):
+            return
+        for host in self._hosts:
+            update_profiler(host, request)
+        if self._metrics is not None:
+            self._metrics.write()
+        self._request, self._metrics = request, None
+        self._outputs = outputs(self._hosts[0], request)
+        profile = self._outputs.get(PROFILER_OUTPUT)
+        if profile is not None and profile.is_uploaded:
+            self._uploads.setdefault(PROFILER_OUTPUT, _Upload(profile))
+        self._open_metrics()
+
     def _open_metrics(self) -> None:
+        profile = self._outputs.get(PROFILER_OUTPUT)
+        if profile is None:
+            return
         from dogbreed_sdk.local.jobs.system_metrics import DEFAULT_INTERVAL_MS, SystemMetrics  # noqa: PLC0415
 
-        assert self._profile is not None
-        self._metrics = SystemMetrics(self._profile.folder, self._hosts, self._interval_ms or DEFAULT_INTERVAL_MS)
+        interval = (self._request.get("ProfilerConfig") or {}).get("ProfilingIntervalInMilliseconds")
+        names = [host.name for host in self._hosts]
+        self._metrics = SystemMetrics(profile.folder, names, interval or DEFAULT_INTERVAL_MS)
 
     def _sample(self) -> None:
         if self._metrics is not None:
@@ -116,12 +143,13 @@ class _Keeper(threading.Thread):
 
     def _mark_end(self) -> None:
         """Mark the trial as ended, as SageMaker does. Our own recorder does so itself, unless it was cut short."""
-        if self._debug is None:
+        debug = self._outputs.get(DEBUG_OUTPUT)
+        if debug is None:
             return
         with suppress(OSError, ValueError):
-            if layout.read_json(self._debug.folder / layout.RUN_FILE).get("recorder") == _OUR_RECORDER:
+            if layout.read_json(debug.folder / layout.RUN_FILE).get("recorder") == _OUR_RECORDER:
                 return
-        (self._debug.folder / layout.END_FILE).touch()
+        (debug.folder / layout.END_FILE).touch()
 
     def _guarded(self, work: Callable[[], object], *, quiet: bool = False) -> bool:
         """Do some work; returns whether it succeeded."""

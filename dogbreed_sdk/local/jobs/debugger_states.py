@@ -48,9 +48,12 @@ def initial_statuses(request: CreateTrainingJobRequestTypeDef, arn: str, now: fl
 
 
 def with_outcome(statuses: Sequence[RuleStatus], outcome: Mapping[str, RuleOutcome], now: float) -> list[RuleStatus]:
-    """The rules' states after their evaluation; the status of a rule without an outcome is Error."""
+    """The rules' states after their evaluation; without an outcome, the status of one that wasn't stopped is Error."""
     missing: RuleOutcome = {"status": "Error", "details": "the job's supervisor ended before this rule was evaluated"}
-    return [{**entry, **outcome.get(entry["name"], missing), "time": now} for entry in statuses]
+    return [
+        {**entry, **outcome.get(entry["name"], missing), "time": now} if entry["status"] == "InProgress" else entry
+        for entry in statuses
+    ]
 
 
 def described(statuses: Sequence[RuleStatus], *, abandoned: Callable[[], bool]) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dogbreed_sdk._util import clock
 from dogbreed_sdk._util.text import shorten
 from dogbreed_sdk.local.states import State
+from dogbreed_sdk.local.store import Request
 from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS, RUNNING_STATUSES
 
 # AWS's words (API reference, SecondaryStatusTransition).
@@ -20,6 +21,11 @@ MESSAGES = {
     "Stopped": "Training job stopped",
     "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
 }
+
+
+def updated_request(request: Request, state: State) -> Request:
+    """A training job's request with the members that UpdateTrainingJob has replaced."""
+    return {**request, **state.get("updates", {})}
 
 
 def now(state: State) -> float:

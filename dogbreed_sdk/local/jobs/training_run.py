@@ -182,7 +182,7 @@ class TrainingRun:
             return self._terminated
 
         with (
-            recording(hosts, request, report=report, abandoned=abandoned),
+            recording(hosts, request, updated=self._updated_request, report=report, abandoned=abandoned),
             kept_on_s3(hosts, request, report=report, abandoned=abandoned),
             fed(hosts, request, report=report),
         ):
@@ -357,15 +357,20 @@ class TrainingRun:
             for base in bases:
                 remove_uploaded(base / "output/data")
 
+    def _updated_request(self) -> CreateTrainingJobRequestTypeDef:
+        record = self._store.get(TRAINING_JOB, self._record.name)
+        return cast("CreateTrainingJobRequestTypeDef", job_state.updated_request(record.request, record.state))
+
     def _evaluate_rules(self) -> None:
         """Evaluate the rules once the job has its outcome, even a failure: the recording may explain it."""
-        if not (self._request.get("DebugHookConfig") or self._request.get("ProfilerConfig")):
+        request = self._updated_request()
+        if not (request.get("DebugHookConfig") or request.get("ProfilerConfig")):
             return
         outcome: dict[str, RuleOutcome] = {}
         try:
             outcome = debugger.evaluate(
                 self._hosts[0],
-                self._request,
+                request,
                 report=self._report,
                 ended=lambda: self._terminated,
             )

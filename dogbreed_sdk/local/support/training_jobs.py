@@ -82,6 +82,14 @@ _RULE: Table = {
     "RuleParameters": WORKS,
 }
 
+_PROFILER: Table = {
+    "S3OutputPath": works("file:// folders too"),
+    "ProfilingIntervalInMilliseconds": WORKS,
+    "ProfilingParameters": WORKS,
+    "DisableProfiler": WORKS,
+}
+_REMOTE_DEBUG = no_meaning("the job's processes are on this machine")
+
 CREATE_TRAINING_JOB: Table = {
     "TrainingJobName": WORKS,
     "HyperParameters": WORKS,
@@ -115,16 +123,11 @@ CREATE_TRAINING_JOB: Table = {
         "S3OutputPath": works("file:// folders too"),
     },
     "ExperimentConfig": no_meaning("there are no experiments"),
-    "ProfilerConfig": {
-        "S3OutputPath": works("file:// folders too"),
-        "ProfilingIntervalInMilliseconds": WORKS,
-        "ProfilingParameters": WORKS,
-        "DisableProfiler": WORKS,
-    },
+    "ProfilerConfig": _PROFILER,
     "ProfilerRuleConfigurations": _RULE,
     "Environment": WORKS,
     "RetryStrategy": RETRIES,
-    "RemoteDebugConfig": no_meaning("the job's processes are on this machine"),
+    "RemoteDebugConfig": _REMOTE_DEBUG,
     "InfraCheckConfig": no_meaning("there are no instances to check"),
     "SessionChainingConfig": no_meaning("no role is assumed"),
     "ServerlessJobConfig": refused("it is for AWS's own models; pass AlgorithmSpecification and ResourceConfig"),
@@ -144,6 +147,13 @@ OPERATIONS: Table = {
         "SortOrder": SORT_ORDER,
         "WarmPoolStatusEquals": refused("there are no warm pools"),
         "TrainingPlanArnEquals": refused("there are no training plans"),
+    },
+    "UpdateTrainingJob": {
+        "TrainingJobName": WORKS,
+        "ProfilerConfig": _PROFILER,
+        "ProfilerRuleConfigurations": _RULE,
+        "ResourceConfig": refused("there are no instances to keep warm"),
+        "RemoteDebugConfig": _REMOTE_DEBUG,
     },
     "StopTrainingJob": {"TrainingJobName": WORKS},
     "DeleteTrainingJob": {"TrainingJobName": WORKS},
