@@ -28,18 +28,33 @@ _PREFIXES = (
     "KINETO_",
 )  # fmt: skip
 _SECRET = re.compile(r"SECRET|TOKEN|PASSW|CREDENTIAL|API_?KEY", re.IGNORECASE)
+# The keys of programs that call local SageMaker; no secret, as signatures are not verified there.
+LOCAL_ACCESS_KEY = "local"
+# Where such a program finds local SageMaker, local S3 and the others; see `local.client_environment`.
+_OF_LOCAL_AWS = ("AWS_", "BOTOCORE_")
 _PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"})
 
 
 def inherited(caller: Mapping[str, str]) -> dict[str, str]:
     """The variables that are passed on: known ones, but no secrets and no address that contains a password.
 
+    If the caller's keys are those for local SageMaker, everything about AWS is passed on: none of it leads to AWS.
+
     >>> inherited({"PATH": "/bin", "DATABASE_URL": "postgres://me:secret@host/db", "https_proxy": "http://proxy:3128"})
     {'PATH': '/bin', 'https_proxy': 'http://proxy:3128'}
     >>> inherited({"PIP_INDEX_URL": "https://index/simple", "PIP_EXTRA_INDEX_URL": "https://me:secret@host/simple"})
     {'PIP_INDEX_URL': 'https://index/simple'}
+    >>> inherited({"AWS_ACCESS_KEY_ID": "local", "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:8765"})
+    {'AWS_ACCESS_KEY_ID': 'local', 'AWS_ENDPOINT_URL_S3': 'http://127.0.0.1:8765'}
+    >>> inherited({"AWS_ACCESS_KEY_ID": "AKIA1234567890123456", "AWS_ENDPOINT_URL_S3": "https://s3.example"})
+    {}
     """
-    return {name: value for name, value in caller.items() if _is_needed(name, value)}
+    is_local = caller.get("AWS_ACCESS_KEY_ID") == LOCAL_ACCESS_KEY
+    return {
+        name: value
+        for name, value in caller.items()
+        if _is_needed(name, value) or (is_local and name.startswith(_OF_LOCAL_AWS))
+    }
 
 
 def _is_needed(name: str, value: str) -> bool:

@@ -6,13 +6,9 @@ To add a command, start at `parser.py`.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dogbreed_sdk._util import optional
 from dogbreed_sdk.cli import models
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.command_line import command_line
@@ -293,31 +289,6 @@ def _delete_job(options: argparse.Namespace, job: TrainingJob | TuningJob) -> Ou
 
 def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def local_up(options: argparse.Namespace) -> Outcome:
-    """Serves local SageMaker until Ctrl-C."""
-    optional.require({"local": read.LOCAL_PACKAGES}, purpose="run local SageMaker")
-    from dogbreed_sdk.local.server import LocalSageMaker  # noqa: PLC0415 - an optional dependency
-
-    root = read.root(options)
-    # Whenever the interruption comes, the server is closed properly.
-    with (
-        contextlib.suppress(KeyboardInterrupt),
-        LocalSageMaker(root, host=options.host, port=options.port) as server,
-    ):
-        url = server.endpoint_url
-        note(f"local SageMaker is listening at {url}; its folder is {root}; press Ctrl-C to end it")
-        note("it runs the code of every job that it receives, from any user of this machine")
-        note(
-            f"to connect: boto3.client('sagemaker', endpoint_url='{url}', region_name='us-east-1', "
-            "aws_access_key_id='local', aws_secret_access_key='local')"
-        )
-        if options.json:
-            print(json.dumps({"endpoint_url": url, "root": str(root)}), flush=True)
-        threading.Event().wait()
-    note("stopped; jobs and endpoints keep running and are there when it starts again")
-    return Outcome(None, say(), quiet=True)
 
 
 def _earlier(options: argparse.Namespace, session: Session) -> dict[str, object]:

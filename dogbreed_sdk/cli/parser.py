@@ -22,13 +22,14 @@ from dogbreed_sdk.cli import (
     commands,
     completion_command,
     data_commands,
+    local_commands,
     models,
     quickstart,
     report_command,
     serve_command,
 )
 from dogbreed_sdk.cli import options as read
-from dogbreed_sdk.cli.argument_types import assignment, at_least_one, one_of, port
+from dogbreed_sdk.cli.argument_types import assignment, at_least_one, one_of
 from dogbreed_sdk.cli.output import Outcome
 from dogbreed_sdk.cli.usage import Parser, refuse_unknown, respelled
 from dogbreed_sdk.jobs import search_ranges
@@ -371,13 +372,6 @@ def _delete_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--yes", action="store_true", help="delete a job without asking for confirmation")
 
 
-def _local_up_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    command.add_argument(
-        "--port", type=port, default=8765, help="port to listen on; 0 picks a free one (default: %(default)s)"
-    )
-
-
 # Every command, in the order of the help.
 COMMANDS: tuple[Command | CommandGroup, ...] = (
     Command(
@@ -433,13 +427,34 @@ COMMANDS: tuple[Command | CommandGroup, ...] = (
     ),
     CommandGroup(
         "local",
-        "run local SageMaker as a server",
+        "run local SageMaker for notebooks, scripts and other programs",
         (
             Command(
                 "up",
-                "serve SageMaker's API in the foreground until Ctrl-C",
-                commands.local_up,
-                _local_up_arguments,
+                "serve SageMaker's API, S3, STS and IAM in the foreground until Ctrl-C",
+                local_commands.up,
+                local_commands.add_up,
+                where=("local",),
+            ),
+            Command(
+                "env",
+                "print the lines with which a shell uses the server that is up",
+                local_commands.env,
+                local_commands.add_env,
+                where=("local",),
+            ),
+            Command(
+                "run",
+                "run a notebook, script or command against local SageMaker, unchanged",
+                local_commands.run,
+                local_commands.add_run,
+                where=("local",),
+            ),
+            Command(
+                "stop",
+                "end the server that is up; jobs and endpoints continue",
+                local_commands.stop,
+                _no_arguments,
                 where=("local",),
             ),
         ),

@@ -81,7 +81,10 @@ def respelled(arguments: Sequence[str], parser: argparse.ArgumentParser) -> list
     ``--Batch_Size`` becomes ``--batch-size``, and synonyms of hyperparameters their names: ``--learning-rate`` becomes
     ``--lr``.
     """
-    known = [name[2:] for name in options_of(_called(arguments, parser)) if name.startswith("--")]
+    called = _called(arguments, parser)
+    if any(action.nargs == argparse.REMAINDER for action in called._actions):
+        return list(arguments)  # the options may be those of the program that it runs
+    known = [name[2:] for name in options_of(called) if name.startswith("--")]
     found = list(arguments)
     for place, argument in enumerate(found):
         if argument == "--":

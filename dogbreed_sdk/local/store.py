@@ -32,6 +32,8 @@ TRANSFORM_FOLDER = "transform-jobs"
 # AWS never assigns this account number, so a local ARN never matches a real resource.
 ACCOUNT_ID = "000000000000"
 DEFAULT_REGION = "us-east-1"
+ROLE_NAME = "local-sagemaker"
+ROLE_ARN = f"arn:aws:iam::{ACCOUNT_ID}:role/{ROLE_NAME}"
 
 TRAINING_JOB = "training-job"
 TUNING_JOB = "tuning-job"

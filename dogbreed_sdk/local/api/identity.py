@@ -13,10 +13,7 @@ from urllib.parse import quote
 from dogbreed_sdk.local.api.query_wire import members_of
 from dogbreed_sdk.local.api.validation import service_model, validate
 from dogbreed_sdk.local.api.wire import ApiError
-from dogbreed_sdk.local.store import ACCOUNT_ID
-
-ROLE_NAME = "local-sagemaker"
-ROLE_ARN = f"arn:aws:iam::{ACCOUNT_ID}:role/{ROLE_NAME}"
+from dogbreed_sdk.local.store import ACCOUNT_ID, ROLE_NAME
 
 _CALLER_ID = "AROALOCALSAGEMAKER000:local"
 _CREATED = 0.0  # roles have always been there
