@@ -16,11 +16,16 @@ if TYPE_CHECKING:
     from dogbreed_sdk.local.jobs.program import Program
     from dogbreed_sdk.local.jobs.script_run import ScriptRun
 
-# On AWS, pytorchddp starts the same processes with the same variables through MPI.
-_TORCHRUN = ("sagemaker_torch_distributed_enabled", "sagemaker_pytorch_ddp_enabled")
+# On AWS, the last two start the same processes with the same variables through MPI. sagemaker 2 sends the last one for
+# pytorchddp too; a script that does use SageMaker's data parallel library fails at its import of it.
+_TORCHRUN = (
+    "sagemaker_torch_distributed_enabled",
+    "sagemaker_pytorch_ddp_enabled",
+    "sagemaker_distributed_dataparallel_enabled",
+)
+_PROCESSES_PER_HOST = "sagemaker_mpi_num_of_processes_per_host"
 _UNSUPPORTED = {
     "sagemaker_mpi_enabled": "MPI",
-    "sagemaker_distributed_dataparallel_enabled": "the SageMaker distributed data parallel library",
     "sagemaker_parameter_server_enabled": "TensorFlow's parameter servers",
     "sagemaker_multi_worker_mirrored_strategy_enabled": "TensorFlow's MultiWorkerMirroredStrategy",
     "sagemaker_pytorch_xla_multi_worker_enabled": "PyTorch/XLA",
@@ -54,7 +59,8 @@ def launch_command(run: ScriptRun, program: Program) -> list[str]:
     Raises:
         ConfigurationError: torchrun is to launch something other than a Python script.
     """
-    if program.entrypoint or not is_distributed(run.request.get("HyperParameters", {})):
+    hyperparameters = run.request.get("HyperParameters", {})
+    if program.entrypoint or not is_distributed(hyperparameters):
         return program.command(run.arguments)
     if program.is_package or not program.script.endswith(".py"):
         raise ConfigurationError(
@@ -63,7 +69,7 @@ def launch_command(run: ScriptRun, program: Program) -> list[str]:
         )
     options: dict[str, object] = {
         "--nnodes": run.host.count,
-        "--nproc_per_node": max(1, len(run.gpus)),
+        "--nproc_per_node": hyperparameters.get(_PROCESSES_PER_HOST) or max(1, len(run.gpus)),
         "--master_port": run.network.master_port,
     }
     if run.host.count > 1:

@@ -20,7 +20,7 @@ from dogbreed_sdk.local import Store
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.jobs.environment import JOB_MARK, gpus_by_host
 from dogbreed_sdk.local.jobs.hosts import Host, hosts_of, job_mark
-from dogbreed_sdk.local.jobs.launchers import unsupported_launcher
+from dogbreed_sdk.local.jobs.launchers import is_distributed, unsupported_launcher
 from dogbreed_sdk.local.jobs.network import JobNetwork, job_network
 from dogbreed_sdk.local.jobs.script_files import merged_contents
 from dogbreed_sdk.local.jobs.script_processes import GRACE_VARIABLE
@@ -395,6 +395,11 @@ class TestParts:
         assert found[0].source == tmp_path / "one/both"
         assert len(reports) == 1
         assert "two/both is not packed" in reports[0]
+
+    def test_pytorchddp_is_launched_with_torchrun(self) -> None:
+        # What sagemaker 2 sends for distribution={"pytorchddp": {"enabled": True}}.
+        assert is_distributed({"sagemaker_distributed_dataparallel_enabled": "true"})
+        assert not is_distributed({"sagemaker_distributed_dataparallel_enabled": "false", "lr": "0.1"})
 
     def test_launchers_that_need_mpi_are_refused(self) -> None:
         assert unsupported_launcher({"sagemaker_torch_distributed_enabled": "true", "lr": "1"}) is None
