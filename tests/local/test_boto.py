@@ -11,7 +11,7 @@ from dogbreed_sdk.local import LocalBotoSession, LocalSageMaker
 NOWHERE = "http://127.0.0.1:9"
 
 
-@pytest.mark.parametrize("service", ["sagemaker", "sagemaker-runtime", "logs"])
+@pytest.mark.parametrize("service", ["sagemaker", "sagemaker-runtime", "logs", "cloudwatch"])
 def test_clients_are_aimed_at_the_local_server(service: str) -> None:
     client = LocalBotoSession(NOWHERE, region_name="eu-west-1").client(service)
     assert client.meta.endpoint_url == NOWHERE

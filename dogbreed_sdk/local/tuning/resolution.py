@@ -36,8 +36,8 @@ def resolve(request: Request) -> dict[str, Any]:
     if config["Strategy"] == "Grid" and limits.get("MaxNumberOfTrainingJobs") is None:
         combinations = sum(grid_size(ranges_of(definition, config)) for definition in resolved)
         config["ResourceLimits"] = {**limits, "MaxNumberOfTrainingJobs": combinations}
-    several = bool(request.get("TrainingJobDefinitions"))
-    place = {"TrainingJobDefinitions": resolved} if several else {"TrainingJobDefinition": resolved[0]}
+    single = bool(request.get("TrainingJobDefinition"))
+    place = {"TrainingJobDefinition": resolved[0]} if single else {"TrainingJobDefinitions": resolved}
     return {**request, "HyperParameterTuningJobConfig": config, **place}
 
 
