@@ -73,8 +73,7 @@ class DataProcessing:
         """
         if self.input_filter.is_root:
             return b"\n".join(records)
-        decoded = [_decoded(record, self.input_format) for record in records]
-        return "\n".join(self._filtered(self.input_filter, value, self.input_format) for value in decoded).encode()
+        return _filtered(self.input_filter, _decoded(records, self.input_format), self.input_format)
 
     def output(self, records: Sequence[bytes], response: bytes) -> bytes:
         """What is written for some records and the model's response to them.
@@ -85,20 +84,17 @@ class DataProcessing:
         """
         if not self.joins and self.output_filter.is_root:
             return response
-        results = _results(response, self.output_format, len(records))
+        # For one record, a JSON document may have several lines.
+        is_document = self.output_format == "json" and len(records) == 1
+        lines = [response] if is_document else [line for line in response.splitlines() if line.strip()]
+        results = _decoded(lines, self.output_format)
         if self.joins:
             if len(results) != len(records):
                 raise DataError(f"{_MISMATCH} ({len(records)} records, {len(results)} results).")
-            inputs = (_decoded(record, self.input_format) for record in records)
-            joined = _joined_rows if self.output_format == "csv" else _joined_documents
-            results = [joined(given, result) for given, result in zip(inputs, results, strict=True)]
-        return "\n".join(self._filtered(self.output_filter, value, self.output_format) for value in results).encode()
-
-    def _filtered(self, path: JsonPath, value: Any, form: Format | None) -> str:
-        try:
-            return _encoded(path.select(value), form)
-        except JsonPathError as error:
-            raise DataError(str(error)) from None
+            join = _joined_rows if self.output_format == "csv" else _joined_documents
+            pairs = zip(_decoded(records, self.input_format), results, strict=True)
+            results = [join(given, result) for given, result in pairs]
+        return _filtered(self.output_filter, results, self.output_format)
 
     def _check(self, request: CreateTransformJobRequestTypeDef) -> None:
         allowed = "text/csv, application/json or application/jsonlines"
@@ -130,22 +126,39 @@ def _format(content_type: str | None) -> Format | None:
     return _FORMATS.get((content_type or "").partition(";")[0].strip().lower())
 
 
-def _decoded(text: bytes, form: Format | None) -> Any:
-    """A record or a result: a CSV row is an array of its columns."""
+def _decoded(lines: Sequence[bytes], form: Format | None) -> list[Any]:
+    """The values of some records or results: a CSV row is an array of its columns."""
+    return [_document(line) for line in lines] if form == "json" else _rows(lines)
+
+
+def _document(text: bytes) -> Any:
     try:
-        if form == "json":
-            return json.loads(text)
-        return next(csv.reader([text.decode("utf-8")], strict=True), [])
+        return json.loads(text)
+    except ValueError as error:
+        raise DataError(f"Unable to decode payload: {error} in {text[:100].decode('utf-8', 'replace')!r}.") from None
+
+
+def _rows(lines: Sequence[bytes]) -> list[list[str]]:
+    try:
+        rows = list(csv.reader((line.decode("utf-8") for line in lines), strict=True))
     except (ValueError, csv.Error) as error:
-        shown = text[:100].decode("utf-8", "replace")
-        raise DataError(f"Unable to decode payload: {error} in {shown!r}.") from None
+        raise DataError(f"Unable to decode payload: {error}.") from None
+    if len(rows) != len(lines):
+        raise DataError("Unable to decode payload: a quoted CSV value contains a newline.")
+    return rows
 
 
-def _results(response: bytes, form: Format | None, records: int) -> list[Any]:
-    """The results in a response: one per line, or one JSON document over several lines for one record."""
-    if form == "json" and records == 1:
-        return [_decoded(response, form)]
-    return [_decoded(line, form) for line in response.splitlines() if line.strip()]
+def _filtered(path: JsonPath, values: Sequence[Any], form: Format | None) -> bytes:
+    """The selected parts of some records or results, one per line."""
+    try:
+        selected = [path.select(value) for value in values]
+    except JsonPathError as error:
+        raise DataError(str(error)) from None
+    if form == "json":
+        return "\n".join(json.dumps(part, ensure_ascii=False, separators=(",", ":")) for part in selected).encode()
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(part if isinstance(part, list) else [part] for part in selected)
+    return text.getvalue().removesuffix("\n").encode()
 
 
 def _joined_rows(given: list[str], result: list[str]) -> list[str]:
@@ -156,11 +169,3 @@ def _joined_documents(given: Any, result: Any) -> dict[str, Any]:
     if isinstance(given, dict):
         return {**given, "SageMakerOutput": result}
     return {"SageMakerInput": given, "SageMakerOutput": result}
-
-
-def _encoded(value: Any, form: Format | None) -> str:
-    if form == "json":
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    row = io.StringIO()
-    csv.writer(row, lineterminator="").writerow(value if isinstance(value, list) else [value])
-    return row.getvalue()
