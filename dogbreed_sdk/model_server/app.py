@@ -1,4 +1,4 @@
-"""The HTTP interface of a loaded model: GET /ping, and POST /invocations with its limits."""
+"""The HTTP interface of a loaded model: GET /ping, GET /execution-parameters, and POST /invocations with its limits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from dogbreed_sdk.model_server.batching import ModelRunner
@@ -47,8 +47,13 @@ class ModelApp:
 
     def routes(self) -> Starlette:
         """The ASGI application."""
-        ping = Route("/ping", self._ping)
-        return Starlette(routes=[ping, Route("/invocations", self._invocations, methods=["POST"])])
+        return Starlette(
+            routes=[
+                Route("/ping", self._ping),
+                Route("/execution-parameters", self._execution_parameters),
+                Route("/invocations", self._invocations, methods=["POST"]),
+            ]
+        )
 
     @property
     def idle_seconds(self) -> float:
@@ -62,6 +67,12 @@ class ModelApp:
 
     async def _ping(self, _request: Request) -> Response:
         return Response(status_code=200)
+
+    async def _execution_parameters(self, _request: Request) -> Response:
+        """What a batch transform job uses if its request says nothing else; the other values are AWS's defaults."""
+        return JSONResponse(
+            {"MaxConcurrentTransforms": self._runner.concurrency, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 6}
+        )
 
     async def _invocations(self, request: Request) -> Response:
         declared = request.headers.get("content-length", "")

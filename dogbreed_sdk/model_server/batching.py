@@ -25,7 +25,13 @@ Result = TypeVar("Result")
 
 
 class ModelRunner(Protocol):
-    """Runs the model for requests; cancelling `run` withdraws a request on which no work has begun."""
+    """Runs the model for requests; cancelling `run` withdraws a request on which no work has begun.
+
+    Attributes:
+        concurrency: How many requests at a time keep the model busy.
+    """
+
+    concurrency: int
 
     async def run(self, request: ModelRequest) -> ModelResponse:
         """The model's response; raises what the model's code raised."""
@@ -82,6 +88,8 @@ class _CallTimer:
 class SequentialRunner:
     """Calls all functions in one thread, as AWS's toolkit does; safe for code that is not thread-safe."""
 
+    concurrency = 1
+
     def __init__(self, handlers: ModelHandlers) -> None:
         self._handlers = handlers
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
@@ -110,6 +118,8 @@ class BatchingRunner:
         readers: Number of threads that read requests and write responses. Pillow and torch release the interpreter's
             lock.
     """
+
+    concurrency = MAXIMUM_READ
 
     def __init__(self, handlers: ModelHandlers, *, readers: int) -> None:
         self._handlers = handlers

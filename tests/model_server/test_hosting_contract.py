@@ -102,6 +102,12 @@ def test_a_body_over_25_mb_is_refused(server: Server) -> None:
     connection.close()
 
 
+def test_batch_transform_jobs_get_a_recommendation(server: Server) -> None:
+    status, body, _ = server.request("GET", "/execution-parameters")
+    assert status == 200
+    assert json.loads(body) == {"MaxConcurrentTransforms": 1, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 6}
+
+
 def test_other_routes_and_methods_do_not_exist(server: Server) -> None:
     assert server.request("GET", "/")[0] == 404
     assert server.request("GET", "/invocations")[0] == 405

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import shutil
 import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from dogbreed_sdk._util.caller_environment import inherited
 from dogbreed_sdk._util.descendants import end_marked
@@ -35,7 +37,6 @@ _CRASH_LINES = 200
 _CRASH = "Fatal Python error"  # how faulthandler begins
 # The folder of the endpoint, which distinguishes processes started by its models from all others.
 MODEL_MARK = "DOGBREED_LOCAL_MODEL"
-CODE_VARIABLE = MODEL_MARK
 _MODEL_FOLDER = f"{OPT_ML}/model"
 
 
@@ -143,6 +144,12 @@ def start(root: Path, folder: EndpointFolder, deployment: Deployment, *, parent:
     return server
 
 
+def execution_parameters(server: Server) -> dict[str, Any]:
+    """What a model recommends for batch transform jobs (GET /execution-parameters); empty if it recommends nothing."""
+    status, body = _get(server["port"], "/execution-parameters")
+    return dict(json.loads(body)) if status == http.client.OK else {}
+
+
 def _running_port(store: Store, record: Record) -> int | None:
     server = record.state.get("server")
     return int(server["port"]) if server and is_alive(server, root=store.root) else None
@@ -156,7 +163,7 @@ def _wait_for_ping(deployment: Deployment, server: Server) -> str | None:
     """Wait until a model server answers; returns None, or ends the server and returns the problem."""
     limit = deployment.startup_seconds or _STARTUP_SECONDS
     deadline = time.monotonic() + limit
-    while not _ping(server["port"]):
+    while _get(server["port"], "/ping")[0] != http.client.OK:
         if not is_alive(server):
             return "Its process ended."
         if time.monotonic() >= deadline:
@@ -166,13 +173,15 @@ def _wait_for_ping(deployment: Deployment, server: Server) -> str | None:
     return None
 
 
-def _ping(port: int) -> bool:
+def _get(port: int, path: str) -> tuple[int, bytes]:
+    """The status and the body of a response; status 0 if the server does not answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2.0)
     try:
-        connection.request("GET", "/ping")
-        return connection.getresponse().status == http.client.OK
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read()
     except (OSError, http.client.HTTPException):
-        return False
+        return 0, b""
     finally:
         connection.close()
 

@@ -9,7 +9,7 @@ OPERATIONS: Table = {
     "CreateTransformJob": {
         "TransformJobName": WORKS,
         "ModelName": WORKS,
-        "MaxConcurrentTransforms": works("at most 64 requests are sent at the same time"),
+        "MaxConcurrentTransforms": works("by default what the model recommends, as on AWS; at most 64"),
         "ModelClientConfig": {"InvocationsTimeoutInSeconds": WORKS, "InvocationsMaxRetries": WORKS},
         "MaxPayloadInMB": works("0 is no limit; the model gets such a request as a whole"),
         "BatchStrategy": works(only=("MultiRecord", "SingleRecord")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 # API reference, CreateTransformJob and ModelClientConfig.
 _DEFAULT_PAYLOAD_MB = 6
 _MAX_PAYLOAD_MB = 100
+# The model server lets as many requests wait.
+MAX_CONCURRENCY = 64
 _DEFAULT_TIMEOUT_SECONDS = 600
 _DEFAULT_RETRIES = 3
 _STRATEGIES = {"SingleRecord": "SINGLE_RECORD", "MultiRecord": "MULTI_RECORD"}
@@ -81,6 +84,17 @@ class TransformRequest:
             retries=client.get("InvocationsMaxRetries", _DEFAULT_RETRIES),
             processing=DataProcessing.read(given),
         )
+
+    def concurrency_for(self, parameters: Mapping[str, Any]) -> int:
+        """How many requests are sent at the same time.
+
+        Args:
+            parameters: The execution parameters of the model, which count if the request does not say.
+        """
+        if self.concurrency is not None:
+            return min(self.concurrency, MAX_CONCURRENCY)
+        fits = _MAX_PAYLOAD_MB // ((self.payload_bytes or _MAX_PAYLOAD_MB << 20) >> 20)
+        return max(1, min(int(parameters.get("MaxConcurrentTransforms", 1)), fits, MAX_CONCURRENCY))
 
 
 def batch_environment(request: Request) -> dict[str, str]:

@@ -7,7 +7,7 @@ import shutil
 from dogbreed_sdk._util.descendants import end_marked
 from dogbreed_sdk._util.text import shorten
 from dogbreed_sdk.local.folders import JobFolder
-from dogbreed_sdk.local.hosting.servers import CODE_VARIABLE
+from dogbreed_sdk.local.hosting.servers import MODEL_MARK
 from dogbreed_sdk.local.states import State
 from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS, RUNNING_STATUSES
 
@@ -37,7 +37,7 @@ def finish(state: State, status: str, *, now: float, failure: str | None = None)
 
 def clean_up(folder: JobFolder) -> None:
     """End processes that the model started, and remove everything in a job's folder but its logs."""
-    end_marked(CODE_VARIABLE, f"{folder.path}/")
+    end_marked(MODEL_MARK, f"{folder.path}/")
     for path in folder.path.iterdir():
         if path.is_dir():  # the unpacked model, unfinished outputs, copies of inputs
             shutil.rmtree(path, ignore_errors=True)

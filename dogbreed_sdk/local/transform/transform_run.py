@@ -18,7 +18,7 @@ from dogbreed_sdk._util.processes import end_process, identify_self
 from dogbreed_sdk.errors import ConfigurationError, EndpointNotReadyError
 from dogbreed_sdk.local.folders import EndpointFolder, JobFolder
 from dogbreed_sdk.local.hosting import servers
-from dogbreed_sdk.local.hosting.model import Deployment, model_uri, restore
+from dogbreed_sdk.local.hosting.model import Deployment, model_form, model_uri, restore
 from dogbreed_sdk.local.jobs.failure_reason import full_disk
 from dogbreed_sdk.local.jobs.script_processes import is_full_disk
 from dogbreed_sdk.local.states import Server, State
@@ -28,12 +28,14 @@ from dogbreed_sdk.local.support import tables
 from dogbreed_sdk.local.transform import state as job_state
 from dogbreed_sdk.local.transform.objects import Objects
 from dogbreed_sdk.local.transform.pipeline import Pipeline, Progress, Threads
-from dogbreed_sdk.local.transform.request import TransformRequest, batch_environment, described_settings
+from dogbreed_sdk.local.transform.request import (
+    MAX_CONCURRENCY,
+    TransformRequest,
+    batch_environment,
+    described_settings,
+)
 from dogbreed_sdk.local.transform.sender import ModelServerEnded, Sender
 
-_DEFAULT_CONCURRENCY = 1  # API reference, CreateTransformJob, for a model without execution parameters
-# The model server lets as many requests wait.
-_MAX_CONCURRENCY = 64
 _PROGRESS_SECONDS = 5.0
 _STOP_LOOK_SECONDS = 0.2
 _QUEUE_SECONDS = 0.2
@@ -62,7 +64,7 @@ class TransformRun:
         self._folder = JobFolder.of(store.root, name, TRANSFORM_JOB)
         self._log = LogFile(self._folder.data_log)
         self._ledger = ThreadLedger(store.root)
-        self._threads = Threads(_MAX_CONCURRENCY + 1)
+        self._threads = Threads(MAX_CONCURRENCY + 1)
         # The model server ends when this process does, because the kernel closes the socket.
         self._line, self._servers_end = socket.socketpair()
         self._server: Server | None = None
@@ -134,7 +136,8 @@ class TransformRun:
             server = await self._start_model(threads)
         except EndpointNotReadyError as error:
             return "Failed", f"AlgorithmError: {error}"
-        concurrency = min(request.concurrency or _DEFAULT_CONCURRENCY, _MAX_CONCURRENCY)
+        parameters = await self._threads.call(servers.execution_parameters, server)
+        concurrency = request.concurrency_for(parameters)
         self._report(described_settings(request, concurrency))
         reporting = asyncio.create_task(self._report_progress())
         sender = Sender(server, request)
@@ -186,6 +189,7 @@ class TransformRun:
             },
             digest="",
             startup_seconds=None,
+            form=model_form(container),
         )
         server = await self._threads.call(self._started, deployment)
         self._store.update(TRANSFORM_JOB, self._record.name, lambda state: state.update({"server": server}))

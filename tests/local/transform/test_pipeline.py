@@ -188,6 +188,25 @@ def test_settings_have_awss_defaults() -> None:
 
 
 @pytest.mark.parametrize(
+    ("members", "recommended", "concurrency"),
+    [
+        ({}, None, 1),
+        ({}, 16, 16),
+        ({"MaxConcurrentTransforms": 0}, 16, 16),
+        ({"MaxConcurrentTransforms": 4}, 16, 4),
+        ({"MaxConcurrentTransforms": 100, "MaxPayloadInMB": 1}, 16, 64),
+        ({"MaxPayloadInMB": 20}, 16, 5),
+        ({"MaxPayloadInMB": 0}, 16, 1),
+    ],
+)
+def test_the_model_recommends_how_many_requests_are_sent(
+    members: dict[str, int], recommended: int | None, concurrency: int
+) -> None:
+    request = TransformRequest.read(create_request(Path("/in"), Path("/out"), **members))
+    assert request.concurrency_for({"MaxConcurrentTransforms": recommended} if recommended else {}) == concurrency
+
+
+@pytest.mark.parametrize(
     ("members", "problem"),
     [
         ({"MaxPayloadInMB": 101}, "at most 100"),

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError, WaiterError
 
 from dogbreed_sdk._util.processes import is_alive
 from dogbreed_sdk.local import LocalSageMaker, Store
+from dogbreed_sdk.local.hosting.servers import MODEL_MARK
 from dogbreed_sdk.local.store import TRAINING_JOB, TRANSFORM_JOB
 from dogbreed_sdk.local.transform import runner
 from tests.local.conftest import IMAGE, ROLE, ClientMaker
@@ -102,7 +103,7 @@ def processes_of(folder: Path) -> set[int]:
     found = set()
     for process in psutil.process_iter():
         try:
-            marked = process.environ().get("SAGEMAKER_SUBMIT_DIRECTORY", "").startswith(f"{folder}/")
+            marked = process.environ().get(MODEL_MARK, "").startswith(f"{folder}/")
             if marked and process.status() != psutil.STATUS_ZOMBIE:
                 found.add(process.pid)
         except psutil.Error:
@@ -240,7 +241,7 @@ class TestStopping:
         jobs.put(a="1")
         jobs.create()
         folder = jobs.store.root / "transform-jobs" / "job"
-        wait_for(lambda: list(folder.glob("model-*/loading")))
+        wait_for(lambda: list(folder.glob("model-*/**/loading")))
         jobs.sagemaker.stop_transform_job(TransformJobName="job")
         described = jobs.ended()
         assert described["TransformJobStatus"] == "Stopped"
