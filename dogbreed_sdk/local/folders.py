@@ -114,6 +114,16 @@ class EndpointFolder:
         """Locked by the process that brings the endpoint up, until the new server has taken over."""
         return self.path / "supervisor.lock"
 
+    @property
+    def queue_lock(self) -> Path:
+        """Locked by the process that answers the requests in the queue of an asynchronous endpoint."""
+        return self.path / "queue.lock"
+
+    @property
+    def queue_log(self) -> Path:
+        """That process's output: empty unless something is wrong with it."""
+        return self.path / "queue.log"
+
     def container(self, digest: str) -> Path:
         """The folder that stands for /opt/ml of the model with that digest."""
         return self.path / f"model-{digest[:16]}"

@@ -8,7 +8,12 @@ from dogbreed_sdk._util.clock import StartedClock
 from dogbreed_sdk._util.process_identity import Process
 
 if TYPE_CHECKING:
-    from types_boto3_sagemaker.type_defs import ContainerDefinitionTypeDef, ProductionVariantTypeDef
+    from types_boto3_sagemaker.type_defs import (
+        AsyncInferenceConfigOutputTypeDef,
+        ContainerDefinitionTypeDef,
+        ProductionVariantTypeDef,
+    )
+    from typing_extensions import NotRequired
 
 
 class Transition(TypedDict):
@@ -92,12 +97,30 @@ class Serving(TypedDict):
         variant: The production variant as requested.
         model: The model's name.
         container: The model's container as requested.
+        async_config: The configuration of an asynchronous endpoint; absent for a real-time endpoint.
     """
 
     config: str
     variant: ProductionVariantTypeDef
     model: str
     container: ContainerDefinitionTypeDef
+    async_config: NotRequired[AsyncInferenceConfigOutputTypeDef]
+
+
+class Outcome(TypedDict):
+    """How an asynchronous invocation ended; its content is in a file until it is delivered.
+
+    Attributes:
+        succeeded: Whether the model responded.
+        content_type: The content's type.
+        custom_attributes: The attributes that the model's response had.
+        message: The line for the endpoint's log.
+    """
+
+    succeeded: bool
+    content_type: str
+    custom_attributes: str | None
+    message: str
 
 
 class State(TypedDict, total=False):
@@ -142,6 +165,9 @@ class State(TypedDict, total=False):
         previous: The same, before the update in progress.
         deployment: The unpacked model that it serves.
         server: Its model server, or that of a transform job, if it has been started.
+
+        endpoint: The endpoint to which an asynchronous invocation was sent.
+        outcome: How that invocation ended, until it is delivered.
     """
 
     status: str
@@ -182,3 +208,6 @@ class State(TypedDict, total=False):
     previous: Serving
     deployment: DeploymentState
     server: Server | None
+
+    endpoint: str
+    outcome: Outcome

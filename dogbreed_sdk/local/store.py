@@ -41,6 +41,7 @@ TRANSFORM_JOB = "transform-job"
 MODEL = "model"
 ENDPOINT_CONFIG = "endpoint-config"
 ENDPOINT = "endpoint"
+ASYNC_INVOCATION = "async-invocation"
 _ARN_RESOURCES = {
     TRAINING_JOB: "training-job",
     TUNING_JOB: "hyper-parameter-tuning-job",
@@ -48,6 +49,7 @@ _ARN_RESOURCES = {
     MODEL: "model",
     ENDPOINT_CONFIG: "endpoint-config",
     ENDPOINT: "endpoint",
+    ASYNC_INVOCATION: "async-invocation",
 }
 
 _SCHEMA_VERSION = 3
@@ -94,7 +96,7 @@ class Record:
     """One resource as stored.
 
     Attributes:
-        kind: One of TRAINING_JOB, TUNING_JOB, TRANSFORM_JOB, MODEL, ENDPOINT_CONFIG, ENDPOINT.
+        kind: One of TRAINING_JOB, TUNING_JOB, TRANSFORM_JOB, MODEL, ENDPOINT_CONFIG, ENDPOINT, ASYNC_INVOCATION.
         name: Its name, with its case preserved.
         arn: Its Amazon Resource Name, lower case as on AWS.
         request: The create request as sent, with AWS's member names.
@@ -153,7 +155,7 @@ class Filters:
     Attributes:
         name_contains: A part of the name; case matters.
         status: The status in the state.
-        parent: The tuning job that started a training job.
+        parent: The tuning job that started a training job, or the endpoint of an asynchronous invocation.
         created: Epoch seconds after and before which it was created.
         modified: Epoch seconds after and before which it was last changed.
     """
@@ -257,7 +259,8 @@ class Store:
             if connection.execute(taken, (kind, name)).fetchone():
                 raise AlreadyExists(f"A {kind} named {name} already exists.")
             command = f"INSERT INTO records ({_COLUMNS}, status, parent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
-            connection.execute(command, (*row, str(state.get("status") or ""), state.get("tuning_job")))
+            parent = state.get("tuning_job") or state.get("endpoint")
+            connection.execute(command, (*row, str(state.get("status") or ""), parent))
         return self._record(row)
 
     def get(self, kind: str, name: str) -> Record:
@@ -311,6 +314,12 @@ class Store:
         with self._connection(write=False) as connection:
             query = f"SELECT name FROM records WHERE {where} ORDER BY created, name"  # noqa: S608
             return [name for (name,) in connection.execute(query, values)]
+
+    def parents(self, kind: str) -> list[str]:
+        """The names of the resources to which records of a kind belong."""
+        with self._connection(write=False) as connection:
+            query = "SELECT DISTINCT parent FROM records WHERE kind = ? AND parent IS NOT NULL"
+            return [parent for (parent,) in connection.execute(query, (kind,))]
 
     def list(self, kind: str) -> list[Record]:
         """All records of a kind, oldest first."""

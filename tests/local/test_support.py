@@ -66,6 +66,8 @@ def test_every_member_of_an_invocation_has_a_row_and_is_known_by_its_header() ->
     for name, table in TABLES["sagemaker-runtime"].items():
         shape = operation_model("sagemaker-runtime", name).input_shape
         assert list(misfits(table, shape, name)) == []
+        if name != "InvokeEndpoint":  # the others read the names of headers from botocore's model
+            continue
         headers = {member: entry.serialization.get("name", "").lower() for member, entry in shape.members.items()}
         ours = {member: header for member, header in headers.items() if header.startswith("x-amzn-sagemaker-")}
         assert {member: invocations._member(header) for member, header in ours.items()} == {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import subprocess
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -16,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from dogbreed_sdk._util.sockets import is_loopback
+from dogbreed_sdk.local.api.async_invocations import invoke_async
 from dogbreed_sdk.local.api.common import Context
 from dogbreed_sdk.local.api.invocations import Invoker
 from dogbreed_sdk.local.api.operations import perform
@@ -23,6 +26,7 @@ from dogbreed_sdk.local.api.other_services import ErrorResponse, Handler, OtherS
 from dogbreed_sdk.local.api.protocols import Protocol, protocol_of
 from dogbreed_sdk.local.api.s3.app import S3
 from dogbreed_sdk.local.api.wire import ApiError, new_request_id, region_of
+from dogbreed_sdk.local.hosting.async_starter import QueueStarter
 from dogbreed_sdk.local.store import Store, StoreError
 from training_scripts.data.limits import MAX_REALTIME_REQUEST_BYTES
 
@@ -37,6 +41,7 @@ MAX_REQUEST_BYTES = 4 * 1024 * 1024
 _MAX_DISCARDED_BYTES = 16 * MAX_REALTIME_REQUEST_BYTES
 # SQLite and process starts block: they run in these threads, for which invocations never wait.
 _CONTROL_THREADS = 16
+_QUEUE_CHECK_SECONDS = 5.0
 _CLIENT_CLOSED_REQUEST = 499  # nginx's number; there is no official one
 
 
@@ -48,6 +53,7 @@ def create_app(store: Store, *, invocation_seconds: float | None = None) -> Star
         invocation_seconds: The timeout of invocations; default: AWS's 60 s.
     """
     invoker = Invoker(store) if invocation_seconds is None else Invoker(store, seconds=invocation_seconds)
+    starter = QueueStarter(store)
     limiter = anyio.CapacityLimiter(_CONTROL_THREADS)
     s3 = S3(store.root)
 
@@ -68,6 +74,21 @@ def create_app(store: Store, *, invocation_seconds: float | None = None) -> Star
         answer, headers = await invoker.invoke(request.path_params["name"], request.headers, body)
         return Response(answer, headers=headers)
 
+    async def queue(request: Request) -> Response:
+        body = await _read(request, MAX_REALTIME_REQUEST_BYTES)
+        name, headers = request.path_params["name"], request.headers
+        answer, of_answer = await anyio.to_thread.run_sync(
+            invoke_async, store, starter, name, headers, body, limiter=limiter
+        )
+        return Response(answer, status_code=202, headers=of_answer, media_type="application/json")
+
+    async def refuse_stream(_request: Request) -> Response:
+        raise ApiError(
+            "ValidationError",
+            "Local SageMaker's endpoints respond in one piece: call InvokeEndpoint instead of "
+            "InvokeEndpointWithResponseStream.",
+        )
+
     async def unknown(request: Request) -> Response:
         raise ApiError(
             "UnknownOperationException",
@@ -77,9 +98,11 @@ def create_app(store: Store, *, invocation_seconds: float | None = None) -> Star
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        keeping = asyncio.create_task(_keep_queues_running(starter))
         try:
             yield
         finally:
+            keeping.cancel()
             await invoker.close()
             s3.close()
 
@@ -88,11 +111,23 @@ def create_app(store: Store, *, invocation_seconds: float | None = None) -> Star
             Route("/", _guarded(control), methods=["POST"]),
             Route("/service/{service}/operation/{operation}", _guarded(control), methods=["POST"]),
             Route("/endpoints/{name}/invocations", _guarded(invoke), methods=["POST"]),
+            Route("/endpoints/{name}/async-invocations", _guarded(queue), methods=["POST"]),
+            Route("/endpoints/{name}/invocations-response-stream", _guarded(refuse_stream), methods=["POST"]),
             Route("/{path:path}", _guarded(unknown), methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
         ],
         middleware=[Middleware(OtherServices, s3=s3, guard=_guarded)],
         lifespan=lifespan,
     )
+
+
+async def _keep_queues_running(starter: QueueStarter) -> None:
+    """Start the processes of queues that have lost theirs, now and every few seconds."""
+    while True:
+        try:
+            await asyncio.to_thread(starter.start_all)
+        except (OSError, StoreError, subprocess.SubprocessError) as error:
+            logger.error("the queues of asynchronous endpoints could not be checked: %s", error)
+        await asyncio.sleep(_QUEUE_CHECK_SECONDS)
 
 
 def _protocol(request: Request) -> Protocol:

@@ -55,6 +55,7 @@ def describe_endpoint(context: Context, request: DescribeEndpointInputTypeDef) -
         "ProductionVariants": None if failed else [_variant_summary(record)],
         "EndpointStatus": record.state["status"],
         "FailureReason": record.state.get("failure"),
+        "AsyncInferenceConfig": record.state["serving"].get("async_config"),
         "CreationTime": record.created,
         "LastModifiedTime": record.modified,
     }
@@ -137,12 +138,15 @@ def _serving(context: Context, config_name: str) -> Serving:
     config = get_hosting(context, ENDPOINT_CONFIG, config_name, NOUNS[ENDPOINT_CONFIG])
     variant = config.request["ProductionVariants"][0]
     model = get_hosting(context, MODEL, variant["ModelName"], NOUNS[MODEL])
-    return {
+    serving: Serving = {
         "config": config.name,
         "variant": variant,
         "model": model.name,
         "container": container_of(cast("CreateModelInputTypeDef", model.request)),
     }
+    if config.request.get("AsyncInferenceConfig"):
+        serving["async_config"] = config.request["AsyncInferenceConfig"]
+    return serving
 
 
 def _refuse_in_progress(record: Record, state: State) -> None:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import anyio
-import anyio.to_thread
-
-from dogbreed_sdk._util.processes import is_alive
 from dogbreed_sdk.container import ENDPOINT_LOG_GROUP_PREFIX
 from dogbreed_sdk.errors import EndpointError
 from dogbreed_sdk.local.api.wire import ApiError
-from dogbreed_sdk.local.hosting import servers
-from dogbreed_sdk.local.hosting.model_client import Answer, ModelClient, ServerGoneError
-from dogbreed_sdk.local.states import Server
+from dogbreed_sdk.local.hosting.endpoint_client import EndpointClient
+from dogbreed_sdk.local.hosting.model_client import ServerGoneError
 from dogbreed_sdk.local.store import ACCOUNT_ID, ENDPOINT, NotFound, Record, Store
 from dogbreed_sdk.local.support import tables
 
@@ -51,8 +45,10 @@ class Invoker:
 
     store: Store
     seconds: float = INVOCATION_SECONDS
-    _client: ModelClient = field(default_factory=ModelClient)
-    _starting: dict[str, asyncio.Lock] = field(default_factory=dict)
+    _client: EndpointClient = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._client = EndpointClient(self.store)
 
     async def invoke(self, name: str, headers: Mapping[str, str], body: bytes) -> tuple[bytes, dict[str, str]]:
         """Invoke an endpoint; returns the body of the model's response, and its headers.
@@ -65,13 +61,17 @@ class Invoker:
         Raises:
             ApiError: ValidationError, or ModelError with the model's response.
         """
-        record = self._serving_endpoint(name)
+        record = serving_endpoint(self.store, name)
+        if "async_config" in record.state["serving"]:
+            raise ApiError(
+                "ValidationError", f"Endpoint {name} is an asynchronous endpoint: call InvokeEndpointAsync instead."
+            )
         variant = _variant(record)
         _check_headers(record, headers, variant)
         _check_support(headers)
         passed = {_PASSED_HEADERS[key]: value for key, value in headers.items() if key in _PASSED_HEADERS}
         try:
-            answer = await self._call(record, passed, body)
+            answer = await self._client.call(record, passed, body, seconds=self.seconds)
         except TimeoutError:
             raise _model_error(record, 0, _timed_out(variant)) from None
         except NotFound:
@@ -91,43 +91,22 @@ class Invoker:
         """Close the connections."""
         await self._client.close()
 
-    def _serving_endpoint(self, name: str) -> Record:
-        if not _NAME.fullmatch(name):
-            raise ApiError("ValidationError", f"{name[:64]!r} is not an endpoint name.")
-        try:
-            record = self.store.get(ENDPOINT, name)
-        except NotFound:
-            raise _not_found(name) from None
-        if record.state["status"] not in _SERVING:
-            raise _not_found(name, f" It is in status {record.state['status']}.")
-        return record
 
-    async def _call(self, record: Record, headers: Mapping[str, str], body: bytes) -> Answer:
-        server = record.state.get("server")
-        if server is not None and (self._client.knows(server) or is_alive(server, root=self.store.root)):
-            try:
-                return await self._exchange(server, headers, body)
-            except ServerGoneError as error:
-                if error.received_request:
-                    raise
-        return await self._exchange(await self._start(record.name), headers, body)
+def serving_endpoint(store: Store, name: str) -> Record:
+    """An endpoint that accepts requests.
 
-    async def _exchange(self, server: Server, headers: Mapping[str, str], body: bytes) -> Answer:
-        # wait_for, because asyncio.timeout does not exist in Python 3.10.
-        exchange = self._client.exchange(server, headers, body)
-        try:
-            return await asyncio.wait_for(exchange, self.seconds)
-        except asyncio.TimeoutError:  # another class than the builtin one in Python 3.10
-            raise TimeoutError from None
-
-    async def _start(self, name: str) -> Server:
-        """Start the endpoint's model server, only once for all callers that wait for it."""
-        async with self._starting.setdefault(name, asyncio.Lock()):
-            await anyio.to_thread.run_sync(servers.ensure_running, self.store, name)
-        server = self.store.get(ENDPOINT, name).state.get("server")
-        if server is None:
-            raise ServerGoneError("The model server ended as soon as it was started.", received_request=False)
-        return server
+    Raises:
+        ApiError: ValidationError if there is none of that name, or it does not accept any in its status.
+    """
+    if not _NAME.fullmatch(name):
+        raise ApiError("ValidationError", f"{name[:64]!r} is not an endpoint name.")
+    try:
+        record = store.get(ENDPOINT, name)
+    except NotFound:
+        raise _not_found(name) from None
+    if record.state["status"] not in _SERVING:
+        raise _not_found(name, f" It is in status {record.state['status']}.")
+    return record
 
 
 def _variant(record: Record) -> str:

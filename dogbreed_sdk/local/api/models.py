@@ -74,7 +74,7 @@ def delete_model(context: Context, request: DeleteModelInputTypeDef) -> Members:
 def create_endpoint_config(context: Context, request: CreateEndpointConfigInputTypeDef) -> Members:
     """CreateEndpointConfig."""
     if request.get("AsyncInferenceConfig"):
-        raise validation_error("Local SageMaker offers real-time endpoints; leave AsyncInferenceConfig out.")
+        _check_async(request)
     variants = request["ProductionVariants"]
     duplicate = first_duplicate([variant["VariantName"] for variant in variants])
     if duplicate is not None:
@@ -171,6 +171,17 @@ def _check_container(container: ContainerDefinitionTypeDef) -> None:
 def _data_source_uri(container: ContainerDefinitionTypeDef) -> str | None:
     source = (container.get("ModelDataSource") or {}).get("S3DataSource")
     return source["S3Uri"] if source else None
+
+
+def _check_async(request: CreateEndpointConfigInputTypeDef) -> None:
+    output = request["AsyncInferenceConfig"]["OutputConfig"]
+    if not output.get("S3OutputPath"):
+        raise validation_error("AsyncInferenceConfig.OutputConfig needs an S3OutputPath, where responses are written.")
+    for name in ("S3OutputPath", "S3FailurePath"):
+        if str(output.get(name, "")).startswith("https:"):
+            raise validation_error(f"AsyncInferenceConfig.OutputConfig.{name} must be an s3:// or a file:// URI.")
+    if any(variant.get("ServerlessConfig") for variant in request["ProductionVariants"]):
+        raise validation_error("An asynchronous endpoint can't be serverless: leave ServerlessConfig out.")
 
 
 def _check_variant(context: Context, variant: ProductionVariantUnionTypeDef) -> None:

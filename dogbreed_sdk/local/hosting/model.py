@@ -78,12 +78,17 @@ def prepare(folder: EndpointFolder, serving: Serving) -> Deployment:
         Deployment(
             variant=variant["VariantName"],
             model=model_uri(definition),
-            environment=dict(definition.get("Environment") or {}),
+            environment={**_limits(serving), **(definition.get("Environment") or {})},
             digest="",
             startup_seconds=variant.get("ContainerStartupHealthCheckTimeoutInSeconds"),
             form=model_form(definition),
         ),
     )
+
+
+def _limits(serving: Serving) -> dict[str, str]:
+    """The model server's limits for an asynchronous endpoint, whose requests may have 1 GB."""
+    return {"SAGEMAKER_MAX_PAYLOAD_IN_MB": "1024"} if "async_config" in serving else {}
 
 
 def restore(folder: EndpointFolder, deployment: Deployment) -> Deployment:
