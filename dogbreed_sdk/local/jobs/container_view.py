@@ -14,6 +14,8 @@ OPT_ML = "/opt/ml"
 NAMESPACE_VARIABLE = "DOGBREED_LOCAL_NAMESPACE"
 
 _DRIVERS = "input/data/sm_drivers"
+# Where a job's own programs are; `code` is ModelTrainer's channel.
+_SOURCES = ("code", "input/data/code")
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 _NOTICE = (
     "Local SageMaker can't show this job its folder as /opt/ml on this machine ({{problem}}): paths below /opt/ml in "
@@ -43,7 +45,7 @@ class ContainerView:
 
         It takes some 30 ms to start. Where the system allows no view, paths below /opt/ml in the command, in its
         environment and in the scripts of sagemaker 3's ModelTrainer are replaced with the folder's real ones, and the
-        hosts' names with their addresses; the command's output begins with a line about that.
+        hosts' names with their addresses. If the job spells out /opt/ml, its output begins with a line about that.
         """
         binds = [(str(self.container), OPT_ML), *((str(source), path) for path, source in self.files.items())]
         view = {
@@ -53,6 +55,7 @@ class ContainerView:
             "translations": [(OPT_ML, str(self.container)), *self.addresses.items()],
             # SageMaker 3's own scripts, of which each job has a copy, spell out /opt/ml throughout.
             "rewritten": {"folder": str(self.container / _DRIVERS), "path": OPT_ML, "by": str(self.container)},
+            "sources": [str(self.container / folder) for folder in _SOURCES],
             "notice": _NOTICE.format(container=str(self.container).replace("{", "{{").replace("}", "}}")),
         }
         return [sys.executable, "-I", "-S", str(_LAUNCHER), json.dumps(view), *command]

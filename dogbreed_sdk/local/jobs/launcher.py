@@ -21,6 +21,7 @@ from typing import Any
 # unshare(2) and mount(2).
 _NEW_MOUNTS, _NEW_HOST_NAME, _NEW_USERS = 0x00020000, 0x04000000, 0x10000000
 _BIND, _RECURSIVE, _SLAVE = 1 << 12, 1 << 14, 1 << 19
+_SOURCE_BYTES = 1 << 20
 _NOT_EXECUTABLE, _NOT_FOUND = 126, 127  # the exit statuses of a shell
 
 
@@ -34,7 +35,8 @@ def main(arguments: list[str]) -> int:
         _enter(view)
         os.chdir(folder)  # the folder as the namespace shows it
     else:
-        print(view["notice"].format(problem=problem), file=sys.stderr, flush=True)
+        if _matters(view, [*command, *environment.values()]):
+            print(view["notice"].format(problem=problem), file=sys.stderr, flush=True)
         command, environment = _translated(view["translations"], command, environment)
         _rewrite(**view["rewritten"])
     try:
@@ -123,6 +125,23 @@ def _call(name: str, *arguments: Any) -> None:
     if getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
+
+
+def _matters(view: dict[str, Any], texts: list[str]) -> bool:
+    """Whether the job spells out a path that only the namespace would have made true."""
+    path = view["rewritten"]["path"]
+    if any(path in text for text in texts):
+        return True
+    files = (Path(folder, name) for place in view["sources"] for folder, _, names in os.walk(place) for name in names)
+    return any(path.encode() in _beginning(file) for file in files)
+
+
+def _beginning(file: Path) -> bytes:
+    """The beginning of a source file; nothing of other files, which may block or be huge."""
+    if file.suffix not in (".py", ".sh") or not file.is_file():
+        return b""
+    with file.open("rb") as opened:
+        return opened.read(_SOURCE_BYTES)
 
 
 def _translated(

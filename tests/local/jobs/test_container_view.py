@@ -150,12 +150,23 @@ class TestWithoutNamespace:
         assert run(ContainerView(container).command(run_driver)).returncode != 0
         assert (users / "run.sh").read_text() == "cat /opt/ml/model/seen\n"
 
-    def test_the_output_says_so_once(self, container: Path) -> None:
-        end = run(ContainerView(container).command(shell("echo started; test ! -e /opt/ml/model")))
+    @pytest.mark.parametrize("place", ["command", "environment", "code", "input/data/code"])
+    def test_the_output_of_a_job_that_spells_it_out_says_so(self, container: Path, place: str) -> None:
+        if "/" in place or place == "code":
+            (container / place).mkdir(parents=True)
+            (container / place / "train.py").write_text("open('/opt/ml/model/model.pth', 'wb')")
+        path = "/opt/ml/model" if place == "command" else "elsewhere"
+        environment = {"SAVED": "/opt/ml/checkpoints"} if place == "environment" else {}
+        end = run(ContainerView(container).command(shell(f"echo started; test ! -e {path}/x")), **environment)
         assert end.stdout == "started\n"
         (line,) = end.stderr.splitlines()
         assert "it is switched off" in line
-        assert f"replaced with {container}," in line
+        assert f"replaced with {container}" in line
+
+    def test_other_jobs_say_nothing(self, container: Path) -> None:
+        (container / "code").mkdir()
+        (container / "code/train.py").write_text("import os; os.environ['SM_MODEL_DIR']")
+        assert run(ContainerView(container).command(shell("echo started"))).stderr == ""
 
 
 def test_a_command_that_is_missing_is_named(container: Path) -> None:

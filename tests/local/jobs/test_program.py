@@ -143,7 +143,7 @@ class TestEntryPoint:
         with tarfile.open(tmp_path / "output/driven/output/model.tar.gz") as tar:
             assert tar.getnames() == ["model.pth"]
 
-    @pytest.mark.parametrize("setting", ["", "off"])
+    @pytest.mark.parametrize("setting", [pytest.param("", marks=in_namespace), "off"])
     def test_paths_below_opt_ml_are_true_in_its_arguments(
         self, jobs: Runner, monkeypatch: pytest.MonkeyPatch, setting: str
     ) -> None:
