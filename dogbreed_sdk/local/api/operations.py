@@ -12,6 +12,7 @@ from dogbreed_sdk.local.api import (
     cloudwatch,
     debugger,
     endpoints,
+    log_filters,
     logs,
     models,
     tags,
@@ -53,7 +54,7 @@ class Service:
 # By the prefix of the X-Amz-Target header.
 SERVICES = {
     "SageMaker": Service("sagemaker", _SAGEMAKER),
-    "Logs_20140328": Service("logs", logs.OPERATIONS),
+    "Logs_20140328": Service("logs", {**logs.OPERATIONS, **log_filters.OPERATIONS}),
     CLOUDWATCH: Service("cloudwatch", cloudwatch.OPERATIONS),
 }
 

@@ -44,7 +44,7 @@ class Row:
         """Whether a request may contain this value."""
         if self.only:
             return all(item in self.only for item in (value if isinstance(value, list) else [value]))
-        return self.support != "refused"
+        return self.support != "refused" or value is False
 
 
 Table = Mapping[str, "Row | Table"]

@@ -62,7 +62,8 @@ def without_meaning(
     return {
         _INDEX.sub("", path): row.note
         for path, value, row in _members(TABLES[service][operation], request, "")
-        if row.support == "no meaning" and (with_routine or not row.is_routine) and not _is_empty(value)
+        if row.support == "no meaning" and (with_routine or not row.is_routine)
+        if value is not False and not _is_empty(value)
     }
 
 
@@ -82,4 +83,4 @@ def _members(node: Row | Table, value: object, path: str) -> Iterator[tuple[str,
 
 def _is_empty(value: object) -> bool:
     """Whether a value asks for nothing."""
-    return value is False or (isinstance(value, (str, list, tuple, Mapping)) and not value)
+    return isinstance(value, (str, list, tuple, Mapping)) and not value

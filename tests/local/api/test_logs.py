@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dogbreed_sdk.local import Store
+from dogbreed_sdk.local.api import log_files
 from dogbreed_sdk.local.api import logs as logs_module
 from dogbreed_sdk.local.api.common import Context
 from dogbreed_sdk.local.store import TRAINING_JOB, TRANSFORM_JOB
@@ -145,9 +146,9 @@ def test_times_bound_what_is_read(logs: Any, log: Log) -> None:
 def test_what_is_older_or_newer_than_asked_is_not_read(store: Store, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     log.write(*(f"{number} " + "x" * 1000 for number in range(5000)))
     begin, read_lines = 1_700_000_000_000, []
-    parse = logs_module._parse
-    monkeypatch.setattr(logs_module, "_parse", lambda line, start: (read_lines.append(start), parse(line, start))[1])
-    monkeypatch.setattr(logs_module, "_DISORDER_MILLISECONDS", 10)
+    parse = log_files._parse
+    monkeypatch.setattr(log_files, "_parse", lambda line, start: (read_lines.append(start), parse(line, start))[1])
+    monkeypatch.setattr(logs_module, "DISORDER_MILLISECONDS", 10)
     context = Context(store, "us-east-1")
     for first, last in ((4990, 5000), (2500, 2510), (0, 10), (17, 18), (4999, 9999), (6000, 7000), (3000, 3000)):
         for from_head in (True, False):
