@@ -35,17 +35,20 @@ class Captured:
         source: The source of the line.
         name: The metric.
         text: The captured text, not always a number.
+        time: When the line was read, as it was fed.
     """
 
     source: str
     name: str
     text: str
+    time: float
 
 
 @dataclass(frozen=True)
 class _Line:
     source: str
     text: str
+    time: float
 
     @property
     def size(self) -> int:
@@ -82,14 +85,14 @@ class MetricSearch:
         """Whether more lines should be fed now; others may be left out."""
         return self._size < _ROOM_BYTES
 
-    def feed(self, source: str, line: str) -> None:
-        """Search a line."""
+    def feed(self, source: str, line: str, moment: float = 0.0) -> None:
+        """Search a line that was read at a moment (epoch seconds)."""
         if not any(self._regexes):
             return
         if self._size > _LIMIT_BYTES:
             self._left_out += 1
             return
-        self._lines.append(_Line(source, line))
+        self._lines.append(_Line(source, line, moment))
         self._size += self._lines[-1].size
 
     def has_waiting(self, source: str) -> bool:
@@ -204,13 +207,13 @@ class MetricSearch:
 
     def _take(self, captured: list[str]) -> list[Captured]:
         """Record the result of one search: that of the next expression in the oldest line."""
-        source, name = self._lines[0].source, self._names[self._answered]
+        line, name = self._lines[0], self._names[self._answered]
         self._answered += 1
         if self._answered == len(self._names):
             self._size -= self._lines.popleft().size
             self._answered = 0
             self._sent = max(0, self._sent - 1)
-        return [Captured(source, name, text) for text in captured]
+        return [Captured(line.source, name, text, line.time) for text in captured]
 
     def _replace(self) -> None:
         """Continue after a search has ended the process; that search is not repeated."""

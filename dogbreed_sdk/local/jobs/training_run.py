@@ -272,8 +272,9 @@ class TrainingRun:
         return () if self._search.pid is None else (self._search.pid,)
 
     def _consume(self, host: str, lines: list[str]) -> None:
+        now = clock.read(self._clock)
         for line in lines:
-            self._search.feed(host, line)
+            self._search.feed(host, line, now)
         self._note(self._search.collect())
         self._logs[host].write(lines)
 
@@ -285,9 +286,8 @@ class TrainingRun:
         for captured in found:
             value = finite(captured.text)
             if value is not None:
-                now = clock.read(self._clock)
-                self._metrics[captured.name] = {"value": value, "time": now}
-                self._history.note(captured.name, value, now)
+                self._metrics[captured.name] = {"value": value, "time": captured.time}
+                self._history.note(captured.name, value, captured.time)
 
     def _end_reason(self) -> EndReason | None:
         try:

@@ -114,8 +114,8 @@ def test_what_is_printed_faster_than_searched_waits_or_is_left_out(searches: lis
 def test_the_process_ends_with_its_starter(searches: list[Search]) -> None:
     search = Search(r"(\d+)")
     searches.append(search)
-    search.feed("job", "7")
-    assert search.settle(30) == [Captured("job", "m0", "7")]
+    search.feed("job", "7", 12.5)
+    assert search.settle(30) == [Captured("job", "m0", "7", 12.5)]
     assert search.pid is not None
     process = psutil.Process(search.pid)
     search.close()
