@@ -14,6 +14,8 @@ from urllib.parse import quote, unquote, urlsplit
 PROGRAM_HYPERPARAMETER = "sagemaker_program"
 SUBMIT_DIRECTORY_HYPERPARAMETER = "sagemaker_submit_directory"
 RESERVED_HYPERPARAMETER_PREFIX = "sagemaker_"
+# A tuning job adds it to its static hyperparameters and to those of each training job; SDKs expect it there.
+OBJECTIVE_HYPERPARAMETER = "_tuning_objective_metric"
 
 TRAINING_LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 TRANSFORM_LOG_GROUP = "/aws/sagemaker/TransformJobs"

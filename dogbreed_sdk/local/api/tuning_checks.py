@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from dogbreed_sdk.container import OBJECTIVE_HYPERPARAMETER
 from dogbreed_sdk.local.api.common import first_duplicate, require
 from dogbreed_sdk.local.api.training_jobs import check_training
 from dogbreed_sdk.local.api.wire import validation_error
@@ -129,7 +130,7 @@ def _check_ranges(definition: Mapping[str, Any], ranges: Mapping[str, Any]) -> N
     static = definition.get("StaticHyperParameters") or {}
     if len(names) + len(static) > _MAXIMUM_HYPERPARAMETERS:
         raise validation_error(
-            f"The tuning job has {len(names) + len(static)} hyperparameters, with _tuning_objective_metric, which "
+            f"The tuning job has {len(names) + len(static)} hyperparameters, with {OBJECTIVE_HYPERPARAMETER}, which "
             f"SageMaker adds; {_MAXIMUM_HYPERPARAMETERS} are allowed."
         )
     for name in names:

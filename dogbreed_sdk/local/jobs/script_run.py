@@ -46,7 +46,7 @@ class ScriptRun:
         return {
             name: value
             for name, value in self.request.get("HyperParameters", {}).items()
-            if not name.startswith((container.RESERVED_HYPERPARAMETER_PREFIX, "_tuning_objective_metric"))
+            if not name.startswith((container.RESERVED_HYPERPARAMETER_PREFIX, container.OBJECTIVE_HYPERPARAMETER))
         }
 
     @property

@@ -6,11 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dogbreed_sdk.container import OBJECTIVE_HYPERPARAMETER
 from dogbreed_sdk.local.store import Request
 from dogbreed_sdk.local.tuning import autotune
 
-# SageMaker's own hyperparameter, in StaticHyperParameters and in every trial; SDKs expect it there.
-OBJECTIVE_HYPERPARAMETER = "_tuning_objective_metric"
 _RANGE_LISTS = ("IntegerParameterRanges", "ContinuousParameterRanges", "CategoricalParameterRanges")
 _SWITCHES = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining")
 
@@ -56,8 +55,9 @@ def objective_of(definition: Mapping[str, Any], config: Mapping[str, Any]) -> Ma
 
 def ranges_of(definition: Mapping[str, Any], config: Mapping[str, Any]) -> Mapping[str, Any]:
     """A definition's ranges: its own, or the tuning job's."""
-    ranges: Mapping[str, Any] = definition.get("HyperParameterRanges") or config["ParameterRanges"]
-    return ranges
+    own: Mapping[str, Any] | None = definition.get("HyperParameterRanges")
+    shared: Mapping[str, Any] = config.get("ParameterRanges") or {}
+    return shared if own is None else own
 
 
 def grid_size(ranges: Mapping[str, Any]) -> int:
@@ -85,11 +85,11 @@ def resources_of(definition: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _definition(definition: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
-    objective = objective_of(definition, config)["MetricName"]
+    objective = {OBJECTIVE_HYPERPARAMETER: objective_of(definition, config)["MetricName"]}
     resolved = {
         **dict.fromkeys(_SWITCHES, False),
         **definition,
-        "StaticHyperParameters": {**definition.get("StaticHyperParameters", {}), OBJECTIVE_HYPERPARAMETER: objective},
+        "StaticHyperParameters": {**definition.get("StaticHyperParameters", {}), **objective},
         "ResourceConfig": resources_of(definition),
     }
     if definition.get("HyperParameterRanges"):

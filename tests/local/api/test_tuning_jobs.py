@@ -154,6 +154,7 @@ def test_several_definitions_share_the_training_jobs(
         ({"DefinitionName": "one"}, "'one' is used more than once"),
         ({"DefinitionName": None}, "definitionName' .* not be null"),
         ({"TuningObjective": {"Type": "Minimize", "MetricName": "score"}}, "must have the same Type"),
+        ({"HyperParameterRanges": {}}, "at least one hyperparameter range"),
         ({"HyperParameterRanges": None}, r"trainingJobDefinitions.2.member.hyperParameterRanges' .* not be null"),
         ({"ResourceConfig": None}, r"trainingJobDefinitions.2.member.resourceConfig' .* not be null"),
     ],
