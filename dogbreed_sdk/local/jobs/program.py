@@ -17,7 +17,7 @@ from dogbreed_sdk.local.jobs.requirements import (
     requirements_layers,
 )
 from dogbreed_sdk.local.jobs.script_files import remove_tree
-from dogbreed_sdk.local.jobs.scripts_python import Layer, scripts_python
+from dogbreed_sdk.local.jobs.scripts_python import BELOW_FILE, Layer, scripts_python
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import AlgorithmSpecificationUnionTypeDef, CreateTrainingJobRequestTypeDef
@@ -72,9 +72,15 @@ class Program:
 
 
 def remove_installed(hosts: Sequence[Host]) -> None:
-    """Remove what scripts have installed: on AWS it ends with their containers."""
+    """Remove the packages that scripts have installed: on AWS they end with their containers.
+
+    The virtual environments stay, as a server that a script started may still run in one; without packages, they are
+    small.
+    """
     for host in hosts:
-        remove_tree(host.job.python_of(host.name))
+        for path in host.job.python_of(host.name).glob("lib/python*/site-packages/*"):
+            if path.name != BELOW_FILE:
+                remove_tree(path)
 
 
 def prepare(host: Host, script: str, request: CreateTrainingJobRequestTypeDef, layers: Path, report: Report) -> Program:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,12 +86,17 @@ def download_objects(
         parent.mkdir(parents=True, exist_ok=True)
     size, reported = 0, time.monotonic()
     client = client_for(source) if pairs else None
+    cancelled = threading.Event()
+
+    def check(_bytes: int) -> None:
+        if cancelled.is_set():
+            raise CancelledError
 
     def download(item: StoredObject, path: Path) -> int:
         bucket, key = split_uri(item.uri)
         with Explained(item.uri):
             assert client is not None
-            client.download_file(bucket, key, str(path), Config=_in_this_thread())
+            client.download_file(bucket, key, str(path), Callback=check, Config=_in_this_thread())
         return item.size
 
     pool = ThreadPoolExecutor(_AT_ONCE)
@@ -101,6 +107,7 @@ def download_objects(
                 reported = time.monotonic()
                 progress(f"Downloaded {count} objects, {size / 1e6:.1f} MB, from {source}")
     finally:
+        cancelled.set()  # if the job must stop, a large object must not hold it up
         pool.shutdown(cancel_futures=True)
     progress(f"Downloaded {len(pairs)} objects, {size / 1e6:.1f} MB, from {source}")
 

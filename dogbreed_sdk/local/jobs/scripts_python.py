@@ -19,6 +19,8 @@ from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.jobs import python_facts
 
 PYTHON_VARIABLE = "DOGBREED_LOCAL_PYTHON"
+# The file in a layer that leads to the packages below it.
+BELOW_FILE = "below.pth"
 _MINIMUM = (3, 9)
 _FACTS_SECONDS = 60.0
 # Programs that scripts expect beside Python, and the modules that they run.
@@ -157,7 +159,7 @@ class Layer:
         lines = [f"import site; site.addsitedir({json.dumps(folder)})" for folder in folders]
         if not self.below.has_pip and self.below.pip_wheel:
             lines.append(self.below.pip_wheel)
-        (self.site_packages / "below.pth").write_text("\n".join(lines) + "\n", "utf-8")
+        (self.site_packages / BELOW_FILE).write_text("\n".join(lines) + "\n", "utf-8")
         return self
 
     def environment(self, base: Mapping[str, str], *, modules: Sequence[Path] = ()) -> dict[str, str]:

@@ -73,7 +73,7 @@ def stage(host: Host, request: CreateTrainingJobRequestTypeDef, report: Report) 
         ConfigurationError: A channel, the source or the entry point is missing or unusable.
     """
     base = host.container
-    for name in ("input/config", "input/data", "code", "model", "output/data"):
+    for name in ("input/config", "input/data", "code", "model", "output/data", "output/intermediate"):
         (base / name).mkdir(parents=True, exist_ok=True)
     _write_configuration(base / "input/config", host, request)
     for channel in channels_of(request):

@@ -14,6 +14,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from dogbreed_sdk._util.log_file import LogFollower
 from dogbreed_sdk.local import LocalSageMaker
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.jobs.channels import Channel, objects_of
@@ -130,6 +131,22 @@ def test_hosts_share_the_objects_of_a_sharded_channel(tmp_path: Path, place: str
     ]
     assert [len(share) for share in shares] == [2, 2, 1, 1]
     assert sorted(name for share in shares for name in share) == sorted(key.removeprefix("train/") for key in KEYS)
+
+
+@pytest.mark.usefixtures("s3")
+def test_each_host_of_a_job_reads_its_share(jobs: Runner, script: Any) -> None:
+    sharded = {"S3DataDistributionType": "ShardedByS3Key"}
+    jobs.completed(
+        "sharded",
+        script(LOOK),
+        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 5},
+        InputDataConfig=[channel("train", f"s3://{BUCKET}/train", source=sharded)],
+    )
+    folder = JobFolder.of(jobs.root, "sharded")
+    logs = [list(LogFollower(folder.log_of(name)).read()) for name in ("algo-1", "algo-2")]
+    shares = [json.loads(next(line for line in log if line.startswith("{"))) for log in logs]
+    assert [len(share) for share in shares] == [3, 3]
+    assert sorted(content for share in shares for content in share.values()) == KEYS
 
 
 @pytest.mark.parametrize(

@@ -288,7 +288,8 @@ class TestRequirements:
         text = f"pip install --no-index -f {wheels} {PACKAGE} && python -c 'import {PACKAGE}; print({PACKAGE}.VALUE)'"
         assert jobs.completed("installing", AlgorithmSpecification=algorithm(["/bin/sh", "-c", text]))[-1] == "tiny"
         assert importlib.util.find_spec(PACKAGE) is None
-        assert not JobFolder.of(jobs.root, "installing").path.joinpath("python").exists()
+        left = JobFolder.of(jobs.root, "installing").path.glob("python/lib/python*/site-packages/*")
+        assert [path.name for path in left] == ["below.pth"]
 
     def test_requirements_are_read_as_pip_reads_them(self) -> None:
         wanted = parsed("# all\n-i https://index/simple\nnumpy>=1.20, \\\n  <3  # two lines\nx==1 --hash=sha256:00\n")
