@@ -9,6 +9,8 @@ from pathlib import Path
 
 Graph = Mapping[str, set[str]]
 
+UNDER_ANOTHER_NAME = "dogbreed_sdk.local.start_up._dogbreed_start_up"
+
 
 def read_graph(*packages: Path) -> dict[str, set[str]]:
     """Which modules of these packages each of their modules imports.
@@ -38,6 +40,18 @@ def circle(graph: Graph) -> list[str]:
     return []
 
 
+def _source(module: str, path: Path, node: ast.ImportFrom) -> str:
+    """The full name of the module that a statement imports from."""
+    if not node.level:
+        assert node.module
+        return node.module
+    # Only what scripts import under another name may do so.
+    assert module.startswith(UNDER_ANOTHER_NAME), f"{path} imports relatively"
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    parts = package.split(".")[: len(package.split(".")) - node.level + 1]
+    return ".".join([*parts, *filter(None, [node.module])])
+
+
 def _imported(module: str, path: Path, modules: Set[str]) -> Iterator[str]:
     """Modules of ours that a file imports, or names in a string: for importlib, or to be run by another process.
 
@@ -49,11 +63,11 @@ def _imported(module: str, path: Path, modules: Set[str]) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in modules)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0 and node.module, f"{path} imports relatively"
-            full = {f"{node.module}.{alias.name}" for alias in node.names}
+            source = _source(module, path, node)
+            full = {f"{source}.{alias.name}" for alias in node.names}
             yield from (name for name in full if name in modules)
-            if any(name not in modules for name in full) and node.module in modules:
-                yield node.module
+            if any(name not in modules for name in full) and source in modules:
+                yield source
         elif (
             isinstance(node, ast.Constant)
             and isinstance(node.value, str)

@@ -98,6 +98,12 @@ def excepted(name: str, target: str) -> bool:
     return any(within(name, source) and within(target, below) for source, below in EXCEPTIONS)
 
 
+def test_what_runs_in_a_scripts_python_imports_nothing_that_may_be_missing_there() -> None:
+    for name, imported in GRAPH.items():
+        if name.startswith("dogbreed_sdk.local.start_up."):
+            assert all(within(each, "dogbreed_sdk.local.start_up") for each in imported), name
+
+
 def test_no_import_closes_a_circle() -> None:
     assert circle(GRAPH) == []
 

@@ -1,7 +1,7 @@
 """Reads a trial with smdebug and prints all of it as JSON; runs in smdebug's environment.
 
-Usage: smdebug_reading.py TRIAL OUTPUT
-The output is {"collections": {name: [tensor, ...]}, "steps": {mode: [step, ...]}, "tensors": {name: {mode: {step:
+Usage: smdebug_reading.py TRIAL OUTPUT [TRIAL OUTPUT ...]
+An output is {"collections": {name: [tensor, ...]}, "steps": {mode: [step, ...]}, "tensors": {name: {mode: {step:
 {"value": ..., "dtype": ..., "reductions": {kind: number}}}}}}.
 """
 
@@ -16,7 +16,9 @@ from smdebug import modes
 from smdebug.exceptions import TensorUnavailableForStep
 from smdebug.trials import create_trial
 
+# To smdebug, GLOBAL is all steps of a trial with modes, and the only mode of one without.
 MODES = {"TRAIN": modes.TRAIN, "EVAL": modes.EVAL}
+WITHOUT = {"GLOBAL": modes.GLOBAL}
 
 
 def at(tensor: Any, step: int, mode: Any) -> dict[str, Any]:
@@ -34,21 +36,27 @@ def at(tensor: Any, step: int, mode: Any) -> dict[str, Any]:
     return found
 
 
-def main() -> None:
-    trial = create_trial(sys.argv[1])
+def read(folder: str) -> dict[str, Any]:
+    """All of a trial."""
+    trial = create_trial(folder)
     tensors: dict[str, Any] = {}
+    found = MODES if any(trial.steps(mode=key) for key in MODES.values()) else WITHOUT
     for name in trial.tensor_names():
         tensor = trial.tensor(name)
-        for mode, key in MODES.items():
+        for mode, key in found.items():
             steps = tensor.steps(mode=key)
             if steps:
                 tensors.setdefault(name, {})[mode] = {step: at(tensor, step, key) for step in steps}
-    read = {
+    return {
         "collections": {name: trial.tensor_names(collection=name) for name in trial.collections()},
-        "steps": {mode: trial.steps(mode=key) for mode, key in MODES.items()},
+        "steps": {mode: trial.steps(mode=key) for mode, key in found.items()},
         "tensors": tensors,
     }
-    Path(sys.argv[2]).write_text(json.dumps(read))
+
+
+def main() -> None:
+    for folder, output in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
+        Path(output).write_text(json.dumps(read(folder)))
 
 
 if __name__ == "__main__":

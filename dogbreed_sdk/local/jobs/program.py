@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dogbreed_sdk.local import start_up
 from dogbreed_sdk.local.jobs.hosts import Host
 from dogbreed_sdk.local.jobs.requirements import (
     REQUIREMENTS_FILE,
@@ -62,8 +63,9 @@ class Program:
         return [self.layer.below.executable if word == self.layer.python else word for word in command]
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
-        """A script's environment, with this program's Python and its code folder on the module search path."""
-        return self.layer.environment(base, modules=() if self.entrypoint else (self.code,))
+        """A script's environment, with this program's Python, start-up hooks and code folder."""
+        modules = start_up.module_folders(self.code)
+        return self.layer.environment(base, modules=modules if self.entrypoint else (*modules, self.code))
 
     @property
     def is_package(self) -> bool:

@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from tests.waiting import wait_for
 from training_scripts.recording.profile.profile import CPU, CPU_MEMORY, NETWORK
 from training_scripts.recording.profile.reader import read_profile
+from training_scripts.recording.trial.file_trial import FileTrial
 
 Request = Callable[..., dict[str, Any]]
 Pack = Callable[[str], dict[str, str]]
@@ -329,3 +330,41 @@ def test_a_custom_rule_is_an_error_that_says_why(
     status, details = statuses(judged("custom"))["Mine"]
     assert status == "Error"
     assert "this rule is custom" in details
+
+
+UNAWARE = """
+import torch
+from torch import nn
+torch.manual_seed(0)
+model, criterion = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)), nn.CrossEntropyLoss()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+for _ in range(20):
+    loss = criterion(model(torch.randn(16, 4)), torch.randint(0, 2, (16,)))
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+"""
+
+
+@pytest.mark.slow
+def test_a_script_that_knows_no_debugger_is_recorded_and_judged(
+    sagemaker: Any, debugged: Request, script: Pack, ended: Ended, judged: Ended, tmp_path: Path
+) -> None:
+    hook = {
+        "S3OutputPath": (tmp_path / "debugger").as_uri(),
+        "HookParameters": {"save_interval": "5"},
+        "CollectionConfigurations": [
+            {"CollectionName": "gradients"},
+            {"CollectionName": "losses", "CollectionParameters": {"save_interval": "1"}},
+        ],
+    }
+    rules = [rule("VanishingGradient"), rule("LossNotDecreasing", use_losses_collection="True")]
+    request = debugged("unaware", script(UNAWARE), DebugHookConfig=hook, DebugRuleConfigurations=rules)
+    sagemaker.create_training_job(**request)
+    assert ended("unaware")["TrainingJobStatus"] == "Completed"
+    trial = FileTrial(tmp_path / "debugger/unaware/debug-output")
+    assert trial.ended
+    assert trial.tensor("CrossEntropyLoss_output_0").steps("GLOBAL") == list(range(20))
+    assert trial.tensor("gradient/Sequential_0.weight").steps("GLOBAL") == [0, 5, 10, 15]
+    found = statuses(judged("unaware"))
+    assert {status for status, _ in found.values()} <= {"NoIssuesFound", "IssuesFound"}, found

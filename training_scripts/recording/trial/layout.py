@@ -119,7 +119,17 @@ def collections_json(collections: Mapping[str, Sequence[str]], intervals: Mappin
         }
         for name, tensors in collections.items()
     }
-    return json.dumps({"collections": described, "_meta": {"num_workers": 1}})
+    return json_of_collections(described)
+
+
+def json_of_collections(described: Mapping[str, Mapping[str, object]], *, workers: int = 1) -> str:
+    """The content of a collections file from smdebug's descriptions of the collections.
+
+    Args:
+        described: Name -> the collection in the form of smdebug's `Collection.to_json_dict`.
+        workers: How many workers record the trial.
+    """
+    return json.dumps({"collections": described, "_meta": {"num_workers": workers}})
 
 
 _SEAL = b', "crc32": '

@@ -48,21 +48,27 @@ class _Entry(NamedTuple):
 class TrialWriter:
     """Writes one worker's trial; every method may raise OSError, and leaves only complete files."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, worker: str = layout.WORKER) -> None:
         """Writes nothing yet.
 
         Args:
             folder: The trial's folder; `events/`, `index/` and `collections/` are created in it.
+            worker: The worker's name in file names.
         """
         self.folder = folder
+        self._worker = worker
         self._unindexed: deque[_Entry] = deque()
 
     def describe(self, run: RunFacts, collections: Mapping[str, Sequence[str]], intervals: Mapping[str, int]) -> None:
         """Writes `run.json` and the collections."""
         self._write(layout.RUN_FILE, layout.sealed(json.dumps(run, default=str)))
+        self.write_collections(layout.collections_json(collections, intervals))
+
+    def write_collections(self, content: str) -> None:
+        """Writes the collections in smdebug's form, as `layout.json_of_collections` gives it."""
         # smdebug rejects unknown keys beside _meta, but accepts any inside it.
-        content = layout.sealed(layout.collections_json(collections, intervals), depth=2)
-        self._write(f"{layout.COLLECTIONS}/{0:09}/{layout.WORKER}_collections.json", content)
+        sealed = layout.sealed(content, depth=2)
+        self._write(f"{layout.COLLECTIONS}/{0:09}/{self._worker}_collections.json", sealed)
 
     def write(self, steps: Sequence[Step], *, seconds: float) -> None:
         """Writes steps, in order, as one event file.
@@ -71,7 +77,7 @@ class TrialWriter:
             steps: At least one.
             seconds: How long the steps took; decides whether their index is written now.
         """
-        path = layout.event_path(steps[0].global_step)
+        path = layout.event_path(steps[0].global_step, self._worker)
         content = bytearray()
         entries = []
         for group in scalar_frames.alike(steps):
@@ -95,7 +101,7 @@ class TrialWriter:
         made: set[str] = set()
         while self._unindexed:
             entry = self._unindexed[0]
-            path = layout.index_path(entry.global_step)
+            path = layout.index_path(entry.global_step, self._worker)
             parent = os.path.dirname(path)  # noqa: PTH120 - a thousand of these must be quick
             if parent not in made:
                 (self.folder / parent).mkdir(parents=True, exist_ok=True)

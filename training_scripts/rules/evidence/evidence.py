@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training_scripts.recording.trial.reductions import REDUCTIONS, reduce
-from training_scripts.recording.trial.trial import DamagedError, Series, StepTable, Tensor, Trial
+from training_scripts.recording.trial.trial import GLOBAL, TRAIN, DamagedError, Series, StepTable, Tensor, Trial
 
 
 class Evidence(Trial):
     """A trial that caches what was read from it. It serves one evaluation; steps recorded later are not included.
+
+    A script that never sets smdebug's mode records all steps as GLOBAL. Rules and reports are about training, so the
+    steps of such a trial are returned for TRAIN.
 
     Attributes:
         others: Other runs, for rules that compare runs.
@@ -32,6 +35,13 @@ class Evidence(Trial):
         self._tables: dict[str, StepTable] = {}
         self._numbers: dict[tuple[str, str], dict[str, Series]] = {}
         self._full_steps: dict[tuple[str, str], NDArray[np.int64]] = {}
+        self._swapped = {}
+        if len(trial.steps(GLOBAL).steps) and not len(trial.steps(TRAIN).steps):
+            self._swapped = {TRAIN: GLOBAL, GLOBAL: TRAIN}
+
+    def mode(self, mode: str) -> str:
+        """The mode for which steps recorded in a mode are returned, and the reverse."""
+        return self._swapped.get(mode, mode)
 
     def __getattr__(self, name: str) -> Any:
         """Other attributes of the trial, such as its folder on disk."""
@@ -42,7 +52,7 @@ class Evidence(Trial):
     def steps(self, mode: str) -> StepTable:
         """The recorded steps of a mode; empty arrays if there are none."""
         if mode not in self._tables:
-            self._tables[mode] = self.trial.steps(mode)
+            self._tables[mode] = self.trial.steps(self.mode(mode))
         return self._tables[mode]
 
     def reduction(self, name: str, kind: str, mode: str) -> Series | None:
@@ -80,7 +90,7 @@ class Evidence(Trial):
 
     def _recorded(self, name: str, mode: str) -> dict[str, Series]:
         if (name, mode) not in self._numbers:
-            self._numbers[name, mode] = dict(self.trial.recorded_reductions(name, mode))
+            self._numbers[name, mode] = dict(self.trial.recorded_reductions(name, self.mode(mode)))
         return self._numbers[name, mode]
 
     def recorded_names(self) -> set[str]:
@@ -89,18 +99,18 @@ class Evidence(Trial):
 
     def modes(self, name: str) -> tuple[str, ...]:
         """Modes in which a tensor was recorded."""
-        return self.trial.modes(name)
+        return tuple(self.mode(mode) for mode in self.trial.modes(name))
 
     def steps_in_full(self, name: str, mode: str) -> NDArray[np.int64]:
         """Steps at which all elements of a tensor were recorded, int64 [n], ascending."""
         if (name, mode) not in self._full_steps:
-            self._full_steps[name, mode] = self.trial.steps_in_full(name, mode)
+            self._full_steps[name, mode] = self.trial.steps_in_full(name, self.mode(mode))
         return self._full_steps[name, mode]
 
     def value(self, name: str, step: int, mode: str) -> NDArray[Any]:
         """All elements of a tensor at one of `steps_in_full`."""
         try:
-            return self.trial.value(name, step, mode)
+            return self.trial.value(name, step, self.mode(mode))
         except DamagedError:  # the trial has dropped it
             self._full_steps.pop((name, mode), None)
             self._numbers.pop((name, mode), None)

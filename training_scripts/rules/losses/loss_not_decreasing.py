@@ -47,7 +47,7 @@ def _loss_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     if parameters["use_losses_collection"]:
         names = selection.natural(set(names) | selection.members(run, "losses"))
     findings, evaluated = [], False
-    for mode in [parameters["mode"]] if parameters["mode"] else [EVAL, TRAIN, GLOBAL]:
+    for mode in [run.mode(parameters["mode"])] if parameters["mode"] else [EVAL, TRAIN, GLOBAL]:
         for name in names:
             series = run.reduction(name, "mean", mode)
             if series is None:

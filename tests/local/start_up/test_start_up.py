@@ -1,0 +1,161 @@
+"""What a foreign script starts with: it costs next to nothing, prints records, and never breaks the script."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from dogbreed_sdk.local import start_up
+
+[FOLDER] = start_up.module_folders(Path("/nowhere"))
+
+
+def run(code: str, folder: Path, *, path: str = "", environ: Mapping[str, str] | None = None) -> tuple[str, str]:
+    """Runs a script of this code in a folder; gives its output and its standard error."""
+    script = folder / "script.py"
+    script.write_text(code)
+    searched = os.pathsep.join(filter(None, [str(FOLDER), path]))
+    done = subprocess.run(
+        [sys.executable, script],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": searched, **(environ or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
+def test_it_imports_nothing_that_the_script_does_not_import(tmp_path: Path) -> None:
+    (tmp_path / "hook.json").write_text("{}")
+    configured = {"SMDEBUG_CONFIG_FILE_PATH": str(tmp_path / "hook.json")}
+    loaded, _ = run("import sys; print(*sys.modules)", tmp_path, environ=configured)
+    assert "_dogbreed_start_up" in loaded.split()
+    assert not set(loaded.split()) & {"logging", "torch", "smdebug", "typing", "dogbreed_sdk", "training_scripts"}
+
+
+@pytest.mark.parametrize(
+    ("configured", "printed"),
+    [
+        ("", "INFO:__main__:Test loss: 0.5\n"),
+        ("logger.addHandler(logging.StreamHandler())", "Test loss: 0.5\n"),
+        ("logging.basicConfig(format='mine %(message)s')", "mine Test loss: 0.5\n"),
+        ("logger.setLevel(logging.WARNING)", ""),
+    ],
+)
+def test_a_logged_record_is_printed_once(tmp_path: Path, configured: str, printed: str) -> None:
+    code = (
+        "import logging\n"
+        "logger = logging.getLogger(__name__)\n"
+        "logger.setLevel(logging.INFO)\n"
+        f"{configured}\n"
+        "logger.info('Test loss: %s', 0.5)\n"
+    )
+    assert run(code, tmp_path) == ("", printed)
+
+
+def test_another_sitecustomize_runs_too(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "sitecustomize.py").write_text("value = 'theirs'")
+    code = "import sitecustomize; print(sitecustomize.value)"
+    assert run(code, tmp_path, path=str(tmp_path / "theirs")) == ("theirs\n", "")
+
+
+def test_a_failure_is_one_line_of_warning(tmp_path: Path) -> None:
+    (tmp_path / "hook.json").write_text("{}")
+    (tmp_path / "torch.py").write_text("value = 1")  # nothing like torch
+    configured = {"SMDEBUG_CONFIG_FILE_PATH": str(tmp_path / "hook.json")}
+    output, problem = run("import torch; print(torch.value)", tmp_path, environ=configured)
+    assert output == "1\n"
+    assert problem.startswith("warning: local SageMaker: a start-up hook is off: ")
+    assert len(problem.splitlines()) == 1
+
+
+@pytest.mark.parametrize("package", ["torch", "smdebug", "logging"])
+def test_a_module_that_is_missing_is_missing_as_always(tmp_path: Path, package: str) -> None:
+    code = f"import {package}.nothing_of_this_name"
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    done = subprocess.run(
+        [sys.executable, script],
+        env={**os.environ, "PYTHONPATH": str(FOLDER)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("ModuleNotFoundError: ")
+    assert "nothing_of_this_name" in done.stderr.splitlines()[-1]
+
+
+def test_without_a_configuration_there_is_no_hook(tmp_path: Path) -> None:
+    code = "import smdebug.pytorch as smd; print(smd.get_hook(create_if_not_exists=True))"
+    none = {"SMDEBUG_CONFIG_FILE_PATH": str(tmp_path / "none.json")}
+    assert run(code, tmp_path, environ=none)[0] == "None\n"
+
+
+def test_every_parameter_of_a_hook_is_read(tmp_path: Path) -> None:
+    configuration = {
+        "LocalPath": str(tmp_path / "trial"),
+        "HookParameters": {
+            "save_all": "true",
+            "train.save_interval": "7",
+            "eval.save_steps": "1,2",
+            "start_step": "3",
+            "end_step": "9",
+            "include_regex": "relu,tanh",
+            "include_workers": "all",
+            "reductions": "min,abs_max,l1_norm,abs_l2_norm",
+        },
+        "CollectionConfigurations": [
+            {"CollectionName": "mine", "CollectionParameters": {"include_regex": "fc", "save_interval": "2"}}
+        ],
+    }
+    (tmp_path / "hook.json").write_text(json.dumps(configuration))
+    code = (
+        "import json, smdebug.pytorch as smd\n"
+        "from smdebug import modes\n"
+        "from smdebug.core.modes import ModeKeys\n"
+        "from smdebug.profiler.utils import str2bool\n"
+        "assert modes is ModeKeys and str2bool('True') and not str2bool('False')\n"
+        "hook = smd.Hook.create_from_json_file()\n"
+        "assert hook is smd.get_hook()\n"
+        "mine = hook.get_collection('mine')\n"
+        "train, judged = (hook.save_config.get_save_config(mode) for mode in (modes.TRAIN, modes.EVAL))\n"
+        "print(json.dumps({\n"
+        "  'all': hook.save_all,\n"
+        "  'workers': hook.save_all_workers,\n"
+        "  'kinds': hook.reduction_config.kinds(),\n"
+        "  'train': train.to_json_dict(),\n"
+        "  'eval': judged.to_json_dict(),\n"
+        "  'mine': mine.save_config.to_json_dict()['TRAIN'],\n"
+        "  'patterns': hook.get_collection('default').include_regex,\n"
+        "  'included': hook.include_collections,\n"
+        "}))\n"
+    )
+    output, _ = run(code, tmp_path, environ={"SMDEBUG_CONFIG_FILE_PATH": str(tmp_path / "hook.json")})
+    found = json.loads(output.splitlines()[-1])
+    assert found == {
+        "all": True,
+        "workers": True,
+        "kinds": [["min", False], ["l1", False], ["max", True], ["l2", True]],
+        "train": {"save_interval": 7, "start_step": 3, "end_step": 9, "save_steps": []},
+        "eval": {"save_interval": 500, "start_step": 3, "end_step": 9, "save_steps": [1, 2]},
+        # A collection's save_interval does not count for a mode that has one of its own.
+        "mine": {"save_interval": 2, "start_step": 3, "end_step": 9, "save_steps": []},
+        "patterns": ["relu", "tanh"],
+        "included": ["losses", "mine", "default", "all"],
+    }
+
+
+def test_our_own_scripts_start_without_it(tmp_path: Path) -> None:
+    (tmp_path / "training_scripts/recording").mkdir(parents=True)
+    assert start_up.module_folders(tmp_path) == ()
