@@ -7,7 +7,7 @@ from collections.abc import Sequence
 # API reference, HyperParameterTuningJobCompletionDetails: an improvement of 1 % or less is none.
 _RELATIVE_IMPROVEMENT = 0.01
 # AWS's criteria for convergence are not published. Ours: no improvement in 10 trials, and in a third of all trials.
-_FEWEST_TRIALS = 10
+FEWEST_TRIALS = 10
 _SHARE = 3
 
 
@@ -36,4 +36,4 @@ def jobs_without_improvement(values: Sequence[float], *, maximize: bool) -> int:
 def has_converged(values: Sequence[float], *, maximize: bool) -> bool:
     """Whether more trials are unlikely to find a better objective value; arguments as for the count above."""
     stagnant = jobs_without_improvement(values, maximize=maximize)
-    return stagnant >= max(_FEWEST_TRIALS, len(values) // _SHARE)
+    return stagnant >= max(FEWEST_TRIALS, len(values) // _SHARE)

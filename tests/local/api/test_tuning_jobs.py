@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.tuning_requests import several_definitions
 from tests.waiting import wait_for
 
 Pack = Callable[[str], dict[str, str]]
@@ -97,15 +98,6 @@ def test_a_search_tells_what_came_of_it(sagemaker: Any, tuning_request: Request,
 def trials_of(sagemaker: Any, name: str) -> list[dict[str, Any]]:
     list_trials = sagemaker.list_training_jobs_for_hyper_parameter_tuning_job
     return list(list_trials(HyperParameterTuningJobName=name, MaxResults=100)["TrainingJobSummaries"])
-
-
-def several_definitions(request: dict[str, Any], names: list[str]) -> dict[str, Any]:
-    """The same search with its objective and its ranges in each of the definitions."""
-    definition = request.pop("TrainingJobDefinition")
-    config = request["HyperParameterTuningJobConfig"]
-    definition["TuningObjective"] = config.pop("HyperParameterTuningJobObjective")
-    definition["HyperParameterRanges"] = config.pop("ParameterRanges")
-    return {**request, "TrainingJobDefinitions": [{**definition, "DefinitionName": name} for name in names]}
 
 
 def test_one_definition_may_come_in_a_list(sagemaker: Any, tuning_request: Request, script: Pack) -> None:

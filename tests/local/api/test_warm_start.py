@@ -14,6 +14,8 @@ from botocore.exceptions import ClientError
 from dogbreed_sdk._util.processes import identify_self
 from dogbreed_sdk.local import Store
 from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB
+from dogbreed_sdk.local.tuning.warm_start import collect
+from tests.tuning_requests import several_definitions
 from tests.waiting import wait_for
 
 METRICS = [{"Name": "score", "Regex": "score=([0-9.]+)"}]
@@ -179,6 +181,36 @@ def test_a_killed_search_keeps_what_it_learned(
     assert job["HyperParameterTuningJobStatus"] == "Completed", job.get("FailureReason")
     assert colors(sagemaker, "second") == ["blue", "green"]
     assert job["OverallBestTrainingJob"]["TuningJobName"] == "first"
+
+
+def test_each_definition_learns_from_its_counterpart(store: Store, search: Make) -> None:
+    parent = several_definitions(search("first", static=parent_static(), ranges=COLORS), ["a", "c"])
+    store.create(TUNING_JOB, "first", parent, {"status": "Completed", "trials": []})
+    for definition, color, value, status in (
+        ("a", "red", 0.5, "Completed"),
+        ("c", "green", 0.6, "Completed"),
+        ("a", "blue", 0.7, "Failed"),
+        ("a", "green", float("nan"), "Completed"),
+        ("a", "blue", 0.8, "Stopped"),
+    ):
+        metrics: Any = {"score": {"value": value, "time": 1.0}}
+        state: Any = {"status": status, "tuning_job": "first", "definition": definition, "metrics": metrics}
+        name = f"first-{definition}-{color}-{status}"
+        store.create(TRAINING_JOB, name, {"HyperParameters": {**parent_static(), "color": color}}, state)
+    request = several_definitions(
+        search("second", ("first", "gone"), static=parent_static(), ranges=COLORS), ["a", "b"]
+    )
+    learned = [(entry["definition"], entry["hyperparameters"], entry["value"]) for entry in collect(store, request)]
+    assert learned == [("a", {"color": "red"}, 0.5), ("a", {"color": "blue"}, 0.8)]
+
+
+def test_a_parent_without_a_counterpart_is_refused(sagemaker: Any, store: Store, search: Make) -> None:
+    parent = several_definitions(search("first", static=STATIC), ["a"])
+    store.create(TUNING_JOB, "first", parent, {"status": "Completed", "trials": []})
+    with pytest.raises(ClientError, match="'first' has no training job definition of the same DefinitionName"):
+        sagemaker.create_hyper_parameter_tuning_job(
+            **several_definitions(search("second", ("first",), static=STATIC), ["b"])
+        )
 
 
 STATIC = {"color": "red", "a": "1", "b": "1", "c": "1", "d": "1", "e": "1", "f": "1"}

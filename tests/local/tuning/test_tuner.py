@@ -22,7 +22,7 @@ from dogbreed_sdk.local import Store
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, Record, StoreError
 from dogbreed_sdk.local.supervision import RUNNING_STATUSES
-from dogbreed_sdk.local.tuning import runner
+from dogbreed_sdk.local.tuning import convergence, runner
 from dogbreed_sdk.local.tuning.convergence import has_converged, jobs_without_improvement
 from dogbreed_sdk.local.tuning.early_stopping import is_hopeless
 from dogbreed_sdk.local.tuning.request import TuningRequest
@@ -87,10 +87,10 @@ class Tunings:
         self.store.create(TUNING_JOB, "search", request, {"status": "InProgress", "trials": [], "process": None})
         self._launch(self.store, "search")
 
-    def execute(self, store: type[Store]) -> Record:
+    def execute(self, store: type[Store], **options: Any) -> Record:
         """Run a search of two trials, one after the other, in this process, on a store of this class."""
         self._launch = lambda _store, name: JobFolder.of(self.store.root, name).path.mkdir(parents=True)
-        self.start(jobs=2, parallel=1)
+        self.start(**{"jobs": 2, "parallel": 1, **options})
         opened = store(self.store.root)
         Tuner(opened, "search").execute()
         opened.close()
@@ -240,6 +240,15 @@ class TestEnds:
         record = tunings.run(jobs=30, parallel=1, configuration=criteria)
         assert record.state["status"] == "Completed"
         assert len(tunings.trials()) < 10
+
+    def test_a_search_that_has_converged_ends(self, tunings: Tunings, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(convergence, "FEWEST_TRIALS", 1)
+        criteria = {"ConvergenceDetected": {"CompleteOnConvergence": "Enabled"}}
+        settings = {"TuningJobCompletionCriteria": criteria}
+        record = tunings.execute(Store, text="print('objective=0.5')", jobs=9, configuration=settings)
+        assert record.state["status"] == "Completed"
+        assert len(tunings.trials()) == 2
+        assert record.created < (record.state["converged"] or 0) <= (record.state["ended"] or 0)
 
     def test_stopping_stops_the_trials(self, tunings: Tunings) -> None:
         tunings.start(jobs=10, static={"epochs": "600"})
