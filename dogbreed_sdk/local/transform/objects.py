@@ -5,6 +5,7 @@ All functions block; a job calls them in threads.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import json
@@ -96,8 +97,8 @@ class Objects:
         """Move a complete file to its URI, where it appears at once and as a whole.
 
         Raises:
-            ConfigurationError: S3 refuses the access.
-            OSError: For instance the disk is full.
+            ConfigurationError: It can't be written there.
+            OSError: The disk is full.
         """
         if uri.startswith("s3://"):
             bucket, key = s3_transfer.split_uri(uri)
@@ -105,14 +106,12 @@ class Objects:
                 self._s3(uri).upload_file(str(part), bucket, key)
             part.unlink()
             return
-        destination = Path(uri)
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        if destination.parent.stat().st_dev == part.stat().st_dev:
-            part.replace(destination)
-            return
-        with part.open("rb") as content, replacing(destination) as file:
-            shutil.copyfileobj(content, file)
-        part.unlink()
+        try:
+            _move(part, Path(uri))
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise
+            raise ConfigurationError(f"The output {uri} can't be written: {error}") from error
 
     @contextmanager
     def _raw(self, item: InputObject) -> Iterator[BinaryIO]:
@@ -168,6 +167,16 @@ class Objects:
             if self._client is None:
                 self._client = s3_transfer.client_for(uri)
             return self._client
+
+
+def _move(part: Path, destination: Path) -> None:
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    if destination.parent.stat().st_dev == part.stat().st_dev:
+        part.replace(destination)
+        return
+    with part.open("rb") as content, replacing(destination) as file:
+        shutil.copyfileobj(content, file)
+    part.unlink()
 
 
 def output_uri(base: str, item: InputObject) -> str:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from dogbreed_sdk._util.descendants import end_descendants
 from dogbreed_sdk.local import supervision
 from dogbreed_sdk.local.store import TRANSFORM_JOB
 from dogbreed_sdk.local.transform.transform_run import TransformRun
@@ -22,5 +23,7 @@ def main(arguments: Sequence[str]) -> int:
 
 if __name__ == "__main__":
     status = main(sys.argv[1:])
+    # A stopped job no longer needs the download that may still be running in a thread, or pip in a process.
+    end_descendants()
     sys.stderr.flush()
-    os._exit(status)  # a download that a stopped job no longer needs may still be running in a thread
+    os._exit(status)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local.transform.data_processing import DataProcessing
 from dogbreed_sdk.local.transform.request import TransformRequest
 from tests.local.transform.conftest import Transform, create_request
 
@@ -120,6 +121,13 @@ def test_a_model_that_takes_too_long_fails_the_object(transformed: Transform, mo
     assert result.failure == ("AlgorithmError: Model server did not respond to /invocations request within 0.1 seconds")
 
 
+def test_an_output_that_can_not_be_written_is_named(transformed: Transform, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    output = {"S3OutputPath": (tmp_path / "file/below").as_uri()}
+    with pytest.raises(ConfigurationError, match=r"file/below/a\.out can't be written"):
+        transformed({"a": b"1"}, TransformOutput=output)
+
+
 class TestDataProcessing:
     def test_csv_columns_are_left_out_joined_and_chosen(self, transformed: Transform) -> None:
         files = {"a.csv": b'id 1,1,2\n"id, 2",3,4.50\n'}
@@ -144,6 +152,14 @@ class TestDataProcessing:
     def test_json_that_is_no_object_becomes_one(self, transformed: Transform) -> None:
         result = transformed({"a": b'["b", "a"]'}, **JSON_LINES, DataProcessing={"JoinSource": "Input"})
         assert result.outputs["a.out"] == b'{"SageMakerInput":["b","a"],"SageMakerOutput":{"keys":["a","b"]}}\n'
+
+    def test_a_json_document_may_have_several_lines(self) -> None:
+        members = {"ContentType": "application/json", "Accept": "application/json"}
+        processing = DataProcessing.read(
+            create_request(Path("/in"), Path("/out"), **members, DataProcessing={"JoinSource": "Input"})
+        )
+        joined = processing.output([b'{\n "id": 7\n}'], b'{\n "label": "Beagle"\n}')
+        assert joined == b'{"id":7,"SageMakerOutput":{"label":"Beagle"}}'
 
     def test_results_that_do_not_match_the_records_fail_the_object(self, transformed: Transform) -> None:
         result = transformed({"a": b"short,1\n1,2"}, **CSV, DataProcessing={"JoinSource": "Input"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -312,6 +313,21 @@ class TestKilledProcesses:
         assert jobs.outputs == {"a.out": "t 1"}
         wait_for(lambda: not jobs.left())
 
+    def test_a_job_that_ran_when_its_folder_was_copied_has_failed_in_the_copy(self, jobs: Jobs, tmp_path: Path) -> None:
+        jobs.create_model()
+        jobs.put(a="slow\n" * 200)
+        jobs.create(SplitType="Line", BatchStrategy="SingleRecord")
+        server = jobs.until_serving()["server"]
+        shutil.copytree(jobs.store.root, tmp_path / "copy")
+        copy = Store(tmp_path / "copy")
+        runner.reconcile(copy, "job")
+        assert copy.get(TRANSFORM_JOB, "job").state["status"] == "Failed"
+        copy.close()
+        assert jobs.describe()["TransformJobStatus"] == "InProgress"
+        assert is_alive(server)
+        jobs.sagemaker.stop_transform_job(TransformJobName="job")
+        assert jobs.ended()["TransformJobStatus"] == "Stopped"
+
     def test_a_job_whose_starter_was_killed_is_started_once(
         self, jobs: Jobs, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -359,26 +375,6 @@ class TestRequests:
         with pytest.raises(ClientError, match=problem) as caught:
             empty_sagemaker.create_transform_job(**create_request(Path("/in"), Path("/out"), **members))
         assert caught.value.response["Error"]["Code"] == "ValidationException"
-
-    def test_jobs_are_listed_by_all_filters(self, jobs: Jobs, store: Store) -> None:
-        created = {}
-        for name, status in (("b-dogs", "Completed"), ("a-dogs", "Failed"), ("c-cats", "Stopped")):
-            created[name] = store.create(TRANSFORM_JOB, name, {}, {"status": status}).created
-
-        def names(**filters: Any) -> list[str]:
-            found = jobs.sagemaker.list_transform_jobs(**filters)["TransformJobSummaries"]
-            return [summary["TransformJobName"] for summary in found]
-
-        assert names() == ["c-cats", "a-dogs", "b-dogs"]
-        assert names(SortBy="Name", SortOrder="Ascending") == ["a-dogs", "b-dogs", "c-cats"]
-        assert names(SortBy="Status", SortOrder="Ascending") == ["b-dogs", "a-dogs", "c-cats"]
-        assert names(NameContains="dogs") == ["a-dogs", "b-dogs"]
-        assert names(StatusEquals="Stopped") == ["c-cats"]
-        assert names(CreationTimeAfter=created["b-dogs"] - 5, CreationTimeBefore=created["c-cats"] + 5) == names()
-        assert names(CreationTimeBefore=created["b-dogs"] - 5) == []
-        assert names(LastModifiedTimeAfter=created["c-cats"] + 5) == []
-        pages = jobs.sagemaker.get_paginator("list_transform_jobs").paginate(PaginationConfig={"PageSize": 1})
-        assert [job["TransformJobName"] for page in pages for job in page["TransformJobSummaries"]] == names()
 
     def test_a_job_has_tags(self, jobs: Jobs) -> None:
         jobs.create_model()
