@@ -90,7 +90,13 @@ def _complete_multipart_upload(context: S3Context, given: Members) -> Reply:
     done = context.objects.index.object(given["Bucket"], given["Key"])
     if done is not None and done.attributes.get("UploadId") == given["UploadId"]:
         return _completed(context, done)  # the client repeats a request whose response it lost
-    upload = _upload_of(context, given)
+    try:
+        return _completed(context, _complete(context, _upload_of(context, given), given))
+    except FileNotFoundError:  # another request has completed or aborted it meanwhile
+        raise _no_such_upload(given["UploadId"]) from None
+
+
+def _complete(context: S3Context, upload: Upload, given: Members) -> StoredObject:
     parts = _chosen(context, upload, given)
     etag = _etag(parts)
     attributes = {
@@ -103,13 +109,12 @@ def _complete_multipart_upload(context: S3Context, given: Members) -> Reply:
     with context.objects.receiving(whole) as content:
         for part in parts:
             with context.objects.part_path(upload.id, part.number).open("rb") as file:
-                content.append(file)
+                content.append(file) if whole else content.append_unread(file)
         if algorithm:
             attributes |= _checksum(algorithm, str(kind), given, parts, content.checksums({}))
-        item = context.objects.put(
+        return context.objects.put(
             upload.bucket, upload.key, content, attributes, etag=etag, check=check_write(given), upload=upload.id
         )
-    return _completed(context, item)
 
 
 def _completed(context: S3Context, item: StoredObject) -> Reply:
