@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import socket
 import subprocess
 import sys
+import tarfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
 
 from dogbreed_sdk.errors import ConfigurationError
@@ -82,3 +88,55 @@ def test_the_process_calls_the_server_as_long_as_it_is_up(root: Path, monkeypatc
         assert os.environ["AWS_ENDPOINT_URL_S3"] == server.url
         assert "AWS_PROFILE" not in os.environ
     assert dict(os.environ) == before
+
+
+SCRIPT = """
+import os
+from pathlib import Path
+import boto3
+print(Path(os.environ["SM_CHANNEL_TRAIN"], "sub/dog.txt").read_text())
+boto3.client("s3").put_object(Bucket="dogs", Key="from-script", Body=b"woof")
+print(boto3.client("sts", endpoint_url="https://sts.us-east-1.amazonaws.com").get_caller_identity()["Account"])
+Path(os.environ["SM_MODEL_DIR"], "model.pth").write_text("weights")
+"""
+
+
+def packed(text: str) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as tar:
+        member = tarfile.TarInfo("train.py")
+        member.size = len(text)
+        tar.addfile(member, io.BytesIO(text.encode()))
+    return content.getvalue()
+
+
+@pytest.mark.slow
+def test_a_job_and_its_script_use_the_same_s3(root: Path, training_request: Callable[..., dict[str, Any]]) -> None:
+    with serving(root, host="127.0.0.1", port=0, command="up"):
+        session = boto3.Session()
+        s3, sagemaker = session.client("s3"), session.client("sagemaker")
+        s3.create_bucket(Bucket="dogs")
+        s3.put_object(Bucket="dogs", Key="code/sourcedir.tar.gz", Body=packed(SCRIPT))
+        s3.put_object(Bucket="dogs", Key="data/sub/dog.txt", Body=b"rex")
+        hyperparameters = {
+            "sagemaker_program": json.dumps("train.py"),
+            "sagemaker_submit_directory": json.dumps("s3://dogs/code/sourcedir.tar.gz"),
+        }
+        source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://dogs/data"}}
+        request = training_request(
+            "job",
+            hyperparameters,
+            InputDataConfig=[{"ChannelName": "train", "DataSource": source}],
+            OutputDataConfig={"S3OutputPath": "s3://dogs/out"},
+        )
+        sagemaker.create_training_job(**request)
+        sagemaker.get_waiter("training_job_completed_or_stopped").wait(
+            TrainingJobName="job", WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        )
+        described = sagemaker.describe_training_job(TrainingJobName="job")
+        assert described["ModelArtifacts"] == {"S3ModelArtifacts": "s3://dogs/out/job/output/model.tar.gz"}
+        assert s3.get_object(Bucket="dogs", Key="from-script")["Body"].read() == b"woof"
+        with tarfile.open(root / "s3/dogs/out/job/output/model.tar.gz") as tar:
+            assert tar.getnames() == ["model.pth"]
+        for client in (s3, sagemaker):
+            client.close()
