@@ -8,20 +8,19 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import threading
 import time
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from dogbreed_sdk._util import clock
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
+from dogbreed_sdk.local.database import Database
 from dogbreed_sdk.local.root_paths import RootPaths
 from dogbreed_sdk.local.states import State
-from training_scripts._util.locking import file_lock
 
 DATABASE = "sagemaker.db"
 JOBS_FOLDER = "jobs"
@@ -70,7 +69,6 @@ CREATE TABLE IF NOT EXISTS tags (
 """
 _ADDED_COLUMNS = ("created_mark TEXT", "modified_mark TEXT", "status TEXT NOT NULL DEFAULT ''", "parent TEXT")
 _COLUMNS = "kind, name, arn, request, state, created, modified, created_mark, modified_mark"
-_BUSY_SECONDS = 30.0
 
 
 # A create request as sent, with AWS's member names, checked against AWS's model; each kind has different members.
@@ -212,20 +210,16 @@ class Store:
         self.root = Path(root).absolute()
         self.path = self.root / DATABASE
         self._paths = RootPaths(self.root)
-        self._idle: list[sqlite3.Connection] = []
-        self._local = threading.local()
-        # A connection closed by the garbage collector warns from Python 3.13 on.
-        self._finalizer = weakref.finalize(self, _close_all, self._idle)
+        self._database = Database(self.path, failed=partial(_unusable, self.path))
         try:
             _make_root(self.root)
-            with _readable_errors(self.path):
-                self._prepare()
+            self._database.prepare(self._prepare)
         except OSError as error:
             raise _unusable(self.path, error) from error
 
     def close(self) -> None:
         """Close the idle connections; the store opens new ones when it is used again."""
-        _close_all(self._idle)
+        self._database.close()
 
     def check_writable(self) -> None:
         """Write a page, so that a full disk or a read-only folder is found before any work begins.
@@ -233,7 +227,7 @@ class Store:
         Raises:
             StoreError: It can't be written.
         """
-        with self._connection(write=True) as connection:
+        with self._database.writing() as connection:
             connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
 
     def create(
@@ -253,7 +247,7 @@ class Store:
         now, mark = time.time(), clock.mark()
         arn = resource_arn(kind, name, region)
         row = (kind, name, arn, self._dump(request), self._dump(state), now, now, mark, mark)
-        with self._connection(write=True) as connection:
+        with self._database.writing() as connection:
             # The unique index also ensures this; the query gives a clearer error.
             taken = "SELECT 1 FROM records WHERE kind = ? AND name = ? COLLATE NOCASE"
             if connection.execute(taken, (kind, name)).fetchone():
@@ -269,7 +263,7 @@ class Store:
         Raises:
             NotFound: It does not exist.
         """
-        with self._connection(write=False) as connection:
+        with self._database.reading() as connection:
             query = f"SELECT {_COLUMNS} FROM records WHERE kind = ? AND name = ?"  # noqa: S608
             row = connection.execute(query, (kind, name)).fetchone()
         if row is None:
@@ -304,26 +298,26 @@ class Store:
             values += after
         order = ", ".join(f"{column} {'DESC' if descending else 'ASC'}" for column in dict.fromkeys(columns))
         query = f"SELECT {_COLUMNS} FROM records WHERE {where} ORDER BY {order} LIMIT ?"  # noqa: S608
-        with self._connection(write=False) as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(query, (*values, -1 if limit is None else limit)).fetchall()
         return [self._record(row) for row in rows]
 
     def names(self, kind: str, filters: Filters) -> list[str]:
         """The names of the records that pass the filters, oldest first."""
         where, values = filters.where(kind)
-        with self._connection(write=False) as connection:
+        with self._database.reading() as connection:
             query = f"SELECT name FROM records WHERE {where} ORDER BY created, name"  # noqa: S608
             return [name for (name,) in connection.execute(query, values)]
 
     def parents(self, kind: str) -> list[str]:
         """The names of the resources to which records of a kind belong."""
-        with self._connection(write=False) as connection:
+        with self._database.reading() as connection:
             query = "SELECT DISTINCT parent FROM records WHERE kind = ? AND parent IS NOT NULL"
             return [parent for (parent,) in connection.execute(query, (kind,))]
 
     def list(self, kind: str) -> list[Record]:
         """All records of a kind, oldest first."""
-        with self._connection(write=False) as connection:
+        with self._database.reading() as connection:
             query = f"SELECT {_COLUMNS} FROM records WHERE kind = ? ORDER BY sequence"  # noqa: S608
             rows = connection.execute(query, (kind,)).fetchall()
         return [self._record(row) for row in rows]
@@ -339,7 +333,7 @@ class Store:
         Raises:
             NotFound: It does not exist.
         """
-        with self._connection(write=True) as connection:
+        with self._database.writing() as connection:
             record = self._get_within(connection, kind, name)
             before = json.dumps(record.state)
             change(record.state)
@@ -359,7 +353,7 @@ class Store:
         Raises:
             NotFound: It does not exist.
         """
-        with self._connection(write=True) as connection:
+        with self._database.writing() as connection:
             record = self._get_within(connection, kind, name)
             connection.execute("DELETE FROM records WHERE kind = ? AND name = ?", (kind, name))
             connection.execute("DELETE FROM tags WHERE arn = ?", (record.arn,))
@@ -373,7 +367,7 @@ class Store:
         Raises:
             NotFound: It does not exist.
         """
-        with self._connection(write=False) as connection:
+        with self._database.reading() as connection:
             query = f"SELECT {_COLUMNS} FROM records WHERE arn = ?"  # noqa: S608
             row = connection.execute(query, (arn.lower(),)).fetchone()
         if row is None:
@@ -382,20 +376,20 @@ class Store:
 
     def tags(self, arn: str) -> dict[str, str]:
         """The tags of a resource, by key."""
-        with self._connection(write=False) as connection:
+        with self._database.reading() as connection:
             query = "SELECT key, value FROM tags WHERE arn = ? ORDER BY key"
             return dict(connection.execute(query, (arn.lower(),)).fetchall())
 
     def set_tags(self, arn: str, tags: Mapping[str, str]) -> None:
         """Add tags to a resource; a key that it already has gets the new value."""
         rows = [(arn.lower(), key, value) for key, value in tags.items()]
-        with self._connection(write=True) as connection:
+        with self._database.writing() as connection:
             connection.executemany("INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", rows)
 
     def remove_tags(self, arn: str, keys: Iterable[str]) -> None:
         """Remove tags from a resource; ignores keys that it does not have."""
         rows = [(arn.lower(), key) for key in keys]
-        with self._connection(write=True) as connection:
+        with self._database.writing() as connection:
             connection.executemany("DELETE FROM tags WHERE arn = ? AND key = ?", rows)
 
     @contextmanager
@@ -404,7 +398,7 @@ class Store:
 
         Keep it short, and don't start a process inside: all other writers wait.
         """
-        with self._connection(write=True):
+        with self._database.writing():
             yield
 
     def _get_within(self, connection: sqlite3.Connection, kind: str, name: str) -> Record:
@@ -422,59 +416,15 @@ class Store:
         load = self._paths.absolute
         return Record(kind, name, arn, json.loads(load(request)), json.loads(load(state)), *times)
 
-    @contextmanager
-    def _connection(self, *, write: bool) -> Iterator[sqlite3.Connection]:
-        """A connection: that of this thread's open transaction, or an idle one with a new transaction."""
-        joined: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if joined is not None:
-            yield joined
-            return
-        with _readable_errors(self.path):
-            connection = self._borrow()
-            try:
-                if not write:
-                    yield connection
-                    return
-                connection.execute("BEGIN IMMEDIATE")
-                self._local.connection = connection
-                try:
-                    yield connection
-                    connection.execute("COMMIT")
-                except BaseException:
-                    if connection.in_transaction:
-                        connection.execute("ROLLBACK")
-                    raise
-                finally:
-                    self._local.connection = None
-            finally:
-                self._idle.append(connection)
-
-    def _borrow(self) -> sqlite3.Connection:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return self._open()
-
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        # In WAL mode, NORMAL survives a killed process; only a power failure may lose the last commits.
-        connection.execute("PRAGMA synchronous = NORMAL")
-        return connection
-
-    def _prepare(self) -> None:
-        # SQLite's busy handler does not cover the switch to WAL, so the first users take turns by a file lock.
-        with file_lock(self.root / f"{DATABASE}.lock"):
-            connection = self._open()
-            self._idle.append(connection)
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version > _SCHEMA_VERSION:
-                raise StoreError(f"{self.path} was written by a newer dogbreed-sdk; upgrade to use this folder.")
-            if version < _SCHEMA_VERSION:
-                connection.execute("PRAGMA journal_mode = WAL")
-                if version:
-                    self._upgrade(connection)
-                connection.executescript(_SCHEMA)
-                connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > _SCHEMA_VERSION:
+            raise StoreError(f"{self.path} was written by a newer dogbreed-sdk; upgrade to use this folder.")
+        if version < _SCHEMA_VERSION:
+            if version:
+                self._upgrade(connection)
+            connection.executescript(_SCHEMA)
+            connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
 
     def _upgrade(self, connection: sqlite3.Connection) -> None:
         """Convert the records of versions 1 and 2."""
@@ -522,19 +472,6 @@ def _make_root(root: Path) -> None:
             root.chmod(0o700)
     for folder in (JOBS_FOLDER, TRANSFORM_FOLDER, ENDPOINTS_FOLDER, BUCKET_FOLDER):
         (root / folder).mkdir(mode=0o700, exist_ok=True)
-
-
-def _close_all(connections: list[sqlite3.Connection]) -> None:
-    while connections:
-        connections.pop().close()
-
-
-@contextmanager
-def _readable_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise _unusable(path, error) from error
 
 
 def _unusable(path: Path, error: Exception) -> StoreError:

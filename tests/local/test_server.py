@@ -68,7 +68,7 @@ def test_servers_in_several_processes_see_the_same_state(root: Path, client: Any
         assert process.stdout is not None
         there, here = client("sagemaker", endpoint_url=process.stdout.readline().strip()), client("sagemaker")
         there.create_model(ModelName="m", PrimaryContainer={"Image": "i"})
-        assert here.describe_model(ModelName="m")["PrimaryContainer"] == {"Image": "i"}
+        assert here.describe_model(ModelName="m")["PrimaryContainer"]["Image"] == "i"
         here.delete_model(ModelName="m")
         assert there.list_models()["Models"] == []
     finally:

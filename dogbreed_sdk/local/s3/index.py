@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ class Index:
 
     def __init__(self, folder: Path) -> None:
         path = folder / ".index.db"
-        self._database = Database(path, failed=lambda error: _unusable(path, error))
+        self._database = Database(path, failed=partial(_unusable, path))
         self._database.prepare(_create)
 
     def close(self) -> None:

@@ -90,7 +90,7 @@ def test_an_operation_that_is_not_offered_is_named_with_those_that_are(
 
 
 def test_an_unknown_path_is_no_hang_and_no_page(empty_local: LocalSageMaker) -> None:
-    status, error, _ = call(empty_local, path="/endpoints/e/async-invocations")
+    status, error, _ = call(empty_local, path="/endpoints/e/no-such-route")
     assert (status, error["__type"]) == (404, "UnknownOperationException")
 
 
