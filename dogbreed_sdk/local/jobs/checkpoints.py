@@ -12,7 +12,7 @@ from dogbreed_sdk import container
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.jobs.container_view import OPT_ML
 from dogbreed_sdk.local.jobs.hosts import Host
-from dogbreed_sdk.local.jobs.s3_transfer import download_prefix, upload_objects
+from dogbreed_sdk.local.jobs.s3_transfer import download_objects, list_objects, upload_objects
 from dogbreed_sdk.local.jobs.script_files import contents
 
 if TYPE_CHECKING:
@@ -69,7 +69,9 @@ def stage_checkpoints(host: Host, request: CreateTrainingJobRequestTypeDef, repo
     uri = request.get("CheckpointConfig", {}).get("S3Uri", "")
     if uri.startswith("s3://"):
         # "s3://bucket/run" must not continue from "s3://bucket/run-2".
-        download_prefix(f"{uri.rstrip('/')}/", target, progress=report)
+        found = list_objects(f"{uri.rstrip('/')}/")
+        if found:
+            download_objects(found, target, uri, progress=report)
 
 
 @contextmanager
