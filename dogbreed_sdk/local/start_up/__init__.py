@@ -1,7 +1,8 @@
 """What every foreign script of a local job starts with: this folder is on the script's PYTHONPATH.
 
 AWS's containers do three things that scripts rely on, and so does `sitecustomize` here: the hook of smdebug finds the
-script's model and loss by itself, `import smdebug` works, and records of loggers without a handler are printed.
+script's model and loss by itself, `import smdebug` works, and records of loggers without a handler are printed. And
+the process groups of a script that has finished are destroyed, without which it may abort.
 The script may run in another Python than this one: nothing below this folder imports dogbreed_sdk.
 """
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from dogbreed_sdk.local import start_up
+from dogbreed_sdk.local.jobs.network import INTERFACE
 
 [FOLDER] = start_up.module_folders(Path("/nowhere"))
 
@@ -159,3 +160,36 @@ def test_every_parameter_of_a_hook_is_read(tmp_path: Path) -> None:
 def test_our_own_scripts_start_without_it(tmp_path: Path) -> None:
     (tmp_path / "training_scripts/recording").mkdir(parents=True)
     assert start_up.module_folders(tmp_path) == ()
+
+
+# Told at the very end, as the first function that is registered is the last one called.
+ONE_RANK = f"""
+import atexit, os, sys
+atexit.register(lambda: print(sys.modules["torch.distributed"].is_initialized()))
+import torch.distributed as dist
+os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="0", RANK="0", WORLD_SIZE="1", GLOO_SOCKET_IFNAME="{INTERFACE}")
+dist.init_process_group("gloo")
+"""
+
+
+def test_the_process_group_of_a_script_that_has_finished_is_destroyed(tmp_path: Path) -> None:
+    assert run(ONE_RANK, tmp_path)[0] == "False\n"
+
+
+def test_a_process_group_that_the_script_destroyed_is_left_alone(tmp_path: Path) -> None:
+    assert run(f"{ONE_RANK}dist.destroy_process_group()", tmp_path) == ("False\n", "")
+
+
+def test_the_process_group_of_a_script_that_raised_is_left_alone(tmp_path: Path) -> None:
+    # An operation that other ranks never join would keep the process from ending.
+    code = f"{ONE_RANK}raise ValueError"
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    done = subprocess.run(
+        [sys.executable, script],
+        env={**os.environ, "PYTHONPATH": str(FOLDER)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "True\n"

@@ -13,6 +13,7 @@ def install() -> None:
     """Have the hooks installed when the script imports the modules that they are for."""
     import_hooks.after("logging", _log_handler)
     import_hooks.instead("smdebug", _stand_in)
+    import_hooks.after("torch.distributed", _process_groups)
     if os.path.isfile(os.environ.get(_HOOK_CONFIGURATION, "")):
         import_hooks.after("torch", _registration)
 
@@ -21,6 +22,12 @@ def _log_handler() -> None:
     from . import log_handler
 
     log_handler.install()
+
+
+def _process_groups() -> None:
+    from . import process_groups
+
+    process_groups.install()
 
 
 def _registration() -> None:
