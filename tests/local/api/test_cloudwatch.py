@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -47,19 +48,42 @@ class OneProtocolLoader(Loader):
         return {**model, "metadata": metadata}
 
 
+LOSSES = [(0.0, 4.0), (10.0, 2.0), (50.0, 1.0), (170.0, 0.5)]
+# The values of the jobs' metrics, each with its seconds after START.
+JOBS = {
+    "dogs": {"loss": LOSSES, "accuracy": [(0.0, 0.25), (60.0, 0.75)], "train:loss <1>": [(0.0, 9.0)]},
+    "cats": {"loss": LOSSES},
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSageMaker]:
+    """A server with the histories of training jobs, which the tests only read."""
+    root = tmp_path_factory.mktemp("metrics")
+    with closing(Store(root)) as store:
+        for name, values in JOBS.items():
+            metrics: Any = {metric: {"value": points[-1][1], "time": 1.0} for metric, points in values.items()}
+            store.create(TRAINING_JOB, name, {"TrainingJobName": name}, {"status": "Completed", "metrics": metrics})
+            folder = JobFolder.of(root, name)
+            folder.path.mkdir(parents=True)
+            history = MetricHistory(folder.metrics)
+            for metric, points in values.items():
+                for seconds, value in points:
+                    history.note(metric, value, START.timestamp() + seconds)
+            history.write()
+    with LocalSageMaker(root) as running:
+        yield running
+
+
 @pytest.fixture(scope="module", params=PROTOCOLS)
-def protocol_session(request: pytest.FixtureRequest) -> boto3.Session:
+def cloudwatch(request: pytest.FixtureRequest, server: LocalSageMaker) -> Any:
     core = botocore.session.Session()
     loader = OneProtocolLoader()
     loader.protocol = request.param
     loader.search_paths.extend(core.get_component("data_loader").search_paths)
     core.register_component("data_loader", loader)
-    return boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", botocore_session=core)
-
-
-@pytest.fixture
-def cloudwatch(protocol_session: boto3.Session, local: LocalSageMaker) -> Any:
-    return protocol_session.client("cloudwatch", region_name="us-east-1", endpoint_url=local.endpoint_url)
+    session = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", botocore_session=core)
+    return session.client("cloudwatch", region_name="us-east-1", endpoint_url=server.endpoint_url)
 
 
 def test_the_clients_speak_different_protocols(cloudwatch: Any, request: pytest.FixtureRequest) -> None:
@@ -71,25 +95,8 @@ def test_the_clients_speak_different_protocols(cloudwatch: Any, request: pytest.
 
     cloudwatch.meta.events.register("before-send.cloudwatch", note)
     cloudwatch.list_metrics()
-    assert sent == [CONTENT_TYPES[request.node.callspec.params["protocol_session"]]]
-
-
-@pytest.fixture
-def job(store: Store) -> Callable[..., None]:
-    """Records a training job with the values of its metrics: {name: [(seconds after START, value)]}."""
-
-    def record(name: str, values: dict[str, list[tuple[float, float]]]) -> None:
-        metrics: Any = {metric: {"value": points[-1][1], "time": 1.0} for metric, points in values.items()}
-        store.create(TRAINING_JOB, name, {"TrainingJobName": name}, {"status": "Completed", "metrics": metrics})
-        folder = JobFolder.of(store.root, name)
-        folder.path.mkdir(parents=True)
-        history = MetricHistory(folder.metrics)
-        for metric, points in values.items():
-            for seconds, value in points:
-                history.note(metric, value, START.timestamp() + seconds)
-        history.write()
-
-    return record
+    cloudwatch.meta.events.unregister("before-send.cloudwatch", note)
+    assert sent == [CONTENT_TYPES[request.node.callspec.params["cloudwatch"]]]
 
 
 def statistics(name: str, job: str, **changes: Any) -> dict[str, Any]:
@@ -106,11 +113,7 @@ def statistics(name: str, job: str, **changes: Any) -> dict[str, Any]:
     }
 
 
-LOSSES = [(0.0, 4.0), (10.0, 2.0), (50.0, 1.0), (170.0, 0.5)]
-
-
-def test_values_are_averaged_by_the_minute(cloudwatch: Any, job: Any) -> None:
-    job("dogs", {"loss": LOSSES, "train:loss <1>": [(0.0, 9.0)]})
+def test_values_are_averaged_by_the_minute(cloudwatch: Any) -> None:
     answer = cloudwatch.get_metric_statistics(**statistics("loss", "dogs"))
     assert answer["Label"] == "loss"
     assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
@@ -123,8 +126,7 @@ def test_values_are_averaged_by_the_minute(cloudwatch: Any, job: Any) -> None:
     assert (named["Label"], [point["Average"] for point in named["Datapoints"]]) == ("train:loss <1>", [9.0])
 
 
-def test_all_statistics_of_a_longer_period(cloudwatch: Any, job: Any) -> None:
-    job("dogs", {"loss": LOSSES})
+def test_all_statistics_of_a_longer_period(cloudwatch: Any) -> None:
     names = ["SampleCount", "Average", "Sum", "Minimum", "Maximum"]
     answer = cloudwatch.get_metric_statistics(**statistics("loss", "dogs", Period=300, Statistics=names))
     assert answer["Datapoints"] == [
@@ -143,16 +145,15 @@ def test_all_statistics_of_a_longer_period(cloudwatch: Any, job: Any) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"MetricName": "accuracy"},
+        {"MetricName": "recall"},
         {"Namespace": "AWS/EC2"},
-        {"Dimensions": [{"Name": "TrainingJobName", "Value": "cats"}]},
+        {"Dimensions": [{"Name": "TrainingJobName", "Value": "birds"}]},
         {"Dimensions": [{"Name": "Host", "Value": "dogs/algo-1"}]},
         {"Dimensions": []},
         {"StartTime": START + 10 * MINUTE, "EndTime": START + 20 * MINUTE},
     ],
 )
-def test_what_was_never_printed_is_empty(cloudwatch: Any, job: Any, changes: dict[str, Any]) -> None:
-    job("dogs", {"loss": LOSSES})
+def test_what_was_never_printed_is_empty(cloudwatch: Any, changes: dict[str, Any]) -> None:
     assert cloudwatch.get_metric_statistics(**statistics("loss", "dogs", **changes))["Datapoints"] == []
 
 
@@ -167,10 +168,7 @@ def test_what_was_never_printed_is_empty(cloudwatch: Any, job: Any, changes: dic
         ({"Statistics": [], "ExtendedStatistics": ["p50"]}, "ValidationException", "percentiles are not kept"),
     ],
 )
-def test_errors_have_a_code_and_a_message(
-    cloudwatch: Any, job: Any, changes: dict[str, Any], code: str, message: str
-) -> None:
-    job("dogs", {"loss": LOSSES})
+def test_errors_have_a_code_and_a_message(cloudwatch: Any, changes: dict[str, Any], code: str, message: str) -> None:
     request = {name: value for name, value in statistics("loss", "dogs", **changes).items() if value != []}
     with pytest.raises(ClientError, match=message) as caught:
         cloudwatch.get_metric_statistics(**request)
@@ -178,8 +176,7 @@ def test_errors_have_a_code_and_a_message(
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
 
 
-def test_several_metrics_at_once(cloudwatch: Any, job: Any) -> None:
-    job("dogs", {"loss": LOSSES, "accuracy": [(0.0, 0.25), (60.0, 0.75)]})
+def test_several_metrics_at_once(cloudwatch: Any) -> None:
 
     def query(name: str, **members: Any) -> dict[str, Any]:
         dimensions = [{"Name": "TrainingJobName", "Value": "dogs"}]
@@ -198,16 +195,14 @@ def test_several_metrics_at_once(cloudwatch: Any, job: Any) -> None:
     assert (accuracy["Label"], accuracy["Values"]) == ("accuracy", [0.25, 0.75])
 
 
-def test_metrics_are_listed(cloudwatch: Any, job: Any) -> None:
-    job("dogs", {"loss": LOSSES, "accuracy": [(0.0, 0.5)]})
-    job("cats", {"loss": LOSSES})
+def test_metrics_are_listed(cloudwatch: Any) -> None:
 
     def listed(**filters: Any) -> list[tuple[str, str]]:
         found = cloudwatch.list_metrics(**filters)["Metrics"]
         assert all(metric["Namespace"] == NAMESPACE for metric in found)
         return [(metric["Dimensions"][0]["Value"], metric["MetricName"]) for metric in found]
 
-    assert listed() == [("dogs", "accuracy"), ("dogs", "loss"), ("cats", "loss")]
+    assert listed() == [("dogs", "accuracy"), ("dogs", "loss"), ("dogs", "train:loss <1>"), ("cats", "loss")]
     assert listed(MetricName="loss") == [("dogs", "loss"), ("cats", "loss")]
     assert listed(Dimensions=[{"Name": "TrainingJobName", "Value": "cats"}]) == [("cats", "loss")]
     assert listed(Namespace="AWS/EC2") == []
