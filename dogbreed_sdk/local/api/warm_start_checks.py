@@ -1,6 +1,7 @@
 """Checks WarmStartConfig: which tuning jobs may be parents of a new one.
 
-Source: developer guide, "Run a Warm Start Hyperparameter Tuning Job", section "Warm Start Tuning Restrictions".
+Sources: developer guide, "Run a Warm Start Hyperparameter Tuning Job", section "Warm Start Tuning Restrictions"; and
+AWS's messages, as users of its SDK for Python report them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,20 @@ from dogbreed_sdk.local.tuning import resolution, warm_start
 # A hyperparameter that is no longer tuned, or that has another static value, counts twice: its old and its new value.
 _MAXIMUM_CHANGES = 10
 _CHANGE = 2
+# AWS's message lists the members of a definition that may differ from the parent's; these may not.
+_FREE_MEMBERS = (
+    "algorithmSpecification",
+    "inputDataConfig",
+    "outputDataConfig",
+    "staticHyperParameters",
+    "roleArn",
+    "resourceConfig",
+    "stoppingCondition",
+    "vpcConfig",
+    "enableManagedSpotTraining",
+    "checkpointConfig",
+)
+_FIXED_MEMBERS = ("Environment", "EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "RetryStrategy")
 
 _Definition = Mapping[str, Any]
 
@@ -41,7 +56,7 @@ def check_warm_start(context: Context, request: Request) -> None:
         for definition, inherited in _pairs(request, parent):
             _check_hyperparameters(request, definition, parent, inherited)
             _check_objective(request, definition, parent, inherited)
-            _check_algorithm(request, definition, parent, inherited)
+            _check_members(definition, parent, inherited)
 
 
 def _ended_parent(context: Context, name: str) -> Record:
@@ -82,12 +97,13 @@ def _ranges(request: Request, definition: _Definition) -> dict[str, str]:
 def _check_hyperparameters(request: Request, new: _Definition, parent: Record, old: _Definition) -> None:
     tuned, tuned_before = _ranges(request, new), _ranges(_resolved(parent), old)
     static, static_before = new["StaticHyperParameters"], old["StaticHyperParameters"]
-    counts = len(tuned) + len(static), len(tuned_before) + len(static_before)
-    if counts[0] != counts[1]:
-        # SageMaker's own hyperparameter is in both, and not the caller's concern.
+    different = (tuned.keys() | static.keys()) ^ (tuned_before.keys() | static_before.keys())
+    if different:
         raise validation_error(
-            f"The tuning job has {counts[0] - 1} hyperparameters, static and tuned, and its parent {parent.name!r} "
-            f"has {counts[1] - 1}. Their number must be the same."
+            "The set of tunable plus static HyperParameter names is not the same across current and parent tuning "
+            "jobs. Please ensure this set is constant when warm starting. Note that previously static HyperParameters "
+            f"can be tuned in warm start jobs and vice versa. Only in one of this job and the parent {parent.name!r}: "
+            f"{', '.join(sorted(different))}."
         )
     for name in sorted(tuned.keys() & tuned_before.keys()):
         if tuned[name] != tuned_before[name]:
@@ -115,13 +131,10 @@ def _check_objective(request: Request, new: _Definition, parent: Record, old: _D
         )
 
 
-def _check_algorithm(request: Request, new: _Definition, parent: Record, old: _Definition) -> None:
-    if not warm_start.is_identical(request):
-        return
-    for member in ("TrainingImage", "AlgorithmName"):
-        ours, theirs = (entry["AlgorithmSpecification"].get(member) for entry in (new, old))
-        if ours != theirs:
-            raise validation_error(
-                f"{member} is {ours!r}, and {theirs!r} in the parent {parent.name!r}. With the WarmStartType "
-                f"{warm_start.IDENTICAL} it must be the same; use TransferLearning for another algorithm."
-            )
+def _check_members(new: _Definition, parent: Record, old: _Definition) -> None:
+    changed = [name for name in _FIXED_MEMBERS if (new.get(name) or None) != (old.get(name) or None)]
+    if changed:
+        raise validation_error(
+            f"Only the following fields in TrainingJobDefinition are allowed to change: [{', '.join(_FREE_MEMBERS)}]. "
+            f"Different from the parent {parent.name!r}: {', '.join(changed)}."
+        )

@@ -41,13 +41,13 @@ def search(training_request: Make) -> Make:
         static: dict[str, str],
         ranges: dict[str, Any] = LEVELS,
         objective: str = "score",
-        image: str = "image",
+        environment: dict[str, str] | None = None,
         kind: str = "IdenticalDataAndAlgorithm",
         jobs: int = 2,
     ) -> dict[str, Any]:
         members = ("RoleArn", "OutputDataConfig", "ResourceConfig", "StoppingCondition")
         algorithm = {
-            "TrainingImage": image,
+            "TrainingImage": "image",
             "TrainingInputMode": "File",
             "MetricDefinitions": [*METRICS, {"Name": "loss", "Regex": "loss=([0-9.]+)"}],
         }
@@ -62,6 +62,7 @@ def search(training_request: Make) -> Make:
             "TrainingJobDefinition": {
                 "StaticHyperParameters": static,
                 "AlgorithmSpecification": algorithm,
+                "Environment": environment or {},
                 **{member: training_request("unused")[member] for member in members},
             },
         }
@@ -139,7 +140,7 @@ def test_with_the_same_data_nothing_is_tried_twice(sagemaker: Any, parent: Any, 
 
 
 def test_with_other_data_everything_may_be_tried_again(sagemaker: Any, parent: Any, run: Any) -> None:
-    parent("first", {"red": 0.95, "green": 0.5, "blue": 0.1}, static=parent_static(), ranges=COLORS, image="older")
+    parent("first", {"red": 0.95, "green": 0.5, "blue": 0.1}, static=parent_static(), ranges=COLORS)
     job = run("second", "first", jobs=3, kind="TransferLearning")
     assert job["HyperParameterTuningJobStatus"] == "Completed", job.get("FailureReason")
     assert colors(sagemaker, "second") == ["blue", "green", "red"]
@@ -220,10 +221,10 @@ INTEGERS = {"IntegerParameterRanges": [{"Name": "level", "MinValue": "0", "MaxVa
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"static": {"color": "red"}}, "has 2 hyperparameters, static and tuned, and its parent 'first' has 8"),
+        ({"static": {"color": "red", "new": "1"}}, "names is not the same .* 'first': a, b, c, d, e, f, new"),
         ({"static": STATIC, "ranges": INTEGERS}, "'level' has a range of type Integer, and Continuous in the parent"),
         ({"static": STATIC, "objective": "loss"}, "to maximize 'loss', and that of the parent .* maximize 'score'"),
-        ({"static": STATIC, "image": "other"}, "TrainingImage is 'other', and 'image' in the parent 'first'"),
+        ({"static": STATIC, "environment": {"A": "1"}}, "allowed to change: .* parent 'first': Environment"),
         ({"static": {**dict.fromkeys(STATIC, "2"), "color": "red"}}, "Too many hyperparameters .*: a, b, c, d, e, f"),
     ],
 )  # fmt: skip
