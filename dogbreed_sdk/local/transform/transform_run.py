@@ -84,7 +84,10 @@ class TransformRun:
             status, failure = "Failed", f"ClientError: {error}"
         except Exception as error:  # noqa: BLE001 - the record must get an outcome
             status, failure = "Failed", self._unexpected(error)
-        self._end_model()
+        try:
+            self._end_model()
+        except Exception:  # noqa: BLE001 - as above
+            traceback.print_exc()
         self._finish(status, failure)
         self._ledger.release(self._ledger_name)
         self._log.close()
@@ -245,7 +248,7 @@ class TransformRun:
     def _server_ended(self) -> str:
         self._report("Unable to get response from algorithm: the model server ended")
         reason = (
-            f"AlgorithmError: {_SEE_LOGS}. The model server ended after {self._described_progress()}: it was killed, "
+            f"AlgorithmError: {_SEE_LOGS}. The model server ended with {self._described_progress()}: it was killed, "
             "perhaps because the machine ran out of memory, or its code ended it. The end of its log:"
         )
         return "\n".join([reason, *last_lines(self._folder.log, _FAILURE_LINES)])

@@ -308,7 +308,7 @@ class TestKilledProcesses:
         described = jobs.ended()
         assert described["TransformJobStatus"] == "Failed"
         reason = described["FailureReason"]
-        assert reason.startswith("AlgorithmError: See job logs for more information. The model server ended after 1")
+        assert reason.startswith("AlgorithmError: See job logs for more information. The model server ended with 1")
         assert "loaded with" in reason
         assert jobs.outputs == {"a.out": "t 1"}
         wait_for(lambda: not jobs.left())
