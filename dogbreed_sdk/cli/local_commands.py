@@ -179,30 +179,32 @@ def run(options: argparse.Namespace) -> Outcome:
 
 @contextlib.contextmanager
 def _some_server(options: argparse.Namespace) -> Iterator[RunningServer]:
-    from dogbreed_sdk.local.running import ServerIsUpError, find, serving  # noqa: PLC0415 - an optional dependency
+    """The server that is up, or one of our own that ends with the last program that uses it."""
+    from dogbreed_sdk.local.running import ServerIsUpError, serving, using, wait_for_users  # noqa: PLC0415 - an optional dependency
 
     root = read.root(options)
-    server = find(root)
-    if server is None:
-        _choose_scripts_python(options.scripts_python)
-        with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
+        server, own = stack.enter_context(using(root)), None
+        if server is None:
+            _choose_scripts_python(options.scripts_python)
             try:
                 own = stack.enter_context(serving(root, host="127.0.0.1", port=None, command="run"))
-            except ServerIsUpError as error:  # another program started one meanwhile
-                if error.server is None:
+            except ServerIsUpError:  # another program has started one meanwhile
+                server = stack.enter_context(using(root))
+                if server is None:
                     raise
-                server = error.server
-            else:
-                note(f"local SageMaker is up at {own.url} as long as the program runs; its folder is {root}")
-                yield own
-                return
-    if options.scripts_python is not None:
-        raise ConfigurationError(
-            f"--scripts-python is for a server that this command starts, but one is up at {server.url}: pass --python "
-            "to 'dogbreed local up' instead."
-        )
-    note(f"using local SageMaker at {server.url}; its folder is {root}")
-    yield server
+        if server is not None:
+            if options.scripts_python is not None:
+                raise ConfigurationError(
+                    f"--scripts-python is for a server that this command starts, but one is up at {server.url}: pass "
+                    "--python to 'dogbreed local up' instead."
+                )
+            note(f"using local SageMaker at {server.url}; its folder is {root}")
+            yield server
+        elif own is not None:
+            note(f"local SageMaker is up at {own.url} as long as the program runs; its folder is {root}")
+            yield own
+            wait_for_users(root, lambda: note("waiting: another 'dogbreed local run' still uses the server"))
 
 
 # ------------------------------------------------------------------ stop

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +19,10 @@ from dogbreed_sdk.local.client_environment import client_environment
 from dogbreed_sdk.local.server import LocalSageMaker
 from dogbreed_sdk.local.store import Store
 from training_scripts._util.atomic import write_json_atomically
-from training_scripts._util.locking import file_lock_within, is_locked
+from training_scripts._util.locking import file_lock_within, is_locked, shared_lock
 
 DEFAULT_PORT = 8765
-_FILE, _LOCK = "server.json", "server.lock"
+_FILE, _LOCK, _USERS = "server.json", "server.lock", "server.users"
 # `is_locked` holds the lock for a moment, too.
 _LOCK_SECONDS = 0.5
 _STARTING_SECONDS = 15.0
@@ -74,6 +74,30 @@ def find(root: Path) -> RunningServer | None:
             return None
         time.sleep(0.05)
     return None
+
+
+@contextmanager
+def using(root: Path) -> Iterator[RunningServer | None]:
+    """The server that is up for a folder, which a `local run` that started it keeps up within the context."""
+    if find(root) is not None:
+        with shared_lock(root / _USERS):
+            server = find(root)  # again: it may have ended before it could see the lock
+            if server is not None:
+                yield server
+                return
+    yield None
+
+
+def wait_for_users(root: Path, report: Callable[[], object]) -> None:
+    """Wait until no other program uses the server; `report` is called once if there is one."""
+    reported = False
+    while True:
+        with file_lock_within(root / _USERS, _LOCK_SECONDS) as is_free:
+            if is_free:
+                return
+        if not reported:
+            reported = True
+            report()
 
 
 def stop(server: RunningServer) -> None:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,16 @@ import boto3
 import pytest
 
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.local.running import RunningServer, ServerIsUpError, find, serving, stop
+from dogbreed_sdk.local.running import (
+    RunningServer,
+    ServerIsUpError,
+    find,
+    serving,
+    stop,
+    using,
+    wait_for_users,
+)
+from tests.waiting import wait_for
 
 UP = """
 import sys, threading
@@ -140,3 +150,18 @@ def test_a_job_and_its_script_use_the_same_s3(root: Path, training_request: Call
             assert tar.getnames() == ["model.pth"]
         for client in (s3, sagemaker):
             client.close()
+
+
+def test_a_server_stays_up_as_long_as_another_program_uses_it(root: Path) -> None:
+    reported: list[bool] = []
+    with serving(root, host="127.0.0.1", port=0, command="run") as server:
+        with using(root) as used:
+            assert used == server
+            waiting = threading.Thread(target=wait_for_users, args=(root, lambda: reported.append(True)))
+            waiting.start()
+            wait_for(lambda: reported)
+            assert waiting.is_alive()
+        waiting.join(10)
+        assert not waiting.is_alive()
+    with using(root) as used:
+        assert used is None

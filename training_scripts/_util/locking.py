@@ -36,6 +36,14 @@ def file_lock(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def shared_lock(path: Path) -> Iterator[None]:
+    """Holds a shared lock on a file, which is created if it is missing; waits for the end of an exclusive one."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+@contextlib.contextmanager
 def file_lock_within(path: Path, seconds: float) -> Iterator[bool]:
     """Holds an exclusive lock on a file; yields False, and holds nothing, if another process keeps it.
 
