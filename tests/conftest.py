@@ -50,6 +50,8 @@ SLOW = (
     "local/api/test_models.py",
     "local/api/test_sagemaker_core.py",
     "local/api/test_training_jobs.py",
+    "local/api/test_tuning_jobs.py",
+    "local/api/test_warm_start.py",
     "local/hosting",
     "local/jobs/test_debugger.py",
     "local/jobs/test_metric_search.py",
