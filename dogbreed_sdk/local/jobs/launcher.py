@@ -88,15 +88,20 @@ def _enter(view: dict[str, Any]) -> None:
     _mount(None, "/", None, _RECURSIVE | _SLAVE)
     for source, target in view["binds"]:
         if not os.path.lexists(target):
-            _make_room(Path(target))
+            _make_room(Path(target), is_folder=Path(source).is_dir())
         _mount(source, target, None, _BIND | _RECURSIVE)
     if view["host_name"]:
         name = str(view["host_name"]).encode()
         _call("sethostname", name, len(name))
 
 
-def _make_room(target: Path) -> None:
-    """Create a folder, such as /opt/ml, in this namespace only: its parent is replaced by a copy in memory."""
+def _make_room(target: Path, *, is_folder: bool) -> None:
+    """Create something to bind to, such as /opt/ml, in this namespace only: its parent is replaced by a copy in memory.
+
+    Args:
+        target: The folder or file.
+        is_folder: Whether it is to be a folder.
+    """
     parent = target.parent
     descriptors = {path.name: os.open(path, os.O_PATH | os.O_NOFOLLOW) for path in parent.iterdir()}
     _mount("dogbreed", str(parent), "tmpfs", 0, b"mode=0755")
@@ -108,7 +113,7 @@ def _make_room(target: Path) -> None:
             path.mkdir() if stat.S_ISDIR(mode) else path.touch()
             _mount(f"/proc/self/fd/{descriptor}", str(path), None, _BIND | _RECURSIVE)
         os.close(descriptor)
-    target.mkdir()
+    target.mkdir() if is_folder else target.touch()
 
 
 def _mount(source: str | None, target: str, kind: str | None, flags: int, options: bytes | None = None) -> None:

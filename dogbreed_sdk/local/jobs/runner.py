@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from typing import TYPE_CHECKING, cast
 
 from dogbreed_sdk._util import clock
 from dogbreed_sdk._util.descendants import end_marked
@@ -10,11 +11,16 @@ from dogbreed_sdk._util.processes import GUARD_GRACE_SECONDS, is_alive, signal_g
 from dogbreed_sdk.local import supervision
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.jobs import state as job_state
+from dogbreed_sdk.local.jobs.checkpoints import checkpoint_path
 from dogbreed_sdk.local.jobs.environment import JOB_MARK
-from dogbreed_sdk.local.jobs.hosts import job_mark
+from dogbreed_sdk.local.jobs.hosts import hosts_of, job_mark
 from dogbreed_sdk.local.states import State
 from dogbreed_sdk.local.store import TRAINING_JOB, Record, Store
 from dogbreed_sdk.local.supervision import RUNNING_STATUSES
+
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import CreateTrainingJobRequestTypeDef
+
 
 _SUPERVISOR = "dogbreed_sdk.local.jobs.supervisor"
 _GUARD_MARGIN_SECONDS = 5.0
@@ -95,10 +101,14 @@ def _orphan(state: State, record: Record) -> None:
 
 def _lost_reason(store: Store, record: Record) -> str:
     folder = JobFolder.of(store.root, record.name)
-    uri = record.request.get("CheckpointConfig", {}).get("S3Uri")
-    checkpoints = uri or (folder.container / "checkpoints").as_uri()
+    request = cast("CreateTrainingJobRequestTypeDef", record.request)
+    uri = request.get("CheckpointConfig", {}).get("S3Uri")
+    saved = checkpoint_path(hosts_of(folder, request)[0], request)
+    checkpoints = uri or saved.as_uri()
+    last = f" (the last ones perhaps only in {saved})" if checkpoints.startswith("s3://") else ""
     return (
         "InternalServerError: the process that supervised this job ended before the job did: it was killed, or the "
-        f"machine was restarted. The log is {folder.log}; checkpoints, if the script saved any, are in {checkpoints}. "
+        f"machine was restarted. The log is {folder.log}; checkpoints, if the script saved any, are in {checkpoints}"
+        f"{last}. "
         f"To continue, create the job again under another name with CheckpointConfig S3Uri {checkpoints}."
     )

@@ -96,10 +96,11 @@ def test_a_new_folder_hides_nothing_beside_it(container: Path, tmp_path: Path) -
     (opt / "conda/bin").mkdir(parents=True)
     (opt / "notes.txt").write_text("kept")
     (opt / "python").symlink_to("conda/bin", target_is_directory=True)
-    view = {"namespace": True, "binds": [[str(container), str(opt / "ml")]], "host_name": None}
-    look = f"cd {opt}; ls; ls ml conda; cat notes.txt; readlink python; echo new > conda/new"
+    binds = [[str(container), str(opt / "ml")], [__file__, str(opt / "names")]]
+    view = {"namespace": True, "binds": binds, "host_name": None}
+    look = f"cd {opt}; ls; ls ml conda; test -f names; cat notes.txt; readlink python; echo new > conda/new"
     end = run([sys.executable, launcher.__file__, json.dumps(view), *shell(look)])
-    seen = ["conda", "ml", "notes.txt", "python", "conda:", "bin", "", "ml:", "model", "keptconda/bin"]
+    seen = ["conda", "ml", "names", "notes.txt", "python", "conda:", "bin", "", "ml:", "model", "keptconda/bin"]
     assert (end.stdout.splitlines(), end.stderr) == (seen, "")
     assert sorted(path.name for path in opt.iterdir()) == ["conda", "notes.txt", "python"]
     assert (opt / "conda/new").exists()

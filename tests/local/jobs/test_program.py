@@ -27,6 +27,19 @@ from tests.local.jobs.test_container_view import in_namespace
 PACKAGE = "tiny_package_for_tests"
 DRIVER = ["/bin/bash"], ["-c", "chmod +x /opt/ml/input/data/sm_drivers/run.sh && /opt/ml/input/data/sm_drivers/run.sh"]
 
+# A build backend that needs no packages.
+BACKEND = f"""
+import zipfile
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    name, about = "{PACKAGE}-1.0-py3-none-any.whl", "{PACKAGE}-1.0.dist-info"
+    with zipfile.ZipFile(folder + "/" + name, "w") as wheel:
+        wheel.writestr("{PACKAGE}.py", "VALUE = 'built'")
+        wheel.writestr(about + "/METADATA", "Metadata-Version: 2.1\\nName: {PACKAGE}\\nVersion: 1.0\\n")
+        wheel.writestr(about + "/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr(about + "/RECORD", "")
+    return name
+"""
+
 
 class Runner:
     """Runs jobs over the API, and shows what they printed."""
@@ -282,6 +295,18 @@ class TestRequirements:
             f'ErrorMessage "ERROR: Could not find a version that satisfies the requirement {PACKAGE}'
         )
         assert reason[-1] == f'Command "{sys.executable} -m pip install -r requirements.txt"'
+
+    def test_a_source_with_a_setup_py_is_installed_and_run_as_a_module(self, jobs: Runner, source: Pack) -> None:
+        project = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+        files = {
+            "setup.py": "",
+            "pyproject.toml": project,
+            "backend.py": BACKEND,
+            "steps/train.py": f"import sys, {PACKAGE}; print({PACKAGE}.VALUE, __spec__.name, sys.argv[1:])",
+        }
+        log = jobs.completed("package", {"lr": "1", **source("steps/train.py", files)})
+        assert log[0] == "Installing packages: pip install ."
+        assert log[-1] == "built steps.train ['--lr', '1']"
 
     @in_namespace
     def test_pip_in_a_script_changes_only_its_job(self, jobs: Runner, wheels: Path) -> None:
