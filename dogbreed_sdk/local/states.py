@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import (
         AsyncInferenceConfigOutputTypeDef,
         ContainerDefinitionTypeDef,
+        DataCaptureConfigOutputTypeDef,
         ProductionVariantTypeDef,
     )
     from typing_extensions import NotRequired
@@ -98,6 +99,7 @@ class Serving(TypedDict):
         model: The model's name.
         container: The model's container as requested.
         async_config: The configuration of an asynchronous endpoint; absent for a real-time endpoint.
+        capture: The configuration of data capture, if the endpoint has one.
     """
 
     config: str
@@ -105,6 +107,7 @@ class Serving(TypedDict):
     model: str
     container: ContainerDefinitionTypeDef
     async_config: NotRequired[AsyncInferenceConfigOutputTypeDef]
+    capture: NotRequired[DataCaptureConfigOutputTypeDef]
 
 
 class Outcome(TypedDict):

@@ -98,11 +98,12 @@ def create_app(store: Store, *, invocation_seconds: float | None = None) -> Star
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        keeping = asyncio.create_task(_keep_queues_running(starter))
+        tasks = [asyncio.create_task(_keep_queues_running(starter)), asyncio.create_task(invoker.capture.run())]
         try:
             yield
         finally:
-            keeping.cancel()
+            for task in tasks:
+                task.cancel()
             await invoker.close()
             s3.close()
 

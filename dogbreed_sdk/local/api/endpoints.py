@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         DeleteEndpointInputTypeDef,
         DescribeEndpointInputTypeDef,
         UpdateEndpointInputTypeDef,
+        UpdateEndpointWeightsAndCapacitiesInputTypeDef,
     )
 
 
@@ -56,6 +57,7 @@ def describe_endpoint(context: Context, request: DescribeEndpointInputTypeDef) -
         "EndpointStatus": record.state["status"],
         "FailureReason": record.state.get("failure"),
         "AsyncInferenceConfig": record.state["serving"].get("async_config"),
+        "DataCaptureConfig": _capture_summary(record),
         "CreationTime": record.created,
         "LastModifiedTime": record.modified,
     }
@@ -98,6 +100,27 @@ def update_endpoint(context: Context, request: UpdateEndpointInputTypeDef) -> Me
             ENDPOINT, record.name, lambda state: state.update({"status": "InService", "serving": before})
         )
         raise cannot_start(f"the update of endpoint {record.name}", error) from error
+    return {"EndpointArn": record.arn}
+
+
+def update_weights_and_capacities(context: Context, request: UpdateEndpointWeightsAndCapacitiesInputTypeDef) -> Members:
+    """UpdateEndpointWeightsAndCapacities: describe other numbers; the endpoint's one model server stays the same."""
+    record = get_hosting(context, ENDPOINT, request["EndpointName"], NOUNS[ENDPOINT])
+
+    def change(state: State) -> None:
+        _refuse_in_progress(record, state)
+        if state["status"] != "InService":
+            raise validation_error(f'Cannot update endpoint "{record.arn}" in status {state["status"]}.')
+        variant = state["serving"]["variant"]
+        for wanted in request["DesiredWeightsAndCapacities"]:
+            if wanted["VariantName"] != variant["VariantName"]:
+                raise validation_error(f'Could not find variant "{wanted["VariantName"]}" of endpoint "{record.arn}".')
+            if "DesiredWeight" in wanted:
+                variant["InitialVariantWeight"] = wanted["DesiredWeight"]
+            if "DesiredInstanceCount" in wanted:
+                variant["InitialInstanceCount"] = wanted["DesiredInstanceCount"]
+
+    context.store.update(ENDPOINT, record.name, change)
     return {"EndpointArn": record.arn}
 
 
@@ -146,6 +169,8 @@ def _serving(context: Context, config_name: str) -> Serving:
     }
     if config.request.get("AsyncInferenceConfig"):
         serving["async_config"] = config.request["AsyncInferenceConfig"]
+    if config.request.get("DataCaptureConfig"):
+        serving["capture"] = config.request["DataCaptureConfig"]
     return serving
 
 
@@ -163,6 +188,20 @@ def _current(context: Context, name: str) -> Record:
         return current(context.store, record, statuses=_IN_PROGRESS)
     except NotFound:
         return get_hosting(context, ENDPOINT, name, NOUNS[ENDPOINT])
+
+
+def _capture_summary(record: Record) -> Members | None:
+    capture = record.state["serving"].get("capture")
+    if capture is None:
+        return None
+    enabled = capture.get("EnableCapture", True)
+    return {
+        "EnableCapture": enabled,
+        "CaptureStatus": "Started" if enabled else "Stopped",
+        "CurrentSamplingPercentage": capture["InitialSamplingPercentage"],
+        "DestinationS3Uri": capture["DestinationS3Uri"],
+        "KmsKeyId": capture.get("KmsKeyId", ""),
+    }
 
 
 def _variant_summary(record: Record) -> Members:
@@ -187,5 +226,6 @@ OPERATIONS: dict[str, Operation] = {
     "DescribeEndpoint": describe_endpoint,
     "ListEndpoints": list_endpoints,
     "UpdateEndpoint": update_endpoint,
+    "UpdateEndpointWeightsAndCapacities": update_weights_and_capacities,
     "DeleteEndpoint": delete_endpoint,
 }

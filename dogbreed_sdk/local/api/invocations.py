@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from dogbreed_sdk.container import ENDPOINT_LOG_GROUP_PREFIX
 from dogbreed_sdk.errors import EndpointError
 from dogbreed_sdk.local.api.wire import ApiError
+from dogbreed_sdk.local.hosting.data_capture import DataCapture, Exchange, Payload
 from dogbreed_sdk.local.hosting.endpoint_client import EndpointClient
-from dogbreed_sdk.local.hosting.model_client import ServerGoneError
+from dogbreed_sdk.local.hosting.model_client import Answer, ServerGoneError
 from dogbreed_sdk.local.store import ACCOUNT_ID, ENDPOINT, NotFound, Record, Store
 from dogbreed_sdk.local.support import tables
+from training_scripts.data.formats import OCTET_STREAM
 
 # Quotas page of the developer guide: the response to a real-time request must arrive within 60 s.
 INVOCATION_SECONDS = 60.0
@@ -41,10 +43,12 @@ class Invoker:
     Attributes:
         store: Where endpoints are looked up, on every call: another process may have changed them.
         seconds: How long a response may take.
+        capture: Gets the requests of endpoints with data capture.
     """
 
     store: Store
     seconds: float = INVOCATION_SECONDS
+    capture: DataCapture = field(default_factory=DataCapture)
     _client: EndpointClient = field(init=False)
 
     def __post_init__(self) -> None:
@@ -80,16 +84,33 @@ class Invoker:
             raise _model_error(record, 500, str(error)) from error
         if not 200 <= answer.status < 300:
             raise _model_error(record, answer.status, answer.body.decode("utf-8", "replace"))
+        self._note(record, variant, (passed, body), answer)
         result = {
-            "content-type": answer.headers.get("content-type", "application/octet-stream"),
+            "content-type": answer.headers.get("content-type", OCTET_STREAM),
             "x-amzn-invoked-production-variant": variant,
         }
         attributes = answer.headers.get("x-amzn-sagemaker-custom-attributes")
         return answer.body, {**result, "x-amzn-sagemaker-custom-attributes": attributes} if attributes else result
 
+    def _note(self, record: Record, variant: str, sent: tuple[Mapping[str, str], bytes], answer: Answer) -> None:
+        config = record.state["serving"].get("capture")
+        if config is None:
+            return
+        headers, body = sent
+        exchange = Exchange(
+            record.name,
+            variant,
+            request=Payload(body, headers.get("content-type", OCTET_STREAM)),
+            response=Payload(answer.body, answer.headers.get("content-type", OCTET_STREAM)),
+            inference_id=headers.get("x-amzn-sagemaker-inference-id"),
+            custom_attributes=headers.get("x-amzn-sagemaker-custom-attributes"),
+        )
+        self.capture.add(exchange, config)
+
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and write what was captured."""
         await self._client.close()
+        await self.capture.flush()
 
 
 def serving_endpoint(store: Store, name: str) -> Record:

@@ -75,6 +75,8 @@ def create_endpoint_config(context: Context, request: CreateEndpointConfigInputT
     """CreateEndpointConfig."""
     if request.get("AsyncInferenceConfig"):
         _check_async(request)
+    if request.get("DataCaptureConfig"):
+        _check_capture(request)
     variants = request["ProductionVariants"]
     duplicate = first_duplicate([variant["VariantName"] for variant in variants])
     if duplicate is not None:
@@ -182,6 +184,18 @@ def _check_async(request: CreateEndpointConfigInputTypeDef) -> None:
             raise validation_error(f"AsyncInferenceConfig.OutputConfig.{name} must be an s3:// or a file:// URI.")
     if any(variant.get("ServerlessConfig") for variant in request["ProductionVariants"]):
         raise validation_error("An asynchronous endpoint can't be serverless: leave ServerlessConfig out.")
+
+
+def _check_capture(request: CreateEndpointConfigInputTypeDef) -> None:
+    capture = request["DataCaptureConfig"]
+    if not capture.get("EnableCapture", True):
+        return
+    if capture["DestinationS3Uri"].startswith("https:"):
+        raise validation_error("DataCaptureConfig.DestinationS3Uri must be an s3:// or a file:// URI.")
+    if request.get("AsyncInferenceConfig"):
+        raise validation_error(
+            "Asynchronous endpoints of local SageMaker capture no data; leave DataCaptureConfig out."
+        )
 
 
 def _check_variant(context: Context, variant: ProductionVariantUnionTypeDef) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
-from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import cast
@@ -14,11 +12,11 @@ from dogbreed_sdk.container import uri_to_path
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.folders import EndpointFolder
 from dogbreed_sdk.local.hosting.async_queue import QueuedRequest
+from dogbreed_sdk.local.hosting.objects import write_object
 from dogbreed_sdk.local.jobs.s3_transfer import Explained, client_for, split_uri
 from dogbreed_sdk.local.states import Outcome
 from dogbreed_sdk.local.store import Record
-from training_scripts._util.atomic import write_atomically
-from training_scripts.data.formats import JSON, OCTET_STREAM
+from training_scripts.data.formats import OCTET_STREAM
 
 # Quotas page of the developer guide: payloads of asynchronous inference.
 MAX_PAYLOAD_BYTES = 1 << 30
@@ -78,18 +76,6 @@ def write(uri: str, content: bytes, outcome: Outcome) -> None:
     Raises:
         ConfigurationError: It can't be written there.
     """
-    if not uri.startswith("s3://"):
-        try:
-            path = uri_to_path(uri)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, content)
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(f"{uri} can't be written: {error}") from error
-        return
-    bucket, key = split_uri(uri)
-    options: Mapping[str, object] = {
-        "ContentType": outcome["content_type"] if outcome["succeeded"] else JSON,
-        **({"Metadata": {"custom-attributes": outcome["custom_attributes"]}} if outcome["custom_attributes"] else {}),
-    }
-    with Explained(uri):
-        client_for(uri).upload_fileobj(io.BytesIO(content), bucket, key, ExtraArgs=dict(options))
+    attributes = outcome["custom_attributes"]
+    metadata = {"custom-attributes": attributes} if attributes else {}
+    write_object(uri, content, content_type=outcome["content_type"], metadata=metadata)

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
+from dogbreed_sdk.local.hosting.objects import joined
 from dogbreed_sdk.local.store import ASYNC_INVOCATION, Filters, Record, Store
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def enqueue(
     identifier = str(uuid.uuid4())
     locations = config["OutputConfig"]
     failures = locations.get("S3FailurePath")
-    output = _joined(locations["S3OutputPath"], invocation.path, invocation.filename or f"{identifier}.out")
+    output = joined(locations["S3OutputPath"], invocation.path, invocation.filename or f"{identifier}.out")
     body = invocation.input if isinstance(invocation.input, bytes) else None
     request: QueuedRequest = {
         "endpoint": endpoint.name,
@@ -93,17 +94,13 @@ def enqueue(
         "body": None if body is None else base64.b64encode(body).decode("ascii"),
         "headers": dict(invocation.headers),
         "output": output,
-        "failure": _joined(failures, invocation.path, f"{identifier}-error.out") if failures else None,
+        "failure": joined(failures, invocation.path, f"{identifier}-error.out") if failures else None,
         "expires_after": invocation.expires_after,
         "timeout": invocation.timeout,
     }
     state = {"status": "Pending", "endpoint": endpoint.name}
     store.create(ASYNC_INVOCATION, identifier, request, state, region=endpoint.region)  # type: ignore[arg-type]
     return request
-
-
-def _joined(base: str, *parts: str | None) -> str:
-    return "/".join([base.rstrip("/"), *(part.strip("/") for part in parts if part)])
 
 
 def waiting(store: Store, endpoint: str, status: str, *, limit: int | None = None) -> list[Record]:

@@ -1,0 +1,158 @@
+"""Data capture: samples of an endpoint's requests and responses, as JSON lines in AWS's form.
+
+Source: the developer guide's page "Capture data from real-time endpoint". Lines are collected for a moment and written
+together, to <destination>/<endpoint>/<variant>/<yyyy>/<mm>/<dd>/<hh>/<mm-ss-mmm-id>.jsonl, in UTC.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import datetime
+import json
+import logging
+import random
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local.hosting.objects import joined, write_object
+
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import DataCaptureConfigOutputTypeDef
+
+# AWS writes files every few minutes; people wait for local ones.
+FLUSH_SECONDS = 2.0
+# A larger collection is written at once.
+_MAX_WAITING_BYTES = 8 * 1024 * 1024
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A body with its content type."""
+
+    content: bytes
+    content_type: str
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A request to an endpoint, and the model's response.
+
+    Attributes:
+        endpoint: The endpoint's name.
+        variant: The production variant's name.
+        request: What the client sent.
+        response: What the model answered.
+        inference_id: The client's id for the request, if it gave one.
+        custom_attributes: The attributes that the client gave, if any.
+        time: When the response came.
+    """
+
+    endpoint: str
+    variant: str
+    request: Payload
+    response: Payload
+    inference_id: str | None = None
+    custom_attributes: str | None = None
+    time: datetime.datetime = field(default_factory=lambda: datetime.datetime.now(datetime.timezone.utc))
+
+    def line(self, config: DataCaptureConfigOutputTypeDef) -> bytes:
+        """The captured event as a line of a file."""
+        modes = {option["CaptureMode"] for option in config["CaptureOptions"]}
+        captured = {}
+        if modes & {"Input", "InputAndOutput"}:
+            captured["endpointInput"] = _captured(self.request, "INPUT", config)
+        if modes & {"Output", "InputAndOutput"}:
+            captured["endpointOutput"] = _captured(self.response, "OUTPUT", config)
+        given = {"inferenceId": self.inference_id, "customAttributes": self.custom_attributes}
+        event = {
+            "captureData": captured,
+            "eventMetadata": {
+                "eventId": str(uuid.uuid4()),
+                **{name: value for name, value in given.items() if value},
+                "inferenceTime": self.time.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            },
+            "eventVersion": "0",
+        }
+        return json.dumps(event).encode() + b"\n"
+
+
+def _captured(payload: Payload, mode: str, config: DataCaptureConfigOutputTypeDef) -> dict[str, str]:
+    headers = config.get("CaptureContentTypeHeader") or {}
+    kind = payload.content_type.partition(";")[0].strip().lower()
+    encoding = "BASE64"
+    for name, types in (("CSV", headers.get("CsvContentTypes")), ("JSON", headers.get("JsonContentTypes"))):
+        if kind in _lowered(types or ()):
+            encoding = name
+    try:
+        data = payload.content.decode("utf-8") if encoding != "BASE64" else ""
+    except UnicodeDecodeError:
+        encoding = "BASE64"
+    if encoding == "BASE64":
+        data = base64.b64encode(payload.content).decode("ascii")
+    return {"observedContentType": payload.content_type, "mode": mode, "data": data, "encoding": encoding}
+
+
+def _lowered(types: Iterable[str]) -> set[str]:
+    return {each.strip().lower() for each in types}
+
+
+class DataCapture:
+    """Collects captured events and writes them.
+
+    Events that a killed server had collected in its last two seconds are lost.
+    """
+
+    def __init__(self) -> None:
+        # Folder of the file -> lines, with the time of the first one.
+        self._waiting: dict[str, list[bytes]] = defaultdict(list)
+        self._times: dict[str, datetime.datetime] = {}
+        self._size = 0
+        self._full = asyncio.Event()
+
+    def add(self, exchange: Exchange, config: DataCaptureConfigOutputTypeDef) -> None:
+        """Capture an exchange, if the sampling picks it."""
+        if not config.get("EnableCapture", True):
+            return
+        if random.random() * 100 >= config["InitialSamplingPercentage"]:  # noqa: S311 - sampling is no secret
+            return
+        hour = exchange.time.strftime("%Y/%m/%d/%H")
+        folder = joined(config["DestinationS3Uri"], exchange.endpoint, exchange.variant, hour)
+        line = exchange.line(config)
+        self._waiting[folder].append(line)
+        self._times.setdefault(folder, exchange.time)
+        self._size += len(line)
+        if self._size > _MAX_WAITING_BYTES:
+            self._full.set()
+
+    async def run(self) -> None:
+        """Write what was collected, every two seconds, until this is cancelled."""
+        while True:
+            with suppress(asyncio.TimeoutError):  # another class than the builtin one in Python 3.10
+                await asyncio.wait_for(self._full.wait(), FLUSH_SECONDS)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what was collected."""
+        waiting, times = self._waiting, self._times
+        self._waiting, self._times, self._size = defaultdict(list), {}, 0
+        self._full.clear()
+        if waiting:
+            await asyncio.to_thread(_write, waiting, times)
+
+
+def _write(waiting: dict[str, list[bytes]], times: dict[str, datetime.datetime]) -> None:
+    for folder, lines in waiting.items():
+        began = times[folder]
+        name = f"{began:%M-%S}-{began.microsecond // 1000:03d}-{uuid.uuid4()}.jsonl"
+        try:
+            write_object(joined(folder, name), b"".join(lines), content_type="application/jsonlines")
+        except ConfigurationError as error:  # the requests were answered; their clients can't be told
+            _log.error("%d captured requests are lost: %s", len(lines), error)
