@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from dogbreed_sdk import container
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.jobs.checkpoints import checkpoint_path
+from dogbreed_sdk.local.jobs.checkpoints import checkpoint_path
 from dogbreed_sdk.local.jobs.hosts import Host
 from training_scripts._util.atomic import write_json_atomically
 from training_scripts.recording.trial.layout import END_FILE
