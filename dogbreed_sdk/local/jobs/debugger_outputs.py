@@ -6,14 +6,13 @@ smdebug finds the configuration through the variables of `variables`; names and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk import container
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.local.jobs.checkpoints import checkpoint_path
 from dogbreed_sdk.local.jobs.checkpoints import checkpoint_path
 from dogbreed_sdk.local.jobs.hosts import Host
 from training_scripts._util.atomic import write_json_atomically
@@ -90,12 +89,13 @@ def outputs(host: Host, request: CreateTrainingJobRequestTypeDef) -> dict[str, O
     return found
 
 
-def stage(host: Host, request: CreateTrainingJobRequestTypeDef) -> None:
+def stage(host: Host, request: CreateTrainingJobRequestTypeDef, report: Callable[[str], object]) -> None:
     """Write the configuration that says where to record; the script writes file:// outputs directly to their URI.
 
     Args:
         host: The host of the script.
         request: The CreateTrainingJob request.
+        report: Called with lines for the host's log.
 
     Raises:
         ConfigurationError: An output cannot be used.
@@ -109,6 +109,11 @@ def stage(host: Host, request: CreateTrainingJobRequestTypeDef) -> None:
         files[_HOOK_FILE] = {**hook, "LocalPath": local[DEBUG_OUTPUT]}
     if profiler := request.get("ProfilerConfig"):
         files[_PROFILER_FILE] = _profiler_file(profiler, local.get(PROFILER_OUTPUT))
+        if profiler.get("ProfilingParameters") and "ProfilingParameters" not in files[_PROFILER_FILE]:
+            report(
+                "ProfilerConfig.ProfilingParameters has no effect in this job: smdebug cannot write to a path with "
+                f"capital letters, such as {local.get(PROFILER_OUTPUT, host.container)}."
+            )
     if tensorboard := request.get("TensorBoardOutputConfig"):
         files[_TENSORBOARD_FILE] = {**tensorboard, "LocalPath": local[TENSORBOARD_OUTPUT]}
     if checkpoints := request.get("CheckpointConfig"):

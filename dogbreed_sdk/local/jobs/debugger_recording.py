@@ -6,19 +6,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk.local.jobs.debugger_outputs import (
     DEBUG_OUTPUT,
     PROFILER_OUTPUT,
-    Output,
     outputs,
     update_profiler,
 )
+from dogbreed_sdk.local.jobs.debugger_uploads import Upload
 from dogbreed_sdk.local.jobs.hosts import Host
-from dogbreed_sdk.local.jobs.s3_transfer import upload_objects
-from dogbreed_sdk.local.jobs.script_files import contents
 from training_scripts.recording.trial import layout
 
 if TYPE_CHECKING:
@@ -27,9 +24,8 @@ if TYPE_CHECKING:
     from dogbreed_sdk.local.jobs.system_metrics import SystemMetrics
 
 # A recording can be read while its job runs, so a reader should not have to wait long for the next steps.
-_DELIVERY_SECONDS = 5.0
+_FIRST_DELIVERY_SECONDS, _DELIVERY_SECONDS = 1.0, 5.0
 _LOOK_SECONDS = 0.2
-_NEVER_UPLOADED = (".tmp", "claim.smd")
 _OUR_RECORDER = "builtin"
 
 
@@ -74,7 +70,8 @@ class _Keeper(threading.Thread):
         self.problems: list[str] = []
         self._hosts, self._request, self._updated = hosts, request, updated
         self._outputs = outputs(hosts[0], request)
-        self._uploads = {name: _Upload(output) for name, output in self._outputs.items() if output.is_uploaded}
+        self._uploads = {name: Upload(output) for name, output in self._outputs.items() if output.is_uploaded}
+        self._uploading: threading.Thread | None = None
         self._metrics: SystemMetrics | None = None
         self._stopping = threading.Event()
 
@@ -88,7 +85,7 @@ class _Keeper(threading.Thread):
         """Sample and deliver."""
         self._guarded(self._open_metrics)
         begun = time.monotonic()
-        tick, due = begun, begun + _DELIVERY_SECONDS
+        tick, due = begun, begun + _FIRST_DELIVERY_SECONDS
         while not self._stopping.wait(max(0.0, min(tick, due) - time.monotonic())):
             now = time.monotonic()
             if now >= tick:
@@ -96,20 +93,28 @@ class _Keeper(threading.Thread):
                 tick = max(tick + (self._metrics.interval if self._metrics else _DELIVERY_SECONDS), now)
             if now >= due:
                 self._guarded(self._follow_update, quiet=True)  # a busy store can wait for the next time
-                self._deliver()
+                self._write_metrics()
+                self._begin_uploads()
                 due = time.monotonic() + _DELIVERY_SECONDS
         self._guarded(self._sample)
         self._guarded(self._mark_end)
-        self._deliver()
+        self._write_metrics()
+        if self._uploading is not None:
+            self._uploading.join()
+        for upload in self._uploads.values():
+            self._guarded(upload.send)
 
-    def _deliver(self) -> None:
+    def _write_metrics(self) -> None:
         if self._metrics is not None:
             self._guarded(self._metrics.write)
-        for upload in self._uploads.values():
-            last = self._stopping.is_set()
-            # While scripts run, one failure is enough: the last delivery tries again.
-            if last or not upload.failed:
-                upload.failed = not self._guarded(upload.send, quiet=not last)
+
+    def _begin_uploads(self) -> None:
+        """Upload in a thread: a slow connection must not delay the samples."""
+        # While scripts run, one failure is enough: the last upload tries again.
+        due = [upload for upload in self._uploads.values() if not upload.failed]
+        if due and (self._uploading is None or not self._uploading.is_alive()):
+            self._uploading = threading.Thread(target=_try, args=(due,), name="uploads", daemon=True)
+            self._uploading.start()
 
     def _follow_update(self) -> None:
         """Switch the profiler as UpdateTrainingJob asked for since the last time."""
@@ -124,7 +129,7 @@ class _Keeper(threading.Thread):
         self._outputs = outputs(self._hosts[0], request)
         profile = self._outputs.get(PROFILER_OUTPUT)
         if profile is not None and profile.is_uploaded:
-            self._uploads.setdefault(PROFILER_OUTPUT, _Upload(profile))
+            self._uploads.setdefault(PROFILER_OUTPUT, Upload(profile))
         self._open_metrics()
 
     def _open_metrics(self) -> None:
@@ -165,37 +170,6 @@ class _Keeper(threading.Thread):
         return True
 
 
-class _Upload:
-    """Copies an output's folder to its s3:// URI, and each time only what is new."""
-
-    def __init__(self, output: Output) -> None:
-        self.failed = False
-        self._output = output
-        self._sent: dict[str, tuple[int, int]] = {}
-
-    def send(self) -> None:
-        """Upload the files that are new or have changed.
-
-        Raises:
-            ConfigurationError: The URI cannot be written to.
-            OSError: The folder cannot be read.
-        """
-        waves: dict[int, list[tuple[str, Path, tuple[int, int]]]] = {0: [], 1: [], 2: []}
-        for entry in contents(self._output.folder, lambda _line: None):
-            if entry.kind != "file" or entry.name.endswith(_NEVER_UPLOADED):
-                continue
-            with suppress(OSError):  # smdebug renames its files, and removes some
-                status = entry.source.stat()
-                state = (status.st_mtime_ns, status.st_size)
-                if self._sent.get(entry.name) != state:
-                    waves[_wave(entry.name)].append((entry.name, entry.source, state))
-        for _, files in sorted(waves.items()):
-            upload_objects([(source, f"{self._output.uri}/{name}") for name, source, _ in files])
-            self._sent.update({name: state for name, _, state in files})
-
-
-def _wave(name: str) -> int:
-    """Readers find a step by its index, and the index's end by the mark: these come last."""
-    if name == layout.END_FILE:
-        return 2
-    return 1 if name.startswith(f"{layout.INDEX}/") else 0
+def _try(uploads: Sequence[Upload]) -> None:
+    for upload in uploads:
+        upload.try_to_send()

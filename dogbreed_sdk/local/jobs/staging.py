@@ -82,7 +82,7 @@ def stage(host: Host, request: CreateTrainingJobRequestTypeDef, report: Report) 
         else:
             stage_channel(channel, host, report)
     stage_checkpoints(host, request, report)
-    debugger_outputs.stage(host, request)
+    debugger_outputs.stage(host, request, report)
     if request["AlgorithmSpecification"].get("ContainerEntrypoint"):
         return ""  # nothing in the container reads the hyperparameters that name a source
     return _stage_source(base, request.get("HyperParameters", {}))

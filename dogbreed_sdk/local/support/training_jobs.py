@@ -85,7 +85,7 @@ _RULE: Table = {
 _PROFILER: Table = {
     "S3OutputPath": works("file:// folders too"),
     "ProfilingIntervalInMilliseconds": WORKS,
-    "ProfilingParameters": WORKS,
+    "ProfilingParameters": works("smdebug profiles the framework, where it is installed for the script"),
     "DisableProfiler": WORKS,
 }
 _REMOTE_DEBUG = no_meaning("the job's processes are on this machine")

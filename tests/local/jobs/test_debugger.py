@@ -332,6 +332,63 @@ def test_a_custom_rule_is_an_error_that_says_why(
     assert "this rule is custom" in details
 
 
+# Records two steps as smdebug does, a while apart, and waits until it is told to end.
+GRADUAL = """
+import json, os, pathlib, time
+folder = pathlib.Path(json.loads(pathlib.Path(os.environ["SMDEBUG_CONFIG_FILE_PATH"]).read_text())["LocalPath"])
+for step in ("0", "1"):
+    for part in ("events", "index"):
+        (folder / part).mkdir(exist_ok=True)
+        (folder / part / step).write_text(step)
+    (folder / "claim.smd").touch()
+    (folder / f"{step}.tmp").touch()
+    if step == "0":
+        while not (folder / "continue").exists():
+            time.sleep(0.02)
+"""
+
+
+def below(s3: Any, prefix: str) -> dict[str, str]:
+    """The objects below a prefix of the bucket, by their names without it."""
+    listed = s3.list_objects_v2(Bucket="bucket", Prefix=prefix).get("Contents", [])
+    return {
+        item["Key"].removeprefix(prefix): s3.get_object(Bucket="bucket", Key=item["Key"])["Body"].read().decode()
+        for item in listed
+    }
+
+
+def test_outputs_on_s3_grow_while_the_script_runs_and_are_complete_with_the_job(
+    sagemaker: Any, s3: Any, debugged: Request, script: Pack, ended: Ended, root: Path
+) -> None:
+    place = "s3://bucket/debugger"
+    request = debugged(
+        "gradual",
+        script(GRADUAL),
+        DebugHookConfig={"S3OutputPath": place},
+        ProfilerConfig={"S3OutputPath": place},
+        DebugRuleConfigurations=None,
+    )
+    sagemaker.create_training_job(**request)
+    # Readers find a step by its index, which is uploaded last.
+    wait_for(lambda: "index/0" in below(s3, "debugger/gradual/debug-output/"))
+    assert below(s3, "debugger/gradual/debug-output/") == {"events/0": "0", "index/0": "0"}
+    assert sagemaker.describe_training_job(TrainingJobName="gradual")["TrainingJobStatus"] == "InProgress"
+    (root / "jobs/gradual/ml/output/tensors/continue").touch()
+    assert ended("gradual")["TrainingJobStatus"] == "Completed"
+    steps = {f"{part}/{step}": step for part in ("events", "index") for step in ("0", "1")}
+    assert below(s3, "debugger/gradual/debug-output/") == {**steps, "continue": "", "training_job_end.ts": ""}
+    assert any(name.endswith(".algo-1.json") for name in below(s3, "debugger/gradual/profiler-output/"))
+
+
+def test_outputs_that_cannot_be_uploaded_cost_a_line_of_the_log(
+    sagemaker: Any, s3: Any, debugged: Request, script: Pack, ended: Ended, root: Path
+) -> None:
+    request = debugged("homeless", script(NOTHING), DebugHookConfig={"S3OutputPath": "s3://no-such-bucket/debugger"})
+    sagemaker.create_training_job(**request)
+    assert ended("homeless")["TrainingJobStatus"] == "Completed"
+    assert "the job's recordings are not complete" in (root / "jobs/homeless/log.jsonl").read_text()
+
+
 UNAWARE = """
 import torch
 from torch import nn

@@ -12,7 +12,10 @@ from .modes import ModeKeys
 from .reduction_config import ReductionConfig, is_true
 from .save_config import SaveConfig, SaveConfigMode
 
-_VARIABLE, _DEFAULT = "SMDEBUG_CONFIG_FILE_PATH", "/opt/ml/input/config/debughookconfig.json"
+_FOLDER = "/opt/ml/input/config"
+_HOOK = "SMDEBUG_CONFIG_FILE_PATH", f"{_FOLDER}/debughookconfig.json"
+_TENSORBOARD = "TENSORBOARD_CONFIG_FILE_PATH", f"{_FOLDER}/tensorboardoutputconfig.json"
+_PROFILER = "SMPROFILER_CONFIG_PATH", f"{_FOLDER}/profilerconfig.json"
 _DEFAULT_OUT_DIR = "/opt/ml/output/tensors"
 _SAVING = ("save_interval", "start_step", "end_step")
 
@@ -27,7 +30,7 @@ def create_hook(hook_class: Any, path: str | None = None) -> Any:
     Raises:
         FileNotFoundError: There is no such file: the job has no DebugHookConfig.
     """
-    content = json.loads(Path(path or os.environ.get(_VARIABLE, _DEFAULT)).read_text(encoding="utf-8"))
+    content = json.loads(Path(path or os.environ.get(*_HOOK)).read_text(encoding="utf-8"))
     parameters = content.get("HookParameters") or {}
     configured = content.get("CollectionConfigurations")
     modes = _modes(parameters, {})
@@ -39,10 +42,23 @@ def create_hook(hook_class: Any, path: str | None = None) -> Any:
         include_collections=None if configured is None else [each["CollectionName"] for each in configured],
         include_workers=parameters.get("include_workers", "one"),
         save_all=is_true(parameters.get("save_all", False)),
+        tensorboard_dir=_content(_TENSORBOARD).get("LocalPath"),
     )
     for each in configured or ():
         _configure(hook.get_collection(each["CollectionName"]), each.get("CollectionParameters") or {}, modes)
     return hook
+
+
+def profiles_framework() -> bool:
+    """Whether the job asks smdebug to profile the framework."""
+    return bool(_content(_PROFILER).get("ProfilingParameters"))
+
+
+def _content(variable: tuple[str, str]) -> dict[str, Any]:
+    """The content of a configuration file; empty if the job has none."""
+    path = Path(os.environ.get(*variable))
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found
 
 
 def _configure(collection: Any, parameters: Mapping[str, str], modes: Mapping[ModeKeys, Mapping[str, Any]]) -> None:

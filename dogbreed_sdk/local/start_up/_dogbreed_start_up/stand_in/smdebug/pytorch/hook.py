@@ -24,7 +24,7 @@ from ..core.collection import (
     CollectionManager,
 )
 from ..core.current_hook import set_hook
-from ..core.json_config import create_hook
+from ..core.json_config import create_hook, profiles_framework
 from ..core.modes import ALLOWED_MODE_NAMES, ModeKeys
 from ..core.reduction_config import ReductionConfig
 from ..core.save_config import SaveConfig
@@ -102,9 +102,12 @@ class Hook:
         self.is_recording = True
         set_hook(self)
         atexit.register(self.close)
-        _log(f"saving to {self.out_dir}")
+        self._summaries: Any = None
         if export_tensorboard or tensorboard_dir:
-            _log("warning: TensorBoard summaries are not exported; install smdebug for them")
+            self._summaries = _summary_writer(tensorboard_dir or os.path.join(self.out_dir, "tensorboard"))
+        _log(f"saving to {self.out_dir}")
+        if profiles_framework():
+            _log("warning: the framework is not profiled; install smdebug for that")
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -230,6 +233,8 @@ class Hook:
         self._end_step()
         if self._trial is not None:
             self._trial.close(self.get_collections())
+        if self._summaries is not None:
+            self._summaries.close()
         self.is_recording = False
 
     @_harmless
@@ -298,18 +303,25 @@ class Hook:
 
     def _save(self, name: str, tensor: Any) -> None:
         """Record a tensor as its collections ask for it."""
-        configurations = [
-            collection.reduction_config
-            for collection in self._collections_now()
-            if collection.reduction_config is not None and collection.has(name)
-        ]
+        collections = [collection for collection in self._collections_now() if collection.has(name)]
+        configurations = [each.reduction_config for each in collections if each.reduction_config is not None]
         if not configurations or not tensor.numel():
             return
+        if self._summaries is not None:
+            self._summarize(name, tensor, collections)
         trial = self._opened()
         for kind, absolute in dict.fromkeys(kind for one in configurations for kind in one.kinds()):
             trial.add_reduction(self, f"{'abs_' * absolute}{kind}", name, _reduced(tensor, kind, absolute=absolute))
         if any(one.save_raw_tensor for one in configurations):
             trial.add(self, name, _array(tensor))
+
+    def _summarize(self, name: str, tensor: Any, collections: list[Collection]) -> None:
+        """Export a number, or a tensor's histogram, to TensorBoard."""
+        if any(collection.name in NON_REDUCTION_COLLECTIONS for collection in collections):
+            if tensor.numel() == 1:
+                self._summaries.add_scalar(name, tensor.item(), self.step)
+        elif any(collection.save_histogram for collection in collections):
+            self._summaries.add_histogram(f"{collections[0].name}/{name}", _array(tensor), self.step)
 
     def _write_custom(self) -> None:
         for name, (value, collection) in self._custom.items():
@@ -393,6 +405,16 @@ class _Trial:
             return False
         self._claimed = True
         return True
+
+
+def _summary_writer(folder: str) -> Any:
+    """TensorBoard's writer; None if it is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        _log("warning: no TensorBoard summaries are exported; install tensorboard for them")
+        return None
+    return SummaryWriter(folder)
 
 
 def _named(module: Any) -> str:
