@@ -7,7 +7,8 @@ outcome to the store, so that neither the client nor the server has to keep runn
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -16,7 +17,7 @@ from dogbreed_sdk._util.processes import identify, is_alive, is_of_copy, restore
 from dogbreed_sdk.errors import DogBreedError
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.states import State
-from dogbreed_sdk.local.store import Record, Store
+from dogbreed_sdk.local.store import Record, Store, StoreError
 from training_scripts._util.atomic import write_json_atomically
 from training_scripts._util.locking import file_lock_within, is_locked
 
@@ -33,6 +34,8 @@ _LOCK_SECONDS = 1.0
 # killed: then starting is retried for a while.
 _START_SECONDS = 30.0
 _START_AGAIN_SECONDS = 600.0
+_OUTCOME_ATTEMPTS = 600
+_OUTCOME_SECONDS = 1.0
 
 # The fate of a job's supervisor: its folder was copied while it ran, it never started, or it ended before its job.
 Missing = Literal["copied", "never started", "ended"]
@@ -138,3 +141,24 @@ def claim_start(store: Store, record: Record) -> bool:
 
     store.update(record.kind, record.name, change)
     return claimed
+
+
+def write_outcome(store: Store, record: Record, change: Callable[[State], None]) -> None:
+    """Write the outcome of a job; retries for ten minutes, because only its supervisor knows it.
+
+    Args:
+        store: The store with the record.
+        record: The job.
+        change: Edits its state.
+
+    Raises:
+        StoreError: The store can't be written, for instance because the disk is still full.
+    """
+    for _ in range(_OUTCOME_ATTEMPTS - 1):
+        try:
+            store.update(record.kind, record.name, change)
+        except StoreError:
+            time.sleep(_OUTCOME_SECONDS)
+        else:
+            return
+    store.update(record.kind, record.name, change)

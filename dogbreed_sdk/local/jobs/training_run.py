@@ -39,7 +39,7 @@ from dogbreed_sdk.local.jobs.script_processes import EndReason, ScriptEnd, Scrip
 from dogbreed_sdk.local.jobs.script_run import ScriptRun
 from dogbreed_sdk.local.states import Metric, RuleOutcome, State
 from dogbreed_sdk.local.store import TRAINING_JOB, Store, StoreError
-from dogbreed_sdk.local.supervision import RUNNING_STATUSES
+from dogbreed_sdk.local.supervision import RUNNING_STATUSES, write_outcome
 from dogbreed_sdk.local.support import tables
 
 if TYPE_CHECKING:
@@ -54,7 +54,6 @@ _SEARCH_SECONDS_STOPPED = 2.0
 _QUEUE_SECONDS = 0.2
 _CHECK_SECONDS = 0.5
 _RESERVE_BYTES = 1 << 20
-_OUTCOME_ATTEMPTS = 600
 
 
 class _StoppedError(Exception):
@@ -427,15 +426,7 @@ class TrainingRun:
             stopped = status == "Completed" and state.get("stop")
             job_state.finish(state, "Stopped" if stopped else status, secondary=secondary, failure=failure)
 
-        for attempt in range(_OUTCOME_ATTEMPTS):
-            try:
-                self._update(change)
-                return
-            except StoreError:
-                # The disk may get some free space again; only this process knows the outcome.
-                if attempt == _OUTCOME_ATTEMPTS - 1:
-                    raise
-                time.sleep(1.0)
+        write_outcome(self._store, self._record, change)
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import asyncio
 import signal
 import socket
 import threading
-import time
 import traceback
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -23,7 +22,7 @@ from dogbreed_sdk.local.jobs.failure_reason import full_disk
 from dogbreed_sdk.local.jobs.script_processes import is_full_disk
 from dogbreed_sdk.local.states import Server, State
 from dogbreed_sdk.local.store import TRANSFORM_JOB, Store, StoreError
-from dogbreed_sdk.local.supervision import RUNNING_STATUSES
+from dogbreed_sdk.local.supervision import RUNNING_STATUSES, write_outcome
 from dogbreed_sdk.local.support import tables
 from dogbreed_sdk.local.transform import state as job_state
 from dogbreed_sdk.local.transform.objects import Objects
@@ -41,8 +40,6 @@ _STOP_LOOK_SECONDS = 0.2
 _QUEUE_SECONDS = 0.2
 _STOP_SECONDS = 2.0
 _FAILURE_LINES = 8
-_OUTCOME_ATTEMPTS = 600
-_OUTCOME_SECONDS = 1.0
 _SEE_LOGS = "See job logs for more information"
 
 
@@ -267,16 +264,7 @@ class TransformRun:
         return f"{TRANSFORM_JOB}/{self._record.name}"  # a training job may have the same name
 
     def _finish(self, status: str, failure: str | None) -> None:
-        for attempt in range(_OUTCOME_ATTEMPTS):
-            try:
-                self._store.update(
-                    TRANSFORM_JOB,
-                    self._record.name,
-                    lambda state: job_state.finish(state, status, now=self._record.now, failure=failure),
-                )
-                return
-            except StoreError:
-                # The disk may get some free space again; only this process knows the outcome.
-                if attempt == _OUTCOME_ATTEMPTS - 1:
-                    raise
-                time.sleep(_OUTCOME_SECONDS)
+        def change(state: State) -> None:
+            job_state.finish(state, status, now=self._record.now, failure=failure)
+
+        write_outcome(self._store, self._record, change)
