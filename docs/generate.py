@@ -21,6 +21,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from dogbreed_sdk.local.support.not_offered import NOT_OFFERED
 from dogbreed_sdk.local.support.rows import Row, Table
 from dogbreed_sdk.local.support.tables import TABLES as SUPPORT
 from training_scripts.data import arrays, formats, limits
@@ -202,6 +203,13 @@ def local_sagemaker_operations() -> str:
             title = operation if service == "sagemaker" else f"{operation} ({service})"
             sections.append(f"### {title}\n\n{markdown(['Member', 'Support', 'Note'], rows)}")
     return "\n\n".join(sections)
+
+
+@table("local-sagemaker-missing-operations")
+def local_sagemaker_missing_operations() -> str:
+    """The operations that local SageMaker does not have, with the reason."""
+    rows = [[", ".join(f"`…{word}…`" for word in words), why] for words, why in NOT_OFFERED.items()]
+    return markdown(["Operations", "Why not, and what instead"], rows)
 
 
 _Path = tuple[str, ...]

@@ -15,8 +15,9 @@ from packaging.version import Version
 
 from dogbreed_sdk.local.api import invocations, operations
 from dogbreed_sdk.local.api.operations import SERVICES
-from dogbreed_sdk.local.api.validation import operation_model
+from dogbreed_sdk.local.api.validation import operation_model, service_model
 from dogbreed_sdk.local.support import tables
+from dogbreed_sdk.local.support.not_offered import NOT_OFFERED, why_not_offered
 from dogbreed_sdk.local.support.rows import Row, Table, no_meaning, refused, routine, works
 from dogbreed_sdk.local.support.tables import TABLES
 
@@ -58,8 +59,13 @@ def misfits(node: Row | Table, shape: Any, path: str) -> Iterator[str]:
 def test_every_member_of_every_operation_has_a_row(service: operations.Service) -> None:
     table = TABLES[service.model]
     assert set(table) == set(service.operations)
-    shapes = {name: operation_model(service.model, name).input_shape for name in table}
-    assert [found for name, node in table.items() for found in misfits(node, shapes[name], name)] == []
+    names = service_model(service.model).operation_names
+    found = []
+    for name, node in table.items():
+        assert IS_OLDER or name in names
+        if name in names:
+            found += misfits(node, operation_model(service.model, name).input_shape, name)
+    assert found == []
 
 
 def test_every_member_of_an_invocation_has_a_row_and_is_known_by_its_header() -> None:
@@ -88,6 +94,14 @@ def test_a_member_that_botocore_adds_below_a_structure_that_is_read_is_noticed()
     assert complaint.startswith("r.OutputDataConfig is a structure")
     (complaint,) = misfits({**table, "InputDataConfig": {**channel, "InputMode": works()}}, shape, "r")
     assert complaint.startswith("r.InputDataConfig.InputMode is an enumeration")
+
+
+def test_each_operation_that_is_said_to_be_missing_is_one_of_aws_and_is_missing() -> None:
+    names = set(service_model("sagemaker").operation_names)
+    for words, why in NOT_OFFERED.items():
+        assert IS_OLDER or all(any(word in name for name in names) for word in words), words
+        assert not why.endswith("."), why
+    assert [name for name in TABLES["sagemaker"] if why_not_offered(name)] == []
 
 
 def test_what_is_not_supported_says_what_to_do() -> None:

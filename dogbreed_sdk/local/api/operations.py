@@ -25,6 +25,7 @@ from dogbreed_sdk.local.api.protocols import CLOUDWATCH
 from dogbreed_sdk.local.api.validation import validate
 from dogbreed_sdk.local.api.wire import ApiError, validation_error
 from dogbreed_sdk.local.support import tables
+from dogbreed_sdk.local.support.not_offered import why_not_offered
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +89,9 @@ def _unknown(target: str, service: Service | None, name: str) -> str:
     """The message about an operation that local SageMaker does not have."""
     if service is None:
         return f"Local SageMaker has no operation {target!r}. It offers those of: {', '.join(SERVICES)}."
+    why = why_not_offered(name)
+    if service.model == "sagemaker" and why:
+        return f"Local SageMaker has no operation {name!r}: {why}."
     nearest = get_close_matches(name, service.operations, n=_NEAREST_OPERATIONS, cutoff=_SIMILARITY)
     if nearest:
         close = ", ".join(nearest)

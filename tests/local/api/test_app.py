@@ -78,7 +78,8 @@ def test_a_malformed_body_is_refused(empty_local: LocalSageMaker, body: bytes, c
         ("", "has no operation ''. It offers those of: SageMaker, "),
         ("DynamoDB.GetItem", "has no operation 'DynamoDB.GetItem'. It offers those of: SageMaker, "),
         ("SageMaker.__init__", "has no operation '__init__'. It offers: AddTags, CreateEndpoint, "),
-        ("SageMaker.DescribeProcessingJob", "'DescribeProcessingJob'. The nearest that it offers: DescribeTrainingJob"),
+        ("SageMaker.DescribeTrainingJobs", "'DescribeTrainingJobs'. The nearest that it offers: DescribeTrainingJob"),
+        ("SageMaker.CreateProcessingJob", "'CreateProcessingJob': there are no processing jobs; run the script itself"),
     ],
 )
 def test_an_operation_that_is_not_offered_is_named_with_those_that_are(
