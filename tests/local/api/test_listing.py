@@ -148,19 +148,18 @@ def test_a_page_reads_the_records_it_shows_and_no_others(
     assert len(seen) == len(set(seen)) == 30
     assert len(read) == 33, "ten a page, and one that says that there are more"
     with sqlite3.connect(store.path) as connection:
-        plan = connection.execute(f"EXPLAIN QUERY PLAN {page_query(store, monkeypatch, sort_by, order)}").fetchall()
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {page_query(store, sort_by, order)}").fetchall()
     connection.close()
     assert not [step for *_, step in plan if "TEMP B-TREE" in step or "SCAN" in step], plan
 
 
-def page_query(store: Store, monkeypatch: pytest.MonkeyPatch, sort_by: str, order: str) -> str:
+def page_query(store: Store, sort_by: str, order: str) -> str:
     """What SQLite is asked for a page."""
     asked: list[str] = []
-    connection = store._open()
-    connection.set_trace_callback(asked.append)
-    monkeypatch.setattr(store, "_idle", [connection])
+    with store._database.reading() as connection:  # the next call borrows the same one
+        connection.set_trace_callback(asked.append)
     list_training_jobs(Context(store, "us-east-1"), {"SortBy": sort_by, "SortOrder": order})
-    connection.close()
+    connection.set_trace_callback(None)
     return asked[-1]
 
 
