@@ -6,11 +6,18 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dogbreed_sdk.container import encode_hyperparameter
 from dogbreed_sdk.jobs import source
+from dogbreed_sdk.local.folders import JobFolder
+from dogbreed_sdk.local.jobs import staging
+from dogbreed_sdk.local.jobs.environment import script_environment
+from dogbreed_sdk.local.jobs.hosts import hosts_of
+from dogbreed_sdk.local.jobs.network import JobNetwork
+from dogbreed_sdk.local.jobs.script_run import ScriptRun
 from tests.training_scripts.small_datasets import CLASSES, draw_pictures
 from training_scripts.models.bundle import read_description
 from training_scripts.models.model import load
@@ -71,3 +78,45 @@ def test_the_toolkit_reports_a_wrong_hyperparameter_as_a_failure(conformance_pyt
     assert done.returncode != 0
     assert "did you mean lr?" in done.stdout + done.stderr
     assert (base / "output" / "failure").read_text().startswith("this hyperparameter is wrong:")
+
+
+@pytest.mark.parametrize("launcher", [{}, {"sagemaker_torch_distributed_enabled": "true"}])
+def test_hosts_have_the_toolkits_variables(conformance_python: Path, tmp_path: Path, launcher: dict[str, str]) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/train.py").touch()
+    hyperparameters = {
+        "sagemaker_program": "train.py",
+        "sagemaker_submit_directory": str(tmp_path / "source"),
+        "sagemaker_instance_type": '"ml.m5.large"',
+        "lr": "0.1",
+        **launcher,
+    }
+    place = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": (tmp_path / "source").as_uri()}}
+    request: Any = {
+        "AlgorithmSpecification": {"TrainingImage": "local/image", "TrainingInputMode": "File"},
+        "HyperParameters": hyperparameters,
+        "InputDataConfig": [{"ChannelName": "train", "DataSource": place}],
+        "OutputDataConfig": {"S3OutputPath": tmp_path.as_uri()},
+        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 2},
+    }
+    for host in hosts_of(JobFolder(tmp_path / "dogs"), request):
+        program = staging.stage(host, request, print)
+        run = ScriptRun("dogs", "arn", request, host, tmp_path, program, os.cpu_count() or 1, (), JobNetwork(0))
+        ours = script_environment(run, os.environ)
+        theirs = toolkit_variables(conformance_python, host.container)
+        assert json.loads(ours["SM_TRAINING_ENV"]) == json.loads(theirs.pop("SM_TRAINING_ENV"))
+        assert {name: ours.get(name) for name in theirs} == theirs
+
+
+def toolkit_variables(python: Path, base: Path) -> dict[str, str]:
+    """The variables that AWS's toolkit gives to a script whose container is this folder."""
+    code = (
+        "import json\n"
+        "from sagemaker_training import environment\n"
+        "print(json.dumps(dict(environment.Environment().to_env_vars())))"
+    )
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("SM_", "PYTHONPATH"))}
+    environ |= {"SAGEMAKER_BASE_DIR": str(base), "TRAINING_JOB_NAME": "dogs"}
+    done = subprocess.run([python, "-c", code], env=environ, capture_output=True, text=True, check=True, timeout=60)
+    found: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
+    return found

@@ -33,10 +33,15 @@ JOB_MARK = "DOGBREED_LOCAL_JOB"
 _UNNAMED = {
     "additional_framework_parameters",
     "channel_input_dirs",
+    "distribution_hosts",
     "hyperparameters",
     "is_master",
+    "is_modelparallel_enabled",
+    "is_smddpmprun_installed",
+    "is_smddprun_installed",
     "job_name",
     "master_hostname",
+    "topology",
 }
 
 
@@ -141,9 +146,14 @@ def _settings(run: ScriptRun) -> _Settings:
         "instance_groups": [INSTANCE_GROUP],
         "instance_groups_dict": {group["instance_group_name"]: group for group in resources["instance_groups"]},
         "distribution_instance_groups": [INSTANCE_GROUP] if is_distributed(wire) else [],
+        "distribution_hosts": host.names if is_distributed(wire) else [],
         "master_hostname": host.names[0],
         "is_hetero": False,
         "is_master": host.index == 0,
+        "is_modelparallel_enabled": None,
+        "is_smddprun_installed": False,
+        "is_smddpmprun_installed": False,
+        "topology": [],
         "network_interface_name": resources["network_interface_name"],
         "log_level": logging.INFO,
         "module_name": run.program.removesuffix(".py"),
