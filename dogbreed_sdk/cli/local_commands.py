@@ -148,7 +148,12 @@ def _fish_quoted(text: str) -> str:
 def add_run(command: argparse.ArgumentParser) -> None:
     """The arguments of ``dogbreed local run``; they stand before the program, the program's behind it."""
     command.add_argument("program", metavar="PROGRAM", help="a notebook (.ipynb), a Python script, or any command")
-    command.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="arguments of the program")
+    command.add_argument(
+        "arguments",
+        nargs=argparse.REMAINDER,
+        metavar="...",
+        help="its arguments; options of this command go before PROGRAM",
+    )
     command.add_argument(
         "--python",
         metavar="PATH",

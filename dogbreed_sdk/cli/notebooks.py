@@ -25,6 +25,7 @@ with optional.needed(extra="notebooks", purpose="execute notebooks"):
 
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
 _LONGEST_LINE = 70
+_START_SECONDS = 300  # on a busy machine
 
 
 def execute(path: Path, output: Path, python: str, environment: Mapping[str, str], *, quiet_output: bool) -> int:
@@ -107,6 +108,7 @@ class _Client(NotebookClient):
             notebook,
             kernel_manager_class=type("_ChosenKernel", (_Kernel,), {"python": python}),
             timeout=None,
+            startup_timeout=_START_SECONDS,
             kernel_name="python3",
             resources={"metadata": {"path": str(folder)}},
             on_cell_start=self._begin,

@@ -53,7 +53,9 @@ class Program:
             if kind == _SCRIPT:
                 return cls(path, arguments, found)
             if arguments:
-                raise ConfigurationError(f"A notebook takes no arguments, but got: {' '.join(arguments)}")
+                raise ConfigurationError(
+                    f"A notebook takes no arguments, but got: {' '.join(arguments)}. Options go before the notebook."
+                )
             beside = Path(path) if in_place else Path(path).with_suffix(".executed.ipynb")
             return cls(path, (), found, output or beside)
         if python:
@@ -72,6 +74,8 @@ class Program:
         Returns:
             The exit status, as a shell counts it, and what there is to say of the run.
         """
+        if self.python is not None:
+            environment = _activated(self.python, environment)
         if self.output is not None:
             from dogbreed_sdk.cli.notebooks import execute  # noqa: PLC0415 - with optional dependencies
 
@@ -80,6 +84,15 @@ class Program:
             return status, {"program": self.path, "output": str(self.output)}
         command = [*([self.python] if self.python else []), self.path, *self.arguments]
         return _call(command, environment, quiet_output=quiet_output), {"program": self.path}
+
+
+def _activated(python: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which a notebook's `!pip` and `!aws` are those of its Python."""
+    folder = Path(python).parent
+    changed = {**environment, "PATH": f"{folder}{os.pathsep}{environment.get('PATH', os.defpath)}"}
+    if (folder.parent / "pyvenv.cfg").is_file():
+        changed["VIRTUAL_ENV"] = str(folder.parent)
+    return changed
 
 
 def _call(command: Sequence[str], environment: Mapping[str, str], *, quiet_output: bool) -> int:

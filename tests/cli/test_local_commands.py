@@ -90,10 +90,20 @@ def test_any_command_can_be_run(up: str, root: Path, dogbreed: Run) -> None:
     assert dogbreed("local", "run", "--root", root, "sh", "-c", "kill -TERM $$")[0] == 143
 
 
-def test_without_a_server_one_is_up_as_long_as_the_program(tmp_path: Path, dogbreed: Run) -> None:
-    status, out, _ = dogbreed("local", "run", "--root", tmp_path / "root", "sh", "-c", "echo $AWS_ENDPOINT_URL_S3")
-    assert (status, out.startswith("http://127.0.0.1:")) == (0, True)
+def test_without_a_server_one_is_up_as_long_as_the_program(
+    tmp_path: Path, dogbreed: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOGBREED_LOCAL_PYTHON", "")
+    options = ("--root", tmp_path / "root", "--scripts-python", sys.executable)
+    status, out, _ = dogbreed("local", "run", *options, "sh", "-c", "echo $AWS_ENDPOINT_URL_S3 $DOGBREED_LOCAL_PYTHON")
+    assert (status, out.startswith("http://127.0.0.1:"), out.split()[1]) == (0, True, sys.executable)
     assert find(tmp_path / "root") is None
+
+
+def test_scripts_have_the_python_of_the_server_that_is_up(up: str, root: Path, dogbreed: Run) -> None:
+    status, _, err = dogbreed("local", "run", "--root", root, "--scripts-python", sys.executable, "sh", "-c", ":")
+    assert status == 2
+    assert f"one is up at {up}: pass --python to 'dogbreed local up' instead" in err
 
 
 @pytest.mark.parametrize(
@@ -122,11 +132,12 @@ def notebook(path: Path, *sources: str) -> Path:
 
 @pytest.mark.slow
 def test_a_notebook_is_executed_and_written(up: str, root: Path, tmp_path: Path, dogbreed: Run) -> None:
-    path = notebook(tmp_path / "dogs.ipynb", f"import os\n{WHO}", "", "'cwd', os.getcwd()")
+    path = notebook(tmp_path / "dogs.ipynb", f"import os\n{WHO}", "!which python", "'cwd', os.getcwd()")
     before = path.read_bytes()
     status, out, err = dogbreed("local", "run", "--root", root, "--python", sys.executable, path)
-    assert (status, out) == (0, f"000000000000\n('cwd', '{tmp_path}')\n")
-    assert [line for line in err.splitlines() if line.startswith("[")][::2][:1] == ["[1/2] import os"]
+    assert (status, out.split()) == (0, ["000000000000", sys.executable, "('cwd',", f"'{tmp_path}')"])
+    begun = [line for line in err.splitlines() if line.startswith("[") and " took " not in line]
+    assert begun == ["[1/3] import os", "[2/3] !which python", "[3/3] 'cwd', os.getcwd()"]
     executed = nbformat.read(tmp_path / "dogs.executed.ipynb", as_version=4)
     assert executed.cells[1].outputs[0].text == "000000000000\n"
     assert executed.cells[3].outputs[0].data["text/plain"] == f"('cwd', '{tmp_path}')"
@@ -150,6 +161,7 @@ def test_a_python_without_a_kernel_is_named_with_the_remedy(up: str, root: Path,
     python.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')
     python.chmod(0o755)
     path = notebook(tmp_path / "dogs.ipynb", "1")
+    assert "Options go before the notebook." in dogbreed("local", "run", "--root", root, path, "--in-place")[2]
     status, _, err = dogbreed("local", "run", "--root", root, "--python", python, path)
     assert status == 2
     assert f"Install the kernel: {python} -m pip install ipykernel" in err

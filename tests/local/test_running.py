@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
@@ -75,6 +76,28 @@ def test_a_killed_server_is_not_taken_for_one_that_is_up(root: Path) -> None:
     assert find(root) is None
     with serving(root, host="127.0.0.1", port=None, command="up") as server:
         assert find(root) == server
+
+
+def test_an_upload_that_a_killed_server_was_receiving_leaves_nothing(root: Path) -> None:
+    process, url = started(root)
+    s3 = boto3.client("s3", endpoint_url=url, aws_access_key_id="x", aws_secret_access_key="x", region_name="us-east-1")
+    s3.create_bucket(Bucket="dogs")
+    s3.put_object(Bucket="dogs", Key="k", Body=b"old")
+    s3.close()
+    address = urlsplit(url)
+    with socket.create_connection((str(address.hostname), int(address.port or 0))) as connection:
+        connection.sendall(
+            b"PUT /dogs/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\r\n" + bytes(3000000)
+        )
+        wait_for(lambda: [path for path in (root / "s3/.incoming").rglob("content") if path.stat().st_size])
+        ended(process)
+    assert (root / "s3/dogs/k").read_bytes() == b"old"
+    with serving(root, host="127.0.0.1", port=0, command="up"):
+        s3 = boto3.client("s3")
+        s3.put_object(Bucket="dogs", Key="k", Body=b"new")
+        assert s3.get_object(Bucket="dogs", Key="k")["Body"].read() == b"new"
+        s3.close()
+    assert list((root / "s3/.incoming").iterdir()) == []
 
 
 def test_the_next_server_has_the_same_port_if_it_is_free(root: Path) -> None:
