@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from dogbreed_sdk.local.api.reconciliation import current, reconcile_running
 from dogbreed_sdk.local.api.training_jobs import seconds_of
 from dogbreed_sdk.local.api.tuning_checks import check_tuning
 from dogbreed_sdk.local.api.warm_start_checks import check_warm_start
-from dogbreed_sdk.local.api.wire import number
+from dogbreed_sdk.local.api.wire import ApiError, number, resource_in_use
 from dogbreed_sdk.local.states import State
 from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, Filters, NotFound, Record
 from dogbreed_sdk.local.supervision import RUNNING_STATUSES
@@ -39,6 +40,12 @@ if TYPE_CHECKING:
     )
 
 
+# The names that HyperparameterTuner of AWS's SDK for Python makes. On AWS no search takes less than a minute.
+_NAMED_BY_THE_MINUTE = re.compile(r"-\d{6}-\d{4}$")
+_MINUTE_ADVICE = (
+    "HyperparameterTuner names its jobs by the minute, and on local SageMaker a search may take less: pass job_name to "
+    "fit(), or wait for the next minute."
+)
 # How both lists are sorted by default, according to the API reference.
 _BY_NAME = Order(sort_by="Name", sort_order="Ascending")
 
@@ -68,7 +75,12 @@ def create_tuning_job(context: Context, request: CreateHyperParameterTuningJobRe
         "ended": None,
     }
     noun, start = "hyperparameter tuning job", runner.start_tuning_job
-    record = create_job(context, TUNING_JOB, name, request, state, noun=noun, start=start)
+    try:
+        record = create_job(context, TUNING_JOB, name, request, state, noun=noun, start=start)
+    except ApiError as error:
+        if error.code == "ResourceInUse" and _NAMED_BY_THE_MINUTE.search(name):
+            raise resource_in_use(f"{error.message}. {_MINUTE_ADVICE}") from None
+        raise
     return {"HyperParameterTuningJobArn": record.arn}
 
 

@@ -238,6 +238,14 @@ def test_a_search_that_is_stopped_stops_its_trials(sagemaker: Any, tuning_reques
     assert counters["Stopped"] >= 1
 
 
+def test_a_name_by_the_minute_is_explained(sagemaker: Any, tuning_request: Request, script: Pack) -> None:
+    request = tuning_request("pytorch-training-261130-0255", script(SCORE))
+    sagemaker.create_hyper_parameter_tuning_job(**request)
+    with pytest.raises(sagemaker.exceptions.ResourceInUse, match=r"must be unique .* by the minute.* pass job_name"):
+        sagemaker.create_hyper_parameter_tuning_job(**request)
+    sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName="pytorch-training-261130-0255")
+
+
 def test_a_name_is_used_once(sagemaker: Any, tuning_request: Request, script: Pack) -> None:
     request = tuning_request("search", script(SCORE))
     sagemaker.create_hyper_parameter_tuning_job(**request)
