@@ -66,6 +66,11 @@ def test_as_many_records_as_fit_are_sent_together(transformed: Transform) -> Non
     assert len(whole.outputs["a.out"]) == len("t ") + 2_000_004
 
 
+def test_a_payload_may_be_larger_than_a_real_time_request(transformed: Transform) -> None:
+    content = b"x" * (30 << 20)
+    assert transformed({"a": content}, ContentType="t", MaxPayloadInMB=40).outputs == {"a.out": b"t " + content}
+
+
 @pytest.mark.parametrize("split", ["None", "Line"])
 def test_a_record_that_is_too_large_fails_its_object(transformed: Transform, split: str) -> None:
     fits, larger = b"x" * (1 << 20), b"x" * ((1 << 20) + 1)

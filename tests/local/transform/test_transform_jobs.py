@@ -14,7 +14,8 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError, WaiterError
 
-from dogbreed_sdk._util.processes import is_alive
+from dogbreed_sdk._util.cores import ThreadLedger
+from dogbreed_sdk._util.processes import identify_self, is_alive
 from dogbreed_sdk.local import LocalSageMaker, Store
 from dogbreed_sdk.local.hosting.servers import MODEL_MARK
 from dogbreed_sdk.local.store import TRAINING_JOB, TRANSFORM_JOB
@@ -192,6 +193,17 @@ class TestLife:
         assert described["FailureReason"].startswith(reason)
         assert ("no module named dogs" in described["FailureReason"]) == bool(code)
         wait_for(lambda: not jobs.left())
+
+    def test_a_job_waits_until_a_core_is_free(self, jobs: Jobs) -> None:
+        jobs.create_model()
+        jobs.put(a="1")
+        ledger = ThreadLedger(jobs.store.root)
+        ledger.claim("job", created=0.0, process=identify_self(), wanted=ledger.cores)  # a training job of that name
+        jobs.create()
+        wait_for(lambda: any("Waiting for free cores" in line for line in jobs.log("data-log")))
+        assert "TransformStartTime" not in jobs.describe()
+        ledger.release("job")
+        assert jobs.ended()["TransformJobStatus"] == "Completed"
 
     def test_a_manifest_names_the_objects(self, jobs: Jobs, tmp_path: Path) -> None:
         jobs.create_model()
