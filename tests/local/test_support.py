@@ -148,6 +148,13 @@ def test_refused_members_and_values_are_named_with_their_reason(table: Callable[
     assert tables.refusals("service", "Do", harmless) == []
 
 
+def test_a_switch_whose_one_value_works_is_refused_with_the_other() -> None:
+    assert tables.refusals("logs", "FilterLogEvents", {"startFromHead": True}) == []
+    assert tables.refusals("logs", "FilterLogEvents", {"startFromHead": False}) == [
+        "startFromHead 'False' (events come oldest first; accepted: True)"
+    ]
+
+
 def test_members_without_meaning_are_listed_once_and_ordinary_ones_only_if_asked(
     table: Callable[[Table], None],
 ) -> None:

@@ -109,7 +109,6 @@ def test_what_aws_would_refuse_is_refused(logs: Any, write: Write) -> None:
         ({"logGroupName": GROUP, "logStreamNames": ["dogs/x"]}, "log stream does not exist"),
         ({"logGroupName": GROUP, "logStreamNames": ["dogs/x"], "logStreamNamePrefix": "d"}, "either logStreamNames"),
         ({"logGroupName": GROUP, "nextToken": "nonsense"}, "nextToken is invalid"),
-        ({"logGroupName": GROUP, "startFromHead": False}, "does not support startFromHead"),
     ):
         write("dogs", (0, "x"))
         with pytest.raises(ClientError, match=complaint):

@@ -61,8 +61,8 @@ def sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[s
     def begin(profiler: dict[str, Any] | None) -> Iterator[Sampled]:
         run = Sampled(tmp_path, profiler)
         hosts = hosts_of(run.job, run.request)
-        debugger_outputs.stage(hosts[0], run.request)
         problems: list[str] = []
+        debugger_outputs.stage(hosts[0], run.request, problems.append)
         with recording(
             hosts, run.request, updated=lambda: run.request, report=problems.append, abandoned=lambda: False
         ):
