@@ -9,14 +9,14 @@ from pathlib import Path
 from dogbreed_sdk._util.log_file import LogFile
 from dogbreed_sdk.errors import EndpointNotReadyError
 from dogbreed_sdk.local.folders import EndpointFolder
-from dogbreed_sdk.local.jobs.requirements import (
+from dogbreed_sdk.local.jobs.installation import (
     LAYERS_FOLDER,
     REQUIREMENTS_FILE,
     InstallError,
     install,
     pip_environment,
-    requirements_layers,
 )
+from dogbreed_sdk.local.jobs.requirements import requirements_layers
 from dogbreed_sdk.local.jobs.script_files import remove_tree
 from dogbreed_sdk.local.jobs.scripts_python import Layer, ScriptsPython, scripts_python
 

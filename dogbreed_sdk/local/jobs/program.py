@@ -10,13 +10,7 @@ from typing import TYPE_CHECKING
 
 from dogbreed_sdk.local import start_up
 from dogbreed_sdk.local.jobs.hosts import Host
-from dogbreed_sdk.local.jobs.requirements import (
-    REQUIREMENTS_FILE,
-    SETUP_FILE,
-    install,
-    pip_environment,
-    requirements_layers,
-)
+from dogbreed_sdk.local.jobs.installation import REQUIREMENTS_FILE, SETUP_FILE, install, pip_environment
 from dogbreed_sdk.local.jobs.script_files import remove_tree
 from dogbreed_sdk.local.jobs.scripts_python import BELOW_FILE, Layer, scripts_python
 
@@ -106,6 +100,8 @@ def prepare(host: Host, script: str, request: CreateTrainingJobRequestTypeDef, l
     # As in the toolkit, a shell script installs what it needs itself.
     packages: tuple[Path, ...] | None = ()
     if script.endswith(".py") and wanted.is_file():
+        from dogbreed_sdk.local.jobs.requirements import requirements_layers  # noqa: PLC0415 - most jobs have none
+
         packages = requirements_layers(wanted, python, layers, environment, report)
     folder = host.job.python_of(host.name)
     remove_tree(folder)

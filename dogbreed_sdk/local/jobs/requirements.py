@@ -1,4 +1,4 @@
-"""Installs a script's requirements.txt, or its setup.py, as AWS's toolkit does before it runs the script.
+"""Makes the packages of a script's requirements.txt available, as AWS's toolkit does before it runs the script.
 
 Packages never go into the user's environment. Requirements that the scripts' Python satisfies need no pip. Others are
 installed once into a layer that all jobs with the same file share.
@@ -8,40 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import shlex
-import signal
-import subprocess
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import Distribution
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from dogbreed_sdk._util.processes import signal_group
-from dogbreed_sdk._util.text import shorten
+from dogbreed_sdk.local.jobs.installation import Report, install
 from dogbreed_sdk.local.jobs.script_files import remove_tree
 from dogbreed_sdk.local.jobs.scripts_python import Layer, ScriptsPython
 from training_scripts._util.locking import exclusive
-from training_scripts._util.safe_text import without_secrets
 
-REQUIREMENTS_FILE = "requirements.txt"
-SETUP_FILE = "setup.py"
-LAYERS_FOLDER = "requirements"
-_MESSAGE_CHARACTERS = 700
 _COMMENT = re.compile(r"(^|\s)#.*")
 # Options that say where packages come from; all others are about files or single packages.
 _SOURCES = re.compile(
     r"(-i|-f|--(index-url|extra-index-url|find-links|no-index|trusted-host|pre|prefer-binary|only-binary|no-binary))"
     r"([\s=].*)?"
 )
-
-Report = Callable[[str], object]
-
-
-class InstallError(Exception):
-    """pip failed; the message is the job's FailureReason, in AWS's form."""
 
 
 def requirements_layers(
@@ -126,62 +110,3 @@ def _is_satisfied(wanted: Requirement, python: ScriptsPython, path: list[str]) -
 
 def _without_marker(requirement: Requirement) -> str:
     return str(requirement).partition(";")[0]
-
-
-def install(layer: Layer, what: Sequence[str], folder: Path, environment: Mapping[str, str], report: Report) -> None:
-    """Run `pip install` in a layer.
-
-    Args:
-        layer: The layer.
-        what: pip's arguments: `-r requirements.txt`, or `.`.
-        folder: The folder to which they are relative.
-        environment: The environment from which pip's own settings come.
-        report: Called with its output, line by line.
-
-    Raises:
-        InstallError: It failed.
-    """
-    command = [layer.python, "-m", "pip", "install", "--no-input", "--progress-bar", "off", *what]
-    report(f"Installing packages: pip install {shlex.join(what)}")
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=layer.environment(environment),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
-    lines: list[str] = []
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(without_secrets(line.rstrip()))
-            report(lines[-1])
-        status = process.wait()
-    finally:
-        signal_group(process.pid, signal.SIGKILL)
-        process.wait()
-    if status != 0:
-        raise InstallError(_failure(status, lines, what, layer.below.executable))
-
-
-def pip_environment(request: Mapping[str, str]) -> dict[str, str]:
-    """Pip's environment: unlike a script, it gets the user's own, which says where packages come from.
-
-    Args:
-        request: The job's Environment.
-    """
-    return {**os.environ, **request}
-
-
-def _failure(status: int, lines: list[str], what: Sequence[str], python: str) -> str:
-    errors = [line for line in lines if line.startswith("ERROR:")] or lines[-3:] or ["pip printed nothing"]
-    if any("No module named pip" in line for line in lines):
-        errors.append(f"Install pip for {python}: {python} -m ensurepip")
-    kind = "InstallModuleError" if "." in what else "InstallRequirementsError"
-    message = shorten("\n".join(errors), _MESSAGE_CHARACTERS)
-    command = shlex.join([python, "-m", "pip", "install", *what])
-    return f'AlgorithmError: {kind}:\nExitCode {status}\nErrorMessage "{message}"\nCommand "{command}"'

@@ -26,6 +26,7 @@ from dogbreed_sdk.local.jobs.debugger_recording import recording
 from dogbreed_sdk.local.jobs.environment import gpus_by_host, script_environment
 from dogbreed_sdk.local.jobs.failure_reason import full_disk, script_failure
 from dogbreed_sdk.local.jobs.hosts import Host, hosts_of
+from dogbreed_sdk.local.jobs.installation import LAYERS_FOLDER, InstallError
 from dogbreed_sdk.local.jobs.launchers import launch_command
 from dogbreed_sdk.local.jobs.metric_history import MetricHistory
 from dogbreed_sdk.local.jobs.metric_search import Captured, MetricSearch
@@ -33,7 +34,6 @@ from dogbreed_sdk.local.jobs.metrics import MetricReader, finite
 from dogbreed_sdk.local.jobs.network import JobNetwork, job_network
 from dogbreed_sdk.local.jobs.pipes import fed
 from dogbreed_sdk.local.jobs.program import prepare, remove_installed
-from dogbreed_sdk.local.jobs.requirements import LAYERS_FOLDER, InstallError
 from dogbreed_sdk.local.jobs.script_process import Script
 from dogbreed_sdk.local.jobs.script_processes import EndReason, ScriptEnd, ScriptProcesses, is_full_disk
 from dogbreed_sdk.local.jobs.script_run import ScriptRun

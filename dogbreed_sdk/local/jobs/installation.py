@@ -1,0 +1,85 @@
+"""Installs packages for a job, with the user's pip and never into the user's environment."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from dogbreed_sdk._util.processes import signal_group
+from dogbreed_sdk._util.text import shorten
+from dogbreed_sdk.local.jobs.scripts_python import Layer
+from training_scripts._util.safe_text import without_secrets
+
+REQUIREMENTS_FILE, SETUP_FILE = "requirements.txt", "setup.py"
+# The folder below the root with the layers that jobs and models share; see `requirements`.
+LAYERS_FOLDER = "requirements"
+_MESSAGE_CHARACTERS = 700
+
+Report = Callable[[str], object]
+
+
+class InstallError(Exception):
+    """pip failed; the message is the job's FailureReason, in AWS's form."""
+
+
+def install(layer: Layer, what: Sequence[str], folder: Path, environment: Mapping[str, str], report: Report) -> None:
+    """Run `pip install` in a layer.
+
+    Args:
+        layer: The layer.
+        what: pip's arguments: `-r requirements.txt`, or `.`.
+        folder: The folder to which they are relative.
+        environment: The environment from which pip's own settings come.
+        report: Called with its output, line by line.
+
+    Raises:
+        InstallError: It failed.
+    """
+    command = [layer.python, "-m", "pip", "install", "--no-input", "--progress-bar", "off", *what]
+    report(f"Installing packages: pip install {shlex.join(what)}")
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=layer.environment(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    lines: list[str] = []
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(without_secrets(line.rstrip()))
+            report(lines[-1])
+        status = process.wait()
+    finally:
+        signal_group(process.pid, signal.SIGKILL)
+        process.wait()
+    if status != 0:
+        raise InstallError(_failure(status, lines, what, layer.below.executable))
+
+
+def pip_environment(request: Mapping[str, str]) -> dict[str, str]:
+    """Pip's environment: unlike a script, it gets the user's own, which says where packages come from.
+
+    Args:
+        request: The job's Environment.
+    """
+    return {**os.environ, **request}
+
+
+def _failure(status: int, lines: list[str], what: Sequence[str], python: str) -> str:
+    errors = [line for line in lines if line.startswith("ERROR:")] or lines[-3:] or ["pip printed nothing"]
+    if any("No module named pip" in line for line in lines):
+        errors.append(f"Install pip for {python}: {python} -m ensurepip")
+    kind = "InstallModuleError" if "." in what else "InstallRequirementsError"
+    message = shorten("\n".join(errors), _MESSAGE_CHARACTERS)
+    command = shlex.join([python, "-m", "pip", "install", *what])
+    return f'AlgorithmError: {kind}:\nExitCode {status}\nErrorMessage "{message}"\nCommand "{command}"'
