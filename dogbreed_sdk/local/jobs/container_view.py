@@ -45,13 +45,15 @@ class ContainerView:
 
         It takes some 30 ms to start. Where the system allows no view, paths below /opt/ml in the command, in its
         environment and in the scripts of sagemaker 3's ModelTrainer are replaced with the folder's real ones, and the
-        hosts' names with their addresses. If the job spells out /opt/ml, its output begins with a line about that.
+        hosts' names with their addresses. If the job spells out /opt/ml, or has several hosts, its output begins with a
+        line about that.
         """
         binds = [(str(self.container), OPT_ML), *((str(source), path) for path, source in self.files.items())]
         view = {
             "namespace": _is_wanted(self.container),
             "binds": binds,
             "host_name": self.host_name,
+            "has_peers": len(self.addresses) > 1,
             "translations": [(OPT_ML, str(self.container)), *self.addresses.items()],
             # SageMaker 3's own scripts, of which each job has a copy, spell out /opt/ml throughout.
             "rewritten": {"folder": str(self.container / _DRIVERS), "path": OPT_ML, "by": str(self.container)},

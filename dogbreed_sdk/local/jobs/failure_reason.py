@@ -52,12 +52,13 @@ def script_failure(
     written = without_secrets(_failure_file(failure_file))
     tail = [without_secrets(line) for line in tail]
     message = _parts_of_text(written) if written else _parts_of_log(tail)
-    notes = f"On host {host}: " if host else ""
-    notes += _signal_note(exit_status)
+    notes = _signal_note(exit_status)
     if any(_FULL_DISK in part for part in message) or any(_FULL_DISK in line for line in tail):
         notes += full_disk(folder) + " "
     head = f'AlgorithmError: {notes}ExecuteUserScriptError:\nExitCode {exit_status}\nErrorMessage "'
     end = f'"\nCommand "{_cut_end(without_secrets(shlex.join(command)), 300)}"'
+    if host is not None:
+        end += f"\nHost {host}"
     return head + _fitted(message, MAXIMUM_FAILURE_CHARACTERS - len(head) - len(end)) + end
 
 

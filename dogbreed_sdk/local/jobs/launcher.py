@@ -133,9 +133,9 @@ def _call(name: str, *arguments: Any) -> None:
 
 
 def _matters(view: dict[str, Any], texts: list[str]) -> bool:
-    """Whether the job spells out a path that only the namespace would have made true."""
+    """Whether the job misses the namespace: it has several hosts, or spells out a path that is not there."""
     path = view["rewritten"]["path"]
-    if any(path in text for text in texts):
+    if view["has_peers"] or any(path in text for text in texts):
         return True
     files = (Path(folder, name) for place in view["sources"] for folder, _, names in os.walk(place) for name in names)
     return any(path.encode() in _beginning(file) for file in files)

@@ -48,6 +48,8 @@ class ScriptProcess:
 
     Attributes:
         host: The host that it runs on.
+        output: The pipe of its standard output and error.
+        ending: A descriptor that becomes readable when the script ends; None where the system has none.
         exit_status: Its exit status once `finish` has been called, negative for a signal.
     """
 
@@ -67,9 +69,14 @@ class ScriptProcess:
         )
         assert self._process.stdout is not None
         self.output = self._process.stdout
-        self._guard = start_guard(self._process.pid)
-        # Becomes readable when the process ends. Linux only.
-        self.ending = os.pidfd_open(self._process.pid) if hasattr(os, "pidfd_open") else None
+        try:
+            self._guard = start_guard(self._process.pid)
+        except OSError:
+            self._process.kill()
+            self._process.wait()
+            self.output.close()
+            raise
+        self.ending = _end_descriptor(self._process.pid)
 
     @property
     def pid(self) -> int:
@@ -121,3 +128,10 @@ class ScriptProcess:
         if self.ending is not None:
             os.close(self.ending)
             self.ending = None
+
+
+def _end_descriptor(pid: int) -> int | None:
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):  # only Linux has it, from 5.3 on
+        return None

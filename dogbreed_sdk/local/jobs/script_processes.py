@@ -92,6 +92,8 @@ class ScriptProcesses:
                 self._processes.append(ScriptProcess(script))
         except OSError:
             self._finish()
+            for process in self._processes:
+                process.close()
             raise
 
     @property

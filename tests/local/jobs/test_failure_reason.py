@@ -64,3 +64,20 @@ def test_a_search_repeats_the_exception_of_its_first_trial_and_not_the_frames(tm
     assert 'ErrorMessage "ValueError: pictures differ' in said
     assert said.endswith('and that is the end"')
     assert brief("ClientError: the channel is empty", 400) == "ClientError: the channel is empty"
+
+
+def test_the_scripts_traceback_counts_and_not_that_of_torchrun(tmp_path: Path) -> None:
+    """torch.distributed writes the rank before each line of the script's traceback; torchrun adds one about itself."""
+    script = [f"[rank1]: {line}" for line in (*FRAMES, "ValueError: no such breed")]
+    launcher = [
+        "E1130 torch/distributed/elastic/multiprocessing/api.py:1002] failed (exitcode: 1) local_rank: 0",
+        "Traceback (most recent call last):",
+        '  File "torch/distributed/launcher/api.py", line 386, in launch_agent',
+        "    raise ChildFailedError(",
+        "torch.distributed.elastic.multiprocessing.errors.ChildFailedError: ",
+        "train.py FAILED",
+    ]
+    said = message(reason(tmp_path, *script, *launcher))
+    assert "ValueError: no such breed" in said
+    assert "ChildFailedError" not in said
+    assert "rank1" not in said

@@ -18,6 +18,7 @@ import torch
 from dogbreed_sdk._util.log_file import LogFollower
 from dogbreed_sdk.local import Store
 from dogbreed_sdk.local.folders import JobFolder
+from dogbreed_sdk.local.jobs.container_view import NAMESPACE_VARIABLE
 from dogbreed_sdk.local.jobs.environment import JOB_MARK, gpus_by_host
 from dogbreed_sdk.local.jobs.hosts import Host, hosts_of, job_mark
 from dogbreed_sdk.local.jobs.launchers import is_distributed, unsupported_launcher
@@ -130,6 +131,24 @@ def test_each_host_finds_its_own_container(
     _check_log_streams(client("logs"))
 
 
+def test_hosts_have_addresses_where_names_cannot_be_resolved(
+    start: Callable[..., None], ended: Ended, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(NAMESPACE_VARIABLE, "off")
+    text = (
+        "import json, os, socket\n"
+        "hosts = json.loads(os.environ['SM_HOSTS'])\n"
+        "assert os.environ['MASTER_ADDR'] == hosts[0] == socket.gethostbyname(hosts[0])\n"
+        "print('host', hosts.index(os.environ['SM_CURRENT_HOST']))"
+    )
+    start("plain", text, 2)
+    assert ended("plain")["TrainingJobStatus"] == "Completed"
+    for index in range(2):
+        notice, line = log_of(root, "plain", f"algo-{index + 1}")
+        assert "the names of hosts such as algo-1 with addresses" in notice
+        assert line == f"host {index}"
+
+
 def _check_log_streams(logs: Any) -> None:
     """Each host has a log stream, in the order and with the names of CloudWatch."""
     first = logs.describe_log_streams(logGroupName=GROUP, logStreamNamePrefix="two/", limit=1)
@@ -155,7 +174,8 @@ class TestEnds:
         start("fails", text, 3, CheckpointConfig={"S3Uri": (tmp_path / "shared").as_uri()})
         described = ended("fails")
         reason = described["FailureReason"]
-        assert reason.startswith("AlgorithmError: On host algo-2: ExecuteUserScriptError:\nExitCode 1\n")
+        assert reason.startswith("AlgorithmError: ExecuteUserScriptError:\nExitCode 1\n")
+        assert reason.endswith("\nHost algo-2")
         assert "ValueError: no such breed" in reason
         assert (JobFolder.of(root, "fails").container_of("algo-3") / "model/algo-3").read_text() == "so far"
         assert processes_of(root, "fails") == []
@@ -273,7 +293,8 @@ class TestKilled:
         wait_for_lines(store.root, "shot", 2)
         os.kill(store.get(TRAINING_JOB, "shot").state["scripts"][1]["pid"], signal.SIGKILL)
         reason = ended("shot")["FailureReason"]
-        assert reason.startswith("AlgorithmError: On host algo-2: The script was ended by SIGKILL.")
+        assert reason.startswith("AlgorithmError: The script was ended by SIGKILL.")
+        assert reason.endswith("\nHost algo-2")
         assert processes_of(store.root, "shot") == []
 
 
