@@ -62,12 +62,14 @@ def describe_log_streams(context: Context, request: DescribeLogStreamsRequestTyp
     start, limit = _page_start(request.get("nextToken")), request.get("limit") or _DEFAULT_STREAMS
     resources = sorted(resources_of(context, group, prefix), key=lambda name: f"{name}/", reverse=descending)
     if by_time:
-        summaries = [summary for _, summary in _summaries(context, group, resources, prefix, (0, 0))]
+        listed = _summaries(context, group, resources, prefix, (0, 0), descending=descending)
+        summaries = [summary for _, summary in listed]
         summaries.sort(key=lambda found: (found["lastEventTimestamp"] or 0, found["logStreamName"]), reverse=descending)
         end = start[0] + limit
         return {"logStreams": summaries[start[0] : end], "nextToken": str(end) if end < len(summaries) else None}
     # Clients poll one stream several times a second, or page through all of them: only the requested page is read.
-    found = list(itertools.islice(_summaries(context, group, resources, prefix, start), limit + 1))
+    listed = _summaries(context, group, resources, prefix, start, descending=descending)
+    found = list(itertools.islice(listed, limit + 1))
     more = _stream_token(found[limit][0]) if len(found) > limit else None
     return {"logStreams": [summary for _, summary in found[:limit]], "nextToken": more}
 
@@ -94,7 +96,7 @@ def get_log_events(context: Context, request: GetLogEventsRequestTypeDef) -> Mem
 
 
 def _summaries(
-    context: Context, group: str, resources: Sequence[str], prefix: str, start: _Place
+    context: Context, group: str, resources: Sequence[str], prefix: str, start: _Place, *, descending: bool
 ) -> Iterator[tuple[_Place, _Summary]]:
     """The descriptions of the streams, each with its place.
 
@@ -102,7 +104,8 @@ def _summaries(
     """
     for number, name in enumerate(resources[start[0] :], start[0]):
         with contextlib.suppress(NotFound):
-            for place, stream in enumerate(streams_of(context, group, name)):
+            streams = sorted(streams_of(context, group, name), key=lambda stream: stream.name, reverse=descending)
+            for place, stream in enumerate(streams):
                 if (number, place) >= start and stream.name.startswith(prefix):
                     with contextlib.suppress(FileNotFoundError):
                         yield (number, place), _summary(context, group, stream)

@@ -230,6 +230,8 @@ def test_a_transform_job_has_two_streams_and_the_pages_name_each_once(logs: Any,
                     break
                 token = {"nextToken": page["nextToken"]}
             assert found == [stream, f"{stream}/data-log"]
+    latest_first = logs.describe_log_streams(logGroupName=group, descending=True)["logStreams"]
+    assert [entry["logStreamName"] for entry in latest_first] == [f"{stream}/data-log", stream]
     for name, message in ((stream, "from the model"), (f"{stream}/data-log", "about the data")):
         (event,) = logs.get_log_events(logGroupName=group, logStreamName=name)["events"]
         assert event["message"] == message
