@@ -79,6 +79,8 @@ def train(how: str, folder: Path) -> None:
 
 def main() -> None:
     folder = Path(sys.argv[1])
+    # The first optimizer imports half of torch: once, and not in each process.
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1).step()
     children = {}
     for how in sys.argv[2:]:
         os.environ["SMDEBUG_CONFIG_FILE_PATH"] = str(folder / how / "hook.json")
