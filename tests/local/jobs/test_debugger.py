@@ -289,6 +289,17 @@ def test_what_was_recorded_is_there_when_the_job_is_completed(
     assert profile.problems == ()
 
 
+def test_every_host_has_its_system_metrics(
+    sagemaker: Any, debugged: Request, script: Pack, ended: Ended, tmp_path: Path
+) -> None:
+    resources = {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 5}
+    sagemaker.create_training_job(**debugged("pair", script("import time; time.sleep(0.7)"), ResourceConfig=resources))
+    assert ended("pair")["TrainingJobStatus"] == "Completed"
+    profile = read_profile(tmp_path / "debugger/pair/profiler-output")
+    assert profile.system.keys() == {"algo-1", "algo-2"}
+    assert all({CPU, CPU_MEMORY} <= set(metrics) for metrics in profile.system.values())
+
+
 @pytest.mark.parametrize("profiler", [{"DisableProfiler": True}, None])
 def test_without_a_profiler_the_machine_is_not_sampled(
     sagemaker: Any, debugged: Request, script: Pack, ended: Ended, tmp_path: Path, profiler: dict[str, Any] | None

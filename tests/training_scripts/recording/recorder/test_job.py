@@ -89,6 +89,11 @@ def test_the_managed_profiler_says_where_the_profile_goes_and_whether(tmp_path: 
     profiler.run_ends()
     assert (tmp_path / "profile").is_dir()
     assert not (tmp_path / "checkpoints" / "profiler-output").exists()
+    # The service that wrote the configuration samples the machine; how large it is only the job can tell.
+    assert not (tmp_path / "profile" / "system").exists()
+    own = json.loads((tmp_path / "profile" / "profile_algo-1.json").read_text())
+    assert own["facts"]["cores"] >= 1
+    assert "interval_ms" not in own["facts"]
     configure(tmp_path, "profilerconfig", {"DisableProfiler": True})
     assert not any(isinstance(callback, Profiler) for callback in chosen(tmp_path, profiler="on"))
 
