@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from dogbreed_sdk._util.processes import signal_group
+from dogbreed_sdk._util.processes import dismiss_guard, signal_group, start_guard
 from dogbreed_sdk._util.text import shorten
 from dogbreed_sdk.local.jobs.scripts_python import Layer
 from training_scripts._util.safe_text import without_secrets
@@ -52,6 +52,7 @@ def install(layer: Layer, what: Sequence[str], folder: Path, environment: Mappin
         errors="replace",
         start_new_session=True,
     )
+    guard = start_guard(process.pid)  # pip must not outlive a supervisor that is killed
     lines: list[str] = []
     try:
         assert process.stdout is not None
@@ -62,6 +63,7 @@ def install(layer: Layer, what: Sequence[str], folder: Path, environment: Mappin
     finally:
         signal_group(process.pid, signal.SIGKILL)
         process.wait()
+        dismiss_guard(guard)
     if status != 0:
         raise InstallError(_failure(status, lines, what, layer.below.executable))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import signal
 import sys
 import tarfile
 import textwrap
@@ -13,16 +15,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from botocore.exceptions import ClientError
 
 from dogbreed_sdk._util.log_file import LogFollower
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local import Store
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.jobs.container_view import NAMESPACE_VARIABLE
 from dogbreed_sdk.local.jobs.requirements import are_satisfied, parsed
 from dogbreed_sdk.local.jobs.scripts_python import PYTHON_VARIABLE, scripts_python
+from dogbreed_sdk.local.store import TRAINING_JOB
 from tests.local.jobs.test_container_view import in_namespace
+from tests.waiting import wait_for
 
 PACKAGE = "tiny_package_for_tests"
 DRIVER = ["/bin/bash"], ["-c", "chmod +x /opt/ml/input/data/sm_drivers/run.sh && /opt/ml/input/data/sm_drivers/run.sh"]
@@ -307,6 +313,28 @@ class TestRequirements:
         log = jobs.completed("package", {"lr": "1", **source("steps/train.py", files)})
         assert log[0] == "Installing packages: pip install ."
         assert log[-1] == "built steps.train ['--lr', '1']"
+
+    @pytest.mark.parametrize("way", ["stop", "kill"])
+    def test_an_installation_ends_with_its_job(
+        self, jobs: Runner, source: Pack, sagemaker: Any, training_request: Any, ended: Any, store: Store, way: str
+    ) -> None:
+        project = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+        files = {
+            "train.py": "",
+            "requirements.txt": ".",
+            "pyproject.toml": project,
+            "backend.py": "import os, time\nopen('builder', 'w').write(str(os.getpid()))\ntime.sleep(60)\n",
+        }
+        sagemaker.create_training_job(**training_request("building", source("train.py", files)))
+        builder = JobFolder.of(jobs.root, "building").container / "code/builder"
+        pid = int(wait_for(lambda: builder.is_file() and builder.read_text()))
+        if way == "stop":
+            sagemaker.stop_training_job(TrainingJobName="building")
+            assert ended("building")["TrainingJobStatus"] == "Stopped"
+        else:
+            os.kill(store.get(TRAINING_JOB, "building").state["process"]["pid"], signal.SIGKILL)
+            assert ended("building")["TrainingJobStatus"] == "Failed"
+        wait_for(lambda: not psutil.pid_exists(pid))
 
     @in_namespace
     def test_pip_in_a_script_changes_only_its_job(self, jobs: Runner, wheels: Path) -> None:
