@@ -105,10 +105,10 @@ class AsyncWorker:
 
     def _recover(self) -> None:
         """Give an outcome to the requests that a killed process had taken."""
-        for record in waiting(self._store, self._name, "Running"):
-            self._fail(record, _INTERRUPTED)
         for record in waiting(self._store, self._name, "Delivering"):
             self._begin(record, self._deliver(record))
+        for record in waiting(self._store, self._name, "Running"):
+            self._fail(record, _INTERRUPTED)
 
     def _claim(self, endpoint: Record) -> None:
         """Take the oldest requests, as many as may be processed at once."""

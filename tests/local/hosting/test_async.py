@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +106,10 @@ def endpoint(client: Any, store: Store) -> Any:
 
 
 @pytest.fixture
-def queued(endpoint: Endpoint, store: Store, tmp_path: Path) -> AsyncEndpoint:
-    return AsyncEndpoint(endpoint, store, tmp_path)
+def queued(endpoint: Endpoint, store: Store, tmp_path: Path) -> Iterator[AsyncEndpoint]:
+    yield AsyncEndpoint(endpoint, store, tmp_path)
+    log = EndpointFolder.of(store.root, "e").queue_log
+    assert not log.exists() or log.read_text() == ""
 
 
 def test_responses_and_failures_are_where_the_client_was_told(queued: AsyncEndpoint, tmp_path: Path) -> None:
