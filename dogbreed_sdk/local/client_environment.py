@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dogbreed_sdk._util.caller_environment import LOCAL_ACCESS_KEY
 from dogbreed_sdk.local import aws_redirect
+from dogbreed_sdk.local.s3.direct import ROOT_VARIABLE
 from dogbreed_sdk.local.store import ACCOUNT_ID, DEFAULT_REGION, ROLE_ARN
 from training_scripts._util.atomic import write_atomically
 
@@ -97,6 +98,7 @@ def client_environment(url: str, root: Path, current: Mapping[str, str]) -> Clie
         "PYTHONPATH": _joined(package, current.get("PYTHONPATH", ""), ":"),
         "NO_PROXY": _joined(",".join(_LOOPBACK), current.get("NO_PROXY", ""), ","),
         "no_proxy": _joined(",".join(_LOOPBACK), current.get("no_proxy", current.get("NO_PROXY", "")), ","),
+        ROOT_VARIABLE: str(Path(root).absolute()),
         # The administrator's file too: it would be merged with the user's, and knows a real account.
         "SAGEMAKER_ADMIN_CONFIG_OVERRIDE": sagemaker_config,
         "SAGEMAKER_USER_CONFIG_OVERRIDE": sagemaker_config,

@@ -28,6 +28,7 @@ from dogbreed_sdk.local.running import (
     using,
     wait_for_users,
 )
+from dogbreed_sdk.local.store import TRAINING_JOB, Store
 from tests.waiting import wait_for
 
 UP = """
@@ -89,7 +90,7 @@ def test_an_upload_that_a_killed_server_was_receiving_leaves_nothing(root: Path)
         connection.sendall(
             b"PUT /dogs/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\r\n" + bytes(3000000)
         )
-        wait_for(lambda: [path for path in (root / "s3/.incoming").rglob("content") if path.stat().st_size])
+        wait_for(lambda: [path for path in (root / "s3/.incoming").iterdir() if path.stat().st_size])
         ended(process)
     assert (root / "s3/dogs/k").read_bytes() == b"old"
     with serving(root, host="127.0.0.1", port=0, command="up"):
@@ -143,36 +144,69 @@ def packed(text: str) -> bytes:
     return content.getvalue()
 
 
+def job_request(training_request: Callable[..., dict[str, Any]], name: str) -> dict[str, Any]:
+    hyperparameters = {
+        "sagemaker_program": json.dumps("train.py"),
+        "sagemaker_submit_directory": json.dumps("s3://dogs/code/sourcedir.tar.gz"),
+    }
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://dogs/data"}}
+    return training_request(
+        name,
+        hyperparameters,
+        InputDataConfig=[{"ChannelName": "train", "DataSource": source}],
+        OutputDataConfig={"S3OutputPath": "s3://dogs/out"},
+    )
+
+
+def start_job(script: str, request: dict[str, Any]) -> None:
+    """Starts a job through the server that this process calls."""
+    session = boto3.Session()
+    s3, sagemaker = session.client("s3"), session.client("sagemaker")
+    s3.create_bucket(Bucket="dogs")
+    s3.put_object(Bucket="dogs", Key="code/sourcedir.tar.gz", Body=packed(script))
+    s3.put_object(Bucket="dogs", Key="data/sub/dog.txt", Body=b"rex")
+    sagemaker.create_training_job(**request)
+    s3.close()
+    sagemaker.close()
+
+
+def status(root: Path, name: str) -> str:
+    store = Store(root)
+    found = str(store.get(TRAINING_JOB, name).state.get("status"))
+    store.close()
+    return found
+
+
 @pytest.mark.slow
 def test_a_job_and_its_script_use_the_same_s3(root: Path, training_request: Callable[..., dict[str, Any]]) -> None:
     with serving(root, host="127.0.0.1", port=0, command="up"):
-        session = boto3.Session()
-        s3, sagemaker = session.client("s3"), session.client("sagemaker")
-        s3.create_bucket(Bucket="dogs")
-        s3.put_object(Bucket="dogs", Key="code/sourcedir.tar.gz", Body=packed(SCRIPT))
-        s3.put_object(Bucket="dogs", Key="data/sub/dog.txt", Body=b"rex")
-        hyperparameters = {
-            "sagemaker_program": json.dumps("train.py"),
-            "sagemaker_submit_directory": json.dumps("s3://dogs/code/sourcedir.tar.gz"),
-        }
-        source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://dogs/data"}}
-        request = training_request(
-            "job",
-            hyperparameters,
-            InputDataConfig=[{"ChannelName": "train", "DataSource": source}],
-            OutputDataConfig={"S3OutputPath": "s3://dogs/out"},
-        )
-        sagemaker.create_training_job(**request)
-        sagemaker.get_waiter("training_job_completed_or_stopped").wait(
-            TrainingJobName="job", WaiterConfig={"Delay": 1, "MaxAttempts": 60}
-        )
-        described = sagemaker.describe_training_job(TrainingJobName="job")
-        assert described["ModelArtifacts"] == {"S3ModelArtifacts": "s3://dogs/out/job/output/model.tar.gz"}
-        assert s3.get_object(Bucket="dogs", Key="from-script")["Body"].read() == b"woof"
-        with tarfile.open(root / "s3/dogs/out/job/output/model.tar.gz") as tar:
-            assert tar.getnames() == ["model.pth"]
-        for client in (s3, sagemaker):
-            client.close()
+        start_job(SCRIPT, job_request(training_request, "job"))
+        wait_for(lambda: status(root, "job") != "InProgress")
+    assert status(root, "job") == "Completed"
+    assert (root / "s3/dogs/from-script").read_bytes() == b"woof"
+    with tarfile.open(root / "s3/dogs/out/job/output/model.tar.gz") as tar:
+        assert tar.getnames() == ["model.pth"]
+
+
+@pytest.mark.slow
+def test_a_job_delivers_its_results_to_s3_after_the_server_has_ended(
+    root: Path, tmp_path: Path, training_request: Callable[..., dict[str, Any]]
+) -> None:
+    script = f"""
+import os, time
+from pathlib import Path
+Path({str(tmp_path / "begun")!r}).touch()
+while not Path({str(tmp_path / "ended")!r}).exists():
+    time.sleep(0.05)
+Path(os.environ["SM_MODEL_DIR"], "model.pth").write_text("weights")
+"""
+    with serving(root, host="127.0.0.1", port=0, command="up"):
+        start_job(script, job_request(training_request, "job"))
+        wait_for((tmp_path / "begun").exists)
+    (tmp_path / "ended").touch()
+    wait_for(lambda: status(root, "job") != "InProgress")
+    assert status(root, "job") == "Completed"
+    assert (root / "s3/dogs/out/job/output/model.tar.gz").is_file()
 
 
 def test_a_server_stays_up_as_long_as_another_program_uses_it(root: Path) -> None:

@@ -90,6 +90,27 @@ def replacing(path: Path | str, *, durable: bool = True) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
+def temporary_file(folder: Path, name: str) -> Iterator[BinaryIO]:
+    """A new file, open for binary writing, which is deleted at the end unless it was moved to its place.
+
+    Args:
+        folder: The folder that contains it; created if it is missing. After a crash, the next writer there deletes it.
+        name: Part of its name that says what it is for.
+
+    Raises:
+        OSError: It cannot be created.
+    """
+    _remove_abandoned(str(folder))
+    file = _locked_file(str(folder), name)
+    try:
+        with file:
+            yield file
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(file.name)  # noqa: PTH108
+
+
+@contextlib.contextmanager
 def building(folder: Path) -> Iterator[Path]:
     """An empty folder beside `folder`, which replaces it when the context ends without an exception.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local.s3.direct import direct_client
 from training_scripts._util.atomic import replacing
 
 if TYPE_CHECKING:
@@ -213,11 +214,14 @@ def path_within(folder: Path, name: str) -> Path:
 
 
 def client_for(uri: str) -> S3Client:
-    """A client for an s3:// URI, which several threads may use.
+    """A client for an s3:// URI, which several threads may use; for local S3, one that does not need its server.
 
     Raises:
         ConfigurationError: There are no credentials.
     """
+    direct = direct_client()
+    if direct is not None:
+        return direct
     import boto3  # noqa: PLC0415
 
     session = boto3.Session()

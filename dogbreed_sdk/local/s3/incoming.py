@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from training_scripts._util.atomic import temporary_folder
+from training_scripts._util.atomic import temporary_file
 
 BLOCK_BYTES = 1024 * 1024
 _MOST_COPIED_BYTES = 1024 * 1024 * 1024
@@ -55,12 +55,11 @@ class Incoming:
     """One piece of content that is being received: an object, or a part of one.
 
     Attributes:
-        path: Its file, which whoever keeps the content moves away.
         size: Bytes received so far.
     """
 
     def __init__(self, path: Path, file: BinaryIO, algorithms: Iterable[str]) -> None:
-        self.path = path
+        self._path = path
         self.size = 0
         self._file = file
         self._md5 = hashlib.md5(usedforsecurity=False)
@@ -87,12 +86,27 @@ class Incoming:
 
         The system copies it, on some file systems by reference alone.
         """
-        self._file.flush()
+        self._file.flush()  # what follows is behind Python's buffer
         self.size += os.fstat(source.fileno()).st_size
         with contextlib.suppress(OSError, AttributeError):  # only Linux has it, and not for every file system
             while os.copy_file_range(source.fileno(), self._file.fileno(), _MOST_COPIED_BYTES):
                 pass
         shutil.copyfileobj(source, self._file, BLOCK_BYTES)  # the rest: nothing, or everything
+
+    def move(self, place: Path) -> None:
+        """Move the file, with everything that was received, to its place.
+
+        Raises:
+            OSError: The place can't have a file; it may be moved elsewhere.
+        """
+        self._file.flush()
+        self._path.replace(place)
+
+    @property
+    def mark(self) -> str:
+        """Identifies the content once it is complete; see `mark_of`."""
+        self._file.flush()
+        return mark_of(os.fstat(self._file.fileno()))
 
     @property
     def etag(self) -> str:
@@ -112,7 +126,6 @@ class Incoming:
         Raises:
             ChecksumError: One does not match.
         """
-        self._file.flush()
         computed = {name: base64.b64encode(one.digest()).decode() for name, one in self._hashes.items()}
         for name, value in given.items():
             if computed.get(name, value) != value:
@@ -130,8 +143,13 @@ def receiving(folder: Path, algorithms: Iterable[str] = ()) -> Iterator[Incoming
         folder: Where it is written, on the file system of its destination.
         algorithms: The checksums to compute beside the MD5: "CRC32", "SHA256", ….
     """
-    with temporary_folder(folder, "content", mode=0o700) as own, (own / "content").open("xb", buffering=0) as file:
-        yield Incoming(own / "content", file, algorithms)
+    with temporary_file(folder, "content") as file:
+        yield Incoming(Path(file.name), file, algorithms)
+
+
+def mark_of(found: os.stat_result) -> str:
+    """Identifies the content of a file, as far as its size and the time of its last change do."""
+    return f"{found.st_size}:{found.st_mtime_ns}"
 
 
 def composite(values: Iterable[str]) -> str:

@@ -59,7 +59,7 @@ class StoredObject:
         key: Its key.
         path: Its file, relative to the folder of local S3.
         size: Bytes.
-        mark: Identifies this content of the file; see `objects.mark_of`.
+        mark: Identifies this content of the file; see `incoming.mark_of`.
         etag: The ETag without quotes.
         modified: Epoch seconds.
         attributes: Members of GetObject's response: ContentType, Metadata, checksums; also TagSet and PartSizes.

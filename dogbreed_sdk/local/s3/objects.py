@@ -12,6 +12,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import shutil
 import time
 import uuid
@@ -21,12 +22,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from dogbreed_sdk.local.s3.incoming import BLOCK_BYTES, Incoming, receiving
-from dogbreed_sdk.local.s3.index import Index, Part, StoredObject, Upload
+from dogbreed_sdk.local.s3.incoming import BLOCK_BYTES, Incoming, mark_of, receiving
+from dogbreed_sdk.local.s3.index import Bucket, Index, Part, StoredObject, Upload
+from dogbreed_sdk.local.store import ACCOUNT_ID
 
 FOLDER = "s3"
 _INCOMING, _UPLOADS, _OTHER = ".incoming", ".uploads", ".other-keys"
 _LONGEST_NAME_BYTES = 255
+_DEFAULT_BUCKET = re.compile(rf"sagemaker-([a-z0-9-]{{1,32}})-{ACCOUNT_ID}")
 _NOT_A_PLACE = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.EINVAL)
 
 Check = Callable[[StoredObject | None], None]
@@ -61,6 +64,13 @@ class Objects:
         (self.folder / name).mkdir(exist_ok=True)
         return self.index.add_bucket(name, region)
 
+    def bucket(self, name: str) -> Bucket | None:
+        """The bucket of that name; the SageMaker SDKs' default bucket is made when it is first used."""
+        default = _DEFAULT_BUCKET.fullmatch(name)
+        if default and self.index.bucket(name) is None:
+            self.make_bucket(name, default.group(1))
+        return self.index.bucket(name)
+
     # ------------------------------------------------------------------ objects
 
     def put(
@@ -88,8 +98,8 @@ class Objects:
         with self.index.transaction():
             current = self.index.object(bucket, key)
             check(current)
-            mark = mark_of(content.path.stat())
-            path = self._move(content.path, bucket, key)
+            mark = content.mark
+            path = self._move(content, bucket, key)
             item = StoredObject(
                 bucket, key, path, content.size, mark, etag or content.etag, time.time(), dict(attributes)
             )
@@ -186,7 +196,7 @@ class Objects:
             FileNotFoundError: The upload has ended meanwhile.
         """
         with self.index.transaction():
-            content.path.replace(self.part_path(upload, number))
+            content.move(self.part_path(upload, number))
             part = Part(upload, number, content.size, content.etag, time.time(), dict(checksums))
             self.index.put_part(part)
             return part
@@ -215,13 +225,13 @@ class Objects:
         self.index.put_object(item)
         return item
 
-    def _move(self, file: Path, bucket: str, key: str) -> str:
-        """Moves a file to the place of a key; returns its path below the folder."""
+    def _move(self, content: Incoming, bucket: str, key: str) -> str:
+        """Moves content to the place of a key; returns its path below the folder."""
         path = f"{bucket}/{key}"
         if _can_be_a_path(key) and self.index.owner(path) in (None, (bucket, key)):
             try:
                 (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
-                file.replace(self.folder / path)
+                content.move(self.folder / path)
             except OSError as error:
                 if error.errno not in _NOT_A_PLACE:
                     raise
@@ -231,7 +241,7 @@ class Objects:
         name = hashlib.sha256(key.encode()).hexdigest()
         path = f"{_OTHER}/{bucket}/{name}"
         (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
-        file.replace(self.folder / path)
+        content.move(self.folder / path)
         return path
 
     def _unlink(self, path: str) -> None:
@@ -252,11 +262,6 @@ def _opened(path: Path) -> BinaryIO | None:
         return path.open("rb")
     except OSError:
         return None
-
-
-def mark_of(found: os.stat_result) -> str:
-    """Identifies the content of a file, as far as its size and the time of its last change do."""
-    return f"{found.st_size}:{found.st_mtime_ns}"
 
 
 def _is_of_content(name: str) -> bool:

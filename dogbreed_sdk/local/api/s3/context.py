@@ -15,8 +15,6 @@ from dogbreed_sdk.local.store import ACCOUNT_ID, DEFAULT_REGION
 
 Members = Mapping[str, Any]
 OWNER = {"ID": f"{ACCOUNT_ID}{'0' * 52}", "DisplayName": "local"}
-# The SDKs' default bucket, which they make themselves unless they see it.
-_DEFAULT_BUCKET = re.compile(rf"sagemaker-([a-z0-9-]{{1,32}})-{ACCOUNT_ID}")
 # Members that would change what is stored or who may read it, in ways that do not exist here.
 _REFUSED = re.compile(r"(CopySource)?SSECustomer\w*|ObjectLock\w*|WebsiteRedirectLocation|WriteOffsetBytes|MFA")
 
@@ -85,7 +83,7 @@ def precondition_failed() -> ApiError:
 
 
 def bucket_of(context: S3Context, given: Members) -> Bucket:
-    """The bucket of a request; the SDKs' default bucket is made when it is first used.
+    """The bucket of a request.
 
     Raises:
         ApiError: NoSuchBucket; AccessDenied if another account's bucket is expected.
@@ -98,10 +96,7 @@ def bucket_of(context: S3Context, given: Members) -> Bucket:
 
 def require_bucket(context: S3Context, name: str) -> Bucket:
     """The bucket of that name; see `bucket_of`."""
-    default = _DEFAULT_BUCKET.fullmatch(name)
-    if default and context.objects.index.bucket(name) is None:
-        context.objects.make_bucket(name, default.group(1))
-    found = context.objects.index.bucket(name)
+    found = context.objects.bucket(name)
     if found is None:
         raise ApiError(
             "NoSuchBucket",
