@@ -7,6 +7,7 @@ import os
 import selectors
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ _TICK_SECONDS = 0.2
 _FULL_SECONDS = 0.02
 _DRAIN_SECONDS = 5.0
 _REAP_SECONDS = 10.0
+# How long a script may take from its last traceback to its end, or a launcher to notice it.
+_TRACEBACK_SECONDS = 10.0
 
 # The exit statuses of a script that ended because it was asked to.
 _ASKED_TO_END = (-signal.SIGTERM, -signal.SIGKILL)
@@ -84,8 +87,7 @@ class ScriptProcesses:
         self._reason: EndReason | None = None
         self._kill_at: float | None = None  # once the scripts have been asked to end
         self._ended: list[ScriptProcess] = []  # in the order of their ends
-        self._lines = 0  # of all hosts
-        self._tracebacks: dict[str, int] = {}  # the line in which a host's last traceback began, by host
+        self._tracebacks: deque[tuple[float, str]] = deque()  # when and on which hosts they began, recently
         self._processes: list[ScriptProcess] = []
         try:
             for script in scripts:
@@ -148,6 +150,7 @@ class ScriptProcesses:
             if len(self._ended) < len(self._processes):
                 process.end_strays()  # a container ends with its script, also while other hosts run
             if process.exit_status != 0 and self._kill_at is None:
+                self._forget_tracebacks()
                 self._ask_to_end()
 
     def _check_end(self) -> None:
@@ -198,10 +201,9 @@ class ScriptProcesses:
         return bool(ready)
 
     def _pass_on(self, host: str, lines: list[str]) -> None:
-        for line in lines:
-            self._lines += 1
-            if TRACEBACK in line:
-                self._tracebacks[host] = self._lines
+        if any(TRACEBACK in line for line in lines):
+            self._forget_tracebacks()
+            self._tracebacks.append((time.monotonic(), host))
         try:
             self._consume(host, lines)
         except OSError as error:
@@ -210,6 +212,12 @@ class ScriptProcesses:
             if self._kill_at is None:
                 self._reason = "disk"
                 self._ask_to_end()
+
+    def _forget_tracebacks(self) -> None:
+        """Forget those that were not the end of a script: it has run on for a while."""
+        recent = time.monotonic() - _TRACEBACK_SECONDS
+        while self._kill_at is None and self._tracebacks and self._tracebacks[0][0] < recent:
+            self._tracebacks.popleft()
 
     def _drain(self, selector: selectors.BaseSelector) -> None:
         """Read the rest from the pipes, which a process outside the groups may keep open."""
@@ -235,7 +243,7 @@ class ScriptProcesses:
             failed: The hosts whose scripts failed, in the order of their ends.
         """
         first, *others = failed
-        if first.host not in self._tracebacks:
-            return first
-        suspects = [first, *(process for process in others if process.exit_status not in _ASKED_TO_END)]
-        return min(suspects, key=lambda process: self._tracebacks.get(process.host, self._lines + 1))
+        suspects = {process.host: process for process in others if process.exit_status not in _ASKED_TO_END}
+        suspects[first.host] = first
+        order = [host for _, host in self._tracebacks if host in suspects]
+        return suspects[order[0]] if first.host in order else first

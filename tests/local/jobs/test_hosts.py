@@ -193,7 +193,7 @@ class TestEnds:
     def test_the_host_that_lost_its_connection_is_not_blamed(
         self, start: Callable[..., None], ended: Ended, tmp_path: Path
     ) -> None:
-        # As torchrun does: the second host's launcher ends after the first one's, whose script failed because of it.
+        # As with torchrun: the second host's launcher prints a traceback of its own, and ends after the first one's.
         text = (
             "import os, signal, sys, time, pathlib\n"
             "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -201,7 +201,8 @@ class TestEnds:
             "def fail(why):\n"
             "    print('Traceback (most recent call last):\\n  File \"x.py\", line 1, in y\\nError: ' + why)\n"
             "if os.environ['SM_CURRENT_HOST'] == 'algo-2':\n"
-            "    fail('no such breed'); time.sleep(0.5); marker.touch(); time.sleep(0.5); sys.exit(1)\n"
+            "    fail('no such breed'); time.sleep(0.5); marker.touch(); time.sleep(0.5)\n"
+            "    fail('no such breed, says the launcher'); sys.exit(1)\n"
             "while not marker.exists(): time.sleep(0.01)\n"
             "fail('connection closed'); sys.exit(1)"
         )
