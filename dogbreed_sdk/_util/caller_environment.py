@@ -32,7 +32,7 @@ _SECRET = re.compile(r"SECRET|TOKEN|PASSW|CREDENTIAL|API_?KEY", re.IGNORECASE)
 LOCAL_ACCESS_KEY = "local"
 # Where such a program finds local SageMaker, local S3 and the others; see `local.client_environment`.
 _OF_LOCAL_AWS = ("AWS_", "BOTOCORE_")
-_PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"})
+PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"})
 
 
 def inherited(caller: Mapping[str, str]) -> dict[str, str]:
@@ -58,7 +58,7 @@ def inherited(caller: Mapping[str, str]) -> dict[str, str]:
 
 
 def _is_needed(name: str, value: str) -> bool:
-    if "@" in value and (name.upper() in _PROXIES or name.startswith("PIP_")):
+    if "@" in value and (name.upper() in PROXIES or name.startswith("PIP_")):
         return False
-    known = name in _NAMES or name.upper() in {*_PROXIES, "NO_PROXY"} or name.startswith(_PREFIXES)
+    known = name in _NAMES or name.upper() in {*PROXIES, "NO_PROXY"} or name.startswith(_PREFIXES)
     return known and not _SECRET.search(name)

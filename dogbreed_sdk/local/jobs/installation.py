@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from dogbreed_sdk._util.caller_environment import PROXIES, inherited
 from dogbreed_sdk._util.processes import dismiss_guard, signal_group, start_guard
 from dogbreed_sdk._util.text import shorten
 from dogbreed_sdk.local.jobs.scripts_python import Layer
@@ -69,12 +70,19 @@ def install(layer: Layer, what: Sequence[str], folder: Path, environment: Mappin
 
 
 def pip_environment(request: Mapping[str, str]) -> dict[str, str]:
-    """Pip's environment: unlike a script, it gets the user's own, which says where packages come from.
+    """Pip's environment: a script's, and the user's settings that say where packages come from, even with a password.
+
+    It is not the user's whole environment: pip runs code of the job's source, and of packages, to build them.
 
     Args:
         request: The job's Environment.
     """
-    return {**os.environ, **request}
+    settings = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith("PIP_") or name == "SSH_AUTH_SOCK" or name.upper() in PROXIES
+    }
+    return {**inherited(os.environ), **settings, **request}
 
 
 def _failure(status: int, lines: list[str], what: Sequence[str], python: str) -> str:

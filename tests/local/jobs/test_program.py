@@ -35,11 +35,11 @@ DRIVER = ["/bin/bash"], ["-c", "chmod +x /opt/ml/input/data/sm_drivers/run.sh &&
 
 # A build backend that needs no packages.
 BACKEND = f"""
-import zipfile
+import os, zipfile
 def build_wheel(folder, config_settings=None, metadata_directory=None):
     name, about = "{PACKAGE}-1.0-py3-none-any.whl", "{PACKAGE}-1.0.dist-info"
     with zipfile.ZipFile(folder + "/" + name, "w") as wheel:
-        wheel.writestr("{PACKAGE}.py", "VALUE = 'built'")
+        wheel.writestr("{PACKAGE}.py", "VALUE = " + repr(["built", os.environ.get("DATABASE_URL")]))
         wheel.writestr(about + "/METADATA", "Metadata-Version: 2.1\\nName: {PACKAGE}\\nVersion: 1.0\\n")
         wheel.writestr(about + "/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
         wheel.writestr(about + "/RECORD", "")
@@ -302,7 +302,10 @@ class TestRequirements:
         )
         assert reason[-1] == f'Command "{sys.executable} -m pip install -r requirements.txt"'
 
-    def test_a_source_with_a_setup_py_is_installed_and_run_as_a_module(self, jobs: Runner, source: Pack) -> None:
+    def test_a_source_with_a_setup_py_is_installed_and_run_as_a_module(
+        self, jobs: Runner, source: Pack, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("DATABASE_URL", "postgres://me:secret@host/db")
         project = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
         files = {
             "setup.py": "",
@@ -312,7 +315,7 @@ class TestRequirements:
         }
         log = jobs.completed("package", {"lr": "1", **source("steps/train.py", files)})
         assert log[0] == "Installing packages: pip install ."
-        assert log[-1] == "built steps.train ['--lr', '1']"
+        assert log[-1] == "['built', None] steps.train ['--lr', '1']"
 
     @pytest.mark.parametrize("way", ["stop", "kill"])
     def test_an_installation_ends_with_its_job(
