@@ -102,11 +102,8 @@ def test_what_no_name_can_be_is_refused_before_anything_is_asked(tmp_path: Path)
 
 
 def test_a_job_that_computed_features_has_no_model(workshop: Workshop) -> None:
-    features, *_ = [
-        job["TrainingJobName"]
-        for job in workshop.session.client("sagemaker").list_training_jobs()["TrainingJobSummaries"]
-        if "-features-" in job["TrainingJobName"]
-    ]
+    listed = workshop.session.client("sagemaker").list_training_jobs(NameContains="-features-")
+    features = listed["TrainingJobSummaries"][0]["TrainingJobName"]
     with pytest.raises(JobError, match=f"{features} computed features and has no model"):
         found(workshop, features)
     with pytest.raises(JobError, match="computed features"):

@@ -122,7 +122,10 @@ def describe_training_job(context: Context, request: DescribeTrainingJobRequestT
 def list_training_jobs(context: Context, request: ListRequest) -> Members:
     """ListTrainingJobs."""
     reconcile_running(context.store, TRAINING_JOB)
-    shown, token = page_of(context.store, TRAINING_JOB, request, Order(sort_order="Ascending"))
+    # The API reference says of SortOrder that its default is Ascending, and of the operation that it selects the newest
+    # jobs first, on which programs that take the first entry rely.
+    order = Order(sort_order="Ascending") if request.get("SortBy") else Order()
+    shown, token = page_of(context.store, TRAINING_JOB, request, order)
     return {"TrainingJobSummaries": [_summary(record) for record in shown], "NextToken": token}
 
 

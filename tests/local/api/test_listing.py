@@ -39,8 +39,8 @@ def jobs(store: Store) -> None:
 
 
 @pytest.mark.usefixtures("jobs")
-def test_training_jobs_come_oldest_first_as_the_reference_says(sagemaker: Any) -> None:
-    assert names(sagemaker.list_training_jobs()) == ["beagle-2", "akita-1", "corgi-3"]
+def test_training_jobs_come_newest_first_as_programs_expect(sagemaker: Any) -> None:
+    assert names(sagemaker.list_training_jobs()) == ["corgi-3", "akita-1", "beagle-2"]
 
 
 @pytest.mark.usefixtures("jobs")
@@ -50,8 +50,9 @@ def test_training_jobs_come_oldest_first_as_the_reference_says(sagemaker: Any) -
         ({"SortBy": "Name"}, ["akita-1", "beagle-2", "corgi-3"]),
         ({"SortBy": "Name", "SortOrder": "Descending"}, ["corgi-3", "beagle-2", "akita-1"]),
         ({"SortBy": "Status"}, ["beagle-2", "corgi-3", "akita-1"]),
-        ({"SortOrder": "Descending"}, ["corgi-3", "akita-1", "beagle-2"]),
-        ({"NameContains": "i"}, ["akita-1", "corgi-3"]),
+        ({"SortBy": "CreationTime"}, ["beagle-2", "akita-1", "corgi-3"]),
+        ({"SortOrder": "Ascending"}, ["beagle-2", "akita-1", "corgi-3"]),
+        ({"NameContains": "i"}, ["corgi-3", "akita-1"]),
         ({"StatusEquals": "Failed"}, ["akita-1"]),
         ({"StatusEquals": "Stopped"}, []),
     ],
@@ -69,7 +70,7 @@ def test_times_filter_on_both_sides(sagemaker: Any, store: Store) -> None:
     assert names(sagemaker.list_training_jobs(CreationTimeBefore=between)) == ["old"]
     assert names(sagemaker.list_training_jobs(LastModifiedTimeAfter=between)) == ["new"]
     store.update(TRAINING_JOB, "old", lambda state: state.update(note=1))
-    assert names(sagemaker.list_training_jobs(LastModifiedTimeAfter=between)) == ["old", "new"]
+    assert names(sagemaker.list_training_jobs(LastModifiedTimeAfter=between)) == ["new", "old"]
 
 
 def test_a_page_has_ten_entries_unless_told(sagemaker: Any, store: Store) -> None:
@@ -78,7 +79,7 @@ def test_a_page_has_ten_entries_unless_told(sagemaker: Any, store: Store) -> Non
     first = sagemaker.list_training_jobs()
     assert len(names(first)) == 10
     rest = sagemaker.list_training_jobs(NextToken=first["NextToken"])
-    assert names(rest) == ["job-10", "job-11"]
+    assert names(rest) == ["job-01", "job-00"]
     assert "NextToken" not in rest
 
 
