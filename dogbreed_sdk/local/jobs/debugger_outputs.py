@@ -30,6 +30,8 @@ _LOCAL_PATHS = {
     TENSORBOARD_OUTPUT: "/opt/ml/output/tensorboard",
 }
 _CONTAINER_BASE = "/opt/ml"
+# The parameter with a rule's actions, such as StopTraining (v2 SDK, smdebug_rulesconfig).
+_ACTIONS = "action_json"
 # What an ended job leaves in its trial: smdebug refuses to record to it, or records nothing.
 _LEFT_BEHIND = (END_FILE, "claim.smd")
 
@@ -120,6 +122,12 @@ def stage(host: Host, request: CreateTrainingJobRequestTypeDef, report: Callable
         files[_CHECKPOINT_FILE] = {**checkpoints, "LocalPath": str(checkpoint_path(host, request))}
     for name, content in files.items():
         write_json_atomically(host.container / "input/config" / name, content)
+    for rule in request.get("DebugRuleConfigurations", ()):
+        if _ACTIONS in rule.get("RuleParameters", {}):
+            report(
+                f"The actions of the rule {rule['RuleConfigurationName']} have no effect on local SageMaker: rules are "
+                "evaluated when the script has ended."
+            )
 
 
 def update_profiler(host: Host, request: CreateTrainingJobRequestTypeDef) -> None:

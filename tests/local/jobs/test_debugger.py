@@ -416,7 +416,7 @@ for _ in range(20):
 
 @pytest.mark.slow
 def test_a_script_that_knows_no_debugger_is_recorded_and_judged(
-    sagemaker: Any, debugged: Request, script: Pack, ended: Ended, judged: Ended, tmp_path: Path
+    sagemaker: Any, debugged: Request, script: Pack, ended: Ended, judged: Ended, tmp_path: Path, root: Path
 ) -> None:
     hook = {
         "S3OutputPath": (tmp_path / "debugger").as_uri(),
@@ -426,10 +426,12 @@ def test_a_script_that_knows_no_debugger_is_recorded_and_judged(
             {"CollectionName": "losses", "CollectionParameters": {"save_interval": "1"}},
         ],
     }
-    rules = [rule("VanishingGradient"), rule("LossNotDecreasing", use_losses_collection="True")]
+    rules = [rule("VanishingGradient"), rule("LossNotDecreasing", action_json="[]")]
     request = debugged("unaware", script(UNAWARE), DebugHookConfig=hook, DebugRuleConfigurations=rules)
     sagemaker.create_training_job(**request)
     assert ended("unaware")["TrainingJobStatus"] == "Completed"
+    log = (root / "jobs/unaware/log.jsonl").read_text()
+    assert "The actions of the rule LossNotDecreasing have no effect" in log
     trial = FileTrial(tmp_path / "debugger/unaware/debug-output")
     assert trial.ended
     assert trial.tensor("CrossEntropyLoss_output_0").steps("GLOBAL") == list(range(20))

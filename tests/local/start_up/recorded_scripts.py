@@ -11,7 +11,7 @@ from dogbreed_sdk.local import start_up
 from training_scripts.recording.trial.layout import END_FILE
 
 SCRIPT = Path(__file__).with_name("registering_script.py")
-ALL = ("none", "functional", "model", "loss", "both", "late", "value", "bfloat16")
+ALL = ("none", "functional", "fresh", "model", "loss", "both", "late", "value", "bfloat16")
 HOOK = {
     "HookParameters": {"save_interval": "2", "reductions": "min,abs_mean,l2_norm,variance"},
     "CollectionConfigurations": [

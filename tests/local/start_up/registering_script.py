@@ -61,6 +61,8 @@ def train(how: str, folder: Path) -> None:
                 logits = model(transform(inputs))
                 if how in ("functional", "value"):
                     loss = functional.cross_entropy(logits, labels)
+                elif how == "fresh":  # as some models do in their forward pass
+                    loss = nn.CrossEntropyLoss()(logits, labels)
                 else:
                     loss = criterion(logits, labels)
                 if how == "value":

@@ -31,7 +31,7 @@ def trial(recorded: Path, how: str) -> FileTrial:
     return found
 
 
-@pytest.mark.parametrize("how", ["none", "functional", "model", "loss", "both", "late", "bfloat16"])
+@pytest.mark.parametrize("how", ["none", "functional", "fresh", "model", "loss", "both", "late", "bfloat16"])
 def test_losses_weights_and_gradients_are_recorded(recorded: Path, how: str) -> None:
     found = trial(recorded, how)
     assert set(found.collections["losses"]) == {LOSS}
@@ -51,8 +51,9 @@ def test_each_collection_is_saved_as_often_as_configured(recorded: Path, how: st
     assert found.tensor("gradient/Net_fc.weight").steps("EVAL") == []
 
 
-def test_a_script_that_registers_nothing_has_the_steps_of_both_modes_in_one(recorded: Path) -> None:
-    found = trial(recorded, "none")
+@pytest.mark.parametrize("how", ["none", "functional", "fresh"])
+def test_a_script_that_registers_nothing_has_the_steps_of_both_modes_in_one(recorded: Path, how: str) -> None:
+    found = trial(recorded, how)
     assert found.tensor(LOSS).steps("GLOBAL") == list(range(12))
     assert found.tensor(LOSS).modes == ("GLOBAL",)
 

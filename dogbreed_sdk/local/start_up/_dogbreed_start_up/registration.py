@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -52,8 +53,10 @@ class _Registration:
         # Whether this class is calling the hook, and not the script.
         self._acting = False
         self._in_loss_module = 0
-        self._added: list[tuple[Any, int]] = []
+        # The model that was registered here, with the places of its hooks; and the losses.
         self._model: Any = None
+        self._added: list[tuple[Any, int]] = []
+        self._losses: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def install(self) -> None:
         """Replace the calls of modules and of losses."""
@@ -96,7 +99,7 @@ class _Registration:
 
         @functools.wraps(function)
         def withdraw(*args: Any, **kwargs: Any) -> Any:
-            if self._model is not None and self._model in args:
+            if self._model is not None and any(part in args for part in self._model.modules()):
                 self._withdraw_model(self._hook())
             return function(*args, **kwargs)
 
@@ -112,7 +115,7 @@ class _Registration:
         if hasattr(module, "_orig_mod"):
             warn("smdebug's hook can't be registered with a compiled model: its tensors are not recorded")
         elif not hook.has_registered_module:
-            self._register_model(hook, module)
+            self._added, self._model = self._register(hook.register_module, module), module
         self._watches_models = False
         self._torch.nn.Module.__call__ = self._call_module
 
@@ -124,8 +127,11 @@ class _Registration:
             self._stop_watching()
         elif self._adds_losses:
             # Without a model, nothing has prepared the hook, and it would fail.
-            if hook.prepared_collections and loss not in hook.module_set:
-                self._by_us(hook.register_loss, loss)
+            if hook.prepared_collections and loss not in self._losses:
+                self._register(hook.register_loss, loss)
+                self._losses.add(loss)
+                # It would be kept for ever, and some models make a new one in each step.
+                hook.module_set.discard(loss)
         else:
             if not hook.prepared_collections:
                 hook._prepare_collections()
@@ -167,7 +173,7 @@ class _Registration:
         def register_scripts_loss(loss: Any) -> None:
             if not self._acting:
                 self._adds_losses = False
-                if loss in hook.module_set:
+                if loss in self._losses:
                     return
             register_loss(loss)
 
@@ -181,15 +187,14 @@ class _Registration:
         hook.register_module, hook.register_loss = register_scripts_module, register_scripts_loss
         hook.record_tensor_value = record_scripts_value
 
-    def _register_model(self, hook: Any, module: Any) -> None:
+    def _register(self, register: Callable[[Any], Any], module: Any) -> list[tuple[Any, int]]:
+        """Register a module with smdebug's hook; returns the places of the hooks that it got."""
         before = {(id(table), key) for table, keys in _hook_tables(module) for key in keys}
-        self._by_us(hook.register_module, module)
-        self._model = module
-        self._added = [
-            (table, key) for table, keys in _hook_tables(module) for key in keys if (id(table), key) not in before
-        ]
-        for table, key in self._added:
+        self._by_us(register, module)
+        added = [(table, key) for table, keys in _hook_tables(module) for key in keys if (id(table), key) not in before]
+        for table, key in added:
             table[key] = _Quiet(table[key], self)
+        return added
 
     def _withdraw_model(self, hook: Any) -> None:
         """Make room for the model that the script registers: smdebug refuses to register a module twice."""
@@ -233,7 +238,7 @@ class _Quiet:
         self._hook, self._registration = hook, registration
 
     def __call__(self, *args: Any) -> None:
-        if self._registration.records:
+        if self._registration.records and not self._registration._is_compiling():
             self._registration._guarded(self._hook, *args)
 
     def __reduce__(self) -> tuple[Any, ...]:
