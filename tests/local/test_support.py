@@ -16,6 +16,7 @@ from packaging.version import Version
 from dogbreed_sdk.local.api import invocations, operations
 from dogbreed_sdk.local.api.operations import SERVICES
 from dogbreed_sdk.local.api.validation import operation_model, service_model
+from dogbreed_sdk.local.api.wire import ApiError
 from dogbreed_sdk.local.support import tables
 from dogbreed_sdk.local.support.not_offered import NOT_OFFERED, why_not_offered
 from dogbreed_sdk.local.support.rows import Row, Table, no_meaning, refused, routine, works
@@ -155,16 +156,12 @@ def test_a_switch_whose_one_value_works_is_refused_with_the_other() -> None:
     ]
 
 
-def test_members_without_meaning_are_listed_once_and_ordinary_ones_only_if_asked(
+def test_members_without_meaning_are_listed_once_and_ordinary_ones_not_at_all(
     table: Callable[[Table], None],
 ) -> None:
     table({"Parts": {"Key": no_meaning("nothing is encrypted")}, "Role": routine("nothing is checked")})
     request = {"Parts": [{"Key": "k"}, {"Key": "l"}], "Role": "r"}
     assert tables.without_meaning("service", "Do", request) == {"Parts.Key": "nothing is encrypted"}
-    assert tables.without_meaning("service", "Do", request, with_routine=True) == {
-        "Parts.Key": "nothing is encrypted",
-        "Role": "nothing is checked",
-    }
     assert tables.without_meaning("service", "Do", {"Parts": [{"Key": ""}]}) == {}
 
 
@@ -182,6 +179,12 @@ def test_the_api_refuses_all_unsupported_members_at_once(empty_sagemaker: Any) -
         "Message": "Local SageMaker does not support ShadowProductionVariants (an endpoint has one variant; create "
         "another endpoint for the shadow); ExplainerConfig (there is no Clarify; leave it out).",
     }
+
+
+def test_a_refusal_has_the_code_of_its_service() -> None:
+    with pytest.raises(ApiError) as caught:
+        operations._check_support("logs", "FilterLogEvents", {"startFromHead": False})
+    assert caught.value.code == "InvalidParameterException"
 
 
 def test_the_servers_log_names_a_member_without_meaning_once(sagemaker: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -22,8 +22,8 @@ from dogbreed_sdk.local.api import (
 )
 from dogbreed_sdk.local.api.common import Context, Members, Operation
 from dogbreed_sdk.local.api.protocols import CLOUDWATCH
-from dogbreed_sdk.local.api.validation import validate
-from dogbreed_sdk.local.api.wire import ApiError, validation_error
+from dogbreed_sdk.local.api.validation import invalid_request, validate
+from dogbreed_sdk.local.api.wire import ApiError
 from dogbreed_sdk.local.support import tables
 from dogbreed_sdk.local.support.not_offered import why_not_offered
 
@@ -103,11 +103,11 @@ def _check_support(service: str, operation: str, request: Mapping[str, object]) 
     """Refuse members that local SageMaker does not support, and log those that have no effect.
 
     Raises:
-        ApiError: ValidationException that names all of them.
+        ApiError: ValidationException, or what the service calls it, that names all of them.
     """
     found = tables.refusals(service, operation, request)
     if found:
-        raise validation_error(f"Local SageMaker does not support {'; '.join(found)}.")
+        raise invalid_request(service, f"Local SageMaker does not support {'; '.join(found)}.")
     for member, reason in tables.without_meaning(service, operation, request).items():
         _log_once(operation, member, reason)
 

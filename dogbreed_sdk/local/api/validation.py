@@ -73,9 +73,13 @@ def validate(service: str, operation: str, parameters: Mapping[str, object]) -> 
     shape = operation_model(service, operation).input_shape
     found = list(problems(shape, parameters)) if shape is not None else []
     if found:
-        code = _ERROR_CODES.get(service, "ValidationException")
         noun = "validation error" if len(found) == 1 else "validation errors"
-        raise ApiError(code, f"{len(found)} {noun} detected: {'; '.join(found)}")
+        raise invalid_request(service, f"{len(found)} {noun} detected: {'; '.join(found)}")
+
+
+def invalid_request(service: str, message: str) -> ApiError:
+    """The error for an invalid request, as the service calls it."""
+    return ApiError(_ERROR_CODES.get(service, "ValidationException"), message)
 
 
 def problems(shape: Shape, value: Any, path: str = "") -> Iterator[str]:

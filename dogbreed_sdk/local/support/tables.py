@@ -48,21 +48,12 @@ def refusals(service: str, operation: str, request: Mapping[str, object]) -> lis
     return found
 
 
-def without_meaning(
-    service: str, operation: str, request: Mapping[str, object], *, with_routine: bool = False
-) -> dict[str, str]:
-    """The members of a request that have no effect on local SageMaker, each with the reason.
-
-    Args:
-        service: botocore's name of the service.
-        operation: The operation.
-        request: Its parameters.
-        with_routine: Whether members of almost every request are included.
-    """
+def without_meaning(service: str, operation: str, request: Mapping[str, object]) -> dict[str, str]:
+    """The members of a request that have no effect on local SageMaker, each with the reason; not the routine ones."""
     return {
         _INDEX.sub("", path): row.note
         for path, value, row in _members(TABLES[service][operation], request, "")
-        if row.support == "no meaning" and (with_routine or not row.is_routine)
+        if row.support == "no meaning" and not row.is_routine
         if value is not False and not _is_empty(value)
     }
 
