@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import WaiterError
 from PIL import Image
 
 from dogbreed_sdk import (
@@ -30,6 +32,7 @@ from dogbreed_sdk import (
 )
 from dogbreed_sdk._util.progress import no_progress
 from tests.conftest import Workshop
+from tests.local.transform.conftest import create_request
 
 pytestmark = pytest.mark.extras
 
@@ -107,6 +110,35 @@ def test_every_form_of_one_picture_gets_one_answer(workshop: Workshop, deploymen
         answers = [classifier.classify(form) for form in forms]
     assert len({answer.class_folder for answer in answers}) == 1
     assert all(answer.probability == pytest.approx(answers[0].probability, abs=1e-5) for answer in answers)
+
+
+def test_a_batch_transform_job_writes_what_the_endpoint_answers(
+    workshop: Workshop, deployment: Deployment, tmp_path: Path
+) -> None:
+    pictures, sagemaker = workshop.dataset.pictures("test"), workshop.session.client("sagemaker")
+    for picture in pictures:
+        shutil.copy(picture.path, tmp_path / f"{picture.path.parent.name}-{picture.path.name}")
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8 not a picture")
+    config = sagemaker.describe_endpoint(EndpointName=deployment.endpoint_name)["EndpointConfigName"]
+    (variant,) = sagemaker.describe_endpoint_config(EndpointConfigName=config)["ProductionVariants"]
+    request = create_request(tmp_path, tmp_path / "out", "pictures", ContentType="image/jpeg")
+    sagemaker.create_transform_job(**{**request, "ModelName": variant["ModelName"]})
+    with pytest.raises(WaiterError):
+        sagemaker.get_waiter("transform_job_completed_or_stopped").wait(
+            TransformJobName="pictures", WaiterConfig={"Delay": 0.05, "MaxAttempts": 1200}
+        )
+    reason = sagemaker.describe_transform_job(TransformJobName="pictures")["FailureReason"]
+    assert reason.startswith(f"ClientError: See job logs for more information. 1 of {len(pictures) + 1} objects failed")
+    assert "broken.jpg: ClientError: 4" in reason
+    assert len(list((tmp_path / "out").iterdir())) == len(pictures)
+    for picture in pictures:
+        answer = workshop.session.client("sagemaker-runtime").invoke_endpoint(
+            EndpointName=deployment.endpoint_name, ContentType="image/jpeg", Body=picture.path.read_bytes()
+        )
+        [expected] = json.loads(answer["Body"].read())
+        output = tmp_path / "out" / f"{picture.path.parent.name}-{picture.path.name}.out"
+        # The sums of a batch may be in another order.
+        assert json.loads(output.read_bytes()) == [pytest.approx(expected, abs=1e-4)]
 
 
 def test_old_clients_get_one_plain_score_a_class(workshop: Workshop, deployment: Deployment) -> None:

@@ -142,7 +142,7 @@ class TestLife:
         # As on AWS, the model may be deleted meanwhile.
         jobs.sagemaker.delete_model(ModelName="model")
         jobs.sagemaker.get_waiter("transform_job_completed_or_stopped").wait(
-            TransformJobName="job", WaiterConfig={"Delay": 0, "MaxAttempts": 10_000}
+            TransformJobName="job", WaiterConfig={"Delay": 0.05, "MaxAttempts": 1200}
         )
         described = jobs.describe()
         assert described["TransformJobStatus"] == "Completed"
@@ -164,7 +164,7 @@ class TestLife:
         jobs.create(ExperimentConfig={"ExperimentName": "e"})
         with pytest.raises(WaiterError):
             jobs.sagemaker.get_waiter("transform_job_completed_or_stopped").wait(
-                TransformJobName="job", WaiterConfig={"Delay": 0, "MaxAttempts": 10_000}
+                TransformJobName="job", WaiterConfig={"Delay": 0.05, "MaxAttempts": 1200}
             )
         described = jobs.describe()
         assert described["TransformJobStatus"] == "Failed"
