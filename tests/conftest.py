@@ -54,6 +54,7 @@ SLOW = (
     "local/api/test_warm_start.py",
     "local/hosting",
     "local/jobs/test_debugger.py",
+    "local/jobs/test_hosts.py",
     "local/jobs/test_metric_search.py",
     "local/jobs/test_supervisor.py",
     "local/test_clock.py",
