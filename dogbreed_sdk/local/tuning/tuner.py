@@ -184,7 +184,11 @@ class Tuner:
         # Both or neither: a killed tuner must find every trial it has started.
         with self._store.transaction():
             request = branch.definition.training_request(name, state["tuned"])
-            self._store.create(TRAINING_JOB, name, request, state, region=self._record.region)
+            trial = self._store.create(TRAINING_JOB, name, request, state, region=self._record.region)
+            # API reference, CreateHyperParameterTuningJob: its tags are also those of its training jobs.
+            self._store.set_tags(
+                trial.arn, {tag["Key"]: tag["Value"] for tag in self._record.request.get("Tags") or ()}
+            )
             self._store.update(TUNING_JOB, self._record.name, lambda job: job.setdefault("trials", []).append(name))
 
     def _follow(self, trial: Trial) -> None:

@@ -64,9 +64,8 @@ def tuning_request(training_request: Request) -> Request:
 
 
 def test_a_search_tells_what_came_of_it(sagemaker: Any, tuning_request: Request, script: Pack) -> None:
-    arn = sagemaker.create_hyper_parameter_tuning_job(**tuning_request("search", script(SCORE)))[
-        "HyperParameterTuningJobArn"
-    ]
+    request = {**tuning_request("search", script(SCORE)), "Tags": [{"Key": "team", "Value": "dogs"}]}
+    arn = sagemaker.create_hyper_parameter_tuning_job(**request)["HyperParameterTuningJobArn"]
     assert arn == "arn:aws:sagemaker:us-east-1:000000000000:hyper-parameter-tuning-job/search"
     name = {"HyperParameterTuningJobName": "search"}
 
@@ -90,6 +89,7 @@ def test_a_search_tells_what_came_of_it(sagemaker: Any, tuning_request: Request,
     assert values[0] == pytest.approx(1 - (level - 0.5) ** 2, abs=1e-5)
     described = sagemaker.describe_training_job(TrainingJobName=trials[0]["TrainingJobName"])
     assert described["TuningJobArn"] == arn
+    assert sagemaker.list_tags(ResourceArn=described["TrainingJobArn"])["Tags"] == request["Tags"]
     assert len(sagemaker.list_training_jobs()["TrainingJobSummaries"]) == 2
     with pytest.raises(ClientError, match="rejected because the hyperparameter tuning job is in status Completed"):
         sagemaker.stop_hyper_parameter_tuning_job(**name)
