@@ -98,6 +98,10 @@ def model_fn(model_dir, context):
     return 3
 def model_warmup_fn(model_dir, model): events.append(f"warm {model}")
 def transform_fn(model, data, content_type, accept, context):
+    inference_id = context.get_all_request_header(idx=0).get("X-Amzn-SageMaker-Inference-Id")
+    if inference_id:
+        assert inference_id == context.get_request_header(0, key="x-amzn-sagemaker-inference-id")
+        events.append(inference_id)
     context.set_response_header(0, "X-Amzn-SageMaker-Custom-Attributes", ",".join(events))
     if data == "teapot":
         context.set_response_status(code=418, phrase="short and stout")
@@ -107,9 +111,10 @@ def transform_fn(model, data, content_type, accept, context):
 
 def test_transform_fn_replaces_the_three_functions(serve: ServerStarter) -> None:
     server = serve(TRANSFORM)
-    response, body = server.exchange("POST", "/invocations", b"1,2", content_type="text/csv", accept="a/b")
+    headers = {"content_type": "text/csv", "accept": "a/b", "X_Amzn_SageMaker_Inference_Id": "i"}
+    response, body = server.exchange("POST", "/invocations", b"1,2", **headers)
     assert (body, response.headers["content-type"].partition(";")[0]) == ("str text/csv a/b 3", "text/plain")
-    assert response.headers["x-amzn-sagemaker-custom-attributes"] == "pre,load,warm 3"
+    assert response.headers["x-amzn-sagemaker-custom-attributes"] == "pre,load,warm 3,i"
     assert server.request("POST", "/invocations", b"x", content_type="image/png")[1] == (
         "bytes image/png application/json 3"
     )

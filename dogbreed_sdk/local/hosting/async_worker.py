@@ -31,6 +31,8 @@ from training_scripts.data.formats import JSON, OCTET_STREAM
 
 # On AWS, SageMaker chooses it if MaxConcurrentInvocationsPerInstance is not given; this is one batch of our bundles.
 DEFAULT_CONCURRENCY = 8
+# The model server turns away requests beyond 64 that wait; it does not get faster before that.
+_MAX_CONCURRENCY = 64
 _POLL_SECONDS = 0.05
 _EXPIRY_SECONDS = 1.0
 # Starting the process takes half a second, which the next request within this time does not have to wait for.
@@ -203,7 +205,8 @@ def _request(record: Record) -> QueuedRequest:
 def _concurrency(endpoint: Record) -> int:
     config = endpoint.state["serving"].get("async_config")
     client = config.get("ClientConfig") if config else None
-    return client.get("MaxConcurrentInvocationsPerInstance", DEFAULT_CONCURRENCY) if client else DEFAULT_CONCURRENCY
+    wanted = client.get("MaxConcurrentInvocationsPerInstance", DEFAULT_CONCURRENCY) if client else DEFAULT_CONCURRENCY
+    return min(wanted, _MAX_CONCURRENCY)
 
 
 def _hopeless(endpoint: Record | None, record: Record) -> str | None:

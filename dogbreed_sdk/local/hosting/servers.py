@@ -106,19 +106,7 @@ def start(root: Path, folder: EndpointFolder, deployment: Deployment, *, parent:
         EndpointNotReadyError: Its packages could not be installed, it ended, or it did not answer in time; the message
             has the log's last lines.
     """
-    environment = {
-        **inherited(os.environ),
-        "PYTHONUNBUFFERED": "1",
-        **deployment.environment,
-        # This overrides the request's value: the archive that it named was unpacked beside the model.
-        "SAGEMAKER_SUBMIT_DIRECTORY": f"{_MODEL_FOLDER}/code",
-        MODEL_MARK: f"{folder.path}/",
-    }
-    packages = package_folders(root, folder, deployment.digest, deployment.environment)
-    if packages:
-        searched = [*map(str, packages), *filter(None, [environment.get("PYTHONPATH")])]
-        environment["PYTHONPATH"] = os.pathsep.join(searched)
-    view = ContainerView(folder.container(deployment.digest))
+    environment = _environment(root, folder, deployment)
     before = {path: _size(path) for path in (folder.log, folder.server_log)}
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -134,7 +122,7 @@ def start(root: Path, folder: EndpointFolder, deployment: Deployment, *, parent:
             log=folder.server_log,
             environment=environment,
             keep_open=[listener.fileno()] if parent is None else [listener.fileno(), parent.fileno()],
-            launched_by=view.command,
+            launched_by=ContainerView(folder.container(deployment.digest)).command,
         )
     process = identify(pid, root=root)
     server: Server = {**(process or {"pid": pid, "created": 0.0}), "port": port}
@@ -142,6 +130,23 @@ def start(root: Path, folder: EndpointFolder, deployment: Deployment, *, parent:
     if problem:
         raise EndpointNotReadyError(_unhealthy(folder, deployment, problem, before))
     return server
+
+
+def _environment(root: Path, folder: EndpointFolder, deployment: Deployment) -> dict[str, str]:
+    """The variables of a model server; installs the packages that its model's code asks for."""
+    environment = {
+        **inherited(os.environ),
+        "PYTHONUNBUFFERED": "1",
+        **deployment.environment,
+        # This overrides the request's value: the archive that it named was unpacked beside the model.
+        "SAGEMAKER_SUBMIT_DIRECTORY": f"{_MODEL_FOLDER}/code",
+        MODEL_MARK: f"{folder.path}/",
+    }
+    packages = package_folders(root, folder, deployment.digest, deployment.environment)
+    if packages:
+        searched = [*map(str, packages), *filter(None, [environment.get("PYTHONPATH")])]
+        environment["PYTHONPATH"] = os.pathsep.join(searched)
+    return environment
 
 
 def execution_parameters(server: Server) -> dict[str, Any]:

@@ -14,8 +14,8 @@ OPT_ML = "/opt/ml"
 NAMESPACE_VARIABLE = "DOGBREED_LOCAL_NAMESPACE"
 
 _DRIVERS = "input/data/sm_drivers"
-# Where a job's own programs are; `code` is ModelTrainer's channel.
-_SOURCES = ("code", "input/data/code")
+# Where the programs of a job or a model are; `input/data/code` is ModelTrainer's channel.
+_SOURCES = ("code", "input/data/code", "model/code")
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 _NOTICE = (
     "Local SageMaker can't show this job its folder as /opt/ml on this machine ({{problem}}): paths below /opt/ml in "

@@ -51,7 +51,7 @@ OPERATIONS: Table = {
         "Tags": TAGS,
         "KmsKeyId": no_meaning("nothing is encrypted"),
         "AsyncInferenceConfig": {
-            "ClientConfig": {"MaxConcurrentInvocationsPerInstance": works("8 without it")},
+            "ClientConfig": {"MaxConcurrentInvocationsPerInstance": works("8 without it, and 64 at most")},
             "OutputConfig": {
                 "KmsKeyId": no_meaning("nothing is encrypted"),
                 "S3OutputPath": works("file:// folders too; required"),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dogbreed_sdk.local import Store
+from dogbreed_sdk.local.folders import EndpointFolder
 from tests.local.conftest import ClientMaker
 from tests.waiting import wait_for
 
@@ -100,6 +101,19 @@ def test_code_finds_its_model_at_opt_ml_and_its_messages_in_the_log(endpoint: En
     log = endpoint.log()
     assert "loading /opt/ml/model" in log
     assert "INFO inference: imported by inference" in log
+
+
+def test_without_mount_namespaces_the_paths_are_replaced(
+    endpoint: Endpoint, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOGBREED_LOCAL_NAMESPACE", "off")
+    code = CODE.replace("/opt/ml/model/weights.json", "{model_dir}/weights.json").replace('open("', 'open(f"')
+    files = {**FILES, "code/inference.py": f"# Not /opt/ml/model here.{code}"}
+    archive = packed(write(tmp_path / "model", files), tmp_path / "model.tar.gz")
+    endpoint.create({"ModelDataUrl": archive.as_uri()})
+    (unpacked,) = EndpointFolder.of(store.root, "e").path.glob("model-*/model")
+    assert endpoint.invoke() == {**ANSWER, "code": f"{unpacked}/code/inference.py"}
+    assert "can't show" in EndpointFolder.of(store.root, "e").server_log.read_text()
 
 
 @pytest.mark.parametrize("where", ["uri", "path", "in the model"])
