@@ -82,7 +82,9 @@ def create_endpoint_config(context: Context, request: CreateEndpointConfigInputT
     if duplicate is not None:
         raise validation_error(f"Variant name {duplicate!r} is used more than once.")
     if len(variants) > 1:
-        raise validation_error("Local SageMaker serves one production variant per endpoint.")
+        raise validation_error(
+            "Local SageMaker serves one production variant per endpoint; create an endpoint for each of the others."
+        )
     for variant in variants:
         _check_variant(context, variant)
     record = create_hosting(context, ENDPOINT_CONFIG, request["EndpointConfigName"], request, {})
@@ -126,7 +128,9 @@ def container_of(model: CreateModelInputTypeDef) -> ContainerDefinitionTypeDef:
     if (primary is None) == (not containers):
         raise validation_error("Give either PrimaryContainer or Containers, and not both.")
     if len(containers) > 1:
-        raise validation_error("Local SageMaker runs one container per model; inference pipelines are not supported.")
+        raise validation_error(
+            "Local SageMaker runs one container per model: create a model for each container instead of a pipeline."
+        )
     # The stubs have another type for containers that AWS returned, which a request may also contain.
     return cast("ContainerDefinitionTypeDef", containers[0] if primary is None else primary)
 

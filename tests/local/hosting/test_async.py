@@ -14,12 +14,15 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dogbreed_sdk.local import LocalSageMaker, Store
+from dogbreed_sdk.local.api import app
 from dogbreed_sdk.local.folders import EndpointFolder
 from dogbreed_sdk.local.hosting import async_queue, async_starter, async_worker
 from dogbreed_sdk.local.store import ASYNC_INVOCATION, ENDPOINT
 from tests.local.hosting.test_authors_models import Endpoint, packed, write
 from tests.waiting import wait_for
 from training_scripts._util.locking import is_locked
+
+pytestmark = pytest.mark.slow
 
 # Notes each request that the model processes, so that a repetition is seen.
 CODE = """
@@ -38,6 +41,12 @@ def predict_fn(data, model):
     return {"body": body, "type": content_type, "attributes": headers.get("x-amzn-sagemaker-custom-attributes")}
 """
 INPUT_TYPE = "text/csv"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "_QUEUE_CHECK_SECONDS", 0.2)
+    monkeypatch.setattr(async_starter, "_START_SECONDS", 1.5)
 
 
 class AsyncEndpoint:
@@ -176,7 +185,7 @@ def test_no_more_than_the_given_number_are_processed_at_once(queued: AsyncEndpoi
 
 def test_a_model_that_takes_too_long_is_a_failure(queued: AsyncEndpoint) -> None:
     queued.create()
-    kind, content = queued.outcome(queued.send("sleep 3", InvocationTimeoutSeconds=1))
+    kind, content = queued.outcome(queued.send("sleep 1.5", InvocationTimeoutSeconds=1))
     assert (kind, content["message"]) == (
         "failure",
         "The model did not respond within 1 s (InvocationTimeoutSeconds).",
@@ -185,18 +194,18 @@ def test_a_model_that_takes_too_long_is_a_failure(queued: AsyncEndpoint) -> None
 
 def test_a_killed_process_repeats_nothing_and_loses_nothing(queued: AsyncEndpoint) -> None:
     queued.create(concurrency=1)
-    running, pending = queued.send("sleep 5"), queued.send("waits")
+    running, pending = queued.send("sleep 1.5"), queued.send("waits")
     wait_for(queued.processed)
     os.kill(queued.worker(), signal.SIGKILL)
     kind, content = queued.outcome(running)
     assert (kind, content["message"]) == ("failure", async_worker._INTERRUPTED)
     assert queued.outcome(pending)[1]["body"] == "waits"
-    assert queued.processed() == ["sleep 5", "waits"]
+    assert queued.processed() == ["sleep 1.5", "waits"]
 
 
 def test_a_killed_model_server_fails_what_it_had_and_answers_the_rest(queued: AsyncEndpoint) -> None:
     queued.create(concurrency=1)
-    running, pending = queued.send("sleep 5"), queued.send("waits")
+    running, pending = queued.send("sleep 1.5"), queued.send("waits")
     wait_for(queued.processed)
     server = queued.store.get(ENDPOINT, "e").state["server"]
     os.kill(server["pid"], signal.SIGKILL)
@@ -204,7 +213,7 @@ def test_a_killed_model_server_fails_what_it_had_and_answers_the_rest(queued: As
     assert kind == "failure"
     assert "The model server ended the connection without a complete answer" in content["message"]
     assert queued.outcome(pending)[1]["body"] == "waits"
-    assert queued.processed() == ["sleep 5", "waits"]
+    assert queued.processed() == ["sleep 1.5", "waits"]
 
 
 def test_the_queue_goes_on_without_and_after_its_server(queued: AsyncEndpoint, local: LocalSageMaker) -> None:
@@ -254,7 +263,7 @@ def test_requests_that_waited_too_long_or_lost_their_endpoint_fail(queued: Async
     queued.create(concurrency=1)
     endpoint = queued.store.get(ENDPOINT, "e")
     config = endpoint.state["serving"]["async_config"]
-    blocking = queued.send("sleep 4")
+    blocking = queued.send("sleep 2.5")
     wait_for(queued.processed)
     short = async_queue.Invocation(b"expires", {"content-type": INPUT_TYPE}, expires_after=1)
     expiring = async_queue.enqueue(queued.store, endpoint, config, short)
@@ -272,7 +281,7 @@ def test_requests_that_waited_too_long_or_lost_their_endpoint_fail(queued: Async
     # As for real-time endpoints, the model server completes what it has.
     assert queued.outcome(blocking)[0] == "output"
     assert time.monotonic() - began < 20
-    assert queued.processed() == ["sleep 4"]
+    assert queued.processed() == ["sleep 2.5"]
     wait_for(lambda: not queued.store.list(ASYNC_INVOCATION))
 
 
