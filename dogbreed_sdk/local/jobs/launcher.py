@@ -10,6 +10,7 @@ This file runs alone: it imports the standard library only, to start in a few mi
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import re
@@ -129,7 +130,9 @@ def _call(name: str, *arguments: Any) -> None:
     """
     if getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments) != 0:
         number = ctypes.get_errno()
-        raise OSError(number, f"{name}: {os.strerror(number)}")
+        # The system's text for it, "No space left on device", would be taken for a full disk.
+        why = "no more namespaces are allowed" if number == errno.ENOSPC else os.strerror(number)
+        raise OSError(number, f"{name}: {why}")
 
 
 def _matters(view: dict[str, Any], texts: list[str]) -> bool:
