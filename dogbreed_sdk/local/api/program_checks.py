@@ -8,6 +8,7 @@ from typing import Any
 
 from dogbreed_sdk import container
 from dogbreed_sdk.local.api.wire import validation_error
+from dogbreed_sdk.local.jobs.container_view import OPT_ML
 
 _SCRIPT = (container.PROGRAM_HYPERPARAMETER, container.SUBMIT_DIRECTORY_HYPERPARAMETER)
 
@@ -41,6 +42,8 @@ def check_program(algorithm: Mapping[str, Any], hyperparameters: Mapping[str, st
 
 def _check_folder(program: str, source: str) -> None:
     """Refuse a program that is not in its source, where that can be seen without unpacking anything."""
+    if source.startswith(f"{OPT_ML}/"):
+        return  # in a channel
     try:
         place = Path(source) if source.startswith("/") else container.uri_to_path(source)
     except ValueError:

@@ -7,7 +7,7 @@ import shutil
 import tarfile
 import zlib
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, TypedDict, cast
 
 from dogbreed_sdk import container
@@ -15,6 +15,7 @@ from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.jobs import debugger_outputs
 from dogbreed_sdk.local.jobs.channels import channels_of, stage_channel
 from dogbreed_sdk.local.jobs.checkpoints import stage_checkpoints
+from dogbreed_sdk.local.jobs.container_view import OPT_ML
 from dogbreed_sdk.local.jobs.hosts import Host
 from dogbreed_sdk.local.jobs.network import INTERFACE
 from dogbreed_sdk.local.jobs.pipes import stage_pipe
@@ -132,6 +133,9 @@ def _stage_source(base: Path, hyperparameters: Mapping[str, str]) -> str:
         archive = base / "input" / container.SOURCE_ARCHIVE
         download_object(source, archive)
         unpack(archive, code)
+    elif source.startswith(f"{OPT_ML}/"):
+        # In a channel: sagemaker 2 sends it so for jobs with network isolation.
+        _copy_source(base / PurePosixPath(source).relative_to(OPT_ML), code)
     else:
         _copy_source(_local_path(source, container.SUBMIT_DIRECTORY_HYPERPARAMETER), code)
     script = (code / program).resolve()

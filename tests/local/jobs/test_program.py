@@ -234,6 +234,18 @@ class TestSource:
         log = jobs.completed("folders", {"lr": "0.1", **source("jobs/train.py", files)})
         assert log == ["helper loading ['jobs/train.py', '--lr', '0.1']"]
 
+    def test_a_source_can_be_in_a_channel(self, jobs: Runner, source: Pack, tmp_path: Path) -> None:
+        """As sagemaker 2 sends it for jobs with network isolation."""
+        packed = source("train.py", {"train.py": "print('from the channel')"})
+        (tmp_path / "channel").mkdir()
+        (tmp_path / "source.tar.gz").rename(tmp_path / "channel/sourcedir.tar.gz")
+        log = jobs.completed(
+            "channel",
+            {**packed, "sagemaker_submit_directory": '"/opt/ml/input/data/code/sourcedir.tar.gz"'},
+            InputDataConfig=[channel("code", tmp_path / "channel")],
+        )
+        assert log == ["from the channel"]
+
     def test_a_shell_program_decides_what_runs_it(self, jobs: Runner, source: Pack) -> None:
         program = """\
             #!/usr/bin/env python
