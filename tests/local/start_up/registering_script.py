@@ -76,6 +76,7 @@ def train(how: str, folder: Path) -> None:
     else:
         copy.deepcopy(model)(inputs)
         torch.save(model, folder / "model.pt")
+        torch.jit.trace(model, inputs)
         torch.jit.script(model)
 
 

@@ -148,6 +148,9 @@ class _Registration:
         return any(parameter.requires_grad for parameter in module.parameters())
 
     def _is_compiling(self) -> bool:
+        """Whether a call is for torch to learn what a module does: recording would become part of the result."""
+        if self._torch.jit.is_tracing():
+            return True
         compiler = getattr(self._torch, "compiler", None)
         return bool(compiler is not None and getattr(compiler, "is_compiling", bool)())
 

@@ -40,8 +40,9 @@ def _harmless(method: _Method) -> _Method:
 
     @functools.wraps(method)
     def call(self: Hook, *args: Any, **kwargs: Any) -> Any:
-        # A copy of a hook, in a copy of a model, has no attributes and records nothing.
-        if not getattr(self, "is_recording", False):
+        # A copy of a hook, in a copy of a model, has no attributes and records nothing. And a call that torch traces is
+        # not a step: what recorded it would become part of the trace.
+        if not getattr(self, "is_recording", False) or torch._C._get_tracing_state():
             return None
         try:
             return method(self, *args, **kwargs)
