@@ -393,8 +393,15 @@ class TestScriptsPython:
         (folder,) = (tmp_path / "other/lib").glob("python*/site-packages")
         (folder / "only_in_the_other.py").write_text("VALUE = 'the other'")
         monkeypatch.setenv(PYTHON_VARIABLE, str(tmp_path / "other/bin/python"))
-        script = "import only_in_the_other, importlib.util as u; print(only_in_the_other.VALUE, u.find_spec('boto3'))"
-        assert jobs.completed("other", source("train.py", {"train.py": script})) == ["the other None"]
+        script = """\
+            import importlib.util, only_in_the_other, subprocess
+            print(only_in_the_other.VALUE, importlib.util.find_spec("boto3"))
+            print(subprocess.run(["pip", "--version"], stdout=subprocess.PIPE, text=True).stdout.split()[:1])
+            """
+        log = jobs.completed("other", source("train.py", {"train.py": script}))
+        assert log[0] == "the other None"
+        # It has no pip, but brings one along to install it; some distributions of Python leave that out.
+        assert log[-1] == ("['pip']" if scripts_python().pip_wheel else "[]")
 
     def test_one_that_is_missing_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(PYTHON_VARIABLE, str(tmp_path / "nowhere"))
