@@ -253,7 +253,11 @@ def _from_npy(content: bytes) -> Image.Image | Tensor:
             raise RequestError(f"the picture cannot be used: {error}") from error
     if array.dtype.kind not in "iuf":
         raise RequestError(f"the array must hold numbers, not {array.dtype}")
-    return _checked(torch.from_numpy(array.astype("float32")))
+    try:
+        # torch converts numbers beyond float32 to infinity without a warning, unlike NumPy.
+        return _checked(torch.from_numpy(array).to(torch.float32))
+    except TypeError as error:  # for instance longdouble
+        raise RequestError(f"the array must be float32, not {array.dtype}") from error
 
 
 def _tensor(values: Sequence[object]) -> Tensor:

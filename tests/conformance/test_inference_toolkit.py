@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.training_scripts.conftest import write_bundle
-from training_scripts.data import preprocessing
+from training_scripts.data import arrays, preprocessing
 from training_scripts.inference import input_fn, output_fn, predict_fn
 from training_scripts.models.model import Model, load
 
@@ -65,8 +65,9 @@ def test_the_toolkit_serves_every_content_type_and_reports_a_clients_faults_as_s
     conformance_python: Path, bundle_folder: Path
 ) -> None:
     model = load(bundle_folder)
-    tensor = json.dumps(preprocessing.to_tensor(preprocessing.decode(picture()), model.preprocessing).tolist())
-    plain, jpeg, ranked, small, from_tensor, unserved, broken, unspoken = serve(
+    pixels = preprocessing.to_tensor(preprocessing.decode(picture()), model.preprocessing)
+    tensor, array = json.dumps(pixels.tolist()), arrays.write_npy(pixels.numpy())
+    plain, jpeg, ranked, small, from_tensor, from_array, rows, unserved, broken, unspoken = serve(
         conformance_python,
         bundle_folder,
         request(picture(), "image/png"),
@@ -74,6 +75,8 @@ def test_the_toolkit_serves_every_content_type_and_reports_a_clients_faults_as_s
         request(picture(), "image/jpeg", RANKED),
         request(picture(), "application/x-image", f"{SCORES}, {RANKED}, application/json"),
         request(tensor.encode(), "application/json", "application/json"),
+        request(array, "application/x-npy", "application/x-npy"),
+        request(picture(), "image/png", "text/csv"),
         request(b"text", "text/plain"),
         request(b"no picture", "image/jpeg"),
         request(picture(), "image/png", "text/html"),
@@ -83,6 +86,10 @@ def test_the_toolkit_serves_every_content_type_and_reports_a_clients_faults_as_s
     assert plain["content_type"] == jpeg["content_type"] == "application/json"
     assert json.loads(plain["body"])[0] == pytest.approx(scores[0], abs=1e-4)
     assert json.loads(from_tensor["body"])[0] == pytest.approx(scores[0], abs=1e-4)
+    assert (from_array["content_type"], rows["content_type"]) == ("application/x-npy", "text/csv")
+    received = arrays.read_npy(from_array["body"].encode("latin-1"))
+    assert received[0].tolist() == pytest.approx(scores[0], abs=1e-4)
+    assert [float(cell) for cell in rows["body"].split(",")] == pytest.approx(scores[0], abs=1e-4)
     assert ranked["content_type"] == RANKED
     best = json.loads(ranked["body"])["predictions"][0]["scores"][0]
     assert best["index"] == max(range(3), key=scores[0].__getitem__)

@@ -44,7 +44,8 @@ def answer(service: HandlerService, context: Context, request: dict[str, Any]) -
     context.request_processor = [RequestProcessor(request["headers"])]
     context.status, context.content_type = 200, ""
     body = service.handle([{"body": bytearray(base64.b64decode(request["body"]))}], context)[0]
-    return {"status": context.status, "content_type": context.content_type, "body": body}
+    text = body if isinstance(body, str) else body.decode("latin-1")
+    return {"status": context.status, "content_type": context.content_type, "body": text}
 
 
 def main() -> None:

@@ -260,6 +260,8 @@ def test_an_array_is_a_preprocessed_tensor_or_the_pixels_of_a_picture(model: Mod
         (npy(np.zeros((3, 64, 64), "complex64")), "must hold numbers, not complex64"),
         (npy(np.zeros((64, 64))), r"must be \[3, h, w\] or \[n, 3, h, w\], not \[64, 64\]"),
         (npy(np.full((3, 64, 64), np.nan)), "not finite"),
+        (npy(np.full((3, 64, 64), 1e300)), "not finite"),
+        (npy(np.zeros((3, 64, 64), "longdouble")), "must be float32, not float128"),
         (npy(np.zeros((2, 64, 64, 3), "uint8")), r"not \[2, 64, 64, 3\]"),
         (npy(np.zeros((3, 64, 64)))[:-1], "declares 98304 bytes of data, but it has 98303"),
         (npy(np.zeros((3, 64, 64))) + b"x", "but it has 98305"),

@@ -157,7 +157,7 @@ class AsyncWorker:
         await self._deliver(await asyncio.to_thread(self._note, record, outcome, content))
 
     async def _answer(self, endpoint: Record, record: Record) -> Answer:
-        """The model's response; from here on, the request counts as processed."""
+        """The model's response; the request counts as processed once its input has been read."""
         request = _request(record)
         body, stored_type = await asyncio.to_thread(read_input, request)
         headers = {"content-type": stored_type or OCTET_STREAM, **request["headers"]}
