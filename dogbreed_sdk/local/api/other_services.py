@@ -47,8 +47,9 @@ class OtherServices:
         """Respond, or pass on to SageMaker's application."""
         if scope["type"] == "http":
             request = Request(scope, receive, send)
-            headers = {name.lower(): value for name, value in request.headers.items()}
-            service = service_of(request.method, request.url.path, request.url.query, headers)
+            # Not `request.url`, which a malformed Host header breaks before the guard can refuse it.
+            query = scope["query_string"].decode("latin-1")
+            service = service_of(request.method, scope["path"], query, request.headers)
             if service != SAGEMAKER:
                 handler = self._handlers.get(service) or self._guard(_unknown(service), _error_as_asked)
                 await (await handler(request))(scope, receive, send)
@@ -58,7 +59,7 @@ class OtherServices:
 
 def _identity(service: str) -> Handler:
     async def handler(request: Request) -> Response:
-        action, form = read_form(await request.body() or request.url.query.encode())
+        action, form = read_form(await request.body() or request.scope["query_string"])
         request_id = new_request_id()
 
         def work() -> bytes:

@@ -30,7 +30,9 @@ CREATE TABLE parts (
     checksums TEXT NOT NULL, PRIMARY KEY (upload, number)) WITHOUT ROWID;
 """
 _OBJECT = "bucket, key, path, size, mark, etag, modified, attributes"
-_LAST_CHARACTER = "\U0010ffff"
+# S3's limit in UTF-8, and the text that sorts behind all keys.
+LONGEST_KEY_BYTES = 1024
+_LAST = "\U0010ffff" * (LONGEST_KEY_BYTES // 4)
 
 
 @dataclass(frozen=True)
@@ -246,7 +248,7 @@ class Index:
 
 def behind(prefix: str) -> str:
     """A text that sorts behind all keys with a prefix, to skip them."""
-    return prefix + _LAST_CHARACTER
+    return prefix + _LAST
 
 
 def _bucket(row: Sequence[Any]) -> Bucket:

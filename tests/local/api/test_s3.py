@@ -307,6 +307,13 @@ def test_the_sdks_default_bucket_is_there_when_it_is_first_asked_for(s3: Any) ->
     assert code(caught) == "403"
 
 
+def test_a_key_has_aws_limit(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="é" * 512, Body=b"")
+    with pytest.raises(ClientError) as caught:
+        s3.put_object(Bucket=bucket, Key="é" * 513, Body=b"")
+    assert code(caught) == "KeyTooLongError"
+
+
 @pytest.mark.parametrize("name", ["UPPER", "ab", "192.168.0.1", "a..b", "-a-"])
 def test_a_buckets_name_is_one_that_aws_allows(s3: Any, server: LocalSageMaker, name: str) -> None:
     connection = http.client.HTTPConnection(urlsplit(server.endpoint_url).netloc, timeout=30)
@@ -392,7 +399,7 @@ def test_a_file_that_another_program_changed_or_deleted_is_noticed(
 
 
 def test_web_pages_are_refused(server: LocalSageMaker, s3: Any, bucket: str) -> None:
-    for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}):
+    for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}, {"Host": "["}, {"Host": ""}):
         connection = http.client.HTTPConnection(urlsplit(server.endpoint_url).netloc, timeout=30)
         connection.request("PUT", f"/{bucket}/k", b"x", headers)
         assert connection.getresponse().status == 403

@@ -81,7 +81,7 @@ class S3:
 
     def error(self, request: Request, error: ApiError, request_id: str) -> Response:
         """The response for an error."""
-        body = b"" if request.method == "HEAD" else error_document(error, request.url.path, request_id)
+        body = b"" if request.method == "HEAD" else error_document(error, request.scope["path"], request_id)
         # Clients wait before they send a body (Expect: 100-continue), and send none after an error: what comes next
         # on the connection could be taken for it.
         has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
@@ -95,7 +95,7 @@ class S3:
         content: Incoming | None = None,
         given_checksums: Mapping[str, str] | None = None,
     ) -> S3Context:
-        url = f"{request.url.scheme}://{asked.headers.get('host', '')}"
+        url = f"{request.scope['scheme']}://{asked.headers.get('host', '')}"
         region = region_of(asked.headers.get("authorization", ""))
         return S3Context(self._objects, region, url, content, given_checksums or {})
 

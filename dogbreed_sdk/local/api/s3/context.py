@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from dogbreed_sdk.local.api.wire import ApiError
 from dogbreed_sdk.local.s3.incoming import Incoming
-from dogbreed_sdk.local.s3.index import Bucket, StoredObject
+from dogbreed_sdk.local.s3.index import LONGEST_KEY_BYTES, Bucket, StoredObject
 from dogbreed_sdk.local.s3.objects import Objects
 from dogbreed_sdk.local.store import ACCOUNT_ID, DEFAULT_REGION
 
@@ -108,14 +108,16 @@ def require_bucket(context: S3Context, name: str) -> Bucket:
 
 
 def refuse_members(operation: str, given: Members) -> None:
-    """Refuse members that would be ignored.
+    """Refuse members that would be ignored, and keys that S3 can't have.
 
     Raises:
-        ApiError: NotImplemented.
+        ApiError: NotImplemented, NoSuchVersion or KeyTooLongError.
     """
     for name in given:
         if _REFUSED.fullmatch(name):
             raise ApiError("NotImplemented", f"Local S3's {operation} does not support {name}.", status=501)
+    if len(given.get("Key", "").encode()) > LONGEST_KEY_BYTES:
+        raise ApiError("KeyTooLongError", f"Your key is too long; its limit is {LONGEST_KEY_BYTES} bytes of UTF-8.")
     if given.get("VersionId", "null") != "null":
         raise ApiError("NoSuchVersion", "Local S3 keeps no versions of objects.", status=404)
 
