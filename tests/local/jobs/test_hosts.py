@@ -18,6 +18,7 @@ import torch
 from dogbreed_sdk._util.log_file import LogFollower
 from dogbreed_sdk.local import Store
 from dogbreed_sdk.local.folders import JobFolder
+from dogbreed_sdk.local.jobs import network
 from dogbreed_sdk.local.jobs.container_view import NAMESPACE_VARIABLE
 from dogbreed_sdk.local.jobs.environment import JOB_MARK, gpus_by_host
 from dogbreed_sdk.local.jobs.hosts import Host, hosts_of, job_mark
@@ -375,7 +376,8 @@ class TestParts:
         assert second.log_stream("dogs/algo-1-1700000000") == "dogs/algo-2-1700000000"
         assert not Host(JobFolder(tmp_path / "jobs/dogs-2"), 0, 1).mark.startswith(job_mark(folder))
 
-    def test_jobs_that_run_together_have_different_networks(self) -> None:
+    def test_jobs_that_run_together_have_different_networks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(network, "_MASTER_PORT", 17_777)  # not those of jobs in tests that run at the same time
         with job_network() as first, job_network() as second:
             assert first.master_port != second.master_port
             assert not set(first.addresses(["algo-1"]).values()) & set(second.addresses(["algo-1"]).values())
