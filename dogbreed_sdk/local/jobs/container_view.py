@@ -53,10 +53,12 @@ class ContainerView:
             "namespace": _is_wanted(self.container),
             "binds": binds,
             "host_name": self.host_name,
-            "has_peers": len(self.addresses) > 1,
-            "translations": [(OPT_ML, str(self.container)), *self.addresses.items()],
+            "path": OPT_ML,
+            "container": str(self.container),
+            # The name of a host without peers needs no address.
+            "addresses": dict(self.addresses) if len(self.addresses) > 1 else {},
             # SageMaker 3's own scripts, of which each job has a copy, spell out /opt/ml throughout.
-            "rewritten": {"folder": str(self.container / _DRIVERS), "path": OPT_ML, "by": str(self.container)},
+            "drivers": str(self.container / _DRIVERS),
             "sources": [str(self.container / folder) for folder in _SOURCES],
             "notice": _NOTICE.format(container=str(self.container).replace("{", "{{").replace("}", "}}")),
         }

@@ -38,8 +38,9 @@ def main(arguments: list[str]) -> int:
     else:
         if _matters(view, [*command, *environment.values()]):
             print(view["notice"].format(problem=problem), file=sys.stderr, flush=True)
-        command, environment = _translated(view["translations"], command, environment)
-        _rewrite(**view["rewritten"])
+        real = _without_blanks(view["container"])
+        command, environment = _translated({view["path"]: real, **view["addresses"]}, command, environment)
+        _rewrite(Path(view["drivers"]), view["path"], real)
     try:
         os.execvpe(command[0], command, environment)  # noqa: S606 - no shell is meant
     except OSError as error:
@@ -137,8 +138,8 @@ def _call(name: str, *arguments: Any) -> None:
 
 def _matters(view: dict[str, Any], texts: list[str]) -> bool:
     """Whether the job misses the namespace: it has several hosts, or spells out a path that is not there."""
-    path = view["rewritten"]["path"]
-    if view["has_peers"] or any(path in text for text in texts):
+    path = view["path"]
+    if view["addresses"] or any(path in text for text in texts):
         return True
     files = (Path(folder, name) for place in view["sources"] for folder, _, names in os.walk(place) for name in names)
     return any(path.encode() in _beginning(file) for file in files)
@@ -152,22 +153,39 @@ def _beginning(file: Path) -> bytes:
         return opened.read(_SOURCE_BYTES)
 
 
+def _without_blanks(path: str) -> str:
+    """A path that shell scripts may leave unquoted, as they may /opt/ml: a link to the folder if its own is none."""
+    if re.fullmatch(r"[\w./@%+=:,-]+", path, re.ASCII):
+        return path
+    import hashlib  # noqa: PLC0415 - rarely needed, as the next
+    import tempfile  # noqa: PLC0415
+
+    # One link per folder: the next start with the folder uses it again.
+    link = Path(tempfile.gettempdir(), f"dogbreed-{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}")
+    try:
+        link.symlink_to(path)
+    except FileExistsError:
+        if link.lstat().st_uid != os.getuid() or str(link.readlink()) != path:
+            return path  # somebody else's
+    return str(link)
+
+
 def _translated(
-    translations: list[list[str]], command: list[str], environment: dict[str, str]
+    translations: dict[str, str], command: list[str], environment: dict[str, str]
 ) -> tuple[list[str], dict[str, str]]:
     """A command and an environment in which paths are replaced."""
 
     def translate(text: str) -> str:
-        for path, replacement in translations:
+        for path, replacement in translations.items():
             text = re.sub(rf"(?<![\w./-]){re.escape(path)}(?![\w.-])", lambda _: replacement, text)  # noqa: B023 - used at once
         return text
 
     return [translate(word) for word in command], {name: translate(value) for name, value in environment.items()}
 
 
-def _rewrite(*, folder: str, path: str, by: str) -> None:
+def _rewrite(folder: Path, path: str, by: str) -> None:
     """Replace a path in all files of a folder; a link is left alone, since it leads to a folder of the user's."""
-    for parent, _, names in [] if Path(folder).is_symlink() else os.walk(folder):
+    for parent, _, names in [] if folder.is_symlink() else os.walk(folder):
         for name in names:
             file = Path(parent, name)
             content = file.read_bytes()

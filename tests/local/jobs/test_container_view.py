@@ -164,6 +164,15 @@ class TestWithoutNamespace:
         assert "it is switched off" in line
         assert f"replaced with {container}" in line
 
+    def test_a_folder_with_a_blank_needs_no_quotes(self, tmp_path: Path) -> None:
+        container = tmp_path / "my projects" / "ml"
+        (container / "model").mkdir(parents=True)
+        for text in ("cd /opt/ml/model && echo weights > /opt/ml/model/x", "cat /opt/ml/model/x"):
+            end = run(ContainerView(container).command(shell(text)), TMPDIR=str(tmp_path))
+            assert end.returncode == 0, end.stderr
+        assert end.stdout == "weights\n"
+        assert (container / "model/x").read_text() == "weights\n"
+
     def test_other_jobs_say_nothing(self, container: Path) -> None:
         (container / "code").mkdir()
         (container / "code/train.py").write_text("import os; os.environ['SM_MODEL_DIR']")
