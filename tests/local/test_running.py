@@ -130,7 +130,7 @@ from pathlib import Path
 import boto3
 print(Path(os.environ["SM_CHANNEL_TRAIN"], "sub/dog.txt").read_text())
 boto3.client("s3").put_object(Bucket="dogs", Key="from-script", Body=b"woof")
-print(boto3.client("sts", endpoint_url="https://sts.us-east-1.amazonaws.com").get_caller_identity()["Account"])
+print(boto3.client("sts").get_caller_identity()["Account"])
 Path(os.environ["SM_MODEL_DIR"], "model.pth").write_text("weights")
 """
 

@@ -1,8 +1,8 @@
 """A plugin of botocore: requests for AWS's own hosts go to the local server instead.
 
 Environment variables point most clients there. They do not reach clients that name AWS's address themselves, as
-sagemaker 2 does for STS. botocore loads this module for every client when $BOTOCORE_EXPERIMENTAL__PLUGINS names it; it
-runs in the user's Python, of whatever version, so it imports nothing else.
+sagemaker 2 does for STS. botocore, from 1.40 on, loads this module for each client if $BOTOCORE_EXPERIMENTAL__PLUGINS
+names it. It runs in the user's Python, of whatever version, so it needs nothing but botocore.
 """
 
 from __future__ import annotations
