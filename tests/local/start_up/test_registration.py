@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.local.start_up.recorded_scripts import ALL, record
+from dogbreed_sdk.local import start_up
+from tests.local.start_up.recorded_scripts import ALL, HOOK, record
 from training_scripts.recording.trial.file_trial import FileTrial
 
 pytestmark = pytest.mark.slow
@@ -95,3 +99,17 @@ def test_a_copied_or_saved_model_knows_nothing_of_the_recording(recorded: Path) 
     log = (recorded / "none" / "log").read_text()
     assert "local SageMaker: " not in log
     assert "recording stops" not in log
+
+
+def test_a_script_that_trains_nothing_leaves_an_empty_trial(tmp_path: Path) -> None:
+    code = "import smdebug.pytorch as smd; smd.get_hook(create_if_not_exists=True)"
+    (tmp_path / "hook.json").write_text(json.dumps({**HOOK, "LocalPath": str(tmp_path / "trial")}))
+    environ = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(map(str, start_up.module_folders(tmp_path))),
+        "SMDEBUG_CONFIG_FILE_PATH": str(tmp_path / "hook.json"),
+    }
+    subprocess.run([sys.executable, "-c", code], env=environ, check=True, timeout=60, stdout=subprocess.DEVNULL)
+    written = json.loads((tmp_path / "trial/collections/000000000/worker_0_collections.json").read_text())
+    assert written["collections"]["activations"]["include_regex"] == [".*relu_output"]
+    assert not list((tmp_path / "trial").glob("claim*"))

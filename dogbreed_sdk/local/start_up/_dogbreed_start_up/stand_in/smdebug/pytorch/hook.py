@@ -232,8 +232,7 @@ class Hook:
         """Write the rest."""
         self._save_early()
         self._end_step()
-        if self._trial is not None:
-            self._trial.close(self.get_collections())
+        self._opened().close(self.get_collections())
         if self._summaries is not None:
             self._summaries.close()
         self.is_recording = False
@@ -274,6 +273,8 @@ class Hook:
                 collection.reduction_config = ReductionConfig(save_raw_tensor=True)
             elif collection.reduction_config is None:
                 collection.reduction_config = self.reduction_config
+            if collection.reduction_config is not None and collection.reduction_config.save_shape:
+                _log(f"warning: the shapes of collection {name} are not recorded; install smdebug for that")
         everything = CollectionKeys.ALL in self.include_collections
         self._saved = [found for name, found in collections.items() if everything or name in self.include_collections]
         self.prepared_collections = True
@@ -346,11 +347,8 @@ class _Trial:
     """Writes one worker's part of a trial, one event file a step, as smdebug does."""
 
     def __init__(self, folder: Path, worker: str, workers: int, *, wanted: bool) -> None:
-        self._records, self._layout = (
-            recorder.module("recording.trial.records"),
-            recorder.module("recording.trial.layout"),
-        )
-        self._events = recorder.module("recording.trial.events")
+        self._records = recorder.module("recording.trial.records")
+        self._layout = recorder.module("recording.trial.layout")
         self._folder, self._worker, self._workers = folder, worker, workers
         self._claimed = False
         self._writer: Any = None
@@ -370,12 +368,16 @@ class _Trial:
             self._current(hook).numbers.append((self._layout.reduction_name(kind, name), value))
 
     def write_step(self, collections: dict[str, Collection]) -> None:
-        """Write the current step, and the collections if they have new tensors."""
+        """Write the current step."""
         if self._step is None:
             return
         step, self._step = self._step, None
         self._writer.write([step], seconds=0.0)
         self._writer.write_index()
+        self._describe(collections)
+
+    def _describe(self, collections: dict[str, Collection]) -> None:
+        """Write the collections, if they have new tensors."""
         described = self._layout.json_of_collections(
             {name: collection.to_json_dict() for name, collection in collections.items()}, workers=self._workers
         )
@@ -384,8 +386,10 @@ class _Trial:
             self._described = described
 
     def close(self, collections: dict[str, Collection]) -> None:
-        """Write the rest."""
+        """Write the rest, and the collections even if nothing was recorded: readers wait for them."""
         self.write_step(collections)
+        if self._writer is not None:
+            self._describe(collections)
         if self._claimed:
             (self._folder / _CLAIM).unlink(missing_ok=True)
 
@@ -442,7 +446,7 @@ def _array(value: Any) -> Any:
 def _reduced(tensor: Any, kind: str, *, absolute: bool) -> float:
     """A reduction or norm of a tensor."""
     values = tensor.detach()
-    values = values.float() if not values.is_floating_point() else values
+    values = values.float() if not values.is_floating_point() or values.dtype.itemsize < 4 else values
     values = values.abs() if absolute else values
     if kind in ("l1", "l2"):
         return float(torch.linalg.vector_norm(values, ord=int(kind[1])))
