@@ -35,7 +35,9 @@ class JobNetwork:
 
     def addresses(self, hosts: Sequence[str]) -> dict[str, str]:
         """The hosts' addresses by name: 127.0.0.1, 127.0.0.2 and so on in the first network."""
-        return {host: f"127.0.{self.number}.{place}" for place, host in enumerate(hosts, 1)}
+        # Linux has all of 127.0.0.0/8; other systems may have 127.0.0.1 only, where the first host must be reached.
+        network = self.number if sys.platform == "linux" else 0
+        return {host: f"127.0.{network}.{place}" for place, host in enumerate(hosts, 1)}
 
     def hosts_file(self, hosts: Sequence[str]) -> str:
         """The text of an /etc/hosts with which the hosts' names can be resolved, and all names of this machine."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import selectors
 import signal
 import time
@@ -26,6 +27,9 @@ _REAP_SECONDS = 10.0
 # How long a script may take from its last traceback to its end, or a launcher to notice it.
 _TRACEBACK_SECONDS = 10.0
 
+# What torchrun prints about a process that something killed, such as the kernel for want of memory; SIGABRT and SIGTERM
+# are what a lost connection ends in.
+_KILLED = re.compile(rf"failed \(exitcode: -(?:{signal.SIGKILL:d}|{signal.SIGSEGV:d}|{signal.SIGBUS:d})\)")
 # The exit statuses of a script that ended because it was asked to.
 _ASKED_TO_END = (-signal.SIGTERM, -signal.SIGKILL)
 
@@ -88,6 +92,7 @@ class ScriptProcesses:
         self._kill_at: float | None = None  # once the scripts have been asked to end
         self._ended: list[ScriptProcess] = []  # in the order of their ends
         self._tracebacks: deque[tuple[float, str]] = deque()  # when and on which hosts they began, recently
+        self._killed: list[str] = []  # the hosts whose launchers reported a killed process
         self._processes: list[ScriptProcess] = []
         try:
             for script in scripts:
@@ -204,6 +209,8 @@ class ScriptProcesses:
         if any(TRACEBACK in line for line in lines):
             self._forget_tracebacks()
             self._tracebacks.append((time.monotonic(), host))
+        if host not in self._killed and any(_KILLED.search(line) for line in lines):
+            self._killed.append(host)
         try:
             self._consume(host, lines)
         except OSError as error:
@@ -237,7 +244,7 @@ class ScriptProcesses:
         """The host whose script failed first.
 
         When one host fails, the others soon lose their connection to it, and a launcher such as torchrun may notice
-        that sooner than its own script's failure. The first traceback shows where it began.
+        that sooner than its own script's failure. A killed process, or else the first traceback, shows where it began.
 
         Args:
             failed: The hosts whose scripts failed, in the order of their ends.
@@ -245,5 +252,6 @@ class ScriptProcesses:
         first, *others = failed
         suspects = {process.host: process for process in others if process.exit_status not in _ASKED_TO_END}
         suspects[first.host] = first
+        killed = [host for host in self._killed if host in suspects]
         order = [host for _, host in self._tracebacks if host in suspects]
-        return suspects[order[0]] if first.host in order else first
+        return suspects[(killed or order)[0]] if first.host in order else first

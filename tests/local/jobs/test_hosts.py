@@ -191,24 +191,31 @@ class TestEnds:
         start("says-why", text, 2)
         assert 'ExitCode 4\nErrorMessage "algo-2 has no data"' in ended("says-why")["FailureReason"]
 
+    @pytest.mark.parametrize(
+        "failure",
+        [
+            "Traceback (most recent call last):\n  File 'x.py', line 1, in y\nError: no such breed",
+            "E1130 torch/distributed/elastic/multiprocessing/api.py:1002] failed (exitcode: -9) local_rank: 0",
+        ],
+        ids=["raised", "killed"],
+    )
     def test_the_host_that_lost_its_connection_is_not_blamed(
-        self, start: Callable[..., None], ended: Ended, tmp_path: Path
+        self, start: Callable[..., None], ended: Ended, tmp_path: Path, failure: str
     ) -> None:
         # As with torchrun: the second host's launcher prints a traceback of its own, and ends after the first one's.
         text = (
             "import os, signal, sys, time, pathlib\n"
             "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
             "marker = pathlib.Path(os.environ['SM_CHECKPOINT_DIR'], 'failed')\n"
-            "def fail(why):\n"
-            "    print('Traceback (most recent call last):\\n  File \"x.py\", line 1, in y\\nError: ' + why)\n"
+            "def fail(why): print(f'Traceback (most recent call last):\\n  File \"x\", line 1, in y\\nError: {why}')\n"
             "if os.environ['SM_CURRENT_HOST'] == 'algo-2':\n"
-            "    fail('no such breed'); time.sleep(0.5); marker.touch(); time.sleep(0.5)\n"
-            "    fail('no such breed, says the launcher'); sys.exit(1)\n"
+            f"    print({failure!r}); time.sleep(0.5); marker.touch(); time.sleep(0.5)\n"
+            "    fail('ChildFailedError'); sys.exit(1)\n"
             "while not marker.exists(): time.sleep(0.01)\n"
             "fail('connection closed'); sys.exit(1)"
         )
         start("victim", text, 2, CheckpointConfig={"S3Uri": (tmp_path / "shared").as_uri()})
-        assert "Error: no such breed" in ended("victim")["FailureReason"]
+        assert ended("victim")["FailureReason"].endswith("\nHost algo-2")
 
     def test_stopping_lets_all_hosts_save(
         self, sagemaker: Any, start: Callable[..., None], ended: Ended, root: Path, tmp_path: Path
