@@ -201,6 +201,10 @@ def _check_resources(resources: ResourceConfigUnionTypeDef, path: str) -> None:
         )
     require(resources, "InstanceType", "InstanceCount", path=f"{path}resourceConfig.")
     count = resources["InstanceCount"]
+    if count < 1:
+        raise validation_error(
+            f"{path}resourceConfig.instanceCount is {count}; a training job needs at least 1 instance."
+        )
     if count > MAXIMUM_HOSTS:
         raise ApiError(
             "ResourceLimitExceeded",

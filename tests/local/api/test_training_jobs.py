@@ -136,6 +136,8 @@ def channel(name: str) -> dict[str, Any]:
         ({"InputDataConfig": [{"ChannelName": "train", "DataSource": {}}]}, "'train' has no S3DataSource"),
         ({"ResourceConfig": {"InstanceType": "ml.huge", "InstanceCount": 1, "VolumeSizeInGB": 1}}, "instanceType"),
         ({"ResourceConfig": {"InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}}, "'resourceConfig.instanceCount'"),
+        ({"ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 0, "VolumeSizeInGB": 1}}, "at least 1"),
+        ({"HyperParameters": {"sagemaker_mpi_enabled": "true"}}, "asks for MPI, with which local SageMaker can't"),
         ({"EnableManagedSpotTraining": True}, "Invalid MaxWaitTimeInSeconds"),
         ({"OutputDataConfig": {"S3OutputPath": "/plain/path"}}, "outputDataConfig.s3OutputPath"),
         ({**RUNNING, "Tags": [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]}, "Duplicate tag key"),
