@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from dogbreed_sdk._util.caller_environment import LOCAL_ACCESS_KEY
 from dogbreed_sdk.local.s3.incoming import BLOCK_BYTES
@@ -56,7 +56,7 @@ class DirectS3:
         return {
             "ContentType": _DEFAULT_TYPE,
             **item.attributes,
-            "Body": StreamingBody(file, item.size),
+            "Body": StreamingBody(cast("IO[bytes]", _Content(file)), item.size),
             "ContentLength": item.size,
             "ETag": f'"{item.etag}"',
         }
@@ -146,6 +146,26 @@ class DirectS3:
     def _require_bucket(self, name: str, operation: str) -> None:
         if self._objects.bucket(name) is None:
             raise _error("NoSuchBucket", f"The bucket {name} does not exist on local S3.", operation)
+
+
+class _Content:
+    """A file that is closed when its end is reached, as boto3 gives a connection back: callers do not close it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def read(self, amt: int | None = None) -> bytes:
+        """The next bytes; all that are left without a number."""
+        if self._file.closed:
+            return b""
+        block = self._file.read() if amt is None else self._file.read(amt)
+        if amt is None or len(block) < amt:
+            self._file.close()
+        return block
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 class _Pages:

@@ -123,7 +123,7 @@ class Objects:
             if item == before and file is not None:
                 return self._read_again(item, file), file
             if item == before:
-                self.index.remove_object(bucket, key)  # other programs deleted its file
+                self._forget(item)
                 return None
             if file is not None:
                 file.close()  # it was replaced between the two looks
@@ -138,7 +138,7 @@ class Objects:
         """An object as its file is now, None if other programs have deleted it."""
         try:
             unchanged = mark_of((self.folder / item.path).stat()) == item.mark
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             unchanged = False
         if unchanged:
             return item
@@ -212,6 +212,12 @@ class Objects:
 
     # ------------------------------------------------------------------ files
 
+    def _forget(self, item: StoredObject) -> None:
+        """Removes an object whose file other programs have deleted."""
+        with self.index.transaction():
+            if self.index.object(item.bucket, item.key) == item:
+                self.index.remove_object(item.bucket, item.key)
+
     def _read_again(self, item: StoredObject, file: BinaryIO) -> StoredObject:
         """An object whose file other programs have changed, with its present ETag."""
         digest = hashlib.md5(usedforsecurity=False)
@@ -221,9 +227,11 @@ class Objects:
         size = file.tell()
         file.seek(0)
         kept = {name: value for name, value in item.attributes.items() if not _is_of_content(name)}
-        item = replace(item, size=size, mark=mark, etag=digest.hexdigest(), modified=time.time(), attributes=kept)
-        self.index.put_object(item)
-        return item
+        now = replace(item, size=size, mark=mark, etag=digest.hexdigest(), modified=time.time(), attributes=kept)
+        with self.index.transaction():
+            if self.index.object(item.bucket, item.key) == item:  # nothing was put meanwhile
+                self.index.put_object(now)
+        return now
 
     def _move(self, content: Incoming, bucket: str, key: str) -> str:
         """Moves content to the place of a key; returns its path below the folder."""
@@ -260,7 +268,7 @@ class Objects:
 def _opened(path: Path) -> BinaryIO | None:
     try:
         return path.open("rb")
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 

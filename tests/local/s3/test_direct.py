@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import io
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -59,3 +62,43 @@ def test_it_is_used_where_the_variables_lead_to_local_s3(tmp_path: Path, monkeyp
     assert isinstance(direct_client(), DirectS3)
     monkeypatch.delenv("DOGBREED_LOCAL_S3_ROOT")
     assert direct_client() is None
+
+
+def test_many_writers_and_readers_of_one_key_see_whole_objects(tmp_path: Path) -> None:
+    direct: Any = DirectS3(tmp_path)
+    direct.upload_fileobj(io.BytesIO(b"0" * 1000), BUCKET, "k")
+    wrong: list[bytes] = []
+
+    def write(number: int) -> None:
+        for _ in range(20):
+            direct.upload_fileobj(io.BytesIO(str(number).encode() * (1000 + number)), BUCKET, "k")
+
+    def read(_number: int) -> None:
+        for _ in range(60):
+            answer = direct.get_object(Bucket=BUCKET, Key="k")
+            content = answer["Body"].read()
+            size = 1000 + int(content[:1])
+            etag = hashlib.md5(content, usedforsecurity=False).hexdigest()
+            if content != content[:1] * size or answer["ETag"] != f'"{etag}"':
+                wrong.append(content)
+
+    with ThreadPoolExecutor(6) as pool:
+        for done in [*(pool.submit(write, number) for number in (1, 2, 3)), *(pool.submit(read, 0) for _ in range(3))]:
+            done.result()
+    assert wrong == []
+
+
+def test_an_object_is_not_forgotten_because_its_file_cannot_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    direct: Any = DirectS3(tmp_path)
+    direct.upload_fileobj(io.BytesIO(b"dog"), BUCKET, "k")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", too_many_files)
+        with pytest.raises(OSError, match="Too many open files"):
+            direct.get_object(Bucket=BUCKET, Key="k")
+    assert direct.get_object(Bucket=BUCKET, Key="k")["Body"].read() == b"dog"
+
+
+def too_many_files(*_arguments: object) -> None:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
