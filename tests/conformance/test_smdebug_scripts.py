@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dogbreed_sdk import DebugReport
 from tests.conformance.test_smdebug_trial import assert_same, read_all_by_smdebug
+from tests.local.conftest import (  # noqa: F401 - fixtures
+    boto3_session,
+    client,
+    ended,
+    local,
+    root,
+    sagemaker,
+    script,
+    training_request,
+)
 from tests.local.start_up.recorded_scripts import ALL, record
 from training_scripts.recording.trial.file_trial import FileTrial
 
@@ -78,3 +90,46 @@ def test_smdebug_and_we_read_both_alike(read: dict[str, tuple[Read, Read]], how:
 
 def test_a_tensor_that_smdebug_cannot_record_does_not_end_the_training(smdebugs: dict[str, Path]) -> None:
     assert "smdebug's hook records no more of the model" in (smdebugs["bfloat16"].parent / "log").read_text()
+
+
+LOSS_ONLY = """
+import torch, smdebug.pytorch as smd
+from torch import nn
+hook, criterion = smd.get_hook(create_if_not_exists=True), nn.CrossEntropyLoss()
+hook.register_loss(criterion)
+model = nn.Linear(4, 2)
+for _ in range(6):
+    loss = criterion(model(torch.randn(8, 4)), torch.randint(0, 2, (8,)))
+    loss.backward()
+"""
+
+
+@pytest.mark.parametrize("installed", [True, False], ids=["smdebug", "stand-in"])
+def test_a_jobs_recording_is_read_by_smdebug_and_by_the_report(
+    smdebug_python: Path,
+    sagemaker: Any,  # noqa: F811 - the fixture
+    training_request: Callable[..., dict[str, Any]],  # noqa: F811 - the fixture
+    script: Callable[[str], dict[str, str]],  # noqa: F811 - the fixture
+    ended: Callable[[str], dict[str, Any]],  # noqa: F811 - the fixture
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    installed: bool,
+) -> None:
+    if installed:
+        monkeypatch.setenv("DOGBREED_LOCAL_PYTHON", str(smdebug_python))
+    hook = {
+        "S3OutputPath": (tmp_path / "debugger").as_uri(),
+        "HookParameters": {"save_interval": "2"},
+        "CollectionConfigurations": [{"CollectionName": "gradients"}],
+    }
+    sagemaker.create_training_job(**training_request("job", script(LOSS_ONLY), DebugHookConfig=hook))
+    assert ended("job")["TrainingJobStatus"] == "Completed"
+    folder = tmp_path / "debugger/job/debug-output"
+    names = ["CrossEntropyLoss_output_0", "gradient/Linear_bias", "gradient/Linear_weight"]
+    read = read_all_by_smdebug(smdebug_python, {folder: tmp_path / "read.json"})[folder]
+    assert sorted(read["tensors"]) == names
+    assert read["steps"] == {"GLOBAL": [0, 2, 4]}
+    report = DebugReport.load(folder)
+    assert report.trial is not None
+    assert report.trial.tensor_names() == names
+    assert report.status == "Ended"

@@ -106,7 +106,11 @@ class Hook:
         self._summaries: Any = None
         if export_tensorboard or tensorboard_dir:
             self._summaries = _summary_writer(tensorboard_dir or os.path.join(self.out_dir, "tensorboard"))
-        _log(f"saving to {self.out_dir}")
+        if self.out_dir.startswith("s3://"):
+            self.dry_run = True
+            _log(f"warning: nothing is saved to {self.out_dir}: pass a folder, or use the job's DebugHookConfig")
+        else:
+            _log(f"saving to {self.out_dir}")
         if profiles_framework():
             _log("warning: the framework is not profiled; install smdebug for that")
 
