@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from dogbreed_sdk import container
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local.container_image import image_environment
 from dogbreed_sdk.local.folders import EndpointFolder
 from dogbreed_sdk.local.jobs.s3_transfer import download_object, download_prefix
 from dogbreed_sdk.local.jobs.staging import unpack
@@ -78,7 +79,7 @@ def prepare(folder: EndpointFolder, serving: Serving) -> Deployment:
         Deployment(
             variant=variant["VariantName"],
             model=model_uri(definition),
-            environment={**_limits(serving), **(definition.get("Environment") or {})},
+            environment={**_limits(serving), **container_environment(definition)},
             digest="",
             startup_seconds=variant.get("ContainerStartupHealthCheckTimeoutInSeconds"),
             form=model_form(definition),
@@ -106,6 +107,11 @@ def _prepared(folder: EndpointFolder, deployment: Deployment) -> Deployment:
     source = deployment.environment.get("SAGEMAKER_SUBMIT_DIRECTORY") or _BAKED_IN_CODE
     elsewhere = None if source.startswith(_BAKED_IN_CODE) else source
     return replace(deployment, digest=_unpack(folder, deployment.model, deployment.form, elsewhere))
+
+
+def container_environment(definition: ContainerDefinitionTypeDef) -> dict[str, str]:
+    """The variables of a container: its Environment, and the defaults of its image where that does not set them."""
+    return {**image_environment(definition.get("Image")), **(definition.get("Environment") or {})}
 
 
 def model_uri(definition: ContainerDefinitionTypeDef) -> str | None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from dogbreed_sdk import container
 from dogbreed_sdk._util.caller_environment import inherited
 from dogbreed_sdk._util.cores import thread_environment
+from dogbreed_sdk.local.container_image import image_environment
 from dogbreed_sdk.local.jobs import debugger_outputs
 from dogbreed_sdk.local.jobs.launchers import is_distributed
 from dogbreed_sdk.local.jobs.network import INTERFACE
@@ -68,13 +69,14 @@ def script_environment(run: ScriptRun, caller: Mapping[str, str]) -> dict[str, s
         caller: The environment of the process that starts the job; only what programs need to run is passed on.
 
     Returns:
-        What is inherited from the caller and the thread limits, both of which the request's Environment may override,
-        that Environment, and the container's variables, which nothing overrides.
+        What is inherited from the caller, the thread limits and the image's defaults, all of which the request's
+        Environment may override, that Environment, and the container's variables, which nothing overrides.
     """
     return {
         **inherited(caller),
         **thread_environment(run.threads),
         "PYTHONUNBUFFERED": "1",
+        **image_environment(run.request["AlgorithmSpecification"].get("TrainingImage")),
         **run.request.get("Environment", {}),
         **_container_variables(run),
     }

@@ -17,7 +17,7 @@ from dogbreed_sdk._util.processes import end_process, identify_self
 from dogbreed_sdk.errors import ConfigurationError, EndpointNotReadyError
 from dogbreed_sdk.local.folders import EndpointFolder, JobFolder
 from dogbreed_sdk.local.hosting import servers
-from dogbreed_sdk.local.hosting.model import Deployment, model_form, model_uri, restore
+from dogbreed_sdk.local.hosting.model import Deployment, container_environment, model_form, model_uri, restore
 from dogbreed_sdk.local.jobs.failure_reason import full_disk
 from dogbreed_sdk.local.jobs.script_processes import is_full_disk
 from dogbreed_sdk.local.states import Server, State
@@ -183,7 +183,7 @@ class TransformRun:
             model=model_uri(container),
             environment={
                 CORES_VARIABLE: str(threads),
-                **(container.get("Environment") or {}),
+                **container_environment(container),
                 **self._record.request.get("Environment", {}),
                 **batch_environment(self._record.request),
             },

@@ -212,3 +212,29 @@ def test_packages_that_cannot_be_installed_fail_the_endpoint(endpoint: Endpoint,
     assert described["EndpointStatus"] == "Failed"
     assert described["FailureReason"].startswith("The packages in code/requirements.txt could not be installed: ")
     assert "No matching distribution found for kennel==7" in described["FailureReason"]
+
+
+# What torch.load sees when a call does not say weights_only.
+DEFAULTS = """
+import os
+def model_fn(model_dir):
+    return os.environ.get("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD")
+def predict_fn(data, model):
+    return model
+"""
+
+
+@pytest.mark.parametrize(
+    ("image", "environment", "seen"),
+    [
+        ("763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:1.13-cpu-py39", {}, "1"),
+        ("763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2.6.0-cpu-py312", {}, None),
+        ("pytorch-inference:1.13-cpu-py39", {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "0"}, "0"),
+    ],
+)
+def test_torch_loads_whole_models_if_that_of_the_image_does(
+    endpoint: Endpoint, tmp_path: Path, image: str, environment: dict[str, str], seen: str | None
+) -> None:
+    archive = packed(write(tmp_path / "model", {"code/inference.py": DEFAULTS}), tmp_path / "model.tar.gz")
+    endpoint.create({"Image": image, "ModelDataUrl": archive.as_uri(), "Environment": environment})
+    assert endpoint.invoke() == seen

@@ -175,6 +175,13 @@ class TestEntryPoint:
         )
         assert any("/opt/ml" in line for line in log) == (setting == "off")
 
+    def test_torch_loads_whole_models_if_that_of_the_image_does(self, jobs: Runner) -> None:
+        shown = ["/bin/sh"], ["-c", "echo loads: ${TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD-its default}"]
+        image = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:"
+        for tag, told in {"1.13-cpu-py39": "1", "2.6.0-cpu-py312": "its default"}.items():
+            specification = {**algorithm(*shown), "TrainingImage": image + tag}
+            assert f"loads: {told}" in jobs.completed(f"of-{tag[0]}", AlgorithmSpecification=specification)
+
     def test_its_failure_names_it(self, jobs: Runner) -> None:
         reason = jobs.run("failing", AlgorithmSpecification=algorithm(["/bin/sh"], ["-c", "echo no data; exit 3"]))
         assert reason["FailureReason"].splitlines() == [
