@@ -13,6 +13,7 @@ import pytest
 
 from dogbreed_sdk.local import start_up
 from dogbreed_sdk.local.jobs.network import INTERFACE
+from training_scripts.recording.trial.file_trial import FileTrial
 
 [FOLDER] = start_up.module_folders(Path("/nowhere"))
 
@@ -193,3 +194,60 @@ def test_the_process_group_of_a_script_that_raised_is_left_alone(tmp_path: Path)
         check=False,
     )
     assert done.stdout == "True\n"
+
+
+# As in AWS's examples: a hook that also records the gradients of a layer's outputs.
+DERIVED = """
+import smdebug.pytorch as smd
+import torch
+
+class Derived(smd.Hook):
+    def forward_hook(self, module, inputs, outputs):
+        name = self.module_maps[module]
+        outputs.register_hook(self.backward_hook(name + "_output"))
+        self._write_inputs(name, inputs)
+        self._write_outputs(name, outputs)
+        self.last_saved_step = self.step
+
+hook = Derived.create_from_json_file()
+model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
+hook.register_module(model)
+for _ in range(2):
+    model(torch.ones(1, 4)).sum().backward()
+print(hook.last_saved_step)
+torch.save(model, "model.pt")
+"""
+
+
+@pytest.fixture(scope="module")
+def derived(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a script with a hook of its own class has recorded its model, and saved it whole."""
+    folder = tmp_path_factory.mktemp("derived")
+    collection = {"CollectionName": "custom", "CollectionParameters": {"include_regex": ".*", "save_interval": "1"}}
+    configuration = {"LocalPath": str(folder / "trial"), "CollectionConfigurations": [collection]}
+    (folder / "hook.json").write_text(json.dumps(configuration))
+    output, _ = run(DERIVED, folder, environ={"SMDEBUG_CONFIG_FILE_PATH": str(folder / "hook.json")})
+    assert output.splitlines()[-1] == "1"
+    return folder
+
+
+def test_a_hook_of_a_scripts_own_class_records_what_it_writes(derived: Path) -> None:
+    found = FileTrial(derived / "trial").collections["custom"]
+    parts = ("0", "1", "Sequential")
+    outputs = {f"{part}_{kind}_0" for part in parts for kind in ("input", "output")}
+    gradients = {f"gradient/{part}_output" for part in parts}
+    parameters = {f"Sequential_0.{kind}" for kind in ("weight", "bias")}
+    assert set(found) == outputs | gradients | parameters | {f"gradient/{name}" for name in parameters}
+
+
+def test_a_model_that_was_saved_whole_is_loaded_where_there_is_no_smdebug(derived: Path) -> None:
+    code = f"""
+import torch
+model = torch.load({str(derived / "model.pt")!r}, weights_only=False)
+print(model(torch.zeros(1, 4)).shape)
+torch.save(model, "again.pt")
+"""
+    script = derived / "load.py"
+    script.write_text(code)
+    done = subprocess.run([sys.executable, script], cwd=derived, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("torch.Size([1, 3])\n", "")

@@ -7,9 +7,11 @@ import functools
 import os
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -40,9 +42,8 @@ def _harmless(method: _Method) -> _Method:
 
     @functools.wraps(method)
     def call(self: Hook, *args: Any, **kwargs: Any) -> Any:
-        # A copy of a hook, in a copy of a model, has no attributes and records nothing. And a call that torch traces is
-        # not a step: what recorded it would become part of the trace.
-        if not getattr(self, "is_recording", False) or torch._C._get_tracing_state():
+        # A call that torch traces is not a step: what recorded it would become part of the trace.
+        if not self.is_recording or torch._C._get_tracing_state():
             return None
         try:
             return method(self, *args, **kwargs)
@@ -88,6 +89,9 @@ class Hook:
         if save_all:
             self._include(CollectionKeys.ALL, [".*"])
         self.module_set: set[Any] = set()
+        # For hooks derived from this one; smdebug had `module_maps` in earlier versions.
+        self.module_maps: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+        self.last_saved_step: int | None = None
         self.has_registered_module = self.has_registered_loss_module = False
         self.prepared_collections = False
         self.step = -1
@@ -114,8 +118,15 @@ class Hook:
         if profiles_framework():
             _log("warning: the framework is not profiled; install smdebug for that")
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
+    def __deepcopy__(self, memo: object) -> Hook:
+        # A copy of a hook, in a copy of a model, records nothing.
+        return type(self).__new__(type(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # torch.save(model) writes a model's hooks too. They are written as functions of Python's own library that do
+        # nothing, so that the model can be loaded where there is no smdebug, as in the container of an endpoint.
+        ignore = nullcontext().__exit__
+        return SimpleNamespace, (), {"forward_pre_hook": ignore, "forward_hook": ignore}
 
     @classmethod
     def create_from_json_file(cls, json_file_path: str | None = None) -> Hook:
@@ -218,8 +229,8 @@ class Hook:
         if not self.prepared_collections:
             raise InvalidCollectionConfiguration("no model is registered, so the steps cannot be counted")
         if self._collections_now():
-            self._write(module._module_name, "_input_", inputs)
-            self._write(module._module_name, "_output_", outputs)
+            self._write_inputs(module._module_name, inputs)
+            self._write_outputs(module._module_name, outputs)
             self._write_custom()
 
     def backward_hook(self, tname: str) -> Callable[[Any], None]:
@@ -256,6 +267,7 @@ class Hook:
     def _watch(self, module: Any, name: str) -> None:
         module._module_name = name
         self.module_set.add(module)
+        self.module_maps[module] = name
         module.register_forward_hook(self.forward_hook)
 
     def _include(self, name: str, patterns: list[str]) -> None:
@@ -296,6 +308,12 @@ class Hook:
                 and collection.save_config.should_save_step(self.mode, self.mode_steps[self.mode])
             ]
         return self._saved_now
+
+    def _write_inputs(self, name: str, inputs: Any) -> None:
+        self._write(name, "_input_", inputs)
+
+    def _write_outputs(self, name: str, outputs: Any) -> None:
+        self._write(name, "_output_", outputs)
 
     def _write(self, name: str, suffix: str, value: Any) -> None:
         """Record the tensors in a value, numbered."""
