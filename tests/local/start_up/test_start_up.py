@@ -98,12 +98,31 @@ def test_a_module_that_is_missing_is_missing_as_always(tmp_path: Path, package: 
     assert "nothing_of_this_name" in done.stderr.splitlines()[-1]
 
 
+def test_a_module_that_is_installed_later_is_hooked_then(tmp_path: Path) -> None:
+    code = (
+        "import pathlib\n"
+        "from _dogbreed_start_up import import_hooks\n"
+        "import_hooks.after('made_up', lambda: print('hooked'))\n"
+        "try:\n"
+        "    import made_up\n"
+        "except ImportError:\n"
+        "    print('missing')\n"
+        "    pathlib.Path('made_up.py').write_text('value = 1')\n"
+        "    import importlib; importlib.invalidate_caches()\n"
+        "    import made_up\n"
+        "print(made_up.value)\n"
+    )
+    assert run(code, tmp_path) == ("missing\nhooked\n1\n", "")
+
+
+@pytest.mark.slow
 def test_without_a_configuration_there_is_no_hook(tmp_path: Path) -> None:
     code = "import smdebug.pytorch as smd; print(smd.get_hook(create_if_not_exists=True))"
     none = {"SMDEBUG_CONFIG_FILE_PATH": str(tmp_path / "none.json")}
     assert run(code, tmp_path, environ=none)[0] == "None\n"
 
 
+@pytest.mark.slow
 def test_every_parameter_of_a_hook_is_read(tmp_path: Path) -> None:
     configuration = {
         "LocalPath": str(tmp_path / "trial"),

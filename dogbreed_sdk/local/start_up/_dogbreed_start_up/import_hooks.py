@@ -46,12 +46,13 @@ class _Finder:
     ) -> ModuleSpec | None:
         if name in _instead:
             return _replaced(name, _found(name, path, target))
-        act = _after.pop(name, None)
+        act = _after.get(name)
         if act is None:
             return None
         spec = _found(name, path, target)
         if spec is None or spec.loader is None:
-            return spec
+            return spec  # it may be installed later
+        del _after[name]
         execute = spec.loader.exec_module
 
         def exec_module(module: ModuleType) -> None:
