@@ -27,6 +27,7 @@ from dogbreed_sdk.local.jobs.network import JobNetwork, job_network
 from dogbreed_sdk.local.jobs.script_files import merged_contents
 from dogbreed_sdk.local.jobs.script_processes import GRACE_VARIABLE
 from dogbreed_sdk.local.store import TRAINING_JOB
+from dogbreed_sdk.local.supervision import RUNNING_STATUSES
 from tests.waiting import wait_for
 
 Make = Callable[..., dict[str, Any]]
@@ -355,7 +356,7 @@ def curve_of_one_process() -> list[float]:
 
 
 def test_distributed_training_follows_the_curve_of_one_process(
-    start: Callable[..., None], ended: Ended, root: Path
+    start: Callable[..., None], ended: Ended, store: Store, root: Path
 ) -> None:
     """Two hosts through torchrun, and four hosts whose scripts find each other."""
     torchrun = {"sagemaker_torch_distributed_enabled": "true", "sagemaker_instance_type": '"ml.m5.large"'}
@@ -365,6 +366,8 @@ def test_distributed_training_follows_the_curve_of_one_process(
     for count, hyperparameters in cases:
         name = f"ddp-{count}"
         start(name, DDP, count, hyperparameters)
+        # Eight processes import torch, which takes long on a busy machine.
+        wait_for(lambda job=name: store.get(TRAINING_JOB, job).state["status"] not in RUNNING_STATUSES, 150)
         described = ended(name)
         assert described["TrainingJobStatus"] == "Completed", described
         assert all(f"world={count}" in log_of(root, name, f"algo-{host + 1}") for host in range(count))
