@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -50,7 +53,7 @@ def execute(path: Path, output: Path, python: str, environment: Mapping[str, str
     note(f"executing {path} with {python}")
     status = 0
     try:
-        client.execute(env=dict(environment))
+        client.run(environment)
     except CellExecutionError as error:
         client.report(error)
         status = 1
@@ -119,6 +122,32 @@ class _Client(NotebookClient):
         self._shown = shown
         self._since = 0.0
         self._index = 0
+        self._started = threading.Event()
+        self._task: asyncio.Task[Any] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def run(self, environment: Mapping[str, str]) -> None:
+        """Execute all cells; ends the kernel, whatever happens.
+
+        In a thread of its own, since nbclient would replace the handlers of signals.
+        """
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(asyncio.run, self._execute(environment))
+            try:
+                future.result()
+            except KeyboardInterrupt:
+                self._started.wait()
+                assert self._loop is not None
+                assert self._task is not None
+                self.shutdown_kernel = "immediate"
+                self._loop.call_soon_threadsafe(self._task.cancel)
+                wait([future])
+                raise
+
+    async def _execute(self, environment: Mapping[str, str]) -> None:
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        self._started.set()
+        await self.async_execute(env=dict(environment))
 
     @property
     def place(self) -> str:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from dogbreed_sdk.cli import main
 from dogbreed_sdk.local.running import find, serving
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.extras
 
@@ -154,6 +157,30 @@ def test_a_cell_that_fails_is_shown_and_the_rest_is_not_run(up: str, root: Path,
     assert "AttributeError: 'str' object has no attribute 'bark'" in err
     assert "\x1b" not in err
     assert nbformat.read(path, as_version=4).cells[2].outputs[0].ename == "AttributeError"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_notebook_is_written_and_its_kernel_ended(
+    up: str, root: Path, tmp_path: Path, number: signal.Signals, expected: int
+) -> None:
+    sleeping = "import os, time; print(os.getpid(), flush=True); time.sleep(100)"
+    path = notebook(tmp_path / "dogs.ipynb", sleeping, "print('never')")
+    command = [*COMMAND, "local", "run", "--root", str(root), "--python", sys.executable, str(path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        kernel = int(process.stdout.readline())
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.communicate()
+    assert (process.returncode, out) == (expected, "")
+    assert "Traceback" not in err
+    assert err.endswith(f"wrote {tmp_path / 'dogs.executed.ipynb'}\ninterrupted\n")
+    wait_for(lambda: not psutil.pid_exists(kernel))
+    assert nbformat.read(tmp_path / "dogs.executed.ipynb", as_version=4).cells[1].outputs[0].text == f"{kernel}\n"
 
 
 def test_a_python_without_a_kernel_is_named_with_the_remedy(up: str, root: Path, tmp_path: Path, dogbreed: Run) -> None:
