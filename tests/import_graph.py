@@ -9,7 +9,7 @@ from pathlib import Path
 
 Graph = Mapping[str, set[str]]
 
-UNDER_ANOTHER_NAME = "dogbreed_sdk.local.start_up._dogbreed_start_up"
+UNDER_ANOTHER_NAME = ("dogbreed_sdk.local.start_up._dogbreed_start_up", "dogbreed_sdk.model_server.stand_in")
 
 
 def read_graph(*packages: Path) -> dict[str, set[str]]:

@@ -31,6 +31,7 @@ from types import ModuleType
 from typing import TypeVar
 
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.model_server import stand_in
 from dogbreed_sdk.model_server.context import RequestContext
 from dogbreed_sdk.model_server.default_functions import (
     ENCODED_TYPES,
@@ -245,6 +246,7 @@ def _module(code: Path, program: str) -> ModuleType | None:
 
 def _import(code: Path, path: Path) -> ModuleType:
     sys.path.insert(0, str(code))
+    sys.path.append(str(stand_in.FOLDER))
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None  # it ends with .py
     assert spec.loader is not None

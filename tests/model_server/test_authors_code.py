@@ -199,3 +199,44 @@ def test_a_model_without_code_or_torchscript_says_what_to_add(tmp_path: Path, fi
     error = Server(tmp_path).process.communicate(timeout=60)[1]
     assert message in error
     assert "Traceback" not in error
+
+
+WITH_TOOLKIT = """
+from sagemaker_inference import content_types, decoder, encoder, errors
+def model_fn(model_dir):
+    return None
+def input_fn(body, content_type):
+    if content_type == "image/bmp":
+        raise errors.GenericInferenceToolkitError(415, "No bitmaps, please")
+    return decoder.decode(body, content_type)
+def predict_fn(data, model):
+    return data * 2
+def output_fn(prediction, accept):
+    return encoder.encode(prediction, content_types.JSON if accept == content_types.ANY else accept)
+"""
+
+
+@pytest.fixture(scope="module")
+def doubling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(write_model(tmp_path_factory.mktemp("doubling"), WITH_TOOLKIT))
+    server.wait()
+    yield server
+    server.end()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_codecs_of_awss_toolkit_are_there_without_it(doubling: Server, kind: str) -> None:
+    response, body = doubling.exchange_bytes("POST", "/invocations", KINDS[kind], content_type=kind, accept=kind)
+    assert (response.status, decoded(body, kind)) == (200, [[2.0, 4.0], [6.0, 8.0]])
+
+
+def test_errors_of_awss_toolkit_have_their_status(doubling: Server) -> None:
+    status, body = doubling.invoke(b"BM", content_type="image/bmp")
+    assert status == 415
+    assert "No bitmaps, please" in body
+
+
+def test_a_content_type_without_codec_is_named(doubling: Server) -> None:
+    status, body = doubling.invoke(b"x", content_type="text/html")
+    assert status == 500
+    assert "Content type text/html is not supported" in body
