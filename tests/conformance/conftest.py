@@ -1,8 +1,8 @@
-"""Interpreters with the toolkits that judge our work: AWS's for scripts and bundles, smdebug for recordings.
+"""Interpreters with the programs that judge our work: AWS's toolkits, smdebug, and the SDKs that notebooks use.
 
-`DOGBREED_CONFORMANCE_PYTHON` and `DOGBREED_SMDEBUG_PYTHON` name ready ones (they must have torch too). Otherwise each
-is made once, in the cache folder: a virtual environment with its packages that sees this environment's torch through a
-.pth file, since torch is 5 GB.
+`DOGBREED_CONFORMANCE_PYTHON`, `DOGBREED_NOTEBOOK_PYTHON` and `DOGBREED_TRAINER_PYTHON` name ready ones (they must have
+torch too). Otherwise each is made once, in the cache folder: a virtual environment with its packages that sees this
+environment's torch through a .pth file, since torch is 5 GB.
 """
 
 from __future__ import annotations
@@ -51,11 +51,16 @@ TOOLKITS = Judge(
     ("sagemaker-training>=5.1.4", "sagemaker-pytorch-inference>=2.0.25", "setuptools>=77.0.3,<81"),
     "import torch, sagemaker_training, sagemaker_inference, sagemaker_pytorch_serving_container",
 )
-SMDEBUG = Judge(
-    "smdebug",
-    "DOGBREED_SMDEBUG_PYTHON",
-    # smdebug's last release declares only half of what it needs, and works with neither newer NumPy nor protobuf.
+# A notebook's kernel: the v2 SDK, smdebug, and what notebooks draw and read with.
+NOTEBOOK = Judge(
+    "notebook",
+    "DOGBREED_NOTEBOOK_PYTHON",
     (
+        "sagemaker>=2.257,<3",
+        "ipykernel>=6",
+        "matplotlib",
+        "s3fs",
+        # smdebug's last release declares only half of what it needs, and works with neither newer NumPy nor protobuf.
         "smdebug==1.0.34",
         "numpy<2.3",
         "protobuf==3.20.3",
@@ -64,11 +69,19 @@ SMDEBUG = Judge(
         "pandas",
         "setuptools>=77.0.3,<81",
     ),
-    "import torch, smdebug.pytorch, smdebug.trials, smdebug.profiler",
+    "import torch, smdebug.pytorch, smdebug.trials, smdebug.profiler, importlib.util as u; "
+    "assert all(map(u.find_spec, ('sagemaker.tuner', 'ipykernel', 'matplotlib', 's3fs')))",
     before=(3, 13),
 )
+# The v3 SDK's trainer, which brings sagemaker.core; the umbrella adds packages that are not called here.
+TRAINER = Judge(
+    "trainer",
+    "DOGBREED_TRAINER_PYTHON",
+    ("sagemaker-train>=1.27",),
+    "import sagemaker.train, sagemaker.core.resources",
+)
 # Read at once: tests run with the developer's variables removed.
-_GIVEN = {judge.name: os.environ.get(judge.variable) for judge in (TOOLKITS, SMDEBUG)}
+_GIVEN = {judge.name: os.environ.get(judge.variable) for judge in (TOOLKITS, NOTEBOOK, TRAINER)}
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +93,19 @@ def conformance_python() -> Path:
 @pytest.fixture(scope="session")
 def smdebug_python() -> Path:
     """An interpreter with smdebug; where none can be made, tests are skipped, or failed in CI."""
-    return _interpreter(SMDEBUG)
+    return _interpreter(NOTEBOOK)
+
+
+@pytest.fixture(scope="session")
+def notebook_python(smdebug_python: Path) -> Path:
+    """An interpreter for notebooks: the v2 SDK, smdebug and Jupyter's kernel."""
+    return smdebug_python
+
+
+@pytest.fixture(scope="session")
+def trainer_python() -> Path:
+    """An interpreter with the v3 SDK; where none can be made, tests are skipped, or failed in CI."""
+    return _interpreter(TRAINER)
 
 
 def _interpreter(judge: Judge) -> Path:
