@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # AWS's names of the folders below <S3OutputPath>/<job>.
 DEBUG_OUTPUT, PROFILER_OUTPUT, TENSORBOARD_OUTPUT = "debug-output", "profiler-output", "tensorboard-output"
+# The folder of outputs that are uploaded, in the job's folder.
+RECORDINGS = "recordings"
 # The API reference's defaults of LocalPath.
 _LOCAL_PATHS = {
     DEBUG_OUTPUT: "/opt/ml/output/tensors",
@@ -184,7 +186,7 @@ def _output(
     """An output, from the LocalPath and the S3OutputPath of its configuration."""
     uri = f"{place(output_path, request, host.job.path.name)}/{name}"
     if uri.startswith("s3://"):
-        folder = host.job.path / "recordings" / name
+        folder = host.job.path / RECORDINGS / name
     else:
         try:
             folder = container.uri_to_path(uri)

@@ -102,7 +102,8 @@ class _Keeper(threading.Thread):
         if self._uploading is not None:
             self._uploading.join()
         for upload in self._uploads.values():
-            self._guarded(upload.send)
+            if self._guarded(upload.send):
+                self._guarded(upload.mark)
 
     def _write_metrics(self) -> None:
         if self._metrics is not None:

@@ -6,12 +6,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.local.jobs.debugger_outputs import Output
+from dogbreed_sdk.local.folders import JobFolder
+from dogbreed_sdk.local.jobs.debugger_outputs import RECORDINGS, Output
 from dogbreed_sdk.local.jobs.s3_transfer import upload_objects
-from dogbreed_sdk.local.jobs.script_files import contents
+from dogbreed_sdk.local.jobs.script_files import contents, remove_tree
 from training_scripts.recording.trial import layout
 
 _NEVER_UPLOADED = (".tmp", "claim.smd")
+_MARK = ".uploaded"
 
 
 class Upload:
@@ -57,6 +59,17 @@ class Upload:
         for _, files in sorted(waves.items()):
             upload_objects([(source, f"{self._output.uri}/{name}") for name, source, _ in files])
             self._sent.update({name: state for name, _, state in files})
+
+    def mark(self) -> None:
+        """Note that all is uploaded, so that `remove_uploaded` removes the folder."""
+        self._output.folder.with_name(f"{self._output.folder.name}{_MARK}").touch()
+
+
+def remove_uploaded(job: JobFolder) -> None:
+    """Remove what was uploaded of a job's recordings, once its rules are evaluated."""
+    for mark in (job.path / RECORDINGS).glob(f"*{_MARK}"):
+        remove_tree(mark.with_suffix(""))
+        mark.unlink(missing_ok=True)
 
 
 def _wave(name: str) -> int:

@@ -17,7 +17,7 @@ from dogbreed_sdk._util.log_file import LogFile
 from dogbreed_sdk._util.processes import identify, identify_self, is_of_copy
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.folders import JobFolder
-from dogbreed_sdk.local.jobs import debugger, debugger_states, staging
+from dogbreed_sdk.local.jobs import debugger, debugger_states, debugger_uploads, staging
 from dogbreed_sdk.local.jobs import state as job_state
 from dogbreed_sdk.local.jobs.artifacts import remove_uploaded, upload_data, upload_model
 from dogbreed_sdk.local.jobs.checkpoints import checkpoint_folder, kept_on_s3
@@ -119,6 +119,7 @@ class TrainingRun:
         self._finish(status, secondary, failure)
         self._ledger.release(self._record.name)
         self._evaluate_rules()
+        debugger_uploads.remove_uploaded(self._folder)
         self._close_logs()
 
     def _run(self) -> tuple[str, str | None, str | None]:

@@ -389,6 +389,8 @@ def test_outputs_on_s3_grow_while_the_script_runs_and_are_complete_with_the_job(
     steps = {f"{part}/{step}": step for part in ("events", "index") for step in ("0", "1")}
     assert below(s3, "debugger/gradual/debug-output/") == {**steps, "continue": "", "training_job_end.ts": ""}
     assert any(name.endswith(".algo-1.json") for name in below(s3, "debugger/gradual/profiler-output/"))
+    # As with a container, what was uploaded does not stay on the disk.
+    wait_for(lambda: not list((root / "jobs/gradual/recordings").iterdir()))
 
 
 def test_outputs_that_cannot_be_uploaded_cost_a_line_of_the_log(
@@ -398,6 +400,7 @@ def test_outputs_that_cannot_be_uploaded_cost_a_line_of_the_log(
     sagemaker.create_training_job(**request)
     assert ended("homeless")["TrainingJobStatus"] == "Completed"
     assert "the job's recordings are not complete" in (root / "jobs/homeless/log.jsonl").read_text()
+    assert (root / "jobs/homeless/recordings/debug-output/training_job_end.ts").is_file()
 
 
 UNAWARE = """
