@@ -14,16 +14,17 @@ import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from dogbreed_sdk._util.sockets import is_loopback
+from dogbreed_sdk.local.api import waiters
 from dogbreed_sdk.local.api.async_invocations import invoke_async
 from dogbreed_sdk.local.api.common import Context
 from dogbreed_sdk.local.api.invocations import Invoker
 from dogbreed_sdk.local.api.operations import perform
 from dogbreed_sdk.local.api.other_services import ErrorResponse, Handler, OtherServices
-from dogbreed_sdk.local.api.protocols import Protocol, protocol_of
+from dogbreed_sdk.local.api.protocols import JSON, Protocol, protocol_of
 from dogbreed_sdk.local.api.s3.app import S3
 from dogbreed_sdk.local.api.wire import ApiError, new_request_id, region_of
 from dogbreed_sdk.local.hosting.async_starter import QueueStarter
@@ -31,7 +32,7 @@ from dogbreed_sdk.local.store import Store, StoreError
 from training_scripts.data.limits import MAX_REALTIME_REQUEST_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable
 
 logger = logging.getLogger(__name__)
 
@@ -62,11 +63,17 @@ def create_app(store: Store, *, invocation_seconds: float | None = None) -> Star
         context = Context(store, region_of(request.headers.get("authorization", "")))
         protocol = _protocol(request)
 
-        def work() -> bytes:
+        def work() -> tuple[bytes, bool]:
             target, parameters = protocol.read(request.headers.get("x-amz-target", ""), request.url.path, body)
-            return protocol.answer(target, perform(context, target, parameters), request.state.id)
+            members = perform(context, target, parameters)
+            return protocol.answer(target, members, request.state.id), waiters.will_change(target, members)
 
-        content = await anyio.to_thread.run_sync(work, limiter=limiter)
+        def answer() -> Awaitable[tuple[bytes, bool]]:
+            return anyio.to_thread.run_sync(work, limiter=limiter)
+
+        content, changing = await answer()
+        if changing and protocol is JSON and waiters.is_waiter(request.headers.get("user-agent", "")):
+            return StreamingResponse(waiters.held(content, answer), media_type=protocol.media_type)
         return Response(content, media_type=protocol.media_type, headers=dict(protocol.headers))
 
     async def invoke(request: Request) -> Response:

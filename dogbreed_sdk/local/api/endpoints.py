@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _PATIENCE_SECONDS = 5.0
-_IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
+IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 
 
 def create_endpoint(context: Context, request: CreateEndpointInputTypeDef) -> Members:
@@ -65,7 +65,7 @@ def describe_endpoint(context: Context, request: DescribeEndpointInputTypeDef) -
 
 def list_endpoints(context: Context, request: ListRequest) -> Members:
     """ListEndpoints."""
-    reconcile_running(context.store, ENDPOINT, statuses=_IN_PROGRESS)
+    reconcile_running(context.store, ENDPOINT, statuses=IN_PROGRESS)
     shown, token = page_of(context.store, ENDPOINT, request, Order())
     summaries = [
         {
@@ -177,7 +177,7 @@ def _serving(context: Context, config_name: str) -> Serving:
 def _refuse_in_progress(record: Record, state: State) -> None:
     if state["status"] == "Deleting":
         raise validation_error(f'Endpoint "{record.arn}" is being deleted.')
-    if state["status"] in _IN_PROGRESS:
+    if state["status"] in IN_PROGRESS:
         raise validation_error(f'Cannot update in-progress endpoint "{record.arn}".')
 
 
@@ -185,7 +185,7 @@ def _current(context: Context, name: str) -> Record:
     """An endpoint's current record; brings the endpoint up again if its supervisor was killed while it came up."""
     record = get_hosting(context, ENDPOINT, name, NOUNS[ENDPOINT])
     try:
-        return current(context.store, record, statuses=_IN_PROGRESS)
+        return current(context.store, record, statuses=IN_PROGRESS)
     except NotFound:
         return get_hosting(context, ENDPOINT, name, NOUNS[ENDPOINT])
 
