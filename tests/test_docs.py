@@ -1,14 +1,16 @@
-"""The tables in the documentation say what the code says: `python docs/generate.py` writes them."""
+"""The tables in the documentation say what the code says (`python docs/generate.py` writes them), and links lead somewhere."""
 
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 # Tables are made from training's own code, which a client alone cannot import.
 pytestmark = pytest.mark.extras
@@ -57,3 +59,18 @@ def test_a_table_follows_the_code(generate: ModuleType, guide: Path, monkeypatch
 def test_a_table_that_is_unknown_is_named(generate: ModuleType) -> None:
     with pytest.raises(ValueError, match=r"unknown table 'pugs'; valid names: .*picture-limits"):
         generate.regenerated("<!-- generated: pugs -->\n<!-- end -->")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_between_documents_lead_to_a_file_and_a_heading(document: Path) -> None:
+    for target in re.findall(r"\]\((?!http)([^)\s]+)\)", document.read_text()):
+        path, _, anchor = target.partition("#")
+        linked = document.parent / path if path else document
+        assert linked.exists(), target
+        assert not anchor or anchor in _anchors(linked), target
+
+
+def _anchors(document: Path) -> set[str]:
+    """The anchors that GitHub gives to headings."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
