@@ -1,4 +1,4 @@
-"""The tables in the documentation say what the code says (`python docs/generate.py` writes them), and links lead somewhere."""
+"""Tables in the documentation say what the code says (`python docs/generate.py` writes them); links lead somewhere."""
 
 from __future__ import annotations
 
