@@ -14,7 +14,7 @@ from dogbreed_sdk import container
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.container_image import image_environment
 from dogbreed_sdk.local.folders import EndpointFolder
-from dogbreed_sdk.local.jobs.s3_transfer import download_object, download_prefix
+from dogbreed_sdk.local.jobs.s3_transfer import download_object, download_prefix, s3_uri
 from dogbreed_sdk.local.jobs.staging import unpack
 from dogbreed_sdk.local.states import DeploymentState, ModelForm, Serving
 from training_scripts._util.atomic import temporary_folder
@@ -105,7 +105,7 @@ def restore(folder: EndpointFolder, deployment: Deployment) -> Deployment:
 
 def _prepared(folder: EndpointFolder, deployment: Deployment) -> Deployment:
     source = deployment.environment.get("SAGEMAKER_SUBMIT_DIRECTORY") or _BAKED_IN_CODE
-    elsewhere = None if source.startswith(_BAKED_IN_CODE) else source
+    elsewhere = None if source.startswith(_BAKED_IN_CODE) else s3_uri(source)
     return replace(deployment, digest=_unpack(folder, deployment.model, deployment.form, elsewhere))
 
 
@@ -117,7 +117,8 @@ def container_environment(definition: ContainerDefinitionTypeDef) -> dict[str, s
 def model_uri(definition: ContainerDefinitionTypeDef) -> str | None:
     """The URI of a container's model data; None for a container without any."""
     source = (definition.get("ModelDataSource") or {}).get("S3DataSource")
-    return source["S3Uri"] if source else definition.get("ModelDataUrl")
+    uri = source["S3Uri"] if source else definition.get("ModelDataUrl")
+    return s3_uri(uri) if uri else None
 
 
 def model_form(definition: ContainerDefinitionTypeDef) -> ModelForm:

@@ -18,6 +18,7 @@ from dogbreed_sdk.local.jobs.s3_transfer import (
     list_objects,
     open_object,
     path_within,
+    s3_uri,
 )
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def _channel(members: ChannelUnionTypeDef, mode: str) -> Channel:
     shuffle = members.get("ShuffleConfig")
     return Channel(
         name=members["ChannelName"],
-        uri=source["S3Uri"],
+        uri=s3_uri(source["S3Uri"]),
         kind=source.get("S3DataType", "S3Prefix"),
         mode=members.get("InputMode") or mode,
         distribution=source.get("S3DataDistributionType", "FullyReplicated"),

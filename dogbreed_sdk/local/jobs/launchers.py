@@ -13,6 +13,8 @@ from dogbreed_sdk import container
 from dogbreed_sdk.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dogbreed_sdk.local.jobs.program import Program
     from dogbreed_sdk.local.jobs.script_run import ScriptRun
 
@@ -24,6 +26,10 @@ _TORCHRUN = (
     "sagemaker_distributed_dataparallel_enabled",
 )
 _PROCESSES_PER_HOST = "sagemaker_mpi_num_of_processes_per_host"
+# sagemaker 3's ModelTrainer sends its launchers in a channel; the script there names the one to run. The one for
+# MPI starts an SSH server and appends all variables to this machine's /etc/environment, so it must not even begin.
+_DRIVERS = "input/data/sm_drivers/sm_train.sh"
+_MPI_DRIVER = "distributed_drivers/mpi_driver.py"
 _UNSUPPORTED = {
     "sagemaker_mpi_enabled": "MPI",
     "sagemaker_parameter_server_enabled": "TensorFlow's parameter servers",
@@ -57,9 +63,10 @@ def launch_command(run: ScriptRun, program: Program) -> list[str]:
     """The command line that runs a program on its host.
 
     Raises:
-        ConfigurationError: torchrun is to launch something other than a Python script.
+        ConfigurationError: torchrun is to launch something other than a Python script, or MPI is to launch it.
     """
     hyperparameters = run.request.get("HyperParameters", {})
+    _check_drivers(run.host.container)
     if program.entrypoint or not is_distributed(hyperparameters):
         return program.command(run.arguments)
     if program.is_package or not program.script.endswith(".py"):
@@ -80,3 +87,13 @@ def launch_command(run: ScriptRun, program: Program) -> list[str]:
 
 def _is_set(hyperparameters: Mapping[str, str], name: str) -> bool:
     return bool(container.decode_hyperparameter(hyperparameters.get(name, "false")))
+
+
+def _check_drivers(container_folder: Path) -> None:
+    drivers = container_folder / _DRIVERS
+    if drivers.is_file() and _MPI_DRIVER in drivers.read_text("utf-8", "replace"):
+        raise ConfigurationError(
+            "ModelTrainer(distributed=MPI()) asks for MPI, with which local SageMaker can't launch a script. "
+            "Use distributed=Torchrun(), or leave distributed out: the script then runs once on each host and finds "
+            "the others in SM_HOSTS."
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -9,6 +10,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.s3.direct import direct_client
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 _PROGRESS_SECONDS = 5.0
+# User guide of S3, "Virtual hosting of general purpose buckets": https://BUCKET.s3.REGION.amazonaws.com/KEY, the older
+# s3-REGION, dual-stack, without a region, and the same with the bucket in the path.
+_HTTPS_OF_S3 = re.compile(
+    r"https://(?:(?P<bucket>[^/]+)\.)?s3(?:[.-][a-z0-9.-]+)?\.amazonaws\.com(?:\.cn)?/(?P<path>[^?#]*)"
+)
 # As many connections as boto3's client keeps open.
 _AT_ONCE = 10
 
@@ -199,6 +206,21 @@ def split_uri(uri: str) -> tuple[str, str]:
     """
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     return bucket, key
+
+
+def s3_uri(uri: str) -> str:
+    """The s3:// URI of what an https:// address of S3 names, as SageMaker accepts both; any other URI as it is.
+
+    >>> s3_uri("https://bucket.s3-eu-west-1.amazonaws.com/models/dogs%201.tar.gz")
+    's3://bucket/models/dogs 1.tar.gz'
+    >>> s3_uri("https://s3.amazonaws.com/bucket/models/")
+    's3://bucket/models/'
+    """
+    address = _HTTPS_OF_S3.fullmatch(uri)
+    if address is None:
+        return uri
+    path = unquote(address["path"])
+    return f"s3://{address['bucket']}/{path}" if address["bucket"] else f"s3://{path}"
 
 
 def path_within(folder: Path, name: str) -> Path:

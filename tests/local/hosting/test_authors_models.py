@@ -161,9 +161,12 @@ def test_one_object_that_is_not_packed_is_copied_as_it_is(endpoint: Endpoint, tm
     assert endpoint.invoke() == ["code", "weights.tar.gz"]
 
 
-def test_a_model_on_s3_is_downloaded(endpoint: Endpoint, s3: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "place", ["s3://bucket", "https://bucket.s3-us-west-2.amazonaws.com", "https://s3.us-west-2.amazonaws.com/bucket"]
+)
+def test_a_model_on_s3_is_downloaded(place: str, endpoint: Endpoint, s3: Any, tmp_path: Path) -> None:
     s3.upload_file(str(packed(write(tmp_path / "model", FILES), tmp_path / "model.tar.gz")), "bucket", "m/model.tar.gz")
-    endpoint.create({"ModelDataUrl": "s3://bucket/m/model.tar.gz"})
+    endpoint.create({"ModelDataUrl": f"{place}/m/model.tar.gz"})
     assert endpoint.invoke() == ANSWER
 
 

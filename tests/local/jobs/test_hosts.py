@@ -9,6 +9,7 @@ import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -16,16 +17,18 @@ import pytest
 import torch
 
 from dogbreed_sdk._util.log_file import LogFollower
+from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local import Store
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.jobs import network
 from dogbreed_sdk.local.jobs.container_view import NAMESPACE_VARIABLE
 from dogbreed_sdk.local.jobs.environment import JOB_MARK, gpus_by_host
 from dogbreed_sdk.local.jobs.hosts import Host, hosts_of, job_mark
-from dogbreed_sdk.local.jobs.launchers import is_distributed, unsupported_launcher
+from dogbreed_sdk.local.jobs.launchers import is_distributed, launch_command, unsupported_launcher
 from dogbreed_sdk.local.jobs.network import JobNetwork, job_network
 from dogbreed_sdk.local.jobs.script_files import merged_contents
 from dogbreed_sdk.local.jobs.script_processes import GRACE_VARIABLE
+from dogbreed_sdk.local.jobs.script_run import ScriptRun
 from dogbreed_sdk.local.store import TRAINING_JOB
 from dogbreed_sdk.local.supervision import RUNNING_STATUSES
 from tests.waiting import wait_for
@@ -441,3 +444,19 @@ class TestParts:
         refusal = unsupported_launcher({"sagemaker_mpi_enabled": "true"})
         assert refusal is not None
         assert "asks for MPI" in refusal
+
+    @pytest.mark.parametrize("driver", ["mpi_driver.py", "torchrun_driver.py"])
+    def test_the_mpi_launcher_of_sagemaker_3_does_not_begin(self, driver: str, tmp_path: Path) -> None:
+        host = Host(JobFolder(tmp_path), 0, 1)
+        drivers = host.container / "input/data/sm_drivers"
+        drivers.mkdir(parents=True)
+        (drivers / "sm_train.sh").write_text(
+            f"$SM_PYTHON_CMD /opt/ml/input/data/sm_drivers/distributed_drivers/{driver}"
+        )
+        run = ScriptRun("dogs", "arn", {}, host, tmp_path, "", 1, (), JobNetwork(0))  # type: ignore[typeddict-item]
+        program: Any = SimpleNamespace(entrypoint=["/bin/bash"], command=lambda arguments: ["/bin/bash", *arguments])
+        if driver == "mpi_driver.py":
+            with pytest.raises(ConfigurationError, match=r"distributed=MPI\(\)\) asks for MPI.* distributed=Torchrun"):
+                launch_command(run, program)
+        else:
+            assert launch_command(run, program) == ["/bin/bash"]

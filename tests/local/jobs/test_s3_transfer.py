@@ -6,12 +6,14 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.local.jobs.s3_transfer import download_object, download_prefix, upload_object
+from dogbreed_sdk.local.jobs.channels import channels_of
+from dogbreed_sdk.local.jobs.s3_transfer import download_object, download_prefix, s3_uri, upload_object
 
 Bucket = dict[str, bytes]
 
@@ -108,3 +110,24 @@ def test_what_is_not_there_is_named(bucket: Bucket, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"s3://bucket/nowhere failed: .*404"):
         download_object("s3://bucket/nowhere", tmp_path / "copy")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("https://dogs.s3.amazonaws.com/a/b.tar.gz", "s3://dogs/a/b.tar.gz"),
+        ("https://my.dogs.s3.eu-west-1.amazonaws.com/a%20b", "s3://my.dogs/a b"),
+        ("https://dogs.s3.dualstack.eu-west-1.amazonaws.com/a", "s3://dogs/a"),
+        ("https://s3-eu-west-1.amazonaws.com/dogs/a/", "s3://dogs/a/"),
+        ("https://dogs.s3.cn-north-1.amazonaws.com.cn/a", "s3://dogs/a"),
+        ("https://example.com/dogs/a", "https://example.com/dogs/a"),
+        ("https://dogs.s3.amazonaws.com.example.com/a", "https://dogs.s3.amazonaws.com.example.com/a"),
+        ("s3://dogs/a%20b", "s3://dogs/a%20b"),
+        ("file:///dogs", "file:///dogs"),
+    ],
+)
+def test_an_https_address_of_s3_is_an_s3_uri(uri: str, expected: str) -> None:
+    assert s3_uri(uri) == expected
+    data = {"DataSource": {"S3DataSource": {"S3Uri": uri}}, "ChannelName": "train"}
+    request: Any = {"AlgorithmSpecification": {}, "InputDataConfig": [data]}
+    assert [channel.uri for channel in channels_of(request)] == [expected]
