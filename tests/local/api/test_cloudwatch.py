@@ -164,8 +164,8 @@ def test_what_was_never_printed_is_empty(cloudwatch: Any, changes: dict[str, Any
         ({"Period": 90}, "InvalidParameterValue", "multiple of 60"),
         ({"EndTime": START + 1440 * MINUTE}, "InvalidParameterCombination", "up to 1441 datapoints"),
         ({"MetricName": "x" * 256}, "ValidationError", "at 'metricName' .* length less than or equal to 255"),
-        ({"Unit": "Seconds"}, "ValidationException", r"Unit 'Seconds' \(metrics from logs have no unit"),
-        ({"Statistics": [], "ExtendedStatistics": ["p50"]}, "ValidationException", "percentiles are not kept"),
+        ({"Unit": "Seconds"}, "ValidationError", r"Unit 'Seconds' \(metrics from logs have no unit"),
+        ({"Statistics": [], "ExtendedStatistics": ["p50"]}, "ValidationError", "percentiles are not kept"),
     ],
 )
 def test_errors_have_a_code_and_a_message(cloudwatch: Any, changes: dict[str, Any], code: str, message: str) -> None:
