@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from dogbreed_sdk.local.api import cbor, query_wire
 from dogbreed_sdk.local.api.validation import operation_model, service_model
-from dogbreed_sdk.local.api.wire import JSON_1_1, ApiError, encode_body, error_body, parse_body
+from dogbreed_sdk.local.api.wire import FORM, JSON_1_1, ApiError, encode_body, error_body, parse_body
 
 if TYPE_CHECKING:
     from botocore.model import ListShape, Shape, StructureShape
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 # CloudWatch's prefix in X-Amz-Target; rpc-v2-cbor's paths contain it too.
 CLOUDWATCH = "GraniteServiceVersion20100801"
 _JSON_1_0 = "application/x-amz-json-1.0"
-_FORM = "application/x-www-form-urlencoded"
 _CBOR_PATH = re.compile(r"/service/(\w+)/operation/(\w+)")
 
 
@@ -55,7 +54,7 @@ def protocol_of(path: str, content_type: str) -> Protocol:
     if _CBOR_PATH.fullmatch(path):
         return CBOR
     kind = content_type.partition(";")[0].strip().lower()
-    return {_FORM: QUERY, _JSON_1_0: JSON_10}.get(kind, JSON)
+    return {FORM: QUERY, _JSON_1_0: JSON_10}.get(kind, JSON)
 
 
 def _read_json(target: str, _path: str, body: bytes) -> Call:
@@ -116,4 +115,4 @@ def _answer_query(target: str, members: Members, request_id: str) -> bytes:
 JSON = _json(JSON_1_1)
 JSON_10 = _json(_JSON_1_0)
 CBOR = Protocol("application/cbor", _read_cbor, _answer_cbor, _refuse_cbor, {"smithy-protocol": "rpc-v2-cbor"})
-QUERY = Protocol("text/xml", _read_query, _answer_query, query_wire.error_response)
+QUERY = Protocol(query_wire.MEDIA_TYPE, _read_query, _answer_query, query_wire.error_response)

@@ -1,4 +1,7 @@
-"""AWS's query protocol, which STS and IAM speak: a form as request, XML as response, described by botocore's models."""
+"""AWS's query protocol: a form as request, XML as response, described by botocore's models.
+
+STS and IAM speak it, and old versions of CloudWatch's clients.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl
 
 from dogbreed_sdk.local.api.validation import operation_model, service_model
-from dogbreed_sdk.local.api.wire import ApiError
+from dogbreed_sdk.local.api.wire import ApiError, fault_of
 from dogbreed_sdk.local.api.xml_wire import document, element, scalar, write_members
 
 if TYPE_CHECKING:
     from botocore.model import ListShape, Shape, StructureShape
+
+
+MEDIA_TYPE = "text/xml"  # of responses
 
 
 def read_form(body: bytes) -> tuple[str, dict[str, str]]:
@@ -72,7 +78,7 @@ def error_response(error: ApiError, request_id: str) -> bytes:
     """The document of an error."""
     root, inner = element("ErrorResponse"), element("Error")
     for name, text in (
-        ("Type", "Sender" if error.status < 500 else "Receiver"),
+        ("Type", fault_of(error)),
         ("Code", error.code),
         ("Message", error.message),
     ):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from dogbreed_sdk.local.api.wire import FORM
+
 # Services by the names in signatures that SageMaker's own routes serve.
 SAGEMAKER, S3, STS, IAM = "sagemaker", "s3", "sts", "iam"
 _OF_SAGEMAKER = {"sagemaker", "logs", "monitoring"}
@@ -38,7 +40,7 @@ def service_of(method: str, path: str, query: str, headers: Mapping[str, str]) -
         return SAGEMAKER if name in _OF_SAGEMAKER else S3 if name == "s3express" else name
     if authorization.startswith("AWS ") or "AWSAccessKeyId=" in query:
         return S3  # the older kind of signature, which S3 alone has
-    if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+    if headers.get("content-type", "").startswith(FORM):
         return STS  # AssumeRoleWithWebIdentity and the like need no signature
     if "x-amz-target" in headers or path.startswith(_RUNTIME_PATHS) or (method == "POST" and path == "/"):
         return SAGEMAKER

@@ -1,4 +1,4 @@
-"""The wire format: AWS's error shapes, JSON bodies, request ids, and the region in a signature."""
+"""The wire format: AWS's error shapes, JSON bodies, content types, request ids, and the region in a signature."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import math
 import re
 import uuid
 from collections.abc import Mapping
+from http import HTTPStatus
 
 from dogbreed_sdk.local.store import DEFAULT_REGION
 
 JSON_1_1 = "application/x-amz-json-1.1"
+FORM = "application/x-www-form-urlencoded"
 _CREDENTIAL_SCOPE = re.compile(r"Credential=[^/]+/\d{8}/([a-z0-9-]{1,32})/")
 
 
@@ -64,6 +66,11 @@ def region_of(authorization: str) -> str:
     """
     match = _CREDENTIAL_SCOPE.search(authorization)
     return match.group(1) if match else DEFAULT_REGION
+
+
+def fault_of(error: ApiError) -> str:
+    """Whose fault an error is, in the query protocol's words."""
+    return "Sender" if error.status < HTTPStatus.INTERNAL_SERVER_ERROR else "Receiver"
 
 
 def parse_body(body: bytes) -> dict[str, object]:

@@ -7,9 +7,11 @@ from typing import Any
 
 import boto3
 import pytest
+import requests
 from botocore.exceptions import ClientError
 
 from dogbreed_sdk.local import LocalSageMaker
+from dogbreed_sdk.local.api.handling import MAX_REQUEST_BYTES
 
 ROLE = "arn:aws:iam::000000000000:role/local-sagemaker"
 
@@ -55,6 +57,19 @@ def test_what_is_not_offered_is_named(ask: Callable[[str], Any]) -> None:
         ask("iam").create_role(RoleName="r", AssumeRolePolicyDocument="{}")
     with pytest.raises(ClientError, match="Member must have length"):
         ask("sts").assume_role(RoleArn="short-short-short-short", RoleSessionName="x" * 65)
+
+
+def test_a_response_has_one_request_id(ask: Callable[[str], Any]) -> None:
+    metadata = ask("sts").get_caller_identity()["ResponseMetadata"]
+    assert metadata["RequestId"] == metadata["HTTPHeaders"]["x-amzn-requestid"]
+
+
+def test_a_body_of_any_size_is_not_kept(empty_local: LocalSageMaker) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    response = requests.post(
+        empty_local.endpoint_url, b"Action=" + b"x" * MAX_REQUEST_BYTES, headers=headers, timeout=30
+    )
+    assert response.status_code == 413
 
 
 @pytest.mark.parametrize(
