@@ -6,6 +6,7 @@ import base64
 import http.client
 import io
 import os
+import urllib.error
 import urllib.request
 import zlib
 from collections.abc import Iterator
@@ -251,6 +252,21 @@ def test_amazons_own_chunks_are_taken_off(server: LocalSageMaker, s3: Any, bucke
     assert (answer["Body"].read(), answer.get("ContentEncoding")) == (b"doggy", None)
     assert put(body + trailer.replace(b"XZPXcg==", b"AAAAAA==")) == 400
     assert put(body[:-30]) == 400
+    for malformed in (b"-5\r\ndoggy\r\n", b"x\r\ndoggy\r\n", b"5_0\r\ndoggy\r\n"):
+        assert put(malformed + b"0\r\n\r\n") == 400
+    headers["x-amz-decoded-content-length"] = "five"
+    assert put(b"5\r\ndoggy\r\n0\r\n\r\n") == 400
+
+
+def test_a_page_among_the_objects_can_not_read_the_others_in_a_browser(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="report.html", Body=b"<script>", ContentType="text/html")
+    url = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "report.html"})
+    with urllib.request.urlopen(url) as answer:
+        assert answer.headers["Content-Security-Policy"] == "sandbox allow-scripts"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    # Its origin is then "null", which the server refuses as any other.
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(urllib.request.Request(url, headers={"Origin": "null"}))
 
 
 def test_copies_keep_or_replace_what_is_said_of_them(s3: Any, bucket: str) -> None:

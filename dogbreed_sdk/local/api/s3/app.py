@@ -39,6 +39,8 @@ OPERATIONS: dict[str, Operation] = {
 # CompleteMultipartUpload with 10,000 parts, DeleteObjects with 1,000 long keys.
 _MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 _THREADS = 16
+# A page among the objects that is opened in a browser gets its own origin, so that it can't read the other objects.
+_ISOLATED = {"Content-Security-Policy": "sandbox allow-scripts", "X-Content-Type-Options": "nosniff"}
 _T = TypeVar("_T")
 
 
@@ -126,7 +128,7 @@ class S3:
         if chunks:
             chunks.finish()
         expected = asked.headers.get("x-amz-decoded-content-length")
-        if expected is not None and int(expected) != content.size:
+        if expected is not None and expected != str(content.size):
             raise ApiError("IncompleteBody", f"Expected {expected} bytes, received {content.size}.")
         return chunks.trailers if chunks else {}
 
@@ -163,7 +165,7 @@ async def _read(request: Request, chunked: bool) -> bytes:
 
 def _response(method: str, reply: Reply, headers: Mapping[str, str], document: bytes) -> Response:
     if reply.content is not None:
-        return _ContentResponse(reply.content, reply.status, headers)
+        return _ContentResponse(reply.content, reply.status, {**headers, **_ISOLATED})
     if method == "HEAD" or reply.status in (204, 304):
         # A HEAD response has the headers of the GET's, its length among them.
         return Response(status_code=reply.status, headers=dict(headers))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from dogbreed_sdk.local.api.wire import ApiError
@@ -9,6 +10,8 @@ from dogbreed_sdk.local.api.wire import ApiError
 _CHECKSUM = "x-amz-checksum-"
 _NOT_VALUES = ("algorithm", "mode", "type")
 _LONGEST_LINE = 8192
+_MOST_TRAILERS = 100
+_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
 
 
 def is_chunked(headers: Mapping[str, str]) -> bool:
@@ -76,12 +79,14 @@ class ChunkedBody:
             name, colon, value = line.decode("latin-1").partition(":")
             if colon:
                 self.trailers[name.strip().lower()] = value.strip()
+            if len(self.trailers) > _MOST_TRAILERS:
+                raise _malformed()
             self.is_complete = not line
         elif line:  # otherwise the line's end behind a chunk
-            try:
-                self._left = int(line.partition(b";")[0], 16)
-            except ValueError:
-                raise _malformed() from None
+            size = line.partition(b";")[0].strip()
+            if not _SIZE.fullmatch(size):
+                raise _malformed()
+            self._left = int(size, 16)
             self._in_trailers = self._left == 0
         return True
 
