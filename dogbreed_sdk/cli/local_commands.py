@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from dogbreed_sdk.local.running import RunningServer
 
 _SHELLS = ("bash", "zsh", "fish")
-_SCRIPTS_PYTHON = "DOGBREED_LOCAL_PYTHON"
 _PURPOSE = "run local SageMaker"
 
 
@@ -76,8 +75,10 @@ def up(options: argparse.Namespace) -> Outcome:
 
 
 def _choose_scripts_python(given: str | None) -> None:
+    from dogbreed_sdk.local.jobs.scripts_python import PYTHON_VARIABLE  # noqa: PLC0415 - an optional dependency
+
     if given is not None:
-        os.environ[_SCRIPTS_PYTHON] = programs.python_path(given)
+        os.environ[PYTHON_VARIABLE] = programs.python_path(given)
 
 
 # ------------------------------------------------------------------ env

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import subprocess
 import sys
@@ -42,7 +41,7 @@ def execute(path: Path, output: Path, python: str, environment: Mapping[str, str
         quiet_output: Whether the cells' output goes to standard error.
 
     Returns:
-        The exit status: 0, or 1 if a cell failed.
+        The exit status: 0, or 1 if a cell failed or the notebook could not be written.
 
     Raises:
         ConfigurationError: The file is not a notebook for Python, or the interpreter lacks ipykernel.
@@ -61,10 +60,18 @@ def execute(path: Path, output: Path, python: str, environment: Mapping[str, str
         note(f"cell {client.place}: the kernel died; a crash in native code, or the machine ran out of memory")
         status = 1
     finally:
-        with contextlib.suppress(OSError):
-            write_atomically(output, nbformat.writes(notebook), durable=False)  # type: ignore[no-untyped-call]
-            note(f"wrote {output}")
-    return status
+        is_written = _write(notebook, output)
+    return status if is_written else 1
+
+
+def _write(notebook: Any, output: Path) -> bool:
+    try:
+        write_atomically(output, nbformat.writes(notebook), durable=False)  # type: ignore[no-untyped-call]
+    except OSError as error:
+        note(f"error: {output} was not written: {error.strerror}")
+        return False
+    note(f"wrote {output}")
+    return True
 
 
 def _read(path: Path) -> Any:

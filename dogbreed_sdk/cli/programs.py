@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -57,6 +58,8 @@ class Program:
                     f"A notebook takes no arguments, but got: {' '.join(arguments)}. Options go before the notebook."
                 )
             beside = Path(path) if in_place else Path(path).with_suffix(".executed.ipynb")
+            if output and (output.is_dir() or not output.parent.is_dir()):
+                raise ConfigurationError(f"{output} can't be written; pass the path of a file in an existing folder.")
             return cls(path, (), found, output or beside)
         if python:
             raise ConfigurationError(f"--python applies to notebooks and .py files, not to {path}.")
@@ -100,18 +103,23 @@ def _call(command: Sequence[str], environment: Mapping[str, str], *, quiet_outpu
     process = subprocess.Popen(command, env=dict(environment), stdout=sys.stderr if quiet_output else None)
     try:
         status = process.wait()
-    except BaseException:
-        # Ctrl-C reaches the program too, which may clean up; SIGTERM does not.
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    except BaseException as interruption:
+        # Ctrl-C reaches the program too, which may clean up; SIGTERM, which raises a subclass, does not.
+        _end(process, (signal.SIGTERM, signal.SIGKILL), wait_first=type(interruption) is KeyboardInterrupt)
         raise
     if status:
         note(f"{command[-1] if len(command) == 1 else ' '.join(command[:2])} ended with exit status {status}")
     return status if status >= 0 else 128 - status
+
+
+def _end(process: subprocess.Popen[bytes], signals: Sequence[signal.Signals], *, wait_first: bool) -> None:
+    """End a program with one signal after the other, each after a while, or at once on another Ctrl-C."""
+    for number in (None, *signals) if wait_first else signals:
+        if number is not None:
+            process.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+            process.wait(_GRACE_SECONDS)
+            return
 
 
 def default_python() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from tests.waiting import wait_for
 pytestmark = pytest.mark.extras
 
 COMMAND = [sys.executable, "-m", "dogbreed_sdk.cli"]
+NOTEBOOK = str(Path(__file__).parents[1] / "conformance/programs/dog_breeds_v2.ipynb")
 WHO = "import boto3; print(boto3.client('sts').get_caller_identity()['Account'])"
 Run = Callable[..., tuple[int, str, str]]
 
@@ -93,6 +95,36 @@ def test_any_command_can_be_run(up: str, root: Path, dogbreed: Run) -> None:
     assert dogbreed("local", "run", "--root", root, "sh", "-c", "kill -TERM $$")[0] == 143
 
 
+CLEANS_UP = """
+import signal, time
+signal.signal(signal.SIGTERM, lambda *_: print("asked to end", flush=True))
+print("ready", flush=True)
+try:
+    time.sleep(60)
+finally:
+    time.sleep(0.5)
+    print("cleaned up", flush=True)
+"""
+
+
+def test_a_program_that_cleans_up_after_ctrl_c_is_left_alone(up: str, root: Path, tmp_path: Path) -> None:
+    script = tmp_path / "cleans_up.py"
+    script.write_text(CLEANS_UP)
+    command = [*COMMAND, "local", "run", "--root", str(root), str(script)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        assert process.communicate(timeout=30)[0] == "cleaned up\n"
+        assert process.returncode == 130
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_without_a_server_one_is_up_as_long_as_the_program(
     tmp_path: Path, dogbreed: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +146,7 @@ def test_scripts_have_the_python_of_the_server_that_is_up(up: str, root: Path, d
     [
         (["none.ipynb"], "There is no file none.ipynb"),
         (["no-such-command"], "no-such-command is not a notebook, a Python script or a command"),
+        (["--output", "none/out.ipynb", NOTEBOOK], "none/out.ipynb can't be written; pass the path of a file"),
         (["--in-place", "sh"], "--output and --in-place apply to notebooks only"),
         (["--python", "/none", __file__], "/none is not a Python interpreter"),
         (["--python", sys.executable, "sh"], "--python applies to notebooks and .py files"),
@@ -131,6 +164,15 @@ def notebook(path: Path, *sources: str) -> Path:
     kernel = {"kernelspec": {"name": "conda_pytorch_p310", "language": "python", "display_name": "PyTorch"}}
     nbformat.write(new_notebook(cells=cells, metadata=kernel), path)
     return path
+
+
+@pytest.mark.slow
+def test_a_notebook_that_can_not_be_written_is_a_failure(up: str, root: Path, tmp_path: Path, dogbreed: Run) -> None:
+    path = notebook(tmp_path / "dogs.ipynb", "import os; os.mkdir('out.ipynb')")
+    output = tmp_path / "out.ipynb"
+    status, _, err = dogbreed("local", "run", "--root", root, "--python", sys.executable, "--output", output, path)
+    assert status == 1
+    assert f"error: {output} was not written: Is a directory" in err
 
 
 @pytest.mark.slow
