@@ -135,14 +135,18 @@ def serving(root: Path, *, host: str, port: int | None, command: str) -> Iterato
 @contextmanager
 def _calling(url: str, root: Path) -> Iterator[None]:
     """This process, and with it the jobs and model servers that it starts, calls the server instead of AWS."""
-    before = dict(os.environ)
-    changed = client_environment(url, root, before).applied(before)
-    os.environ.clear()
-    os.environ.update(changed)
+    changes = client_environment(url, root, os.environ)
+    changed = {*changes.variables, *changes.unset}
+    before = {name: value for name, value in os.environ.items() if name in changed}
+    # Nothing else is touched, even for a moment: other threads may read the environment.
+    for name in changes.unset:
+        os.environ.pop(name, None)
+    os.environ.update(changes.variables)
     try:
         yield
     finally:
-        os.environ.clear()
+        for name in changed - before.keys():
+            os.environ.pop(name, None)
         os.environ.update(before)
 
 

@@ -121,7 +121,8 @@ def test_the_process_calls_the_server_as_long_as_it_is_up(root: Path, monkeypatc
     with serving(root, host="127.0.0.1", port=0, command="up") as server:
         assert os.environ["AWS_ENDPOINT_URL_S3"] == server.url
         assert "AWS_PROFILE" not in os.environ
-    assert dict(os.environ) == before
+        monkeypatch.setenv("SET_MEANWHILE", "1")
+    assert dict(os.environ) == {**before, "SET_MEANWHILE": "1"}
 
 
 SCRIPT = """
