@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from dogbreed_sdk import container
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.local.jobs.s3_transfer import upload_object
+from dogbreed_sdk.local.jobs.s3_transfer import upload_object, upload_objects
 from dogbreed_sdk.local.jobs.script_files import (
     Entry,
     Report,
@@ -90,13 +90,11 @@ def copy_contents(folder: Path, uri: str, report: Report) -> None:
 
 
 def _copy(entries: Sequence[Entry], uri: str) -> None:
-    if not uri.startswith("s3://"):
-        _require_room(entries, _local_path(uri))
+    if uri.startswith("s3://"):
+        upload_objects([(entry.source, uri + entry.name) for entry in entries if entry.source.is_file()])
+        return
+    _require_room(entries, _local_path(uri))
     for entry in entries:
-        if uri.startswith("s3://"):
-            if entry.source.is_file():
-                upload_object(entry.source, uri + entry.name)
-            continue
         destination = _local_path(uri) / entry.name
         if entry.kind == "folder":
             destination.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dogbreed_sdk import container
 from dogbreed_sdk._util.caller_environment import inherited
@@ -22,10 +22,6 @@ from dogbreed_sdk.local.jobs.launchers import is_distributed
 from dogbreed_sdk.local.jobs.network import INTERFACE
 from dogbreed_sdk.local.jobs.script_run import ScriptRun
 from dogbreed_sdk.local.jobs.staging import INSTANCE_GROUP, resource_configuration
-
-if TYPE_CHECKING:
-    pass
-
 
 # The variable that distinguishes a job's processes from all others; its value is `Host.mark`.
 JOB_MARK = "DOGBREED_LOCAL_JOB"

@@ -42,7 +42,9 @@ def install(layer: Layer, what: Sequence[str], folder: Path, environment: Mappin
     """
     command = [layer.python, "-m", "pip", "install", "--no-input", "--progress-bar", "off", *what]
     report(f"Installing packages: pip install {shlex.join(what)}")
-    process = subprocess.Popen(
+    lines: list[str] = []
+    guard: int | None = None
+    with subprocess.Popen(
         command,
         cwd=folder,
         env=layer.environment(environment),
@@ -52,21 +54,21 @@ def install(layer: Layer, what: Sequence[str], folder: Path, environment: Mappin
         text=True,
         errors="replace",
         start_new_session=True,
-    )
-    guard = start_guard(process.pid)  # pip must not outlive a supervisor that is killed
-    lines: list[str] = []
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(without_secrets(line.rstrip()))
-            report(lines[-1])
-        status = process.wait()
-    finally:
-        signal_group(process.pid, signal.SIGKILL)
-        process.wait()
-        dismiss_guard(guard)
-    if status != 0:
-        raise InstallError(_failure(status, lines, what, layer.below.executable))
+    ) as process:
+        try:
+            guard = start_guard(process.pid)  # pip must not outlive a supervisor that is killed
+            assert process.stdout is not None
+            for line in process.stdout:
+                lines.append(without_secrets(line.rstrip()))
+                report(lines[-1])
+            process.wait()
+        finally:
+            signal_group(process.pid, signal.SIGKILL)
+            process.wait()
+            if guard is not None:
+                dismiss_guard(guard)
+    if process.returncode != 0:
+        raise InstallError(_failure(process.returncode, lines, what, layer.below.executable))
 
 
 def pip_environment(request: Mapping[str, str]) -> dict[str, str]:

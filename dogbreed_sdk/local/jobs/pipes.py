@@ -198,15 +198,15 @@ class _Stream:
 
 
 def _decompressed(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The content of a .gz file, which may consist of several members."""
+    """The content of a .gz file, which may consist of several members, in pieces of limited size."""
     decoder = zlib.decompressobj(_GZIP_WINDOW)
     for chunk in chunks:
         rest = chunk
         while rest:
             if decoder.eof:
                 decoder = zlib.decompressobj(_GZIP_WINDOW)
-            yield decoder.decompress(rest)
-            rest = decoder.unused_data
+            yield decoder.decompress(rest, _CHUNK_BYTES)
+            rest = decoder.unconsumed_tail or decoder.unused_data
     if not decoder.eof:
         raise zlib.error("a compressed object is cut short")
 

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local.jobs.artifacts import copy_contents
 from dogbreed_sdk.local.jobs.channels import channels_of
 from dogbreed_sdk.local.jobs.s3_transfer import download_object, download_prefix, s3_uri, upload_object
 
@@ -131,3 +132,17 @@ def test_an_https_address_of_s3_is_an_s3_uri(uri: str, expected: str) -> None:
     data = {"DataSource": {"S3DataSource": {"S3Uri": uri}}, "ChannelName": "train"}
     request: Any = {"AlgorithmSpecification": {}, "InputDataConfig": [data]}
     assert [channel.uri for channel in channels_of(request)] == [expected]
+
+
+def test_the_files_of_a_folder_become_objects(bucket: Bucket, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    (folder / "code").mkdir(parents=True)
+    (folder / "empty").mkdir()
+    (folder / "weights").write_bytes(b"1")
+    (folder / "code/inference.py").write_bytes(b"2")
+    (folder / "alias").symlink_to("weights")
+    (folder / "dangling").symlink_to("nowhere")
+    lines: list[str] = []
+    copy_contents(folder, "s3://bucket/out/", lines.append)
+    assert bucket == {"out/weights": b"1", "out/code/inference.py": b"2", "out/alias": b"1"}
+    assert lines == ["warning: model/dangling is not packed: it is a link to nowhere, which does not exist"]
