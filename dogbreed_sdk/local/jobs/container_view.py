@@ -57,7 +57,7 @@ class ContainerView:
             "container": str(self.container),
             # The name of a host without peers needs no address.
             "addresses": dict(self.addresses) if len(self.addresses) > 1 else {},
-            # SageMaker 3's own scripts, of which each job has a copy, spell out /opt/ml throughout.
+            # SageMaker 3's own scripts, of which each job has a copy, spell out /opt/ml throughout, and algo-1 once.
             "drivers": str(self.container / _DRIVERS),
             "sources": [str(self.container / folder) for folder in _SOURCES],
             "notice": _NOTICE.format(container=str(self.container).replace("{", "{{").replace("}", "}}")),

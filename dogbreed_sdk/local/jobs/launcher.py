@@ -40,7 +40,9 @@ def main(arguments: list[str]) -> int:
             print(view["notice"].format(problem=problem), file=sys.stderr, flush=True)
         real = _without_blanks(view["container"])
         command, environment = _translated({view["path"]: real, **view["addresses"]}, command, environment)
-        _rewrite(Path(view["drivers"]), view["path"], real)
+        # They name the master, whom torchrun otherwise seeks for ten minutes.
+        names = {f'"{name}"': f'"{address}"' for name, address in view["addresses"].items()}
+        _rewrite(Path(view["drivers"]), {view["path"]: real, **names})
     try:
         os.execvpe(command[0], command, environment)  # noqa: S606 - no shell is meant
     except OSError as error:
@@ -183,13 +185,15 @@ def _translated(
     return [translate(word) for word in command], {name: translate(value) for name, value in environment.items()}
 
 
-def _rewrite(folder: Path, path: str, by: str) -> None:
-    """Replace a path in all files of a folder; a link is left alone, since it leads to a folder of the user's."""
+def _rewrite(folder: Path, translations: dict[str, str]) -> None:
+    """Replace texts in all files of a folder; a link is left alone, since it leads to a folder of the user's."""
     for parent, _, names in [] if folder.is_symlink() else os.walk(folder):
         for name in names:
             file = Path(parent, name)
             content = file.read_bytes()
-            changed = content.replace(path.encode(), os.fsencode(by))
+            changed = content
+            for text, replacement in translations.items():
+                changed = changed.replace(text.encode(), os.fsencode(replacement))
             if changed != content:
                 file.write_bytes(changed)
 

@@ -151,6 +151,14 @@ class TestWithoutNamespace:
         assert run(ContainerView(container).command(run_driver)).returncode != 0
         assert (users / "run.sh").read_text() == "cat /opt/ml/model/seen\n"
 
+    def test_hosts_in_an_sdks_scripts_are_replaced_in_the_jobs_copy(self, container: Path) -> None:
+        drivers = container / "input/data/sm_drivers"
+        drivers.mkdir(parents=True)
+        (drivers / "environment.py").write_text('SM_MASTER_ADDR = "algo-1"; print(SM_MASTER_ADDR, "algo-10")')
+        view = ContainerView(container, addresses={"algo-1": "127.0.0.5", "algo-2": "127.0.0.6"})
+        end = run(view.command([sys.executable, "/opt/ml/input/data/sm_drivers/environment.py"]))
+        assert end.stdout == "127.0.0.5 algo-10\n"
+
     @pytest.mark.parametrize("place", ["command", "environment", "code", "input/data/code"])
     def test_the_output_of_a_job_that_spells_it_out_says_so(self, container: Path, place: str) -> None:
         if "/" in place or place == "code":
