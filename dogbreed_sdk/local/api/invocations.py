@@ -11,7 +11,7 @@ from dogbreed_sdk.errors import EndpointError
 from dogbreed_sdk.local.api.wire import ApiError
 from dogbreed_sdk.local.hosting.data_capture import DataCapture, Exchange, Payload
 from dogbreed_sdk.local.hosting.endpoint_client import EndpointClient
-from dogbreed_sdk.local.hosting.model_client import Answer, ServerGoneError
+from dogbreed_sdk.local.hosting.model_client import Answer, ServerGoneError, described_error
 from dogbreed_sdk.local.store import ACCOUNT_ID, ENDPOINT, NotFound, Record, Store
 from dogbreed_sdk.local.support import tables
 from training_scripts.data.formats import OCTET_STREAM
@@ -20,7 +20,6 @@ from training_scripts.data.formats import OCTET_STREAM
 INVOCATION_SECONDS = 60.0
 _SERVING = ("InService", "Updating", "SystemUpdating", "RollingBack")
 _MAX_HEADER_CHARACTERS = 1024
-_MAX_SHOWN_MESSAGE = 2048
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 _PASSED_HEADERS = {
     "content-type": "content-type",
@@ -82,8 +81,8 @@ class Invoker:
             raise _not_found(name) from None
         except (ServerGoneError, EndpointError) as error:
             raise _model_error(record, 500, str(error)) from error
-        if not 200 <= answer.status < 300:
-            raise _model_error(record, answer.status, answer.body.decode("utf-8", "replace"))
+        if not answer.is_success:
+            raise _model_error(record, answer.status, answer.text)
         self._note(record, variant, (passed, body), answer)
         result = {
             "content-type": answer.headers.get("content-type", OCTET_STREAM),
@@ -185,16 +184,13 @@ def _log_arn(record: Record) -> str:
 
 
 def _model_error(record: Record, status: int, message: str) -> ApiError:
-    side, code = ("client", "CLIENT_ERROR_FROM_MODEL") if 400 <= status < 500 else ("server", "SERVER_ERROR_FROM_MODEL")
-    shown = message if len(message) <= _MAX_SHOWN_MESSAGE else message[:_MAX_SHOWN_MESSAGE] + "..."
     log = f"{ENDPOINT_LOG_GROUP_PREFIX}{record.name}"
     return ApiError(
         "ModelError",
-        f'Received {side} error ({status}) from primary with message "{shown}". '
-        f"See the log group {log} for more information.",
+        f"{described_error(status, message)} See the log group {log} for more information.",
         status=424,
         details={
-            "ErrorCode": code,
+            "ErrorCode": "CLIENT_ERROR_FROM_MODEL" if 400 <= status < 500 else "SERVER_ERROR_FROM_MODEL",
             "OriginalStatusCode": status,
             "OriginalMessage": message,
             "LogStreamArn": _log_arn(record),

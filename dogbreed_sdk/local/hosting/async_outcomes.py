@@ -70,12 +70,17 @@ def spool(folder: EndpointFolder, record: Record) -> Path:
     return folder.path / f"outcome-{record.name}"
 
 
-def write(uri: str, content: bytes, outcome: Outcome) -> None:
-    """Write an outcome where its client expects it.
+def deliver(file: Path, uri: str, outcome: Outcome) -> None:
+    """Copy the content of an outcome to where its client expects it.
+
+    Args:
+        file: The file with the content; see `spool`.
+        uri: An s3:// or file:// URI.
+        outcome: Its content type and attributes.
 
     Raises:
         ConfigurationError: It can't be written there.
     """
     attributes = outcome["custom_attributes"]
     metadata = {"custom-attributes": attributes} if attributes else {}
-    write_object(uri, content, content_type=outcome["content_type"], metadata=metadata)
+    write_object(uri, file.read_bytes(), content_type=outcome["content_type"], metadata=metadata)

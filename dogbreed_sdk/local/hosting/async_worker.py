@@ -14,7 +14,6 @@ from contextlib import suppress
 from typing import cast
 
 from dogbreed_sdk._util.log_file import LogFile
-from dogbreed_sdk._util.text import shorten
 from dogbreed_sdk.errors import ConfigurationError, EndpointError
 from dogbreed_sdk.local import supervision
 from dogbreed_sdk.local.folders import EndpointFolder
@@ -22,7 +21,7 @@ from dogbreed_sdk.local.hosting import async_outcomes
 from dogbreed_sdk.local.hosting.async_outcomes import MAX_PAYLOAD_BYTES, read_input
 from dogbreed_sdk.local.hosting.async_queue import QueuedRequest, waiting
 from dogbreed_sdk.local.hosting.endpoint_client import EndpointClient
-from dogbreed_sdk.local.hosting.model_client import Answer, ModelClient, ServerGoneError
+from dogbreed_sdk.local.hosting.model_client import Answer, ModelClient, ServerGoneError, described_error
 from dogbreed_sdk.local.states import Outcome, State
 from dogbreed_sdk.local.store import ASYNC_INVOCATION, ENDPOINT, NotFound, Record, Store
 from training_scripts._util.atomic import write_atomically
@@ -38,7 +37,6 @@ _EXPIRY_SECONDS = 1.0
 # Starting the process takes half a second, which the next request within this time does not have to wait for.
 _LINGER_SECONDS = 20.0
 _LOCK_SECONDS = 1.0
-_MAX_SHOWN_MESSAGE = 2048
 _INTERRUPTED = (
     "The process that answers the requests of this endpoint ended while the model had this one, which may have been "
     "processed. It is not repeated; send it again if that does no harm."
@@ -186,7 +184,7 @@ class AsyncWorker:
         uri = request["output"] if outcome["succeeded"] else request["failure"]
         try:
             if uri is not None and file.exists():  # otherwise a killed process has delivered it
-                await asyncio.to_thread(async_outcomes.write, uri, file.read_bytes(), outcome)
+                await asyncio.to_thread(async_outcomes.deliver, file, uri, outcome)
         except ConfigurationError as error:
             if outcome["succeeded"]:
                 await self._deliver(self._note(record, *_failure(f"The response could not be delivered: {error}")))
@@ -226,12 +224,8 @@ def _failure(message: str, status: int | None = None, original: str | None = Non
 
 def _outcome(answer: Answer, *, seconds: float, waited: float) -> tuple[Outcome, bytes]:
     """The outcome of a request to which the model has responded; also an error of the model is a response."""
-    if not 200 <= answer.status < 300:
-        text = answer.body.decode("utf-8", "replace")
-        side = "client" if 400 <= answer.status < 500 else "server"
-        shown = shorten(text, _MAX_SHOWN_MESSAGE)
-        message = f'Received {side} error ({answer.status}) from primary with message "{shown}".'
-        return _failure(message, answer.status, text)
+    if not answer.is_success:
+        return _failure(described_error(answer.status, answer.text), answer.status, answer.text)
     outcome: Outcome = {
         "succeeded": True,
         "content_type": answer.headers.get("content-type", OCTET_STREAM),

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 FLUSH_SECONDS = 2.0
 # A larger collection is written at once.
 _MAX_WAITING_BYTES = 8 * 1024 * 1024
+# What comes while a slow destination takes the last collection is lost beyond this.
+_MAX_KEPT_BYTES = 64 * 1024 * 1024
 
 _log = logging.getLogger(__name__)
 
@@ -115,6 +117,7 @@ class DataCapture:
         self._waiting: dict[str, list[bytes]] = defaultdict(list)
         self._times: dict[str, datetime.datetime] = {}
         self._size = 0
+        self._lost = 0
         self._full = asyncio.Event()
 
     def add(self, exchange: Exchange, config: DataCaptureConfigOutputTypeDef) -> None:
@@ -126,6 +129,9 @@ class DataCapture:
         hour = exchange.time.strftime("%Y/%m/%d/%H")
         folder = joined(config["DestinationS3Uri"], exchange.endpoint, exchange.variant, hour)
         line = exchange.line(config)
+        if self._size + len(line) > _MAX_KEPT_BYTES:
+            self._lost += 1
+            return
         self._waiting[folder].append(line)
         self._times.setdefault(folder, exchange.time)
         self._size += len(line)
@@ -137,12 +143,17 @@ class DataCapture:
         while True:
             with suppress(asyncio.TimeoutError):  # another class than the builtin one in Python 3.10
                 await asyncio.wait_for(self._full.wait(), FLUSH_SECONDS)
-            await self.flush()
+            try:
+                await self.flush()
+            except Exception:  # noqa: BLE001 - or nothing would be written any more
+                _log.exception("captured requests are lost")
 
     async def flush(self) -> None:
         """Write what was collected."""
+        if self._lost:
+            _log.error("%d captured requests are lost: they came faster than they could be written", self._lost)
         waiting, times = self._waiting, self._times
-        self._waiting, self._times, self._size = defaultdict(list), {}, 0
+        self._waiting, self._times, self._size, self._lost = defaultdict(list), {}, 0, 0
         self._full.clear()
         if waiting:
             await asyncio.to_thread(_write, waiting, times)

@@ -14,6 +14,7 @@ from training_scripts.data.limits import MAX_RESPONSE_BYTES
 
 _READ_BYTES = 256 * 1024
 _MAX_IDLE = 32
+_MAX_SHOWN_MESSAGE = 2048
 
 ServerKey = tuple[int, float, int]
 
@@ -38,6 +39,31 @@ class Answer:
     status: int
     headers: dict[str, str]
     body: bytes
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is one of 2xx."""
+        return 200 <= self.status < 300
+
+    @property
+    def text(self) -> str:
+        """The body as text, whatever it is."""
+        return self.body.decode("utf-8", "replace")
+
+
+def described_error(status: int, message: str) -> str:
+    """AWS's sentence about a model that responded with an error.
+
+    Args:
+        status: The HTTP status; 0 for no response.
+        message: What the model said; its beginning is repeated.
+
+    >>> described_error(400, "no picture")
+    'Received client error (400) from primary with message "no picture".'
+    """
+    side = "client" if 400 <= status < 500 else "server"
+    shown = message if len(message) <= _MAX_SHOWN_MESSAGE else message[:_MAX_SHOWN_MESSAGE] + "..."
+    return f'Received {side} error ({status}) from primary with message "{shown}".'
 
 
 @dataclass

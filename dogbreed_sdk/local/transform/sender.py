@@ -90,7 +90,7 @@ class Sender:
                 raise ModelServerEnded from error
             failure = RequestFailure("InternalServerError", "Unable to get response from algorithm", str(error))
             raise _Transient(failure) from error
-        if 200 <= answer.status < 300:
+        if answer.is_success:
             return answer.body
         if 400 <= answer.status < 500 and answer.status != _TOO_MANY_REQUESTS:
             raise RequestFailure("ClientError", f"ClientError: {answer.status}", _text(answer))
@@ -117,4 +117,4 @@ class _Transient(Exception):  # noqa: N818
 
 
 def _text(answer: Answer) -> str:
-    return shorten(answer.body.decode("utf-8", "replace"), _MAX_MESSAGE_CHARACTERS)
+    return shorten(answer.text, _MAX_MESSAGE_CHARACTERS)

@@ -147,7 +147,7 @@ def test_responses_and_failures_are_where_the_client_was_told(queued: AsyncEndpo
     assert outcome[0] == "failure"
     assert outcome[1]["message"].startswith("The input file:///nowhere/input can't be read: ")
     assert queued.processed() == ["1,2", "from a file", "fail"]
-    assert queued.store.list(ASYNC_INVOCATION) == []
+    wait_for(lambda: not queued.store.list(ASYNC_INVOCATION))  # removed once the outcome is there
     assert not list(EndpointFolder.of(queued.store.root, "e").path.glob("outcome-*"))
     log = queued.endpoint.log()
     assert any("[my id] Inference request succeeded. TimeInBacklog: " in line for line in log)

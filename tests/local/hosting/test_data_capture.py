@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import re
@@ -13,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from dogbreed_sdk.local import LocalSageMaker, Store
 from dogbreed_sdk.local.hosting import data_capture
+from dogbreed_sdk.local.hosting.data_capture import DataCapture, Exchange, Payload
 from tests.local.conftest import ClientMaker
 from tests.local.hosting.test_authors_models import Endpoint, packed, write
 from tests.waiting import wait_for
@@ -161,3 +163,26 @@ def test_weights_and_capacities_are_described(endpoint: Endpoint, tmp_path: Path
     assert (variant["CurrentWeight"], variant["CurrentInstanceCount"]) == (0.5, 3)
     with pytest.raises(ClientError, match='Could not find variant "other"'):
         update("other")
+
+
+def test_what_comes_faster_than_it_is_written_is_counted_and_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(data_capture, "_MAX_KEPT_BYTES", 2000)
+    payload = Payload(b"x" * 300, "application/octet-stream")
+    config: Any = {
+        "InitialSamplingPercentage": 100,
+        "DestinationS3Uri": tmp_path.as_uri(),
+        "CaptureOptions": [{"CaptureMode": "Input"}],
+    }
+
+    async def capture() -> None:
+        collected = DataCapture()
+        for _ in range(10):
+            collected.add(Exchange("e", "v", payload, payload), config)
+        await collected.flush()
+
+    asyncio.run(capture())
+    kept = sum(len(file.read_bytes().splitlines()) for file in tmp_path.rglob("*.jsonl"))
+    assert 0 < kept < 10
+    assert f"{10 - kept} captured requests are lost" in caplog.text
