@@ -258,6 +258,16 @@ def test_amazons_own_chunks_are_taken_off(server: LocalSageMaker, s3: Any, bucke
     assert put(b"5\r\ndoggy\r\n0\r\n\r\n") == 400
 
 
+@pytest.mark.parametrize("value", ["a\r\nX-Other: 1", "attachment; filename=☃.jpg", " "])
+def test_what_no_header_can_have_is_refused(s3: Any, bucket: str, value: str) -> None:
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    with pytest.raises(ClientError, match="Header value cannot be represented") as caught:
+        s3.get_object(Bucket=bucket, Key="k", ResponseContentDisposition=value)
+    assert code(caught) == "InvalidArgument"
+    named = s3.get_object(Bucket=bucket, Key="k", ResponseContentDisposition='attachment; filename="a b.jpg"')
+    assert named["ContentDisposition"] == 'attachment; filename="a b.jpg"'
+
+
 def test_a_page_among_the_objects_can_not_read_the_others_in_a_browser(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="report.html", Body=b"<script>", ContentType="text/html")
     url = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "report.html"})

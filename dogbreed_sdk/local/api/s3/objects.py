@@ -47,6 +47,7 @@ _OVERRIDES = {
     )
 }  # fmt: skip
 _NOT_MODIFIED = 304
+_HEADER = re.compile(r"[!-~\x80-\xff]([\t -~\x80-\xff]*[!-~\x80-\xff])?")
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
@@ -132,8 +133,21 @@ def _described(item: StoredObject, given: Members) -> tuple[Reply, tuple[int, in
     if is_part or given.get("ChecksumMode") != "ENABLED":
         members = {name: value for name, value in members.items() if not name.startswith("Checksum")}
     members["ContentLength"] = length
-    members.update({name: given[request] for request, name in _OVERRIDES.items() if given.get(request) is not None})
+    members.update(_overrides(given))
     return Reply(members, 206 if is_part else 200), (start, length)
+
+
+def _overrides(given: Members) -> dict[str, Any]:
+    """The headers that the request wants instead of the object's."""
+    found = {name: given[request] for request, name in _OVERRIDES.items() if given.get(request)}
+    for name, value in found.items():
+        if isinstance(value, str) and not _HEADER.fullmatch(value):
+            raise ApiError(
+                "InvalidArgument",
+                "Header value cannot be represented using ISO-8859-1.",
+                details={"ArgumentName": f"Response{name}"},
+            )
+    return found
 
 
 def _check_read(item: StoredObject, given: Members) -> None:
