@@ -13,7 +13,7 @@ from dogbreed_sdk import container
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.jobs.hosts import Host
 from dogbreed_sdk.local.jobs.s3_transfer import (
-    StoredObject,
+    DataObject,
     download_objects,
     list_objects,
     open_object,
@@ -114,7 +114,7 @@ def stage_channel(channel: Channel, host: Host, report: Report) -> None:
             path.symlink_to(local_path(item.uri, channel.name))
 
 
-def objects_of(channel: Channel, host: Host) -> list[StoredObject]:
+def objects_of(channel: Channel, host: Host) -> list[DataObject]:
     """The objects of a channel that a host gets: all, or its share if they are sharded by key.
 
     Raises:
@@ -131,7 +131,7 @@ def objects_of(channel: Channel, host: Host) -> list[StoredObject]:
     return shard(found, host) if _is_sharded(channel, host) else found
 
 
-def shard(objects: Sequence[StoredObject], host: Host) -> list[StoredObject]:
+def shard(objects: Sequence[DataObject], host: Host) -> list[DataObject]:
     """A host's share of objects: every n-th one of n hosts, so that neighbours, often of one class, are spread."""
     return list(objects[host.index :: host.count])
 
@@ -170,14 +170,14 @@ def _is_sharded(channel: Channel, host: Host) -> bool:
     return channel.distribution == "ShardedByS3Key" and host.count > 1
 
 
-def _files(place: Path) -> list[StoredObject]:
+def _files(place: Path) -> list[DataObject]:
     if place.is_file():
-        return [StoredObject(place.name, container.path_to_uri(place))]
+        return [DataObject(place.name, container.path_to_uri(place))]
     paths = sorted(Path(folder, name) for folder, _, names in os.walk(place, followlinks=True) for name in names)
-    return [StoredObject(path.relative_to(place).as_posix(), container.path_to_uri(path)) for path in paths]
+    return [DataObject(path.relative_to(place).as_posix(), container.path_to_uri(path)) for path in paths]
 
 
-def _manifest(channel: Channel) -> list[StoredObject]:
+def _manifest(channel: Channel) -> list[DataObject]:
     """The objects of a manifest: [{"prefix": "s3://bucket/folder/"}, "a.jpg", "cats/b.jpg"]."""
     try:
         head, *names = json.loads(read(channel.uri, channel.name))
@@ -189,4 +189,4 @@ def _manifest(channel: Channel) -> list[StoredObject]:
             f"Data download failed: channel {channel.name!r}: {channel.uri} is not a manifest ({error!r}): "
             'it must be a JSON list that begins with {"prefix": "s3://..."} and names the objects below it.'
         ) from error
-    return [StoredObject(name.lstrip("/"), prefix + name) for name in names]
+    return [DataObject(name.lstrip("/"), prefix + name) for name in names]

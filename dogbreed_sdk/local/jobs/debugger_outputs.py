@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from dogbreed_sdk import container
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.jobs.checkpoints import checkpoint_path
+from dogbreed_sdk.local.jobs.container_view import OPT_ML
 from dogbreed_sdk.local.jobs.hosts import Host
 from training_scripts._util.atomic import write_json_atomically
-from training_scripts.recording.trial.layout import END_FILE
+from training_scripts.recording.trial.layout import CLAIM_FILE, END_FILE
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import CreateTrainingJobRequestTypeDef
@@ -31,11 +32,10 @@ _LOCAL_PATHS = {
     PROFILER_OUTPUT: "/opt/ml/output/profiler",
     TENSORBOARD_OUTPUT: "/opt/ml/output/tensorboard",
 }
-_CONTAINER_BASE = "/opt/ml"
 # The parameter with a rule's actions, such as StopTraining (v2 SDK, smdebug_rulesconfig).
 _ACTIONS = "action_json"
 # What an ended job leaves in its trial: smdebug refuses to record to it, or records nothing.
-_LEFT_BEHIND = (END_FILE, "claim.smd")
+_LEFT_BEHIND = (CLAIM_FILE, END_FILE)
 
 _HOOK_FILE, _PROFILER_FILE = "debughookconfig.json", "profilerconfig.json"
 _CHECKPOINT_FILE, _TENSORBOARD_FILE = "checkpointconfig.json", "tensorboardoutputconfig.json"
@@ -173,11 +173,9 @@ def _local(base: Path, wanted: str | None, usual: str) -> Path:
         ConfigurationError: The path is not below /opt/ml.
     """
     path = PurePosixPath(wanted or usual)
-    if not path.is_relative_to(_CONTAINER_BASE) or ".." in path.parts:
-        raise ConfigurationError(
-            f"LocalPath is {wanted}; a local job records below {_CONTAINER_BASE}, for example in {usual}."
-        )
-    return base / path.relative_to(_CONTAINER_BASE)
+    if not path.is_relative_to(OPT_ML) or ".." in path.parts:
+        raise ConfigurationError(f"LocalPath is {wanted}; a local job records below {OPT_ML}, for example in {usual}.")
+    return base / path.relative_to(OPT_ML)
 
 
 def _output(

@@ -12,7 +12,7 @@ from dogbreed_sdk.local.jobs.s3_transfer import upload_objects
 from dogbreed_sdk.local.jobs.script_files import contents, remove_tree
 from training_scripts.recording.trial import layout
 
-_NEVER_UPLOADED = (".tmp", "claim.smd")
+_NEVER_UPLOADED = (".tmp", layout.CLAIM_FILE)
 _MARK = ".uploaded"
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.jobs.channels import Channel, channels_of, local_path, objects_of, read
 from dogbreed_sdk.local.jobs.hosts import Host
-from dogbreed_sdk.local.jobs.s3_transfer import StoredObject, client_for, open_object
+from dogbreed_sdk.local.jobs.s3_transfer import DataObject, client_for, open_object
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -144,7 +144,7 @@ class _Stream:
 
     def __init__(self, channel: Channel, host: Host) -> None:
         self._channel = channel
-        self._items: Sequence[StoredObject | _Line]
+        self._items: Sequence[DataObject | _Line]
         if channel.kind == "AugmentedManifestFile":
             lines = self._lines()
             self._items = lines[host.index :: host.count] if channel.distribution == "ShardedByS3Key" else lines

@@ -32,7 +32,7 @@ _AT_ONCE = 10
 
 
 @dataclass(frozen=True)
-class StoredObject:
+class DataObject:
     """An object of a data set: on S3, or a file.
 
     Attributes:
@@ -46,7 +46,7 @@ class StoredObject:
     size: int = 0
 
 
-def list_objects(uri: str) -> list[StoredObject]:
+def list_objects(uri: str) -> list[DataObject]:
     """The objects below an s3:// prefix in the order of their keys; or one, if the URI is an object's.
 
     Folder markers are left out. A prefix that is neither a folder nor an object, such as s3://bucket/train/img_0,
@@ -66,16 +66,14 @@ def list_objects(uri: str) -> list[StoredObject]:
     if not keys:
         keys, folder = list(found), prefix[: prefix.rfind("/") + 1]
     return [
-        StoredObject(
-            key.rpartition("/")[2] if key == prefix else key[len(folder) :], f"s3://{bucket}/{key}", found[key]
-        )
+        DataObject(key.rpartition("/")[2] if key == prefix else key[len(folder) :], f"s3://{bucket}/{key}", found[key])
         for key in keys
         if not key.endswith("/")
     ]
 
 
 def download_objects(
-    objects: Sequence[StoredObject], folder: Path, source: str, *, progress: Callable[[str], object]
+    objects: Sequence[DataObject], folder: Path, source: str, *, progress: Callable[[str], object]
 ) -> None:
     """Copy objects on S3 into a folder, several at a time.
 
@@ -100,7 +98,7 @@ def download_objects(
         if cancelled.is_set():
             raise CancelledError
 
-    def download(item: StoredObject, path: Path) -> int:
+    def download(item: DataObject, path: Path) -> int:
         bucket, key = split_uri(item.uri)
         with Explained(item.uri):
             assert client is not None

@@ -14,6 +14,8 @@ from typing import BinaryIO, TypedDict
 
 EVENTS, INDEX, COLLECTIONS, CHECKSUMS = "events", "index", "collections", "checksums"
 END_FILE, RUN_FILE = "training_job_end.ts", "run.json"
+# smdebug's mark of the process that records; other processes leave the trial alone.
+CLAIM_FILE = "claim.smd"
 WORKER = "worker_0"
 REDUCTIONS_PREFIX = "smdebug/reductions/"
 INDEX_FILES_A_FOLDER = 1000

@@ -32,7 +32,6 @@ from ..core.reduction_config import ReductionConfig
 from ..core.save_config import SaveConfig
 from ..exceptions import InvalidCollectionConfiguration, SMDebugError, SMDebugTypeError, SMDebugValueError
 
-_CLAIM = "claim.smd"
 _CHIEF = "worker_0"
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -413,7 +412,7 @@ class _Trial:
         if self._writer is not None:
             self._describe(collections)
         if self._claimed:
-            (self._folder / _CLAIM).unlink(missing_ok=True)
+            (self._folder / self._layout.CLAIM_FILE).unlink(missing_ok=True)
 
     def _current(self, hook: Hook) -> Any:
         if self._step is None:
@@ -426,7 +425,7 @@ class _Trial:
         """Whether this process is the one that writes: others may train at the same time without torch.distributed."""
         self._folder.mkdir(parents=True, exist_ok=True)
         try:
-            (self._folder / _CLAIM).open("x").close()
+            (self._folder / self._layout.CLAIM_FILE).open("x").close()
         except FileExistsError:
             _log(f"warning: another process records to {self._folder}, so this one does not")
             return False
