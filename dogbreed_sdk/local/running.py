@@ -55,7 +55,7 @@ class ServerIsUpError(ConfigurationError):
     """Another server is up for the folder.
 
     Attributes:
-        server: That server; None if it has not told its URL.
+        server: That server; None if its URL is not known yet.
     """
 
     def __init__(self, message: str, server: RunningServer | None) -> None:

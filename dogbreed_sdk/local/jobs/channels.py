@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dogbreed_sdk import container
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local.data_files import files_below
 from dogbreed_sdk.local.jobs.hosts import Host
 from dogbreed_sdk.local.jobs.s3_transfer import (
     DataObject,
@@ -173,8 +173,7 @@ def _is_sharded(channel: Channel, host: Host) -> bool:
 def _files(place: Path) -> list[DataObject]:
     if place.is_file():
         return [DataObject(place.name, container.path_to_uri(place))]
-    paths = sorted(Path(folder, name) for folder, _, names in os.walk(place, followlinks=True) for name in names)
-    return [DataObject(path.relative_to(place).as_posix(), container.path_to_uri(path)) for path in paths]
+    return [DataObject(path.relative_to(place).as_posix(), container.path_to_uri(path)) for path in files_below(place)]
 
 
 def _manifest(channel: Channel) -> list[DataObject]:

@@ -67,9 +67,9 @@ def _problem(view: dict[str, Any]) -> str | None:
             os._exit(status)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
-        said = pipe.read().decode("utf-8", "replace")
+        reason = pipe.read().decode("utf-8", "replace")
     _, status = os.waitpid(child, 0)
-    return None if status == 0 else said or f"the attempt ended with status {status}"
+    return None if status == 0 else reason or f"the attempt ended with status {status}"
 
 
 def _enter(view: dict[str, Any]) -> None:

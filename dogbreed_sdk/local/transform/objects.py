@@ -9,7 +9,6 @@ import errno
 import gzip
 import io
 import json
-import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from dogbreed_sdk.container import uri_to_path
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local.data_files import files_below
 from dogbreed_sdk.local.jobs import s3_transfer
 from training_scripts._util.atomic import replacing, temporary_folder
 
@@ -202,25 +202,19 @@ def _path(uri: str) -> Path:
 def _files(prefix: Path) -> Iterator[InputObject]:
     """The files that a file:// prefix stands for: those of a directory, or those that begin with it, as keys do."""
     if prefix.is_dir():
-        yield from _files_of(prefix, "", set())
+        yield from _files_of(prefix, "")
         return
     beginning = [path for path in sorted(prefix.parent.glob("*")) if path.name.startswith(prefix.name)]
     for path in beginning:
         if path.is_dir():
-            yield from _files_of(path, f"{path.name}/", set())
+            yield from _files_of(path, f"{path.name}/")
         elif path.is_file():
             yield InputObject(str(path), path.name)
 
 
-def _files_of(folder: Path, base: str, visited: set[str]) -> Iterator[InputObject]:
-    if os.path.realpath(folder) in visited:  # a link to a folder that contains it
-        return
-    visited.add(os.path.realpath(folder))
-    for path in sorted(folder.iterdir()):
-        if path.is_dir():
-            yield from _files_of(path, f"{base}{path.name}/", visited)
-        elif path.is_file():
-            yield InputObject(str(path), f"{base}{path.name}")
+def _files_of(folder: Path, base: str) -> Iterator[InputObject]:
+    for path in files_below(folder):
+        yield InputObject(str(path), f"{base}{path.relative_to(folder).as_posix()}")
 
 
 def _below_prefix(key: str, prefix: str) -> str:

@@ -106,7 +106,7 @@ class S3:
         given = members_of(name, asked, None)
         refuse_members(name, given)
         early = self._context(request, asked)
-        await self._in_thread(lambda: bucket_of(early, given))  # so that a missing bucket is no upload in vain
+        await self._in_thread(lambda: bucket_of(early, given))  # before the upload, which may be large
         with ExitStack() as stack:
             receiving = self._objects.receiving(announced_checksums(asked.headers))
             content = await self._in_thread(lambda: stack.enter_context(receiving))
