@@ -15,7 +15,7 @@ from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.container_image import image_environment
 from dogbreed_sdk.local.folders import EndpointFolder
 from dogbreed_sdk.local.jobs.s3_transfer import download_object, download_prefix, s3_uri
-from dogbreed_sdk.local.jobs.staging import unpack
+from dogbreed_sdk.local.jobs.unpacking import unpack
 from dogbreed_sdk.local.states import DeploymentState, ModelForm, Serving
 from training_scripts._util.atomic import temporary_folder
 

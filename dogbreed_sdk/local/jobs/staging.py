@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import lzma
 import shutil
-import tarfile
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, TypedDict, cast
+from typing import TYPE_CHECKING, TypedDict
 
 from dogbreed_sdk import container
 from dogbreed_sdk.errors import ConfigurationError
@@ -20,16 +17,8 @@ from dogbreed_sdk.local.jobs.hosts import Host
 from dogbreed_sdk.local.jobs.network import INTERFACE
 from dogbreed_sdk.local.jobs.pipes import stage_pipe
 from dogbreed_sdk.local.jobs.s3_transfer import download_object
-from dogbreed_sdk.local.jobs.script_files import nearest_folder
+from dogbreed_sdk.local.jobs.unpacking import unpack
 from training_scripts._util.atomic import write_json_atomically
-from training_scripts._util.tar_reader import (
-    HARMLESS_BYTES,
-    MAX_DEPTH,
-    MAX_GROWTH,
-    TarReader,
-    allowed_bytes,
-    decompressed,
-)
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import CreateTrainingJobRequestTypeDef
@@ -157,66 +146,3 @@ def _copy_source(source: Path, code: Path) -> None:
         unpack(source, code)
     else:
         raise ConfigurationError(f"The source archive {source} does not exist.")
-
-
-def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a tar archive; members that lead out of the folder, links to elsewhere and devices are refused.
-
-    A script's source or a model may be untrusted. So an archive is refused before it is unpacked if its headers declare
-    far more than its size or more than the disk has room for, or if a header itself is too large.
-
-    Raises:
-        ConfigurationError: It is not a tar archive, is cut short, holds such a member, or is too large.
-    """
-    if not hasattr(tarfile, "data_filter"):
-        raise ConfigurationError("This Python can't unpack archives safely; use at least 3.10.12 or 3.11.4.")
-    try:
-        _unpack_checked(archive, folder)
-    except ConfigurationError:
-        raise
-    except tarfile.FilterError as error:
-        raise ConfigurationError(f"{archive} is not unpacked, because it is not safe: {error}") from error
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
-        raise _damaged(archive, error) from error
-    except OSError as error:
-        # Errors from decompressors have no errno; errors from the system, such as a full disk, have one.
-        if error.errno is not None:
-            raise
-        raise _damaged(archive, error) from error
-
-
-def _unpack_checked(archive: Path, folder: Path) -> None:
-    allowed = allowed_bytes(archive)
-    room = shutil.disk_usage(nearest_folder(folder)).free
-    unpacked = 0
-
-    def checked(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
-        nonlocal unpacked
-        unpacked += member.size
-        announced = f"{archive} was not unpacked: up to {member.name[:100]!r} it contains {unpacked / 1e6:,.0f} MB,"
-        if member.name.count("/") > MAX_DEPTH:
-            raise ConfigurationError(
-                f"{archive} was not unpacked: {member.name[:100]!r} in it is nested more than {MAX_DEPTH} folders deep."
-            )
-        if unpacked > allowed:
-            raise ConfigurationError(f"{announced} more than {MAX_GROWTH} times its own size.")
-        if unpacked > room:
-            raise ConfigurationError(f"{announced} but {folder} has room for only {room / 1e6:,.0f} MB.")
-        return tarfile.data_filter(member, path)
-
-    with decompressed(archive) as plain:
-        # Headers and padding add to the size of the members.
-        reader = TarReader(
-            plain, allowed + HARMLESS_BYTES, error=lambda problem: ConfigurationError(f"{archive}: {problem}.")
-        )
-        with tarfile.TarFile(fileobj=cast("IO[bytes]", reader)) as tar:
-            tar.extractall(folder, filter=checked)  # noqa: S202 - the filter is data_filter, and more
-        # A tar archive ends before its file does, and the checksum of a .gz file comes last.
-        reader.drain()
-
-
-def _damaged(archive: Path, error: Exception) -> ConfigurationError:
-    return ConfigurationError(
-        f"{archive} is not a complete tar archive, or it is damaged ({error}). "
-        f"Pack the files again with: tar -czf {archive.name} *"
-    )
