@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from dogbreed_sdk import container
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local.jobs.companion import Companion
 from dogbreed_sdk.local.jobs.container_view import OPT_ML
 from dogbreed_sdk.local.jobs.hosts import Host
 from dogbreed_sdk.local.jobs.s3_transfer import download_objects, list_objects, upload_objects
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 # The API reference's default of LocalPath.
 DEFAULT_LOCAL_PATH = "/opt/ml/checkpoints"
 _COPY_SECONDS = 2.0
-_LOOK_SECONDS = 0.2
 
 Report = Callable[[str], object]
 # A file's time of modification in nanoseconds, and its size.
@@ -104,26 +103,19 @@ def kept_on_s3(
             report(f"warning: some checkpoints were not copied, and stay in {copier.places}: {copier.problem}")
 
 
-class _Copier(threading.Thread):
+class _Copier(Companion):
     """Copies what is new or has changed every few seconds; a file that is just being written waits for the next time.
 
     As on AWS, what a script removes stays on S3.
     """
 
     def __init__(self, folders: Sequence[Path], uri: str) -> None:
-        super().__init__(name="checkpoints", daemon=True)
+        super().__init__("checkpoints")
         self.problem = ""
         self.places = ", ".join(map(str, folders))
         self._folders, self._uri = folders, uri
         self._seen = self._states()
         self._copied = dict(self._seen)  # they come from there
-        self._stopping = threading.Event()
-
-    def finish(self, abandoned: Callable[[], bool]) -> None:
-        """Copy the rest; returns early if that is abandoned."""
-        self._stopping.set()
-        while self.is_alive() and not abandoned():
-            self.join(_LOOK_SECONDS)
 
     def run(self) -> None:
         """Copy until `finish`."""

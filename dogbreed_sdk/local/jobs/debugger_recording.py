@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from dogbreed_sdk.local.jobs.companion import Companion
 from dogbreed_sdk.local.jobs.debugger_outputs import (
     DEBUG_OUTPUT,
     PROFILER_OUTPUT,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 # A recording can be read while its job runs, so a reader should not have to wait long for the next steps.
 _FIRST_DELIVERY_SECONDS, _DELIVERY_SECONDS = 1.0, 5.0
-_LOOK_SECONDS = 0.2
 _OUR_RECORDER = "builtin"
 
 
@@ -57,7 +57,7 @@ def recording(
             report(problem)
 
 
-class _Keeper(threading.Thread):
+class _Keeper(Companion):
     """Samples and uploads until `finish`. A failure costs a line in `problems`, and never the job."""
 
     def __init__(
@@ -66,20 +66,13 @@ class _Keeper(threading.Thread):
         request: CreateTrainingJobRequestTypeDef,
         updated: Callable[[], CreateTrainingJobRequestTypeDef],
     ) -> None:
-        super().__init__(name="recordings", daemon=True)
+        super().__init__("recordings")
         self.problems: list[str] = []
         self._hosts, self._request, self._updated = hosts, request, updated
         self._outputs = outputs(hosts[0], request)
         self._uploads = {name: Upload(output) for name, output in self._outputs.items() if output.is_uploaded}
         self._uploading: threading.Thread | None = None
         self._metrics: SystemMetrics | None = None
-        self._stopping = threading.Event()
-
-    def finish(self, abandoned: Callable[[], bool]) -> None:
-        """Deliver the rest; returns early if that is abandoned."""
-        self._stopping.set()
-        while self.is_alive() and not abandoned():
-            self.join(_LOOK_SECONDS)
 
     def run(self) -> None:
         """Sample and deliver."""
