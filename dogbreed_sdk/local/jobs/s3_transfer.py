@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.local.s3.direct import direct_client
 from training_scripts._util.atomic import replacing
 
 if TYPE_CHECKING:
@@ -239,6 +238,8 @@ def client_for(uri: str) -> S3Client:
     Raises:
         ConfigurationError: There are no credentials.
     """
+    from dogbreed_sdk.local.s3.direct import direct_client  # noqa: PLC0415 - many jobs have nothing on S3
+
     direct = direct_client()
     if direct is not None:
         return direct

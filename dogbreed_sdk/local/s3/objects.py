@@ -13,9 +13,9 @@ import errno
 import hashlib
 import os
 import re
+import secrets
 import shutil
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -184,7 +184,7 @@ class Objects:
 
     def begin_upload(self, bucket: str, key: str, attributes: Mapping[str, Any]) -> Upload:
         """Begin a multipart upload."""
-        upload = Upload(uuid.uuid4().hex, bucket, key, time.time(), dict(attributes))
+        upload = Upload(secrets.token_hex(16), bucket, key, time.time(), dict(attributes))
         (self.folder / _UPLOADS / upload.id).mkdir(parents=True)
         self.index.add_upload(upload)
         return upload
