@@ -103,6 +103,39 @@ def sole_supervisor(store: Store, kind: str, name: str) -> Iterator[bool]:
         yield is_ours
 
 
+def request_stop(state: State) -> None:
+    """Ask a running tuning or transform job to stop; its supervisor looks for this."""
+    if state.get("status") == "InProgress":
+        state.update({"stop": True, "status": "Stopping"})
+
+
+def reconcile(
+    store: Store,
+    record: Record,
+    *,
+    start: Callable[[Store, str], None],
+    fail: Callable[[Store, Record, str], None],
+    resume: Callable[[Store, Record], None],
+) -> None:
+    """Give a job an outcome, or another supervisor, if its supervisor is gone. Cheap if nothing is wrong.
+
+    Args:
+        store: The store with the record.
+        record: The job.
+        start: Starts its first supervisor.
+        fail: Fails it, with the reason.
+        resume: Called if its supervisor ended before the job did.
+    """
+    missing = missing_supervisor(store, record)
+    if missing == "copied":
+        fail(store, record, COPIED_FAILURE)
+    elif missing == "never started":
+        if claim_start(store, record):
+            start(store, record.name)
+    elif missing == "ended":
+        resume(store, record)
+
+
 def missing_supervisor(store: Store, record: Record) -> Missing | None:
     """The fate of a running job's supervisor; None if it still runs, or if the job has ended."""
     if record.state.get("status") not in RUNNING_STATUSES or not is_lost(store, record):

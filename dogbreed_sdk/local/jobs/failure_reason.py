@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shlex
 import shutil
 import signal
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 from dogbreed_sdk._util.text import shorten
 from dogbreed_sdk._util.tracebacks import TRACEBACK, parted
+from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.jobs.script_files import nearest_folder, read_end
 from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS
 from training_scripts._util.safe_text import without_secrets
@@ -87,6 +90,27 @@ def full_disk(folder: Path) -> str:
     return (
         f"The disk that holds {folder} is full ({usage.free / 1e6:.1f} of {usage.total / 1e6:.1f} MB free): "
         "free some space or use another root folder."
+    )
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Whether an error says that a disk is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def unexpected(error: Exception, folder: JobFolder) -> str:
+    """The reason for a job whose supervisor met an error that is not the script's or the model's.
+
+    Args:
+        error: The error; its traceback is printed.
+        folder: The job's folder.
+    """
+    traceback.print_exception(error)
+    if is_full_disk(error):
+        return f"ClientError: {full_disk(folder.path)}"
+    return (
+        f"InternalServerError: {type(error).__name__}: {error}. "
+        f"The supervisor's log {folder.supervisor_log} has the details."
     )
 
 

@@ -52,15 +52,9 @@ def reconcile(store: Store, name: str) -> None:
     The failure reason says how to continue the job. A job that never had a supervisor gets one. Cheap if nothing is
     wrong.
     """
-    record = store.get(TRAINING_JOB, name)
-    missing = supervision.missing_supervisor(store, record)
-    if missing == "copied":
-        _fail(store, record, supervision.COPIED_FAILURE)
-    elif missing == "never started":
-        if supervision.claim_start(store, record):
-            start_training_job(store, name)
-    elif missing == "ended":
-        _fail_lost_job(store, record)
+    supervision.reconcile(
+        store, store.get(TRAINING_JOB, name), start=start_training_job, fail=_fail, resume=_fail_lost_job
+    )
 
 
 def is_abandoned(store: Store, record: Record) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import selectors
@@ -17,6 +16,7 @@ from typing import Literal
 from dogbreed_sdk import container
 from dogbreed_sdk._util.descendants import end_descendants, reap_adopted
 from dogbreed_sdk._util.tracebacks import TRACEBACK
+from dogbreed_sdk.local.jobs.failure_reason import is_full_disk
 from dogbreed_sdk.local.jobs.script_process import Script, ScriptProcess
 
 GRACE_VARIABLE = "DOGBREED_LOCAL_STOP_GRACE_SECONDS"
@@ -54,11 +54,6 @@ class ScriptEnd:
 def stop_grace_seconds() -> float:
     """How long a script may take after SIGTERM; DOGBREED_LOCAL_STOP_GRACE_SECONDS overrides AWS's 120."""
     return float(os.environ.get(GRACE_VARIABLE) or container.STOP_GRACE_SECONDS)
-
-
-def is_full_disk(error: OSError) -> bool:
-    """Whether an error means that there is no space left."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 class ScriptProcesses:

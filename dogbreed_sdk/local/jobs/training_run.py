@@ -24,7 +24,7 @@ from dogbreed_sdk.local.jobs.checkpoints import checkpoint_folder, kept_on_s3
 from dogbreed_sdk.local.jobs.container_view import ContainerView
 from dogbreed_sdk.local.jobs.debugger_recording import recording
 from dogbreed_sdk.local.jobs.environment import gpus_by_host, script_environment
-from dogbreed_sdk.local.jobs.failure_reason import full_disk, script_failure
+from dogbreed_sdk.local.jobs.failure_reason import full_disk, is_full_disk, script_failure, unexpected
 from dogbreed_sdk.local.jobs.hosts import Host, hosts_of
 from dogbreed_sdk.local.jobs.installation import LAYERS_FOLDER, InstallError
 from dogbreed_sdk.local.jobs.launchers import launch_command
@@ -35,7 +35,7 @@ from dogbreed_sdk.local.jobs.network import JobNetwork, job_network
 from dogbreed_sdk.local.jobs.pipes import fed
 from dogbreed_sdk.local.jobs.program import prepare, remove_installed
 from dogbreed_sdk.local.jobs.script_process import Script
-from dogbreed_sdk.local.jobs.script_processes import EndReason, ScriptEnd, ScriptProcesses, is_full_disk
+from dogbreed_sdk.local.jobs.script_processes import EndReason, ScriptEnd, ScriptProcesses
 from dogbreed_sdk.local.jobs.script_run import ScriptRun
 from dogbreed_sdk.local.states import Metric, RuleOutcome, State
 from dogbreed_sdk.local.store import TRAINING_JOB, Store, StoreError
@@ -115,7 +115,7 @@ class TrainingRun:
             if isinstance(error, StoreError) and self._disk_is_full():
                 failure = f"ClientError: {full_disk(self._folder.path)}"
         except Exception as error:  # noqa: BLE001 - the record must get an outcome
-            status, secondary, failure = "Failed", None, self._unexpected(error)
+            status, secondary, failure = "Failed", None, unexpected(error, self._folder)
         self._finish(status, secondary, failure)
         self._ledger.release(self._record.name)
         self._evaluate_rules()
@@ -405,15 +405,6 @@ class TrainingRun:
             with suppress(OSError):
                 self._folder.path.joinpath(".probe").unlink()
         return False
-
-    def _unexpected(self, error: Exception) -> str:
-        traceback.print_exc()
-        if isinstance(error, OSError) and is_full_disk(error):
-            return f"ClientError: {full_disk(self._folder.path)}"
-        return (
-            f"InternalServerError: {type(error).__name__}: {error}. "
-            f"The supervisor's log {self._folder.supervisor_log} has the details."
-        )
 
     def _finish(self, status: str, secondary: str | None, failure: str | None) -> None:
         """Write the outcome; on a full disk, into the space reserved for it."""

@@ -30,7 +30,7 @@ def request_stop(store: Store, name: str) -> None:
 
     A job that has ended, or is stopping already, is left as it is.
     """
-    store.update(TRANSFORM_JOB, name, job_state.request_stop)
+    store.update(TRANSFORM_JOB, name, supervision.request_stop)
 
 
 def reconcile(store: Store, name: str) -> None:
@@ -38,15 +38,9 @@ def reconcile(store: Store, name: str) -> None:
 
     A job that never had a supervisor gets one. Cheap if nothing is wrong.
     """
-    record = store.get(TRANSFORM_JOB, name)
-    missing = supervision.missing_supervisor(store, record)
-    if missing == "copied":
-        _fail(store, record, supervision.COPIED_FAILURE)
-    elif missing == "never started":
-        if supervision.claim_start(store, record):
-            start_transform_job(store, name)
-    elif missing == "ended":
-        _fail_lost_job(store, record)
+    supervision.reconcile(
+        store, store.get(TRANSFORM_JOB, name), start=start_transform_job, fail=_fail, resume=_fail_lost_job
+    )
 
 
 def _fail_lost_job(store: Store, record: Record) -> None:

@@ -1,4 +1,4 @@
-"""How a transform job's record and folder change when it stops or ends."""
+"""How a transform job's record and folder change when it ends."""
 
 from __future__ import annotations
 
@@ -12,12 +12,6 @@ from dogbreed_sdk.local.states import State
 from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS, RUNNING_STATUSES
 
 PARTS_FOLDER = "parts"
-
-
-def request_stop(state: State) -> None:
-    """Ask a running job to stop; its supervisor looks for this."""
-    if state.get("status") == "InProgress":
-        state.update({"stop": True, "status": "Stopping"})
 
 
 def finish(state: State, status: str, *, now: float, failure: str | None = None) -> None:

@@ -18,8 +18,7 @@ from dogbreed_sdk.errors import ConfigurationError, EndpointNotReadyError
 from dogbreed_sdk.local.folders import EndpointFolder, JobFolder
 from dogbreed_sdk.local.hosting import servers
 from dogbreed_sdk.local.hosting.model import Deployment, container_environment, model_form, model_uri, restore
-from dogbreed_sdk.local.jobs.failure_reason import full_disk
-from dogbreed_sdk.local.jobs.script_processes import is_full_disk
+from dogbreed_sdk.local.jobs.failure_reason import unexpected
 from dogbreed_sdk.local.states import Server, State
 from dogbreed_sdk.local.store import TRANSFORM_JOB, Store, StoreError
 from dogbreed_sdk.local.supervision import RUNNING_STATUSES, write_outcome
@@ -80,7 +79,7 @@ class TransformRun:
         except ConfigurationError as error:
             status, failure = "Failed", f"ClientError: {error}"
         except Exception as error:  # noqa: BLE001 - the record must get an outcome
-            status, failure = "Failed", self._unexpected(error)
+            status, failure = "Failed", unexpected(error, self._folder)
         try:
             self._end_model()
         except Exception:  # noqa: BLE001 - as above
@@ -249,15 +248,6 @@ class TransformRun:
             "perhaps because the machine ran out of memory, or its code ended it. The end of its log:"
         )
         return "\n".join([reason, *last_lines(self._folder.log, _FAILURE_LINES)])
-
-    def _unexpected(self, error: Exception) -> str:
-        traceback.print_exc()
-        if isinstance(error, OSError) and is_full_disk(error):
-            return f"ClientError: {full_disk(self._folder.path)}"
-        return (
-            f"InternalServerError: {type(error).__name__}: {error}. "
-            f"The supervisor's log {self._folder.supervisor_log} has the details."
-        )
 
     @property
     def _ledger_name(self) -> str:

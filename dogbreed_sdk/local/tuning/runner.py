@@ -21,8 +21,7 @@ def start_tuning_job(store: Store, name: str) -> None:
     try:
         supervision.start_job(_SUPERVISOR, store, TUNING_JOB, name)
     except supervision.StartError as error:
-        record, reason = store.get(TUNING_JOB, name), f"ClientError: {error}"
-        store.update(TUNING_JOB, name, lambda state: _fail(state, record, reason))
+        _fail(store, store.get(TUNING_JOB, name), f"ClientError: {error}")
 
 
 def request_stop(store: Store, name: str) -> None:
@@ -30,12 +29,7 @@ def request_stop(store: Store, name: str) -> None:
 
     A job that has ended, or is stopping already, is left as it is.
     """
-
-    def change(state: State) -> None:
-        if state.get("status") == "InProgress":
-            state.update({"stop": True, "status": "Stopping"})
-
-    store.update(TUNING_JOB, name, change)
+    store.update(TUNING_JOB, name, supervision.request_stop)
 
 
 def reconcile(store: Store, name: str) -> None:
@@ -44,13 +38,12 @@ def reconcile(store: Store, name: str) -> None:
     A search that was running when its folder was copied has failed in the copy. Cheap when nothing is wrong.
     """
     record = store.get(TUNING_JOB, name)
-    missing = supervision.missing_supervisor(store, record)
-    if missing == "copied":
-        store.update(TUNING_JOB, name, lambda state: _fail(state, record, supervision.COPIED_FAILURE))
-    elif (missing == "never started" and supervision.claim_start(store, record)) or (
-        missing == "ended" and _claim_restart(store, record)
-    ):
-        start_tuning_job(store, name)
+    supervision.reconcile(store, record, start=start_tuning_job, fail=_fail, resume=_restart)
+
+
+def _restart(store: Store, record: Record) -> None:
+    if _claim_restart(store, record):
+        start_tuning_job(store, record.name)
 
 
 def _claim_restart(store: Store, record: Record) -> bool:
@@ -67,7 +60,7 @@ def _claim_restart(store: Store, record: Record) -> bool:
             claimed = False
             log = JobFolder.of(store.root, record.name).supervisor_log
             reason = f"InternalServerError: the search's process ended {restarts + 1} times; see {log}."
-            _fail(state, record, reason)
+            _note_failure(state, record, reason)
             return
         state.update({"process": None, "restarts": restarts + 1})
 
@@ -75,7 +68,11 @@ def _claim_restart(store: Store, record: Record) -> bool:
     return claimed
 
 
-def _fail(state: State, record: Record, reason: str) -> None:
+def _fail(store: Store, record: Record, reason: str) -> None:
+    store.update(TUNING_JOB, record.name, lambda state: _note_failure(state, record, reason))
+
+
+def _note_failure(state: State, record: Record, reason: str) -> None:
     """Note that a search has failed, unless it has ended by itself since its record was read."""
     if supervision.is_unchanged(state, record):
         failure = shorten(reason, MAXIMUM_FAILURE_CHARACTERS)
