@@ -10,8 +10,8 @@ from typing import Any
 
 from dogbreed_sdk.local.api.common import Members
 from dogbreed_sdk.local.store import Request
+from dogbreed_sdk.local.tuning.resolution import SWITCHES
 
-_SWITCHES = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining")
 _PROFILING_INTERVAL_MILLISECONDS = 500
 _SOURCE = {"S3DataDistributionType": "FullyReplicated"}
 _ARCHIVE = (".tar.gz", ".tgz")
@@ -21,7 +21,7 @@ def training_job_members(request: Request) -> Members:
     """The members of a CreateTrainingJob request, with those that DescribeTrainingJob has in any case."""
     profiler = request.get("ProfilerConfig")
     members: Members = {
-        **{name: request.get(name, False) for name in _SWITCHES},
+        **{name: request.get(name, False) for name in SWITCHES},
         "AlgorithmSpecification": {
             "EnableSageMakerMetricsTimeSeries": False,
             **(request.get("AlgorithmSpecification") or {}),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from dogbreed_sdk import container
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.data_files import files_below
 from dogbreed_sdk.local.jobs.hosts import Host
+from dogbreed_sdk.local.jobs.manifest import read_manifest
 from dogbreed_sdk.local.jobs.s3_transfer import (
     DataObject,
     download_objects,
@@ -177,15 +177,10 @@ def _files(place: Path) -> list[DataObject]:
 
 
 def _manifest(channel: Channel) -> list[DataObject]:
-    """The objects of a manifest: [{"prefix": "s3://bucket/folder/"}, "a.jpg", "cats/b.jpg"]."""
     try:
-        head, *names = json.loads(read(channel.uri, channel.name))
-        prefix = head["prefix"]
-        if not all(isinstance(text, str) for text in (prefix, *names)):
-            raise TypeError("a name is not a text")
-    except (ValueError, KeyError, TypeError) as error:
+        prefix, names = read_manifest(read(channel.uri, channel.name))
+    except ValueError as error:
         raise ConfigurationError(
-            f"Data download failed: channel {channel.name!r}: {channel.uri} is not a manifest ({error!r}): "
-            'it must be a JSON list that begins with {"prefix": "s3://..."} and names the objects below it.'
+            f"Data download failed: channel {channel.name!r}: {channel.uri} can't be used: {error}."
         ) from error
     return [DataObject(name.lstrip("/"), prefix + name) for name in names]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import gzip
 import io
-import json
 import shutil
 import threading
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from dogbreed_sdk.container import uri_to_path
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.data_files import files_below
 from dogbreed_sdk.local.jobs import s3_transfer
+from dogbreed_sdk.local.jobs.manifest import read_manifest
 from training_scripts._util.atomic import replacing, temporary_folder
 
 if TYPE_CHECKING:
@@ -150,17 +150,15 @@ class Objects:
     def _in_manifest(self, uri: str) -> list[InputObject]:
         manifest = InputObject(uri if uri.startswith("s3://") else str(_path(uri)), "")
         with self.opened(manifest, is_compressed=False) as content:
-            text = content.read(_MAX_MANIFEST_BYTES)
+            text = content.read(_MAX_MANIFEST_BYTES + 1)
+        if len(text) > _MAX_MANIFEST_BYTES:
+            raise ConfigurationError(f"The manifest {uri} is larger than {_MAX_MANIFEST_BYTES >> 20} MB; split it.")
         try:
-            first, *relative = json.loads(text)
-            base = str(first["prefix"])
-        except (ValueError, TypeError, KeyError):
-            raise ConfigurationError(
-                f"The manifest {uri} must be a JSON list that begins with an object such as "
-                '{"prefix": "s3://bucket/pictures/"}, followed by keys below that prefix.'
-            ) from None
+            base, keys = read_manifest(text)
+        except ValueError as error:
+            raise ConfigurationError(f"The manifest {uri} can't be used: {error}.") from error
         base = base if base.startswith("s3://") else str(_path(base)) + "/" * base.endswith("/")
-        return [InputObject(f"{base}{key}", str(key).lstrip("/")) for key in relative]
+        return [InputObject(f"{base}{key}", key.lstrip("/")) for key in keys]
 
     def _s3(self, uri: str) -> S3Client:
         with self._lock:

@@ -11,7 +11,8 @@ from dogbreed_sdk.local.store import Request
 from dogbreed_sdk.local.tuning import autotune
 
 _RANGE_LISTS = ("IntegerParameterRanges", "ContinuousParameterRanges", "CategoricalParameterRanges")
-_SWITCHES = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining")
+# Switches of training jobs, which Describe operations always return.
+SWITCHES = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining")
 
 
 def resolve(request: Request) -> dict[str, Any]:
@@ -87,7 +88,7 @@ def resources_of(definition: Mapping[str, Any]) -> dict[str, Any] | None:
 def _definition(definition: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     objective = {OBJECTIVE_HYPERPARAMETER: objective_of(definition, config)["MetricName"]}
     resolved = {
-        **dict.fromkeys(_SWITCHES, False),
+        **dict.fromkeys(SWITCHES, False),
         **definition,
         "StaticHyperParameters": {**definition.get("StaticHyperParameters", {}), **objective},
         "ResourceConfig": resources_of(definition),

@@ -83,7 +83,7 @@ class Trial:
         return self.values[-1] if self.values else None
 
     def feed(self) -> bool:
-        """Have new lines of the logs searched; False where some stay in the files until the next call."""
+        """Search the new lines of the logs; returns False if some stay in the files until the next call."""
         for source, follower in self.sources.items():
             for line in follower.read():
                 self.branch.metrics.feed(source, line)

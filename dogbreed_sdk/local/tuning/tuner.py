@@ -214,7 +214,7 @@ class Tuner:
             trial.stopped_early = True
 
     def _read_log(self, trial: Trial, *, ended: bool) -> bool:
-        """Have the new lines of a log searched, and note what was found; True where there will be no more."""
+        """Search the new lines of a log, and note what was found; returns True once there will be no more."""
         metrics = trial.branch.metrics
         read_all = trial.feed()
         self._note(metrics.settle(_SETTLE_SECONDS) if ended else metrics.collect())

@@ -153,6 +153,7 @@ def test_each_host_of_a_job_reads_its_share(jobs: Runner, script: Any) -> None:
     ("name", "text", "complaint"),
     [
         ("broken", '{"prefix": "s3://x"}', "is not a manifest"),
+        ("numbers", '[{"prefix": "s3://x"}, 1]', "a key is not a text"),
         ("empty", '[{"prefix": "s3://x"}]', "no objects found"),
         ("escaping", '[{"prefix": "file:///"}, "../../../../etc/hosts"]', "leads out of the folder"),
     ],

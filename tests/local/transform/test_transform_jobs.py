@@ -218,7 +218,7 @@ class TestLife:
         }
         manifest.write_text("[]")
         jobs.create("other", S3DataType="ManifestFile", S3Uri=manifest.as_uri())
-        assert "must be a JSON list" in jobs.ended("other")["FailureReason"]
+        assert "a manifest is a JSON list" in jobs.ended("other")["FailureReason"]
 
     def test_objects_on_s3_are_read_and_written_there(
         self, jobs: Jobs, local: LocalSageMaker, boto3_session: boto3.Session, monkeypatch: pytest.MonkeyPatch
