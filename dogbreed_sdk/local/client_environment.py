@@ -49,6 +49,8 @@ _UNSET = (
     "AWS_WEB_IDENTITY_TOKEN_FILE",
 )
 _ENDPOINT = "AWS_ENDPOINT_URL"
+# Other services' addresses, and keys such as AWS_BEARER_TOKEN_BEDROCK.
+_UNSET_PREFIXES = (f"{_ENDPOINT}_", "AWS_BEARER_TOKEN_")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _PROFILE = re.compile(r"(?:profile\s+)?[\"']?([^\"'\[\]\n]+?)[\"']?")
 
@@ -103,7 +105,7 @@ def client_environment(url: str, root: Path, current: Mapping[str, str]) -> Clie
         "SAGEMAKER_ADMIN_CONFIG_OVERRIDE": sagemaker_config,
         "SAGEMAKER_USER_CONFIG_OVERRIDE": sagemaker_config,
     }
-    strangers = [name for name in current if name.startswith(f"{_ENDPOINT}_") and name not in variables]
+    strangers = [name for name in current if name.startswith(_UNSET_PREFIXES) and name not in variables]
     return ClientEnvironment(variables, tuple(sorted({*_UNSET, *strangers})))
 
 

@@ -46,6 +46,7 @@ def test_nothing_of_the_users_credentials_remains(tmp_path: Path, home: Path) ->
         "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
         "AWS_SECRET_ACCESS_KEY": SECRET,
         "AWS_SESSION_TOKEN": SECRET,
+        "AWS_BEARER_TOKEN_BEDROCK": SECRET,
         "AWS_PROFILE": "work",
         "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://169.254.170.2/",
         "AWS_WEB_IDENTITY_TOKEN_FILE": "/secret",
