@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import re
 from pathlib import Path
 
 import pytest
 
 from dogbreed_sdk._util.log_file import LogFile
-from dogbreed_sdk.local.jobs.failure_reason import brief, script_failure
+from dogbreed_sdk.local.folders import JobFolder
+from dogbreed_sdk.local.jobs.failure_reason import brief, script_failure, unexpected
 from dogbreed_sdk.local.jobs.state import MAXIMUM_FAILURE_CHARACTERS
 
 FRAMES = ["Traceback (most recent call last):", '  File "/opt/ml/code/train.py", line 3, in <module>', "    main()"]
@@ -81,3 +84,18 @@ def test_the_scripts_traceback_counts_and_not_that_of_torchrun(tmp_path: Path) -
     assert "ValueError: no such breed" in said
     assert "ChildFailedError" not in said
     assert "rank1" not in said
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ValueError("odd"), r"InternalServerError: ValueError: odd\. The supervisor's log .*supervisor\.log has the"),
+        (OSError(errno.ENOSPC, "full"), r"ClientError: The disk that holds .*/a is full"),
+        (PermissionError("no"), r"InternalServerError: PermissionError: no\. "),
+    ],
+)
+def test_a_supervisor_that_fails_names_its_log(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], error: Exception, expected: str
+) -> None:
+    assert re.match(expected, unexpected(error, JobFolder.of(tmp_path, "a")))
+    assert f"{type(error).__name__}: " in capfd.readouterr().err
