@@ -217,7 +217,7 @@ _Said = tuple[str, str]  # a member's support, and its note
 
 
 def _grouped(members: Iterable[tuple[_Path, _Said]]) -> Iterator[tuple[str, _Said]]:
-    """One row for neighbouring members of one structure of which the same is said."""
+    """One row for neighboring members of one structure with the same support and note."""
     for (above, said), group in itertools.groupby(members, lambda member: (member[0][:-1], member[1])):
         first, *others = [path[-1] for path, _ in group]
         yield ", ".join(f"`{name}`" for name in (".".join((*above, first)), *others)), said

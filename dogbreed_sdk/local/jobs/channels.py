@@ -132,7 +132,7 @@ def objects_of(channel: Channel, host: Host) -> list[DataObject]:
 
 
 def shard(objects: Sequence[DataObject], host: Host) -> list[DataObject]:
-    """A host's share of objects: every n-th one of n hosts, so that neighbours, often of one class, are spread."""
+    """A host's share of objects: every n-th one of n hosts, so that neighbors, often of one class, are spread."""
     return list(objects[host.index :: host.count])
 
 

@@ -14,7 +14,7 @@ OPERATIONS: Table = {
     "AddTags": {"ResourceArn": WORKS, "Tags": TAGS},
     "ListTags": {
         "ResourceArn": WORKS,
-        "NextToken": refused("all tags of a resource come on one page"),
+        "NextToken": refused("all tags of a resource come on one page; leave it out"),
         "MaxResults": works("a resource has at most 50 tags, and they come on one page"),
     },
     "DeleteTags": {"ResourceArn": WORKS, "TagKeys": WORKS},

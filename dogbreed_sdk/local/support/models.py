@@ -19,7 +19,7 @@ _CONTAINER: Table = {
             "S3Uri": works("file:// archives and folders too"),
             "S3DataType": works(only=("S3Prefix", "S3Object")),
             "CompressionType": works(only=("None", "Gzip")),
-            "ModelAccessConfig": no_meaning("no licence is checked"),
+            "ModelAccessConfig": no_meaning("no license is checked"),
             "HubAccessConfig": refused("there is no model hub; pass the model's S3Uri"),
             "ManifestS3Uri": refused("pass an archive or a folder"),
             "ETag": refused("no ETag is compared; leave it out"),

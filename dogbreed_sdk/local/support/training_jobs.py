@@ -6,8 +6,11 @@ from dogbreed_sdk.local.support.listing import PAGES, SORT_ORDER, TAGS, TIMES
 from dogbreed_sdk.local.support.rows import WORKS, Table, no_meaning, refused, routine, works
 
 ALGORITHM: Table = {
-    "TrainingImage": routine("no image is run; jobs have local SageMaker's Python, or DOGBREED_LOCAL_PYTHON"),
-    "AlgorithmName": refused("an algorithm is a container; pass TrainingImage and a script"),
+    "TrainingImage": routine(
+        "no image is run, only torch.load follows its PyTorch version; jobs have local SageMaker's Python, or "
+        "DOGBREED_LOCAL_PYTHON"
+    ),
+    "AlgorithmName": refused("AWS's algorithms are containers, and none is run; pass TrainingImage and a script"),
     "TrainingInputMode": works("FastFile is File", only=("File", "FastFile", "Pipe")),
     "MetricDefinitions": {"Name": WORKS, "Regex": WORKS},
 }
@@ -20,8 +23,8 @@ CHANNEL: Table = {
             "S3Uri": works("file:// folders too, which are not copied"),
             "S3DataDistributionType": works(only=("FullyReplicated", "ShardedByS3Key")),
             "AttributeNames": WORKS,
-            "InstanceGroupNames": refused("there is one group of instances"),
-            "ModelAccessConfig": no_meaning("no licence is checked"),
+            "InstanceGroupNames": refused("there is one group of instances; leave it out"),
+            "ModelAccessConfig": no_meaning("no license is checked"),
             "HubAccessConfig": refused("there is no model hub; pass the model's S3Uri"),
         },
         "FileSystemDataSource": refused("there are no file systems to mount; pass an S3DataSource with a file:// URI"),
@@ -76,7 +79,9 @@ _RULE: Table = {
     "RuleConfigurationName": WORKS,
     "LocalPath": no_meaning("rules run outside the container"),
     "S3OutputPath": works("file:// folders too"),
-    "RuleEvaluatorImage": routine("no image is run; built-in rules are dogbreed_sdk's, custom ones are an Error"),
+    "RuleEvaluatorImage": routine(
+        "no image is run; built-in rules are dogbreed_sdk's, custom rules end with status Error"
+    ),
     "InstanceType": no_meaning("rules run on this machine"),
     "VolumeSizeInGB": no_meaning("rules run on this machine"),
     "RuleParameters": WORKS,
@@ -132,7 +137,7 @@ CREATE_TRAINING_JOB: Table = {
     "SessionChainingConfig": no_meaning("no role is assumed"),
     "ServerlessJobConfig": refused("it is for AWS's own models; pass AlgorithmSpecification and ResourceConfig"),
     "MlflowConfig": refused("there is no MLflow server; pass MLFLOW_TRACKING_URI in Environment"),
-    "ModelPackageConfig": refused("there is no model registry"),
+    "ModelPackageConfig": refused("there is no model registry; leave it out"),
 }
 
 OPERATIONS: Table = {
@@ -145,14 +150,14 @@ OPERATIONS: Table = {
         "StatusEquals": WORKS,
         "SortBy": works(only=("CreationTime", "Name", "Status")),
         "SortOrder": SORT_ORDER,
-        "WarmPoolStatusEquals": refused("there are no warm pools"),
-        "TrainingPlanArnEquals": refused("there are no training plans"),
+        "WarmPoolStatusEquals": refused("there are no warm pools; leave it out"),
+        "TrainingPlanArnEquals": refused("there are no training plans; leave it out"),
     },
     "UpdateTrainingJob": {
         "TrainingJobName": WORKS,
         "ProfilerConfig": _PROFILER,
         "ProfilerRuleConfigurations": _RULE,
-        "ResourceConfig": refused("there are no instances to keep warm"),
+        "ResourceConfig": refused("there are no instances to keep warm; leave it out"),
         "RemoteDebugConfig": _REMOTE_DEBUG,
     },
     "StopTrainingJob": {"TrainingJobName": WORKS},
