@@ -23,8 +23,10 @@ BACKENDS: tuple[Backend, ...] = ("torch", "onnx")
 BACKEND_VARIABLE = "DOGBREED_BACKEND"
 TIMEOUT_VARIABLE = "SAGEMAKER_MODEL_SERVER_TIMEOUT"
 _TS_TIMEOUT_VARIABLE = "SAGEMAKER_TS_RESPONSE_TIMEOUT"
-# Set by batch transform jobs; 0 is no limit.
+# Set for batch transform jobs and asynchronous endpoints; 0 is no limit.
 _PAYLOAD_VARIABLE = "SAGEMAKER_MAX_PAYLOAD_IN_MB"
+_LOG_LEVEL_VARIABLE = "SAGEMAKER_CONTAINER_LOG_LEVEL"
+_WORKERS_VARIABLES = ("SAGEMAKER_MODEL_SERVER_WORKERS", "SAGEMAKER_TS_MIN_WORKERS")
 _THREADS_VARIABLE = "OMP_NUM_THREADS"
 _DEFAULT_PORT = "8080"
 # The level of TorchServe's workers, so that authors of code find their messages; the SDK's own code has none to find.
@@ -109,17 +111,9 @@ def read_settings(arguments: Sequence[str] | None, environ: Mapping[str, str] | 
     backend = options.backend or environ.get(BACKEND_VARIABLE) or BACKENDS[0]
     if backend not in BACKENDS:
         raise ConfigurationError(f"{BACKEND_VARIABLE} must be one of {', '.join(BACKENDS)}, not {backend!r}.")
-    workers = _workers(
-        options.workers
-        or environ.get("SAGEMAKER_MODEL_SERVER_WORKERS")
-        or environ.get("SAGEMAKER_TS_MIN_WORKERS")
-        or "1",
-        environ,
-    )
+    workers = _workers(options.workers, environ)
     threads = options.threads or environ.get(_THREADS_VARIABLE) or str(max(1, available_cores(environ) // workers))
     port = options.port or environ.get("SAGEMAKER_BIND_TO_PORT") or _DEFAULT_PORT
-    timeout_variable = next((name for name in (_TS_TIMEOUT_VARIABLE, TIMEOUT_VARIABLE) if environ.get(name)), None)
-    timeout = environ[timeout_variable] if timeout_variable else "0"
     return Settings(
         model_dir=model_dir,
         code=None if options.sdk_code else _code_folder(model_dir, environ),
@@ -130,14 +124,14 @@ def read_settings(arguments: Sequence[str] | None, environ: Mapping[str, str] | 
         workers=workers,
         threads=_number(threads, f"the number of threads ({_THREADS_VARIABLE})", least=1),
         backend=cast(Backend, backend),
-        timeout_seconds=_number(timeout, timeout_variable or TIMEOUT_VARIABLE, least=0) or float("inf"),
+        timeout_seconds=_timeout_seconds(environ),
         request_bytes=_request_bytes(environ),
         default_accept=environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT") or "application/json",
         idle_seconds=options.idle_seconds,
         log=options.log.absolute() if options.log else None,
         log_level=_number(
-            environ.get("SAGEMAKER_CONTAINER_LOG_LEVEL") or (_SDK_LOG_LEVEL if options.sdk_code else _CODE_LOG_LEVEL),
-            "SAGEMAKER_CONTAINER_LOG_LEVEL",
+            environ.get(_LOG_LEVEL_VARIABLE) or (_SDK_LOG_LEVEL if options.sdk_code else _CODE_LOG_LEVEL),
+            _LOG_LEVEL_VARIABLE,
             least=0,
         ),
         connections=options.connections,
@@ -169,8 +163,16 @@ def _code_folder(model_dir: Path, environ: Mapping[str, str]) -> Path:
     return folder if submitted.startswith("/") and folder.is_dir() else model_dir / "code"
 
 
+def _timeout_seconds(environ: Mapping[str, str]) -> float:
+    """The time limit of a request, from the first of two variables that is set; infinity without one."""
+    for name in (_TS_TIMEOUT_VARIABLE, TIMEOUT_VARIABLE):
+        if environ.get(name):
+            return _number(environ[name], name, least=0) or float("inf")
+    return float("inf")
+
+
 def _request_bytes(environ: Mapping[str, str]) -> int:
-    """The limit of a real-time request, or that of a batch transform job if it allows more."""
+    """The limit of a real-time request, or that of the variable if it allows more."""
     megabytes = environ.get(_PAYLOAD_VARIABLE)
     if megabytes is None:
         return MAX_REALTIME_REQUEST_BYTES
@@ -178,7 +180,8 @@ def _request_bytes(environ: Mapping[str, str]) -> int:
     return max(size, MAX_REALTIME_REQUEST_BYTES) if size else sys.maxsize
 
 
-def _workers(text: str, environ: Mapping[str, str]) -> int:
+def _workers(option: str | None, environ: Mapping[str, str]) -> int:
+    text = option or next((environ[name] for name in _WORKERS_VARIABLES if environ.get(name)), "1")
     if text != "auto":
         return _number(text, "the number of workers (SAGEMAKER_MODEL_SERVER_WORKERS)", least=1)
     # Several processes would only take turns on the GPU.

@@ -70,7 +70,7 @@ def complete_end(handle: IO[bytes]) -> int:
 
 
 def lines_forward(handle: IO[bytes], position: int) -> Iterator[Event]:
-    """The complete lines from a position, first first."""
+    """The complete lines from a position, oldest first."""
     handle.seek(position)
     for line in handle:
         if not line.endswith(b"\n"):
@@ -82,7 +82,7 @@ def lines_forward(handle: IO[bytes], position: int) -> Iterator[Event]:
 
 
 def lines_backward(handle: IO[bytes], position: int) -> Iterator[Event]:
-    """The lines before a position, last first; read in blocks, so that a long log costs no more than its end."""
+    """The lines before a position, newest first; read in blocks, so that a long log costs no more than its end."""
     buffer, end = b"", position
     while position > 0:
         start = max(0, position - _BLOCK_BYTES)

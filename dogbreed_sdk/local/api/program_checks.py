@@ -47,7 +47,7 @@ def _check_folder(program: str, source: str) -> None:
     try:
         place = Path(source) if source.startswith("/") else container.uri_to_path(source)
     except ValueError:
-        return  # on S3, or unusable: the job will tell
+        return  # on S3, or unusable, which the job's FailureReason explains
     if not place.exists():
         raise validation_error(f"sagemaker_submit_directory: {place} does not exist. Correct the URI.")
     if place.is_dir() and not (place / program).is_file():

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
-from dogbreed_sdk.local.api.wire import FORM
+from dogbreed_sdk.local.api.wire import FORM, signed_service
 
 # Services by the names in signatures that SageMaker's own routes serve.
 SAGEMAKER, S3, STS, IAM = "sagemaker", "s3", "sts", "iam"
 _OF_SAGEMAKER = {"sagemaker", "logs", "monitoring"}
-_SCOPE = re.compile(
-    r"(?:Credential=|X-Amz-Credential=)[^/%]+(?:/|%2F)\d{8}(?:/|%2F)[^/%]+(?:/|%2F)([a-z0-9-]+)(?:/|%2F)"
-)
 _RUNTIME_PATHS = "/endpoints/"
 
 
@@ -34,9 +30,8 @@ def service_of(method: str, path: str, query: str, headers: Mapping[str, str]) -
     'sagemaker'
     """
     authorization = headers.get("authorization", "")
-    signed = _SCOPE.search(authorization) or _SCOPE.search(query)
-    if signed:
-        name = signed.group(1)
+    name = signed_service(authorization) or signed_service(query)
+    if name:
         return SAGEMAKER if name in _OF_SAGEMAKER else S3 if name == "s3express" else name
     if authorization.startswith("AWS ") or "AWSAccessKeyId=" in query:
         return S3  # the older kind of signature, which S3 alone has

@@ -13,7 +13,9 @@ from dogbreed_sdk.local.store import DEFAULT_REGION
 
 JSON_1_1 = "application/x-amz-json-1.1"
 FORM = "application/x-www-form-urlencoded"
-_CREDENTIAL_SCOPE = re.compile(r"Credential=[^/]+/\d{8}/([a-z0-9-]{1,32})/")
+# The region and the service in the signature of a header, or of an address that was signed in advance.
+_CREDENTIAL_SCOPE = re.compile(r"Credential=[^/%]+(?:/|%2F)\d{8}(?:/|%2F)([^/%]+)(?:/|%2F)([a-z0-9-]+)(?:/|%2F)")
+_REGION = re.compile(r"[a-z0-9-]{1,32}")
 
 
 class ApiError(Exception):
@@ -65,7 +67,17 @@ def region_of(authorization: str) -> str:
     'us-east-1'
     """
     match = _CREDENTIAL_SCOPE.search(authorization)
-    return match.group(1) if match else DEFAULT_REGION
+    return match.group(1) if match and _REGION.fullmatch(match.group(1)) else DEFAULT_REGION
+
+
+def signed_service(text: str) -> str | None:
+    """The service that a request was signed for, from its Authorization header or its query; None if it has no scope.
+
+    >>> signed_service("X-Amz-Credential=AKID%2F20261121%2Feu-west-1%2Fs3%2Faws4_request&X-Amz-Date=20261121T000000Z")
+    's3'
+    """
+    match = _CREDENTIAL_SCOPE.search(text)
+    return match.group(2) if match else None
 
 
 def fault_of(error: ApiError) -> str:

@@ -1,1 +1,1 @@
-"""What inference.py files import of AWS's sagemaker-inference toolkit: content types, codecs, errors, base handler."""
+"""What inference.py files import of AWS's sagemaker-inference toolkit: content types, codecs, errors."""
