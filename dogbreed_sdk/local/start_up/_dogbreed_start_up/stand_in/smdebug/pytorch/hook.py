@@ -5,11 +5,9 @@ from __future__ import annotations
 import atexit
 import functools
 import os
-import sys
-import time
 import weakref
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast
@@ -17,7 +15,6 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import torch
 
-from .. import recorder
 from ..core.collection import (
     DEFAULT_COLLECTIONS,
     NON_REDUCTION_COLLECTIONS,
@@ -31,8 +28,9 @@ from ..core.modes import ALLOWED_MODE_NAMES, ModeKeys
 from ..core.reduction_config import ReductionConfig
 from ..core.save_config import SaveConfig
 from ..exceptions import InvalidCollectionConfiguration, SMDebugError, SMDebugTypeError, SMDebugValueError
+from ..messages import log
+from .trial import CHIEF, Trial
 
-_CHIEF = "worker_0"
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
@@ -50,7 +48,7 @@ def _harmless(method: _Method) -> _Method:
             if isinstance(error, SMDebugError) and not self.has_default_configuration():
                 raise
             self.is_recording = False
-            _log(f"warning: recording stops, and training continues: {type(error).__name__}: {error}")
+            log(f"warning: recording stops, and training continues: {type(error).__name__}: {error}")
             return None
 
     return cast("_Method", call)
@@ -102,7 +100,7 @@ class Hook:
         # Scalars that are saved before the first step.
         self._early: list[tuple[str, Any]] = []
         self._custom: dict[str, tuple[Any, str]] = {}
-        self._trial: _Trial | None = None
+        self._trial: Trial | None = None
         self.is_recording = True
         set_hook(self)
         atexit.register(self.close)
@@ -111,11 +109,11 @@ class Hook:
             self._summaries = _summary_writer(tensorboard_dir or os.path.join(self.out_dir, "tensorboard"))
         if self.out_dir.startswith("s3://"):
             self.dry_run = True
-            _log(f"warning: nothing is saved to {self.out_dir}: pass a folder, or use the job's DebugHookConfig")
+            log(f"warning: nothing is saved to {self.out_dir}: pass a folder, or use the job's DebugHookConfig")
         else:
-            _log(f"saving to {self.out_dir}")
+            log(f"saving to {self.out_dir}")
         if profiles_framework():
-            _log("warning: the framework is not profiled; install smdebug for that")
+            log("warning: the framework is not profiled; install smdebug for that")
 
     def __deepcopy__(self, memo: object) -> Hook:
         # A copy of a hook, in a copy of a model, records nothing.
@@ -289,7 +287,7 @@ class Hook:
             elif collection.reduction_config is None:
                 collection.reduction_config = self.reduction_config
             if collection.reduction_config is not None and collection.reduction_config.save_shape:
-                _log(f"warning: the shapes of collection {name} are not recorded; install smdebug for that")
+                log(f"warning: the shapes of collection {name} are not recorded; install smdebug for that")
         everything = CollectionKeys.ALL in self.include_collections
         self._saved = [found for name, found in collections.items() if everything or name in self.include_collections]
         self.prepared_collections = True
@@ -356,81 +354,12 @@ class Hook:
         if self._trial is not None:
             self._trial.write_step(self.get_collections())
 
-    def _opened(self) -> _Trial:
+    def _opened(self) -> Trial:
         if self._trial is None:
             worker, workers = _worker()
-            wanted = not self.dry_run and (self.save_all_workers or worker == _CHIEF)
-            self._trial = _Trial(Path(self.out_dir), worker, workers if self.save_all_workers else 1, wanted=wanted)
+            wanted = not self.dry_run and (self.save_all_workers or worker == CHIEF)
+            self._trial = Trial(Path(self.out_dir), worker, workers if self.save_all_workers else 1, wanted=wanted)
         return self._trial
-
-
-class _Trial:
-    """Writes one worker's part of a trial, one event file a step, as smdebug does."""
-
-    def __init__(self, folder: Path, worker: str, workers: int, *, wanted: bool) -> None:
-        self._records = recorder.module("recording.trial.records")
-        self._layout = recorder.module("recording.trial.layout")
-        self._folder, self._worker, self._workers = folder, worker, workers
-        self._claimed = False
-        self._writer: Any = None
-        if wanted and (workers > 1 or worker != _CHIEF or self._claim()):
-            self._writer = recorder.module("recording.trial.writer").TrialWriter(folder, worker=worker)
-        self._step: Any = None
-        self._described = ""
-
-    def add(self, hook: Hook, name: str, array: Any) -> None:
-        """Add a tensor to the hook's current step."""
-        if self._writer is not None and array.size:
-            self._current(hook).arrays.append((name, array))
-
-    def add_reduction(self, hook: Hook, kind: str, name: str, value: float) -> None:
-        """Add a reduction of a tensor to the hook's current step."""
-        if self._writer is not None:
-            self._current(hook).numbers.append((self._layout.reduction_name(kind, name), value))
-
-    def write_step(self, collections: dict[str, Collection]) -> None:
-        """Write the current step."""
-        if self._step is None:
-            return
-        step, self._step = self._step, None
-        self._writer.write([step], seconds=0.0)
-        self._writer.write_index()
-        self._describe(collections)
-
-    def _describe(self, collections: dict[str, Collection]) -> None:
-        """Write the collections, if they have new tensors."""
-        described = self._layout.json_of_collections(
-            {name: collection.to_json_dict() for name, collection in collections.items()}, workers=self._workers
-        )
-        if described != self._described:
-            self._writer.write_collections(described)
-            self._described = described
-
-    def close(self, collections: dict[str, Collection]) -> None:
-        """Write the rest, and the collections even if nothing was recorded: readers wait for them."""
-        self.write_step(collections)
-        if self._writer is not None:
-            self._describe(collections)
-        if self._claimed:
-            (self._folder / self._layout.CLAIM_FILE).unlink(missing_ok=True)
-
-    def _current(self, hook: Hook) -> Any:
-        if self._step is None:
-            self._step = self._records.Step(
-                hook.mode.name, max(0, hook.mode_steps[hook.mode]), max(0, hook.step), time.time()
-            )
-        return self._step
-
-    def _claim(self) -> bool:
-        """Whether this process is the one that writes: others may train at the same time without torch.distributed."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        try:
-            (self._folder / self._layout.CLAIM_FILE).open("x").close()
-        except FileExistsError:
-            _log(f"warning: another process records to {self._folder}, so this one does not")
-            return False
-        self._claimed = True
-        return True
 
 
 def _summary_writer(folder: str) -> Any:
@@ -438,7 +367,7 @@ def _summary_writer(folder: str) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        _log("warning: no TensorBoard summaries are exported; install tensorboard for them")
+        log("warning: no TensorBoard summaries are exported; install tensorboard for them")
         return None
     return SummaryWriter(folder)
 
@@ -453,7 +382,7 @@ def _worker() -> tuple[str, int]:
     distributed = torch.distributed
     if distributed.is_available() and distributed.is_initialized():
         return f"worker_{distributed.get_rank()}", distributed.get_world_size()
-    return _CHIEF, 1
+    return CHIEF, 1
 
 
 def _array(value: Any) -> Any:
@@ -475,8 +404,3 @@ def _reduced(tensor: Any, kind: str, *, absolute: bool) -> float:
         # torch's own correction, as smdebug: one element has no deviation.
         return float(getattr(values, "var" if kind == "variance" else kind)()) if values.numel() > 1 else float("nan")
     return float(getattr(values, kind)())
-
-
-def _log(line: str) -> None:
-    with suppress(ValueError, OSError):  # a closed standard output
-        print(f"[smdebug stand-in] {line}", file=sys.stdout, flush=True)
