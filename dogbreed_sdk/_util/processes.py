@@ -117,6 +117,7 @@ def start_module(
     log: Path,
     environment: Mapping[str, str] | None = None,
     keep_open: Iterable[int] = (),
+    python: str | None = None,
     launched_by: Callable[[Sequence[str]], Sequence[str]] = list,
 ) -> int:
     """Start `python -m module` as a service: in its own session, and not as a child of this process.
@@ -127,12 +128,13 @@ def start_module(
         log: The file to which both standard streams are appended.
         environment: Its environment; default: this process's.
         keep_open: File descriptors that it inherits.
+        python: The Python that runs it; default: this one.
         launched_by: Gives the command line of a launcher, which the given one replaces in the same process.
 
     Returns:
         Its process id.
     """
-    command = launched_by([sys.executable, *_SERVICE_OPTION, "-m", module, *arguments])
+    command = launched_by([python or sys.executable, *_SERVICE_OPTION, "-m", module, *arguments])
     result = subprocess.run(
         ["/bin/sh", "-c", _DETACH, "sh", str(log), *command],
         cwd=PACKAGE_PARENT,  # `-m` finds the package there, installed or not, without touching PYTHONPATH

@@ -124,6 +124,11 @@ class EndpointFolder:
         """That process's output: empty unless something is wrong with it."""
         return self.path / "queue.log"
 
+    @property
+    def pythons(self) -> Path:
+        """The virtual environments of its model servers; see `server_python`."""
+        return self.path / "python"
+
     def container(self, digest: str) -> Path:
         """The folder that stands for /opt/ml of the model with that digest."""
         return self.path / f"model-{digest[:16]}"

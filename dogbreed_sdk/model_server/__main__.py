@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import faulthandler
 import io
 import logging
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 
 from dogbreed_sdk._util.descendants import adopt_orphans, end_descendants
@@ -42,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigurationError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    if settings.remove_at_end:
+        _remove_at_end(settings.remove_at_end)
     restore_interrupts()
     end_on_hangup()
     if os.getpid() == _FIRST_PROCESS:
@@ -57,6 +62,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _exit(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit(0)
+
+
+def _search_package_parent_last() -> None:
+    """Drops the working folder from the module search path if a later entry repeats it, as where the SDK is installed.
+
+    `python -m` puts it first, before what the model's code installs into the virtual environment of its server.
+    """
+    if sys.path[0] in map(os.path.realpath, sys.path[1:]):
+        del sys.path[0]
+
+
+def _remove_at_end(folder: Path) -> None:
+    """Removes a folder when this process ends, but not when a process that the model's code forked does.
+
+    Another process removes it, which may take seconds: meanwhile, this one would seem to serve still.
+    """
+    server = os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == server:
+            subprocess.Popen(
+                ["rm", "-rf", folder], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            )
+
+    atexit.register(remove)
 
 
 class LogStream(io.TextIOBase):
@@ -80,6 +110,7 @@ class LogStream(io.TextIOBase):
 
 
 if __name__ == "__main__":
+    _search_package_parent_last()
     adopts = adopt_orphans()
     try:
         status = main()

@@ -60,6 +60,7 @@ class Settings:
         log_level: A level of the module logging.
         connections: A socket to the parent that passes connections, instead of a listening socket.
         parent_socket: A socket to the process that started the server, which reports readiness and ends with it.
+        remove_at_end: A folder that the server removes when it ends: the virtual environment that it runs in.
     """
 
     model_dir: Path
@@ -79,6 +80,7 @@ class Settings:
     log_level: int
     connections: int | None
     parent_socket: int | None
+    remove_at_end: Path | None = None
 
     @property
     def is_started_by_hand(self) -> bool:
@@ -136,6 +138,7 @@ def read_settings(arguments: Sequence[str] | None, environ: Mapping[str, str] | 
         ),
         connections=options.connections,
         parent_socket=options.parent_socket,
+        remove_at_end=options.remove_at_end,
     )
 
 
@@ -223,6 +226,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--descriptor", type=int, help="inherited listening socket to use instead of host and port")
     add("--connections", type=int, help="inherited socket to a parent process that passes connections")
     add("--parent-socket", type=int, help="inherited socket to the parent process; the server ends when it is closed")
+    add("--remove-at-end", type=Path, help="remove this folder, the server's virtual environment, when the server ends")
     add("--log", type=Path, help="write the output to this file as JSON lines (default: to the standard streams)")
     add("--idle-seconds", type=float, default=float("inf"), help="end after this time without requests")
     return parser

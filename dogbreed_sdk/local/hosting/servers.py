@@ -19,7 +19,7 @@ from dogbreed_sdk._util.processes import end_process, identify, is_alive, start_
 from dogbreed_sdk.errors import ConfigurationError, EndpointNotReadyError
 from dogbreed_sdk.local.folders import EndpointFolder
 from dogbreed_sdk.local.hosting.model import Deployment, restore
-from dogbreed_sdk.local.hosting.packages import package_folders
+from dogbreed_sdk.local.hosting.server_python import ServerPython, server_python
 from dogbreed_sdk.local.jobs.container_view import OPT_ML, ContainerView
 from dogbreed_sdk.local.states import Server
 from dogbreed_sdk.local.store import ENDPOINT, Record, Store
@@ -106,13 +106,24 @@ def start(root: Path, folder: EndpointFolder, deployment: Deployment, *, parent:
         EndpointNotReadyError: Its packages could not be installed, it ended, or it did not answer in time; the message
             has the log's last lines.
     """
-    environment = _environment(root, folder, deployment)
-    before = {path: _size(path) for path in (folder.log, folder.server_log)}
+    with server_python(root, folder, deployment) as python:
+        before = {path: _size(path) for path in (folder.log, folder.server_log)}
+        server = _start_process(root, folder, deployment, python, parent)
+    problem = _wait_for_ping(deployment, server)
+    if problem:
+        raise EndpointNotReadyError(_unhealthy(folder, deployment, problem, before))
+    return server
+
+
+def _start_process(
+    root: Path, folder: EndpointFolder, deployment: Deployment, python: ServerPython, parent: socket.socket | None
+) -> Server:
+    """Start a model server's process, which listens already but may still be loading its model."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         # The server inherits the listening socket, so no other process can take the port in between.
         arguments = ["--model-dir", _MODEL_FOLDER, "--log", str(folder.log)]
-        arguments += ["--descriptor", str(listener.fileno())]
+        arguments += ["--descriptor", str(listener.fileno()), "--remove-at-end", str(python.layer.folder)]
         arguments += (
             ["--idle-seconds", str(_idle_seconds())] if parent is None else ["--parent-socket", str(parent.fileno())]
         )
@@ -120,21 +131,18 @@ def start(root: Path, folder: EndpointFolder, deployment: Deployment, *, parent:
             _SERVER,
             arguments,
             log=folder.server_log,
-            environment=environment,
-            keep_open=[listener.fileno()] if parent is None else [listener.fileno(), parent.fileno()],
+            environment=python.layer.environment(_environment(folder, deployment)),
+            keep_open=[listener.fileno(), python.lock, *([] if parent is None else [parent.fileno()])],
+            python=python.layer.python,
             launched_by=ContainerView(folder.container(deployment.digest)).command,
         )
     process = identify(pid, root=root)
-    server: Server = {**(process or {"pid": pid, "created": 0.0}), "port": port}
-    problem = _wait_for_ping(deployment, server)
-    if problem:
-        raise EndpointNotReadyError(_unhealthy(folder, deployment, problem, before))
-    return server
+    return {**(process or {"pid": pid, "created": 0.0}), "port": port}
 
 
-def _environment(root: Path, folder: EndpointFolder, deployment: Deployment) -> dict[str, str]:
-    """The variables of a model server; installs the packages that its model's code asks for."""
-    environment = {
+def _environment(folder: EndpointFolder, deployment: Deployment) -> dict[str, str]:
+    """The variables of a model server, but for those of its Python."""
+    return {
         **inherited(os.environ),
         "PYTHONUNBUFFERED": "1",
         **deployment.environment,
@@ -142,11 +150,6 @@ def _environment(root: Path, folder: EndpointFolder, deployment: Deployment) -> 
         "SAGEMAKER_SUBMIT_DIRECTORY": f"{_MODEL_FOLDER}/code",
         MODEL_MARK: f"{folder.path}/",
     }
-    packages = package_folders(root, folder, deployment.digest, deployment.environment)
-    if packages:
-        searched = [*map(str, packages), *filter(None, [environment.get("PYTHONPATH")])]
-        environment["PYTHONPATH"] = os.pathsep.join(searched)
-    return environment
 
 
 def execution_parameters(server: Server) -> dict[str, Any]:

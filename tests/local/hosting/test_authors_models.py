@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import tarfile
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from dogbreed_sdk.local import Store
 from dogbreed_sdk.local.folders import EndpointFolder
+from dogbreed_sdk.local.store import ENDPOINT
 from tests.local.conftest import ClientMaker
 from tests.waiting import wait_for
 
@@ -85,6 +88,7 @@ class Endpoint:
     def delete(self) -> None:
         if self.made:
             self.sagemaker.delete_endpoint(EndpointName="e")
+            self.made = False
 
 
 @pytest.fixture
@@ -186,15 +190,15 @@ def test_a_prefix_on_s3_without_objects_is_named(endpoint: Endpoint, s3: Any) ->
     )
 
 
-def wheel(folder: Path) -> str:
+def wheel(folder: Path, version: str = "1.0", dogs: int = 3) -> str:
     """Writes a package that is in no index; its file name."""
-    name = "kennel-1.0-py3-none-any.whl"
+    name, info = f"kennel-{version}-py3-none-any.whl", f"kennel-{version}.dist-info"
     folder.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(folder / name, "w") as archive:
-        archive.writestr("kennel.py", "DOGS = 3")
-        archive.writestr("kennel-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: kennel\nVersion: 1.0\n")
-        archive.writestr("kennel-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr("kennel-1.0.dist-info/RECORD", "")
+        archive.writestr("kennel.py", f"DOGS = {dogs}")
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: kennel\nVersion: {version}\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
     return name
 
 
@@ -215,6 +219,76 @@ def test_packages_that_cannot_be_installed_fail_the_endpoint(endpoint: Endpoint,
     assert described["EndpointStatus"] == "Failed"
     assert described["FailureReason"].startswith("The packages in code/requirements.txt could not be installed: ")
     assert "No matching distribution found for kennel==7" in described["FailureReason"]
+
+
+# Installs a package before it imports it, as code does whose author cannot change the image.
+INSTALLING = """
+import os, shutil, subprocess, sys
+{statement}
+import kennel
+def model_fn(model_dir):
+    return {{"dogs": kennel.DOGS, "file": kennel.__file__, "pip": shutil.which("pip"), "python": sys.executable}}
+def predict_fn(data, model):
+    return model
+"""
+BY_PATH = 'assert os.system("pip install --no-index {wheel}") == 0'
+BY_EXECUTABLE = 'subprocess.check_call([sys.executable, "-m", "pip", "install", "--no-index", "{wheel}"])'
+
+
+def installing(folder: Path, command: str) -> Path:
+    """The folder of a model whose code installs `kennel`."""
+    code = INSTALLING.format(statement=command.format(wheel=folder / wheel(folder)))
+    return write(folder / "model", {"code/inference.py": code})
+
+
+def pythons(store: Store) -> list[Path]:
+    """The virtual environments of the endpoint's servers."""
+    return [path for path in EndpointFolder.of(store.root, "e").pythons.iterdir() if path.is_dir()]
+
+
+def test_what_the_code_of_a_model_installs_is_its_own(endpoint: Endpoint, store: Store, tmp_path: Path) -> None:
+    model = installing(tmp_path, BY_PATH)
+    described = endpoint.create({"ModelDataUrl": packed(model, tmp_path / "model.tar.gz").as_uri()})
+    assert described["EndpointStatus"] == "InService", described["FailureReason"]
+    answer = endpoint.invoke()
+    (python,) = pythons(store)
+    assert answer["dogs"] == 3
+    for name in ("file", "pip", "python"):
+        assert Path(answer[name]).is_relative_to(python), answer
+    importlib.invalidate_caches()
+    assert importlib.util.find_spec("kennel") is None
+    endpoint.delete()
+    assert not python.exists()
+
+
+def test_a_server_starts_again_with_its_requirements_and_without_what_its_code_had_installed(
+    endpoint: Endpoint, store: Store, tmp_path: Path
+) -> None:
+    model = installing(tmp_path, BY_EXECUTABLE)
+    older = wheel(model / "code", version="0.9", dogs=2)
+    write(model, {"code/requirements.txt": f"./{older}"})
+    endpoint.create({"ModelDataUrl": packed(model, tmp_path / "model.tar.gz").as_uri()})
+    (before,) = pythons(store)
+    assert endpoint.invoke()["file"].startswith(f"{before}/")
+    server = psutil.Process(store.get(ENDPOINT, "e").state["server"]["pid"])
+    server.kill()
+    server.wait(10)
+    assert before.exists()
+    assert endpoint.invoke()["dogs"] == 3
+    assert before not in pythons(store)
+    importlib.invalidate_caches()
+    assert importlib.util.find_spec("kennel") is None
+    assert sum("Successfully installed kennel-0.9" in line for line in endpoint.log()) == 1
+    output = EndpointFolder.of(store.root, "e").server_log.read_text()
+    assert output.count("Successfully installed kennel-1.0") == 2
+
+
+def test_an_idle_server_removes_its_virtual_environment(
+    endpoint: Endpoint, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOGBREED_LOCAL_ENDPOINT_IDLE_SECONDS", "0.2")
+    endpoint.create({"ModelDataUrl": packed(write(tmp_path / "model", FILES), tmp_path / "model.tar.gz").as_uri()})
+    wait_for(lambda: not pythons(store))
 
 
 # What torch.load sees when a call does not say weights_only.
