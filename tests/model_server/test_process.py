@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from dogbreed_sdk.errors import ConfigurationError, EndpointNotReadyError
-from dogbreed_sdk.model_server import process, start
+from dogbreed_sdk.model_server import __main__, process, start
 from tests.model_server.model_process import write_model
 
 CODE = """
@@ -114,3 +114,18 @@ def test_no_process_outlives_a_starter_that_is_killed(tmp_path: Path, workers: i
         starter.send_signal(signal.SIGKILL)
         _, alive = psutil.wait_procs(processes, timeout=10)
     assert alive == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (["/site", "/layer", "/site"], ["/layer", "/site"]),
+        (["/checkout", "/layer", "/site"], ["/checkout", "/layer", "/site"]),
+    ],
+)
+def test_an_installed_sdk_does_not_hide_what_a_models_code_installs(
+    before: list[str], after: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.path", list(before))
+    __main__._search_package_parent_last()
+    assert sys.path == after

@@ -8,8 +8,8 @@ code, which AWS's PyTorch containers install before they start their server.
 from __future__ import annotations
 
 import contextlib
+import secrets
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +68,7 @@ def server_python(root: Path, folder: EndpointFolder, deployment: Deployment) ->
     with contextlib.ExitStack() as stack:
         with file_lock(folder.pythons / "lock"):
             _remove_unused(folder.pythons)
-            layer = Layer(Path(tempfile.mkdtemp(dir=folder.pythons)), python, packages).create()
+            layer = Layer(folder.pythons / secrets.token_hex(4), python, packages).create()
             in_use = stack.enter_context((layer.folder / _IN_USE_FILE).open("a"))
             try_lock(in_use.fileno())
         yield ServerPython(layer, in_use.fileno())
