@@ -144,7 +144,8 @@ def test_the_usual_notebook(place: Place, notebook_python: Path) -> None:
     rules = ("VanishingGradient", "LossNotDecreasing", "LowGPUUtilization", "ProfilerReport")
     statuses = dict(line.split() for line in text.splitlines() if line.startswith(rules) and ":" not in line)
     assert sorted(statuses) == sorted(rules)
-    assert statuses.pop("LowGPUUtilization") == "Stopped"  # there is no GPU to look at
+    # There is no GPU to look at, and there are six losses where that rule compares twenty.
+    assert statuses.pop("LowGPUUtilization") == statuses.pop("LossNotDecreasing") == "Stopped"
     assert set(statuses.values()) <= {"NoIssuesFound", "IssuesFound"}
     assert [line for line in text.splitlines() if " -> " in line] == ["disc -> 0", "square -> 1"]
     assert any("image/png" in output.get("data", {}) for output in outputs(notebook)), "the plot"
