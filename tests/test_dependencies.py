@@ -41,6 +41,11 @@ EXTRAS_OF_PARTS = (
     ("training_scripts/recording/recorder/smdebug_hook.py", [{"local", "smdebug"}]),
     ("training_scripts/", [{"local", "onnx"}]),
 )
+# Parts that run in the Python of other people's scripts and models, and what they import only where that has it.
+OF_OTHERS = {
+    "dogbreed_sdk/local/start_up/": {"_dogbreed_start_up", "sitecustomize", "smdebug"},
+    "dogbreed_sdk/model_server/stand_in/": {"scipy"},
+}
 # For those who work on the project; no part may need them at run time.
 TOOLS = {"dev", "test"}
 # Packages that smdebug needs and does not declare; nothing of ours imports them on its behalf.
@@ -145,6 +150,8 @@ def undeclared(found: Iterable[Import]) -> list[Import]:
     requirements = {extra: names(lines) for extra, lines in declared().items()}
     missing = []
     for one in found:
+        if any(one.path.startswith(part) and one.package in packages for part, packages in OF_OTHERS.items()):
+            continue
         sets = next(sets for prefix, sets in EXTRAS_OF_PARTS if one.path.startswith(prefix))
         if one.for_types_only:
             sets = [set(requirements)]

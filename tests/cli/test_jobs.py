@@ -37,6 +37,7 @@ class Root:
             path.write_text("")
         request = {
             "TrainingJobName": name,
+            "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
             "OutputDataConfig": {"S3OutputPath": path_to_uri(self.folder / "bucket/jobs")},
             "CheckpointConfig": {"S3Uri": path_to_uri(self.folder / "bucket/checkpoints" / name)},
             "HyperParameters": {},

@@ -39,6 +39,9 @@ KEYS = [
 ]
 MEBIBYTE = 1024 * 1024
 
+# urllib's own opener keeps the proxies of the first call in the process, which another test may have set.
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSageMaker]:
@@ -271,12 +274,13 @@ def test_what_no_header_can_have_is_refused(s3: Any, bucket: str, value: str) ->
 def test_a_page_among_the_objects_can_not_read_the_others_in_a_browser(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="report.html", Body=b"<script>", ContentType="text/html")
     url = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "report.html"})
-    with urllib.request.urlopen(url) as answer:
+    with OPENER.open(url) as answer:
         assert answer.headers["Content-Security-Policy"] == "sandbox allow-scripts"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
     # Its origin is then "null", which the server refuses as any other.
-    with pytest.raises(urllib.error.HTTPError, match="403"):
-        urllib.request.urlopen(urllib.request.Request(url, headers={"Origin": "null"}))
+    with pytest.raises(urllib.error.HTTPError, match="403") as caught:
+        OPENER.open(urllib.request.Request(url, headers={"Origin": "null"}))
+    caught.value.close()
 
 
 def test_copies_keep_or_replace_what_is_said_of_them(s3: Any, bucket: str) -> None:
@@ -379,10 +383,10 @@ def test_what_every_bucket_has(s3: Any, bucket: str) -> None:
 def test_presigned_urls_and_names_of_buckets_in_the_host(server: LocalSageMaker, s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="a/b", Body=b"hello")
     url = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "a/b"})
-    with urllib.request.urlopen(url) as answer:
+    with OPENER.open(url) as answer:
         assert answer.read() == b"hello"
     url = s3.generate_presigned_url("put_object", Params={"Bucket": bucket, "Key": "put"})
-    with urllib.request.urlopen(urllib.request.Request(url, data=b"dog", method="PUT")):
+    with OPENER.open(urllib.request.Request(url, data=b"dog", method="PUT")):
         pass
     connection = http.client.HTTPConnection(urlsplit(server.endpoint_url).netloc, timeout=30)
     connection.request("GET", "/put", headers={"Host": f"{bucket}.localhost"})
