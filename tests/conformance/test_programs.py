@@ -147,7 +147,12 @@ def test_the_usual_notebook(place: Place, notebook_python: Path) -> None:
     # There is no GPU to look at, and there are six losses where that rule compares twenty.
     assert statuses.pop("LowGPUUtilization") == statuses.pop("LossNotDecreasing") == "Stopped"
     assert set(statuses.values()) <= {"NoIssuesFound", "IssuesFound"}
-    assert [line for line in text.splitlines() if " -> " in line] == ["disc -> 0", "square -> 1"]
+    answers = [line.split(" -> ") for line in text.splitlines() if " -> " in line]
+    assert [name for name, _ in answers] == ["disc", "square"]
+    assert {index for _, index in answers} <= {"0", "1"}
+    assert text.count("attached True\n") == 2
+    for line in ("npy (2, 2) float64", "json True", "batch True", "left []"):
+        assert f"\n{line}\n" in text
     assert any("image/png" in output.get("data", {}) for output in outputs(notebook)), "the plot"
     assert any(
         "Profiler" in "".join(output["data"].get("text/html", "")) for output in outputs(notebook) if "data" in output
