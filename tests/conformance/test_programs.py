@@ -154,9 +154,9 @@ def test_the_usual_notebook(place: Place, notebook_python: Path) -> None:
     for line in ("npy (2, 2) float64", "json True", "batch True", "left []"):
         assert f"\n{line}\n" in text
     assert any("image/png" in output.get("data", {}) for output in outputs(notebook)), "the plot"
-    assert any(
-        "Profiler" in "".join(output["data"].get("text/html", "")) for output in outputs(notebook) if "data" in output
-    )
+    pages = ["".join(output.get("data", {}).get("text/html", "")) for output in outputs(notebook)]
+    assert any("Debug report" in page for page in pages), "the report of the rule ProfilerReport"
+    assert_recorded(place.root)
 
 
 def assert_recorded(root: Path) -> None:
