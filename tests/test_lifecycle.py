@@ -55,8 +55,8 @@ def test_a_search_reports_every_trial_and_picks_the_best_objective(workshop: Wor
 
 def test_the_pictures_went_through_the_backbone_once(workshop: Workshop) -> None:
     client = workshop.session.client("sagemaker")
-    names = [entry["TrainingJobName"] for entry in client.list_training_jobs()["TrainingJobSummaries"]]
-    assert len([name for name in names if name.startswith("shapes-features")]) == 1
+    found = client.list_training_jobs(NameContains="shapes-features")["TrainingJobSummaries"]
+    assert len(found) == 1
     channels = workshop.job.describe()["InputDataConfig"]
     assert [channel["ChannelName"] for channel in channels] == ["features"]
 

@@ -245,9 +245,10 @@ def test_amazons_own_chunks_are_taken_off(server: LocalSageMaker, s3: Any, bucke
     def put(content: bytes) -> int:
         connection = http.client.HTTPConnection(urlsplit(server.endpoint_url).netloc, timeout=30)
         connection.request("PUT", f"/{bucket}/k", content, headers)
-        status = connection.getresponse().status
+        with connection.getresponse() as response:
+            response.read()  # what is left of it keeps the socket open
         connection.close()
-        return status
+        return response.status
 
     checksum = base64.b64encode(zlib.crc32(b"doggy").to_bytes(4, "big"))
     assert put(body + trailer.replace(b"XZPXcg==", checksum)) == 200
@@ -432,6 +433,7 @@ def test_web_pages_are_refused(server: LocalSageMaker, s3: Any, bucket: str) -> 
     for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}, {"Host": "["}, {"Host": ""}):
         connection = http.client.HTTPConnection(urlsplit(server.endpoint_url).netloc, timeout=30)
         connection.request("PUT", f"/{bucket}/k", b"x", headers)
-        assert connection.getresponse().status == 403
+        with connection.getresponse() as response:
+            assert response.status == 403
         connection.close()
     assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
