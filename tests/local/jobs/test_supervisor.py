@@ -501,6 +501,8 @@ class TestEnds:
         state = jobs.get("polled").state
         os.kill(state["process"]["pid"], signal.SIGKILL)
         assert wait_for_end(state["process"], timeout=5)
+        # What the supervisor started holds its lock until it has noticed.
+        wait_for(lambda: supervision.is_lost(jobs.store, jobs.get("polled")) or None, 5)
         runner.reconcile(jobs.store, "polled")
         assert jobs.get("polled").state["status"] == "Stopping"
         while is_alive(state["scripts"][0]):
