@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from dogbreed_sdk._util import clock
@@ -16,6 +16,9 @@ MAXIMUM_LINE_BYTES = 64 * 1024
 MAXIMUM_LOG_BYTES = 256 * 1024 * 1024
 _TAIL_LINES = 200
 _TAIL_LINE_CHARACTERS = 2000
+
+# Receives lines for a job's log.
+Report = Callable[[str], object]
 
 
 class LogFile:

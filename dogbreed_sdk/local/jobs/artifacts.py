@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk import container
+from dogbreed_sdk._util.log_file import Report
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.jobs.s3_transfer import upload_object, upload_objects
 from dogbreed_sdk.local.jobs.script_files import (
     Entry,
-    Report,
     contents,
     copy_file,
     merged_contents,

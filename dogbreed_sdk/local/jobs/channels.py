@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk import container
+from dogbreed_sdk._util.log_file import Report
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.data_files import files_below
 from dogbreed_sdk.local.jobs.hosts import Host
@@ -23,8 +24,6 @@ from dogbreed_sdk.local.jobs.s3_transfer import (
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import ChannelUnionTypeDef, CreateTrainingJobRequestTypeDef
-
-Report = Callable[[str], object]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk import container
+from dogbreed_sdk._util.log_file import Report
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.jobs.companion import Companion
 from dogbreed_sdk.local.jobs.container_view import OPT_ML
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 DEFAULT_LOCAL_PATH = "/opt/ml/checkpoints"
 _COPY_SECONDS = 2.0
 
-Report = Callable[[str], object]
 # A file's time of modification in nanoseconds, and its size.
 _FileState = tuple[int, int]
 

@@ -6,10 +6,11 @@ import os
 import shlex
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dogbreed_sdk._util.caller_environment import PROXIES, inherited
+from dogbreed_sdk._util.log_file import Report
 from dogbreed_sdk._util.processes import dismiss_guard, signal_group, start_guard
 from dogbreed_sdk._util.text import shorten
 from dogbreed_sdk.local.jobs.scripts_python import Layer
@@ -19,8 +20,6 @@ REQUIREMENTS_FILE, SETUP_FILE = "requirements.txt", "setup.py"
 # The folder below the root with the layers that jobs and models share; see `requirements`.
 LAYERS_FOLDER = "requirements"
 _MESSAGE_CHARACTERS = 700
-
-Report = Callable[[str], object]
 
 
 class InstallError(Exception):

@@ -13,13 +13,14 @@ import random
 import struct
 import threading
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dogbreed_sdk._util.log_file import Report
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.jobs.channels import Channel, channels_of, local_path, objects_of, read
 from dogbreed_sdk.local.jobs.hosts import Host
@@ -34,8 +35,6 @@ _LOOK_SECONDS = 0.05
 _END_SECONDS = 2.0
 _RECORD_MARK = 0xCED7230A
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
-
-Report = Callable[[str], object]
 
 
 def stage_pipe(channel: Channel, host: Host) -> None:

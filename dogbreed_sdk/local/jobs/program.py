@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dogbreed_sdk._util.log_file import Report
 from dogbreed_sdk.local import start_up
 from dogbreed_sdk.local.jobs.hosts import Host
 from dogbreed_sdk.local.jobs.installation import REQUIREMENTS_FILE, SETUP_FILE, install, pip_environment
@@ -16,8 +17,6 @@ from dogbreed_sdk.local.jobs.scripts_python import BELOW_FILE, Layer, scripts_py
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import AlgorithmSpecificationUnionTypeDef, CreateTrainingJobRequestTypeDef
-
-Report = Callable[[str], object]
 
 
 def container_command(algorithm: AlgorithmSpecificationUnionTypeDef) -> list[str]:

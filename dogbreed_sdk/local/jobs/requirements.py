@@ -15,7 +15,8 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from dogbreed_sdk.local.jobs.installation import Report, install
+from dogbreed_sdk._util.log_file import Report
+from dogbreed_sdk.local.jobs.installation import install
 from dogbreed_sdk.local.jobs.script_files import remove_tree
 from dogbreed_sdk.local.jobs.scripts_python import Layer, ScriptsPython
 from training_scripts._util.locking import exclusive

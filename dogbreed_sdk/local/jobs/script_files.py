@@ -6,11 +6,13 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Literal
+
+from dogbreed_sdk._util.log_file import Report
 
 _REPORTS = 10
 _NAMES = {
@@ -19,8 +21,6 @@ _NAMES = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-
-Report = Callable[[str], object]
 
 
 @dataclass(frozen=True)

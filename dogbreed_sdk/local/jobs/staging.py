@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypedDict
 
 from dogbreed_sdk import container
+from dogbreed_sdk._util.log_file import Report
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.jobs import debugger_outputs
 from dogbreed_sdk.local.jobs.channels import channels_of, stage_channel
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 
 INSTANCE_GROUP = "homogeneousCluster"
-
-Report = Callable[[str], None]
 
 
 class InstanceGroup(TypedDict):

@@ -336,7 +336,10 @@ class TrainingRun:
         return "Stopped", "MaxRuntimeExceeded" if end.reason == "runtime" else None, None
 
     def _upload(self) -> None:
-        """Upload the model, then the script's other output: a failure there is logged, and does not fail the job."""
+        """Upload the model, then the script's other output.
+
+        If the other output can't be packed, the log says so, and the job does not fail; it does if S3 refuses it.
+        """
         bases, configuration = [host.container for host in self._hosts], self._request["OutputDataConfig"]
         if is_of_copy(self._process, self._store.root):
             raise ConfigurationError(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, ParamSpec, TypeVar
 
+from dogbreed_sdk._util.log_file import Report
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.transform.data_processing import DataError
 from dogbreed_sdk.local.transform.objects import InputObject, Objects, output_uri
@@ -21,7 +22,6 @@ from dogbreed_sdk.local.transform.sender import RequestFailure, Sender
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
-Report = Callable[[str], None]
 
 
 @dataclass
