@@ -10,11 +10,16 @@ if TYPE_CHECKING:
     import boto3
     from botocore.client import BaseClient
     from botocore.config import Config
+    from types_boto3_application_autoscaling import ApplicationAutoScalingClient
+    from types_boto3_cloudwatch import CloudWatchClient
     from types_boto3_iam import IAMClient
     from types_boto3_logs import CloudWatchLogsClient
+    from types_boto3_pricing import PricingClient
     from types_boto3_s3 import S3Client
     from types_boto3_sagemaker import SageMakerClient
     from types_boto3_sagemaker_runtime import SageMakerRuntimeClient
+    from types_boto3_scheduler import EventBridgeSchedulerClient
+    from types_boto3_service_quotas import ServiceQuotasClient
     from types_boto3_sts import STSClient
 
 
@@ -42,6 +47,16 @@ class Clients:
     def __call__(self, service: Literal["iam"]) -> IAMClient: ...
     @overload
     def __call__(self, service: Literal["sts"]) -> STSClient: ...
+    @overload
+    def __call__(self, service: Literal["application-autoscaling"]) -> ApplicationAutoScalingClient: ...
+    @overload
+    def __call__(self, service: Literal["cloudwatch"]) -> CloudWatchClient: ...
+    @overload
+    def __call__(self, service: Literal["pricing"]) -> PricingClient: ...
+    @overload
+    def __call__(self, service: Literal["scheduler"]) -> EventBridgeSchedulerClient: ...
+    @overload
+    def __call__(self, service: Literal["service-quotas"]) -> ServiceQuotasClient: ...
     @overload
     def __call__(self, service: str) -> BaseClient: ...
 

@@ -16,6 +16,7 @@ from dogbreed_sdk._util import optional
 from dogbreed_sdk._util.progress import ProgressCallback, print_progress
 from dogbreed_sdk.aws.errors import is_missing, translated
 from dogbreed_sdk.aws.requests import names
+from dogbreed_sdk.aws.requests.tags import project_tags
 from dogbreed_sdk.endpoints.status import describe, wait_in_service
 from dogbreed_sdk.errors import DogBreedError, EndpointError, EndpointNotFoundError
 
@@ -208,7 +209,7 @@ def deploy(
     with optional.needed(extra="aws", purpose="deploy a model"):
         from dogbreed_sdk.aws.requests import hosting  # noqa: PLC0415
     name = names.check_name(endpoint_name or names.unique_name("dogbreed"), what="endpoint")
-    all_tags = {"dogbreed:created-by": "dogbreed-sdk", **(tags or {})}
+    all_tags = project_tags(tags)
     model = hosting.model(
         name,
         image_uri=image_uri or session.image_uri("inference", instance_type),

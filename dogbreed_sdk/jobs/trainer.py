@@ -12,6 +12,7 @@ from dogbreed_sdk._util import optional
 from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, print_progress
 from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.requests import names
+from dogbreed_sdk.aws.requests.tags import project_tags
 from dogbreed_sdk.aws.storage import join, split_s3_uri
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.errors import ConfigurationError, DatasetError, JobError
@@ -124,7 +125,7 @@ class BreedTrainer:
         self._max_runtime_seconds = max_runtime_seconds
         self._image_uri = image_uri
         self._environment = dict(environment or {})
-        self._tags = {"dogbreed:created-by": "dogbreed-sdk", **(tags or {})}
+        self._tags = project_tags(tags)
         self._debugger = debugger
         self._base_name = base_name
         self._account_checked = self.session.is_local

@@ -1,0 +1,16 @@
+"""The tags by which everything that this project creates is found again, and deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+CREATED_BY: Final = "dogbreed:created-by"
+CREATED_BY_VALUE: Final = "dogbreed-sdk"
+# When an endpoint may be deleted: UTC in ISO 8601 with seconds, for example 2026-11-30T14:00:00Z.
+EXPIRES_AT: Final = "dogbreed:expires-at"
+
+
+def project_tags(given: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The caller's tags, and the one that marks what this project created, which a caller cannot replace."""
+    return {**(given or {}), CREATED_BY: CREATED_BY_VALUE}
