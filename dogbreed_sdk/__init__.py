@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dogbreed_sdk._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from dogbreed_sdk.aws.vpc import Vpc
     from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier
     from dogbreed_sdk.client.classifier import BreedClassifier
     from dogbreed_sdk.datasets.dataset import BreedDataset
@@ -85,6 +86,7 @@ _HOMES = {
     "TrainingJob": "jobs.training_job",
     "TuningJob": "jobs.tuning_job",
     "UnsupportedImageError": "errors",
+    "Vpc": "aws.vpc",
     "deploy": "endpoints.deployment",
     "evaluate": "endpoints.evaluation",
 }
@@ -125,6 +127,7 @@ __all__ = [
     "TrainingJob",
     "TuningJob",
     "UnsupportedImageError",
+    "Vpc",
     "deploy",
     "evaluate",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
@@ -13,6 +14,7 @@ from dogbreed_sdk import container
 from dogbreed_sdk._util import optional
 from dogbreed_sdk.aws.clients import Clients
 from dogbreed_sdk.aws.storage import Storage, join
+from dogbreed_sdk.aws.vpc import Vpc
 from dogbreed_sdk.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ BUCKET_VARIABLE = "DOGBREED_BUCKET"
 
 _LOCAL_ROLE_ARN = "arn:aws:iam::000000000000:role/local-sagemaker"
 _LOCAL_IMAGE_URI = "local/this-python-environment"
+# API reference, OutputDataConfig and ResourceConfig: the id or alias of a key, or an ARN.
+_KMS_KEY = re.compile(r"[a-zA-Z0-9:/_-]{1,2048}")
 
 
 class Session:
@@ -40,6 +44,8 @@ class Session:
         root: The folder of local SageMaker, or None.
         client: Gives the boto3 client of a service, created once and shared: ``session.client("sagemaker")``.
         storage: Files behind s3:// and file:// URIs.
+        kms_key: The key that encrypts what this session stores and its jobs' disks, or None.
+        vpc: The network that jobs and models run in, or None for SageMaker's own.
     """
 
     def __init__(
@@ -53,7 +59,11 @@ class Session:
         prefix: str = "dogbreed",
         profile: str | None = None,
         boto3_session: boto3.Session | None = None,
+        kms_key: str | None = None,
+        vpc: Vpc | None = None,
     ) -> None:
+        self.kms_key = _checked_kms_key(kms_key)
+        self.vpc = _checked_vpc(vpc)
         self.root = root
         self.is_local = root is not None
         self.client = Clients(lambda: self.boto3_session)
@@ -112,6 +122,8 @@ class Session:
         prefix: str = "dogbreed",
         profile: str | None = None,
         boto3_session: boto3.Session | None = None,
+        kms_key: str | None = None,
+        vpc: Vpc | None = None,
     ) -> Session:
         """SageMaker on AWS.
 
@@ -124,6 +136,12 @@ class Session:
             prefix: Key prefix under which everything is stored in the bucket.
             profile: Profile of the AWS configuration files.
             boto3_session: Your own boto3 session, instead of profile and region.
+            kms_key: Id, alias or ARN of a KMS key, for uploads, results, and the disks of jobs and endpoints. The role
+                and you must be allowed to use it. Default: keys that AWS manages.
+            vpc: `Vpc` for jobs and models. Default: SageMaker's own network.
+
+        Raises:
+            ConfigurationError: kms_key is not the name of a key, or vpc not a `Vpc`.
         """
         return cls(
             region=region,
@@ -132,6 +150,8 @@ class Session:
             prefix=prefix,
             profile=profile,
             boto3_session=boto3_session,
+            kms_key=kms_key,
+            vpc=vpc,
         )
 
     @classmethod
@@ -233,6 +253,8 @@ class Session:
             "bucket": self._bucket,
             "prefix": self._prefix,
             "profile": self._profile,
+            "kms_key": self.kms_key,
+            "vpc": self.vpc,
         }
         return _restored, (type(self), tuple(settings.items()), self._makes_root)
 
@@ -282,6 +304,20 @@ def _restored(kind: type[Session], settings: tuple[tuple[str, Any], ...], makes_
     restored = kind(**dict(settings))
     restored._makes_root = makes_root
     return restored
+
+
+def _checked_kms_key(given: str | None) -> str | None:
+    if given is not None and not (isinstance(given, str) and _KMS_KEY.fullmatch(given)):
+        raise ConfigurationError(
+            f"kms_key is {given!r}; pass the id, alias (alias/my-key) or ARN of a KMS key, or None for AWS's own keys."
+        )
+    return given
+
+
+def _checked_vpc(given: Vpc | None) -> Vpc | None:
+    if given is not None and not isinstance(given, Vpc):
+        raise ConfigurationError(f"vpc is {given!r}; pass Vpc(subnets=[…], security_groups=[…]).")
+    return given
 
 
 def default_root() -> Path:

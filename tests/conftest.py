@@ -18,6 +18,7 @@ from dogbreed_sdk._util.progress import JobProgress
 
 if TYPE_CHECKING:
     from tests.aws.account import RecordedSageMaker
+    from tests.aws.server import AwsServer
 
 TEST_DATA_VARIABLE = "DOGBREED_TEST_DATA"
 TEST_DATA_DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -159,6 +160,32 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Session, Recorded
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     with mock_aws():
         yield open_session()
+
+
+@pytest.fixture(scope="session")
+def _moto_url() -> Iterator[str]:
+    from tests.aws.server import running_moto  # noqa: PLC0415 - most tests need none of it
+
+    with running_moto() as url:
+        yield url
+
+
+@pytest.fixture
+def moto_server(_moto_url: str, monkeypatch: pytest.MonkeyPatch) -> AwsServer:
+    """An empty AWS account behind real HTTP, without SageMaker."""
+    from tests.aws.server import opened  # noqa: PLC0415 - as above
+
+    return opened(_moto_url, monkeypatch)
+
+
+@pytest.fixture
+def aws_server(_moto_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsServer]:
+    """An empty AWS account behind real HTTP: SageMaker is a local SageMaker, everything else is moto's."""
+    from dogbreed_sdk.local import LocalSageMaker  # noqa: PLC0415 - as above
+    from tests.aws.server import opened  # noqa: PLC0415 - as above
+
+    with LocalSageMaker(tmp_path / "sagemaker") as sagemaker:
+        yield opened(_moto_url, monkeypatch, sagemaker)
 
 
 @pytest.fixture(scope="session")
