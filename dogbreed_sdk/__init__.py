@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dogbreed_sdk._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from dogbreed_sdk.aws.requests.autoscaling import Autoscaling, CustomMetric
     from dogbreed_sdk.aws.vpc import Vpc
     from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier
     from dogbreed_sdk.client.classifier import BreedClassifier
@@ -53,11 +54,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "AccessError": "errors",
     "AsyncBreedClassifier": "client.async_classifier",
+    "Autoscaling": "aws.requests.autoscaling",
     "BreedClassifier": "client.classifier",
     "BreedDataset": "datasets.dataset",
     "BreedScore": "predictions",
     "BreedTrainer": "jobs.trainer",
     "ConfigurationError": "errors",
+    "CustomMetric": "aws.requests.autoscaling",
     "DatasetError": "errors",
     "DebugReport": "debugging.report",
     "Debugger": "jobs.managed_debugger",
@@ -94,11 +97,13 @@ _HOMES = {
 __all__ = [
     "AccessError",
     "AsyncBreedClassifier",
+    "Autoscaling",
     "BreedClassifier",
     "BreedDataset",
     "BreedScore",
     "BreedTrainer",
     "ConfigurationError",
+    "CustomMetric",
     "DatasetError",
     "DebugReport",
     "Debugger",
