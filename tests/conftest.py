@@ -47,6 +47,7 @@ SLOW = (
     "debugging/test_managed_rules.py",
     "debugging/test_plots.py",
     "debugging/test_report_of_recorder.py",
+    "endpoints/test_interruptions.py",
     "jobs/test_faults.py",
     "local/api/test_models.py",
     "local/api/test_sagemaker_core.py",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
@@ -13,15 +13,24 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk._util import optional
+from dogbreed_sdk._util.interruptions import EndsByException
 from dogbreed_sdk._util.progress import ProgressCallback, print_progress
-from dogbreed_sdk.aws.errors import is_missing, translated
+from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.requests import names
 from dogbreed_sdk.aws.requests.tags import project_tags
+from dogbreed_sdk.endpoints.deletion import (
+    Deletion,
+    attempt_all,
+    cleaning_up,
+    delete_endpoint,
+    delete_endpoint_config,
+    delete_model,
+    missing_ignored,
+)
 from dogbreed_sdk.endpoints.status import describe, wait_in_service
 from dogbreed_sdk.errors import DogBreedError, EndpointError, EndpointNotFoundError
 
 if TYPE_CHECKING:
-    from types_boto3_sagemaker import SageMakerClient
     from types_boto3_sagemaker.type_defs import (
         CreateEndpointConfigInputTypeDef,
         DescribeEndpointConfigOutputTypeDef,
@@ -40,8 +49,9 @@ logger = logging.getLogger("dogbreed_sdk")
 class Deployment:
     """An endpoint with its endpoint configuration and model.
 
-    As a context manager it deletes all three at the end of the block, also after an error: a forgotten endpoint
-    costs money every hour.
+    As a context manager it deletes all three at the end of the block, also after an error, Ctrl-C, SIGTERM or SIGHUP: a
+    forgotten endpoint costs money every hour. If another Ctrl-C interrupts the deletion, it is completed first; one
+    more leaves the rest behind.
 
     Args:
         endpoint_name: Name of the endpoint.
@@ -51,6 +61,7 @@ class Deployment:
     def __init__(self, endpoint_name: str, session: Session) -> None:
         self.endpoint_name = endpoint_name
         self.session = session
+        self._ends_by_exception = EndsByException()
 
     def __repr__(self) -> str:
         return f"Deployment({self.endpoint_name!r}, {self.session!r})"
@@ -111,24 +122,21 @@ class Deployment:
             EndpointError: SageMaker refused one of them; the first error is raised.
             AccessError: Credentials or a permission are missing.
         """
-        client = self.session.client("sagemaker")
         errors: list[DogBreedError] = []
         config_name = self._config_name(errors)
-        name, models = self.endpoint_name, self._model_names(config_name, errors)
-        deletions = [
-            _endpoint_deletion(client, name),
-            _config_deletion(client, config_name),
-            *(_model_deletion(client, model) for model in models),
-        ]
-        for deletion in deletions:
-            try:
-                deletion()
-            except DogBreedError as error:
-                errors.append(error)
+        models = self._model_names(config_name, errors)
+        errors += attempt_all(
+            [
+                partial(delete_endpoint, self.session, self.endpoint_name),
+                partial(delete_endpoint_config, self.session, config_name),
+                *(partial(delete_model, self.session, model) for model in models),
+            ]
+        )
         if errors:
             raise errors[0]
 
     def __enter__(self) -> Deployment:
+        self._ends_by_exception.__enter__()
         return self
 
     def __exit__(
@@ -138,11 +146,14 @@ class Deployment:
         trace: TracebackType | None,
     ) -> None:
         try:
-            self.delete()
+            with cleaning_up(f"endpoint {self.endpoint_name}"):
+                self.delete()
         except DogBreedError as left:
             if value is None:
                 raise
             _warn_of_something_left(left)
+        finally:
+            self._ends_by_exception.__exit__(kind, value, trace)
 
     def _describe(self) -> DescribeEndpointOutputTypeDef:
         return describe(self.session, self.endpoint_name)
@@ -161,7 +172,7 @@ class Deployment:
         """Names of the configuration's models; the endpoint's own if it is gone, as `deploy` names both alike."""
         config: DescribeEndpointConfigOutputTypeDef | None = None
         try:
-            with translated(f"read endpoint configuration {config_name}", otherwise=EndpointError), _missing_ignored():
+            with translated(f"read endpoint configuration {config_name}", otherwise=EndpointError), missing_ignored():
                 config = self.session.client("sagemaker").describe_endpoint_config(EndpointConfigName=config_name)
         except DogBreedError as error:
             errors.append(error)
@@ -229,7 +240,7 @@ def deploy(
     endpoint = hosting.endpoint(name, config_name=name, tags=all_tags)
     if endpoint_name is not None:
         _refuse_taken(name, session)
-    with _undone_after_an_error() as undo:
+    with EndsByException(), _undone_after_an_error(f"endpoint {name}") as undo:
         _create(session, undo, model, config, endpoint)
         deployment = Deployment(name, session)
         return deployment.wait(progress=progress) if wait else deployment
@@ -237,7 +248,7 @@ def deploy(
 
 def _create(
     session: Session,
-    undo: list[Callable[[], None]],
+    undo: list[Deletion],
     model: Mapping[str, object],
     config: CreateEndpointConfigInputTypeDef,
     endpoint: Mapping[str, object],
@@ -249,16 +260,16 @@ def _create(
     name = config["EndpointConfigName"]
     where = {"session": session.boto3_session, "region": session.region}
     with translated(f"create endpoint {name}", otherwise=EndpointError):
-        with _noted(undo, _model_deletion(client, name)):
+        with _noted(undo, partial(delete_model, session, name)):
             resources.Model.create(**model, **where)
-        with _noted(undo, _config_deletion(client, name)):
+        with _noted(undo, partial(delete_endpoint_config, session, name)):
             client.create_endpoint_config(**config)
-        with _noted(undo, _endpoint_deletion(client, name)):
+        with _noted(undo, partial(delete_endpoint, session, name)):
             resources.Endpoint.create(**endpoint, **where)
 
 
 @contextmanager
-def _noted(undo: list[Callable[[], None]], deletion: Callable[[], None]) -> Iterator[None]:
+def _noted(undo: list[Deletion], deletion: Deletion) -> Iterator[None]:
     """Notes how to delete what the block creates, unless SageMaker refused to create it.
 
     If the response was lost, or reading the resource failed afterwards, the resource may exist; after a refusal, a
@@ -274,16 +285,14 @@ def _noted(undo: list[Callable[[], None]], deletion: Callable[[], None]) -> Iter
 
 
 @contextmanager
-def _undone_after_an_error() -> Iterator[list[Callable[[], None]]]:
-    """Runs the noted deletions, last first, if the block fails; the block's own error is raised."""
-    undo: list[Callable[[], None]] = []
+def _undone_after_an_error(what: str) -> Iterator[list[Deletion]]:
+    """Runs the noted deletions, last first, if the block fails or is interrupted; the block's own error is raised."""
+    undo: list[Deletion] = []
     try:
         yield undo
     except BaseException:
-        for deletion in reversed(undo):
-            try:
-                deletion()
-            except DogBreedError as left:
+        with cleaning_up(what):
+            for left in attempt_all(reversed(undo)):
                 _warn_of_something_left(left)
         raise
 
@@ -305,32 +314,3 @@ def list_endpoints(session: Session) -> list[EndpointSummaryTypeDef]:
     with translated("list endpoints", otherwise=EndpointError):
         pages = session.client("sagemaker").get_paginator("list_endpoints").paginate(PaginationConfig={"PageSize": 100})
         return [entry for page in pages for entry in page["Endpoints"]]
-
-
-def _endpoint_deletion(client: SageMakerClient, name: str) -> Callable[[], None]:
-    return partial(_delete, f"endpoint {name}", partial(client.delete_endpoint, EndpointName=name))
-
-
-def _config_deletion(client: SageMakerClient, name: str) -> Callable[[], None]:
-    call = partial(client.delete_endpoint_config, EndpointConfigName=name)
-    return partial(_delete, f"endpoint configuration {name}", call)
-
-
-def _model_deletion(client: SageMakerClient, name: str) -> Callable[[], None]:
-    return partial(_delete, f"model {name}", partial(client.delete_model, ModelName=name))
-
-
-def _delete(what: str, call: Callable[[], object]) -> None:
-    """Deletes a resource, unless it does not exist."""
-    with translated(f"delete {what}", otherwise=EndpointError), _missing_ignored():
-        call()
-
-
-@contextmanager
-def _missing_ignored() -> Iterator[None]:
-    """Ignores AWS's error that a resource does not exist."""
-    try:
-        yield
-    except ClientError as error:
-        if not is_missing(error):
-            raise

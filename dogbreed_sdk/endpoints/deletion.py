@@ -1,0 +1,117 @@
+"""Deletes endpoints, endpoint configurations and models; to delete one that does not exist is not an error."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from dogbreed_sdk import defaults
+from dogbreed_sdk._util.interruptions import finished_first
+from dogbreed_sdk._util.polling import poll_seconds
+from dogbreed_sdk.aws.errors import is_missing, translated
+from dogbreed_sdk.errors import DogBreedError, EndpointError
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.session import Session
+
+logger = logging.getLogger("dogbreed_sdk")
+
+Deletion = Callable[[], None]
+
+
+def delete_endpoint(session: Session, name: str, *, timeout: float = defaults.ENDPOINT_READY_TIMEOUT_SECONDS) -> None:
+    """Deletes an endpoint. While it is being created or updated SageMaker refuses; then waits, and tries again.
+
+    Args:
+        session: The session that the endpoint belongs to.
+        name: Name of the endpoint.
+        timeout: Seconds to wait at most.
+
+    Raises:
+        EndpointError: SageMaker refused, or the timeout expired.
+        AccessError: Credentials or a permission are missing.
+    """
+    client, deadline, waits = session.client("sagemaker"), time.monotonic() + timeout, False
+    with translated(f"delete endpoint {name}", otherwise=EndpointError), missing_ignored():
+        while True:
+            try:
+                client.delete_endpoint(EndpointName=name)
+            except ClientError as error:
+                if not is_in_progress(error) or time.monotonic() >= deadline:
+                    raise
+            else:
+                return
+            if not waits:
+                waits = True
+                logger.warning(
+                    "Endpoint %s is still being created or updated, and SageMaker deletes it only afterwards. Waiting.",
+                    name,
+                )
+            time.sleep(poll_seconds(local=session.is_local))
+
+
+def delete_endpoint_config(session: Session, name: str) -> None:
+    """Deletes an endpoint configuration.
+
+    Raises:
+        EndpointError: SageMaker refused.
+        AccessError: Credentials or a permission are missing.
+    """
+    with translated(f"delete endpoint configuration {name}", otherwise=EndpointError), missing_ignored():
+        session.client("sagemaker").delete_endpoint_config(EndpointConfigName=name)
+
+
+def delete_model(session: Session, name: str) -> None:
+    """Deletes a model.
+
+    Raises:
+        EndpointError: SageMaker refused.
+        AccessError: Credentials or a permission are missing.
+    """
+    with translated(f"delete model {name}", otherwise=EndpointError), missing_ignored():
+        session.client("sagemaker").delete_model(ModelName=name)
+
+
+def attempt_all(deletions: Iterable[Deletion]) -> list[DogBreedError]:
+    """Attempts all deletions, and returns the errors of those that failed."""
+    errors: list[DogBreedError] = []
+    for deletion in deletions:
+        try:
+            deletion()
+        except DogBreedError as error:
+            errors.append(error)
+    return errors
+
+
+@contextmanager
+def cleaning_up(what: str) -> Iterator[None]:
+    """Within the block, the first Ctrl-C does not end the clean-up; a second one does.
+
+    Args:
+        what: What is deleted, for the message: ``endpoint dogs``.
+    """
+    with finished_first(
+        lambda: logger.warning("Still deleting %s. Interrupt again to leave it behind; it costs money.", what)
+    ):
+        yield
+
+
+@contextmanager
+def missing_ignored() -> Iterator[None]:
+    """Ignores AWS's error that a resource does not exist."""
+    try:
+        yield
+    except ClientError as error:
+        if not is_missing(error):
+            raise
+
+
+def is_in_progress(error: ClientError) -> bool:
+    """Whether SageMaker refuses because the endpoint is being created, updated or deleted."""
+    message = str(error.response.get("Error", {}).get("Message", ""))
+    return "in-progress" in message or "is being deleted" in message
