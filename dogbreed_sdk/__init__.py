@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from dogbreed_sdk.client.classifier import BreedClassifier
     from dogbreed_sdk.datasets.dataset import BreedDataset
     from dogbreed_sdk.debugging.report import DebugReport
-    from dogbreed_sdk.endpoints.deployment import Deployment, deploy
+    from dogbreed_sdk.endpoints.creation import deploy
+    from dogbreed_sdk.endpoints.deployment import Deployment
     from dogbreed_sdk.endpoints.evaluation import Evaluation, evaluate
+    from dogbreed_sdk.endpoints.kinds import Asynchronous, DataCapture, Serverless
     from dogbreed_sdk.errors import (
         AccessError,
         ConfigurationError,
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AccessError": "errors",
     "AsyncBreedClassifier": "client.async_classifier",
+    "Asynchronous": "endpoints.kinds",
     "Autoscaling": "aws.requests.autoscaling",
     "BreedClassifier": "client.classifier",
     "BreedDataset": "datasets.dataset",
@@ -61,6 +64,7 @@ _HOMES = {
     "BreedTrainer": "jobs.trainer",
     "ConfigurationError": "errors",
     "CustomMetric": "aws.requests.autoscaling",
+    "DataCapture": "endpoints.kinds",
     "DatasetError": "errors",
     "DebugReport": "debugging.report",
     "Debugger": "jobs.managed_debugger",
@@ -84,19 +88,21 @@ _HOMES = {
     "Prediction": "predictions",
     "QuotaError": "errors",
     "RecordingError": "errors",
+    "Serverless": "endpoints.kinds",
     "Session": "session",
     "ThrottledError": "errors",
     "TrainingJob": "jobs.training_job",
     "TuningJob": "jobs.tuning_job",
     "UnsupportedImageError": "errors",
     "Vpc": "aws.vpc",
-    "deploy": "endpoints.deployment",
+    "deploy": "endpoints.creation",
     "evaluate": "endpoints.evaluation",
 }
 
 __all__ = [
     "AccessError",
     "AsyncBreedClassifier",
+    "Asynchronous",
     "Autoscaling",
     "BreedClassifier",
     "BreedDataset",
@@ -104,6 +110,7 @@ __all__ = [
     "BreedTrainer",
     "ConfigurationError",
     "CustomMetric",
+    "DataCapture",
     "DatasetError",
     "DebugReport",
     "Debugger",
@@ -127,6 +134,7 @@ __all__ = [
     "Prediction",
     "QuotaError",
     "RecordingError",
+    "Serverless",
     "Session",
     "ThrottledError",
     "TrainingJob",

@@ -41,6 +41,9 @@ VIEWS: Final = "plain,flip"
 REALTIME_PAYLOAD_BYTES: Final = limits.MAX_REALTIME_REQUEST_BYTES
 SERVERLESS_PAYLOAD_BYTES: Final = limits.MAX_SERVERLESS_REQUEST_BYTES
 
+# Concurrent requests of a serverless endpoint: half of the default quota of an account and region.
+SERVERLESS_CONCURRENCY: Final = 5
+
 # A container must respond within 60 s; ten more seconds let its own error arrive before the client's timeout.
 INVOKE_READ_TIMEOUT_SECONDS: Final = 70.0
 INVOKE_CONNECT_TIMEOUT_SECONDS: Final = 5.0

@@ -102,6 +102,39 @@ def cleaning_up(what: str) -> Iterator[None]:
 
 
 @contextmanager
+def undone_after_an_error(what: str) -> Iterator[list[Deletion]]:
+    """Runs the noted deletions, last first, if the block fails or is interrupted; the block's own error is raised."""
+    undo: list[Deletion] = []
+    try:
+        yield undo
+    except BaseException:
+        with cleaning_up(what):
+            for left in attempt_all(reversed(undo)):
+                warn_of_something_left(left)
+        raise
+
+
+@contextmanager
+def noted(undo: list[Deletion], deletion: Deletion) -> Iterator[None]:
+    """Notes how to delete what the block creates, unless SageMaker refused to create it.
+
+    If the response was lost, the resource may exist; after a refusal, a resource of this name belongs to somebody else.
+    """
+    undo.append(deletion)
+    try:
+        yield
+    except ClientError as error:
+        if error.operation_name.startswith("Create"):
+            undo.remove(deletion)
+        raise
+
+
+def warn_of_something_left(error: DogBreedError) -> None:
+    """Logs that a resource may remain, beside the error that matters more."""
+    logger.warning("Cleaning up after an error failed; a resource that costs money may remain: %s", error)
+
+
+@contextmanager
 def missing_ignored() -> Iterator[None]:
     """Ignores AWS's error that a resource does not exist."""
     try:

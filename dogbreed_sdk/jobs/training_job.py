@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,9 @@ from dogbreed_sdk.jobs.training_progress import TrainingProgress, job_seconds
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import DescribeTrainingJobResponseTypeDef
+    from typing_extensions import Unpack
 
+    from dogbreed_sdk.endpoints.creation import DeployOptions
     from dogbreed_sdk.endpoints.deployment import Deployment
     from training_scripts.training.metrics import EpochMetrics
 
@@ -253,35 +255,25 @@ class TrainingJob(Job):
         self.session.storage.download_file(self.model_uri, target)
         return target
 
-    def deploy(
-        self,
-        *,
-        endpoint_name: str | None = None,
-        instance_type: str = defaults.SERVING_INSTANCE_TYPE,
-        instance_count: int = 1,
-        serverless_memory_mb: int | None = None,
-        image_uri: str | None = None,
-        environment: Mapping[str, str] | None = None,
-        tags: Mapping[str, str] | None = None,
-        wait: bool = True,
-        progress: ProgressCallback = print_progress,
-    ) -> Deployment:
-        """Deploys the job's model to a new endpoint; arguments and errors are those of `dogbreed_sdk.deploy`."""
-        from dogbreed_sdk.endpoints.deployment import deploy  # noqa: PLC0415
+    def deploy(self, **options: Unpack[DeployOptions]) -> Deployment:
+        """Deploys the job's model to a new endpoint.
 
-        return deploy(
-            self.model_uri,
-            session=self.session,
-            endpoint_name=endpoint_name,
-            instance_type=instance_type,
-            instance_count=instance_count,
-            serverless_memory_mb=serverless_memory_mb,
-            image_uri=image_uri,
-            environment=environment,
-            tags=tags,
-            wait=wait,
-            progress=progress,
-        )
+        Args:
+            options: The keyword arguments of `dogbreed_sdk.deploy`, except the session, which is the job's.
+
+        Raises:
+            JobError: The job has no model.
+            ConfigurationError: As for `dogbreed_sdk.deploy`.
+            EndpointError: As for `dogbreed_sdk.deploy`.
+            QuotaError: As for `dogbreed_sdk.deploy`.
+
+        Example:
+            >>> with job.deploy(instance_type="ml.m5.large") as deployment:  # doctest: +SKIP
+            ...     deployment.classifier().classify("rex.jpg")
+        """
+        from dogbreed_sdk.endpoints.creation import deploy  # noqa: PLC0415
+
+        return deploy(self.model_uri, session=self.session, **options)
 
     def _log_reader(self) -> LogReader:
         return LogReader(self.session.client("logs"), container.TRAINING_LOG_GROUP, f"{self.name}/")

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
         DescribeHyperParameterTuningJobResponseTypeDef,
         HyperParameterTrainingJobSummaryTypeDef,
     )
+    from typing_extensions import Unpack
+
+    from dogbreed_sdk.endpoints.creation import DeployOptions
+    from dogbreed_sdk.endpoints.deployment import Deployment
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,10 @@ class BestTrial:
     objective: float
     hyperparameters: Mapping[str, object]
     searched: Mapping[str, object] = field(default_factory=dict)
+
+    def deploy(self, **options: Unpack[DeployOptions]) -> Deployment:
+        """Deploys its model to a new endpoint; arguments and errors are those of `TrainingJob.deploy`."""
+        return self.job.deploy(**options)
 
 
 class TuningJob(Job):
@@ -191,6 +199,10 @@ class TuningJob(Job):
                 f"Tuning job {self.name} was stopped; its finished trials are in trials(), the best one in best."
             )
         return self
+
+    def deploy(self, **options: Unpack[DeployOptions]) -> Deployment:
+        """Deploys the best model so far to a new endpoint; arguments and errors are those of `TrainingJob.deploy`."""
+        return self.best.deploy(**options)
 
     def stop(self) -> None:
         """Asks SageMaker to stop the search and its running trials. Does nothing if the search has ended."""

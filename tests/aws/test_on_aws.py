@@ -26,7 +26,7 @@ from dogbreed_sdk import (
     TrainingJob,
 )
 from dogbreed_sdk._util.progress import no_progress
-from dogbreed_sdk.endpoints.deployment import deploy
+from dogbreed_sdk.endpoints.creation import deploy
 from tests.aws.account import BUCKET, RecordedSageMaker, refusal
 
 pytestmark = pytest.mark.extras

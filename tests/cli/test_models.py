@@ -19,7 +19,8 @@ from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.cli import models, serve_command
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.parser import parse
-from dogbreed_sdk.endpoints.deployment import Deployment, deploy
+from dogbreed_sdk.endpoints.creation import deploy
+from dogbreed_sdk.endpoints.deployment import Deployment
 from tests.aws.account import BUCKET, RecordedSageMaker, refusal
 from tests.conftest import Workshop
 

@@ -10,7 +10,8 @@ from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 
 from dogbreed_sdk import AccessError, EndpointError, EndpointNotFoundError, QuotaError, Session, TrainingJob, defaults
 from dogbreed_sdk._util.progress import no_progress
-from dogbreed_sdk.endpoints.deployment import Deployment, deploy
+from dogbreed_sdk.endpoints.creation import deploy
+from dogbreed_sdk.endpoints.deployment import Deployment
 from tests.aws.account import BUCKET, RecordedSageMaker, refusal, response
 
 Account = tuple[Session, RecordedSageMaker]
@@ -132,7 +133,7 @@ class TestDeploy:
 
     def test_an_endpoint_that_cannot_be_looked_at_is_deleted_again(self, no_endpoint: Account) -> None:
         session, aws = no_endpoint
-        with pytest.raises(EndpointError, match="Could not find endpoint"):
+        with pytest.raises(EndpointNotFoundError, match="endpoint dogs does not exist"):
             deploy_dogs(session)
         assert aws.sent("CreateEndpoint")
         assert deletions(aws) == WHOLE

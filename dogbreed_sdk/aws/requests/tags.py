@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import TagTypeDef
 
 CREATED_BY: Final = "dogbreed:created-by"
 CREATED_BY_VALUE: Final = "dogbreed-sdk"
@@ -14,3 +17,8 @@ EXPIRES_AT: Final = "dogbreed:expires-at"
 def project_tags(given: Mapping[str, str] | None = None) -> dict[str, str]:
     """The caller's tags, and the one that marks what this project created, which a caller cannot replace."""
     return {**(given or {}), CREATED_BY: CREATED_BY_VALUE}
+
+
+def tag_list(tags: Mapping[str, str]) -> list[TagTypeDef]:
+    """Tags as SageMaker's requests list them."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()]

@@ -1,0 +1,173 @@
+"""Deploys a model: creates model, endpoint configuration and endpoint, or nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, TypedDict
+
+from botocore.exceptions import ClientError
+
+from dogbreed_sdk._util.interruptions import EndsByException
+from dogbreed_sdk._util.progress import ProgressCallback, print_progress
+from dogbreed_sdk.aws.errors import is_missing, translated
+from dogbreed_sdk.aws.requests import names
+from dogbreed_sdk.endpoints import settings as endpoint_settings
+from dogbreed_sdk.endpoints.deletion import (
+    Deletion,
+    delete_endpoint,
+    delete_endpoint_config,
+    delete_model,
+    noted,
+    undone_after_an_error,
+)
+from dogbreed_sdk.endpoints.deployment import Deployment
+from dogbreed_sdk.endpoints.kinds import serverless_kind
+from dogbreed_sdk.endpoints.settings import EndpointRequests, EndpointSettings
+from dogbreed_sdk.errors import EndpointError, EndpointNotFoundError
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.endpoints.kinds import Asynchronous, DataCapture, Serverless
+    from dogbreed_sdk.session import Session
+
+# SageMaker looks up a new configuration in a database that may not show it yet, and recommends to repeat the request
+# (API reference, CreateEndpoint).
+_VISIBLE_ATTEMPTS = 4
+_VISIBLE_PAUSE_SECONDS = 2.0
+
+
+class DeployOptions(TypedDict, total=False):
+    """The keyword arguments of everything that deploys a model; `deploy` explains them."""
+
+    endpoint_name: str | None
+    instance_type: str | None
+    instance_count: int
+    serverless_memory_mb: int | None
+    serverless: Serverless | None
+    asynchronous: Asynchronous | None
+    data_capture: DataCapture | None
+    image_uri: str | None
+    environment: Mapping[str, str] | None
+    network_isolation: bool
+    volume_size_gb: int | None
+    download_timeout: int | None
+    startup_timeout: int | None
+    tags: Mapping[str, str] | None
+    wait: bool
+    progress: ProgressCallback
+
+
+def deploy(
+    model_uri: str,
+    *,
+    session: Session,
+    endpoint_name: str | None = None,
+    instance_type: str | None = None,
+    instance_count: int = 1,
+    serverless_memory_mb: int | None = None,
+    serverless: Serverless | None = None,
+    asynchronous: Asynchronous | None = None,
+    data_capture: DataCapture | None = None,
+    image_uri: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    network_isolation: bool = False,
+    volume_size_gb: int | None = None,
+    download_timeout: int | None = None,
+    startup_timeout: int | None = None,
+    tags: Mapping[str, str] | None = None,
+    wait: bool = True,
+    progress: ProgressCallback = print_progress,
+) -> Deployment:
+    """Deploys a model artifact to a new endpoint.
+
+    The model runs in the session's VPC if it has one. The session's KMS key encrypts the volumes of the instances
+    (instances with disks inside their hosts, such as ml.g5 and ml.m5d, encrypt those by themselves), captured data and
+    asynchronous responses.
+
+    Args:
+        model_uri: URI of a ``model.tar.gz``, such as a bundle.
+        session: The session that the endpoint belongs to.
+        endpoint_name: Default: a new unique name.
+        instance_type: For example ``ml.m5.large``, which is the default.
+        instance_count: Number of instances.
+        serverless_memory_mb: The same as ``serverless=Serverless(memory_mb)``.
+        serverless: Makes the endpoint serverless; None for instances.
+        asynchronous: Makes the endpoint asynchronous: requests and responses go through S3.
+        data_capture: Stores requests and responses for later; None for neither.
+        image_uri: Your own serving image. Default: AWS's PyTorch image for the region and the instance type.
+        environment: Environment variables of the model server.
+        network_isolation: Whether the container is cut off from all networks. Pictures can then not be passed as URLs
+            for the endpoint to download.
+        volume_size_gb: Size of each instance's volume in GB, 1 to 512. Default: SageMaker's.
+        download_timeout: Seconds for downloading and unpacking the model, 60 to 3600. Default: SageMaker's.
+        startup_timeout: Seconds until the container must answer its health check, 60 to 3600. Default: SageMaker's.
+        tags: Tags for cost reports and clean-up.
+        wait: Whether to return only when the endpoint is in service.
+        progress: Called while waiting.
+
+    Returns:
+        The deployment; as a context manager it deletes itself.
+
+    Raises:
+        ConfigurationError: A value is out of range, or values exclude each other; nothing was created.
+        EndpointError: SageMaker refused, or the endpoint failed; whatever was created has been deleted again.
+        QuotaError: The account's quota for this instance type is exhausted.
+    """
+    name = names.check_name(endpoint_name or names.unique_name("dogbreed"), what="endpoint")
+    settings = EndpointSettings(
+        instance_type=instance_type,
+        instance_count=instance_count,
+        serverless=serverless_kind(serverless, serverless_memory_mb),
+        asynchronous=asynchronous,
+        data_capture=data_capture,
+        image_uri=image_uri,
+        environment=environment or {},
+        network_isolation=network_isolation,
+        volume_size_gb=volume_size_gb,
+        download_timeout=download_timeout,
+        startup_timeout=startup_timeout,
+        tags=tags or {},
+    )
+    endpoint_settings.check(settings, session)
+    requests = endpoint_settings.requests(name, model_uri, settings, session)
+    if endpoint_name is not None:
+        _refuse_taken(name, session)
+    with EndsByException(), undone_after_an_error(f"endpoint {name}") as undo:
+        _create(session, undo, requests)
+        deployment = Deployment(name, session)
+        return deployment.wait(progress=progress) if wait else deployment
+
+
+def _create(session: Session, undo: list[Deletion], requests: EndpointRequests) -> None:
+    """Creates model, configuration and endpoint; notes how to delete each of them."""
+    client = session.client("sagemaker")
+    name = requests.endpoint["EndpointName"]
+    with translated(f"create endpoint {name}", otherwise=EndpointError):
+        with noted(undo, partial(delete_model, session, requests.model["ModelName"])):
+            client.create_model(**requests.model)
+        with noted(undo, partial(delete_endpoint_config, session, requests.config["EndpointConfigName"])):
+            once_visible(lambda: client.create_endpoint_config(**requests.config))
+        with noted(undo, partial(delete_endpoint, session, name)):
+            once_visible(lambda: client.create_endpoint(**requests.endpoint))
+
+
+def once_visible(create: Callable[[], object]) -> None:
+    """Creates what refers to something that was created a moment ago, and may not be visible to SageMaker yet."""
+    for attempt in range(1, _VISIBLE_ATTEMPTS + 1):
+        try:
+            create()
+        except ClientError as error:
+            if attempt == _VISIBLE_ATTEMPTS or not is_missing(error):
+                raise
+            time.sleep(_VISIBLE_PAUSE_SECONDS)
+        else:
+            return
+
+
+def _refuse_taken(name: str, session: Session) -> None:
+    try:
+        status = Deployment(name, session).status
+    except EndpointNotFoundError:
+        return
+    raise EndpointError(f"The endpoint {name} already exists ({status}). Delete it, or choose another name.")
