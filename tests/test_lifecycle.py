@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import json
 import shutil
@@ -16,6 +17,7 @@ from dogbreed_sdk import (
     BreedClassifier,
     BreedDataset,
     BreedTrainer,
+    DataCapture,
     Deployment,
     EndpointError,
     EndpointNotFoundError,
@@ -33,13 +35,14 @@ from dogbreed_sdk import (
 from dogbreed_sdk._util.progress import no_progress
 from tests.conftest import Workshop
 from tests.local.transform.conftest import create_request
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.extras
 
 
 @pytest.fixture(scope="module")
 def deployment(workshop: Workshop) -> Deployment:
-    with workshop.job.deploy(progress=no_progress) as made:
+    with workshop.job.deploy(data_capture=DataCapture(), progress=no_progress) as made:
         yield made
 
 
@@ -157,6 +160,19 @@ def test_given_labels_rename_the_answer(workshop: Workshop, deployment: Deployme
     picture = workshop.dataset.pictures("test")[0]
     classifier = BreedClassifier(deployment.endpoint_name, session=workshop.session, labels=labels)
     assert classifier.classify(picture.path).label == labels.label(classifier.classify(picture.path).index)
+
+
+def test_what_the_endpoint_was_asked_can_be_read(workshop: Workshop, deployment: Deployment) -> None:
+    picture = workshop.dataset.pictures("test")[1].path
+    began = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
+    classifier = deployment.classifier()
+    expected = classifier.classify(picture)
+    with_picture = wait_for(
+        lambda: [each for each in deployment.captured(since=began) if each.picture == picture.read_bytes()]
+    )
+    assert with_picture[0].prediction(classifier.labels()).scores == expected.scores
+    assert with_picture[0].variant == "AllTraffic"
+    assert with_picture[0].time >= began
 
 
 def test_a_broken_picture_is_refused_before_any_call(deployment: Deployment) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
@@ -63,6 +63,38 @@ class Storage:
                     return False
                 raise
         return True
+
+    def read_bytes(self, uri: str) -> bytes | None:
+        """The content of a small file; None if it does not exist.
+
+        Raises:
+            AccessError: Reading is not allowed; without s3:ListBucket S3 answers so for files that do not exist, too.
+        """
+        if is_file_uri(uri):
+            with suppress(FileNotFoundError):
+                return container.uri_to_path(uri).read_bytes()
+            return None
+        bucket, key = split_s3_uri(uri)
+        from botocore.exceptions import ClientError  # noqa: PLC0415
+
+        with _translated(f"read {uri}"):
+            try:
+                answer = self._s3.get_object(Bucket=bucket, Key=key)
+            except ClientError as error:
+                if error.response["Error"]["Code"] == "NoSuchKey":
+                    return None
+                raise
+            with closing(answer["Body"]) as content:
+                return content.read()
+
+    def delete_file(self, uri: str) -> None:
+        """Deletes a file; one that does not exist is not an error."""
+        if is_file_uri(uri):
+            container.uri_to_path(uri).unlink(missing_ok=True)
+            return
+        bucket, key = split_s3_uri(uri)
+        with _translated(f"delete {uri}"):
+            self._s3.delete_object(Bucket=bucket, Key=key)
 
     def sizes(self, uri: str) -> dict[str, int]:
         """All files below a folder: path relative to it -> size in bytes."""

@@ -41,7 +41,7 @@ def parse(
     *,
     labels: LabelMap | None,
     top_k: int | None,
-    latency_ms: float,
+    latency_ms: float | None,
     request_id: str | None,
     label_cache: LabelCache | None = None,
 ) -> Prediction:
@@ -51,7 +51,7 @@ def parse(
         body: The body of the response.
         labels: Names of the classes; required for a plain list, and checked against a response with labels.
         top_k: Number of classes to keep; None keeps all.
-        latency_ms: Duration of the call.
+        latency_ms: Duration of the call, if it is known.
         request_id: AWS's id of the call.
         label_cache: Labels of models that answered before; those of a ranked response are added.
 

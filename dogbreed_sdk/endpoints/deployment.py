@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
     from dogbreed_sdk.client.classifier import BreedClassifier
     from dogbreed_sdk.client.options import Options
+    from dogbreed_sdk.endpoints.captured import CapturedRequest
     from dogbreed_sdk.session import Session
 
 
@@ -78,6 +81,29 @@ class Deployment:
         if "max_payload_bytes" not in options and self._is_serverless():
             options["max_payload_bytes"] = defaults.SERVERLESS_PAYLOAD_BYTES
         return BreedClassifier(self.endpoint_name, session=self.session, **options)
+
+    def captured(self, *, since: datetime | None = None, until: datetime | None = None) -> Iterator[CapturedRequest]:
+        """The requests and responses that were captured so far, hour by hour, oldest first.
+
+        Args:
+            since: Only requests from this time on; without a time zone it is local time.
+            until: Only requests before this time.
+
+        Raises:
+            EndpointNotFoundError: The endpoint does not exist; `endpoints.captured.read_captured` needs none.
+            EndpointError: The endpoint does not capture data.
+            AccessError: Reading the files is not allowed.
+        """
+        from dogbreed_sdk.endpoints.captured import read_captured  # noqa: PLC0415
+
+        config = self._describe().get("DataCaptureConfig")
+        if config is None:
+            raise EndpointError(
+                f"Endpoint {self.endpoint_name} captures no data: deploy with data_capture=DataCapture(), or update it."
+            )
+        return read_captured(
+            self.session.storage, config["DestinationS3Uri"], self.endpoint_name, since=since, until=until
+        )
 
     def _is_serverless(self) -> bool:
         """Whether the endpoint is serverless; False if the caller may not read its configuration."""

@@ -90,6 +90,17 @@ def test_a_file_comes_back_as_it_went(place: tuple[Storage, str], tmp_path: Path
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["c.bin"]
 
 
+def test_a_small_file_is_read_whole_and_deleted_alone(place: tuple[Storage, str]) -> None:
+    storage, uri = place
+    for name in ("one", "two"):
+        storage.write_bytes(name.encode(), join(uri, name))
+    assert storage.read_bytes(join(uri, "one")) == b"one"
+    storage.delete_file(join(uri, "one"))
+    storage.delete_file(join(uri, "one"))  # a second time is not an error
+    assert storage.read_bytes(join(uri, "one")) is None
+    assert storage.read_bytes(join(uri, "two")) == b"two"
+
+
 def test_a_missing_file_is_named(place: tuple[Storage, str], tmp_path: Path) -> None:
     storage, uri = place
     with pytest.raises(ConfigurationError, match=r"nothing\.bin does not exist"):
